@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is ours on a host: one JSON file a subject in /var/lib/bulkhead (root, 0700)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .files import write_atomically
+from .root import STATE_DIR, Host
+
+
+def load(host: Host, subject: str) -> dict[str, Any]:
+    """What was remembered under `subject`; empty where nothing was. Raises ValueError with the file's name when it is damaged."""
+    path = f"{STATE_DIR}/{subject}.json"
+    text = host.read(path)
+    if text is None:
+        return {}
+    try:
+        state = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); restore it from a backup, or remove it and run the role again") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: holds {type(state).__name__} where an object belongs; remove it and run the role again")
+    return state
+
+
+def folder(host: Host) -> Path:
+    """/var/lib/bulkhead, made when missing, readable by root alone."""
+    path = host.path(STATE_DIR)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def save(host: Host, subject: str, state: dict[str, Any]) -> None:
+    """Remember `state` under `subject`; an empty state removes the file."""
+    path = folder(host) / f"{subject}.json"
+    if state:
+        write_atomically(path, json.dumps(state, indent=1, sort_keys=True) + "\n", mode=0o600)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(host: Host) -> Iterator[None]:
+    """Hold the host against other runs that change it. Raises BlockingIOError when one is under way."""
+    descriptor = os.open(folder(host) / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
