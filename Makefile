@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Longer logic lives in scripts/; each target sets up what it needs first.
+
+SUITE ?= trixie
+KEEP ?= 0
+SCENARIO ?=
+PYTHON = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup tools demo test lint sanity units labtest molecule bench vm-up vm-down vm-list build lock clean
+
+help: ## Show this list
+	@echo "Bulkhead hardens Docker hosts and proves it from the kernel's evidence."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what the tools and the lab need (packages, .venv)
+	@scripts/setup
+
+tools: ## Only what playbooks against real hosts need (.venv)
+	@scripts/setup --no-lab
+
+demo: setup ## Boot a VM, harden it, prove every layer, destroy it  [SUITE=trixie KEEP=1]
+	@SUITE=$(SUITE) KEEP=$(KEEP) scripts/demo
+
+test: setup ## All that CI runs: lint, sanity, units, lab, molecule
+	@scripts/test
+
+lint: tools ## ansible-lint, ruff, mypy, role specs
+	@scripts/lint
+
+sanity: tools ## ansible-test sanity over the collection
+	@scripts/sanity
+
+units: tools ## Unit tests, as ansible-test runs them
+	@scripts/units
+
+labtest: setup ## Tests of the lab and of the scripts
+	@.venv/bin/pytest -q tests
+
+molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
+	@scripts/molecule $(SCENARIO)
+
+bench: setup ## Print the project's figures, as ratios
+	@scripts/bench
+
+vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
+	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }
+	@$(PYTHON) -m lab up "$(NAME)" --suite "$(SUITE)"
+
+vm-down: tools ## Destroy a throwaway VM  NAME=x
+	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-down NAME=x" >&2; exit 2; }
+	@$(PYTHON) -m lab down "$(NAME)"
+
+vm-list: tools ## List the throwaway VMs
+	@$(PYTHON) -m lab list
+
+build: tools ## Build the collection's tarball into dist/
+	@.venv/bin/ansible-galaxy collection build --force --output-path dist collections/ansible_collections/bulkhead/docker
+
+lock: ## Lock the Python packages anew, after a change of pyproject.toml
+	@scripts/lock
+
+clean: ## Remove caches and build products; VMs, images and .venv stay
+	@scripts/clean
