@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check what no linter checks: roles whose defaults and argument specs differ, and files that have grown too long.
+
+For every role of the collection, ``defaults/main.yml`` and the entry point ``main`` of ``meta/argument_specs.yml`` must
+name the same variables with the same default values. A variable without a default is either required, or marked as
+having none by standing in the spec alone with neither ``default`` nor ``required``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COLLECTION = Path("collections/ansible_collections/bulkhead/docker")
+LONGEST_TASK_FILE = 120
+LONGEST_MODULE = 400
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; an absent or empty file is an empty mapping."""
+    if not path.exists():
+        return {}
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def same(left: object, right: object) -> bool:
+    """Compare values with their types: ``True`` is not ``1``, and ``"5"`` is not ``5``."""
+    return repr(left) == repr(right)
+
+
+def compare(role: str, defaults: dict[str, Any], options: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each difference between a role's defaults and its argument spec."""
+    for name in sorted(defaults.keys() | options.keys()):
+        if not name.startswith(f"{role}_"):
+            yield f"{name} must begin with {role}_ (internal variables, __{role}_…, belong in vars/main.yml)"
+        elif name not in options:
+            yield f"{name} stands in defaults/main.yml but not in meta/argument_specs.yml"
+        elif name in defaults and "default" not in options[name]:
+            yield f"{name} has the default {defaults[name]!r} in defaults/main.yml and none in meta/argument_specs.yml"
+        elif name in defaults and not same(defaults[name], options[name]["default"]):
+            yield (
+                f"{name} is {defaults[name]!r} in defaults/main.yml "
+                f"and {options[name]['default']!r} in meta/argument_specs.yml"
+            )
+        elif name not in defaults and "default" in options[name]:
+            yield f"{name} has a default in meta/argument_specs.yml and does not stand in defaults/main.yml"
+
+
+def check_role(path: Path) -> Iterator[str]:
+    """Yield a sentence for each finding in one role's folder."""
+    spec = path / "meta" / "argument_specs.yml"
+    if not spec.exists():
+        yield f"{path.name}: meta/argument_specs.yml is missing"
+        return
+    entry = load(spec).get("argument_specs", {}).get("main")
+    if entry is None:
+        yield f"{path.name}: meta/argument_specs.yml has no entry point main"
+        return
+    for finding in compare(path.name, load(path / "defaults" / "main.yml"), entry.get("options", {})):
+        yield f"{path.name}: {finding}"
+
+
+def check_lengths(paths: list[Path], longest: int) -> Iterator[str]:
+    """Yield a sentence for each file that is longer than ``longest`` lines."""
+    for path in sorted(paths):
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > longest:
+            yield f"{path.relative_to(COLLECTION)}: {lines} lines, {longest} at most; is there more than one subject?"
+
+
+def findings() -> Iterator[str]:
+    """Yield every finding in the collection."""
+    for role in sorted(path for path in (COLLECTION / "roles").glob("*") if path.is_dir()):
+        yield from check_role(role)
+    tasks = [*COLLECTION.glob("roles/*/tasks/**/*.yml"), *COLLECTION.glob("roles/*/handlers/*.yml")]
+    yield from check_lengths([*tasks, *COLLECTION.glob("playbooks/**/*.yml")], LONGEST_TASK_FILE)
+    yield from check_lengths(list(COLLECTION.glob("plugins/**/*.py")), LONGEST_MODULE)
+
+
+def main() -> int:
+    """Print the findings; the exit code says whether there are any."""
+    found = list(findings())
+    for finding in found:
+        print(finding)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
