@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running containers: the engine's word beside the kernel's, and those that the engine does not know of."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..host.cgroup import CGROUPFS
+from ..host.process import read_process
+from ..host.root import Host
+from .api import Engine, EngineError
+
+# What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
+_HOST_CONFIG = (
+    "AutoRemove", "CapAdd", "CapDrop", "CgroupParent", "CgroupnsMode", "Devices", "IpcMode", "MaskedPaths", "Memory", "MemorySwap", "NanoCpus",
+    "NetworkMode", "PidMode", "PidsLimit", "Privileged", "ReadonlyPaths", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode",
+    "UsernsMode",
+)  # fmt: skip
+# On everything that a canary leaves in the engine while it lives; the value says which run owns it (engine/canary.py).
+CANARY_LABEL = "io.bulkhead.canary"
+_SCOPE = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
+
+
+def trimmed(inspect: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an inspection that says how a container is confined."""
+    config = inspect.get("HostConfig", {})
+    return {
+        "AppArmorProfile": inspect.get("AppArmorProfile", ""),
+        "User": inspect.get("Config", {}).get("User", ""),
+        "HostConfig": {key: config[key] for key in _HOST_CONFIG if key in config},
+        "Mounts": [{key: m.get(key) for key in ("Type", "Source", "Destination", "RW")} for m in inspect.get("Mounts", [])],
+        "StartedAt": inspect.get("State", {}).get("StartedAt"),
+    }
+
+
+def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | None:
+    """One container as `evidence` holds it; None when it does not run (any more). Raises EngineError, EngineUnreachable."""
+    try:
+        inspect = engine.get(f"/containers/{identifier}/json")
+    except EngineError as error:
+        if error.status == 404:
+            return None
+        raise
+    pid = inspect.get("State", {}).get("Pid") or 0
+    if not pid:
+        return None
+    return {
+        "name": inspect["Name"].lstrip("/"),
+        "id": inspect["Id"],
+        "pid": pid,
+        "image": inspect.get("Config", {}).get("Image", ""),
+        "inspect": trimmed(inspect),
+        "kernel": read_process(host, pid),
+        "seccomp_filter": None,
+    }
+
+
+def running(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict[str, Any]]:
+    """Those of the containers `identifiers` that run, by name."""
+    seen = [look_at(host, engine, identifier) for identifier in identifiers]
+    return sorted((c for c in seen if c), key=lambda c: c["name"])
+
+
+def orphans(host: Host, known: set[str]) -> list[dict[str, Any]]:
+    """Containers that run in a cgroup of Docker's, but that the engine does not list: what live-restore leaves behind when the data root changes.
+
+    known: full IDs of the containers that the engine does list. Returns ID, cgroup and pids of each.
+    """
+    found = []
+    for folder, folders, _ in os.walk(host.path(CGROUPFS)):
+        for name in list(folders):
+            match = _SCOPE.fullmatch(name)
+            if not match or not (name.startswith("docker-") or os.path.basename(folder) == "docker"):
+                continue
+            folders.remove(name)  # what is below belongs to the container itself
+            if match[1] in known:
+                continue
+            path = f"{folder}/{name}".removeprefix(str(host.root).rstrip("/"))
+            pids = _members(host, path)
+            if pids:
+                found.append({"id": match[1], "cgroup": path, "pids": pids})
+    return found
+
+
+def _members(host: Host, cgroup: str) -> list[int]:
+    """The processes of a cgroup, the nested ones included."""
+    pids = []
+    for folder, _, files in os.walk(host.path(cgroup)):
+        if "cgroup.procs" in files:
+            try:
+                with open(f"{folder}/cgroup.procs") as handle:
+                    pids += [int(line) for line in handle]
+            except OSError:  # removed while we looked, or a threaded cgroup, which lists none
+                continue
+    return pids

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine as it runs: process, version, what `/info` says, what it holds and what runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..host import system
+from ..host.process import parse_id_map, parse_status
+from ..host.root import Host
+from . import containers
+from .api import SOCKET, Engine, EngineError, EngineUnreachable
+from .contents import contents
+
+_INFO = (
+    "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
+    "LoggingDriver", "OSType", "Architecture", "OperatingSystem", "Containers", "ContainersRunning", "Images", "Warnings",
+)  # fmt: skip
+_PACKAGES = ("docker.io", "docker-ce", "moby-engine")
+
+
+def observe(host: Host, engine: Engine) -> dict[str, Any]:
+    """The rootful engine on this host, whether or not it runs. `containers` is the whole evidence of each running one."""
+    daemons = dockerds(host)
+    rootful = next((d for d in daemons if not d["rootless"]), None)
+    found: dict[str, Any] = {
+        "socket": SOCKET,
+        "package": _package(host),
+        "installed": _installed(host),
+        "running": False,
+        "error": None,
+        "pid": rootful["pid"] if rootful else None,
+        "argv": rootful["argv"] if rootful else [],
+        "started_at": system.started_at(host, rootful["pid"]) if rootful else None,
+        "daemons": daemons,
+        "containers": [],
+        "orphans": [],
+    }
+    try:
+        found.update(_ask(engine))
+        listed = engine.get("/containers/json")
+        others = [c["Id"] for c in listed if containers.CANARY_LABEL not in (c.get("Labels") or {})]
+        found["containers"] = containers.running(host, engine, others)
+        found["orphans"] = containers.orphans(host, {c["Id"] for c in listed})
+        found["contents"] = contents(engine.get)
+    except (EngineError, EngineUnreachable) as error:
+        found["error"] = str(error)
+    return found
+
+
+def brief(container: Mapping[str, Any]) -> dict[str, Any]:
+    """What planning needs of a running container."""
+    config = container["inspect"]["HostConfig"]
+    return {
+        "name": container["name"],
+        "id": container["id"],
+        "image": container["image"],
+        "pids": container["kernel"].get("pids"),
+        "pids_limit": config.get("PidsLimit"),
+        "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
+    }
+
+
+def dockerds(host: Host) -> list[dict[str, Any]]:
+    """Every dockerd on the host: who owns it, and whether it lives in a user namespace of its own (rootless)."""
+    found = []
+    for entry in host.path("/proc").iterdir():
+        if not entry.name.isdigit() or (host.read(f"/proc/{entry.name}/comm") or "").strip() != "dockerd":
+            continue
+        try:
+            status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
+            uid_map = parse_id_map(host.read(f"/proc/{entry.name}/uid_map") or "")
+            argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
+        except OSError:  # it ended while we looked
+            continue
+        if "uid" in status:
+            rootless = bool(uid_map) and uid_map[0][:2] != [0, 0]
+            found.append({"pid": int(entry.name), "uid": status["uid"][0], "uid_map": uid_map, "argv": argv, "rootless": rootless})
+    return sorted(found, key=lambda d: d["pid"])
+
+
+def _ask(engine: Engine) -> dict[str, Any]:
+    info = engine.get("/info")
+    options = info.get("SecurityOptions") or []
+    root = info.get("DockerRootDir", "")
+    tail = root.rsplit("/", 1)[-1]
+    return {
+        "running": True,
+        "version": info.get("ServerVersion"),
+        "info": {key: info.get(key) for key in _INFO},
+        "runtimes": sorted(info.get("Runtimes") or {}),
+        "cgroup_driver": info.get("CgroupDriver"),
+        "cgroup_version": int(info.get("CgroupVersion") or 1),
+        "storage_driver": info.get("Driver"),
+        "root_dir": root,
+        # The remapped root is named after the ids that root becomes, UID.GID (moby daemon/daemon_unix.go, setupDaemonRoot).
+        "remapped": tail if any("name=userns" in o for o in options) else None,
+        "live_restore": bool(info.get("LiveRestoreEnabled")),
+        "swarm": (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive"),
+        "security_options": options,
+    }
+
+
+def _package(host: Host) -> str | None:
+    return next((name for name in _PACKAGES if host.path(f"/var/lib/dpkg/info/{name}.list").exists()), None)
+
+
+def _installed(host: Host) -> bool:
+    return any(host.path(f"{folder}/dockerd").exists() for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"))

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Control groups: which one a process is in, and what its PIDs controller says (Linux Documentation/admin-guide/cgroup-v2.rst)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .root import Host
+
+CGROUPFS = "/sys/fs/cgroup"
+
+
+def version(host: Host) -> int | None:
+    """2 for the unified hierarchy, 1 for the legacy one, None where no cgroup file system is mounted."""
+    if host.path(f"{CGROUPFS}/cgroup.controllers").exists():
+        return 2
+    return 1 if host.path(f"{CGROUPFS}/pids").is_dir() else None
+
+
+def pids_folder(cgroup_file: str) -> str | None:
+    """The folder with pids.* of a process, from the text of its /proc/PID/cgroup (man 7 cgroups): v2 `0::/x`, v1 `7:pids:/x`."""
+    unified = None
+    for line in cgroup_file.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "pids" in controllers.split(","):
+            return f"{CGROUPFS}/pids{path}"
+        if controllers == "":
+            unified = f"{CGROUPFS}{path}"
+    return unified
+
+
+def read_pids(host: Host, folder: str) -> dict[str, Any]:
+    """`max`, `current`, `peak` of a cgroup (tasks; None for no limit or where the kernel has no such file, pids.peak being 6.1 and later).
+
+    Raises OSError when pids.max can't be read, so that no limit is never mistaken for no answer.
+    """
+    limit = host.path(f"{folder}/pids.max").read_text().strip()
+    result: dict[str, Any] = {"source": f"{folder}/pids.max", "max": None if limit == "max" else int(limit)}
+    for name in ("current", "peak"):
+        text = host.read(f"{folder}/pids.{name}")
+        result[name] = int(text) if text else None
+    return result
