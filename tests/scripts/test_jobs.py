@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading pytest's closing lines out of logs, and jobs that must end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jobs import Job, Tally, duration, tally
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("", Tally(0, 0)),
+        ("===== 5 passed in 0.30s =====", Tally(5, 0)),
+        ("= 1 failed, 2 passed, 3 skipped, 1 warning in 63.20s (0:01:03) =", Tally(2, 1)),
+        ("===== 2 passed, 1 error in 1.00s =====", Tally(2, 1)),
+        ("===== 2 errors in 1.00s =====", Tally(0, 2)),
+        ("7 passed in 0.10s", Tally(7, 0)),
+        ("== 5 passed in 0.3s ==\nnoise\n== 2 failed in 0.3s ==", Tally(5, 2)),
+        ("===== no tests ran in 0.01s =====", Tally(0, 0)),
+        ("we saw 3 failed in 2 places", Tally(0, 0)),
+    ],
+)
+def test_tally(log: str, expected: Tally) -> None:
+    """Every closing line counts, and nothing that only looks like one."""
+    assert tally(log) == expected
+
+
+def test_closing_line_can_be_read_back() -> None:
+    """Our own last line has the form that we read."""
+    assert tally(f"===== {Tally(12, 3)} in 4.00s =====") == Tally(12, 3)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")])
+def test_duration(seconds: float, text: str) -> None:
+    """Minutes appear when there are any."""
+    assert duration(seconds) == text
+
+
+def test_job_keeps_its_log_and_code(tmp_path: Path) -> None:
+    """Output of both streams lands in the log, without colours when read."""
+    job = Job("x", ["sh", "-c", r"printf '\033[31mred\033[0m\n'; echo two >&2; exit 3"], tmp_path / "logs" / "x.log")
+    job.start()
+    assert job.process
+    assert job.process.wait(10) == 3
+    assert job.poll() == 3
+    assert job.tail(5) == "red\ntwo"
+
+
+def test_stop_reaches_grandchildren(tmp_path: Path) -> None:
+    """A job that ignores the polite signals is ended all the same, with what it started."""
+    marker = tmp_path / "marker"
+    job = Job("x", ["bash", "-c", f"trap '' INT TERM; sleep 60 & echo $! > {marker}; wait; wait"], tmp_path / "x.log")
+    job.start()
+    while not marker.exists() or not marker.read_text():
+        assert job.poll() is None
+    job.stop(grace=0.3)
+    assert job.poll() is not None
+    status = Path(f"/proc/{marker.read_text().strip()}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
