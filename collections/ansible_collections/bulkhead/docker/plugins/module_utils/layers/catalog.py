@@ -7,9 +7,11 @@ finds what it has to send to a host by reading import statements.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
+
+from ..host.root import Host
 
 # Which variable switches a layer on a host; a layer of containers alone has none.
 SWITCHES: dict[str, str] = {
@@ -20,7 +22,8 @@ SWITCHES: dict[str, str] = {
     "userns": "userns_remap_layer",
 }
 
-Observer = Callable[[Any], dict[str, Any]]
+Observer = Callable[[Host], dict[str, Any]]
+Prover = Callable[[Host, Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]]
 
 
 def observers() -> dict[str, Observer]:
@@ -55,6 +58,14 @@ def planners() -> dict[str, ModuleType]:
     }
 
 
+def provers() -> dict[str, Prover]:
+    """For each layer whose proof needs more than an observation and a process's status: the function that gathers it."""
+    from .apparmor import prove as apparmor
+    from .seccomp import prove as seccomp
+
+    return {"seccomp": seccomp.gather, "apparmor": apparmor.gather}
+
+
 def judges() -> dict[str, ModuleType]:
     """For each layer: its module with `judge` and `judge_container`."""
     from .apparmor import judge as apparmor
@@ -63,6 +74,7 @@ def judges() -> dict[str, ModuleType]:
     from .non_root_user import judge as non_root_user
     from .pids_limit import judge as pids_limit
     from .read_only_root import judge as read_only_root
+    from .rootless import judge as rootless
     from .seccomp import judge as seccomp
     from .userns import judge as userns
 
@@ -75,4 +87,5 @@ def judges() -> dict[str, ModuleType]:
         "capabilities": capabilities,
         "read_only_root": read_only_root,
         "non_root_user": non_root_user,
+        "rootless": rootless,
     }

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of the keys of daemon.json, beyond what an engine says of them itself.
+
+The engine's own validator stays the authority. These tables serve what it does not do: name a typo's neighbour, tell which flag
+a key clashes with, and tell whether a change needs a restart. Read from moby v20.10.24, v26.1.5, v28.5.2 and its main branch of
+November 2026: `cmd/dockerd/{config,config_unix,options}.go` (flags), `daemon/config/config*.go` (keys and types), `daemon/reload*.go`.
+"""
+
+from __future__ import annotations
+
+_BOOL = (
+    "allow-direct-routing cri-containerd debug experimental icc init ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6"
+    " live-restore no-new-privileges raw-logs selinux-enabled tls tlsverify userland-proxy"
+)
+_TEXT = (
+    "api-cors-header bip bip6 bridge bridge-accept-fwmark cgroup-parent cluster-advertise cluster-store containerd containerd-namespace"
+    " containerd-plugin-namespace data-root default-cgroupns-mode default-gateway default-gateway-v6 default-init default-ipc-mode"
+    " default-runtime exec-root firewall-backend fixed-cidr fixed-cidr-v6 graph group host-gateway-ip init-path ip log-driver log-format"
+    " log-level metrics-addr min-api-version pidfile seccomp-profile storage-driver swarm-default-advertise-addr tlscacert tlscert tlskey"
+    " userland-proxy-path userns-remap"
+)
+_NUMBER = (
+    "cpu-rt-period cpu-rt-runtime default-stop-timeout max-concurrent-downloads max-concurrent-uploads max-download-attempts mtu"
+    " network-control-plane-mtu network-diagnostic-port oom-score-adjust shutdown-timeout"
+)
+_LIST = (
+    "allow-nondistributable-artifacts authorization-plugins cdi-spec-dirs default-address-pools dns dns-opts dns-search exec-opts"
+    " host-gateway-ips hosts insecure-registries labels node-generic-resources registry-mirrors storage-opts"
+)
+_OBJECT = "builder cluster-store-opts default-network-opts default-ulimits features log-opts nri-opts proxies runtimes"
+
+# Key → what its value must be; a key with two spellings of a value (a size as "64M" or 67108864) is left to the engine.
+TYPES: dict[str, str] = {
+    **dict.fromkeys(_BOOL.split(), "boolean"),
+    **dict.fromkeys(_TEXT.split(), "text"),
+    **dict.fromkeys(_NUMBER.split(), "number"),
+    **dict.fromkeys(_LIST.split(), "list"),
+    **dict.fromkeys(_OBJECT.split(), "object"),
+}
+KNOWN: frozenset[str] = frozenset(TYPES) | {"default-shm-size", "default-pids-limit"}
+BOOLEAN_FLAGS: frozenset[str] = frozenset(_BOOL.split()) | {"help", "restart", "rootless", "validate", "version"}
+
+# The flag has another name than the key (opts.Named*Opts in moby). Elsewhere they are the same.
+KEY_OF_FLAG: dict[str, str] = {
+    "authorization-plugin": "authorization-plugins",
+    "cdi-spec-dir": "cdi-spec-dirs",
+    "containerd-plugins-namespace": "containerd-plugin-namespace",
+    "default-address-pool": "default-address-pools",
+    "default-network-opt": "default-network-opts",
+    "default-ulimit": "default-ulimits",
+    "dns-opt": "dns-opts",
+    "exec-opt": "exec-opts",
+    "feature": "features",
+    "host": "hosts",
+    "insecure-registry": "insecure-registries",
+    "label": "labels",
+    "log-opt": "log-opts",
+    "node-generic-resource": "node-generic-resources",
+    "registry-mirror": "registry-mirrors",
+    "storage-opt": "storage-opts",
+}
+# Merged by the engine instead of refused when they stand in both places (skipDuplicates in daemon/config/config.go), or no key at all.
+NEVER_CLASH: frozenset[str] = frozenset({"add-runtime", "config-file", "validate", "rootless", "version", "help"})
+SHORT_FLAGS: dict[str, str] = {
+    "b": "bridge",
+    "D": "debug",
+    "G": "group",
+    "g": "graph",
+    "H": "host",
+    "h": "help",
+    "l": "log-level",
+    "p": "pidfile",
+    "r": "restart",
+    "s": "storage-driver",
+    "v": "version",
+}
+
+# Taken over on SIGHUP when they stand in the file. Of these, RESET_ON_RELOAD go back to their default when they vanish from it; the
+# others keep the old value until a restart (daemon/reload.go: `if conf.IsValueSet(...)`).
+RESET_ON_RELOAD: frozenset[str] = frozenset({"features", "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"})
+RELOADABLE: frozenset[str] = RESET_ON_RELOAD | {
+    "debug",
+    "default-runtime",
+    "insecure-registries",
+    "labels",
+    "live-restore",
+    "registry-mirrors",
+    "runtimes",
+    "shutdown-timeout",
+}
+
+# With another value of these the engine works on another tree: what it had is still there, but it does not see it.
+ROOT_KEYS: frozenset[str] = frozenset({"data-root", "exec-root", "graph", "storage-driver", "userns-remap"})
+
+# daemon/logger/*: what each driver's ValidateLogOpt accepts. `mode`, `max-buffer-size` and the cache-* options are every driver's own.
+LOG_OPTS_EVERYWHERE: frozenset[str] = frozenset(
+    {"mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"}
+)
+_ATTRIBUTES = frozenset({"env", "env-regex", "labels", "labels-regex", "tag"})
+LOG_OPTS: dict[str, frozenset[str]] = {
+    "json-file": _ATTRIBUTES | {"compress", "max-file", "max-size"},
+    "local": _ATTRIBUTES | {"compress", "max-file", "max-size"},
+    "journald": _ATTRIBUTES,
+}
+STORAGE_DRIVERS: frozenset[str] = frozenset({"aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "overlay2", "vfs", "zfs"})
+
+
+def needs_restart(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """The keys whose change from `before` to `after` takes effect only with a restart, sorted."""
+    return sorted(
+        key
+        for key in changed(before, after)
+        if key not in RELOADABLE or (key not in after and key not in RESET_ON_RELOAD)
+    )
+
+
+def changed(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """The top-level keys that differ, sorted. `True` and `1` differ, as they do in JSON."""
+    absent = object()
+    return sorted(
+        key
+        for key in {*before, *after}
+        if type(before.get(key, absent)) is not type(after.get(key, absent)) or before.get(key, absent) != after.get(key, absent)
+    )

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Capabilities: what a container's processes may ever hold, from the bounding set in /proc/PID/status (man 7 capabilities)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
+
+LAYER = "capabilities"
+
+# include/uapi/linux/capability.h, by number.
+NAMES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW "
+    "IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD "
+    "LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+# What the engine leaves a container that asks for nothing (moby oci/caps/defaults.go).
+ENGINE_DEFAULT = frozenset(
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+)
+
+
+def names(bits: int) -> list[str]:
+    """The capabilities in a set, sorted; one that this list does not know yet by its number."""
+    found = [NAMES[n] if n < len(NAMES) else f"CAP_{n}" for n in range(bits.bit_length()) if bits >> n & 1]
+    return sorted(found)
+
+
+def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    verdict = Verdict(LAYER, "no more than the engine's 14 default capabilities for a container that adds none")
+    canary = evidence.get("canary")
+    if canary is None:
+        return verdict.conclude(UNKNOWN)
+    _look(verdict, canary["kernel"], ENGINE_DEFAULT, "the canary")
+    return verdict.conclude()
+
+
+def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    config = container["inspect"]["HostConfig"]
+    verdict = ContainerVerdict(LAYER, "no more than the engine's default capabilities")
+    held = _look(verdict, container["kernel"], ENGINE_DEFAULT, f"container {container['name']}")
+    verdict.opted_out = bool(config.get("Privileged")) or bool(config.get("CapAdd"))
+    if held is None:
+        return verdict.conclude(UNKNOWN)
+    asked = _asked(config)
+    if asked is not None and held - asked:
+        verdict.disagreements.append(f"docker inspect grants {_list(asked)}, the kernel's bounding set holds {_list(held - asked)} besides")
+        verdict.find("more_than_asked", f"container {container['name']} holds {_list(held - asked)}, which docker inspect does not show", DEGRADED)
+    return verdict.conclude()
+
+
+def _look(verdict: Verdict, kernel: Mapping[str, Any], allowed: frozenset[str], who: str) -> set[str] | None:
+    bits = kernel.get("cap", {}).get("bnd")
+    if bits is None:
+        verdict.find("unread", f"the capabilities of {who} could not be read", UNKNOWN)
+        return None
+    held = set(names(bits))
+    verdict.saw(f"/proc/{kernel['pid']}/status CapBnd", f"{bits:016x}")
+    verdict.saw(f"/proc/{kernel['pid']}/status CapEff", f"{kernel['cap'].get('eff', 0):016x}")
+    surplus = held - allowed
+    if surplus:
+        status = ABSENT if "SYS_ADMIN" in surplus else DEGRADED
+        verdict.find(
+            "surplus", f"{who} may hold {_list(surplus)} beyond the engine's default", status, "drop `--cap-add`/`--privileged`, or accept it knowingly"
+        )
+    return held
+
+
+def _asked(config: Mapping[str, Any]) -> set[str] | None:
+    """What `docker inspect` says the container holds; None where it was given everything."""
+
+    def plain(entries: Any) -> set[str]:
+        return {entry.upper().removeprefix("CAP_") for entry in entries or ()}
+
+    add, drop = plain(config.get("CapAdd")), plain(config.get("CapDrop"))
+    if config.get("Privileged") or "ALL" in add:
+        return None
+    return (set() if "ALL" in drop else set(ENGINE_DEFAULT) - drop) | add
+
+
+def _list(capabilities: set[str]) -> str:
+    return ", ".join(sorted(capabilities)) or "none"

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Non-root user: the user that a container's first process runs as, seen from inside its user namespace. The engine has no default for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..verdict import ABSENT, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
+
+LAYER = "non_root_user"
+
+
+def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
+    canary = evidence.get("canary")
+    if canary and "uid" in canary["kernel"]:
+        verdict.saw(f"/proc/{canary['kernel']['pid']}/status Uid", canary["kernel"]["uid"])
+    return verdict.conclude(NOT_APPLICABLE)
+
+
+def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    kernel = container["kernel"]
+    verdict = ContainerVerdict(LAYER, "first process not root in its own user namespace")
+    uid = kernel.get("uid", [None])[0]
+    inside = None if uid is None else inside_id(uid, kernel.get("uid_map", []))
+    if inside is None:
+        verdict.find("unread", f"the user of container {container['name']} could not be read", UNKNOWN)
+        return verdict.conclude()
+    verdict.saw(f"/proc/{kernel['pid']}/status Uid", kernel["uid"])
+    asked = container["inspect"].get("User", "").split(":")[0]
+    if inside == 0 and asked not in ("", "0", "root"):
+        verdict.disagreements.append(f"docker inspect says user {asked}, the kernel shows root")
+    return verdict.conclude(ABSENT if inside == 0 else ENFORCED)
+
+
+def inside_id(outside: int, id_map: list[list[int]]) -> int | None:
+    """What an ID of the host is called inside a user namespace with this map; None where it has no name there."""
+    for first_inside, first_outside, count in id_map:
+        if first_outside <= outside < first_outside + count:
+            return first_inside + outside - first_outside
+    return None

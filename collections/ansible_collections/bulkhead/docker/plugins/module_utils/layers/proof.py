@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One host, proven: gather the kernel's evidence around a canary, then let every layer judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from ..engine.api import Engine, EngineError, EngineUnreachable
+from ..engine.canary import CanaryFailed, canary
+from ..host.root import Host
+from ..seccomp import dump
+from .catalog import judges, provers
+from .observation import observe
+from .verdict import DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, Finding, Verdict
+
+# What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
+_HOST_NAMESPACES = {"PidMode": "PIDs", "NetworkMode": "network", "IpcMode": "IPC", "UTSMode": "host name"}
+_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock")
+
+
+def gather(host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bool, deep: bool) -> dict[str, Any]:
+    """What every judge gets: `observed`, `canary` (None without one), `canary_error`, `containers`, and `proof` by layer.
+
+    deep: also read the seccomp filter of every running container, which stops each for some milliseconds.
+    """
+    observed = observe(host, engine)
+    evidence: dict[str, Any] = {"observed": observed, "canary": None, "canary_error": None, "containers": observed["engine"]["containers"]}
+    with ExitStack() as stack:
+        if not use_canary:
+            evidence["canary_error"] = "no canary was started (check mode, or canary: false)"
+        elif not observed["engine"]["running"]:
+            evidence["canary_error"] = f"no canary could be started: {observed['engine']['error']}"
+        else:
+            try:
+                evidence["canary"] = stack.enter_context(canary(host, engine))
+            except (CanaryFailed, EngineError, EngineUnreachable) as error:
+                evidence["canary_error"] = str(error)
+        evidence["proof"] = {name: prove(host, evidence["canary"], expect.get(name, {})) for name, prove in provers().items()}
+        if deep:
+            _dump_filters(evidence["containers"])
+    return evidence
+
+
+def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str] | None = None) -> dict[str, Any]:
+    """The verdict on the host and on each running container, as `verify_layers` returns it."""
+    rooms = {name: room for name, room in judges().items() if only is None or name in only}
+    layers = []
+    for name, room in rooms.items():
+        wanted = expect.get(name, {})
+        verdict: Verdict = room.judge(evidence, wanted)
+        _excuse(verdict, wanted)
+        if verdict.status == UNKNOWN and evidence["canary_error"]:
+            verdict.find("no_canary", evidence["canary_error"])
+        layers.append({**verdict.as_dict(), "requirement": wanted.get("requirement", DISABLED)})
+    containers = []
+    for container in evidence["containers"]:
+        per_layer = {name: room.judge_container(container, evidence, expect.get(name, {})).as_dict() for name, room in rooms.items()}
+        containers.append(
+            {
+                "name": container["name"],
+                "id": container["id"],
+                "image": container["image"],
+                "pid": container["pid"],
+                "layers": list(per_layer.values()),
+                "opted_out": [name for name, verdict in per_layer.items() if verdict["opted_out"]],
+                "disagreements": [f"{name}: {text}" for name, verdict in per_layer.items() for text in verdict["disagreements"]],
+                "findings": [finding.__dict__ for finding in exposures(container)],
+            }
+        )
+    return {"layers": layers, "containers": containers, "findings": [f.__dict__ for f in _host_findings(evidence)]}
+
+
+def exposures(container: Mapping[str, Any]) -> list[Finding]:
+    """What a container was given that undoes more than one layer: privileges, the host's namespaces, the engine's own socket."""
+    config, name = container["inspect"]["HostConfig"], container["name"]
+    found = []
+    if config.get("Privileged"):
+        text = f"container {name} is privileged: seccomp, AppArmor, capabilities and device limits do not hold for it"
+        found.append(Finding("container.privileged", text, DEGRADED, "run it with the capabilities and devices that it needs, by name"))
+    for key, what in _HOST_NAMESPACES.items():
+        if config.get(key) == "host":
+            found.append(Finding("container.host_namespace", f"container {name} shares the host's {what} namespace ({key}=host)", DEGRADED))
+    for mount in container["inspect"]["Mounts"]:
+        if mount.get("Source") in _SOCKETS:
+            text = f"container {name} has {mount['Source']} mounted at {mount.get('Destination')}: who controls it controls the host"
+            found.append(Finding("container.engine_socket", text, DEGRADED, "mount a filtering proxy of the engine's API instead"))
+    return found
+
+
+def _host_findings(evidence: Mapping[str, Any]) -> list[Finding]:
+    engine = evidence["observed"]["engine"]
+    found = []
+    if not engine["running"]:
+        found.append(Finding("engine.not_running", f"the engine does not answer on {engine['socket']}: {engine['error']}", UNKNOWN))
+    for orphan in engine["orphans"]:
+        text = f"a container runs that the engine does not list: {orphan['id'][:12]} (cgroup {orphan['cgroup']}, pids {orphan['pids'][:5]})"
+        found.append(Finding("engine.orphan", text, DEGRADED, "end it with `ctr -n moby tasks kill`, then start it again under the engine"))
+    return found
+
+
+def _excuse(verdict: Verdict, wanted: Mapping[str, Any]) -> None:
+    """An optional layer that the host cannot carry is not a failing one."""
+    if wanted.get("requirement") == OPTIONAL and wanted.get("applicable") is False:
+        verdict.status = NOT_APPLICABLE
+        verdict.find("not_applicable", wanted.get("reason", "this host cannot carry the layer"))
+
+
+def _dump_filters(containers: list[dict[str, Any]]) -> None:
+    for container in containers:
+        try:
+            container["seccomp_filter"] = dump.dump(container["pid"])
+        except OSError as error:
+            container["kernel"]["unreadable"][f"seccomp filter of {container['pid']}"] = str(error)

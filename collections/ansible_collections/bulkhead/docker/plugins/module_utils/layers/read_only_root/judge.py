@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read-only root: whether a container sees its / mounted read-only, from /proc/PID/mountinfo. The engine has no default for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..verdict import ABSENT, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
+
+LAYER = "read_only_root"
+
+
+def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
+    canary = evidence.get("canary")
+    if canary:
+        verdict.saw(f"/proc/{canary['kernel']['pid']}/mountinfo /", "ro" if canary["kernel"].get("root_read_only") else "rw")
+    return verdict.conclude(NOT_APPLICABLE)
+
+
+def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    kernel = container["kernel"]
+    verdict = ContainerVerdict(LAYER, "/ mounted read-only")
+    read_only = kernel.get("root_read_only")
+    if read_only is None:
+        verdict.find("unread", f"the mounts of container {container['name']} could not be read", UNKNOWN)
+        return verdict.conclude()
+    verdict.saw(f"/proc/{kernel['pid']}/mountinfo /", "ro" if read_only else "rw")
+    asked = bool(container["inspect"]["HostConfig"].get("ReadonlyRootfs"))
+    if asked and not read_only:
+        verdict.disagreements.append("docker inspect says ReadonlyRootfs, the kernel has / writable")
+        verdict.find("writable", f"container {container['name']} asked for a read-only root and has a writable one", ABSENT)
+    return verdict.conclude() if read_only else verdict.conclude(ABSENT)
