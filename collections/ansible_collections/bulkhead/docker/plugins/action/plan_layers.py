@@ -1,0 +1,122 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan on the control node; the host is visited only when nobody has observed it in this run. Documented in modules/plan_layers.py."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import wanted as wanting
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import plan_lines
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+OBSERVED = "bulkhead_observed"
+# A rollout over a fleet can take hours; what was seen before is then no longer what is.
+OBSERVED_FOR = 900.0
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset(("layers", "observe", "observed", "refresh", "show"))
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _, args = self.validate_argument_spec(
+            argument_spec={
+                "layers": {"type": "list", "elements": "str"},
+                "observe": {"type": "bool", "default": True},
+                "observed": {"type": "dict"},
+                "refresh": {"type": "bool", "default": False},
+                "show": {"type": "bool", "default": False},
+            }
+        )
+        wanted = wanting.collect(wanting.load_specs(ROLES), variables, self._template, _origin)
+        wanted.problems += planning.resolve(wanted.values, self._read_file)
+        result.update(expect=planning.expectations(wanted.values) if not wanted.problems else {}, wanted=wanted.values)
+        if wanted.problems:
+            return self._refuse(result, wanted.problems)
+        if not args["observe"]:
+            return result
+
+        observed = args["observed"] or self._observed(variables, result, args["refresh"])
+        if result.get("failed"):
+            return result
+        selected = planning.selected_layers(args["layers"], variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()))
+        plan = planning.make(observed, wanted.values, selected)
+        result.update(
+            layers={name: layer.as_dict() for name, layer in plan.layers.items()},
+            refusals=plan.refusals,
+            observed=observed,
+            **{kind: plan.gathered(kind) for kind in ("warnings", "notices", "effects")},
+        )
+        if args["show"]:
+            show(self._display, plan_lines(variables.get("inventory_hostname", "host"), result))
+        else:
+            for text in result["notices"]:
+                self._display.v(text)
+        if plan.refusals:
+            return self._refuse(result, plan.refusals)
+        if self._task.check_mode:
+            changes = [change for layer in plan.layers.values() for change in layer.changes]
+            result["changed"] = bool(changes)
+            result["diff"] = [
+                {"before": c.before, "after": c.after, "before_header": c.path, "after_header": c.path, "prepared": "" if c.before or c.after else c.summary}
+                for c in changes
+            ]
+        return result
+
+    def _observed(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool) -> dict[str, Any]:
+        """What is known of the host from earlier in this run; otherwise it is visited, once, and remembered for the rest of the run."""
+        # The parent is ansible-playbook itself: facts of another run, out of a persistent cache, are not of this one.
+        run = os.getppid()
+        known = variables.get("ansible_facts", {}).get(OBSERVED)
+        if known and not refresh and known["run"] == run and time.time() - known["taken"] < OBSERVED_FOR:
+            return dict(known["observed"])
+        answer = self._execute_module(module_name="bulkhead.docker.observe_layers", module_args={}, task_vars=variables)
+        if answer.get("failed") or "observed" not in answer:
+            result.update(answer, failed=True)
+            return {}
+        result["ansible_facts"] = {OBSERVED: {"run": run, "taken": time.time(), "observed": answer["observed"]}}
+        return dict(answer["observed"])
+
+    def _refuse(self, result: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
+        result["failed"] = True
+        result["refusals"] = sentences
+        head = "Nothing was changed. " + (f"{len(sentences)} things stand in the way:\n" if len(sentences) > 1 else "")
+        result["msg"] = head + "\n".join(f"- {s}" for s in sentences) if len(sentences) > 1 else head + sentences[0]
+        return result
+
+    def _template(self, value: Any) -> Any:
+        try:
+            return self._templar.template(value)
+        except AnsibleError as error:
+            raise ValueError(str(error)) from error
+
+    def _read_file(self, name: str) -> str:
+        """A file on the control node: absolute, or searched as the `src` of a copy task is."""
+        try:
+            return Path(self._find_needle("files", name)).read_text(encoding="utf-8")
+        except AnsibleError as error:
+            raise FileNotFoundError(f"{name}: no such file on the control node, looked for beside the playbook and in files/") from error
+
+
+def _origin(value: Any) -> str:
+    """Where an inventory value was written, as `file:line`; ansible-core 2.19 and later know it, and the way to ask is not a public one."""
+    try:
+        from ansible._internal._datatag._tags import Origin
+    except ImportError:
+        return ""
+    tag = Origin.get_tag(value)
+    if tag is None or not tag.path:
+        return ""
+    return f"{os.path.relpath(tag.path)}:{tag.line_num}" if tag.line_num else str(tag.path)

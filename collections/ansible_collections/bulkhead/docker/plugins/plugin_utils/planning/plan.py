@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of one host: every selected layer's, and the one change of the engine's configuration. Pure; no host is visited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...module_utils.layers.catalog import SWITCHES, planners
+from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
+from ...module_utils.planning import engine_config
+
+ENGINE_CONFIG = "engine_config"
+
+
+@dataclass
+class Plan:
+    """What one host needs. `layers` holds a plan a selected layer, and `engine_config`, the change of the engine's configuration."""
+
+    layers: dict[str, LayerPlan] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def gathered(self, kind: str) -> list[str]:
+        """All `refusals`, `warnings`, `notices` or `effects`, each once, in order of effort."""
+        return list(dict.fromkeys(text for plan in self.layers.values() for text in getattr(plan, kind)))
+
+    @property
+    def refusals(self) -> list[str]:
+        return list(dict.fromkeys([*self.problems, *self.gathered("refusals")]))
+
+    @property
+    def changed(self) -> bool:
+        return any(plan.changes for plan in self.layers.values())
+
+
+def resolve(wanted: dict[str, Any], read_file: Callable[[str], str]) -> list[str]:
+    """Put the text of files on the control node into `wanted` (profiles given as `src`). Returns what cannot be read, a sentence each."""
+    problems = []
+    for variable, room in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
+        try:
+            wanted[variable] = planners()[room].resolve(wanted.get(variable) or [], read_file)
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+    return problems
+
+
+def expectations(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What verification shall demand of each layer that a host configures."""
+    return {name: {"requirement": requirement(name, wanted), **room.expectation(wanted)} for name, room in planners().items()}
+
+
+def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[str]) -> Plan:
+    """Compare a host with what is wanted, for the selected layers."""
+    plan = Plan()
+    engine = observed["engine"]
+    if not engine["installed"]:
+        return _without_engine(plan, wanted)
+    for name, room in planners().items():
+        if name in selected:
+            plan.layers[name] = room.plan(observed, wanted)
+    if selected:
+        plan.layers[ENGINE_CONFIG] = engine_config.plan(observed, wanted, plan.layers, selected)
+    return plan
+
+
+def _without_engine(plan: Plan, wanted: Mapping[str, Any]) -> Plan:
+    package = wanted["docker_engine_package"]
+    if wanted["docker_engine_install"]:
+        notices = ["the layers are planned once the engine is installed"]
+        plan.layers["engine"] = LayerPlan("engine", changes=[Change(f"package {package}", f"install {package}")], notices=notices)
+    else:
+        plan.problems.append(f"no Docker engine is installed on this host; install one, or set docker_engine_install: true to install {package}")
+    return plan
+
+
+def requirement(layer: str, wanted: Mapping[str, Any]) -> str:
+    """`required`, `optional` or `disabled`, by the layer's switch."""
+    switch = SWITCHES.get(layer)
+    return str(wanted.get(switch) or REQUIRED) if switch else DISABLED
+
+
+def selected_layers(asked: Iterable[str] | None, run_tags: Iterable[str], skip_tags: Iterable[str]) -> set[str]:
+    """The layers that this run is about: those asked for, narrowed by the tags that name layers."""
+    layers = set(SWITCHES) if asked is None else set(asked) & set(SWITCHES)
+    named = set(run_tags) & set(SWITCHES)
+    if named:
+        layers &= named
+    return layers - set(skip_tags)

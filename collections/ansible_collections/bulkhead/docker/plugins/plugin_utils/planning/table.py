@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables for people: what will happen on a host, and what was proven there."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WIDTH = 118
+# Not by colour alone: each status has a sign of its own.
+_SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
+_COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
+
+Line = tuple[str, str | None]  # text, colour
+
+
+def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
+    """A line a layer with what would change, then warnings, notices, and what containers will feel."""
+    lines: list[Line] = [(f"{host}: what will happen", None)]
+    for name, layer in plan["layers"].items():
+        if layer["requirement"] == "disabled" and not layer["changes"]:
+            what, colour = "disabled", "dark gray"
+        elif not layer["applicable"]:
+            what, colour = f"not applicable: {layer['reason']}", "yellow"
+        elif layer["changes"]:
+            what, colour = "; ".join(change["summary"] for change in layer["changes"]), "yellow"
+        else:
+            what, colour = "as wanted", "green"
+        lines += _wrapped(f"  {name:<18} ", what, colour)
+    for kind, sign, colour in (("effects", ">", "yellow"), ("warnings", "!", "bright purple"), ("notices", "i", None), ("refusals", "x", "red")):
+        for text in plan[kind]:
+            lines += _wrapped(f"  {sign} ", text, colour)
+    return lines
+
+
+def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
+    """A line a layer with its first evidence, a line a finding, then containers that differ from the host's defaults."""
+    about = proof.get("host", {})
+    title = f"{host}: {about.get('distribution_name')}, kernel {about.get('kernel')}, engine {about.get('version') or 'not running'}"
+    lines: list[Line] = [(title, None)]
+    for layer in proof["layers"]:
+        colour = _COLOUR[layer["status"]]
+        first = layer["evidence"][0] if layer["evidence"] else None
+        seen = f"{first['source']}: {_short(first['value'])}" if first else ""
+        lines.append((f"  {_SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {textwrap.shorten(seen, WIDTH - 40)}", colour))
+        for finding in layer["findings"]:
+            lines += _wrapped("      ", finding["text"], colour if finding["status"] else None)
+            if finding["status"] and finding["remedy"]:
+                lines += _wrapped("      -> ", finding["remedy"], None)
+    for finding in proof.get("findings", ()):
+        lines += _wrapped("  ! ", finding["text"], "red")
+    containers = proof.get("containers", ())
+    if containers:
+        lines.append((f"  {len(containers)} running container{'s' if len(containers) > 1 else ''}", None))
+    for container in containers:
+        for text in container_notes(container):
+            lines += _wrapped(f"  ! {container['name']}: ", text, "yellow")
+    return lines
+
+
+def container_notes(container: Mapping[str, Any]) -> list[str]:
+    """What a person should know of one running container: layers it is without, words that differ, dangerous gifts."""
+    notes = [f"opted out of {', '.join(container['opted_out'])}"] if container["opted_out"] else []
+    notes += container["disagreements"]
+    notes += [finding["text"] for finding in container["findings"]]
+    for layer in container["layers"]:
+        if layer["layer"] in container["opted_out"] or layer["layer"] in ("read_only_root", "non_root_user"):
+            continue
+        notes += [finding["text"] for finding in layer["findings"] if finding["status"]]
+    return list(dict.fromkeys(notes))
+
+
+def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False) -> list[str]:
+    """The required layers that do not hold, as `layer (status)`. An unknown one does not hold, unless that is forgiven (check mode)."""
+    good = {"enforced"} | ({"unknown"} if forgive_unknown else set())
+    return [f"{v['layer']} ({v['status']})" for v in proof["layers"] if v["requirement"] == "required" and v["status"] not in good]
+
+
+def _wrapped(prefix: str, text: str, colour: str | None) -> list[Line]:
+    rows: Sequence[str] = textwrap.wrap(text, WIDTH - len(prefix)) or [""]
+    return [(prefix + rows[0], colour), *((" " * len(prefix) + row, colour) for row in rows[1:])]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return ", ".join(" ".join(str(n) for n in row) for row in value)
+    return str(value)

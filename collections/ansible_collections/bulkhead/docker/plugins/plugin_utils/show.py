@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Coloured lines on the terminal, one block at a time, so that hosts running side by side do not mix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ansible.utils.color import stringc
+
+
+def show(display: Any, lines: Iterable[tuple[str, str | None]]) -> None:
+    """Print `(text, colour)` lines as one block; colour only where Ansible would use it."""
+    display.display("\n".join(stringc(text, colour) if colour else text for text, colour in lines))
