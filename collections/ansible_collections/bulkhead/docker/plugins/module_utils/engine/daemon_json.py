@@ -35,17 +35,18 @@ class Member:
 
 @dataclass
 class Document:
-    """A parsed daemon.json. `members` in the file's order; `head` and `foot` are what stands around them."""
+    """A parsed daemon.json. `members` in the file's order; `head` and `foot` stand around them; `source` is the text it was read from."""
 
     members: list[Member]
     head: str = "{"
     foot: str = "}\n"
+    source: str | None = None
 
     def content(self) -> dict[str, Any]:
         return {member.key: member.value for member in self.members}
 
     def text(self) -> str:
-        """The file; nothing where there is no member, because a file without any says no more than a missing one."""
+        """The file as it is to be written."""
         return self.head + ",".join(member.text() for member in self.members) + self.foot
 
     def put(self, key: str, value: Any) -> None:
@@ -69,6 +70,8 @@ class Document:
                 del self.members[index]
                 if self.members and index == len(self.members):
                     self.members[-1].tail = member.tail
+                elif self.members and index == 0:
+                    self.members[0].lead = member.lead
                 return
 
     def _lead(self) -> str:
@@ -91,7 +94,7 @@ def parse(text: str | None, path: str = "/etc/docker/daemon.json") -> Document:
     Stricter than the engine, which takes the last of two members of one name without a word. Raises DaemonJsonError.
     """
     if text is None or not text.strip(_BLANK):
-        return Document([])
+        return Document([], source=text)
     reader = _Reader(text, path)
     return reader.document()
 
@@ -118,15 +121,13 @@ class _Reader:
             self.at += 1
             self._blank()
             self._fail_here("there is more after the closing brace; write one JSON object and nothing after it")
-        return Document(members, head + "{", foot)
+        return Document(members, head + "{", foot, self.text)
 
     def _members(self) -> list[Member]:
         members: list[Member] = []
         seen: dict[str, int] = {}
         lead = self._blank()
         if self._peek() == "}":
-            self.at -= len(lead)
-            self._blank()
             return members
         while True:
             start = self.at
@@ -242,7 +243,7 @@ def _same(one: Any, other: Any) -> bool:
 class Merge:
     """What daemon.json becomes, and what is to be remembered of it.
 
-    text: None where no file is to be there (it is empty, and was made by us).
+    text: None where no file is to be there: there was none and nothing is wanted, or we made it and its last member goes.
     memory: pointer (`/icc`, `/log-opts/max-size`) → {"value": ours} plus "before": what stood there before us, if something did.
     notices: sentences about foreign values that were overwritten, given back, or left.
     """
@@ -295,12 +296,13 @@ def merge(
             continue
         remembered[place] = _claim(after, path_of(place), value, ours.get(place), path, notices)
 
+    if _same(before, after):
+        return Merge(before, after, document.source, remembered, notices)
     for key in [key for key in before if key not in after]:
         document.drop(key)
     for key, value in after.items():
         document.put(key, value)
-    text = None if created and not after else (document.text() if after or before else None)
-    return Merge(before, after, text, remembered, notices)
+    return Merge(before, after, None if created and not after else document.text(), remembered, notices)
 
 
 def _places(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:

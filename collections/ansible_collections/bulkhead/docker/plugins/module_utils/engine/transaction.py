@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several files changed as one: written down before it is done, so that it can be undone in this run or by the next.
+
+/var/lib/bulkhead/transactions/ID/ holds `journal.json` and a copy of each file as it was (`0`, `1`, …), root's alone. A journal is
+`open` from before the first change until everything has been probed; then it is `committed`, or `undone`. An open journal that a
+run finds was left by one that died, and is undone first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..host.files import fsync_folder, write_atomically
+from ..host.root import STATE_DIR, Host
+
+OPEN, COMMITTED, UNDONE = "open", "committed", "undone"
+_KEPT = 5
+
+
+class Transaction:
+    """One change. `begin` copies the files; `write` and `remove` change them; `commit` or `undo` ends it."""
+
+    def __init__(self, host: Host, folder: Path, journal: dict[str, Any]) -> None:
+        self.host, self.folder, self.journal = host, folder, journal
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @classmethod
+    def begin(cls, host: Host, paths: Iterable[str], facts: Mapping[str, Any]) -> Transaction:
+        """Copy `paths` as they are now (missing ones included) and open a journal; `facts` is what undoing will need to know."""
+        base = _base(host)
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = _new_folder(base)
+        journal: dict[str, Any] = {"state": OPEN, "started": time.time(), "files": [], "folders": [], "steps": [], "facts": dict(facts)}
+        for number, path in enumerate(paths):
+            journal["files"].append(_saved(host, path, folder / str(number)))
+        transaction = cls(host, folder, journal)
+        transaction._save()
+        fsync_folder(base)
+        return transaction
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Put a text in the place of one of the transaction's files. Raises OSError; then this file is as it was."""
+        self._entry(path)
+        target = self.host.path(path)
+        missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+        if missing:
+            self.journal["folders"] += ["/" + str(folder.relative_to(self.host.root)) for folder in missing]
+            self._save()
+            target.parent.mkdir(mode=0o755, parents=True)
+        write_atomically(target, text, mode, (os.geteuid(), os.getegid()))
+
+    def remove(self, path: str) -> None:
+        """Take one of the transaction's files away, and the folder that it leaves empty if it is a drop-in's."""
+        self._entry(path)
+        target = self.host.path(path)
+        target.unlink(missing_ok=True)
+        if target.parent.name.endswith(".d"):
+            _remove_empty(target.parent)
+
+    def step(self, name: str) -> None:
+        """Write down that something is about to be done that is no file (`restart`, `daemon-reload`)."""
+        self.journal["steps"].append(name)
+        self._save()
+
+    def did(self, name: str) -> bool:
+        return name in self.journal["steps"]
+
+    def commit(self) -> None:
+        """Everything holds: from here on nobody undoes this."""
+        self._end(COMMITTED)
+        _prune(self.folder.parent)
+
+    def restore(self) -> list[str]:
+        """Put all files back as they were, with mode, owner and time. Returns the paths that differed. The journal stays open."""
+        differing = []
+        for entry in self.journal["files"]:
+            target = self.host.path(entry["path"])
+            if entry["existed"]:
+                content = (self.folder / entry["copy"]).read_text(encoding="utf-8", errors="surrogateescape")
+                if not target.exists() or target.read_text(encoding="utf-8", errors="surrogateescape") != content:
+                    differing.append(entry["path"])
+                    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    write_atomically(target, content)
+                os.chown(target, entry["uid"], entry["gid"])
+                os.chmod(target, entry["mode"])
+                os.utime(target, ns=(entry["mtime_ns"], entry["mtime_ns"]))
+            elif target.exists():
+                differing.append(entry["path"])
+                target.unlink()
+        for folder in self.journal["folders"]:
+            _remove_empty(self.host.path(folder))
+        return differing
+
+    def undone(self) -> None:
+        """The previous state is back."""
+        self._end(UNDONE)
+
+    def _entry(self, path: str) -> dict[str, Any]:
+        for entry in self.journal["files"]:
+            if entry["path"] == path:
+                return dict(entry)
+        raise ValueError(f"{path} was not part of the transaction when it began")
+
+    def _end(self, word: str) -> None:
+        self.journal["state"] = word
+        self.journal["ended"] = time.time()
+        self._save()
+
+    def _save(self) -> None:
+        write_atomically(self.folder / "journal.json", json.dumps(self.journal, indent=1) + "\n", 0o600, (os.geteuid(), os.getegid()))
+
+
+def left_open(host: Host) -> list[Transaction]:
+    """The transactions that no run ended, the newest first: undone in that order, the oldest state comes back."""
+    found = []
+    base = _base(host)
+    for folder in sorted(base.iterdir(), reverse=True) if base.is_dir() else []:
+        try:
+            journal = json.loads((folder / "journal.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # died before its journal was there, so before it changed anything
+        if journal.get("state") == OPEN:
+            found.append(Transaction(host, folder, journal))
+    return found
+
+
+def _base(host: Host) -> Path:
+    return host.path(f"{STATE_DIR}/transactions")
+
+
+def _new_folder(base: Path) -> Path:
+    moment = time.time()
+    while True:
+        folder = base / (time.strftime("%Y%m%dT%H%M%S", time.gmtime(moment)) + f".{int(moment % 1 * 1e6):06d}")
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            moment += 1e-6
+            continue
+        return folder
+
+
+def _saved(host: Host, path: str, copy: Path) -> dict[str, Any]:
+    """Copy one file beside the journal. A symbolic link is followed: what is replaced is the file that it points at."""
+    source = host.path(path)
+    try:
+        status = source.stat()
+    except FileNotFoundError:
+        return {"path": path, "existed": False}
+    descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(source.read_bytes())
+        handle.flush()
+        os.fsync(handle.fileno())
+    return {
+        "path": path,
+        "existed": True,
+        "copy": copy.name,
+        "mode": status.st_mode & 0o7777,
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "mtime_ns": status.st_mtime_ns,
+    }
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # not empty, or gone
+        pass
+
+
+def _prune(base: Path) -> None:
+    """Keep the last few ended transactions; they hold what stood there before."""
+    ended = []
+    for folder in sorted(base.iterdir(), reverse=True):
+        try:
+            journal = json.loads((folder / "journal.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            ended.append(folder)
+            continue
+        if journal.get("state") != OPEN:
+            ended.append(folder)
+    for folder in ended[_KEPT:]:
+        shutil.rmtree(folder, ignore_errors=True)
