@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: ``python3 -m lab --help``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import doctor, image, lab, locks, paths, qemu, recipe
+from lab.errors import LabError
+from lab.machine import Machine
+from lab.progress import say
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m lab", description="Throwaway virtual machines with a Docker engine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    shape = argparse.ArgumentParser(add_help=False)
+    shape.add_argument("--suite", default=recipe.DEFAULT_SUITE, choices=recipe.SUITES, help="default: %(default)s")
+    shape.add_argument("--memory", type=int, default=2048, metavar="MIB", help="default: %(default)s")
+    shape.add_argument("--cpus", type=int, default=2, help="default: %(default)s")
+
+    up = commands.add_parser("up", parents=[shape], help="bring machines up; prints the path of each one's inventory")
+    up.add_argument("names", nargs="+", metavar="NAME")
+    up.add_argument("--group", action="append", default=[], help="another inventory group, beside docker_hosts")
+    up.add_argument("--inventory-dir", type=Path, metavar="DIR", help="also write DIR/host_vars/NAME.yml")
+
+    down = commands.add_parser("down", help="end machines and remove what is left of them")
+    down.add_argument("names", nargs="*", metavar="NAME")
+    down.add_argument("--all", action="store_true", help="every machine of this checkout")
+
+    commands.add_parser("image", parents=[shape], help="build the image and its snapshot, if they are not there")
+    commands.add_parser("list", help="the machines of this checkout")
+    enter = commands.add_parser("ssh", help="a shell in a machine, or one command")
+    enter.add_argument("name", metavar="NAME")
+    enter.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
+    commands.add_parser("doctor", help="say what the lab lacks on this control node")
+    return parser
+
+
+def _wish(options: argparse.Namespace) -> lab.Wish:
+    return lab.Wish(
+        recipe=recipe.for_suite(options.suite),
+        shape=qemu.detect_shape(options.memory, options.cpus),
+        groups=tuple(getattr(options, "group", ())),
+        inventory_dir=getattr(options, "inventory_dir", None),
+    )
+
+
+def _up(options: argparse.Namespace) -> int:
+    doctor.check()
+    for name in options.names:
+        paths.check_name(name)
+    wish = _wish(options)
+    for name in options.names:
+        print(lab.up(name, wish), flush=True)
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    if options.all == bool(options.names):
+        raise LabError("down: give names, or --all")
+    for name in paths.machine_names() if options.all else options.names:
+        say(f"{name} is gone" if lab.down(name) else f"there is no machine {name}")
+    return 0
+
+
+def _image(options: argparse.Namespace) -> int:
+    doctor.check()
+    wish = _wish(options)
+    key = wish.recipe.key()
+    with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True):
+        print(image.ensure(wish.recipe, wish.shape).snapshot(wish.shape))
+    return 0
+
+
+def _list() -> int:
+    for name in paths.machine_names():
+        machine = Machine(name, paths.machine_dir(name))
+        state = machine.state
+        status = ("up" if state.get("ready") else "starting") if machine.alive() else "dead"
+        print(f"{name:<20} {status:<9} {state.get('image', '?'):<24} 127.0.0.1:{state.get('port', '?')}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    # Ended by a signal, we still clean up after ourselves.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    try:
+        match options.command:
+            case "up":
+                return _up(options)
+            case "down":
+                return _down(options)
+            case "image":
+                return _image(options)
+            case "list":
+                return _list()
+            case "ssh":
+                lab.enter(options.name, options.words)
+                return 0
+            case _:
+                return doctor.main()
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

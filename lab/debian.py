@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bootable disk from Debian packages, without mounting anything and without needing root.
+
+mmdebstrap packs the installed system into a tar file; mke2fs fills a file system from it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from lab import mirror, ssh
+from lab.errors import LabError
+from lab.progress import run_logged, say, tail
+from lab.recipe import Recipe
+
+# Standard input: the tar file. $1: a folder to work in, $2: the size of the disk.
+_FILL = """
+set -eu
+mkdir "$1/root"
+tar --extract --numeric-owner --xattrs --xattrs-include='*' --directory="$1/root"
+mke2fs -q -t ext4 -O ^has_journal -L root -E root_owner=0:0 -d "$1/root" "$1/disk.raw" "$2"
+chmod 644 "$1/disk.raw"
+rm -rf "$1/root"
+"""
+
+_OUT_OF_REACH = re.compile(
+    r"Failed to fetch|Could not resolve|Could not connect|Temporary failure|[Cc]onnection (?:timed out|refused|failed)"
+)
+
+
+def build_disk(recipe: Recipe, folder: Path) -> None:
+    """Fill ``folder`` with ``disk.qcow2``, ``vmlinuz``, ``initrd.img``, ``ssh_key`` and the log."""
+    ssh.create_key(folder / "ssh_key")
+    archive = folder / "root.tar"
+    _bootstrap(recipe, folder, archive)
+    say("taking the kernel out")
+    _extract_boot(archive, folder)
+    _make_disk(recipe, folder, archive)
+    archive.unlink()
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the builders: a locale that Perl knows, and no small tmpfs."""
+    return {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": os.environ.get("TMPDIR", "/var/tmp")}
+
+
+def _bootstrap(recipe: Recipe, folder: Path, archive: Path) -> None:
+    """Install the recipe's packages into a tar file, from the first mirror that can be reached."""
+    log = folder / "build.log"
+    for index, uri in enumerate(candidates := mirror.candidates()):
+        say(f"installing {recipe.suite} from {uri or 'the default mirror'}")
+        try:
+            run_logged(_bootstrap_command(recipe, folder, archive, uri), log, "installing packages", env=_environment())
+            return
+        except LabError:
+            last = index == len(candidates) - 1
+            if last or not _OUT_OF_REACH.search(tail(log, 200)):
+                raise
+            say("that mirror is out of reach")
+
+
+def _bootstrap_command(recipe: Recipe, folder: Path, archive: Path, uri: str | None) -> list[str]:
+    key = shlex.quote(str(folder / "ssh_key.pub"))
+    # The scripts are passed as text: as another user's root mmdebstrap may not read our files.
+    # fmt: off
+    return [
+        "mmdebstrap", "--variant=apt", "--arch=amd64", "--format=tar",
+        "--skip=cleanup/reproducible",  # it would take the machine's identity away again
+        *(f"--aptopt={option}" for option in recipe.apt_options),
+        *(f"--dpkgopt={option}" for option in recipe.dpkg_options),
+        f"--include={','.join(recipe.packages)}",
+        f"--essential-hook={recipe.essential_script}",
+        f"--customize-hook={recipe.configure_script}",
+        "--customize-hook=mkdir -p -m 700 \"$1/root/.ssh\"",
+        f"--customize-hook=upload {key} /root/.ssh/authorized_keys",
+        recipe.suite, str(archive),
+        *([uri] if uri else []),
+    ]
+    # fmt: on
+
+
+def _extract_boot(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            for pattern, target in ((r"\./boot/vmlinuz-.*", "vmlinuz"), (r"\./boot/initrd\.img-.*", "initrd.img")):
+                if member.isfile() and re.fullmatch(pattern, member.name):
+                    source = tar.extractfile(member)
+                    assert source
+                    with source, open(folder / target, "wb") as out:
+                        shutil.copyfileobj(source, out)
+    for target in ("vmlinuz", "initrd.img"):
+        if not (folder / target).exists():
+            raise LabError(f"the packages brought no {target}")
+
+
+def _make_disk(recipe: Recipe, folder: Path, archive: Path) -> None:
+    """Turn the tar file into a sparse qcow2 disk."""
+    shell = ["sh", "-c", _FILL, "fill"]
+    environment = _environment()
+    if os.geteuid() != 0:
+        shell = ["mmdebstrap", "--unshare-helper", *shell]
+    # Ours, but open to the mapped root of a user namespace; its parent's name cannot be guessed.
+    with tempfile.TemporaryDirectory(dir=environment["TMPDIR"], ignore_cleanup_errors=True) as private:
+        os.chmod(private, 0o711)
+        work = Path(private) / "work"
+        work.mkdir()
+        work.chmod(0o777)
+        run_logged(
+            [*shell, str(work), recipe.disk_size], folder / "build.log", "filling the disk", env=environment, stdin=archive
+        )
+        raw = work / "disk.raw"
+        say("packing the disk")
+        subprocess.run(
+            ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(folder / "disk.qcow2")], check=True
+        )
+        raw.unlink()

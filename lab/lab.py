@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines by name: bring one up from its image's snapshot, take it down again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import image, inventory, locks, paths, qemu
+from lab.errors import LabError
+from lab.machine import Machine, copy_disk
+from lab.progress import say
+from lab.recipe import Recipe
+
+RESUME_PATIENCE = 180.0  # seconds
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks for besides the name."""
+
+    recipe: Recipe
+    shape: qemu.Shape
+    groups: tuple[str, ...] = ()
+    inventory_dir: Path | None = None
+
+
+def up(name: str, wish: Wish) -> Path:
+    """Bring a machine up and return the path of its inventory. One that is up already stays as it is."""
+    directory = paths.machine_dir(name)
+    groups = inventory.check_groups(wish.groups)
+    with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
+        machine = Machine(name, directory)
+        if machine.alive() and machine.state.get("ready"):
+            if machine.state.get("image") != wish.recipe.key():
+                raise LabError(
+                    f"machine {name} is up from another image ({machine.state.get('image')}); "
+                    f"remove it first: python3 -m lab down {name}"
+                )
+            say(f"{name} is up already")
+        else:
+            _remove(machine)
+            try:
+                _create(machine, wish)
+            except BaseException:
+                _remove(machine)
+                raise
+        return _write_inventory(machine, groups, wish.inventory_dir)
+
+
+def _create(machine: Machine, wish: Wish) -> None:
+    key = wish.recipe.key()
+    with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True) as held:
+        base = image.ensure(wish.recipe, wish.shape)
+        started = time.monotonic()
+        machine.directory.mkdir()
+        shutil.copy(base.ssh_key, machine.directory / "ssh_key")
+        copy_disk(base.snapshot(wish.shape), machine.directory / "disk.qcow2", base.disk)
+        machine.remember(name=machine.name, suite=wish.recipe.suite, image=key, ready=False)
+        say(f"starting {machine.name} from the snapshot of {key}")
+        command = qemu.command(
+            wish.shape,
+            name=machine.name,
+            disk="disk.qcow2",
+            boot=base.boot_arguments(wish.shape),
+            load_snapshot=True,
+        )
+        machine.start(command, keep_open=[held])
+        machine.wait_for_ssh(f"resuming {machine.name}", RESUME_PATIENCE)
+        try:
+            machine.remote().greet(machine.name, RESUME_PATIENCE)
+        except LabError as error:
+            raise machine.failure(str(error)) from error
+        machine.remember(ready=True)
+        say(f"{machine.name} is up after {time.monotonic() - started:.1f} s, ssh on 127.0.0.1:{machine.state['port']}")
+
+
+def _write_inventory(machine: Machine, groups: Sequence[str], inventory_dir: Path | None) -> Path:
+    remote = machine.remote()
+    variables = inventory.host_variables(remote.port, remote.key, remote.known_hosts)
+    path = machine.directory / "inventory.yml"
+    path.write_text(inventory.inventory_text(machine.name, variables, groups), encoding="utf-8")
+    if inventory_dir is not None:
+        target = inventory_dir.resolve() / "host_vars" / f"{machine.name}.yml"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(inventory.host_vars_text(machine.name, variables), encoding="utf-8")
+        machine.remember(host_vars=sorted({*machine.state.get("host_vars", []), str(target)}))
+    return path
+
+
+def down(name: str) -> bool:
+    """End a machine and remove all that is left of it; say whether there was anything."""
+    with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
+        return _remove(Machine(name, paths.machine_dir(name)))
+
+
+def _remove(machine: Machine) -> bool:
+    if not machine.directory.exists():
+        return False
+    machine.stop()
+    for path in machine.state.get("host_vars", []):
+        Path(path).unlink(missing_ok=True)
+    shutil.rmtree(machine.directory)
+    return True
+
+
+def find(name: str) -> Machine:
+    """Return a machine that is up, or say how to get it."""
+    machine = Machine(name, paths.machine_dir(name))
+    if not (machine.alive() and machine.state.get("ready")):
+        raise LabError(f"machine {name} is not up; python3 -m lab up {name}")
+    return machine
+
+
+def enter(name: str, words: Sequence[str]) -> None:
+    """Replace this process by an ssh to the machine."""
+    command = find(name).remote().command(words, terminal=not words)
+    os.execvp(command[0], command)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One qemu process with the folder that holds its disk, its console and its state."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab import process, qemu
+from lab.errors import LabError
+from lab.progress import Heartbeat, tail
+from lab.qmp import Monitor
+from lab.ssh import Remote, answers
+
+
+class Machine:
+    """A machine in ``directory``: ``state.json`` there says which process it is.
+
+    The folder must hold the disk and ``ssh_key`` before ``start``.
+    """
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        self.directory = directory
+        self.serial = directory / "serial.log"
+        self._state_file = directory / "state.json"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    # State
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is known of the machine; empty if it never started."""
+        try:
+            state: dict[str, Any] = json.loads(self._state_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state
+
+    def remember(self, **changes: object) -> None:
+        """Add to the machine's state, atomically."""
+        new = self._state_file.with_suffix(".new")
+        new.write_text(json.dumps({**self.state, **changes}, indent=2) + "\n", encoding="utf-8")
+        new.replace(self._state_file)
+
+    def alive(self) -> bool:
+        """Say whether the machine's own qemu process runs."""
+        if self._child is not None and self._child.poll() is not None:
+            return False
+        state = self.state
+        return process.runs(int(state.get("pid", 0)), str(state.get("started", "")))
+
+    def remote(self) -> Remote:
+        """Return how to reach the machine."""
+        return Remote(int(self.state["port"]), self.directory / "ssh_key", self.directory / "known_hosts")
+
+    # Life
+
+    def start(self, command: Sequence[str], keep_open: Sequence[int] = ()) -> None:
+        """Start qemu and learn its ssh port. It keeps the descriptors ``keep_open``, and the locks on them."""
+        with open(self.directory / "qemu.log", "ab") as log:
+            try:
+                self._child = subprocess.Popen(
+                    command,
+                    cwd=self.directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=tuple(keep_open),
+                )
+            except OSError as error:
+                raise LabError(f"{command[0]} does not start: {error}") from error
+        self.remember(pid=self._child.pid, started=process.start_time(self._child.pid))
+        limit = time.monotonic() + 60
+        while True:
+            try:
+                with Monitor(self.directory) as monitor:
+                    self.remember(port=qemu.parse_ssh_port(monitor.human("info usernet")))
+                    return
+            except OSError:
+                if not self.alive() or time.monotonic() > limit:
+                    raise self.failure("qemu did not start") from None
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the machine's qemu process, if it runs."""
+        state = self.state
+        if self.alive():
+            process.end(int(state["pid"]), str(state["started"]))
+        if self._child is not None:
+            self._child.wait()
+
+    def wait_for_ssh(self, label: str, timeout: float) -> None:
+        """Wait until the machine's ssh server greets."""
+        heartbeat = Heartbeat(label, lambda: tail(self.serial, 1)[-100:])
+        port = int(self.state["port"])
+        while not answers(port):
+            if not self.alive():
+                raise self.failure("qemu ended")
+            if "Kernel panic" in tail(self.serial, 5):
+                raise self.failure("the guest's kernel panicked")
+            if heartbeat.elapsed() > timeout:
+                raise self.failure(f"no ssh after {timeout:.0f} s")
+            heartbeat.beat()
+            time.sleep(0.05)
+
+    def failure(self, what: str) -> LabError:
+        """Return the error that says what went wrong, with the last lines of qemu and the console."""
+        message = f"machine {self.name}: {what}"
+        for title, path in (("qemu said", self.directory / "qemu.log"), ("end of the console", self.serial)):
+            text = tail(path)
+            message += f"\n--- {title} ---\n{text or '(nothing)'}"
+        return LabError(message)
+
+    def save_snapshot(self) -> None:
+        """Stop the guest and keep its disk, memory and processors under the name ``ready``."""
+        with Monitor(self.directory, timeout=600) as monitor:
+            monitor.execute("stop")
+            complaint = monitor.human(f"savevm {qemu.SNAPSHOT}").strip()
+            if complaint:
+                raise self.failure(f"savevm: {complaint}")
+            try:
+                monitor.execute("quit")
+            except OSError:
+                pass
+        limit = time.monotonic() + 60
+        while self.alive() and time.monotonic() < limit:
+            time.sleep(0.02)
+        self.stop()
+
+
+def copy_disk(source: Path, target: Path, backing: Path) -> None:
+    """Copy an overlay with its snapshot, and point the copy to the same backing file."""
+    subprocess.run(["cp", "--reflink=auto", "--sparse=auto", str(source), str(target)], check=True)
+    link_disk(target, backing)
+
+
+def link_disk(disk: Path, backing: Path | str) -> None:
+    """Point an overlay to a backing file of the same content, without reading either."""
+    subprocess.run(
+        ["qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", os.fspath(backing), str(disk)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the lab keeps its files.
+
+Everything lives under ``.lab/`` of the checkout, which keeps itself out of git. Only the
+images can be moved elsewhere (``BULKHEAD_CACHE``), so that several checkouts share them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from lab.errors import LabError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+GUEST_FILES = Path(__file__).resolve().parent / "guest"
+PACKAGE_LIST = Path(__file__).resolve().parent / "packages.txt"
+
+# A machine's name is a host name, an Ansible inventory name and a folder at once.
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_RESERVED = frozenset({"cache", "locks", "all", "ungrouped", "localhost"})
+
+
+def lab_dir() -> Path:
+    """Return ``.lab/``, created on first use and ignored by git from the inside."""
+    directory = REPOSITORY / ".lab"
+    directory.mkdir(exist_ok=True)
+    ignore = directory / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="ascii")
+    return directory
+
+
+def cache_dir() -> Path:
+    """Return the folder of the images: ``BULKHEAD_CACHE``, else ``.lab/cache``."""
+    chosen = os.environ.get("BULKHEAD_CACHE")
+    directory = Path(chosen).expanduser().resolve() if chosen else lab_dir() / "cache"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def lock_path(name: str) -> Path:
+    """Return the lock file of one machine; it outlives the machine's own folder."""
+    directory = lab_dir() / "locks"
+    directory.mkdir(exist_ok=True)
+    return directory / name
+
+
+def machine_dir(name: str) -> Path:
+    """Return the folder of one machine (it need not exist)."""
+    return lab_dir() / check_name(name)
+
+
+def machine_names() -> list[str]:
+    """Return the names that have a folder, whether or not the machine still runs."""
+    return sorted(
+        entry.name
+        for entry in lab_dir().iterdir()
+        if entry.is_dir() and entry.name not in _RESERVED and _NAME.fullmatch(entry.name)
+    )
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if a machine can be called so, otherwise say what to write."""
+    if name in _RESERVED:
+        raise LabError(f"a machine cannot be called {name!r}: the name is taken; choose another")
+    if not _NAME.fullmatch(name):
+        raise LabError(
+            f"{name!r} is no machine name: use lower-case letters, digits and inner hyphens, at most 63"
+        )
+    return name

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shape of a virtual machine and the qemu command line that gives it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+
+PROGRAM = "qemu-system-x86_64"
+SNAPSHOT = "ready"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a snapshot of a running machine depends on, besides its disk."""
+
+    accelerator: str
+    qemu_version: str
+    memory_mib: int
+    cpus: int
+    host_cpu: str = ""
+
+    def key(self) -> str:
+        """Return a folder name that differs where a snapshot cannot be carried over."""
+        text = f"{self.accelerator}-qemu{self.qemu_version}-{self.memory_mib}m-{self.cpus}c"
+        return text + (f"-{self.host_cpu}" if self.host_cpu else "")
+
+
+def choose_accelerator(cpuinfo: str, kvm_usable: bool, override: str | None = None) -> str:
+    """Return ``kvm`` or ``tcg``.
+
+    A nested machine may offer a /dev/kvm that opens and creates a machine, and then fails
+    inside the boot loader: only a processor that says vmx or svm is believed.
+    """
+    if override:
+        if override not in ("kvm", "tcg"):
+            raise LabError(f"BULKHEAD_ACCEL={override!r}: write kvm or tcg, or leave it unset")
+        return override
+    flags = re.search(r"^flags\s*:.*\b(?:vmx|svm)\b", cpuinfo, re.MULTILINE)
+    return "kvm" if flags and kvm_usable else "tcg"
+
+
+def parse_version(text: str) -> str:
+    """Return the version number out of ``qemu-system-x86_64 --version``."""
+    match = re.search(r"version (\d+(?:\.\d+)+)", text)
+    if not match:
+        raise LabError(f"{PROGRAM} --version says nothing that looks like a version: {text[:100]!r}")
+    return match.group(1)
+
+
+def parse_ssh_port(usernet: str) -> int:
+    """Return the host's port out of what qemu's monitor says to ``info usernet``."""
+    match = re.search(r"TCP\[HOST_FORWARD\]\s+\S+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b", usernet)
+    if not match:
+        raise LabError(f"qemu forwards no port to the guest's ssh; its network says:\n{usernet}")
+    return int(match.group(1))
+
+
+def detect_shape(memory_mib: int, cpus: int) -> Shape:
+    """Return the shape of machines on this control node."""
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    accelerator = choose_accelerator(
+        cpuinfo, os.access("/dev/kvm", os.R_OK | os.W_OK), os.environ.get("BULKHEAD_ACCEL")
+    )
+    try:
+        version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise LabError(f"{PROGRAM} does not run ({error}); `python3 -m lab doctor` says what to install") from error
+    host_cpu = ""
+    if accelerator == "kvm":
+        # With -cpu host the snapshot holds this processor's features.
+        flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+        host_cpu = hashlib.sha256((flags.group(1) if flags else "").encode()).hexdigest()[:8]
+    return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus, host_cpu)
+
+
+def command(
+    shape: Shape, *, name: str, disk: str, boot: Sequence[str], drives: Sequence[str] = (), load_snapshot: bool = False
+) -> list[str]:
+    """Return the command line of one machine, to be run in the machine's folder.
+
+    File names are relative to that folder: a unix socket's path may have no more than 107 bytes.
+    The kernel picks the forwarded port (port 0), so two labs cannot meet on one.
+    """
+    if shape.accelerator == "kvm":
+        processor = ["-accel", "kvm", "-cpu", "host"]
+    else:
+        processor = ["-accel", "tcg,thread=multi,tb-size=512"]
+    drive = "if=virtio,cache=unsafe,discard=unmap,detect-zeroes=unmap"
+    # fmt: off
+    return [
+        PROGRAM,
+        "-name", f"bulkhead-{name}",
+        "-no-user-config", "-nodefaults", "-display", "none", "-vga", "none",
+        *processor,
+        "-m", str(shape.memory_mib), "-smp", str(shape.cpus),
+        "-rtc", "base=utc,clock=host",
+        "-drive", f"file={disk},format=qcow2,{drive}",
+        *(word for extra in drives for word in ("-drive", extra)),
+        "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22",
+        "-device", "virtio-net-pci,netdev=net0,romfile=",
+        "-device", "virtio-rng-pci",
+        # Tells the guest's kernel after loadvm that its random numbers are no longer its own.
+        "-device", "vmgenid,guid=auto",
+        "-serial", "file:serial.log",
+        "-qmp", "unix:qmp.sock,server=on,wait=off",
+        *boot,
+        *(["-loadvm", SNAPSHOT] if load_snapshot else []),
+    ]
+    # fmt: on
