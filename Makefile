@@ -40,8 +40,8 @@ labtest: setup ## Tests of the lab and of the scripts
 molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
 	@scripts/molecule $(SCENARIO)
 
-bench: setup ## Print the project's figures, as ratios
-	@scripts/bench
+bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
+	@SUITE=$(SUITE) scripts/bench
 
 vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }
