@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import files, state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+ME = (os.getuid(), os.getgid())
+
+
+@pytest.fixture(autouse=True)
+def _own_files_as_whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.os, "fchown", lambda *_: None)
+
+
+def test_a_new_file_gets_the_mode_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "daemon.json"
+    files.write_atomically(target, "{}\n", mode=0o600, owner=ME)
+    assert target.read_text() == "{}\n"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_an_existing_file_keeps_its_mode_and_leaves_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "subuid"
+    target.write_text("a")
+    target.chmod(0o640)
+    files.write_atomically(target, "b", mode=0o644, owner=ME)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert [p.name for p in tmp_path.iterdir()] == ["subuid"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    real = tmp_path / "real.json"
+    real.write_text("old")
+    link = tmp_path / "daemon.json"
+    link.symlink_to("real.json")
+    files.write_atomically(link, "new", owner=ME)
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+
+
+def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
+    target = tmp_path / "subuid"
+    target.write_bytes(b"m\xfcller:1:2\n")
+    text = Host(tmp_path).read("/subuid")
+    assert text is not None
+    files.write_atomically(target, text + "x:3:4\n", owner=ME)
+    assert target.read_bytes() == b"m\xfcller:1:2\nx:3:4\n"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "daemon.json"
+    target.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_atomically(target, "new", owner=ME)
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["daemon.json"]
+
+
+def test_state_is_private_and_an_empty_one_is_forgotten(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    state.save(host, "daemon", {"keys": ["icc"]})
+    path = tmp_path / "var/lib/bulkhead/daemon.json"
+    assert state.load(host, "daemon") == {"keys": ["icc"]}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    state.save(host, "daemon", {})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "\0\0"])
+def test_damaged_state_is_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "var/lib/bulkhead/daemon.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(damage)
+    with pytest.raises(ValueError, match=r"/var/lib/bulkhead/daemon\.json"):
+        state.load(Host(tmp_path), "daemon")
+
+
+def test_two_runs_exclude_each_other(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    with state.exclusive(host), pytest.raises(BlockingIOError), state.exclusive(host):
+        pass
+    with state.exclusive(host):
+        pass

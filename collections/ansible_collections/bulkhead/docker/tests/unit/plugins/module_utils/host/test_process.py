@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+STATUS = """Name:\tsleep
+Uid:\t231072\t231072\t231072\t231072
+Gid:\t231072\t231072\t231072\t231072
+CapInh:\t0000000000000000
+CapPrm:\t00000000a80425fb
+CapEff:\t00000000a80425fb
+CapBnd:\t00000000a80425fb
+CapAmb:\t0000000000000000
+NoNewPrivs:\t1
+Seccomp:\t2
+Seccomp_filters:\t1
+"""
+
+
+def test_status_is_read_field_by_field() -> None:
+    found = process.parse_status(STATUS)
+    assert found["uid"] == [231072] * 4
+    assert found["cap"]["bnd"] == 0xA80425FB
+    assert (found["no_new_privs"], found["seccomp"], found["seccomp_filters"]) == (1, 2, 1)
+
+
+def test_a_field_that_the_kernel_does_not_show_is_missing_not_zero() -> None:
+    assert "seccomp" not in process.parse_status("Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+
+
+def test_id_map() -> None:
+    assert process.parse_id_map("         0     231072      65536\n") == [[0, 231072, 65536]]
+
+
+@pytest.mark.parametrize(
+    ("mountinfo", "expected"),
+    [
+        ("600 500 0:50 / / rw,relatime - overlay overlay rw\n", False),
+        ("600 500 0:50 / / ro,relatime - overlay overlay rw\n", True),
+        ("600 500 0:50 / / ro,relatime - overlay o rw\n601 600 0:51 / / rw - tmpfs t rw\n", False),
+        ("601 600 0:51 / /proc rw - proc proc rw\n", None),
+        ("", None),
+    ],
+)
+def test_read_only_root_is_the_mount_on_top(mountinfo: str, expected: bool | None) -> None:
+    assert process.parse_root_read_only(mountinfo) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0::/system.slice/docker-ab.scope\n", "/sys/fs/cgroup/system.slice/docker-ab.scope"),
+        ("12:cpu,cpuacct:/docker/ab\n7:pids:/docker/ab\n0::/docker/ab\n", "/sys/fs/cgroup/pids/docker/ab"),
+        ("", None),
+    ],
+)
+def test_pids_folder(text: str, expected: str | None) -> None:
+    assert cgroup.pids_folder(text) == expected
+
+
+def _container_cgroup(root: Path, limit: str) -> None:
+    folder = root / "sys/fs/cgroup/docker.scope"
+    folder.mkdir(parents=True)
+    (folder / "pids.max").write_text(limit)
+    (folder / "pids.current").write_text("3\n")
+
+
+def test_no_limit_and_no_peak_are_none(tmp_path: Path) -> None:
+    _container_cgroup(tmp_path, "max\n")
+    assert cgroup.read_pids(Host(tmp_path), "/sys/fs/cgroup/docker.scope") == {
+        "source": "/sys/fs/cgroup/docker.scope/pids.max",
+        "max": None,
+        "current": 3,
+        "peak": None,
+    }
+
+
+def test_an_unreadable_limit_is_no_answer_rather_than_no_limit(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        cgroup.read_pids(Host(tmp_path), "/sys/fs/cgroup/gone")
+
+
+def test_a_process_that_is_gone_leaves_every_source_unreadable(tmp_path: Path) -> None:
+    found = process.read_process(Host(tmp_path), 4711)
+    assert "seccomp" not in found
+    assert {"/proc/4711/status", "/proc/4711/uid_map"} <= set(found["unreadable"])
+
+
+def test_a_process_is_read_whole(tmp_path: Path) -> None:
+    _container_cgroup(tmp_path, "100\n")
+    proc = tmp_path / "proc/7"
+    (proc / "attr").mkdir(parents=True)
+    (proc / "ns").mkdir()
+    for name, text in {
+        "status": STATUS,
+        "uid_map": "0 231072 65536\n",
+        "gid_map": "0 231072 65536\n",
+        "mountinfo": "1 0 0:1 / / ro - overlay o rw\n",
+        "cgroup": "0::/docker.scope\n",
+        "attr/current": "docker-default (enforce)\n",
+    }.items():
+        (proc / name).write_text(text)
+    for name in process.NAMESPACES:
+        (proc / "ns" / name).symlink_to(f"{name}:[1]")
+    found = process.read_process(Host(tmp_path), 7)
+    assert found["unreadable"] == {}
+    assert found["label"] == "docker-default (enforce)"
+    assert found["pids"]["max"] == 100
+    assert found["root_read_only"] is True
+    assert found["namespaces"]["user"] == "user:[1]"
