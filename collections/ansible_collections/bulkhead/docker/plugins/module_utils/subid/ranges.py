@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+SUBUID = "/etc/subuid"
+SUBGID = "/etc/subgid"
 LAST_ID = 0xFFFFFFFE  # 4294967295 is (uid_t)-1: "leave it as it is" to chown(2) and setresuid(2)
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -22,7 +24,8 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 class Line:
     """One line of a subid file.
 
-    number: counted from 1. raw: its bytes, terminator included. owner: a user's name or uid as it stands there; empty for blanks and comments.
+    number: counted from 1. raw: its bytes, terminator included. owner: a user's name or uid as it stands there; empty for blanks and
+    comments.
     start, count: the range, in IDs. problem: why this line gives nobody a range; empty when it does, and for blanks and comments.
     """
 
@@ -116,11 +119,16 @@ def _parse_line(number: int, raw: str) -> Line:
     owner, *numbers = text.split(":")
     if len(numbers) != 2:
         return Line(number, raw, owner, problem=f"has {len(numbers) + 1} fields; it must be written user:start:count")
-    if not owner or owner != owner.strip():
+    if not owner:
         return Line(number, raw, owner, problem="has no user in its first field; it must be written user:start:count")
     for name, value in zip(("start", "count"), numbers, strict=True):
         if not _NUMBER.fullmatch(value):
-            return Line(number, raw, owner, problem=f"has the {name} {value!r}; it must be a plain decimal number without leading zeros")
+            return Line(
+                number,
+                raw,
+                owner,
+                problem=f"has the {name} {value!r}; it must be a plain decimal number without leading zeros",
+            )
     start, count = int(numbers[0]), int(numbers[1])
     problem = bounds_problem(start, count)
     return Line(number, raw, owner, start, count, problem)

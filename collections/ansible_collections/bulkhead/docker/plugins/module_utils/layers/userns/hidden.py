@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an engine would no longer see under another root: images, containers, volumes and networks stay in the old one.
+
+They come back as they were when the engine is given the old root again. Running containers are worse off where live-restore is on:
+they survive the restart, outside the new root, so that `docker ps` doesn't list them and nothing remaps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..verdict import LayerPlan
+from .mapping import expected_maps, remap_user, root_of, unpack
+
+_KINDS = (("images", "image"), ("containers", "container"), ("volumes", "volume"), ("networks", "network"))
+_SHOWN = 5
+
+
+def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], target: str | None) -> None:
+    """Refuse, or warn of, a change of root that hides something. target: UID.GID of the root to come, None for the one without
+    remapping."""
+    here, engine = observed["layers"]["userns"], observed["engine"]
+    present = current_root(observed)
+    if present == target:
+        return
+    move = f"the engine's root changes from {_path(here, present)} to {_path(here, target)}"
+    back = _on_disk(here, target)
+    if back:
+        found.notices.append(f"{_path(here, target)} has been an engine's root before: {back} come back with it")
+    if not engine.get("running"):
+        lost = _on_disk(here, present)
+    elif engine.get("contents") is None:
+        found.refusals.append(
+            f"{move}, and what it holds is not known: {engine.get('error') or 'the engine did not say'}; run again when the engine answers"
+        )
+        return
+    else:
+        lost = listed(engine["contents"])
+        _running_containers(found, engine, move)
+    if not lost:
+        return
+    if wanted["userns_remap_existing_data"] == "hide":
+        found.warnings.append(f"{move}: {lost} stay in the old root, invisible until the engine has that root again")
+    else:
+        found.refusals.append(
+            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: hide to leave them in the old root, from where "
+            f"they come back "
+            "with it, or remove them first (moving them along, migrate, is planned for a later release)"
+        )
+
+
+def current_root(observed: Mapping[str, Any]) -> str | None:
+    """UID.GID of the root that the engine has, or, when it does not run, would have if it were started as things are."""
+    here, engine = observed["layers"]["userns"], observed["engine"]
+    if engine.get("running"):
+        return engine.get("remapped")
+    configured = here.get("configured")
+    if not isinstance(configured, str) or not configured:
+        return None
+    return root_of(*expected_maps(unpack(here), remap_user(configured)[0], engine.get("version")))
+
+
+def ours_to_switch_off(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether dropping what is ours takes `userns-remap` out of daemon.json: the key is remembered as ours, and nobody asks for it
+    otherwise."""
+    if "userns-remap" in (wanted.get("docker_daemon_options") or {}):
+        return False
+    memory = (observed.get("daemon_json") or {}).get("memory") or {}
+    return "/userns-remap" in memory and "before" not in memory["/userns-remap"]
+
+
+def listed(contents: Mapping[str, Any]) -> str:
+    """`3 images (nginx:1, redis:7, app:2; 1.2 GB), 2 containers (web running, db exited)`; empty when there is nothing."""
+    return ", ".join(_kind(contents.get(kind) or [], noun) for kind, noun in _KINDS if contents.get(kind))
+
+
+def _kind(entries: Sequence[Mapping[str, Any]], noun: str) -> str:
+    names = [
+        f"{entry['name'][:40]} {entry['state']}" if entry.get("state") else entry["name"][:40]
+        for entry in entries[:_SHOWN]
+    ]
+    if len(entries) > _SHOWN:
+        names.append(f"and {len(entries) - _SHOWN} more")
+    sizes = [entry["bytes"] for entry in entries if entry.get("bytes") is not None]
+    size = f"; {in_words(sum(sizes))}" if sizes else ""
+    return f"{len(entries)} {noun}{'' if len(entries) == 1 else 's'} ({', '.join(names)}{size})"
+
+
+def in_words(size: int) -> str:
+    """Bytes as people write them: powers of 1000, as the engine's own tables."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def _running_containers(found: LayerPlan, engine: Mapping[str, Any], move: str) -> None:
+    running = [
+        entry["name"]
+        for entry in engine["contents"].get("containers") or []
+        if entry.get("state") in ("running", "paused", "restarting")
+    ]
+    if not running:
+        return
+    names = ", ".join(running[:_SHOWN]) + (f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else "")
+    if engine.get("live_restore"):
+        found.refusals.append(
+            f"{move} while live-restore is on: {names} would survive the restart as orphans, not remapped, not listed by docker ps, their "
+            f"ports dead; "
+            "stop them first"
+        )
+    else:
+        found.effects.append(f"{names}: stopped by the engine's restart, and left in the old root")
+
+
+def _on_disk(here: Mapping[str, Any], remapped: str | None) -> str:
+    """What an engine that does not run would no longer find, by counting what lies in its root."""
+    root = next((root for root in here.get("roots") or () if root["remapped"] == remapped), None)
+    if root is None:
+        return ""
+    return ", ".join(f"{root[kind]} {noun}{'' if root[kind] == 1 else 's'}" for kind, noun in _KINDS[:3] if root[kind])
+
+
+def _path(here: Mapping[str, Any], remapped: str | None) -> str:
+    return f"{here['data_root']}/{remapped}" if remapped else str(here["data_root"])
