@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 ENFORCED = "enforced"
 DEGRADED = "degraded"
@@ -54,7 +54,7 @@ class Verdict:
         """Add a finding under this layer's name; `id` comes without the layer."""
         self.findings.append(Finding(f"{self.layer}.{id}", text, status, remedy))
 
-    def conclude(self, otherwise: str = ENFORCED) -> Verdict:
+    def conclude(self, otherwise: str = ENFORCED) -> Self:
         """Set the status to the worst that the findings say, or to `otherwise` when none says anything."""
         said = [f.status for f in self.findings if f.status]
         self.status = max(said, key=lambda s: _BADNESS[s]) if said else otherwise

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting profiles on a host and taking them off again: all of a list, or none of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..host import state
+from ..host.files import fsync_folder, sha256, write_atomically
+from ..host.root import STATE_DIR, Host
+from . import policy, sources
+from .parser import Parser, PolicyError
+
+SUBJECT = "apparmor"
+BACKUPS = f"{STATE_DIR}/apparmor-replaced"
+_CACHE = "/var/cache/apparmor"
+
+
+class Refused(Exception):
+    """What is asked for would harm something that is not ours; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A profile that shall be there in this text and mode, or not be there. `force`: also over what is somebody else's, or in use."""
+
+    name: str
+    content: str = ""
+    mode: str = "enforce"
+    present: bool = True
+    force: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"{sources.FOLDER}/{self.name}"
+
+
+@dataclass
+class Step:
+    """One entry against the host as it is. `reasons`: why something has to be done; nothing has when it is empty."""
+
+    entry: Entry
+    before: str | None
+    seen: dict[str, Any]
+    reasons: list[str] = field(default_factory=list)
+
+
+def memory(host: Host) -> dict[str, dict[str, Any]]:
+    """The profiles that are ours: name → `sha256` of the text, `mode`, `hash` of the loaded policy, `inputs`, and `replaced` where we took
+    a foreign file's place. Raises ValueError for a damaged file.
+    """
+    known = state.load(host, SUBJECT).get("profiles", {})
+    return dict(known)
+
+
+def examine(host: Host, parser: Parser | None, entry: Entry, ours: Mapping[str, Any]) -> Step:
+    """Compare an entry with the host. Raises Refused, PolicyError, OSError."""
+    before = host.read(entry.path)
+    kernel = policy.loaded(host, entry.name) if policy.enabled(host) else None
+    seen = {
+        "sha256": None if before is None else sha256(before),
+        "links": sources.links(host).get(entry.name, []),
+        "mode": kernel["mode"] if kernel else None,
+        "current": None,
+        "ours": entry.name in ours,
+    }
+    step = Step(entry, before, seen)
+    foreign = not seen["ours"] and not entry.force
+    if entry.present:
+        if foreign and before is not None and before != entry.content:
+            raise Refused(
+                f"{entry.path}: is somebody else's and differs; pick another name, or set force: true (the file is then kept aside)"
+            )
+        if foreign and before is None and kernel:
+            raise Refused(f"profile {entry.name}: is loaded already, and not from {entry.path}; pick another name, or set force: true")
+        if parser is None:
+            raise Refused("/usr/sbin/apparmor_parser: there is none; install the package apparmor")
+        if before == entry.content and kernel:
+            seen["current"] = policy.agrees(kernel["hash"], parser.compile(str(host.path(entry.path))))
+        step.reasons = sources.differences(seen, sha256(entry.content), entry.mode)
+        if seen["sha256"] != sha256(entry.content) or not seen["ours"]:
+            parser.check(entry.name, entry.content)
+        return step
+    if before is None and kernel is None and not seen["ours"]:
+        return step
+    if foreign:
+        raise Refused(f"{entry.path}: is not ours to remove; remove it by hand, or set force: true")
+    used = policy.confined(host, [entry.name]).get(entry.name) if kernel else None
+    if used and not entry.force:
+        raise Refused(
+            f"profile {entry.name}: is in use by {policy.describe(used)}, which would run unconfined without it; "
+            "stop them first, or list it with state: absent and force: true"
+        )
+    step.reasons = ["is no longer wanted"]
+    return step
+
+
+def carry_out(host: Host, parser: Parser | None, steps: Iterable[Step]) -> None:
+    """Do all steps and remember what is ours; when one fails, put files, links and the kernel's policy back for all of them.
+
+    Raises PolicyError, OSError; then the host is as it was, or the message says what is not.
+    """
+    ours = memory(host)
+    done: list[_Snapshot] = []
+    inputs = sources.Inputs(host)
+    try:
+        for step in steps:
+            done.append(_Snapshot.take(host, step.entry.name))
+            if step.entry.present:
+                assert parser is not None  # examine() refuses without one
+                replaced = _keep_foreign(host, step, ours.get(step.entry.name, {}))
+                ours[step.entry.name] = _install(host, parser, step.entry, inputs) | replaced
+            else:
+                _remove(host, parser, step.entry.name, ours.pop(step.entry.name, {}))
+        state.save(host, SUBJECT, {"profiles": ours} if ours else {})
+    except (PolicyError, OSError) as error:
+        lost = [sentence for snapshot in reversed(done) for sentence in snapshot.restore(host, parser)]
+        rest = "; and could not be put back: " + "; ".join(lost) if lost else "; all profiles are as they were before"
+        raise PolicyError(f"{error}{rest}") from error
+
+
+def _install(host: Host, parser: Parser, entry: Entry, inputs: sources.Inputs) -> dict[str, Any]:
+    """Write, mark and load one profile, and see that the kernel has it. Returns what to remember."""
+    file = str(host.path(entry.path))
+    write_atomically(Path(file), entry.content)
+    _link(host, sources.DISABLE_LINK, entry.name, False)
+    _link(host, sources.COMPLAIN_LINK, entry.name, entry.mode == "complain")
+    parser.load(file)
+    kernel = policy.loaded(host, entry.name)
+    if kernel is None:
+        raise PolicyError(f"profile {entry.name}: apparmor_parser loaded it without an error, and the kernel does not have it")
+    if kernel["mode"] != entry.mode:
+        raise PolicyError(
+            f"profile {entry.name}: is in {kernel['mode']} mode once loaded, and not in {entry.mode} mode; look at the flags in its text"
+        )
+    if policy.agrees(kernel["hash"], parser.compile(file)) is False:
+        raise PolicyError(f"profile {entry.name}: the kernel's policy ({kernel['hash']}) is not what {entry.path} compiles to")
+    return {"sha256": sha256(entry.content), "mode": entry.mode, "hash": kernel["hash"], "inputs": inputs.digest(entry.content)}
+
+
+def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, Any]) -> None:
+    """Take a profile off the host; a foreign file whose place it had comes back."""
+    path = host.path(f"{sources.FOLDER}/{name}")
+    for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
+        _link(host, kind, name, False)
+    replaced = host.read(known["replaced"]) if known.get("replaced") else None
+    if replaced is not None:
+        write_atomically(path, replaced)
+        if parser:
+            parser.load(str(path))
+        return
+    if policy.enabled(host) and policy.loaded(host, name):
+        policy.remove(host, name)
+    _unlink(path)
+    for cached in host.path(_CACHE).glob(f"*/{name}"):
+        _unlink(cached)
+
+
+def _keep_foreign(host: Host, step: Step, known: Mapping[str, Any]) -> dict[str, str]:
+    """Before a foreign file is overwritten (`force`), keep it; `_remove` brings it back."""
+    if step.seen["ours"] or step.before is None or step.before == step.entry.content:
+        return {"replaced": known["replaced"]} if known.get("replaced") else {}
+    state.folder(host)
+    kept = f"{BACKUPS}/{step.entry.name}"
+    host.path(BACKUPS).mkdir(mode=0o700, exist_ok=True)
+    write_atomically(host.path(kept), step.before, mode=0o600)
+    return {"replaced": kept}
+
+
+def _link(host: Host, kind: str, name: str, wanted: bool) -> None:
+    """Set or remove the link that `kind` means to the parser; it points to the file, as aa-complain and aa-disable make it."""
+    path = host.path(f"{sources.FOLDER}/{kind}/{name}")
+    if wanted and not os.path.lexists(path):
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(f"{sources.FOLDER}/{name}")
+        fsync_folder(path.parent)
+    elif not wanted:
+        _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    if os.path.lexists(path):
+        path.unlink()
+        fsync_folder(path.parent)
+
+
+@dataclass
+class _Snapshot:
+    """A profile before we touched it: its file, its links, and the kernel's policy, to be put back."""
+
+    name: str
+    text: str | None
+    links: list[str]
+    kernel: bytes | None
+
+    @classmethod
+    def take(cls, host: Host, name: str) -> _Snapshot:
+        kernel = policy.raw_data(host, name) if policy.enabled(host) else None
+        return cls(name, host.read(f"{sources.FOLDER}/{name}"), sources.links(host).get(name, []), kernel)
+
+    def restore(self, host: Host, parser: Parser | None) -> list[str]:
+        """Returns a sentence for each thing that could not be put back."""
+        lost = []
+        path = host.path(f"{sources.FOLDER}/{self.name}")
+        try:
+            if self.text is None:
+                _unlink(path)
+            else:
+                write_atomically(path, self.text)
+            for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
+                _link(host, kind, self.name, kind in self.links)
+            for cached in host.path(_CACHE).glob(f"*/{self.name}"):
+                _unlink(cached)  # compiled from what was just taken back
+        except OSError as error:
+            lost.append(f"{path} ({error})")
+        try:
+            if self.kernel is not None and parser:
+                parser.load_compiled(self.name, self.kernel)
+            elif self.kernel is None and policy.enabled(host) and policy.loaded(host, self.name):
+                policy.remove(host, self.name)
+        except (PolicyError, OSError) as error:
+            lost.append(f"the kernel's policy {self.name} ({error})")
+        return lost

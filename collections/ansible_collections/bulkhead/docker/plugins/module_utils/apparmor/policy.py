@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's AppArmor policy, read from securityfs (Linux security/apparmor/apparmorfs.c), and the labels of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..host.root import Host
+
+SECURITYFS = "/sys/kernel/security/apparmor"
+# Each profile in what the parser hands to the kernel begins with the field `version`, a 32-bit number (apparmor parser/parser_interface.c).
+_PROFILE_BEGINS = b"\x04\x08\x00version\x00\x02"
+
+
+@dataclass(frozen=True)
+class Label:
+    """What /proc/PID/attr/current says: the profile (several joined by `//&` when stacked) and its mode."""
+
+    name: str
+    mode: str
+
+    @property
+    def confined(self) -> bool:
+        """Whether a profile is in force or at least logging; a profile with flags=(unconfined) has a name and confines nothing."""
+        return self.mode != "unconfined"
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        return tuple(self.name.split("//&"))
+
+
+def parse_label(text: str) -> Label:
+    """`docker-default (enforce)`, `runc (unconfined)`, `unconfined`, `a//&b (enforce)`, or with a mode for each part of a stack.
+
+    The mode of a stack whose parts differ is `mixed`. Raises ValueError for what is none of these.
+    """
+    text = text.strip("\0\n ")
+    if text == "unconfined":
+        return Label("unconfined", "unconfined")
+    parts = [re.fullmatch(r"(.+?)(?: \((\w+)\))?", part) for part in text.split("//&")]
+    if not text or not all(parts):
+        raise ValueError(f"{text!r} is no AppArmor label")
+    names = [part[1] for part in parts if part]
+    modes = {part[2] or ("unconfined" if part[1] == "unconfined" else "") for part in parts if part} - {""}
+    if not modes:
+        raise ValueError(f"{text!r} is an AppArmor label without a mode")
+    return Label("//&".join(names), modes.pop() if len(modes) == 1 else "mixed")
+
+
+def parse_modes(text: str) -> dict[str, str]:
+    """/sys/kernel/security/apparmor/profiles: one `NAME (mode)` a line; children as PARENT//CHILD."""
+    found = {}
+    for line in text.splitlines():
+        name, bracket, mode = line.rpartition(" (")
+        if bracket:
+            found[name] = mode.rstrip(")")
+    return found
+
+
+def enabled(host: Host) -> bool:
+    """Whether the kernel enforces AppArmor: built in, and not switched off at boot (kernel parameters apparmor=, lsm=)."""
+    return (host.read("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y" and host.path(SECURITYFS).is_dir()
+
+
+def modes(host: Host) -> dict[str, str]:
+    """Every loaded profile and its mode, in one read. Raises OSError."""
+    return parse_modes(host.read(f"{SECURITYFS}/profiles") or "")
+
+
+def loaded(host: Host, name: str) -> dict[str, Any] | None:
+    """A profile in the kernel: `mode`, `hash` (`sha256:…`, `sha1:…` in older kernels) and `source`, where it stands; None when not loaded.
+
+    The hash is that of the data which was loaded, byte for byte what `apparmor_parser -S` prints; None where the kernel keeps none
+    (apparmor.hash_policy=0 or apparmor.export_binary=0). Raises OSError.
+    """
+    for folder in _folders(host, name):
+        mode = (host.read(f"{folder}/mode") or "").strip()
+        for algorithm in ("sha256", "sha1"):
+            digest = (host.read(f"{folder}/raw_{algorithm}") or "").strip()
+            if digest:
+                return {"mode": mode, "hash": f"{algorithm}:{digest}", "source": f"{folder}/raw_{algorithm}"}
+        return {"mode": mode, "hash": None, "source": f"{folder}/mode"}
+    return None
+
+
+def raw_data(host: Host, name: str) -> bytes | None:
+    """The loaded profile as the kernel was given it, to be given back; None when there is none to be had."""
+    for folder in _folders(host, name):
+        try:
+            return host.path(f"{folder}/raw_data").read_bytes()
+        except FileNotFoundError:
+            return None
+    return None
+
+
+def remove(host: Host, name: str) -> None:
+    """Take a profile and its children out of the kernel; the processes that it confined become unconfined. Raises OSError."""
+    host.path(f"{SECURITYFS}/.remove").write_text(name)
+
+
+def _folders(host: Host, name: str) -> Iterator[str]:
+    """The folder of a top-level profile is its name, a dot and a number of its own."""
+    for path in host.path(f"{SECURITYFS}/policy/profiles").glob(f"{name}.[0-9]*"):
+        folder = f"{SECURITYFS}/policy/profiles/{path.name}"
+        if (host.read(f"{folder}/name") or "").strip() == name:
+            yield folder
+
+
+def hashes(compiled: bytes, algorithm: str) -> set[str]:
+    """What the kernel's hash may be once this was loaded: of all of it, or of each profile in it.
+
+    A file is loaded in one piece when it goes through the cache, and a profile at a time when it does not (apparmor parser/parser_main.c).
+    """
+    starts = [match.start() for match in re.finditer(re.escape(_PROFILE_BEGINS), compiled)]
+    pieces = [compiled[a:b] for a, b in zip(starts, [*starts[1:], len(compiled)], strict=True)]
+    return {f"{algorithm}:{hashlib.new(algorithm, piece).hexdigest()}" for piece in (compiled, *pieces)}
+
+
+def agrees(kernel_hash: str | None, compiled: bytes) -> bool | None:
+    """Whether the kernel holds what was compiled; None where the kernel keeps no hash."""
+    if kernel_hash is None:
+        return None
+    return kernel_hash in hashes(compiled, kernel_hash.partition(":")[0])
+
+
+def confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """The running processes under each of these profiles: pid, command, and the container's short ID where there is one."""
+    wanted = set(names)
+    found: dict[str, list[dict[str, Any]]] = {}
+    if not wanted:
+        return found
+    for process in sorted(int(entry.name) for entry in host.path("/proc").iterdir() if entry.name.isdigit()):
+        try:
+            label = parse_label(_attribute(host, process))
+            # A process in a child profile (PARENT//CHILD) runs by its parent's file.
+            for name in wanted & {part.split("//")[0] for part in label.profiles}:
+                comm = (host.read(f"/proc/{process}/comm") or "").strip()
+                container = re.search(r"[0-9a-f]{64}", host.read(f"/proc/{process}/cgroup") or "")
+                found.setdefault(name, []).append({"pid": process, "command": comm, "container": container[0][:12] if container else None})
+        except (OSError, ValueError):  # it ended while we looked, or is a kernel thread of another security module
+            continue
+    return found
+
+
+def _attribute(host: Host, process: int) -> str:
+    """attr/apparmor is AppArmor's own whatever other security modules run (Linux 5.8); attr/current is the first module's."""
+    text = host.read(f"/proc/{process}/attr/apparmor/current")
+    return text if text is not None else host.read(f"/proc/{process}/attr/current") or ""
+
+
+def describe(processes: Iterable[dict[str, Any]], most: int = 3) -> str:
+    """Processes in words: `nginx (pid 12, container 0a1b…), redis (pid 14) and 2 more`."""
+    listed = [f"{p['command']} (pid {p['pid']}" + (f", container {p['container']})" if p["container"] else ")") for p in processes]
+    more = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")

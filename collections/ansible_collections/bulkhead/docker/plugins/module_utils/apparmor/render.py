@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A profile's text from its parameters: sorted, commented, the same for the same parameters on every supported release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .parameters import DENIABLE, capability
+
+# Who sends a container its signals: the engine where runc has no profile, otherwise the distribution's profile of the runtime.
+# Without them `docker stop` ends in SIGKILL (exit code 137), and a rootless container can't be stopped at all.
+_RUNTIMES = "{unconfined,runc,crun,rootlesskit}"
+
+# As docker-default (moby profiles/apparmor/template.go): what was opened outside of the container, or deleted since, is mediated too.
+_FLAGS = "attach_disconnected,mediate_deleted"
+
+
+def render(name: str, parameters: Mapping[str, Any]) -> str:
+    """The text of /etc/apparmor.d/NAME. The parameters must have passed the checks of `wanted.py`."""
+    description = parameters.get("description") or "a profile for containers"
+    head = [
+        f"# {name}: {description}",
+        "# Written by Ansible from apparmor_profiles_list; verification reports what is changed here by hand.",
+        f"# To use it: docker run --security-opt apparmor={name} IMAGE",
+        "",
+        # Both AppArmor 3.0 and 4.1 ship this one; without it, the parser would not mediate what its default features don't name.
+        "abi <abi/3.0>,",
+        "",
+        "include <tunables/global>",
+        "",
+        f"profile {name} flags=({_FLAGS}) {{",
+    ]
+    body: list[str] = []
+    for comment, rules in _sections(name, parameters):
+        if rules:
+            body += ["", f"  # {comment}", *(f"  {rule}" for rule in rules)]
+    return "\n".join([*head, *body[1:], "}", ""])
+
+
+def _sections(name: str, parameters: Mapping[str, Any]) -> Iterable[tuple[str, list[str]]]:
+    def given(key: str) -> list[Any]:
+        return list(parameters.get(key) or [])
+
+    def paths(key: str, access: str) -> list[str]:
+        return sorted({f"{pattern(path)} {access}," for path in given(key)})
+
+    yield (
+        "What any program needs: the C library, terminals, what the kernel says of a process.",
+        ["include <abstractions/base>", "include <abstractions/consoles>", "@{PROC}/@{pid}/{,**} r,"],
+    )
+    yield (
+        "`docker stop` and `docker kill`: the runtime's label, which differs between releases.",
+        [f"signal (receive) peer={_RUNTIMES},"],
+    )
+    yield (
+        "Processes of this profile among themselves.",
+        [f"ptrace (read, readby, trace, tracedby) peer={name},", f"signal (send, receive) peer={name},"],
+    )
+    yield "Networks", sorted({f"network {' '.join(value.split())}," for value in given("networks")})
+    yield "Capabilities", sorted({f"capability {capability(value)}," for value in given("capabilities")})
+    yield "To read", paths("readable", "r")
+    yield "To read, write, lock and link", paths("writable", "rwkl")
+    yield "To execute, under this same profile, and to map as code", paths("executable", "mrix")
+    yield "Refused and logged, whatever is allowed above (a plain `deny` would be silent)", _denies(given("audited_denies"))
+    yield "From the inventory, as written there", [_rule(rule) for rule in given("rules")]
+
+
+def pattern(path: str) -> str:
+    """A path without wildcards stands for itself and, where it is a folder, for everything in it; a pattern stands for itself."""
+    if any(sign in path.replace("@{", "") for sign in "*?[{"):
+        return path
+    if path.endswith("/"):
+        return path + "{,**}"
+    return path + "{,/,/**}"
+
+
+def _denies(values: Iterable[Any]) -> list[str]:
+    rules = set()
+    for value in values:
+        path, access = (value, DENIABLE) if isinstance(value, str) else (value["path"], value.get("access") or DENIABLE)
+        rules.add(f"audit deny {pattern(path)} {''.join(sorted(access, key=DENIABLE.index))},")
+    return sorted(rules)
+
+
+def _rule(value: str) -> str:
+    rule = value.strip()
+    return rule if rule.endswith(",") or rule.startswith("include") else rule + ","

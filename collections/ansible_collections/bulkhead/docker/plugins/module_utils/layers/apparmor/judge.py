@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AppArmor, judged by labels (/proc/PID/attr/current) and by the kernel's own hash of its policy. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...apparmor.policy import Label, parse_label
+from ...apparmor.sources import DISABLE_LINK, FOLDER
+from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
+
+LAYER = "apparmor"
+_REMEDIES = {
+    "opted_out": "run it without apparmor=unconfined and --privileged",
+    "unconfined": "see that the engine finds AppArmor when it starts (docker info lists name=apparmor), and start the container again",
+}
+
+
+def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    profiles = expect.get("profiles", [])
+    names = ", ".join(f"{p['name']} ({p['mode']})" for p in profiles)
+    listed = f"; loaded as the inventory has them: {names}" if names else ""
+    verdict = Verdict(LAYER, f"a container without options confined in enforce mode{listed}")
+    seen = evidence["observed"]["layers"][LAYER]
+    verdict.saw("/sys/module/apparmor/parameters/enabled", "Y" if seen["enabled"] else "N")
+    if not seen["enabled"]:
+        if expect.get("requirement") == OPTIONAL:
+            verdict.find("not_in_kernel", "AppArmor is not active in this kernel, and optional here")
+            return verdict.conclude(NOT_APPLICABLE)
+        verdict.find("not_in_kernel", "AppArmor is not active in this kernel", ABSENT, "boot with lsm=…,apparmor")
+        return verdict.conclude()
+    _judge_canary(verdict, evidence.get("canary"))
+    proof = evidence.get("proof", {}).get(LAYER) or {"profiles": {}, "error": "was not looked at"}
+    for profile in profiles:
+        _judge_profile(verdict, profile, proof["profiles"].get(profile["name"]), proof["error"])
+    if profiles and seen["at_boot"] is False:
+        verdict.find("not_at_boot", "apparmor.service is not enabled: no profile is loaded at boot", DEGRADED, "systemctl enable apparmor")
+    return verdict.conclude()
+
+
+def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    verdict = ContainerVerdict(LAYER, "confined by an AppArmor profile in enforce mode")
+    if not evidence["observed"]["layers"][LAYER]["enabled"]:
+        return verdict.conclude(NOT_APPLICABLE if expect.get("requirement") == OPTIONAL else ABSENT)
+    who = f"container {container['name']}"
+    config = container["inspect"]["HostConfig"]
+    asked = _asked(config)
+    verdict.opted_out = asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
+    label = _judge_label(verdict, container["kernel"], who, "unconfined" if not verdict.opted_out else "opted_out")
+    if label is None:
+        return verdict.conclude()
+    words = {"HostConfig.SecurityOpt": asked, "AppArmorProfile": container["inspect"].get("AppArmorProfile") or None}
+    shown = label.name if label.confined else "unconfined"
+    for key, word in words.items():
+        # `docker run --security-opt apparmor=X` with a label that is stacked on X still holds X.
+        if word is not None and word != shown and not (label.confined and word in label.profiles):
+            verdict.disagreements.append(f"docker inspect says {key} {word}, the kernel's label of the process is {_text(label)}")
+    if verdict.disagreements and label.confined and asked not in (None, "unconfined"):
+        verdict.find("other_profile", f"{who} asked for {asked} and runs under {label.name}", DEGRADED)
+    return verdict.conclude()
+
+
+def _judge_canary(verdict: Verdict, canary: Mapping[str, Any] | None) -> None:
+    if canary is None:
+        verdict.find("no_canary", "no canary ran, so that the host's default is not known", UNKNOWN)
+    else:
+        _judge_label(verdict, canary["kernel"], "a container without any option", "unconfined")
+
+
+def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfined: str) -> Label | None:
+    """Look at a process's label; None, with a finding, when it can't be read. `unconfined` is the finding's id when nothing confines it."""
+    source = f"/proc/{kernel['pid']}/attr/current"
+    text = kernel.get("label")
+    try:
+        label = parse_label(text) if text else None
+    except ValueError:
+        label = None
+    if label is None:
+        why = kernel.get("unreadable", {}).get(source) or (f"says {text!r}" if text else "says nothing")
+        verdict.find("label_unreadable", f"the AppArmor label of {who} is not known: {source} {why}", UNKNOWN)
+        return None
+    verdict.saw(source, text)
+    if not label.confined:
+        verdict.find(unconfined, f"{who} is confined by no AppArmor profile ({_text(label)})", ABSENT, _REMEDIES[unconfined])
+    elif label.mode not in ("enforce", "kill"):
+        text = f"{who} is only watched: {label.name} is in {label.mode} mode, which logs and forbids nothing"
+        verdict.find("complain", text, DEGRADED, f"aa-enforce {label.name}")
+    return label
+
+
+def _judge_profile(verdict: Verdict, wanted: Mapping[str, Any], seen: Mapping[str, Any] | None, error: str | None) -> None:
+    name, path = wanted["name"], wanted["path"]
+    if seen is None:
+        verdict.find("policy_unreadable", f"profile {name}: {error or 'nothing is known of it'}", UNKNOWN)
+        return
+    repair = "run the role apparmor_profiles again"
+    if seen["sha256"] is None:
+        verdict.find("file_missing", f"profile {name}: {path} is missing, so that it is gone after a reboot", DEGRADED, repair)
+    elif seen["sha256"] != wanted["sha256"]:
+        verdict.find(
+            "file_differs", f"profile {name}: {path} is not what the inventory wants", DEGRADED, f"{repair}; --diff shows how it differs"
+        )
+    if DISABLE_LINK in seen["links"]:
+        verdict.find("disabled", f"profile {name}: {FOLDER}/{DISABLE_LINK}/{name} keeps it from being loaded at boot", DEGRADED, repair)
+    if seen["mode"] is None:
+        verdict.find("not_loaded", f"profile {name} is not loaded: containers that name it do not start", DEGRADED, repair)
+        return
+    verdict.saw(f"{seen['source'].rsplit('/', 1)[0]}/mode", seen["mode"])
+    for loaded, mode in {name: seen["mode"], **seen["children"]}.items():
+        if mode != wanted["mode"]:
+            verdict.find("mode", f"profile {loaded} is in {mode} mode, the inventory wants {wanted['mode']}", DEGRADED, repair)
+    if seen["hash"]:
+        verdict.saw(seen["source"], seen["hash"])
+    if seen["agrees"] is False:
+        verdict.find("policy_differs", f"profile {name}: the kernel's policy is not what {path} compiles to", DEGRADED, repair)
+    elif seen["agrees"] is True:
+        verdict.saw(f"apparmor_parser -S -K -T {path} | {seen['hash'].partition(':')[0]}sum", seen["hash"])
+    elif seen["sha256"] is not None:
+        verdict.find("policy_unknown", f"profile {name}: can't tell whether the kernel holds {path}: {seen['error']}", UNKNOWN)
+
+
+def _asked(config: Mapping[str, Any]) -> str | None:
+    """The profile named by --security-opt; `apparmor:NAME` is the old way of writing it (moby daemon/daemon_unix.go, parseSecurityOpt)."""
+    for option in config.get("SecurityOpt") or []:
+        key, separator, value = option.partition("=") if "=" in option else option.partition(":")
+        if separator and key == "apparmor":
+            return str(value)
+    return None
+
+
+def _text(label: Label) -> str:
+    return label.name if label.name == label.mode else f"{label.name} ({label.mode})"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the wanted profiles need on one host. Pure; runs on the control node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...apparmor import wanted as wanted_profiles
+from ...apparmor.policy import describe
+from ...apparmor.sources import COMPLAIN_LINK, FOLDER, differences
+from ...apparmor.wanted import VARIABLE, Profile, resolve
+from ..verdict import DISABLED, Change, LayerPlan
+
+__all__ = ["expectation", "plan", "resolve"]
+
+LAYER = "apparmor"
+SWITCH = "apparmor_profiles_layer"
+
+
+def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
+    """Refusals for the list and for what is foreign on the host; a change for each profile that differs, is new or is no longer wanted."""
+    seen = observed["layers"][LAYER]
+    planned = LayerPlan(LAYER, wanted[SWITCH])
+    listed = wanted_profiles.read([] if planned.requirement == DISABLED else wanted[VARIABLE])
+    planned.refusals += listed.refusals
+    planned.warnings += listed.warnings
+    if seen["error"]:
+        planned.refusals.append(f"AppArmor on this host can't be read: {seen['error']}")
+        return planned
+    reason = _cannot_carry(seen)
+    if reason and planned.requirement != DISABLED:
+        return planned.cannot(reason)
+    steps = [step for profile in listed.profiles if (step := _step(planned, seen, profile))]
+    if not listed.refusals:  # a name with a typo elsewhere in its entry is not one that was dropped
+        dropped = sorted(set(seen["managed"]) - {profile.name for profile in listed.profiles})
+        steps += [step for name in dropped if (step := _step(planned, seen, Profile(name, state="absent")))]
+    if steps:
+        planned.apply = {"profiles": steps}
+    if any(profile.state == "present" for profile in listed.profiles) and seen["at_boot"] is False:
+        planned.warnings.append("apparmor.service is not enabled: the next boot loads no profile; run `systemctl enable apparmor`")
+    return planned
+
+
+def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What verification demands: each profile's file, mode and text (as SHA-256)."""
+    requirement = wanted[SWITCH]
+    listed = wanted_profiles.read([] if requirement == DISABLED else wanted[VARIABLE])
+    return {
+        "requirement": requirement,
+        "profiles": [
+            {"name": profile.name, "path": profile.path, "mode": profile.mode, "sha256": profile.sha256}
+            for profile in listed.profiles
+            if profile.state == "present"
+        ],
+    }
+
+
+def _cannot_carry(seen: Mapping[str, Any]) -> str | None:
+    if not seen["enabled"]:
+        return "AppArmor is not active in this host's kernel; boot with it (lsm=…,apparmor), or write apparmor_profiles_layer: optional"
+    if not seen["parser"]:
+        return "apparmor_parser is missing on this host; install the package apparmor, or write apparmor_profiles_layer: optional"
+    return None
+
+
+def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile) -> dict[str, Any] | None:
+    """One entry of the module's list, its change recorded in the plan; None when nothing is to be done."""
+    name = profile.name
+    now = seen["managed"].get(name) or {
+        "text": None,
+        "sha256": seen["files"].get(name),
+        "links": seen["links"].get(name, []),
+        "mode": seen["modes"].get(name),
+        "current": None,
+        "ours": False,
+    }
+    foreign = None if profile.force or now["ours"] else _foreign(now, profile)
+    if foreign:
+        planned.refusals.append(foreign)
+        return None
+    users = seen["confined"].get(name, [])
+    if profile.state == "present":
+        reasons = differences(now, profile.sha256, profile.mode)
+        if not reasons:
+            return None
+        planned.changes.append(Change(profile.path, f"{name} {', '.join(reasons)}", _shown(now), _shown_wanted(profile)))
+        if users:
+            planned.effects.append(f"the new policy of {name} holds at once for {describe(users)}")
+    else:
+        if now["sha256"] is None and now["mode"] is None and not now["ours"]:
+            return None
+        if users and not profile.force:
+            planned.refusals.append(
+                f"profile {name} is no longer wanted, but in use by {describe(users)}, which would run unconfined without it; "
+                f"stop them first, or write {{name: {name}, state: absent, force: true}} into {VARIABLE}"
+            )
+            return None
+        planned.changes.append(Change(profile.path, f"{name} is no longer wanted", _shown(now)))
+        if users:
+            planned.effects.append(f"without {name}, unconfined from now on: {describe(users)}")
+    step = {"name": name, "state": profile.state, "mode": profile.mode, "force": profile.force}
+    return {**step, "content": profile.content} if profile.state == "present" else step
+
+
+def _foreign(now: Mapping[str, Any], profile: Profile) -> str | None:
+    """Why a name that is not ours can't be taken, or given up, without force."""
+    absent = profile.state == "absent"
+    if now["sha256"] not in (None, None if absent else profile.sha256):
+        does = "is not ours to remove" if absent else "is somebody else's and says something else"
+        return f"{profile.path}: {does}; pick another name in {VARIABLE}, or write force: true there (the file is then kept aside)"
+    if now["sha256"] is None and now["mode"] is not None:
+        choice = f"pick another name in {VARIABLE}, or write force: true there"
+        return f"profile {profile.name} is loaded already, and not from {profile.path}; {choice}"
+    return None
+
+
+def _shown(now: Mapping[str, Any]) -> str:
+    """What --diff shows of a profile as it is: what the kernel does with it, then its text."""
+    if now["sha256"] is None and now["mode"] is None:
+        return ""
+    state = f"loaded in {now['mode']} mode" if now["mode"] else "not loaded"
+    if now["current"] is False:
+        state += ", with another policy than this file's"
+    return f"# {state}{_links(now['links'])}\n{now['text'] or ''}"
+
+
+def _shown_wanted(profile: Profile) -> str:
+    return f"# loaded in {profile.mode} mode{_links([COMPLAIN_LINK] if profile.mode == 'complain' else [])}\n{profile.content}"
+
+
+def _links(links: list[str]) -> str:
+    return "".join(f", linked in {FOLDER}/{kind}" for kind in links)
