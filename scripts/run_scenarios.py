@@ -60,7 +60,7 @@ def report(job: Job, lines: int) -> Tally:
 
 def run(names: list[str], lanes: int, limit: float, lines: int) -> Tally:
     """Run the scenarios and return their tests, added up. Whatever happens, no VM of theirs is left behind."""
-    waiting = [Job(name, ["molecule", "test", "-s", name], LOGS / f"{name}.log") for name in names]
+    waiting = [Job(name, ["molecule", "test", "--no-command-borders", "-s", name], LOGS / f"{name}.log") for name in names]
     running: list[Job] = []
     total = Tally()
     beat = time.monotonic()

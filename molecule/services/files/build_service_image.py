@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build container images of ordinary web services from the packages that this host has installed: no registry, no network.
+
+    build_service_image.py nginx python node redis
+
+Each image `bulkhead-test/NAME:1` holds the service's binaries, the libraries that `ldd` names for them, its data files, and a shell for
+`docker exec`. It listens on the port that `SERVICES` says and stops by itself at its stop signal, as process 1. Run as root on the
+Docker host; only the standard library is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from glob import glob
+
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/sh\nredis:x:999:999:redis:/var/lib/redis:/bin/sh\n"
+GROUP = "root:x:0:\nwww-data:x:33:\nredis:x:999:\n"
+NGINX_CONF = """daemon off; user www-data; worker_processes 2; pid /run/nginx.pid; error_log /dev/stderr;
+events { worker_connections 64; }
+http { access_log /dev/stdout; server { listen 8080; root /srv; } }
+"""
+NODE_SERVER = """const http = require('http');
+const { Worker, isMainThread, parentPort } = require('worker_threads');
+const { exec } = require('child_process');
+if (!isMainThread) { parentPort.postMessage('thread'); } else {
+  const server = http.createServer((request, response) => {
+    if (request.url === '/thread') new Worker(__filename).on('message', (text) => response.end(text + '\\n'));
+    else if (request.url === '/child') exec('echo child', (error, text) => response.end(error ? String(error) : text));
+    else response.end('hello\\n');
+  });
+  server.listen(8080);
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => server.close(() => process.exit(0)));
+}
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What goes into an image: programs with their libraries, whole folders or glob patterns of files, files made here, Docker's options."""
+
+    programs: tuple[str, ...]
+    command: tuple[str, ...]
+    port: int
+    trees: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    stop_signal: str = "SIGTERM"
+
+
+SERVICES = {
+    "nginx": Service(
+        programs=("nginx",),
+        command=("nginx", "-c", "/etc/nginx.conf"),
+        port=8080,
+        files={"/etc/nginx.conf": NGINX_CONF, "/srv/index.html": "hello\n"},
+        stop_signal="SIGQUIT",  # nginx's graceful stop
+    ),
+    "python": Service(
+        programs=("python3",),
+        command=("python3", "-m", "http.server", "8080", "--directory", "/srv"),
+        port=8080,
+        trees=("/usr/lib/python3.[0-9]*",),
+        files={"/srv/index.html": "hello\n"},
+        stop_signal="SIGINT",  # process 1 has no default handler for SIGTERM, and http.server installs none
+    ),
+    "node": Service(
+        programs=("node",),
+        command=("node", "/srv/server.js"),
+        port=8080,
+        trees=("/usr/share/nodejs/cjs-module-lexer", "/usr/share/nodejs/undici", "/usr/share/nodejs/acorn*"),
+        files={"/srv/server.js": NODE_SERVER},
+    ),
+    "redis": Service(
+        programs=("redis-server", "redis-cli"),
+        command=("redis-server", "--protected-mode", "no", "--dir", "/tmp", "--appendonly", "yes"),
+        port=6379,
+    ),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("services", nargs="+", choices=sorted(SERVICES), metavar="SERVICE", help=", ".join(sorted(SERVICES)))
+    parser.add_argument("--repository", default="bulkhead-test")
+    options = parser.parse_args()
+    for name in options.services:
+        try:
+            import_image(f"{options.repository}/{name}:1", SERVICES[name])
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"{name}: {getattr(error, 'stderr', '') or error}", file=sys.stderr)
+            return 1
+        print(f"{options.repository}/{name}:1 port {SERVICES[name].port}")
+    return 0
+
+
+def import_image(tag: str, service: Service) -> None:
+    """Pack the service and give it to `docker import`."""
+    changes = [
+        f"CMD [{', '.join(f'{chr(34)}{word}{chr(34)}' for word in service.command)}]",
+        "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        f"STOPSIGNAL {service.stop_signal}",
+        f"EXPOSE {service.port}",
+    ]
+    arguments = ["docker", "import", *(word for change in changes for word in ("--change", change)), "-", tag]
+    subprocess.run(arguments, input=pack(service), check=True, capture_output=True)
+
+
+def pack(service: Service) -> bytes:
+    """The image's file system as a tar archive."""
+    programs = [find(name) for name in (*service.programs, "sh", "cat")]
+    paths = {*programs, *libraries(programs)}
+    for pattern in service.trees:
+        for path in glob(pattern):
+            paths.update(walk(path))
+    paths.update(libraries(path for path in sorted(paths) if path.endswith(".so")))
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as tar:
+        for folder in ("dev", "proc", "sys", "tmp", "run", "srv", "var/log/nginx", "var/lib/nginx"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            tar.addfile(entry)
+        for link in ("bin", "sbin", "lib", "lib64"):  # merged /usr, as on the host
+            if os.path.islink(f"/{link}"):
+                tar.add(f"/{link}", link)
+        done: set[str] = set()
+        for path in sorted(paths):
+            add(tar, path, done)
+        for path, text in {"/etc/passwd": PASSWD, "/etc/group": GROUP, **service.files}.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return output.getvalue()
+
+
+def find(program: str) -> str:
+    """The program's path. Raises FileNotFoundError."""
+    for folder in ("/usr/local/bin", "/usr/sbin", "/usr/bin"):
+        if os.access(f"{folder}/{program}", os.X_OK):
+            return f"{folder}/{program}"
+    raise FileNotFoundError(f"{program} is not installed on this host")
+
+
+def libraries(paths: Iterable[str]) -> set[str]:
+    """What the dynamic linker would load for these files, itself included (man 1 ldd)."""
+    wanted = list(paths)
+    if not wanted:
+        return set()
+    told = subprocess.run(["ldd", *wanted], capture_output=True, text=True, check=False).stdout
+    return {match[1] for match in re.finditer(r"(?:=> )?(/\S+) \(0x", told)}
+
+
+def walk(path: str) -> Iterable[str]:
+    if not os.path.isdir(path) or os.path.islink(path):
+        yield path
+        return
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if name not in ("__pycache__", "test", "tests")]
+        yield from (os.path.join(folder, name) for name in files)
+
+
+def add(tar: tarfile.TarFile, path: str, done: set[str]) -> None:
+    """Add a file under its real place; where its name is a symbolic link, the link and what it points at."""
+    folder = os.path.realpath(os.path.dirname(path))
+    place = os.path.join(folder, os.path.basename(path))
+    if place in done or not os.path.lexists(place):
+        return
+    done.add(place)
+    tar.add(place, place.lstrip("/"), recursive=False)
+    if os.path.islink(place):
+        target = os.path.normpath(os.path.join(folder, os.readlink(place)))
+        if os.path.isdir(target):
+            for inner in walk(target):
+                add(tar, inner, done)
+        else:
+            add(tar, target, done)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
