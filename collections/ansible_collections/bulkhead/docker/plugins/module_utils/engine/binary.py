@@ -69,7 +69,7 @@ def validate(dockerd: str, text: str, flags: Sequence[str] = ("-H", "fd://"), pa
 
     Always as nobody, never as root: as root `--validate` with `userns-remap: default` creates a user and its ranges. Where the
     option does not exist (20.10), a plain start gets as far as its demand for root privileges, and that comes after the check of
-    the file (cmd/dockerd/daemon.go, `start`). The text reaches it through a nameless file in memory, because it may hold a proxy's password.
+    the file (cmd/dockerd/daemon.go, `start`). The text reaches it through a nameless file in memory: it may hold a password.
     """
     arguments = [*without(flags, "config-file"), "--config-file", "/proc/self/fd/0"]
     said = _as_nobody([dockerd, "--validate", *arguments], text)
@@ -100,7 +100,9 @@ def without(flags: Sequence[str], name: str) -> list[str]:
 def complaint(output: str) -> str:
     """The one line of dockerd's output that says why: the last that is no ordinary log line, otherwise the last error logged."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    plain = [line for line in lines if not line.startswith("time=") and "level=" not in line and not line.startswith("See 'dockerd --help'")]
+    plain = [
+        line for line in lines if not line.startswith("time=") and "level=" not in line and not line.startswith("See 'dockerd --help'")
+    ]
     if plain:
         return plain[-1]
     logged = [match[1] for line in lines if (match := re.search(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"', line))]

@@ -7,6 +7,7 @@ Pure. Our members are put, replaced and taken out; the text of every other membe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -236,6 +237,11 @@ def _same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
+def private(text: str) -> str:
+    """A text for people, without the passwords in its URLs (a proxy's)."""
+    return re.sub(r"(://[^/\s:@\"]+):[^/\s@\"]+@", r"\1:***@", text)
+
+
 # --- what is ours ---
 
 
@@ -334,9 +340,7 @@ def _claim(
     if entry is not None and there and _same(standing, entry.get("value")):
         return {**entry, "value": value}
     if there and not _same(standing, value):
-        notices.append(
-            f"{path}: {_spelled(where)} was {json.dumps(standing)}, becomes {json.dumps(value)}; the old value is remembered"
-        )
+        notices.append(f"{path}: {_spelled(where)} was {json.dumps(standing)}, becomes {json.dumps(value)}; the old value is remembered")
     return {"value": value, "before": standing} if there else {"value": value}
 
 

@@ -107,11 +107,7 @@ STORAGE_DRIVERS: frozenset[str] = frozenset({"aufs", "btrfs", "devicemapper", "f
 
 def needs_restart(before: dict[str, object], after: dict[str, object]) -> list[str]:
     """The keys whose change from `before` to `after` takes effect only with a restart, sorted."""
-    return sorted(
-        key
-        for key in changed(before, after)
-        if key not in RELOADABLE or (key not in after and key not in RESET_ON_RELOAD)
-    )
+    return sorted(key for key in changed(before, after) if key not in RELOADABLE or (key not in after and key not in RESET_ON_RELOAD))
 
 
 def changed(before: dict[str, object], after: dict[str, object]) -> list[str]:

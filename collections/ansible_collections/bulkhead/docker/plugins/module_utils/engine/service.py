@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .binary import complaint
@@ -36,20 +37,31 @@ def systemctl(*arguments: str, timeout: float = 120) -> str:
     """Run systemctl and return what it printed. Raises ServiceError with its words."""
     try:
         run = subprocess.run(
-            ["systemctl", "--no-ask-password", *arguments], capture_output=True, text=True, timeout=timeout, check=False, env={**os.environ, "LC_ALL": "C"}
+            ["systemctl", "--no-ask-password", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
         )
     except FileNotFoundError as error:
-        raise ServiceError("there is no systemctl on this host, and Bulkhead changes the engine's configuration only under systemd") from error
+        raise ServiceError(
+            "there is no systemctl on this host, and Bulkhead changes the engine's configuration only under systemd"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise ServiceError(f"systemctl {' '.join(arguments)} did not end within {timeout:.0f} s") from error
     if run.returncode != 0:
-        raise ServiceError(f"systemctl {' '.join(arguments)}: {run.stderr.strip() or run.stdout.strip() or f'exit status {run.returncode}'}")
+        raise ServiceError(
+            f"systemctl {' '.join(arguments)}: {run.stderr.strip() or run.stdout.strip() or f'exit status {run.returncode}'}"
+        )
     return run.stdout
 
 
 def state() -> State:
     """How docker.service is now."""
-    shown = dict(line.split("=", 1) for line in systemctl("show", SERVICE, "-p", "ActiveState,MainPID,LoadState").splitlines() if "=" in line)
+    shown = dict(
+        line.split("=", 1) for line in systemctl("show", SERVICE, "-p", "ActiveState,MainPID,LoadState").splitlines() if "=" in line
+    )
     return State(shown.get("ActiveState", "unknown"), int(shown.get("MainPID") or 0), shown.get("LoadState") == "loaded")
 
 
@@ -69,10 +81,8 @@ def start_anew(timeout: float) -> None:
     After some failed starts systemd refuses further ones for service and socket alike (StartLimitBurst), until it is told to forget them.
     """
     for unit in (SERVICE, SOCKET_UNIT):
-        try:
+        with suppress(ServiceError):  # not loaded (no socket unit here), or nothing to reset
             systemctl("reset-failed", unit, timeout=timeout)
-        except ServiceError:  # not loaded (no socket unit here), or nothing to reset
-            pass
     systemctl("restart", SERVICE, timeout=timeout)
 
 
@@ -117,4 +127,6 @@ def reload_answer(moment: float, timeout: float) -> str | None:
 
 def _dockerds(line: str) -> bool:
     """systemd's own lines about the unit are in the same journal."""
-    return not line.startswith(("docker.service:", "Starting docker", "Started docker", "Stopping docker", "Stopped docker", "Failed to start docker"))
+    return not line.startswith(
+        ("docker.service:", "Starting docker", "Started docker", "Stopping docker", "Stopped docker", "Failed to start docker")
+    )

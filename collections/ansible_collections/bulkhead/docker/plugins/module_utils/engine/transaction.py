@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class Transaction:
                 os.utime(target, ns=(entry["mtime_ns"], entry["mtime_ns"]))
             elif target.exists():
                 differing.append(entry["path"])
-                target.unlink()
+                target.resolve().unlink()
         for folder in self.journal["folders"]:
             _remove_empty(self.host.path(folder))
         return differing
@@ -173,10 +174,8 @@ def _saved(host: Host, path: str, copy: Path) -> dict[str, Any]:
 
 
 def _remove_empty(folder: Path) -> None:
-    try:
+    with suppress(OSError):  # not empty, or gone
         folder.rmdir()
-    except OSError:  # not empty, or gone
-        pass
 
 
 def _prune(base: Path) -> None:

@@ -55,6 +55,14 @@ def flags(argv: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def arguments(argv: Sequence[str]) -> list[str]:
+    """What dockerd itself gets of a command line: the words after its name, which a wrapper (`env`, `nice`) may stand before."""
+    for index, word in enumerate(argv):
+        if word.rsplit("/", 1)[-1] == "dockerd":
+            return list(argv[index + 1 :])
+    return []
+
+
 def key_of(flag: str) -> str:
     """The key of daemon.json that says the same as this flag."""
     return KEY_OF_FLAG.get(flag, flag)
@@ -67,11 +75,10 @@ def flagged_keys(found: Mapping[str, str]) -> dict[str, str]:
 
 def clashes(found: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, str]:
     """Key → flag, for what is said both on the command line and in daemon.json."""
-    flat = dict(content)
-    for holder in content.values():  # the engine looks inside objects as well (configValuesSet)
-        if isinstance(holder, dict) and holder is content.get("proxies"):
-            flat.update(holder)
-    return {key: flag for key, flag in flagged_keys(found).items() if key in flat}
+    # The engine looks inside this object as well (configValuesSet in daemon/config/config.go): its members are flags.
+    inside = content.get("proxies")
+    names = set(content) | (set(inside) if isinstance(inside, dict) else set())
+    return {key: flag for key, flag in flagged_keys(found).items() if key in names}
 
 
 def agrees(flag_value: str, wanted: Any) -> bool:
@@ -102,13 +109,13 @@ def read(host: Host, name: str = "docker.service") -> Unit:
     unit.files[fragment] = host.read(fragment) or ""
     for path in drop_in_paths(host, f"{name}.d"):
         unit.files[path] = host.read(path) or ""
-    command, environment = "", {}
+    command, environment = "", dict[str, str]()
     for text in list(unit.files.values()):
         for key, value in _settings(text):
             if key == "ExecStart":
                 command = value
             elif key == "Environment":
-                environment.update(_assignments(shlex.split(value, posix=True)))
+                environment.update(_assignments(shlex.split(value)))
             elif key == "EnvironmentFile":
                 path = value.removeprefix("-")
                 content = host.read(path) if path.startswith("/") else None

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's configuration as it stands on the host: daemon.json, what we remember of it, docker.service's flags, dockerd itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..host import state
+from ..host.root import Host
+from . import binary, daemon_json, unit
+
+DEFAULT_PATH = "/etc/docker/daemon.json"
+
+
+def observe(host: Host) -> dict[str, Any]:
+    """Reading only, and no command but dockerd's own validation, as nobody, where a key's name was found in its program for the first time.
+
+    daemon_json: path, exists, text (None without a file), error (a sentence when it is no daemon.json), mtime,
+                 referenced {key: {path, mtime}}: the files that it names
+    managed:     what /var/lib/bulkhead/daemon.json holds (engine/configure.py), managed_error when that is damaged
+    unit:        files (paths), argv, flags {flag: value}, places {flag: the file that has it}
+    dockerd:     path, knows {key: bool}; path None where there is none
+    """
+    docker_unit = unit.read(host)
+    flags = unit.flags(unit.arguments(docker_unit.argv))
+    managed, managed_error = _managed(host)
+    return {
+        "daemon_json": _daemon_json(host, flags.get("config-file", DEFAULT_PATH)),
+        "managed": managed,
+        "managed_error": managed_error,
+        "unit": {
+            "files": list(docker_unit.files),
+            "argv": docker_unit.argv,
+            "flags": flags,
+            "places": {flag: unit.where(flag, docker_unit.files) for flag in flags},
+        },
+        "dockerd": _dockerd(managed),
+    }
+
+
+def _daemon_json(host: Host, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"path": path, "exists": False, "text": None, "error": None, "mtime": None, "referenced": {}}
+    try:
+        found["text"] = host.read(path)
+        if found["text"] is None:
+            return found
+        found.update(exists=True, mtime=host.path(path).stat().st_mtime)
+        content = daemon_json.parse(found["text"], path).content()
+    except OSError as error:
+        found["error"] = f"{path}: can't be read ({error.strerror}); put a readable file there, or none"
+        return found
+    except daemon_json.DaemonJsonError as error:
+        found["error"] = str(error)
+        return found
+    profile = content.get("seccomp-profile")
+    if isinstance(profile, str) and profile.startswith("/"):
+        found["referenced"]["seccomp-profile"] = {"path": profile, "mtime": _mtime(host, profile)}
+    return found
+
+
+def _mtime(host: Host, path: str) -> float | None:
+    try:
+        return host.path(path).stat().st_mtime
+    except OSError:
+        return None
+
+
+def _managed(host: Host) -> tuple[dict[str, Any], str | None]:
+    try:
+        return state.load(host, "daemon"), None
+    except ValueError as error:
+        return {}, str(error)
+
+
+def _dockerd(managed: dict[str, Any]) -> dict[str, Any]:
+    """Whether this engine knows the one key that tutorials tell and upstream never had; remembered, as looking takes a read of 100 MB."""
+    program = binary.find()
+    if program is None:
+        return {"path": None, "knows": {}}
+    remembered = managed.get("dockerd", {})
+    identity = binary.identity(program)
+    if {key: remembered.get(key) for key in identity} == identity:
+        return {**identity, "knows": remembered["knows"]}
+    return {**identity, "knows": {"default-pids-limit": binary.knows_key(program, "default-pids-limit", 100)}}

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine after a change: does it answer, and does what ran before run again?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from .api import Engine, EngineError, EngineUnreachable
+
+_CANARY_LABEL = "io.bulkhead.canary"
+
+
+@dataclass
+class Before:
+    """The engine before the change. `containers`: id and name of each that ran, in the order in which they were created."""
+
+    running: bool = False
+    live_restore: bool = False
+    swarm: bool = False
+    root: str = ""
+    containers: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Return:
+    """What came back. `started`: names that we had to start; `gone`: removed with their stop (`--rm`); `failed`: name → reason."""
+
+    started: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def look(engine: Engine) -> Before:
+    """The engine as it is; not running when it does not answer."""
+    try:
+        info = engine.get("/info")
+        listed = engine.get("/containers/json")
+    except (EngineError, EngineUnreachable):
+        return Before()
+    containers = [
+        {"id": c["Id"], "name": (c.get("Names") or [c["Id"][:12]])[0].lstrip("/")}
+        for c in sorted(listed, key=lambda c: c.get("Created", 0))
+        if _CANARY_LABEL not in (c.get("Labels") or {})
+    ]
+    swarm = (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive")
+    return Before(True, bool(info.get("LiveRestoreEnabled")), swarm, info.get("DockerRootDir", ""), containers)
+
+
+def wait_until_it_answers(engine: Engine, timeout: float) -> bool:
+    """Whether `/_ping` and `/info` answer within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        if engine.ping():
+            try:
+                engine.get("/info")
+                return True
+            except (EngineError, EngineUnreachable):
+                pass
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.25)
+
+
+def wait_for_live_restore(engine: Engine, timeout: float) -> bool:
+    """Whether the running engine has taken over `live-restore: true` within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            if engine.get("/info").get("LiveRestoreEnabled"):
+                return True
+        except (EngineError, EngineUnreachable):
+            pass
+        time.sleep(0.1)
+    return False
+
+
+def stop(engine: Engine, containers: list[dict[str, Any]]) -> None:
+    """Stop containers, each with its own patience, the youngest first. Raises EngineError."""
+    for container in reversed(containers):
+        try:
+            engine.post(f"/containers/{container['id']}/stop")
+        except EngineError as error:
+            if error.status != 404:  # --rm: it stopped and is gone
+                raise
+
+
+def bring_back(engine: Engine, containers: list[dict[str, Any]], timeout: float) -> Return:
+    """Start those of `containers` that do not run. A restart policy of theirs gets a moment to do it first.
+
+    Twice over, because one may share the namespaces of another that comes later.
+    """
+    result = Return()
+    missing = _missing(engine, containers, result)
+    moment = time.monotonic() + min(2.0, timeout)
+    while missing and time.monotonic() < moment:
+        time.sleep(0.25)
+        missing = _missing(engine, containers, result)
+    for _attempt in range(2):
+        result.failed = {}
+        for container in missing:
+            try:
+                engine.post(f"/containers/{container['id']}/start")
+                result.started.append(container["name"])
+            except EngineError as error:
+                result.failed[container["name"]] = error.message
+        missing = [c for c in _missing(engine, containers, result) if c["name"] not in result.gone]
+        if not missing:
+            break
+    result.failed = {c["name"]: result.failed.get(c["name"], "it was started and ended again") for c in missing}
+    result.started = [name for name in dict.fromkeys(result.started) if name not in result.failed]
+    return result
+
+
+def _missing(engine: Engine, containers: list[dict[str, Any]], result: Return) -> list[dict[str, Any]]:
+    everything = {c["Id"]: c.get("State") for c in engine.get("/containers/json", all="1")}
+    missing = []
+    for container in containers:
+        if container["id"] not in everything:
+            if container["name"] not in result.gone:
+                result.gone.append(container["name"])
+        elif everything[container["id"]] not in ("running", "paused"):
+            missing.append(container)
+    return missing

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""no-new-privileges, proven by NoNewPrivs in /proc/PID/status (man 5 proc_pid_status; man 2 PR_SET_NO_NEW_PRIVS)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...engine import daemon_json
+from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
+from .plan import KEY, LAYER
+
+
+def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """The host's default, shown by the canary; and whether it will still be so after the engine's next start."""
+    canary = evidence.get("canary")
+    if expect.get("requirement") == DISABLED:
+        verdict = Verdict(LAYER, "no-new-privileges is not asked for")
+        if canary:
+            verdict.saw(_source(canary), canary["kernel"].get("no_new_privs"))
+        return verdict.conclude(NOT_APPLICABLE)
+    verdict = Verdict(LAYER, "NoNewPrivs 1 for a container that sets nothing")
+    held = _read(verdict, canary) if canary else None
+    written = _written(evidence["observed"])
+    if held is False:
+        text = "NoNewPrivs of the canary is 0: a setuid program in a container gives its caller more privileges"
+        stale = f"{evidence['observed']['daemon_json']['path']} asks for it, so the engine has not been restarted since" if written else ""
+        verdict.find(
+            "off", f"{text}; {stale}" if stale else text, ABSENT, "systemctl restart docker" if stale else "run the playbook again"
+        )
+    if written is False and held is not False:
+        text = f"{evidence['observed']['daemon_json']['path']} does not set {KEY} to true: with the engine's next start the layer is gone"
+        verdict.find("not_written", text, DEGRADED, "run the playbook again")
+    if canary is None:
+        return verdict.conclude(UNKNOWN)
+    return verdict.conclude()
+
+
+def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """One container; what it asked for itself stands in HostConfig.SecurityOpt."""
+    wanted = expect.get("requirement") != DISABLED
+    asked = asked_for(container["inspect"]["HostConfig"].get("SecurityOpt") or [])
+    name = container["name"]
+    verdict = ContainerVerdict(LAYER, "NoNewPrivs 1" if wanted else "no-new-privileges is not asked for", opted_out=asked is False)
+    held = _read(verdict, container)
+    verdict.saw("docker inspect HostConfig.SecurityOpt", container["inspect"]["HostConfig"].get("SecurityOpt") or [])
+    if held is None:
+        return verdict.conclude(UNKNOWN)
+    if asked is not None and asked != held:
+        verdict.disagreements.append(f"docker inspect says no-new-privileges={str(asked).lower()}, the kernel's NoNewPrivs is {int(held)}")
+        if asked:
+            verdict.find("not_held", f"container {name} asked for no-new-privileges and runs without", DEGRADED, f"docker restart {name}")
+    if wanted and not held:
+        if verdict.opted_out:
+            verdict.find(
+                "opted_out",
+                f"container {name} runs without, as it asked for: no-new-privileges=false",
+                ABSENT,
+                "start it without that option",
+            )
+        else:
+            text = (
+                f"container {name} runs without no-new-privileges: it was started before the engine's default, or the default does not hold"
+            )
+            verdict.find("off", text, ABSENT, f"docker restart {name}")
+    return verdict.conclude() if wanted or asked else verdict.conclude(NOT_APPLICABLE)
+
+
+def asked_for(options: list[str]) -> bool | None:
+    """What a container's security options say: `no-new-privileges`, with `=true`, `:false` and so on; None when they say nothing.
+
+    moby daemon/daemon_unix.go, parseSecurityOpt: the last one counts, and without a value it is true.
+    """
+    answer = None
+    for option in options:
+        match = re.fullmatch(r"no-new-privileges(?:[=:](.*))?", option)
+        if match:
+            answer = match[1] is None or match[1].lower() in ("true", "1", "t")
+    return answer
+
+
+def _read(verdict: Verdict, container: Mapping[str, Any]) -> bool | None:
+    value = container["kernel"].get("no_new_privs")
+    if value is None:
+        verdict.find("unread", f"NoNewPrivs of {container['name']} could not be read", UNKNOWN)
+        return None
+    verdict.saw(_source(container), value)
+    return bool(value == 1)
+
+
+def _source(container: Mapping[str, Any]) -> str:
+    return f"/proc/{container['kernel'].get('pid', container.get('pid'))}/status NoNewPrivs"
+
+
+def _written(observed: Mapping[str, Any]) -> bool | None:
+    """Whether daemon.json, or a flag of docker.service, asks for it; None when the file can't be understood."""
+    if (observed.get("unit") or {}).get("flags", {}).get(KEY) == "true":
+        return True
+    file = observed["daemon_json"]
+    if file["error"]:
+        return None
+    return daemon_json.parse(file["text"], file["path"]).content().get(KEY) is True

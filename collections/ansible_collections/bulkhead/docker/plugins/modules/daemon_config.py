@@ -1,0 +1,217 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: daemon_config
+short_description: Change a Docker engine's configuration as one transaction
+version_added: 0.1.0
+description:
+  - Merges keys into C(daemon.json) and sets the default PIDs limit of containers by a systemd drop-in, in one transaction.
+  - The files are copied; the new text is validated by the engine itself without side effects, written, and taken over by a reload or a
+    restart, as the changed keys need; the engine and its containers are probed. If any of it fails, everything is put back, the
+    engine is brought up again, and the task fails with the engine's own message.
+  - Keys of C(daemon.json) that others have written stay, to the byte. What this module has written is remembered in
+    C(/var/lib/bulkhead), so that a key which is no longer given is taken out again. A value that stood there before comes back; one that
+    somebody has changed since stays.
+  - A run that was killed in the middle leaves an open journal in C(/var/lib/bulkhead/transactions); the next run undoes it first.
+  - A stopped engine is configured and left stopped.
+author:
+  - Bulkhead maintainers (@bulkhead)
+options:
+  options:
+    description:
+      - The keys of C(daemon.json) that are to be ours, with their values. A mapping is merged member by member into one that is there.
+      - Keys from earlier runs that are missing here are given up.
+    type: dict
+    default: {}
+  keep:
+    description: Keys that are ours and that this run leaves as they are, in the file and in memory.
+    type: list
+    elements: str
+    default: []
+  pids_limit:
+    description:
+      - The default PIDs limit of containers that set none, put into C(/etc/systemd/system/docker-.scope.d/10-bulkhead-pids.conf).
+      - V(0) removes that drop-in; left out, it stays as it is.
+    type: int
+  path:
+    description: The file that the engine reads.
+    type: path
+    default: /etc/docker/daemon.json
+  restart:
+    description:
+      - V(needed) restarts the engine when a changed key needs it, or when its seccomp profile is newer than the engine.
+      - V(always) restarts it in any case, V(never) in none.
+      - Where C(live-restore) is wanted and not on yet, it is switched on by a reload before the restart, so that containers survive it.
+    type: str
+    choices: [needed, always, never]
+    default: needed
+  stop_containers:
+    description:
+      - Allow to stop all containers when the engine moves to another data folder (C(userns-remap), C(data-root), C(storage-driver)).
+        They stay behind in the old one. Without it such a change is refused while containers run.
+    type: bool
+    default: false
+  own_checks:
+    description:
+      - Look for what C(dockerd --validate) overlooks, such as a missing seccomp profile, unknown log options or an unknown storage driver.
+    type: bool
+    default: true
+  socket:
+    description: The engine's unix socket.
+    type: path
+    default: /var/run/docker.sock
+  timeout:
+    description: Seconds that one step may take, the engine's start above all.
+    type: int
+    default: 120
+attributes:
+  check_mode:
+    description: Merges and validates, and writes nothing.
+    support: full
+  diff_mode:
+    description: Shows the files before and after; passwords in URLs are masked.
+    support: full
+seealso:
+  - module: bulkhead.docker.plan_layers
+"""
+
+EXAMPLES = r"""
+- name: No new privileges, no traffic between containers of the default bridge, 100 tasks a container
+  bulkhead.docker.daemon_config:
+    options:
+      no-new-privileges: true
+      icc: false
+      live-restore: true
+      log-opts:
+        max-size: 10m
+    pids_limit: 100
+
+- name: Give up everything that was ours
+  bulkhead.docker.daemon_config:
+    options: {}
+    pids_limit: 0
+"""
+
+RETURN = r"""
+restarted:
+  description: Whether the engine was restarted and works with the new configuration.
+  returned: always
+  type: bool
+reloaded:
+  description: Whether the engine took over the change by a reload, without a restart.
+  returned: always
+  type: bool
+keys_changed:
+  description: The keys of C(daemon.json) that differ from before.
+  returned: always
+  type: list
+  elements: str
+downtime:
+  description: Seconds from the restart to the engine's answer.
+  returned: always
+  type: float
+containers_restarted:
+  description: Names of the containers that ran before and had to be started again.
+  returned: always
+  type: list
+  elements: str
+transaction:
+  description: Name of the folder in C(/var/lib/bulkhead/transactions) that holds the files as they were.
+  returned: when something was changed or tried
+  type: str
+recovered:
+  description: Transactions of earlier runs that had been left open, and were undone first.
+  returned: always
+  type: list
+  elements: str
+rolled_back:
+  description: Whether the change was tried and undone.
+  returned: always
+  type: bool
+engine_message:
+  description: Why the engine did not come up, in its own words.
+  returned: when it did not
+  type: str
+notices:
+  description: What happened to values of others.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.engine import daemon_json
+from ..module_utils.engine.api import Engine
+from ..module_utils.engine.configure import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request, configure
+from ..module_utils.host.root import Host
+
+
+def result(outcome: Outcome) -> dict[str, object]:
+    """An outcome as the module returns it."""
+    return {
+        "changed": outcome.changed,
+        "restarted": outcome.restarted,
+        "reloaded": outcome.reloaded,
+        "keys_changed": outcome.keys_changed,
+        "downtime": outcome.downtime,
+        "containers_restarted": outcome.containers_restarted,
+        "transaction": outcome.transaction,
+        "recovered": outcome.recovered,
+        "rolled_back": outcome.rolled_back,
+        "engine_message": outcome.engine_message,
+        "notices": outcome.notices,
+        "warnings": outcome.warnings,
+        "diff": [
+            {
+                "before_header": path,
+                "after_header": path,
+                "before": daemon_json.private(before),
+                "after": daemon_json.private(after),
+            }
+            for path, (before, after) in outcome.diff.items()
+        ],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "options": {"type": "dict", "default": {}},
+            "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
+            "pids_limit": {"type": "int"},
+            "path": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "restart": {"type": "str", "choices": [NEEDED, ALWAYS, NEVER], "default": NEEDED},
+            "stop_containers": {"type": "bool", "default": False},
+            "own_checks": {"type": "bool", "default": True},
+            "socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    request = Request(
+        options=given["options"],
+        keep=frozenset(given["keep"]),
+        pids_limit=given["pids_limit"],
+        path=given["path"],
+        restart=given["restart"],
+        stop_containers=given["stop_containers"],
+        own_checks=given["own_checks"],
+        timeout=given["timeout"],
+        check=module.check_mode,
+    )
+    if request.pids_limit is not None and request.pids_limit < 0:
+        module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")
+    try:
+        outcome = configure(Host(), Engine(given["socket"], given["timeout"]), request)
+    except Failed as failure:
+        module.fail_json(msg=str(failure), **result(failure.outcome))
+    module.exit_json(**result(outcome))
+
+
+if __name__ == "__main__":
+    main()
