@@ -256,7 +256,7 @@ def _note(found: Settlement, wish: Wish, uid: int | None) -> None:
     uid_rows, gid_rows = rows.values()
     if uid_rows != gid_rows:
         found.notes.append(
-            f"The ranges of {wish.user} differ between {found.subuid.path} and {found.subgid.path}; the engine takes them so"
+            f"the ranges of {wish.user} differ between {found.subuid.path} and {found.subgid.path}; the engine takes them so"
         )
     elif found.kept and uid_rows[0] != (wish.start, wish.count):
         found.notes.append(f"{wish.user} keeps the range {uid_rows[0][0]}:{uid_rows[0][1]} that it has")

@@ -103,7 +103,7 @@ def _decide_here(
         accounts = replace(accounts, uids={**accounts.uids, **taken.uids}, gids={**accounts.gids, **taken.gids})
     else:
         raise Refused(
-            "The name services (man 5 nsswitch.conf) know accounts in every range that was tried; write the start of one that is free there"
+            "the name services (man 5 nsswitch.conf) know accounts in every range that was tried; write the start of one that is free there"
         )
     for request in requests:
         if not request.present:
@@ -145,7 +145,7 @@ def _refuse_in_use(host: Host, user: str, ours: Mapping[str, Any]) -> None:
             continue
         if uid is not None and any(start <= uid < start + count for start, count in ranges):
             raise Refused(
-                f"Process {entry.name} runs with the ID {uid} of a range of {user}; stop its container before the range is removed"
+                f"process {entry.name} runs with the ID {uid} of a range of {user}; stop its container before the range is removed"
             )
 
 

@@ -66,7 +66,7 @@ def _decide_present(found: Decision, request: Request, accounts: Accounts) -> No
     user = request.user
     known = user in accounts.uids
     if not known and not request.create:
-        found.errors.append(f"The user {user} does not exist on this host; create it, or set create for it")
+        found.errors.append(f"the user {user} does not exist on this host; create it, or set create for it")
         return
     ours = found.memory.get(user, {})
     settled = settle(
@@ -103,7 +103,7 @@ def _decide_absent(found: Decision, user: str, accounts: Accounts) -> None:
         return
     if found.subuid.of(user, uid) or found.subgid.of(user, uid):
         found.notes.append(
-            f"The user {user} stays: it has subordinate ranges that others gave it, which userdel would remove"
+            f"the user {user} stays: it has subordinate ranges that others gave it, which userdel would remove"
         )
     else:
         found.leaving.append(user)

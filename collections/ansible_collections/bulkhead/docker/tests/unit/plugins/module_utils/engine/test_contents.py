@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers import CANARY_LABEL
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.contents import contents
+
+ANONYMOUS = "ab" * 32
+IMAGES: list[dict[str, Any]] = [
+    {"Id": "sha256:" + "1" * 64, "RepoTags": ["nginx:1", "nginx:latest"], "RepoDigests": [], "Size": 100},
+    {"Id": "sha256:" + "2" * 64, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Size": 20},
+    {"Id": "sha256:" + "3" * 64, "RepoTags": None, "RepoDigests": ["app@sha256:99"], "Size": 3},
+    {"Id": "sha256:" + "4" * 64, "RepoTags": ["canary:1"], "Labels": {CANARY_LABEL: "1:2"}, "Size": 4000},
+]
+CONTAINERS: list[dict[str, Any]] = [
+    {"Id": "c" * 64, "Names": ["/web"], "Image": "nginx:1", "State": "running", "Labels": {}},
+    {"Id": "d" * 64, "Names": [], "Image": "x", "State": "dead", "Labels": None},
+    {"Id": "e" * 64, "Names": ["/canary"], "Labels": {CANARY_LABEL: "1:2"}},
+]
+VOLUMES: list[dict[str, Any]] = [
+    {"Name": "data", "Driver": "local", "Mountpoint": "/var/lib/docker/volumes/data/_data", "Labels": None},
+    {"Name": ANONYMOUS, "Driver": "local", "Mountpoint": f"/var/lib/docker/volumes/{ANONYMOUS}/_data", "Labels": {}},
+    {"Name": "x", "Driver": "nfs", "Mountpoint": "", "Labels": {"com.docker.volume.anonymous": ""}},
+]
+NETWORKS = [{"Name": name, "Id": "n", "Driver": "bridge"} for name in ("bridge", "host", "none", "docker_gwbridge", "shop")]
+USAGE = [{"Name": "data", "UsageData": {"Size": 7000}}, {"Name": ANONYMOUS, "UsageData": {"Size": -1}}]
+
+
+class Engine:
+    def __init__(self, **answers: Any) -> None:
+        self.answers: dict[str, Any] = {
+            "/images/json": IMAGES,
+            "/containers/json": CONTAINERS,
+            "/volumes": {"Volumes": VOLUMES},
+            "/networks": NETWORKS,
+            "/system/df": {"Volumes": USAGE},
+            **answers,
+        }
+        self.asked: list[str] = []
+
+    def get(self, path: str, **query: Any) -> Any:
+        self.asked.append(path)
+        assert path != "/containers/json" or query == {"all": True}
+        answer = self.answers[path]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_all_kinds() -> None:
+    found = contents(Engine().get)
+    assert [(image["name"], image["bytes"]) for image in found["images"]] == [("nginx:1", 100), ("2" * 12, 20), ("app@sha256:99", 3)]
+    assert found["images"][0]["tags"] == ["nginx:1", "nginx:latest"]
+    assert [(c["name"], c["state"]) for c in found["containers"]] == [("web", "running"), ("d" * 12, "dead")]
+    assert [(v["name"], v["anonymous"], v["bytes"]) for v in found["volumes"]] == [
+        ("data", False, 7000),
+        (ANONYMOUS, True, None),
+        ("x", True, None),
+    ]
+    assert [network["name"] for network in found["networks"]] == ["shop"]
+    assert found["bytes"] == 7123
+
+
+def test_an_empty_engine() -> None:
+    engine = Engine(**{"/images/json": [], "/containers/json": [], "/volumes": {"Volumes": None}, "/networks": NETWORKS[:4]})
+    assert contents(engine.get) == {"images": [], "containers": [], "volumes": [], "networks": [], "bytes": 0}
+    assert "/system/df" not in engine.asked
+
+
+@pytest.mark.parametrize(
+    ("mountpoint", "measure", "asked"),
+    [
+        ("/var/lib/docker/volumes/data/_data", None, True),
+        ("/var/lib/docker/231072.231072/volumes/data/_data", None, False),
+        ("/var/lib/docker/231072.231072/volumes/data/_data", True, True),
+        ("/var/lib/docker/volumes/data/_data", False, False),
+    ],
+)
+def test_volumes_are_measured_only_where_a_switch_would_hide_them(mountpoint: str, measure: bool | None, asked: bool) -> None:
+    engine = Engine(**{"/volumes": {"Volumes": [{**VOLUMES[0], "Mountpoint": mountpoint}]}})
+    contents(engine.get, measure)
+    assert ("/system/df" in engine.asked) is asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "size"),
+    [
+        ({"VolumeUsage": {"Items": USAGE}}, 7000),  # API 1.52 and later
+        ({"Volumes": None}, None),
+        (EngineError(500, "busy"), None),
+        (EngineUnreachable("timed out"), None),
+    ],
+)
+def test_sizes_by_whatever_the_engine_says(answer: Any, size: int | None) -> None:
+    assert contents(Engine(**{"/system/df": answer}).get)["volumes"][0]["bytes"] == size
+
+
+def test_an_engine_that_fails_is_not_an_empty_one() -> None:
+    with pytest.raises(EngineUnreachable):
+        contents(Engine(**{"/networks": EngineUnreachable("gone")}).get)

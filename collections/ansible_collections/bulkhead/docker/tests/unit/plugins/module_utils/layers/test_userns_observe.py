@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import ids_of, lowest_of
+
+
+def put(root: Path, path: str, text: str = "") -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_bytes(text.encode())
+
+
+def test_a_bare_host(tmp_path: Path) -> None:
+    found = observe(Host(tmp_path))
+    assert json.loads(json.dumps(found)) == found
+    assert found["subuid"] == {"text": None, "mtime": None}
+    assert (found["max_user_namespaces"], found["host_namespace"], found["configured"]) == (None, None, None)
+    assert (found["roots"], found["unreadable"], found["state"]) == ([], {}, {})
+
+
+def test_a_host_with_everything(tmp_path: Path) -> None:
+    put(tmp_path, "etc/subuid", "alice:100000:65536\r\n")
+    put(tmp_path, "etc/subgid", "")
+    put(tmp_path, "etc/passwd", "alice:x:1000:100::/:/bin/sh\n+::::::\n")
+    put(tmp_path, "etc/group", "users:x:100:\n")
+    put(tmp_path, "etc/login.defs", "# SUB_UID_MIN 5\nSUB_UID_MIN\t 200000\nSUB_GID_MIN 300000\n")
+    put(tmp_path, "etc/docker/daemon.json", '{"userns-remap": "alice", "data-root": "/data"}')
+    put(tmp_path, "etc/sssd/sssd.conf")
+    put(tmp_path, "proc/sys/user/max_user_namespaces", "95211\n")
+    (tmp_path / "proc/1/ns").mkdir(parents=True)
+    (tmp_path / "proc/1/ns/user").symlink_to("user:[4026531837]")
+    for path in ("containers/c1/x", "containers/c2/x", "image/overlay2/imagedb/content/sha256/aa"):
+        put(tmp_path, f"data/{path}")
+    for path in ("volumes/v1/x", "volumes/metadata.db", "image/overlay2/imagedb/content/sha256/aa"):
+        put(tmp_path, f"data/100000.100000/{path}")
+    state.save(Host(tmp_path), "userns", {"users": {"alice": {}}})
+
+    found = observe(Host(tmp_path))
+    assert found["subuid"]["text"] == "alice:100000:65536\r\n"
+    assert found["uids"] == {"alice": 1000}
+    assert (found["gids"], found["primary_groups"]) == ({"users": 100}, {"alice": 100})
+    assert (found["lowest"], found["sssd"], found["max_user_namespaces"]) == (300000, True, 95211)
+    assert (found["configured"], found["data_root"]) == ("alice", "/data")
+    assert found["host_namespace"] == "user:[4026531837]"
+    assert found["roots"] == [
+        {"path": "/data", "remapped": None, "containers": 2, "volumes": 0, "images": 1},
+        {
+            "path": "/data/100000.100000",
+            "remapped": "100000.100000",
+            "containers": 0,
+            "volumes": 1,
+            "images": 1,
+        },
+    ]
+    assert found["state"] == {"users": {"alice": {}}}
+
+
+def test_what_can_not_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "etc/subuid").mkdir(parents=True)
+    put(tmp_path, "etc/docker/daemon.json", "{ not json")
+    put(tmp_path, "var/lib/bulkhead/userns.json", "[")
+    found = observe(Host(tmp_path))
+    assert found["unreadable"]["/etc/subuid"] == "Is a directory"
+    assert "userns.json: not valid JSON" in found["unreadable"]["the memory of this layer"]
+    assert found["configured"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("root:x:0:0::/root:/bin/sh\nroot:x:5:0\n", {"root": 0}),
+        ("# a comment\n+@nis::::::\n\nshort:x\nodd:x:y:0\n-bad\n", {}),
+        ("a:x:12:\nb:x:13:a,c\n", {"a": 12, "b": 13}),
+    ],
+)
+def test_names_and_ids(text: str, ids: dict[str, int]) -> None:
+    assert ids_of(text) == ids
+
+
+@pytest.mark.parametrize(("text", "lowest"), [("", 100000), ("SUB_UID_MIN 65536\n", 65536), ("SUB_GID_MIN x\n", 100000)])
+def test_where_login_defs_begins(text: str, lowest: int) -> None:
+    assert lowest_of(text) == lowest

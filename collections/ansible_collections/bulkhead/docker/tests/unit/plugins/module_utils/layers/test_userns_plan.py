@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.hidden import in_words, listed
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import expectation, plan
+
+from .userns_host import CONTENTS, DEBIAN, LINE, WANTED, observed, seen, with_user
+
+OURS = {"users": {"dockremap": {"/etc/subuid": [[231072, 65536]], "/etc/subgid": [[231072, 65536]], "user": True}}}
+REMAPPED = {"remapped": "231072.231072"}
+ROOT_ON_DISK = [
+    {"path": "/var/lib/docker", "remapped": None, "containers": 0, "volumes": 0, "images": 0},
+    {"path": "/var/lib/docker/231072.231072", "remapped": "231072.231072", "containers": 1, "volumes": 0, "images": 2},
+]
+OUR_KEY = {"memory": {"/userns-remap": {"value": "default"}}}
+
+
+def wanted(**more: Any) -> dict[str, Any]:
+    return {**WANTED, **{f"userns_remap_{key}": value for key, value in more.items()}}
+
+
+def test_a_virgin_host() -> None:
+    found = plan(observed(), WANTED)
+    assert found.refusals == []
+    assert found.daemon_keys == {"userns-remap": "default"}
+    assert [(change.path, change.before, change.after) for change in found.changes] == [
+        ("/etc/passwd", "", "dockremap\n"),
+        ("/etc/subuid", DEBIAN, DEBIAN + LINE),
+        ("/etc/subgid", DEBIAN, DEBIAN + LINE),
+    ]
+    assert found.changes[1].summary == "/etc/subuid: add dockremap:231072:65536"
+    assert found.apply == {
+        "subject": "userns",
+        "ranges": [
+            {
+                "user": "dockremap",
+                "group": "dockremap",
+                "start": 231072,
+                "size": 65536,
+                "exact": False,
+                "create": True,
+                "state": "present",
+            }
+        ],
+    }
+    assert len(found.effects) == 1
+
+
+def test_a_host_that_is_as_wanted() -> None:
+    found = plan(observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS, live_restore=True), WANTED)
+    assert (found.refusals, found.warnings, found.changes, found.effects) == ([], [], [], [])
+    assert found.daemon_keys == {"userns-remap": "default"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "here", "value", "group"),
+    [
+        ("default", seen(), "default", "dockremap"),
+        ("dockremap", seen(), "dockremap", "dockremap"),
+        ("default", seen(configured="dockremap"), "dockremap", "dockremap"),
+        ("dockremap", seen(configured="default"), "default", "dockremap"),
+        ("alice", seen(), "alice", None),
+        ("alice", seen(gids={"users": 1000}), "alice:users", "users"),
+        ("alice:users", seen(), "alice:users", "users"),
+        ("mapper", seen(), "mapper", None),
+        ("mapper:maps", seen(), "mapper:maps", "maps"),
+    ],
+)
+def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, group: str | None) -> None:
+    found = plan(observed(here), wanted(user=setting))
+    assert found.refusals == []
+    assert found.daemon_keys == {"userns-remap": value}
+    assert found.apply["ranges"][0]["group"] == group
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"user": "root"}, "userns_remap_user: root can't be remapped to itself"),
+        ({"user": "0"}, "userns_remap_user: root"),
+        ({"user": "1000"}, "userns_remap_user: 1000 names an ID"),
+        ({"user": "alice:1000"}, "userns_remap_user: alice:1000 names an ID"),
+        ({"user": ""}, "userns_remap_user: '' is no user"),
+        ({"user": "two words"}, "userns_remap_user: 'two words' is no user"),
+        ({"user": "alice:"}, "userns_remap_user: 'alice:' is no user"),
+        ({"user": "a:b:c"}, "userns_remap_user: 'a:b:c' is no user"),
+        ({"user": "-x"}, "userns_remap_user: '-x' is no user"),
+        ({"range_size": 1000}, "userns_remap_range_size: 1000 is too few"),
+        ({"range_size": 0}, "userns_remap_range_size: 0 is too few"),
+        ({"range_start": 1000}, "userns_remap_range_start: 1000 lies among the host's own accounts"),
+        ({"range_start": -1}, "userns_remap_range_start: -1 lies among"),
+        ({"range_start": 4294967000}, "userns_remap_range_start: 4294967000, with userns_remap_range_size 65536"),
+        (
+            {"range_start": 100000, "range_exact": True},
+            "100000:65536 can't be given to dockremap: /etc/subuid:1 (alice:100000:65536) has IDs of it; "
+            "write another userns_remap_range_start",
+        ),
+    ],
+)
+def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
+    found = plan(observed(), wanted(**variables))
+    assert len(found.refusals) == 1
+    assert sentence in found.refusals[0]
+    assert not found.changes
+    assert not found.daemon_keys
+
+
+@pytest.mark.parametrize(
+    ("here", "sentence"),
+    [
+        (seen("a:100000:65536\nb:165535:65536\n"), "/etc/subuid:1 (a:100000:65536) overlaps /etc/subuid:2"),
+        (seen("dockremap:231072:1000\n"), "/etc/subuid gives dockremap 1000 IDs, too few"),
+        (seen("dockremap:x:65536\n"), "/etc/subuid:1 (dockremap:x:65536) has the start 'x'"),
+        (seen("some words\n"), "/etc/subuid:1 (some words) has 1 fields"),
+        (seen("dockremap:65000:65536\n"), "contains the ID of the user nobody"),
+        (seen(unreadable={"/etc/subuid": "Permission denied"}), "/etc/subuid can't be read: Permission denied"),
+        (seen(max_user_namespaces=0), "/proc/sys/user/max_user_namespaces is 0"),
+        (seen(max_user_namespaces=None), "no user namespaces"),
+        (seen(host_namespace=None), "no user namespaces"),
+    ],
+)
+def test_hosts_that_are_refused(here: dict[str, Any], sentence: str) -> None:
+    found = plan(observed(here), WANTED)
+    assert any(sentence in refusal for refusal in found.refusals), found.refusals
+    assert not found.changes
+
+
+def test_optional_where_it_can_not_be() -> None:
+    found = plan(observed(seen(max_user_namespaces=0)), wanted(layer="optional"))
+    assert found.refusals == []
+    assert not found.applicable
+    assert not found.daemon_keys
+
+
+def test_a_line_that_engines_since_28_pass_over() -> None:
+    found = plan(observed(seen("some words\n"), version="28.5.2"), WANTED)
+    assert found.refusals == []
+    assert "/etc/subuid:1 (some words)" in found.warnings[0]
+    assert found.changes[1].after == "some words\n" + LINE
+
+
+def test_sssd_is_warned_of() -> None:
+    assert "sssd" in plan(observed(seen(sssd=True)), WANTED).warnings[0]
+
+
+# --- what would become invisible ---
+
+
+@pytest.mark.parametrize(
+    ("here", "engine", "sentence"),
+    [
+        (
+            seen(),
+            {"contents": CONTENTS},
+            "the engine's root changes from /var/lib/docker to /var/lib/docker/231072.231072, and 2 images (nginx:1, redis:7; 200 MB), "
+            "2 containers (web running, db exited), 1 volume (data) would become invisible; write userns_remap_existing_data: hide",
+        ),
+        (seen(), {"contents": CONTENTS}, "migrate, is planned for a later release"),
+        (seen(), {"contents": None, "error": "timed out"}, "what it holds is not known: timed out"),
+        (seen(), {"contents": CONTENTS, "live_restore": True}, "web would survive the restart as orphans"),
+        # the remapped root itself moves
+        (with_user(), {"remapped": "500000.500000", "contents": CONTENTS}, "from /var/lib/docker/500000.500000 to"),
+        (with_user(), {"remapped": "231072.100000", "contents": CONTENTS}, "from /var/lib/docker/231072.100000 to"),
+        # an engine that does not run, by what lies on disk
+        (
+            seen(roots=[{**ROOT_ON_DISK[1], "remapped": None}]),
+            {"running": False, "contents": None},
+            "2 images, 1 container would become invisible",
+        ),
+        (
+            seen(
+                "dockremap:231072:65536\nmapper:400000:65536\n",
+                configured="mapper",
+                roots=[{**ROOT_ON_DISK[1], "remapped": "400000.400000"}],
+            ),
+            {"running": False},
+            "from /var/lib/docker/400000.400000 to /var/lib/docker/231072.231072",
+        ),
+    ],
+)
+def test_refused_for_existing_data(here: dict[str, Any], engine: dict[str, Any], sentence: str) -> None:
+    found = plan(observed(here, **engine), WANTED)
+    assert any(sentence in refusal for refusal in found.refusals), found.refusals
+    assert not found.changes
+    assert not found.daemon_keys
+
+
+def test_hidden_where_the_inventory_says_so() -> None:
+    found = plan(observed(contents=CONTENTS), wanted(existing_data="hide"))
+    assert found.refusals == []
+    assert "stay in the old root, invisible until" in found.warnings[0]
+    assert any(effect.startswith("web: stopped by the engine's restart") for effect in found.effects)
+
+
+def test_orphans_are_refused_even_then() -> None:
+    found = plan(observed(contents=CONTENTS, live_restore=True), wanted(existing_data="hide"))
+    assert len(found.refusals) == 1
+    assert "web would survive the restart as orphans" in found.refusals[0]
+
+
+@pytest.mark.parametrize(
+    ("here", "engine"),
+    [
+        (with_user(), {**REMAPPED, "contents": CONTENTS, "live_restore": True}),
+        (with_user(), {"running": False, "contents": None}),
+        (seen(), {"running": False, "contents": None}),
+        (with_user(roots=ROOT_ON_DISK), {"running": False, "contents": None}),
+    ],
+)
+def test_no_refusal_where_the_root_stays_or_is_empty(here: dict[str, Any], engine: dict[str, Any]) -> None:
+    assert plan(observed(here, **engine), WANTED).refusals == []
+
+
+def test_a_root_that_comes_back_is_announced() -> None:
+    found = plan(observed(seen(roots=ROOT_ON_DISK)), WANTED)
+    assert any("2 images, 1 container come back with it" in notice for notice in found.notices)
+
+
+# --- switched off ---
+
+
+def test_off_and_never_on() -> None:
+    found = plan(observed(contents=CONTENTS), wanted(layer="disabled"))
+    assert (found.refusals, found.changes, found.apply, found.daemon_keys) == ([], [], {}, {})
+
+
+def test_off_while_another_hand_remapped_the_engine() -> None:
+    found = plan(observed(with_user(), **REMAPPED, contents=CONTENTS), wanted(layer="disabled"))
+    assert (found.refusals, found.changes) == ([], [])
+
+
+def test_switching_off_hides_as_well() -> None:
+    seen_ = {**observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS), "daemon_json": OUR_KEY}
+    found = plan(seen_, wanted(layer="disabled"))
+    assert "from /var/lib/docker/231072.231072 to /var/lib/docker, and 2 images" in found.refusals[0]
+    found = plan(seen_, wanted(layer="disabled", existing_data="hide"))
+    assert found.refusals == []
+    assert found.changes == []  # the engine still needs the ranges when it restarts, or has to go back
+    assert "dockremap stay reserved" in found.notices[0]
+
+
+def test_the_ranges_stay_while_files_of_theirs_do() -> None:
+    here = {**with_user(state=OURS, roots=ROOT_ON_DISK), "configured": None}
+    assert plan(observed(here), wanted(layer="disabled")).changes == []
+
+
+def test_the_ranges_go_when_nothing_needs_them() -> None:
+    here = {**with_user(state=OURS), "configured": None}
+    found = plan(observed(here), wanted(layer="disabled"))
+    assert found.apply == {"subject": "userns", "ranges": [{"user": "dockremap", "state": "absent"}]}
+    assert [(change.path, change.after) for change in found.changes] == [
+        ("/etc/passwd", ""),
+        ("/etc/subuid", DEBIAN),
+        ("/etc/subgid", DEBIAN),
+    ]
+
+
+def test_another_user_than_before() -> None:
+    here = {**with_user(state=OURS), "configured": None}
+    found = plan(observed(here), wanted(user="mapper"))
+    assert found.refusals == []
+    assert [(entry["user"], entry["state"]) for entry in found.apply["ranges"]] == [("mapper", "present"), ("dockremap", "absent")]
+    assert found.changes[-1].after == DEBIAN + "mapper:296608:65536\n"
+
+
+def test_expectation() -> None:
+    assert expectation(WANTED) == {"requirement": "required", "user": "dockremap", "size": 65536, "start": None}
+    assert expectation(wanted(user="alice:users", range_exact=True))["user"] == "alice"
+    assert expectation(wanted(range_exact=True))["start"] == 231072
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_250_000_000, "1.2 GB"), (5 * 10**15, "5000 TB")]
+)
+def test_sizes_in_words(size: int, words: str) -> None:
+    assert in_words(size) == words
+
+
+def test_long_lists_are_cut() -> None:
+    images = [{"name": f"i{n}", "bytes": 1} for n in range(7)]
+    assert listed({"images": images}) == "7 images (i0, i1, i2, i3, i4, and 2 more; 7 B)"
