@@ -67,9 +67,7 @@ class Settlement:
 Ranges = list[tuple[int, int]]
 
 
-def settle(
-    wish: Wish, subuid: SubidFile, subgid: SubidFile, accounts: Accounts, ours: Mapping[str, Ranges] | None = None
-) -> Settlement:
+def settle(wish: Wish, subuid: SubidFile, subgid: SubidFile, accounts: Accounts, ours: Mapping[str, Ranges] | None = None) -> Settlement:
     """Decide for one user.
 
     ours: path → the (start, count) lines of this user that we wrote ourselves; only those may be replaced for an exact wish.
@@ -78,9 +76,7 @@ def settle(
     uid = accounts.uids.get(wish.user)
     problem = bounds_problem(wish.start, wish.count)
     if problem:
-        found.errors.append(
-            f"{wish.start}:{wish.count}, wished for {wish.user}, {problem}; write another {wish.start_name} or size"
-        )
+        found.errors.append(f"{wish.start}:{wish.count}, wished for {wish.user}, {problem}; write another {wish.start_name} or size")
         return found
     for file, ids, kind in ((subuid, accounts.uids, "user"), (subgid, accounts.gids, "group")):
         found.errors += file_errors(file, accounts.uids) + _own_errors(file, wish.user, uid, ids, kind)
@@ -110,12 +106,7 @@ def file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
 
 def accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
     """Names of the accounts whose ID lies in the range, by ID."""
-    return [
-        name
-        for name, _ in sorted(
-            (item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1]
-        )
-    ]
+    return [name for name, _ in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]
 
 
 def reserved_for(start: int, count: int) -> str:
@@ -167,9 +158,7 @@ def _own_errors(file: SubidFile, user: str, uid: int | None, ids: Mapping[str, i
                 f"{file.where(line)} contains the ID of the {kind} {names}: a container could act as it; give {user} another range"
             )
         elif line.start <= _ACCOUNTS[1]:
-            errors.append(
-                f"{file.where(line)} contains IDs below 65536, which belong to {_RESERVED[0][2]}; give {user} another range"
-            )
+            errors.append(f"{file.where(line)} contains IDs below 65536, which belong to {_RESERVED[0][2]}; give {user} another range")
     return errors
 
 
@@ -205,9 +194,7 @@ def _add_missing(found: Settlement, wish: Wish, mine: dict[str, list[Line]], acc
             found.errors.append(_why_taken(start, count, files, accounts, wish, nothing_else=free is None))
             return
         if free != start:
-            found.notes.append(
-                f"{wish.user} gets {free}:{count}: {_taker(start, count, files, accounts)}, so {start}:{count} is not free"
-            )
+            found.notes.append(f"{wish.user} gets {free}:{count}: {_taker(start, count, files, accounts)}, so {start}:{count} is not free")
         for index, name in enumerate(lacking):
             files[index] = files[index].with_range(wish.user, free, count)
             setattr(found, name, files[index])
@@ -226,9 +213,7 @@ def _taker(start: int, count: int, files: Iterable[SubidFile], accounts: Account
     return f"it belongs to {reserved_for(start, count)}"
 
 
-def _why_taken(
-    start: int, count: int, files: list[SubidFile], accounts: Accounts, wish: Wish, nothing_else: bool
-) -> str:
+def _why_taken(start: int, count: int, files: list[SubidFile], accounts: Accounts, wish: Wish, nothing_else: bool) -> str:
     sentence = f"{start}:{count} can't be given to {wish.user}: {_taker(start, count, files, accounts)}"
     if nothing_else:
         return f"{sentence}, and no other range of {count} IDs is free below 2147352576; write a smaller size"

@@ -67,9 +67,7 @@ def _write(host: Host, requests: Sequence[Request], subject: str, planned: Outco
         memory = state.load(host, subject).get("users", {})
         decision = _decide_here(host, requests, subuid, subgid, accounts, memory)
         # Remembered first: a line that is remembered and missing harms nobody, one that is there and not remembered stays for ever.
-        both = {
-            name: {**memory.get(name, {}), **decision.memory.get(name, {})} for name in {**memory, **decision.memory}
-        }
+        both = {name: {**memory.get(name, {}), **decision.memory.get(name, {})} for name in {**memory, **decision.memory}}
         state.save(host, subject, {"users": both} if both else {})
         _write_file(host, subuid, decision.subuid)
         try:
@@ -151,9 +149,7 @@ def _refuse_in_use(host: Host, user: str, ours: Mapping[str, Any]) -> None:
 
 def _create_user(host: Host, request: Request, run: Run, with_group: bool) -> None:
     """A system user: for others useradd would add subordinate ranges of its own choice (shadow src/useradd.c, should_assign_subuid)."""
-    nologin = next(
-        (shell for shell in ("/usr/sbin/nologin", "/sbin/nologin") if host.path(shell).exists()), "/bin/false"
-    )
+    nologin = next((shell for shell in ("/usr/sbin/nologin", "/sbin/nologin") if host.path(shell).exists()), "/bin/false")
     group = ["--gid", request.group or request.user] if with_group else ["--user-group"]
     _run(
         run,
@@ -203,9 +199,7 @@ def _write_file(host: Host, before: SubidFile, after: SubidFile) -> None:
         path.unlink(missing_ok=True)
 
 
-def _outcome(
-    decision: Decision, subuid: SubidFile, subgid: SubidFile, requests: Sequence[Request], accounts: Accounts
-) -> Outcome:
+def _outcome(decision: Decision, subuid: SubidFile, subgid: SubidFile, requests: Sequence[Request], accounts: Accounts) -> Outcome:
     found = Outcome(notes=list(dict.fromkeys(decision.notes)))
     for kind, path, names in (
         ("group", "/etc/group", decision.groups),

@@ -49,9 +49,7 @@ class Decision:
     notes: list[str] = field(default_factory=list)
 
 
-def decide(
-    requests: Sequence[Request], subuid: SubidFile, subgid: SubidFile, accounts: Accounts, memory: Mapping[str, Any]
-) -> Decision:
+def decide(requests: Sequence[Request], subuid: SubidFile, subgid: SubidFile, accounts: Accounts, memory: Mapping[str, Any]) -> Decision:
     """Pure: all requests in their order, each on the files that the one before leaves."""
     found = Decision(subuid, subgid, {name: dict(entry) for name, entry in memory.items()})
     for request in requests:
@@ -69,9 +67,7 @@ def _decide_present(found: Decision, request: Request, accounts: Accounts) -> No
         found.errors.append(f"the user {user} does not exist on this host; create it, or set create for it")
         return
     ours = found.memory.get(user, {})
-    settled = settle(
-        request.wish, found.subuid, found.subgid, accounts, {path: pairs(ours.get(path)) for path in (SUBUID, SUBGID)}
-    )
+    settled = settle(request.wish, found.subuid, found.subgid, accounts, {path: pairs(ours.get(path)) for path in (SUBUID, SUBGID)})
     found.errors += settled.errors
     found.notes += settled.notes
     uid = accounts.uids.get(user)
@@ -102,9 +98,7 @@ def _decide_absent(found: Decision, user: str, accounts: Accounts) -> None:
     if not ours.get("user") or user not in accounts.uids:
         return
     if found.subuid.of(user, uid) or found.subgid.of(user, uid):
-        found.notes.append(
-            f"the user {user} stays: it has subordinate ranges that others gave it, which userdel would remove"
-        )
+        found.notes.append(f"the user {user} stays: it has subordinate ranges that others gave it, which userdel would remove")
     else:
         found.leaving.append(user)
         found.memory[user] = {"user": True}  # until userdel has succeeded

@@ -55,9 +55,7 @@ def _lckpwdf(host: Host, deadline: float) -> Iterator[None]:
                 break
             except (BlockingIOError, PermissionError) as error:  # EAGAIN or EACCES, man 2 fcntl
                 if time.monotonic() >= deadline:
-                    raise Locked(
-                        f"{path} is locked: another tool is changing users; run again when it has finished"
-                    ) from error
+                    raise Locked(f"{path} is locked: another tool is changing users; run again when it has finished") from error
             time.sleep(_PAUSE)
         yield
     finally:
@@ -112,9 +110,7 @@ def _holder(lock: Path) -> int | None:
     except FileNotFoundError:
         return None
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise Locked(
-            f"{lock} holds {text!r} where a process ID belongs; when no useradd, usermod or userdel runs, remove it"
-        )
+        raise Locked(f"{lock} holds {text!r} where a process ID belongs; when no useradd, usermod or userdel runs, remove it")
     return int(text)
 
 

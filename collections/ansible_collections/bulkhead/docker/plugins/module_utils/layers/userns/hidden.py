@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an engine would no longer see under another root: images, containers, volumes and networks stay in the old one.
 
-They come back as they were when the engine is given the old root again. Running containers are worse off where live-restore is on:
-they survive the restart, outside the new root, so that `docker ps` doesn't list them and nothing remaps them.
+They come back as they were when the engine is given the old root again. Running containers have to be stopped for it: with live-restore on
+they would survive the restart outside the new root, where `docker ps` doesn't list them and nothing remaps them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..verdict import LayerPlan
-from .mapping import expected_maps, remap_user, root_of, unpack
+from .mapping import configured, expected_maps, remap_user, root_of, unpack
 
 _KINDS = (("images", "image"), ("containers", "container"), ("volumes", "volume"), ("networks", "network"))
 _SHOWN = 5
@@ -37,11 +37,11 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, An
         return
     else:
         lost = listed(engine["contents"])
-        _running_containers(found, engine, move)
     if not lost:
         return
     if wanted["userns_remap_existing_data"] == "hide":
         found.warnings.append(f"{move}: {lost} stay in the old root, invisible until the engine has that root again")
+        _explain_orphans(found, engine)
     else:
         found.refusals.append(
             f"{move}, and {lost} would become invisible; write userns_remap_existing_data: hide to leave them in the old root, from where "
@@ -55,10 +55,8 @@ def current_root(observed: Mapping[str, Any]) -> str | None:
     here, engine = observed["layers"]["userns"], observed["engine"]
     if engine.get("running"):
         return engine.get("remapped")
-    configured = here.get("configured")
-    if not isinstance(configured, str) or not configured:
-        return None
-    return root_of(*expected_maps(unpack(here), remap_user(configured)[0], engine.get("version")))
+    setting = configured(observed)
+    return root_of(*expected_maps(unpack(here), remap_user(setting)[0], engine.get("version"))) if setting else None
 
 
 def ours_to_switch_off(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -66,7 +64,8 @@ def ours_to_switch_off(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -
     otherwise."""
     if "userns-remap" in (wanted.get("docker_daemon_options") or {}):
         return False
-    memory = (observed.get("daemon_json") or {}).get("memory") or {}
+    path = (observed.get("daemon_json") or {}).get("path")
+    memory = (observed.get("managed") or {}).get("files", {}).get(path, {}).get("keys", {})
     return "/userns-remap" in memory and "before" not in memory["/userns-remap"]
 
 
@@ -76,10 +75,7 @@ def listed(contents: Mapping[str, Any]) -> str:
 
 
 def _kind(entries: Sequence[Mapping[str, Any]], noun: str) -> str:
-    names = [
-        f"{entry['name'][:40]} {entry['state']}" if entry.get("state") else entry["name"][:40]
-        for entry in entries[:_SHOWN]
-    ]
+    names = [f"{entry['name'][:40]} {entry['state']}" if entry.get("state") else entry["name"][:40] for entry in entries[:_SHOWN]]
     if len(entries) > _SHOWN:
         names.append(f"and {len(entries) - _SHOWN} more")
     sizes = [entry["bytes"] for entry in entries if entry.get("bytes") is not None]
@@ -97,23 +93,20 @@ def in_words(size: int) -> str:
     raise AssertionError
 
 
-def _running_containers(found: LayerPlan, engine: Mapping[str, Any], move: str) -> None:
+def _explain_orphans(found: LayerPlan, engine: Mapping[str, Any]) -> None:
+    """Why running containers are stopped though live-restore is on; `daemon_config` does it (`stop_containers`)."""
     running = [
         entry["name"]
-        for entry in engine["contents"].get("containers") or []
+        for entry in (engine.get("contents") or {}).get("containers") or []
         if entry.get("state") in ("running", "paused", "restarting")
     ]
-    if not running:
-        return
-    names = ", ".join(running[:_SHOWN]) + (f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else "")
-    if engine.get("live_restore"):
-        found.refusals.append(
-            f"{move} while live-restore is on: {names} would survive the restart as orphans, not remapped, not listed by docker ps, their "
-            f"ports dead; "
-            "stop them first"
+    if running and engine.get("live_restore"):
+        names = ", ".join(running[:_SHOWN]) + (f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else "")
+        found.warnings.append(
+            f"live-restore is on, yet {names} are stopped before the engine restarts: under another root they would run on as orphans, "
+            f"their maps "
+            "unchanged, not listed by docker ps, their ports dead"
         )
-    else:
-        found.effects.append(f"{names}: stopped by the engine's restart, and left in the old root")
 
 
 def _on_disk(here: Mapping[str, Any], remapped: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ...subid.allocate import accounts_inside
 from ...subid.ranges import SubidFile, overlaps
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
-from .mapping import ENOUGH, Map, Seen, expected_maps, impossible, remap_user, unpack
+from .mapping import ENOUGH, Map, Seen, configured, expected_maps, impossible, remap_user, unpack
 
 LAYER = "userns"
 _SHOWN = 5
@@ -19,7 +19,7 @@ _SHOWN = 5
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     observed = evidence["observed"]
     here, engine = observed["layers"][LAYER], observed["engine"]
-    user = _user(here, expect)
+    user = _user(evidence, expect)
     verdict = Verdict(LAYER, f"root of a container is an unprivileged ID of the host, from the ranges of {user}")
     if expect.get("requirement") == OPTIONAL and impossible(here):
         verdict.find("impossible", impossible(here))
@@ -41,9 +41,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     return verdict.conclude()
 
 
-def judge_container(
-    container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]
-) -> ContainerVerdict:
+def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     here, engine = evidence["observed"]["layers"][LAYER], evidence["observed"]["engine"]
     name, kernel = container["name"], container["kernel"]
     asked_host = container["inspect"]["HostConfig"].get("UsernsMode") == "host"
@@ -59,19 +57,16 @@ def judge_container(
                 f"map {_words(kernel['uid_map'])}"
             )
     elif asked_host:
-        verdict.disagreements.append(
-            f"docker inspect shows --userns=host, but the kernel shows the map {_words(kernel['uid_map'])}"
-        )
+        verdict.disagreements.append(f"docker inspect shows --userns=host, but the kernel shows the map {_words(kernel['uid_map'])}")
     elif engine.get("remapped"):
-        _judge_maps(verdict, kernel, _user(here, expect), unpack(here), here, engine)
+        _judge_maps(verdict, kernel, _user(evidence, expect), unpack(here), here, engine)
     verdict.conclude()
     return verdict
 
 
-def _user(here: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
-    """Whose ranges count: those of the user that daemon.json names, otherwise of the one that is wanted."""
-    configured = here.get("configured")
-    return remap_user(configured if isinstance(configured, str) and configured else expect.get("user") or "default")[0]
+def _user(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
+    """Whose ranges count: those of the user that the engine is configured for, otherwise of the one that is wanted."""
+    return remap_user(configured(evidence["observed"]) or expect.get("user") or "default")[0]
 
 
 def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], who: str, here: Mapping[str, Any]) -> None:
@@ -79,9 +74,7 @@ def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], who: str, here: 
     pid = kernel["pid"]
     if "uid_map" not in kernel or "gid_map" not in kernel:
         errors = "; ".join(
-            f"{source}: {error}"
-            for source, error in kernel.get("unreadable", {}).items()
-            if source.endswith(("uid_map", "gid_map"))
+            f"{source}: {error}" for source, error in kernel.get("unreadable", {}).items() if source.endswith(("uid_map", "gid_map"))
         )
         verdict.find("unread", f"the ID maps of {who} could not be read{f' ({errors})' if errors else ''}", UNKNOWN)
         return
@@ -141,16 +134,12 @@ def _judge_maps(
     for name, expected, file, key, ids, kind in checks:
         rows: Map = kernel[name]
         source = f"/proc/{kernel['pid']}/{name}"
-        verdict.saw(
-            f"{file.path}, lines of {user}", [line.text for line in file.of(user, seen.accounts.uids.get(user))]
-        )
+        verdict.saw(f"{file.path}, lines of {user}", [line.text for line in file.of(user, seen.accounts.uids.get(user))])
         if rows != expected:
             _drift(verdict, source, rows, expected, file, user, _edited(here, key, engine))
         inside = [account for _, outside, count in rows for account in accounts_inside(outside, count, ids)]
         if inside:
-            accounts = ", ".join(inside[:_SHOWN]) + (
-                f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
-            )
+            accounts = ", ".join(inside[:_SHOWN]) + (f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else "")
             verdict.find(
                 "accounts",
                 f"{source} contains the ID of the host's {kind} {accounts}: a container can act as it",
@@ -160,9 +149,7 @@ def _judge_maps(
         mapped = sum(count for _, _, count in rows)
         if mapped < ENOUGH:
             text = f"{source} maps {mapped} IDs; files of nobody (65534) in an image have no owner there"
-            verdict.find(
-                "short", text, DEGRADED, f"raise the count of {user}'s line in {file.path} to {ENOUGH} or more"
-            )
+            verdict.find("short", text, DEGRADED, f"raise the count of {user}'s line in {file.path} to {ENOUGH} or more")
     root = engine.get("remapped")
     if root and f"{kernel['uid_map'][0][1]}.{kernel['gid_map'][0][1]}" != root:
         verdict.find(
@@ -175,7 +162,7 @@ def _judge_maps(
 def _judge_wish(verdict: Verdict, kernel: Mapping[str, Any], user: str, expect: Mapping[str, Any]) -> None:
     """A mapping that holds, but is not the one that the inventory asks for."""
     if expect.get("user", user) != user:
-        verdict.find("user", f"daemon.json remaps to {user}, the inventory wants {expect['user']}", DEGRADED)
+        verdict.find("user", f"the engine is configured to remap to {user}, the inventory wants {expect['user']}", DEGRADED)
     start, mapped = expect.get("start"), kernel["uid_map"][0][1]
     if start is not None and mapped != start:
         text = f"/proc/{kernel['pid']}/uid_map maps root to {mapped}, the inventory wants {start} and nothing else"

@@ -41,6 +41,14 @@ def remap_user(setting: str) -> tuple[str, str]:
     return (DEFAULT_USER if user == "default" else user), group
 
 
+def configured(observed: Mapping[str, Any]) -> str | None:
+    """The value of userns-remap by which the engine would start now: a flag of docker.service, or the key in daemon.json. None where
+    there is none."""
+    flags = (observed.get("unit") or {}).get("flags") or {}
+    value = flags.get("userns-remap") or observed["layers"]["userns"].get("configured")
+    return value if isinstance(value, str) and value else None
+
+
 def numeric_first(version: str | None) -> bool:
     """Whether this engine takes the lines with the user's uid alone where there are any; of an unknown engine, no."""
     return (major(version) or 28) < 28

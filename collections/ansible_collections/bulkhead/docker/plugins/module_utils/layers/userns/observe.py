@@ -81,10 +81,7 @@ def _root(host: Host, path: str, remapped: str | None) -> dict[str, Any]:
         "remapped": remapped,
         "containers": len(_folders(host, f"{path}/containers")),
         "volumes": len(_folders(host, f"{path}/volumes")),
-        "images": sum(
-            len(_entries(host, f"{image_store}/{driver}/imagedb/content/sha256"))
-            for driver in _folders(host, image_store)
-        ),
+        "images": sum(len(_entries(host, f"{image_store}/{driver}/imagedb/content/sha256")) for driver in _folders(host, image_store)),
     }
 
 

@@ -12,7 +12,7 @@ from ...subid.decide import Decision, Request, decide, pairs
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ..verdict import DISABLED, Change, LayerPlan
 from . import hidden
-from .mapping import DEFAULT_USER, ENOUGH, Seen, expected_maps, impossible, major, remap_user, root_of, unpack
+from .mapping import DEFAULT_USER, ENOUGH, Seen, configured, expected_maps, impossible, major, remap_user, root_of, unpack
 
 LAYER = "userns"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
@@ -45,9 +45,7 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     else:
         _switch_on(found, observed, wanted, seen)
     if found.refusals:
-        return LayerPlan(
-            LAYER, found.requirement, refusals=found.refusals, warnings=found.warnings, notices=found.notices
-        )
+        return LayerPlan(LAYER, found.requirement, refusals=found.refusals, warnings=found.warnings, notices=found.notices)
     if engine.get("running") and not engine.get("remapped") and found.daemon_keys:
         found.effects.append(
             "under userns-remap the engine refuses --privileged, --network host and --pid host to a container unless it has --userns=host"
@@ -65,13 +63,9 @@ def _bad_input(wanted: Mapping[str, Any]) -> list[str]:
             "user"
         )
     elif user.isdigit() or group.isdigit():
-        problems.append(
-            f"userns_remap_user: {wanted['userns_remap_user']} names an ID; write the user's name, or default"
-        )
+        problems.append(f"userns_remap_user: {wanted['userns_remap_user']} names an ID; write the user's name, or default")
     elif not _NAME.fullmatch(user) or (":" in wanted["userns_remap_user"] and not _NAME.fullmatch(group)):
-        problems.append(
-            f"userns_remap_user: {wanted['userns_remap_user']!r} is no user; write default, a name, or name:group"
-        )
+        problems.append(f"userns_remap_user: {wanted['userns_remap_user']!r} is no user; write default, a name, or name:group")
     start, size = wanted["userns_remap_range_start"], wanted["userns_remap_range_size"]
     if size < ENOUGH:
         problems.append(
@@ -173,13 +167,13 @@ def _releases(memory: Mapping[str, Any], observed: Mapping[str, Any], keep: str)
     """What we gave to users other than `keep` and nothing can need any more: no engine remapped to it, none configured for it, no root
     on disk."""
     here, engine = observed["layers"][LAYER], observed["engine"]
-    configured = remap_user(here["configured"])[0] if isinstance(here.get("configured"), str) else None
+    setting = configured(observed)
     roots = {root["remapped"] for root in here.get("roots", ()) if root["remapped"]} | {engine.get("remapped")}
     starts = {int(name.partition(".")[0]) for name in roots if name}
     free = [
         user
         for user, entry in sorted(memory.items())
-        if user not in (keep, configured) and not any(start in starts for start, _ in pairs(entry.get(SUBUID)))
+        if user not in (keep, setting and remap_user(setting)[0]) and not any(start in starts for start, _ in pairs(entry.get(SUBUID)))
     ]
     return [Request(Wish(user), present=False) for user in free]
 
@@ -197,13 +191,9 @@ def _report_malformed(found: LayerPlan, seen: Seen, version: str | None) -> None
 
 def _changes(decision: Decision, seen: Seen) -> list[Change]:
     changes = [
-        Change("/etc/group", f"group {name} is created", "", f"{name}\n")
-        for name in decision.groups
-        if name not in _new_users(decision)
+        Change("/etc/group", f"group {name} is created", "", f"{name}\n") for name in decision.groups if name not in _new_users(decision)
     ]
-    changes += [
-        Change("/etc/passwd", f"system user {name} is created", "", f"{name}\n") for name in _new_users(decision)
-    ]
+    changes += [Change("/etc/passwd", f"system user {name} is created", "", f"{name}\n") for name in _new_users(decision)]
     changes += [Change("/etc/passwd", f"user {name} is removed", f"{name}\n", "") for name in decision.leaving]
     for before, after in ((seen.subuid, decision.subuid), (seen.subgid, decision.subgid)):
         if before.text() != after.text():

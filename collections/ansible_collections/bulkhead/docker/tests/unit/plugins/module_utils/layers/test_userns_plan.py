@@ -15,7 +15,11 @@ ROOT_ON_DISK = [
     {"path": "/var/lib/docker", "remapped": None, "containers": 0, "volumes": 0, "images": 0},
     {"path": "/var/lib/docker/231072.231072", "remapped": "231072.231072", "containers": 1, "volumes": 0, "images": 2},
 ]
-OUR_KEY = {"memory": {"/userns-remap": {"value": "default"}}}
+PATH = "/etc/docker/daemon.json"
+OUR_KEY = {
+    "daemon_json": {"path": PATH},
+    "managed": {"files": {PATH: {"keys": {"/userns-remap": {"value": "default"}}}}},
+}
 
 
 def wanted(**more: Any) -> dict[str, Any]:
@@ -160,7 +164,6 @@ def test_sssd_is_warned_of() -> None:
         ),
         (seen(), {"contents": CONTENTS}, "migrate, is planned for a later release"),
         (seen(), {"contents": None, "error": "timed out"}, "what it holds is not known: timed out"),
-        (seen(), {"contents": CONTENTS, "live_restore": True}, "web would survive the restart as orphans"),
         # the remapped root itself moves
         (with_user(), {"remapped": "500000.500000", "contents": CONTENTS}, "from /var/lib/docker/500000.500000 to"),
         (with_user(), {"remapped": "231072.100000", "contents": CONTENTS}, "from /var/lib/docker/231072.100000 to"),
@@ -192,13 +195,13 @@ def test_hidden_where_the_inventory_says_so() -> None:
     found = plan(observed(contents=CONTENTS), wanted(existing_data="hide"))
     assert found.refusals == []
     assert "stay in the old root, invisible until" in found.warnings[0]
-    assert any(effect.startswith("web: stopped by the engine's restart") for effect in found.effects)
+    assert len(found.warnings) == 1
 
 
-def test_orphans_are_refused_even_then() -> None:
+def test_orphans_are_explained() -> None:
     found = plan(observed(contents=CONTENTS, live_restore=True), wanted(existing_data="hide"))
-    assert len(found.refusals) == 1
-    assert "web would survive the restart as orphans" in found.refusals[0]
+    assert found.refusals == []
+    assert "live-restore is on, yet web are stopped before" in found.warnings[1]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +236,7 @@ def test_off_while_another_hand_remapped_the_engine() -> None:
 
 
 def test_switching_off_hides_as_well() -> None:
-    seen_ = {**observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS), "daemon_json": OUR_KEY}
+    seen_ = {**observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS), **OUR_KEY}
     found = plan(seen_, wanted(layer="disabled"))
     assert "from /var/lib/docker/231072.231072 to /var/lib/docker, and 2 images" in found.refusals[0]
     found = plan(seen_, wanted(layer="disabled", existing_data="hide"))
@@ -256,6 +259,12 @@ def test_the_ranges_go_when_nothing_needs_them() -> None:
         ("/etc/subuid", DEBIAN),
         ("/etc/subgid", DEBIAN),
     ]
+
+
+def test_a_flag_of_the_unit_counts_as_configured() -> None:
+    here = {**with_user(state=OURS), "configured": None}
+    flagged = {**observed(here), "unit": {"flags": {"userns-remap": "default"}}}
+    assert plan(flagged, wanted(layer="disabled")).changes == []
 
 
 def test_another_user_than_before() -> None:
