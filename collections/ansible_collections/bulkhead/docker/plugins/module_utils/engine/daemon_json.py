@@ -288,7 +288,7 @@ def merge(
     """
     before = document.content()
     after = json.loads(json.dumps(before))
-    places = _places(wanted, before)
+    places = _places(wanted, before, memory)
     kept = {place: dict(entry) for place, entry in memory.items() if path_of(place)[0] in keep}
     ours = {place: entry for place, entry in memory.items() if place not in kept}
     notices: list[str] = []
@@ -311,11 +311,11 @@ def merge(
     return Merge(before, after, None if created and not after else document.text(), remembered, notices)
 
 
-def _places(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
-    """The wanted values by place: members of an object one by one, unless something else than an object stands there."""
+def _places(wanted: Mapping[str, Any], current: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, Any]:
+    """The wanted values by place: members of an object one by one, unless something else than an object stands or stood there."""
     places: dict[str, Any] = {}
     for key, value in wanted.items():
-        if isinstance(value, dict) and value and isinstance(current.get(key, {}), dict):
+        if isinstance(value, dict) and value and isinstance(current.get(key, {}), dict) and pointer(key) not in memory:
             places.update({pointer(key, name): member for name, member in value.items()})
         else:
             places[pointer(key)] = value

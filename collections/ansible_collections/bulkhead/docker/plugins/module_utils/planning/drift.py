@@ -17,7 +17,7 @@ _PLAIN = {"default-runtime": "DefaultRuntime", "log-driver": "LoggingDriver", "l
 def running_differs(engine: Mapping[str, Any], content: Mapping[str, Any]) -> list[str]:
     """The keys of `content` of which the running engine itself says something else. A key that it says nothing of is not among them."""
     info = engine.get("info") or {}
-    options = engine.get("security_options") or info.get("SecurityOptions")
+    options = engine["security_options"] if "security_options" in engine else info.get("SecurityOptions")
     found = [key for key, field in _PLAIN.items() if key in content and field in info and info[field] not in (None, content[key])]
     if options is None:
         return sorted(found)

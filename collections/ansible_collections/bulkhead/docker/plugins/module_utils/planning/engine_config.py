@@ -63,7 +63,7 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any], layer_plans: Ma
     created = bool(of_file.get("created")) or file["text"] is None
     merge = daemon_json.merge(document, goal.ours, of_file.get("keys", {}), goal.keep, created, file["path"])
     result.notices += merge.notices
-    _check_result(observed, merge.after, result)
+    _check_result(observed, merge.after, goal, result)
 
     limit = layer_plans["pids_limit"].apply.get("pids_limit") if "pids_limit" in layer_plans else None
     result.changes += [*_file_change(file, merge), *_drop_in_change(observed, limit)]
@@ -214,10 +214,11 @@ def _mind_flags(docker_unit: Mapping[str, Any], goal: _Goal, result: LayerPlan) 
             )
 
 
-def _check_result(observed: Mapping[str, Any], after: Mapping[str, Any], result: LayerPlan) -> None:
+def _check_result(observed: Mapping[str, Any], after: Mapping[str, Any], goal: _Goal, result: LayerPlan) -> None:
     """What is wrong with the file as it would be, as far as that can be seen from here; the engine's own check follows on the host."""
     path = observed["daemon_json"]["path"]
-    result.refusals += [text for text in [*checks.types(after, path), *checks.log_options(after, path)] if text not in result.refusals]
+    theirs = {key: value for key, value in after.items() if key not in goal.ours}
+    result.refusals += [*checks.types(theirs, path), *checks.log_options(after, path)]
     for key, flag in unit.clashes((observed.get("unit") or {}).get("flags", {}), after).items():
         if not any(sentence.startswith(f"{key}:") for sentence in result.refusals):
             place = observed["unit"]["places"].get(flag) or "the command line of docker.service"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""dockerd's word on a configuration, put together from what real ones print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary
+
+UNKNOWN = (
+    "unable to configure the Docker daemon with file /proc/self/fd/0: the following directives don't match any configuration option: iccc"
+)
+
+
+def _dockerd(folder: Path, script: str) -> str:
+    program = folder / "dockerd"
+    program.write_text(f"#!/bin/sh\n# default-address-pools\n{script}\n")
+    program.chmod(0o755)
+    for parent in (folder, *folder.parents[:-2]):
+        parent.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo 'configuration OK' >&2", None),
+        (f'echo "{UNKNOWN}" >&2; exit 1', UNKNOWN.replace("/proc/self/fd/0", "/etc/docker/daemon.json")),
+        # 20.10 has no --validate: the second call, a plain start as nobody, decides.
+        (
+            'case "$*" in *--validate*) echo "unknown flag: --validate"; exit 125;; esac; echo "dockerd needs to be started with root privileges"',
+            None,
+        ),
+        (
+            f'case "$*" in *--validate*) echo "unknown flag: --validate"; exit 125;; esac; echo "{UNKNOWN}"',
+            UNKNOWN.replace("/proc/self/fd/0", "/etc/docker/daemon.json"),
+        ),
+        ("echo 'open /etc/docker/key.pem: permission denied'; exit 1", None),
+        ('grep -q icc /proc/self/fd/0 && test "$(id -u)" = 65534 && echo "configuration OK"', None),
+    ],
+)
+def test_validate(tmp_path: Path, script: str, expected: str | None) -> None:
+    if not hasattr(binary.os, "geteuid") or binary.os.geteuid() != 0:
+        pytest.skip("becoming nobody takes root")
+    assert binary.validate(_dockerd(tmp_path, script), '{"icc": false}') == expected
+
+
+@pytest.mark.parametrize(("key", "expected"), [("default-address-pools", True), ("default-pids-limit", False)])
+def test_contains(tmp_path: Path, key: str, expected: bool) -> None:
+    assert binary.contains(_dockerd(tmp_path, "true"), key) is expected
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ('time="x" level=info msg="Starting up"\nfailed to start daemon: no such driver\n', "failed to start daemon: no such driver"),
+        ('time="x" level=fatal msg="a \\"b\\" c"\n', 'a "b" c'),
+        ("", "no word from the engine"),
+    ],
+)
+def test_complaint(output: str, expected: str) -> None:
+    assert binary.complaint(output) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["-H", "fd://", "--config-file", "/x"], ["-H", "fd://"]),
+        (["--config-file=/x", "--icc=false"], ["--icc=false"]),
+    ],
+)
+def test_without(flags: list[str], expected: list[str]) -> None:
+    assert binary.without(flags, "config-file") == expected

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""no-new-privileges: planned as a key, judged by NoNewPrivs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges.judge import asked_for, judge, judge_container
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges.plan import plan
+
+EXPECT = {"requirement": "required", "no_new_privs": True}
+
+
+@pytest.mark.parametrize(
+    ("version", "switch", "keys", "refused"),
+    [
+        ("26.1.5", "required", {"no-new-privileges": True}, False),
+        ("17.06.2-ce", "required", {"no-new-privileges": True}, False),
+        ("17.03.0", "required", {}, True),
+        ("17.03.0", "optional", {}, False),
+        (None, "required", {"no-new-privileges": True}, False),
+        ("26.1.5", "disabled", {}, False),
+    ],
+)
+def test_plan(version: str | None, switch: str, keys: dict[str, Any], refused: bool) -> None:
+    result = plan({"engine": {"version": version}}, {"docker_daemon_no_new_privileges_layer": switch})
+    assert (result.daemon_keys, bool(result.refusals)) == (keys, refused)
+
+
+def one(held: int | None, options: list[str] | None = None, name: str = "canary") -> dict[str, Any]:
+    kernel = {"pid": 7, "unreadable": {}} | ({} if held is None else {"no_new_privs": held})
+    return {"name": name, "kernel": kernel, "inspect": {"HostConfig": {"SecurityOpt": options}}}
+
+
+def evidence(text: str | None, canary: dict[str, Any] | None, flags: dict[str, str] | None = None) -> dict[str, Any]:
+    file = {"path": "/etc/docker/daemon.json", "text": text, "error": None}
+    return {"observed": {"daemon_json": file, "unit": {"flags": flags or {}}}, "canary": canary}
+
+
+ON = '{"no-new-privileges": true}'
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "flags", "status", "finding"),
+    [
+        (ON, 1, {}, "enforced", None),
+        (None, 1, {"no-new-privileges": "true"}, "enforced", None),
+        (ON, 0, {}, "absent", "off"),
+        ("{}", 0, {}, "absent", "off"),
+        ("{}", 1, {}, "degraded", "not_written"),
+        (None, 1, {}, "degraded", "not_written"),
+        ('{"no-new-privileges": false}', 1, {}, "degraded", "not_written"),
+        (ON, None, {}, "unknown", "unread"),
+    ],
+)
+def test_judge(text: str | None, held: int | None, flags: dict[str, str], status: str, finding: str | None) -> None:
+    verdict = judge(evidence(text, one(held), flags), EXPECT)
+    assert verdict.status == status
+    assert [f.id for f in verdict.findings] == ([f"no_new_privileges.{finding}"] if finding else [])
+
+
+def test_an_engine_not_restarted_since_is_told_so() -> None:
+    (finding,) = judge(evidence(ON, one(0)), EXPECT).findings
+    assert "has not been restarted since" in finding.text and finding.remedy == "systemctl restart docker"
+
+
+def test_no_canary_is_unknown() -> None:
+    assert judge(evidence(ON, None), EXPECT).status == "unknown"
+
+
+def test_not_asked_for() -> None:
+    assert judge(evidence(None, one(0)), {"requirement": "disabled"}).status == "not_applicable"
+    assert judge_container(one(0), {}, {"requirement": "disabled"}).status == "not_applicable"
+
+
+@pytest.mark.parametrize(
+    ("options", "held", "status", "disagrees", "opted_out"),
+    [
+        (None, 1, "enforced", False, False),
+        ([], 0, "absent", False, False),
+        (["no-new-privileges"], 1, "enforced", False, False),
+        (["no-new-privileges"], 0, "absent", True, False),
+        (["no-new-privileges=false"], 0, "absent", False, True),
+        (["no-new-privileges:false"], 1, "enforced", True, True),
+        (["seccomp=unconfined"], 1, "enforced", False, False),
+        (None, None, "unknown", False, False),
+    ],
+)
+def test_judge_container(options: list[str] | None, held: int | None, status: str, disagrees: bool, opted_out: bool) -> None:
+    verdict = judge_container(one(held, options, "web"), {}, EXPECT)
+    assert (verdict.status, bool(verdict.disagreements), verdict.opted_out) == (status, disagrees, opted_out)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], None),
+        (["apparmor=x"], None),
+        (["no-new-privileges"], True),
+        (["no-new-privileges=true"], True),
+        (["no-new-privileges:1"], True),
+        (["no-new-privileges", "no-new-privileges=false"], False),
+    ],
+)
+def test_asked_for(options: list[str], expected: bool | None) -> None:
+    assert asked_for(options) is expected

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The default PIDs limit: planned by the means that the engine has, and judged by pids.max."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.judge import judge, judge_container
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.observe import observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.plan import plan, wanted_limit
+
+EXPECT = {"requirement": "required", "limit": 100, "drop_in": drop_in.PATH}
+OURS = {"path": drop_in.PATH, "name": drop_in.NAME, "tasks_max": "100", "ours": True}
+
+
+def entry(name: str, tasks_max: str | None) -> dict[str, Any]:
+    return {"path": f"/etc/systemd/system/docker-.scope.d/{name}", "name": name, "tasks_max": tasks_max, "ours": name == drop_in.NAME}
+
+
+def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
+    entries = [OURS] if drop_ins is None else drop_ins
+    ours = next((e for e in entries if e["ours"]), None)
+    seen: dict[str, Any] = {
+        "system": {"systemd": True, "cgroup_version": 2},
+        "engine": {"cgroup_driver": "systemd", "cgroup_version": 2, "containers": containers or []},
+        "dockerd": {"knows": {"default-pids-limit": False}},
+        "layers": {
+            "pids_limit": {
+                "drop_in": {"path": drop_in.PATH, "exists": ours is not None, "tasks_max": ours and ours["tasks_max"], "text": None},
+                "drop_ins": entries,
+            }
+        },
+    }
+    for key, value in more.items():
+        room, name = key.split("__")
+        seen[room][name] = value
+    return seen
+
+
+# --- the inventory ---
+
+
+@pytest.mark.parametrize(
+    ("variable", "options", "value"),
+    [(100, {}, 100), (250, {}, 250), ("300", {}, 300), (100, {"default-pids-limit": 50}, 50), (50, {"default-pids-limit": "50"}, 50)],
+)
+def test_wanted_limit(variable: Any, options: dict[str, Any], value: int) -> None:
+    limit = wanted_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
+    assert (limit.value, limit.refusals, bool(limit.notices)) == (value, [], bool(options))
+
+
+@pytest.mark.parametrize(
+    ("variable", "options", "sentence"),
+    [
+        (-5, {}, "docker_daemon_default_pids_limit: -5 is no limit; write a whole number of tasks, 1 or more"),
+        (0, {}, "0 is no limit"),
+        ("many", {}, "docker_daemon_default_pids_limit: 'many' is no number"),
+        (True, {}, "True is no number"),
+        (1.5, {}, "1.5 is no number"),
+        (100, {"default-pids-limit": "15%"}, "docker_daemon_options['default-pids-limit']: '15%' is no number"),
+        (200, {"default-pids-limit": 50}, "says 50 and docker_daemon_default_pids_limit says 200; keep one of them"),
+    ],
+)
+def test_unusable_limits(variable: Any, options: dict[str, Any], sentence: str) -> None:
+    limit = wanted_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
+    assert sentence in limit.refusals[0]
+
+
+# --- the plan ---
+
+
+def test_the_drop_in_is_the_means() -> None:
+    result = plan(observed([]), {})
+    assert (result.apply, result.daemon_keys, result.refusals) == ({"pids_limit": 100}, {}, [])
+
+
+def test_the_key_where_the_engine_knows_it() -> None:
+    result = plan(observed(dockerd__knows={"default-pids-limit": True}), {})
+    assert (result.apply, result.daemon_keys) == ({"pids_limit": 0}, {"default-pids-limit": 100})
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"system__systemd": False}, "needs systemd, which does not run this host"),
+        ({"engine__cgroup_version": 1}, "needs cgroup v2, and this host has v1"),
+        ({"engine__cgroup_driver": "cgroupfs"}, "cgroup driver systemd, and it is cgroupfs"),
+    ],
+)
+def test_hosts_that_cannot(more: dict[str, Any], sentence: str) -> None:
+    assert sentence in plan(observed(**more), {}).refusals[0]
+    optional = plan(observed(**more), {"docker_daemon_pids_limit_layer": "optional"})
+    assert (optional.refusals, optional.applicable, optional.apply) == ([], False, {})
+    assert sentence in optional.reason
+
+
+def test_disabled_removes_ours_and_only_ours() -> None:
+    assert plan(observed(), {"docker_daemon_pids_limit_layer": "disabled"}).apply == {"pids_limit": 0}
+    assert plan(observed([entry("20-x.conf", "5")]), {"docker_daemon_pids_limit_layer": "disabled"}).apply == {}
+
+
+def container(maximum: int | None, current: int | None, peak: int | None, own: int | None = None) -> dict[str, Any]:
+    return {"name": "web", "id": "1", "pids": {"source": "x", "max": maximum, "current": current, "peak": peak}, "pids_limit": own}
+
+
+@pytest.mark.parametrize(
+    ("running", "refused", "warned", "told"),
+    [
+        (container(None, 100, 120), "web (pids.current 100)", "", True),
+        (container(2337, 100, 120), "web (pids.current 100)", "", True),
+        (container(2337, 99, 120), "", "web (pids.peak 120)", True),
+        (container(2337, 99, 99), "", "", True),
+        (container(2337, 99, None), "", "", True),
+        (container(500, 400, 400, own=500), "", "", False),
+        (container(50, 50, 50), "", "", False),
+        (container(100, 100, 100), "", "", False),
+        ({"name": "web", "id": "1", "pids": None, "pids_limit": None}, "", "", True),
+    ],
+)
+def test_running_containers_are_compared_with_the_limit(running: dict[str, Any], refused: str, warned: str, told: bool) -> None:
+    result = plan(observed([], [running]), {})
+    assert (refused in "".join(result.refusals), bool(result.refusals)) == (True, bool(refused))
+    assert (warned in "".join(result.warnings), bool(result.warnings)) == (True, bool(warned))
+    assert bool(result.effects) is told
+
+
+def test_a_refusal_can_be_accepted() -> None:
+    result = plan(observed([], [container(None, 100, 120)]), {"docker_daemon_pids_limit_accept": True})
+    assert result.refusals == [] and "is reached already by web" in result.warnings[0]
+
+
+def test_a_limit_that_holds_already_is_not_compared() -> None:
+    assert plan(observed(None, [container(None, 900, 900)]), {}).refusals == []
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks_max", "warned"),
+    [("20-x.conf", "5", True), ("05-x.conf", "5", False), ("20-x.conf", "100", False), ("20-x.conf", None, False)],
+)
+def test_foreign_drop_ins_that_win_are_told(name: str, tasks_max: str | None, warned: bool) -> None:
+    assert bool(plan(observed([OURS, entry(name, tasks_max)]), {}).warnings) is warned
+
+
+def test_a_limit_below_the_runtimes_own_need_is_told() -> None:
+    assert "expect none to start" in plan(observed([]), {"docker_daemon_default_pids_limit": 5}).warnings[0]
+
+
+# --- the observation ---
+
+
+def test_observe(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    for path, text in {
+        drop_in.PATH: drop_in.render(100),
+        "/usr/lib/systemd/system/docker-.scope.d/60-vendor.conf": "[Scope]\nTasksMax = 15%\n",
+        "/etc/systemd/system/scope.d/05-all.conf": "[Scope]\nMemoryMax=1G\n",
+        "/etc/systemd/system/docker-.scope.d/readme.txt": "TasksMax=1",
+    }.items():
+        host.path(path).parent.mkdir(parents=True, exist_ok=True)
+        host.path(path).write_text(text)
+    found = observe(host)
+    assert found["drop_in"] == {"path": drop_in.PATH, "exists": True, "text": drop_in.render(100), "tasks_max": "100"}
+    assert [(e["name"], e["tasks_max"], e["ours"]) for e in found["drop_ins"]] == [
+        ("05-all.conf", None, False),
+        (drop_in.NAME, "100", True),
+        ("60-vendor.conf", "15%", False),
+    ]
+    assert observe(Host(tmp_path / "empty"))["drop_ins"] == []
+
+
+# --- the verdict ---
+
+
+def seen(maximum: int | None, **more: Any) -> dict[str, Any]:
+    kernel = {"pid": 7, "pids": {"source": "/sys/fs/cgroup/x/pids.max", "max": maximum, "current": 1, "peak": 1}, "unreadable": {}}
+    return {"name": "canary", "pid": 7, "kernel": kernel, "inspect": {"HostConfig": {"PidsLimit": None}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("maximum", "drop_ins", "status", "finding"),
+    [
+        (100, [OURS], "enforced", None),
+        (50, [OURS], "enforced", "stricter"),
+        (None, [OURS], "absent", "unlimited"),
+        (2337, [], "absent", "too_high"),
+        (100, [], "degraded", "drop_in_missing"),
+        (100, [{**OURS, "tasks_max": "200"}], "degraded", "drop_in_differs"),
+        (100, [OURS, entry("20-x.conf", "7")], "degraded", "overridden"),
+        (100, [OURS, entry("60-x.conf", "100")], "degraded", "after_transient"),
+        (100, [entry("20-x.conf", "100")], "enforced", "elsewhere"),
+        (100, [OURS, entry("20-x.conf", None)], "enforced", None),
+    ],
+)
+def test_judge(maximum: int | None, drop_ins: list[dict[str, Any]], status: str, finding: str | None) -> None:
+    verdict = judge({"observed": observed(drop_ins), "canary": seen(maximum)}, EXPECT)
+    assert verdict.status == status
+    assert (finding is None and not verdict.findings) or f"pids_limit.{finding}" in [f.id for f in verdict.findings]
+    assert verdict.evidence[0] == {"source": "/sys/fs/cgroup/x/pids.max", "value": "max" if maximum is None else maximum}
+
+
+def test_no_evidence_is_unknown() -> None:
+    assert judge({"observed": observed(), "canary": None}, EXPECT).status == "unknown"
+    blind = seen(100)
+    blind["kernel"].update(pids=None, unreadable={"/proc/7/cgroup": "no"})
+    verdict = judge({"observed": observed(), "canary": blind}, EXPECT)
+    assert verdict.status == "unknown" and "/proc/7/cgroup: no" in verdict.findings[0].text
+    assert judge_container({**blind, "name": "web"}, {}, EXPECT).status == "unknown"
+
+
+def test_a_layer_not_asked_for_is_not_applicable() -> None:
+    assert judge({"observed": observed([]), "canary": seen(None)}, {**EXPECT, "requirement": "disabled"}).status == "not_applicable"
+
+
+@pytest.mark.parametrize(
+    ("asked", "maximum", "status", "disagrees", "opted_out"),
+    [
+        (None, 100, "enforced", False, False),
+        (0, 100, "enforced", False, False),
+        (None, 2337, "absent", False, False),
+        (None, None, "absent", False, False),
+        (-1, 100, "enforced", True, True),
+        (-1, None, "absent", False, True),
+        (20, 20, "enforced", False, False),
+        (500, 500, "enforced", False, False),
+        (20, 100, "degraded", True, False),
+        (500, 100, "enforced", True, False),
+        (20, None, "degraded", True, False),
+        (None, 50, "enforced", False, False),
+    ],
+)
+def test_judge_container(asked: int | None, maximum: int | None, status: str, disagrees: bool, opted_out: bool) -> None:
+    one = seen(maximum, name="web", inspect={"HostConfig": {"PidsLimit": asked}})
+    verdict = judge_container(one, {}, EXPECT)
+    assert (verdict.status, bool(verdict.disagreements), verdict.opted_out) == (status, disagrees, opted_out)
+
+
+def test_a_container_at_its_limit_is_told() -> None:
+    one = seen(100, name="web")
+    one["kernel"]["pids"]["current"] = 100
+    assert [f.id for f in judge_container(one, {}, EXPECT).findings] == ["pids_limit.used_up"]
