@@ -9,13 +9,12 @@ short_description: Give users subordinate ID ranges that overlap nobody's
 version_added: 0.1.0
 description:
   - Writes C(/etc/subuid) and C(/etc/subgid) so that each user has a range, the same in both files where that is possible. A valid range
-  that a
-    user has is kept. A range that overlaps another line, holds the ID of an account, or lies where systemd hands out IDs is not given.
+    that a user has is kept. A range that overlaps another line, holds the ID of an account, or lies where systemd hands out IDs is not given.
   - Lines of others, comments and order stay byte for byte. Both files are replaced atomically under the locks of the shadow tools
     (C(/etc/.pwd.lock), C(/etc/subuid.lock), C(/etc/subgid.lock)), and as those do, the text before is kept in C(/etc/subuid-) and
     C(/etc/subgid-).
   - Ranges of two users that overlap, and malformed lines of a user that is asked for, are an error that names file and lines. Nothing is
-  changed then.
+    changed then.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -30,8 +29,9 @@ options:
         type: str
         required: true
       group:
-        description: A group that has to exist as well; it is created as a system group when it does not. A user that is created gets it
-        as its primary one.
+        description:
+          - A group that has to exist as well; it is created as a system group when it does not. A user that is created gets it as its
+            primary one.
         type: str
       start:
         description: First ID of the range. Where it is taken, the next free range in steps of 65536 is given, unless O(ranges[].exact).
@@ -52,9 +52,8 @@ options:
         default: false
       state:
         description:
-          - V(absent) takes back what this module has given the user, and removes the user if this module has created it and it has no
-          other range.
-            It is an error while a process runs with an ID of the range.
+          - V(absent) takes back what this module has given the user, and removes the user if this module has created it and it has no other
+            range. It is an error while a process runs with an ID of the range.
         type: str
         choices: [absent, present]
         default: present
