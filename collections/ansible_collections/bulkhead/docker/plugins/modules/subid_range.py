@@ -9,7 +9,8 @@ short_description: Give users subordinate ID ranges that overlap nobody's
 version_added: 0.1.0
 description:
   - Writes C(/etc/subuid) and C(/etc/subgid) so that each user has a range, the same in both files where that is possible. A valid range
-    that a user has is kept. A range that overlaps another line, holds the ID of an account, or lies where systemd hands out IDs is not given.
+    that a user has is kept. A range that overlaps another line, holds the ID of an account, or lies where systemd hands out IDs is not
+    given.
   - Lines of others, comments and order stay byte for byte. Both files are replaced atomically under the locks of the shadow tools
     (C(/etc/.pwd.lock), C(/etc/subuid.lock), C(/etc/subgid.lock)), and as those do, the text before is kept in C(/etc/subuid-) and
     C(/etc/subgid-).
