@@ -28,7 +28,12 @@ class Host:
         Raises OSError for everything else that keeps it from being read (a directory, no permission).
         """
         try:
-            with self.path(absolute).open("rb") as handle:
-                return handle.read(limit).decode("utf-8", "surrogateescape")
+            with self.path(absolute).open("rb", buffering=0) as handle:
+                # In small steps: for /proc/sys the kernel allocates as much as is asked for, and has ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
+                chunks = []
+                while limit > 0 and (chunk := handle.read(min(limit, 1 << 16))):
+                    chunks.append(chunk)
+                    limit -= len(chunk)
+                return b"".join(chunks).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
