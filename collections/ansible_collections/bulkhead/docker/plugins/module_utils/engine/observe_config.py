@@ -8,6 +8,7 @@ from typing import Any
 from ..host import state
 from ..host.root import Host
 from . import binary, daemon_json, unit
+from .transaction import left_open
 
 DEFAULT_PATH = "/etc/docker/daemon.json"
 
@@ -19,6 +20,7 @@ def observe(host: Host) -> dict[str, Any]:
                  referenced {key: {path, mtime}}: the files that it names
     managed:     what /var/lib/bulkhead/daemon.json holds (engine/configure.py), managed_error when that is damaged
     unit:        files (paths), argv, flags {flag: value}, places {flag: the file that has it}
+    interrupted: names of the changes that a run which died has left open; the next daemon_config undoes them
     dockerd:     path, knows {key: bool}; path None where there is none
     """
     docker_unit = unit.read(host)
@@ -28,6 +30,7 @@ def observe(host: Host) -> dict[str, Any]:
         "daemon_json": _daemon_json(host, flags.get("config-file", DEFAULT_PATH)),
         "managed": managed,
         "managed_error": managed_error,
+        "interrupted": [transaction.id for transaction in left_open(host)],
         "unit": {
             "files": list(docker_unit.files),
             "argv": docker_unit.argv,

@@ -66,6 +66,8 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any], layer_plans: Ma
     _check_result(observed, merge.after, goal, result)
 
     limit = layer_plans["pids_limit"].apply.get("pids_limit") if "pids_limit" in layer_plans else None
+    for name in observed.get("interrupted") or []:
+        result.changes.append(Change(f"/var/lib/bulkhead/transactions/{name}", "undo what a run that died in the middle has left"))
     result.changes += [*_file_change(file, merge), *_drop_in_change(observed, limit)]
     restart = _plan_restart(observed, wanted, layer_plans, merge, goal, result)
     moves = restart and bool(keys.ROOT_KEYS & set(keys.changed(merge.before, merge.after)))
@@ -209,8 +211,8 @@ def _mind_flags(docker_unit: Mapping[str, Any], goal: _Goal, result: LayerPlan) 
             del goal.ours[key]
         else:
             result.refusals.append(
-                f"{key}: {goal.ours[key]!r} can't be set in daemon.json, because --{flag}={flags[flag]} stands in {place} and the engine does"
-                f" not start with both; take the flag out there, or leave the key alone"
+                f"{key}: {goal.ours[key]!r} can't be set in daemon.json, because --{flag}={flags[flag]} stands in {place} and the engine"
+                f" does not start with both; take the flag out there, or leave the key alone"
             )
 
 

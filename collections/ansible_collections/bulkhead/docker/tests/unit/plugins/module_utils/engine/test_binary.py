@@ -12,6 +12,8 @@ UNKNOWN = (
     "unable to configure the Docker daemon with file /proc/self/fd/0: the following directives don't match any configuration option: iccc"
 )
 
+OLD = 'case "$*" in *--validate*) echo "unknown flag: --validate"; exit 125;; esac;'
+
 
 def _dockerd(folder: Path, script: str) -> str:
     program = folder / "dockerd"
@@ -29,11 +31,11 @@ def _dockerd(folder: Path, script: str) -> str:
         (f'echo "{UNKNOWN}" >&2; exit 1', UNKNOWN.replace("/proc/self/fd/0", "/etc/docker/daemon.json")),
         # 20.10 has no --validate: the second call, a plain start as nobody, decides.
         (
-            'case "$*" in *--validate*) echo "unknown flag: --validate"; exit 125;; esac; echo "dockerd needs to be started with root privileges"',
+            f'{OLD} echo "dockerd needs to be started with root privileges"',
             None,
         ),
         (
-            f'case "$*" in *--validate*) echo "unknown flag: --validate"; exit 125;; esac; echo "{UNKNOWN}"',
+            f'{OLD} echo "{UNKNOWN}"',
             UNKNOWN.replace("/proc/self/fd/0", "/etc/docker/daemon.json"),
         ),
         ("echo 'open /etc/docker/key.pem: permission denied'; exit 1", None),

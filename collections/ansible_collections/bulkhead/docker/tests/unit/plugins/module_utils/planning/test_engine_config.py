@@ -318,6 +318,13 @@ def test_everything_disabled_takes_away_what_was_ours() -> None:
     assert result.apply["pids_limit"] == 0
 
 
+def test_what_a_run_that_died_left_open_is_a_change() -> None:
+    seen = settled()
+    seen["interrupted"] = ["20261123T204423.000001"]
+    (change,) = make(seen).changes
+    assert "20261123T204423.000001" in change.path
+
+
 def test_passwords_do_not_show_in_the_difference() -> None:
     result = make(observed('{"proxies": {"http-proxy": "http://me:secret@proxy:3128"}}'))
     assert "secret" not in result.changes[0].before + result.changes[0].after
