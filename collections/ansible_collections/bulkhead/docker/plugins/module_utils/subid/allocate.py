@@ -27,9 +27,9 @@ _ABOVE_NSPAWN = (0x70000000, 0x7FFE0000 - 1)
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user shall have. exact: this range and no other; otherwise a range that it has is kept, and a taken one is replaced by a
-    free one.
+    """What a user shall have.
 
+    exact: this range and no other; otherwise a range that it has is kept, and a taken one is replaced by a free one.
     start_name: what the person who wished calls `start`, for sentences.
     """
 
@@ -53,8 +53,8 @@ class Accounts:
 class Settlement:
     """Both files as they should be, or why they can't be.
 
-    errors: sentences; with any of them the files are the present ones. notes: sentences worth showing. kept: nothing had to be added or
-    dropped.
+    kept: nothing had to be added or dropped. errors: sentences; with any of them the files are the present ones.
+    notes: sentences worth showing.
     """
 
     subuid: SubidFile
@@ -97,9 +97,8 @@ def settle(wish: Wish, subuid: SubidFile, subgid: SubidFile, accounts: Accounts,
 def file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
     """What has to be put right by hand before anything can be given out of this file safely: ranges of two users that overlap."""
     return [
-        f"{file.where(a)} overlaps {file.where(b)}: both users' containers would own the IDs {max(a.start, b.start)} to "
-        f"{min(a.last, b.last)}; "
-        "give one of them another range"
+        f"{file.where(a)} overlaps {file.where(b)}: both users' containers would own the IDs "
+        f"{max(a.start, b.start)} to {min(a.last, b.last)}; give one of them another range"
         for a, b in overlaps(file, dict(uids))
     ]
 

@@ -18,8 +18,10 @@ _SHOWN = 5
 
 
 def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], target: str | None) -> None:
-    """Refuse, or warn of, a change of root that hides something. target: UID.GID of the root to come, None for the one without
-    remapping."""
+    """Refuse, or warn of, a change of root that hides something.
+
+    target: UID.GID of the root to come; None for the one without remapping.
+    """
     here, engine = observed["layers"]["userns"], observed["engine"]
     present = current_root(observed)
     if present == target:
@@ -44,9 +46,8 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, An
         _explain_orphans(found, engine)
     else:
         found.refusals.append(
-            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: hide to leave them in the old root, from where "
-            f"they come back "
-            "with it, or remove them first (moving them along, migrate, is planned for a later release)"
+            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: hide to leave them in the old root, "
+            "from where they come back with it, or remove them first (moving them along, migrate, is planned for a later release)"
         )
 
 
@@ -60,8 +61,7 @@ def current_root(observed: Mapping[str, Any]) -> str | None:
 
 
 def ours_to_switch_off(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether dropping what is ours takes `userns-remap` out of daemon.json: the key is remembered as ours, and nobody asks for it
-    otherwise."""
+    """Whether dropping what is ours takes `userns-remap` out of daemon.json: it is remembered as ours, and nobody else asks for it."""
     if "userns-remap" in (wanted.get("docker_daemon_options") or {}):
         return False
     path = (observed.get("daemon_json") or {}).get("path")
@@ -103,9 +103,8 @@ def _explain_orphans(found: LayerPlan, engine: Mapping[str, Any]) -> None:
     if running and engine.get("live_restore"):
         names = ", ".join(running[:_SHOWN]) + (f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else "")
         found.warnings.append(
-            f"live-restore is on, yet {names} are stopped before the engine restarts: under another root they would run on as orphans, "
-            f"their maps "
-            "unchanged, not listed by docker ps, their ports dead"
+            f"live-restore is on, yet the engine's restart stops {names}: under another root they would run on as orphans, "
+            "their maps unchanged, not listed by docker ps, their ports dead"
         )
 
 

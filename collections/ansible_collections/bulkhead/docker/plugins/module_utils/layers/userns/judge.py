@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""User namespaces: /proc/PID/uid_map and gid_map of containers, held against the subordinate ranges of the engine's user (man 7
-user_namespaces)."""
+"""User namespaces: the ID maps of containers, held against the subordinate ranges of the engine's user (man 7 user_namespaces)."""
 
 from __future__ import annotations
 
@@ -99,22 +98,15 @@ def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], who: str, here: 
         )
     elif not kernel["uid_map"] or not kernel["gid_map"]:
         verdict.find("unmapped", f"{who} has a user namespace without a map: every ID in it is nobody", DEGRADED)
-    elif own is None or host is None:
-        if _outside(kernel["uid_map"], 0):
-            verdict.find(
-                "host_namespace",
-                f"{who} has the map {_words(kernel['uid_map'])}: its root is the host's root",
-                ABSENT,
-                remedy,
-            )
     elif _outside(kernel["uid_map"], 0) or _outside(kernel["gid_map"], 0):
-        which = "user" if _outside(kernel["uid_map"], 0) else "group"
         verdict.find(
             "host_root",
-            f"{who} has a user namespace that contains the host's root {which}: {_words(kernel['uid_map'])}",
+            f"{who} has the host's root in its map: {_words(kernel['uid_map'])} (uid), {_words(kernel['gid_map'])} (gid)",
             ABSENT,
             remedy,
         )
+    elif own is None or host is None:
+        verdict.find("unread", f"whether {who} has a user namespace of its own could not be read", UNKNOWN)
 
 
 def _judge_maps(

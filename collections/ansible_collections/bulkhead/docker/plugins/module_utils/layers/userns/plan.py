@@ -31,9 +31,11 @@ def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
 def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     found = LayerPlan(LAYER, wanted["userns_remap_layer"])
     here, engine = observed["layers"][LAYER], observed["engine"]
-    found.refusals += [f"{source} can't be read: {error}" for source, error in here.get("unreadable", {}).items()]
-    if found.requirement != DISABLED:
-        found.refusals += _bad_input(wanted)
+    unreadable = [f"{source} can't be read: {error}" for source, error in here.get("unreadable", {}).items()]
+    if found.requirement == DISABLED:
+        found.warnings += unreadable
+    else:
+        found.refusals += unreadable + _bad_input(wanted)
         reason = impossible(here)
         if reason:
             found.cannot(reason)
@@ -59,8 +61,8 @@ def _bad_input(wanted: Mapping[str, Any]) -> list[str]:
     user, group = remap_user(wanted["userns_remap_user"])
     if user in ("root", "0"):
         problems.append(
-            "userns_remap_user: root can't be remapped to itself, the engine then runs without user namespaces; write default, or another "
-            "user"
+            "userns_remap_user: root can't be remapped to itself, the engine then runs without user namespaces; "
+            "write default, or another user"
         )
     elif user.isdigit() or group.isdigit():
         problems.append(f"userns_remap_user: {wanted['userns_remap_user']} names an ID; write the user's name, or default")
@@ -106,9 +108,8 @@ def _switch_on(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[st
     found.changes = _changes(decision, seen)
     if here.get("sssd") and any(change.path == SUBUID for change in found.changes):
         found.warnings.append(
-            "sssd is set up on this host: by default it gives directory accounts IDs from 200000 on (man 5 sssd-ldap: "
-            "ldap_idmap_range_min); "
-            "make sure that none falls into the new range"
+            "sssd is set up on this host: by default it gives directory accounts IDs from 200000 on "
+            "(man 5 sssd-ldap: ldap_idmap_range_min); make sure that none falls into the new range"
         )
     found.apply = {"subject": LAYER, "ranges": [_as_argument(entry) for entry in requests]}
     found.daemon_keys = {"userns-remap": value}
@@ -138,9 +139,8 @@ def _switch_off(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[s
 def _request(wanted: Mapping[str, Any], here: Mapping[str, Any], seen: Seen) -> tuple[Request, str]:
     """What the module is asked for, and the value of `userns-remap`.
 
-    Without a group in it, the engine wants a group of the user's name to exist, though it takes nothing from it (moby
-    daemon/daemon_unix.go,
-    parseRemappedRoot); where an existing user has none, its primary group is named instead of making one.
+    Without a group in it, the engine wants a group of the user's name to exist, though it takes nothing from it
+    (moby daemon/daemon_unix.go, parseRemappedRoot); where an existing user has none, its primary group is named instead of making one.
     """
     setting = wanted["userns_remap_user"]
     user, group = remap_user(setting)
@@ -164,8 +164,8 @@ def _request(wanted: Mapping[str, Any], here: Mapping[str, Any], seen: Seen) -> 
 
 
 def _releases(memory: Mapping[str, Any], observed: Mapping[str, Any], keep: str) -> list[Request]:
-    """What we gave to users other than `keep` and nothing can need any more: no engine remapped to it, none configured for it, no root
-    on disk."""
+    """What we gave to users other than `keep` and nothing needs any more: no engine is remapped to it or configured for it, and no
+    root with its files lies on the disk."""
     here, engine = observed["layers"][LAYER], observed["engine"]
     setting = configured(observed)
     roots = {root["remapped"] for root in here.get("roots", ()) if root["remapped"]} | {engine.get("remapped")}
@@ -183,6 +183,8 @@ def _report_malformed(found: LayerPlan, seen: Seen, version: str | None) -> None
     for file in (seen.subuid, seen.subgid):
         for line in file.problems():
             sentence = f"{file.where(line)} {line.problem}"
+            if sentence in found.refusals:
+                continue
             if line.stops_engines and (major(version) or 0) < 28:
                 found.refusals.append(f"{sentence}; with such a line engines before 28 don't start under userns-remap")
             else:

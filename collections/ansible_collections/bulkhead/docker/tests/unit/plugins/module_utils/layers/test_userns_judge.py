@@ -52,8 +52,10 @@ def test_enforced() -> None:
     [
         # nobody mapped anything
         (kernel(IDENTITY, namespace=HOST_NS), host(), {"remapped": None}, "absent", ["host_namespace"]),
-        (kernel(IDENTITY, namespace=None), host(), {}, "absent", ["host_namespace"]),
-        (kernel(IDENTITY), host(host_namespace=None), {}, "absent", ["host_namespace"]),
+        (kernel(IDENTITY, namespace=None), host(), {}, "absent", ["host_root"]),
+        (kernel(IDENTITY), host(host_namespace=None), {}, "absent", ["host_root"]),
+        (kernel(namespace=None), host(), {}, "unknown", ["unread"]),
+        (kernel(), host(host_namespace=None), {}, "unknown", ["unread"]),
         # the host is a container itself: its own map is no identity
         (kernel([[0, 100000, 65536]], namespace=HOST_NS), host(), {}, "absent", ["host_namespace"]),
         # a namespace with the host's root in it

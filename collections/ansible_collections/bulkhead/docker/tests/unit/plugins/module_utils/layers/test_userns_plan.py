@@ -201,7 +201,7 @@ def test_hidden_where_the_inventory_says_so() -> None:
 def test_orphans_are_explained() -> None:
     found = plan(observed(contents=CONTENTS, live_restore=True), wanted(existing_data="hide"))
     assert found.refusals == []
-    assert "live-restore is on, yet web are stopped before" in found.warnings[1]
+    assert "live-restore is on, yet the engine's restart stops web" in found.warnings[1]
 
 
 @pytest.mark.parametrize(
