@@ -45,7 +45,10 @@ if (!isMainThread) { parentPort.postMessage('thread'); } else {
 
 @dataclass(frozen=True)
 class Service:
-    """What goes into an image: programs with their libraries, whole folders or glob patterns of files, files made here, Docker's options."""
+    """What goes into an image: programs with their libraries, folders and files by glob pattern, files made here, Docker's options.
+
+    scripts: a folder of scripts, of which those go in that the libraries name (Debian keeps parts of Node outside of libnode).
+    """
 
     programs: tuple[str, ...]
     command: tuple[str, ...]
@@ -53,6 +56,7 @@ class Service:
     trees: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     stop_signal: str = "SIGTERM"
+    scripts: str = ""
 
 
 SERVICES = {
@@ -75,8 +79,8 @@ SERVICES = {
         programs=("node",),
         command=("node", "/srv/server.js"),
         port=8080,
-        trees=("/usr/share/nodejs/cjs-module-lexer", "/usr/share/nodejs/undici", "/usr/share/nodejs/acorn*"),
         files={"/srv/server.js": NODE_SERVER},
+        scripts="/usr/share/nodejs/",
     ),
     "redis": Service(
         programs=("redis-server", "redis-cli"),
@@ -121,6 +125,9 @@ def pack(service: Service) -> bytes:
         for path in glob(pattern):
             paths.update(walk(path))
     paths.update(libraries(path for path in sorted(paths) if path.endswith(".so")))
+    if service.scripts:
+        for path in sorted(paths):
+            paths.update(named_in(path, service.scripts))
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         for folder in ("dev", "proc", "sys", "tmp", "run", "srv", "var/log/nginx", "var/lib/nginx"):
@@ -155,6 +162,12 @@ def libraries(paths: Iterable[str]) -> set[str]:
         return set()
     told = subprocess.run(["ldd", *wanted], capture_output=True, text=True, check=False).stdout
     return {match[1] for match in re.finditer(r"(?:=> )?(/\S+) \(0x", told)}
+
+
+def named_in(path: str, folder: str) -> set[str]:
+    """The scripts in `folder` that a binary names."""
+    with open(path, "rb") as handle:
+        return {match.decode() for match in re.findall(re.escape(folder.encode()) + rb"[\w@./-]+\.js", handle.read())}
 
 
 def walk(path: str) -> Iterable[str]:

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classic BPF as seccomp uses it: decoding a filter, running it for one call, reading its answer.
+
+Sources: Documentation/userspace-api/seccomp_filter.rst, kernel/seccomp.c (seccomp_check_filter, seccomp_run_filters),
+net/core/filter.c (bpf_check_classic), linux/bpf_common.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+
+Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
+Program = tuple[Instruction, ...]
+
+INSTRUCTION_SIZE = 8
+MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
+DATA_SIZE = 64  # sizeof(struct seccomp_data): nr, arch, instruction_pointer, six arguments
+WORD = 0xFFFFFFFF
+
+# Actions, from the strictest to the mildest: the kernel compares them as signed numbers and takes the smallest (man 2 seccomp).
+KILL_PROCESS, KILL_THREAD, TRAP, ERRNO = 0x80000000, 0x00000000, 0x00030000, 0x00050000
+USER_NOTIF, TRACE, LOG, ALLOW = 0x7FC00000, 0x7FF00000, 0x7FFC0000, 0x7FFF0000
+_NAMES = {
+    KILL_PROCESS: "KILL_PROCESS",
+    KILL_THREAD: "KILL_THREAD",
+    TRAP: "TRAP",
+    ERRNO: "ERRNO",
+    USER_NOTIF: "USER_NOTIF",
+    TRACE: "TRACE",
+    LOG: "LOG",
+    ALLOW: "ALLOW",
+}
+
+LD_ABS, LD_LEN, LD_IMM, LD_MEM = 0x20, 0x80, 0x00, 0x60
+LDX_LEN, LDX_IMM, LDX_MEM, ST, STX = 0x81, 0x01, 0x61, 0x02, 0x03
+TAX, TXA, RET_K, RET_A, JA = 0x07, 0x87, 0x06, 0x16, 0x05
+_LOADS = {LD_ABS, LD_LEN, LD_IMM, LD_MEM, LDX_LEN, LDX_IMM, LDX_MEM}
+_STORES = {ST, STX, LD_MEM, LDX_MEM}
+ALU = {0x04: "add", 0x14: "sub", 0x24: "mul", 0x34: "div", 0x44: "or", 0x54: "and", 0x64: "lsh", 0x74: "rsh", 0xA4: "xor"}
+NEG = 0x84
+JUMPS = {0x15: "eq", 0x25: "gt", 0x35: "ge", 0x45: "set"}
+INDEX = 0x08  # the operand is register X, not k
+
+
+class BadProgram(ValueError):
+    """Not a filter that the kernel would have taken; says which instruction and why."""
+
+
+def decode(raw: bytes) -> Program:
+    """The instructions of an array of struct sock_filter (little-endian), checked as the kernel checks them. Raises BadProgram."""
+    if not raw or len(raw) % INSTRUCTION_SIZE or len(raw) > MAX_INSTRUCTIONS * INSTRUCTION_SIZE:
+        raise BadProgram(f"a filter has 1 to {MAX_INSTRUCTIONS} instructions of {INSTRUCTION_SIZE} bytes, this has {len(raw)} bytes")
+    program = tuple(struct.iter_unpack("<HBBI", raw))
+    for at, (code, true, false, k) in enumerate(program):
+        trouble = _trouble(code, true, false, k, len(program) - at - 1)
+        if trouble:
+            raise BadProgram(f"instruction {at} (code {code:#x}, k {k:#x}): {trouble}")
+    if program[-1][0] not in (RET_K, RET_A):
+        raise BadProgram(f"instruction {len(program) - 1}: the last one is no return")
+    return program
+
+
+def _trouble(code: int, true: int, false: int, k: int, left: int) -> str:
+    """What is wrong with one instruction that has `left` others behind it; empty when nothing is."""
+    if code & ~INDEX in JUMPS:
+        return "jumps behind the end" if max(true, false) >= left else ""
+    if code == JA:
+        return "jumps behind the end" if k >= left else ""
+    if code == LD_ABS:
+        return "reads outside of struct seccomp_data" if k % 4 or k >= DATA_SIZE else ""
+    if code in _STORES:
+        return "uses a memory slot above 15" if k > 15 else ""
+    if code & ~INDEX in ALU:
+        operation = ALU[code & ~INDEX]
+        if operation == "div" and code == 0x34 and k == 0:
+            return "divides by zero"
+        if operation in ("lsh", "rsh") and not code & INDEX and k > 31:
+            return "shifts by more than 31"
+        return ""
+    return "" if code in _LOADS | {TAX, TXA, RET_K, RET_A, NEG} else "no instruction that a seccomp filter may have"
+
+
+def action_of(value: int) -> int:
+    """The action in a filter's return value, without its data; an unknown one kills the process (man 2 seccomp)."""
+    action = value & 0xFFFF0000
+    return action if action in _NAMES else KILL_PROCESS
+
+
+def describe(value: int) -> str:
+    """`ALLOW`, `ERRNO(1)`, `KILL_PROCESS`, …"""
+    action = action_of(value)
+    return f"{_NAMES[action]}({value & 0xFFFF})" if action in (ERRNO, TRACE, TRAP) else _NAMES[action]
+
+
+def lets_through(value: int) -> bool:
+    """Whether the call may happen: allowed, logged, or left to a supervisor or tracer that may allow it."""
+    return action_of(value) in (ALLOW, LOG, TRACE, USER_NOTIF)
+
+
+def strictest(values: Iterable[int]) -> int:
+    """What the kernel does when several filters answer; `values` from the newest filter to the oldest, for on a tie the newest counts."""
+    return min(values, key=lambda value: action_of(value) - (1 << 32 if action_of(value) & 0x80000000 else 0))
+
+
+def run(program: Program, nr: int, arch: int, args: Sequence[int] = (0, 0, 0, 0, 0, 0)) -> int:
+    """The filter's return value for one call: number, AUDIT_ARCH_* value, up to six unsigned 64-bit arguments."""
+    data = [nr & WORD, arch & WORD, 0, 0]
+    for arg in (*args, 0, 0, 0, 0, 0, 0)[:6]:
+        data += [arg & WORD, arg >> 32 & WORD]
+    a = x = pc = 0
+    memory = [0] * 16
+    while True:
+        code, true, false, k = program[pc]
+        pc += 1
+        if code == LD_ABS:
+            a = data[k >> 2]
+        elif code & ~INDEX in JUMPS:
+            pc += true if holds(JUMPS[code & ~INDEX], a, x if code & INDEX else k) else false
+        elif code == RET_K:
+            return k
+        elif code == JA:
+            pc += k
+        elif code == RET_A:
+            return a
+        elif code in (ST, STX):
+            memory[k] = a if code == ST else x
+        elif code in (LDX_LEN, LDX_IMM, LDX_MEM, TAX):
+            x = a if code == TAX else loaded(code, k, memory)
+        elif code & ~INDEX in ALU:
+            operand = x if code & INDEX else k
+            if ALU[code & ~INDEX] == "div" and operand == 0:
+                return 0  # the classic interpreter ends with 0, which is KILL_THREAD
+            a = calculate(ALU[code & ~INDEX], a, operand)
+        else:
+            a = x if code == TXA else -a & WORD if code == NEG else loaded(code, k, memory)
+
+
+def loaded(code: int, k: int, memory: Sequence[int]) -> int:
+    if code in (LD_LEN, LDX_LEN):
+        return DATA_SIZE
+    return memory[k] if code in (LD_MEM, LDX_MEM) else k
+
+
+def holds(test: str, a: int, operand: int) -> bool:
+    if test == "eq":
+        return a == operand
+    if test == "gt":
+        return a > operand
+    if test == "ge":
+        return a >= operand
+    return bool(a & operand)
+
+
+def calculate(operation: str, a: int, operand: int) -> int:
+    if operation == "and":
+        return a & operand
+    if operation == "or":
+        return a | operand
+    if operation == "xor":
+        return a ^ operand
+    if operation == "add":
+        return a + operand & WORD
+    if operation == "sub":
+        return a - operand & WORD
+    if operation == "mul":
+        return a * operand & WORD
+    if operation == "div":
+        return a // operand
+    operand &= 31
+    return a << operand & WORD if operation == "lsh" else a >> operand

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From building blocks and a user's additions to the text of a profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .blocks import BLOCKS
+
+# An architecture and nothing beside it: programs of another ABI (32-bit x86, x32, 32-bit Arm) are killed. They would come with call
+# numbers of their own, `socketcall` among them, behind which no filter sees which socket is asked for.
+ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
+
+
+def compose(
+    blocks: Sequence[str],
+    allow: Sequence[str] = (),
+    deny: Sequence[str] = (),
+    default_action: str = "SCMP_ACT_ERRNO",
+    architectures: Sequence[str] = ARCHITECTURES,
+) -> dict[str, Any]:
+    """A profile that allows what the blocks and `allow` name, less what `deny` names.
+
+    A call in `allow` is allowed whatever its arguments are, also where a block looks at them. `deny` wins over both.
+    """
+    free = set(allow)
+    for block in blocks:
+        free.update(BLOCKS[block].names.split())
+    free -= set(deny)
+    profile: dict[str, Any] = {"defaultAction": default_action}
+    if default_action == "SCMP_ACT_ERRNO":
+        profile["defaultErrnoRet"] = 1
+    profile["archMap"] = [{"architecture": name, "subArchitectures": subs} for name, subs in _arch_map(architectures)]
+    profile["syscalls"] = [{"names": sorted(free), "action": "SCMP_ACT_ALLOW"}]
+    for block in blocks:
+        for rule in BLOCKS[block].rules:
+            kept = [name for name in rule["names"] if name not in free and name not in deny]
+            narrowed = {**rule, "names": kept}
+            if kept and narrowed not in profile["syscalls"]:
+                profile["syscalls"].append(narrowed)
+    return profile
+
+
+def render(profile: Mapping[str, Any]) -> str:
+    """The profile as it stands in a file: readable, and the same text every time."""
+    return json.dumps(profile, indent=2) + "\n"
+
+
+def _arch_map(architectures: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Docker takes the entry of the machine that it runs on; the 32-bit ABIs go with their 64-bit parent."""
+    parents = {"SCMP_ARCH_X86": "SCMP_ARCH_X86_64", "SCMP_ARCH_X32": "SCMP_ARCH_X86_64", "SCMP_ARCH_ARM": "SCMP_ARCH_AARCH64"}
+    heads = [name for name in architectures if parents.get(name) not in architectures]
+    return [(head, [name for name in architectures if parents.get(name) == head]) for head in heads]

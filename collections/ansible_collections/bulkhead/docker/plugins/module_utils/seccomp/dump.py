@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the seccomp filters of a running process from the kernel (man 2 ptrace, PTRACE_SECCOMP_GET_FILTER; Linux 4.4).
+
+The process is stopped for as long as the reading takes (10 to 20 ms in an emulated machine) and goes on as before; a blocking call
+in which it was interrupted may return EINTR. Should we be killed meanwhile, the kernel detaches and lets it go on.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import errno
+import os
+import time
+import zlib
+from collections.abc import Sequence
+
+_DETACH, _SEIZE, _INTERRUPT, _GET_FILTER = 17, 0x4206, 0x4207, 0x420C
+_EVENT_STOP = 128  # PTRACE_EVENT_STOP
+_WALL = 0x40000000  # __WALL: threads and other odd children too
+STOP_TIMEOUT = 2.0  # seconds
+MAX_FILTERS = 64
+
+
+class CannotDump(Exception):
+    """The filters could not be read; the message says why, and what would help."""
+
+
+def read_filters(pid: int) -> list[bytes]:
+    """The filters of process `pid` as arrays of struct sock_filter, the oldest first; none where it is not filtered.
+
+    Needs CAP_SYS_ADMIN and a caller that is not filtered itself. Raises CannotDump.
+    """
+    mode = _mode(pid)
+    if mode == 0:
+        return []
+    if mode != 2:
+        raise CannotDump(f"process {pid} is in seccomp mode {mode}, which has no filter to read")
+    libc = _libc()
+    _call(libc, _SEIZE, pid, 0, None)
+    signal = 0
+    try:
+        _call(libc, _INTERRUPT, pid, 0, None)
+        signal = _wait_for_stop(pid)
+        return _filters(libc, pid)
+    finally:
+        # Fails only when the process is gone or was never stopped; then there is nothing to let go.
+        libc.ptrace(_DETACH, pid, None, ctypes.c_void_p(signal))
+
+
+def encode(filters: Sequence[bytes]) -> list[str]:
+    """Filters as text for JSON: zlib, then base64."""
+    return [base64.b64encode(zlib.compress(raw, 9)).decode() for raw in filters]
+
+
+def decode(texts: Sequence[str]) -> list[bytes]:
+    """The opposite of `encode`. Raises ValueError."""
+    try:
+        return [zlib.decompress(base64.b64decode(text, validate=True)) for text in texts]
+    except zlib.error as error:
+        raise ValueError(f"not a compressed filter: {error}") from error
+
+
+def _mode(pid: int) -> int:
+    """0 not filtered, 1 strict, 2 filter (man 5 proc_pid_status)."""
+    try:
+        with open(f"/proc/{pid}/status") as handle:
+            fields = dict(line.split(":", 1) for line in handle if ":" in line)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise CannotDump(f"process {pid} does not exist (any more)") from error
+    if "Seccomp" not in fields:
+        raise CannotDump("this kernel was built without seccomp (CONFIG_SECCOMP)")
+    return int(fields["Seccomp"])
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.restype = ctypes.c_long
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    return libc
+
+
+def _call(libc: ctypes.CDLL, request: int, pid: int, address: int, data: object) -> int:
+    result = libc.ptrace(request, pid, address, data)
+    if result == -1:
+        raise CannotDump(_explain(request, pid, ctypes.get_errno()))
+    return int(result)
+
+
+def _explain(request: int, pid: int, number: int) -> str:
+    """One sentence for each errno that these requests give (kernel/ptrace.c, kernel/seccomp.c)."""
+    if number == errno.ESRCH:
+        return f"process {pid} ended while it was looked at"
+    if number == errno.EPERM:
+        return (
+            f"the kernel does not let us trace process {pid}: it is traced by another (strace, a debugger), CAP_SYS_PTRACE is missing (run as root), "
+            "or kernel.yama.ptrace_scope is 3"
+        )
+    if number == errno.EACCES and request == _GET_FILTER:
+        return "reading filters needs CAP_SYS_ADMIN and a reader without a filter of its own: run as root, and not in a container"
+    if number == errno.EINVAL and request == _GET_FILTER:
+        return "this kernel cannot show filters (CONFIG_CHECKPOINT_RESTORE is off)"
+    return f"ptrace request {request:#x} on process {pid}: {os.strerror(number)}"
+
+
+def _wait_for_stop(pid: int) -> int:
+    """Wait until the process stands still. Returns the signal that it was about to get and has to be given back; 0 for none."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    pause = 0.0002
+    while time.monotonic() < deadline:
+        seen, status = os.waitpid(pid, os.WNOHANG | _WALL)
+        if seen:
+            if not os.WIFSTOPPED(status):
+                raise CannotDump(f"process {pid} ended while it was looked at")
+            return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+    raise CannotDump(f"process {pid} did not stop within {STOP_TIMEOUT:.0f} s (state D in /proc/{pid}/status?)")
+
+
+def _filters(libc: ctypes.CDLL, pid: int) -> list[bytes]:
+    found: list[bytes] = []
+    while len(found) < MAX_FILTERS:
+        length = libc.ptrace(_GET_FILTER, pid, len(found), None)
+        if length == -1 and ctypes.get_errno() == errno.ENOENT and found:
+            break  # there are no more
+        if length == -1:
+            raise CannotDump(_explain(_GET_FILTER, pid, ctypes.get_errno()))
+        buffer = ctypes.create_string_buffer(8 * length)
+        _call(libc, _GET_FILTER, pid, len(found), buffer)
+        found.append(buffer.raw)
+    return found

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""System calls by name and number, for the architectures whose filters are judged."""
+
+from __future__ import annotations
+
+X86_64 = "x86_64"
+AARCH64 = "aarch64"
+# AUDIT_ARCH_* as in seccomp_data.arch (linux/audit.h: ELF machine, with bits for 64-bit and little-endian).
+AUDIT_ARCH = {X86_64: 0xC000003E, AARCH64: 0xC00000B7, "i386": 0x40000003, "arm": 0x40000028}
+# An x32 call comes as x86-64 with this bit in its number (arch/x86/include/uapi/asm/unistd.h).
+X32_BIT = 0x40000000
+
+_tables: dict[str, dict[str, int]] = {}
+
+
+def table(machine: str) -> dict[str, int]:
+    """Name → number on `machine` (as `uname -m` names it). Raises KeyError for a machine without a table."""
+    if machine not in _tables:
+        if machine == X86_64:
+            from .syscalls_x86_64 import TABLE
+        elif machine == AARCH64:
+            from .syscalls_aarch64 import TABLE
+        else:
+            raise KeyError(machine)
+        _tables[machine] = parse(TABLE)
+    return _tables[machine]
+
+
+def parse(text: str) -> dict[str, int]:
+    """Names in the order of their numbers, which begin at 0; `@N` says that the next name has number N."""
+    numbers: dict[str, int] = {}
+    number = 0
+    for word in text.split():
+        if word.startswith("@"):
+            number = int(word[1:])
+        else:
+            numbers[word] = number
+            number += 1
+    return numbers
+
+
+def known_names() -> set[str]:
+    """Every name that libseccomp has for any architecture."""
+    from .syscalls_other import NAMES
+
+    return {*table(X86_64), *table(AARCH64), *NAMES.split()}
+
+
+def name_of(machine: str, number: int) -> str:
+    """The call's name, or `syscall 471` for one that is newer than the table."""
+    return next((name for name, n in table(machine).items() if n == number), f"syscall {number}")
