@@ -95,6 +95,7 @@ class LayerPlan:
     changes: empty when the host already has what is wanted.
     apply: arguments of the module that makes the changes.
     daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` makes one change of all layers'.
+    with_engine: what of this layer that one change will make on this host; empty when it is all there.
     effects: what running containers will feel, one sentence each.
     """
 
@@ -108,6 +109,7 @@ class LayerPlan:
     changes: list[Change] = field(default_factory=list)
     apply: dict[str, Any] = field(default_factory=dict)
     daemon_keys: dict[str, Any] = field(default_factory=dict)
+    with_engine: str = ""
     effects: list[str] = field(default_factory=list)
 
     def cannot(self, reason: str) -> LayerPlan:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...module_utils.engine import drop_in
 from ...module_utils.layers.catalog import SWITCHES, planners
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.planning import engine_config
@@ -60,8 +62,20 @@ def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[s
         if name in selected:
             plan.layers[name] = room.plan(observed, wanted)
     if selected:
-        plan.layers[ENGINE_CONFIG] = engine_config.plan(observed, wanted, plan.layers, selected)
+        plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, wanted, plan.layers, selected)
+        for layer in plan.layers.values():
+            layer.with_engine = _changed_with_engine(layer, config)
     return plan
+
+
+def _changed_with_engine(layer: LayerPlan, config: LayerPlan) -> str:
+    """What of this layer the change of the engine's configuration will make; empty when it is all there."""
+    if not config.changes or config.refusals or layer is config:
+        return ""
+    texts = [(json.loads(c.before or "{}"), json.loads(c.after or "{}")) for c in config.changes if c.path == config.apply.get("path")]
+    keys = [key for before, after in texts for key in layer.daemon_keys if before.get(key) != after.get(key)]
+    limits = [c.summary for c in config.changes if c.path == drop_in.PATH and "pids_limit" in layer.apply]
+    return "; ".join([*(f"set {key}" for key in keys), *limits])
 
 
 def _without_engine(plan: Plan, wanted: Mapping[str, Any]) -> Plan:

@@ -23,8 +23,9 @@ def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
             what, colour = "disabled", "dark gray"
         elif not layer["applicable"]:
             what, colour = f"not applicable: {layer['reason']}", "yellow"
-        elif layer["changes"]:
-            what, colour = "; ".join(change["summary"] for change in layer["changes"]), "yellow"
+        elif layer["changes"] or layer["with_engine"]:
+            steps = [change["summary"] for change in layer["changes"]]
+            what, colour = "; ".join([*steps, layer["with_engine"]] if layer["with_engine"] else steps), "yellow"
         else:
             what, colour = "as wanted", "green"
         lines += _wrapped(f"  {name:<18} ", what, colour)
@@ -42,8 +43,9 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
     for layer in proof["layers"]:
         colour = _COLOUR[layer["status"]]
         first = layer["evidence"][0] if layer["evidence"] else None
-        seen = f"{first['source']}: {_short(first['value'])}" if first else ""
-        lines.append((f"  {_SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {textwrap.shorten(seen, WIDTH - 40)}", colour))
+        seen = f"{_short(first['value'])}  <- {first['source']}" if first else ""
+        line = f"  {_SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {seen}"
+        lines.append((line if len(line) <= WIDTH else line[: WIDTH - 1] + "…", colour))
         for finding in layer["findings"]:
             lines += _wrapped("      ", finding["text"], colour if finding["status"] else None)
             if finding["status"] and finding["remedy"]:

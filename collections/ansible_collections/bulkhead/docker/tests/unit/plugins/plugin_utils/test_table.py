@@ -36,7 +36,7 @@ def test_no_line_is_wider_than_the_table() -> None:
     proof = {"host": {}, "layers": [layer("userns", "degraded", evidence=evidence, findings=[finding])], "containers": [container]}
     lines = table.proof_lines("h", proof)
     assert max(len(text) for text, _ in lines) <= table.WIDTH
-    assert any("/proc/1/uid_map: 0 231072 65536" in text for text, _ in lines)
+    assert any("0 231072 65536  <- /proc/1/uid_map" in text for text, _ in lines)
     assert any("opted out of userns" in text for text, _ in lines)
 
 
@@ -57,12 +57,13 @@ def test_a_finding_about_a_layer_that_was_opted_out_of_is_not_said_twice() -> No
 
 
 def test_the_plan_says_what_happens_and_why_not() -> None:
-    base = {"requirement": "required", "applicable": True, "changes": [], "reason": ""}
+    base = {"requirement": "required", "applicable": True, "changes": [], "reason": "", "with_engine": ""}
     plan = {
         "layers": {
             "seccomp": {**base, "changes": [{"summary": "install web.json"}]},
             "apparmor": {**base, "applicable": False, "reason": "no AppArmor"},
             "userns": base,
+            "no_new_privileges": {**base, "with_engine": "set no-new-privileges"},
             "pids_limit": {**base, "requirement": "disabled"},
         },
         "effects": ["the engine restarts"],
@@ -71,5 +72,5 @@ def test_the_plan_says_what_happens_and_why_not() -> None:
         "refusals": [],
     }
     text = "\n".join(line for line, _ in table.plan_lines("h", plan))
-    for expected in ("install web.json", "not applicable: no AppArmor", "as wanted", "disabled", "> the engine restarts"):
+    for expected in ("install web.json", "not applicable: no AppArmor", "as wanted", "disabled", "set no-new-privileges", "> the engine restarts"):
         assert expected in text

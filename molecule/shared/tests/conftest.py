@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of every scenario share: a plain container to look at, and the project's own verdict to hold against it.
+
+Run by Molecule, or by hand on a machine of the lab:
+    pytest molecule/shared/tests --ansible-inventory .lab/NAME/inventory.yml --hosts ansible://docker_hosts
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PLAIN = "testinfra-plain"
+
+# An image of the host's own sleep and shell: the tests build theirs with other means than the module builds its canary.
+MAKE_IMAGE = r"""
+set -e
+docker image inspect testimage >/dev/null 2>&1 && exit 0
+root=$(mktemp -d)
+for program in sleep sh cat touch id ls; do
+  path=$(readlink -f "$(command -v $program)")
+  install -D "$path" "$root/bin/$program"
+  for library in $(ldd "$path" | grep -o '/[^ ]*'); do install -D "$(readlink -f "$library")" "$root$library"; done
+done
+mkdir -p "$root/tmp"
+tar -C "$root" -c . | docker import -c 'ENV PATH=/bin' -c 'CMD ["/bin/sleep", "infinity"]' - testimage >/dev/null
+rm -r "$root"
+"""
+
+
+@dataclass
+class Proof:
+    """One run of verify.yml: its exit code, what it printed, and the report it wrote."""
+
+    code: int
+    output: str
+    report: dict[str, Any]
+
+    def status(self) -> dict[str, str]:
+        return {layer["layer"]: layer["status"] for layer in self.report["proof"]["layers"]}
+
+    def findings(self) -> list[str]:
+        """The IDs of all findings that make a layer worse, of the host's defaults."""
+        layers = self.report["proof"]["layers"]
+        return [f["id"] for layer in layers for f in layer["findings"] if f["status"]] + [f["id"] for f in self.report["proof"]["findings"]]
+
+    def container(self, name: str) -> dict[str, Any]:
+        return next(c for c in self.report["proof"]["containers"] if c["name"] == name)
+
+
+@pytest.fixture(scope="session")
+def inventory(request: pytest.FixtureRequest) -> str:
+    return os.path.abspath(request.config.getoption("ansible_inventory"))
+
+
+@pytest.fixture(scope="session")
+def playbook(inventory: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run one of the project's playbooks against the machine."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, f"playbooks/{name}.yml", *arguments]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def prove(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Proof]:
+    """Run verify.yml and read its report."""
+
+    def run(*arguments: str) -> Proof:
+        folder = tmp_path_factory.mktemp("reports")
+        done = playbook("verify", "-e", f"report_dir={folder}", *arguments)
+        reports = list(folder.glob("verify-*.json"))
+        assert reports, f"verify.yml wrote no report:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
+        return Proof(done.returncode, done.stdout, json.loads(reports[0].read_text()))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def plain(host: Host) -> Iterator[dict[str, Any]]:
+    """A container started without any security option; gives its PID and inspection."""
+    host.check_output(MAKE_IMAGE)
+    host.run(f"docker rm -f {PLAIN}")
+    host.check_output(f"docker run -d --network none --name {PLAIN} testimage")
+    try:
+        yield json.loads(host.check_output(f"docker inspect {PLAIN}"))[0]
+    finally:
+        host.run(f"docker rm -f {PLAIN}")
+
+
+@pytest.fixture(scope="module")
+def pid(plain: dict[str, Any]) -> int:
+    return int(plain["State"]["Pid"])
+
+
+@pytest.fixture
+def engine_log(host: Host) -> Iterator[None]:
+    """When a test fails, say what the engine said."""
+    since = host.check_output("date '+%F %T'")
+    yield
+    print(host.run(f"journalctl -u docker --no-pager -n 40 --since '{since}'").stdout)
+
+
+def wait_for_engine(host: Host, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if host.run("docker info").rc == 0:
+            return
+        time.sleep(1)
+    pytest.fail(f"no engine within {seconds:.0f} s:\n" + host.run("journalctl -u docker --no-pager -n 30").stdout)

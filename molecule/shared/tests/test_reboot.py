@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After a reboot everything still holds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from testinfra.host import Host
+
+from conftest import wait_for_engine
+from test_layers import *  # noqa: F403  (the same questions, asked again)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rebooted(host: Host) -> None:
+    boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
+    host.run("systemctl reboot")
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        time.sleep(3)
+        answer = host.run("cat /proc/sys/kernel/random/boot_id")
+        if answer.rc == 0 and answer.stdout.strip() not in ("", boot):
+            wait_for_engine(host, 180)
+            return
+    pytest.fail("the machine did not come back within 300 s")
