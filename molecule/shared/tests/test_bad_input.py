@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bad input gets one clear sentence, before anything on the host is touched.
+
+All cases of the inventory are planned in one run of Ansible, from one look at the host; cases of the host's own files are
+made by hand on the machine, planned, and taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+from conftest import REPOSITORY
+
+
+@dataclass
+class Inventory:
+    """Variables that nobody should write, and the words that the sentence must have."""
+
+    name: str
+    variables: dict[str, Any]
+    words: list[str]
+
+
+@dataclass
+class OnHost:
+    """A host that nobody should have: how it comes about and is mended, and the words that the sentence must have."""
+
+    name: str
+    do: str
+    undo: str
+    words: list[str]
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+def seccomp(**entry: Any) -> dict[str, Any]:
+    return {"seccomp_profiles_list": [{"name": "mine", **entry}], "seccomp_profiles_daemon_default": ""}
+
+
+def apparmor(**entry: Any) -> dict[str, Any]:
+    return {"apparmor_profiles_list": [{"name": "mine", **entry}]}
+
+
+INVENTORY = [
+    Inventory("typo", {"docker_daemon_default_pid_limit": 100}, ["docker_daemon_default_pid_limit", "write docker_daemon_default_pids_limit"]),
+    Inventory("limit-text", {"docker_daemon_default_pids_limit": "many"}, ["docker_daemon_default_pids_limit: 'many'", "whole number"]),
+    Inventory("limit-zero", {"docker_daemon_default_pids_limit": 0}, ["docker_daemon_default_pids_limit: 0 is no limit", "1 or more"]),
+    Inventory("limit-negative", {"docker_daemon_default_pids_limit": -1}, ["docker_daemon_default_pids_limit: -1", "disabled"]),
+    Inventory(
+        "limit-twice",
+        {"docker_daemon_default_pids_limit": 200, "docker_daemon_options": {"default-pids-limit": 300}},
+        ["docker_daemon_options['default-pids-limit'] says 300", "docker_daemon_default_pids_limit says 200", "keep one"],
+    ),
+    Inventory("tutorial-limit", {"docker_daemon_options": {"default-pids-limit": "lots"}}, ["docker_daemon_options['default-pids-limit']: 'lots'"]),
+    Inventory("switch", {"userns_remap_layer": "on"}, ["userns_remap_layer", "write required, optional or disabled"]),
+    Inventory("switch-boolean", {"apparmor_profiles_layer": False}, ["apparmor_profiles_layer", "write required, optional or disabled"]),
+    Inventory("icc", {"docker_daemon_icc": "perhaps"}, ["docker_daemon_icc: 'perhaps' is not true or false"]),
+    Inventory("options-list", {"docker_daemon_options": ["debug"]}, ["docker_daemon_options", "mapping"]),
+    Inventory("option-type", {"docker_daemon_options": {"debug": "yes"}}, ["docker_daemon_options: debug:", "true or false, without quotes"]),
+    Inventory("option-contradicts", {"docker_daemon_options": {"no-new-privileges": False}}, ["no-new-privileges", "contradicts the layer", "take it out"]),
+    Inventory("option-userns", {"docker_daemon_options": {"userns-remap": "nobody"}}, ["userns-remap", "contradicts the layer userns"]),
+    Inventory("option-clashes-with-flag", {"docker_daemon_options": {"hosts": ["tcp://127.0.0.1:2375"]}}, ["hosts", "docker.service", "does not start"]),
+    Inventory("log-option", {"docker_daemon_options": {"log-opts": {"max-sice": "1m"}}}, ["log-opts", "max-sice"]),
+    Inventory("userns-root", {"userns_remap_user": "root"}, ["userns_remap_user: root", "write default"]),
+    Inventory("userns-number", {"userns_remap_user": "1000"}, ["userns_remap_user: 1000 names an ID", "write the user's name"]),
+    Inventory("userns-name", {"userns_remap_user": "a b"}, ["userns_remap_user: 'a b' is no user"]),
+    Inventory("range-small", {"userns_remap_range_size": 1000}, ["userns_remap_range_size: 1000 is too few", "write 65536 or more"]),
+    Inventory("range-low", {"userns_remap_range_start": 1000}, ["userns_remap_range_start: 1000 lies among the host's own accounts"]),
+    Inventory("range-high", {"userns_remap_range_start": 4294900000}, ["userns_remap_range_start: 4294900000", "write a smaller one"]),
+    Inventory("apparmor-path", apparmor(readable=["var/www"]), ["apparmor_profiles_list[0].readable[0]: 'var/www' is not absolute"]),
+    Inventory("apparmor-breakout", apparmor(readable=["/srv/a, /** rwx"]), ["apparmor_profiles_list[0].readable[0]", "would change the rule"]),
+    Inventory("apparmor-capability", apparmor(extends="web", capabilities=["net_admn"]), ["'net_admn' is no capability", "did you mean net_admin?"]),
+    Inventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is no network family"]),
+    Inventory("apparmor-key", apparmor(extends="web", readble=["/srv"]), ["apparmor_profiles_list[0].readble", "readable"]),
+    Inventory("apparmor-name", {"apparmor_profiles_list": [{"name": "docker-default", "extends": "web"}]}, ["docker-default", "belongs to the system"]),
+    Inventory("apparmor-twice", {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2}, ["apparmor_profiles_list[1].name", "already"]),
+    Inventory("apparmor-mode", apparmor(extends="web", mode="enforced"), ["apparmor_profiles_list[0].mode", "enforce or complain"]),
+    Inventory("apparmor-file", apparmor(src="nowhere.profile"), ["apparmor_profiles_list[0].src: nowhere.profile", "control node"]),
+    Inventory("seccomp-block", seccomp(blocks=["netwrk"]), ["seccomp_profiles_list[0].blocks", "netwrk"]),
+    Inventory("seccomp-syscall", seccomp(blocks=["runc", "libc"], allow=["opeen"]), ["seccomp_profiles_list[0].allow", "opeen"]),
+    Inventory("seccomp-floor", seccomp(blocks=["libc"], deny=["execve"]), ["seccomp_profiles_list[0]", "execve"]),
+    Inventory("seccomp-default", {"seccomp_profiles_daemon_default": "nowhere"}, ["seccomp_profiles_daemon_default", "nowhere"]),
+    Inventory("seccomp-name", {"seccomp_profiles_list": [{"name": "../x", "blocks": ["runc"]}]}, ["seccomp_profiles_list[0].name", "../x"]),
+    Inventory("seccomp-file", seccomp(src="nowhere.json"), ["seccomp_profiles_list[0].src", "nowhere.json"]),
+]
+
+DAEMON = "/etc/docker/daemon.json"
+KEPT = f"[ ! -e {DAEMON} ] || mv {DAEMON} /root/daemon.json; mkdir -p /etc/docker"
+MENDED = f"rm -rf {DAEMON}; [ ! -e /root/daemon.json ] || mv /root/daemon.json {DAEMON}"
+
+ON_HOST = [
+    OnHost("comment", f"{KEPT}; printf '{{\\n // no\\n}}' > {DAEMON}", MENDED, [f"{DAEMON}: line 2", "comment"]),
+    OnHost("duplicate-key", f"{KEPT}; echo '{{\"icc\": true, \"icc\": false}}' > {DAEMON}", MENDED, [DAEMON, "icc", "twice"]),
+    OnHost("byte-order-mark", f"{KEPT}; printf '\\357\\273\\277{{}}' > {DAEMON}", MENDED, [DAEMON, "byte order mark"]),
+    OnHost("truncated", f"{KEPT}; echo '{{\"icc\": ' > {DAEMON}", MENDED, [f"{DAEMON}: line"]),
+    OnHost("list", f"{KEPT}; echo '[]' > {DAEMON}", MENDED, [DAEMON, "object"]),
+    OnHost("directory", f"{KEPT}; mkdir {DAEMON}", MENDED, [DAEMON, "directory"]),
+    OnHost(
+        "overlap",
+        "printf 'alice:400000:65536\\nbob:420000:65536\\n' >> /etc/subuid",
+        "sed -i '/^alice:/d; /^bob:/d' /etc/subuid",
+        ["/etc/subuid:", "alice:400000:65536", "bob:420000:65536", "overlap"],
+    ),
+]
+
+
+def _tasks(name: str, variables: dict[str, Any], refresh: bool) -> list[dict[str, Any]]:
+    # Through JSON: a list that two cases share would become a YAML alias.
+    plan: dict[str, Any] = {
+        "name": f"Plan {name}",
+        "bulkhead.docker.plan_layers": {"refresh": refresh},
+        "vars": json.loads(json.dumps(variables)),
+        "check_mode": True,
+        "register": "answer",
+        "failed_when": False,
+    }
+    remember = {
+        "name": f"Remember {name}",
+        "ansible.builtin.set_fact": {"answers": f"{{{{ answers | default({{}}) | combine({{'{name}': answer.refusals | default(['nothing was refused'])}}) }}}}"},
+    }
+    return [plan, remember]
+
+
+@pytest.fixture(scope="module")
+def answers(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Case → refusals."""
+    folder = tmp_path_factory.mktemp("bad_input")
+    tasks: list[dict[str, Any]] = []
+    for case in INVENTORY:
+        tasks += _tasks(case.name, case.variables, refresh=False)
+    for trouble in ON_HOST:
+        tasks.append({"name": f"Break: {trouble.name}", "ansible.builtin.raw": trouble.do})
+        tasks += _tasks(trouble.name, trouble.variables, refresh=True)
+        tasks.append({"name": f"Mend: {trouble.name}", "ansible.builtin.raw": trouble.undo})
+    result = folder / "answers.json"
+    tasks.append({"name": "Write", "ansible.builtin.copy": {"content": "{{ answers | to_json }}", "dest": str(result), "mode": "0644"}, "delegate_to": "localhost"})
+    play = [{"name": "Bad input", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
+    book = folder / "book.yml"
+    book.write_text(yaml.safe_dump(play, sort_keys=False))
+    before = host.check_output("sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib")
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections")}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, str(book)],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.exists(), done.stdout[-4000:] + done.stderr[-2000:]
+    after = host.check_output("sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib")
+    assert after == before, "planning touched the host"
+    return dict(json.loads(result.read_text()))
+
+
+@pytest.mark.parametrize("case", INVENTORY, ids=lambda c: c.name)
+def test_inventory(answers: dict[str, list[str]], case: Inventory) -> None:
+    assert any(all(word in sentence for word in case.words) for sentence in answers[case.name]), answers[case.name]
+
+
+@pytest.mark.parametrize("case", ON_HOST, ids=lambda c: c.name)
+def test_host(answers: dict[str, list[str]], case: OnHost) -> None:
+    assert any(all(word in sentence for word in case.words) for sentence in answers[case.name]), answers[case.name]
