@@ -164,7 +164,6 @@ def result(outcome: Outcome) -> dict[str, object]:
         "rolled_back": outcome.rolled_back,
         "engine_message": outcome.engine_message,
         "notices": outcome.notices,
-        "warnings": outcome.warnings,
         "diff": [
             {
                 "before_header": path,
@@ -206,10 +205,15 @@ def main() -> None:
     )
     if request.pids_limit is not None and request.pids_limit < 0:
         module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")
+    failure = None
     try:
         outcome = configure(Host(), Engine(given["socket"], given["timeout"]), request)
-    except Failed as failure:
-        module.fail_json(msg=str(failure), **result(failure.outcome))
+    except Failed as failed:
+        failure, outcome = str(failed), failed.outcome
+    for warning in outcome.warnings:
+        module.warn(warning)
+    if failure:
+        module.fail_json(msg=failure, **result(outcome))
     module.exit_json(**result(outcome))
 
 
