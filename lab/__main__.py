@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import doctor, image, lab, locks, paths, qemu, recipe
+from lab import cloud_image, doctor, image, lifecycle, locks, paths, qemu, recipe
+from lab.debian import DebianBase
 from lab.errors import LabError
 from lab.machine import Machine
 from lab.progress import say
@@ -21,6 +22,8 @@ def _parser() -> argparse.ArgumentParser:
 
     shape = argparse.ArgumentParser(add_help=False)
     shape.add_argument("--suite", default=recipe.DEFAULT_SUITE, choices=recipe.SUITES, help="default: %(default)s")
+    shape.add_argument("--image", metavar="PATH_OR_URL", help="start from a cloud image instead of the suite's packages")
+    shape.add_argument("--checksum", metavar="sha256:…", help="the cloud image's")
     shape.add_argument("--memory", type=int, default=2048, metavar="MIB", help="default: %(default)s")
     shape.add_argument("--cpus", type=int, default=2, help="default: %(default)s")
 
@@ -42,9 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wish(options: argparse.Namespace) -> lab.Wish:
-    return lab.Wish(
-        recipe=recipe.for_suite(options.suite),
+def _wish(options: argparse.Namespace) -> lifecycle.Wish:
+    if options.checksum and not options.image:
+        raise LabError("--checksum belongs to --image")
+    suite = None if options.image else DebianBase(recipe.for_suite(options.suite))
+    return lifecycle.Wish(
+        base=suite or cloud_image.from_options(options.image, options.checksum),
         shape=qemu.detect_shape(options.memory, options.cpus),
         groups=tuple(getattr(options, "group", ())),
         inventory_dir=getattr(options, "inventory_dir", None),
@@ -57,24 +63,29 @@ def _up(options: argparse.Namespace) -> int:
         paths.check_name(name)
     wish = _wish(options)
     for name in options.names:
-        print(lab.up(name, wish), flush=True)
+        print(_shown(lifecycle.up(name, wish)), flush=True)
     return 0
+
+
+def _shown(path: Path) -> Path:
+    """Return the path as a person in this folder would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _down(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
         raise LabError("down: give names, or --all")
     for name in paths.machine_names() if options.all else options.names:
-        say(f"{name} is gone" if lab.down(name) else f"there is no machine {name}")
+        say(f"{name} is gone" if lifecycle.down(name) else f"there is no machine {name}")
     return 0
 
 
 def _image(options: argparse.Namespace) -> int:
     doctor.check()
     wish = _wish(options)
-    key = wish.recipe.key()
+    key = wish.base.key()
     with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True):
-        print(image.ensure(wish.recipe, wish.shape).snapshot(wish.shape))
+        print(image.ensure(wish.base, wish.shape).snapshot(wish.shape))
     return 0
 
 
@@ -104,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "list":
                 return _list()
             case "ssh":
-                lab.enter(options.name, options.words)
+                lifecycle.enter(options.name, options.words)
                 return 0
             case _:
                 return doctor.main()

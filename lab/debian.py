@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import mirror, ssh
@@ -35,15 +36,46 @@ _OUT_OF_REACH = re.compile(
 )
 
 
-def build_disk(recipe: Recipe, folder: Path) -> None:
-    """Fill ``folder`` with ``disk.qcow2``, ``vmlinuz``, ``initrd.img``, ``ssh_key`` and the log."""
-    ssh.create_key(folder / "ssh_key")
-    archive = folder / "root.tar"
-    _bootstrap(recipe, folder, archive)
-    say("taking the kernel out")
-    _extract_boot(archive, folder)
-    _make_disk(recipe, folder, archive)
-    archive.unlink()
+@dataclass(frozen=True)
+class DebianBase:
+    """Images of one Debian suite, started by qemu itself from the kernel inside."""
+
+    recipe: Recipe
+
+    @property
+    def label(self) -> str:
+        """The suite."""
+        return self.recipe.suite
+
+    @property
+    def settle_script(self) -> str:
+        """The recipe's."""
+        return self.recipe.settle_script
+
+    def key(self) -> str:
+        """Return the recipe's key."""
+        return self.recipe.key()
+
+    def boot_key(self) -> str:
+        """Return the recipe's hash of what makes no disk."""
+        return self.recipe.boot_key()
+
+    def build(self, folder: Path) -> None:
+        """Fill ``folder`` with ``disk.qcow2``, ``vmlinuz``, ``initrd.img``, ``ssh_key`` and the log."""
+        ssh.create_key(folder / "ssh_key")
+        archive = folder / "root.tar"
+        _bootstrap(self.recipe, folder, archive)
+        say("taking the kernel out")
+        _extract_boot(archive, folder)
+        _make_disk(self.recipe, folder, archive)
+        archive.unlink()
+
+    def boot_options(self, folder: Path, *, emulated: bool) -> list[str]:
+        """Return the options that start the image's kernel without a boot loader."""
+        arguments = self.recipe.kernel_arguments
+        if emulated:
+            arguments += f" {self.recipe.emulation_arguments}"
+        return ["-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.img"), "-append", arguments]
 
 
 def _environment() -> dict[str, str]:
@@ -112,12 +144,8 @@ def _make_disk(recipe: Recipe, folder: Path, archive: Path) -> None:
         work = Path(private) / "work"
         work.mkdir()
         work.chmod(0o777)
-        run_logged(
-            [*shell, str(work), recipe.disk_size], folder / "build.log", "filling the disk", env=environment, stdin=archive
-        )
+        run_logged([*shell, str(work), recipe.disk_size], folder / "build.log", "filling the disk", env=environment, stdin=archive)
         raw = work / "disk.raw"
         say("packing the disk")
-        subprocess.run(
-            ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(folder / "disk.qcow2")], check=True
-        )
+        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(folder / "disk.qcow2")], check=True)
         raw.unlink()

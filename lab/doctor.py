@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 from lab import paths
@@ -31,11 +32,7 @@ def missing() -> list[str]:
     """Return the listed packages whose program is not there."""
     path = "/usr/local/sbin:/usr/sbin:/sbin"
     listed = packages(paths.PACKAGE_LIST.read_text(encoding="utf-8"))
-    return [
-        name
-        for name in listed
-        if name in PROGRAMS and not (shutil.which(PROGRAMS[name]) or shutil.which(PROGRAMS[name], path=path))
-    ]
+    return [name for name in listed if name in PROGRAMS and not (shutil.which(PROGRAMS[name]) or shutil.which(PROGRAMS[name], path=path))]
 
 
 def install_line(names: list[str]) -> str:
@@ -45,7 +42,8 @@ def install_line(names: list[str]) -> str:
 
 def check() -> None:
     """Raise LabError if something that every machine needs is missing."""
-    needed = [name for name in missing() if name not in OPTIONAL]
+    unneeded = OPTIONAL - {"uidmap"} if os.geteuid() else OPTIONAL
+    needed = [name for name in missing() if name not in unneeded]
     if needed:
         raise LabError(f"missing on this machine: {', '.join(needed)}\n  {install_line(needed)}")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Disk images and the snapshots of machines booted from them, built once and kept.
 
-``CACHE/KEY/`` holds the disk, the kernel, its initial RAM disk and the ssh key;
+``CACHE/KEY/`` holds the disk, the ssh key and what it takes to boot;
 ``CACHE/KEY/SHAPE/ready.qcow2`` the booted and settled machine. Both appear by a rename of
 a finished folder, so what is there is complete.
 """
@@ -17,14 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import debian, locks, paths, qemu, ssh
-from lab.errors import LabError
+from lab import locks, paths, qemu
+from lab.base import Base
 from lab.machine import Machine, link_disk
 from lab.progress import Heartbeat, say, tail
-from lab.recipe import Recipe
 
-BOOT_PATIENCE = 600.0  # seconds; an emulated machine on a busy host needs a few minutes
-KEEP_OTHERS = 2  # images of the same suite with another key
+BOOT_PATIENCE = 1500.0  # seconds; a minute when the host is idle, but many times that when it is not
+KEEP_OTHERS = 2  # images of the same label with another key
 KEEP_SECONDS = 14 * 86400
 
 
@@ -32,12 +31,12 @@ KEEP_SECONDS = 14 * 86400
 class Image:
     """One image of the cache, whether or not it is built."""
 
-    recipe: Recipe
+    base: Base
 
     @property
     def directory(self) -> Path:
         """The folder of the disk and of its snapshots."""
-        return paths.cache_dir() / self.recipe.key()
+        return paths.cache_dir() / self.base.key()
 
     @property
     def disk(self) -> Path:
@@ -51,15 +50,11 @@ class Image:
 
     def snapshot(self, shape: qemu.Shape) -> Path:
         """Return the overlay that holds the booted machine of that shape."""
-        return self.directory / f"{shape.key()}-{self.recipe.boot_key()}" / "ready.qcow2"
+        return self.directory / f"{shape.key()}-{self.base.boot_key()}" / "ready.qcow2"
 
-    def boot_arguments(self, shape: qemu.Shape) -> list[str]:
-        """Return qemu's options that start the image's own kernel."""
-        arguments = self.recipe.kernel_arguments
-        if shape.accelerator == "tcg":
-            arguments += " mitigations=off"  # an emulated processor pays for them and is not made safer
-        kernel, initrd = self.directory / "vmlinuz", self.directory / "initrd.img"
-        return ["-kernel", str(kernel), "-initrd", str(initrd), "-append", arguments]
+    def boot_options(self, shape: qemu.Shape) -> list[str]:
+        """Return qemu's options that boot the image."""
+        return self.base.boot_options(self.directory, emulated=shape.accelerator == "tcg")
 
 
 def use_lock(key: str) -> Path:
@@ -67,20 +62,20 @@ def use_lock(key: str) -> Path:
     return paths.cache_dir() / "locks" / f"{key}.use"
 
 
-def ensure(recipe: Recipe, shape: qemu.Shape) -> Image:
+def ensure(base: Base, shape: qemu.Shape) -> Image:
     """Return the image with a snapshot for that shape, built if it is not there.
 
     The caller holds ``use_lock`` shared, so that nobody prunes what is returned.
     """
-    image = Image(recipe)
+    image = Image(base)
     if not image.snapshot(shape).exists():
-        with locks.lock(paths.cache_dir() / "locks" / f"{recipe.key()}.build", f"another build of {recipe.key()}"):
-            _clear_leftovers(recipe.key())
+        with locks.lock(paths.cache_dir() / "locks" / f"{base.key()}.build", f"another build of {base.key()}"):
+            _clear_leftovers(base.key())
             if not image.directory.exists():
-                _atomically(image.directory, lambda folder: debian.build_disk(recipe, folder))
+                _atomically(image.directory, base.build)
             if not image.snapshot(shape).exists():
                 _atomically(image.snapshot(shape).parent, lambda folder: _boot_and_settle(image, shape, folder))
-        prune(recipe)
+        prune(base)
     os.utime(image.directory)  # last used: what pruning goes by
     return image
 
@@ -108,19 +103,17 @@ def _clear_leftovers(key: str) -> None:
 
 def _boot_and_settle(image: Image, shape: qemu.Shape, folder: Path) -> None:
     """Boot the image once, wait until it has settled, and keep the machine as it then is."""
-    recipe = image.recipe
-    say(f"booting {recipe.suite} once ({shape.accelerator}, {shape.memory_mib} MiB, {shape.cpus} processors)")
+    base = image.base
+    say(f"booting {base.label} once ({shape.accelerator}, {shape.memory_mib} MiB, {shape.cpus} processors)")
     overlay = folder / "ready.qcow2"
-    subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image.disk), str(overlay)], check=True
-    )
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image.disk), str(overlay)], check=True)
     shutil.copy(image.ssh_key, folder / "ssh_key")
     machine = Machine("building", folder)
-    machine.start(qemu.command(shape, name=recipe.key(), disk=overlay.name, boot=image.boot_arguments(shape)))
+    machine.start(qemu.command(shape, name=base.key(), disk=overlay.name, boot=image.boot_options(shape)))
     started = time.monotonic()
     machine.wait_for_ssh("booting", BOOT_PATIENCE)
     say(f"ssh answers {time.monotonic() - started:.1f} s after power-on; waiting for the machine to settle")
-    _settle(machine, recipe)
+    _settle(machine, base)
     say(f"settled {time.monotonic() - started:.1f} s after power-on; saving the snapshot")
     machine.save_snapshot()
     link_disk(overlay, "../disk.qcow2")
@@ -128,7 +121,7 @@ def _boot_and_settle(image: Image, shape: qemu.Shape, folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _settle(machine: Machine, recipe: Recipe) -> None:
+def _settle(machine: Machine, base: Base) -> None:
     remote = machine.remote()
     command = remote.command(["sh", "-s"])
     heartbeat = Heartbeat("settling", lambda: tail(machine.serial, 1)[-100:])
@@ -137,7 +130,7 @@ def _settle(machine: Machine, recipe: Recipe) -> None:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
         assert child.stdin
         try:
-            child.stdin.write(recipe.settle_script.encode())
+            child.stdin.write(base.settle_script.encode())
             child.stdin.close()
             while child.poll() is None:
                 if heartbeat.elapsed() > BOOT_PATIENCE:
@@ -152,13 +145,13 @@ def _settle(machine: Machine, recipe: Recipe) -> None:
         raise machine.failure(f"the image is not what it should be: {tail(log)}")
 
 
-def prune(recipe: Recipe) -> None:
-    """Remove images of the suite that an older recipe made, unless a machine runs on them.
+def prune(base: Base) -> None:
+    """Remove images of the same label that an older recipe made, unless a machine runs on them.
 
     A few are kept: several checkouts may share the cache, each with its own recipe.
     """
     cache = paths.cache_dir()
-    others = [folder for folder in cache.glob(f"{recipe.suite}-*") if folder.is_dir() and folder.name != recipe.key()]
+    others = [folder for folder in cache.glob(f"{base.label}-*") if folder.name != base.key()]
     others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     for position, folder in enumerate(others):
         if position < KEEP_OTHERS and time.time() - folder.stat().st_mtime < KEEP_SECONDS:
@@ -171,10 +164,3 @@ def prune(recipe: Recipe) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(held)
-
-
-def require(path: Path) -> Path:
-    """Return the path, or say that it is missing."""
-    if not path.exists():
-        raise LabError(f"{path} is missing")
-    return path

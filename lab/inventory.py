@@ -15,6 +15,7 @@ from pathlib import Path
 from lab.errors import LabError
 
 GROUP = "docker_hosts"
+CONNECT_PATIENCE = 60  # seconds; Ansible's own 10 are few for an emulated machine on a busy host
 _GROUP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -37,6 +38,7 @@ def host_variables(port: int, key: Path, known_hosts: Path) -> dict[str, str | i
         "ansible_port": port,
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(key),
+        "ansible_ssh_timeout": CONNECT_PATIENCE,
         "ansible_ssh_common_args": shlex.join(ssh_options(known_hosts)),
         "ansible_python_interpreter": "/usr/bin/python3",
     }

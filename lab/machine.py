@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -100,15 +101,35 @@ class Machine:
         """Wait until the machine's ssh server greets."""
         heartbeat = Heartbeat(label, lambda: tail(self.serial, 1)[-100:])
         port = int(self.state["port"])
-        while not answers(port):
-            if not self.alive():
-                raise self.failure("qemu ended")
-            if "Kernel panic" in tail(self.serial, 5):
-                raise self.failure("the guest's kernel panicked")
-            if heartbeat.elapsed() > timeout:
-                raise self.failure(f"no ssh after {timeout:.0f} s")
-            heartbeat.beat()
-            time.sleep(0.05)
+        patience = 5.0
+        while not answers(port, patience, lambda: self.check(heartbeat, timeout, "no ssh")):
+            self.check(heartbeat, timeout, "no ssh")
+            patience = min(2 * patience, 60.0)
+            time.sleep(0.5)
+
+    def greet(self, timeout: float) -> None:
+        """Set the clock and the host name of a machine that has just come back from its snapshot.
+
+        This is also the proof that ssh works; a connection more would cost a second.
+        """
+        heartbeat = Heartbeat(f"resuming {self.name}", lambda: tail(self.serial, 1)[-100:])
+        while True:
+            try:
+                self.remote().greet(self.name, heartbeat, timeout)
+                return
+            except LabError as error:
+                self.check(heartbeat, timeout, str(error))
+                time.sleep(0.5)
+
+    def check(self, heartbeat: Heartbeat, timeout: float, complaint: str) -> None:
+        """Raise LabError if nothing is to be hoped from waiting on."""
+        if not self.alive():
+            raise self.failure("qemu ended")
+        if "Kernel panic" in tail(self.serial, 5):
+            raise self.failure("the guest's kernel panicked")
+        if heartbeat.elapsed() > timeout:
+            raise self.failure(f"after {timeout:.0f} s: {complaint}")
+        heartbeat.beat()
 
     def failure(self, what: str) -> LabError:
         """Return the error that says what went wrong, with the last lines of qemu and the console."""
@@ -125,10 +146,8 @@ class Machine:
             complaint = monitor.human(f"savevm {qemu.SNAPSHOT}").strip()
             if complaint:
                 raise self.failure(f"savevm: {complaint}")
-            try:
+            with contextlib.suppress(OSError):  # it may be gone before it answers
                 monitor.execute("quit")
-            except OSError:
-                pass
         limit = time.monotonic() + 60
         while self.alive() and time.monotonic() < limit:
             time.sleep(0.02)

@@ -55,9 +55,7 @@ def machine_dir(name: str) -> Path:
 def machine_names() -> list[str]:
     """Return the names that have a folder, whether or not the machine still runs."""
     return sorted(
-        entry.name
-        for entry in lab_dir().iterdir()
-        if entry.is_dir() and entry.name not in _RESERVED and _NAME.fullmatch(entry.name)
+        entry.name for entry in lab_dir().iterdir() if entry.is_dir() and entry.name not in _RESERVED and _NAME.fullmatch(entry.name)
     )
 
 
@@ -66,7 +64,5 @@ def check_name(name: str) -> str:
     if name in _RESERVED:
         raise LabError(f"a machine cannot be called {name!r}: the name is taken; choose another")
     if not _NAME.fullmatch(name):
-        raise LabError(
-            f"{name!r} is no machine name: use lower-case letters, digits and inner hyphens, at most 63"
-        )
+        raise LabError(f"{name!r} is no machine name: use lower-case letters, digits and inner hyphens, at most 63")
     return name

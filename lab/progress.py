@@ -14,6 +14,7 @@ from lab.errors import LabError
 
 _START = time.monotonic()
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[^\[])")  # colours and cursor moves of a terminal
+_SPINNER = re.compile(r"\[[ *]{6}\] ")  # systemd's, while a start job runs
 HEARTBEAT = 10.0  # seconds without a line before we say that we are still there
 
 
@@ -22,15 +23,28 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - _START:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 
+def clean_lines(text: str) -> list[str]:
+    """Return the lines of a console or log without colours, empty lines and what a spinner overwrote."""
+    kept: list[str] = []
+    for raw in _ESCAPES.sub("", text).splitlines():
+        line = "".join(c for c in raw if c.isprintable() or c == "\t").strip()
+        if not line or line == "M":  # systemd's spinner ends in a reverse line feed, ESC M
+            continue
+        if kept and _SPINNER.match(kept[-1]) and _SPINNER.match(line):
+            kept.pop()
+        kept.append(line)
+    return kept
+
+
 def tail(path: Path, lines: int = 20) -> str:
-    """Return the last lines of a log, without control characters; empty if there is none."""
+    """Return the last lines of a log, cleaned; empty if there is none."""
     try:
-        text = path.read_bytes()[-65536:].decode("utf-8", "replace")
+        with open(path, "rb") as log:
+            log.seek(max(0, path.stat().st_size - 65536))
+            text = log.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    text = _ESCAPES.sub("", text)
-    clean = ["".join(c for c in line if c.isprintable() or c == "\t").strip() for line in text.splitlines()]
-    return "\n".join([line for line in clean if line][-lines:])
+    return "\n".join(clean_lines(text)[-lines:])
 
 
 class Heartbeat:
@@ -63,8 +77,9 @@ def run_logged(
     stdin: Path | None = None,
 ) -> None:
     """Run a long command with its output in ``log``; raise LabError with the log's tail if it fails."""
-    heartbeat = Heartbeat(label, lambda: tail(log, 1)[:100])
     with open(log, "ab") as out, open(stdin or "/dev/null", "rb") as source:
+        before = out.tell()
+        heartbeat = Heartbeat(label, lambda: tail(log, 1)[:100] if log.stat().st_size > before else "")
         process = subprocess.Popen(command, stdin=source, stdout=out, stderr=subprocess.STDOUT, env=env)
         try:
             while True:

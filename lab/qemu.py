@@ -66,9 +66,7 @@ def parse_ssh_port(usernet: str) -> int:
 def detect_shape(memory_mib: int, cpus: int) -> Shape:
     """Return the shape of machines on this control node."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    accelerator = choose_accelerator(
-        cpuinfo, os.access("/dev/kvm", os.R_OK | os.W_OK), os.environ.get("BULKHEAD_ACCEL")
-    )
+    accelerator = choose_accelerator(cpuinfo, os.access("/dev/kvm", os.R_OK | os.W_OK), os.environ.get("BULKHEAD_ACCEL"))
     try:
         version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -81,29 +79,23 @@ def detect_shape(memory_mib: int, cpus: int) -> Shape:
     return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus, host_cpu)
 
 
-def command(
-    shape: Shape, *, name: str, disk: str, boot: Sequence[str], drives: Sequence[str] = (), load_snapshot: bool = False
-) -> list[str]:
+def command(shape: Shape, *, name: str, disk: str, boot: Sequence[str], load_snapshot: bool = False) -> list[str]:
     """Return the command line of one machine, to be run in the machine's folder.
 
     File names are relative to that folder: a unix socket's path may have no more than 107 bytes.
     The kernel picks the forwarded port (port 0), so two labs cannot meet on one.
     """
-    if shape.accelerator == "kvm":
-        processor = ["-accel", "kvm", "-cpu", "host"]
-    else:
-        processor = ["-accel", "tcg,thread=multi,tb-size=512"]
+    processors = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg,thread=multi,tb-size=512"]}
     drive = "if=virtio,cache=unsafe,discard=unmap,detect-zeroes=unmap"
     # fmt: off
     return [
         PROGRAM,
         "-name", f"bulkhead-{name}",
         "-no-user-config", "-nodefaults", "-display", "none", "-vga", "none",
-        *processor,
+        *processors[shape.accelerator],
         "-m", str(shape.memory_mib), "-smp", str(shape.cpus),
         "-rtc", "base=utc,clock=host",
         "-drive", f"file={disk},format=qcow2,{drive}",
-        *(word for extra in drives for word in ("-drive", extra)),
         "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22",
         "-device", "virtio-net-pci,netdev=net0,romfile=",
         "-device", "virtio-rng-pci",

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in an image. Its key is a hash of all that goes into it, so a change makes a new image."""
+"""What is in an image built from Debian packages.
+
+Its key is a hash of all that goes into it, so a change makes a new image.
+"""
 
 from __future__ import annotations
 
@@ -69,9 +72,13 @@ DPKG_OPTIONS = (
 )
 
 
+# These make no disk, but the machine that is booted from it.
+BOOT_FIELDS = ("kernel_arguments", "emulation_arguments", "settle_script")
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines the content of a disk image built from Debian packages."""
+    """Everything that determines the content of a disk and of the machine booted from it."""
 
     suite: str
     packages: tuple[str, ...]
@@ -80,41 +87,47 @@ class Recipe:
     essential_script: str
     configure_script: str
     disk_size: str
-    # These make no disk, but the machine that is booted from it.
     kernel_arguments: str
+    emulation_arguments: str
     settle_script: str
 
     def key(self) -> str:
         """Return the suite and a hash of what makes the disk."""
         disk = asdict(self)
-        del disk["kernel_arguments"], disk["settle_script"]
-        return f"{self.suite}-{_digest(disk)}"
+        for name in BOOT_FIELDS:
+            del disk[name]
+        return f"{self.suite}-{digest(disk)}"
 
     def boot_key(self) -> str:
         """Return a hash of what makes the booted machine, besides the disk."""
-        return _digest([self.kernel_arguments, self.settle_script])
+        return digest([getattr(self, name) for name in BOOT_FIELDS])
 
 
-def _digest(content: object) -> str:
+def digest(content: object) -> str:
+    """Return 12 hexadecimal digits of the hash of anything that JSON can express."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def script(name: str) -> str:
+    """Return the text of one of the scripts that are run in the guest."""
+    return (paths.GUEST_FILES / f"{name}.sh").read_text(encoding="utf-8")
 
 
 def for_suite(suite: str) -> Recipe:
     """Return the recipe of one Debian suite."""
     if suite not in SUITES:
         raise LabError(f"no recipe for suite {suite!r}: choose one of {', '.join(SUITES)}")
-    read = {
-        name: (paths.GUEST_FILES / f"{name}.sh").read_text(encoding="utf-8")
-        for name in ("essential", "configure", "settle")
-    }
     return Recipe(
         suite=suite,
         packages=PACKAGES + EXTRA_PACKAGES.get(suite, ()),
         apt_options=APT_OPTIONS.get(suite, ()),
         dpkg_options=DPKG_OPTIONS,
-        essential_script=read["essential"],
-        configure_script=read["configure"],
+        essential_script=script("essential"),
+        configure_script=script("configure"),
         disk_size="8G",
         kernel_arguments="root=/dev/vda rw console=ttyS0 net.ifnames=0 TERM=dumb",
-        settle_script=read["settle"],
+        # Without KVM: mitigations cost much and protect nothing, and on a busy host a service
+        # that starts in a second elsewhere may take minutes.
+        emulation_arguments="mitigations=off systemd.default_timeout_start_sec=900",
+        settle_script=script("settle"),
     )

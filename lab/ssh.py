@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.inventory import ssh_options
+from lab.progress import Heartbeat
 
 # Sets the clock before anything else, with the time read when the guest asks for it: the
 # handshake before takes a second on an emulated processor. The host name goes with it.
@@ -38,14 +40,23 @@ def create_key(path: Path) -> None:
     )
 
 
-def answers(port: int, timeout: float = 2.0) -> bool:
-    """Say whether an ssh server greets on that port: qemu itself accepts every connection."""
+def answers(port: int, patience: float, meanwhile: Callable[[], None]) -> bool:
+    """Say whether an ssh server greets on that port within the patience (seconds).
+
+    qemu itself accepts every connection; it closes one that the guest refuses, and tries again and
+    again while the guest is silent. So a connection is held on to: whoever hangs up early and comes
+    back makes a slow machine start one more server each time. ``meanwhile`` is called twice a second.
+    """
+    limit = time.monotonic() + patience
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
-            connection.settimeout(timeout)
-            return connection.recv(4) == b"SSH-"
+        with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
+            while time.monotonic() < limit:
+                if select.select([connection], [], [], 0.5)[0]:
+                    return connection.recv(4) == b"SSH-"
+                meanwhile()
     except OSError:
-        return False
+        pass
+    return False
 
 
 @dataclass(frozen=True)
@@ -61,27 +72,15 @@ class Remote:
         # fmt: off
         return [
             "ssh", *ssh_options(self.known_hosts),
-            "-o", "ConnectTimeout=30",
+            "-o", "ConnectTimeout=120",
             *([] if terminal else ["-o", "BatchMode=yes"]),
             "-i", str(self.key), "-p", str(self.port), "root@127.0.0.1",
             *words,
         ]
         # fmt: on
 
-    def script(self, text: str, label: str, timeout: float) -> None:
-        """Run a shell script there; raise LabError with what it said if it fails."""
-        try:
-            result = subprocess.run(
-                self.command(["sh", "-s"]), input=text, text=True, capture_output=True, timeout=timeout
-            )
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"{label}: no end after {timeout:.0f} s") from error
-        if result.returncode != 0:
-            said = (result.stdout + result.stderr).strip()
-            raise LabError(f"{label}: status {result.returncode}: {said}")
-
-    def greet(self, hostname: str, timeout: float) -> None:
-        """Set the machine's clock and host name, in one connection."""
+    def greet(self, hostname: str, heartbeat: Heartbeat, timeout: float) -> None:
+        """Set the machine's clock and host name, in one connection; raise LabError if there is none."""
         process = subprocess.Popen(
             self.command([GREET]),
             stdin=subprocess.PIPE,
@@ -91,10 +90,12 @@ class Remote:
         )
         assert process.stdin and process.stdout
         try:
-            if process.stdout.readline() == "ask\n":
-                process.stdin.write(f"{time.time():.3f} {hostname}\n")
-                process.stdin.flush()
-            _, complaint = process.communicate(timeout=timeout)
+            while not select.select([process.stdout], [], [], 0.5)[0]:
+                heartbeat.beat()
+                if heartbeat.elapsed() > timeout:
+                    raise LabError(f"ssh to port {self.port}: no answer")
+            answer = f"{time.time():.3f} {hostname}\n" if process.stdout.readline() == "ask\n" else ""
+            _, complaint = process.communicate(answer, timeout=timeout)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LabError(f"ssh to port {self.port}: {error}") from error
         finally:

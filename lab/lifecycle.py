@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import image, inventory, locks, paths, qemu
+from lab.base import Base
 from lab.errors import LabError
 from lab.machine import Machine, copy_disk
 from lab.progress import say
-from lab.recipe import Recipe
 
-RESUME_PATIENCE = 180.0  # seconds
+RESUME_PATIENCE = 300.0  # seconds; three when the host is idle
 
 
 @dataclass(frozen=True)
 class Wish:
     """What a person asks for besides the name."""
 
-    recipe: Recipe
+    base: Base
     shape: qemu.Shape
     groups: tuple[str, ...] = ()
     inventory_dir: Path | None = None
@@ -36,10 +36,9 @@ def up(name: str, wish: Wish) -> Path:
     with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
         machine = Machine(name, directory)
         if machine.alive() and machine.state.get("ready"):
-            if machine.state.get("image") != wish.recipe.key():
+            if machine.state.get("image") != wish.base.key():
                 raise LabError(
-                    f"machine {name} is up from another image ({machine.state.get('image')}); "
-                    f"remove it first: python3 -m lab down {name}"
+                    f"machine {name} is up from another image ({machine.state.get('image')}); remove it first: python3 -m lab down {name}"
                 )
             say(f"{name} is up already")
         else:
@@ -53,28 +52,24 @@ def up(name: str, wish: Wish) -> Path:
 
 
 def _create(machine: Machine, wish: Wish) -> None:
-    key = wish.recipe.key()
+    key = wish.base.key()
     with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True) as held:
-        base = image.ensure(wish.recipe, wish.shape)
+        built = image.ensure(wish.base, wish.shape)
         started = time.monotonic()
         machine.directory.mkdir()
-        shutil.copy(base.ssh_key, machine.directory / "ssh_key")
-        copy_disk(base.snapshot(wish.shape), machine.directory / "disk.qcow2", base.disk)
-        machine.remember(name=machine.name, suite=wish.recipe.suite, image=key, ready=False)
+        shutil.copy(built.ssh_key, machine.directory / "ssh_key")
+        copy_disk(built.snapshot(wish.shape), machine.directory / "disk.qcow2", built.disk)
+        machine.remember(name=machine.name, suite=wish.base.label, image=key, ready=False)
         say(f"starting {machine.name} from the snapshot of {key}")
         command = qemu.command(
             wish.shape,
             name=machine.name,
             disk="disk.qcow2",
-            boot=base.boot_arguments(wish.shape),
+            boot=built.boot_options(wish.shape),
             load_snapshot=True,
         )
         machine.start(command, keep_open=[held])
-        machine.wait_for_ssh(f"resuming {machine.name}", RESUME_PATIENCE)
-        try:
-            machine.remote().greet(machine.name, RESUME_PATIENCE)
-        except LabError as error:
-            raise machine.failure(str(error)) from error
+        machine.greet(RESUME_PATIENCE)
         machine.remember(ready=True)
         say(f"{machine.name} is up after {time.monotonic() - started:.1f} s, ssh on 127.0.0.1:{machine.state['port']}")
 
