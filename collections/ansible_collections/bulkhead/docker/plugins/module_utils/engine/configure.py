@@ -99,7 +99,7 @@ def configure(host: Host, engine: Engine, request: Request) -> Outcome:
         raise Failed(
             f"another run of Bulkhead is changing this host (it holds {STATE_DIR}/lock); wait until it has ended", outcome
         ) from None
-    except (OSError, ValueError, service.ServiceError) as error:
+    except (OSError, ValueError, EngineError, service.ServiceError) as error:
         raise Failed(str(error), outcome) from error
     return outcome
 
@@ -217,6 +217,8 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
     _validate(host, request, intent, outcome)
     # A connection to its socket would start an engine that is stopped.
     before = revive.look(engine) if condition.running else revive.Before()
+    if condition.running and not before.running:
+        raise _refusal(f"docker.service is active, but no engine answers on {engine.socket}; name its socket, or mend it first", outcome)
     live_restore = intent.merge.after.get("live-restore") is True
     switches_root = bool(keys.ROOT_KEYS & set(outcome.keys_changed))
     stop = switches_root and restart and bool(before.containers)
@@ -257,7 +259,7 @@ def _restart_needed(host: Host, request: Request, intent: Intent, outcome: Outco
         return False
     try:
         # The kernel's start time of a process has a resolution of 10 ms, and the boot time one of a second.
-        return host.path(profile).stat().st_mtime > started + 1
+        return started + 1 < host.path(profile).stat().st_mtime <= time.time()
     except OSError:
         return False
 
@@ -331,25 +333,22 @@ def _reload(engine: Engine, transaction: Transaction, request: Request, outcome:
 
 
 def _fail(transaction: Transaction, engine: Engine, request: Request, error: Exception, moment: float, outcome: Outcome) -> None:
-    outcome.engine_message = service.failure_since(moment) or None
+    tried = transaction.did("restart") or transaction.did("reload")
+    outcome.engine_message = (service.failure_since(moment) or None) if tried else None
     reason = outcome.engine_message or str(error)
+    failed = f"the engine did not come up with the new configuration: {reason}" if tried else f"the files could not be changed: {reason}"
     outcome.restarted = outcome.reloaded = False
     try:
         undo(transaction, engine, request.timeout, outcome)
     except (OSError, EngineError, service.ServiceError) as second:
-        folder = f"{STATE_DIR}/transactions/{transaction.id}"
         raise Failed(
-            f"the engine refused the new configuration ({reason}), and the previous state could not be brought back ({second}); the"
-            f" files as they were are in {folder}, and the next run tries again",
+            f"{failed}; and the previous state could not be brought back: {second}; the files as they were are in"
+            f" {STATE_DIR}/transactions/{transaction.id}, and the next run tries again",
             outcome,
         ) from error
-    outcome.changed, outcome.rolled_back = False, True
-    again = (
-        "the previous configuration is back and the engine runs with it"
-        if transaction.journal["facts"].get("running")
-        else "the files are as they were"
-    )
-    raise Failed(f"the engine did not come up with the new configuration: {reason}; {again}", outcome) from error
+    outcome.changed, outcome.rolled_back = bool(outcome.recovered), True
+    again = "the previous configuration is back" + (" and the engine runs with it" if transaction.journal["facts"].get("running") else "")
+    raise Failed(f"{failed}; {again}", outcome) from error
 
 
 def undo(transaction: Transaction, engine: Engine, timeout: float, outcome: Outcome) -> None:

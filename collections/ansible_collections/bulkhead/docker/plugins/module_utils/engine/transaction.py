@@ -63,7 +63,7 @@ class Transaction:
         """Take one of the transaction's files away, and the folder that it leaves empty if it is a drop-in's."""
         self._entry(path)
         target = self.host.path(path)
-        target.unlink(missing_ok=True)
+        target.resolve().unlink(missing_ok=True)  # a link stays, as it does when its file is written
         if target.parent.name.endswith(".d"):
             _remove_empty(target.parent)
 

@@ -50,8 +50,10 @@ def profile_is_newer(observed: Mapping[str, Any], content: Mapping[str, Any], se
         return path
     referenced = observed["daemon_json"].get("referenced", {}).get("seccomp-profile") or {}
     started, mtime = observed["engine"].get("started_at"), referenced.get("mtime")
-    # The start time of a process is known to about a second (host/system.py).
-    return path if referenced.get("path") == path and mtime and started and mtime > started + 1 else ""
+    if referenced.get("path") != path or not mtime or not started:
+        return ""
+    # The start time of a process is known to about a second (host/system.py). A time in the future would be newer for ever.
+    return path if started + 1 < mtime <= observed["at"] else ""
 
 
 def _major(engine: Mapping[str, Any]) -> int:

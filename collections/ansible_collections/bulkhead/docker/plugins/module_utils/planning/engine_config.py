@@ -152,7 +152,8 @@ def _plain(observed: Mapping[str, Any], wanted: Mapping[str, Any], options: Mapp
             result.refusals.append(f"{OPTIONS}['live-restore']: a swarm node does not start with live-restore; take it out")
         del found["live-restore"]
         result.notices.append("docker_daemon_live_restore is left out: this is a swarm node, and the engine does not start with both")
-    driver = options.get("log-driver") or found.get("log-driver") or _current(observed).get("log-driver") or "json-file"
+    flagged = (observed.get("unit") or {}).get("flags", {}).get("log-driver")
+    driver = flagged or options.get("log-driver") or found.get("log-driver") or _current(observed).get("log-driver") or "json-file"
     if "log-opts" in found and (
         unknown := sorted(set(found["log-opts"]) - keys.LOG_OPTS.get(driver, frozenset()) - keys.LOG_OPTS_EVERYWHERE)
     ):

@@ -41,6 +41,7 @@ OURS = {
 
 def observed(text: str | None = None, flags: dict[str, str] | None = None, **engine: Any) -> dict[str, Any]:
     return {
+        "at": 1000.0,
         "system": {"systemd": True, "cgroup_version": 2},
         "daemon_json": {"path": PATH, "exists": text is not None, "text": text, "error": None, "mtime": 100.0, "referenced": {}},
         "managed": {},
@@ -278,7 +279,7 @@ def test_a_running_engine_that_contradicts_its_file_is_restarted(shown: list[str
     assert not keys or keys in result.changes[0].summary
 
 
-@pytest.mark.parametrize(("mtime", "restart"), [(150.0, False), (250.0, True)])
+@pytest.mark.parametrize(("mtime", "restart"), [(150.0, False), (250.0, True), (5000.0, False)])
 def test_a_profile_newer_than_the_engine_needs_a_restart(mtime: float, restart: bool) -> None:
     seen = settled()
     profile = "/etc/docker/seccomp/web.json"

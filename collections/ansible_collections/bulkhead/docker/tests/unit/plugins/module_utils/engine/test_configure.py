@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transaction's course, on a host of fixtures with an engine and a systemd that do as they are told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, service
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, left_open
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+PATH = "/etc/docker/daemon.json"
+FOREIGN = '{"debug": true, "icc": true}'
+
+
+@dataclass
+class World:
+    """docker.service and the engine behind it. `poison`: a text in daemon.json with which the engine does not start."""
+
+    host: Host
+    active: str = "active"
+    containers: dict[str, str] = field(default_factory=lambda: {"web": "running", "old": "exited"})
+    live_restore: bool = False
+    poison: str | None = None
+    unstartable: str | None = None
+    log: list[str] = field(default_factory=list)
+    socket: str = "/var/run/docker.sock"
+
+    # systemd
+    def state(self) -> service.State:
+        return service.State(self.active, 7 if self.active == "active" else 0, True)
+
+    def restart(self, timeout: float) -> None:
+        self.log.append("restart")
+        if not self.live_restore:
+            self.containers = dict.fromkeys(self.containers, "exited")
+        if self.poison and self.poison in (self.host.read(PATH) or ""):
+            self.active = "failed"
+            raise service.ServiceError("Job for docker.service failed")
+        self.active = "active"
+
+    def start_anew(self, timeout: float) -> None:
+        self.log.append("reset")
+        self.restart(timeout)
+
+    def reload_units(self, timeout: float) -> None:
+        self.log.append("daemon-reload")
+
+    def reload_engine(self, pid: int) -> None:
+        self.log.append("reload")
+        self.live_restore = json.loads(self.host.read(PATH) or "{}").get("live-restore", self.live_restore)
+
+    # the engine
+    def ping(self) -> bool:
+        return self.active == "active"
+
+    def get(self, path: str, **query: Any) -> Any:
+        if not self.ping():
+            raise EngineUnreachable("no engine answers")
+        if path == "/info":
+            return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": "/var/lib/docker"}
+        listed = self.containers.items()
+        return [{"Id": n, "Names": [f"/{n}"], "State": s, "Created": 1} for n, s in listed if query.get("all") or s == "running"]
+
+    def post(self, path: str, **query: Any) -> Any:
+        _, _, name, action = path.split("/")
+        self.log.append(f"{action} {name}")
+        if action == "start" and name == self.unstartable:
+            raise EngineError(500, "no such device")
+        self.containers[name] = "running" if action == "start" else "exited"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    host = Host(tmp_path)
+    for path in ("/etc/docker", "/var/lib", "/etc/systemd/system"):
+        host.path(path).mkdir(parents=True)
+    host.path(PATH).write_text(FOREIGN)
+    there = World(host)
+    for name in ("state", "restart", "start_anew", "reload_units", "reload_engine"):
+        monkeypatch.setattr(service, name, getattr(there, name))
+    monkeypatch.setattr(service, "reload_answer", lambda *_: None)
+    monkeypatch.setattr(service, "failure_since", lambda _: "failed to start daemon: bad thing" if there.active == "failed" else "")
+    monkeypatch.setattr(configure, "started_at", lambda *_: 10.0**12)
+    monkeypatch.setattr(configure.revive.time, "sleep", lambda _: None)
+    monkeypatch.setattr(binary, "find", lambda *_: "/usr/sbin/dockerd")
+    monkeypatch.setattr(binary, "identity", lambda _: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
+    monkeypatch.setattr(binary, "knows_key", lambda *_: False)
+    monkeypatch.setattr(binary, "validate", lambda _program, text, *_: "unknown directive: iccc" if "iccc" in text else None)
+    return there
+
+
+def run(world: World, **request: Any) -> configure.Outcome:
+    request.setdefault("options", {"icc": False, "live-restore": True})
+    return configure.configure(world.host, world, configure.Request(**request))  # type: ignore[arg-type]
+
+
+def failure(world: World, **request: Any) -> configure.Failed:
+    with pytest.raises(configure.Failed) as caught:
+        run(world, **request)
+    return caught.value
+
+
+def states(world: World) -> list[str]:
+    folder = world.host.path("/var/lib/bulkhead/transactions")
+    return [json.loads((entry / "journal.json").read_text())["state"] for entry in sorted(folder.iterdir())] if folder.exists() else []
+
+
+def test_a_good_change(world: World) -> None:
+    outcome = run(world, pids_limit=100)
+    assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
+    assert world.host.read(drop_in.PATH) == drop_in.render(100)
+    assert (outcome.changed, outcome.restarted, outcome.containers_restarted) == (True, True, [])
+    # live-restore is taken over first, so that the containers survive even this restart.
+    assert world.log == ["daemon-reload", "reload", "restart"]
+    assert world.containers == {"web": "running", "old": "exited"}
+    assert states(world) == ["committed"]
+
+
+def test_a_second_run_does_nothing(world: World) -> None:
+    run(world, pids_limit=100)
+    world.log.clear()
+    outcome = run(world, pids_limit=100)
+    assert (outcome.changed, outcome.transaction, world.log) == (False, None, [])
+
+
+def test_without_live_restore_what_ran_is_started_again_and_nothing_else(world: World) -> None:
+    outcome = run(world, options={"icc": False})
+    assert outcome.containers_restarted == ["web"]
+    assert world.log == ["restart", "start web"]
+
+
+def test_check_mode_touches_nothing(world: World) -> None:
+    outcome = run(world, pids_limit=100, check=True)
+    assert outcome.changed and outcome.diff.keys() == {PATH, drop_in.PATH}
+    assert (world.host.read(PATH), world.host.read(drop_in.PATH), world.log) == (FOREIGN, None, [])
+    assert not world.host.path("/var/lib/bulkhead").exists()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_the_engine_does_not_take_is_refused_before_anything(world: World, check: bool) -> None:
+    refused = failure(world, options={"iccc": False}, check=check)
+    assert "nothing was changed: unknown directive: iccc" in str(refused)
+    assert (world.host.read(PATH), world.log, states(world)) == (FOREIGN, [], [])
+    assert not refused.outcome.changed
+
+
+def test_a_configuration_that_does_not_start_is_undone(world: World) -> None:
+    world.poison = "bogus"
+    failed = failure(world, options={"storage-driver": "bogus"}, pids_limit=50, own_checks=False, stop_containers=True)
+    assert "failed to start daemon: bad thing; the previous configuration is back and the engine runs with it" in str(failed)
+    assert failed.outcome.rolled_back and not failed.outcome.changed
+    assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (FOREIGN, None)
+    assert world.active == "active" and world.containers["web"] == "running"
+    assert world.log == ["daemon-reload", "stop web", "restart", "daemon-reload", "reset", "restart", "start web"]
+    assert states(world) == ["undone"]
+    assert state.load(world.host, "daemon") == {}
+
+
+def test_a_container_that_does_not_come_back_undoes_the_change(world: World) -> None:
+    world.unstartable = "web"
+    failed = failure(world, options={"icc": False})
+    assert "container web does not start again: no such device" in str(failed)
+    assert world.host.read(PATH) == FOREIGN
+    assert any("do not run again: web" in warning for warning in failed.outcome.warnings)
+
+
+@pytest.mark.parametrize("steps", [[], ["restart"], ["daemon-reload", "restart"]])
+def test_what_a_run_that_died_left_is_undone_first(world: World, steps: list[str]) -> None:
+    dead = Transaction.begin(world.host, [PATH, drop_in.PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
+    dead.write(PATH, '{"half": true}')
+    for step in steps:
+        dead.step(step)
+    if steps:
+        world.active, world.containers = "failed", {"web": "exited"}
+    outcome = run(world)
+    assert outcome.recovered == [dead.id]
+    assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
+    assert world.containers["web"] == "running"
+    assert left_open(world.host) == []
+
+
+def test_an_engine_that_is_stopped_stays_so(world: World) -> None:
+    world.active = "inactive"
+    outcome = run(world, pids_limit=100)
+    assert outcome.changed and not outcome.restarted
+    assert any("was left so" in notice for notice in outcome.notices)
+    assert world.log == ["daemon-reload"]
+
+
+def test_a_second_run_at_the_same_time_is_told(world: World) -> None:
+    with state.exclusive(world.host):
+        assert "another run of Bulkhead is changing this host" in str(failure(world))
+
+
+def test_containers_are_not_left_behind_unasked(world: World) -> None:
+    refused = failure(world, options={"data-root": "/srv"})
+    assert "web would run on unseen" in str(refused)
+    assert (world.host.read(PATH), world.log) == (FOREIGN, [])
+
+
+def test_stopped_containers_stay_behind_when_asked(world: World) -> None:
+    assert run(world, options={"data-root": "/srv"}, stop_containers=True).restarted
+    assert world.log == ["stop web", "restart"]
+
+
+def test_reloadable_keys_need_no_restart(world: World) -> None:
+    outcome = run(world, options={"live-restore": True})
+    assert (outcome.reloaded, outcome.restarted, world.log) == (True, False, ["reload"])
+
+
+@pytest.mark.parametrize(("restart", "log"), [("never", []), ("always", ["reload", "restart"])])
+def test_restart_is_a_choice(world: World, restart: str, log: list[str]) -> None:
+    run(world, restart=restart)
+    assert world.log == log
+
+
+def test_always_restarts_without_a_change(world: World) -> None:
+    run(world)
+    world.log.clear()
+    outcome = run(world, restart="always")
+    assert (outcome.changed, outcome.restarted, world.log) == (True, True, ["restart"])
+
+
+def test_a_seccomp_profile_newer_than_the_engine_needs_a_restart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = world.host.path("/etc/docker/p.json")
+    profile.write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
+    options = {"seccomp-profile": "/etc/docker/p.json", "live-restore": True}
+    run(world, options=options)
+    assert not run(world, options=options).changed
+    monkeypatch.setattr(configure, "started_at", lambda *_: profile.stat().st_mtime - 60)
+    assert run(world, options=options).restarted
+
+
+def test_giving_up_everything_leaves_nothing(world: World) -> None:
+    world.host.path(PATH).unlink()
+    run(world, pids_limit=100)
+    run(world, options={}, pids_limit=0)
+    assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (None, None)
+    assert state.load(world.host, "daemon") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "sentence"),
+    [
+        (PATH, '{"icc": tru}', "line 1, column 9"),
+        ("/var/lib/bulkhead/daemon.json", "{", "not valid JSON"),
+    ],
+)
+def test_files_that_cannot_be_understood(world: World, path: str, text: str, sentence: str) -> None:
+    world.host.path(path).parent.mkdir(exist_ok=True)
+    world.host.path(path).write_text(text)
+    assert f"{path}: " in str(failure(world)) and sentence in str(failure(world))
+
+
+def test_a_flag_that_clashes_is_named_with_its_file(world: World) -> None:
+    world.host.path("/etc/systemd/system/docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd --icc=true\n")
+    assert "icc is also set by --icc=true in /etc/systemd/system/docker.service" in str(failure(world))
