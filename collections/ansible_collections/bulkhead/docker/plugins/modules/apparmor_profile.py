@@ -120,7 +120,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.apparmor import install, policy, sources
+from ..module_utils.apparmor import install, policy
 from ..module_utils.apparmor.parameters import name_problem
 from ..module_utils.apparmor.parser import Parser, PolicyError
 from ..module_utils.host import state
@@ -152,7 +152,7 @@ def main() -> None:
         else:
             with state.exclusive(host):
                 steps = examine(host, module.params["profiles"])
-                install.carry_out(host, parser(host), [step for step in steps if step.reasons])
+                install.carry_out(host, Parser.find(host), [step for step in steps if step.reasons])
         kernel = {step.entry.name: policy.loaded(host, step.entry.name) for step in steps}
     except BlockingIOError:
         module.fail_json(msg="another run is changing this host; wait for it to end, and start again")
@@ -169,7 +169,7 @@ def examine(host: Host, profiles: list[dict[str, Any]]) -> list[install.Step]:
     """Every entry against the host, before any is acted upon. Raises Refused, PolicyError, OSError, ValueError."""
     if not policy.enabled(host) and any(profile["state"] == "present" for profile in profiles):
         raise install.Refused("AppArmor is not active in this host's kernel; boot with it (kernel parameter lsm=…,apparmor)")
-    ours = install.memory(host)
+    ours, parser = install.memory(host), Parser.find(host)
     steps, seen = [], set()
     for index, profile in enumerate(profiles):
         name = profile["name"]
@@ -178,13 +178,8 @@ def examine(host: Host, profiles: list[dict[str, Any]]) -> list[install.Step]:
             raise install.Refused(f"profiles[{index}].name: {problem}")
         seen.add(name)
         entry = install.Entry(name, profile["content"] or "", profile["mode"], profile["state"] == "present", profile["force"])
-        steps.append(install.examine(host, parser(host), entry, ours))
+        steps.append(install.examine(host, parser, entry, ours))
     return steps
-
-
-def parser(host: Host) -> Parser | None:
-    path = sources.parser_path(host)
-    return Parser(path) if path else None
 
 
 def summary(step: install.Step, kernel: dict[str, Any] | None) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import re
 _CAPABILITIES = """
     audit_control audit_read audit_write block_suspend bpf checkpoint_restore chown dac_override dac_read_search fowner fsetid
     ipc_lock ipc_owner kill lease linux_immutable mac_admin mac_override mknod net_admin net_bind_service net_broadcast net_raw perfmon
-    setfcap setgid setpcap setuid sys_admin sys_boot sys_chroot sys_module sys_nice sys_pacct sys_ptrace sys_rawio sys_resource sys_time sys_tty_config
-    syslog wake_alarm
+    setfcap setgid setpcap setuid sys_admin sys_boot sys_chroot sys_module sys_nice sys_pacct sys_ptrace sys_rawio sys_resource
+    sys_time sys_tty_config syslog wake_alarm
 """
 CAPABILITIES = frozenset(_CAPABILITIES.split())
 # man 5 apparmor.d, DOMAIN and TYPE; those that the parser 3.0.8 knows too.

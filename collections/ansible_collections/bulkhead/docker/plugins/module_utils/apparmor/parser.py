@@ -8,6 +8,9 @@ import re
 import subprocess
 from dataclasses import dataclass
 
+from ..host.root import Host
+from . import sources
+
 _MESSAGE = re.compile(r"AppArmor parser error(?: for (?P<file>\S+))?(?: in profile (?P<inside>\S+))? at line (?P<line>\d+): (?P<reason>.*)")
 
 
@@ -20,6 +23,11 @@ class Parser:
     """path: the program. Loading needs root; compiling doesn't."""
 
     path: str
+
+    @classmethod
+    def find(cls, host: Host) -> Parser | None:
+        path = sources.parser_path(host)
+        return cls(str(host.path(path))) if path else None
 
     def compile(self, file: str) -> bytes:
         """What loading `file` would hand to the kernel, mode links included: no kernel (-S), no cache (-K -T)."""
@@ -34,7 +42,7 @@ class Parser:
             raise PolicyError(f"profile {name}: the text holds the profiles {listed}; it must hold {name} alone, one text for each profile")
 
     def load(self, file: str) -> None:
-        """Put the file's policy into the kernel in place of what is there (-r); write the cache for the next boot (-W) and do not read it (-T)."""
+        """Put a file's policy into the kernel in place of what is there (-r). The cache is written for the next boot (-W), and not read (-T)."""
         self._run(["-r", "-T", "-W", file], os.path.basename(file))
 
     def load_compiled(self, name: str, policy: bytes) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ..host.root import Host
@@ -116,7 +117,7 @@ def hashes(compiled: bytes, algorithm: str) -> set[str]:
     A file is loaded in one piece when it goes through the cache, and a profile at a time when it does not (apparmor parser/parser_main.c).
     """
     starts = [match.start() for match in re.finditer(re.escape(_PROFILE_BEGINS), compiled)]
-    pieces = [compiled[a:b] for a, b in zip(starts, [*starts[1:], len(compiled)], strict=True)]
+    pieces = [compiled[a:b] for a, b in pairwise([*starts, len(compiled)])]
     return {f"{algorithm}:{hashlib.new(algorithm, piece).hexdigest()}" for piece in (compiled, *pieces)}
 
 

@@ -118,6 +118,8 @@ def differences(seen: Mapping[str, object], sha: str, mode: str) -> list[str]:
     seen: `sha256` of its file (None without one), `links`, `mode` in the kernel (None when not loaded), `current`: whether the kernel's
     policy is what the file compiles to (None when that can't be told), `ours`: whether it is remembered as ours.
     """
+    if seen["sha256"] is None and seen["mode"] is None and not seen["ours"]:
+        return ["is new"]
     found = []
     if seen["sha256"] is None:
         found.append("has no file")

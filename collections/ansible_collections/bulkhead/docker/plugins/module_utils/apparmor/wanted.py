@@ -65,7 +65,8 @@ def resolve(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any
             try:
                 entry = {**entry, "content": read_file(entry["src"])}
             except (OSError, UnicodeDecodeError) as error:
-                entry = {**entry, "src_problem": getattr(error, "strerror", None) or str(error)}
+                reason = getattr(error, "strerror", None)
+                entry = {**entry, "src_problem": f"{entry['src']}: {reason}" if reason else str(error)}
         resolved.append(entry)
     return resolved
 
@@ -139,8 +140,7 @@ def _source_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
     if not isinstance(src, str) or not src:
         return [f"{where}.src: {src!r} is no file name; write the path of a profile on the control node"]
     if not isinstance(text, str):
-        why = entry.get("src_problem", "it was not looked for")
-        return [f"{where}.src: {src} can't be read on the control node ({why}); write the path of a profile there"]
+        return [f"{where}.src: {entry.get('src_problem', f'{src} was not read')}; write the path of a profile on the control node"]
     policy = _COMMENT.sub("", text)
     if isinstance(name, str) and not re.search(rf'(?m)^\s*profile\s+"?{re.escape(name)}"?[\s({{]', policy):
         return [f"{where}.src: {src} has no profile {name!r}; write 'profile {name} … {{' there, or the name that it has here"]

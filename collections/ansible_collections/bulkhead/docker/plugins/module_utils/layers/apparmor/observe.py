@@ -20,10 +20,10 @@ def observe(host: Host) -> dict[str, Any]:
     """`modes`: every loaded profile; `files`: every file with its SHA-256; `links`: name → force-complain, disable;
     `managed`: ours, each as `sources.differences` takes it, with its text; `confined`: processes under ours.
     """
-    parser = sources.parser_path(host)
+    parser = Parser.find(host)
     found: dict[str, Any] = {
         "enabled": policy.enabled(host),
-        "parser": parser,
+        "parser": sources.parser_path(host),
         "at_boot": sources.loaded_at_boot(host),
         "modes": {},
         "files": sources.files(host),
@@ -38,9 +38,7 @@ def observe(host: Host) -> dict[str, Any]:
             found["modes"] = policy.modes(host)
             found["confined"] = policy.confined(host, known)
         inputs = sources.Inputs(host)
-        found["managed"] = {
-            name: _managed(host, Parser(parser) if parser else None, name, remembered, found, inputs) for name, remembered in known.items()
-        }
+        found["managed"] = {name: _managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     return found

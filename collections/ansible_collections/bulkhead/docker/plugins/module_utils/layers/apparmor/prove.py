@@ -16,12 +16,12 @@ def gather(host: Host, canary: Mapping[str, Any] | None, expect: Mapping[str, An
     """For each profile that is expected: `sha256` of its file; `mode`, `hash` and `source` of the kernel's policy; `agrees`: whether that
     policy is what the file compiles to (None where it can't be told, and `error` says why); `children`: the modes of its child profiles.
     """
-    parser = sources.parser_path(host)
+    parser = Parser.find(host)
     if not policy.enabled(host):
         return {"profiles": {}, "error": None}
     try:
         modes = policy.modes(host)
-        profiles = {p["name"]: _profile(host, Parser(parser) if parser else None, p, modes) for p in expect.get("profiles", ())}
+        profiles = {p["name"]: _profile(host, parser, p, modes) for p in expect.get("profiles", ())}
     except OSError as error:
         return {"profiles": {}, "error": f"the kernel's policy can't be read: {error}"}
     return {"profiles": profiles, "error": None}

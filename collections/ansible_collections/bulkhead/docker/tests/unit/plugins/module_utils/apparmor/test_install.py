@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Installing and removing on a host in a folder, with a stand-in for the parser and the kernel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.install import Entry, Refused
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+from .machine import load, machine
+
+TEXT = "include <tunables/global>\nprofile web {\n  /a r,\n}\n"
+FILE = "/etc/apparmor.d/web"
+
+
+@pytest.fixture(autouse=True)
+def as_any_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    host = machine(tmp_path)
+    monkeypatch.setattr(policy, "remove", unload)
+    return host
+
+
+def unload(host: Host, name: str) -> None:
+    folder = host.path(f"/sys/kernel/security/apparmor/policy/profiles/{name}.3")
+    for entry in folder.iterdir():
+        entry.unlink()
+    folder.rmdir()
+
+
+def parser(host: Host) -> Parser:
+    return Parser(str(host.path("/usr/sbin/apparmor_parser")))
+
+
+def examine(host: Host, *entries: Entry) -> list[install.Step]:
+    ours = install.memory(host)
+    return [install.examine(host, parser(host), entry, ours) for entry in entries]
+
+
+def apply(host: Host, *entries: Entry) -> list[list[str]]:
+    steps = examine(host, *entries)
+    install.carry_out(host, parser(host), [step for step in steps if step.reasons])
+    return [step.reasons for step in steps]
+
+
+def everything(host: Host) -> dict[str, str]:
+    """Each file and link of the host but the lock."""
+    found = {}
+    for path in sorted(host.root.rglob("*")):
+        if path.is_symlink() or path.is_file():
+            found[str(path)] = os.readlink(path) if path.is_symlink() else path.read_text()
+    return found
+
+
+@pytest.mark.parametrize("mode", ["enforce", "complain"])
+def test_install_and_again(host: Host, mode: str) -> None:
+    entry = Entry("web", TEXT, mode)
+    assert apply(host, entry) == [["is new"]]
+    kernel = policy.loaded(host, "web")
+    assert kernel and kernel["mode"] == mode
+    assert host.read(FILE) == TEXT
+    remembered = install.memory(host)["web"]
+    assert (remembered["mode"], remembered["hash"]) == (mode, kernel["hash"])
+    before = everything(host)
+    assert apply(host, entry) == [[]]
+    assert everything(host) == before
+
+
+def test_mode_is_switched_without_touching_the_text(host: Host) -> None:
+    apply(host, Entry("web", TEXT))
+    apply(host, Entry("web", TEXT, "complain"))
+    assert host.path("/etc/apparmor.d/force-complain/web").is_symlink()
+    apply(host, Entry("web", TEXT))
+    assert not host.path("/etc/apparmor.d/force-complain/web").is_symlink()
+    assert host.read(FILE) == TEXT
+    kernel = policy.loaded(host, "web")
+    assert kernel and kernel["mode"] == "enforce"
+
+
+def test_drift_is_undone(host: Host) -> None:
+    entry = Entry("web", TEXT)
+    apply(host, entry)
+    good = everything(host)
+    load(host, "web", "enforce", b"enforce\nprofile web { /** rwx, }")
+    assert apply(host, entry) == [["is loaded with another policy than its file has now"]]
+    host.path(FILE).write_text(TEXT.replace("/a", "/b"))
+    assert apply(host, entry) == [["has another text"]]
+    host.path("/etc/apparmor.d/disable/web").symlink_to(FILE)
+    assert apply(host, entry) == [["is kept from being loaded at boot by /etc/apparmor.d/disable"]]
+    unload(host, "web")
+    assert apply(host, entry) == [["is not loaded"]]
+    host.path(FILE).unlink()
+    assert apply(host, entry) == [["has no file"]]
+    # apart from line ends, which tell who wrote the files of our "kernel"
+    assert {path: text.strip() for path, text in everything(host).items()} == {path: text.strip() for path, text in good.items()}
+
+
+def test_a_syntax_error_is_found_before_anything_is_touched(host: Host) -> None:
+    before = everything(host)
+    with pytest.raises(PolicyError, match="profile bad, line 2: syntax error"):
+        apply(host, Entry("web", TEXT), Entry("bad", "profile bad {\nsyntax error\n}\n"))
+    assert everything(host) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("profile late {\n refused by the kernel\n}\n", "Unable to replace"),
+        ("profile late flags=(complain) {\n}\n", "is in complain mode once loaded, and not in enforce mode"),
+    ],
+)
+def test_a_late_failure_puts_everything_back(host: Host, text: str, said: str) -> None:
+    apply(host, Entry("old", TEXT.replace("web", "old"), "complain"), Entry("web", TEXT))
+    before = everything(host)
+    changed = (Entry("old", state_of("old")), Entry("web", TEXT.replace("/a", "/b")), Entry("new", state_of("new")), Entry("late", text))
+    with pytest.raises(PolicyError, match=said) as caught:
+        apply(host, *changed)
+    assert "all profiles are as they were before" in str(caught.value)
+    assert everything(host) == before
+
+
+def state_of(name: str) -> str:
+    return TEXT.replace("web", name).replace("/a", "/c")
+
+
+def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
+    host.path(FILE).write_text("profile web {\n}\n")
+    with pytest.raises(Refused, match="is somebody else's and differs"):
+        examine(host, Entry("web", TEXT))
+    apply(host, Entry("web", TEXT, force=True))
+    assert host.read("/var/lib/bulkhead/apparmor-replaced/web") == "profile web {\n}\n"
+    apply(host, Entry("web", TEXT, "complain"))
+    apply(host, Entry("web", present=False))
+    assert host.read(FILE) == "profile web {\n}\n"
+    kernel = policy.loaded(host, "web")
+    assert kernel and kernel["mode"] == "enforce"
+    assert install.memory(host) == {}
+
+
+def test_foreign_file_of_the_same_text_becomes_ours(host: Host) -> None:
+    host.path(FILE).write_text(TEXT)
+    parser(host).load(str(host.path(FILE)))
+    assert apply(host, Entry("web", TEXT)) == [["is there already, and becomes ours"]]
+    assert "web" in install.memory(host)
+
+
+def test_foreign_policy_without_a_file_is_refused(host: Host) -> None:
+    load(host, "web", "enforce", b"x")
+    with pytest.raises(Refused, match="is loaded already, and not from"):
+        examine(host, Entry("web", TEXT))
+
+
+def test_remove(host: Host) -> None:
+    bare = everything(host)
+    apply(host, Entry("web", TEXT, "complain"))
+    cached = host.path("/var/cache/apparmor/0a1b.0/web")
+    cached.parent.mkdir(parents=True)
+    cached.write_text("compiled")
+    assert apply(host, Entry("web", present=False)) == [["is no longer wanted"]]
+    assert policy.loaded(host, "web") is None
+    assert everything(host) == bare
+    assert apply(host, Entry("web", present=False)) == [[]]
+
+
+def test_what_is_not_ours_is_not_removed(host: Host) -> None:
+    host.path(FILE).write_text(TEXT)
+    with pytest.raises(Refused, match="is not ours to remove"):
+        examine(host, Entry("web", present=False))
+    apply(host, Entry("web", present=False, force=True))
+    assert host.read(FILE) is None
+
+
+def test_what_is_in_use_is_not_removed(host: Host) -> None:
+    apply(host, Entry("web", TEXT))
+    folder = host.path("/proc/12/attr/apparmor")
+    folder.mkdir(parents=True)
+    (folder / "current").write_text("web (enforce)\n")
+    (folder.parents[1] / "comm").write_text("nginx\n")
+    with pytest.raises(Refused, match=r"is in use by nginx \(pid 12\), which would run unconfined without it"):
+        examine(host, Entry("web", present=False))
+    apply(host, Entry("web", present=False, force=True))
+    assert policy.loaded(host, "web") is None
+
+
+def test_without_a_parser(host: Host) -> None:
+    with pytest.raises(Refused, match="install the package apparmor"):
+        install.examine(host, None, Entry("web", TEXT), {})

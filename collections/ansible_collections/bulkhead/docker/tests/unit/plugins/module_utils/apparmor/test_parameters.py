@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of a profile's parameters: what is let through, and what each refusal says."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import parameters
+
+
+@pytest.mark.parametrize("name", ["web", "bulkhead-web", "A.b_c-1", "x" * 64])
+def test_good_names(name: str) -> None:
+    assert parameters.name_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "is no profile name"),
+        (None, "is no profile name"),
+        ("/usr/bin/nginx", "is no profile name"),
+        ("../x", "is no profile name"),
+        (".hidden", "is no profile name"),
+        ("1web", "is no profile name"),
+        ("a b", "is no profile name"),
+        ("a//b", "is no profile name"),
+        ("web\n", "is no profile name"),
+        ("x" * 65, "64 at most"),
+        ("docker-default", "such as 'my-docker-default'"),
+        ("runc", "belongs to the system"),
+        ("abstractions", "belongs to the system"),
+        ("web.dpkg-old", "'.dpkg-old'"),
+        ("web.orig", "at boot"),
+    ],
+)
+def test_bad_names(name: object, said: str) -> None:
+    assert said in str(parameters.name_problem(name))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/etc/passwd",
+        "/srv/**",
+        "/a{b,c}/*",
+        "/a{,b{c,d}}",
+        "/[a-z]?",
+        "/[^a,b]",
+        "@{PROC}/@{pid}/status",
+        "/été",
+        "/a:b=c~d%e!f",
+        "/*",
+    ],
+)
+def test_good_paths(path: str) -> None:
+    assert parameters.path_problem(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "write an absolute path"),
+        (None, "write an absolute path"),
+        (7, "write an absolute path"),
+        ("srv/data", "write it with a leading /"),
+        ("@PROC/x", "write it with a leading /"),
+        ("/a b", "write ? in its place"),
+        ('/a"b', "write ? in its place"),
+        ("/a\n  capability sys_admin,", "write ? in its place"),
+        ("/a#b", "write ? in its place"),
+        ("/a\\b", "write ? in its place"),
+        ("/a\x00", "write ? in its place"),
+        ("/a rw, /b", "write ? in its place"),
+        ("/a,/b", "one list entry for each path"),
+        ("/a{b,c},", "one list entry for each path"),
+        ("/a{b", "do not match"),
+        ("/a}b{", "do not match"),
+        ("/a[b", "do not match"),
+        ("/a/../b", "without '//', '.' and '..'"),
+        ("/a//b", "without '//', '.' and '..'"),
+        ("/./b", "without '//', '.' and '..'"),
+    ],
+)
+def test_bad_paths(path: object, said: str) -> None:
+    assert said in str(parameters.path_problem(path))
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ("net_raw", "net_raw"),
+        ("NET_RAW", "net_raw"),
+        ("CAP_NET_RAW", "net_raw"),
+        ("net_rwa", None),
+        ("", None),
+        (5, None),
+        ("net_raw,", None),
+    ],
+)
+def test_capability(given: object, plain: str | None) -> None:
+    assert parameters.capability(given) == plain
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("inet", None),
+        ("inet6  stream", None),
+        ("netlink raw", None),
+        ("", "write a family"),
+        (None, "write a family"),
+        ("inet stream tcp", "write a family"),
+        ("ipv4", "'ipv4' is no network family"),
+        ("inet tcp", "'tcp' is no socket type"),
+        ("inet,", "'inet,' is no network family"),
+    ],
+)
+def test_networks(value: object, said: str | None) -> None:
+    problem = parameters.network_problem(value)
+    assert problem is None if said is None else said in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("value", "good"), [("r", True), ("rwklmx", True), ("", False), ("ra", False), ("ww", False), ("r,", False), (None, False)]
+)
+def test_access(value: object, good: bool) -> None:
+    assert (parameters.access_problem(value) is None) is good
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("mount fstype=tmpfs -> /scratch/,", None),
+        ("include <abstractions/nameservice>", None),
+        ("/a{b,c} r,", None),
+        ("", "is no rule"),
+        (None, "is no rule"),
+        ("/a r,\n/b w,", "one list entry for each rule"),
+        ("#include <abstractions/base>", "write 'include <…>'"),
+        ("} profile evil {", "would end or swallow"),
+        ("profile child {", "would end or swallow"),
+    ],
+)
+def test_rules(value: object, said: str | None) -> None:
+    problem = parameters.rule_problem(value)
+    assert problem is None if said is None else said in str(problem)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""apparmor_parser's complaints, as people get them (texts of versions 3.0.8 and 4.1.0), and what is let through to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError, explain
+
+from .machine import machine
+
+
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [
+        (
+            "AppArmor parser error at line 2: syntax error, unexpected TOK_ID, expecting TOK_MODE\n",
+            "profile web, line 2: syntax error, unexpected TOK_ID, expecting TOK_MODE",
+        ),
+        (
+            "AppArmor parser error for /etc/apparmor.d/web in profile /etc/apparmor.d/web at line 3: Invalid capability frob.\n",
+            "profile web, line 3: Invalid capability frob.",
+        ),
+        (
+            "Warning: found web in /etc/apparmor.d/force-complain, forcing complain mode\n"
+            "AppArmor parser error for web in profile /etc/apparmor.d/abstractions/x at line 7: Could not open 'y'\n",
+            "profile web, /etc/apparmor.d/abstractions/x line 7: Could not open 'y'",
+        ),
+        (
+            "profile web: has merged rule /a with conflicting x modifiers\nERROR merging rules for profile web, failed to load\n",
+            "profile web: has merged rule /a with conflicting x modifiers; ERROR merging rules for profile web, failed to load",
+        ),
+        ("", "profile web: apparmor_parser gives no reason"),
+    ],
+)
+def test_explain(stderr: str, said: str) -> None:
+    assert explain("web", stderr) == said
+
+
+@pytest.fixture
+def parser(tmp_path: Path) -> Parser:
+    return Parser(str(machine(tmp_path).path("/usr/sbin/apparmor_parser")))
+
+
+def test_check_takes_one_profile_of_the_right_name(parser: Parser) -> None:
+    parser.check("web", "profile web {\n}\n")
+    parser.check("web", "profile web {\n  profile child {\n  }\n}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("profile web {\n  syntax error\n}\n", "profile web, line 2: syntax error"),
+        ("profile other {\n}\n", "profile web: the text holds the profiles other; it must hold web alone"),
+        ("profile web {\n}\nprofile other {\n}\n", "the text holds the profiles web, other"),
+        ("", "the text holds the profiles none"),
+    ],
+)
+def test_check_refuses(parser: Parser, text: str, said: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parser.check("web", text)
+    assert said in str(caught.value)
+
+
+def test_version(parser: Parser) -> None:
+    assert parser.version() == "4.1.0"
+
+
+def test_missing_program() -> None:
+    with pytest.raises(PolicyError, match="could not be run"):
+        Parser("/nowhere/apparmor_parser").version()

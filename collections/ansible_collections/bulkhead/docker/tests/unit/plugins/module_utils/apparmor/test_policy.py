@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's policy, read from a copy of securityfs, and the labels of processes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+from .machine import machine
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "mode", "confined"),
+    [
+        ("unconfined", "unconfined", "unconfined", False),
+        ("unconfined\n", "unconfined", "unconfined", False),
+        ("docker-default (enforce)\n", "docker-default", "enforce", True),
+        ("docker-default (enforce)\0", "docker-default", "enforce", True),
+        ("web (complain)", "web", "complain", True),
+        ("web (kill)", "web", "kill", True),
+        ("runc (unconfined)", "runc", "unconfined", False),
+        ("/usr/sbin/cupsd (enforce)", "/usr/sbin/cupsd", "enforce", True),
+        ("a profile (with) signs (enforce)", "a profile (with) signs", "enforce", True),
+        ("a//&b (enforce)", "a//&b", "enforce", True),
+        ("a (enforce)//&b (complain)", "a//&b", "mixed", True),
+        ("a//&b (mixed)", "a//&b", "mixed", True),
+        ("a (enforce)//&unconfined", "a//&unconfined", "mixed", True),
+        ("parent//child (enforce)", "parent//child", "enforce", True),
+        (":ns:web (enforce)", ":ns:web", "enforce", True),
+    ],
+)
+def test_labels(text: str, name: str, mode: str, confined: bool) -> None:
+    label = policy.parse_label(text)
+    assert (label.name, label.mode, label.confined) == (name, mode, confined)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "docker-default", "//&", "system_u:system_r:container_t:s0"])
+def test_what_is_no_label(text: str) -> None:
+    with pytest.raises(ValueError, match="label"):
+        policy.parse_label(text)
+
+
+def test_profiles_of_a_stack() -> None:
+    assert policy.parse_label("a//&b (enforce)").profiles == ("a", "b")
+
+
+def test_modes() -> None:
+    text = "docker-default (enforce)\nweb (complain)\nweb//child (complain)\n/usr/bin/man (enforce)\nname (odd) (kill)\n\n"
+    assert policy.parse_modes(text) == {
+        "docker-default": "enforce",
+        "web": "complain",
+        "web//child": "complain",
+        "/usr/bin/man": "enforce",
+        "name (odd)": "kill",
+    }
+
+
+@pytest.mark.parametrize(("parameter", "enabled"), [("Y\n", True), ("N\n", False), (None, False)])
+def test_enabled(tmp_path: Path, parameter: str | None, enabled: bool) -> None:
+    host = machine(tmp_path)
+    path = host.path("/sys/module/apparmor/parameters/enabled")
+    path.unlink()
+    if parameter:
+        path.write_text(parameter)
+    assert policy.enabled(host) is enabled
+
+
+def test_loaded_profile_is_told_from_one_that_begins_alike(tmp_path: Path) -> None:
+    host = machine(tmp_path, kernel={"web": ("enforce", b"one"), "web.7": ("complain", b"two")})
+    one, two = policy.loaded(host, "web"), policy.loaded(host, "web.7")
+    assert one and two
+    assert (one["mode"], one["hash"]) == ("enforce", "sha256:" + hashlib.sha256(b"one").hexdigest())
+    assert one["source"].endswith("/raw_sha256")
+    assert two["mode"] == "complain"
+    assert policy.raw_data(host, "web.7") == b"two"
+    assert policy.loaded(host, "we") is None
+    assert policy.raw_data(host, "we") is None
+
+
+def test_kernel_with_sha1_and_kernel_without_hash(tmp_path: Path) -> None:
+    host = machine(tmp_path, kernel={"web": ("enforce", b"one")})
+    folder = next(host.path("/sys/kernel/security/apparmor/policy/profiles").iterdir())
+    (folder / "raw_sha256").rename(folder / "raw_sha1")
+    loaded = policy.loaded(host, "web")
+    assert loaded and loaded["hash"].startswith("sha1:")
+    (folder / "raw_sha1").unlink()
+    loaded = policy.loaded(host, "web")
+    assert loaded and loaded["hash"] is None
+
+
+PROFILE = b"\x04\x08\x00version\x00\x02\x07\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("given", "agrees"),
+    [
+        (PROFILE + b"parent" + PROFILE + b"child", True),  # loaded through the cache, all at once
+        (PROFILE + b"parent", True),  # loaded without it, one after the other
+        (PROFILE + b"other", False),
+        (b"", False),
+    ],
+)
+def test_agreement_with_what_was_compiled(given: bytes, agrees: bool) -> None:
+    compiled = PROFILE + b"parent" + PROFILE + b"child"
+    for algorithm in ("sha256", "sha1"):
+        assert policy.agrees(f"{algorithm}:{hashlib.new(algorithm, given).hexdigest()}", compiled) is agrees
+
+
+def test_no_hash_is_no_answer() -> None:
+    assert policy.agrees(None, b"") is None
+
+
+def test_confined_processes(tmp_path: Path) -> None:
+    identifier = "0123456789abcdef" * 4
+    host = machine(tmp_path)
+    for pid, label, comm, cgroup in (
+        (1, "unconfined", "systemd", "/init.scope"),
+        (12, "web (enforce)", "nginx", f"/system.slice/docker-{identifier}.scope"),
+        (7, "web//sub (complain)", "sh", "/"),
+        (30, "webby (enforce)", "other", "/"),
+    ):
+        folder = host.path(f"/proc/{pid}/attr/apparmor")
+        folder.mkdir(parents=True)
+        (folder / "current").write_text(label + "\n")
+        (folder.parents[1] / "comm").write_text(comm + "\n")
+        (folder.parents[1] / "cgroup").write_text(f"0::{cgroup}\n")
+    host.path("/proc/99").mkdir()  # gone while we look
+    found = policy.confined(host, ["web", "unused"])
+    assert found == {
+        "web": [
+            {"pid": 7, "command": "sh", "container": None},
+            {"pid": 12, "command": "nginx", "container": "0123456789ab"},
+        ]
+    }
+    assert policy.describe(found["web"]) == "sh (pid 7), nginx (pid 12, container 0123456789ab)"
+    assert policy.describe(found["web"] * 3).endswith(" and 3 more")
+    assert policy.confined(Host(tmp_path / "nowhere"), []) == {}

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""/etc/apparmor.d: what decides how a file compiles and is loaded, and what differs from what is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import sources
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+from .machine import machine
+
+TEXT = """\
+abi <abi/3.0>,
+#include <tunables/global>
+profile web {
+  include <abstractions/base>
+  include if exists <local/web>
+  include "extra.d"
+}
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    host = machine(tmp_path, files={"web": TEXT})
+    for path, text in (
+        ("abi/3.0", "features\n"),
+        ("abstractions/base", "  include <abstractions/deep>\n"),
+        ("abstractions/deep", "  include <abstractions/base>\n  /a r,\n"),
+        ("extra.d/one", "  /b r,\n"),
+        ("extra.d/.hidden", ""),
+    ):
+        host.path(f"/etc/apparmor.d/{path}").parent.mkdir(exist_ok=True)
+        host.path(f"/etc/apparmor.d/{path}").write_text(text)
+    return host
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("abi/3.0", True),
+        ("tunables/global", True),
+        ("abstractions/base", True),
+        ("abstractions/deep", True),
+        ("local/web", True),
+        ("extra.d/one", True),
+        ("extra.d/two", True),
+        ("extra.d/.hidden", False),
+        ("abstractions/unused", False),
+        ("other", False),
+        ("../apparmor/parser.conf", True),
+    ],
+)
+def test_what_decides_how_a_file_compiles(host: Host, path: str, counts: bool) -> None:
+    before = sources.Inputs(host).digest(TEXT)
+    changed = host.path(f"/etc/apparmor.d/{path}")
+    changed.parent.mkdir(exist_ok=True)
+    changed.write_text("changed\n")
+    assert (sources.Inputs(host).digest(TEXT) != before) is counts
+
+
+def test_another_parser_counts_too(host: Host) -> None:
+    before = sources.Inputs(host).digest(TEXT)
+    host.path("/usr/sbin/apparmor_parser").write_text("another")
+    assert sources.Inputs(host).digest(TEXT) != before
+
+
+def test_files_and_links(host: Host) -> None:
+    host.path("/etc/apparmor.d/.swap").write_text("")
+    host.path("/etc/apparmor.d/disable/web").symlink_to("/etc/apparmor.d/web")
+    host.path("/etc/apparmor.d/force-complain/web").symlink_to("/nowhere")
+    assert list(sources.files(host)) == ["web"]
+    assert sources.links(host) == {"web": ["force-complain", "disable"]}
+    assert sources.files(Host(host.root / "empty")) == {}
+    assert sources.links(Host(host.root / "empty")) == {}
+
+
+def test_loaded_at_boot(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    assert sources.loaded_at_boot(host) is None
+    wants = host.path("/etc/systemd/system/sysinit.target.wants")
+    wants.mkdir(parents=True)
+    assert sources.loaded_at_boot(host) is False
+    (wants / "apparmor.service").symlink_to("/usr/lib/systemd/system/apparmor.service")
+    assert sources.loaded_at_boot(host) is True
+    host.path("/etc/systemd/system/apparmor.service").symlink_to("/dev/null")
+    assert sources.loaded_at_boot(host) is False
+
+
+GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current": True, "ours": True}
+
+
+@pytest.mark.parametrize(
+    ("seen", "mode", "said"),
+    [
+        ({}, "enforce", []),
+        ({"current": None}, "enforce", []),
+        ({"links": ["force-complain"], "mode": "complain"}, "complain", []),
+        ({"sha256": None, "mode": None, "ours": False, "current": None}, "enforce", ["is new"]),
+        ({"sha256": None, "current": None}, "enforce", ["has no file"]),
+        ({"sha256": "b", "current": False}, "enforce", ["has another text"]),
+        ({"current": False}, "enforce", ["is loaded with another policy than its file has now"]),
+        ({"mode": None, "current": None}, "enforce", ["is not loaded"]),
+        ({"mode": "complain"}, "enforce", ["is in complain mode"]),
+        ({"mode": "kill"}, "enforce", ["is in kill mode"]),
+        ({"links": ["disable"]}, "enforce", ["is kept from being loaded at boot by /etc/apparmor.d/disable"]),
+        ({"links": ["force-complain"]}, "enforce", ["is put into complain mode by /etc/apparmor.d/force-complain"]),
+        ({}, "complain", ["is not marked for complain mode in /etc/apparmor.d/force-complain", "is in enforce mode"]),
+        ({"ours": False}, "enforce", ["is there already, and becomes ours"]),
+    ],
+)
+def test_differences(seen: dict[str, Any], mode: str, said: list[str]) -> None:
+    assert sources.differences({**GOOD, **seen}, "a", mode) == said

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AppArmor: what is made of labels, modes and hashes. Every check is seen to fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.judge import judge, judge_container
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
+
+WANTED = {"name": "web", "path": "/etc/apparmor.d/web", "mode": "enforce", "sha256": "a"}
+SOURCE = "/sys/kernel/security/apparmor/policy/profiles/web.3/raw_sha256"
+PROVEN = {
+    "sha256": "a",
+    "mode": "enforce",
+    "hash": "sha256:1",
+    "source": SOURCE,
+    "children": {},
+    "links": [],
+    "agrees": True,
+    "error": None,
+}
+
+
+def evidence(label: Any = "docker-default (enforce)", web: Any = None, **more: Any) -> dict[str, Any]:
+    kernel: dict[str, Any] = {"pid": 5, "label": label, "unreadable": {}}
+    return {
+        "observed": {"layers": {"apparmor": {"enabled": True, "at_boot": True}}},
+        "canary": {"kernel": kernel},
+        "proof": {"apparmor": {"profiles": {"web": {**PROVEN, **(web or {})}}, "error": None}},
+        **more,
+    }
+
+
+def expect(requirement: str = "required", **more: Any) -> dict[str, Any]:
+    return {"requirement": requirement, "profiles": [{**WANTED, **more}]}
+
+
+def findings(verdict: Verdict) -> list[tuple[str, str | None]]:
+    return [(finding.id, finding.status) for finding in verdict.findings]
+
+
+def test_all_good() -> None:
+    verdict = judge(evidence(), expect())
+    assert (verdict.status, verdict.findings) == ("enforced", [])
+    assert {"source": "/proc/5/attr/current", "value": "docker-default (enforce)"} in verdict.evidence
+    assert {"source": SOURCE, "value": "sha256:1"} in verdict.evidence
+    assert {"source": "apparmor_parser -S -K -T /etc/apparmor.d/web | sha256sum", "value": "sha256:1"} in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("label", "status", "finding"),
+    [
+        ("docker-default (complain)", "degraded", "apparmor.complain"),
+        ("a//&b (mixed)", "degraded", "apparmor.complain"),
+        ("unconfined", "absent", "apparmor.unconfined"),
+        ("runc (unconfined)", "absent", "apparmor.unconfined"),
+        (None, "unknown", "apparmor.label_unreadable"),
+        ("odd", "unknown", "apparmor.label_unreadable"),
+    ],
+)
+def test_canary(label: Any, status: str, finding: str) -> None:
+    verdict = judge(evidence(label), expect())
+    assert (verdict.status, findings(verdict)) == (status, [(finding, status)])
+
+
+def test_without_a_canary() -> None:
+    verdict = judge({**evidence(), "canary": None}, expect())
+    assert (verdict.status, findings(verdict)) == ("unknown", [("apparmor.no_canary", "unknown")])
+
+
+@pytest.mark.parametrize(
+    ("web", "finding"),
+    [
+        ({"mode": None, "hash": None, "source": None, "agrees": None}, ("apparmor.not_loaded", "degraded")),
+        ({"mode": "complain"}, ("apparmor.mode", "degraded")),
+        ({"children": {"web//sub": "complain"}}, ("apparmor.mode", "degraded")),
+        ({"agrees": False}, ("apparmor.policy_differs", "degraded")),
+        ({"sha256": "b"}, ("apparmor.file_differs", "degraded")),
+        ({"sha256": None, "agrees": None}, ("apparmor.file_missing", "degraded")),
+        ({"links": ["disable"]}, ("apparmor.disabled", "degraded")),
+        ({"agrees": None, "error": "no parser"}, ("apparmor.policy_unknown", "unknown")),
+        ({"hash": None, "agrees": None, "error": "no hash"}, ("apparmor.policy_unknown", "unknown")),
+    ],
+)
+def test_profiles(web: dict[str, Any], finding: tuple[str, str]) -> None:
+    verdict = judge(evidence(web=web), expect())
+    assert (verdict.status, findings(verdict)) == (finding[1], [finding])
+    assert "web" in verdict.findings[0].text
+
+
+def test_complain_mode_where_it_is_wanted() -> None:
+    verdict = judge(evidence(web={"mode": "complain", "links": ["force-complain"]}), expect(mode="complain"))
+    assert verdict.status == "enforced"
+
+
+@pytest.mark.parametrize("proof", [{}, {"apparmor": {"profiles": {}, "error": "the kernel's policy can't be read: no"}}])
+def test_without_proof(proof: dict[str, Any]) -> None:
+    verdict = judge(evidence(proof=proof), expect())
+    assert (verdict.status, findings(verdict)) == ("unknown", [("apparmor.policy_unreadable", "unknown")])
+
+
+def test_boot_that_loads_nothing() -> None:
+    seen = evidence()
+    seen["observed"]["layers"]["apparmor"]["at_boot"] = False
+    assert findings(judge(seen, expect())) == [("apparmor.not_at_boot", "degraded")]
+
+
+@pytest.mark.parametrize(("requirement", "status"), [("required", "absent"), ("optional", "not_applicable"), ("disabled", "absent")])
+def test_kernel_without_apparmor(requirement: str, status: str) -> None:
+    seen = evidence(None)
+    seen["observed"]["layers"]["apparmor"]["enabled"] = False
+    assert judge(seen, expect(requirement)).status == status
+    assert judge_container(container(None), seen, expect(requirement)).status == status
+
+
+def test_without_expectation() -> None:
+    assert judge(evidence(), {}).status == "enforced"
+
+
+def container(
+    label: Any, word: str | None = "docker-default", options: list[str] | None = None, privileged: bool = False
+) -> dict[str, Any]:
+    return {
+        "name": "shop",
+        "kernel": {"pid": 9, "label": label, "unreadable": {}},
+        "inspect": {"AppArmorProfile": word, "HostConfig": {"SecurityOpt": options, "Privileged": privileged}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "ids", "opted_out", "disagreements"),
+    [
+        (container("docker-default (enforce)"), "enforced", [], False, 0),
+        (container("web (enforce)", "web", ["apparmor=web"]), "enforced", [], False, 0),
+        (container("web (enforce)", "web", ["apparmor:web", "no-new-privileges"]), "enforced", [], False, 0),
+        (container("web (enforce)", "web", ["apparmor=web"], privileged=True), "enforced", [], False, 0),
+        (container("web//&docker-default (enforce)", "web", ["apparmor=web"]), "enforced", [], False, 0),
+        (container("web (complain)", "web", ["apparmor=web"]), "degraded", ["apparmor.complain"], False, 0),
+        (container("unconfined", "unconfined", None, privileged=True), "absent", ["apparmor.opted_out"], True, 0),
+        (container("runc (unconfined)", "unconfined", ["apparmor=unconfined"]), "absent", ["apparmor.opted_out"], True, 0),
+        (container("unconfined", ""), "absent", ["apparmor.unconfined"], False, 0),
+        # the profile was unloaded under the container's feet
+        (container("unconfined", "docker-default"), "absent", ["apparmor.unconfined"], False, 1),
+        # a rootless engine ignores the option and still shows it
+        (container("runc (unconfined)", "", ["apparmor=web"]), "absent", ["apparmor.unconfined"], False, 1),
+        (container("web (enforce)", "docker-default"), "enforced", [], False, 1),
+        (container("docker-default (enforce)", "web", ["apparmor=web"]), "degraded", ["apparmor.other_profile"], False, 2),
+        (container("docker-default (enforce)", "unconfined", ["apparmor=unconfined"]), "enforced", [], True, 2),
+        (container(None), "unknown", ["apparmor.label_unreadable"], False, 0),
+    ],
+)
+def test_containers(seen: dict[str, Any], status: str, ids: list[str], opted_out: bool, disagreements: int) -> None:
+    verdict = judge_container(seen, evidence(), expect())
+    assert (verdict.status, [finding.id for finding in verdict.findings]) == (status, ids)
+    assert (verdict.opted_out, len(verdict.disagreements)) == (opted_out, disagreements)
+
+
+def test_unreadable_label_says_why() -> None:
+    seen = container(None)
+    seen["kernel"]["unreadable"] = {"/proc/9/attr/current": "Permission denied"}
+    assert "Permission denied" in judge_container(seen, evidence(), expect()).findings[0].text

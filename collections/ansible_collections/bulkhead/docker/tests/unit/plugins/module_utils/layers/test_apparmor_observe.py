@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AppArmor: what is observed and proven on a host in a folder; nothing is compiled while nothing has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, parser
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.observe import observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.prove import gather
+
+from ..apparmor.machine import load, machine
+
+TEXT = "include <tunables/global>\nprofile web {\n  /a r,\n}\n"
+EXPECT = {"profiles": [{"name": "web", "path": "/etc/apparmor.d/web", "mode": "enforce", "sha256": "a"}]}
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
+    host = machine(tmp_path, files={"foreign": "profile foreign {\n}\n"})
+    host.path("/sys/kernel/security/apparmor/profiles").write_text("docker-default (enforce)\nweb (enforce)\nweb//sub (complain)\n")
+    program = parser.Parser(str(host.path("/usr/sbin/apparmor_parser")))
+    install.carry_out(host, program, [install.examine(host, program, install.Entry("web", TEXT), {})])
+    return host
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were compiled."""
+    files: list[str] = []
+    compile = parser.Parser.compile
+
+    def noted(self: parser.Parser, file: str) -> bytes:
+        files.append(os.path.basename(file))
+        return compile(self, file)
+
+    monkeypatch.setattr(parser.Parser, "compile", noted)
+    return files
+
+
+def test_nothing_changed(host: Host, compiled: list[str]) -> None:
+    seen = observe(host)
+    assert seen["managed"]["web"]["current"] is True
+    assert seen["managed"]["web"]["text"] == TEXT
+    assert sorted(seen["files"]) == ["foreign", "web"]
+    assert (seen["enabled"], seen["error"], compiled) == (True, None, [])
+    json.dumps(seen)
+
+
+@pytest.mark.parametrize("path", ["tunables/global", "web"])
+def test_a_change_without_effect_is_found_to_be_none(host: Host, compiled: list[str], path: str) -> None:
+    """Our "parser" compiles no includes, as the real one no comments; the hash alone decides."""
+    file = host.path(f"/etc/apparmor.d/{path}")
+    file.write_text(file.read_text() if path == "web" else "# other\n")
+    assert observe(host)["managed"]["web"]["current"] is True
+    assert compiled == ([] if path == "web" else ["web"])
+
+
+def test_edited_file(host: Host, compiled: list[str]) -> None:
+    host.path("/etc/apparmor.d/web").write_text(TEXT.replace("/a", "/b"))
+    assert observe(host)["managed"]["web"]["current"] is False
+    assert compiled == ["web"]
+
+
+def test_other_policy_in_the_kernel(host: Host) -> None:
+    load(host, "web", "complain", b"other")
+    seen = observe(host)["managed"]["web"]
+    assert (seen["mode"], seen["current"]) == ("complain", False)
+
+
+def test_file_that_no_longer_compiles(host: Host) -> None:
+    host.path("/etc/apparmor.d/web").write_text("profile web {\n syntax error\n}\n")
+    seen = observe(host)["managed"]["web"]
+    assert (seen["current"], seen["error"]) == (None, "profile web, line 2: syntax error, unexpected TOK_ID")
+
+
+def test_host_without_apparmor(tmp_path: Path) -> None:
+    seen = observe(Host(tmp_path))
+    assert (seen["enabled"], seen["parser"], seen["at_boot"], seen["managed"], seen["error"]) == (False, None, None, {}, None)
+    assert gather(Host(tmp_path), None, EXPECT) == {"profiles": {}, "error": None}
+
+
+def test_damaged_memory(host: Host) -> None:
+    host.path("/var/lib/bulkhead/apparmor.json").write_text("{")
+    assert "apparmor.json: not valid JSON" in observe(host)["error"]
+
+
+def test_proof(host: Host, compiled: list[str]) -> None:
+    proof = gather(host, None, EXPECT)["profiles"]["web"]
+    assert (proof["mode"], proof["agrees"], proof["error"], compiled) == ("enforce", True, None, ["web"])
+    assert proof["children"] == {"web//sub": "complain"}
+    assert proof["hash"].startswith("sha256:")
+
+
+def test_proof_of_other_policy(host: Host) -> None:
+    load(host, "web", "enforce", b"other")
+    assert gather(host, None, EXPECT)["profiles"]["web"]["agrees"] is False
+
+
+def test_proof_without_file_and_without_policy(host: Host) -> None:
+    host.path("/etc/apparmor.d/web").unlink()
+    proof = gather(host, None, EXPECT)["profiles"]["web"]
+    assert (proof["sha256"], proof["agrees"]) == (None, None)
+    absent = {"profiles": [{"name": "none", "path": "/etc/apparmor.d/none", "mode": "enforce", "sha256": "a"}]}
+    proof = gather(host, None, absent)["profiles"]["none"]
+    assert (proof["mode"], proof["hash"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        ("/sys/kernel/security/apparmor/policy/profiles/web.3/raw_sha256", "the kernel keeps no hash"),
+        ("/usr/sbin/apparmor_parser", "there is no apparmor_parser"),
+    ],
+)
+def test_proof_that_cannot_be_had(host: Host, break_it: str, said: str) -> None:
+    host.path(break_it).unlink()
+    proof = gather(host, None, EXPECT)["profiles"]["web"]
+    assert proof["agrees"] is None
+    assert said in proof["error"]

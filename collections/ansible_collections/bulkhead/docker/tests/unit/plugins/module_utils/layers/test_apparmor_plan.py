@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AppArmor: what is planned for a host, and what verification shall demand of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import wanted as wanted_profiles
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.plan import expectation, plan
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
+
+WEB = {"name": "web", "extends": "web"}
+PROFILE = wanted_profiles.read([WEB]).profiles[0]
+PATH = "/etc/apparmor.d/web"
+NGINX = {"pid": 12, "command": "nginx", "container": "0123456789ab"}
+
+
+def ours(**more: Any) -> dict[str, Any]:
+    good = {
+        "text": PROFILE.content,
+        "sha256": PROFILE.sha256,
+        "links": [],
+        "mode": "enforce",
+        "hash": "sha256:1",
+        "current": True,
+        "ours": True,
+    }
+    return {**good, "error": None, **more}
+
+
+def observed(**more: Any) -> dict[str, Any]:
+    seen: dict[str, Any] = {"enabled": True, "parser": "/usr/sbin/apparmor_parser", "at_boot": True, "modes": {"docker-default": "enforce"}}
+    seen.update(files={}, links={}, managed={}, confined={}, error=None)
+    return {"layers": {"apparmor": {**seen, **more}}}
+
+
+def planned(entries: Any = (WEB,), layer: str = "required", **more: Any) -> LayerPlan:
+    wanted = {"apparmor_profiles_layer": layer, "apparmor_profiles_list": list(entries)}
+    return plan(observed(**more), wanted)
+
+
+def test_new_profile() -> None:
+    found = planned()
+    assert [(change.path, change.summary) for change in found.changes] == [(PATH, "web is new")]
+    assert found.changes[0].before == ""
+    assert found.changes[0].after == f"# loaded in enforce mode\n{PROFILE.content}"
+    assert found.apply == {"profiles": [{"name": "web", "state": "present", "mode": "enforce", "force": False, "content": PROFILE.content}]}
+
+
+def test_steady_state() -> None:
+    found = planned(managed={"web": ours()}, confined={"web": [NGINX]})
+    assert (found.changes, found.apply, found.refusals, found.warnings, found.effects) == ([], {}, [], [], [])
+
+
+@pytest.mark.parametrize(
+    ("more", "summary"),
+    [
+        ({"sha256": "other", "text": "x\n"}, "web has another text"),
+        (
+            {"mode": "complain", "links": ["force-complain"]},
+            "web is put into complain mode by /etc/apparmor.d/force-complain, is in complain mode",
+        ),
+        ({"mode": None, "hash": None, "current": None}, "web is not loaded"),
+        ({"current": False}, "web is loaded with another policy than its file has now"),
+        ({"links": ["disable"]}, "web is kept from being loaded at boot by /etc/apparmor.d/disable"),
+        ({"sha256": None, "text": None, "current": None}, "web has no file"),
+    ],
+)
+def test_drift(more: dict[str, Any], summary: str) -> None:
+    found = planned(managed={"web": ours(**more)}, confined={"web": [NGINX]})
+    assert [change.summary for change in found.changes] == [summary]
+    assert found.changes[0].before != found.changes[0].after
+    assert found.effects == ["the new policy of web holds at once for nginx (pid 12, container 0123456789ab)"]
+
+
+def test_one_of_two_differs() -> None:
+    found = planned([WEB, {"name": "two", "extends": "web"}], managed={"web": ours()})
+    assert [entry["name"] for entry in found.apply["profiles"]] == ["two"]
+
+
+def test_dropped_profile_is_removed() -> None:
+    found = planned([], managed={"web": ours()})
+    assert [change.summary for change in found.changes] == ["web is no longer wanted"]
+    assert found.changes[0].after == ""
+    assert found.apply == {"profiles": [{"name": "web", "state": "absent", "mode": "enforce", "force": False}]}
+
+
+def test_disabled_layer_removes_ours_and_nothing_else() -> None:
+    found = planned(layer="disabled", managed={"web": ours()}, files={"web": PROFILE.sha256, "usr.bin.man": "x"})
+    assert [entry["name"] for entry in found.apply["profiles"]] == ["web"]
+    assert planned(layer="disabled", files={"web": "x"}).changes == []
+    assert planned(layer="disabled", enabled=False, parser=None, managed={"web": ours(mode=None)}).apply["profiles"][0]["state"] == "absent"
+
+
+def test_dropped_profile_in_use_is_refused() -> None:
+    for found in (
+        planned([], managed={"web": ours()}, confined={"web": [NGINX]}),
+        planned([{"name": "web", "state": "absent"}], managed={"web": ours()}, confined={"web": [NGINX]}),
+    ):
+        assert found.changes == []
+        assert "in use by nginx (pid 12, container 0123456789ab), which would run unconfined" in found.refusals[0]
+        assert "{name: web, state: absent, force: true}" in found.refusals[0]
+
+
+def test_dropped_profile_in_use_by_force() -> None:
+    found = planned([{"name": "web", "state": "absent", "force": True}], managed={"web": ours()}, confined={"web": [NGINX]})
+    assert (found.refusals, found.apply["profiles"][0]["force"]) == ([], True)
+    assert found.effects == ["without web, unconfined from now on: nginx (pid 12, container 0123456789ab)"]
+
+
+def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
+    found = planned([{"name": "wbe", "extends": "web", "mode": "loud"}], managed={"web": ours()})
+    assert (len(found.refusals), found.changes) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("entry", "more", "said"),
+    [
+        (WEB, {"files": {"web": "x"}}, "/etc/apparmor.d/web: is somebody else's and says something else; pick another name"),
+        (WEB, {"modes": {"web": "enforce"}}, "profile web is loaded already, and not from /etc/apparmor.d/web; pick another name"),
+        ({"name": "web", "state": "absent"}, {"files": {"web": PROFILE.sha256}}, "/etc/apparmor.d/web: is not ours to remove"),
+        ({"name": "web", "state": "absent"}, {"modes": {"web": "enforce"}}, "profile web is loaded already, and not from"),
+    ],
+)
+def test_foreign_is_refused_and_taken_by_force(entry: dict[str, Any], more: dict[str, Any], said: str) -> None:
+    found = planned([entry], **more)
+    assert (len(found.refusals), found.changes) == (1, [])
+    assert said in found.refusals[0]
+    forced = planned([{**entry, "force": True}], **more)
+    assert (forced.refusals, len(forced.changes)) == ([], 1)
+
+
+def test_foreign_file_of_the_same_text_becomes_ours() -> None:
+    found = planned(files={"web": PROFILE.sha256}, modes={"web": "enforce"})
+    assert [change.summary for change in found.changes] == ["web is there already, and becomes ours"]
+
+
+def test_absent_and_never_there() -> None:
+    assert planned([{"name": "web", "state": "absent"}]).changes == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [({"enabled": False}, "not active in this host's kernel"), ({"parser": None}, "install the package apparmor")]
+)
+def test_host_that_cannot(more: dict[str, Any], said: str) -> None:
+    required, optional, disabled = (planned(layer=layer, **more) for layer in ("required", "optional", "disabled"))
+    assert said in required.refusals[0]
+    assert (optional.refusals, optional.applicable, optional.changes) == ([], False, [])
+    assert said in optional.reason
+    assert (disabled.refusals, disabled.applicable, disabled.changes) == ([], True, [])
+
+
+def test_damaged_memory_is_refused() -> None:
+    assert "apparmor.json: not valid JSON" in planned(error="/var/lib/bulkhead/apparmor.json: not valid JSON").refusals[0]
+
+
+def test_boot_that_loads_nothing_is_warned_about() -> None:
+    assert "apparmor.service is not enabled" in planned(managed={"web": ours()}, at_boot=False).warnings[0]
+    assert planned([], at_boot=False).warnings == []
+
+
+def test_expectation() -> None:
+    wanted = {"apparmor_profiles_layer": "optional", "apparmor_profiles_list": [WEB, {"name": "old", "state": "absent"}]}
+    assert expectation(wanted) == {
+        "requirement": "optional",
+        "profiles": [{"name": "web", "path": PATH, "mode": "enforce", "sha256": PROFILE.sha256}],
+    }
+    assert expectation({**wanted, "apparmor_profiles_layer": "disabled"})["profiles"] == []
