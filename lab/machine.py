@@ -125,6 +125,10 @@ class Machine:
         """Raise LabError if nothing is to be hoped from waiting on."""
         if not self.alive():
             raise self.failure("qemu ended")
+        with contextlib.suppress(OSError), Monitor(self.directory) as monitor:
+            status = monitor.execute("query-status")["status"]
+            if status not in ("running", "restore-vm"):
+                raise self.failure(f"qemu's status is {status}")
         if "Kernel panic" in tail(self.serial, 5):
             raise self.failure("the guest's kernel panicked")
         if heartbeat.elapsed() > timeout:

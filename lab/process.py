@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+POLITENESS = 5.0  # seconds between asking and ending
+
 
 def parse_start_time(stat: str) -> str:
     """Return field 22 of ``/proc/PID/stat`` (man 5 proc), or "" for a zombie.
@@ -33,7 +35,7 @@ def runs(pid: int, started: str) -> bool:
 
 def end(pid: int, started: str) -> None:
     """End that very process: politely, then not, and wait until it is gone."""
-    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 30.0)):
+    for number, patience in ((signal.SIGTERM, POLITENESS), (signal.SIGKILL, 30.0)):
         if not runs(pid, started):
             return
         try:

@@ -10,7 +10,7 @@ import pytest
 from lab import recipe
 from lab.errors import LabError
 
-BOOT_ONLY = {"kernel_arguments", "settle_script"}
+BOOT_ONLY = {"kernel_arguments", "emulation_arguments", "settle_script"}
 
 
 @pytest.mark.parametrize("suite", recipe.SUITES)
