@@ -183,17 +183,12 @@ BLOCKS: dict[str, Block] = {
     ),
 }
 
-# The ready profiles. Both are subsets of the engine's default, but for calls that are newer than it.
-READY: dict[str, dict[str, Any]] = {
-    "bulkhead-default": {
-        "blocks": [
-            "runc", "libc", "filesystem", "file-attributes", "process", "worker", "event-loop", "timers", "network-service", "ipc", "async-io",
-            "user-switch", "self-restriction", "added-capabilities",
-        ]
-    },
-    "bulkhead-web": {
-        "blocks": [
-            "runc", "libc", "filesystem", "process", "worker", "event-loop", "timers", "network-service", "user-switch",
-        ]
-    },
+# What a profile can extend, and the ready profiles do: `bulkhead-default` is `general`, `bulkhead-web` is `web`. Both let through less than the
+# engine's default (moby profiles, July 2026) and nothing beside it.
+PRESETS: dict[str, tuple[str, ...]] = {
+    "general": (
+        "runc", "libc", "filesystem", "file-attributes", "process", "worker", "event-loop", "timers", "network-service", "ipc", "async-io",
+        "user-switch", "self-restriction", "added-capabilities",
+    ),
+    "web": ("runc", "libc", "filesystem", "process", "worker", "event-loop", "timers", "network-service", "user-switch"),
 }  # fmt: skip

@@ -22,7 +22,7 @@ STOP_TIMEOUT = 2.0  # seconds
 MAX_FILTERS = 64
 
 
-class CannotDump(Exception):
+class CannotDump(OSError):
     """The filters could not be read; the message says why, and what would help."""
 
 
@@ -46,6 +46,11 @@ def read_filters(pid: int) -> list[bytes]:
     finally:
         # Fails only when the process is gone or was never stopped; then there is nothing to let go.
         libc.ptrace(_DETACH, pid, None, ctypes.c_void_p(signal))
+
+
+def dump(pid: int) -> list[str]:
+    """The same as text for JSON (see `encode`). Raises CannotDump."""
+    return encode(read_filters(pid))
 
 
 def encode(filters: Sequence[bytes]) -> list[str]:

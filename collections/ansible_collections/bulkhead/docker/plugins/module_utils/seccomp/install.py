@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting profiles on the host and taking them away: all of a list or none of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..host import state
+from ..host.files import fsync_folder, sha256, write_atomically
+from ..host.root import STATE_DIR, Host
+from .check import problems
+
+SUBJECT = "seccomp"
+REPLACED = f"{STATE_DIR}/seccomp-replaced"
+MODE = 0o644  # `docker run --security-opt seccomp=FILE` reads the file as the user who calls it
+
+
+class CannotInstall(ValueError):
+    """Nothing was changed; `problems` holds one sentence for each reason."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        super().__init__(" ".join(sentences))
+        self.problems = sentences
+
+
+@dataclass
+class Step:
+    """One file and what is to be done with it; `reason` is empty when nothing is. before and after: its text, None without a file."""
+
+    name: str
+    path: str
+    reason: str
+    before: str | None
+    after: str | None
+    foreign: bool = False
+    postponed: bool = False
+
+
+def decide(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) -> list[Step]:
+    """What the list comes to on this host. Raises CannotInstall, and ValueError for a damaged memory."""
+    managed = state.load(host, SUBJECT).get("profiles", {})
+    steps, refusals, seen = [], [], set()
+    for at, profile in enumerate(profiles):
+        name = profile["name"]
+        path = profile.get("path") or f"{directory.rstrip('/')}/{name}.json"
+        if "/" in name or name.startswith(".") or not name:
+            refusals.append(f"profiles[{at}].name: {name!r} is no name of a file; write one without a slash that does not begin with a dot.")
+            continue
+        if path in seen:
+            refusals.append(f"profiles[{at}].name: {name} is listed twice; write each profile once.")
+        seen.add(path)
+        if profile["state"] == "present":
+            refusals += problems(profile["content"], path, bool(profile.get("permissive")))
+        try:
+            step = _step(host, profile, path, path in managed)
+        except OSError as error:
+            refusals.append(f"{path}: can't be read ({error.strerror}); see what it is and move it away.")
+            continue
+        if step.foreign and step.reason and not profile["force"]:
+            refusals.append(f"{path}: is not ours and {step.reason}; choose another name, or write force: true (a copy is then kept).")
+        steps.append(step)
+    if refusals:
+        raise CannotInstall(refusals)
+    return steps
+
+
+def _step(host: Host, profile: Mapping[str, Any], path: str, ours: bool) -> Step:
+    before = host.read(path)
+    foreign = before is not None and not ours
+    if profile["state"] == "absent":
+        reason = "would be removed" if before is not None else ("is gone already" if ours else "")
+        return Step(profile["name"], path, reason, before, None, foreign, bool(reason) and in_use(host, path))
+    after = profile["content"]
+    reason = ""
+    if before is None:
+        reason = "is new"
+    elif sha256(before) != sha256(after):
+        reason = "says something else"
+    elif _loose(host.path(path)):
+        reason = "can be written by others than root"
+    return Step(profile["name"], path, reason, before, after, foreign)
+
+
+def _loose(path: Path) -> bool:
+    status = path.stat()
+    return bool(status.st_mode & 0o022) or status.st_uid != 0
+
+
+def in_use(host: Host, path: str) -> bool:
+    """Whether the engine would miss the file at its next start: daemon.json or a flag of dockerd's names it."""
+    texts = [host.read("/etc/docker/daemon.json") or ""]
+    for entry in host.path("/proc").iterdir():
+        if entry.name.isdigit() and (host.read(f"/proc/{entry.name}/comm") or "").strip() == "dockerd":
+            arguments = (host.read(f"/proc/{entry.name}/cmdline") or "").split("\0")
+            texts += [host.read(a.partition("=")[2]) or "" for a in arguments if a.startswith("--config-file=")]
+            if f"--seccomp-profile={path}" in arguments or path in arguments:
+                return True
+    return any(_names(text, path) for text in texts)
+
+
+def _names(text: str, path: str) -> bool:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        return path in text
+    return isinstance(content, dict) and content.get("seccomp-profile") == path
+
+
+def apply(host: Host, steps: Sequence[Step]) -> None:
+    """Do it, and remember it. When one file fails, those before it are put back. Raises OSError, BlockingIOError."""
+    todo = [step for step in steps if step.reason and not step.postponed]
+    if not todo:
+        return
+    with state.exclusive(host):
+        memory = state.load(host, SUBJECT)
+        managed = dict(memory.get("profiles", {}))
+        done: list[Step] = []
+        try:
+            for step in todo:
+                done.append(step)
+                _do(host, step, managed)
+        except OSError:
+            for step in reversed(done):
+                _put(host, step.path, step.before)
+            raise
+        state.save(host, SUBJECT, {**memory, "profiles": managed} if managed else {})
+
+
+def _do(host: Host, step: Step, managed: dict[str, Any]) -> None:
+    remembered = managed.pop(step.path, {})
+    if step.after is None:
+        _put(host, step.path, _kept(host, remembered.get("replaced")))
+        return
+    kept = remembered.get("replaced")
+    if step.foreign and step.before is not None:
+        kept = _keep(host, step)
+    host.path(step.path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _put(host, step.path, step.after)
+    managed[step.path] = {"sha256": sha256(step.after), **({"replaced": kept} if kept else {})}
+
+
+def _put(host: Host, path: str, text: str | None) -> None:
+    """Make the file say `text`, owned by root and writable by nobody else; None removes it."""
+    target = host.path(path)
+    if text is None:
+        target.unlink(missing_ok=True)
+        if target.parent.is_dir():
+            fsync_folder(target.parent)
+        return
+    owner = state.folder(host).stat()  # root, except in tests
+    write_atomically(target, text, MODE, (owner.st_uid, owner.st_gid))
+    if _loose(target):
+        target.chmod(MODE)
+        os.chown(target, owner.st_uid, owner.st_gid)
+
+
+def _keep(host: Host, step: Step) -> str:
+    """Keep a foreign file's text aside; returns where."""
+    folder = host.path(REPLACED)
+    state.folder(host)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = f"{step.path.strip('/').replace('/', '_')}"
+    owner = folder.stat()
+    write_atomically(folder / name, step.before or "", 0o600, (owner.st_uid, owner.st_gid))
+    return f"{REPLACED}/{name}"
+
+
+def _kept(host: Host, path: str | None) -> str | None:
+    """What stood in a file's place before ours, so that it can come back."""
+    return host.read(path) if path else None

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Docker would swallow is told in one sentence that names file and place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, problems
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition, Filter, ProfileError, parse
+
+FLOOR_RULE = {"names": FLOOR, "action": "SCMP_ACT_ALLOW"}
+
+
+def profile(*rules: Any, **top: Any) -> str:
+    return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [FLOOR_RULE, *rules], **top})
+
+
+def rule(**keys: Any) -> dict[str, Any]:
+    return {"names": ["ptrace"], "action": "SCMP_ACT_ALLOW", **keys}
+
+
+def arg(**keys: Any) -> dict[str, Any]:
+    return rule(args=[{"index": 0, "value": 1, "op": "SCMP_CMP_EQ", **keys}])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{}", "x.json: defaultAction: is missing, and without it the engine may start containers with no filter at all"),
+        ("", "x.json: is not valid JSON"),
+        ("[1]", "x.json: a seccomp profile is a JSON object, this is a list"),
+        ("[" * 100_000, "x.json: is n"),  # nested too deeply, or not JSON: as the interpreter has it
+        ("\ufeff{}", "x.json: begins with a byte order mark"),
+        ('{"defaultAction": "SCMP_ACT_ERRNO", "defaultAction": "SCMP_ACT_ALLOW"}', 'the key "defaultAction" stands twice'),
+        (profile(syscallz=[]), 'syscallz: is no key of a seccomp profile, and the engine would ignore it; write "syscalls"'),
+        (profile(DefaultErrnoRet=1), 'DefaultErrnoRet: is no key of a seccomp profile, and the engine would ignore it; write "defaultErrnoRet"'),
+        (profile(defaultAction="SCMP_ACT_ERNO"), 'defaultAction: "SCMP_ACT_ERNO" is no action; write SCMP_ACT_ERRNO'),
+        (profile(defaultAction="deny"), 'defaultAction: "deny" is no action; write one of SCMP_ACT_KILL_PROCESS'),
+        (profile(defaultAction="SCMP_ACT_NOTIFY"), "defaultAction: runc refuses SCMP_ACT_NOTIFY"),
+        (profile(defaultErrnoRet=5000), "defaultErrnoRet: 5000 is no whole number from 0 to 4095"),
+        (profile(defaultErrnoRet=True), "defaultErrnoRet: true is no whole number"),
+        (profile(defaultAction="SCMP_ACT_KILL", defaultErrnoRet=1), "defaultErrnoRet: has no meaning with SCMP_ACT_KILL"),
+        (profile(architectures=["x86_64"]), 'architectures[0]: "x86_64" is no architecture; write one of SCMP_ARCH_X86,'),
+        (profile(architectures="SCMP_ARCH_X86"), "architectures: a list belongs here, not a string"),
+        (
+            profile(architectures=["SCMP_ARCH_X86_64"], archMap=[{"architecture": "SCMP_ARCH_X86_64"}]),
+            'archMap: stands beside "architectures", and the engine refuses both together',
+        ),
+        (profile(archMap=[{"architecture": "SCMP_ARCH_X86_46"}]), "archMap[0].architecture: "),
+        (profile(archMap=["SCMP_ARCH_X86"]), "archMap[0]: an object with architecture"),
+        (profile(flags=["LOG"]), 'flags[0]: "LOG" is no filter flag'),
+        (profile(syscalls={}), "syscalls: a list belongs here, not an object"),
+        (profile("read"), "syscalls[1]: an object with names and action belongs here, not a string"),
+        (profile({"names": ["read"]}), "syscalls[1].action: is missing"),
+        (profile({"action": "SCMP_ACT_ALLOW"}), "syscalls[1].names: is empty or missing"),
+        (profile(rule(names=[7])), "syscalls[1].names[0]: a system call's name belongs here, not a number"),
+        (profile(rule(name="read")), 'syscalls[1].name: stands beside "names"'),
+        (profile(rule(action="SCMP_ACT_NOTIFY")), "listenerPath: is missing"),
+        (profile(rule(arg=[])), 'syscalls[1].arg: is no key of a seccomp profile, and the engine would ignore it; write "args"'),
+        (profile(arg(op="SCMP_CMP_EQUAL")), 'syscalls[1].args[0].op: "SCMP_CMP_EQUAL" is no comparison; write SCMP_CMP_EQ'),
+        (profile(arg(index=6)), "syscalls[1].args[0].index: 6 is no whole number from 0 to 5"),
+        (profile(arg(value=-1)), "syscalls[1].args[0].value: -1 is no whole number from 0 to 18446744073709551615"),
+        (profile(arg(value="0x10")), 'syscalls[1].args[0].value: "0x10" is no whole number'),
+        (profile(arg(valueTwo=3)), "syscalls[1].args[0].valueTwo: has no meaning with SCMP_CMP_EQ"),
+        (profile(rule(args=[{"index": 0, "op": "SCMP_CMP_EQ"}])), "syscalls[1].args[0].value: is missing"),
+        (profile(rule(includes={"cap": ["CAP_KILL"]})), 'syscalls[1].includes.cap: is no key of a seccomp profile, and the engine would ignore it; write "caps"'),
+        (profile(rule(includes={"caps": ["SYS_ADMIN"]})), 'syscalls[1].includes.caps[0]: "SYS_ADMIN" is no capability; write CAP_SYS_ADMIN'),
+        (profile(rule(excludes={"arches": ["x86_64"]})), 'syscalls[1].excludes.arches[0]: "x86_64" is no architecture, as Docker calls it here'),
+        (profile(rule(includes={"minKernel": "4"})), 'syscalls[1].includes.minKernel: "4" is no kernel version; write it like "5.10"'),
+        (profile(rule(names=["opennat"])), 'syscalls[1].names: "opennat" is no system call that libseccomp knows, and the engine would skip it in silence; write "openat"'),
+        (profile(defaultAction="SCMP_ACT_ALLOW"), "defaultAction: ALLOW lets every call through that no rule names"),
+        (profile(defaultAction="SCMP_ACT_LOG"), "or say `permissive: true` in the entry"),
+        (json.dumps({"defaultAction": "SCMP_ACT_ERRNO"}), "no container would start with it: runc itself needs capget, capset, chdir"),
+        (
+            json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule(names=[n for n in FLOOR if n != "statx"])]}),
+            "no container would start with it: runc itself needs statx once",
+        ),
+        (profile(rule(), arg()), 'syscalls[2]: the conditions on "ptrace" have no effect, because syscalls[1] names it without any'),
+        (profile(rule(args=[{"index": 0, "value": n, "op": "SCMP_CMP_NE"} for n in (38, 40)])), "has two conditions on one argument"),
+    ],
+)  # fmt: skip
+def test_faults_are_sentences(text: str, sentence: str) -> None:
+    found = problems(text, "x.json")
+    assert any(sentence in one for one in found), found
+    assert all(one.startswith("x.json: ") and one.endswith(".") for one in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        profile(),
+        profile(rule(names=["socketcall", "mmap2"])),
+        profile(architectures=["SCMP_ARCH_AARCH64"]),
+        profile(rule(includes={"caps": ["CAP_SYS_PTRACE"]}), arg() | {"excludes": {"caps": ["CAP_SYS_PTRACE"]}}),
+        profile(rule(action="SCMP_ACT_ERRNO", errnoRet=38, comment="so that libc falls back")),
+    ],
+)
+def test_good_profiles_pass(text: str) -> None:
+    assert problems(text, "x.json") == []
+
+
+def test_a_permissive_profile_can_be_asked_for() -> None:
+    assert problems('{"defaultAction": "SCMP_ACT_LOG"}', "x.json", permissive=True) == []
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse(profile(rule(acton=1), arg(index=9), syscallz=1), "x.json")
+    assert len(caught.value.problems) == 3
+
+
+def test_a_profile_is_read() -> None:
+    text = profile(
+        {
+            "names": ["clone"],
+            "action": "SCMP_ACT_ALLOW",
+            "args": [{"index": 0, "value": 2114060288, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}],
+            "includes": {"minKernel": "4.8", "arches": ["amd64"]},
+            "excludes": {"caps": ["CAP_SYS_ADMIN"]},
+        },
+        archMap=[{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
+    )
+    read = parse(text, "x.json")
+    assert read.default == bpf.ERRNO | 1  # runc's own default errno
+    assert read.arch_map == (("SCMP_ARCH_X86_64", ("SCMP_ARCH_X86",)),)
+    assert read.rules[1].conditions == (Condition(0, "SCMP_CMP_MASKED_EQ", 2114060288, 0),)
+    assert read.rules[1].includes == Filter(arches=("amd64",), min_kernel=(4, 8))
+    assert read.rules[1].excludes == Filter(caps=("CAP_SYS_ADMIN",))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Docker, runc and libseccomp make of a profile. The cases were tried against libseccomp 2.5.4 and 2.6.1 themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, Condition, parse
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand, holds, telling_arguments
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import table
+
+ALLOW, EPERM, ENOSYS = bpf.ALLOW, bpf.ERRNO | 1, bpf.ERRNO | 38
+NUMBERS = table("x86_64")
+
+
+def expanded(*rules: dict[str, Any], capabilities: Collection[str] = DEFAULT_CAPABILITIES, machine: str = "x86_64", **top: Any) -> Expanded:
+    text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules, **top})
+    return expand(parse(text, "x"), machine, (6, 1), capabilities)
+
+
+def allow(name: str, *args: tuple[int, str, int], **keys: Any) -> dict[str, Any]:
+    return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [{"index": i, "op": f"SCMP_CMP_{op}", "value": v} for i, op, v in args], **keys}
+
+
+@pytest.mark.parametrize(
+    ("keys", "counts"),
+    [
+        ({}, True),
+        ({"includes": {"caps": ["CAP_CHOWN"]}}, True),
+        ({"includes": {"caps": ["CAP_CHOWN", "CAP_SYS_ADMIN"]}}, False),
+        ({"excludes": {"caps": ["CAP_CHOWN", "CAP_SYS_ADMIN"]}}, False),
+        ({"excludes": {"caps": ["CAP_SYS_ADMIN"]}}, True),
+        ({"includes": {"arches": ["arm64", "amd64"]}}, True),
+        ({"includes": {"arches": ["arm64"]}}, False),
+        ({"excludes": {"arches": ["amd64"]}}, False),
+        ({"includes": {"minKernel": "6.1"}}, True),
+        ({"includes": {"minKernel": "6.2"}}, False),
+        ({"excludes": {"minKernel": "6.1"}}, False),
+        ({"excludes": {"minKernel": "6.2"}}, True),
+    ],
+)
+def test_which_rules_count(keys: dict[str, Any], counts: bool) -> None:
+    assert bool(expanded(allow("ptrace", **keys)).rules) is counts
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "two", "arg", "met"),
+    [
+        ("NE", 5, 0, 5, False),
+        ("NE", 40, 0, 2**32 | 40, True),  # the kernel would look at 40 here: why a negative list is none
+        ("LT", 5, 0, 4, True),
+        ("LT", 5, 0, 5, False),
+        ("LE", 5, 0, 5, True),
+        ("EQ", 5, 0, 2**32 | 5, False),
+        ("GE", 5, 0, 5, True),
+        ("GT", 5, 0, 2**63, True),
+        ("MASKED_EQ", 0x7E020000, 0, 0x00010000, True),
+        ("MASKED_EQ", 0x7E020000, 0, 0x00020000, False),
+        ("MASKED_EQ", 6, 9, 0, True),  # libseccomp masks the second value too
+    ],
+)
+def test_conditions(op: str, value: int, two: int, arg: int, met: bool) -> None:
+    assert holds(Condition(0, f"SCMP_CMP_{op}", value, two), (arg,)) is met
+
+
+def test_a_rule_without_conditions_swallows_those_with() -> None:
+    for rules in ((allow("clone"), allow("clone", (0, "EQ", 1))), (allow("clone", (0, "EQ", 1)), allow("clone"))):
+        assert expanded(*rules).answers(NUMBERS["clone"]) == {ALLOW}
+
+
+def test_rules_for_one_call_are_alternatives_and_conditions_of_one_rule_add_up() -> None:
+    either = expanded(allow("socket", (0, "EQ", 1)), allow("socket", (0, "EQ", 2)))
+    both = expanded(allow("socket", (0, "EQ", 1), (1, "EQ", 2)))
+    socket = NUMBERS["socket"]
+    assert [either.answer(socket, (n, 0)) for n in (1, 2, 3)] == [ALLOW, ALLOW, EPERM]
+    assert [both.answer(socket, args) for args in ((1, 2), (1, 3))] == [ALLOW, EPERM]
+    assert both.answers(socket) == {ALLOW, EPERM}
+
+
+def test_two_conditions_on_one_argument_are_alternatives_to_runc() -> None:
+    one = expanded(allow("socket", (0, "NE", 38), (0, "NE", 40)))
+    assert one.answer(NUMBERS["socket"], (38,)) == ALLOW
+
+
+def test_contradicting_rules_are_left_open() -> None:
+    one = expanded(allow("socket", (0, "GT", 1)), {**allow("socket", (0, "GT", 2)), "action": "SCMP_ACT_KILL_PROCESS"})
+    assert one.answer(NUMBERS["socket"], (3,)) is None
+    assert one.answer(NUMBERS["socket"], (2,)) == ALLOW
+
+
+def test_calls_newer_than_all_that_the_profile_names_do_not_exist() -> None:
+    one = expanded(allow("read"), allow("clone"), archMap=[{"architecture": "SCMP_ARCH_X86_64"}])
+    assert one.answers(NUMBERS["clone"] - 1) == {EPERM}
+    assert one.answers(NUMBERS["clone"] + 1) == {ENOSYS}
+    permissive = expanded(allow("read"), archMap=[{"architecture": "SCMP_ARCH_X86_64"}], defaultAction="SCMP_ACT_LOG")
+    assert permissive.newest is None
+
+
+def test_architectures_are_those_of_the_machine() -> None:
+    arch_map = [
+        {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
+        {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": None},
+    ]
+    assert expanded(archMap=arch_map).architectures == ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86")
+    assert expanded(archMap=arch_map, machine="aarch64").architectures == ("SCMP_ARCH_AARCH64",)
+    assert expanded().architectures == ("SCMP_ARCH_X86_64",)
+
+
+def test_telling_arguments_lie_on_both_sides_of_every_condition() -> None:
+    one = expanded(allow("socket", (0, "LT", 38)), allow("socket", (0, "EQ", 39)), allow("socket", (1, "MASKED_EQ", 6)))
+    seen = list(telling_arguments(one.rules[NUMBERS["socket"]]))
+    assert {37, 38, 39, 40, 2**32 + 38} <= {args[0] for args in seen}
+    assert {0, 2, 4} <= {args[1] for args in seen}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import known_names, name_of, parse, table
+
+HEADERS = {"x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")}
+
+
+def test_the_compact_form_is_read() -> None:
+    assert parse("read write @9 mmap") == {"read": 0, "write": 1, "mmap": 9}
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "number"),
+    [
+        ("x86_64", "read", 0),
+        ("x86_64", "clone", 56),
+        ("x86_64", "rseq", 334),
+        ("x86_64", "pidfd_send_signal", 424),
+        ("x86_64", "mseal", 462),
+        ("aarch64", "io_setup", 0),
+        ("aarch64", "read", 63),
+        ("aarch64", "clone", 220),
+        ("aarch64", "statx", 291),
+        ("aarch64", "mseal", 462),
+    ],
+)
+def test_numbers(machine: str, name: str, number: int) -> None:
+    assert table(machine)[name] == number
+    assert name_of(machine, number) == name
+
+
+def test_a_number_without_a_name() -> None:
+    assert name_of("x86_64", 511) == "syscall 511"
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_the_tables_agree_with_the_kernel_headers_of_this_machine(machine: str) -> None:
+    if not HEADERS[machine].exists():
+        pytest.skip("no kernel headers here (linux-libc-dev)")
+    defined = re.findall(r"#define __NR_(\w+) (\d+)", HEADERS[machine].read_text())
+    known = table(machine)
+    assert len(defined) > 300
+    # the headers may be newer than the table
+    assert {name: int(number) for name, number in defined if name in known} == {n: known[n] for n, _ in defined if n in known}
+
+
+def test_names_of_other_architectures_are_no_typing_errors() -> None:
+    assert {"socketcall", "arm_fadvise64_64", "s390_pci_mmio_read", "mmap2", "riscv_flush_icache"} <= known_names()
+    assert "opennat" not in known_names()
