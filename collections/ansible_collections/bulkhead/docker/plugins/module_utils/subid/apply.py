@@ -77,7 +77,11 @@ def _write(host: Host, requests: Sequence[Request], subject: str, planned: Outco
             raise
         state.save(host, subject, {"users": decision.memory} if decision.memory else {})
     written = _outcome(decision, subuid, subgid, requests, accounts)
-    written.diff = [entry for entry in planned.diff if entry["before_header"] not in (SUBUID, SUBGID)] + written.diff
+    # The users that were made in between are no news to the second decision, those that will leave are news to both.
+    files = (SUBUID, SUBGID)
+    written.diff = [entry for entry in planned.diff if entry["before_header"] not in files] + [
+        entry for entry in written.diff if entry["before_header"] in files
+    ]
     written.changed = planned.changed or written.changed
     return written
 

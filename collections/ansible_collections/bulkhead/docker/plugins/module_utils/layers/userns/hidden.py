@@ -75,12 +75,19 @@ def listed(contents: Mapping[str, Any]) -> str:
 
 
 def _kind(entries: Sequence[Mapping[str, Any]], noun: str) -> str:
-    names = [f"{entry['name'][:40]} {entry['state']}" if entry.get("state") else entry["name"][:40] for entry in entries[:_SHOWN]]
+    names = [" ".join(filter(None, (_short(entry["name"]), entry.get("state")))) for entry in entries[:_SHOWN]]
     if len(entries) > _SHOWN:
         names.append(f"and {len(entries) - _SHOWN} more")
     sizes = [entry["bytes"] for entry in entries if entry.get("bytes") is not None]
     size = f"; {in_words(sum(sizes))}" if sizes else ""
     return f"{len(entries)} {noun}{'' if len(entries) == 1 else 's'} ({', '.join(names)}{size})"
+
+
+def _short(name: str) -> str:
+    """A name that fits a sentence; of an anonymous volume's 64 digits the first twelve, as the engine shows IDs."""
+    if len(name) == 64 and set(name) <= set("0123456789abcdef"):
+        return name[:12]
+    return name if len(name) <= 40 else f"{name[:39]}…"
 
 
 def in_words(size: int) -> str:

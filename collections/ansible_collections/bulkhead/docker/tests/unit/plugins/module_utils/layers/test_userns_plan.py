@@ -291,3 +291,4 @@ def test_sizes_in_words(size: int, words: str) -> None:
 def test_long_lists_are_cut() -> None:
     images = [{"name": f"i{n}", "bytes": 1} for n in range(7)]
     assert listed({"images": images}) == "7 images (i0, i1, i2, i3, i4, and 2 more; 7 B)"
+    assert listed({"volumes": [{"name": "ab" * 32}, {"name": "v" * 50}]}) == f"2 volumes ({'ab' * 6}, {'v' * 39}…)"

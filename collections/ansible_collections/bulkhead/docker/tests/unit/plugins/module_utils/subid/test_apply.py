@@ -97,6 +97,7 @@ def test_first_run_second_run_and_back(host: Host, tools: Tools) -> None:
     removed = run(host, tools, GONE)
     assert removed.changed
     assert tools.ran[-1] == "userdel dockremap"
+    assert [entry["before_header"] for entry in removed.diff] == ["/etc/passwd", "/etc/subuid", "/etc/subgid"]
     assert content(host, "subuid") == content(host, "subgid") == FOREIGN + "\n"
     assert state.load(host, "userns") == {}
     assert not run(host, tools, GONE).changed
