@@ -42,10 +42,7 @@ def compare(role: str, defaults: dict[str, Any], options: dict[str, Any]) -> Ite
         elif name in defaults and "default" not in options[name]:
             yield f"{name} has the default {defaults[name]!r} in defaults/main.yml and none in meta/argument_specs.yml"
         elif name in defaults and not same(defaults[name], options[name]["default"]):
-            yield (
-                f"{name} is {defaults[name]!r} in defaults/main.yml "
-                f"and {options[name]['default']!r} in meta/argument_specs.yml"
-            )
+            yield (f"{name} is {defaults[name]!r} in defaults/main.yml and {options[name]['default']!r} in meta/argument_specs.yml")
         elif name not in defaults and "default" in options[name]:
             yield f"{name} has a default in meta/argument_specs.yml and does not stand in defaults/main.yml"
 
