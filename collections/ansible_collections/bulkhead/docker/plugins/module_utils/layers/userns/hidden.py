@@ -60,13 +60,19 @@ def current_root(observed: Mapping[str, Any]) -> str | None:
     return root_of(*expected_maps(unpack(here), remap_user(setting)[0], engine.get("version"))) if setting else None
 
 
-def ours_to_switch_off(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether dropping what is ours takes `userns-remap` out of daemon.json: it is remembered as ours, and nobody else asks for it."""
-    if "userns-remap" in (wanted.get("docker_daemon_options") or {}):
-        return False
+def guard_switching_off(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """The same where dropping what is ours takes `userns-remap` out of daemon.json, or gives it back the value that it had before us."""
     path = (observed.get("daemon_json") or {}).get("path")
-    memory = (observed.get("managed") or {}).get("files", {}).get(path, {}).get("keys", {})
-    return "/userns-remap" in memory and "before" not in memory["/userns-remap"]
+    ours = (observed.get("managed") or {}).get("files", {}).get(path, {}).get("keys", {}).get("/userns-remap")
+    if ours is None or "userns-remap" in (wanted.get("docker_daemon_options") or {}):
+        return
+    before = ours.get("before")
+    maps = (
+        expected_maps(unpack(observed["layers"]["userns"]), remap_user(before)[0], observed["engine"].get("version"))
+        if before
+        else ([], [])
+    )
+    guard(found, observed, wanted, root_of(*maps))
 
 
 def listed(contents: Mapping[str, Any]) -> str:

@@ -119,8 +119,7 @@ def _switch_off(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[s
     """Take back what is ours; what belongs to a root that is still there stays reserved, as its files are owned by those IDs."""
     here = observed["layers"][LAYER]
     memory = (here.get("state") or {}).get("users", {})
-    if hidden.ours_to_switch_off(observed, wanted):
-        hidden.guard(found, observed, wanted, None)
+    hidden.guard_switching_off(found, observed, wanted)
     requests = _releases(memory, observed, keep="")
     held = sorted(set(memory) - {request.user for request in requests})
     if held:

@@ -245,6 +245,25 @@ def test_switching_off_hides_as_well() -> None:
     assert "dockremap stay reserved" in found.notices[0]
 
 
+@pytest.mark.parametrize(
+    ("before", "options", "sentence"),
+    [
+        ("alice", {}, "from /var/lib/docker/231072.231072 to /var/lib/docker/100000.100000"),
+        ("dockremap", {}, ""),
+        (None, {"userns-remap": "default"}, ""),
+    ],
+)
+def test_off_gives_back_what_was_there(before: str | None, options: dict[str, str], sentence: str) -> None:
+    ours = {"value": "default", **({"before": before} if before else {})}
+    there = {
+        **observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS),
+        "daemon_json": {"path": PATH},
+        "managed": {"files": {PATH: {"keys": {"/userns-remap": ours}}}},
+    }
+    found = plan(there, {**wanted(layer="disabled"), "docker_daemon_options": options})
+    assert [sentence in refusal for refusal in found.refusals] == ([True] if sentence else [])
+
+
 def test_the_ranges_stay_while_files_of_theirs_do() -> None:
     here = {**with_user(state=OURS, roots=ROOT_ON_DISK), "configured": None}
     assert plan(observed(here), wanted(layer="disabled")).changes == []

@@ -213,3 +213,14 @@ def test_an_exact_wish_moves_what_is_ours(host: Host, tools: Tools) -> None:
     assert not run(host, tools, exact).changed
     run(host, tools, GONE)
     assert content(host, "subuid") == FOREIGN + "\n"
+
+
+def test_a_user_that_could_not_be_removed_is_removed_next_time(host: Host, tools: Tools) -> None:
+    run(host, tools)
+    with pytest.raises(Refused, match="userdel dockremap failed"):
+        bring(host, [GONE], "userns", False, lambda command: (8, "", "user dockremap is currently used"))
+    assert content(host, "subuid") == FOREIGN + "\n"
+    assert state.load(host, "userns") == {"users": {"dockremap": {"user": True}}}
+    assert run(host, tools, GONE).changed
+    assert "dockremap" not in content(host, "passwd")
+    assert state.load(host, "userns") == {}
