@@ -25,10 +25,12 @@ TIMEOUT = 60.0  # an emulated machine takes its time
 def main(arguments: list[str]) -> int:
     names = arguments[: arguments.index("--")] if "--" in arguments else arguments
     options = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
-    results = [attempt(name, options) for name in names or sorted(SERVICES)]
-    for result in results:
+    failed = False
+    for name in names or sorted(SERVICES):
+        result = attempt(name, options)
         print(json.dumps(result), flush=True)
-    return 0 if all(result["ok"] for result in results) else 1
+        failed = failed or not result["ok"]
+    return 1 if failed else 0
 
 
 def attempt(name: str, options: list[str]) -> dict[str, Any]:
@@ -43,7 +45,9 @@ def attempt(name: str, options: list[str]) -> dict[str, Any]:
         address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container).stdout.strip()
         result["answers"] = ask(name, address)
         executed = docker("exec", container, "sh", "-c", "cat /proc/self/status")
-        result["exec"] = [line for line in executed.stdout.splitlines() if line.startswith(("Seccomp:", "NoNewPrivs:"))] or executed.stderr.strip()
+        result["exec"] = [
+            line for line in executed.stdout.splitlines() if line.startswith(("Seccomp:", "NoNewPrivs:"))
+        ] or executed.stderr.strip()
         began = time.monotonic()
         docker("stop", "--time", "30", container)
         result["stopped_after"] = round(time.monotonic() - began, 1)
@@ -62,7 +66,9 @@ def ask(name: str, address: str) -> list[str]:
     """The service's answers. Raises OSError when it gives none within TIMEOUT."""
     port = SERVICES[name].port
     if name == "redis":
-        return [patiently(lambda command=command: redis(address, port, command)) for command in ("PING", "SET key 1", "BGREWRITEAOF", "GET key")]
+        return [
+            patiently(lambda command=command: redis(address, port, command)) for command in ("PING", "SET key 1", "BGREWRITEAOF", "GET key")
+        ]
     pages = ("/", "/child", "/thread") if name == "node" else ("/",)
     return [patiently(lambda page=page: http(address, port, page)) for page in pages]
 

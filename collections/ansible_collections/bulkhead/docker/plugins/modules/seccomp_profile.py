@@ -8,10 +8,11 @@ module: seccomp_profile
 short_description: Install and remove seccomp profiles for Docker, checked as the engine does not check them
 version_added: 0.1.0
 description:
-  - Checks every profile of the list before any file is touched. The engine takes C({}) for "no filter", ignores a misspelt key and a system call
-    that it does not know, and finds out when a container starts that runc itself is refused what it needs; here each is an error.
-  - Replaces files atomically, owned by root and readable by all, since C(docker run --security-opt seccomp=FILE) reads the file as the calling user.
-    When one file fails, those before it are put back.
+  - Checks every profile of the list before any file is touched. The engine takes C({}) for "no filter", ignores a misspelt key and a
+    system call that it does not know, and finds out when a container starts that runc itself is refused what it needs; here each is an
+    error.
+  - Replaces files atomically, owned by root and readable by all, since C(docker run --security-opt seccomp=FILE) reads the file as the
+    calling user. When one file fails, those before it are put back.
   - What is ours is remembered in C(/var/lib/bulkhead/seccomp.json). A file of the same name that is not ours is refused.
   - The engine reads the daemon-wide profile once, at its start. Restarting it is M(bulkhead.docker.daemon_config)'s business.
 author:
@@ -40,15 +41,15 @@ options:
       state:
         description:
           - V(absent) removes the file.
-          - A file that C(daemon.json) or a flag of dockerd names stays for now and is listed in RV(postponed), because the engine would not start
-            without it.
+          - A file that C(daemon.json) or a flag of dockerd names stays for now and is listed in RV(postponed), because the engine would
+            not start without it.
         type: str
         choices: [present, absent]
         default: present
       force:
         description: >-
-          Take the place of a file that is not ours, or remove it. A replaced file is kept in C(/var/lib/bulkhead/seccomp-replaced), and comes back when
-          ours is removed.
+          Take the place of a file that is not ours, or remove it. A replaced file is kept in C(/var/lib/bulkhead/seccomp-replaced), and
+          comes back when ours is removed.
         type: bool
         default: false
       permissive:
@@ -155,7 +156,8 @@ def main() -> None:
         profiles=[_told(step) for step in steps],
         postponed=[step.path for step in steps if step.postponed],
         diff=[
-            {"before": step.before or "", "after": step.after or "", "before_header": step.path, "after_header": step.path} for step in changing
+            {"before": step.before or "", "after": step.after or "", "before_header": step.path, "after_header": step.path}
+            for step in changing
         ],
     )
 

@@ -8,12 +8,33 @@ from .profile import DEFAULT_CAPABILITIES, Profile, ProfileError, parse
 from .semantics import NATIVE, expand
 from .syscalls import X86_64, known_names, table
 
-# Without any one of these no container starts, or `docker exec` fails, under runc 1.1.5, 1.1.15 or 1.3.6: taken away one by one from a profile that
-# works, with and without no-new-privileges. (With it the filter is loaded later, and fewer are needed; but a container can opt out of it.)
-FLOOR = (
-    "capget capset chdir close execve exit_group fstat fstatfs futex getcwd getdents64 getppid newfstatat openat prctl read rt_sigreturn setgid "
-    "setgroups setuid statx write"
-).split()
+# Without any one of these no container starts, or `docker exec` fails, under runc 1.1.5, 1.1.15 or 1.3.6: taken away one by one from a
+# profile that works, with and without no-new-privileges. (With it the filter is loaded later, and fewer are needed; but a container can
+# opt out of it.)
+FLOOR = [
+    "capget",
+    "capset",
+    "chdir",
+    "close",
+    "execve",
+    "exit_group",
+    "fstat",
+    "fstatfs",
+    "futex",
+    "getcwd",
+    "getdents64",
+    "getppid",
+    "newfstatat",
+    "openat",
+    "prctl",
+    "read",
+    "rt_sigreturn",
+    "setgid",
+    "setgroups",
+    "setuid",
+    "statx",
+    "write",
+]
 RECENT_KERNEL = (6, 12)
 
 
@@ -23,7 +44,12 @@ def problems(text: str, where: str, permissive: bool = False) -> list[str]:
         profile = parse(text, where)
     except ProfileError as error:
         return error.problems
-    return [*_unknown_calls(profile, where), *_open_by_default(profile, where, permissive), *_void_conditions(profile, where), *_floor(profile, where)]
+    return [
+        *_unknown_calls(profile, where),
+        *_open_by_default(profile, where, permissive),
+        *_void_conditions(profile, where),
+        *_floor(profile, where),
+    ]
 
 
 def _unknown_calls(profile: Profile, where: str) -> list[str]:
@@ -37,7 +63,8 @@ def _unknown_calls(profile: Profile, where: str) -> list[str]:
                 near = get_close_matches(name, known, 1, 0.75)
                 hint = f'write "{near[0]}"' if near else "correct it or take it out"
                 found.append(
-                    f'{where}: syscalls[{at}].names: "{name}" is no system call that libseccomp knows, and the engine would skip it in silence; {hint}.'
+                    f'{where}: syscalls[{at}].names: "{name}" is no system call that libseccomp knows, and the engine would skip it '
+                    f"in silence; {hint}."
                 )
     return found
 
@@ -70,8 +97,8 @@ def _void_conditions(profile: Profile, where: str) -> list[str]:
         for name in rule.names if rule.conditions else ():
             if name in free:
                 found.append(
-                    f'{where}: syscalls[{at}]: the conditions on "{name}" have no effect, because syscalls[{free[name]}] names it without any; '
-                    "take it out of one of them."
+                    f'{where}: syscalls[{at}]: the conditions on "{name}" have no effect, because syscalls[{free[name]}] names it '
+                    "without any; take it out of one of them."
                 )
     return found
 

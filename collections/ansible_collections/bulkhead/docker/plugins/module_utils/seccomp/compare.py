@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import bpf
-from .reach import reachable
+from .reach import reachable, tested_arguments
 from .semantics import Expanded, telling_arguments
 from .syscalls import AARCH64, AUDIT_ARCH, X32_BIT, X86_64, table
 
@@ -126,12 +126,16 @@ def _heading(programs: Sequence[bpf.Program], expected: Expanded, number: int, k
 def _by_arguments(programs: Sequence[bpf.Program], expected: Expanded, number: int) -> str | None:
     """Arguments decide on both sides: whether they decide alike. A loosening outweighs a tightening."""
     tightened = False
-    for args in telling_arguments(expected.rules[number]):
+    tested: dict[int, set[int]] = {}
+    for program in programs:
+        for index, values in tested_arguments(program, AUDIT_ARCH[expected.machine], number).items():
+            tested.setdefault(index, set()).update(values)
+    for args in telling_arguments(expected.rules[number], tested):
         wanted = expected.answer(number, args)
         if wanted is None:
             continue
         kernel = bpf.strictest(bpf.run(program, number, AUDIT_ARCH[expected.machine], args) for program in reversed(programs))
         if bpf.lets_through(kernel) and not bpf.lets_through(wanted):
             return "loosened"
-        tightened = tightened or bpf.lets_through(wanted) and not bpf.lets_through(kernel)
+        tightened = tightened or (bpf.lets_through(wanted) and not bpf.lets_through(kernel))
     return "tightened" if tightened else None

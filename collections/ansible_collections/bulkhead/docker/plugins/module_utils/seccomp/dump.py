@@ -98,8 +98,8 @@ def _explain(request: int, pid: int, number: int) -> str:
         return f"process {pid} ended while it was looked at"
     if number == errno.EPERM:
         return (
-            f"the kernel does not let us trace process {pid}: it is traced by another (strace, a debugger), CAP_SYS_PTRACE is missing (run as root), "
-            "or kernel.yama.ptrace_scope is 3"
+            f"the kernel does not let us trace process {pid}: it is traced by another (strace, a debugger), CAP_SYS_PTRACE is missing "
+            "(run as root), or kernel.yama.ptrace_scope is 3"
         )
     if number == errno.EACCES and request == _GET_FILTER:
         return "reading filters needs CAP_SYS_ADMIN and a reader without a filter of its own: run as root, and not in a container"

@@ -49,7 +49,9 @@ def decide(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) ->
         name = profile["name"]
         path = profile.get("path") or f"{directory.rstrip('/')}/{name}.json"
         if "/" in name or name.startswith(".") or not name:
-            refusals.append(f"profiles[{at}].name: {name!r} is no name of a file; write one without a slash that does not begin with a dot.")
+            refusals.append(
+                f"profiles[{at}].name: {name!r} is no name of a file; write one without a slash that does not begin with a dot."
+            )
             continue
         if path in seen:
             refusals.append(f"profiles[{at}].name: {name} is listed twice; write each profile once.")

@@ -63,19 +63,69 @@ FLAGS = (
 # In the order of their bits (linux/capability.h).
 CAPABILITIES = tuple(
     f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
-        "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
-        "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM "
-        "BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-    ).split()
+    for name in [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "DAC_READ_SEARCH",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "SETGID",
+        "SETUID",
+        "SETPCAP",
+        "LINUX_IMMUTABLE",
+        "NET_BIND_SERVICE",
+        "NET_BROADCAST",
+        "NET_ADMIN",
+        "NET_RAW",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "SYS_MODULE",
+        "SYS_RAWIO",
+        "SYS_CHROOT",
+        "SYS_PTRACE",
+        "SYS_PACCT",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_NICE",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "MKNOD",
+        "LEASE",
+        "AUDIT_WRITE",
+        "AUDIT_CONTROL",
+        "SETFCAP",
+        "MAC_OVERRIDE",
+        "MAC_ADMIN",
+        "SYSLOG",
+        "WAKE_ALARM",
+        "BLOCK_SUSPEND",
+        "AUDIT_READ",
+        "PERFMON",
+        "BPF",
+        "CHECKPOINT_RESTORE",
+    ]
 )
 # What the engine gives a container that asks for nothing (moby oci/caps/defaults.go).
 DEFAULT_CAPABILITIES = frozenset(
     f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
-    ).split()
+    for name in [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
+    ]
 )
 
 _TOP = {
@@ -150,7 +200,9 @@ def _json(text: str, where: str) -> Any:
         found = dict(pairs)
         for key, _ in pairs:
             if sum(key == other for other, _ in pairs) > 1:
-                raise ProfileError([f'{where}: the key "{key}" stands twice in one object; the engine takes the last one, so keep that one alone.'])
+                raise ProfileError(
+                    [f'{where}: the key "{key}" stands twice in one object; the engine takes the last one, so keep that one alone.']
+                )
         return found
 
     if text.startswith("\ufeff"):
@@ -181,7 +233,9 @@ class _Reader:
             return Profile(bpf.ERRNO)
         self.keys(data, _TOP, "")
         if "defaultAction" not in data:
-            self.fault("defaultAction", 'is missing, and without it the engine may start containers with no filter at all; write "SCMP_ACT_ERRNO"')
+            self.fault(
+                "defaultAction", 'is missing, and without it the engine may start containers with no filter at all; write "SCMP_ACT_ERRNO"'
+            )
         action, errno = self.action(data, "defaultAction", "defaultErrnoRet", "")
         if action == bpf.USER_NOTIF:
             self.fault("defaultAction", "runc refuses SCMP_ACT_NOTIFY as default; write SCMP_ACT_ERRNO")
@@ -191,7 +245,9 @@ class _Reader:
             self.choice(flag, FLAGS, f"flags[{at}]", "filter flag")
         rules = tuple(self.rule(entry, f"syscalls[{at}]") for at, entry in enumerate(self.entries(data, "syscalls", "")))
         if any(bpf.action_of(rule.answer) == bpf.USER_NOTIF for rule in rules) and not data.get("listenerPath"):
-            self.fault("listenerPath", "is missing, and SCMP_ACT_NOTIFY needs a supervisor that listens there; write its path or another action")
+            self.fault(
+                "listenerPath", "is missing, and SCMP_ACT_NOTIFY needs a supervisor that listens there; write its path or another action"
+            )
         return Profile(
             default=_answer(action, errno),
             architectures=self.architectures(data, "architectures", ""),
@@ -238,7 +294,10 @@ class _Reader:
         if data.get("valueTwo") and op != "SCMP_CMP_MASKED_EQ":
             self.fault(f"{path}.valueTwo", f"has no meaning with {op}; it belongs to SCMP_CMP_MASKED_EQ, where value is the mask")
         return Condition(
-            self.number(data, "index", path, 5), op, self.number(data, "value", path, 2**64 - 1), self.number(data, "valueTwo", path, 2**64 - 1)
+            self.number(data, "index", path, 5),
+            op,
+            self.number(data, "value", path, 2**64 - 1),
+            self.number(data, "valueTwo", path, 2**64 - 1),
         )
 
     def filter(self, data: Mapping[str, Any], key: str, path: str) -> Filter:
@@ -250,7 +309,9 @@ class _Reader:
             self.fault(path, f"an object with caps, arches or minKernel belongs here, not {_kind(value)}")
             return Filter()
         self.keys(value, _FILTER, path)
-        caps = [self.choice(cap, CAPABILITIES, f"{path}.caps[{at}]", "capability") for at, cap in enumerate(self.entries(value, "caps", path))]
+        caps = [
+            self.choice(cap, CAPABILITIES, f"{path}.caps[{at}]", "capability") for at, cap in enumerate(self.entries(value, "caps", path))
+        ]
         arches = [
             self.choice(arch, tuple(ARCHITECTURES.values()), f"{path}.arches[{at}]", "architecture, as Docker calls it here")
             for at, arch in enumerate(self.entries(value, "arches", path))
@@ -272,7 +333,8 @@ class _Reader:
     def architectures(self, data: Mapping[str, Any], key: str, path: str) -> tuple[str, ...]:
         prefix = f"{path}.{key}" if path else key
         return tuple(
-            self.choice(name, tuple(ARCHITECTURES), f"{prefix}[{at}]", "architecture") for at, name in enumerate(self.entries(data, key, path))
+            self.choice(name, tuple(ARCHITECTURES), f"{prefix}[{at}]", "architecture")
+            for at, name in enumerate(self.entries(data, key, path))
         )
 
     def action(self, data: Mapping[str, Any], key: str, errno_key: str, path: str) -> tuple[int, int | None]:
@@ -317,7 +379,15 @@ def _answer(action: int, errno: int | None) -> int:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        type(None): "null",
+    }
     return names.get(type(value), type(value).__name__)
 
 

@@ -117,3 +117,49 @@ def _after(code: int, k: int, registers: _Registers) -> _Registers:
     if bpf.ALU[code & ~bpf.INDEX] == "div" and operand == 0:
         return _UNKNOWN, x, memory
     return bpf.calculate(bpf.ALU[code & ~bpf.INDEX], a, operand), x, memory
+
+
+def tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[int, set[int]]:
+    """Index of an argument → values on and beside what the filter compares it with, for this call.
+
+    Arithmetic other than masking is not followed.
+    """
+    halves: dict[int, set[int]] = {}  # offset of half an argument → values of that half
+    waiting: list[tuple[int, int | None, int | None]] = [(0, None, 0)]  # instruction; offset of the half in A, else the number in A
+    seen: set[tuple[int, int | None, int | None]] = set()
+    while waiting:
+        state = waiting.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        pc, half, value = state
+        code, true, false, k = program[pc]
+        if code == bpf.LD_ABS:
+            known = number if k == 0 else arch if k == 4 else None
+            waiting.append((pc + 1, k if k >= 16 else None, known))
+        elif code == bpf.JA:
+            waiting.append((pc + 1 + k, half, value))
+        elif code & ~bpf.INDEX in bpf.JUMPS:
+            if value is not None and not code & bpf.INDEX:
+                waiting.append((pc + 1 + (true if bpf.holds(bpf.JUMPS[code], value, k) else false), half, value))
+                continue
+            if half is not None:
+                halves.setdefault(half, set()).update(
+                    bits_of(k) if bpf.JUMPS[code & ~bpf.INDEX] == "set" else {k - 1 & bpf.WORD, k, k + 1 & bpf.WORD}
+                )
+            waiting += [(pc + 1 + true, half, value), (pc + 1 + false, half, value)]
+        elif code == 0x54 and half is not None:  # A &= k
+            halves.setdefault(half, set()).update(bits_of(k))
+            waiting.append((pc + 1, half, None))
+        elif code not in (bpf.RET_K, bpf.RET_A):
+            waiting.append((pc + 1, None, None) if code not in (bpf.ST, bpf.STX, bpf.TAX) else (pc + 1, half, value))
+    return {
+        index: {high << 32 | low for high in halves.get(20 + 8 * index, set()) | {0} for low in halves.get(16 + 8 * index, set()) | {0}}
+        for index in range(6)
+        if 16 + 8 * index in halves or 20 + 8 * index in halves
+    }
+
+
+def bits_of(mask: int) -> set[int]:
+    """Nothing, everything outside of a mask, and each of its bits."""
+    return {0, ~mask & bpf.WORD, *(1 << bit for bit in range(32) if mask >> bit & 1)}

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a profile means for one container: the rules that Docker keeps of it, and the filter that runc and libseccomp make of those.
 
-Sources: moby/profiles seccomp/seccomp_linux.go (which rules count), runc libcontainer/seccomp/seccomp_linux.go (rules that repeat the default,
-several conditions on one argument) and patchbpf/enosys_linux.go (ENOSYS for calls newer than the profile), libseccomp src/db.c.
+Sources: moby/profiles seccomp/seccomp_linux.go (which rules count), runc libcontainer/seccomp/seccomp_linux.go (rules that repeat the
+default, several conditions on one argument) and patchbpf/enosys_linux.go (ENOSYS for calls newer than the profile), libseccomp src/db.c.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import bpf
@@ -17,7 +17,7 @@ from .syscalls import AARCH64, X86_64, table
 
 NATIVE = {X86_64: "SCMP_ARCH_X86_64", AARCH64: "SCMP_ARCH_AARCH64"}
 _DOCKER_ARCH = {X86_64: "amd64", AARCH64: "arm64"}
-MAX_VECTORS = 512
+MAX_VECTORS = 2048
 
 
 @dataclass
@@ -115,17 +115,24 @@ def holds(condition: Condition, args: Sequence[int]) -> bool:
     }[condition.op]
 
 
-def telling_arguments(rules: Sequence[tuple[int, tuple[Condition, ...]]]) -> Iterator[tuple[int, ...]]:
-    """Arguments that sit on and beside every boundary of a call's conditions: where a filter would show that it was made of others."""
-    values: dict[int, set[int]] = {}
+def telling_arguments(
+    rules: Sequence[tuple[int, tuple[Condition, ...]]], others: Mapping[int, set[int]] | None = None
+) -> Iterator[tuple[int, ...]]:
+    """Arguments that sit on and beside every boundary of a call's conditions: where a filter would show that it was made of others.
+
+    others: index of an argument → further values to try.
+    """
+    values: dict[int, set[int]] = {index: set(own) for index, own in (others or {}).items()}
     for condition in (c for _, conditions in rules for c in conditions):
-        near = values.setdefault(condition.index, {0, 1, 2**32, 2**64 - 1})
+        near = values.setdefault(condition.index, set())
         if condition.op == "SCMP_CMP_MASKED_EQ":
             wanted = condition.value_two & condition.value
             near |= {wanted, wanted | (~condition.value & 0xFFFFFFFF)}
             near |= {wanted ^ 1 << bit for bit in range(64) if condition.value >> bit & 1}
         else:
             near |= {(condition.value + step) % 2**64 for step in (-1, 0, 1, 2**32)}
+    for near in values.values():
+        near |= {0, 1, 2**32, 2**64 - 1}
     indexes = sorted(values)
     for chosen in itertools.islice(itertools.product(*(sorted(values[i]) for i in indexes)), MAX_VECTORS):
         args = [0] * 6

@@ -2,8 +2,8 @@
 """System calls of x86-64: numbers and names.
 
 Source: Debian's linux-libc-dev 7.2.12-1, arch x86, asm/unistd_64.h, which says the same as src/syscalls.csv of
-libseccomp (July 2026). To renew it: print the names of the header's `#define __NR_NAME NUMBER` lines in the order of their numbers, and `@NUMBER`
-before each name that does not follow its predecessor by one.
+libseccomp (July 2026). To renew it: print the names of the header's `#define __NR_NAME NUMBER` lines in the order of their numbers, and
+`@NUMBER` before each name that does not follow its predecessor by one.
 """
 
 from __future__ import annotations

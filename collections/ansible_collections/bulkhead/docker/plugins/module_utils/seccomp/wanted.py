@@ -171,7 +171,9 @@ def _unknown(where: str, words: Sequence[str], known: Iterable[str], what: str) 
     for word in words:
         if word not in known:
             near = get_close_matches(word, known, 1, 0.7)
-            hint = f'write "{near[0]}"' if near else (f"write some of {', '.join(known)}" if len(known) < 30 else "correct it or take it out")
+            hint = (
+                f'write "{near[0]}"' if near else (f"write some of {', '.join(known)}" if len(known) < 30 else "correct it or take it out")
+            )
             yield f'{where}: "{word}" is no {what}; {hint}'
 
 

@@ -10,11 +10,35 @@ from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "seccomp"
 SHOWN = 12
-# Calls that libseccomp 2.5.4, the oldest on a supported engine, does not know: a filter made with it refuses them, whatever the profile says.
+# Calls that libseccomp 2.5.4, the oldest on a supported engine, does not know: a filter made with it refuses them, whatever the
+# profile says.
 NEWER_THAN_LIBSECCOMP = frozenset(
-    "cachestat fchmodat2 file_getattr file_setattr futex_requeue futex_wait futex_wake getxattrat listmount listns listxattrat lsm_get_self_attr "
-    "lsm_list_modules lsm_set_self_attr map_shadow_stack mseal open_tree_attr removexattrat riscv_hwprobe rseq_slice_yield setxattrat statmount "
-    "uprobe uretprobe".split()
+    [
+        "cachestat",
+        "fchmodat2",
+        "file_getattr",
+        "file_setattr",
+        "futex_requeue",
+        "futex_wait",
+        "futex_wake",
+        "getxattrat",
+        "listmount",
+        "listns",
+        "listxattrat",
+        "lsm_get_self_attr",
+        "lsm_list_modules",
+        "lsm_set_self_attr",
+        "map_shadow_stack",
+        "mseal",
+        "open_tree_attr",
+        "removexattrat",
+        "riscv_hwprobe",
+        "rseq_slice_yield",
+        "setxattrat",
+        "statmount",
+        "uprobe",
+        "uretprobe",
+    ]
 )
 
 
@@ -47,7 +71,9 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         word = "a profile of its own" if asked not in (None, "builtin") else "no seccomp option, which means the engine's default"
         verdict.disagreements.append(f"docker inspect says {word}, the kernel says Seccomp: {kernel['seccomp']}")
     if filtered and verdict.opted_out:
-        verdict.disagreements.append("docker inspect says unconfined, the kernel shows a filter: the program's own, or that of an earlier start")
+        verdict.disagreements.append(
+            "docker inspect says unconfined, the kernel shows a filter: the program's own, or that of an earlier start"
+        )
     if filtered and container.get("seccomp_filter"):
         _judge_deep(verdict, container, asked, expect)
     return verdict.conclude()
@@ -104,7 +130,8 @@ def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], wanted: Mapping[s
         same = file["sha256"] == wanted["sha256"] and _equal(proof.get("comparison"))
         verdict.find(
             "file_newer",
-            f"{path} was written after the engine started, which reads it only then" + (", but the kernel's filter agrees with it" if same else ""),
+            f"{path} was written after the engine started, which reads it only then"
+            + (", but the kernel's filter agrees with it" if same else ""),
             None if same else DEGRADED,
             "restart the engine",
         )
@@ -112,9 +139,15 @@ def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], wanted: Mapping[s
 
 def _judge_filters(verdict: Verdict, proof: Mapping[str, Any], pid: int, wanted: Mapping[str, Any] | None) -> None:
     if proof.get("filters") is None:
-        verdict.find("filter_unread", f"what the filter of process {pid} lets through is not known: {proof.get('error') or 'it was not read'}", UNKNOWN)
+        verdict.find(
+            "filter_unread",
+            f"what the filter of process {pid} lets through is not known: {proof.get('error') or 'it was not read'}",
+            UNKNOWN,
+        )
         return
-    verdict.saw(f"PTRACE_SECCOMP_GET_FILTER of {pid}", f"{len(proof['filters'])} filter(s) of {', '.join(map(str, proof['filters']))} instructions")
+    verdict.saw(
+        f"PTRACE_SECCOMP_GET_FILTER of {pid}", f"{len(proof['filters'])} filter(s) of {', '.join(map(str, proof['filters']))} instructions"
+    )
     if proof.get("profile_error"):
         verdict.find("profile_unreadable", f"there is nothing to compare the filter with: {proof['profile_error']}", UNKNOWN)
     elif wanted and proof.get("comparison") is None:
@@ -126,7 +159,9 @@ def _judge_filters(verdict: Verdict, proof: Mapping[str, Any], pid: int, wanted:
 
 def _judge_never(verdict: Verdict, never: Sequence[str]) -> None:
     if never:
-        verdict.find("wide_open", f"the filter lets through what no profile should: {_few(never)}", DEGRADED, "deploy a profile, or the engine's own")
+        verdict.find(
+            "wide_open", f"the filter lets through what no profile should: {_few(never)}", DEGRADED, "deploy a profile, or the engine's own"
+        )
 
 
 def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str, own_filters: bool) -> None:
@@ -169,7 +204,9 @@ def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: 
     except ValueError as error:
         seen = {"filters": None, "error": str(error)}
     if seen["filters"] is None:
-        verdict.find("filter_unread", f"what the filter of container {container['name']} lets through is not known: {seen['error']}", UNKNOWN)
+        verdict.find(
+            "filter_unread", f"what the filter of container {container['name']} lets through is not known: {seen['error']}", UNKNOWN
+        )
         return
     verdict.saw(f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}", f"{len(seen['filters'])} filter(s)")
     if seen.get("comparison"):

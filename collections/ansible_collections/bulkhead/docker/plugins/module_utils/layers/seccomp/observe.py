@@ -17,7 +17,12 @@ def observe(host: Host) -> dict[str, Any]:
     """in_kernel: whether the kernel filters at all. files: path → sha256, mtime, mode, uid, and for ours the text.
     managed: path → sha256 as we wrote it; error: why that could not be read.
     """
-    found: dict[str, Any] = {"in_kernel": bool(host.read("/proc/sys/kernel/seccomp/actions_avail")), "files": {}, "managed": {}, "error": None}
+    found: dict[str, Any] = {
+        "in_kernel": bool(host.read("/proc/sys/kernel/seccomp/actions_avail")),
+        "files": {},
+        "managed": {},
+        "error": None,
+    }
     try:
         found["managed"] = dict(state.load(host, STATE).get("profiles", {}))
     except (OSError, ValueError) as error:
@@ -33,11 +38,11 @@ def observe(host: Host) -> dict[str, Any]:
 
 def _file(host: Host, path: str, ours: bool) -> dict[str, Any]:
     try:
-        text = host.read(path)
         status = host.path(path).stat()
+        text = host.read(path) or ""
+    except FileNotFoundError:  # a link to nothing, or removed while we looked
+        return {"sha256": None, "error": "it points at nothing"}
     except OSError as error:
         return {"sha256": None, "error": str(error)}
-    if text is None:  # removed while we looked, or a link to nothing
-        return {"sha256": None, "error": "it points at nothing"}
     found = {"sha256": sha256(text), "mtime": status.st_mtime, "mode": status.st_mode & 0o7777, "uid": status.st_uid, "error": None}
     return {**found, "text": text} if ours else found

@@ -87,9 +87,7 @@ def _step(planned: LayerPlan, observed: Mapping[str, Any], profile: Wanted) -> d
         if now is None and not ours:
             return None
         if not ours and not profile.force:
-            planned.refusals.append(
-                f"{profile.path}: is not ours to remove; take {profile.name} out of {LIST}, or write force: true there (a copy is then kept)"
-            )
+            planned.refusals.append(f"{profile.path}: is not ours to remove; take {profile.name} out of {LIST}, or write force: true there")
             return None
         later = ", once the engine no longer names it" if _named_by_engine(observed, profile.path) else ""
         planned.changes.append(Change(profile.path, f"remove {profile.name}, which is no longer wanted{later}", _text(now)))
@@ -137,4 +135,6 @@ def _mind_old_engines(planned: LayerPlan, observed: Mapping[str, Any], listed: w
     version = re.match(r"\d+", str(observed["engine"].get("version") or ""))
     logging = [profile.name for profile in listed.profiles if profile.log]
     if version and int(version[0]) < KNOWS_FLAGS and logging:
-        planned.warnings.append(f"{LIST}: log has no effect on this engine ({observed['engine']['version']}, it takes 23.0): {', '.join(logging)}")
+        planned.warnings.append(
+            f"{LIST}: log has no effect on this engine ({observed['engine']['version']}, it takes 23.0): {', '.join(logging)}"
+        )

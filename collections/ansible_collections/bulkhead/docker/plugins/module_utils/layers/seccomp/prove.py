@@ -18,10 +18,36 @@ from ...seccomp.syscalls import AARCH64, X86_64
 
 # What every profile of Docker's refuses to a container without added capabilities (moby profiles/seccomp, 19.03 to 29): who meets one of
 # these allowed has no profile worth the name.
-NEVER = (
-    "acct add_key bpf delete_module finit_module fsmount init_module ioperm iopl kexec_file_load kexec_load keyctl mount move_mount nfsservctl "
-    "open_by_handle_at perf_event_open pivot_root quotactl reboot request_key setns settimeofday swapoff swapon umount2 unshare userfaultfd"
-).split()
+NEVER = [
+    "acct",
+    "add_key",
+    "bpf",
+    "delete_module",
+    "finit_module",
+    "fsmount",
+    "init_module",
+    "ioperm",
+    "iopl",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "mount",
+    "move_mount",
+    "nfsservctl",
+    "open_by_handle_at",
+    "perf_event_open",
+    "pivot_root",
+    "quotactl",
+    "reboot",
+    "request_key",
+    "setns",
+    "settimeofday",
+    "swapoff",
+    "swapon",
+    "umount2",
+    "unshare",
+    "userfaultfd",
+]
 
 
 def gather(host: Host, canary: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +76,10 @@ def gather(host: Host, canary: Mapping[str, Any] | None, expect: Mapping[str, An
 
 
 def look(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None) -> dict[str, Any]:
-    """What filters (as the kernel gave them) let through, and how they differ from a profile's text, for a process with these capabilities."""
+    """What filters (as the kernel gave them) let through, and how they differ from a profile's text.
+
+    kernel: what host/process.py read of the process; its bounding set decides which rules count.
+    """
     system = os.uname()
     found: dict[str, Any] = {"filters": None, "error": None}
     if system.machine not in (X86_64, AARCH64):

@@ -103,7 +103,16 @@ def test_arithmetic(code: int, k: int, start: int, result: int) -> None:
 
 
 def test_registers_and_memory() -> None:
-    one = program((LD, 0, 0, NR), (0x07, 0, 0, 0), (0x02, 0, 0, 3), (0x00, 0, 0, 1), (0x0C, 0, 0, 0), (0x61, 0, 0, 3), (0x1C, 0, 0, 0), (0x16, 0, 0, 0))
+    one = program(
+        (LD, 0, 0, NR),
+        (0x07, 0, 0, 0),
+        (0x02, 0, 0, 3),
+        (0x00, 0, 0, 1),
+        (0x0C, 0, 0, 0),
+        (0x61, 0, 0, 3),
+        (0x1C, 0, 0, 0),
+        (0x16, 0, 0, 0),
+    )
     assert bpf.run(one, 41, X86_64) == 1  # 1 + X - M[3], both the number
     assert reachable(one, X86_64, [7, 41]) == [{1}, {1}]
 

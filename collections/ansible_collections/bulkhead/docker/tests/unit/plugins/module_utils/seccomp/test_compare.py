@@ -74,7 +74,9 @@ def test_no_filter_lets_everything_through() -> None:
 
 def test_a_second_filter_tightens() -> None:
     (web,) = dumped("web-trixie")
-    no_unix = program((LD, 0, 0, NR), (JEQ, 0, 3, 41), (LD, 0, 0, arg(0)), (JEQ, 0, 1, 1), (RET, 0, 0, bpf.ERRNO | 1), (RET, 0, 0, bpf.ALLOW))
+    no_unix = program(
+        (LD, 0, 0, NR), (JEQ, 0, 3, 41), (LD, 0, 0, arg(0)), (JEQ, 0, 1, 1), (RET, 0, 0, bpf.ERRNO | 1), (RET, 0, 0, bpf.ALLOW)
+    )
     assert bpf.run(no_unix, 41, X86_64, (1,)) == bpf.ERRNO | 1
     expected = expand(parse(render(WEB), "x"), "x86_64", (6, 12), DEFAULT_CAPABILITIES)
     assert compare([web, no_unix], expected).tightened == ["socket"]

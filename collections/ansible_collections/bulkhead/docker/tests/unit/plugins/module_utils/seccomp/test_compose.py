@@ -17,8 +17,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls i
 from .programs import dumped
 
 REFUSED = (
-    *NEVER, "io_uring_setup", "io_uring_enter", "io_uring_register", "ptrace", "process_vm_readv", "process_vm_writev", "modify_ldt", "vmsplice",
-    "name_to_handle_at", "fanotify_init", "memfd_secret",
+    *NEVER, "io_uring_setup", "io_uring_enter", "io_uring_register", "ptrace", "process_vm_readv", "process_vm_writev", "modify_ldt",
+    "vmsplice", "name_to_handle_at", "fanotify_init", "memfd_secret",
 )  # fmt: skip
 # Newer than the engine's own default of 26.1, and harmless: what libc calls in their stead is allowed anyway.
 NEWER = {"file_getattr", "fchmodat2", "map_shadow_stack", "mseal", "getxattrat", "listxattrat", "removexattrat", "setxattrat", "uretprobe"}

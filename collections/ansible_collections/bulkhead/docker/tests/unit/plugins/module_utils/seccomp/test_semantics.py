@@ -23,7 +23,12 @@ def expanded(*rules: dict[str, Any], capabilities: Collection[str] = DEFAULT_CAP
 
 
 def allow(name: str, *args: tuple[int, str, int], **keys: Any) -> dict[str, Any]:
-    return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [{"index": i, "op": f"SCMP_CMP_{op}", "value": v} for i, op, v in args], **keys}
+    return {
+        "names": [name],
+        "action": "SCMP_ACT_ALLOW",
+        "args": [{"index": i, "op": f"SCMP_CMP_{op}", "value": v} for i, op, v in args],
+        **keys,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""seccomp: what the wanted profiles need on a host, and the sentences for what they must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import sha256
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.plan import expectation, plan, resolve
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose, render
+
+FOLDER = "/etc/docker/seccomp"
+WEB, GENERAL = render(compose(PRESETS["web"])), render(compose(PRESETS["general"]))
+LIST = [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}]
+
+
+def wanted(profiles: Any = None, default: Any = "bulkhead-default", layer: str = "required", directory: Any = FOLDER) -> dict[str, Any]:
+    return {
+        "seccomp_profiles_layer": layer,
+        "seccomp_profiles_list": LIST if profiles is None else profiles,
+        "seccomp_profiles_daemon_default": default,
+        "seccomp_profiles_directory": directory,
+    }
+
+
+def file(text: str, ours: bool = True, **more: Any) -> dict[str, Any]:
+    return {"sha256": sha256(text), "mtime": 5.0, "mode": 0o644, "uid": 0, "error": None, **({"text": text} if ours else {}), **more}
+
+
+def host(
+    files: Mapping[str, dict[str, Any]] | None = None, managed: Mapping[str, str] | None = None, named: str | None = None, **seen: Any
+) -> dict[str, Any]:
+    """files: name → as observed. managed: name → the text that we wrote. named: the profile in daemon.json."""
+    return {
+        "layers": {
+            "seccomp": {
+                "in_kernel": True,
+                "files": {f"{FOLDER}/{name}.json": entry for name, entry in (files or {}).items()},
+                "managed": {f"{FOLDER}/{name}.json": {"sha256": sha256(text)} for name, text in (managed or {}).items()},
+                "error": None,
+                **seen,
+            }
+        },
+        "engine": {"version": "26.1.5+dfsg1", "security_options": ["name=apparmor", "name=seccomp,profile=builtin"]},
+        "daemon_json": {"referenced": {"seccomp-profile": {"path": f"{FOLDER}/{named}.json", "mtime": 5.0}} if named else {}},
+        "unit": {"flags": {}},
+    }
+
+
+def steady() -> dict[str, Any]:
+    texts = {"bulkhead-default": GENERAL, "bulkhead-web": WEB}
+    return host({name: file(text) for name, text in texts.items()}, texts, "bulkhead-default")
+
+
+def steps(planned: LayerPlan, key: str = "profiles") -> list[tuple[str, str]]:
+    return [(step["name"], step["state"]) for step in planned.apply.get(key, [])]
+
+
+def test_a_fresh_host_gets_both_profiles_and_a_daemon_wide_default() -> None:
+    planned = plan(host(), wanted())
+    assert planned.refusals == []
+    assert steps(planned) == [("bulkhead-default", "present"), ("bulkhead-web", "present")]
+    assert planned.daemon_keys == {"seccomp-profile": f"{FOLDER}/bulkhead-default.json"}
+    assert [change.path for change in planned.changes] == [f"{FOLDER}/bulkhead-default.json", f"{FOLDER}/bulkhead-web.json"]
+    assert planned.changes[1].after == WEB
+
+
+def test_a_second_run_changes_nothing() -> None:
+    planned = plan(steady(), wanted())
+    assert (planned.changes, planned.apply, planned.warnings) == ([], {}, [])
+    assert planned.daemon_keys  # still said, or it would be dropped
+
+
+def test_the_built_in_profile_can_stay_the_default() -> None:
+    assert plan(host(), wanted(default="")).daemon_keys == {}
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (file(GENERAL), "says something else"),
+        (file(WEB, mode=0o666), "can be written by others than root"),
+        (file(WEB, uid=1000), "can be written by others than root"),
+        ({"sha256": None, "error": "it points at nothing"}, "can't be read (it points at nothing)"),
+    ],
+)
+def test_what_differs_is_put_right(seen: dict[str, Any], reason: str) -> None:
+    planned = plan(host({"bulkhead-web": seen}, {"bulkhead-web": WEB}), wanted(LIST[1:], default=""))
+    assert steps(planned) == [("bulkhead-web", "present")]
+    assert planned.changes[0].summary == f"bulkhead-web {reason}"
+
+
+def test_an_edit_by_hand_is_told() -> None:
+    planned = plan(host({"bulkhead-web": file("{}")}, {"bulkhead-web": WEB}), wanted(LIST[1:], default=""))
+    assert planned.warnings == [f"{FOLDER}/bulkhead-web.json was changed by hand since we wrote it; it is put back"]
+    assert planned.changes[0].before == "{}"
+
+
+def test_a_foreign_file_is_refused_unless_forced() -> None:
+    observed = host({"bulkhead-web": file("{}", ours=False)})
+    refused = plan(observed, wanted(LIST[1:], default=""))
+    assert refused.changes == [] and "is somebody else's and says something else" in refused.refusals[0]
+    forced = plan(observed, wanted([{**LIST[1], "force": True}], default=""))
+    assert steps(forced) == [("bulkhead-web", "present")] and forced.apply["profiles"][0]["force"]
+
+
+def test_a_foreign_file_that_says_the_same_is_left_alone() -> None:
+    assert plan(host({"bulkhead-web": file(WEB, ours=False)}), wanted(LIST[1:], default="")).changes == []
+
+
+def test_a_profile_dropped_from_the_inventory_is_dropped_from_the_host() -> None:
+    planned = plan(steady(), wanted(LIST[:1]))
+    assert steps(planned) == [("bulkhead-web", "absent")]
+    assert planned.changes[0].before == WEB
+
+
+def test_foreign_profiles_are_never_dropped() -> None:
+    assert plan(host({"theirs": file("{}", ours=False)}), wanted([], default="")).changes == []
+
+
+@pytest.mark.parametrize(("profiles", "default", "layer"), [(LIST[1:], "bulkhead-web", "required"), (LIST, "", "disabled")])
+def test_the_daemon_wide_file_goes_only_after_the_engine_was_told(profiles: Any, default: str, layer: str) -> None:
+    planned = plan(steady(), wanted(profiles, default, layer))
+    assert steps(planned, "retire") == [("bulkhead-default", "absent")]
+    assert ("bulkhead-default", "absent") not in steps(planned)
+    assert any("once the engine no longer names it" in change.summary for change in planned.changes)
+    assert planned.daemon_keys.get("seccomp-profile") != f"{FOLDER}/bulkhead-default.json"
+
+
+def test_a_disabled_layer_takes_back_what_is_ours_and_refuses_nothing() -> None:
+    planned = plan(steady(), wanted([{"name": "a/b"}], layer="disabled"))
+    assert planned.refusals == []
+    assert steps(planned) == [("bulkhead-web", "absent")]
+    assert plan(host(in_kernel=False), wanted(layer="disabled")).refusals == []
+
+
+def test_absent_and_foreign() -> None:
+    observed = host({"old": file("{}", ours=False)})
+    assert "is not ours to remove" in plan(observed, wanted([{"name": "old", "state": "absent"}], default="")).refusals[0]
+    assert steps(plan(observed, wanted([{"name": "old", "state": "absent", "force": True}], default=""))) == [("old", "absent")]
+    assert plan(host(), wanted([{"name": "old", "state": "absent"}], default="")).changes == []
+
+
+@pytest.mark.parametrize("layer", ["required", "optional"])
+@pytest.mark.parametrize(
+    ("observed", "reason"),
+    [
+        (host(in_kernel=False), "this host's kernel has no seccomp filters"),
+        ({**host(), "engine": {"version": "26.1", "security_options": ["name=apparmor"]}}, "this engine was built without seccomp"),
+    ],
+)
+def test_hosts_that_cannot_carry_the_layer(observed: dict[str, Any], reason: str, layer: str) -> None:
+    planned = plan(observed, wanted(layer=layer))
+    assert not planned.applicable and reason in planned.reason
+    assert bool(planned.refusals) is (layer == "required")
+    assert planned.daemon_keys == {} and planned.apply == {}
+
+
+def test_an_engine_that_does_not_answer_is_no_reason_to_refuse() -> None:
+    assert plan({**host(), "engine": {}}, wanted()).refusals == []
+
+
+def test_logging_needs_an_engine_that_knows_it() -> None:
+    profiles = [{**LIST[1], "log": True}]
+    old = {**host(), "engine": {"version": "20.10.24+dfsg1", "security_options": None}}
+    assert "log has no effect on this engine (20.10.24+dfsg1" in plan(old, wanted(profiles, default="")).warnings[0]
+    assert plan(host(), wanted(profiles, default="")).warnings == []
+
+
+def test_a_damaged_memory_is_refused() -> None:
+    assert plan(host(error="/var/lib/bulkhead/seccomp.json: not valid JSON"), wanted()).refusals == [
+        "/var/lib/bulkhead/seccomp.json: not valid JSON"
+    ]
+
+
+BAD = [
+    ("text", "seccomp_profiles_list: 'text' is no list"),
+    (["web"], "seccomp_profiles_list[0]: 'web' is no profile"),
+    ([{}], "seccomp_profiles_list[0].name: is missing"),
+    ([{"name": "a/b", "extends": "web"}], "'a/b' is no name; write letters, digits, dots, dashes and underscores, without a slash"),
+    ([{"name": "../x", "extends": "web"}], "'../x' is no name"),
+    ([{"name": "a.json", "extends": "web"}], '"a.json" already ends in .json, which is added to it; write "a"'),
+    ([*LIST, LIST[0]], 'seccomp_profiles_list[2].name: "bulkhead-default" stands in seccomp_profiles_list[0] already'),
+    ([{"name": "a"}], "seccomp_profiles_list[0]: says nothing of what the profile allows; write extends: web"),
+    ([{"name": "a", "extend": "web"}], "seccomp_profiles_list[0].extend: is no key of a profile; write extends"),
+    ([{"name": "a", "extends": "wen"}], "seccomp_profiles_list[0].extends: 'wen' is no preset; write one of general, web"),
+    ([{"name": "a", "blocks": ["libcc"]}], 'seccomp_profiles_list[0].blocks: "libcc" is no building block; write "libc"'),
+    ([{"name": "a", "blocks": "libc"}], "seccomp_profiles_list[0].blocks: 'libc' is no list of names; write for example [process]"),
+    ([{"name": "a", "blocks": ["libc"]}], "seccomp_profiles_list[0]: no container would start with it: runc itself needs"),
+    ([{"name": "a", "extends": "web", "allow": ["ptracee"]}], '[0].allow: "ptracee" is no system call that libseccomp knows; write "ptrace"'),
+    ([{"name": "a", "extends": "web", "deny": ["execve"]}], "[0]: no container would start with it: runc itself needs execve"),
+    ([{"name": "a", "extends": "web", "allow": ["sync"], "deny": ["sync"]}], "[0].deny: sync stands under allow as well"),
+    ([{"name": "a", "extends": "web", "default_action": "deny"}], "[0].default_action: 'deny' is no action; write one of"),
+    ([{"name": "a", "extends": "web", "default_action": "SCMP_ACT_LOG"}], "[0]: defaultAction: LOG lets every call through"),
+    ([{"name": "a", "extends": "web", "architectures": ["x86_64"]}], 'seccomp_profiles_list[0].architectures: "x86_64" is no architecture'),
+    ([{"name": "a", "extends": "web", "state": "gone"}], "seccomp_profiles_list[0].state: 'gone' is no state; write present or absent"),
+    ([{"name": "a", "extends": "web", "force": "yes"}], "seccomp_profiles_list[0].force: 'yes' is neither true nor false"),
+    ([{"name": "a", "src": "a.json", "content": "{}", "blocks": ["libc"]}], "[0].blocks: stands beside src, which is a whole profile"),
+    ([{"name": "a", "src": "a.json", "content": "{}"}], "seccomp_profiles_list[0] (a.json): defaultAction: is missing"),
+    ([{"name": "a", "src": "a.json", "content": "{"}], "seccomp_profiles_list[0] (a.json): is not valid JSON"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("profiles", "sentence"), BAD)
+def test_bad_input_is_a_sentence_and_nothing_is_planned(profiles: Any, sentence: str) -> None:
+    planned = plan(host(), wanted(profiles, default=""))
+    assert any(sentence in one for one in planned.refusals), planned.refusals
+    assert planned.changes == [] and planned.apply == {} and planned.daemon_keys == {}
+
+
+def test_a_default_that_is_not_listed() -> None:
+    assert plan(host(), wanted(default="web")).refusals == [
+        'seccomp_profiles_daemon_default: "web" is no profile of seccomp_profiles_list (there: bulkhead-default, bulkhead-web); '
+        "write one of them, or '' for the engine's built-in profile"
+    ]
+    absent = [{**LIST[0], "state": "absent"}]
+    assert "(there: none)" in plan(host(), wanted(absent)).refusals[0]
+
+
+def test_a_relative_directory() -> None:
+    assert plan(host(), wanted(directory="seccomp")).refusals == [
+        "seccomp_profiles_directory: 'seccomp' is no absolute path; write for example /etc/docker/seccomp"
+    ]
+
+
+def test_files_of_the_control_node_are_joined() -> None:
+    assert resolve([{"name": "a", "src": "a.json"}, LIST[0], 7], lambda name: f"text of {name}") == [
+        {"name": "a", "src": "a.json", "content": "text of a.json"},
+        LIST[0],
+        7,
+    ]
+
+    def missing(name: str) -> str:
+        raise FileNotFoundError(2, "No such file or directory", name)
+
+    with pytest.raises(ValueError, match=r"seccomp_profiles_list\[0\].src: a.json can't be read \(No such file or directory\)"):
+        resolve([{"name": "a", "src": "a.json"}], missing)
+
+
+def test_the_expectation_has_the_text_of_the_daemon_wide_profile() -> None:
+    expected = expectation(wanted())
+    assert expected["daemon_profile"] == {
+        "name": "bulkhead-default",
+        "path": f"{FOLDER}/bulkhead-default.json",
+        "sha256": sha256(GENERAL),
+        "content": GENERAL,
+    }
+    assert [profile["name"] for profile in expected["profiles"]] == ["bulkhead-default", "bulkhead-web"]
+    assert expectation(wanted(layer="disabled")) == {"requirement": "disabled", "daemon_profile": None, "profiles": []}

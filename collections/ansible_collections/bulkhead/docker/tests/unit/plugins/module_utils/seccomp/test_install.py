@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose, render
+
+FOLDER = "/etc/docker/seccomp"
+WEB, GENERAL = render(compose(PRESETS["web"])), render(compose(PRESETS["general"]))
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    (tmp_path / "proc").mkdir()
+    monkeypatch.setattr(install, "_loose", lambda path: bool(path.stat().st_mode & 0o022))  # the owner is who runs the tests
+    return Host(tmp_path)
+
+
+def present(name: str = "web", content: str = WEB, **more: Any) -> dict[str, Any]:
+    return {"name": name, "content": content, "state": "present", "force": False, **more}
+
+
+def absent(name: str = "web", **more: Any) -> dict[str, Any]:
+    return {"name": name, "state": "absent", "force": False, **more}
+
+
+def run(host: Host, *profiles: dict[str, Any]) -> list[str]:
+    steps = install.decide(host, profiles, FOLDER)
+    install.apply(host, steps)
+    return [step.reason for step in steps]
+
+
+def test_a_profile_comes_and_stays_and_goes(host: Host) -> None:
+    path = host.path(f"{FOLDER}/web.json")
+    assert run(host, present()) == ["is new"]
+    assert path.read_text() == WEB and path.stat().st_mode & 0o777 == 0o644
+    assert run(host, present()) == [""]
+    assert run(host, present(content=GENERAL)) == ["says something else"]
+    path.chmod(0o666)
+    assert run(host, present(content=GENERAL)) == ["can be written by others than root"]
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert run(host, absent()) == ["would be removed"]
+    assert not path.exists() and state.load(host, "seccomp") == {}
+    assert run(host, absent()) == [""]
+
+
+def test_nothing_is_touched_when_one_of_the_list_is_bad(host: Host) -> None:
+    with pytest.raises(install.CannotInstall) as caught:
+        run(host, present(), present("bad", "{}"), present("a/b"), present())
+    assert [p.split(":")[0] for p in caught.value.problems][:1] == [f"{FOLDER}/bad.json"]
+    assert any("is no name of a file" in p for p in caught.value.problems)
+    assert any("is listed twice" in p for p in caught.value.problems)
+    assert not host.path(FOLDER).exists()
+
+
+def test_a_foreign_file_is_refused_or_kept_and_given_back(host: Host) -> None:
+    path = host.path(f"{FOLDER}/web.json")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(install.CannotInstall, match="is not ours and says something else"):
+        run(host, present())
+    with pytest.raises(install.CannotInstall, match="is not ours and would be removed"):
+        run(host, absent())
+    run(host, present(force=True))
+    assert path.read_text() == WEB
+    run(host, present(content=GENERAL))
+    run(host, absent())
+    assert path.read_text() == "{}"
+
+
+def test_a_permissive_profile_has_to_be_asked_for(host: Host) -> None:
+    text = '{"defaultAction": "SCMP_ACT_LOG"}'
+    with pytest.raises(install.CannotInstall, match="lets every call through"):
+        run(host, present(content=text))
+    assert run(host, present(content=text, permissive=True)) == ["is new"]
+
+
+@pytest.mark.parametrize("how", ["daemon.json", "flag", "other config file", "damaged daemon.json"])
+def test_a_file_that_the_engine_names_stays(host: Host, how: str) -> None:
+    run(host, present())
+    path = f"{FOLDER}/web.json"
+    process = host.path("/proc/7")
+    process.mkdir()
+    (process / "comm").write_text("dockerd\n")
+    (process / "cmdline").write_text(
+        f"dockerd\0--seccomp-profile={path}\0" if how == "flag" else "dockerd\0--config-file=/etc/other.json\0"
+    )
+    text = json.dumps({"seccomp-profile": path})
+    host.path("/etc/docker/daemon.json").write_text({"daemon.json": text, "damaged daemon.json": text + "}"}.get(how, "{}"))
+    host.path("/etc/other.json").write_text(text if how == "other config file" else "{}")
+    (step,) = install.decide(host, [absent()], FOLDER)
+    assert step.postponed
+    install.apply(host, [step])
+    assert host.path(path).exists() and path in state.load(host, "seccomp")["profiles"]
+    (process / "cmdline").write_text("dockerd\0")
+    host.path("/etc/docker/daemon.json").write_text("{}")
+    assert run(host, absent()) == ["would be removed"]
+
+
+def test_when_one_file_fails_the_others_are_put_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(host, present("one"))
+    real = os.replace
+
+    def replace(source: Any, target: Any) -> None:
+        if str(target).endswith("two.json"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr("os.replace", replace)
+    with pytest.raises(OSError, match="No space left"):
+        run(host, present("one", GENERAL), present("two"))
+    assert host.path(f"{FOLDER}/one.json").read_text() == WEB
+    assert not host.path(f"{FOLDER}/two.json").exists()
+    assert list(state.load(host, "seccomp")["profiles"]) == [f"{FOLDER}/one.json"]
+
+
+def test_another_run_is_waited_out_by_saying_so(host: Host) -> None:
+    with state.exclusive(host), pytest.raises(BlockingIOError):
+        run(host, present())
