@@ -42,7 +42,7 @@ class Parser:
             raise PolicyError(f"profile {name}: the text holds the profiles {listed}; it must hold {name} alone, one text for each profile")
 
     def load(self, file: str) -> None:
-        """Put a file's policy into the kernel in place of what is there (-r). The cache is written for the next boot (-W), and not read (-T)."""
+        """Put a file's policy into the kernel in place of the old (-r). The cache is written for the next boot (-W), not read (-T)."""
         self._run(["-r", "-T", "-W", file], os.path.basename(file))
 
     def load_compiled(self, name: str, policy: bytes) -> None:

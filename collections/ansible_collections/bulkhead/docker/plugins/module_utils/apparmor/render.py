@@ -13,7 +13,8 @@ from .parameters import DENIABLE, capability
 _RUNTIMES = "{unconfined,runc,crun,rootlesskit}"
 
 # As docker-default (moby profiles/apparmor/template.go): what was opened outside of the container, or deleted since, is mediated too.
-_FLAGS = "attach_disconnected,mediate_deleted"
+# Written as aa-complain and aa-enforce write it, so that going there and back leaves the text as it was.
+_FLAGS = "attach_disconnected, mediate_deleted"
 
 
 def render(name: str, parameters: Mapping[str, Any]) -> str:

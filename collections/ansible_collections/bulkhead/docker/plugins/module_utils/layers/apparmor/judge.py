@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...apparmor.policy import Label, parse_label
-from ...apparmor.sources import DISABLE_LINK, FOLDER
+from ...apparmor.sources import COMPLAIN_LINK, DISABLE_LINK, FOLDER
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "apparmor"
@@ -103,6 +103,10 @@ def _judge_profile(verdict: Verdict, wanted: Mapping[str, Any], seen: Mapping[st
         )
     if DISABLE_LINK in seen["links"]:
         verdict.find("disabled", f"profile {name}: {FOLDER}/{DISABLE_LINK}/{name} keeps it from being loaded at boot", DEGRADED, repair)
+    if (COMPLAIN_LINK in seen["links"]) != (wanted["mode"] == "complain"):
+        link, will = ("is there", "complain") if COMPLAIN_LINK in seen["links"] else ("is missing", "enforce")
+        text = f"profile {name}: {FOLDER}/{COMPLAIN_LINK}/{name} {link}, so that the next boot loads it in {will} mode"
+        verdict.find("mode_at_boot", text, DEGRADED, repair)
     if seen["mode"] is None:
         verdict.find("not_loaded", f"profile {name} is not loaded: containers that name it do not start", DEGRADED, repair)
         return

@@ -18,7 +18,7 @@ abi <abi/3.0>,
 
 include <tunables/global>
 
-profile shop flags=(attach_disconnected,mediate_deleted) {
+profile shop flags=(attach_disconnected, mediate_deleted) {
   # What any program needs: the C library, terminals, what the kernel says of a process.
   include <abstractions/base>
   include <abstractions/consoles>

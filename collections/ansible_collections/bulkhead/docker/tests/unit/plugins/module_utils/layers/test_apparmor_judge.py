@@ -80,6 +80,7 @@ def test_without_a_canary() -> None:
         ({"sha256": "b"}, ("apparmor.file_differs", "degraded")),
         ({"sha256": None, "agrees": None}, ("apparmor.file_missing", "degraded")),
         ({"links": ["disable"]}, ("apparmor.disabled", "degraded")),
+        ({"links": ["force-complain"]}, ("apparmor.mode_at_boot", "degraded")),
         ({"agrees": None, "error": "no parser"}, ("apparmor.policy_unknown", "unknown")),
         ({"hash": None, "agrees": None, "error": "no hash"}, ("apparmor.policy_unknown", "unknown")),
     ],
@@ -93,6 +94,8 @@ def test_profiles(web: dict[str, Any], finding: tuple[str, str]) -> None:
 def test_complain_mode_where_it_is_wanted() -> None:
     verdict = judge(evidence(web={"mode": "complain", "links": ["force-complain"]}), expect(mode="complain"))
     assert verdict.status == "enforced"
+    verdict = judge(evidence(web={"mode": "complain"}), expect(mode="complain"))
+    assert findings(verdict) == [("apparmor.mode_at_boot", "degraded")]
 
 
 @pytest.mark.parametrize("proof", [{}, {"apparmor": {"profiles": {}, "error": "the kernel's policy can't be read: no"}}])
