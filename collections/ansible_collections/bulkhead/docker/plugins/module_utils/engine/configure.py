@@ -24,6 +24,8 @@ SUBJECT = "daemon"
 MEMORY = f"{STATE_DIR}/{SUBJECT}.json"
 PIDS_KEY = "default-pids-limit"
 NEEDED, ALWAYS, NEVER = "needed", "always", "never"
+# Undoing is the last line of defence: where a step of it is slow, there is nothing better to do than to wait.
+_PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,12 @@ def configure(host: Host, engine: Engine, request: Request) -> Outcome:
 def recover(host: Host, engine: Engine, outcome: Outcome, timeout: float) -> None:
     """Undo what a run that died has left open, so that this one starts from a state that somebody wanted."""
     for transaction in left_open(host):
-        undo(transaction, engine, timeout, outcome)
+        try:
+            undo(transaction, engine, timeout, outcome)
+        except (OSError, EngineError, service.ServiceError) as error:
+            raise Failed(
+                f"what a run that died had begun ({transaction.id}) could not be undone: {error}; the next run tries again", outcome
+            ) from error
         outcome.recovered.append(transaction.id)
         outcome.changed = True
 
@@ -353,7 +360,7 @@ def _fail(transaction: Transaction, engine: Engine, request: Request, error: Exc
 
 def undo(transaction: Transaction, engine: Engine, timeout: float, outcome: Outcome) -> None:
     """Bring back the files, the engine and its containers as the journal says they were. Raises when that fails; the journal stays open."""
-    facts = transaction.journal["facts"]
+    facts, timeout = transaction.journal["facts"], timeout * _PATIENCE
     transaction.restore()
     if transaction.did("daemon-reload"):
         service.reload_units(timeout)
