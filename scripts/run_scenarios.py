@@ -53,7 +53,9 @@ def report(job: Job, lines: int) -> Tally:
     log = job.text()
     hollow = job.poll() == 0 and HOLLOW.search(log)
     ok = job.poll() == 0 and not hollow
-    counts = tally(log) + (Tally(1, 0) if ok else Tally(0, 1))
+    counts = tally(log)
+    if ok or not counts.failed:
+        counts += Tally(1, 0) if ok else Tally(0, 1)
     if not ok:
         say(f"--- the last {lines} lines of {job.log}")
         say(job.tail(lines))
@@ -113,7 +115,7 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all when none is named")
     parser.add_argument("--lanes", type=int, default=2, help="scenarios side by side (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=35, help="minutes that one may take (default: %(default)s)")
-    parser.add_argument("--lines", type=int, default=80, help="lines of a failing log (default: %(default)s)")
+    parser.add_argument("--lines", type=int, default=120, help="lines of a failing log (default: %(default)s)")
     arguments = parser.parse_args()
 
     known = scenario_names()
