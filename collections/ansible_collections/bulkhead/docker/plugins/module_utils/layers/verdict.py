@@ -46,9 +46,12 @@ class Verdict:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def saw(self, source: str, value: Any) -> None:
-        """Record one piece of evidence: where it was read (a path or command that a reader can repeat) and what stood there."""
-        self.evidence.append({"source": source, "value": value})
+    def saw(self, source: str, value: Any, headline: bool = False) -> None:
+        """Record one piece of evidence: where it was read (a path or command that a reader can repeat) and what stood there.
+
+        The first piece is the one that a table shows; `headline` puts this one there.
+        """
+        self.evidence.insert(0 if headline else len(self.evidence), {"source": source, "value": value})
 
     def find(self, id: str, text: str, status: str | None = None, remedy: str = "") -> None:
         """Add a finding under this layer's name; `id` comes without the layer."""

@@ -80,7 +80,7 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
         why = kernel.get("unreadable", {}).get(source) or (f"says {text!r}" if text else "says nothing")
         verdict.find("label_unreadable", f"the AppArmor label of {who} is not known: {source} {why}", UNKNOWN)
         return None
-    verdict.saw(source, text)
+    verdict.saw(source, text, headline=True)
     if not label.confined:
         verdict.find(unconfined, f"{who} is confined by no AppArmor profile ({_text(label)})", ABSENT, _REMEDIES[unconfined])
     elif label.mode not in ("enforce", "kill"):
