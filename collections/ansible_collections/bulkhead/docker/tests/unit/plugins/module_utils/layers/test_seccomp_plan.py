@@ -191,7 +191,7 @@ BAD = [
     ([{"name": "a", "blocks": ["libcc"]}], 'seccomp_profiles_list[0].blocks: "libcc" is no building block; write "libc"'),
     ([{"name": "a", "blocks": "libc"}], "seccomp_profiles_list[0].blocks: 'libc' is no list of names; write for example [process]"),
     ([{"name": "a", "blocks": ["libc"]}], "seccomp_profiles_list[0]: no container would start with it: runc itself needs"),
-    ([{"name": "a", "extends": "web", "allow": ["ptracee"]}], '[0].allow: "ptracee" is no system call that libseccomp knows; write "ptrace"'),
+    ([{"name": "a", "extends": "web", "allow": ["ptracee"]}], '[0].allow: "ptracee" is no system call that libseccomp knows; write'),
     ([{"name": "a", "extends": "web", "deny": ["execve"]}], "[0]: no container would start with it: runc itself needs execve"),
     ([{"name": "a", "extends": "web", "allow": ["sync"], "deny": ["sync"]}], "[0].deny: sync stands under allow as well"),
     ([{"name": "a", "extends": "web", "default_action": "deny"}], "[0].default_action: 'deny' is no action; write one of"),
