@@ -67,7 +67,7 @@ def running(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict
 def orphans(host: Host, known: set[str]) -> list[dict[str, Any]]:
     """Containers that run in a cgroup of Docker's, but that the engine does not list: what live-restore leaves behind when the data root changes.
 
-    known: full IDs of the containers that the engine does list. Returns ID, cgroup and pids of each.
+    known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each.
     """
     found = []
     for folder, folders, _ in os.walk(host.path(CGROUPFS)):
@@ -81,7 +81,7 @@ def orphans(host: Host, known: set[str]) -> list[dict[str, Any]]:
             path = f"{folder}/{name}".removeprefix(str(host.root).rstrip("/"))
             pids = _members(host, path)
             if pids:
-                found.append({"id": match[1], "cgroup": path, "pids": pids})
+                found.append({"id": match[1], "cgroup": path, "pids": pids, "uid_map": read_process(host, pids[0]).get("uid_map", [])})
     return found
 
 

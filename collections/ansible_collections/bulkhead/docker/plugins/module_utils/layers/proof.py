@@ -13,7 +13,7 @@ from ..host.root import Host
 from ..seccomp import dump
 from .catalog import judges, provers
 from .observation import observe
-from .verdict import DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, Finding, Verdict
+from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
 
 # What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
 _HOST_NAMESPACES = {"PidMode": "PIDs", "NetworkMode": "network", "IpcMode": "IPC", "UTSMode": "host name"}
@@ -50,7 +50,6 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str]
     for name, room in rooms.items():
         wanted = expect.get(name, {})
         verdict: Verdict = room.judge(evidence, wanted)
-        _excuse(verdict, wanted)
         if verdict.status == UNKNOWN and evidence["canary_error"]:
             verdict.find("no_canary", evidence["canary_error"])
         layers.append({**verdict.as_dict(), "requirement": wanted.get("requirement", DISABLED)})
@@ -98,13 +97,6 @@ def _host_findings(evidence: Mapping[str, Any]) -> list[Finding]:
         text = f"a container runs that the engine does not list: {orphan['id'][:12]} (cgroup {orphan['cgroup']}, pids {orphan['pids'][:5]})"
         found.append(Finding("engine.orphan", text, DEGRADED, "end it with `ctr -n moby tasks kill`, then start it again under the engine"))
     return found
-
-
-def _excuse(verdict: Verdict, wanted: Mapping[str, Any]) -> None:
-    """An optional layer that the host cannot carry is not a failing one."""
-    if wanted.get("requirement") == OPTIONAL and wanted.get("applicable") is False:
-        verdict.status = NOT_APPLICABLE
-        verdict.find("not_applicable", wanted.get("reason", "this host cannot carry the layer"))
 
 
 def _dump_filters(containers: list[dict[str, Any]]) -> None:

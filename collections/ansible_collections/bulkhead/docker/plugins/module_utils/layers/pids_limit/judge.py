@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine import drop_in
-from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
-from .plan import LAYER, knows_key
+from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
+from .plan import LAYER, knows_key, obstacle
 
 _REAPPLY = "run the playbook again, or systemctl daemon-reload if the drop-in is in place"
 
@@ -22,6 +22,9 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         verdict.findings.clear()
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, f"pids.max {limit} for a container that sets no limit")
+    if expect.get("requirement") == OPTIONAL and not knows_key(evidence["observed"]) and obstacle(evidence["observed"]):
+        verdict.find("impossible", obstacle(evidence["observed"]))
+        return verdict.conclude(NOT_APPLICABLE)
     canary = evidence.get("canary")
     seen, maximum = _read_max(verdict, canary)
     if seen and maximum is None:

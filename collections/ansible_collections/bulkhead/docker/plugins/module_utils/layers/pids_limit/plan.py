@@ -92,7 +92,7 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
         result.daemon_keys = {KEY: limit.value}
         result.apply = {"pids_limit": 0} if ours["exists"] else {}
         return result
-    reason = _obstacle(observed)
+    reason = obstacle(observed)
     if reason:
         return result.cannot(reason)
 
@@ -112,7 +112,7 @@ def knows_key(observed: Mapping[str, Any]) -> bool:
     return bool((observed.get("dockerd") or {}).get("knows", {}).get(KEY))
 
 
-def _obstacle(observed: Mapping[str, Any]) -> str:
+def obstacle(observed: Mapping[str, Any]) -> str:
     """Why no systemd drop-in can set the limit here; empty when one can."""
     engine, system = observed["engine"], observed["system"]
     otherwise = "docker_daemon_pids_limit_layer: optional accepts a host without it"

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers, image
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+ONE, TWO, THREE = "1" * 64, "2" * 64, "3" * 64
+
+
+def cgroup(root: Path, path: str, *pids: int) -> None:
+    folder = root / "sys/fs/cgroup" / path
+    folder.mkdir(parents=True)
+    (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+
+
+def test_orphans_are_what_runs_and_is_not_listed(tmp_path: Path) -> None:
+    cgroup(tmp_path, f"system.slice/docker-{ONE}.scope", 7)
+    cgroup(tmp_path, f"system.slice/docker-{TWO}.scope")
+    cgroup(tmp_path, f"system.slice/docker-{TWO}.scope/nested", 8, 9)
+    cgroup(tmp_path, f"docker/{THREE}", 10)
+    cgroup(tmp_path, f"system.slice/{'4' * 64}", 11)  # nothing of Docker's
+    found = containers.orphans(Host(tmp_path), {ONE})
+    assert {(o["id"], tuple(o["pids"])) for o in found} == {(TWO, (8, 9)), (THREE, (10,))}
+
+
+def test_a_scope_without_processes_is_no_orphan(tmp_path: Path) -> None:
+    cgroup(tmp_path, f"system.slice/docker-{ONE}.scope")
+    assert containers.orphans(Host(tmp_path), set()) == []
+
+
+class Fake:
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+
+    def get(self, path: str) -> Any:
+        answer = self.answers[path]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
+    engine: Any = Fake({f"/containers/{ONE}/json": EngineError(404, "gone"), f"/containers/{TWO}/json": {"State": {"Pid": 0}}})
+    assert containers.running(Host(tmp_path), engine, [ONE, TWO]) == []
+
+
+def test_environment_variables_stay_on_the_host() -> None:
+    inspect = {"Config": {"Env": ["SECRET=x"], "User": "www-data"}, "HostConfig": {"Privileged": True, "Binds": ["/a:/b"]}, "Mounts": []}
+    kept = containers.trimmed(inspect)
+    assert kept["User"] == "www-data"
+    assert kept["HostConfig"] == {"Privileged": True}
+    assert "SECRET" not in str(kept)
+
+
+def test_the_canarys_image_holds_the_program_and_what_it_loads() -> None:
+    with tarfile.open(fileobj=io.BytesIO(image.build(["sleep"]))) as tar:
+        names = set(tar.getnames())
+        assert image.find("sleep").lstrip("/") in names
+        assert any("libc.so" in name or "musl" in name for name in names)
+        assert all(member.isdir() or member.isfile() for member in tar.getmembers())
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-program: not found"):
+        image.build(["no-such-program"])

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof as a whole: what a missing canary or a stopped engine makes of it, and what undoes more than one layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers import proof
+
+
+def container(config: dict[str, Any] | None = None, mounts: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return {"name": "web", "inspect": {"HostConfig": config or {}, "Mounts": mounts or [], "User": ""}}
+
+
+@pytest.mark.parametrize(
+    ("config", "mounts", "ids"),
+    [
+        ({}, [], []),
+        ({"Privileged": True}, [], ["container.privileged"]),
+        ({"PidMode": "host", "NetworkMode": "host"}, [], ["container.host_namespace", "container.host_namespace"]),
+        ({"NetworkMode": "none", "PidMode": "container:x"}, [], []),
+        ({}, [{"Source": "/var/run/docker.sock", "Destination": "/s"}], ["container.engine_socket"]),
+        ({}, [{"Source": "/run/containerd/containerd.sock", "Destination": "/s"}], ["container.engine_socket"]),
+        ({}, [{"Source": "/srv/docker.sock.d", "Destination": "/s"}], []),
+    ],
+)
+def test_what_undoes_more_than_one_layer(config: dict[str, Any], mounts: list[dict[str, Any]], ids: list[str]) -> None:
+    assert [finding.id for finding in proof.exposures(container(config, mounts))] == ids
+
+
+def evidence(**engine: Any) -> dict[str, Any]:
+    base = {"running": True, "error": None, "socket": "/s", "orphans": [], "daemons": []}
+    return {"observed": {"engine": {**base, **engine}}, "canary": None, "canary_error": "no canary", "containers": [], "proof": {}}
+
+
+def test_without_a_canary_nothing_is_enforced_and_the_reason_is_said() -> None:
+    result = proof.judge(evidence(), {}, {"capabilities"})
+    (layer,) = result["layers"]
+    assert layer["status"] == "unknown"
+    assert [finding["text"] for finding in layer["findings"]] == ["no canary"]
+    assert layer["requirement"] == "disabled"
+
+
+def test_a_stopped_engine_and_orphans_are_findings_of_the_host() -> None:
+    orphan = {"id": "ab" * 32, "cgroup": "/sys/fs/cgroup/docker-ab.scope", "pids": [7]}
+    result = proof.judge(evidence(running=False, error="refused", orphans=[orphan]), {}, {"rootless"})
+    assert [finding["id"] for finding in result["findings"]] == ["engine.not_running", "engine.orphan"]
+
+
+def test_only_the_layers_asked_for_are_judged_in_order_of_effort() -> None:
+    result = proof.judge(evidence(), {}, {"rootless", "capabilities"})
+    assert [layer["layer"] for layer in result["layers"]] == ["capabilities", "rootless"]
