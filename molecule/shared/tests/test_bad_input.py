@@ -17,9 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
-from testinfra.host import Host
-
 from conftest import REPOSITORY
+from testinfra.host import Host
 
 
 @dataclass
@@ -51,7 +50,9 @@ def apparmor(**entry: Any) -> dict[str, Any]:
 
 
 INVENTORY = [
-    Inventory("typo", {"docker_daemon_default_pid_limit": 100}, ["docker_daemon_default_pid_limit", "write docker_daemon_default_pids_limit"]),
+    Inventory(
+        "typo", {"docker_daemon_default_pid_limit": 100}, ["docker_daemon_default_pid_limit", "write docker_daemon_default_pids_limit"]
+    ),
     Inventory("limit-text", {"docker_daemon_default_pids_limit": "many"}, ["docker_daemon_default_pids_limit: 'many'", "whole number"]),
     Inventory("limit-zero", {"docker_daemon_default_pids_limit": 0}, ["docker_daemon_default_pids_limit: 0 is no limit", "1 or more"]),
     Inventory("limit-negative", {"docker_daemon_default_pids_limit": -1}, ["docker_daemon_default_pids_limit: -1", "disabled"]),
@@ -60,15 +61,27 @@ INVENTORY = [
         {"docker_daemon_default_pids_limit": 200, "docker_daemon_options": {"default-pids-limit": 300}},
         ["docker_daemon_options['default-pids-limit'] says 300", "docker_daemon_default_pids_limit says 200", "keep one"],
     ),
-    Inventory("tutorial-limit", {"docker_daemon_options": {"default-pids-limit": "lots"}}, ["docker_daemon_options['default-pids-limit']: 'lots'"]),
+    Inventory(
+        "tutorial-limit", {"docker_daemon_options": {"default-pids-limit": "lots"}}, ["docker_daemon_options['default-pids-limit']: 'lots'"]
+    ),
     Inventory("switch", {"userns_remap_layer": "on"}, ["userns_remap_layer", "write required, optional or disabled"]),
     Inventory("switch-boolean", {"apparmor_profiles_layer": False}, ["apparmor_profiles_layer", "write required, optional or disabled"]),
     Inventory("icc", {"docker_daemon_icc": "perhaps"}, ["docker_daemon_icc: 'perhaps' is not true or false"]),
     Inventory("options-list", {"docker_daemon_options": ["debug"]}, ["docker_daemon_options", "mapping"]),
-    Inventory("option-type", {"docker_daemon_options": {"debug": "yes"}}, ["docker_daemon_options: debug:", "true or false, without quotes"]),
-    Inventory("option-contradicts", {"docker_daemon_options": {"no-new-privileges": False}}, ["no-new-privileges", "contradicts the layer", "take it out"]),
+    Inventory(
+        "option-type", {"docker_daemon_options": {"debug": "yes"}}, ["docker_daemon_options: debug:", "true or false, without quotes"]
+    ),
+    Inventory(
+        "option-contradicts",
+        {"docker_daemon_options": {"no-new-privileges": False}},
+        ["no-new-privileges", "contradicts the layer", "take it out"],
+    ),
     Inventory("option-userns", {"docker_daemon_options": {"userns-remap": "nobody"}}, ["userns-remap", "contradicts the layer userns"]),
-    Inventory("option-clashes-with-flag", {"docker_daemon_options": {"hosts": ["tcp://127.0.0.1:2375"]}}, ["hosts", "docker.service", "does not start"]),
+    Inventory(
+        "option-clashes-with-flag",
+        {"docker_daemon_options": {"hosts": ["tcp://127.0.0.1:2375"]}},
+        ["hosts", "docker.service", "does not start"],
+    ),
     Inventory("log-option", {"docker_daemon_options": {"log-opts": {"max-sice": "1m"}}}, ["log-opts", "max-sice"]),
     Inventory("userns-root", {"userns_remap_user": "root"}, ["userns_remap_user: root", "write default"]),
     Inventory("userns-number", {"userns_remap_user": "1000"}, ["userns_remap_user: 1000 names an ID", "write the user's name"]),
@@ -77,12 +90,24 @@ INVENTORY = [
     Inventory("range-low", {"userns_remap_range_start": 1000}, ["userns_remap_range_start: 1000 lies among the host's own accounts"]),
     Inventory("range-high", {"userns_remap_range_start": 4294900000}, ["userns_remap_range_start: 4294900000", "write a smaller one"]),
     Inventory("apparmor-path", apparmor(readable=["var/www"]), ["apparmor_profiles_list[0].readable[0]: 'var/www' is not absolute"]),
-    Inventory("apparmor-breakout", apparmor(readable=["/srv/a, /** rwx"]), ["apparmor_profiles_list[0].readable[0]", "would change the rule"]),
-    Inventory("apparmor-capability", apparmor(extends="web", capabilities=["net_admn"]), ["'net_admn' is no capability", "did you mean net_admin?"]),
+    Inventory(
+        "apparmor-breakout", apparmor(readable=["/srv/a, /** rwx"]), ["apparmor_profiles_list[0].readable[0]", "would change the rule"]
+    ),
+    Inventory(
+        "apparmor-capability",
+        apparmor(extends="web", capabilities=["net_admn"]),
+        ["'net_admn' is no capability", "did you mean net_admin?"],
+    ),
     Inventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is no network family"]),
     Inventory("apparmor-key", apparmor(extends="web", readble=["/srv"]), ["apparmor_profiles_list[0].readble", "readable"]),
-    Inventory("apparmor-name", {"apparmor_profiles_list": [{"name": "docker-default", "extends": "web"}]}, ["docker-default", "belongs to the system"]),
-    Inventory("apparmor-twice", {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2}, ["apparmor_profiles_list[1].name", "already"]),
+    Inventory(
+        "apparmor-name",
+        {"apparmor_profiles_list": [{"name": "docker-default", "extends": "web"}]},
+        ["docker-default", "belongs to the system"],
+    ),
+    Inventory(
+        "apparmor-twice", {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2}, ["apparmor_profiles_list[1].name", "already"]
+    ),
     Inventory("apparmor-mode", apparmor(extends="web", mode="enforced"), ["apparmor_profiles_list[0].mode", "enforce or complain"]),
     Inventory("apparmor-file", apparmor(src="nowhere.profile"), ["apparmor_profiles_list[0].src: nowhere.profile", "control node"]),
     Inventory("seccomp-block", seccomp(blocks=["netwrk"]), ["seccomp_profiles_list[0].blocks", "netwrk"]),
@@ -99,7 +124,7 @@ MENDED = f"rm -rf {DAEMON}; [ ! -e /root/daemon.json ] || mv /root/daemon.json {
 
 ON_HOST = [
     OnHost("comment", f"{KEPT}; printf '{{\\n // no\\n}}' > {DAEMON}", MENDED, [f"{DAEMON}: line 2", "comment"]),
-    OnHost("duplicate-key", f"{KEPT}; echo '{{\"icc\": true, \"icc\": false}}' > {DAEMON}", MENDED, [DAEMON, "icc", "twice"]),
+    OnHost("duplicate-key", f'{KEPT}; echo \'{{"icc": true, "icc": false}}\' > {DAEMON}', MENDED, [DAEMON, "icc", "twice"]),
     OnHost("byte-order-mark", f"{KEPT}; printf '\\357\\273\\277{{}}' > {DAEMON}", MENDED, [DAEMON, "byte order mark"]),
     OnHost("truncated", f"{KEPT}; echo '{{\"icc\": ' > {DAEMON}", MENDED, [f"{DAEMON}: line"]),
     OnHost("list", f"{KEPT}; echo '[]' > {DAEMON}", MENDED, [DAEMON, "object"]),
@@ -125,7 +150,9 @@ def _tasks(name: str, variables: dict[str, Any], refresh: bool) -> list[dict[str
     }
     remember = {
         "name": f"Remember {name}",
-        "ansible.builtin.set_fact": {"answers": f"{{{{ answers | default({{}}) | combine({{'{name}': answer.refusals | default(['nothing was refused'])}}) }}}}"},
+        "ansible.builtin.set_fact": {
+            "answers": f"{{{{ answers | default({{}}) | combine({{'{name}': answer.refusals | default(['nothing was refused'])}}) }}}}"
+        },
     }
     return [plan, remember]
 
@@ -142,18 +169,32 @@ def answers(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory
         tasks += _tasks(trouble.name, trouble.variables, refresh=True)
         tasks.append({"name": f"Mend: {trouble.name}", "ansible.builtin.raw": trouble.undo})
     result = folder / "answers.json"
-    tasks.append({"name": "Write", "ansible.builtin.copy": {"content": "{{ answers | to_json }}", "dest": str(result), "mode": "0644"}, "delegate_to": "localhost"})
+    tasks.append(
+        {
+            "name": "Write",
+            "ansible.builtin.copy": {"content": "{{ answers | to_json }}", "dest": str(result), "mode": "0644"},
+            "delegate_to": "localhost",
+        }
+    )
     play = [{"name": "Bad input", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
     book = folder / "book.yml"
     book.write_text(yaml.safe_dump(play, sort_keys=False))
-    before = host.check_output("sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib")
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections")}
+    before = host.check_output(
+        "sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib"
+    )
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"),
+    }
     done = subprocess.run(
         [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, str(book)],
         cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.exists(), done.stdout[-4000:] + done.stderr[-2000:]
-    after = host.check_output("sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib")
+    after = host.check_output(
+        "sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib"
+    )
     assert after == before, "planning touched the host"
     return dict(json.loads(result.read_text()))
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from testinfra.host import Host
-
 from conftest import PLAIN, Proof
+from testinfra.host import Host
 
 
 def status_field(host: Host, pid: int, name: str) -> str:
@@ -86,7 +85,9 @@ def test_what_we_remember_is_roots_alone(host: Host) -> None:
 
 
 def test_our_own_verdict_agrees_and_leaves_nothing_behind(host: Host, plain: dict[str, Any], prove: Callable[..., Proof]) -> None:
-    before = host.check_output("docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid")
+    before = host.check_output(
+        "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid"
+    )
     proof = prove()
     assert proof.code == 0, proof.output
     status = proof.status()
@@ -94,5 +95,7 @@ def test_our_own_verdict_agrees_and_leaves_nothing_behind(host: Host, plain: dic
         "pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities",
     }, proof.output  # fmt: skip
     assert proof.container(PLAIN)["disagreements"] == []
-    after = host.check_output("docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid")
+    after = host.check_output(
+        "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid"
+    )
     assert after == before

@@ -6,10 +6,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from testinfra.host import Host
-
 from conftest import wait_for_engine
 from test_layers import *  # noqa: F403  (the same questions, asked again)
+from testinfra.host import Host
 
 
 @pytest.fixture(scope="module", autouse=True)

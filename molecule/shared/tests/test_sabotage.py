@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from conftest import MAKE_IMAGE, Proof, wait_for_engine
 from testinfra.host import Host
 
-from conftest import MAKE_IMAGE, Proof, wait_for_engine
-
-ALL_HOLD = {name: "enforced" for name in ("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities")}
-EDIT = "python3 -c 'import json; p=\"/etc/docker/daemon.json\"; d=json.load(open(p)); {change}; json.dump(d, open(p, \"w\"))'"
+ALL_HOLD = dict.fromkeys(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities"), "enforced")
+EDIT = 'python3 -c \'import json; p="/etc/docker/daemon.json"; d=json.load(open(p)); {change}; json.dump(d, open(p, "w"))\''
 PROFILE = "/etc/docker/seccomp/bulkhead-default.json"
 RESTART = "systemctl restart docker"
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import wanted as wanting
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import plan_lines
@@ -70,7 +69,13 @@ class ActionModule(ActionBase):
             changes = [change for layer in plan.layers.values() for change in layer.changes]
             result["changed"] = bool(changes)
             result["diff"] = [
-                {"before": c.before, "after": c.after, "before_header": c.path, "after_header": c.path, "prepared": "" if c.before or c.after else c.summary}
+                {
+                    "before": c.before,
+                    "after": c.after,
+                    "before_header": c.path,
+                    "after_header": c.path,
+                    "prepared": "" if c.before or c.after else c.summary,
+                }
                 for c in changes
             ]
         return result

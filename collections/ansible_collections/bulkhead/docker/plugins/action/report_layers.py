@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
 
@@ -38,7 +37,10 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"nothing was proven on {host}: {proof.get('msg', 'verify_layers did not run')}"}
         lacking = table.not_enforced(proof, forgive_unknown=self._task.check_mode)
         report = Path(args["report_dir"]) / f"verify-{host}.json"
-        self._write(report, {"host": host, "enforced": not lacking, "not_enforced": lacking, "proof": {key: proof[key] for key in _KEPT if key in proof}})
+        self._write(
+            report,
+            {"host": host, "enforced": not lacking, "not_enforced": lacking, "proof": {key: proof[key] for key in _KEPT if key in proof}},
+        )
         if args["show"]:
             show(self._display, table.proof_lines(host, proof))
         result.update(changed=False, report=str(report), not_enforced=lacking)

@@ -84,7 +84,9 @@ def _without_engine(plan: Plan, wanted: Mapping[str, Any]) -> Plan:
         notices = ["the layers are planned once the engine is installed"]
         plan.layers["engine"] = LayerPlan("engine", changes=[Change(f"package {package}", f"install {package}")], notices=notices)
     else:
-        plan.problems.append(f"no Docker engine is installed on this host; install one, or set docker_engine_install: true to install {package}")
+        plan.problems.append(
+            f"no Docker engine is installed on this host; install one, or set docker_engine_install: true to install {package}"
+        )
     return plan
 
 

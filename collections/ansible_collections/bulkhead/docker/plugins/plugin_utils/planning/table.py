@@ -18,6 +18,7 @@ Line = tuple[str, str | None]  # text, colour
 def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
     """A line a layer with what would change, then warnings, notices, and what containers will feel."""
     lines: list[Line] = [(f"{host}: what will happen", None)]
+    colour: str | None
     for name, layer in plan["layers"].items():
         if layer["requirement"] == "disabled" and not layer["changes"]:
             what, colour = "disabled", "dark gray"
@@ -29,7 +30,12 @@ def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
         else:
             what, colour = "as wanted", "green"
         lines += _wrapped(f"  {name:<18} ", what, colour)
-    for kind, sign, colour in (("effects", ">", "yellow"), ("warnings", "!", "bright purple"), ("notices", "i", None), ("refusals", "x", "red")):
+    for kind, sign, colour in (
+        ("effects", ">", "yellow"),
+        ("warnings", "!", "bright purple"),
+        ("notices", "i", None),
+        ("refusals", "x", "red"),
+    ):
         for text in plan[kind]:
             lines += _wrapped(f"  {sign} ", text, colour)
     return lines

@@ -35,7 +35,9 @@ def load_specs(roles: Path) -> Specs:
     return specs
 
 
-def collect(specs: Specs, variables: Mapping[str, Any], template: Callable[[Any], Any], origin: Callable[[Any], str] = lambda _: "") -> Wanted:
+def collect(
+    specs: Specs, variables: Mapping[str, Any], template: Callable[[Any], Any], origin: Callable[[Any], str] = lambda _: ""
+) -> Wanted:
     """Every role variable, templated and checked.
 
     variables: all that Ansible knows for the host. template: resolves one value, raising ValueError with a sentence.
@@ -62,7 +64,9 @@ def collect(specs: Specs, variables: Mapping[str, Any], template: Callable[[Any]
     for name, known in misspelt(variables, specs):
         close = difflib.get_close_matches(name, known, 1, 0.5)
         advice = f"write {close[0]}" if close else f"known are {', '.join(sorted(known))}"
-        wanted.problems.append(_place(origin, variables[name]) + f"{name}: no role has such a variable; {advice}, or rename it if it is your own")
+        wanted.problems.append(
+            _place(origin, variables[name]) + f"{name}: no role has such a variable; {advice}, or rename it if it is your own"
+        )
     return wanted
 
 
@@ -90,7 +94,12 @@ def _problem(name: str, spec: Mapping[str, Any], value: Any) -> str | None:
         return None
     if spec.get("choices"):
         return f"{name}: {value!r} is none of its choices; write {', '.join(map(str, spec['choices'][:-1]))} or {spec['choices'][-1]}"
-    if isinstance(value, Mapping | list) and isinstance(spec.get("type"), str) and spec["type"] in ("dict", "list") and not _wrong_kind(spec["type"], value):
+    if (
+        isinstance(value, Mapping | list)
+        and isinstance(spec.get("type"), str)
+        and spec["type"] in ("dict", "list")
+        and not _wrong_kind(spec["type"], value)
+    ):
         return f"{name}: {messages[0]}"
     kind = {"int": "a whole number", "bool": "true or false", "str": "a text", "dict": "a mapping", "list": "a list", "path": "a path"}
     return f"{name}: {value!r} is not {kind.get(spec.get('type', 'str'), spec.get('type'))}"

@@ -48,7 +48,9 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     asked = _asked(config)
     if asked is not None and held - asked:
         verdict.disagreements.append(f"docker inspect grants {_list(asked)}, the kernel's bounding set holds {_list(held - asked)} besides")
-        verdict.find("more_than_asked", f"container {container['name']} holds {_list(held - asked)}, which docker inspect does not show", DEGRADED)
+        verdict.find(
+            "more_than_asked", f"container {container['name']} holds {_list(held - asked)}, which docker inspect does not show", DEGRADED
+        )
     return verdict.conclude()
 
 
@@ -64,7 +66,10 @@ def _look(verdict: Verdict, kernel: Mapping[str, Any], allowed: frozenset[str], 
     if surplus:
         status = ABSENT if "SYS_ADMIN" in surplus else DEGRADED
         verdict.find(
-            "surplus", f"{who} may hold {_list(surplus)} beyond the engine's default", status, "drop `--cap-add`/`--privileged`, or accept it knowingly"
+            "surplus",
+            f"{who} may hold {_list(surplus)} beyond the engine's default",
+            status,
+            "drop `--cap-add`/`--privileged`, or accept it knowingly",
         )
     return held
 

@@ -170,7 +170,9 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
     own_filters: the process may have filtered itself further, which is no fault.
     """
     counts = comparison["counts"]
-    verdict.saw("the kernel's filter, run for every system call", ", ".join(f"{number} {kind}" for kind, number in counts.items()), headline=True)
+    verdict.saw(
+        "the kernel's filter, run for every system call", ", ".join(f"{number} {kind}" for kind, number in counts.items()), headline=True
+    )
     remedy = "restart the engine, so that it reads the profile; then restart the container"
     for key, text in (
         ("surplus", "the kernel lets calls through that {} refuses: {}"),

@@ -72,5 +72,12 @@ def test_the_plan_says_what_happens_and_why_not() -> None:
         "refusals": [],
     }
     text = "\n".join(line for line, _ in table.plan_lines("h", plan))
-    for expected in ("install web.json", "not applicable: no AppArmor", "as wanted", "disabled", "set no-new-privileges", "> the engine restarts"):
+    for expected in (
+        "install web.json",
+        "not applicable: no AppArmor",
+        "as wanted",
+        "disabled",
+        "set no-new-privileges",
+        "> the engine restarts",
+    ):
         assert expected in text

@@ -27,7 +27,9 @@ def test_the_engines_default_is_what_the_kernel_shows() -> None:
     assert set(capabilities.names(DEFAULT)) == capabilities.ENGINE_DEFAULT
 
 
-@pytest.mark.parametrize(("bits", "status"), [(DEFAULT, "enforced"), (0, "enforced"), (DEFAULT | 1 << 12, "degraded"), (EVERYTHING, "absent")])
+@pytest.mark.parametrize(
+    ("bits", "status"), [(DEFAULT, "enforced"), (0, "enforced"), (DEFAULT | 1 << 12, "degraded"), (EVERYTHING, "absent")]
+)
 def test_canary_capabilities(bits: int, status: str) -> None:
     assert capabilities.judge({"canary": container(caps(bits))}, {}).status == status
 
@@ -61,7 +63,13 @@ def test_dropped_and_still_held_is_a_disagreement() -> None:
 
 @pytest.mark.parametrize(
     ("read_only", "asked", "status", "disagrees"),
-    [(True, True, "enforced", False), (True, False, "enforced", False), (False, False, "absent", False), (False, True, "absent", True), (None, True, "unknown", False)],
+    [
+        (True, True, "enforced", False),
+        (True, False, "enforced", False),
+        (False, False, "absent", False),
+        (False, True, "absent", True),
+        (None, True, "unknown", False),
+    ],
 )
 def test_read_only_root(read_only: bool | None, asked: bool, status: str, disagrees: bool) -> None:
     verdict = read_only_root.judge_container(container({"root_read_only": read_only}, {"ReadonlyRootfs": asked}), {}, {})
