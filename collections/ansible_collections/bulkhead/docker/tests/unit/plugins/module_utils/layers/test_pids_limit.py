@@ -146,7 +146,7 @@ def test_foreign_drop_ins_that_win_are_told(name: str, tasks_max: str | None, wa
 
 
 def test_a_limit_below_the_runtimes_own_need_is_told() -> None:
-    assert "expect none to start" in plan(observed([]), {"docker_daemon_default_pids_limit": 5}).warnings[0]
+    assert "docker exec" in plan(observed([]), {"docker_daemon_default_pids_limit": 5}).warnings[0]
 
 
 # --- the observation ---
