@@ -24,6 +24,7 @@ from lab import recipe, ssh
 from lab.errors import LabError
 from lab.progress import Heartbeat, say
 
+SCRIPTS = "/var/lib/bulkhead-lab"
 # The image brings its own.
 NOT_WANTED = frozenset({"linux-image-cloud-amd64", "systemd-sysv"})
 _CHECKSUM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
@@ -42,16 +43,22 @@ def parse_checksum(text: str) -> tuple[str, str]:
     return (match.group(1), match.group(2)) if match.group(1) else (match.group(3), match.group(4))
 
 
-def user_data(public_key: str, script: str, packages: tuple[str, ...]) -> str:
+def user_data(public_key: str, scripts: dict[str, str], packages: tuple[str, ...]) -> str:
     """Return the seed's cloud-config. JSON is valid YAML."""
-    path = "/var/lib/bulkhead-lab-install.sh"
     config = {
         "disable_root": False,
         "ssh_pwauth": False,
         "preserve_hostname": True,
         "users": [{"name": "root", "ssh_authorized_keys": [public_key]}],
-        "write_files": [{"path": path, "encoding": "b64", "content": base64.b64encode(script.encode()).decode()}],
-        "runcmd": [["sh", path, *packages]],
+        "write_files": [
+            {
+                "path": f"{SCRIPTS}/{name}.sh",
+                "encoding": "b64",
+                "content": base64.b64encode(text.encode()).decode(),
+            }
+            for name, text in scripts.items()
+        ],
+        "runcmd": [["sh", f"{SCRIPTS}/cloud.sh", *packages]],
     }
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"
 
@@ -65,6 +72,7 @@ class CloudBase:
     digits: str
     packages: tuple[str, ...]
     install_script: str
+    quiet_script: str
     settle_script: str
     disk_size: str
 
@@ -75,7 +83,7 @@ class CloudBase:
 
     def key(self) -> str:
         """Return a key of the image's content and ours; where it comes from does not matter."""
-        made_of = [self.algorithm, self.digits, self.packages, self.install_script, self.disk_size]
+        made_of = [self.algorithm, self.digits, self.packages, self.install_script, self.quiet_script, self.disk_size]
         return f"{self.label}-{recipe.digest(made_of)}"
 
     def boot_key(self) -> str:
@@ -95,7 +103,8 @@ class CloudBase:
         finally:
             original.unlink(missing_ok=True)
         public_key = (folder / "ssh_key.pub").read_text(encoding="utf-8").strip()
-        _write_seed(folder, user_data(public_key, self.install_script, self.packages), f"lab-{self.key()}")
+        scripts = {"cloud": self.install_script, "quiet": self.quiet_script}
+        _write_seed(folder, user_data(public_key, scripts, self.packages), f"lab-{self.key()}")
 
     def boot_options(self, folder: Path, *, emulated: bool) -> list[str]:
         """Return the options that add the seed; the image brings its own boot loader."""
@@ -170,6 +179,7 @@ def from_options(source: str, checksum: str | None) -> CloudBase:
         digits=digits,
         packages=tuple(sorted(packages)),
         install_script=recipe.script("cloud"),
+        quiet_script=recipe.script("quiet"),
         settle_script=_SETTLE + recipe.script("settle"),
         disk_size="8G",
     )

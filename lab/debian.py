@@ -110,6 +110,7 @@ def _bootstrap_command(recipe: Recipe, folder: Path, archive: Path, uri: str | N
         f"--include={','.join(recipe.packages)}",
         f"--essential-hook={recipe.essential_script}",
         f"--customize-hook={recipe.configure_script}",
+        f"--customize-hook={recipe.quiet_script}",
         "--customize-hook=mkdir -p -m 700 \"$1/root/.ssh\"",
         f"--customize-hook=upload {key} /root/.ssh/authorized_keys",
         recipe.suite, str(archive),

@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def use_lock(key: str) -> Path:
     return paths.cache_dir() / "locks" / f"{key}.use"
 
 
+def build_lock(key: str) -> Path:
+    """Return the lock that whoever builds an image holds meanwhile."""
+    return paths.cache_dir() / "locks" / f"{key}.build"
+
+
 def ensure(base: Base, shape: qemu.Shape) -> Image:
     """Return the image with a snapshot for that shape, built if it is not there.
 
@@ -69,14 +75,15 @@ def ensure(base: Base, shape: qemu.Shape) -> Image:
     """
     image = Image(base)
     if not image.snapshot(shape).exists():
-        with locks.lock(paths.cache_dir() / "locks" / f"{base.key()}.build", f"another build of {base.key()}"):
+        with locks.lock(build_lock(base.key()), f"another build of {base.key()}"):
             _clear_leftovers(base.key())
             if not image.directory.exists():
                 _atomically(image.directory, base.build)
             if not image.snapshot(shape).exists():
                 _atomically(image.snapshot(shape).parent, lambda folder: _boot_and_settle(image, shape, folder))
         prune(base)
-    os.utime(image.directory)  # last used: what pruning goes by
+    for used in (image.directory, image.snapshot(shape).parent):
+        os.utime(used)  # what pruning goes by
     return image
 
 
@@ -146,21 +153,39 @@ def _settle(machine: Machine, base: Base) -> None:
 
 
 def prune(base: Base) -> None:
-    """Remove images of the same label that an older recipe made, unless a machine runs on them.
+    """Remove what is no longer used, unless a machine runs on it or somebody builds it.
 
-    A few are kept: several checkouts may share the cache, each with its own recipe.
+    That is: images of the same label that an older recipe made, except for a few, because several
+    checkouts may share the cache; snapshots of another shape; what killed builders left.
     """
     cache = paths.cache_dir()
-    others = [folder for folder in cache.glob(f"{base.label}-*") if folder.name != base.key()]
-    others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
-    for position, folder in enumerate(others):
-        if position < KEEP_OTHERS and time.time() - folder.stat().st_mtime < KEEP_SECONDS:
-            continue
-        held = locks.try_lock(use_lock(folder.name))
-        if held is None:
-            continue
-        try:
-            say(f"removing the old image {folder.name}")
+    for folder in cache.glob(f"{base.key()}/*/"):
+        if _age(folder) > KEEP_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
-        finally:
+    others = sorted((folder for folder in cache.glob(f"{base.label}-*") if folder.name != base.key()), key=_age)
+    for position, folder in enumerate(others):
+        if position >= KEEP_OTHERS or _age(folder) > KEEP_SECONDS:
+            with _if_free(use_lock(folder.name)) as free:
+                if free:
+                    say(f"removing the old image {folder.name}")
+                    shutil.rmtree(folder, ignore_errors=True)
+    for key in {folder.name.removeprefix(".building-").rpartition("-")[0] for folder in cache.glob(".building-*-*")}:
+        with _if_free(build_lock(key)) as free:
+            if free:
+                _clear_leftovers(key)
+
+
+def _age(folder: Path) -> float:
+    """Return the seconds since the folder was last used."""
+    return time.time() - folder.stat().st_mtime
+
+
+@contextmanager
+def _if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock, if nobody else does; yields whether it is held."""
+    held = locks.try_lock(path)
+    try:
+        yield held is not None
+    finally:
+        if held is not None:
             os.close(held)

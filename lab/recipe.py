@@ -86,6 +86,7 @@ class Recipe:
     dpkg_options: tuple[str, ...]
     essential_script: str
     configure_script: str
+    quiet_script: str
     disk_size: str
     kernel_arguments: str
     emulation_arguments: str
@@ -124,6 +125,7 @@ def for_suite(suite: str) -> Recipe:
         dpkg_options=DPKG_OPTIONS,
         essential_script=script("essential"),
         configure_script=script("configure"),
+        quiet_script=script("quiet"),
         disk_size="8G",
         kernel_arguments="root=/dev/vda rw console=ttyS0 net.ifnames=0 TERM=dumb",
         # Without KVM: mitigations cost much and protect nothing, and on a busy host a service

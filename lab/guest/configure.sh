@@ -30,20 +30,7 @@ rm -f "$root/etc/resolv.conf"
 echo 'nameserver 10.0.2.3' > "$root/etc/resolv.conf"
 chroot "$root" systemctl --quiet enable systemd-networkd.service
 
-cat > "$root/etc/ssh/sshd_config.d/10-lab.conf" <<'EOF'
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-UseDNS no
-MaxStartups 100
-EOF
-
-# The programs of the test images are installed, but nothing of them may listen.
-chroot "$root" systemctl --quiet disable nginx.service redis-server.service
-
-# Nothing may wake up in the middle of a test because the clock jumped.
-for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
-    fstrim.timer logrotate.timer man-db.timer getty@tty1.service serial-getty@ttyS0.service; do
-    chroot "$root" systemctl --quiet mask "$unit"
-done
+# The console belongs to the messages.
+chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service
 
 rm -f "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root/etc/apt/apt.conf.d/99mmdebstrap"

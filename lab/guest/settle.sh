@@ -15,8 +15,8 @@ docker info --format '{{.CgroupDriver}}' | grep -qx systemd || fail "the engine 
 [ -z "$(docker ps -aq)$(docker images -aq)$(docker volume ls -q)" ] || fail "the engine is not empty"
 [ ! -e /etc/docker/daemon.json ] || fail "/etc/docker/daemon.json exists"
 ! getent passwd dockremap >/dev/null || fail "the user dockremap exists"
-# containerd's stream server has a loopback port of its own.
-others=$(ss -Htlnp | grep -v -e '"sshd"' -e '"containerd"' -e '"systemd",pid=1,') || true
+# containerd's stream server has a loopback port of its own, a cloud image perhaps a name server.
+others=$(ss -Htlnp | grep -v -e '"sshd"' -e '"containerd"' -e '"systemd-resolve"' -e '"systemd",pid=1,') || true
 [ -z "$others" ] || fail "something besides sshd listens: $others"
 for program in nginx redis-server node slirp4netns rootlesskit newuidmap aa-status; do
     command -v "$program" >/dev/null || fail "$program is missing"

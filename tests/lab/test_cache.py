@@ -82,9 +82,13 @@ def test_a_failed_build_leaves_nothing(cache: Path, tmp_path: Path) -> None:
 def test_what_a_killed_build_left_is_removed(cache: Path, tmp_path: Path) -> None:
     base = FakeBase(tmp_path / "notes")
     (paths.cache_dir() / ".building-fake-1-x").mkdir()
-    (paths.cache_dir() / ".building-fake-2-x").mkdir()  # another key: perhaps at work
+    (paths.cache_dir() / ".building-fake-2-x").mkdir()
+    (paths.cache_dir() / ".building-fake-3-x").mkdir()
+    at_work = locks.try_lock(image.build_lock("fake-3"))
+    assert at_work is not None
     image.ensure(base, SHAPE)
-    assert folders(cache) == {"fake-1", ".building-fake-2-x"}
+    os.close(at_work)
+    assert folders(cache) == {"fake-1", ".building-fake-3-x"}
 
 
 def test_two_builders_at_once_build_one_image(cache: Path, tmp_path: Path) -> None:
@@ -115,6 +119,16 @@ def test_old_images_are_pruned_unless_recent_or_in_use(cache: Path, tmp_path: Pa
     image.ensure(FakeBase(tmp_path / "notes"), SHAPE)
     os.close(held)
     assert folders(cache) == {"fake-1", "fake-a", "fake-b", "fake-e", "other-a"}
+
+
+def test_a_snapshot_unused_for_weeks_goes(cache: Path, tmp_path: Path) -> None:
+    base = FakeBase(tmp_path / "notes")
+    small = qemu.Shape("tcg", "7.2.22", 1024, 1)
+    old = image.ensure(base, SHAPE).snapshot(SHAPE).parent
+    past = time.time() - 30 * 86400
+    os.utime(old, (past, past))
+    assert image.ensure(base, small).snapshot(small).exists()
+    assert not old.exists()
 
 
 def test_an_image_unused_for_weeks_goes_even_if_it_is_the_only_other(cache: Path, tmp_path: Path) -> None:

@@ -35,13 +35,14 @@ def test_bad_checksums_are_told_what_to_be(text: str) -> None:
 
 
 def test_user_data() -> None:
-    text = cloud_image.user_data("ssh-ed25519 AAAA lab", "echo 'hi'\n", ("docker.io", "runc"))
+    text = cloud_image.user_data("ssh-ed25519 AAAA lab", {"cloud": "echo 'hi'\n", "quiet": ":\n"}, ("docker.io", "runc"))
     assert text.startswith("#cloud-config\n")
     data = yaml.safe_load(text)
     assert data["users"] == [{"name": "root", "ssh_authorized_keys": ["ssh-ed25519 AAAA lab"]}]
-    (script,) = data["write_files"]
-    assert base64.b64decode(script["content"]).decode() == "echo 'hi'\n"
-    assert data["runcmd"] == [["sh", script["path"], "docker.io", "runc"]]
+    written = {file["path"]: base64.b64decode(file["content"]).decode() for file in data["write_files"]}
+    folder = cloud_image.SCRIPTS
+    assert written == {f"{folder}/cloud.sh": "echo 'hi'\n", f"{folder}/quiet.sh": ":\n"}
+    assert data["runcmd"] == [["sh", f"{folder}/cloud.sh", "docker.io", "runc"]]
 
 
 def test_an_image_is_known_by_its_content(tmp_path: Path) -> None:

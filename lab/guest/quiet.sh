@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Makes a machine with our packages as quiet as a test needs it. $1: its root folder.
+set -eu
+root=$1
+
+mkdir -p "$root/etc/ssh/sshd_config.d"
+cat > "$root/etc/ssh/sshd_config.d/10-lab.conf" <<'EOF'
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UseDNS no
+MaxStartups 100
+EOF
+
+# The programs of the test images are installed, but nothing of them may listen.
+chroot "$root" systemctl --quiet disable nginx.service redis-server.service
+
+# Nothing may wake up in the middle of a test because the clock jumped.
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+    fstrim.timer logrotate.timer man-db.timer; do
+    chroot "$root" systemctl --quiet mask "$unit"
+done
