@@ -188,7 +188,7 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
     refused = [call for call in missing if call not in NEWER_THAN_LIBSECCOMP]
     if refused:
         verdict.find("missing", f"the kernel refuses calls that {name} allows: {_few(refused)}", DEGRADED, remedy)
-    if unknown:
+    if unknown and not refused and not any(comparison[key] for key in ("surplus", "loosened", "abis")):
         verdict.find("too_new", f"refused, because this engine's libseccomp does not know them yet: {_few(unknown)}")
 
 
