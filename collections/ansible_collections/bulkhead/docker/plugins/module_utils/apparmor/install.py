@@ -50,7 +50,7 @@ class Step:
 
 
 def memory(host: Host) -> dict[str, dict[str, Any]]:
-    """The profiles that are ours: name → `sha256` of the text, `mode`, `hash` of the loaded policy, `inputs`, and `replaced` where we took
+    """The profiles that are ours: name → `sha256` of the text, `mode`, `hashes` of the loaded policy, `inputs`, and `replaced` where we took
     a foreign file's place. Raises ValueError for a damaged file.
     """
     known = state.load(host, SUBJECT).get("profiles", {})
@@ -80,7 +80,7 @@ def examine(host: Host, parser: Parser | None, entry: Entry, ours: Mapping[str, 
         if parser is None:
             raise Refused("/usr/sbin/apparmor_parser: there is none; install the package apparmor")
         if before == entry.content and kernel:
-            seen["current"] = policy.agrees(kernel["hash"], parser.compile(str(host.path(entry.path))))
+            seen["current"] = policy.agrees(kernel["hashes"], parser.compile(str(host.path(entry.path))))
         step.reasons = sources.differences(seen, sha256(entry.content), entry.mode)
         if seen["sha256"] != sha256(entry.content) or not seen["ours"]:
             parser.check(entry.name, entry.content)
@@ -130,6 +130,8 @@ def _install(host: Host, parser: Parser, entry: Entry, inputs: sources.Inputs) -
     _link(host, sources.DISABLE_LINK, entry.name, False)
     _link(host, sources.COMPLAIN_LINK, entry.name, entry.mode == "complain")
     parser.load(file)
+    compiled = parser.compile(file)
+    _drop_children(host, entry.name, set(policy.pieces(compiled)))
     kernel = policy.loaded(host, entry.name)
     if kernel is None:
         raise PolicyError(f"profile {entry.name}: apparmor_parser loaded it without an error, and the kernel does not have it")
@@ -137,9 +139,9 @@ def _install(host: Host, parser: Parser, entry: Entry, inputs: sources.Inputs) -
         raise PolicyError(
             f"profile {entry.name}: is in {kernel['mode']} mode once loaded, and not in {entry.mode} mode; look at the flags in its text"
         )
-    if policy.agrees(kernel["hash"], parser.compile(file)) is False:
+    if policy.agrees(kernel["hashes"], compiled) is False:
         raise PolicyError(f"profile {entry.name}: the kernel's policy ({kernel['hash']}) is not what {entry.path} compiles to")
-    return {"sha256": sha256(entry.content), "mode": entry.mode, "hash": kernel["hash"], "inputs": inputs.digest(entry.content)}
+    return {"sha256": sha256(entry.content), "mode": entry.mode, "hashes": kernel["hashes"], "inputs": inputs.digest(entry.content)}
 
 
 def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, Any]) -> None:
@@ -158,6 +160,13 @@ def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, An
     _unlink(path)
     for cached in host.path(_CACHE).glob(f"*/{name}"):
         _unlink(cached)
+
+
+def _drop_children(host: Host, name: str, wanted: set[str]) -> None:
+    """Loading a profile leaves the children that its former text had (Linux security/apparmor/policy.c, __replace_profile)."""
+    kernel = policy.loaded(host, name)
+    for child in sorted(set(kernel["hashes"]) - wanted - {name}, reverse=True) if kernel else []:
+        policy.remove(host, child)
 
 
 def _keep_foreign(host: Host, step: Step, known: Mapping[str, Any]) -> dict[str, str]:
@@ -195,12 +204,14 @@ class _Snapshot:
     name: str
     text: str | None
     links: list[str]
-    kernel: bytes | None
+    kernel: list[bytes]
+    names: set[str]
 
     @classmethod
     def take(cls, host: Host, name: str) -> _Snapshot:
-        kernel = policy.raw_data(host, name) if policy.enabled(host) else None
-        return cls(name, host.read(f"{sources.FOLDER}/{name}"), sources.links(host).get(name, []), kernel)
+        kernel = policy.loaded(host, name) if policy.enabled(host) else None
+        data, names = (policy.raw_data(host, name), set(kernel["hashes"])) if kernel else ([], set())
+        return cls(name, host.read(f"{sources.FOLDER}/{name}"), sources.links(host).get(name, []), data, names)
 
     def restore(self, host: Host, parser: Parser | None) -> list[str]:
         """Returns a sentence for each thing that could not be put back."""
@@ -218,9 +229,13 @@ class _Snapshot:
         except OSError as error:
             lost.append(f"{path} ({error})")
         try:
-            if self.kernel is not None and parser:
-                parser.load_compiled(self.name, self.kernel)
-            elif self.kernel is None and policy.enabled(host) and policy.loaded(host, self.name):
+            if self.names and not (self.kernel and parser):
+                lost.append(f"the kernel's policy {self.name} (it gives no copy of it)")
+            elif self.names and parser:
+                for data in self.kernel:
+                    parser.load_compiled(self.name, data)
+                _drop_children(host, self.name, self.names)
+            elif policy.enabled(host) and policy.loaded(host, self.name):
                 policy.remove(host, self.name)
         except (PolicyError, OSError) as error:
             lost.append(f"the kernel's policy {self.name} ({error})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 from ..host.root import Host
 
 SECURITYFS = "/sys/kernel/security/apparmor"
-# Each profile in what the parser hands to the kernel begins with the field `version`, a 32-bit number (apparmor parser/parser_interface.c).
-_PROFILE_BEGINS = b"\x04\x08\x00version\x00\x02"
+# How each profile begins in what the parser hands to the kernel: a version, a struct `profile`, and in it the name with its length
+# (apparmor parser/parser_interface.c, sd_serialize_top_profile). Tables inside have a version of their own, but no such struct.
+_BEGINS = re.compile(rb"\x04\x08\x00version\x00\x02.{4}\x04\x08\x00profile\x00\x07\x05..([^\x00]+)\x00", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -73,29 +74,28 @@ def modes(host: Host) -> dict[str, str]:
 
 
 def loaded(host: Host, name: str) -> dict[str, Any] | None:
-    """A profile in the kernel: `mode`, `hash` (`sha256:…`, `sha1:…` in older kernels) and `source`, where it stands; None when not loaded.
+    """A profile in the kernel; None when it is not loaded. Raises OSError.
 
-    The hash is that of the data which was loaded, byte for byte what `apparmor_parser -S` prints; None where the kernel keeps none
-    (apparmor.hash_policy=0 or apparmor.export_binary=0). Raises OSError.
+    `mode`; `hash`, such as `sha256:…` (`sha1:…` in older kernels), None where the kernel keeps none (apparmor.hash_policy=0,
+    apparmor.export_binary=0); `source`: where it stands; `hashes`: name → hash of the profile and of its children.
+    A hash is that of the data which was loaded, byte for byte what `apparmor_parser -S` prints.
     """
     for folder in _folders(host, name):
-        mode = (host.read(f"{folder}/mode") or "").strip()
-        for algorithm in ("sha256", "sha1"):
-            digest = (host.read(f"{folder}/raw_{algorithm}") or "").strip()
-            if digest:
-                return {"mode": mode, "hash": f"{algorithm}:{digest}", "source": f"{folder}/raw_{algorithm}"}
-        return {"mode": mode, "hash": None, "source": f"{folder}/mode"}
+        source, value = _hash(host, folder)
+        hashes = {name: value, **{child: _hash(host, path)[1] for child, path in _children(host, folder, name)}}
+        return {"mode": (host.read(f"{folder}/mode") or "").strip(), "hash": value, "source": source, "hashes": hashes}
     return None
 
 
-def raw_data(host: Host, name: str) -> bytes | None:
-    """The loaded profile as the kernel was given it, to be given back; None when there is none to be had."""
+def raw_data(host: Host, name: str) -> list[bytes]:
+    """The loaded profile and its children as the kernel was given them, to be given back; empty when there is none to be had."""
+    found: list[bytes] = []
     for folder in _folders(host, name):
-        try:
-            return host.path(f"{folder}/raw_data").read_bytes()
-        except FileNotFoundError:
-            return None
-    return None
+        for path in (folder, *(path for _, path in _children(host, folder, name))):
+            data = host.path(f"{path}/raw_data")
+            if data.exists() and (content := data.read_bytes()) not in found:
+                found.append(content)
+    return found
 
 
 def remove(host: Host, name: str) -> None:
@@ -111,21 +111,46 @@ def _folders(host: Host, name: str) -> Iterator[str]:
             yield folder
 
 
-def hashes(compiled: bytes, algorithm: str) -> set[str]:
-    """What the kernel's hash may be once this was loaded: of all of it, or of each profile in it.
+def _children(host: Host, folder: str, name: str) -> Iterator[tuple[str, str]]:
+    """Each child profile, the children's children too: its name as PARENT//CHILD, and its folder."""
+    inside = host.path(f"{folder}/profiles")
+    for path in sorted(inside.iterdir()) if inside.is_dir() else []:
+        child = f"{folder}/profiles/{path.name}"
+        full = f"{name}//{(host.read(f'{child}/name') or '').strip()}"
+        yield full, child
+        yield from _children(host, child, full)
 
-    A file is loaded in one piece when it goes through the cache, and a profile at a time when it does not (apparmor parser/parser_main.c).
+
+def _hash(host: Host, folder: str) -> tuple[str, str | None]:
+    for algorithm in ("sha256", "sha1"):
+        digest = (host.read(f"{folder}/raw_{algorithm}") or "").strip()
+        if digest:
+            return f"{folder}/raw_{algorithm}", f"{algorithm}:{digest}"
+    return f"{folder}/mode", None
+
+
+def pieces(compiled: bytes) -> dict[str, bytes]:
+    """What the parser printed, a piece for each profile in it, children as PARENT//CHILD."""
+    starts = [(match.start(), match[1].decode("utf-8", "surrogateescape")) for match in _BEGINS.finditer(compiled)]
+    return {name: compiled[start:end] for (start, name), (end, _) in pairwise([*starts, (len(compiled), "")])}
+
+
+def agrees(kernel: Mapping[str, str | None], compiled: bytes) -> bool | None:
+    """Whether the kernel (`hashes` of `loaded`) holds what was compiled, no child more or less; None where it keeps no hashes.
+
+    A file may be loaded in one piece, or a profile at a time, as it was on Linux 7.2 with parser 4.1.8; each hash is of what was loaded at once.
     """
-    starts = [match.start() for match in re.finditer(re.escape(_PROFILE_BEGINS), compiled)]
-    pieces = [compiled[a:b] for a, b in pairwise([*starts, len(compiled)])]
-    return {f"{algorithm}:{hashlib.new(algorithm, piece).hexdigest()}" for piece in (compiled, *pieces)}
-
-
-def agrees(kernel_hash: str | None, compiled: bytes) -> bool | None:
-    """Whether the kernel holds what was compiled; None where the kernel keeps no hash."""
-    if kernel_hash is None:
+    if None in kernel.values():
         return None
-    return kernel_hash in hashes(compiled, kernel_hash.partition(":")[0])
+    expected = pieces(compiled)
+    return kernel.keys() == expected.keys() and all(
+        given in (_digest(given, expected[name]), _digest(given, compiled)) for name, given in kernel.items() if given
+    )
+
+
+def _digest(like: str, data: bytes) -> str:
+    algorithm = like.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:

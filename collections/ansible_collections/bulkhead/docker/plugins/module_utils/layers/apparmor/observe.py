@@ -62,11 +62,11 @@ def _managed(
     }
     if text is None or not kernel or not kernel["hash"]:
         return seen
-    if (kernel["hash"], seen["sha256"], inputs.digest(text)) == tuple(remembered.get(key) for key in ("hash", "sha256", "inputs")):
+    if (kernel["hashes"], seen["sha256"], inputs.digest(text)) == tuple(remembered.get(key) for key in ("hashes", "sha256", "inputs")):
         seen["current"] = True
     elif parser:
         try:
-            seen["current"] = policy.agrees(kernel["hash"], parser.compile(str(host.path(path))))
+            seen["current"] = policy.agrees(kernel["hashes"], parser.compile(str(host.path(path))))
         except PolicyError as error:
             seen["error"] = str(error)
     return seen

@@ -49,7 +49,7 @@ def _profile(host: Host, parser: Parser | None, wanted: Mapping[str, Any], modes
         found["error"] = "there is no apparmor_parser to compile it with"
     else:
         try:
-            found["agrees"] = policy.agrees(kernel["hash"], parser.compile(str(host.path(path))))
+            found["agrees"] = policy.agrees(kernel["hashes"], parser.compile(str(host.path(path))))
         except PolicyError as error:
             found["error"] = str(error)
     return found

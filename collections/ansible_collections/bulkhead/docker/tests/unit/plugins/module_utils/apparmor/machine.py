@@ -11,9 +11,9 @@ from pathlib import Path
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 # Stands in for apparmor_parser: it "compiles" a file to its mode and its text, and loads into the folder that stands in for the kernel.
-PARSER = """#!{python} -IS
+PARSER = r"""#!PYTHON -IS
 import hashlib, os, re, shutil, sys
-root = "{root}"
+root = "ROOT"
 policy = root + "/sys/kernel/security/apparmor/policy/profiles"
 arguments = sys.argv[1:]
 if "-V" in arguments:
@@ -21,23 +21,25 @@ if "-V" in arguments:
 file = None if arguments[-1].startswith("-") else arguments[-1]
 text = open(file).read() if file else sys.stdin.read()
 if "syntax error" in text:
-    line = 1 + text[: text.index("syntax error")].count("\\n")
-    sys.stderr.write("AppArmor parser error at line %d: syntax error, unexpected TOK_ID\\n" % line); sys.exit(1)
-names = re.findall(r"(?m)^profile (\\S+)", text)
+    line = 1 + text[: text.index("syntax error")].count("\n")
+    sys.stderr.write("AppArmor parser error at line %d: syntax error, unexpected TOK_ID\n" % line); sys.exit(1)
+names = re.findall(r"(?m)^profile (\S+)", text)
 if "-N" in arguments:
-    print("\\n".join(names)); sys.exit()
+    print("\n".join(names)); sys.exit()
 mode = "enforce"
 if "flags=(complain)" in text or file and os.path.lexists(os.path.dirname(file) + "/force-complain/" + os.path.basename(file)):
     mode = "complain"
-compiled = text if "-B" in arguments else mode + "\\n" + text
+head = "".join("\4\10\0version\0\2\7\0\0\0\4\10\0profile\0\7\5" + chr(len(name)) + "\0" + name + "\0" for name in names)
+compiled = text if "-B" in arguments else head + mode + "\n" + text
+mode = compiled.split("\0")[-1].split("\n")[0]
 if "-S" in arguments:
     sys.stdout.write(compiled); sys.exit()
 if "refused by the kernel" in text:
-    sys.stderr.write("apparmor_parser: Unable to replace \\"%s\\".  Permission denied\\n" % names[0]); sys.exit(1)
+    sys.stderr.write("apparmor_parser: Unable to replace \"%s\".  Permission denied\n" % names[0]); sys.exit(1)
 for name in names:
     folder = policy + "/" + name + ".3"
     os.makedirs(folder, exist_ok=True)
-    for key, value in dict(name=name, mode=compiled.split("\\n")[0], raw_data=compiled,
+    for key, value in dict(name=name, mode=mode, raw_data=compiled,
                            raw_sha256=hashlib.sha256(compiled.encode()).hexdigest()).items():
         open(folder + "/" + key, "w").write(value)
 """
@@ -65,7 +67,7 @@ def machine(root: Path, kernel: Mapping[str, tuple[str, bytes]] | None = None, f
         host.path(f"/etc/apparmor.d/{name}").write_text(text)
     host.path("/etc/apparmor.d/tunables/global").write_text("@{HOME}=/root\n")
     parser = host.path("/usr/sbin/apparmor_parser")
-    parser.write_text(PARSER.format(python=sys.executable, root=root))
+    parser.write_text(PARSER.replace("PYTHON", sys.executable).replace("ROOT", str(root)))
     parser.chmod(0o755)
     return host
 

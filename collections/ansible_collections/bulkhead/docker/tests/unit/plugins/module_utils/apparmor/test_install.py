@@ -69,7 +69,7 @@ def test_install_and_again(host: Host, mode: str) -> None:
     assert kernel and kernel["mode"] == mode
     assert host.read(FILE) == TEXT
     remembered = install.memory(host)["web"]
-    assert (remembered["mode"], remembered["hash"]) == (mode, kernel["hash"])
+    assert (remembered["mode"], remembered["hashes"]) == (mode, kernel["hashes"])
     before = everything(host)
     assert apply(host, entry) == [[]]
     assert everything(host) == before
@@ -84,6 +84,25 @@ def test_mode_is_switched_without_touching_the_text(host: Host) -> None:
     assert host.read(FILE) == TEXT
     kernel = policy.loaded(host, "web")
     assert kernel and kernel["mode"] == "enforce"
+
+
+def test_a_child_that_the_text_lost_is_unloaded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply(host, Entry("web", TEXT))
+    child = host.path("/sys/kernel/security/apparmor/policy/profiles/web.3/profiles/sub.4")
+    child.mkdir(parents=True)
+    (child / "name").write_text("sub\n")
+    (child / "raw_sha256").write_text("0\n")
+    removed = []
+
+    def remove(host: Host, name: str) -> None:
+        removed.append(name)
+        for entry in child.iterdir():
+            entry.unlink()
+        child.rmdir()
+
+    monkeypatch.setattr(policy, "remove", remove)
+    assert apply(host, Entry("web", TEXT)) == [["is loaded with another policy than its file has now"]]
+    assert removed == ["web//sub"]
 
 
 def test_drift_is_undone(host: Host) -> None:

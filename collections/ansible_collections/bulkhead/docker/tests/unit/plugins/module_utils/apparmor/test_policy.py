@@ -76,9 +76,9 @@ def test_loaded_profile_is_told_from_one_that_begins_alike(tmp_path: Path) -> No
     assert (one["mode"], one["hash"]) == ("enforce", "sha256:" + hashlib.sha256(b"one").hexdigest())
     assert one["source"].endswith("/raw_sha256")
     assert two["mode"] == "complain"
-    assert policy.raw_data(host, "web.7") == b"two"
+    assert policy.raw_data(host, "web.7") == [b"two"]
     assert policy.loaded(host, "we") is None
-    assert policy.raw_data(host, "we") is None
+    assert policy.raw_data(host, "we") == []
 
 
 def test_kernel_with_sha1_and_kernel_without_hash(tmp_path: Path) -> None:
@@ -92,26 +92,53 @@ def test_kernel_with_sha1_and_kernel_without_hash(tmp_path: Path) -> None:
     assert loaded and loaded["hash"] is None
 
 
-PROFILE = b"\x04\x08\x00version\x00\x02\x07\x00\x00\x00"
+def piece(name: str, body: bytes) -> bytes:
+    """As the parser prints a profile; with a table that has a version of its own (parser 4.1.8)."""
+    head = b"\x04\x08\x00version\x00\x02\x07\x00\x00\x00\x04\x08\x00profile\x00\x07\x05"
+    return head + len(name).to_bytes(2, "little") + name.encode() + b"\x00" + body + b"\x04\x08\x00version\x00\x02\x01\x00\x00\x00\x0b"
 
 
+PARENT, CHILD = piece("web", b"parent"), piece("web//sub", b"child")
+
+
+def test_pieces() -> None:
+    assert policy.pieces(PARENT + CHILD) == {"web": PARENT, "web//sub": CHILD}
+    assert policy.pieces(b"") == {}
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1"])
 @pytest.mark.parametrize(
     ("given", "agrees"),
     [
-        (PROFILE + b"parent" + PROFILE + b"child", True),  # loaded through the cache, all at once
-        (PROFILE + b"parent", True),  # loaded without it, one after the other
-        (PROFILE + b"other", False),
-        (b"", False),
+        ({"web": PARENT + CHILD, "web//sub": PARENT + CHILD}, True),  # loaded at once
+        ({"web": PARENT, "web//sub": CHILD}, True),  # loaded one after the other
+        ({"web": b"other", "web//sub": CHILD}, False),
+        ({"web": PARENT, "web//sub": b"other"}, False),
+        ({"web": PARENT, "web//sub": PARENT}, False),
+        ({"web": PARENT}, False),
+        ({"web": PARENT, "web//sub": CHILD, "web//more": CHILD}, False),
     ],
 )
-def test_agreement_with_what_was_compiled(given: bytes, agrees: bool) -> None:
-    compiled = PROFILE + b"parent" + PROFILE + b"child"
-    for algorithm in ("sha256", "sha1"):
-        assert policy.agrees(f"{algorithm}:{hashlib.new(algorithm, given).hexdigest()}", compiled) is agrees
+def test_agreement_with_what_was_compiled(given: dict[str, bytes], agrees: bool, algorithm: str) -> None:
+    hashes: dict[str, str | None] = {name: f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}" for name, data in given.items()}
+    assert policy.agrees(hashes, PARENT + CHILD) is agrees
+
+
+def test_children_are_read_with_their_parent(tmp_path: Path) -> None:
+    host = machine(tmp_path, kernel={"web": ("enforce", b"one")})
+    inside = "/sys/kernel/security/apparmor/policy/profiles/web.3/profiles/sub.4"
+    for folder, name, data in ((inside, "sub", b"two"), (f"{inside}/profiles/deep.5", "deep", b"one")):
+        host.path(folder).mkdir(parents=True)
+        host.path(f"{folder}/name").write_text(name + "\n")
+        host.path(f"{folder}/raw_sha256").write_text(data.decode() + "\n")
+        host.path(f"{folder}/raw_data").write_bytes(data)
+    loaded = policy.loaded(host, "web")
+    assert loaded and loaded["hashes"] == {"web": loaded["hash"], "web//sub": "sha256:two", "web//sub//deep": "sha256:one"}
+    assert policy.raw_data(host, "web") == [b"one", b"two"]
 
 
 def test_no_hash_is_no_answer() -> None:
-    assert policy.agrees(None, b"") is None
+    assert policy.agrees({"web": None}, b"") is None
 
 
 def test_confined_processes(tmp_path: Path) -> None:
