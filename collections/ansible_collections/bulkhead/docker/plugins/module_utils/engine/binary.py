@@ -16,6 +16,7 @@ from typing import Any
 # Debian's docker.io and docker-ce; then what administrators build themselves.
 PLACES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd", "/usr/local/sbin/dockerd", "/opt/bin/dockerd")
 _NOBODY = 65534
+_LOGGED = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"(?:.*? error="((?:[^"\\]|\\.)*)")?')
 _GOOD = ("configuration OK", "dockerd needs to be started with root privileges")
 
 
@@ -105,8 +106,10 @@ def complaint(output: str) -> str:
     ]
     if plain:
         return plain[-1]
-    logged = [match[1] for line in lines if (match := re.search(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"', line))]
-    return logged[-1].replace('\\"', '"') if logged else (lines[-1] if lines else "no word from the engine")
+    logged = [found for line in lines if (found := _LOGGED.search(line))]
+    if logged:
+        return ": ".join(text.replace('\\"', '"') for text in logged[-1].groups() if text)
+    return lines[-1] if lines else "no word from the engine"
 
 
 def _as_nobody(command: list[str], text: str) -> str:

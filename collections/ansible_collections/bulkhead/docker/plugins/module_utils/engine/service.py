@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -112,15 +113,19 @@ def failure_since(moment: float) -> str:
 
 
 def reload_answer(moment: float, timeout: float) -> str | None:
-    """Wait for the engine to say that it took over its configuration: None when it did (or says nothing), otherwise its error."""
+    """Wait for the engine to say that it took over its configuration: None when it did (or says nothing), otherwise its error.
+
+    Errors are looked for first: since 28.0 it says "Reloaded configuration" after "Error reconfiguring the daemon" as well
+    (cmd/dockerd/daemon.go, `reloadConfig`).
+    """
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         said = journal_since(moment)
-        if "Reloaded configuration" in said:
-            return None
-        errors = [line for line in said.splitlines() if "level=error" in line and "configuration" in line.lower()]
+        errors = [line for line in said.splitlines() if re.search(r"level=(error|fatal) .*(configur|reload|directive|plugin)", line)]
         if errors:
             return complaint(errors[-1])
+        if "Reloaded configuration" in said:
+            return None
         time.sleep(0.3)
     return None
 

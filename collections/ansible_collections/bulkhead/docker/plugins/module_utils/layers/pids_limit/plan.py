@@ -100,7 +100,9 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     result.apply = {"pids_limit": limit.value}
     _warn_of_later(observed["layers"][LAYER]["drop_ins"], limit.value, result)
     if limit.value < EXEC_FLOOR:
-        result.warnings.append(f"{VARIABLE}: {limit.value} leaves docker exec no room for the runtime's own threads, about 8; expect it to fail")
+        result.warnings.append(
+            f"{VARIABLE}: {limit.value} leaves docker exec no room for the runtime's own threads, about 8; expect it to fail"
+        )
     if ours["tasks_max"] != str(limit.value):
         _compare(engine.get("containers") or [], limit.value, bool(wanted.get("docker_daemon_pids_limit_accept")), result)
     return result
