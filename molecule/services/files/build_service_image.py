@@ -5,8 +5,8 @@
     build_service_image.py nginx python node redis
 
 Each image `bulkhead-test/NAME:1` holds the service's binaries, the libraries that `ldd` names for them, its data files, and a shell for
-`docker exec`. It listens on the port that `SERVICES` says and stops by itself at its stop signal, as process 1. Run as root on the
-Docker host; only the standard library is used.
+`docker exec`. It listens on the port that `SERVICES` says and ends by itself at its stop signal, as process 1: give that to `docker run
+--stop-signal`, as `docker import` of 20.10 can't put it into an image. Run as root on the Docker host; only the standard library is used.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ def main() -> int:
         try:
             import_image(f"{options.repository}/{name}:1", SERVICES[name])
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f"{name}: {getattr(error, 'stderr', '') or error}", file=sys.stderr)
+            print(f"{name}: {getattr(error, 'stderr', b'').decode() or error}", file=sys.stderr)
             return 1
-        print(f"{options.repository}/{name}:1 port {SERVICES[name].port}")
+        print(f"{options.repository}/{name}:1 --stop-signal {SERVICES[name].stop_signal} port {SERVICES[name].port}")
     return 0
 
 
@@ -110,7 +110,6 @@ def import_image(tag: str, service: Service) -> None:
     changes = [
         f"CMD [{', '.join(f'{chr(34)}{word}{chr(34)}' for word in service.command)}]",
         "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        f"STOPSIGNAL {service.stop_signal}",
         f"EXPOSE {service.port}",
     ]
     arguments = ["docker", "import", *(word for change in changes for word in ("--change", change)), "-", tag]

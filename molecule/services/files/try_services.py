@@ -39,7 +39,8 @@ def attempt(name: str, options: list[str]) -> dict[str, Any]:
     docker("rm", "--force", container)
     result: dict[str, Any] = {"service": name, "ok": False, "why": ""}
     try:
-        started = docker("run", "--detach", "--name", container, *options, f"bulkhead-test/{name}:1")
+        signal = SERVICES[name].stop_signal
+        started = docker("run", "--detach", "--name", container, "--stop-signal", signal, *options, f"bulkhead-test/{name}:1")
         if started.returncode:
             return {**result, "why": f"run: {started.stderr.strip()}"}
         address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container).stdout.strip()

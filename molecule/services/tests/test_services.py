@@ -29,7 +29,9 @@ def images(host: Host) -> None:
     host.check_output(f"python3 /root/services/build_service_image.py {' '.join(SERVICES)}")
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=lambda text: next(key for key, value in OPTIONS.items() if value == text).replace(" ", "-"))
+@pytest.mark.parametrize(
+    "options", OPTIONS.values(), ids=lambda text: next(key for key, value in OPTIONS.items() if value == text).replace(" ", "-")
+)
 def test_services_start_answer_are_entered_and_stop(host: Host, images: None, options: str) -> None:
     done = host.run(f"cd /root/services && python3 try_services.py {' '.join(SERVICES)} -- {options}")
     results: dict[str, Any] = {entry["service"]: entry for entry in map(json.loads, done.stdout.splitlines())}
@@ -41,12 +43,12 @@ def test_services_start_answer_are_entered_and_stop(host: Host, images: None, op
 
 
 def test_nothing_that_a_service_needs_was_refused_by_apparmor(host: Host, images: None) -> None:
-    denied = host.run("journalctl -k -b --no-pager -g 'apparmor=\"DENIED\".*profile=\"bulkhead-web\"'").stdout
+    denied = host.run('journalctl -k -b --no-pager -g \'apparmor="DENIED".*profile="bulkhead-web"\'').stdout
     assert "bulkhead-web" not in denied, denied
 
 
 def test_a_refusal_is_logged_with_profile_pid_and_operation(host: Host, images: None) -> None:
     host.run("docker run --rm --network none --security-opt apparmor=bulkhead-web bulkhead-test/nginx:1 sh -c 'echo x > /etc/hostile'")
-    line = host.run("journalctl -k -b --no-pager -g 'apparmor=\"DENIED\".*profile=\"bulkhead-web\".*hostile'").stdout
+    line = host.run('journalctl -k -b --no-pager -g \'apparmor="DENIED".*profile="bulkhead-web".*hostile\'').stdout
     for word in ("operation=", "pid=", "comm=", 'name="/etc/hostile"'):
         assert word in line, line or "no denial in the kernel's log"

@@ -88,7 +88,7 @@ INVENTORY = [
     Inventory("userns-name", {"userns_remap_user": "a b"}, ["userns_remap_user: 'a b' is no user"]),
     Inventory("range-small", {"userns_remap_range_size": 1000}, ["userns_remap_range_size: 1000 is too few", "write 65536 or more"]),
     Inventory("range-low", {"userns_remap_range_start": 1000}, ["userns_remap_range_start: 1000 lies among the host's own accounts"]),
-    Inventory("range-high", {"userns_remap_range_start": 4294900000}, ["userns_remap_range_start: 4294900000", "write a smaller one"]),
+    Inventory("range-high", {"userns_remap_range_start": 4294950000}, ["userns_remap_range_start: 4294950000", "write a smaller one"]),
     Inventory("apparmor-path", apparmor(readable=["var/www"]), ["apparmor_profiles_list[0].readable[0]: 'var/www' is not absolute"]),
     Inventory(
         "apparmor-breakout", apparmor(readable=["/srv/a, /** rwx"]), ["apparmor_profiles_list[0].readable[0]", "would change the rule"]

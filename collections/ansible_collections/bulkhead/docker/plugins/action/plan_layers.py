@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
-        _, args = self.validate_argument_spec(
+        unused, args = self.validate_argument_spec(
             argument_spec={
                 "layers": {"type": "list", "elements": "str"},
                 "observe": {"type": "bool", "default": True},

@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(
+        unused, args = self.validate_argument_spec(
             argument_spec={
                 "proof": {"type": "dict", "required": True},
                 "report_dir": {"type": "str", "default": "reports"},

@@ -111,7 +111,8 @@ def carry_out(host: Host, parser: Parser | None, steps: Iterable[Step]) -> None:
         for step in steps:
             done.append(_Snapshot.take(host, step.entry.name))
             if step.entry.present:
-                assert parser is not None  # examine() refuses without one
+                if parser is None:  # examine() refuses before it comes to this
+                    raise PolicyError("no apparmor_parser")
                 replaced = _keep_foreign(host, step, ours.get(step.entry.name, {}))
                 ours[step.entry.name] = _install(host, parser, step.entry, inputs) | replaced
             else:

@@ -126,7 +126,8 @@ def differences(seen: Mapping[str, object], sha: str, mode: str) -> list[str]:
     elif seen["sha256"] != sha:
         found.append("has another text")
     present = seen["links"]
-    assert isinstance(present, list)
+    if not isinstance(present, list):
+        raise TypeError(f"links: {present!r}")
     if DISABLE_LINK in present:
         found.append(f"is kept from being loaded at boot by {FOLDER}/{DISABLE_LINK}")
     if mode == "complain" and COMPLAIN_LINK not in present:

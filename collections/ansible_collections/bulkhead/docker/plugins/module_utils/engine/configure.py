@@ -328,11 +328,14 @@ def _reload(engine: Engine, transaction: Transaction, request: Request, outcome:
     transaction.step("reload")
     moment = time.time()
     service.reload_engine(service.state().pid)
-    complaint = service.reload_answer(moment, min(10, request.timeout))
+    confirmed = revive.wait_for_reload(engine, moment, min(30, request.timeout), lambda: service.reload_error(moment) is not None)
+    complaint = None if confirmed else service.reload_error(moment)
     if complaint:
         raise EngineUnreachable(f"the engine does not take over its configuration: {complaint}")
-    if not engine.ping():
+    if not confirmed and not engine.ping():
         raise EngineUnreachable("the engine does not answer after its reload")
+    if not confirmed:
+        outcome.warnings.append("the engine was told to read its configuration again, and has not confirmed that it did")
     outcome.reloaded = True
 
 
@@ -341,9 +344,11 @@ def _reload(engine: Engine, transaction: Transaction, request: Request, outcome:
 
 def _fail(transaction: Transaction, engine: Engine, request: Request, error: Exception, moment: float, outcome: Outcome) -> None:
     tried = transaction.did("restart") or transaction.did("reload")
-    outcome.engine_message = (service.failure_since(moment) or None) if tried else None
+    outcome.engine_message = (service.failure_since(moment) or None) if transaction.did("restart") else None
     reason = outcome.engine_message or str(error)
-    failed = f"the engine did not come up with the new configuration: {reason}" if tried else f"the files could not be changed: {reason}"
+    failed = f"the engine did not come up with the new configuration: {reason}"
+    if not transaction.did("restart"):
+        failed = reason if tried else f"the files could not be changed: {reason}"
     outcome.restarted = outcome.reloaded = False
     try:
         undo(transaction, engine, request.timeout, outcome)

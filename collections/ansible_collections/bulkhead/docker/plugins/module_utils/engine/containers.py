@@ -70,7 +70,7 @@ def orphans(host: Host, known: set[str]) -> list[dict[str, Any]]:
     known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each.
     """
     found = []
-    for folder, folders, _ in os.walk(host.path(CGROUPFS)):
+    for folder, folders, unused in os.walk(host.path(CGROUPFS)):
         for name in list(folders):
             match = _SCOPE.fullmatch(name)
             if not match or not (name.startswith("docker-") or os.path.basename(folder) == "docker"):
@@ -88,7 +88,7 @@ def orphans(host: Host, known: set[str]) -> list[dict[str, Any]]:
 def _members(host: Host, cgroup: str) -> list[int]:
     """The processes of a cgroup, the nested ones included."""
     pids = []
-    for folder, _, files in os.walk(host.path(cgroup)):
+    for folder, unused, files in os.walk(host.path(cgroup)):
         if "cgroup.procs" in files:
             try:
                 with open(f"{folder}/cgroup.procs") as handle:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,29 @@ def wait_for_live_restore(engine: Engine, timeout: float) -> bool:
         except (EngineError, EngineUnreachable):
             pass
         time.sleep(0.1)
+    return False
+
+
+def wait_for_reload(engine: Engine, moment: float, timeout: float, failed: Callable[[], bool]) -> bool:
+    """Whether the engine says within `timeout` seconds that it took over its configuration since `moment` (seconds since the epoch).
+
+    Its event says so (daemon/reload.go), also where its log level hides the line. It sends none when it does not take it over:
+    `failed` is then asked, less often because it is dear, whether there is anything left to wait for.
+    """
+    deadline = time.monotonic() + timeout
+    ask = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        try:
+            window = {"since": f"{moment:.3f}", "until": f"{time.time():.3f}"}
+            if engine.get("/events", **window, filters={"type": ["daemon"], "event": ["reload"]}):
+                return True
+        except (EngineError, EngineUnreachable):
+            pass
+        if time.monotonic() > ask:
+            if failed():
+                return False
+            ask = time.monotonic() + 3
+        time.sleep(0.2)
     return False
 
 

@@ -21,7 +21,7 @@ def pids_folder(cgroup_file: str) -> str | None:
     """The folder with pids.* of a process, from the text of its /proc/PID/cgroup (man 7 cgroups): v2 `0::/x`, v1 `7:pids:/x`."""
     unified = None
     for line in cgroup_file.splitlines():
-        _, controllers, path = line.split(":", 2)
+        unused, controllers, path = line.split(":", 2)
         if "pids" in controllers.split(","):
             return f"{CGROUPFS}/pids{path}"
         if controllers == "":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Optional
 
 from ..host.root import Host
 
@@ -23,7 +23,7 @@ SWITCHES: dict[str, str] = {
 }
 
 Observer = Callable[[Host], dict[str, Any]]
-Prover = Callable[[Host, Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]]
+Prover = Callable[[Host, Optional[Mapping[str, Any]], Mapping[str, Any]], dict[str, Any]]  # noqa: UP045 (runs, and is no annotation)
 
 
 def observers() -> dict[str, Observer]:

@@ -119,4 +119,4 @@ def _floor(profile: Profile, where: str) -> list[str]:
 
 
 def _covers(profile: Profile, architecture: str) -> bool:
-    return architecture in profile.architectures or any(architecture == name for name, _ in profile.arch_map)
+    return architecture in profile.architectures or any(architecture == name for name, unused in profile.arch_map)

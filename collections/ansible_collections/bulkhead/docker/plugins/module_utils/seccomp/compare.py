@@ -82,8 +82,8 @@ def allowed(programs: Sequence[bpf.Program], machine: str, names: Collection[str
     """Those of `names` that the filters let through, if only for some arguments."""
     numbers = table(machine)
     known = sorted((numbers[name], name) for name in names if name in numbers)
-    answers = fates(programs, AUDIT_ARCH[machine], [number for number, _ in known])
-    return sorted(name for (_, name), possible in zip(known, answers, strict=True) if any(map(bpf.lets_through, possible)))
+    answers = fates(programs, AUDIT_ARCH[machine], [number for number, unused in known])
+    return sorted(name for (unused, name), possible in zip(known, answers, strict=True) if any(map(bpf.lets_through, possible)))
 
 
 def compare(programs: Sequence[bpf.Program], expected: Expanded) -> Comparison:

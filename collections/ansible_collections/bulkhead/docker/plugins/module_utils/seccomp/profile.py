@@ -198,8 +198,8 @@ def parse(text: str, where: str) -> Profile:
 def _json(text: str, where: str) -> Any:
     def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
-        for key, _ in pairs:
-            if sum(key == other for other, _ in pairs) > 1:
+        for key, unused in pairs:
+            if sum(key == other for other, unused in pairs) > 1:
                 raise ProfileError(
                     [f'{where}: the key "{key}" stands twice in one object; the engine takes the last one, so keep that one alone.']
                 )

@@ -22,7 +22,7 @@ def reachable(program: bpf.Program, arch: int, numbers: Sequence[int]) -> list[f
     of the number splits the set, a test of an argument sends it both ways. Where a program tests one argument twice, a value may be
     listed that no arguments lead to; none is ever missed.
     """
-    arriving: list[dict[_Registers, int]] = [{} for _ in program]
+    arriving: list[dict[_Registers, int]] = [{} for unused in program]
     returned: dict[int, int] = {}
     matching = _matcher(numbers)
 

@@ -44,7 +44,7 @@ class Expanded:
         for answer, conditions in rules:
             if not conditions:  # libseccomp drops every rule with conditions beside one without
                 return frozenset({answer})
-        return frozenset({self.default, *(answer for answer, _ in rules)})
+        return frozenset({self.default, *(answer for answer, unused in rules)})
 
     def answer(self, number: int, args: Sequence[int]) -> int | None:
         """The answer for one call; None where rules with different actions both match, for then libseccomp's own order decides."""
@@ -123,7 +123,7 @@ def telling_arguments(
     others: index of an argument → further values to try.
     """
     values: dict[int, set[int]] = {index: set(own) for index, own in (others or {}).items()}
-    for condition in (c for _, conditions in rules for c in conditions):
+    for condition in (c for unused, conditions in rules for c in conditions):
         near = values.setdefault(condition.index, set())
         if condition.op == "SCMP_CMP_MASKED_EQ":
             wanted = condition.value_two & condition.value

@@ -105,7 +105,7 @@ def file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
 
 def accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
     """Names of the accounts whose ID lies in the range, by ID."""
-    return [name for name, _ in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]
+    return [name for name, unused in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]
 
 
 def reserved_for(start: int, count: int) -> str:
@@ -123,7 +123,7 @@ def find_free(start: int, count: int, files: Iterable[SubidFile], accounts: Acco
     taken.append(_ACCOUNTS)
     if _first_fit(start, start + count - 1, count, sorted(taken)) == start:
         return start
-    taken += [(first, last) for first, last, _ in _RESERVED]
+    taken += [(first, last) for first, last, unused in _RESERVED]
     taken.sort()
     lowest = start - max(0, start - max(accounts.lowest, _ACCOUNTS[1] + 1)) // BLOCK * BLOCK
     for low, high in ((start, _BELOW_NSPAWN), (lowest, _BELOW_NSPAWN), _ABOVE_NSPAWN):
@@ -237,7 +237,7 @@ def _note(found: Settlement, wish: Wish, uid: int | None) -> None:
             who = reserved_for(line.start, line.count)
             if who:
                 found.notes.append(f"{file.where(line)} lies in {who}")
-    uid_rows, gid_rows = rows.values()
+    uid_rows, gid_rows = rows[found.subuid.path], rows[found.subgid.path]
     if uid_rows != gid_rows:
         found.notes.append(
             f"the ranges of {wish.user} differ between {found.subuid.path} and {found.subgid.path}; the engine takes them so"

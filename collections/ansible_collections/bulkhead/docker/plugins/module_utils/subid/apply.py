@@ -95,7 +95,7 @@ def _decide_here(
     memory: Mapping[str, Any],
 ) -> Decision:
     """`decide`, with the IDs left out that a network directory has given away. Raises Refused."""
-    for _ in range(_DIRECTORY_TRIES):
+    for unused in range(_DIRECTORY_TRIES):
         decision = decide(requests, subuid, subgid, accounts, memory)
         if decision.errors:
             raise Refused("\n".join(dict.fromkeys(decision.errors)))

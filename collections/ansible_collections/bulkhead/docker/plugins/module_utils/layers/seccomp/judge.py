@@ -219,7 +219,7 @@ def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: 
 def _asked(config: Mapping[str, Any]) -> str | None:
     """What --security-opt says of seccomp: `unconfined`, `builtin`, or the text of a profile, which the client has read from its file."""
     for option in config.get("SecurityOpt") or []:
-        key, _, value = option.partition("=") if "=" in option.split(":")[0] else option.partition(":")
+        key, unused, value = option.partition("=") if "=" in option.split(":")[0] else option.partition(":")
         if key == "seccomp":
             return str(value)
     return None

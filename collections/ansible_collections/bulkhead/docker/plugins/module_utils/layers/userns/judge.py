@@ -129,7 +129,7 @@ def _judge_maps(
         verdict.saw(f"{file.path}, lines of {user}", [line.text for line in file.of(user, seen.accounts.uids.get(user))])
         if rows != expected:
             _drift(verdict, source, rows, expected, file, user, _edited(here, key, engine))
-        inside = [account for _, outside, count in rows for account in accounts_inside(outside, count, ids)]
+        inside = [account for unused, outside, count in rows for account in accounts_inside(outside, count, ids)]
         if inside:
             accounts = ", ".join(inside[:_SHOWN]) + (f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else "")
             verdict.find(
@@ -138,7 +138,7 @@ def _judge_maps(
                 DEGRADED,
                 f"give {user} another range",
             )
-        mapped = sum(count for _, _, count in rows)
+        mapped = sum(count for unused, unused, count in rows)
         if mapped < ENOUGH:
             text = f"{source} maps {mapped} IDs; files of nobody (65534) in an image have no owner there"
             verdict.find("short", text, DEGRADED, f"raise the count of {user}'s line in {file.path} to {ENOUGH} or more")
@@ -208,7 +208,7 @@ def _judge_orphans(verdict: Verdict, engine: Mapping[str, Any]) -> None:
 
 def _outside(rows: Map, host_id: int) -> bool:
     """Whether the map contains this ID of the host."""
-    return any(outside <= host_id < outside + count for _, outside, count in rows)
+    return any(outside <= host_id < outside + count for unused, outside, count in rows)
 
 
 def _words(rows: Map) -> str:

@@ -37,7 +37,7 @@ def unpack(here: Mapping[str, Any]) -> Seen:
 
 def remap_user(setting: str) -> tuple[str, str]:
     """User and group of a `userns-remap` value, `user` or `user:group`; the group is empty when none is named."""
-    user, _, group = setting.partition(":")
+    user, unused, group = setting.partition(":")
     return (DEFAULT_USER if user == "default" else user), group
 
 

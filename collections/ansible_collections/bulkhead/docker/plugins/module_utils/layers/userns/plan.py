@@ -97,7 +97,7 @@ def _switch_on(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[st
     after = Seen(decision.subuid, decision.subgid, seen.accounts)
     uid_map, gid_map = expected_maps(after, request.user, engine.get("version"))
     for path, rows in ((SUBUID, uid_map), (SUBGID, gid_map)):
-        mapped = sum(count for _, _, count in rows)
+        mapped = sum(count for unused, unused, count in rows)
         if mapped < ENOUGH:
             found.refusals.append(
                 f"{path} gives {request.user} {mapped} IDs, too few for images with files of nobody (65534); raise the count of its line "
@@ -172,7 +172,7 @@ def _releases(memory: Mapping[str, Any], observed: Mapping[str, Any], keep: str)
     free = [
         user
         for user, entry in sorted(memory.items())
-        if user not in (keep, setting and remap_user(setting)[0]) and not any(start in starts for start, _ in pairs(entry.get(SUBUID)))
+        if user not in (keep, setting and remap_user(setting)[0]) and not any(start in starts for start, unused in pairs(entry.get(SUBUID)))
     ]
     return [Request(Wish(user), present=False) for user in free]
 

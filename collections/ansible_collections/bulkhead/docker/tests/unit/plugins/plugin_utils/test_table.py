@@ -35,9 +35,9 @@ def test_no_line_is_wider_than_the_table() -> None:
     container = {"name": "web", "opted_out": ["userns"], "disagreements": ["long " * 50], "findings": [], "layers": []}
     proof = {"host": {}, "layers": [layer("userns", "degraded", evidence=evidence, findings=[finding])], "containers": [container]}
     lines = table.proof_lines("h", proof)
-    assert max(len(text) for text, _ in lines) <= table.WIDTH
-    assert any("0 231072 65536  <- /proc/1/uid_map" in text for text, _ in lines)
-    assert any("opted out of userns" in text for text, _ in lines)
+    assert max(len(text) for text, unused in lines) <= table.WIDTH
+    assert any("0 231072 65536  <- /proc/1/uid_map" in text for text, unused in lines)
+    assert any("opted out of userns" in text for text, unused in lines)
 
 
 def test_every_status_has_a_sign_of_its_own() -> None:
@@ -71,7 +71,7 @@ def test_the_plan_says_what_happens_and_why_not() -> None:
         "notices": [],
         "refusals": [],
     }
-    text = "\n".join(line for line, _ in table.plan_lines("h", plan))
+    text = "\n".join(line for line, unused in table.plan_lines("h", plan))
     for expected in (
         "install web.json",
         "not applicable: no AppArmor",

@@ -29,6 +29,7 @@ class World:
     live_restore: bool = False
     poison: str | None = None
     unstartable: str | None = None
+    deaf: bool = False
     log: list[str] = field(default_factory=list)
     socket: str = "/var/run/docker.sock"
 
@@ -63,13 +64,15 @@ class World:
     def get(self, path: str, **query: Any) -> Any:
         if not self.ping():
             raise EngineUnreachable("no engine answers")
+        if path == "/events":
+            return None if self.deaf else {"Action": "reload"}
         if path == "/info":
             return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": "/var/lib/docker"}
         listed = self.containers.items()
         return [{"Id": n, "Names": [f"/{n}"], "State": s, "Created": 1} for n, s in listed if query.get("all") or s == "running"]
 
     def post(self, path: str, **query: Any) -> Any:
-        _, _, name, action = path.split("/")
+        unused, unused, name, action = path.split("/")
         self.log.append(f"{action} {name}")
         if action == "start" and name == self.unstartable:
             raise EngineError(500, "no such device")
@@ -85,14 +88,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     there = World(host)
     for name in ("state", "restart", "start_anew", "reload_units", "reload_engine"):
         monkeypatch.setattr(service, name, getattr(there, name))
-    monkeypatch.setattr(service, "reload_answer", lambda *_: None)
-    monkeypatch.setattr(service, "failure_since", lambda _: "failed to start daemon: bad thing" if there.active == "failed" else "")
-    monkeypatch.setattr(configure, "started_at", lambda *_: 10.0**12)
-    monkeypatch.setattr(configure.revive.time, "sleep", lambda _: None)
-    monkeypatch.setattr(binary, "find", lambda *_: "/usr/sbin/dockerd")
-    monkeypatch.setattr(binary, "identity", lambda _: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
-    monkeypatch.setattr(binary, "knows_key", lambda *_: False)
-    monkeypatch.setattr(binary, "validate", lambda _program, text, *_: "unknown directive: iccc" if "iccc" in text else None)
+    monkeypatch.setattr(service, "reload_error", lambda unused: "Error reconfiguring the daemon: no" if there.deaf else None)
+    monkeypatch.setattr(service, "failure_since", lambda unused: "failed to start daemon: bad thing" if there.active == "failed" else "")
+    monkeypatch.setattr(configure, "started_at", lambda *unused: 10.0**12)
+    monkeypatch.setattr(configure.revive.time, "sleep", lambda unused: None)
+    monkeypatch.setattr(binary, "find", lambda *unused: "/usr/sbin/dockerd")
+    monkeypatch.setattr(binary, "identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
+    monkeypatch.setattr(binary, "knows_key", lambda *unused: False)
+    monkeypatch.setattr(binary, "validate", lambda _program, text, *unused: "unknown directive: iccc" if "iccc" in text else None)
     return there
 
 
@@ -215,6 +218,13 @@ def test_reloadable_keys_need_no_restart(world: World) -> None:
     assert (outcome.reloaded, outcome.restarted, world.log) == (True, False, ["reload"])
 
 
+def test_a_reload_that_is_not_taken_over_is_undone(world: World) -> None:
+    world.deaf = True
+    failed = failure(world, options={"debug": False})
+    assert "does not take over its configuration: Error reconfiguring the daemon: no; the previous configuration is back" in str(failed)
+    assert (world.host.read(PATH), world.active) == (FOREIGN, "active")
+
+
 @pytest.mark.parametrize(("restart", "log"), [("never", []), ("always", ["reload", "restart"])])
 def test_restart_is_a_choice(world: World, restart: str, log: list[str]) -> None:
     run(world, restart=restart)
@@ -234,7 +244,7 @@ def test_a_seccomp_profile_newer_than_the_engine_needs_a_restart(world: World, m
     options = {"seccomp-profile": "/etc/docker/p.json", "live-restore": True}
     run(world, options=options)
     assert not run(world, options=options).changed
-    monkeypatch.setattr(configure, "started_at", lambda *_: profile.stat().st_mtime - 60)
+    monkeypatch.setattr(configure, "started_at", lambda *unused: profile.stat().st_mtime - 60)
     assert run(world, options=options).restarted
 
 

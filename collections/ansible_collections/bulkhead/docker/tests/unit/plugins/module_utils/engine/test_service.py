@@ -50,6 +50,6 @@ def test_failure_since(monkeypatch: pytest.MonkeyPatch, journal: str, reason: st
         ('level=error msg="attach: stdout broken"\nlevel=info msg="Reloaded configuration"\n', None),
     ],
 )
-def test_reload_answer(monkeypatch: pytest.MonkeyPatch, journal: str, error: str | None) -> None:
+def test_reload_error(monkeypatch: pytest.MonkeyPatch, journal: str, error: str | None) -> None:
     monkeypatch.setattr(service, "journal_since", lambda _: journal)
-    assert service.reload_answer(0, 1) == error
+    assert service.reload_error(0) == error

@@ -167,7 +167,7 @@ def test_deep_looks_at_a_containers_own_filter(
 ) -> None:
     monkeypatch.setattr(prove.os, "uname", Machine)
     verdict = judge_container(container(2, options, dumped=filters(dumped)), {}, expect())
-    assert [name for name, _ in findings(verdict)] == found
+    assert [name for name, unused in findings(verdict)] == found
     assert verdict.status == status
 
 

@@ -100,7 +100,7 @@ def test_what_the_kernel_shows(
     canary: dict[str, Any], here: dict[str, Any], engine: dict[str, Any], status: str, findings: list[str]
 ) -> None:
     verdict = judge(evidence(here, canary, **engine), EXPECT)
-    assert (verdict.status, [name for name, _ in found_by(verdict)]) == (status, findings)
+    assert (verdict.status, [name for name, unused in found_by(verdict)]) == (status, findings)
 
 
 def test_both_lines_are_named() -> None:

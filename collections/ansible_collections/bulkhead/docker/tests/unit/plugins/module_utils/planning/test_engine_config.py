@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.planning.engine_config import plan
 
 PATH = "/etc/docker/daemon.json"
-BOTH = {"pids_limit", "no_new_privileges"}
+BOTH = frozenset({"pids_limit", "no_new_privileges"})
 WANTED: dict[str, Any] = {
     "docker_daemon_pids_limit_layer": "required",
     "docker_daemon_no_new_privileges_layer": "required",
@@ -80,11 +80,11 @@ def settled() -> dict[str, Any]:
     return seen
 
 
-def make(seen: dict[str, Any], selected: set[str] = BOTH, more: dict[str, LayerPlan] | None = None, **wanted: Any) -> LayerPlan:
+def make(seen: dict[str, Any], selected: frozenset[str] = BOTH, more: dict[str, LayerPlan] | None = None, **wanted: Any) -> LayerPlan:
     values = {**WANTED, **wanted}
     rooms: dict[str, Any] = {"pids_limit": pids_limit, "no_new_privileges": no_new_privileges}
     layers = {name: room.plan(seen, values) for name, room in rooms.items() if name in selected}
-    return plan(seen, values, {**layers, **(more or {})}, selected)
+    return plan(seen, values, {**layers, **(more or {})}, set(selected))
 
 
 def test_a_virgin_host_gets_file_and_drop_in() -> None:

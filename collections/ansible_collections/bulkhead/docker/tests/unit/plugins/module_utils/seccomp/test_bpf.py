@@ -149,8 +149,10 @@ def test_one_walk_for_all_numbers_agrees_with_running_each(fixture: str) -> None
     chance = random.Random(1)
     for arch in (X86_64, AUDIT_ARCH["i386"], AUDIT_ARCH["aarch64"]):
         for number, possible in zip(numbers, reachable(one, arch, numbers), strict=True):
-            for _ in range(6):
-                args = tuple(chance.choice((0, 1, 8, 38, 40, 0x20000, 0x7E020000, 0xFFFFFFFF, chance.getrandbits(64))) for _ in range(6))
+            for unused in range(6):
+                args = tuple(
+                    chance.choice((0, 1, 8, 38, 40, 0x20000, 0x7E020000, 0xFFFFFFFF, chance.getrandbits(64))) for unused in range(6)
+                )
                 assert bpf.run(one, number, arch, args) in possible
 
 

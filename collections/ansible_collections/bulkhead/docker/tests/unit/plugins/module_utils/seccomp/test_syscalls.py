@@ -46,7 +46,7 @@ def test_the_tables_agree_with_the_kernel_headers_of_this_machine(machine: str) 
     known = table(machine)
     assert len(defined) > 300
     # the headers may be newer than the table
-    assert {name: int(number) for name, number in defined if name in known} == {n: known[n] for n, _ in defined if n in known}
+    assert {name: int(number) for name, number in defined if name in known} == {n: known[n] for n, unused in defined if n in known}
 
 
 def test_names_of_other_architectures_are_no_typing_errors() -> None:
