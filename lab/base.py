@@ -18,6 +18,10 @@ class Base(Protocol):
     def settle_script(self) -> str:
         """Run in the booted machine; fails if that is not what the tests rely on."""
 
+    @property
+    def patience(self) -> float:
+        """How long the first boot, and then the settling, may take (seconds)."""
+
     def key(self) -> str:
         """Return the label and a hash of all that makes the disk."""
 

@@ -81,6 +81,11 @@ class CloudBase:
         """The same for all cloud images: they are pruned as one family."""
         return "cloud"
 
+    @property
+    def patience(self) -> float:
+        """On an emulated processor apt takes many minutes."""
+        return 5400.0
+
     def key(self) -> str:
         """Return a key of the image's content and ours; where it comes from does not matter."""
         made_of = [self.algorithm, self.digits, self.packages, self.install_script, self.quiet_script, self.disk_size]

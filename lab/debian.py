@@ -52,6 +52,11 @@ class DebianBase:
         """The recipe's."""
         return self.recipe.settle_script
 
+    @property
+    def patience(self) -> float:
+        """A minute when the host is idle, but many times that when it is not."""
+        return 1500.0
+
     def key(self) -> str:
         """Return the recipe's key."""
         return self.recipe.key()

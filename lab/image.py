@@ -23,7 +23,6 @@ from lab.base import Base
 from lab.machine import Machine, link_disk
 from lab.progress import Heartbeat, say, tail
 
-BOOT_PATIENCE = 1500.0  # seconds; a minute when the host is idle, but many times that when it is not
 KEEP_OTHERS = 2  # images of the same label with another key
 KEEP_SECONDS = 14 * 86400
 
@@ -118,7 +117,7 @@ def _boot_and_settle(image: Image, shape: qemu.Shape, folder: Path) -> None:
     machine = Machine("building", folder)
     machine.start(qemu.command(shape, name=base.key(), disk=overlay.name, boot=image.boot_options(shape)))
     started = time.monotonic()
-    machine.wait_for_ssh("booting", BOOT_PATIENCE)
+    machine.wait_for_ssh("booting", base.patience)
     say(f"ssh answers {time.monotonic() - started:.1f} s after power-on; waiting for the machine to settle")
     _settle(machine, base)
     say(f"settled {time.monotonic() - started:.1f} s after power-on; saving the snapshot")
@@ -140,7 +139,7 @@ def _settle(machine: Machine, base: Base) -> None:
             child.stdin.write(base.settle_script.encode())
             child.stdin.close()
             while child.poll() is None:
-                if heartbeat.elapsed() > BOOT_PATIENCE:
+                if heartbeat.elapsed() > base.patience:
                     raise machine.failure("the machine does not settle")
                 heartbeat.beat()
                 time.sleep(0.1)

@@ -6,14 +6,21 @@ command -v apt-get >/dev/null || { echo "lab: only cloud images with apt are sup
 export DEBIAN_FRONTEND=noninteractive
 
 systemctl stop '*.timer' # one of them may be about to take apt's lock
-apt-get update
-wanted=
+missing=
 for package in "$@"; do
-    # Not every suite splits its packages alike.
-    if apt-cache show "$package" >/dev/null 2>&1; then wanted="$wanted $package"; fi
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+        missing="$missing $package"
 done
-# shellcheck disable=SC2086 # a list of words
-apt-get -o DPkg::Lock::Timeout=900 install -y --no-install-recommends $wanted
+if [ -n "$missing" ]; then
+    apt-get update
+    wanted=
+    for package in $missing; do
+        # Not every suite splits its packages alike.
+        if apt-cache show "$package" >/dev/null 2>&1; then wanted="$wanted $package"; fi
+    done
+    # shellcheck disable=SC2086 # a list of words
+    apt-get -o DPkg::Lock::Timeout=900 install -y --no-install-recommends $wanted
+fi
 
 systemctl stop nginx.service redis-server.service
 sh "$(dirname "$0")/quiet.sh" /

@@ -26,6 +26,7 @@ class FakeBase:
     fails: bool = False
     label: str = "fake"
     settle_script: str = ""
+    patience: float = 1.0
 
     def key(self) -> str:
         return f"{self.label}-{self.digest}"
