@@ -91,7 +91,7 @@ def raw_data(host: Host, name: str) -> list[bytes]:
     """The loaded profile and its children as the kernel was given them, to be given back; empty when there is none to be had."""
     found: list[bytes] = []
     for folder in _folders(host, name):
-        for path in (folder, *(path for _, path in _children(host, folder, name))):
+        for path in (folder, *(path for unused, path in _children(host, folder, name))):
             data = host.path(f"{path}/raw_data")
             if data.exists() and (content := data.read_bytes()) not in found:
                 found.append(content)
@@ -132,7 +132,7 @@ def _hash(host: Host, folder: str) -> tuple[str, str | None]:
 def pieces(compiled: bytes) -> dict[str, bytes]:
     """What the parser printed, a piece for each profile in it, children as PARENT//CHILD."""
     starts = [(match.start(), match[1].decode("utf-8", "surrogateescape")) for match in _BEGINS.finditer(compiled)]
-    return {name: compiled[start:end] for (start, name), (end, _) in pairwise([*starts, (len(compiled), "")])}
+    return {name: compiled[start:end] for (start, name), (end, unused) in pairwise([*starts, (len(compiled), "")])}
 
 
 def agrees(kernel: Mapping[str, str | None], compiled: bytes) -> bool | None:

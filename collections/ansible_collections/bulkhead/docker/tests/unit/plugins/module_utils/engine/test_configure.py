@@ -72,7 +72,7 @@ class World:
         return [{"Id": n, "Names": [f"/{n}"], "State": s, "Created": 1} for n, s in listed if query.get("all") or s == "running"]
 
     def post(self, path: str, **query: Any) -> Any:
-        unused, unused, name, action = path.split("/")
+        name, action = path.split("/")[2:]
         self.log.append(f"{action} {name}")
         if action == "start" and name == self.unstartable:
             raise EngineError(500, "no such device")
