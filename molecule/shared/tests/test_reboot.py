@@ -17,7 +17,7 @@ def _rebooted(host: Host) -> None:
     boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
     with suppress(RuntimeError):  # the connection may go before the answer comes
         host.run("systemctl reboot")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         time.sleep(3)
         try:
@@ -27,4 +27,4 @@ def _rebooted(host: Host) -> None:
         if now not in ("", boot):
             wait_for_engine(host, 180)
             return
-    pytest.fail("the machine did not come back within 300 s")
+    pytest.fail("the machine did not come back within 600 s")
