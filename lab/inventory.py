@@ -27,6 +27,9 @@ def ssh_options(known_hosts: Path) -> list[str]:
         "-o", "GlobalKnownHostsFile=/dev/null",
         "-o", "IdentitiesOnly=yes",
         "-o", "LogLevel=ERROR",
+        # A machine that dies takes its answers with it; no one shall wait for them for ever.
+        "-o", "ServerAliveInterval=15",
+        "-o", "ServerAliveCountMax=12",
     ]  # fmt: skip
 
 
