@@ -16,7 +16,7 @@ from lab.errors import LabError
 from lab.machine import Machine, copy_disk
 from lab.progress import say
 
-RESUME_PATIENCE = 300.0  # seconds; three when the host is idle
+RESUME_PATIENCE = 900.0  # seconds; three when the host is idle, but three minutes have been seen when it was not
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from lab import lifecycle, paths, process, ssh
 from lab.errors import LabError
 from lab.machine import Machine
+from lab.progress import Heartbeat
 
 
 @pytest.fixture
@@ -35,6 +37,19 @@ def test_a_missing_program_is_an_error(machine: Machine) -> None:
     with pytest.raises(LabError, match="bulkhead-no-such-program does not start"):
         machine.start(["bulkhead-no-such-program"])
     assert not machine.alive()
+
+
+@pytest.mark.parametrize(("panics", "hopeless"), [(0, False), (2, False), (3, True)])
+def test_a_guest_that_panics_now_and_then_may_boot_again(machine: Machine, panics: int, hopeless: bool) -> None:
+    ours = subprocess.Popen(["sleep", "60"])
+    try:
+        machine.remember(pid=ours.pid, started=process.start_time(ours.pid))
+        machine.serial.write_text("Linux version\n[ 1.0] Kernel panic - not syncing: Fatal exception\n" * panics)
+        with pytest.raises(LabError, match="again and again") if hopeless else nullcontext():
+            machine.check(Heartbeat("booting"), 60, "no ssh")
+    finally:
+        ours.kill()
+        ours.wait()
 
 
 def test_another_process_with_the_number_of_a_dead_machine_is_left_alone(machine: Machine) -> None:
