@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--image", metavar="PATH_OR_URL", help="start from a cloud image instead of the suite's packages")
     shape.add_argument("--checksum", metavar="sha256:…", help="the cloud image's")
     shape.add_argument("--memory", type=int, default=2048, metavar="MIB", help="default: %(default)s")
-    shape.add_argument("--cpus", type=int, default=2, help="default: %(default)s")
+    shape.add_argument("--cpus", type=int, help="default: 2 with KVM, 1 without")
 
     up = commands.add_parser("up", parents=[shape], help="bring machines up; prints the path of each one's inventory")
     up.add_argument("names", nargs="+", metavar="NAME")

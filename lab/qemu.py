@@ -63,7 +63,16 @@ def parse_ssh_port(usernet: str) -> int:
     return int(match.group(1))
 
 
-def detect_shape(memory_mib: int, cpus: int) -> Shape:
+def default_cpus(accelerator: str) -> int:
+    """Return how many processors a machine gets that nobody gave a number.
+
+    An emulated machine has one: a second one costs more in keeping the two in step than it brings (trixie: processor time of
+    a ping 2.1 s instead of 3.5 s, of an engine's restart 7.6 s instead of 12.6 s), and machines run side by side anyway.
+    """
+    return 2 if accelerator == "kvm" else 1
+
+
+def detect_shape(memory_mib: int, cpus: int | None) -> Shape:
     """Return the shape of machines on this control node."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     accelerator = choose_accelerator(cpuinfo, os.access("/dev/kvm", os.R_OK | os.W_OK), os.environ.get("BULKHEAD_ACCEL"))
@@ -76,7 +85,7 @@ def detect_shape(memory_mib: int, cpus: int) -> Shape:
         # With -cpu host the snapshot holds this processor's features.
         flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
         host_cpu = hashlib.sha256((flags.group(1) if flags else "").encode()).hexdigest()[:8]
-    return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus, host_cpu)
+    return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus or default_cpus(accelerator), host_cpu)
 
 
 def command(shape: Shape, *, name: str, disk: str, boot: Sequence[str], load_snapshot: bool = False) -> list[str]:

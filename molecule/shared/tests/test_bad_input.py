@@ -67,6 +67,7 @@ INVENTORY = [
     Inventory("switch", {"userns_remap_layer": "on"}, ["userns_remap_layer", "write required, optional or disabled"]),
     Inventory("switch-boolean", {"apparmor_profiles_layer": False}, ["apparmor_profiles_layer", "write required, optional or disabled"]),
     Inventory("icc", {"docker_daemon_icc": "perhaps"}, ["docker_daemon_icc: 'perhaps' is not true or false"]),
+    Inventory("icc-null", {"docker_daemon_icc": None}, ["docker_daemon_icc: has no value", "default, False", "true or false"]),
     Inventory("options-list", {"docker_daemon_options": ["debug"]}, ["docker_daemon_options", "mapping"]),
     Inventory(
         "option-type", {"docker_daemon_options": {"debug": "yes"}}, ["docker_daemon_options: debug:", "true or false, without quotes"]

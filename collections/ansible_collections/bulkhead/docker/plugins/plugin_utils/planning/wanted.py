@@ -88,6 +88,8 @@ def _validate(options: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
 
 def _problem(name: str, spec: Mapping[str, Any], value: Any) -> str | None:
     if value is None:
+        if spec.get("default") is not None:
+            return f"{name}: has no value; leave it out for its default, {spec['default']!r}, or write {_kind(spec)}"
         return f"{name}: is required and has no value" if spec.get("required") else None
     messages = ArgumentSpecValidator({name: _ansible(spec)}).validate({name: value}).error_messages
     if not messages:
@@ -101,8 +103,13 @@ def _problem(name: str, spec: Mapping[str, Any], value: Any) -> str | None:
         and not _wrong_kind(spec["type"], value)
     ):
         return f"{name}: {messages[0]}"
-    kind = {"int": "a whole number", "bool": "true or false", "str": "a text", "dict": "a mapping", "list": "a list", "path": "a path"}
-    return f"{name}: {value!r} is not {kind.get(spec.get('type', 'str'), spec.get('type'))}"
+    return f"{name}: {value!r} is not {_kind(spec)}"
+
+
+def _kind(spec: Mapping[str, Any]) -> str:
+    kinds = {"int": "a whole number", "bool": "true or false", "str": "a text", "dict": "a mapping", "list": "a list", "path": "a path"}
+    kind = spec.get("type", "str")
+    return kinds.get(kind, str(kind))
 
 
 def _wrong_kind(kind: str, value: Any) -> bool:
