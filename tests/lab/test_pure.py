@@ -94,8 +94,3 @@ def test_every_program_is_of_a_listed_package() -> None:
     listed = doctor.packages(paths.PACKAGE_LIST.read_text(encoding="utf-8"))
     assert set(doctor.PROGRAMS) <= set(listed)
     assert set(listed) >= doctor.OPTIONAL
-
-
-@pytest.mark.parametrize(("accelerator", "expected"), [("tcg", 1), ("kvm", 2)])
-def test_an_emulated_machine_has_one_processor(accelerator: str, expected: int) -> None:
-    assert qemu.default_cpus(accelerator) == expected

@@ -92,3 +92,8 @@ def test_command_line() -> None:
     assert "-no-reboot" not in cold
     assert "tcg,thread=multi,tb-size=512" in cold
     assert "host" in qemu.command(qemu.Shape("kvm", "7.2.22", 2048, 2), name="x", disk="d", boot=[])
+
+
+@pytest.mark.parametrize(("accelerator", "expected"), [("tcg", 1), ("kvm", 2)])
+def test_an_emulated_machine_has_one_processor(accelerator: str, expected: int) -> None:
+    assert qemu.default_cpus(accelerator) == expected
