@@ -45,15 +45,11 @@ PACKAGES = (
     "slirp4netns",
     "fuse-overlayfs",
     "rootlesskit",
-    # programs for the images that the tests put together on the host
-    "nginx",
-    "redis-server",
-    "nodejs",
 )
 
-# docker.io carries the client itself in bookworm.
+# docker.io carries the client itself in bookworm. The services that the scenarios try come from trixie.
 EXTRA_PACKAGES = {
-    "trixie": ("docker-cli",),
+    "trixie": ("docker-cli", "nginx", "redis-server", "nodejs"),
     "forky": ("docker-cli",),
 }
 

@@ -114,7 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all when none is named")
     parser.add_argument("--lanes", type=int, default=2, help="scenarios side by side (default: %(default)s)")
-    parser.add_argument("--limit", type=float, default=35, help="minutes that one may take (default: %(default)s)")
+    parser.add_argument("--limit", type=float, default=60, help="minutes that one may take (default: %(default)s)")
     parser.add_argument("--lines", type=int, default=120, help="lines of a failing log (default: %(default)s)")
     arguments = parser.parse_args()
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run everything that CI runs, and close with one line in the form of pytest's.
 
-The VM images are built in the background while the checks that need no VM run. Every stage runs, whatever an earlier
-one said; a stage that is no test run counts as one test.
+The VM images are built in the background meanwhile; a scenario whose image is not there yet waits for it. Every stage
+runs, whatever an earlier one said; a stage that is no test run counts as one test.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ STAGES: dict[str, list[str]] = {
     "labtest": ["pytest", "tests"],
     "molecule": ["scripts/molecule"],
 }
-NEED_IMAGES = frozenset({"labtest", "molecule"})
-BEAT = 30.0  # seconds between two lines while waiting
 
 
 def say(text: str) -> None:
@@ -49,19 +47,14 @@ def image_job() -> Job:
     return Job("images", ["bash", "-c", script], LOGS / "images.log")
 
 
-def wait_for(job: Job) -> bool:
-    """Wait for a background job with a line now and then; print its log's end if it failed."""
-    beat = time.monotonic()
-    while job.poll() is None:
-        time.sleep(0.5)
-        if time.monotonic() - beat >= BEAT:
-            beat = time.monotonic()
-            say(f"    {job.name}: {duration(job.seconds())}: {job.tail(1)}")
-    if job.poll() != 0:
-        say(f"    {job.name}: FAILED after {duration(job.seconds())}, log in {job.log}\n{job.tail(40)}")
-        return False
-    say(f"    {job.name}: ok after {duration(job.seconds())}")
-    return True
+def verdict(job: Job) -> Tally:
+    """Return how a background job ended, as one test; wait for it, and print its log's end if it failed."""
+    assert job.process
+    job.process.wait()
+    if job.poll() == 0:
+        return Tally(1, 0)
+    say(f"    {job.name}: FAILED after {duration(job.seconds())}, log in {job.log}\n{job.tail(40)}")
+    return Tally(0, 1)
 
 
 def stream(name: str, command: list[str]) -> Tally:
@@ -113,14 +106,14 @@ def main() -> int:
     results: dict[str, tuple[Tally, float]] = {}
     images = image_job()
     try:
-        if NEED_IMAGES & set(names):
+        if "molecule" in names:
             images.start()
         for name in names:
             say(f"\n==> {name}")
             start = time.monotonic()
-            if name in NEED_IMAGES and "images" not in results:
-                results["images"] = (Tally(1, 0) if wait_for(images) else Tally(0, 1), images.seconds())
             results[name] = (stream(name, STAGES[name]), time.monotonic() - start)
+        if images.process:
+            results["images"] = (verdict(images), images.seconds())
     except KeyboardInterrupt:
         say("Interrupted.")
         return 130

@@ -18,7 +18,7 @@ docker info --format '{{.CgroupDriver}}' | grep -qx systemd || fail "the engine 
 # containerd's stream server has a loopback port of its own, a cloud image perhaps a name server.
 others=$(ss -Htlnp | grep -v -e '"sshd"' -e '"containerd"' -e '"systemd-resolve"' -e '"systemd",pid=1,') || true
 [ -z "$others" ] || fail "something besides sshd listens: $others"
-for program in nginx redis-server node slirp4netns rootlesskit newuidmap aa-status; do
+for program in slirp4netns rootlesskit newuidmap aa-status; do
     command -v "$program" >/dev/null || fail "$program is missing"
 done
 

@@ -64,16 +64,23 @@ def inventory(request: pytest.FixtureRequest) -> str:
     return os.path.abspath(request.config.getoption("ansible_inventory"))
 
 
+def run_playbook(inventory: str, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run any playbook against the machine, with the project's own configuration and collection."""
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, str(path), *arguments]
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"),
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="session")
 def playbook(inventory: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run one of the project's playbooks against the machine."""
-
-    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, f"playbooks/{name}.yml", *arguments]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-
-    return run
+    return lambda name, *arguments: run_playbook(inventory, REPOSITORY / f"playbooks/{name}.yml", *arguments)
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,12 @@ made by hand on the machine, planned, and taken back.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import run_playbook
 from testinfra.host import Host
 
 
@@ -183,15 +179,7 @@ def answers(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory
     before = host.check_output(
         "sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib"
     )
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-        "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"),
-    }
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, str(book)],
-        cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_playbook(inventory, book)
     assert result.exists(), done.stdout[-4000:] + done.stderr[-2000:]
     after = host.check_output(
         "sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib"

@@ -4,24 +4,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MAKE_IMAGE, Proof, wait_for_engine
+import yaml
+from conftest import MAKE_IMAGE, REPOSITORY, Proof, run_playbook, wait_for_engine
 from testinfra.host import Host
 
 ALL_HOLD = dict.fromkeys(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities"), "enforced")
 EDIT = 'python3 -c \'import json; p="/etc/docker/daemon.json"; d=json.load(open(p)); {change}; json.dump(d, open(p, "w"))\''
 PROFILE = "/etc/docker/seccomp/bulkhead-default.json"
 RESTART = "systemctl restart docker"
+WAIT = "for n in $(seq 120); do docker info >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
 
 
 @dataclass
 class Sabotage:
-    """What is done by hand, how it is undone, and what the verdict then has to be."""
+    """What is done by hand, how it is undone, and what the verdict then has to be.
+
+    restart: the engine has to be restarted for either to hold.
+    """
 
     name: str
     do: str
@@ -29,6 +34,7 @@ class Sabotage:
     layer: str
     status: set[str]
     findings: set[str] = field(default_factory=set)  # at least one of them has to be there, when any is named
+    restart: bool = False
 
 
 SABOTAGES = [
@@ -48,28 +54,32 @@ SABOTAGES = [
     ),
     Sabotage(
         "no-new-privileges is switched off",
-        EDIT.format(change='d["no-new-privileges"]=False') + f" && {RESTART}",
-        EDIT.format(change='d["no-new-privileges"]=True') + f" && {RESTART}",
+        EDIT.format(change='d["no-new-privileges"]=False'),
+        EDIT.format(change='d["no-new-privileges"]=True'),
         "no_new_privileges",
         {"absent"},
+        restart=True,
     ),
     Sabotage(
         "the seccomp profile is emptied, which the engine accepts",
-        f"cp {PROFILE} /root/p.json && echo '{{}}' > {PROFILE} && {RESTART}",
-        f"cat /root/p.json > {PROFILE} && {RESTART}",
+        f"cp {PROFILE} /root/p.json && echo '{{}}' > {PROFILE}",
+        f"cat /root/p.json > {PROFILE}",
         "seccomp",
         {"absent"},
+        restart=True,
     ),
     Sabotage(
         "the engine's own seccomp profile is back",
-        EDIT.format(change='d.pop("seccomp-profile")') + f" && {RESTART}",
-        EDIT.format(change=f'd["seccomp-profile"]="{PROFILE}"') + f" && {RESTART}",
+        EDIT.format(change='d.pop("seccomp-profile")'),
+        EDIT.format(change=f'd["seccomp-profile"]="{PROFILE}"'),
         "seccomp",
         {"degraded", "absent"},
+        restart=True,
     ),
     Sabotage(
         "the seccomp profile is edited, and the engine still has the old one",
         f"""cp {PROFILE} /root/p.json && sed -i 's/"names": \\[/"names": ["ptrace",/' {PROFILE}""",
+        # Written again it is newer than the engine, which to the verdict is drift: the engine has to read it.
         f"cat /root/p.json > {PROFILE} && {RESTART}",
         "seccomp",
         {"degraded"},
@@ -91,10 +101,11 @@ SABOTAGES = [
     ),
     Sabotage(
         "userns-remap is switched off",
-        EDIT.format(change='d.pop("userns-remap")') + f" && {RESTART}",
-        EDIT.format(change='d["userns-remap"]="default"') + f" && {RESTART}",
+        EDIT.format(change='d.pop("userns-remap")'),
+        EDIT.format(change='d["userns-remap"]="default"'),
         "userns",
         {"absent"},
+        restart=True,
     ),
     Sabotage(
         "somebody else gets the same subordinate IDs",
@@ -107,37 +118,71 @@ SABOTAGES = [
 ]
 
 
-@contextmanager
-def sabotaged(host: Host, sabotage: Sabotage) -> Iterator[None]:
-    host.check_output(sabotage.do)
-    try:
-        wait_for_engine(host)
-        yield
-    finally:
-        undone = host.run(sabotage.undo)
-        wait_for_engine(host)
-        assert undone.rc == 0, undone.stderr
+@dataclass
+class Verdict:
+    """What a run of playbooks/tasks/prove.yml came to: whether it failed, and the report it wrote."""
+
+    failed: bool
+    report: dict[str, Any]
+
+
+def _play(folder: Path) -> list[dict[str, Any]]:
+    """One play for all: sabotage, prove, undo. Where two in a row need a restart, one will do for both."""
+    tasks: list[dict[str, Any]] = [{"name": "Begin", "ansible.builtin.set_fact": {"failed_proofs": []}}]
+    for number, (before, sabotage) in enumerate(zip([None, *SABOTAGES], [*SABOTAGES, None], strict=True)):
+        undo = [before.undo] if before else []
+        do = [sabotage.do] if sabotage else []
+        if sabotage and sabotage.restart:
+            do.append(RESTART)
+        elif before and before.restart:
+            undo.append(RESTART)
+        name = sabotage.name if sabotage else "everything is back"
+        tasks.append({"name": f"By hand: {name}", "ansible.builtin.raw": "\n".join(["set -e", *undo, *do, WAIT])})
+        proof = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/prove.yml")}
+        noted = {"ansible.builtin.set_fact": {"failed_proofs": "{{ failed_proofs + [number] }}"}}
+        tasks.append({"name": "Prove", "vars": {"number": number, "report_dir": f"{folder}/{number}"}, "block": [proof], "rescue": [noted]})
+    answer = {"content": "{{ failed_proofs | to_json }}", "dest": f"{folder}/failed.json", "mode": "0644"}
+    tasks.append({"name": "Write", "ansible.builtin.copy": answer, "delegate_to": "localhost"})
+    return [{"name": "Sabotage", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
+
+
+@pytest.fixture(scope="module")
+def verdicts(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
+    """The verdict on each of the SABOTAGES, and a last one when all are undone."""
+    folder = tmp_path_factory.mktemp("sabotage")
+    book = folder / "book.yml"
+    book.write_text(yaml.safe_dump(_play(folder), sort_keys=False))
+    done = run_playbook(inventory, book)
+    assert (folder / "failed.json").exists(), done.stdout[-6000:] + done.stderr[-2000:]
+    failed = json.loads((folder / "failed.json").read_text())
+    reports = [json.loads(next((folder / str(n)).glob("verify-*.json")).read_text()) for n in range(len(SABOTAGES) + 1)]
+    return [Verdict(number in failed, report) for number, report in enumerate(reports)]
 
 
 def test_the_parameters_cover_every_layer_that_a_host_configures() -> None:
     assert {s.layer for s in SABOTAGES} == set(ALL_HOLD) - {"capabilities"}
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda s: s.name.replace(" ", "-"))
-def test_the_verdict_names_the_layer_and_no_other(host: Host, prove: Callable[..., Proof], sabotage: Sabotage) -> None:
-    with sabotaged(host, sabotage):
-        proof = prove()
-    assert proof.code != 0, proof.output
-    status = proof.status()
-    assert status[sabotage.layer] in sabotage.status, proof.output
-    assert {name: status[name] for name in ALL_HOLD if name != sabotage.layer} == {
-        name: "enforced" for name in ALL_HOLD if name != sabotage.layer
-    }, proof.output
-    assert [entry.split()[0] for entry in proof.report["not_enforced"]] == [sabotage.layer]
+@pytest.mark.parametrize("number", range(len(SABOTAGES)), ids=lambda n: SABOTAGES[n].name.replace(" ", "-"))
+def test_the_verdict_names_the_layer_and_no_other(verdicts: list[Verdict], number: int) -> None:
+    sabotage, verdict = SABOTAGES[number], verdicts[number]
+    layers = verdict.report["proof"]["layers"]
+    said = json.dumps([layer for layer in layers if layer["status"] != "enforced"], indent=1)
+    assert verdict.failed, said
+    status = {layer["layer"]: layer["status"] for layer in layers}
+    assert status[sabotage.layer] in sabotage.status, said
+    others = {name: value for name, value in ALL_HOLD.items() if name != sabotage.layer}
+    assert {name: status[name] for name in others} == others, said
+    assert [entry.split()[0] for entry in verdict.report["not_enforced"]] == [sabotage.layer]
     if sabotage.findings:
-        assert sabotage.findings & set(proof.findings()), proof.output
+        assert sabotage.findings & {finding["id"] for layer in layers for finding in layer["findings"]}, said
 
 
+def test_everything_holds_again_when_all_is_undone(verdicts: list[Verdict]) -> None:
+    assert not verdicts[-1].failed, verdicts[-1].report["not_enforced"]
+
+
+LEFT_BEHIND = "bulkhead-canary-999999"
 OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [
     ("host-userns", "--userns=host", {"userns"}, set()),
     ("no-seccomp", "--security-opt seccomp=unconfined", {"seccomp"}, set()),
@@ -154,11 +199,13 @@ OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [
 
 def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host, prove: Callable[..., Proof]) -> None:
     host.check_output(MAKE_IMAGE)
+    # A run that was killed has left its canary: the next one clears it.
+    host.check_output(f"docker run -d --network none --label io.bulkhead.canary=999999:1 --name {LEFT_BEHIND} testimage")
     try:
         for name, options, _, _ in OPT_OUTS:
             host.check_output(f"docker run -d --network none --name {name} {options} testimage")
         host.check_output("docker run -d --network none --name unlimited testimage && docker update --pids-limit -1 unlimited")
-        proof = prove()
+        proof = prove("-e", "deep=true")
         for name, _, layers, findings in OPT_OUTS:
             seen = proof.container(name)
             assert set(seen["opted_out"]) == layers, (name, seen)
@@ -168,8 +215,9 @@ def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host
         unlimited = {v["layer"]: v["status"] for v in proof.container("unlimited")["layers"]}
         assert unlimited["pids_limit"] == "absent"
         assert proof.code == 0, "the host's defaults hold; what a container opted out of is shown, not failed"
+        assert host.run(f"docker inspect {LEFT_BEHIND}").rc != 0
     finally:
-        host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited"]))
+        host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited", LEFT_BEHIND]))
 
 
 def test_an_engine_that_is_down_is_unknown_and_not_enforced(host: Host, prove: Callable[..., Proof]) -> None:
@@ -190,11 +238,3 @@ def test_without_a_canary_what_it_alone_shows_is_unknown(prove: Callable[..., Pr
     assert proof.report["proof"]["canary"] is False
     assert set(proof.status().values()) <= {"unknown", "not_applicable"}
     assert "no canary was started" in json.dumps(proof.report)
-
-
-def test_a_canary_that_was_left_behind_is_cleared(host: Host, prove: Callable[..., Proof]) -> None:
-    left: dict[str, Any] = {"label": "io.bulkhead.canary=999999:1"}
-    host.check_output(f"docker run -d --network none --label {left['label']} --name bulkhead-canary-999999 testimage")
-    proof = prove()
-    assert proof.code == 0, proof.output
-    assert host.run("docker inspect bulkhead-canary-999999").rc != 0
