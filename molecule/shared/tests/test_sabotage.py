@@ -182,6 +182,8 @@ def test_everything_holds_again_when_all_is_undone(verdicts: list[Verdict]) -> N
     assert not verdicts[-1].failed, verdicts[-1].report["not_enforced"]
 
 
+# Seccomp: 2, and a filter that filters next to nothing: only `deep` tells.
+OWN_FILTER = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
 LEFT_BEHIND = "bulkhead-canary-999999"
 OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [
     ("host-userns", "--userns=host", {"userns"}, set()),
@@ -205,6 +207,8 @@ def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host
         for name, options, _, _ in OPT_OUTS:
             host.check_output(f"docker run -d --network none --name {name} {options} testimage")
         host.check_output("docker run -d --network none --name unlimited testimage && docker update --pids-limit -1 unlimited")
+        host.check_output(f"echo '{OWN_FILTER}' > /root/own.json")
+        host.check_output("docker run -d --network none --name own-filter --security-opt seccomp=/root/own.json testimage")
         proof = prove("-e", "deep=true")
         for name, _, layers, findings in OPT_OUTS:
             seen = proof.container(name)
@@ -214,10 +218,12 @@ def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host
             assert "enforced" not in lifted.values(), (name, lifted)
         unlimited = {v["layer"]: v["status"] for v in proof.container("unlimited")["layers"]}
         assert unlimited["pids_limit"] == "absent"
+        own = next(v for v in proof.container("own-filter")["layers"] if v["layer"] == "seccomp")
+        assert (own["status"], [f["id"] for f in own["findings"]]) == ("degraded", ["seccomp.wide_open"]), own
         assert proof.code == 0, "the host's defaults hold; what a container opted out of is shown, not failed"
         assert host.run(f"docker inspect {LEFT_BEHIND}").rc != 0
     finally:
-        host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited", LEFT_BEHIND]))
+        host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited", "own-filter", LEFT_BEHIND]))
 
 
 def test_an_engine_that_is_down_is_unknown_and_not_enforced(host: Host, prove: Callable[..., Proof]) -> None:

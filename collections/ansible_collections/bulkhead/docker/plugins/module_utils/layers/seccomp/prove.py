@@ -75,10 +75,11 @@ def gather(host: Host, canary: Mapping[str, Any] | None, expect: Mapping[str, An
     return {**found, **look(raw, canary["kernel"], text)}
 
 
-def look(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None) -> dict[str, Any]:
+def look(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None, wanted: bool = True) -> dict[str, Any]:
     """What filters (as the kernel gave them) let through, and how they differ from a profile's text.
 
     kernel: what host/process.py read of the process; its bounding set decides which rules count.
+    wanted: the profile is the inventory's, so that what it allows is no surprise.
     """
     system = os.uname()
     found: dict[str, Any] = {"filters": None, "error": None}
@@ -100,12 +101,13 @@ def look(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None) -> d
         except ProfileError as error:
             return {**found, "profile_error": str(error)}
         found["comparison"] = compare(programs, expected).as_dict()
-        found["never"] = [name for name in found["never"] if not _asked_for(expected, name)]
+        if wanted:
+            found["never"] = [name for name in found["never"] if not _asked_for(expected, name)]
     return found
 
 
 def _asked_for(expected: Expanded, name: str) -> bool:
-    """Whether the profile itself allows the call: then that is the inventory's will, and no surprise."""
+    """Whether the profile itself allows the call."""
     from ...seccomp.syscalls import table
 
     return any(map(bpf.lets_through, expected.answers(table(expected.machine)[name])))

@@ -21,6 +21,7 @@ FIXTURES = Path(__file__).parents[1] / "seccomp" / "fixtures"
 PATH = "/etc/docker/seccomp/web.json"
 TEXT = render(compose(PRESETS["web"]))
 WANTED = {"name": "web", "path": PATH, "sha256": "a", "content": TEXT}
+WIDE = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
 EQUAL: dict[str, Any] = {"surplus": [], "missing": [], "loosened": [], "tightened": [], "abis": [], "counts": {"allowed": 246}}
 PROVEN: dict[str, Any] = {
     "filters": [294],
@@ -160,6 +161,8 @@ class Machine:
         ("default-trixie", ["seccomp=builtin"], "enforced", []),
         ("web-trixie", [f"seccomp={TEXT}"], "enforced", []),
         ("default-trixie", [f"seccomp={TEXT}"], "degraded", ["surplus", "loosened", "abis"]),
+        # The filter is the container's own profile to the letter, and lets everything through.
+        ("wide-trixie", [f"seccomp={WIDE}"], "degraded", ["wide_open"]),
     ],
 )
 def test_deep_looks_at_a_containers_own_filter(
