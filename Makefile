@@ -4,10 +4,12 @@
 SUITE ?= trixie
 KEEP ?= 0
 SCENARIO ?=
+INVENTORY ?=
+REPORTS ?= reports
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test lint sanity units labtest molecule bench vm-up vm-down vm-list build lock clean
+.PHONY: help setup tools demo test lint sanity units labtest molecule bench report vm-up vm-down vm-list build lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and proves it from the kernel's evidence."
@@ -42,6 +44,9 @@ molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
 
 bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
 	@SUITE=$(SUITE) scripts/bench
+
+report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports]
+	@.venv/bin/ansible-playbook -i "$(or $(INVENTORY),localhost,)" playbooks/report.yml -e "report_dir=$(REPORTS)"
 
 vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }

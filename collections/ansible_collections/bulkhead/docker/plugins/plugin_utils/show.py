@@ -8,7 +8,10 @@ from typing import Any
 
 from ansible.utils.color import stringc
 
+from .report.text import visible
+
 
 def show(display: Any, lines: Iterable[tuple[str, str | None]]) -> None:
     """Print `(text, colour)` lines as one block; colour only where Ansible would use it."""
-    display.display("\n".join(stringc(text, colour) if colour else text for text, colour in lines))
+    shown = [(visible(text), colour) for text, colour in lines]  # a path or a label of a container's may hold terminal escapes
+    display.display("\n".join(stringc(text, colour) if colour else text for text, colour in shown))

@@ -9,7 +9,7 @@ from typing import Any
 
 WIDTH = 118
 # Not by colour alone: each status has a sign of its own.
-_SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
+SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
 
 Line = tuple[str, str | None]  # text, colour
@@ -50,7 +50,7 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
         colour = _COLOUR[layer["status"]]
         first = layer["evidence"][0] if layer["evidence"] else None
         seen = f"{_short(first['value'])}  <- {first['source']}" if first else ""
-        line = f"  {_SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {seen}"
+        line = f"  {SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {seen}"
         lines.append((line if len(line) <= WIDTH else line[: WIDTH - 1] + "…", colour))
         for finding in layer["findings"]:
             lines += _wrapped("      ", finding["text"], colour if finding["status"] else None)
@@ -64,6 +64,20 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
     for container in containers:
         for text in container_notes(container):
             lines += _wrapped(f"  ! {container['name']}: ", text, "yellow")
+    return lines
+
+
+def failing_lines(host: str, proof: Mapping[str, Any], lacking: Sequence[str], problem: str) -> list[Line]:
+    """A host that does not hold, in as few lines as will do: which layers, and why. `problem` is shown where there is no proof."""
+    if not lacking:
+        return [(f"  {SIGN['unknown']} {problem}", "red")]
+    lines: list[Line] = [(f"  {SIGN['absent']} {host}: {', '.join(lacking)}", "red")]
+    named = {entry.partition(" ")[0] for entry in lacking}
+    for layer in proof["layers"]:
+        if layer["layer"] in named:
+            for finding in layer["findings"]:
+                if finding["status"]:
+                    lines += _wrapped("      ", finding["text"], None)
     return lines
 
 
