@@ -4,7 +4,7 @@
 SUITE ?= trixie
 KEEP ?= 0
 SCENARIO ?=
-INVENTORY ?=
+INVENTORY ?= localhost,
 REPORTS ?= reports
 PYTHON = .venv/bin/python
 
@@ -46,7 +46,7 @@ bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
 	@SUITE=$(SUITE) scripts/bench
 
 report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports]
-	@.venv/bin/ansible-playbook -i "$(or $(INVENTORY),localhost,)" playbooks/report.yml -e "report_dir=$(REPORTS)"
+	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "report_dir=$(REPORTS)"
 
 vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }

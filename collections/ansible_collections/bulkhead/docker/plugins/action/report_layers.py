@@ -13,11 +13,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.write import replace
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 
 _KEPT = ("at", "canary", "host", "layers", "containers", "findings")
-# With more hosts than this, a table for each would bury the ones that matter.
-MANY = 20
 
 
 class ActionModule(ActionBase):
@@ -32,7 +30,7 @@ class ActionModule(ActionBase):
                 "fail": {"type": "bool", "default": True},
                 "proof": {"type": "dict", "required": True},
                 "report_dir": {"type": "str", "default": "reports"},
-                "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing", "none"]},
+                "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
             }
         )
         variables = task_vars or {}
@@ -43,15 +41,16 @@ class ActionModule(ActionBase):
         report, problem = _report(host, proof, self._task.check_mode)
         replace(path, json.dumps(report, indent=1, default=str) + "\n")
 
-        how = args["show"]
-        if how == "auto":
-            how = "all" if len(variables.get("ansible_play_hosts_all", ())) <= MANY else "failing"
-        if how == "all" and "layers" in proof:
+        if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
-        elif how != "none" and problem:
-            show(self._display, table.failing_lines(host, proof, report["not_enforced"], problem))
         evidence = f"{problem}; evidence in {path}" if report["not_enforced"] else problem
-        result.update(changed=False, report=str(path), not_enforced=report["not_enforced"], problem=evidence, unreached=report.get("unreachable", False))
+        result.update(
+            changed=False,
+            report=str(path),
+            not_enforced=report["not_enforced"],
+            problem=evidence,
+            unreached=report.get("unreachable", False),
+        )
         if problem and args["fail"]:
             result.update(failed=True, msg=evidence)
         return result

@@ -30,10 +30,10 @@ options:
     default: reports
   show:
     description:
-      - What to print. V(all) is the table of the host; V(failing) is what does not hold, and nothing where all holds.
+      - Whether to print the table of the host, V(all), or to leave it to the failure to say what does not hold, V(failing).
       - V(auto) is V(all) for a play of up to 20 hosts and V(failing) for one of more.
     type: str
-    choices: [auto, all, failing, none]
+    choices: [auto, all, failing]
     default: auto
 attributes:
   check_mode:

@@ -67,20 +67,6 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
     return lines
 
 
-def failing_lines(host: str, proof: Mapping[str, Any], lacking: Sequence[str], problem: str) -> list[Line]:
-    """A host that does not hold, in as few lines as will do: which layers, and why. `problem` is shown where there is no proof."""
-    if not lacking:
-        return [(f"  {SIGN['unknown']} {problem}", "red")]
-    lines: list[Line] = [(f"  {SIGN['absent']} {host}: {', '.join(lacking)}", "red")]
-    named = {entry.partition(" ")[0] for entry in lacking}
-    for layer in proof["layers"]:
-        if layer["layer"] in named:
-            for finding in layer["findings"]:
-                if finding["status"]:
-                    lines += _wrapped("      ", finding["text"], None)
-    return lines
-
-
 def container_notes(container: Mapping[str, Any]) -> list[str]:
     """What a person should know of one running container: layers it is without, words that differ, dangerous gifts."""
     notes = [f"opted out of {', '.join(container['opted_out'])}"] if container["opted_out"] else []

@@ -79,5 +79,3 @@ def _host(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Ite
             more, less = set(now) - set(was), set(was) - set(now)
             better = None if more and less else not more
             yield Change(name, f"container {container} opted out of", ", ".join(was) or "nothing", ", ".join(now) or "nothing", better)
-
-

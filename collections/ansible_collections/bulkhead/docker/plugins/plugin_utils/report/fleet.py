@@ -126,9 +126,7 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
     )
 
 
-def _condition(
-    name: str, report: Mapping[str, Any], inventory: Inventory | None, seconds: float, stale_seconds: float
-) -> tuple[str, str]:
+def _condition(name: str, report: Mapping[str, Any], inventory: Inventory | None, seconds: float, stale_seconds: float) -> tuple[str, str]:
     if inventory and name not in inventory.groups and name not in inventory.expected:
         return GONE, f"not in the inventory; the last report is {age(seconds)} old"
     if report.get("unreachable"):

@@ -138,7 +138,9 @@ def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tally(fleet: Fleet, name: str) -> dict[str, int]:
     """How many proven or failing hosts have the layer enforced, of those that should."""
-    asked = [host for host in fleet.hosts if host.layers.get(name, {}).get("requirement") == REQUIRED and host.condition in (PROVEN, "failing")]
+    asked = [
+        host for host in fleet.hosts if host.layers.get(name, {}).get("requirement") == REQUIRED and host.condition in (PROVEN, "failing")
+    ]
     return {"asked": len(asked), "good": sum(host.status(name) == ENFORCED for host in asked)}
 
 

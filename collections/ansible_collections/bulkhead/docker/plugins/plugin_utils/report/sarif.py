@@ -35,7 +35,9 @@ def render(fleet: Fleet, version: str) -> str:
                 "name": about["name"],
                 "version": about["version"],
                 "organization": catalog,
-                "taxa": [{"id": c, "shortDescription": {"text": controls.known()["controls"][c]}} for c in cited if c.startswith(f"{catalog}-")],
+                "taxa": [
+                    {"id": c, "shortDescription": {"text": controls.known()["controls"][c]}} for c in cited if c.startswith(f"{catalog}-")
+                ],
             }
             for catalog, about in _catalogs(cited).items()
         ],
