@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import summary, write
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import publish, summary
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, PROVEN, Inventory
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import replace
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
@@ -38,9 +39,9 @@ class ActionModule(ActionBase):
         folder = Path(args["report_dir"])
         inventory = None if args["hosts"] is None else Inventory(_groups((task_vars or {}).get("groups", {})), args["hosts"])
         try:
-            done = write.write(folder, inventory, time.time(), args["stale_hours"] * 3600, _run(), _version())
+            done = publish.publish(folder, inventory, time.time(), args["stale_hours"] * 3600, _run(), _version())
             if args["metrics_file"]:
-                write.replace(Path(args["metrics_file"]), (folder / write.METRICS).read_text(encoding="utf-8"))
+                replace(Path(args["metrics_file"]), (folder / publish.METRICS).read_text(encoding="utf-8"))
         except OSError as error:
             return {**result, "failed": True, "msg": f"the report of the fleet could not be written: {error}"}
         if args["show"]:

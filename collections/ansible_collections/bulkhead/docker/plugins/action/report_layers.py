@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.write import replace
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
 
 _KEPT = ("at", "canary", "host", "layers", "containers", "findings")
 
@@ -39,7 +37,7 @@ class ActionModule(ActionBase):
         path = Path(args["report_dir"]) / f"verify-{host}.json"
         # A host that the last try came to nothing on must not be left with the good report of an earlier one.
         report, problem = _report(host, proof, self._task.check_mode)
-        replace(path, json.dumps(report, indent=1, default=str) + "\n")
+        write(path, report)
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
@@ -58,7 +56,7 @@ class ActionModule(ActionBase):
 
 def _report(host: str, proof: Mapping[str, Any], check_mode: bool) -> tuple[dict[str, Any], str]:
     """What is written of a host, and what is wrong there, in one sentence; empty when nothing is, or when check mode forgives it."""
-    report: dict[str, Any] = {"host": host, "written": datetime.now(UTC).isoformat(timespec="seconds")}
+    report: dict[str, Any] = {"host": host}
     if "layers" not in proof:
         error = str(proof.get("msg", "verify_layers did not run")).strip().removeprefix("Task failed: ")
         unreachable = bool(proof.get("unreachable"))

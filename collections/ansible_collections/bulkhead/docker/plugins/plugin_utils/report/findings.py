@@ -38,6 +38,8 @@ def problems(fleet: Fleet) -> list[Problem]:
 def _of(host: HostState) -> Iterator[Problem]:
     if host.condition not in (PROVEN, FAILING):
         yield Problem(NOTE if host.condition == "gone" else ERROR, f"host.{host.condition}", host.why, host.name)
+    for sentence in host.attack["unmet"] if host.attack else ():
+        yield Problem(ERROR, f"attack.{sentence.partition(' ')[0]}", sentence, host.name)
     for finding in host.findings:
         yield _found(ERROR, finding, host.name)
     for name, layer in host.layers.items():

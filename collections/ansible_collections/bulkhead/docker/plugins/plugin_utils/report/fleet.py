@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ STALE = "stale"
 GONE = "gone"
 PROVEN = "proven"
 CONDITIONS = {
-    FAILING: "a required layer does not hold",
+    FAILING: "a required layer does not hold, or an attack is not stopped as demanded",
     UNREACHABLE: "not reached when last tried",
     UNPROVEN: "no proof came of the last try",
     NEVER: "in the inventory, never verified",
@@ -69,12 +69,15 @@ class HostState:
 
 @dataclass
 class Fleet:
-    """hosts: the worst first, then by name. layers: the names, in order of effort. problems: files that are no reports."""
+    """hosts: the worst first, then by name. layers: the names, in order of effort. problems: files that are no reports.
+    now: seconds since the epoch. stale_seconds: what is older is not counted on.
+    """
 
     hosts: list[HostState]
     layers: list[str]
     problems: list[str]
     now: float
+    stale_seconds: float
 
     def count(self, condition: str) -> int:
         return sum(host.condition == condition for host in self.hosts)
@@ -98,7 +101,7 @@ def judge(reports: Reports, inventory: Inventory | None, now: float, stale_secon
     hosts = [_host(name, reports, inventory, now, stale_seconds) for name in names]
     order = list(CONDITIONS)
     hosts.sort(key=lambda host: (order.index(host.condition), host.name))
-    return Fleet(hosts, _layers(hosts), list(reports.problems), now)
+    return Fleet(hosts, _layers(hosts), list(reports.problems), now, stale_seconds)
 
 
 def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> HostState:
@@ -109,7 +112,7 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
         return HostState(name, NEVER, "there is no report of this host", groups, attack=attack)
     proof = report.get("proof") or {}
     seconds = max(0.0, now - written(report))
-    condition, why = _condition(name, report, inventory, seconds, stale_seconds)
+    condition, why = _condition(name, report, inventory, seconds, stale_seconds, attack["unmet"] if attack else ())
     return HostState(
         name,
         condition,
@@ -126,7 +129,9 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
     )
 
 
-def _condition(name: str, report: Mapping[str, Any], inventory: Inventory | None, seconds: float, stale_seconds: float) -> tuple[str, str]:
+def _condition(
+    name: str, report: Mapping[str, Any], inventory: Inventory | None, seconds: float, stale_seconds: float, unmet: Sequence[str]
+) -> tuple[str, str]:
     if inventory and name not in inventory.groups and name not in inventory.expected:
         return GONE, f"not in the inventory; the last report is {age(seconds)} old"
     if report.get("unreachable"):
@@ -141,6 +146,8 @@ def _condition(name: str, report: Mapping[str, Any], inventory: Inventory | None
         return FAILING, f"required and not enforced: {', '.join(lacking)}"
     if lacking or not proof.get("canary"):
         return UNPROVEN, f"nobody knows whether what is required holds: {', '.join(lacking) or 'no canary ran'}"
+    if unmet:
+        return FAILING, f"attacks are not stopped as the inventory demands: {'; '.join(unmet)}"
     if not any(layer.get("requirement") == REQUIRED for layer in proof["layers"]):
         return UNPROVEN, "the inventory requires no layer, so that there is nothing that could hold"
     return PROVEN, CONDITIONS[PROVEN]

@@ -37,6 +37,10 @@ def _suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> ElementT
     for name in fleet.layers:
         if name in host.layers:
             _layer(_case(suite, host, name), host, name)
+    if host.attack:
+        case = _case(suite, host, "attacks")
+        if host.attack["unmet"]:
+            _outcome(case, "failure", "; ".join(host.attack["unmet"]), "attacks.unmet")
     suite.set("tests", str(len(suite)))
     for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(key, str(len(suite.findall(f"testcase/{tag}"))))

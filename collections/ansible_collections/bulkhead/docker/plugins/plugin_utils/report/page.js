@@ -4,7 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const body = $("heat").tBodies[0];
   const rows = Array.from(body.rows);
-  const { layers, controls } = JSON.parse($("known").textContent);
+  const { layers, controls, attack } = JSON.parse($("known").textContent);
   const BADNESS = { absent: 0, unknown: 1, degraded: 2, enforced: 3, not_applicable: 4 };
   const firstLayer = 3; // the columns before it: host, condition, age
 
@@ -37,7 +37,7 @@
       shown += !row.hidden;
     }
     $("shown").textContent = `${shown} of ${rows.length} hosts shown.`;
-    reachable();
+    reachable($("heat"));
   };
   const form = document.querySelector(".tools");
   form.addEventListener("input", filter);
@@ -66,51 +66,67 @@
       return key === "host" ? sign * collator.compare(name(a), name(b)) : collator.compare(name(a), name(b));
     });
     body.replaceChildren(...rows);
-    reachable();
+    reachable($("heat"));
   };
   $("heat").tHead.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button) sort(button);
   });
 
-  // One stop for the tab key in the whole table; the arrows go on from there (ARIA Authoring Practices: grid).
-  let stop = null;
+  // One stop for the tab key in a whole table; the arrows go on from there (ARIA Authoring Practices: grid).
+  const stops = new Map();
+  let opened = null;
   const openable = (row) => Array.from(row.querySelectorAll(".o"));
   const move = (cell, focus) => {
-    if (stop) stop.tabIndex = -1;
-    stop = cell;
-    stop.tabIndex = 0;
-    if (focus) stop.focus();
+    const table = cell.closest("table");
+    if (stops.has(table)) stops.get(table).tabIndex = -1;
+    stops.set(table, cell);
+    cell.tabIndex = 0;
+    if (focus) cell.focus();
   };
-  const reachable = () => {
-    if (stop && !stop.parentElement.hidden) return;
-    const first = rows.find((row) => !row.hidden);
-    if (first) move(first.cells[0], false);
+  const shownRows = (table) => Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
+  const reachable = (table) => {
+    if (stops.has(table) && !stops.get(table).parentElement.hidden) return;
+    const first = shownRows(table)[0];
+    if (first) move(openable(first)[0], false);
   };
-  body.addEventListener("keydown", (event) => {
-    const cell = event.target.closest(".o");
-    if (!cell) return;
-    const shown = rows.filter((row) => !row.hidden);
-    const line = shown.indexOf(cell.parentElement);
-    const own = openable(cell.parentElement);
-    const column = own.indexOf(cell);
-    const at = (y) => openable(shown[Math.max(0, Math.min(shown.length - 1, y))])[column];
-    const action = {
-      ArrowUp: () => move(at(line - 1), true),
-      ArrowDown: () => move(at(line + 1), true),
-      PageUp: () => move(at(line - 20), true),
-      PageDown: () => move(at(line + 20), true),
-      ArrowLeft: () => move(own[Math.max(0, column - 1)], true),
-      ArrowRight: () => move(own[Math.min(own.length - 1, column + 1)], true),
-      Home: () => move(own[0], true),
-      End: () => move(own[own.length - 1], true),
-      Enter: () => open(cell),
-      " ": () => open(cell),
-    }[event.key];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
+  const grid = (table, open) => {
+    const show = (cell) => {
+      opened = cell;
+      move(cell, false);
+      open(cell);
+      $("details").showModal();
+    };
+    table.tBodies[0].addEventListener("click", (event) => {
+      const cell = event.target.closest(".o");
+      if (cell) show(cell);
+    });
+    table.tBodies[0].addEventListener("keydown", (event) => {
+      const cell = event.target.closest(".o");
+      if (!cell) return;
+      const shown = shownRows(table);
+      const line = shown.indexOf(cell.parentElement);
+      const own = openable(cell.parentElement);
+      const column = own.indexOf(cell);
+      const at = (y) => openable(shown[Math.max(0, Math.min(shown.length - 1, y))])[column];
+      const action = {
+        ArrowUp: () => move(at(line - 1), true),
+        ArrowDown: () => move(at(line + 1), true),
+        PageUp: () => move(at(line - 20), true),
+        PageDown: () => move(at(line + 20), true),
+        ArrowLeft: () => move(own[Math.max(0, column - 1)], true),
+        ArrowRight: () => move(own[Math.min(own.length - 1, column + 1)], true),
+        Home: () => move(own[0], true),
+        End: () => move(own[own.length - 1], true),
+        Enter: () => show(cell),
+        " ": () => show(cell),
+      }[event.key];
+      if (!action) return;
+      event.preventDefault();
+      action();
+    });
+    reachable(table);
+  };
 
   // Evidence
   const evidence = (layer) => {
@@ -162,21 +178,42 @@
     }
     return parts;
   };
-  const open = (cell) => {
-    const row = cell.parentElement;
-    const host = JSON.parse($(`h${row.dataset.n}`).textContent);
+  const hostData = (row) => JSON.parse($(`h${row.dataset.n}`).textContent);
+  const tell = (title, parts) => {
+    $("details-title").textContent = title;
+    $("details-body").replaceChildren(...parts);
+  };
+  const openHost = (cell) => {
+    const host = hostData(cell.parentElement);
     const column = cell.cellIndex - firstLayer;
     const again = [make("h3", "Prove it again, from the control node"), make("pre", host.again)];
-    $("details-title").textContent = column < 0 ? host.host : `${host.host}: ${layers[column].title}`;
-    $("details-body").replaceChildren(...(column < 0 ? hostParts(host) : layerParts(host, column)), ...again);
-    move(cell, false);
-    $("details").showModal();
+    tell(column < 0 ? host.host : `${host.host}: ${layers[column].title}`, [...(column < 0 ? hostParts(host) : layerParts(host, column)), ...again]);
   };
-  body.addEventListener("click", (event) => {
-    const cell = event.target.closest(".o");
-    if (cell) open(cell);
-  });
-  $("details").addEventListener("close", () => stop.focus());
+  const kindText = (kind) => {
+    const parts = [kind.outcome.replace("_", " ")];
+    if (kind.errno) parts.push(`with ${kind.errno}`);
+    if (kind.step) parts.push(`at ${kind.step}`);
+    if (kind.by) parts.push(`by ${kind.by.join(", ")}`);
+    if (kind.logged !== undefined) parts.push(kind.logged ? "the kernel logged it" : `not logged${kind.silent ? `: ${kind.silent}` : ""}`);
+    return parts.join(", ") + (kind.detail ? `. ${kind.detail}` : "");
+  };
+  const openAttack = (cell) => {
+    const row = Number(cell.parentElement.dataset.row);
+    const column = cell.cellIndex - 1;
+    const byKind = new Map();
+    for (const tableRow of rows) {
+      const host = hostData(tableRow);
+      const number = host.attacks[row * attack.columns.length + column];
+      if (number === undefined || number < 0) continue;
+      byKind.set(number, [...(byKind.get(number) ?? []), host.host]);
+    }
+    const parts = [];
+    for (const [number, names] of byKind) parts.push(make("h3", kindText(attack.kinds[number])), make("p", names.sort(collator.compare).join(", ")));
+    tell(`${attack.rows[row]}: ${attack.columns[column].title}`, parts.length ? parts : [make("p", "Not played.")]);
+  };
+  $("details").addEventListener("close", () => opened.focus());
 
+  grid($("heat"), openHost);
+  if ($("matrix")) grid($("matrix"), openAttack);
   filter();
 })();

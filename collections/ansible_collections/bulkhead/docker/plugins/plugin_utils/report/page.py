@@ -50,7 +50,7 @@ def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, 
         conditions=CONDITIONS,
         counts={condition: fleet.count(condition) for condition in CONDITIONS},
         layers=[{"name": name, "title": controls.title(name), **_tally(fleet, name)} for name in fleet.layers],
-        hosts=[_row(host, fleet.layers) for host in fleet.hosts],
+        hosts=[_row(host, fleet.layers, matrix) for host in fleet.hosts],
         problems=fleet.problems,
         changes=changes,
         since=since,
@@ -60,6 +60,7 @@ def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, 
         about=controls.known(),
         data={
             "layers": [_layer_data(name) for name in fleet.layers],
+            "attack": {"columns": matrix.columns, "rows": [row["name"] for row in matrix.rows], "kinds": matrix.kinds},
             "controls": {control: controls.named(control) for control in controls.known()["controls"]},
         },
     )
@@ -74,7 +75,7 @@ def _layer_data(name: str) -> dict[str, str]:
     }
 
 
-def _row(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
+def _row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[str, Any]:
     cells = [_cell(host, name) for name in layers]
     found = {finding["id"] for layer in host.layers.values() for finding in layer["findings"]}
     found |= {finding["id"] for container in host.containers for finding in container["findings"]}
@@ -86,7 +87,7 @@ def _row(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
         "cells": cells,
         "terms": " ".join(terms).lower(),
         "opted_out": sum(bool(container["opted_out"]) for container in host.containers),
-        "details": _details(host, layers),
+        "details": {**_details(host, layers), "attacks": matrix.picked.get(host.name, [])},
     }
 
 

@@ -22,6 +22,7 @@ METRICS = {
     "bulkhead_layer_holds": "1: the layer is enforced, by the kernel's evidence. 0: it is not, or nobody knows; the label status says which.",
     "bulkhead_containers_running": "Containers that ran when the host was verified.",
     "bulkhead_containers_opted_out": "Running containers that asked to be without the layer.",
+    "bulkhead_attacks_unmet": "Attacks that fewer layers stop than the inventory demands.",
 }
 
 
@@ -62,6 +63,8 @@ def _of_hosts(name: str, fleet: Fleet) -> Iterator[Sample]:
                     status = verdict["status"]
                     labels = {**label, "layer": layer, "requirement": verdict["requirement"], "status": status}
                     yield labels, status == "enforced"
+            case "bulkhead_attacks_unmet" if host.attack:
+                yield label, len(host.attack["unmet"])
             case "bulkhead_containers_running" if fresh:
                 yield label, host.running
             case "bulkhead_containers_opted_out" if fresh:

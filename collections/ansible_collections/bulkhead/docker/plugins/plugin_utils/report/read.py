@@ -31,7 +31,7 @@ def read(folder: Path) -> Reports:
         found = getattr(reports, kind)
         for path in sorted(folder.glob(f"{kind}-*.json")):
             try:
-                report = _checked(json.loads(path.read_text(encoding="utf-8")))
+                report = _checked(kind, json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError) as error:
                 reports.problems.append(f"{visible(str(path))} is not a report: {visible(str(error))}")
                 continue
@@ -44,7 +44,7 @@ def written(report: Mapping[str, Any]) -> float:
     return datetime.fromisoformat(report["written"]).timestamp()
 
 
-def _checked(content: Any) -> dict[str, Any]:
+def _checked(kind: str, content: Any) -> dict[str, Any]:
     """The report, cleaned. Raises ValueError with what it lacks."""
     if not isinstance(content, dict):
         raise ValueError("not a mapping")
@@ -55,6 +55,8 @@ def _checked(content: Any) -> dict[str, Any]:
     proof = content.get("proof")
     if proof is not None:
         _check_proof(proof)
+    if kind == "attack":
+        _check_matrix(content)
     report: dict[str, Any] = cleaned(content)
     return report
 
@@ -91,6 +93,22 @@ def _check_findings(where: Mapping[str, Any]) -> None:
         _texts(finding, "a finding", "id", "text", "remedy")
         if not isinstance(finding.get("status"), str | None):
             raise ValueError(f"the status of finding {finding['id']} is not a text")
+
+
+def _check_matrix(report: Mapping[str, Any]) -> None:
+    """The same of an attack matrix (module attack_matrix)."""
+    matrix = report.get("matrix")
+    if not isinstance(matrix, dict) or not isinstance(report.get("unmet"), list):
+        raise ValueError("no matrix, or no list unmet")
+    for column in _mappings(matrix, "configurations"):
+        _texts(column, "a configuration", "name", "title", "kind")
+    for attack in _mappings(matrix, "attacks"):
+        _texts(attack, "an attack", "name", "family", "about")
+        if not isinstance(attack.get("cells"), dict) or not isinstance(attack.get("stopped_by"), list):
+            raise ValueError(f"attack {attack['name']} has no cells, or no list stopped_by")
+        for name, cell in attack["cells"].items():
+            if not isinstance(cell, dict) or not isinstance(cell.get("outcome"), str):
+                raise ValueError(f"attack {attack['name']} has no outcome under {name}")
 
 
 def _texts(where: Mapping[str, Any], what: str, *keys: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..planning.table import WIDTH, Line
 from .findings import ERROR, problems
 from .fleet import CONDITIONS, FAILING, PROVEN
-from .write import Written
+from .publish import Published
 
 # So many names, and so many changes, are written out; the page has them all. Few enough hosts get a sentence each.
 NAMED = 20
@@ -19,7 +19,7 @@ _SIGNS = {PROVEN: "+", FAILING: "x"}
 _COLOURS = {PROVEN: "green", FAILING: "red"}
 
 
-def lines(done: Written) -> list[Line]:
+def lines(done: Published) -> list[Line]:
     fleet = done.fleet
     found: list[Line] = [(f"Fleet: {fleet.count(PROVEN)} of {len(fleet.hosts)} hosts proven", None)]
     for condition, meaning in reversed(CONDITIONS.items()):

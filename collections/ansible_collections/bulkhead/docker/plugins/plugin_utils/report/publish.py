@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..write import replace
 from . import junit, page, prometheus, sarif
 from .attack import matrix
 from .changes import Change, baseline, compare, snapshot
@@ -20,7 +20,7 @@ PAGE, JUNIT, SARIF, METRICS, STATE = "fleet.html", "fleet.junit.xml", "fleet.sar
 
 
 @dataclass
-class Written:
+class Published:
     """fleet: what was found. changes: since the report written at `since`. files: what was written."""
 
     fleet: Fleet
@@ -29,7 +29,7 @@ class Written:
     files: list[str]
 
 
-def write(folder: Path, inventory: Inventory | None, now: float, stale_seconds: float, run: str, version: str) -> Written:
+def publish(folder: Path, inventory: Inventory | None, now: float, stale_seconds: float, run: str, version: str) -> Published:
     """Read the reports of single hosts in `folder` and write there what they say of the fleet.
 
     inventory: None when it is not known. run: names this run of Ansible's. Raises OSError.
@@ -51,15 +51,7 @@ def write(folder: Path, inventory: Inventory | None, now: float, stale_seconds: 
     }
     for name, text in texts.items():
         replace(folder / name, text)
-    return Written(fleet, changes, earlier, [str(folder / name) for name in texts])
-
-
-def replace(path: Path, text: str) -> None:
-    """Old or new, never half: reports are read while they are written, by node_exporter for one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    return Published(fleet, changes, earlier, [str(folder / name) for name in texts])
 
 
 def _state(path: Path, fleet: Fleet) -> dict[str, Any]:
