@@ -24,7 +24,8 @@ tools: ## Only what playbooks against real hosts need (.venv)
 demo: setup ## Boot a VM, harden it, prove every layer, destroy it  [SUITE=trixie KEEP=1]
 	@SUITE=$(SUITE) KEEP=$(KEEP) scripts/demo
 
-test: setup ## All that CI runs: lint, sanity, units, lab, molecule
+test: ## All that CI runs: lint, sanity, units, lab, molecule
+	@scripts/setup --tests
 	@scripts/test
 
 lint: tools ## ansible-lint, ruff, mypy, role specs
@@ -36,7 +37,8 @@ sanity: tools ## ansible-test sanity over the collection
 units: tools ## Unit tests, as ansible-test runs them
 	@scripts/units
 
-labtest: setup ## Tests of the lab and of the scripts
+labtest: ## Tests of the lab, of the scripts and of the report in a browser
+	@scripts/setup --tests
 	@.venv/bin/pytest -q tests
 
 molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
