@@ -6,6 +6,7 @@ KEEP ?= 0
 SCENARIO ?=
 INVENTORY ?= localhost,
 REPORTS ?= reports
+DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
@@ -61,8 +62,8 @@ vm-down: tools ## Destroy a throwaway VM  NAME=x
 vm-list: tools ## List the throwaway VMs
 	@$(PYTHON) -m lab list
 
-build: tools ## Build the collection's tarball into dist/
-	@.venv/bin/ansible-galaxy collection build --force --output-path dist collections/ansible_collections/bulkhead/docker
+build: tools ## Build the collection's tarball  [DIST=dist]
+	@.venv/bin/ansible-galaxy collection build --force --output-path $(DIST) collections/ansible_collections/bulkhead/docker
 
 lock: ## Lock the Python packages anew, after a change of pyproject.toml
 	@scripts/lock
