@@ -54,16 +54,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory, inventory: str) -> Calla
 def test_it_finds_a_hardened_host_as_it_wants_it_and_proves_that(
     installed: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    done = installed("harden", "-e", f"report_dir={tmp_path}")
+    # The proof comes once, from the playbook that is there for it.
+    done = installed("harden", "-e", "prove=false")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "changed=0" in done.stdout
-    (report,) = tmp_path.glob("verify-*.json")
-    before = json.loads(report.read_text())
-    assert before["enforced"] is True
-
+    assert " changed=0 " in done.stdout
     done = installed("verify", "-e", f"report_dir={tmp_path}")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    after = json.loads(report.read_text())
-    assert after["enforced"] is True
-    assert after["proof"]["at"] > before["proof"]["at"]
+    (report,) = tmp_path.glob("verify-*.json")
+    assert json.loads(report.read_text())["enforced"] is True
     assert "<strong>1 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text()

@@ -69,9 +69,11 @@ def _host(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Ite
     if before["condition"] != after["condition"]:
         better = True if after["condition"] == PROVEN else False if before["condition"] == PROVEN else None
         yield Change(name, "host", before["condition"], after["condition"], better)
+    # A host of which nothing was proven, before or now, is one change and not one a layer.
+    both = before["layers"] and after["layers"]
     for layer in [*before["layers"], *(new for new in after["layers"] if new not in before["layers"])]:
         was, now = before["layers"].get(layer, UNKNOWN), after["layers"].get(layer, UNKNOWN)
-        if was != now:
+        if both and was != now:
             yield Change(name, layer, was, now, _BETTER.get(now, 0) > _BETTER.get(was, 0))
     for container in sorted(before["opted_out"].keys() | after["opted_out"].keys()):
         was, now = before["opted_out"].get(container, []), after["opted_out"].get(container, [])
