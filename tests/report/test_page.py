@@ -170,7 +170,7 @@ def test_on_paper_the_tools_are_gone_and_no_row_is_cut_off(small: Browser) -> No
 
 
 def test_the_attack_matrix_opens(small: Browser) -> None:
-    small.click("document.querySelector('#matrix tbody td:nth-child(3)')")
+    small.click("document.querySelector('#matrix tbody td:nth-child(4)')")
     text = small.run(f"{DIALOG}.innerText")
     assert "bpf: seccomp" in text
     assert "blocked, with EPERM, at call" in text

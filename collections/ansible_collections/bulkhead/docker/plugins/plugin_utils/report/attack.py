@@ -22,6 +22,8 @@ WORDS = {BLOCKED: "stopped", SUCCEEDED: "through", "no_proof": "no proof", "unkn
 # The configurations that are a host's own; what gets through them gets through. The others are there to tell the layers apart.
 OWN = ("host", "container", "stacked")
 _KEPT = ("outcome", "errno", "step", "detail", "by", "logged", "silent")
+# What a host's containers really run with stands beside the control; each layer alone comes after.
+_KINDS = ("control", "together", "alone")
 MISSING = -1
 
 
@@ -52,6 +54,7 @@ def matrix(fleet: Fleet) -> Matrix:
                 counted.append(host)
     plays = [(host.name, host.attack["matrix"]) for host in counted if host.attack]
     found.columns = _union([play["configurations"] for unused, play in plays], ("name", "title", "kind"))
+    found.columns.sort(key=lambda column: _KINDS.index(column["kind"]) if column["kind"] in _KINDS else len(_KINDS))
     attacks = _union([play["attacks"] for unused, play in plays], ("name", "family", "about", "foothold"))
     numbers: dict[str, int] = {}
     for name, play in plays:

@@ -10,6 +10,7 @@ from typing import Any
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED
 from . import controls
 from .fleet import FAILING, PROVEN, Fleet, HostState
+from .text import words
 
 ERROR = "error"  # a required layer does not hold, or nobody knows
 WARNING = "warning"  # a container, or a layer that is not required
@@ -52,6 +53,11 @@ def _of(host: HostState) -> Iterator[Problem]:
             yield _found(level, finding, host.name, layer)
     for container in host.containers:
         who = (container["name"], container["id"])
+        for demand in container["demands"]:
+            if demand["status"] != ENFORCED:
+                text = f"{demand['setting']} is {words(demand.get('seen'))} and not {words(demand.get('expected'))}"
+                seen = ((demand["source"], demand.get("seen")),)
+                yield Problem(ERROR, f"demand.{demand['setting']}", text, host.name, container=who, evidence=seen)
         for finding in container["findings"]:
             yield _found(WARNING, finding, host.name, container=who)
         for layer in container["layers"]:

@@ -142,7 +142,7 @@ def _condition(
     if seconds > stale_seconds:
         return STALE, f"the last report is {age(seconds)} old, {age(stale_seconds)} are allowed"
     lacking = not_enforced(proof)
-    if any(layer["requirement"] == REQUIRED and layer["status"] not in (ENFORCED, UNKNOWN) for layer in proof["layers"]):
+    if not all(entry.endswith(f"({UNKNOWN})") for entry in lacking):
         return FAILING, f"required and not enforced: {', '.join(lacking)}"
     if lacking or not proof.get("canary"):
         return UNPROVEN, f"nobody knows whether what is required holds: {', '.join(lacking) or 'no canary ran'}"
@@ -159,7 +159,8 @@ def _of_interest(container: Mapping[str, Any]) -> dict[str, Any] | None:
     if not notes:
         return None
     deviating = [layer for layer in container["layers"] if layer["status"] not in (ENFORCED, NOT_APPLICABLE) or layer["findings"]]
-    return {**{key: container[key] for key in ("name", "id", "image", "opted_out", "findings")}, "layers": deviating, "notes": notes}
+    kept = {key: container[key] for key in ("name", "id", "image", "opted_out", "findings")}
+    return {**kept, "demands": list(container.get("demands", ())), "layers": deviating, "notes": notes}
 
 
 def _layers(hosts: Iterable[HostState]) -> list[str]:

@@ -77,6 +77,8 @@ def _check_proof(proof: Any) -> None:
         for key in ("opted_out", "disagreements"):
             if not isinstance(container.get(key), list) or not all(isinstance(entry, str) for entry in container[key]):
                 raise ValueError(f"{key} of container {container['name']} is not a list of texts")
+        for demand in _mappings(container, "demands") if "demands" in container else ():
+            _texts(demand, "a demand on a container", "setting", "status", "source")
         for layer in _mappings(container, "layers"):
             _texts(layer, "a layer of a container", "layer", "status")
             _check_layer(layer)

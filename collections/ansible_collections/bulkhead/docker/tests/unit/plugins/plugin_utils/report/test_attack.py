@@ -22,6 +22,7 @@ def of(*reports: dict[str, Any], known: tuple[str, ...] = ("a", "b", "c")) -> Ma
 def test_one_word_where_all_hosts_agree_and_a_number_where_they_do_not() -> None:
     found = of(attack("a", {"bpf": STOPPED}), attack("b", {"bpf": THROUGH}))
     texts = {column["name"]: (cell["kind"], cell["text"]) for column, cell in zip(found.columns, found.rows[0]["cells"], strict=True)}
+    assert list(texts) == ["none", "host", "seccomp", "userns"], "a host's own configuration stands beside the control"
     assert texts == {
         "none": ("not_applicable", "x through"),  # the control: nothing is wrong with that
         "seccomp": ("not_applicable", "! 1 of 2 stopped"),
@@ -32,16 +33,16 @@ def test_one_word_where_all_hosts_agree_and_a_number_where_they_do_not() -> None
 
 
 def test_what_gets_through_a_hosts_own_configuration_is_not_played_down() -> None:
-    assert of(attack("a", {"bpf": THROUGH})).rows[0]["cells"][3] == {"kind": "absent", "text": "x through"}
+    assert of(attack("a", {"bpf": THROUGH})).rows[0]["cells"][1] == {"kind": "absent", "text": "x through"}
     unknown = {**STOPPED, "host": "unknown"}
-    assert of(attack("a", {"bpf": unknown})).rows[0]["cells"][3] == {"kind": "unknown", "text": "? unknown"}
-    assert of(attack("a", {"bpf": dict.fromkeys(STOPPED, "no_proof")})).rows[0]["cells"][3]["text"] == "- no proof"
+    assert of(attack("a", {"bpf": unknown})).rows[0]["cells"][1] == {"kind": "unknown", "text": "? unknown"}
+    assert of(attack("a", {"bpf": dict.fromkeys(STOPPED, "no_proof")})).rows[0]["cells"][1]["text"] == "- no proof"
 
 
 def test_equal_cells_are_kept_once_and_what_a_host_lacks_is_missing() -> None:
     found = of(attack("a", {"bpf": STOPPED, "reboot": STOPPED}), attack("b", {"bpf": STOPPED}))
     assert len(found.kinds) == 2
-    assert found.picked["a"] == [0, 1, 0, 1, 0, 1, 0, 1]
+    assert found.picked["a"] == [0, 1, 1, 0, 0, 1, 1, 0]
     assert found.picked["b"][4:] == [MISSING] * 4
     assert found.rows[1]["cells"][1]["text"] == "+ stopped"
 

@@ -94,6 +94,19 @@ def test_metrics(made: Make) -> None:
         assert text.count(f"# TYPE {name} gauge\n") <= 1
 
 
+def test_what_the_inventory_demands_of_a_container_is_an_error_where_it_does_not_hold(made: Make) -> None:
+    demands = [
+        {"setting": "memory", "status": "absent", "expected": 1, "seen": None, "source": "memory.max"},
+        {"setting": "user", "status": "enforced", "expected": "1", "seen": "1", "source": "Uid"},
+    ]
+    # A note of any kind keeps a container in the report.
+    folder, unused = made(verify("a", containers=[container("db", demands=demands, disagreements=["it differs"])]))
+    results = json.loads((folder / publish.SARIF).read_text())["runs"][0]["results"]
+    assert [(r["ruleId"], r["level"], r["message"]["text"]) for r in results] == [
+        ("demand.memory", "error", "a: memory is nothing and not 1")
+    ]
+
+
 class Tags(HTMLParser):
     """Which tags and attributes a page has."""
 
