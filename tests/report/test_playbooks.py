@@ -60,6 +60,15 @@ def test_a_host_that_nobody_reaches_loses_its_good_report(tmp_path: Path) -> Non
     assert "host0: host: proven -> unreachable" in done.stdout, "what got worse since the last run is said"
 
 
+def test_a_host_whose_inventory_is_refused_loses_its_good_report(tmp_path: Path) -> None:
+    assert replay(tmp_path, ["web1"]).returncode == 0
+    done = play("playbooks/verify.yml", tmp_path, {"host0": {"docker_daemon_default_pids_limit": "many"}})
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert conditions(tmp_path) == {"host0": "unproven"}
+    report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
+    assert "docker_daemon_default_pids_limit: 'many' is not a whole number" in report["error"]
+
+
 @pytest.mark.parametrize(
     ("reports", "code", "words"),
     [
