@@ -109,7 +109,9 @@ def test_few_hosts_can_be_calm_too(tmp_path: Path) -> None:
 
 def test_hosts_beyond_a_limit_stay_as_they_were_and_those_that_left_are_gone(tmp_path: Path) -> None:
     assert replay(tmp_path, ["web1", "web1", "web1"]).returncode == 0
-    assert replay(tmp_path, ["web1", "web3"], "--limit", "host1").returncode == 2
+    done = replay(tmp_path, ["web1", "web3"], "--limit", "host1")
+    assert done.returncode == 2
+    assert "Fleet: 1 of 2 hosts proven" in done.stdout
     assert conditions(tmp_path) == {"host0": "proven", "host1": "failing", "host2": "gone"}
     done = subprocess.run(["make", "report", f"REPORTS={tmp_path}/reports"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

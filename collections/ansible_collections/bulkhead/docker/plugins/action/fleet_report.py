@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import publish, summary
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, PROVEN, Inventory
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, PROVEN, Inventory
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import replace
 
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
             files=done.files,
             problems=done.fleet.problems,
             hosts={condition: [host.name for host in done.fleet.hosts if host.condition == condition] for condition in CONDITIONS},
-            proven=all(host.condition == PROVEN for host in done.fleet.hosts) and not done.fleet.problems,
+            proven=all(host.condition in (PROVEN, GONE) for host in done.fleet.hosts) and not done.fleet.problems,
         )
         return result
 

@@ -71,7 +71,7 @@ hosts:
   returned: success
   type: dict
 proven:
-  description: Whether every host is C(proven), and every file in the folder could be read.
+  description: Whether every host is C(proven), but for those that are C(gone), and every file in the folder could be read.
   returned: success
   type: bool
 problems:

@@ -79,6 +79,11 @@ class Fleet:
     now: float
     stale_seconds: float
 
+    @property
+    def size(self) -> int:
+        """How many hosts there are; one that is gone is shown, and is none of them."""
+        return len(self.hosts) - self.count(GONE)
+
     def count(self, condition: str) -> int:
         return sum(host.condition == condition for host in self.hosts)
 

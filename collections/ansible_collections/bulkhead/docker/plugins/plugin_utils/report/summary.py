@@ -21,7 +21,7 @@ _COLOURS = {PROVEN: "green", FAILING: "red"}
 
 def lines(done: Published) -> list[Line]:
     fleet = done.fleet
-    found: list[Line] = [(f"Fleet: {fleet.count(PROVEN)} of {len(fleet.hosts)} hosts proven", None)]
+    found: list[Line] = [(f"Fleet: {fleet.count(PROVEN)} of {fleet.size} hosts proven", None)]
     for condition, meaning in reversed(CONDITIONS.items()):
         hosts = [host for host in fleet.hosts if host.condition == condition]
         if not hosts:
