@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page in a real browser, made of real reports: reports/ holds what verify.yml wrote of VMs of the lab (Debian 13, docker.io 26.1.5): hardened;
+"""The page in a real browser, made of real reports: proofs/ holds what verify.yml wrote of VMs of the lab (Debian 13, docker.io 26.1.5): hardened;
 with containers that opted out; sabotaged by hand; with its engine stopped."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import flee
 from ansible_collections.bulkhead.docker.tests.unit.plugins.plugin_utils.report import samples
 from browser import Browser
 
-REPORTS = Path(__file__).parent / "reports"
+REPORTS = Path(__file__).parent / "proofs"
 NOW = samples.NOW
 VISIBLE = "Array.from(document.querySelectorAll('#heat tbody tr')).filter(row => !row.hidden)"
 SHOWN = f"{VISIBLE}.map(row => row.cells[0].textContent)"
