@@ -4,10 +4,13 @@
 SUITE ?= trixie
 KEEP ?= 0
 SCENARIO ?=
+INVENTORY ?= localhost,
+REPORTS ?= reports
+DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test lint sanity units labtest molecule bench vm-up vm-down vm-list build lock clean
+.PHONY: help setup tools demo test lint sanity units labtest molecule bench report vm-up vm-down vm-list build lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and proves it from the kernel's evidence."
@@ -22,7 +25,8 @@ tools: ## Only what playbooks against real hosts need (.venv)
 demo: setup ## Boot a VM, harden it, prove every layer, destroy it  [SUITE=trixie KEEP=1]
 	@SUITE=$(SUITE) KEEP=$(KEEP) scripts/demo
 
-test: setup ## All that CI runs: lint, sanity, units, lab, molecule
+test: ## All that CI runs: lint, sanity, units, lab, molecule
+	@scripts/setup --tests
 	@scripts/test
 
 lint: tools ## ansible-lint, ruff, mypy, role specs
@@ -34,7 +38,8 @@ sanity: tools ## ansible-test sanity over the collection
 units: tools ## Unit tests, as ansible-test runs them
 	@scripts/units
 
-labtest: setup ## Tests of the lab and of the scripts
+labtest: ## Tests of the lab, of the scripts and of the report in a browser
+	@scripts/setup --tests
 	@.venv/bin/pytest -q tests
 
 molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
@@ -42,6 +47,9 @@ molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
 
 bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
 	@SUITE=$(SUITE) scripts/bench
+
+report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports]
+	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "report_dir=$(REPORTS)"
 
 vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }
@@ -54,8 +62,8 @@ vm-down: tools ## Destroy a throwaway VM  NAME=x
 vm-list: tools ## List the throwaway VMs
 	@$(PYTHON) -m lab list
 
-build: tools ## Build the collection's tarball into dist/
-	@.venv/bin/ansible-galaxy collection build --force --output-path dist collections/ansible_collections/bulkhead/docker
+build: tools ## Build the collection's tarball  [DIST=dist]
+	@.venv/bin/ansible-galaxy collection build --force --output-path $(DIST) collections/ansible_collections/bulkhead/docker
 
 lock: ## Lock the Python packages anew, after a change of pyproject.toml
 	@scripts/lock

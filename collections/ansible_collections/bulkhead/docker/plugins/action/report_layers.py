@@ -4,55 +4,68 @@
 
 from __future__ import annotations
 
-import json
-import os
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
 
 _KEPT = ("at", "canary", "host", "layers", "containers", "findings")
 
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("proof", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("fail", "proof", "report_dir", "show"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(
             argument_spec={
+                "fail": {"type": "bool", "default": True},
                 "proof": {"type": "dict", "required": True},
                 "report_dir": {"type": "str", "default": "reports"},
-                "show": {"type": "bool", "default": True},
+                "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
             }
         )
-        host = (task_vars or {}).get("inventory_hostname", "host")
+        variables = task_vars or {}
+        host = variables.get("inventory_hostname", "host")
         proof = args["proof"]
-        if "layers" not in proof:
-            return {**result, "failed": True, "msg": f"nothing was proven on {host}: {proof.get('msg', 'verify_layers did not run')}"}
-        lacking = table.not_enforced(proof, forgive_unknown=self._task.check_mode)
-        report = Path(args["report_dir"]) / f"verify-{host}.json"
-        self._write(
-            report,
-            {"host": host, "enforced": not lacking, "not_enforced": lacking, "proof": {key: proof[key] for key in _KEPT if key in proof}},
-        )
-        if args["show"]:
+        path = Path(args["report_dir"]) / f"verify-{host}.json"
+        # A host that the last try came to nothing on must not be left with the good report of an earlier one.
+        report, problem = _report(host, proof, self._task.check_mode)
+        write(path, report)
+
+        if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
-        result.update(changed=False, report=str(report), not_enforced=lacking)
-        if lacking:
-            result.update(failed=True, msg=f"required and not enforced on {host}: {', '.join(lacking)}; evidence in {report}")
+        evidence = f"{problem}; evidence in {path}" if report["not_enforced"] else problem
+        result.update(
+            changed=False,
+            report=str(path),
+            not_enforced=report["not_enforced"],
+            problem=evidence,
+            unreached=report.get("unreachable", False),
+        )
+        if problem and args["fail"]:
+            result.update(failed=True, msg=evidence)
         return result
 
-    @staticmethod
-    def _write(path: Path, report: dict[str, Any]) -> None:
-        """Old or new, never half: the report may be read while a fleet is being verified."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        report["written"] = datetime.now(UTC).isoformat(timespec="seconds")
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
-        draft.replace(path)
+
+def _report(host: str, proof: Mapping[str, Any], check_mode: bool) -> tuple[dict[str, Any], str]:
+    """What is written of a host, and what is wrong there, in one sentence; empty when nothing is, or when check mode forgives it."""
+    report: dict[str, Any] = {"host": host}
+    if "layers" not in proof:
+        error = str(proof.get("msg", "verify_layers did not run")).strip().removeprefix("Task failed: ")
+        unreachable = bool(proof.get("unreachable"))
+        report.update(enforced=False, not_enforced=[], error=error, unreachable=unreachable, proof={})
+        return report, f"{host} was not reached: {error}" if unreachable else f"nothing was proven on {host}: {error}"
+    lacking = table.not_enforced(proof, forgive_unknown=check_mode)
+    report.update(
+        enforced=not table.not_enforced(proof),
+        not_enforced=lacking,
+        proof={key: proof[key] for key in _KEPT if key in proof},
+    )
+    return report, f"required and not enforced on {host}: {', '.join(lacking)}" if lacking else ""

@@ -10,10 +10,16 @@ version_added: 0.1.0
 description:
   - Prints a compact table of the layers and a line for each finding, and writes C(verify-HOST.json) on the control node.
   - Fails when a layer that the inventory requires is anything but C(enforced). In check mode, where no canary runs, C(unknown) is shown and forgiven.
+  - A host of which nothing was proven, because it was not reached or M(bulkhead.docker.verify_layers) failed, gets a report that says so in place of the
+    one of an earlier run.
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
+  fail:
+    description: Fail when a required layer does not hold. If V(false), M(bulkhead.docker.require_layers) can do so later.
+    type: bool
+    default: true
   proof:
     description: What M(bulkhead.docker.verify_layers) returned.
     type: dict
@@ -23,9 +29,12 @@ options:
     type: str
     default: reports
   show:
-    description: Print the table.
-    type: bool
-    default: true
+    description:
+      - Whether to print the table of the host, V(all), or to leave it to the failure to say what does not hold, V(failing).
+      - V(auto) is V(all) for a play of up to 20 hosts and V(failing) for one of more.
+    type: str
+    choices: [auto, all, failing]
+    default: auto
 attributes:
   check_mode:
     description: Writes the report in check mode too; nothing on the host is concerned.
@@ -35,6 +44,8 @@ attributes:
     support: none
 seealso:
   - module: bulkhead.docker.verify_layers
+  - module: bulkhead.docker.require_layers
+  - module: bulkhead.docker.fleet_report
 """
 
 EXAMPLES = r"""
@@ -47,13 +58,21 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description: Path of the file that was written on the control node.
-  returned: when something was proven
+  returned: always
   type: str
   sample: reports/verify-web1.json
 not_enforced:
   description: The required layers that do not hold, each with its status.
-  returned: when something was proven
+  returned: always
   type: list
   elements: str
   sample: ["userns (absent)"]
+problem:
+  description: What is wrong on the host, in one sentence; empty when nothing is.
+  returned: always
+  type: str
+unreached:
+  description: Whether the host was not reached.
+  returned: always
+  type: bool
 """

@@ -9,7 +9,7 @@ from typing import Any
 
 WIDTH = 118
 # Not by colour alone: each status has a sign of its own.
-_SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
+SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
 
 Line = tuple[str, str | None]  # text, colour
@@ -50,7 +50,7 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
         colour = _COLOUR[layer["status"]]
         first = layer["evidence"][0] if layer["evidence"] else None
         seen = f"{_short(first['value'])}  <- {first['source']}" if first else ""
-        line = f"  {_SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {seen}"
+        line = f"  {SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {seen}"
         lines.append((line if len(line) <= WIDTH else line[: WIDTH - 1] + "…", colour))
         for finding in layer["findings"]:
             lines += _wrapped("      ", finding["text"], colour if finding["status"] else None)

@@ -41,7 +41,7 @@ def test_no_line_is_wider_than_the_table() -> None:
 
 
 def test_every_status_has_a_sign_of_its_own() -> None:
-    assert len(set(table._SIGN.values())) == len(table._SIGN) == len(table._COLOUR)
+    assert len(set(table.SIGN.values())) == len(table.SIGN) == len(table._COLOUR)
 
 
 def test_a_finding_about_a_layer_that_was_opted_out_of_is_not_said_twice() -> None:

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet as one HTML file that needs nothing else: no server, no network, no second file.
+
+The table is plain HTML, readable without a script. The evidence lies beside it as JSON, a block a host, and is parsed when a cell is opened, so that
+a thousand hosts load fast. Whatever came from a host is escaped by Jinja2, set as text by the script, and could run nothing if it were not: the
+page's policy (CSP) allows the one script and the one style whose hashes it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from ...module_utils.layers.verdict import ENFORCED, REQUIRED
+from ..planning.table import SIGN
+from . import controls
+from .attack import Matrix
+from .changes import Change
+from .findings import Problem, problems
+from .fleet import CONDITIONS, PROVEN, Fleet, HostState
+from .text import words
+
+HERE = Path(__file__).parent
+_LEVELS = ("error", "warning", "note")
+_WORDS = {"not_applicable": "n/a"}
+
+
+def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, version: str) -> str:
+    """changes: since the report written at `since` (empty: there is none). version: of the collection."""
+    style, script = (HERE / "page.css").read_text(encoding="utf-8"), (HERE / "page.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(words=words, named=controls.named)
+    return environment.get_template("page.html.j2").render(
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'",
+        when=datetime.fromtimestamp(fleet.now, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=version,
+        size=fleet.size,
+        conditions=CONDITIONS,
+        counts={condition: fleet.count(condition) for condition in CONDITIONS},
+        layers=[{"name": name, "title": controls.title(name), **_tally(fleet, name)} for name in fleet.layers],
+        hosts=[_row(host, fleet.layers, matrix) for host in fleet.hosts],
+        problems=fleet.problems,
+        changes=changes,
+        since=since,
+        wrong=_grouped(problems(fleet)),
+        opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
+        matrix=matrix,
+        about=controls.known(),
+        data={
+            "layers": [_layer_data(name) for name in fleet.layers],
+            "attack": {"columns": matrix.columns, "rows": [row["name"] for row in matrix.rows], "kinds": matrix.kinds},
+            "controls": {control: controls.named(control) for control in controls.known()["controls"]},
+        },
+    )
+
+
+def _layer_data(name: str) -> dict[str, str]:
+    return {
+        "name": name,
+        "title": controls.title(name),
+        "by_hand": controls.by_hand(name),
+        "by_hand_container": controls.by_hand(name, "CONTAINER"),
+    }
+
+
+def _row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[str, Any]:
+    cells = [_cell(host, name) for name in layers]
+    found = {finding["id"] for layer in host.layers.values() for finding in layer["findings"]}
+    found |= {finding["id"] for container in host.containers for finding in container["findings"]}
+    terms = [host.name, *host.groups, host.condition, *(f"{name}:{cell['status']}" for name, cell in zip(layers, cells, strict=True))]
+    terms += [*sorted(found), *(container["name"] for container in host.containers)]
+    return {
+        "state": host,
+        "rank": list(CONDITIONS).index(host.condition),
+        "cells": cells,
+        "terms": " ".join(terms).lower(),
+        "opted_out": sum(bool(container["opted_out"]) for container in host.containers),
+        "details": {**_details(host, layers), "attacks": matrix.picked.get(host.name, [])},
+    }
+
+
+def _cell(host: HostState, name: str) -> dict[str, Any]:
+    status = host.status(name)
+    required = host.layers.get(name, {}).get("requirement") == REQUIRED
+    # What a layer was like on a host that is not freshly proven is shown, and not as something to rely on.
+    kind = status if status == ENFORCED or required or name not in host.layers else f"{status} free"
+    return {"status": status, "word": _WORDS.get(status, status), "sign": SIGN.get(status, "?"), "kind": kind}
+
+
+def _details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
+    """What the script shows when a cell of this host is opened."""
+    return {
+        "host": host.name,
+        "condition": host.condition,
+        "why": host.why,
+        "written": host.written,
+        "age": host.age,
+        "groups": host.groups,
+        "about": {key: str(value) for key, value in host.about.items() if value is not None},
+        "running": host.running,
+        "again": f"ansible-playbook -i INVENTORY bulkhead.docker.verify --limit {shlex.quote(host.name)}",
+        "findings": [_finding(finding) for finding in host.findings],
+        "layers": {name: _evidence(host.layers[name]) for name in layers if name in host.layers},
+        "containers": [
+            {
+                **{key: container[key] for key in ("name", "id", "image", "opted_out", "notes")},
+                "layers": {layer["layer"]: _evidence(layer) for layer in container["layers"]},
+            }
+            for container in host.containers
+        ],
+    }
+
+
+def _evidence(layer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "status": layer["status"],
+        "requirement": layer.get("requirement", ""),
+        "expected": layer.get("expected", ""),
+        "evidence": [[piece["source"], words(piece["value"])] for piece in layer["evidence"]],
+        "findings": [_finding(finding) for finding in layer["findings"]],
+    }
+
+
+def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{key: finding[key] for key in ("id", "text", "remedy")}, "controls": controls.of_finding(finding["id"], finding["text"])}
+
+
+def _tally(fleet: Fleet, name: str) -> dict[str, int]:
+    """How many proven or failing hosts have the layer enforced, of those that should."""
+    asked = [
+        host for host in fleet.hosts if host.layers.get(name, {}).get("requirement") == REQUIRED and host.condition in (PROVEN, "failing")
+    ]
+    return {"asked": len(asked), "good": sum(host.status(name) == ENFORCED for host in asked)}
+
+
+def _grouped(found: Sequence[Problem]) -> list[dict[str, Any]]:
+    """A finding that many hosts share, once, with the hosts; what most hosts have first."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in found:
+        kinds.setdefault((problem.level, problem.id), []).append(problem)
+    order = sorted(kinds, key=lambda kind: (_LEVELS.index(kind[0]), -len(kinds[kind]), kind[1]))
+    return [
+        {
+            "level": level,
+            "id": identifier,
+            "first": kinds[level, identifier][0],
+            "hosts": Counter(problem.host for problem in kinds[level, identifier]),
+            "controls": sorted({control for problem in kinds[level, identifier] for control in problem.controls}),
+        }
+        for level, identifier in order
+    ]
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet in a few lines, for the terminal: numbers, then whoever is not proven, then what got worse."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+
+from ..planning.table import WIDTH, Line
+from .findings import ERROR, problems
+from .fleet import CONDITIONS, FAILING, PROVEN
+from .publish import Published
+
+# So many names, and so many changes, are written out; the page has them all. Few enough hosts get a sentence each.
+NAMED = 20
+EXPLAINED = 5
+_SIGNS = {PROVEN: "+", FAILING: "x"}
+_COLOURS = {PROVEN: "green", FAILING: "red"}
+
+
+def lines(done: Published) -> list[Line]:
+    fleet = done.fleet
+    found: list[Line] = [(f"Fleet: {fleet.count(PROVEN)} of {fleet.size} hosts proven", None)]
+    for condition, meaning in reversed(CONDITIONS.items()):
+        hosts = [host for host in fleet.hosts if host.condition == condition]
+        if not hosts:
+            continue
+        found.append((f"  {_SIGNS.get(condition, '?')} {len(hosts):>4} {condition}: {meaning}", _COLOURS.get(condition, "yellow")))
+        if condition == PROVEN:
+            continue
+        if len(hosts) <= EXPLAINED:
+            for host in hosts:
+                found += _wrapped(f"         {host.name}: ", host.why)
+        else:
+            found += _wrapped("         ", _some([host.name for host in hosts]))
+    wrong = Counter(problem.id for problem in problems(fleet) if problem.level == ERROR and problem.layer)
+    if wrong and fleet.count(FAILING) > EXPLAINED:
+        found += _wrapped("  Why: ", _some([f"{identifier} ({number})" for identifier, number in wrong.most_common()]))
+    worse = [change for change in done.changes if change.better is False]
+    if worse:
+        found.append((f"  Worse since {done.since}:", "yellow"))
+        for change in worse[:NAMED]:
+            found += _wrapped("         ", f"{change.host}: {change.what}: {change.before} -> {change.after}")
+        if len(worse) > NAMED:
+            found.append((f"         and {len(worse) - NAMED} more", None))
+    for problem in fleet.problems:
+        found += _wrapped("  ! ", problem, "red")
+    found.append((f"  The evidence: {done.files[0]}", None))
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + rest
+
+
+def _wrapped(prefix: str, text: str, colour: str | None = None) -> list[Line]:
+    rows = textwrap.wrap(text, max(20, WIDTH - len(prefix))) or [""]
+    return [(prefix + rows[0], colour), *((" " * len(prefix) + row, colour) for row in rows[1:])]

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reports of hosts, as small as they can be and as hostile as somebody in a container can make them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+NOW = 1_800_000_000.0
+DAY = 86400.0
+# Markup, an attribute's end, a script's end, a template's expression, a formula, terminal escapes, writing from right to left, what XML can't hold.
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}]]>\x1b[31m\x00\u202etxt.exe\ufffe\ud800"
+
+
+def stamp(seconds_ago: float = 60) -> str:
+    return datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat(timespec="seconds")
+
+
+def layer(name: str, status: str = "enforced", requirement: str = "required", **more: Any) -> dict[str, Any]:
+    evidence = [{"source": f"/proc/1/{name}", "value": [[0, 231072, 65536]]}]
+    return {
+        "layer": name, "status": status, "requirement": requirement, "expected": "that it holds", "evidence": evidence, "findings": [], **more,
+    }  # fmt: skip
+
+
+def finding(identifier: str, text: str = "it is wrong", status: str | None = "absent", remedy: str = "make it right") -> dict[str, Any]:
+    return {"id": identifier, "text": text, "status": status, "remedy": remedy}
+
+
+def container(name: str = "web", **more: Any) -> dict[str, Any]:
+    return {
+        "name": name, "id": "c0ffee" * 10 + "beef", "image": "nginx", "pid": 1, "layers": [], "opted_out": [], "disagreements": [], "findings": [], **more,
+    }  # fmt: skip
+
+
+def verify(host: str, *layers: dict[str, Any], ago: float = 60, containers: Any = (), canary: bool = True, **more: Any) -> dict[str, Any]:
+    proof = {
+        "canary": canary,
+        "at": NOW,
+        "host": {"kernel": "6.12", "version": "26.1"},
+        "layers": list(layers) or [layer("seccomp"), layer("userns")],
+        "containers": list(containers),
+        "findings": [],
+    }
+    return {"host": host, "written": stamp(ago), "proof": proof, **more}
+
+
+def unreachable(host: str, ago: float = 60) -> dict[str, Any]:
+    return {"host": host, "written": stamp(ago), "enforced": False, "unreachable": True, "error": "no route", "proof": {}}
+
+
+def attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unmet: Any = ()) -> dict[str, Any]:
+    """outcomes: attack → configuration → outcome."""
+    columns = list(next(iter(outcomes.values())))
+    kinds = {"none": "control", "host": "together", "stacked": "together"}
+    matrix = {
+        "subject": "host",
+        "configurations": [{"name": c, "title": c, "kind": kinds.get(c, "alone"), "layers": [], "trouble": ""} for c in columns],
+        "attacks": [
+            {
+                "name": name,
+                "family": "kernel",
+                "about": f"does {name}",
+                "foothold": "",
+                "stopped_by": [c for c in columns if cells[c] == "blocked" and c not in kinds],
+                "cells": {c: {"outcome": cells[c], "errno": "EPERM", "step": "call", "log": [f"pid={host}"]} for c in columns},
+            }
+            for name, cells in outcomes.items()
+        ],
+    }
+    return {"host": host, "written": stamp(ago), "unmet": list(unmet), "required": {}, "matrix": matrix}
+
+
+def lay(folder: Path, *reports: dict[str, Any]) -> Path:
+    """Write the reports as files."""
+    for report in reports:
+        kind = "attack" if "matrix" in report else "verify"
+        (folder / f"{kind}-{abs(hash(report['host']))}.json").write_text(json.dumps(report))
+    return folder

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import judges
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import controls
+
+PLUGINS = Path(controls.__file__).parents[2]
+
+
+def test_every_layer_has_controls_a_meaning_and_commands() -> None:
+    assert list(controls.known()["layers"]) == list(judges())
+    for layer in judges():
+        assert controls.of_layer(layer)
+        assert controls.by_hand(layer)
+        assert controls.known()["layers"][layer]["meaning"]
+
+
+def test_only_controls_with_a_title_are_cited_and_all_of_them_are() -> None:
+    known = controls.known()
+    entries = [layer["controls"] for layer in known["layers"].values()]
+    for entry in known["findings"].values():
+        entries += entry.values() if isinstance(entry, dict) else [entry]
+    cited = {control for entry in entries for control in entry}
+    assert cited == set(known["controls"])
+    assert {control.partition("-")[0] for control in cited} == set(known["catalogs"])
+
+
+@pytest.mark.parametrize(
+    ("identifier", "text", "expected"),
+    [
+        ("userns.overlap", "", ["CIS-2.10", "CIS-5.31", "NIST-4.4.3"]),
+        ("container.privileged", "", ["CIS-5.5", "NIST-4.4.3"]),
+        ("container.host_namespace", "container x shares the host's network namespace (NetworkMode=host)", ["CIS-5.10", "NIST-4.4.3"]),
+        ("container.host_namespace", "something else", []),
+        ("engine.not_running", "", []),
+    ],
+)
+def test_controls_of_a_finding(identifier: str, text: str, expected: list[str]) -> None:
+    assert controls.of_finding(identifier, text) == expected
+
+
+def test_findings_named_there_exist() -> None:
+    code = (PLUGINS / "module_utils" / "layers" / "proof.py").read_text()
+    for identifier, entry in controls.known()["findings"].items():
+        assert f'"{identifier}"' in code
+        if isinstance(entry, dict):
+            keys = re.search(r"_HOST_NAMESPACES = \{(.*)\}", code)
+            assert keys
+            assert {words.partition("=")[0] for words in entry} == set(re.findall(r'"(\w+Mode)"', keys[1]))
+
+
+def test_a_container_is_named_by_its_id_alone() -> None:
+    assert "docker inspect -f '{{.State.Pid}}' c0ffee)" in controls.by_hand("userns", "c0ffee")
+    assert "docker run" in controls.by_hand("userns")
+    assert controls.by_hand("no_such_layer") == ""

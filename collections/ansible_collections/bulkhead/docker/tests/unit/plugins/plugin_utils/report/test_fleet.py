@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who counts as proven. A host that nobody knows anything good of must never do so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import fleet
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.read import Reports, read
+
+from .samples import DAY, NOW, attack, container, lay, layer, unreachable, verify
+
+
+def judged(report: dict[str, Any] | None, known: bool = True, matrix: dict[str, Any] | None = None) -> fleet.HostState:
+    reports = Reports({"h": report} if report else {}, {"h": matrix} if matrix else {})
+    inventory = fleet.Inventory({"h": {"canary"}} if known else {"other": set()}, ["h"] if known else [])
+    return next(host for host in fleet.judge(reports, inventory, NOW, 2 * DAY).hosts if host.name == "h")
+
+
+@pytest.mark.parametrize(
+    ("report", "condition"),
+    [
+        (verify("h"), "proven"),
+        (verify("h", layer("userns", "absent", "optional"), layer("seccomp")), "proven"),
+        (verify("h", layer("userns", "absent")), "failing"),
+        (verify("h", layer("userns", "degraded")), "failing"),
+        (verify("h", layer("userns", "not_applicable")), "failing"),
+        (verify("h", layer("userns", "absent"), layer("seccomp", "unknown"), canary=False), "failing"),
+        (verify("h", layer("userns", "unknown")), "unproven"),
+        (verify("h", canary=False), "unproven"),
+        (verify("h", layer("userns", "enforced", "optional")), "unproven"),  # nothing is required
+        (verify("h", ago=2 * DAY + 1), "stale"),
+        (verify("h", layer("userns", "absent"), ago=3 * DAY), "stale"),
+        (verify("h", ago=-100), "proven"),  # the control node's clock was set back
+        (unreachable("h"), "unreachable"),
+        (unreachable("h", ago=9 * DAY), "unreachable"),
+        ({"host": "h", "written": verify("h")["written"], "error": "no python", "proof": {}}, "unproven"),
+        (None, "never"),
+    ],
+)
+def test_condition(report: dict[str, Any] | None, condition: str) -> None:
+    host = judged(report)
+    assert host.condition == condition
+    assert host.why
+    assert host.groups == ["canary"]
+
+
+def test_a_host_that_left_the_inventory_is_not_a_good_one() -> None:
+    assert judged(verify("h"), known=False).condition == "gone"
+    assert judged(unreachable("h"), known=False).condition == "gone"
+
+
+def test_without_an_inventory_the_reports_are_all_there_is() -> None:
+    reports = Reports({"h": verify("h")})
+    assert [host.condition for host in fleet.judge(reports, None, NOW, DAY).hosts] == ["proven"]
+
+
+def test_an_attack_that_is_not_stopped_as_demanded_fails_the_host() -> None:
+    matrix = attack(
+        "h", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers (none), and 1 have to stop it"]
+    )
+    host = judged(verify("h"), matrix=matrix)
+    assert host.condition == "failing"
+    assert "bpf is stopped by 0 layers" in host.why
+
+
+def test_a_layer_of_a_host_without_proof_is_unknown_and_does_not_hold_when_required() -> None:
+    assert judged(unreachable("h")).status("userns") == "unknown"
+    assert not judged(verify("h", layer("userns", "unknown"))).holds("userns")
+
+
+def test_the_worst_come_first_and_the_layers_are_in_order_of_effort() -> None:
+    reports = Reports({name: verify(name) for name in ("b", "a")} | {"z": verify("z", layer("userns", "absent"), layer("brand_new"))})
+    found = fleet.judge(reports, fleet.Inventory({}, ["a", "b", "z", "n"]), NOW, DAY)
+    assert [(host.name, host.condition) for host in found.hosts] == [("z", "failing"), ("n", "never"), ("a", "proven"), ("b", "proven")]
+    assert found.layers[:3] == ["pids_limit", "no_new_privileges", "seccomp"]
+    assert found.layers[-1] == "brand_new"
+
+
+def test_only_containers_of_which_something_is_to_be_known_are_kept() -> None:
+    odd = container("odd", opted_out=["userns"], layers=[layer("userns", "absent"), layer("seccomp")])
+    host = judged(verify("h", containers=[container("plain"), odd]))
+    assert host.running == 2
+    assert [(c["name"], [own["layer"] for own in c["layers"]]) for c in host.containers] == [("odd", ["userns"])]
+    assert host.containers[0]["notes"] == ["opted out of userns"]
+
+
+def test_reports_are_read_by_the_host_that_they_name(tmp_path: Path) -> None:
+    reports = read(lay(tmp_path, verify("a"), unreachable("b"), attack("a", {"bpf": {"none": "succeeded"}})))
+    assert set(reports.verify) == {"a", "b"}
+    assert set(reports.attack) == {"a"}
+    assert reports.problems == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        '"text"',
+        json.dumps({"host": "h"}),
+        json.dumps({"host": "h", "written": "yesterday"}),
+        json.dumps({**verify("h"), "proof": []}),
+        json.dumps({**verify("h"), "proof": {"layers": []}}),
+        json.dumps(verify("h", {"layer": "userns"})),
+        json.dumps(verify("h", layer("userns", evidence=[{"source": "x"}]))),
+        json.dumps(verify("h", layer("userns", findings=[{"id": "x"}]))),
+        json.dumps(verify("h", containers=[{"name": "web"}])),
+        json.dumps(verify("h", containers=[container(opted_out=[1])])),
+        json.dumps(verify("h", containers=[container(findings=["text"])])),
+    ],
+)
+def test_what_is_no_report_is_a_problem_and_no_good_host(tmp_path: Path, content: str) -> None:
+    (tmp_path / "verify-h.json").write_text(content)
+    reports = read(tmp_path)
+    assert reports.verify == {}
+    assert len(reports.problems) == 1
+    assert "verify-h.json is not a report: " in reports.problems[0]
+    found = fleet.judge(reports, fleet.Inventory({"h": set()}, ["h"]), NOW, DAY)
+    assert [host.condition for host in found.hosts] == ["never"]
+    assert found.problems == reports.problems
+
+
+@pytest.mark.parametrize("matrix", [None, {}, {"configurations": [], "attacks": [{"name": "x"}]}])
+def test_what_is_no_matrix_is_a_problem(tmp_path: Path, matrix: Any) -> None:
+    (tmp_path / "attack-h.json").write_text(json.dumps({**attack("h", {"x": {"none": "succeeded"}}), "matrix": matrix}))
+    reports = read(tmp_path)
+    assert reports.attack == {}
+    assert len(reports.problems) == 1
+
+
+def test_bytes_that_are_no_text_are_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "verify-h.json").write_bytes(b"\xff\xfe{")
+    assert len(read(tmp_path).problems) == 1

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Galaxy tarball, installed without a network into an empty folder, does by its own playbooks what a clone does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+TOOLS = Path(sys.executable).parent
+# What is no Python and yet code: a tarball without it would only fail when it runs.
+NEEDED = {
+    "playbooks/harden.yml",
+    "playbooks/tasks/prove.yml",
+    "plugins/plugin_utils/report/controls.yml",
+    "plugins/plugin_utils/report/page.css",
+    "plugins/plugin_utils/report/page.html.j2",
+    "plugins/plugin_utils/report/page.js",
+    "roles/userns_remap/meta/argument_specs.yml",
+}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, inventory: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Build and install it; gives a way to run its playbooks from a folder that knows nothing of the repository."""
+    home = tmp_path_factory.mktemp("tarball")
+    built = subprocess.run(["make", "build", f"DIST={home}/dist"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (tarball,) = (home / "dist").glob("bulkhead-docker-*.tar.gz")
+    with tarfile.open(tarball) as content:
+        names = set(content.getnames())
+    assert names >= NEEDED
+    assert not {name for name in names if "__pycache__" in name or name.startswith("tests/output")}
+    (home / "ansible.cfg").write_text("[defaults]\ncollections_path = collections\n[ssh_connection]\npipelining = True\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {"ANSIBLE_CONFIG": str(home / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+
+    def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(TOOLS / tool), *arguments]
+        return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+
+    done = run("ansible-galaxy", "collection", "install", "--offline", "-p", "collections", str(tarball))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return lambda playbook, *more: run("ansible-playbook", "-i", inventory, f"bulkhead.docker.{playbook}", *more)
+
+
+def test_it_finds_a_hardened_host_as_it_wants_it_and_proves_that(
+    installed: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    # The proof comes once, from the playbook that is there for it.
+    done = installed("harden", "-e", "prove=false")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " changed=0 " in done.stdout
+    done = installed("verify", "-e", f"report_dir={tmp_path}")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    (report,) = tmp_path.glob("verify-*.json")
+    assert json.loads(report.read_text())["enforced"] is True
+    assert "<strong>1 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbooks print and how they exit, without a VM: with hosts that nobody can reach, and with proofs that were taken earlier."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def closed_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def play(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *more: str) -> subprocess.CompletedProcess[str]:
+    inventory = folder / "inventory.yml"
+    inventory.write_text(yaml.safe_dump({"docker_hosts": {"hosts": hosts}}))
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, playbook, "-e", f"report_dir={folder}/reports", *more]
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALM_PROGRESS_SECONDS": "0",
+    }
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+
+def replay(folder: Path, reports: list[str], *more: str) -> subprocess.CompletedProcess[str]:
+    hosts = {f"host{number}": {"report": report} for number, report in enumerate(reports)}
+    return play("tests/report/replay.yml", folder, hosts, *more)
+
+
+def conditions(folder: Path) -> dict[str, str]:
+    state = json.loads((folder / "reports" / "fleet.json").read_text())
+    return {name: host["condition"] for name, host in state["hosts"].items()}
+
+
+def test_a_host_that_nobody_reaches_loses_its_good_report(tmp_path: Path) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+    assert replay(tmp_path, ["web1"]).returncode == 0
+    assert conditions(tmp_path) == {"host0": "proven"}
+    done = play("playbooks/verify.yml", tmp_path, {"host0": away})
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert conditions(tmp_path) == {"host0": "unreachable"}
+    report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
+    assert (report["enforced"], report["unreachable"], report["proof"]) == (False, True, {})
+    assert "Connection refused" in report["error"]
+    assert "Fleet: 0 of 1 hosts proven" in done.stdout
+    assert "host0: host: proven -> unreachable" in done.stdout, "what got worse since the last run is said"
+
+
+def test_a_host_whose_inventory_is_refused_loses_its_good_report(tmp_path: Path) -> None:
+    assert replay(tmp_path, ["web1"]).returncode == 0
+    done = play("playbooks/verify.yml", tmp_path, {"host0": {"docker_daemon_default_pids_limit": "many"}})
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert conditions(tmp_path) == {"host0": "unproven"}
+    report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
+    assert "docker_daemon_default_pids_limit: 'many' is not a whole number" in report["error"]
+
+
+@pytest.mark.parametrize(
+    ("reports", "code", "words"),
+    [
+        (["web1", "web2"], 0, "Fleet: 2 of 2 hosts proven"),
+        (["web1", "web3"], 2, "host1: required and not enforced: pids_limit (absent), seccomp (absent)"),
+        (["web4"], 2, "Fleet: 0 of 1 hosts proven"),
+    ],
+)
+def test_exit_codes(tmp_path: Path, reports: list[str], code: int, words: str) -> None:
+    done = replay(tmp_path, reports)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert words in done.stdout
+    assert " seccomp " in done.stdout, "a table for each of a few hosts"
+
+
+def test_many_hosts_are_calm(tmp_path: Path) -> None:
+    done = replay(tmp_path, ["web1"] * 28 + ["web3"] * 2)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 2
+    assert "Fleet: 28 of 30 hosts proven" in lines
+    assert "    30 of 30 hosts, 2 failed" in lines
+    assert "30 hosts: 28 ok, 0 changed, 2 failed, 0 unreachable" in lines
+    assert len([line for line in lines if line.startswith("failed: [host2")]) == 2
+    assert len([line for line in lines if "host7" in line]) == 0
+    assert len([line for line in lines if not line.startswith("    ")]) < 25, done.stdout
+
+    done = replay(tmp_path, ["web1"] * 22, "-e", "show=all")
+    assert done.returncode == 0
+    assert done.stdout.count(" pids_limit ") == 22
+    assert "host7                      : ok=2" in done.stdout
+
+
+def test_few_hosts_can_be_calm_too(tmp_path: Path) -> None:
+    done = replay(tmp_path, ["web1"], "-e", "show=failing")
+    assert " pids_limit " not in done.stdout
+    assert "ok: [host0]" not in done.stdout
+
+
+def test_hosts_beyond_a_limit_stay_as_they_were_and_those_that_left_are_gone(tmp_path: Path) -> None:
+    assert replay(tmp_path, ["web1", "web1", "web1"]).returncode == 0
+    done = replay(tmp_path, ["web1", "web3"], "--limit", "host1")
+    assert done.returncode == 2
+    assert "Fleet: 1 of 2 hosts proven" in done.stdout
+    assert conditions(tmp_path) == {"host0": "proven", "host1": "failing", "host2": "gone"}
+    done = subprocess.run(["make", "report", f"REPORTS={tmp_path}/reports"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert conditions(tmp_path) == {"host0": "proven", "host1": "failing", "host2": "proven"}, "without an inventory nobody knows who left"
