@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -18,7 +19,7 @@ from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
 
 # What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
 _HOST_NAMESPACES = {"PidMode": "PIDs", "NetworkMode": "network", "IpcMode": "IPC", "UTSMode": "host name"}
-_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock")
+_SOCKETS = re.compile(r"(?:/var)?/run/(?:docker|containerd/containerd|user/\d+/docker)\.sock")
 
 
 def wanted_user(expect: Mapping[str, Any]) -> str:
@@ -96,7 +97,7 @@ def exposures(container: Mapping[str, Any]) -> list[Finding]:
         if config.get(key) == "host":
             found.append(Finding("container.host_namespace", f"container {name} shares the host's {what} namespace ({key}=host)", DEGRADED))
     for mount in container["inspect"]["Mounts"]:
-        if mount.get("Source") in _SOCKETS:
+        if _SOCKETS.fullmatch(mount.get("Source") or ""):
             text = f"container {name} has {mount['Source']} mounted at {mount.get('Destination')}: who controls it controls the host"
             found.append(Finding("container.engine_socket", text, DEGRADED, "mount a filtering proxy of the engine's API instead"))
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, service
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, service, undoing
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, left_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
@@ -53,9 +53,19 @@ class World:
     def reload_units(self, timeout: float) -> None:
         self.log.append("daemon-reload")
 
-    def reload_engine(self, pid: int) -> None:
+    def stop(self, timeout: float) -> None:
+        self.log.append("stop")
+        self.active = "inactive"
+
+    def reload_engine(self) -> None:
         self.log.append("reload")
         self.live_restore = json.loads(self.host.read(PATH) or "{}").get("live-restore", self.live_restore)
+
+    def reload_error(self, moment: float) -> str | None:
+        return "Error reconfiguring the daemon: no" if self.deaf else None
+
+    def failure_since(self, moment: float) -> str:
+        return "failed to start daemon: bad thing" if self.active == "failed" else ""
 
     # the engine
     def ping(self) -> bool:
@@ -86,10 +96,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)
     there = World(host)
-    for name in ("state", "restart", "start_anew", "reload_units", "reload_engine"):
-        monkeypatch.setattr(service, name, getattr(there, name))
-    monkeypatch.setattr(service, "reload_error", lambda unused: "Error reconfiguring the daemon: no" if there.deaf else None)
-    monkeypatch.setattr(service, "failure_since", lambda unused: "failed to start daemon: bad thing" if there.active == "failed" else "")
+    for room in (configure, undoing):
+        monkeypatch.setattr(room, "Service", lambda _instance: there)
     monkeypatch.setattr(configure, "started_at", lambda *unused: 10.0**12)
     monkeypatch.setattr(configure.revive.time, "sleep", lambda unused: None)
     monkeypatch.setattr(binary, "find", lambda *unused: "/usr/sbin/dockerd")
