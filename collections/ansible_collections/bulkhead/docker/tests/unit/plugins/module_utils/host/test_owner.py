@@ -39,7 +39,9 @@ def test_a_pipe_does_not_hold_anybody_up(host: Host) -> None:
         host.read("/home/u/.config/f")
 
 
-@pytest.mark.parametrize(("path", "owned"), [("/home/u/.config/x", True), ("/home/u", False), ("/home/u2/x", False), ("/etc/passwd", False)])
+@pytest.mark.parametrize(
+    ("path", "owned"), [("/home/u/.config/x", True), ("/home/u", False), ("/home/u2/x", False), ("/etc/passwd", False)]
+)
 def test_whose_a_path_is(host: Host, path: str, owned: bool) -> None:
     assert (host.owner(path) is not None) == owned
 

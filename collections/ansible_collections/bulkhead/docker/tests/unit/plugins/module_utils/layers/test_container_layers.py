@@ -9,7 +9,6 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.capabilities import judge as capabilities
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.non_root_user import judge as non_root_user
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.read_only_root import judge as read_only_root
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import judge as rootless
 
 DEFAULT = 0xA80425FB  # CapBnd of a plain container, as the kernel shows it
 EVERYTHING = 0x1FFFFFFFFFF

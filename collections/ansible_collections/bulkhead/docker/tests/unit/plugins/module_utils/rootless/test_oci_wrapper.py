@@ -109,7 +109,9 @@ def program(folder: Path) -> Path:
     runc = folder / "runc-stand-in"
     runc.write_text('#!/bin/sh\necho "$0 $*"\n')
     source = Path(oci_wrapper.__file__).read_text()
-    text = texts.wrapper_text(source, "default").replace('"/usr/bin/runc"', f'"{runc}"').replace("#!/usr/bin/python3", f"#!{sys.executable}")
+    text = (
+        texts.wrapper_text(source, "default").replace('"/usr/bin/runc"', f'"{runc}"').replace("#!/usr/bin/python3", f"#!{sys.executable}")
+    )
     path = folder / "wrapper"
     path.write_text(text)
     for file in (runc, path):
