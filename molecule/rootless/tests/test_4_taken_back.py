@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rollback takes the rootless engine away and brings the rootful one back; the user and what it has stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from conftest import wait_for_engine
+from rootless import USER, User
+from testinfra.host import Host
+
+GONE = (
+    "/etc/systemd/user/docker.service",
+    "/etc/systemd/user/default.target.wants",
+    "/etc/systemd/user/docker-.scope.d",
+    "/usr/local/libexec/bulkhead",
+    "/etc/modules-load.d/bulkhead-rootless.conf",
+    "/etc/profile.d/bulkhead-rootless.sh",
+    "/etc/apparmor.d/bulkhead-rootless",
+    f"/var/lib/systemd/linger/{USER}",
+    f"/home/{USER}/.config/docker/daemon.json",
+    "/var/lib/bulkhead/rootless.json",
+    f"/var/lib/bulkhead/daemon-{USER}.json",
+)
+
+
+def test_the_rootful_engine_is_back_and_the_users_data_is_there(host: Host, playbook: Callable[..., Any]) -> None:
+    user = User(host)
+    user.output("docker volume create precious")
+    done = playbook("rollback", "-e", "rootless_docker_stop_containers=true")
+    assert done.returncode == 0, done.stdout[-4000:]
+    wait_for_engine(host)
+    assert [path for path in GONE if host.file(path).exists] == []
+    assert host.run(f"ls /etc/systemd/system/user@{user.uid}.service.d").rc != 0
+    assert host.check_output("systemctl is-enabled docker.service docker.socket").split() == ["enabled", "enabled"]
+    assert host.run(f"pgrep -x -u {USER} dockerd").rc != 0
+    assert host.file(f"/home/{USER}/.local/share/docker/volumes/precious").is_directory
+    assert host.file("/etc/subuid").contains(f"^{USER}:296608:65536$")
+
+
+def test_nothing_is_left_to_take_back(host: Host, playbook: Callable[..., Any]) -> None:
+    done = playbook("rollback")
+    assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout[-3000:]
