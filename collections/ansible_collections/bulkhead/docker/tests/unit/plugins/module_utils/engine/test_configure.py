@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, service, undoing
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, left_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
@@ -280,3 +282,30 @@ def test_files_that_cannot_be_understood(world: World, path: str, text: str, sen
 def test_a_flag_that_clashes_is_named_with_its_file(world: World) -> None:
     world.host.path("/etc/systemd/system/docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd --icc=true\n")
     assert "icc is also set by --icc=true in /etc/systemd/system/docker.service" in str(failure(world))
+
+
+def test_a_stopped_engine_is_started_when_asked(world: World) -> None:
+    world.active = "inactive"
+    outcome = run(world, start=True)
+    assert outcome.started and outcome.changed and world.active == "active"
+    world.active = "inactive"
+    assert run(world, start=True).started, "also where no file differs"
+
+
+def test_an_engine_that_does_not_start_is_stopped_again_and_its_files_come_back(world: World) -> None:
+    world.active, world.poison = "inactive", "live-restore"
+    error = failure(world, start=True)
+    assert "failed to start daemon: bad thing" in str(error) and error.outcome.rolled_back
+    assert world.host.read(PATH) == FOREIGN
+    assert world.log[-1] == "stop"
+
+
+def test_a_rootless_engines_files_are_its_own(world: World) -> None:
+    user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+    world.host.path("/home/u").mkdir(parents=True)
+    run(world, instance=user, options={"icc": False}, pids_limit=100)
+    assert json.loads(world.host.read(user.config) or "") == {"icc": False}
+    assert world.host.path(user.config).stat().st_mode & 0o777 == 0o600
+    assert world.host.read(user.drop_in) == drop_in.render(100)
+    assert state.load(world.host, "daemon-u")["files"].keys() == {user.config}
+    assert world.host.read(PATH) == FOREIGN and state.load(world.host, "daemon") == {}
