@@ -10,7 +10,7 @@ from ...host.files import sha256
 from ...rootless import texts
 from ...subid.ranges import engine_map
 from ..userns.mapping import unpack
-from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
+from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "rootless"
 _AGAIN = "run the playbook again"
@@ -26,9 +26,6 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     verdict = Verdict(LAYER, f"dockerd belongs to {user}, in a user namespace whose root is {user}, from boot on and with all limits")
     engine = next((entry for entry in here["engines"] if entry["judged"]), None)
     if engine is None:
-        if expect.get("requirement") == OPTIONAL and not here["state"]:
-            verdict.find("none", f"no rootless engine of {user} was set up on this host")
-            return verdict.conclude(NOT_APPLICABLE)
         verdict.find(
             "not_running", f"no dockerd of {user} runs in a user namespace of its own", ABSENT, f"systemctl --user -M {user}@ status docker"
         )

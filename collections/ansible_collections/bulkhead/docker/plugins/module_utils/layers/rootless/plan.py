@@ -146,7 +146,7 @@ def _bad_input(wanted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 def _obstacle(observed: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Why this host can't carry a rootless engine; empty when it can."""
-    system, either = observed["system"], f"or write {SWITCH}: optional"
+    system, either = observed["system"], f"or write {SWITCH}: disabled"
     if not system.get("systemd"):
         return f"a rootless engine of ours needs systemd, which does not run this host; {either}"
     if system.get("cgroup_version") != 2:
