@@ -80,21 +80,21 @@ def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
     ranges = bring(host, [wish.ranges], RANGES, False, run)  # takes the lock for itself
     if ranges.changed:
         outcome.did("subordinate ranges given")
+    before = _before(outcome.instance, wish)
     with state.exclusive(host):
         _rootful_off(host, wish, known, outcome)
         manager_files, unit_files = _sorted(host, wish, outcome.instance)
         if _write(host, manager_files, known, outcome):
             systemctl("daemon-reload", timeout=wish.timeout)
         _modules(manager_files, outcome, run)
-        _manager(host, wish, known, outcome, run)
+        _manager(host, wish, known, before, outcome)
         changed = _write(host, unit_files, known, outcome)
         if changed:
             systemctl("daemon-reload", timeout=wish.timeout, instance=outcome.instance)
         _remove_old(host, wish, known, outcome)
         _context(host, outcome)
         state.save(host, SUBJECT, known)
-        if texts.UNIT in changed:
-            _restart(wish, outcome)
+        _revive(wish, before, texts.UNIT in changed, outcome)
     return outcome
 
 
@@ -214,7 +214,7 @@ def _modules(files: list[texts.File], outcome: Outcome, run: Run) -> None:
             raise SetupFailed(f"apparmor_parser: {(err or out).strip()}")
 
 
-def _manager(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome, run: Run) -> None:
+def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before, outcome: Outcome) -> None:
     """The user's service manager: there from boot on, and allowed to set all the limits."""
     instance = outcome.instance
     if not host.path(f"/var/lib/systemd/linger/{instance.user}").exists():
@@ -234,6 +234,8 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome, ru
                 f"the manager of {instance.user} has to be restarted to get {', '.join(sorted(set(texts.CONTROLLERS) - set(given)))},"
                 " and containers run below it; stop them first, or write stop_containers: true"
             )
+        with suppress(EngineError, EngineUnreachable):
+            revive.stop(Engine(instance.socket, wish.timeout), before.containers)
         systemctl("restart", f"user@{instance.uid}.service", timeout=wish.timeout)
         _wait_for(f"{instance.runtime_dir}/bus", wish.timeout, f"the service manager of {instance.user} did not come back")
         outcome.did(f"manager of {instance.user} restarted")
@@ -259,16 +261,22 @@ def _context(host: Host, outcome: Outcome) -> None:
         outcome.did("docker context rootless made")
 
 
-def _restart(wish: Wish, outcome: Outcome) -> None:
-    """A running engine takes over a changed unit; what ran in it runs again."""
+def _before(instance: Instance, wish: Wish) -> revive.Before:
+    """The engine and what runs in it, before anything is done."""
+    if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).state().running:
+        return revive.Before()
+    return revive.look(Engine(instance.socket, wish.timeout))
+
+
+def _revive(wish: Wish, before: revive.Before, unit_changed: bool, outcome: Outcome) -> None:
+    """An engine that ran takes over a changed unit, and runs again where its manager was restarted; so does what ran in it."""
     instance = outcome.instance
     service, engine = Service(instance), Engine(instance.socket, wish.timeout)
-    if not service.state().running:
+    if not before.running or (service.state().running and not unit_changed):
         return
-    before = revive.look(engine)
-    service.restart(wish.timeout)
+    service.start_anew(wish.timeout)
     if not revive.wait_until_it_answers(engine, wish.timeout):
-        raise SetupFailed(f"the engine of {instance.user} does not answer after its restart with the new unit")
+        raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
     failed = revive.bring_back(engine, before.containers, wish.timeout).failed
     outcome.did("engine restarted")
     if failed:

@@ -87,7 +87,7 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     request = _ranges(found, observed, wanted, instance)
     wrapper = wanted.get(WRAPPER) if default_profile(wanted) and observed["layers"]["apparmor"]["enabled"] else None
     files = _files(found, observed, wanted, here, instance, wrapper)
-    _user_side(found, here, instance)
+    _user_side(found, here, wanted, instance)
     _rootful(found, here, wanted)
     if wrapper is not None:
         # Written out, so that `docker info` shows it; the unit's PATH makes it what `runc` is as well.
@@ -260,7 +260,7 @@ def _files(
     return files
 
 
-def _user_side(found: LayerPlan, here: Mapping[str, Any], instance: Instance) -> None:
+def _user_side(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any], instance: Instance) -> None:
     if not here.get("linger"):
         found.changes.append(
             Change(
@@ -270,10 +270,13 @@ def _user_side(found: LayerPlan, here: Mapping[str, Any], instance: Instance) ->
     lacking = sorted(set(texts.CONTROLLERS) - set(here.get("controllers") or []))
     if here.get("manager") and lacking:
         found.changes.append(Change(instance.manager_cgroup, f"restart the manager of {instance.user}, to delegate {', '.join(lacking)}"))
-        if here.get("containers"):
-            found.effects.append(
-                f"{len(here['containers'])} containers of {instance.user} stop with its manager; those with a restart policy return"
+        if here.get("containers") and not wanted.get("rootless_docker_stop_containers"):
+            found.refusals.append(
+                f"the manager of {instance.user} has to be restarted, to delegate {', '.join(lacking)}, and {len(here['containers'])} containers run"
+                " below it; stop them first, or write rootless_docker_stop_containers: true"
             )
+        elif here.get("containers"):
+            found.effects.append(f"{len(here['containers'])} containers of {instance.user} stop with its manager and are started again")
     seen = here.get("context") or {}
     if seen.get("error"):
         found.refusals.append(str(seen["error"]))
