@@ -236,8 +236,16 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Befor
             )
         with suppress(EngineError, EngineUnreachable):
             revive.stop(Engine(instance.socket, wish.timeout), before.containers)
+        systemctl("daemon-reload", timeout=wish.timeout)  # a drop-in that others took away is otherwise still in force
         systemctl("restart", f"user@{instance.uid}.service", timeout=wish.timeout)
         _wait_for(f"{instance.runtime_dir}/bus", wish.timeout, f"the service manager of {instance.user} did not come back")
+        given = (host.read(f"{instance.manager_cgroup}/cgroup.controllers") or "").split()
+        lacking = sorted(set(texts.CONTROLLERS) - set(given))
+        if lacking:
+            raise SetupFailed(
+                f"the manager of {instance.user} does not get {', '.join(lacking)}: see the drop-ins that `systemctl cat user@{instance.uid}`"
+                " shows, and whether the kernel has these controllers (/sys/fs/cgroup/cgroup.controllers)"
+            )
         outcome.did(f"manager of {instance.user} restarted")
 
 
