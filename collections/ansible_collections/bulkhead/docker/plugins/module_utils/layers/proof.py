@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.canary import CanaryFailed, canary
+from ..engine.instance import ROOTFUL, Instance
 from ..host.root import Host
 from ..seccomp import dump
 from .catalog import judges, provers
@@ -17,15 +19,23 @@ from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
 
 # What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
 _HOST_NAMESPACES = {"PidMode": "PIDs", "NetworkMode": "network", "IpcMode": "IPC", "UTSMode": "host name"}
-_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock")
+_SOCKETS = re.compile(r"(?:/var)?/run/(?:docker|containerd/containerd|user/\d+/docker)\.sock")
 
 
-def gather(host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bool, deep: bool) -> dict[str, Any]:
+def wanted_user(expect: Mapping[str, Any]) -> str:
+    """Whose rootless engine the inventory wants on this host; empty for the rootful engine."""
+    wanted = expect.get("rootless", {})
+    return str(wanted.get("user") or "") if wanted.get("requirement", DISABLED) != DISABLED else ""
+
+
+def gather(
+    host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bool, deep: bool, instance: Instance = ROOTFUL
+) -> dict[str, Any]:
     """What every judge gets: `observed`, `canary` (None without one), `canary_error`, `containers`, and `proof` by layer.
 
     deep: also read the seccomp filter of every running container, which stops each for some milliseconds.
     """
-    observed = observe(host, engine)
+    observed = observe(host, engine, instance)
     evidence: dict[str, Any] = {"observed": observed, "canary": None, "canary_error": None, "containers": observed["engine"]["containers"]}
     with ExitStack() as stack:
         if not use_canary:
@@ -68,7 +78,12 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str]
                 "findings": [finding.__dict__ for finding in exposures(container)],
             }
         )
-    return {"layers": layers, "containers": containers, "findings": [f.__dict__ for f in _host_findings(evidence)]}
+    return {
+        "layers": layers,
+        "containers": containers,
+        "engines": evidence["observed"]["layers"].get("rootless", {}).get("engines", []),
+        "findings": [f.__dict__ for f in _host_findings(evidence)],
+    }
 
 
 def exposures(container: Mapping[str, Any]) -> list[Finding]:
@@ -82,7 +97,7 @@ def exposures(container: Mapping[str, Any]) -> list[Finding]:
         if config.get(key) == "host":
             found.append(Finding("container.host_namespace", f"container {name} shares the host's {what} namespace ({key}=host)", DEGRADED))
     for mount in container["inspect"]["Mounts"]:
-        if mount.get("Source") in _SOCKETS:
+        if _SOCKETS.fullmatch(mount.get("Source") or ""):
             text = f"container {name} has {mount['Source']} mounted at {mount.get('Destination')}: who controls it controls the host"
             found.append(Finding("container.engine_socket", text, DEGRADED, "mount a filtering proxy of the engine's API instead"))
     return found
