@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
 
 _KEPT = ("at", "canary", "host", "layers", "containers", "findings")
 
@@ -37,7 +35,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"nothing was proven on {host}: {proof.get('msg', 'verify_layers did not run')}"}
         lacking = table.not_enforced(proof, forgive_unknown=self._task.check_mode)
         report = Path(args["report_dir"]) / f"verify-{host}.json"
-        self._write(
+        write(
             report,
             {"host": host, "enforced": not lacking, "not_enforced": lacking, "proof": {key: proof[key] for key in _KEPT if key in proof}},
         )
@@ -47,12 +45,3 @@ class ActionModule(ActionBase):
         if lacking:
             result.update(failed=True, msg=f"required and not enforced on {host}: {', '.join(lacking)}; evidence in {report}")
         return result
-
-    @staticmethod
-    def _write(path: Path, report: dict[str, Any]) -> None:
-        """Old or new, never half: the report may be read while a fleet is being verified."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        report["written"] = datetime.now(UTC).isoformat(timespec="seconds")
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
-        draft.replace(path)
