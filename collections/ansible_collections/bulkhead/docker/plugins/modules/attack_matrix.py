@@ -72,6 +72,11 @@ options:
     description: How many containers run side by side.
     type: int
     default: 2
+  background:
+    description:
+      - Name of a job. The module then answers at once and plays on; what it does and its answer are written to C(/run/bulkhead-attack-NAME) on the host.
+      - Left to the action plugin of the same name, which shows how far it is.
+    type: str
   attack_timeout:
     description: Seconds after which one attack is ended, and its result C(unknown).
     type: int
@@ -238,10 +243,12 @@ seconds:
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.attack.background import Job
 from ..module_utils.attack.catalog import NAMES
 from ..module_utils.attack.matrix import CannotPlay, play
 from ..module_utils.engine.api import Engine, EngineError
@@ -267,6 +274,7 @@ def main() -> None:
             "configurations": {"type": "list", "elements": "str"},
             "tasks": {"type": "int", "default": 128},
             "at_once": {"type": "int", "default": 2},
+            "background": {"type": "str"},
             "attack_timeout": {"type": "int", "default": 20},
             "socket": {"type": "path", "default": "/var/run/docker.sock"},
             "timeout": {"type": "int", "default": 240},
@@ -281,11 +289,21 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, skipped=True, msg="nothing is played in check mode")
     host = Host()
-    limits = {
-        "attack": params["attack_timeout"],
-        "at_once": params["at_once"],
-        "tasks": params["tasks"],
-    }
+    limits = {"attack": params["attack_timeout"], "at_once": params["at_once"], "tasks": params["tasks"]}
+    order = [name for name in NAMES if name in attacks]
+    if not params["background"]:
+        answer = _play(host, params, order, limits, lambda text: None)
+        module.fail_json(**answer) if answer.get("failed") else module.exit_json(**answer)
+    try:
+        job = Job(host, params["background"])
+        job.begin(lambda: module.exit_json(changed=False, background=params["background"]))
+    except OSError as error:
+        module.fail_json(msg=f"the attacks were not played: {error}")
+    job.end(_play(host, params, order, limits, job.told))
+
+
+def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[str, float], told: Callable[[str], None]) -> dict[str, Any]:
+    """The module's answer."""
     try:
         matrix = play(
             host,
@@ -293,15 +311,15 @@ def main() -> None:
             params["hardened"],
             params["container"],
             params["configurations"],
-            [name for name in NAMES if name in attacks],
+            attacks,
             limits,
-            lambda text: None,
+            told,
         )
     except (CannotPlay, EngineError, OSError) as error:
-        module.fail_json(msg=f"the attacks were not played: {error}")
+        return {"failed": True, "msg": f"the attacks were not played: {error}"}
     system = observe(host)
     about = {key: system[key] for key in ("kernel", "machine", "distribution_name")}
-    module.exit_json(changed=False, at=time.time(), host={**about, "version": matrix.pop("engine")}, **matrix)
+    return {"changed": False, "at": time.time(), "host": {**about, "version": matrix.pop("engine")}, **matrix}
 
 
 if __name__ == "__main__":

@@ -93,11 +93,11 @@ def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False) -> lis
     layers = [f"{v['layer']} ({v['status']})" for v in proof["layers"] if v["requirement"] == "required" and v["status"] not in good]
     containers = [
         f"container {c['name']}: {d['setting']} ({d['status']})"
-        for c in proof["containers"]
+        for c in proof.get("containers", ())
         for d in c.get("demands", ())
-        if d["status"] != "enforced"
+        if d["status"] not in good
     ]
-    missing = [f["text"] for f in proof["findings"] if f["id"] == "container.not_running"]
+    missing = [f["text"] for f in proof.get("findings", ()) if f["id"] == "container.not_running"]
     return layers + containers + missing
 
 
