@@ -26,7 +26,7 @@ def matrix_lines(host: str, matrix: Mapping[str, Any], unmet: Sequence[str]) -> 
     about, columns, rows = matrix.get("host", {}), matrix["configurations"], matrix["attacks"]
     title = f"{host}: {len(rows)} attacks on {matrix['subject']}, {len(columns)} configurations, {matrix['seconds']:.0f} s"
     title += f" ({about.get('distribution_name')}, kernel {about.get('kernel')}, engine {about.get('version')})"
-    lines: list[Line] = [(title, None), (_head(columns), None)]
+    lines: list[Line] = [*_wrapped("", title, None), (_head(columns), None)]
     family = ""
     for row in rows:
         if row["family"] != family:
