@@ -54,7 +54,7 @@ def play(name: str, comm: str, limit: float) -> dict[str, Any]:
     os.close(writer)
     raw, deadline = b"", time.monotonic() + limit
     while True:
-        ready, unused, unused = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+        ready = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]
         chunk = os.read(reader, 4096) if ready else b""
         raw += chunk
         if not chunk:

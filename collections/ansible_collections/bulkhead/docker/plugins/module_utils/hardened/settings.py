@@ -74,7 +74,7 @@ def _check(place: str, entry: Mapping[str, Any]) -> None:
         refuse("state", "is neither present nor absent")
     if not entry["image"] and entry["state"] == "present":
         refuse("image", "names no image; write one, such as registry.example/shop:1.2")
-    if str(entry["user"]).split(":")[0] in ("", "0", "root"):
+    if str(entry["user"]).split(":", maxsplit=1)[0] in ("", "0", "root"):
         refuse("user", "is root; write the user that the service runs as, such as 65534:65534")
     for name in entry["capabilities"]:
         if str(name).upper().removeprefix("CAP_") not in NAMES:
