@@ -16,19 +16,20 @@ from typing import Any
 
 from ..engine.image import find
 from ..engine.throwaway import identity, lives
-from ..host.root import Host
+from ..host.root import STATE_DIR, Host
 from ..host.state import folder
 from ..seccomp.syscalls import table
 from .catalog import CALLS, MODULES
 from .image import SETUID
 
 PROC, SHARED = "/bulkhead-host-proc", "/bulkhead-shared"
-_STAGE = "attack-"
+_STAGE, _MODULES = "attack-", "modules"
 
 
 @contextmanager
 def stage(host: Host, machine: str) -> Iterator[dict[str, Any]]:
     """The ground that the player gets (see calls.py), and `binds`, what is mounted into every container. Raises OSError, KeyError."""
+    known = host.path(STATE_DIR).exists()
     base = folder(host)
     _clear(host, base)
     place = base / f"{_STAGE}{identity(host).replace(':', '.')}"
@@ -36,6 +37,7 @@ def stage(host: Host, machine: str) -> Iterator[dict[str, Any]]:
     listener = None
     try:
         (place / "shared").mkdir(parents=True)
+        (place / _MODULES).write_text(" ".join(sorted(before)))
         secret = secrets.token_hex(16)
         (place / "secret").touch(mode=0o600)
         (place / "secret").write_text(secret)
@@ -66,12 +68,17 @@ def stage(host: Host, machine: str) -> Iterator[dict[str, Any]]:
             listener.close()
         shutil.rmtree(place, ignore_errors=True)
         _unload(host, before)
+        if not known:  # a host that was never hardened has none, and keeps none
+            with suppress(OSError):
+                base.rmdir()
 
 
 def _clear(host: Host, base: Path) -> None:
-    """Remove what runs left that are gone."""
+    """Remove what runs left that are gone, kernel modules that they made the kernel load included."""
     for left in base.glob(f"{_STAGE}*"):
         if not lives(host, left.name.removeprefix(_STAGE).replace(".", ":")):
+            with suppress(OSError):
+                _unload(host, set((left / _MODULES).read_text().split()))
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -23,8 +23,8 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _PORT = re.compile(r"(?:(?P<address>[0-9.]+|\[[0-9a-f:]+\]):)?(?P<host>\d+):(?P<container>\d+)(?:/(?P<protocol>tcp|udp))?")
 _SIZE = re.compile(r"(\d+)([kmg]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-# Only these may write to a folder on the root: they are what a service needs, and neither executes nor holds devices.
-_TMPFS_OPTIONS = "rw,noexec,nosuid,nodev"
+# What can be written can't be executed, and holds no device. The mode, because runc otherwise takes that of the folder below, which is root's.
+_TMPFS_OPTIONS = "rw,noexec,nosuid,nodev,mode=1777"
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 VARIABLE = "hardened_container_list"
 

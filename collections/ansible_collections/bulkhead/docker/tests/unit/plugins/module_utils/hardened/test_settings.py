@@ -58,7 +58,7 @@ def test_everything_is_stacked() -> None:
     assert (config["CapDrop"], config["CapAdd"]) == (["ALL"], ["NET_BIND_SERVICE"])
     assert config["SecurityOpt"] == ["no-new-privileges", 'seccomp={"a": 1}', "apparmor=bulkhead-web"]
     assert config["ReadonlyRootfs"] is True
-    assert config["Tmpfs"] == {"/tmp": "rw,noexec,nosuid,nodev", "/run": "rw,noexec,nosuid,nodev"}
+    assert config["Tmpfs"] == dict.fromkeys(("/tmp", "/run"), "rw,noexec,nosuid,nodev,mode=1777")
     assert config["Memory"] == config["MemorySwap"] == 256 << 20
     assert (config["PidsLimit"], config["NanoCpus"]) == (100, 1_000_000_000)
     assert config["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
