@@ -65,8 +65,9 @@ def test_they_answer_log_and_are_entered(host: Host, running: Any) -> None:
         "for n in names:\n"
         "    ip = t.docker('inspect', '--format', address, 'good-' + n).stdout.strip()\n"
         "    entered = t.docker('exec', 'good-' + n, 'sh', '-c', 'cat /proc/self/status').returncode\n"
+        "    answers = t.ask(n, ip)\n"
         "    log = t.docker('logs', 'good-' + n)\n"
-        "    print(json.dumps([n, t.ask(n, ip), entered, bool(t.docker('logs', 'good-' + n).stdout + log.stderr)]))\n"
+        "    print(json.dumps([n, answers, entered, bool(log.stdout + log.stderr)]))\n"
     )
     host.check_output(f"cat > /root/services/talk.py <<'END_OF_FILE'\n{script}END_OF_FILE")
     told = host.run(f"python3 /root/services/talk.py '{json.dumps(SERVICES)}'")
