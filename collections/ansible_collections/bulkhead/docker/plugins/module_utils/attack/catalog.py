@@ -72,7 +72,10 @@ CALLS = frozenset(
 )
 
 # Kernel modules that an attack may make the kernel load; those that were not there before are unloaded again.
-MODULES = ("af_alg", "vsock", "vsock_loopback", "vmw_vsock_virtio_transport_common", "af_packet")
+MODULES = (
+    "af_alg", "af_packet", "hv_sock", "vmw_vmci", "vmw_vsock_virtio_transport", "vmw_vsock_virtio_transport_common", "vmw_vsock_vmci_transport",
+    "vsock", "vsock_loopback",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
