@@ -114,6 +114,8 @@ def test_a_log_that_cannot_be_read_is_not_silence() -> None:
         ({"label": "unreadable: Permission denied"}, ["apparmor"]),
         ({"uid_map": "0 231072 65536"}, ["userns"]),
         ({"CapBnd": "a80425fb"}, ["capabilities"]),
+        ({"CapBnd": "3fffffffff"}, []),  # all that engine 20.10 knows
+        ({"CapBnd": "1fffffffff"}, ["capabilities"]),
         ({"masked": 3}, ["masked_paths"]),
         ({"root_read_only": True}, ["read_only_root"]),
         ({"root_read_only": None}, ["read_only_root"]),
