@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.engine import drop_in
+from ...module_utils.hardened import settings as hardened
 from ...module_utils.layers.catalog import SWITCHES, planners
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.planning import engine_config
+from ..attack import demand
 
 ENGINE_CONFIG = "engine_config"
 
@@ -44,12 +46,18 @@ def resolve(wanted: dict[str, Any], read_file: Callable[[str], str]) -> list[str
             wanted[variable] = planners()[room].resolve(wanted.get(variable) or [], read_file)
         except (OSError, ValueError) as error:
             problems.append(str(error))
-    return problems
+    try:
+        wanted[hardened.VARIABLE] = hardened.resolve(wanted)
+    except hardened.BadEntry as error:
+        problems.append(str(error))
+    return problems + demand.problems("attack_matrix_required", wanted.get("attack_matrix_required") or {})
 
 
 def expectations(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What verification shall demand of each layer that a host configures."""
-    return {name: {"requirement": requirement(name, wanted), **room.expectation(wanted)} for name, room in planners().items()}
+    layers = {name: {"requirement": requirement(name, wanted), **room.expectation(wanted)} for name, room in planners().items()}
+    containers = hardened.expectations(wanted.get(hardened.VARIABLE) or [], str(wanted.get("seccomp_profiles_directory")))
+    return {**layers, **({"containers": containers} if containers else {})}
 
 
 def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[str]) -> Plan:
