@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.attribution import demands
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.demand import problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.table import matrix_lines
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
 
 _KEPT = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
@@ -51,7 +51,8 @@ class ActionModule(ActionBase):
                 "matrix": {key: matrix[key] for key in _KEPT if key in matrix},
             },
         )
-        if args["show"]:
+        variables = task_vars or {}
+        if args["show"] and chosen(str(variables.get("show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, matrix_lines(host, matrix, unmet))
         result.update(changed=False, report=str(report), unmet=unmet)
         if unmet:
