@@ -4,52 +4,51 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import run_playbook, wait_for_engine
 from test_attack import SIGN, TABLES
-from test_sabotage import PROFILE, RESTART, Sabotage, sabotaged
+from test_sabotage import RESTART, SABOTAGES, Sabotage
 from testinfra.host import Host
 
 
 @dataclass
 class Weakened:
-    """sabotage: as in test_sabotage. column: the layer's. attacks: those that then get through a container without options as well."""
+    """sabotage: one of test_sabotage's. through: attacks that then get through a container without options as well."""
 
     sabotage: Sabotage
     through: set[str]
 
 
+def named(name: str) -> Sabotage:
+    return next(sabotage for sabotage in SABOTAGES if sabotage.name == name)
+
+
 WEAKENED = [
+    Weakened(named("the PIDs drop-in is removed"), {"fork_bomb"}),
     Weakened(
-        Sabotage(
-            "the PIDs drop-in is removed",
-            "mv /etc/systemd/system/docker-.scope.d /root/scope.d && systemctl daemon-reload",
-            "mv /root/scope.d /etc/systemd/system/docker-.scope.d && systemctl daemon-reload",
-            "pids_limit",
-            set(),
-        ),
-        {"fork_bomb"},
-    ),
-    Weakened(
-        Sabotage(
-            "the seccomp profile is emptied, which the engine accepts",
-            f"cp {PROFILE} /root/p.json && echo '{{}}' > {PROFILE} && {RESTART}",
-            f"cat /root/p.json > {PROFILE} && {RESTART}",
-            "seccomp",
-            set(),
-        ),
+        named("the seccomp profile is emptied, which the engine accepts"),
         {"trace_process", "keyctl", "io_uring", "crypto_socket", "hypervisor_socket", "packet_socket"},
     ),
 ]
+
+
+@contextmanager
+def sabotaged(host: Host, sabotage: Sabotage) -> Iterator[None]:
+    also = [RESTART] if sabotage.restart else []
+    host.check_output(" && ".join([sabotage.do, *also]))
+    try:
+        wait_for_engine(host)
+        yield
+    finally:
+        undone = host.run(" && ".join([sabotage.undo, *also]))
+        wait_for_engine(host)
+        assert undone.rc == 0, undone.stderr
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +68,7 @@ def play_some(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> Calla
         ]  # fmt: skip
         book = folder / "book.yml"
         book.write_text(yaml.safe_dump([{"name": "Some", "hosts": "docker_hosts", "gather_facts": False, "become": True, "tasks": tasks}]))
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"),
-        }
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", inventory, str(book)]
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+        done = run_playbook(inventory, book)
         reports = list(folder.glob("attack-*.json"))
         assert reports, done.stdout[-3000:] + done.stderr[-2000:]
         return dict(json.loads(reports[0].read_text()))
