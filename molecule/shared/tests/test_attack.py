@@ -53,7 +53,7 @@ def inventory_of(host: Host) -> str:
     """All that a run could leave behind."""
     return host.check_output(
         "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; ls -A /var/lib/bulkhead; cut -d' ' -f1 /proc/modules | sort;"
-        " grep -c . /proc/self/mountinfo; sha256sum /etc/docker/daemon.json /etc/subuid"
+        " grep -c . /proc/1/mountinfo /proc/1/cgroup; ls -A /run | grep bulkhead; sha256sum /etc/docker/daemon.json /etc/subuid"
     )
 
 

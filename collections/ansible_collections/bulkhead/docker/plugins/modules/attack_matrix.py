@@ -80,7 +80,7 @@ options:
   attack_timeout:
     description: Seconds after which one attack is ended, and its result C(unknown).
     type: int
-    default: 20
+    default: 60
   socket:
     description: Path of the unix socket that the engine listens on.
     type: path
@@ -275,7 +275,7 @@ def main() -> None:
             "tasks": {"type": "int", "default": 128},
             "at_once": {"type": "int", "default": 2},
             "background": {"type": "str"},
-            "attack_timeout": {"type": "int", "default": 20},
+            "attack_timeout": {"type": "int", "default": 60},
             "socket": {"type": "path", "default": "/var/run/docker.sock"},
             "timeout": {"type": "int", "default": 240},
         },
