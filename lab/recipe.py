@@ -50,7 +50,7 @@ PACKAGES = (
 # docker.io carries the client itself in bookworm. The services that the scenarios try come from trixie.
 EXTRA_PACKAGES = {
     "trixie": ("docker-cli", "nginx", "redis-server", "nodejs"),
-    "forky": ("docker-cli",),
+    "forky": ("docker-cli", "passwd"),  # useradd is no longer part of every system there
 }
 
 # A testing suite's Release file may be past its date on a mirror; the signature is still checked.

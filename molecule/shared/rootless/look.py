@@ -26,7 +26,7 @@ IMAGE = r"""
 set -e
 docker image inspect testimage >/dev/null 2>&1 && exit 0
 root=$(mktemp -d)
-for program in sleep sh cat true; do
+for program in sleep sh cat; do
   path=$(readlink -f "$(command -v $program)")
   install -D "$path" "$root/bin/$program"
   for library in $(ldd "$path" | grep -o '/[^ ]*'); do install -D "$(readlink -f "$library")" "$root$library"; done
@@ -78,7 +78,7 @@ def plain() -> dict[str, Any]:
     limits = "--memory 64m --cpus 0.5 --cpuset-cpus 0"
     health = "--health-cmd 'cat /proc/self/attr/current' --health-interval 2s"
     run("docker rm -f plain")
-    started = said(f"docker run -d --name plain --restart always {limits} {health} testimage {STUBBORN}")
+    started = said(f"docker run --pull never -d --name plain --restart always {limits} {health} testimage {STUBBORN}")
     pid = said("docker inspect -f '{{.State.Pid}}' plain")
     found = {**kernel(pid), "started": started, "exec": said("docker exec plain cat /proc/self/attr/current")}
     if not BRIEF:
@@ -95,7 +95,7 @@ def plain() -> dict[str, Any]:
 def named() -> dict[str, Any]:
     """A container that names a profile."""
     found = {
-        "started": said("docker run -d --network none --name web --security-opt apparmor=bulkhead-web testimage"),
+        "started": said("docker run --pull never -d --network none --name web --security-opt apparmor=bulkhead-web testimage"),
         "label": label("web"),
     }
     said("docker restart -t 1 web")
@@ -113,7 +113,7 @@ def options() -> dict[str, str]:
         "--security-opt no-new-privileges=false",
         "--security-opt apparmor=nonesuch",
     )
-    return {words: said(f"docker run --rm --network none {words} testimage cat /proc/self/attr/current") for words in tried}
+    return {words: said(f"docker run --pull never --rm --network none {words} testimage cat /proc/self/attr/current") for words in tried}
 
 
 def owners(paths: list[str]) -> dict[str, list[str]]:
@@ -143,7 +143,10 @@ def host() -> dict[str, Any]:
 
 
 def main() -> None:
-    found: dict[str, Any] = {"uid": str(UID), "image": said(f"bash -c {shlex.quote(IMAGE)}"), "plain": plain()}
+    image = said(f"bash -c {shlex.quote(IMAGE)}")
+    if image:
+        sys.exit(f"no image of the host's own programs could be made: {image}")
+    found: dict[str, Any] = {"uid": str(UID), "plain": plain()}
     if not BRIEF:
         found.update(named=named(), options=options(), host=host())
     print(json.dumps(found))

@@ -35,7 +35,7 @@ json.dump(content, open(path, \\"w\\"))
 "'
 pkill -HUP -x -u {USER} dockerd
 for i in $(seq 60); do su - {USER} -c 'docker info' 2>/dev/null | grep -q plain && break; sleep 1; done
-su - {USER} -c 'docker run -d --network none --name bare --runtime plain --security-opt apparmor=bulkhead-web testimage'
+su - {USER} -c 'docker run --pull never -d --network none --name bare --runtime plain --security-opt apparmor=bulkhead-web testimage'
 """
 AS_ROOT = f'set -e; uid=$(id -u {USER}); manager="setpriv --reuid=$uid --regid=$uid --clear-groups env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user"\n'
 

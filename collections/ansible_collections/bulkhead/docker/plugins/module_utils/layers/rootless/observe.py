@@ -18,7 +18,7 @@ from ...rootless import context, texts
 SUBJECT = "rootless"
 RANGES = "rootless_ranges"
 UNITS = ("docker.service", "docker.socket")
-_TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc")
+_TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc", "useradd")
 _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 _SCOPE = re.compile(r"docker-([0-9a-f]{64})\.scope")
 

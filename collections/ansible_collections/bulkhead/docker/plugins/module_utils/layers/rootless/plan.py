@@ -24,7 +24,7 @@ DEFAULT_PROFILE = "bulkhead-rootless"
 WRAPPER = "__rootless_docker_wrapper"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
 # What has to be installed for a tool, by Debian's and Ubuntu's names; docker-ce brings some of it itself.
-_PACKAGES = {"newuidmap": "uidmap", "newgidmap": "uidmap", "rootlesskit": "rootlesskit", "slirp4netns": "slirp4netns"}
+_PACKAGES = {"newuidmap": "uidmap", "newgidmap": "uidmap", "rootlesskit": "rootlesskit", "slirp4netns": "slirp4netns", "useradd": "passwd"}
 _EXTRAS = "docker-ce-rootless-extras"
 # overlayfs in a user namespace came with 5.11 (Debian and Ubuntu had it before, by a patch).
 _OVERLAY_SINCE = (5, 11)
@@ -164,7 +164,8 @@ def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerP
     """The packages that are to be installed, or refusals where they may not be or are not known."""
     tools, packages = here["tools"], set()
     for tool, package in _PACKAGES.items():
-        if not tools.get(tool) and not (tool == "slirp4netns" and tools.get("pasta")):
+        needed = not (tool == "slirp4netns" and tools.get("pasta")) and not (tool == "useradd" and of(observed).uid is not None)
+        if needed and not tools.get(tool):
             packages.add(package)
     if not here["user_bus"]:
         packages.add("dbus-user-session")

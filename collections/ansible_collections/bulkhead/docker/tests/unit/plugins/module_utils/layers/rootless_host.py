@@ -66,7 +66,7 @@ def virgin(**more: Any) -> dict[str, Any]:
         "state": {},
         "ranges": {},
         "error": None,
-        "tools": dict.fromkeys(("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "fuse-overlayfs", "runc"), "/usr/bin/it")
+        "tools": dict.fromkeys(("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "fuse-overlayfs", "runc", "useradd"), "/usr/bin/it")
         | {"pasta": None},
         "rootful": {"pid": 7, "present": ["docker.service", "docker.socket"], "masked": [], "listening": True, "containers": []},
         "script": SCRIPT,

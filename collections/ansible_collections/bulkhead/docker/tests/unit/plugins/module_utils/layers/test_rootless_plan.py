@@ -85,13 +85,13 @@ def test_containers_of_the_rootful_engine_are_not_stopped_unasked() -> None:
 
 def test_missing_tools_become_packages() -> None:
     host = virgin(tools={"pasta": None}, user_bus=False)
-    assert planned(host).apply["packages"] == ["dbus-user-session", "rootlesskit", "slirp4netns", "uidmap"]
-    old = virgin(tools={"newuidmap": "x", "newgidmap": "x", "rootlesskit": "x", "pasta": "x"})
+    assert planned(host).apply["packages"] == ["dbus-user-session", "passwd", "rootlesskit", "slirp4netns", "uidmap"]
+    old = virgin(tools={"newuidmap": "x", "newgidmap": "x", "rootlesskit": "x", "pasta": "x", "useradd": "x"})
     old["system"]["kernel"] = "5.10.0-1"
     plan = planned(old)
     assert plan.apply["packages"] == ["fuse-overlayfs"]
     assert any("ROOTLESSKIT_NET=pasta" in file["content"] for file in plan.apply["files"])
-    docker_ce = virgin(script=None, tools={"newuidmap": "x", "newgidmap": "x", "slirp4netns": "x"})
+    docker_ce = virgin(script=None, tools={"newuidmap": "x", "newgidmap": "x", "slirp4netns": "x", "useradd": "x"})
     docker_ce["engine"]["package"] = "docker-ce"
     assert planned(docker_ce).apply["packages"] == ["docker-ce-rootless-extras"]
 

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is read of rootless engines, on a host of fixtures."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe import containers, observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import context, texts
+
+USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+CONTAINER = "ab" * 32
+
+
+def write(host: Host, path: str, text: str = "") -> None:
+    host.path(path).parent.mkdir(parents=True, exist_ok=True)
+    host.path(path).write_text(text)
+
+
+def process(host: Host, pid: int, uid: int, uid_map: str) -> None:
+    write(host, f"/proc/{pid}/comm", "dockerd\n")
+    write(host, f"/proc/{pid}/status", f"Name:\tdockerd\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+    write(host, f"/proc/{pid}/uid_map", uid_map)
+    write(host, f"/proc/{pid}/cmdline", "dockerd\0")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    there = Host(tmp_path)
+    write(there, "/etc/passwd", f"root:x:0:0::/root:/bin/sh\nu:x:{USER.uid}:{USER.gid}::/home/u:/bin/sh\n")
+    there.path("/home/u").mkdir(parents=True)
+    there.path("/proc").mkdir()
+    return there
+
+
+def test_a_host_with_nothing(host: Host) -> None:
+    seen = observe(host)
+    assert (seen["engines"], seen["state"], seen["script"], seen["error"]) == ([], {}, None, None)
+    assert "user" not in seen
+    wanted = observe(host, USER)
+    assert (wanted["linger"], wanted["manager"], wanted["controllers"], wanted["own_unit"], wanted["containers"]) == (
+        False,
+        False,
+        None,
+        None,
+        [],
+    )
+    assert set(wanted["files"]) == set(texts.paths(USER.uid)) and not any(wanted["files"].values())
+
+
+def test_every_engine_of_the_host_and_which_one_is_meant(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    process(host, 7, 4242, "0 4242 1\n1 100000 65536\n")
+    process(host, 9, 0, "0 0 4294967295\n")
+    seen = observe(host)["engines"]
+    assert [(e["kind"], e["uid"], e["judged"]) for e in seen] == [("rootless", 4242, False), ("rootful", 0, True)]
+    other = Instance("other", 4242, 4242, "/home/other")
+    assert [e["judged"] for e in observe(host, other)["engines"]] == [True, False]
+
+
+def test_what_a_users_engine_consists_of(host: Host) -> None:
+    write(host, f"{USER.manager_cgroup}/cgroup.controllers", "cpu memory pids\n")
+    write(host, f"{USER.manager_cgroup}/app.slice/docker-{CONTAINER}.scope/cgroup.procs", "")
+    write(host, f"/var/lib/systemd/linger/{USER.user}")
+    write(host, texts.UNIT, "text")
+    write(host, "/home/u/.config/systemd/user/docker.service", "mine")
+    seen = observe(host, USER)
+    assert (seen["linger"], seen["controllers"], seen["containers"]) == (True, ["cpu", "memory", "pids"], [CONTAINER])
+    assert seen["files"][texts.UNIT]["text"] == "text"
+    assert seen["own_unit"] == "/home/u/.config/systemd/user/docker.service"
+    assert containers(host, USER) == [CONTAINER]
+
+
+def test_a_socket_with_its_folder(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    process(host, 7, 4242, "0 4242 1\n")
+    folder = host.path("/run/user/4242")
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    monkeypatch.chdir(folder)  # the path of a socket has to be short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("docker.sock")
+        Path("docker.sock").chmod(0o666)
+        (engine,) = observe(host)["engines"]
+    assert engine["socket"] == {
+        "path": "/run/user/4242/docker.sock",
+        "uid": os.geteuid(),
+        "gid": os.getegid(),
+        "mode": "0666",
+        "socket": True,
+        "folder_uid": os.geteuid(),
+        "folder_mode": "0700",
+    }
+
+
+def test_memory_that_is_damaged_is_an_error(host: Host) -> None:
+    write(host, "/var/lib/bulkhead/rootless.json", "{")
+    assert "rootless.json: not valid JSON" in observe(host)["error"]
+
+
+# --- the docker client's context ---
+
+
+def test_a_context_is_made_and_taken_away(host: Host) -> None:
+    user = USER.on(host)
+    write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
+    assert context.look(user, USER) == {"meta": False, "current": None, "error": None}
+    context.put(user, USER)
+    assert context.look(user, USER) == {"meta": True, "current": "rootless", "error": None}
+    context.drop(user, USER)
+    assert json.loads(host.read("/home/u/.docker/config.json") or "") == {"auths": {"r": {}}}
+    assert context.look(user, USER)["meta"] is False
+
+
+def test_another_context_that_the_user_chose_stays(host: Host) -> None:
+    write(host, "/home/u/.docker/config.json", '{"currentContext": "far"}')
+    context.put(USER.on(host), USER)
+    assert context.look(USER.on(host), USER)["current"] == "far"
+
+
+def test_a_link_in_the_place_of_the_clients_configuration_is_not_followed(host: Host) -> None:
+    write(host, "/etc/secret", "{}")
+    host.path("/home/u/.docker").mkdir()
+    host.path("/home/u/.docker/config.json").symlink_to(host.path("/etc/secret"))
+    assert context.look(USER.on(host), USER)["error"]
+    with pytest.raises(OSError):
+        context.put(USER.on(host), USER)
+    assert host.read("/etc/secret") == "{}"
