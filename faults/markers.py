@@ -50,6 +50,8 @@ def lost(before: dict[str, Any], after: dict[str, Any], running: frozenset[str])
 def _differences(was: Any, now: Any) -> list[str]:
     if now is None:
         return ["is gone"]
+    if not isinstance(was, dict):
+        return [] if was == now else [f"was {was}, is {now}"]
     found = []
     for key, value in was.items():
         if key == "running":

@@ -16,7 +16,7 @@ from ..host import state
 from ..host.files import sha256
 from ..host.root import STATE_DIR, Host
 from ..host.system import started_at
-from . import binary, checks, daemon_json, drop_in, keys, revive, service, unit
+from . import binary, checks, daemon_json, drop_in, keys, moving, revive, service, unit
 from .api import Engine, EngineError, EngineUnreachable
 from .transaction import Transaction, left_open
 
@@ -38,9 +38,11 @@ class Request:
     path: str = "/etc/docker/daemon.json"
     restart: str = NEEDED
     stop_containers: bool = False
+    move: moving.Move | None = None
     own_checks: bool = True
     timeout: float = 120
     check: bool = False
+    recover: bool = False
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Intent:
     merge: daemon_json.Merge
     memory: dict[str, Any]
     files: dict[str, str | None]
+    path: str = "/etc/docker/daemon.json"
 
 
 def configure(host: Host, engine: Engine, request: Request) -> Outcome:
@@ -95,6 +98,8 @@ def configure(host: Host, engine: Engine, request: Request) -> Outcome:
             return outcome
         with state.exclusive(host):
             recover(host, engine, outcome, request.timeout)
+            if request.recover:
+                return outcome
             intent = _intend(host, request, outcome)
             _apply(host, engine, request, intent, outcome)
     except BlockingIOError:
@@ -107,10 +112,13 @@ def configure(host: Host, engine: Engine, request: Request) -> Outcome:
 
 
 def recover(host: Host, engine: Engine, outcome: Outcome, timeout: float) -> None:
-    """Undo what a run that died has left open, so that this one starts from a state that somebody wanted."""
+    """Undo, or finish, what a run that died has left open, so that this one starts from a state that somebody wanted."""
     for transaction in left_open(host):
         try:
-            undo(transaction, engine, timeout, outcome)
+            if moving.taken_up(transaction, engine):
+                outcome.containers_restarted = moving.finish(transaction, engine, timeout)
+            else:
+                undo(transaction, engine, timeout, outcome)
         except (OSError, EngineError, service.ServiceError) as error:
             raise Failed(
                 f"what a run that died had begun ({transaction.id}) could not be undone: {error}; the next run tries again", outcome
@@ -157,7 +165,7 @@ def _intend(host: Host, request: Request, outcome: Outcome) -> Intent:
         if before != text and path != MEMORY:
             outcome.diff[path] = (before or "", text or "")
     outcome.changed = outcome.changed or bool(outcome.diff)
-    return Intent(merge, memory, files)
+    return Intent(merge, memory, files, request.path)
 
 
 def _validate(host: Host, request: Request, intent: Intent, outcome: Outcome) -> None:
@@ -227,7 +235,8 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
     if condition.running and not before.running:
         raise _refusal(f"docker.service is active, but no engine answers on {engine.socket}; name its socket, or mend it first", outcome)
     live_restore = intent.merge.after.get("live-restore") is True
-    switches_root = bool(keys.ROOT_KEYS & set(outcome.keys_changed))
+    switches_root = bool(keys.ROOT_KEYS & set(outcome.keys_changed)) or moving.stale_root(host, before.root, intent.merge.after)
+    move = request.move if switches_root and restart and request.restart != NEVER else None
     stop = switches_root and restart and bool(before.containers)
     if stop and not request.stop_containers:
         names = ", ".join(c["name"] for c in before.containers)
@@ -237,19 +246,25 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
             outcome,
         )
 
-    facts = {"running": condition.running, "containers": before.containers, "reason": "daemon_config"}
+    if move:
+        move.prepare(engine.get("/info"), moving.orphans(host, engine))
+    facts = {"running": condition.running, "containers": list(before.containers), "reason": "daemon_config", "moves_to": move and move.root}
     transaction = Transaction.begin(host, intent.files, facts)
     outcome.transaction, outcome.changed = transaction.id, True
     moment = time.time()
     try:
+        if move:
+            moving.carry(move, engine, transaction, before, request.timeout)
+            before.containers = [c for c in before.containers if c["name"] not in move.leave]
         _write(host, transaction, intent, request.timeout)
         if condition.running and request.restart != NEVER:
-            _activate(engine, transaction, request, before, restart, stop, switches_root, live_restore, outcome)
+            stop = stop and move is None
+            _activate(engine, transaction, request, before, restart, stop, switches_root and move is None, live_restore, outcome)
         elif not condition.running:
             outcome.notices.append(f"docker.service is {condition.active} and was left so; the configuration holds from its next start")
         elif restart:
             outcome.warnings.append("the engine was not restarted (restart: never); it works with the old configuration until it is")
-    except (OSError, EngineError, service.ServiceError) as error:
+    except (OSError, ValueError, EngineError, service.ServiceError) as error:
         _fail(transaction, engine, request, error, moment, outcome)
     transaction.commit()
 
@@ -272,7 +287,8 @@ def _restart_needed(host: Host, request: Request, intent: Intent, outcome: Outco
 
 
 def _write(host: Host, transaction: Transaction, intent: Intent, timeout: float) -> None:
-    for path, text in intent.files.items():
+    # daemon.json last: an engine that starts after a power cut has the new configuration only where everything else is written.
+    for path, text in sorted(intent.files.items(), key=lambda item: item[0] == intent.path):
         if host.read(path) == text:
             continue
         if text is None:
@@ -302,8 +318,9 @@ def _activate(
         return
     if stop:
         transaction.step("stop-containers")
-        revive.stop(engine, before.containers)
-    elif live_restore and not before.live_restore and not before.swarm and before.containers:
+        if before.live_restore:  # otherwise the engine stops them itself, and remembers no wish for it (`unless-stopped`)
+            revive.stop(engine, before.containers)
+    elif live_restore and not before.live_restore and not before.swarm and before.containers and not transaction.did("move"):
         # Its containers then survive this restart already. The engine takes over live-restore, and not what needs the restart.
         transaction.step("reload")
         service.reload_engine(service.state().pid)
@@ -366,6 +383,7 @@ def _fail(transaction: Transaction, engine: Engine, request: Request, error: Exc
 def undo(transaction: Transaction, engine: Engine, timeout: float, outcome: Outcome) -> None:
     """Bring back the files, the engine and its containers as the journal says they were. Raises when that fails; the journal stays open."""
     facts, timeout = transaction.journal["facts"], timeout * _PATIENCE
+    outcome.warnings += moving.put_aside(transaction, timeout)
     transaction.restore()
     if transaction.did("daemon-reload"):
         service.reload_units(timeout)

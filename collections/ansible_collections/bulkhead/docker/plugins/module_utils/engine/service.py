@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from .binary import complaint
@@ -75,6 +75,14 @@ def restart(timeout: float) -> None:
     systemctl("restart", SERVICE, timeout=timeout)
 
 
+def stop(timeout: float) -> None:
+    """Stop the engine, and its socket first, as a connection to that would start it again. Without live-restore it stops its containers,
+    and does not take that for somebody's wish (`unless-stopped`)."""
+    for unit in (SOCKET_UNIT, SERVICE):
+        with suppress(ServiceError) if unit == SOCKET_UNIT else nullcontext():  # not loaded: no socket unit here
+            systemctl("stop", unit, timeout=timeout)
+
+
 def start_anew(timeout: float) -> None:
     """Start the engine whatever state its failures left it in.
 
@@ -87,7 +95,12 @@ def start_anew(timeout: float) -> None:
 
 
 def reload_engine(pid: int) -> None:
-    """Ask the engine to read daemon.json again; only some of its keys are taken over (`keys.RELOADABLE`)."""
+    """Ask the engine to read daemon.json again; only some of its keys are taken over (`keys.RELOADABLE`).
+
+    An engine that has died meanwhile has no PID, and 0 would be our own process group (man 2 kill).
+    """
+    if pid <= 1:
+        raise ServiceError("docker.service has no process that could read its configuration again: it has ended by itself")
     os.kill(pid, signal.SIGHUP)
 
 

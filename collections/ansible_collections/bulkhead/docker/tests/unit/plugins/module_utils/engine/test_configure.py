@@ -32,6 +32,7 @@ class World:
     deaf: bool = False
     log: list[str] = field(default_factory=list)
     socket: str = "/var/run/docker.sock"
+    root: str = "/var/lib/docker"
 
     # systemd
     def state(self) -> service.State:
@@ -45,6 +46,10 @@ class World:
             self.active = "failed"
             raise service.ServiceError("Job for docker.service failed")
         self.active = "active"
+
+    def stop(self, timeout: float) -> None:
+        self.log.append("stop")
+        self.containers, self.active = dict.fromkeys(self.containers, "exited"), "inactive"
 
     def start_anew(self, timeout: float) -> None:
         self.log.append("reset")
@@ -67,7 +72,7 @@ class World:
         if path == "/events":
             return None if self.deaf else {"Action": "reload"}
         if path == "/info":
-            return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": "/var/lib/docker"}
+            return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": self.root}
         listed = self.containers.items()
         return [{"Id": n, "Names": [f"/{n}"], "State": s, "Created": 1} for n, s in listed if query.get("all") or s == "running"]
 
@@ -86,7 +91,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)
     there = World(host)
-    for name in ("state", "restart", "start_anew", "reload_units", "reload_engine"):
+    for name in ("state", "restart", "stop", "start_anew", "reload_units", "reload_engine"):
         monkeypatch.setattr(service, name, getattr(there, name))
     monkeypatch.setattr(service, "reload_error", lambda unused: "Error reconfiguring the daemon: no" if there.deaf else None)
     monkeypatch.setattr(service, "failure_since", lambda unused: "failed to start daemon: bad thing" if there.active == "failed" else "")
@@ -161,7 +166,7 @@ def test_a_configuration_that_does_not_start_is_undone(world: World) -> None:
     assert failed.outcome.rolled_back and not failed.outcome.changed
     assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (FOREIGN, None)
     assert world.active == "active" and world.containers["web"] == "running"
-    assert world.log == ["daemon-reload", "stop web", "restart", "daemon-reload", "reset", "restart", "start web"]
+    assert world.log == ["daemon-reload", "restart", "daemon-reload", "reset", "restart", "start web"]
     assert states(world) == ["undone"]
     assert state.load(world.host, "daemon") == {}
 
@@ -208,9 +213,74 @@ def test_containers_are_not_left_behind_unasked(world: World) -> None:
     assert (world.host.read(PATH), world.log) == (FOREIGN, [])
 
 
-def test_stopped_containers_stay_behind_when_asked(world: World) -> None:
+@pytest.mark.parametrize(("live_restore", "log"), [(False, ["restart"]), (True, ["stop web", "restart"])])
+def test_stopped_containers_stay_behind_when_asked(world: World, live_restore: bool, log: list[str]) -> None:
+    world.live_restore = live_restore
     assert run(world, options={"data-root": "/srv"}, stop_containers=True).restarted
-    assert world.log == ["stop web", "restart"]
+    assert world.log == log
+
+
+@dataclass
+class Mover:
+    """Carries nothing, and writes down that it was asked. `breaks`: where it fails."""
+
+    world: World
+    breaks: str = ""
+    root: str = "/var/lib/docker/231072.231072"
+    leave: frozenset[str] = frozenset()
+
+    def prepare(self, info: dict[str, Any], orphans: Any = ()) -> None:
+        self._do("prepare")
+
+    def carry(self) -> None:
+        assert self.world.active == "inactive"
+        assert self.world.host.read(PATH) == FOREIGN, "the old configuration holds until all is carried"
+        self._do("carry")
+        self.world.host.path(self.root).mkdir(parents=True)
+
+    def _do(self, what: str) -> None:
+        self.world.log.append(what)
+        if what == self.breaks:
+            raise ValueError("no room")
+
+
+MOVE = {"options": {"userns-remap": "default"}, "stop_containers": True}
+
+
+def test_what_is_carried_over_is_started_there(world: World) -> None:
+    outcome = run(world, **MOVE, move=Mover(world))
+    assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
+    assert (outcome.containers_restarted, states(world)) == (["web"], ["committed"])
+
+
+def test_what_cannot_be_carried_is_refused_before_anything(world: World) -> None:
+    assert "no room" in str(failure(world, **MOVE, move=Mover(world, "prepare")))
+    assert (world.log, world.host.read(PATH), states(world)) == (["prepare"], FOREIGN, [])
+
+
+def test_what_fails_while_it_is_carried_leaves_the_old_root(world: World) -> None:
+    assert "no room; the previous configuration is back" in str(failure(world, **MOVE, move=Mover(world, "carry")))
+    assert world.log == ["prepare", "stop", "carry", "reset", "restart", "start web"]
+    assert (world.host.read(PATH), world.containers["web"]) == (FOREIGN, "running")
+
+
+def test_a_carried_root_that_an_engine_has_tried_is_put_aside(world: World) -> None:
+    world.poison = "userns"
+    failed = failure(world, **MOVE, move=Mover(world))
+    assert not world.host.path(Mover.root).exists()
+    assert any("has been tried" in warning for warning in failed.outcome.warnings)
+    assert world.host.path(f"/var/lib/docker/.231072.231072.undone-{failed.outcome.transaction}").is_dir()
+
+
+def test_a_run_that_died_once_the_engine_had_the_carried_root_is_finished(world: World) -> None:
+    dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}], "moves_to": "/r/1.1"})
+    dead.write(PATH, '{"debug": true, "userns-remap": "default"}')
+    world.root, world.containers = "/r/1.1", {"web": "exited"}
+    outcome = run(world, options={"userns-remap": "default"})
+    assert (outcome.recovered, outcome.changed) == ([dead.id], True)
+    assert world.containers["web"] == "running"
+    assert "userns-remap" in (world.host.read(PATH) or "")
+    assert states(world)[0] == "committed"
 
 
 def test_reloadable_keys_need_no_restart(world: World) -> None:
