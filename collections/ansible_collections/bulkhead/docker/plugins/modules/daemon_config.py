@@ -72,6 +72,13 @@ options:
     description: Undo, or finish, what a run that died has left, and do nothing else; all other options but O(timeout) and O(socket) are idle.
     type: bool
     default: false
+  revert:
+    description:
+      - Bring the files of the last change back to the bytes that stood there before it, as a change of its own; a further run takes back the
+        one before. O(options), O(keep) and O(pids_limit) are idle.
+      - Refused where one of the files has been changed since, and where the engine would get another root, unless O(stop_containers) allows it.
+    type: bool
+    default: false
   own_checks:
     description:
       - Look for what C(dockerd --validate) overlooks, such as a missing seccomp profile, unknown log options or an unknown storage driver.
@@ -107,6 +114,10 @@ EXAMPLES = r"""
       log-opts:
         max-size: 10m
     pids_limit: 100
+
+- name: Take back the last change
+  bulkhead.docker.daemon_config:
+    revert: true
 
 - name: Give up everything that was ours
   bulkhead.docker.daemon_config:
@@ -208,6 +219,7 @@ def main() -> None:
             "migrate": {"type": "bool", "default": False},
             "migrate_accept": {"type": "list", "elements": "str", "default": []},
             "recover": {"type": "bool", "default": False},
+            "revert": {"type": "bool", "default": False},
             "own_checks": {"type": "bool", "default": True},
             "socket": {"type": "path", "default": "/var/run/docker.sock"},
             "timeout": {"type": "int", "default": 120},
@@ -234,6 +246,7 @@ def main() -> None:
         timeout=given["timeout"],
         check=module.check_mode,
         recover=given["recover"],
+        revert=given["revert"],
     )
     if request.pids_limit is not None and request.pids_limit < 0:
         module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")

@@ -16,7 +16,7 @@ from ..host import state
 from ..host.files import sha256
 from ..host.root import STATE_DIR, Host
 from ..host.system import started_at
-from . import binary, checks, daemon_json, drop_in, keys, moving, revive, service, unit
+from . import binary, checks, daemon_json, drop_in, keys, moving, restoring, revive, service, unit
 from .api import Engine, EngineError, EngineUnreachable
 from .transaction import Transaction, left_open
 
@@ -43,6 +43,7 @@ class Request:
     timeout: float = 120
     check: bool = False
     recover: bool = False
+    revert: bool = False
 
 
 @dataclass
@@ -80,19 +81,21 @@ class Intent:
     merge: daemon_json.Merge
     memory: dict[str, Any]
     files: dict[str, str | None]
-    path: str = "/etc/docker/daemon.json"
+    path: str
+    reverts: str | None = None
 
 
 def configure(host: Host, engine: Engine, request: Request) -> Outcome:
     """Bring the configuration to what `request` says. Raises Failed; then the host is as it was before."""
     outcome = Outcome()
+    intend = _revert if request.revert else _intend
     try:
         if request.check:
             if left_open(host):
                 outcome.warnings.append(
                     "an earlier run died in the middle of a change; the next run outside check mode puts back what it had begun"
                 )
-            intent = _intend(host, request, outcome)
+            intent = intend(host, request, outcome)
             if outcome.diff:
                 _validate(host, request, intent, outcome)
             return outcome
@@ -100,7 +103,7 @@ def configure(host: Host, engine: Engine, request: Request) -> Outcome:
             recover(host, engine, outcome, request.timeout)
             if request.recover:
                 return outcome
-            intent = _intend(host, request, outcome)
+            intent = intend(host, request, outcome)
             _apply(host, engine, request, intent, outcome)
     except BlockingIOError:
         raise Failed(
@@ -152,11 +155,24 @@ def _intend(host: Host, request: Request, outcome: Outcome) -> Intent:
     if not memory["files"]:
         del memory["files"]
     if memory.keys() - {"dockerd"}:
-        memory["dockerd"] = _known(remembered)
+        memory["dockerd"] = binary.known(remembered, PIDS_KEY)
     else:
         memory = {}
     files[MEMORY] = json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None
 
+    _note(host, merge, files, outcome)
+    return Intent(merge, memory, files, request.path)
+
+
+def _revert(host: Host, request: Request, outcome: Outcome) -> Intent:
+    """The last change, the other way round: to the bytes that stood there before it."""
+    last = restoring.last(host, request.path, request.stop_containers)
+    _note(host, last.merge, last.files, outcome)
+    return Intent(last.merge, json.loads(last.files.get(MEMORY) or "{}"), {MEMORY: host.read(MEMORY), **last.files}, request.path, last.id)
+
+
+def _note(host: Host, merge: daemon_json.Merge, files: Mapping[str, str | None], outcome: Outcome) -> None:
+    """Put into `outcome` what will differ."""
     outcome.notices += merge.notices
     outcome.keys_changed = keys.changed(merge.before, merge.after)
     outcome.keys_needing_restart = keys.needs_restart(merge.before, merge.after)
@@ -165,7 +181,6 @@ def _intend(host: Host, request: Request, outcome: Outcome) -> Intent:
         if before != text and path != MEMORY:
             outcome.diff[path] = (before or "", text or "")
     outcome.changed = outcome.changed or bool(outcome.diff)
-    return Intent(merge, memory, files, request.path)
 
 
 def _validate(host: Host, request: Request, intent: Intent, outcome: Outcome) -> None:
@@ -178,18 +193,6 @@ def _validate(host: Host, request: Request, intent: Intent, outcome: Outcome) ->
 def _refusal(problem: str, outcome: Outcome) -> Failed:
     outcome.changed = bool(outcome.recovered)
     return Failed(f"nothing was changed: {problem}", outcome)
-
-
-def _known(remembered: Mapping[str, Any]) -> dict[str, Any]:
-    """What this dockerd knows (engine/observe_config.py), so that the next observation need not read the whole program."""
-    program = binary.find()
-    if program is None:
-        return {}
-    identity = binary.identity(program)
-    known = remembered.get("dockerd", {})
-    if {key: known.get(key) for key in identity} == identity:
-        return dict(known)
-    return {**identity, "knows": {PIDS_KEY: binary.knows_key(program, PIDS_KEY, 100)}}
 
 
 def _problem(host: Host, request: Request, merge: daemon_json.Merge) -> str:
@@ -215,9 +218,6 @@ def _problem(host: Host, request: Request, merge: daemon_json.Merge) -> str:
         del content["userns-remap"]
     text = merge.text if content == merge.after and merge.text is not None else json.dumps(content)
     return binary.validate(dockerd, text, arguments or ("-H", "fd://"), request.path) or ""
-
-
-# --- doing it ---
 
 
 def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome: Outcome) -> None:
@@ -248,7 +248,7 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
 
     if move:
         move.prepare(engine.get("/info"), moving.orphans(host, engine))
-    facts = {"running": condition.running, "containers": list(before.containers), "reason": "daemon_config", "moves_to": move and move.root}
+    facts = {"running": condition.running, "containers": list(before.containers), "moves_to": move and move.root, "reverts": intent.reverts}
     transaction = Transaction.begin(host, intent.files, facts)
     outcome.transaction, outcome.changed = transaction.id, True
     moment = time.time()
@@ -354,9 +354,6 @@ def _reload(engine: Engine, transaction: Transaction, request: Request, outcome:
     if not confirmed:
         outcome.warnings.append("the engine was told to read its configuration again, and has not confirmed that it did")
     outcome.reloaded = True
-
-
-# --- undoing it ---
 
 
 def _fail(transaction: Transaction, engine: Engine, request: Request, error: Exception, moment: float, outcome: Outcome) -> None:

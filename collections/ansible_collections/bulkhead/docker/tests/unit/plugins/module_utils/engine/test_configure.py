@@ -342,3 +342,31 @@ def test_files_that_cannot_be_understood(world: World, path: str, text: str, sen
 def test_a_flag_that_clashes_is_named_with_its_file(world: World) -> None:
     world.host.path("/etc/systemd/system/docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd --icc=true\n")
     assert "icc is also set by --icc=true in /etc/systemd/system/docker.service" in str(failure(world))
+
+
+def test_the_last_change_is_taken_back_to_the_byte_and_then_the_one_before(world: World) -> None:
+    run(world, options={"icc": False})
+    first = world.host.read(PATH)
+    run(world, options={"icc": False, "no-new-privileges": True}, pids_limit=100)
+    checked = run(world, revert=True, check=True)
+    assert checked.diff.keys() == {PATH, drop_in.PATH}
+    outcome = run(world, revert=True)
+    assert (outcome.changed, world.host.read(PATH), world.host.read(drop_in.PATH)) == (True, first, None)
+    assert run(world, options={"icc": False}).changed is False, "what is remembered went back as well"
+    run(world, revert=True)
+    assert (world.host.read(PATH), state.load(world.host, "daemon")) == (FOREIGN, {})
+    assert "there is no change" in str(failure(world, revert=True))
+
+
+def test_a_change_that_others_built_on_is_not_taken_back(world: World) -> None:
+    run(world, options={"icc": False})
+    world.host.path(PATH).write_text('{"mine": 1}')
+    assert f"{PATH} has been changed since" in str(failure(world, revert=True))
+    assert world.host.read(PATH) == '{"mine": 1}'
+
+
+def test_a_change_of_root_is_taken_back_only_when_asked(world: World) -> None:
+    run(world, options={"data-root": "/srv"}, stop_containers=True)
+    assert "gave the engine another root (data-root)" in str(failure(world, revert=True))
+    run(world, revert=True, stop_containers=True)
+    assert world.host.read(PATH) == FOREIGN
