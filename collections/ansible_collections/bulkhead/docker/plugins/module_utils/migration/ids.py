@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 Rows = Sequence[Sequence[int]]  # [first ID inside, first ID outside, count], as in /proc/PID/uid_map
 
-_ACL_VERSION = 2
+_ACL_HEAD = struct.pack("<I", 2)  # its version
 _ACL_USER, _ACL_GROUP = 0x02, 0x08  # the entries that carry an ID (Linux include/uapi/linux/posix_acl.h)
 
 
@@ -37,9 +37,8 @@ class Ids:
 
     def acl(self, raw: bytes) -> bytes:
         """A system.posix_acl_* attribute with its users and groups mapped (Linux include/uapi/linux/posix_acl_xattr.h)."""
-        (version,) = struct.unpack_from("<I", raw)
-        if version != _ACL_VERSION or len(raw) % 8 != 4:
-            raise ValueError(f"an access control list of version {version} and {len(raw)} bytes is not known")
+        if len(raw) % 8 != 4 or raw[:4] != _ACL_HEAD:
+            raise ValueError(f"an access control list of {len(raw)} bytes, beginning with {raw[:4].hex()}, is not known")
         entries = []
         for tag, permissions, who in struct.iter_unpack("<HHI", raw[4:]):
             mapped = self.uid(who) if tag == _ACL_USER else self.gid(who) if tag == _ACL_GROUP else who
