@@ -34,7 +34,7 @@ class FaultMachine:
     def __init__(self, name: str, suite: str) -> None:
         self.name, self.suite = name, suite
         self.base = DebianBase(recipe.for_suite(suite))
-        self.shape = qemu.detect_shape(2048, 2)
+        self.shape = qemu.detect_shape(2048, None)
         self.image = image.Image(self.base)
         self.folder = paths.machine_dir(name)
         self.machine = Machine(name, self.folder)

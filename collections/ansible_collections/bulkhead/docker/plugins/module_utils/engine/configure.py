@@ -331,9 +331,10 @@ def _activate(
     if not revive.wait_until_it_answers(engine, request.timeout):
         raise EngineUnreachable(f"the engine does not answer on {engine.socket} within {request.timeout:.0f} s of its restart")
     outcome.downtime, outcome.restarted = round(time.monotonic() - begin, 2), True
-    if switches_root:
-        return
-    back = revive.bring_back(engine, before.containers, request.timeout)
+    # Under another root there are those alone that have been there before: a carried root's have the IDs that the plain one's had.
+    known = {c["Id"] for c in engine.get("/containers/json", all="1")} if switches_root else None
+    ran = [c for c in before.containers if known is None or c["id"] in known]
+    back = revive.bring_back(engine, ran, request.timeout)
     outcome.containers_restarted = back.started
     if back.gone:
         outcome.warnings.append(f"removed with their stop, as they were started with --rm: {', '.join(back.gone)}")

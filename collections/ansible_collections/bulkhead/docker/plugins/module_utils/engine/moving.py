@@ -39,7 +39,10 @@ def stale_root(host: Host, root: str, after: Mapping[str, Any]) -> bool:
 
 def orphans(host: Host, engine: Engine) -> list[str]:
     """Containers of a plain root that run without the engine knowing it: nothing would stop them, and they write in what is copied."""
-    known = {container["Id"] for container in engine.get("/containers/json", all="1")}
+    return _unknown(host, {container["Id"] for container in engine.get("/containers/json", all="1")})
+
+
+def _unknown(host: Host, known: set[str]) -> list[str]:
     return [o["id"] for o in containers.orphans(host, known) if any(row[1] == 0 for row in o["uid_map"])]
 
 
@@ -49,6 +52,11 @@ def carry(move: Move, engine: Engine, transaction: Transaction, before: revive.B
     if before.live_restore:  # its containers would outlive the engine, and write on in the old root
         revive.stop(engine, before.containers)
     service.stop(timeout)
+    left = _unknown(transaction.host, set())
+    if left:  # an engine that is killed in its shutdown, as systemd does after TimeoutStopSec, leaves its containers running
+        raise service.ServiceError(
+            f"the engine was stopped, and {', '.join(i[:12] for i in left)} run on; nothing is copied while they may write"
+        )
     move.carry()
 
 

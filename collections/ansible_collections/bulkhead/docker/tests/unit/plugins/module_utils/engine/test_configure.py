@@ -33,6 +33,7 @@ class World:
     log: list[str] = field(default_factory=list)
     socket: str = "/var/run/docker.sock"
     root: str = "/var/lib/docker"
+    elsewhere: bool = False  # whether the next restart comes up under a root without containers
 
     # systemd
     def state(self) -> service.State:
@@ -46,6 +47,8 @@ class World:
             self.active = "failed"
             raise service.ServiceError("Job for docker.service failed")
         self.active = "active"
+        if self.elsewhere:
+            self.containers = {}
 
     def stop(self, timeout: float) -> None:
         self.log.append("stop")
@@ -216,8 +219,14 @@ def test_containers_are_not_left_behind_unasked(world: World) -> None:
 @pytest.mark.parametrize(("live_restore", "log"), [(False, ["restart"]), (True, ["stop web", "restart"])])
 def test_stopped_containers_stay_behind_when_asked(world: World, live_restore: bool, log: list[str]) -> None:
     world.live_restore = live_restore
+    world.elsewhere = True
     assert run(world, options={"data-root": "/srv"}, stop_containers=True).restarted
     assert world.log == log
+
+
+def test_under_a_root_that_has_them_what_ran_is_started(world: World) -> None:
+    assert run(world, options={"data-root": "/srv"}, stop_containers=True).containers_restarted == ["web"]
+    assert world.log == ["restart", "start web"]
 
 
 @dataclass
