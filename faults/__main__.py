@@ -96,6 +96,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the first one; each further try adds one")
     parser.add_argument("--name", default="faults", help="the machine's name (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=paths.REPOSITORY / ".cache" / "faults.jsonl", help="where results are added")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="of a run without a fault; measured by one when left out")
     parser.add_argument("--keep", action="store_true", help="leave the machine as the last try left it")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.cases) - set(names))
@@ -119,6 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SystemExit(f"the seeded machine has no engine: {before}")
         durations: dict[tuple[str, ...], float] = {}
         for case in chosen:
+            if options.duration:
+                durations[case.variables] = options.duration
             if case.disturb and case.variables not in durations:
                 machine.fresh()
                 begun = time.monotonic()
