@@ -74,7 +74,7 @@ def _again(machine: FaultMachine, case: Case) -> tuple[int, str]:
     """The run after the fault. One that the fault did not end, as where only the connection was cut, is waited for."""
     for unused in range(10):
         code, output = machine.playbook("harden", *case.variables, log="again.log")
-        if "another run of Bulkhead" not in " ".join(output.split()):
+        if "another run" not in " ".join(output.split()):
             break
         time.sleep(10)
     return code, output

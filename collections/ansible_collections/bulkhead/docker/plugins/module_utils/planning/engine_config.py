@@ -64,6 +64,8 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any], layer_plans: Ma
     merge = daemon_json.merge(document, goal.ours, of_file.get("keys", {}), goal.keep, created, file["path"])
     result.notices += merge.notices
     _check_result(observed, merge.after, goal, result)
+    if merge.text != file["text"] and file.get("fixed"):
+        result.refusals.append(file["fixed"])
 
     limit = layer_plans["pids_limit"].apply.get("pids_limit") if "pids_limit" in layer_plans else None
     result.changes += [*_file_change(file, merge), *_drop_in_change(observed, limit)]

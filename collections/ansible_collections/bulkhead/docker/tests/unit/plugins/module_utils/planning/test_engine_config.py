@@ -332,3 +332,9 @@ def test_planning_changes_nothing_that_it_was_given() -> None:
     make(seen, docker_daemon_options={"log-opts": {"max-size": "1m"}})
     assert seen == copy
     assert unit.flags(["-H", "fd://"]) == {"host": "fd://"}
+
+
+def test_a_file_that_nobody_can_change_is_refused_only_where_it_has_to_be_changed() -> None:
+    for seen, refused in ((observed(), True), (settled(), False)):
+        seen["daemon_json"]["fixed"] = f"{PATH}: can't be changed by anybody (chattr +i)"
+        assert any("chattr +i" in text for text in make(seen).refusals) is refused

@@ -122,6 +122,28 @@ def test_when_one_file_fails_the_others_are_put_back(host: Host, monkeypatch: py
     assert list(state.load(host, "seccomp")["profiles"]) == [f"{FOLDER}/one.json"]
 
 
+@pytest.mark.parametrize("foreign", [None, GENERAL])
+def test_a_file_that_was_written_when_the_power_went_is_known_as_ours(
+    host: Host, monkeypatch: pytest.MonkeyPatch, foreign: str | None
+) -> None:
+    path = host.path(f"{FOLDER}/web.json")
+    if foreign:
+        path.parent.mkdir(parents=True)
+        path.write_text(foreign)
+    real = install._put
+
+    def put(*arguments: Any) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(install, "_put", put)
+        run(host, present(force=True))
+    assert path.read_text() == WEB
+    run(host, absent())
+    assert (path.read_text() if foreign else path.exists()) == (foreign or False)
+
+
 def test_another_run_is_waited_out_by_saying_so(host: Host) -> None:
     with state.exclusive(host), pytest.raises(BlockingIOError):
         run(host, present())
