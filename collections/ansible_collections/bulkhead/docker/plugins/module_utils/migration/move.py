@@ -282,8 +282,9 @@ def is_empty(root: Path) -> bool:
         text = networks.read_bytes() if networks.exists() else b""
     except OSError:
         return False
-    # The store is a bolt file whose pages hold keys and JSON as they are; a page that was given back may still name a network that is gone.
-    names = set(re.findall(rb'docker/network/v1\.0/network/[0-9a-f]{64}/\{.{0,4000}?"name":"([^"]*)"', text, re.DOTALL))
+    # The store is a bolt file whose pages hold a key, eight bytes of a counter, and JSON; a page that was given back may still name a network
+    # that is gone, which then counts as one that is there.
+    names = set(re.findall(rb'docker/network/v1\.0/network/[0-9a-f]{64}/.{8}\{.{0,4000}?"name":"([^"]*)"', text, re.DOTALL))
     return not text or (bool(names) and names <= {b"host", b"none", b"bridge"})
 
 

@@ -104,7 +104,12 @@ def test_an_empty_root(tmp_path: Path, spoil: Any, empty: bool) -> None:
 
 
 def _networks(root: Path, *names: bytes) -> None:
-    _store(root, b"".join(b'docker/network/v1.0/network/%s/{"attachable":false,"name":"%s"}' % (b"a" * 64, name) for name in names))
+    _store(
+        root,
+        b"".join(
+            b'docker/network/v1.0/network/%s/\x07\0\0\0\0\0\0\0{"attachable":false,"name":"%s"}' % (b"a" * 64, name) for name in names
+        ),
+    )
 
 
 def _store(root: Path, text: bytes) -> None:
