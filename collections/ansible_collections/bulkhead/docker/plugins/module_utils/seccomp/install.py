@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,12 +146,17 @@ def _save(host: Host, memory: dict[str, Any], managed: dict[str, Any]) -> None:
 
 def _remembered(host: Host, step: Step, before: dict[str, Any]) -> dict[str, Any]:
     kept = _keep(host, step) if step.foreign and step.before is not None else before.get("replaced")
-    return {"sha256": sha256(step.after or ""), **({"replaced": kept} if kept else {})}
+    made = before.get("made_folder") or not host.path(step.path).parent.exists()
+    return {"sha256": sha256(step.after or ""), **({"replaced": kept} if kept else {}), **({"made_folder": True} if made else {})}
 
 
 def _do(host: Host, step: Step, managed: dict[str, Any]) -> None:
     if step.after is None:
-        _put(host, step.path, _kept(host, managed.pop(step.path, {}).get("replaced")))
+        remembered = managed.pop(step.path, {})
+        _put(host, step.path, _kept(host, remembered.get("replaced")))
+        if remembered.get("made_folder"):
+            with suppress(OSError):  # others have files there
+                host.path(step.path).parent.rmdir()
         return
     host.path(step.path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _put(host, step.path, step.after)

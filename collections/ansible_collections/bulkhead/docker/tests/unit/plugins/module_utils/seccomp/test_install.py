@@ -48,7 +48,7 @@ def test_a_profile_comes_and_stays_and_goes(host: Host) -> None:
     assert run(host, present(content=GENERAL)) == ["can be written by others than root"]
     assert path.stat().st_mode & 0o777 == 0o644
     assert run(host, absent()) == ["would be removed"]
-    assert not path.exists() and state.load(host, "seccomp") == {}
+    assert not path.parent.exists() and state.load(host, "seccomp") == {}
     assert run(host, absent()) == [""]
 
 
