@@ -46,5 +46,9 @@ def test_a_file_that_nobody_can_change(host: Host, monkeypatch: pytest.MonkeyPat
 
 def test_where_there_are_no_such_flags_nothing_is_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.path(PATH).write_text("{}")
-    monkeypatch.setattr(fcntl, "ioctl", lambda *unused: (_ for _ in ()).throw(OSError(25, "Inappropriate ioctl for device")))
+
+    def refuse(*unused: object) -> int:
+        raise OSError(25, "Inappropriate ioctl for device")
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
     assert observe_config.observe(host)["daemon_json"]["fixed"] is None
