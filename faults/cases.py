@@ -15,6 +15,8 @@ from faults.machine import FaultMachine, end
 CONVERGE = ("-e", "userns_remap_layer=disabled")
 # That layer alone, and what holds is looked at by markers: an emulated machine takes minutes for all layers and their proof.
 MIGRATE = ("--tags", "userns", "-e", "userns_remap_existing_data=migrate", "-e", "prove=false")
+# The engine's configuration alone.
+ENGINE = ("--tags", "pids_limit,no_new_privileges", "-e", "prove=false")
 
 Disturb = Callable[[FaultMachine, "subprocess.Popen[bytes]", random.Random, float], str]
 
@@ -129,6 +131,7 @@ CASES = (
     Case(
         "restart-fails",
         "systemctl restart docker fails with the new configuration",
+        variables=ENGINE,
         arrange=_FAILING_START,
         mend="rm -r /etc/systemd/system/docker.service.d; systemctl daemon-reload",
         refused=("the previous configuration is back",),
@@ -136,25 +139,47 @@ CASES = (
     Case(
         "json-bom",
         "daemon.json with a BOM",
+        variables=ENGINE,
         arrange=_json('\\xef\\xbb\\xbf{"debug": true}'),
         mend=_REMOVE_JSON,
         refused=("byte order mark",),
     ),
     Case(
-        "json-comment", "daemon.json with comments", arrange=_json('// mine\\n{"debug": true}'), mend=_REMOVE_JSON, refused=("daemon.json",)
+        "json-comment",
+        "daemon.json with comments",
+        variables=ENGINE,
+        arrange=_json('// mine\\n{"debug": true}'),
+        mend=_REMOVE_JSON,
+        refused=("daemon.json",),
     ),
     Case(
         "json-twice",
         "daemon.json with a key twice",
+        variables=ENGINE,
         arrange=_json('{"debug": true, "debug": false}'),
         mend=_REMOVE_JSON,
         refused=("daemon.json", "debug"),
     ),
-    Case("json-truncated", "daemon.json truncated", arrange=_json('{"debug": tr'), mend=_REMOVE_JSON, refused=("daemon.json",)),
-    Case("json-folder", "daemon.json a folder", arrange="mkdir -p /etc/docker/daemon.json", mend=_REMOVE_JSON, refused=("daemon.json",)),
+    Case(
+        "json-truncated",
+        "daemon.json truncated",
+        variables=ENGINE,
+        arrange=_json('{"debug": tr'),
+        mend=_REMOVE_JSON,
+        refused=("daemon.json",),
+    ),
+    Case(
+        "json-folder",
+        "daemon.json a folder",
+        variables=ENGINE,
+        arrange="mkdir -p /etc/docker/daemon.json",
+        mend=_REMOVE_JSON,
+        refused=("daemon.json",),
+    ),
     Case(
         "json-dangling",
         "daemon.json a dangling link",
+        variables=ENGINE,
         arrange="mkdir -p /etc/docker; ln -s /nowhere/daemon.json /etc/docker/daemon.json",
         mend=_REMOVE_JSON,
         refused=("daemon.json",),
@@ -162,6 +187,7 @@ CASES = (
     Case(
         "json-immutable",
         "daemon.json immutable (chattr +i)",
+        variables=ENGINE,
         arrange=_json('{"debug": true}') + "; chattr +i /etc/docker/daemon.json",
         mend="chattr -i /etc/docker/daemon.json",
         refused=("daemon.json",),
