@@ -99,6 +99,15 @@ def _json(text: str) -> str:
     return f"mkdir -p /etc/docker; printf '{text}' > /etc/docker/daemon.json"
 
 
+# What chattr does (man 2 ioctl_iflags: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL), which the machine has not got.
+_FLAG = """
+python3 - <<'PYTHON'
+import fcntl, struct
+with open("/etc/docker/daemon.json") as file:
+    (flags,) = struct.unpack("<Q", fcntl.ioctl(file, 0x80086601, bytes(8)))
+    fcntl.ioctl(file, 0x40086602, struct.pack("<Q", flags {}))
+PYTHON
+"""
 _REMOVE_JSON = "rm -rf /etc/docker/daemon.json"
 _FAILING_START = """
 mkdir -p /etc/systemd/system/docker.service.d
@@ -188,9 +197,9 @@ CASES = (
         "json-immutable",
         "daemon.json immutable (chattr +i)",
         variables=ENGINE,
-        arrange=_json('{"debug": true}') + "; chattr +i /etc/docker/daemon.json",
-        mend="chattr -i /etc/docker/daemon.json",
-        refused=("daemon.json",),
+        arrange=_json('{"debug": true}') + _FLAG.format("| 16"),
+        mend=_FLAG.format("& ~16"),
+        refused=("daemon.json", "chattr -i"),
     ),
     Case(
         "subuid-corrupt",
