@@ -3,6 +3,7 @@
 
 SUITE ?= trixie
 KEEP ?= 0
+ROOTLESS ?= 0
 SCENARIO ?=
 INVENTORY ?= localhost,
 REPORTS ?= reports
@@ -24,8 +25,8 @@ setup: ## Install what the tools and the lab need (packages, .venv)
 tools: ## Only what playbooks against real hosts need (.venv)
 	@scripts/setup --no-lab
 
-demo: setup ## Boot a VM, harden it, prove every layer, destroy it  [SUITE=trixie KEEP=1]
-	@SUITE=$(SUITE) KEEP=$(KEEP) scripts/demo
+demo: setup ## Boot a VM, harden it, prove every layer, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
+	@SUITE=$(SUITE) KEEP=$(KEEP) ROOTLESS=$(ROOTLESS) scripts/demo
 
 test: ## All that CI runs: lint, sanity, units, lab, molecule
 	@scripts/setup --tests

@@ -177,6 +177,21 @@ def test_the_attack_matrix_opens(small: Browser) -> None:
     assert "web1" in text
 
 
+def test_a_real_matrix(browser: Browser, tmp_path: Path) -> None:
+    """attack-web1.json is what attack.yml wrote of a hardened VM, with fewer attacks."""
+    played: dict[str, Any] = json.loads((Path(samples.__file__).parents[1] / "fixtures" / "attack-web1.json").read_text())
+    browser.errors.clear()
+    browser.open(page(tmp_path, real("web1"), {**played, "written": samples.stamp()}))
+    assert browser.run("document.querySelectorAll('#matrix tbody tr').length") == len(played["matrix"]["attacks"])
+    assert browser.run("document.querySelectorAll('#matrix thead th').length") == 1 + len(played["matrix"]["configurations"])
+    assert browser.run("document.querySelector('#heat tbody td').textContent") == "failing", "more is demanded than is shown"
+    browser.click(
+        "Array.from(document.querySelectorAll('#matrix tbody th')).find(head => head.textContent.startsWith('host_disk')).nextElementSibling"
+    )
+    assert "host_disk: no layer (the control)" in browser.run(f"{DIALOG}.innerText")
+    assert browser.errors == []
+
+
 def test_what_is_hostile_is_text(browser: Browser, tmp_path: Path) -> None:
     odd = samples.finding("seccomp.off", samples.HOSTILE, "absent", samples.HOSTILE)
     own = samples.layer("seccomp", "absent", findings=[odd], evidence=[{"source": samples.HOSTILE, "value": samples.HOSTILE}])

@@ -69,6 +69,20 @@ def test_a_host_whose_inventory_is_refused_loses_its_good_report(tmp_path: Path)
     assert "docker_daemon_default_pids_limit: 'many' is not a whole number" in report["error"]
 
 
+def test_the_proof_of_an_earlier_play_is_not_taken_for_one_of_this(tmp_path: Path) -> None:
+    prove = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/prove.yml")}
+    tasks = [
+        {"name": "Not reached", "ignore_unreachable": True, "block": [prove]},
+        {"name": "Refused", "vars": {"docker_daemon_default_pids_limit": "many"}, "block": [prove]},
+    ]
+    (tmp_path / "twice.yml").write_text(yaml.safe_dump([{"name": "Twice", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]))
+    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+    done = play(str(tmp_path / "twice.yml"), tmp_path, {"host0": away})
+    report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
+    assert "'many' is not a whole number" in report["error"], done.stdout
+    assert not report["unreachable"]
+
+
 @pytest.mark.parametrize(
     ("reports", "code", "words"),
     [

@@ -112,6 +112,17 @@ INVENTORY = [
     Inventory("seccomp-floor", seccomp(blocks=["libc"], deny=["execve"]), ["seccomp_profiles_list[0]", "execve"]),
     Inventory("seccomp-default", {"seccomp_profiles_daemon_default": "nowhere"}, ["seccomp_profiles_daemon_default", "nowhere"]),
     Inventory("seccomp-name", {"seccomp_profiles_list": [{"name": "../x", "blocks": ["runc"]}]}, ["seccomp_profiles_list[0].name", "../x"]),
+    Inventory(
+        "attack-name",
+        {"attack_matrix_required": {"host_dsk": 1}},
+        ["attack_matrix_required: 'host_dsk' is no attack", "did you mean host_disk?"],
+    ),
+    Inventory("attack-number", {"attack_matrix_required": {"bpf": "all"}}, ["attack_matrix_required.bpf: 'all'", "whole number from 0"]),
+    Inventory(
+        "container-root",
+        {"hardened_container_list": [{"name": "a", "image": "b", "user": "root"}]},
+        ["hardened_container_list[0].user: 'root' is root", "65534:65534"],
+    ),
     Inventory("seccomp-file", seccomp(src="nowhere.json"), ["seccomp_profiles_list[0].src", "nowhere.json"]),
 ]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import wanted_user
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import wanted as wanting
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import plan_lines
@@ -47,7 +48,7 @@ class ActionModule(ActionBase):
         if not args["observe"]:
             return result
 
-        observed = args["observed"] or self._observed(variables, result, args["refresh"])
+        observed = args["observed"] or self._observed(variables, result, args["refresh"], wanted_user(wanted.values))
         if result.get("failed"):
             return result
         selected = planning.selected_layers(args["layers"], variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()))
@@ -80,18 +81,20 @@ class ActionModule(ActionBase):
             ]
         return result
 
-    def _observed(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool) -> dict[str, Any]:
+    def _observed(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool, user: str) -> dict[str, Any]:
         """What is known of the host from earlier in this run; otherwise it is visited, once, and remembered for the rest of the run."""
         # The parent is ansible-playbook itself: facts of another run, out of a persistent cache, are not of this one.
         run = os.getppid()
         known = variables.get("ansible_facts", {}).get(OBSERVED)
-        if known and not refresh and known["run"] == run and time.time() - known["taken"] < OBSERVED_FOR:
+        if known and not refresh and known["run"] == run and known["user"] == user and time.time() - known["taken"] < OBSERVED_FOR:
             return dict(known["observed"])
-        answer = self._execute_module(module_name="bulkhead.docker.observe_layers", module_args={}, task_vars=variables)
+        answer = self._execute_module(
+            module_name="bulkhead.docker.observe_layers", module_args={"user": user} if user else {}, task_vars=variables
+        )
         if answer.get("failed") or "observed" not in answer:
             result.update(answer, failed=True)
             return {}
-        result["ansible_facts"] = {OBSERVED: {"run": run, "taken": time.time(), "observed": answer["observed"]}}
+        result["ansible_facts"] = {OBSERVED: {"run": run, "user": user, "taken": time.time(), "observed": answer["observed"]}}
         return dict(answer["observed"])
 
     def _refuse(self, result: dict[str, Any], sentences: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import ta
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
 
-_KEPT = ("at", "canary", "host", "layers", "containers", "findings")
+_KEPT = ("at", "canary", "host", "layers", "containers", "engines", "findings")
 
 
 class ActionModule(ActionBase):

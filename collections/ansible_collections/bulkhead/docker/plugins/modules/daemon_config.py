@@ -16,7 +16,7 @@ description:
     C(/var/lib/bulkhead), so that a key which is no longer given is taken out again. A value that stood there before comes back; one that
     somebody has changed since stays.
   - A run that was killed in the middle leaves an open journal in C(/var/lib/bulkhead/transactions); the next run undoes it first.
-  - A stopped engine is configured and left stopped.
+  - A stopped engine is configured and left stopped, unless O(start) says otherwise.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -36,10 +36,20 @@ options:
       - The default PIDs limit of containers that set none, put into C(/etc/systemd/system/docker-.scope.d/10-bulkhead-pids.conf).
       - V(0) removes that drop-in; left out, it stays as it is.
     type: int
+  user:
+    description:
+      - The user whose rootless engine is meant. Its C(daemon.json) is in that user's folder and is written with that user's rights, the drop-in is put
+        into C(/etc/systemd/user/docker-.scope.d), and the engine is the C(docker.service) of that user's manager.
+      - Left out, the rootful engine is meant.
+    type: str
+  start:
+    description: Start the engine where it is stopped, and see that it answers. Otherwise a stopped engine is left so.
+    type: bool
+    default: false
   path:
-    description: The file that the engine reads.
+    description:
+      - The file that the engine reads, by default C(/etc/docker/daemon.json), or C(.config/docker/daemon.json) in the home of O(user).
     type: path
-    default: /etc/docker/daemon.json
   restart:
     description:
       - V(needed) restarts the engine when a changed key needs it, or when its seccomp profile is newer than the engine.
@@ -85,9 +95,8 @@ options:
     type: bool
     default: true
   socket:
-    description: The engine's unix socket.
+    description: The engine's unix socket, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
     type: path
-    default: /var/run/docker.sock
   timeout:
     description: Seconds that one step may take, the engine's start above all.
     type: int
@@ -126,6 +135,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+started:
+  description: Whether the engine was stopped, and was started and works with the new configuration.
+  returned: always
+  type: bool
 restarted:
   description: Whether the engine was restarted and works with the new configuration.
   returned: always
@@ -177,6 +190,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.engine import daemon_json
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.configure import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request, configure
+from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
 from ..module_utils.migration.move import move_for
 
@@ -185,6 +199,7 @@ def result(outcome: Outcome) -> dict[str, object]:
     """An outcome as the module returns it."""
     return {
         "changed": outcome.changed,
+        "started": outcome.started,
         "restarted": outcome.restarted,
         "reloaded": outcome.reloaded,
         "keys_changed": outcome.keys_changed,
@@ -213,21 +228,26 @@ def main() -> None:
             "options": {"type": "dict", "default": {}},
             "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "pids_limit": {"type": "int"},
-            "path": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "user": {"type": "str"},
+            "path": {"type": "path"},
             "restart": {"type": "str", "choices": [NEEDED, ALWAYS, NEVER], "default": NEEDED},
+            "start": {"type": "bool", "default": False},
             "stop_containers": {"type": "bool", "default": False},
             "migrate": {"type": "bool", "default": False},
             "migrate_accept": {"type": "list", "elements": "str", "default": []},
             "recover": {"type": "bool", "default": False},
             "revert": {"type": "bool", "default": False},
             "own_checks": {"type": "bool", "default": True},
-            "socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
     given = module.params
     host = Host()
+    instance = find(host, given["user"])
+    if instance.uid is None:
+        module.fail_json(msg=f"user: there is no user {instance.user} on this host; create it first, or write one that there is")
     move = None
     if given["migrate"] and not module.check_mode and not given["recover"]:
         try:
@@ -238,8 +258,10 @@ def main() -> None:
         options=given["options"],
         keep=frozenset(given["keep"]),
         pids_limit=given["pids_limit"],
-        path=given["path"],
+        instance=instance,
+        path=given["path"] or "",
         restart=given["restart"],
+        start=given["start"],
         stop_containers=given["stop_containers"],
         move=move,
         own_checks=given["own_checks"],
@@ -252,7 +274,7 @@ def main() -> None:
         module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")
     failure = None
     try:
-        outcome = configure(host, Engine(given["socket"], given["timeout"]), request)
+        outcome = configure(host, Engine(given["socket"] or instance.socket, given["timeout"]), request)
     except Failed as failed:
         failure, outcome = str(failed), failed.outcome
     for warning in outcome.warnings:

@@ -15,10 +15,12 @@ description:
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
+  user:
+    description: The user whose rootless engine is wanted on this host. Left out, it is the rootful engine that everything is about.
+    type: str
   socket:
-    description: Path of the unix socket that the engine listens on.
+    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
     type: path
-    default: /var/run/docker.sock
   timeout:
     description: Seconds that one answer of the engine may take.
     type: int
@@ -53,8 +55,11 @@ observed:
     system:
       description: Kernel release, machine, distribution, LSMs, cgroup version, whether systemd is the running init.
       type: dict
+    instance:
+      description: Which engine that is. C(user) is empty for the rootful one.
+      type: dict
     engine:
-      description: The rootful engine, its containers in brief, and what data it holds.
+      description: The wanted engine, its containers in brief, and what data it holds.
       type: dict
     daemon_json:
       description: The engine's configuration file.
@@ -67,18 +72,20 @@ observed:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.api import Engine
+from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
 from ..module_utils.layers.observation import for_planning, observe
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"socket": {"type": "path", "default": "/var/run/docker.sock"}, "timeout": {"type": "int", "default": 60}},
+        argument_spec={"user": {"type": "str"}, "socket": {"type": "path"}, "timeout": {"type": "int", "default": 60}},
         supports_check_mode=True,
     )
-    engine = Engine(module.params["socket"], module.params["timeout"])
+    instance = find(Host(), module.params["user"])
+    engine = Engine(module.params["socket"] or instance.socket, module.params["timeout"])
     try:
-        observed = observe(Host(), engine)
+        observed = observe(Host(), engine, instance)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, observed=for_planning(observed))

@@ -37,10 +37,14 @@ options:
         call return C(EINTR).
     type: bool
     default: false
+  user:
+    description:
+      - The user whose rootless engine is judged, by a canary that is started through that user's socket. By default the one that O(expect) names under
+        C(rootless), and without one the rootful engine.
+    type: str
   socket:
-    description: Path of the unix socket that the engine listens on.
+    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
     type: path
-    default: /var/run/docker.sock
   timeout:
     description: Seconds that one answer of the engine may take.
     type: int
@@ -75,7 +79,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 layers:
-  description: The host's defaults, a layer each, in order of effort.
+  description: The defaults of the judged engine, a layer each, in order of effort.
   returned: success
   type: list
   elements: dict
@@ -141,6 +145,35 @@ findings:
   returned: success
   type: list
   elements: dict
+engines:
+  description: Every Docker engine that runs on the host, the judged one among them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: C(rootful), or C(rootless) where dockerd lives in a user namespace.
+      type: str
+      sample: rootless
+    user:
+      description: Name of the user who owns the process; the ID as text where it has no name.
+      type: str
+    uid:
+      description: ID of that user on the host.
+      type: int
+    pid:
+      description: The process dockerd.
+      type: int
+    uid_map:
+      description: Its C(/proc/PID/uid_map), rows of first ID inside, first ID outside, count.
+      type: list
+      elements: list
+    socket:
+      description: Its usual socket with C(path), C(uid), C(gid) and C(mode) (octal), null where there is none.
+      type: dict
+    judged:
+      description: Whether RV(layers) and RV(containers) are about this one. What another one does to its containers was not looked at.
+      type: bool
 host:
   description: Kernel, distribution and engine, for the report.
   returned: success
@@ -158,8 +191,9 @@ canary:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.api import Engine
+from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
-from ..module_utils.layers.proof import gather, judge
+from ..module_utils.layers.proof import gather, judge, wanted_user
 
 
 def main() -> None:
@@ -169,16 +203,19 @@ def main() -> None:
             "layers": {"type": "list", "elements": "str"},
             "canary": {"type": "bool", "default": True},
             "deep": {"type": "bool", "default": False},
-            "socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "user": {"type": "str"},
+            "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
     params = module.params
-    engine = Engine(params["socket"], params["timeout"])
+    host = Host()
+    instance = find(host, params["user"] or wanted_user(params["expect"]))
+    engine = Engine(params["socket"] or instance.socket, params["timeout"])
     only = set(params["layers"]) if params["layers"] is not None else None
     try:
-        evidence = gather(Host(), engine, params["expect"], params["canary"] and not module.check_mode, params["deep"])
+        evidence = gather(host, engine, params["expect"], params["canary"] and not module.check_mode, params["deep"], instance)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     observed = evidence["observed"]

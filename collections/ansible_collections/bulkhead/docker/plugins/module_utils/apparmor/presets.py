@@ -22,4 +22,27 @@ WEB: dict[str, Any] = {
     ],
 }
 
-PRESETS: dict[str, dict[str, Any]] = {"web": WEB}
+# Any container that runs under an engine's own default: everything inside, nothing that reaches the kernel's settings. For engines that can't
+# load a default profile themselves. /proc/PID stays writable, and of /proc/sys what System V shared memory needs (kernel/shm*).
+ANY: dict[str, Any] = {
+    "rules": [
+        "network",
+        "unix",
+        "capability",
+        "file",
+        "umount",
+        "deny mount",
+        "deny @{PROC}/[^0-9]* wkl",
+        "deny @{PROC}/[^0-9s]*/** wkl",
+        "deny @{PROC}/{scsi,sysvipc}/** wkl",
+        "deny @{PROC}/sys/[^k]** wkl",
+        "deny @{PROC}/sys/kernel/[^s]** wkl",
+        "deny @{PROC}/sys/kernel/s[^h]** wkl",
+        "deny @{PROC}/{kcore,kmem,mem,sysrq-trigger} rwklx",
+        "deny /sys/[^f]*/** wkl",
+        "deny /sys/fs/[^c]*/** wkl",
+        "deny /sys/{firmware,kernel/security,devices/virtual/powercap}/** rwklx",
+    ],
+}
+
+PRESETS: dict[str, dict[str, Any]] = {"any": ANY, "web": WEB}

@@ -61,6 +61,10 @@ class Engine:
         """POST `body`: bytes or a file as they are (`content_type` says what), anything else as JSON."""
         return self._call("POST", path, query, body, content_type)
 
+    def read(self, path: str, **query: Any) -> bytes:
+        """What the engine answers to GET `path`, as it is (logs, archives)."""
+        return self._ask("GET", path, query)
+
     def delete(self, path: str, **query: Any) -> Any:
         return self._call("DELETE", path, query)
 
@@ -76,6 +80,9 @@ class Engine:
         self._connection.close()
 
     def _call(self, method: str, path: str, query: dict[str, Any], body: Any = None, content_type: str = "application/json") -> Any:
+        return _decode(self._ask(method, path, query, body, content_type))
+
+    def _ask(self, method: str, path: str, query: dict[str, Any], body: Any = None, content_type: str = "application/json") -> bytes:
         target = quote(path)
         if query:
             target += "?" + urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()})
@@ -91,11 +98,11 @@ class Engine:
         except (OSError, HTTPException) as error:
             self._connection.close()  # the next call connects anew
             raise EngineUnreachable(f"no engine answers on {self.socket}: {error or type(error).__name__}") from error
-        content = _decode(raw)
         if answer.status >= 400:
+            content = _decode(raw)
             message = content.get("message") if isinstance(content, dict) else content
             raise EngineError(answer.status, str(message or answer.reason).strip())
-        return content
+        return raw
 
 
 def _decode(raw: bytes) -> Any:

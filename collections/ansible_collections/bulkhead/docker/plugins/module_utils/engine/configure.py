@@ -9,69 +9,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..host import state
 from ..host.files import sha256
 from ..host.root import STATE_DIR, Host
 from ..host.system import started_at
-from . import binary, checks, daemon_json, drop_in, keys, moving, restoring, revive, service, unit
+from . import binary, checks, daemon_json, drop_in, keys, moving, restoring, revive, undoing, unit
 from .api import Engine, EngineError, EngineUnreachable
+from .request import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request
+from .service import Service, ServiceError, State
 from .transaction import Transaction, left_open
 
-SUBJECT = "daemon"
-MEMORY = f"{STATE_DIR}/{SUBJECT}.json"
+__all__ = ["ALWAYS", "NEEDED", "NEVER", "Failed", "Outcome", "Request", "configure"]
+
 PIDS_KEY = "default-pids-limit"
-NEEDED, ALWAYS, NEVER = "needed", "always", "never"
-# Undoing is the last line of defence: where a step of it is slow, there is nothing better to do than to wait.
-_PATIENCE = 3
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the engine's configuration is to be. The fields are the options of the module daemon_config, described there."""
-
-    options: Mapping[str, Any]
-    keep: frozenset[str] = frozenset()
-    pids_limit: int | None = None
-    path: str = "/etc/docker/daemon.json"
-    restart: str = NEEDED
-    stop_containers: bool = False
-    move: moving.Move | None = None
-    own_checks: bool = True
-    timeout: float = 120
-    check: bool = False
-    recover: bool = False
-    revert: bool = False
-
-
-@dataclass
-class Outcome:
-    """What was done. `diff`: path → (before, after)."""
-
-    changed: bool = False
-    restarted: bool = False
-    reloaded: bool = False
-    downtime: float = 0.0
-    transaction: str | None = None
-    recovered: list[str] = field(default_factory=list)
-    containers_restarted: list[str] = field(default_factory=list)
-    keys_changed: list[str] = field(default_factory=list)
-    keys_needing_restart: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    engine_message: str | None = None
-    rolled_back: bool = False
-    diff: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-
-class Failed(Exception):
-    """Refused, or tried and undone. `outcome` says how far it went."""
-
-    def __init__(self, message: str, outcome: Outcome) -> None:
-        super().__init__(message)
-        self.outcome = outcome
 
 
 @dataclass
@@ -81,13 +34,12 @@ class Intent:
     merge: daemon_json.Merge
     memory: dict[str, Any]
     files: dict[str, str | None]
-    path: str
     reverts: str | None = None
 
 
 def configure(host: Host, engine: Engine, request: Request) -> Outcome:
     """Bring the configuration to what `request` says. Raises Failed; then the host is as it was before."""
-    outcome = Outcome()
+    host, outcome = request.instance.on(host), Outcome()
     intend = _revert if request.revert else _intend
     try:
         if request.check:
@@ -100,7 +52,7 @@ def configure(host: Host, engine: Engine, request: Request) -> Outcome:
                 _validate(host, request, intent, outcome)
             return outcome
         with state.exclusive(host):
-            recover(host, engine, outcome, request.timeout)
+            undoing.recover(host, engine, request, outcome)
             if request.recover:
                 return outcome
             intent = intend(host, request, outcome)
@@ -109,25 +61,9 @@ def configure(host: Host, engine: Engine, request: Request) -> Outcome:
         raise Failed(
             f"another run of Bulkhead is changing this host (it holds {STATE_DIR}/lock); wait until it has ended", outcome
         ) from None
-    except (OSError, ValueError, EngineError, service.ServiceError) as error:
+    except (OSError, ValueError, EngineError, ServiceError) as error:
         raise Failed(str(error), outcome) from error
     return outcome
-
-
-def recover(host: Host, engine: Engine, outcome: Outcome, timeout: float) -> None:
-    """Undo, or finish, what a run that died has left open, so that this one starts from a state that somebody wanted."""
-    for transaction in left_open(host):
-        try:
-            if moving.taken_up(transaction, engine):
-                outcome.containers_restarted = moving.finish(transaction, engine, timeout)
-            else:
-                undo(transaction, engine, timeout, outcome)
-        except (OSError, EngineError, service.ServiceError) as error:
-            raise Failed(
-                f"what a run that died had begun ({transaction.id}) could not be undone: {error}; the next run tries again", outcome
-            ) from error
-        outcome.recovered.append(transaction.id)
-        outcome.changed = True
 
 
 # --- what is to be ---
@@ -135,50 +71,49 @@ def recover(host: Host, engine: Engine, outcome: Outcome, timeout: float) -> Non
 
 def _intend(host: Host, request: Request, outcome: Outcome) -> Intent:
     """Merge; what will differ goes into `outcome`. Raises ValueError where daemon.json or our memory can't be understood."""
-    remembered = state.load(host, SUBJECT)
-    of_file = remembered.get("files", {}).get(request.path, {})
-    document = daemon_json.parse(host.read(request.path), request.path)
+    remembered = state.load(host, request.instance.subject)
+    of_file = remembered.get("files", {}).get(request.file, {})
+    document = daemon_json.parse(host.read(request.file), request.file)
     created = bool(of_file.get("created")) or document.source is None
-    merge = daemon_json.merge(document, request.options, of_file.get("keys", {}), request.keep, created, request.path)
+    merge = daemon_json.merge(document, request.options, of_file.get("keys", {}), request.keep, created, request.file)
 
     memory = {**remembered, "files": dict(remembered.get("files", {}))}
-    memory["files"].pop(request.path, None)
+    memory["files"].pop(request.file, None)
     if merge.memory or (created and merge.text is not None):
-        memory["files"][request.path] = {
+        memory["files"][request.file] = {
             "created": created and merge.text is not None,
             "keys": merge.memory,
             "sha256": sha256(merge.text or ""),
         }
-    files: dict[str, str | None] = {request.path: merge.text}
+    files: dict[str, str | None] = {request.file: merge.text}
     if request.pids_limit is not None:
-        files[drop_in.PATH] = drop_in.render(request.pids_limit) if request.pids_limit > 0 else None
+        files[request.instance.drop_in] = drop_in.render(request.pids_limit) if request.pids_limit > 0 else None
     if not memory["files"]:
         del memory["files"]
     if memory.keys() - {"dockerd"}:
         memory["dockerd"] = binary.known(remembered, PIDS_KEY)
     else:
         memory = {}
-    files[MEMORY] = json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None
-
-    _note(host, merge, files, outcome)
-    return Intent(merge, memory, files, request.path)
+    files[request.instance.memory] = json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None
+    _note(host, request, merge, files, outcome)
+    return Intent(merge, memory, files)
 
 
 def _revert(host: Host, request: Request, outcome: Outcome) -> Intent:
     """The last change, the other way round: to the bytes that stood there before it."""
-    last = restoring.last(host, request.path, request.stop_containers)
-    _note(host, last.merge, last.files, outcome)
-    return Intent(last.merge, json.loads(last.files.get(MEMORY) or "{}"), {MEMORY: host.read(MEMORY), **last.files}, request.path, last.id)
+    last, memory = restoring.last(host, request.file, request.stop_containers), request.instance.memory
+    _note(host, request, last.merge, last.files, outcome)
+    return Intent(last.merge, json.loads(last.files.get(memory) or "{}"), {memory: host.read(memory), **last.files}, last.id)
 
 
-def _note(host: Host, merge: daemon_json.Merge, files: Mapping[str, str | None], outcome: Outcome) -> None:
+def _note(host: Host, request: Request, merge: daemon_json.Merge, files: Mapping[str, str | None], outcome: Outcome) -> None:
     """Put into `outcome` what will differ."""
     outcome.notices += merge.notices
     outcome.keys_changed = keys.changed(merge.before, merge.after)
     outcome.keys_needing_restart = keys.needs_restart(merge.before, merge.after)
     for path, text in files.items():
         before = host.read(path)
-        if before != text and path != MEMORY:
+        if before != text and path != request.instance.memory:
             outcome.diff[path] = (before or "", text or "")
     outcome.changed = outcome.changed or bool(outcome.diff)
 
@@ -197,17 +132,17 @@ def _refusal(problem: str, outcome: Outcome) -> Failed:
 
 def _problem(host: Host, request: Request, merge: daemon_json.Merge) -> str:
     """Why the engine would not start, or not work, with this configuration; empty when nothing is known against it."""
-    docker_unit = unit.read(host)
+    docker_unit = unit.read(host, request.instance)
     arguments = unit.arguments(docker_unit.argv)
     found = unit.flags(arguments)
     for key, flag in unit.clashes(found, merge.after).items():
-        place = unit.where(flag, docker_unit.files) or "the command line of docker.service"
+        place = unit.where(flag, docker_unit.files) or f"the command line of {request.instance.unit}"
         return (
-            f"{request.path}: {key} is also set by --{flag}={found[flag]} in {place}, and the engine does not start with both;"
+            f"{request.file}: {key} is also set by --{flag}={found[flag]} in {place}, and the engine does not start with both;"
             " take one of them out"
         )
     if request.own_checks:
-        problems = checks.problems(merge.after, host, request.path)
+        problems = checks.problems(merge.after, host, request.file)
         if problems:
             return "; ".join(problems)
     dockerd = binary.find()
@@ -217,25 +152,32 @@ def _problem(host: Host, request: Request, merge: daemon_json.Merge) -> str:
     if binary.creates_user(content):
         del content["userns-remap"]
     text = merge.text if content == merge.after and merge.text is not None else json.dumps(content)
-    return binary.validate(dockerd, text, arguments or ("-H", "fd://"), request.path) or ""
+    usual = ("-H", f"unix://{request.instance.socket}" if request.instance.rootless else "fd://")
+    return binary.validate(dockerd, text, arguments or usual, request.file) or ""
+
+
+# --- doing it ---
 
 
 def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome: Outcome) -> None:
+    instance, service = request.instance, Service(request.instance)
     condition = service.state()
     if not condition.loaded:
-        raise _refusal("systemd knows no docker.service on this host; install the engine first", outcome)
+        raise _refusal(f"systemd knows no {instance.unit} on this host; install the engine first", outcome)
     restart = _restart_needed(host, request, intent, outcome, condition)
-    if not outcome.diff and not restart:
-        if intent.files[MEMORY] != host.read(MEMORY):
-            state.save(host, SUBJECT, intent.memory)
+    start = request.start and not condition.running
+    if not outcome.diff and not restart and not start:
+        if intent.files[instance.memory] != host.read(instance.memory):
+            state.save(host, instance.subject, intent.memory)
         return
     _validate(host, request, intent, outcome)
     # A connection to its socket would start an engine that is stopped.
     before = revive.look(engine) if condition.running else revive.Before()
     if condition.running and not before.running:
-        raise _refusal(f"docker.service is active, but no engine answers on {engine.socket}; name its socket, or mend it first", outcome)
+        raise _refusal(f"{instance.unit} is active, but no engine answers on {engine.socket}; name its socket, or mend it first", outcome)
     live_restore = intent.merge.after.get("live-restore") is True
-    switches_root = bool(keys.ROOT_KEYS & set(outcome.keys_changed)) or moving.stale_root(host, before.root, intent.merge.after)
+    stale = not instance.rootless and moving.stale_root(host, before.root, intent.merge.after)
+    switches_root = bool(keys.ROOT_KEYS & set(outcome.keys_changed)) or stale
     move = request.move if switches_root and restart and request.restart != NEVER else None
     stop = switches_root and restart and bool(before.containers)
     if stop and not request.stop_containers:
@@ -248,7 +190,8 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
 
     if move:
         move.prepare(engine.get("/info"), moving.orphans(host, engine))
-    facts = {"running": condition.running, "containers": list(before.containers), "moves_to": move and move.root, "reverts": intent.reverts}
+    facts = {"user": instance.user, "running": condition.running, "containers": list(before.containers), "reverts": intent.reverts}
+    facts["moves_to"] = move and move.root
     transaction = Transaction.begin(host, intent.files, facts)
     outcome.transaction, outcome.changed = transaction.id, True
     moment = time.time()
@@ -256,20 +199,25 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
         if move:
             moving.carry(move, engine, transaction, before, request.timeout)
             before.containers = [c for c in before.containers if c["name"] not in move.leave]
-        _write(host, transaction, intent, request.timeout)
-        if condition.running and request.restart != NEVER:
+        _write(host, transaction, intent, request)
+        if start:
+            transaction.step("start")
+            service.start_anew(request.timeout)
+            _wait(engine, request, "start")
+            outcome.started = True
+        elif condition.running and request.restart != NEVER:
             stop = stop and move is None
             _activate(engine, transaction, request, before, restart, stop, switches_root and move is None, live_restore, outcome)
         elif not condition.running:
-            outcome.notices.append(f"docker.service is {condition.active} and was left so; the configuration holds from its next start")
+            outcome.notices.append(f"{instance.unit} is {condition.active} and was left so; the configuration holds from its next start")
         elif restart:
             outcome.warnings.append("the engine was not restarted (restart: never); it works with the old configuration until it is")
-    except (OSError, ValueError, EngineError, service.ServiceError) as error:
-        _fail(transaction, engine, request, error, moment, outcome)
+    except (OSError, ValueError, EngineError, ServiceError) as error:
+        undoing.fail(host, transaction, engine, request, error, moment, outcome)
     transaction.commit()
 
 
-def _restart_needed(host: Host, request: Request, intent: Intent, outcome: Outcome, condition: service.State) -> bool:
+def _restart_needed(host: Host, request: Request, intent: Intent, outcome: Outcome, condition: State) -> bool:
     """Whether the engine has to be restarted to work with the files as they will be. A profile is read once, at the start."""
     if not condition.running:
         return False
@@ -286,18 +234,19 @@ def _restart_needed(host: Host, request: Request, intent: Intent, outcome: Outco
         return False
 
 
-def _write(host: Host, transaction: Transaction, intent: Intent, timeout: float) -> None:
+def _write(host: Host, transaction: Transaction, intent: Intent, request: Request) -> None:
+    private = (request.instance.memory, request.file if request.instance.rootless else "")
     # daemon.json last: an engine that starts after a power cut has the new configuration only where everything else is written.
-    for path, text in sorted(intent.files.items(), key=lambda item: item[0] == intent.path):
+    for path, text in sorted(intent.files.items(), key=lambda item: item[0] == request.file):
         if host.read(path) == text:
             continue
         if text is None:
             transaction.remove(path)
         else:
-            transaction.write(path, text, 0o600 if path == MEMORY else 0o644)
-        if path == drop_in.PATH:
+            transaction.write(path, text, 0o600 if path in private else 0o644)
+        if path == request.instance.drop_in:
             transaction.step("daemon-reload")
-            service.reload_units(timeout)
+            Service(request.instance).reload_units(request.timeout)
 
 
 def _activate(
@@ -312,6 +261,7 @@ def _activate(
     outcome: Outcome,
 ) -> None:
     """Make the running engine work with the new files, and see that what ran runs. Raises when it does not."""
+    service = Service(request.instance)
     if not restart:
         if outcome.keys_changed:
             _reload(engine, transaction, request, outcome)
@@ -323,13 +273,12 @@ def _activate(
     elif live_restore and not before.live_restore and not before.swarm and before.containers and not transaction.did("move"):
         # Its containers then survive this restart already. The engine takes over live-restore, and not what needs the restart.
         transaction.step("reload")
-        service.reload_engine(service.state().pid)
+        service.reload_engine()
         revive.wait_for_live_restore(engine, 10)
     transaction.step("restart")
     begin = time.monotonic()
     service.restart(request.timeout)
-    if not revive.wait_until_it_answers(engine, request.timeout):
-        raise EngineUnreachable(f"the engine does not answer on {engine.socket} within {request.timeout:.0f} s of its restart")
+    _wait(engine, request, "restart")
     outcome.downtime, outcome.restarted = round(time.monotonic() - begin, 2), True
     # Under another root there are those alone that have been there before: a carried root's have the IDs that the plain one's had.
     known = {c["Id"] for c in engine.get("/containers/json", all="1")} if switches_root else None
@@ -342,10 +291,15 @@ def _activate(
         raise EngineUnreachable("; ".join(f"container {name} does not start again: {reason}" for name, reason in back.failed.items()))
 
 
+def _wait(engine: Engine, request: Request, what: str) -> None:
+    if not revive.wait_until_it_answers(engine, request.timeout):
+        raise EngineUnreachable(f"the engine does not answer on {engine.socket} within {request.timeout:.0f} s of its {what}")
+
+
 def _reload(engine: Engine, transaction: Transaction, request: Request, outcome: Outcome) -> None:
     transaction.step("reload")
-    moment = time.time()
-    service.reload_engine(service.state().pid)
+    moment, service = time.time(), Service(request.instance)
+    service.reload_engine()
     confirmed = revive.wait_for_reload(engine, moment, min(30, request.timeout), lambda: service.reload_error(moment) is not None)
     complaint = None if confirmed else service.reload_error(moment)
     if complaint:
@@ -355,45 +309,3 @@ def _reload(engine: Engine, transaction: Transaction, request: Request, outcome:
     if not confirmed:
         outcome.warnings.append("the engine was told to read its configuration again, and has not confirmed that it did")
     outcome.reloaded = True
-
-
-def _fail(transaction: Transaction, engine: Engine, request: Request, error: Exception, moment: float, outcome: Outcome) -> None:
-    tried = transaction.did("restart") or transaction.did("reload")
-    outcome.engine_message = (service.failure_since(moment) or None) if transaction.did("restart") else None
-    reason = outcome.engine_message or str(error)
-    failed = f"the engine did not come up with the new configuration: {reason}"
-    if not transaction.did("restart"):
-        failed = reason if tried else f"the files could not be changed: {reason}"
-    outcome.restarted = outcome.reloaded = False
-    try:
-        undo(transaction, engine, request.timeout, outcome)
-    except (OSError, EngineError, service.ServiceError) as second:
-        raise Failed(
-            f"{failed}; and the previous state could not be brought back: {second}; the files as they were are in"
-            f" {STATE_DIR}/transactions/{transaction.id}, and the next run tries again",
-            outcome,
-        ) from error
-    outcome.changed, outcome.rolled_back = bool(outcome.recovered), True
-    again = "the previous configuration is back" + (" and the engine runs with it" if transaction.journal["facts"].get("running") else "")
-    raise Failed(f"{failed}; {again}", outcome) from error
-
-
-def undo(transaction: Transaction, engine: Engine, timeout: float, outcome: Outcome) -> None:
-    """Bring back the files, the engine and its containers as the journal says they were. Raises when that fails; the journal stays open."""
-    facts, timeout = transaction.journal["facts"], timeout * _PATIENCE
-    outcome.warnings += moving.put_aside(transaction, timeout)
-    transaction.restore()
-    if transaction.did("daemon-reload"):
-        service.reload_units(timeout)
-    if facts.get("running"):
-        # Only a restart takes back for sure what a reload had taken over (keys.RELOADABLE), or what a restart had been for.
-        if transaction.did("restart") or transaction.did("reload") or not service.state().running:
-            service.start_anew(timeout)
-            if not revive.wait_until_it_answers(engine, timeout):
-                raise EngineUnreachable(f"the engine does not answer on {engine.socket} with its previous configuration")
-        back = revive.bring_back(engine, facts.get("containers", []), timeout)
-        outcome.containers_restarted = back.started
-        if back.failed or back.gone:
-            lost = ", ".join([*back.failed, *back.gone])
-            outcome.warnings.append(f"these containers ran before and do not run again: {lost}; look at docker ps --all and docker logs")
-    transaction.undone()

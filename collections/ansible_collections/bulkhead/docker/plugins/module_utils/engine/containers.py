@@ -12,6 +12,7 @@ from ..host.cgroup import CGROUPFS
 from ..host.process import read_process
 from ..host.root import Host
 from .api import Engine, EngineError
+from .instance import ROOTFUL, Instance
 
 # What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
 _HOST_CONFIG = (
@@ -64,13 +65,16 @@ def running(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict
     return sorted((c for c in seen if c), key=lambda c: c["name"])
 
 
-def orphans(host: Host, known: set[str]) -> list[dict[str, Any]]:
+def orphans(host: Host, known: set[str], instance: Instance = ROOTFUL) -> list[dict[str, Any]]:
     """Containers that run in a cgroup of Docker's, but that the engine does not list: what live-restore leaves behind when the data root changes.
 
-    known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each.
+    known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each. A rootless engine's are below
+    its user's manager, and are no orphans of the rootful one.
     """
     found = []
-    for folder, folders, unused in os.walk(host.path(CGROUPFS)):
+    for folder, folders, unused in os.walk(host.path(instance.manager_cgroup if instance.rootless else CGROUPFS)):
+        if not instance.rootless:
+            folders[:] = [name for name in folders if not name.startswith("user@")]
         for name in list(folders):
             match = _SCOPE.fullmatch(name)
             if not match or not (name.startswith("docker-") or os.path.basename(folder) == "docker"):

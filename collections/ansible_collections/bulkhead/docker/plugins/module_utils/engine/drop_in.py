@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 
-FOLDER = "docker-.scope.d"
-NAME = "10-bulkhead-pids.conf"
-PATH = f"/etc/systemd/system/{FOLDER}/{NAME}"
+from .instance import ROOTFUL, SCOPE_DROP_IN
+
+FOLDER, NAME = SCOPE_DROP_IN.split("/")
+PATH = ROOTFUL.drop_in
 
 
 def render(limit: int) -> str:

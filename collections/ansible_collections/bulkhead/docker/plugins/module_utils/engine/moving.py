@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from ..host.root import Host
-from . import containers, revive, service, unit
+from . import containers, revive, unit
 from .api import Engine
+from .service import Service, ServiceError
 from .transaction import Transaction
 
 
@@ -51,19 +52,17 @@ def carry(move: Move, engine: Engine, transaction: Transaction, before: revive.B
     transaction.step("move")
     if before.live_restore:  # its containers would outlive the engine, and write on in the old root
         revive.stop(engine, before.containers)
-    service.stop(timeout)
+    Service().stop_wholly(timeout)
     left = _unknown(transaction.host, set())
     if left:  # an engine that is killed in its shutdown, as systemd does after TimeoutStopSec, leaves its containers running
-        raise service.ServiceError(
-            f"the engine was stopped, and {', '.join(i[:12] for i in left)} run on; nothing is copied while they may write"
-        )
+        raise ServiceError(f"the engine was stopped, and {', '.join(i[:12] for i in left)} run on; nothing is copied while they may write")
     move.carry()
 
 
 def taken_up(transaction: Transaction, engine: Engine) -> bool:
     """Whether an engine works with the root that was carried: what its containers wrote there since must not be left behind."""
     root = transaction.journal["facts"].get("moves_to")
-    return bool(root) and service.state().running and revive.look(engine).root == root
+    return bool(root) and Service().state().running and revive.look(engine).root == root
 
 
 def finish(transaction: Transaction, engine: Engine, timeout: float) -> list[str]:
@@ -82,7 +81,7 @@ def put_aside(transaction: Transaction, timeout: float) -> list[str]:
     path = transaction.host.path(root) if root else None
     if path is None or not transaction.did("restart") or not path.is_dir():
         return []
-    service.stop(timeout)
+    Service().stop_wholly(timeout)
     aside = path.with_name(f".{path.name}.undone-{transaction.id}")
     path.rename(aside)
     return [f"what was carried over, and has been tried, is in {aside}; remove it when nothing in it is needed"]

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..host import system
-from ..host.process import parse_id_map, parse_status
 from ..host.root import Host
 from . import containers
-from .api import SOCKET, Engine, EngineError, EngineUnreachable
+from .api import Engine, EngineError, EngineUnreachable
 from .contents import contents
+from .instance import ROOTFUL, Instance
+from .processes import dockerds
 
 _INFO = (
     "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
@@ -20,19 +21,19 @@ _INFO = (
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 
-def observe(host: Host, engine: Engine) -> dict[str, Any]:
-    """The rootful engine on this host, whether or not it runs. `containers` is the whole evidence of each running one."""
+def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
+    """One engine of this host, whether or not it runs. `containers` is the whole evidence of each running one; `daemons` are all engines'."""
     daemons = dockerds(host)
-    rootful = next((d for d in daemons if not d["rootless"]), None)
+    this = next((d for d in daemons if instance.owns(d)), None)
     found: dict[str, Any] = {
-        "socket": SOCKET,
+        "socket": engine.socket,
         "package": _package(host),
         "installed": _installed(host),
         "running": False,
         "error": None,
-        "pid": rootful["pid"] if rootful else None,
-        "argv": rootful["argv"] if rootful else [],
-        "started_at": system.started_at(host, rootful["pid"]) if rootful else None,
+        "pid": this["pid"] if this else None,
+        "argv": this["argv"] if this else [],
+        "started_at": system.started_at(host, this["pid"]) if this else None,
         "daemons": daemons,
         "containers": [],
         "orphans": [],
@@ -42,7 +43,7 @@ def observe(host: Host, engine: Engine) -> dict[str, Any]:
         listed = engine.get("/containers/json")
         others = [c["Id"] for c in listed if containers.CANARY_LABEL not in (c.get("Labels") or {})]
         found["containers"] = containers.running(host, engine, others)
-        found["orphans"] = containers.orphans(host, {c["Id"] for c in listed})
+        found["orphans"] = containers.orphans(host, {c["Id"] for c in listed}, instance)
         found["contents"] = contents(engine.get)
     except (EngineError, EngineUnreachable) as error:
         found["error"] = str(error)
@@ -61,24 +62,6 @@ def brief(container: Mapping[str, Any]) -> dict[str, Any]:
         "mounts": container["inspect"].get("Mounts", []),
         "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
     }
-
-
-def dockerds(host: Host) -> list[dict[str, Any]]:
-    """Every dockerd on the host: who owns it, and whether it lives in a user namespace of its own (rootless)."""
-    found = []
-    for entry in host.path("/proc").iterdir():
-        if not entry.name.isdigit() or (host.read(f"/proc/{entry.name}/comm") or "").strip() != "dockerd":
-            continue
-        try:
-            status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
-            uid_map = parse_id_map(host.read(f"/proc/{entry.name}/uid_map") or "")
-            argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
-        except OSError:  # it ended while we looked
-            continue
-        if "uid" in status:
-            rootless = bool(uid_map) and uid_map[0][:2] != [0, 0]
-            found.append({"pid": int(entry.name), "uid": status["uid"][0], "uid_map": uid_map, "argv": argv, "rootless": rootless})
-    return sorted(found, key=lambda d: d["pid"])
 
 
 def _ask(engine: Engine) -> dict[str, Any]:

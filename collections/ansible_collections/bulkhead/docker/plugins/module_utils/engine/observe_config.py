@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from typing import Any
@@ -10,27 +11,27 @@ from typing import Any
 from ..host import state
 from ..host.root import Host
 from . import binary, daemon_json, unit
+from .instance import ROOTFUL, Instance
 from .transaction import left_open
 
-DEFAULT_PATH = "/etc/docker/daemon.json"
 
-
-def observe(host: Host) -> dict[str, Any]:
+def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """Reading only, and no command but dockerd's own validation, as nobody, where a key's name was found in its program for the first time.
 
     daemon_json: path, exists, text (None without a file), error (a sentence when it is no daemon.json), mtime, fixed (a sentence when
                  nobody can change it),
                  referenced {key: {path, mtime}}: the files that it names
-    managed:     what /var/lib/bulkhead/daemon.json holds (engine/configure.py), managed_error when that is damaged
+    managed:     what the engine's file in /var/lib/bulkhead holds (engine/configure.py), managed_error when that is damaged
     unit:        files (paths), argv, flags {flag: value}, places {flag: the file that has it}
     interrupted: names of the changes that a run which died has left open; the next daemon_config undoes them
     dockerd:     path, knows {key: bool}; path None where there is none
     """
-    docker_unit = unit.read(host)
+    host = instance.on(host)
+    docker_unit = unit.read(host, instance)
     flags = unit.flags(unit.arguments(docker_unit.argv))
-    managed, managed_error = _managed(host)
+    managed, managed_error = _managed(host, instance)
     return {
-        "daemon_json": _daemon_json(host, flags.get("config-file", DEFAULT_PATH)),
+        "daemon_json": _daemon_json(host, flags.get("config-file", instance.config)),
         "managed": managed,
         "managed_error": managed_error,
         "interrupted": [transaction.id for transaction in left_open(host)],
@@ -53,10 +54,18 @@ def _daemon_json(host: Host, path: str) -> dict[str, Any]:
                 there = os.readlink(host.path(path))
                 found["error"] = f"{path}: is a symbolic link to {there}, which does not exist; put a file there, or remove the link"
             return found
-        found.update(exists=True, fixed=_fixed(host, path), mtime=host.path(path).stat().st_mtime)
+        with host.as_owner(path) as owner:
+            status = host.path(path).stat()
+        if owner and status.st_uid != owner.uid:
+            found["error"] = (
+                f"{path}: is owned by user {status.st_uid}; give it to {owner.uid}, in whose folder it is: chown {owner.uid} {path}"
+            )
+            return found
+        found.update(exists=True, fixed=_fixed(host, path), mtime=status.st_mtime)
         content = daemon_json.parse(found["text"], path).content()
     except OSError as error:
-        found["error"] = f"{path}: can't be read ({error.strerror}); put a readable file there, or none"
+        why = "it is a symbolic link, and none is followed in a user's folder" if error.errno == errno.ELOOP else error.strerror
+        found["error"] = f"{path}: can't be read ({why}); put a readable file there, or none"
         return found
     except daemon_json.DaemonJsonError as error:
         found["error"] = str(error)
@@ -86,9 +95,9 @@ def _mtime(host: Host, path: str) -> float | None:
         return None
 
 
-def _managed(host: Host) -> tuple[dict[str, Any], str | None]:
+def _managed(host: Host, instance: Instance) -> tuple[dict[str, Any], str | None]:
     try:
-        return state.load(host, "daemon"), None
+        return state.load(host, instance.subject), None
     except ValueError as error:
         return {}, str(error)
 

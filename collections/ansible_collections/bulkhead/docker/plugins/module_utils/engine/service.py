@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docker.service under systemd: its state, starting and restarting it, and what it said when it failed."""
+"""docker.service under systemd: its state, starting and restarting it, and what it said when it failed.
+
+The rootful engine's under the system's manager, a rootless one's under its user's, which is asked with that user's own rights.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ import os
 import re
 import signal
 import subprocess
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
+from ..host.root import Host
 from .binary import complaint
+from .instance import ROOTFUL, Instance
+from .processes import dockerds
 
 SERVICE = "docker.service"
 SOCKET_UNIT = "docker.socket"
@@ -33,17 +40,11 @@ class State:
         return self.active in ("active", "reloading")
 
 
-def systemctl(*arguments: str, timeout: float = 120) -> str:
+def systemctl(*arguments: str, timeout: float = 120, instance: Instance = ROOTFUL) -> str:
     """Run systemctl and return what it printed. Raises ServiceError with its words."""
+    command = ["systemctl", "--no-ask-password", *(["--user"] if instance.rootless else []), *arguments]
     try:
-        run = subprocess.run(
-            ["systemctl", "--no-ask-password", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        run = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **_who(instance))
     except FileNotFoundError as error:
         raise ServiceError(
             "there is no systemctl on this host, and Bulkhead changes the engine's configuration only under systemd"
@@ -52,84 +53,108 @@ def systemctl(*arguments: str, timeout: float = 120) -> str:
         raise ServiceError(f"systemctl {' '.join(arguments)} did not end within {timeout:.0f} s") from error
     if run.returncode != 0:
         raise ServiceError(
-            f"systemctl {' '.join(arguments)}: {run.stderr.strip() or run.stdout.strip() or f'exit status {run.returncode}'}"
+            f"systemctl {' '.join(command[2:])}: {run.stderr.strip() or run.stdout.strip() or f'exit status {run.returncode}'}"
         )
     return run.stdout
 
 
-def state() -> State:
-    """How docker.service is now."""
-    shown = dict(
-        line.split("=", 1) for line in systemctl("show", SERVICE, "-p", "ActiveState,MainPID,LoadState").splitlines() if "=" in line
-    )
-    return State(shown.get("ActiveState", "unknown"), int(shown.get("MainPID") or 0), shown.get("LoadState") == "loaded")
+def _who(instance: Instance) -> dict[str, Any]:
+    """Under which IDs and in which environment a manager is spoken to (pam_systemd(8), sd_bus_default_user(3))."""
+    if not instance.rootless:
+        return {"env": {**os.environ, "LC_ALL": "C"}}
+    if instance.uid is None:
+        raise ServiceError(f"there is no user {instance.user} on this host")
+    environment = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C",
+        "HOME": instance.home,
+        "XDG_RUNTIME_DIR": instance.runtime_dir,
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={instance.runtime_dir}/bus",
+    }
+    return {"env": environment, "user": instance.uid, "group": instance.gid, "extra_groups": [], "cwd": "/"}
 
 
-def reload_units(timeout: float) -> None:
-    """Let systemd read its unit files again; drop-ins for scopes then apply to running containers at once."""
-    systemctl("daemon-reload", timeout=timeout)
+@dataclass(frozen=True)
+class Service:
+    """One engine's docker.service. Everything raises ServiceError."""
 
+    instance: Instance = ROOTFUL
 
-def restart(timeout: float) -> None:
-    """Restart the engine; back when it says that it is ready (Type=notify) or has failed."""
-    systemctl("restart", SERVICE, timeout=timeout)
+    def _systemctl(self, *arguments: str, timeout: float = 120) -> str:
+        return systemctl(*arguments, timeout=timeout, instance=self.instance)
 
+    def state(self) -> State:
+        """How docker.service is now."""
+        shown = dict(
+            line.split("=", 1)
+            for line in self._systemctl("show", SERVICE, "-p", "ActiveState,MainPID,LoadState").splitlines()
+            if "=" in line
+        )
+        return State(shown.get("ActiveState", "unknown"), int(shown.get("MainPID") or 0), shown.get("LoadState") == "loaded")
 
-def stop(timeout: float) -> None:
-    """Stop the engine, and its socket first, as a connection to that would start it again. Without live-restore it stops its containers,
-    and does not take that for somebody's wish (`unless-stopped`)."""
-    for unit in (SOCKET_UNIT, SERVICE):
-        with suppress(ServiceError) if unit == SOCKET_UNIT else nullcontext():  # not loaded: no socket unit here
-            systemctl("stop", unit, timeout=timeout)
+    def reload_units(self, timeout: float) -> None:
+        """Let systemd read its unit files again; drop-ins for scopes then apply to running containers at once."""
+        self._systemctl("daemon-reload", timeout=timeout)
 
+    def restart(self, timeout: float) -> None:
+        """Restart the engine; back when it says that it is ready (Type=notify) or has failed."""
+        self._systemctl("restart", SERVICE, timeout=timeout)
 
-def start_anew(timeout: float) -> None:
-    """Start the engine whatever state its failures left it in.
+    def stop(self, timeout: float) -> None:
+        self._systemctl("stop", SERVICE, timeout=timeout)
 
-    After some failed starts systemd refuses further ones for service and socket alike (StartLimitBurst), until it is told to forget them.
-    """
-    for unit in (SERVICE, SOCKET_UNIT):
-        with suppress(ServiceError):  # not loaded (no socket unit here), or nothing to reset
-            systemctl("reset-failed", unit, timeout=timeout)
-    systemctl("restart", SERVICE, timeout=timeout)
+    def stop_wholly(self, timeout: float) -> None:
+        """Stop the engine, and its socket first, as a connection to that would start it again. Without live-restore it stops its
+        containers, and does not take that for somebody's wish (`unless-stopped`)."""
+        with suppress(ServiceError):  # not loaded: no socket unit here
+            self._systemctl("stop", SOCKET_UNIT, timeout=timeout)
+        self.stop(timeout)
 
+    def start_anew(self, timeout: float) -> None:
+        """Start the engine whatever state its failures left it in.
 
-def reload_engine(pid: int) -> None:
-    """Ask the engine to read daemon.json again; only some of its keys are taken over (`keys.RELOADABLE`).
+        After some failed starts systemd refuses further ones for service and socket alike (StartLimitBurst), until it is told to
+        forget them.
+        """
+        for unit in (SERVICE, SOCKET_UNIT):
+            with suppress(ServiceError):  # not loaded (no socket unit here), or nothing to reset
+                self._systemctl("reset-failed", unit, timeout=timeout)
+        self._systemctl("restart", SERVICE, timeout=timeout)
 
-    An engine that has died meanwhile has no PID, and 0 would be our own process group (man 2 kill).
-    """
-    if pid <= 1:
-        raise ServiceError("docker.service has no process that could read its configuration again: it has ended by itself")
-    os.kill(pid, signal.SIGHUP)
+    def reload_engine(self) -> None:
+        """Ask the engine to read daemon.json again; only some of its keys are taken over (`keys.RELOADABLE`)."""
+        pid = self.state().pid
+        if self.instance.rootless:  # the service's main process is rootlesskit
+            pid = next((d["pid"] for d in dockerds(Host()) if d["rootless"] and d["uid"] == self.instance.uid), 0)
+        if not pid:
+            raise ServiceError(f"{self.instance.unit} has no process that could read its configuration again")
+        os.kill(pid, signal.SIGHUP)
 
+    def journal_since(self, moment: float, timeout: float = 30) -> str:
+        """What docker.service has logged since `moment` (seconds since the epoch); empty when the journal can't be read."""
+        # Of a system user's services journald keeps the words in the system's journal, of others in their own (journald.conf(5)).
+        unit = [f"_SYSTEMD_USER_UNIT={SERVICE}", f"_UID={self.instance.uid}"] if self.instance.rootless else [f"--unit={SERVICE}"]
+        command = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--since=@{int(moment)}", *unit]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False).stdout
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
 
-def journal_since(moment: float, timeout: float = 30) -> str:
-    """What docker.service has logged since `moment` (seconds since the epoch); empty when the journal can't be read."""
-    command = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--unit={SERVICE}", f"--since=@{int(moment)}"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    def failure_since(self, moment: float) -> str:
+        """The engine's own reason for a failure since `moment`, in one line; empty when it left none."""
+        lines = [line for line in self.journal_since(moment).splitlines() if _dockerds(line)]
+        for mark in ("unable to configure the Docker daemon", "failed to start daemon", "failed to load listeners", "level=fatal"):
+            found = [line for line in lines if mark in line]
+            if found:
+                return complaint(found[-1])
+        errors = [line for line in lines if "level=error" in line]
+        return complaint(errors[-1]) if errors else ""
 
-
-def failure_since(moment: float) -> str:
-    """The engine's own reason for a failure since `moment`, in one line; empty when it left none."""
-    lines = [line for line in journal_since(moment).splitlines() if _dockerds(line)]
-    for mark in ("unable to configure the Docker daemon", "failed to start daemon", "failed to load listeners", "level=fatal"):
-        found = [line for line in lines if mark in line]
-        if found:
-            return complaint(found[-1])
-    errors = [line for line in lines if "level=error" in line]
-    return complaint(errors[-1]) if errors else ""
-
-
-def reload_error(moment: float) -> str | None:
-    """What the engine logged against its configuration since `moment`; None when it has nothing against it."""
-    errors = [
-        line for line in journal_since(moment).splitlines() if re.search(r"level=(error|fatal) .*(configur|reload|directive|plugin)", line)
-    ]
-    return complaint(errors[-1]) if errors else None
+    def reload_error(self, moment: float) -> str | None:
+        """What the engine logged against its configuration since `moment`; None when it has nothing against it."""
+        pattern = re.compile(r"level=(error|fatal) .*(configur|reload|directive|plugin)")
+        errors = [line for line in self.journal_since(moment).splitlines() if pattern.search(line)]
+        return complaint(errors[-1]) if errors else None
 
 
 def _dockerds(line: str) -> bool:

@@ -52,20 +52,24 @@ class Transaction:
         """Put a text in the place of one of the transaction's files. Raises OSError; then this file is as it was."""
         self._entry(path)
         target = self.host.path(path)
-        missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+        with self.host.as_owner(path):
+            missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
         if missing:
             self.journal["folders"] += ["/" + str(folder.relative_to(self.host.root)) for folder in missing]
             self._save()
-            target.parent.mkdir(mode=0o755, parents=True)
-        write_atomically(target, text, mode, (os.geteuid(), os.getegid()))
+        with self.host.as_owner(path):
+            if missing:
+                target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_atomically(target, text, mode, (os.geteuid(), os.getegid()))
 
     def remove(self, path: str) -> None:
         """Take one of the transaction's files away, and the folder that it leaves empty if it is a drop-in's."""
         self._entry(path)
         target = self.host.path(path)
-        target.resolve().unlink(missing_ok=True)  # a link stays, as it does when its file is written
-        if target.parent.name.endswith(".d"):
-            _remove_empty(target.parent)
+        with self.host.as_owner(path):
+            target.resolve().unlink(missing_ok=True)  # a link stays, as it does when its file is written
+            if target.parent.name.endswith(".d"):
+                _remove_empty(target.parent)
 
     def step(self, name: str) -> None:
         """Write down that something is about to be done that is no file (`restart`, `daemon-reload`)."""
@@ -86,21 +90,13 @@ class Transaction:
         """Put all files back as they were, with mode, owner and time. Returns the paths that differed. The journal stays open."""
         differing = []
         for entry in self.journal["files"]:
-            target = self.host.path(entry["path"])
-            if entry["existed"]:
-                content = (self.folder / entry["copy"]).read_text(encoding="utf-8", errors="surrogateescape")
-                if not target.exists() or target.read_text(encoding="utf-8", errors="surrogateescape") != content:
+            content = (self.folder / entry["copy"]).read_text(encoding="utf-8", errors="surrogateescape") if entry["existed"] else None
+            with self.host.as_owner(entry["path"]):
+                if _put_back(self.host.path(entry["path"]), entry, content):
                     differing.append(entry["path"])
-                    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                    write_atomically(target, content)
-                os.chown(target, entry["uid"], entry["gid"])
-                os.chmod(target, entry["mode"])
-                os.utime(target, ns=(entry["mtime_ns"], entry["mtime_ns"]))
-            elif target.exists():
-                differing.append(entry["path"])
-                target.resolve().unlink()
         for folder in self.journal["folders"]:
-            _remove_empty(self.host.path(folder))
+            with self.host.as_owner(folder):
+                _remove_empty(self.host.path(folder))
         return differing
 
     def texts(self) -> dict[str, str | None]:
@@ -127,6 +123,23 @@ class Transaction:
 
     def _save(self) -> None:
         write_atomically(self.folder / "journal.json", json.dumps(self.journal, indent=1) + "\n", 0o600, (os.geteuid(), os.getegid()))
+
+
+def _put_back(target: Path, entry: Mapping[str, Any], content: str | None) -> bool:
+    """One file as it was; whether it differed."""
+    if content is None:
+        differs = target.exists()
+        if differs:
+            target.resolve().unlink()
+        return differs
+    differs = not target.exists() or target.read_text(encoding="utf-8", errors="surrogateescape") != content
+    if differs:
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_atomically(target, content, entry["mode"], (os.geteuid(), os.getegid()))
+    os.chown(target, entry["uid"], entry["gid"])
+    os.chmod(target, entry["mode"])
+    os.utime(target, ns=(entry["mtime_ns"], entry["mtime_ns"]))
+    return differs
 
 
 def left_open(host: Host) -> list[Transaction]:
@@ -169,12 +182,13 @@ def _saved(host: Host, path: str, copy: Path) -> dict[str, Any]:
     """Copy one file beside the journal. A symbolic link is followed: what is replaced is the file that it points at."""
     source = host.path(path)
     try:
-        status = source.stat()
+        with host.as_owner(path):
+            status, content = source.stat(), source.read_bytes()
     except FileNotFoundError:
         return {"path": path, "existed": False}
     descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
-        handle.write(source.read_bytes())
+        handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
     return {

@@ -13,16 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..host.root import Host
+from .instance import ROOTFUL, SYSTEM_UNITS, Instance
 from .keys import BOOLEAN_FLAGS, KEY_OF_FLAG, NEVER_CLASH, SHORT_FLAGS
-
-# systemd.unit(5), "System Unit Search Path", without generators and the transient folders.
-UNIT_DIRS = (
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
 
 
 @dataclass
@@ -58,7 +50,7 @@ def flags(argv: Sequence[str]) -> dict[str, str]:
 def arguments(argv: Sequence[str]) -> list[str]:
     """What dockerd itself gets of a command line: the words after its name, which a wrapper (`env`, `nice`) may stand before."""
     for index, word in enumerate(argv):
-        if word.rsplit("/", 1)[-1] == "dockerd":
+        if word.rsplit("/", 1)[-1] in ("dockerd", "dockerd-rootless.sh"):
             return list(argv[index + 1 :])
     return []
 
@@ -100,14 +92,14 @@ def where(flag: str, files: Mapping[str, str]) -> str:
     return holding[-1] if holding else ""
 
 
-def read(host: Host, name: str = "docker.service") -> Unit:
+def read(host: Host, instance: Instance = ROOTFUL, name: str = "docker.service") -> Unit:
     """Read a unit and its drop-ins from its files: no call of systemctl."""
     unit = Unit()
-    fragment = next((path for path in (f"{folder}/{name}" for folder in UNIT_DIRS) if host.path(path).exists()), None)
+    fragment = next((path for path in (f"{folder}/{name}" for folder in instance.unit_dirs) if host.path(path).exists()), None)
     if fragment is None:
         return unit
     unit.files[fragment] = host.read(fragment) or ""
-    for path in drop_in_paths(host, f"{name}.d"):
+    for path in drop_in_paths(host, f"{name}.d", instance.unit_dirs):
         unit.files[path] = host.read(path) or ""
     command, environment = "", dict[str, str]()
     for text in list(unit.files.values()):
@@ -126,10 +118,10 @@ def read(host: Host, name: str = "docker.service") -> Unit:
     return unit
 
 
-def drop_in_paths(host: Host, folder: str) -> list[str]:
+def drop_in_paths(host: Host, folder: str, unit_dirs: Iterable[str] = SYSTEM_UNITS) -> list[str]:
     """The `*.conf` of a drop-in folder as systemd takes them: sorted by name, /etc over /run over /usr, masked ones left out."""
     chosen: dict[str, str] = {}
-    for base in UNIT_DIRS:
+    for base in unit_dirs:
         try:
             names = sorted(entry.name for entry in host.path(f"{base}/{folder}").iterdir())
         except OSError:

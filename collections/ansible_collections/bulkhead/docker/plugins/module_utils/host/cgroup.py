@@ -40,3 +40,25 @@ def read_pids(host: Host, folder: str) -> dict[str, Any]:
         text = host.read(f"{folder}/pids.{name}")
         result[name] = int(text) if text else None
     return result
+
+
+def read_limits(host: Host, cgroup_file: str) -> dict[str, Any]:
+    """Memory, swap and CPU limits of a process's control group (v2), from the text of its /proc/PID/cgroup: the name of the file → `max`.
+
+    `max`: bytes, or a number of CPUs; None for no limit. A file that is not there is missing here. `folder`: where they were read.
+    """
+    line = next((line for line in cgroup_file.splitlines() if line.startswith("0::")), None)
+    if line is None:
+        return {}
+    folder = f"{CGROUPFS}{line[3:]}"
+    found: dict[str, Any] = {"folder": folder}
+    for name in ("memory.max", "memory.swap.max", "cpu.max"):
+        words = (host.read(f"{folder}/{name}") or "").split()
+        if not words:
+            continue
+        limit = None if words[0] == "max" else int(words[0])
+        if limit is not None and name == "cpu.max":
+            found[name] = {"max": round(limit / int(words[1]), 3)}  # quota and period in microseconds
+        else:
+            found[name] = {"max": limit}
+    return found

@@ -3,10 +3,23 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 STATE_DIR = "/var/lib/bulkhead"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A folder whose content is a user's: home, and the IDs to be taken while something below it is touched."""
+
+    folder: str
+    uid: int
+    gid: int
 
 
 @dataclass
@@ -14,9 +27,11 @@ class Host:
     """Read access to one host.
 
     root: where its file system begins; "/" on a real host, a folder of fixtures in tests.
+    owners: folders in which users may plant links and pipes; root acts there with the rights of their owner (`as_owner`).
     """
 
     root: Path = Path("/")
+    owners: tuple[Owner, ...] = ()
 
     def path(self, absolute: str) -> Path:
         """`/etc/subuid` as it is on this host."""
@@ -25,10 +40,14 @@ class Host:
     def read(self, absolute: str, limit: int = 4 << 20) -> str | None:
         """The text of a file (at most `limit` bytes, UTF-8 with odd bytes kept as surrogates); None when there is no such file.
 
-        Raises OSError for everything else that keeps it from being read (a directory, no permission).
+        Raises OSError for everything else that keeps it from being read (a directory, no permission). Below a user's folder only a
+        regular file is read, and no link in its place is followed.
         """
         try:
-            with self.path(absolute).open("rb", buffering=0) as handle:
+            with (
+                self.as_owner(absolute) as owner,
+                open(self.path(absolute), "rb", buffering=0, opener=_regular if owner else None) as handle,
+            ):
                 # In small steps: for /proc/sys the kernel allocates as much as is asked for, and has ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
                 chunks = []
                 while limit > 0 and (chunk := handle.read(min(limit, 1 << 16))):
@@ -37,3 +56,34 @@ class Host:
                 return b"".join(chunks).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
+
+    def owner(self, absolute: str) -> Owner | None:
+        """Whose folder a path is in; None outside of users' folders."""
+        return next((owner for owner in self.owners if absolute.startswith(f"{owner.folder}/")), None)
+
+    @contextmanager
+    def as_owner(self, absolute: str) -> Iterator[Owner | None]:
+        """Touch a path with its owner's rights and no others: whatever he has planted on the way leads only where he could go himself."""
+        owner = self.owner(absolute)
+        if owner is None or os.geteuid() != 0:
+            yield owner
+            return
+        group, groups = os.getegid(), os.getgroups()
+        os.setgroups([])
+        os.setegid(owner.gid)
+        os.seteuid(owner.uid)
+        try:
+            yield owner
+        finally:
+            os.seteuid(0)
+            os.setegid(group)
+            os.setgroups(groups)
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open for `open()`, but no link, and nothing that blocks or acts when it is opened."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(22, "is no regular file", path)
+    return descriptor

@@ -8,9 +8,11 @@ finds what it has to send to a host by reading import statements.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, Optional
 
+from ..engine.instance import ROOTFUL, Instance
 from ..host.root import Host
 
 # Which variable switches a layer on a host; a layer of containers alone has none.
@@ -20,24 +22,27 @@ SWITCHES: dict[str, str] = {
     "seccomp": "seccomp_profiles_layer",
     "apparmor": "apparmor_profiles_layer",
     "userns": "userns_remap_layer",
+    "rootless": "rootless_docker_layer",
 }
 
 Observer = Callable[[Host], dict[str, Any]]
 Prover = Callable[[Host, Optional[Mapping[str, Any]], Mapping[str, Any]], dict[str, Any]]  # noqa: UP045 (runs, and is no annotation)
 
 
-def observers() -> dict[str, Observer]:
-    """For each layer with a state of its own on the host: the function that reads it."""
+def observers(instance: Instance = ROOTFUL) -> dict[str, Observer]:
+    """For each layer with a state of its own on the host: the function that reads it. `instance`: the engine that is wanted there."""
     from .apparmor import observe as apparmor
     from .pids_limit import observe as pids_limit
+    from .rootless import observe as rootless
     from .seccomp import observe as seccomp
     from .userns import observe as userns
 
     return {
-        "pids_limit": pids_limit.observe,
+        "pids_limit": partial(pids_limit.observe, instance=instance),
         "seccomp": seccomp.observe,
         "apparmor": apparmor.observe,
         "userns": userns.observe,
+        "rootless": partial(rootless.observe, instance=instance),
     }
 
 
@@ -46,6 +51,7 @@ def planners() -> dict[str, ModuleType]:
     from .apparmor import plan as apparmor
     from .no_new_privileges import plan as no_new_privileges
     from .pids_limit import plan as pids_limit
+    from .rootless import plan as rootless
     from .seccomp import plan as seccomp
     from .userns import plan as userns
 
@@ -55,6 +61,7 @@ def planners() -> dict[str, ModuleType]:
         "seccomp": seccomp,
         "apparmor": apparmor,
         "userns": userns,
+        "rootless": rootless,
     }
 
 

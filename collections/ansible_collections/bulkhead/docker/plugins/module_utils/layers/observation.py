@@ -9,19 +9,24 @@ from typing import Any
 from ..engine import observe as engine_observe
 from ..engine import observe_config
 from ..engine.api import Engine
+from ..engine.instance import ROOTFUL, Instance
 from ..host import system
 from ..host.root import Host
 from .catalog import observers
 
 
-def observe(host: Host, engine: Engine) -> dict[str, Any]:
-    """The dictionary that planning and judging call `observed`; `engine.containers` holds the whole evidence of each container."""
+def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
+    """The dictionary that planning and judging call `observed`; `engine.containers` holds the whole evidence of each container.
+
+    instance: the engine that the inventory wants on this host. `engine`, `daemon_json`, `unit`, `managed` and the layers are about that one.
+    """
     return {
         "at": time.time(),
         "system": system.observe(host),
-        "engine": engine_observe.observe(host, engine),
-        **observe_config.observe(host),
-        "layers": {name: look(host) for name, look in observers().items()},
+        "instance": instance.as_dict(),
+        "engine": engine_observe.observe(host, engine, instance),
+        **observe_config.observe(host, instance),
+        "layers": {name: look(host) for name, look in observers(instance).items()},
     }
 
 

@@ -3,29 +3,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.canary import CanaryFailed, canary
+from ..engine.instance import ROOTFUL, Instance
+from ..host import cgroup
 from ..host.root import Host
 from ..seccomp import dump
 from .catalog import judges, provers
+from .hardened import judge as hardened
 from .observation import observe
 from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
 
+# In `expect`, beside the layers: name of a container that the inventory describes → what is demanded of it.
+CONTAINERS = "containers"
 # What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
 _HOST_NAMESPACES = {"PidMode": "PIDs", "NetworkMode": "network", "IpcMode": "IPC", "UTSMode": "host name"}
-_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock")
+_SOCKETS = re.compile(r"(?:/var)?/run/(?:docker|containerd/containerd|user/\d+/docker)\.sock")
 
 
-def gather(host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bool, deep: bool) -> dict[str, Any]:
+def wanted_user(expect: Mapping[str, Any]) -> str:
+    """Whose rootless engine the inventory wants on this host; empty for the rootful engine."""
+    wanted = expect.get("rootless", {})
+    return str(wanted.get("user") or "") if wanted.get("requirement", DISABLED) != DISABLED else ""
+
+
+def gather(
+    host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bool, deep: bool, instance: Instance = ROOTFUL
+) -> dict[str, Any]:
     """What every judge gets: `observed`, `canary` (None without one), `canary_error`, `containers`, and `proof` by layer.
 
-    deep: also read the seccomp filter of every running container, which stops each for some milliseconds.
+    deep: also read the seccomp filter of every running container, which stops each for some milliseconds; otherwise of those that the inventory
+    describes.
     """
-    observed = observe(host, engine)
+    observed = observe(host, engine, instance)
     evidence: dict[str, Any] = {"observed": observed, "canary": None, "canary_error": None, "containers": observed["engine"]["containers"]}
     with ExitStack() as stack:
         if not use_canary:
@@ -38,8 +53,9 @@ def gather(host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bo
             except (CanaryFailed, EngineError, EngineUnreachable) as error:
                 evidence["canary_error"] = str(error)
         evidence["proof"] = {name: prove(host, evidence["canary"], expect.get(name, {})) for name, prove in provers().items()}
-        if deep:
-            _dump_filters(evidence["containers"])
+        demanded = [c for c in evidence["containers"] if c["name"] in expect.get(CONTAINERS, {})]
+        _look_closer(host, demanded, expect.get(CONTAINERS, {}))
+        _dump_filters(evidence["containers"] if deep else demanded)
     return evidence
 
 
@@ -56,8 +72,10 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str]
     containers = []
     for container in evidence["containers"]:
         per_layer = {name: room.judge_container(container, evidence, expect.get(name, {})).as_dict() for name, room in rooms.items()}
+        want = expect.get(CONTAINERS, {}).get(container["name"])
         containers.append(
             {
+                **({"demands": hardened.judge(container, want, per_layer.get("seccomp"))} if want else {}),
                 "name": container["name"],
                 "id": container["id"],
                 "image": container["image"],
@@ -68,7 +86,12 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str]
                 "findings": [finding.__dict__ for finding in exposures(container)],
             }
         )
-    return {"layers": layers, "containers": containers, "findings": [f.__dict__ for f in _host_findings(evidence)]}
+    return {
+        "layers": layers,
+        "containers": containers,
+        "engines": evidence["observed"]["layers"].get("rootless", {}).get("engines", []),
+        "findings": [f.__dict__ for f in _host_findings(evidence, expect)],
+    }
 
 
 def exposures(container: Mapping[str, Any]) -> list[Finding]:
@@ -82,13 +105,13 @@ def exposures(container: Mapping[str, Any]) -> list[Finding]:
         if config.get(key) == "host":
             found.append(Finding("container.host_namespace", f"container {name} shares the host's {what} namespace ({key}=host)", DEGRADED))
     for mount in container["inspect"]["Mounts"]:
-        if mount.get("Source") in _SOCKETS:
+        if _SOCKETS.fullmatch(mount.get("Source") or ""):
             text = f"container {name} has {mount['Source']} mounted at {mount.get('Destination')}: who controls it controls the host"
             found.append(Finding("container.engine_socket", text, DEGRADED, "mount a filtering proxy of the engine's API instead"))
     return found
 
 
-def _host_findings(evidence: Mapping[str, Any]) -> list[Finding]:
+def _host_findings(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> list[Finding]:
     engine = evidence["observed"]["engine"]
     found = []
     if not engine["running"]:
@@ -96,7 +119,25 @@ def _host_findings(evidence: Mapping[str, Any]) -> list[Finding]:
     for orphan in engine["orphans"]:
         text = f"a container runs that the engine does not list: {orphan['id'][:12]} (cgroup {orphan['cgroup']}, pids {orphan['pids'][:5]})"
         found.append(Finding("engine.orphan", text, DEGRADED, "end it with `ctr -n moby tasks kill`, then start it again under the engine"))
+    running = {container["name"] for container in evidence["containers"]}
+    for name in expect.get(CONTAINERS, {}):
+        if name not in running:
+            text = f"container {name} of hardened_container_list does not run"
+            found.append(
+                Finding("container.not_running", text, UNKNOWN, f"run the role hardened_container; docker logs {name} may say why")
+            )
     return found
+
+
+def _look_closer(host: Host, containers: list[dict[str, Any]], wanted: Mapping[str, Any]) -> None:
+    """What is read only of containers that the inventory describes."""
+    for container in containers:
+        want = wanted[container["name"]]
+        try:
+            container["kernel"]["limits"] = cgroup.read_limits(host, container["kernel"].get("cgroup", ""))
+            want["seccomp_text"] = host.read(want["seccomp_path"]) if want.get("seccomp_path") else None
+        except (OSError, ValueError) as error:
+            container["kernel"]["unreadable"][f"limits of {container['name']}"] = str(error)
 
 
 def _dump_filters(containers: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine import checks, daemon_json, drop_in, keys, unit
+from ..engine.instance import of
 from ..host.files import sha256
 from ..layers.pids_limit.plan import KEY as PIDS_KEY
 from ..layers.pids_limit.plan import knows_key
@@ -22,6 +23,10 @@ LAYER = "engine_config"
 OPTIONS = "docker_daemon_options"
 # Whose a key is. Everything else is role docker_daemon's own, and goes with its two layers.
 OWNERS = {PIDS_KEY: "pids_limit", "no-new-privileges": "no_new_privileges", "seccomp-profile": "seccomp", "userns-remap": "userns"}
+# The OCI runtime that gives a rootless engine its AppArmor profiles.
+_ROOTLESS_OWNERS = {"runtimes": "rootless", "default-runtime": "rootless"}
+# A rootless engine's containers end with it, as the namespaces that they live in do; and before 28.0 its published ports need the proxy.
+_NOT_ROOTLESS = ("live-restore", "userland-proxy")
 _WITH_OPTIONS = frozenset({"pids_limit", "no_new_privileges"})
 # Variable → key. None leaves the key alone.
 _PLAIN = {
@@ -69,6 +74,10 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any], layer_plans: Ma
 
     limit = layer_plans["pids_limit"].apply.get("pids_limit") if "pids_limit" in layer_plans else None
     result.changes += [*_file_change(file, merge), *_drop_in_change(observed, limit)]
+    instance = of(observed)
+    start = instance.rootless and not observed["engine"].get("running") and wanted.get("docker_daemon_restart") is not False
+    if start:
+        result.changes.append(Change(instance.unit, f"start the rootless engine of {instance.user}"))
     restart = _plan_restart(observed, wanted, layer_plans, merge, goal, result)
     moves = restart and (bool(keys.ROOT_KEYS & set(keys.changed(merge.before, merge.after))) or _root_is_stale(observed, merge.after))
     carried = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
@@ -85,6 +94,9 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any], layer_plans: Ma
         "migrate_accept": list(wanted.get("userns_remap_migrate_accept") or []),
         "timeout": wanted.get("docker_daemon_timeout") or 120,
     }
+    if instance.rootless:
+        slow = wanted.get("rootless_docker_timeout") or 300
+        result.apply.update(user=instance.user, start=start, timeout=max(result.apply["timeout"], slow))
     if limit is not None:
         result.apply["pids_limit"] = limit
     return result
@@ -122,6 +134,7 @@ def _goal(
 ) -> _Goal:
     options = {key: value for key, value in (wanted.get(OPTIONS) or {}).items() if key != PIDS_KEY}
     _check_options(options, result)
+    owners = {**OWNERS, **_ROOTLESS_OWNERS} if of(observed).rootless else OWNERS
     with_options = selected >= _WITH_OPTIONS
     ours: dict[str, Any] = {}
     if with_options:
@@ -132,7 +145,7 @@ def _goal(
             if key in options and options[key] != value:
                 _contradiction(key, options[key], value, plan_of_layer, result)
     for key, value in options.items():
-        if not (with_options or OWNERS.get(key) in selected):
+        if not (with_options or owners.get(key) in selected):
             continue
         if value is None:
             ours.pop(key, None)
@@ -143,7 +156,7 @@ def _goal(
     if isinstance(ours.get("log-opts"), dict):
         ours["log-opts"] = {name: _as_text(value) for name, value in ours["log-opts"].items()}
     top = {daemon_json.path_of(place)[0] for place in memory}
-    mine = {key for key in top if (OWNERS[key] in selected if key in OWNERS else with_options)}
+    mine = {key for key in top if (owners[key] in selected if key in owners else with_options)}
     return _Goal(ours, frozenset(top - mine))
 
 
@@ -155,6 +168,8 @@ def _plain(observed: Mapping[str, Any], wanted: Mapping[str, Any], options: Mapp
             result.refusals.append(f"{OPTIONS}['live-restore']: a swarm node does not start with live-restore; take it out")
         del found["live-restore"]
         result.notices.append("docker_daemon_live_restore is left out: this is a swarm node, and the engine does not start with both")
+    if of(observed).rootless:
+        found = {key: value for key, value in found.items() if key not in _NOT_ROOTLESS}
     flagged = (observed.get("unit") or {}).get("flags", {}).get("log-driver")
     driver = flagged or options.get("log-driver") or found.get("log-driver") or _current(observed).get("log-driver") or "json-file"
     if "log-opts" in found and (
@@ -261,7 +276,7 @@ def _drop_in_change(observed: Mapping[str, Any], limit: int | None) -> list[Chan
     if before == after:
         return []
     summary = f"default PIDs limit {limit}" if limit > 0 else "remove the default PIDs limit"
-    return [Change(drop_in.PATH, summary, before or "", after or "")]
+    return [Change(of(observed).drop_in, summary, before or "", after or "")]
 
 
 def _plan_restart(
@@ -275,7 +290,7 @@ def _plan_restart(
     """Whether the engine will be restarted. A restart that no file's change says becomes a change of its own."""
     engine = observed["engine"]
     if not engine.get("running"):
-        if result.changes:
+        if result.changes and not of(observed).rootless:
             result.notices.append("the engine is stopped and will be left so; its configuration holds from its next start")
         return False
     if wanted.get("docker_daemon_restart") is False:

@@ -6,13 +6,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ...module_utils.engine import drop_in
+from ...module_utils.engine.instance import SCOPE_DROP_IN
+from ...module_utils.hardened import settings as hardened
 from ...module_utils.host.root import STATE_DIR
 from ...module_utils.layers.catalog import SWITCHES, planners
+from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.planning import engine_config
+from ...module_utils.rootless import texts
+from ..attack import demand
 
 ENGINE_CONFIG = "engine_config"
 
@@ -38,19 +43,33 @@ class Plan:
 
 
 def resolve(wanted: dict[str, Any], read_file: Callable[[str], str]) -> list[str]:
-    """Put the text of files on the control node into `wanted` (profiles given as `src`). Returns what cannot be read, a sentence each."""
+    """Put the text of files on the control node into `wanted` (profiles given as `src`, the OCI runtime), and the profile that a rootless engine needs.
+
+    Returns what cannot be read, a sentence each.
+    """
     problems = []
+    if isinstance(wanted.get("apparmor_profiles_list"), list):
+        wanted["apparmor_profiles_list"] = rootless.complete(wanted)
+    if rootless.default_profile(wanted):
+        source = (Path(texts.__file__).parent / "oci_wrapper.py").read_text(encoding="utf-8")
+        wanted[rootless.WRAPPER] = texts.wrapper_text(source, rootless.default_profile(wanted))
     for variable, room in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
         try:
             wanted[variable] = planners()[room].resolve(wanted.get(variable) or [], read_file)
         except (OSError, ValueError) as error:
             problems.append(str(error))
-    return problems
+    try:
+        wanted[hardened.VARIABLE] = hardened.resolve(wanted)
+    except hardened.BadEntry as error:
+        problems.append(str(error))
+    return problems + demand.problems("attack_matrix_required", wanted.get("attack_matrix_required") or {})
 
 
 def expectations(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What verification shall demand of each layer that a host configures."""
-    return {name: {"requirement": requirement(name, wanted), **room.expectation(wanted)} for name, room in planners().items()}
+    layers = {name: {"requirement": requirement(name, wanted), **room.expectation(wanted)} for name, room in planners().items()}
+    containers = hardened.expectations(wanted.get(hardened.VARIABLE) or [], str(wanted.get("seccomp_profiles_directory")))
+    return {**layers, **({"containers": containers} if containers else {})}
 
 
 def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[str]) -> Plan:
@@ -77,7 +96,7 @@ def _changed_with_engine(layer: LayerPlan, config: LayerPlan) -> str:
         return ""
     texts = [(json.loads(c.before or "{}"), json.loads(c.after or "{}")) for c in config.changes if c.path == config.apply.get("path")]
     keys = [key for before, after in texts for key in layer.daemon_keys if before.get(key) != after.get(key)]
-    limits = [c.summary for c in config.changes if c.path == drop_in.PATH and "pids_limit" in layer.apply]
+    limits = [c.summary for c in config.changes if "pids_limit" in layer.apply and c.path.endswith(SCOPE_DROP_IN)]
     return "; ".join([*(f"set {key}" for key in keys), *limits])
 
 

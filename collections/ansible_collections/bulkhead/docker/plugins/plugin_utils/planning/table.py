@@ -62,6 +62,9 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
     if containers:
         lines.append((f"  {len(containers)} running container{'s' if len(containers) > 1 else ''}", None))
     for container in containers:
+        demands = container.get("demands", ())
+        if demands and all(d["status"] == "enforced" for d in demands):
+            lines.append((f"  + {container['name']}: all {len(demands)} settings of hardened_container hold", "green"))
         for text in container_notes(container):
             lines += _wrapped(f"  ! {container['name']}: ", text, "yellow")
     return lines
@@ -72,6 +75,11 @@ def container_notes(container: Mapping[str, Any]) -> list[str]:
     notes = [f"opted out of {', '.join(container['opted_out'])}"] if container["opted_out"] else []
     notes += container["disagreements"]
     notes += [finding["text"] for finding in container["findings"]]
+    notes += [
+        f"{d['setting']} is {d['seen']} and not {d['expected']} ({d['source']})"
+        for d in container.get("demands", ())
+        if d["status"] != "enforced"
+    ]
     for layer in container["layers"]:
         if layer["layer"] in container["opted_out"] or layer["layer"] in ("read_only_root", "non_root_user"):
             continue
@@ -82,7 +90,15 @@ def container_notes(container: Mapping[str, Any]) -> list[str]:
 def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False) -> list[str]:
     """The required layers that do not hold, as `layer (status)`. An unknown one does not hold, unless that is forgiven (check mode)."""
     good = {"enforced"} | ({"unknown"} if forgive_unknown else set())
-    return [f"{v['layer']} ({v['status']})" for v in proof["layers"] if v["requirement"] == "required" and v["status"] not in good]
+    layers = [f"{v['layer']} ({v['status']})" for v in proof["layers"] if v["requirement"] == "required" and v["status"] not in good]
+    containers = [
+        f"container {c['name']}: {d['setting']} ({d['status']})"
+        for c in proof.get("containers", ())
+        for d in c.get("demands", ())
+        if d["status"] not in good
+    ]
+    missing = [f["text"] for f in proof.get("findings", ()) if f["id"] == "container.not_running"]
+    return layers + containers + missing
 
 
 def _wrapped(prefix: str, text: str, colour: str | None) -> list[Line]:

@@ -125,7 +125,7 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
         groups,
         seconds,
         report["written"],
-        dict(proof.get("host") or {}),
+        {**(proof.get("host") or {}), **_engines(proof)},
         {layer["layer"]: layer for layer in proof.get("layers", ())},
         list(proof.get("findings", ())),
         [kept for container in proof.get("containers", ()) if (kept := _of_interest(container))],
@@ -156,6 +156,15 @@ def _condition(
     if not any(layer.get("requirement") == REQUIRED for layer in proof["layers"]):
         return UNPROVEN, "the inventory requires no layer, so that there is nothing that could hold"
     return PROVEN, CONDITIONS[PROVEN]
+
+
+def _engines(proof: Mapping[str, Any]) -> dict[str, str]:
+    """The engines of a host that has more than the one that was judged, or another than the rootful one."""
+    engines = proof.get("engines", ())
+    if len(engines) == 1 and engines[0]["kind"] == "rootful":
+        return {}
+    told = [f"{e['kind']} of {e['user']}, {'judged' if e.get('judged') else 'not looked into'}" for e in engines]
+    return {"engines": "; ".join(told)} if told else {}
 
 
 def _of_interest(container: Mapping[str, Any]) -> dict[str, Any] | None:

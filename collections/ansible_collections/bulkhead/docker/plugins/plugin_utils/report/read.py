@@ -68,6 +68,8 @@ def _check_proof(proof: Any) -> None:
     if not proof:
         return  # nothing came of the try
     _check_findings(proof)
+    for engine in _mappings(proof, "engines") if "engines" in proof else ():
+        _texts(engine, "an engine", "kind", "user")
     for layer in _mappings(proof, "layers"):
         _texts(layer, "a layer", "layer", "status", "requirement", "expected")
         _check_layer(layer)

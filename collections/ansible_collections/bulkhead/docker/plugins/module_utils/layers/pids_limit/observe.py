@@ -6,16 +6,18 @@ from __future__ import annotations
 from typing import Any
 
 from ...engine import drop_in
+from ...engine.instance import ROOTFUL, Instance
 from ...engine.unit import drop_in_paths
 from ...host.root import Host
 
 
-def observe(host: Host) -> dict[str, Any]:
+def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """drop_in: ours (path, exists, text, tasks_max). drop_ins: all of them (path, name, tasks_max, ours), the last word last."""
-    text = host.read(drop_in.PATH)
+    host, ours = instance.on(host), instance.drop_in
+    text = host.read(ours)
     return {
         "drop_in": {
-            "path": drop_in.PATH,
+            "path": ours,
             "exists": text is not None,
             "text": text,
             "tasks_max": drop_in.tasks_max(text or ""),
@@ -25,10 +27,10 @@ def observe(host: Host) -> dict[str, Any]:
                 "path": path,
                 "name": path.rsplit("/", 1)[-1],
                 "tasks_max": drop_in.tasks_max(host.read(path) or ""),
-                "ours": path == drop_in.PATH,
+                "ours": path == ours,
             }
             # A drop-in of all scopes loses against one of docker's scopes with the same name (man 5 systemd.unit).
-            for path in _merged(drop_in_paths(host, "scope.d"), drop_in_paths(host, drop_in.FOLDER))
+            for path in _merged(*(drop_in_paths(host, folder, instance.unit_dirs) for folder in ("scope.d", drop_in.FOLDER)))
         ],
     }
 

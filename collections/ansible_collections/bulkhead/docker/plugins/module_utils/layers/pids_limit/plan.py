@@ -69,8 +69,8 @@ def _checked(value: Any, name: str) -> Limit:
 
 
 def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What verification demands: `limit`, tasks a container, and where it is written down."""
-    return {"limit": wanted_limit(wanted).value, "drop_in": drop_in.PATH}
+    """What verification demands: `limit`, tasks a container."""
+    return {"limit": wanted_limit(wanted).value}
 
 
 def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...engine.instance import of
 from ...subid.allocate import accounts_inside
 from ...subid.ranges import SubidFile, overlaps
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
@@ -18,6 +19,11 @@ _SHOWN = 5
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     observed = evidence["observed"]
     here, engine = observed["layers"][LAYER], observed["engine"]
+    if of(observed).rootless:
+        verdict = Verdict(LAYER, "the user namespace of the rootless engine, judged as layer rootless")
+        if evidence.get("canary"):
+            verdict.saw(f"/proc/{evidence['canary']['pid']}/uid_map", evidence["canary"]["kernel"].get("uid_map"))
+        return verdict.conclude(NOT_APPLICABLE)
     user = _user(evidence, expect)
     verdict = Verdict(LAYER, f"root of a container is an unprivileged ID of the host, from the ranges of {user}")
     if expect.get("requirement") == OPTIONAL and impossible(here):
@@ -43,6 +49,8 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     here, engine = evidence["observed"]["layers"][LAYER], evidence["observed"]["engine"]
     name, kernel = container["name"], container["kernel"]
+    if of(evidence["observed"]).rootless:
+        return ContainerVerdict(LAYER, "the user namespace of the rootless engine").conclude(NOT_APPLICABLE)
     asked_host = container["inspect"]["HostConfig"].get("UsernsMode") == "host"
     verdict = ContainerVerdict(LAYER, "root of the container is an unprivileged ID of the host", opted_out=asked_host)
     _judge_process(verdict, kernel, f"container {name}", here)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...engine.instance import of
 from ...subid.allocate import Wish, bounds_problem
 from ...subid.decide import Decision, Request, decide, pairs
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
@@ -15,6 +16,7 @@ from . import hidden
 from .mapping import DEFAULT_USER, ENOUGH, Seen, configured, expected_maps, impossible, major, remap_user, root_of, unpack
 
 LAYER = "userns"
+BESIDE_ROOTLESS = "a rootless engine does not start with userns-remap, as its root is nobody already; write userns_remap_layer: disabled"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 
 
@@ -30,6 +32,9 @@ def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     found = LayerPlan(LAYER, wanted["userns_remap_layer"])
+    if of(observed).rootless:
+        # What the rootful engine has stays as it is, for when it comes back.
+        return found if found.requirement == DISABLED else found.cannot(BESIDE_ROOTLESS)
     here, engine = observed["layers"][LAYER], observed["engine"]
     unreadable = [f"{source} can't be read: {error}" for source, error in here.get("unreadable", {}).items()]
     if found.requirement == DISABLED:

@@ -90,7 +90,7 @@ def test_the_roles_own_defaults_pass_their_own_specs() -> None:
     assert collect(load_specs(roles), {}, lambda value: value).problems == []
 
 
-ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns"}
+ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "rootless"}
 
 
 @pytest.mark.parametrize(

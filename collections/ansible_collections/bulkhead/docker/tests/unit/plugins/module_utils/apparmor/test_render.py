@@ -110,4 +110,4 @@ def test_pattern(path: str, shown: str) -> None:
 
 def test_presets_do_not_write_where_they_execute() -> None:
     for preset in PRESETS.values():
-        assert not set(preset["writable"]) & set(preset["executable"])
+        assert not set(preset.get("writable", [])) & set(preset.get("executable", []))

@@ -34,7 +34,7 @@ profile mine flags=(attach_disconnected) {
         ),
         ([{"name": "a", "extends": "web", "state": "gone"}], "apparmor_profiles_list[0].state: 'gone' is unknown; write present or absent"),
         ([{"name": "a", "extends": "web", "force": "perhaps"}], "apparmor_profiles_list[0].force: 'perhaps' is no truth value"),
-        ([{"name": "a", "extends": "db"}], "apparmor_profiles_list[0].extends: 'db' is no preset; write one of web"),
+        ([{"name": "a", "extends": "db"}], "apparmor_profiles_list[0].extends: 'db' is no preset; write one of any, web"),
         ([{"name": "a", "readable": "/srv"}], "apparmor_profiles_list[0].readable: '/srv' is no list; write [/srv]"),
         (
             [{"name": "a", "readable": ["/", "srv"]}],

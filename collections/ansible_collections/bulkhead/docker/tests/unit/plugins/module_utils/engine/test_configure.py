@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, service
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, moving, service, undoing
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, left_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
@@ -50,9 +52,9 @@ class World:
         if self.elsewhere:
             self.containers = {}
 
-    def stop(self, timeout: float) -> None:
-        self.log.append("stop")
-        self.containers, self.active = dict.fromkeys(self.containers, "exited"), "inactive"
+    def stop_wholly(self, timeout: float) -> None:
+        self.stop(timeout)
+        self.containers = dict.fromkeys(self.containers, "exited")
 
     def start_anew(self, timeout: float) -> None:
         self.log.append("reset")
@@ -61,9 +63,19 @@ class World:
     def reload_units(self, timeout: float) -> None:
         self.log.append("daemon-reload")
 
-    def reload_engine(self, pid: int) -> None:
+    def stop(self, timeout: float) -> None:
+        self.log.append("stop")
+        self.active = "inactive"
+
+    def reload_engine(self) -> None:
         self.log.append("reload")
         self.live_restore = json.loads(self.host.read(PATH) or "{}").get("live-restore", self.live_restore)
+
+    def reload_error(self, moment: float) -> str | None:
+        return "Error reconfiguring the daemon: no" if self.deaf else None
+
+    def failure_since(self, moment: float) -> str:
+        return "failed to start daemon: bad thing" if self.active == "failed" else ""
 
     # the engine
     def ping(self) -> bool:
@@ -94,10 +106,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)
     there = World(host)
-    for name in ("state", "restart", "stop", "start_anew", "reload_units", "reload_engine"):
-        monkeypatch.setattr(service, name, getattr(there, name))
-    monkeypatch.setattr(service, "reload_error", lambda unused: "Error reconfiguring the daemon: no" if there.deaf else None)
-    monkeypatch.setattr(service, "failure_since", lambda unused: "failed to start daemon: bad thing" if there.active == "failed" else "")
+    for room in (configure, undoing, moving):
+        monkeypatch.setattr(room, "Service", lambda *unused: there)
     monkeypatch.setattr(configure, "started_at", lambda *unused: 10.0**12)
     monkeypatch.setattr(configure.revive.time, "sleep", lambda unused: None)
     monkeypatch.setattr(binary, "find", lambda *unused: "/usr/sbin/dockerd")
@@ -351,6 +361,33 @@ def test_files_that_cannot_be_understood(world: World, path: str, text: str, sen
 def test_a_flag_that_clashes_is_named_with_its_file(world: World) -> None:
     world.host.path("/etc/systemd/system/docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd --icc=true\n")
     assert "icc is also set by --icc=true in /etc/systemd/system/docker.service" in str(failure(world))
+
+
+def test_a_stopped_engine_is_started_when_asked(world: World) -> None:
+    world.active = "inactive"
+    outcome = run(world, start=True)
+    assert outcome.started and outcome.changed and world.active == "active"
+    world.active = "inactive"
+    assert run(world, start=True).started, "also where no file differs"
+
+
+def test_an_engine_that_does_not_start_is_stopped_again_and_its_files_come_back(world: World) -> None:
+    world.active, world.poison = "inactive", "live-restore"
+    error = failure(world, start=True)
+    assert "failed to start daemon: bad thing" in str(error) and error.outcome.rolled_back
+    assert world.host.read(PATH) == FOREIGN
+    assert world.log[-1] == "stop"
+
+
+def test_a_rootless_engines_files_are_its_own(world: World) -> None:
+    user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+    world.host.path("/home/u").mkdir(parents=True)
+    run(world, instance=user, options={"icc": False}, pids_limit=100)
+    assert json.loads(world.host.read(user.config) or "") == {"icc": False}
+    assert world.host.path(user.config).stat().st_mode & 0o777 == 0o600
+    assert world.host.read(user.drop_in) == drop_in.render(100)
+    assert state.load(world.host, "daemon-u")["files"].keys() == {user.config}
+    assert world.host.read(PATH) == FOREIGN and state.load(world.host, "daemon") == {}
 
 
 def test_the_last_change_is_taken_back_to_the_byte_and_then_the_one_before(world: World) -> None:

@@ -9,7 +9,6 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.capabilities import judge as capabilities
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.non_root_user import judge as non_root_user
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.read_only_root import judge as read_only_root
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import judge as rootless
 
 DEFAULT = 0xA80425FB  # CapBnd of a plain container, as the kernel shows it
 EVERYTHING = 0x1FFFFFFFFFF
@@ -90,10 +89,3 @@ def test_read_only_root(read_only: bool | None, asked: bool, status: str, disagr
 def test_non_root_user(uid: int, id_map: list[list[int]], user: str, status: str, disagrees: bool) -> None:
     verdict = non_root_user.judge_container(container({"uid": [uid] * 4, "uid_map": id_map}, user=user), {}, {})
     assert (verdict.status, bool(verdict.disagreements)) == (status, disagrees)
-
-
-def test_a_rootless_engine_that_nobody_looked_into_is_said() -> None:
-    root = {"pid": 1, "uid": 0, "uid_map": [[0, 0, 4294967295]], "rootless": False}
-    user = {"pid": 2, "uid": 1000, "uid_map": [[0, 1000, 1]], "rootless": True}
-    assert rootless.judge({"observed": {"engine": {"daemons": [root]}}}, {}).status == "not_applicable"
-    assert rootless.judge({"observed": {"engine": {"daemons": [root, user]}}}, {}).status == "degraded"

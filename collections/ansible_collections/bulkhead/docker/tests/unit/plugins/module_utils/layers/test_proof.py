@@ -22,6 +22,7 @@ def container(config: dict[str, Any] | None = None, mounts: list[dict[str, Any]]
         ({"NetworkMode": "none", "PidMode": "container:x"}, [], []),
         ({}, [{"Source": "/var/run/docker.sock", "Destination": "/s"}], ["container.engine_socket"]),
         ({}, [{"Source": "/run/containerd/containerd.sock", "Destination": "/s"}], ["container.engine_socket"]),
+        ({}, [{"Source": "/run/user/1000/docker.sock", "Destination": "/s"}], ["container.engine_socket"]),
         ({}, [{"Source": "/srv/docker.sock.d", "Destination": "/s"}], []),
     ],
 )
@@ -31,7 +32,8 @@ def test_what_undoes_more_than_one_layer(config: dict[str, Any], mounts: list[di
 
 def evidence(**engine: Any) -> dict[str, Any]:
     base = {"running": True, "error": None, "socket": "/s", "orphans": [], "daemons": []}
-    return {"observed": {"engine": {**base, **engine}}, "canary": None, "canary_error": "no canary", "containers": [], "proof": {}}
+    observed = {"engine": {**base, **engine}, "layers": {"rootless": {"engines": []}}}
+    return {"observed": observed, "canary": None, "canary_error": "no canary", "containers": [], "proof": {}}
 
 
 def test_without_a_canary_nothing_is_enforced_and_the_reason_is_said() -> None:

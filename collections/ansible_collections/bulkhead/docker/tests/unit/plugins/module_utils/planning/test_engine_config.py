@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import drop_in, unit
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges import plan as no_new_privileges
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit import plan as pids_limit
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Change, LayerPlan
@@ -338,3 +339,33 @@ def test_a_file_that_nobody_can_change_is_refused_only_where_it_has_to_be_change
     for seen, refused in ((observed(), True), (settled(), False)):
         seen["daemon_json"]["fixed"] = f"{PATH}: can't be changed by anybody (chattr +i)"
         assert any("chattr +i" in text for text in make(seen).refusals) is refused
+
+
+# --- a rootless engine ---
+
+ROOTLESS = Instance("u", 990, 990, "/home/u")
+
+
+def of_user(text: str | None = None, **engine: Any) -> dict[str, Any]:
+    seen = observed(text, **engine)
+    seen["instance"], seen["daemon_json"]["path"] = ROOTLESS.as_dict(), ROOTLESS.config
+    return seen
+
+
+def test_a_rootless_engine_that_is_stopped_is_started() -> None:
+    host = of_user(running=False)
+    found = plan(host, WANTED, {}, set(BOTH))
+    assert found.apply["user"] == "u" and found.apply["start"] is True and found.apply["timeout"] == 300
+    assert [change.path for change in found.changes] == [ROOTLESS.config, ROOTLESS.unit]
+    assert "live-restore" not in found.apply["options"] and "userland-proxy" not in found.apply["options"]
+    assert not plan(host, {**WANTED, "docker_daemon_restart": False}, {}, set(BOTH)).apply["start"]
+
+
+def test_the_runtime_goes_and_stays_with_its_layer() -> None:
+    runtime = {"runtimes": {"bulkhead": {"path": "/x"}}, "default-runtime": "bulkhead"}
+    host = of_user(json.dumps(runtime))
+    memory = {"/runtimes": {"value": runtime["runtimes"]}, "/default-runtime": {"value": "bulkhead"}}
+    host["managed"] = {"files": {ROOTLESS.config: {"created": True, "keys": memory}}}
+    assert plan(host, WANTED, {}, {"pids_limit"}).apply["keep"] == ["default-runtime", "runtimes"]
+    gone = plan(host, WANTED, {"rootless": LayerPlan("rootless")}, {"rootless"})
+    assert gone.apply["keep"] == [] and gone.changes[0].path == ROOTLESS.config

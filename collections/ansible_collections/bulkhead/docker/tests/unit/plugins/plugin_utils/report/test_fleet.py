@@ -80,6 +80,24 @@ def test_the_worst_come_first_and_the_layers_are_in_order_of_effort() -> None:
     assert found.layers[-1] == "brand_new"
 
 
+@pytest.mark.parametrize(
+    ("engines", "shown"),
+    [
+        ([], None),
+        ([{"kind": "rootful", "user": "root", "judged": True}], None),
+        ([{"kind": "rootless", "user": "ci", "judged": True}], "rootless of ci, judged"),
+        (
+            [{"kind": "rootful", "user": "root", "judged": True}, {"kind": "rootless", "user": "ci", "judged": False}],
+            "rootful of root, judged; rootless of ci, not looked into",
+        ),
+    ],
+)
+def test_engines_beside_the_usual_one_are_told(engines: list[dict[str, Any]], shown: str | None) -> None:
+    report = verify("h")
+    report["proof"]["engines"] = engines
+    assert judged(report).about.get("engines") == shown
+
+
 def test_only_containers_of_which_something_is_to_be_known_are_kept() -> None:
     odd = container("odd", opted_out=["userns"], layers=[layer("userns", "absent"), layer("seccomp")])
     host = judged(verify("h", containers=[container("plain"), odd]))

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playing on after the module has answered, so that the control node can show how far it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..engine.throwaway import identity, lives
+from ..host.root import Host
+
+FOLDERS = "/run"
+PREFIX = "bulkhead-attack-"
+# What stands in a job's folder: whose it is, a line each configuration that is done, and the answer.
+OWNER, PROGRESS, ANSWER = "owner", "progress", "answer.json"
+
+
+class Job:
+    """A folder on the host in which a run tells what it does. Raises OSError."""
+
+    def __init__(self, host: Host, name: str) -> None:
+        for left in host.path(FOLDERS).glob(f"{PREFIX}*"):
+            owner = left / OWNER
+            if owner.exists() and not lives(host, owner.read_text()):
+                shutil.rmtree(left, ignore_errors=True)
+        self._host = host
+        self._folder = host.path(f"{FOLDERS}/{PREFIX}{name}")
+        self._folder.mkdir(mode=0o700)
+
+    def begin(self, answer: Callable[[], None]) -> None:
+        """Go on in a process of its own, while the one that Ansible waits for answers and ends.
+
+        It ends without cleaning up: the archive with the module's code is removed by the process that goes on, when it is done with it.
+        """
+        if os.fork():
+            try:
+                answer()
+            except SystemExit:
+                sys.stdout.flush()
+                os._exit(0)
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        self._write(OWNER, identity(self._host))
+
+    def told(self, text: str) -> None:
+        with (self._folder / PROGRESS).open("a") as handle:
+            handle.write(f"{text}\n")
+
+    def end(self, answer: dict[str, Any]) -> None:
+        self._write(ANSWER, json.dumps(answer))
+
+    def _write(self, name: str, text: str) -> None:
+        draft = Path(f"{self._folder}/.{name}")
+        draft.write_text(text)
+        draft.replace(self._folder / name)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The player's image: the host's own Python with the part of its library that the player needs, the player, and one setuid program."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+
+from ..engine.image import build, find, libraries
+from . import calls, moves_host, moves_kernel, player
+
+PYTHON = "python3"
+SETUID = "/usr/bin/bulkhead-setuid"
+FOLDER = "/usr/lib/bulkhead"
+_ID = "id"
+_IMPORTS = "ctypes, contextlib, errno, json, os, select, signal, socket, stat, struct, time"
+# What a Python that has imported this has loaded: modules, extensions among them, with their compiled form.
+_ASK = f"""
+import __future__, collections.abc, encodings.utf_8, typing, {_IMPORTS}, sys
+files = [getattr(m, "__file__", None) for m in list(sys.modules.values())] + [getattr(m, "__cached__", None) for m in list(sys.modules.values())]
+print(json.dumps([f for f in files if f and os.path.exists(f)]))
+"""
+_START = f"import sys; sys.path.insert(0, {FOLDER!r}); from attack import player; player.main()"
+
+
+def command() -> list[str]:
+    """What a container of the image runs: isolated, so that nothing in the container's environment matters but what the player reads itself."""
+    return [find(PYTHON), "-I", "-S", "-B", "-c", _START]
+
+
+def archive() -> bytes:
+    """The image's root file system. Raises FileNotFoundError, OSError, subprocess.SubprocessError."""
+    asked = subprocess.run([find(PYTHON), "-I", "-S", "-c", _ASK], capture_output=True, text=True, timeout=120, check=True)
+    files = set(json.loads(asked.stdout))
+    files.update(libraries(find(PYTHON), sorted(path for path in files if path.endswith(".so"))))
+    made = {}
+    for name in (module.__name__ for module in (calls, moves_host, moves_kernel, player)):
+        made[f"{FOLDER}/attack/{name.rsplit('.', 1)[1]}.py"] = (_source(name), 0o644)
+    made[f"{FOLDER}/attack/__init__.py"] = (b"", 0o644)
+    made[SETUID] = (Path(find(_ID)).read_bytes(), 0o4755)
+    return build([PYTHON, _ID], sorted(files), made)
+
+
+def _source(name: str) -> bytes:
+    """A module's text, from a file or from the archive in which Ansible sends it."""
+    spec = importlib.util.find_spec(name)
+    text = spec.loader.get_source(name) if spec and spec.loader and hasattr(spec.loader, "get_source") else None
+    if not text:
+        raise FileNotFoundError(f"{name}: its source can't be found")
+    return str(text).encode()

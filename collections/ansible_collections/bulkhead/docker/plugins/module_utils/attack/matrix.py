@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One host's matrix: prepare, play, listen, attribute, clean up."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..engine.api import Engine, EngineError
+from ..engine.throwaway import clear_leftovers, identity, import_image, remove
+from ..host.process import parse_status
+from ..host.root import Host
+from . import configurations as columns
+from .attribution import attribute
+from .audit import Listener, denials
+from .image import archive
+from .run import play_all
+from .stage import stage
+
+# The first engine that takes `seccomp=builtin` (moby 23.0: daemon/config SeccompProfileDefault).
+_NAMES_BUILTIN = 23
+
+
+class CannotPlay(Exception):
+    """The matrix can't be played on this host; the message says why, and what to write instead where that helps."""
+
+
+def play(
+    host: Host,
+    connect: Callable[[], Engine],
+    hardened: Mapping[str, Any],
+    container: str,
+    only: Sequence[str] | None,
+    attacks: Sequence[str],
+    limits: Mapping[str, float],
+    told: Callable[[str], None],
+) -> dict[str, Any]:
+    """The whole matrix, as the module returns it. Whatever happens, containers, image and stand-ins are removed.
+
+    hardened: settings of role hardened_container. container: name of one whose settings are looked at instead; empty for the host's defaults.
+    only: names of the configurations to play, besides the control; None for all.
+    limits: `attack` (seconds), `at_once` and `tasks`.
+    Raises CannotPlay, EngineError, EngineUnreachable, OSError.
+    """
+    engine = connect()
+    version, info = engine.get("/version"), engine.get("/info")
+    wanted = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info)
+    wanted = [c for c in wanted if only is None or c.name in only or c.kind == columns.CONTROL]
+    clear_leftovers(host, engine)
+    owner, image, began = identity(host), None, time.monotonic()
+    name = f"bulkhead-attack-{os.getpid()}"
+    try:
+        image = import_image(engine, name, owner, archive())
+        told("image")
+        with stage(host, os.uname().machine) as ground:
+            ground["ground"]["tasks"] = int(limits["tasks"])
+            listener = Listener()
+            played = play_all(connect, image, owner, wanted, attacks, ground, limits, told)
+            heard = listener.stop()
+    except ValueError as error:
+        raise CannotPlay(f"the engine does not import the player's image: {error}") from error
+    except KeyError as error:
+        raise CannotPlay(f"there is no table of system calls for this machine ({error.args[0]})") from error
+    finally:
+        remove(engine, None, image)
+        engine.close()
+    control = played[wanted[0].name]
+    if len(played) < len(wanted):
+        said = " ".join(record.get("stray", "") for record in control["records"])
+        raise CannotPlay(f"the container without any layer did not run: {control['error'] or said[-300:] or 'the player said nothing'}")
+    found = attribute(wanted, played, denials(heard), attacks, _full(host), not listener.error)
+    return {
+        **found,
+        "subject": f"container {container}" if container else "host",
+        "log": {"source": "audit netlink, group READLOG", "error": listener.error},
+        "seconds": round(time.monotonic() - began, 1),
+        "engine": version.get("Version"),
+    }
+
+
+def _columns(
+    host: Host, engine: Engine, hardened: Mapping[str, Any], container: str, tasks: int, version: Mapping[str, Any], info: Mapping[str, Any]
+) -> list[columns.Configuration]:
+    if container:
+        try:
+            return columns.of_container(container, engine.get(f"/containers/{container}/json"), tasks)
+        except EngineError as error:
+            if error.status == 404:
+                raise CannotPlay(f"container: this engine has none called {container!r}; `docker ps --all` lists them") from error
+            raise
+    path = hardened.get("seccomp_profile") or ""
+    seccomp = host.read(path) if path else ""
+    lacking = f"{path}: no such seccomp profile on this host" if seccomp is None else ""
+    builtin = knows_builtin(version.get("Version", ""), info.get("SecurityOptions") or [])
+    return columns.of_host(columns.asked_of_role(hardened, seccomp or ""), tasks, builtin, lacking)
+
+
+def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:
+    """Whether the engine takes its built-in seccomp filter by name; None where it is the default, so that nobody has to name it."""
+    if any(option in ("name=seccomp,profile=default", "name=seccomp,profile=builtin") for option in security_options):
+        return None
+    major = version.split(".")[0]
+    return major.isdigit() and int(major) >= _NAMES_BUILTIN
+
+
+def _full(host: Host) -> str:
+    status = parse_status(host.read("/proc/1/status") or "")
+    return f"{status.get('cap', {}).get('bnd', 0):x}"

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking a change of the engine's configuration back: of this run, or of one that died."""
+
+from __future__ import annotations
+
+from ..host.root import STATE_DIR, Host
+from . import moving, revive
+from .api import Engine, EngineError, EngineUnreachable
+from .instance import Instance, find
+from .request import Failed, Outcome, Request
+from .service import Service, ServiceError
+from .transaction import Transaction, left_open
+
+# Undoing is the last line of defence: where a step of it is slow, there is nothing better to do than to wait.
+_PATIENCE = 3
+
+
+def recover(host: Host, engine: Engine, request: Request, outcome: Outcome) -> None:
+    """Undo, or finish, what a run that died has left open, so that this one starts from a state that somebody wanted."""
+    for transaction in left_open(host):
+        try:
+            user = transaction.journal["facts"].get("user", "")
+            instance = request.instance if user == request.instance.user else find(host, user)
+            # What another engine's run has left is in the way as well: one change at a time on a host.
+            theirs = engine if instance == request.instance else Engine(instance.socket, request.timeout)
+            if moving.taken_up(transaction, theirs):
+                outcome.containers_restarted = moving.finish(transaction, theirs, request.timeout)
+            else:
+                undo(Transaction(instance.on(host), transaction.folder, transaction.journal), theirs, instance, request.timeout, outcome)
+        except (OSError, EngineError, ServiceError) as error:
+            raise Failed(
+                f"what a run that died had begun ({transaction.id}) could not be undone: {error}; the next run tries again", outcome
+            ) from error
+        outcome.recovered.append(transaction.id)
+        outcome.changed = True
+
+
+def fail(host: Host, transaction: Transaction, engine: Engine, request: Request, error: Exception, moment: float, outcome: Outcome) -> None:
+    """The change did not work: undo it, and raise Failed with the engine's own reason."""
+    anew = transaction.did("restart") or transaction.did("start")
+    tried = anew or transaction.did("reload")
+    outcome.engine_message = (Service(request.instance).failure_since(moment) or None) if anew else None
+    reason = outcome.engine_message or str(error)
+    failed = f"the engine did not come up with the new configuration: {reason}"
+    if not anew:
+        failed = reason if tried else f"the files could not be changed: {reason}"
+    outcome.started = outcome.restarted = outcome.reloaded = False
+    try:
+        undo(transaction, engine, request.instance, request.timeout, outcome)
+    except (OSError, EngineError, ServiceError) as second:
+        raise Failed(
+            f"{failed}; and the previous state could not be brought back: {second}; the files as they were are in"
+            f" {STATE_DIR}/transactions/{transaction.id}, and the next run tries again",
+            outcome,
+        ) from error
+    outcome.changed, outcome.rolled_back = bool(outcome.recovered), True
+    again = "the previous configuration is back" + (" and the engine runs with it" if transaction.journal["facts"].get("running") else "")
+    raise Failed(f"{failed}; {again}", outcome) from error
+
+
+def undo(transaction: Transaction, engine: Engine, instance: Instance, timeout: float, outcome: Outcome) -> None:
+    """Bring back the files, the engine and its containers as the journal says they were. Raises when that fails; the journal stays open."""
+    facts, timeout, service = transaction.journal["facts"], timeout * _PATIENCE, Service(instance)
+    outcome.warnings += moving.put_aside(transaction, timeout)
+    transaction.restore()
+    if transaction.did("daemon-reload"):
+        service.reload_units(timeout)
+    if facts.get("running"):
+        # Only a restart takes back for sure what a reload had taken over (keys.RELOADABLE), or what a restart had been for.
+        if transaction.did("restart") or transaction.did("reload") or not service.state().running:
+            service.start_anew(timeout)
+            if not revive.wait_until_it_answers(engine, timeout):
+                raise EngineUnreachable(f"the engine does not answer on {engine.socket} with its previous configuration")
+        back = revive.bring_back(engine, facts.get("containers", []), timeout)
+        outcome.containers_restarted = back.started
+        if back.failed or back.gone:
+            lost = ", ".join([*back.failed, *back.gone])
+            outcome.warnings.append(f"these containers ran before and do not run again: {lost}; look at docker ps --all and docker logs")
+    elif transaction.did("start"):
+        service.stop(timeout)
+    transaction.undone()

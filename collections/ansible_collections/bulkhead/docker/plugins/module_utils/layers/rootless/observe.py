@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rootless engines on a host: all that run, and what the wanted one consists of. Files and /proc only, but for the rootful engine's containers."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Any
+
+from ...engine.api import Engine, EngineError, EngineUnreachable
+from ...engine.instance import ROOTFUL, Instance, find
+from ...engine.processes import dockerds
+from ...host import state
+from ...host.root import Host
+from ...rootless import context, texts
+
+SUBJECT = "rootless"
+RANGES = "rootless_ranges"
+UNITS = ("docker.service", "docker.socket")
+_TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc")
+_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
+_SCOPE = re.compile(r"docker-([0-9a-f]{64})\.scope")
+
+
+def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
+    """engines: every running one, as `verify_layers` returns it. state, ranges: what we remember; error when that is damaged.
+    rootful: the rootful engine's units and containers. The rest is about the wanted user's engine, or the one that we set up before:
+    files (path → text, mode, uid, link), linger, manager (whether the user's runs), controllers (None: not readable), containers (IDs).
+    """
+    found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None, "tools": {}}
+    try:
+        found.update(state=state.load(host, SUBJECT), ranges=state.load(host, RANGES).get("users", {}))
+    except (OSError, ValueError) as error:
+        found["error"] = str(error)
+    daemons = dockerds(host)
+    found["engines"] = [_engine(host, daemon, instance) for daemon in daemons]
+    wanted = instance if instance.rootless else find(host, found["state"].get("user"))
+    found["rootful"] = _rootful(host, daemons, instance.rootless)
+    found["script"] = next((path for path in texts.SCRIPTS if host.path(path).exists()), None)
+    for tool in _TOOLS:
+        found["tools"][tool] = next((f"{folder}/{tool}" for folder in _FOLDERS if os.access(host.path(f"{folder}/{tool}"), os.X_OK)), None)
+    found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
+    found["restrict_userns"] = (host.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") or "").strip() == "1"
+    found["unprivileged_userns"] = (host.read("/proc/sys/kernel/unprivileged_userns_clone") or "1").strip() == "1"
+    found["first_port"] = (host.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "").strip()
+    if wanted.rootless:
+        found.update(_of_user(host, wanted))
+    return found
+
+
+def look(host: Host, path: str) -> dict[str, Any]:
+    """One file as `texts.differing` takes it; empty without one."""
+    try:
+        status = os.lstat(host.path(path))
+        if stat.S_ISLNK(status.st_mode):
+            return {"link": os.readlink(host.path(path)), "uid": status.st_uid}
+        return {"text": host.read(path), "mode": status.st_mode & 0o7777, "uid": status.st_uid}
+    except OSError:
+        return {}
+
+
+def containers(host: Host, instance: Instance) -> list[str]:
+    """IDs of the containers that run below a user's manager."""
+    found = []
+    for _folder, folders, _files in os.walk(host.path(instance.manager_cgroup)):
+        for name in list(folders):
+            match = _SCOPE.fullmatch(name)
+            if match:
+                folders.remove(name)
+                found.append(match[1])
+    return found
+
+
+def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
+    exists = instance.uid is not None
+    controllers = host.read(f"{instance.manager_cgroup}/cgroup.controllers") if exists else None
+    return {
+        "user": instance.as_dict(),
+        "files": {path: look(host, path) for path in texts.paths(instance.uid)},
+        "own_unit": f"{instance.home}/.config/systemd/user/docker.service" if exists and _has_own_unit(host, instance) else None,
+        "context": context.look(instance.on(host), instance) if exists else {},
+        "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
+        "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
+        "controllers": None if controllers is None else controllers.split(),
+        "containers": containers(host, instance) if exists else [],
+        "data": exists and host.path(f"{instance.home}/.local/share/docker").exists(),
+    }
+
+
+def _has_own_unit(host: Host, instance: Instance) -> bool:
+    path = f"{instance.home}/.config/systemd/user/docker.service"
+    with instance.on(host).as_owner(path):
+        return os.path.lexists(host.path(path))
+
+
+def _engine(host: Host, daemon: dict[str, Any], wanted: Instance) -> dict[str, Any]:
+    uid = daemon["uid"]
+    name = next(
+        (line.split(":")[0] for line in (host.read("/etc/passwd") or "").splitlines() if line.split(":")[2:3] == [str(uid)]), str(uid)
+    )
+    return {
+        "kind": "rootless" if daemon["rootless"] else "rootful",
+        "user": name,
+        "uid": uid,
+        "pid": daemon["pid"],
+        "uid_map": daemon["uid_map"],
+        "socket": _socket(host, f"/run/user/{uid}/docker.sock" if daemon["rootless"] else "/run/docker.sock"),
+        "judged": wanted.owns(daemon),
+    }
+
+
+def _socket(host: Host, path: str) -> dict[str, Any] | None:
+    try:
+        status = os.lstat(host.path(path))
+        folder = os.lstat(host.path(path.rpartition("/")[0]))
+    except OSError:
+        return None
+    return {
+        "path": path,
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "mode": f"{status.st_mode & 0o777:04o}",
+        "socket": stat.S_ISSOCK(status.st_mode),
+        "folder_uid": folder.st_uid,
+        "folder_mode": f"{folder.st_mode & 0o777:04o}",
+    }
+
+
+def _rootful(host: Host, daemons: list[dict[str, Any]], beside: bool) -> dict[str, Any]:
+    """present, masked, enabled: of its units. containers: names of those that run, asked for only where a rootless engine is wanted."""
+    system = "/etc/systemd/system"
+    pid = next((daemon["pid"] for daemon in daemons if not daemon["rootless"]), None)
+    found: dict[str, Any] = {
+        "pid": pid,
+        "present": [unit for unit in UNITS if _somewhere(host, unit)],
+        "masked": [unit for unit in UNITS if look(host, f"{system}/{unit}").get("link") == "/dev/null"],
+        "listening": host.path("/run/docker.sock").exists() and any(
+            line.split()[-1:] == ["/run/docker.sock"] for line in (host.read("/proc/net/unix") or "").splitlines()
+        ),
+        "containers": [],
+    }  # fmt: skip
+    if pid and beside:
+        try:
+            listed = Engine("/run/docker.sock", 30).get("/containers/json")
+            found["containers"] = [(c.get("Names") or [c["Id"][:12]])[0].lstrip("/") for c in listed]
+        except (EngineError, EngineUnreachable) as error:
+            found["error"] = str(error)
+    return found
+
+
+def _somewhere(host: Host, unit: str) -> bool:
+    return any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing a user's rootless engine onto a host, and taking it away again.
+
+In an order in which a run that dies half-way leaves nothing that the next run does not find: what is ours is remembered before it is made. The
+engine is not started here; that is the part of daemon_config, once its configuration is there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..engine import revive
+from ..engine.api import Engine, EngineError, EngineUnreachable
+from ..engine.configure import Failed, configure
+from ..engine.instance import ROOTFUL, Instance, find
+from ..engine.request import Request as Configuration
+from ..engine.service import Service, ServiceError, systemctl
+from ..host import state
+from ..host.files import fsync_folder, write_atomically
+from ..host.root import Host
+from ..layers.rootless.observe import RANGES, SUBJECT, UNITS, containers, look
+from ..subid.apply import Refused, bring
+from ..subid.decide import Request
+from . import context, texts
+
+Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+class SetupFailed(Exception):
+    """One sentence."""
+
+
+@dataclass
+class Wish:
+    """What is to be. The fields are the options of the module rootless_engine."""
+
+    user: str
+    ranges: Request
+    files: list[texts.File] = field(default_factory=list)
+    disable_rootful: bool = True
+    stop_containers: bool = False
+    timeout: float = 300
+
+
+@dataclass
+class Outcome:
+    """changed, and what was done, a sentence each."""
+
+    changed: bool = False
+    steps: list[str] = field(default_factory=list)
+    instance: Instance = ROOTFUL
+
+    def did(self, step: str) -> None:
+        self.steps.append(step)
+        self.changed = True
+
+
+def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
+    """Raises SetupFailed, Refused, OSError, ValueError, ServiceError; BlockingIOError when another run is at work."""
+    outcome = Outcome(instance=find(host, wish.user))
+    if check:
+        _foresee(host, wish, outcome, run)
+        return outcome
+    with state.exclusive(host):
+        known = state.load(host, SUBJECT) or {"user": wish.user, "files": [], "linger": False, "created": False}
+        if known["user"] != wish.user:
+            raise SetupFailed(f"user: this host has the engine of {known['user']}; take that one back first (state: absent)")
+        if outcome.instance.uid is None:
+            known["created"] = True
+            state.save(host, SUBJECT, known)
+            _create_user(wish.user, run)
+            outcome.did(f"user {wish.user} created")
+            outcome.instance = find(host, wish.user)
+    ranges = bring(host, [wish.ranges], RANGES, False, run)  # takes the lock for itself
+    if ranges.changed:
+        outcome.did("subordinate ranges given")
+    before = _before(outcome.instance, wish)
+    with state.exclusive(host):
+        _rootful_off(host, wish, known, outcome)
+        manager_files, unit_files = _sorted(host, wish, outcome.instance)
+        if _write(host, manager_files, known, outcome):
+            systemctl("daemon-reload", timeout=wish.timeout)
+        _modules(manager_files, outcome, run)
+        _manager(host, wish, known, before, outcome)
+        changed = _write(host, unit_files, known, outcome)
+        if changed:
+            systemctl("daemon-reload", timeout=wish.timeout, instance=outcome.instance)
+        _remove_old(host, wish, known, outcome)
+        _context(host, outcome)
+        state.save(host, SUBJECT, known)
+        _revive(wish, before, texts.UNIT in changed, outcome)
+    return outcome
+
+
+def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: bool) -> Outcome:
+    """Take back what is ours; the user, images, containers and volumes stay. Raises as `present`."""
+    known = state.load(host, SUBJECT)
+    outcome = Outcome(instance=find(host, known.get("user") or user))
+    if not known:
+        return outcome
+    instance = outcome.instance
+    outcome.changed = True
+    if check:
+        outcome.did(f"rootless engine of {instance.user} removed")
+        return outcome
+    if instance.uid is not None:
+        running = containers(host, instance)
+        if running and not stop_containers:
+            raise SetupFailed(
+                f"{len(running)} containers run in the engine of {instance.user}; stop them first, or write stop_containers: true"
+            )
+        _stop_engine(host, instance, timeout, outcome)
+    with state.exclusive(host):
+        for path in [*known.get("files", [])]:
+            if os.path.lexists(host.path(path)):
+                host.path(path).unlink()
+                _prune(host.path(path).parent)
+                outcome.did(f"{path} removed")
+        if instance.uid is not None:
+            with suppress(OSError, ValueError):
+                context.drop(instance.on(host), instance)
+            if os.path.exists(f"{instance.runtime_dir}/bus"):
+                systemctl("daemon-reload", timeout=timeout, instance=instance)
+        systemctl("daemon-reload", timeout=timeout)
+        if known.get("first_port"):
+            host.path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text(known["first_port"])
+        if known.get("linger") and instance.uid is not None:
+            _command(["loginctl", "disable-linger", instance.user])
+            outcome.did(f"{instance.user} lingers no longer")
+        _rootful_back(known.get("rootful") or {}, timeout, outcome)
+        state.save(host, SUBJECT, {})
+    return outcome
+
+
+# --- the parts ---
+
+
+def _foresee(host: Host, wish: Wish, outcome: Outcome, run: Run) -> None:
+    seen = {file.path: look(host, file.path) for file in _with_uid(wish.files, outcome.instance)}
+    for file in texts.differing(_with_uid(wish.files, outcome.instance), seen):
+        outcome.did(f"{file.path} written")
+    if outcome.instance.uid is None:
+        outcome.did(f"user {wish.user} created")
+    elif bring(host, [wish.ranges], RANGES, True, run).changed:
+        outcome.did("subordinate ranges given")
+
+
+def _create_user(user: str, run: Run) -> None:
+    """A system user with a home, for its engine's data, and a shell, to work as it. For others useradd would add ranges of its own choice."""
+    code, out, err = run(
+        ["useradd", "--system", "--user-group", "--create-home", "--home-dir", f"/home/{user}", "--shell", "/bin/bash", user]
+    )
+    if code:
+        raise SetupFailed(f"useradd {user}: {(err or out).strip() or f'exit status {code}'}")
+    os.chmod(f"/home/{user}", 0o700)
+
+
+def _with_uid(files: list[texts.File], instance: Instance) -> list[texts.File]:
+    """The plan was made before the user had an ID."""
+    unknown, known = texts.delegation(None), texts.delegation(instance.uid)
+    return [texts.File(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
+
+
+def _sorted(host: Host, wish: Wish, instance: Instance) -> tuple[list[texts.File], list[texts.File]]:
+    """What has to be there before the user's manager starts, and what must not be: with a unit it would start the engine at once."""
+    files = _with_uid(wish.files, instance)
+    late = (texts.UNIT, texts.ENABLED)
+    return [file for file in files if file.path not in late], [file for file in files if file.path in late]
+
+
+def _write(host: Host, files: list[texts.File], known: dict[str, Any], outcome: Outcome) -> list[str]:
+    """Write what differs, remembered first. Returns the paths. Raises SetupFailed for what is somebody else's."""
+    seen = {file.path: look(host, file.path) for file in files}
+    differing = texts.differing(files, seen)
+    foreign = [file.path for file in differing if seen[file.path] and file.path not in known["files"]]
+    if foreign:
+        raise SetupFailed(f"{', '.join(foreign)}: is somebody else's and says something else; move it away")
+    fresh = [file.path for file in files if file.path not in known["files"]]
+    if fresh:
+        known["files"] = sorted([*known["files"], *fresh])
+        state.save(host, SUBJECT, known)
+    for file in differing:
+        path = host.path(file.path)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if os.path.lexists(path):
+            path.unlink()
+        if file.link:
+            path.symlink_to(file.link)
+            fsync_folder(path.parent)
+        else:
+            write_atomically(path, file.content, file.mode)
+        if file.path == texts.PORTS:
+            known.setdefault("first_port", (host.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "").strip())
+        outcome.did(f"{file.path} written")
+    return [file.path for file in differing]
+
+
+def _modules(files: list[texts.File], outcome: Outcome, run: Run) -> None:
+    """Now, as at every boot; a module that the kernel has built in, or does not have, is told by the engine if it needs it."""
+    done = " ".join(outcome.steps)
+    if texts.MODULES in done:
+        run(["modprobe", "--all", "--quiet", "br_netfilter", "ip_tables"])
+    if texts.PORTS in done:
+        run(["sysctl", "--quiet", "--load", texts.PORTS])
+    if texts.ROOTLESSKIT in done:
+        code, out, err = run(["apparmor_parser", "--replace", texts.ROOTLESSKIT])
+        if code:
+            raise SetupFailed(f"apparmor_parser: {(err or out).strip()}")
+
+
+def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before, outcome: Outcome) -> None:
+    """The user's service manager: there from boot on, and allowed to set all the limits."""
+    instance = outcome.instance
+    if not host.path(f"/var/lib/systemd/linger/{instance.user}").exists():
+        known["linger"] = True
+        state.save(host, SUBJECT, known)
+        _command(["loginctl", "enable-linger", instance.user])
+        outcome.did(f"{instance.user} lingers")
+    _wait_for(
+        f"{instance.runtime_dir}/bus",
+        wish.timeout,
+        f"the service manager of {instance.user} did not start; see journalctl -u user@{instance.uid}",
+    )
+    given = (host.read(f"{instance.manager_cgroup}/cgroup.controllers") or "").split()
+    if set(texts.CONTROLLERS) - set(given):
+        if containers(host, instance) and not wish.stop_containers:
+            raise SetupFailed(
+                f"the manager of {instance.user} has to be restarted to get {', '.join(sorted(set(texts.CONTROLLERS) - set(given)))},"
+                " and containers run below it; stop them first, or write stop_containers: true"
+            )
+        with suppress(EngineError, EngineUnreachable):
+            revive.stop(Engine(instance.socket, wish.timeout), before.containers)
+        systemctl("daemon-reload", timeout=wish.timeout)  # a drop-in that others took away is otherwise still in force
+        systemctl("restart", f"user@{instance.uid}.service", timeout=wish.timeout)
+        _wait_for(f"{instance.runtime_dir}/bus", wish.timeout, f"the service manager of {instance.user} did not come back")
+        given = (host.read(f"{instance.manager_cgroup}/cgroup.controllers") or "").split()
+        lacking = sorted(set(texts.CONTROLLERS) - set(given))
+        if lacking:
+            raise SetupFailed(
+                f"the manager of {instance.user} does not get {', '.join(lacking)}: see the drop-ins that `systemctl cat user@{instance.uid}`"
+                " shows, and whether the kernel has these controllers (/sys/fs/cgroup/cgroup.controllers)"
+            )
+        outcome.did(f"manager of {instance.user} restarted")
+
+
+def _remove_old(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome) -> None:
+    """What an earlier run needed and this one does not."""
+    wanted = {file.path for file in _with_uid(wish.files, outcome.instance)}
+    for path in sorted(set(known["files"]) - wanted):
+        if os.path.lexists(host.path(path)):
+            host.path(path).unlink()
+            outcome.did(f"{path} removed")
+        known["files"].remove(path)
+
+
+def _context(host: Host, outcome: Outcome) -> None:
+    instance = outcome.instance
+    seen = context.look(instance.on(host), instance)
+    if seen["error"]:
+        raise SetupFailed(seen["error"])
+    if not seen["meta"] or seen["current"] in (None, "", "default"):
+        context.put(instance.on(host), instance)
+        outcome.did("docker context rootless made")
+
+
+def _before(instance: Instance, wish: Wish) -> revive.Before:
+    """The engine and what runs in it, before anything is done."""
+    if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).state().running:
+        return revive.Before()
+    return revive.look(Engine(instance.socket, wish.timeout))
+
+
+def _revive(wish: Wish, before: revive.Before, unit_changed: bool, outcome: Outcome) -> None:
+    """An engine that ran takes over a changed unit, and runs again where its manager was restarted; so does what ran in it."""
+    instance = outcome.instance
+    service, engine = Service(instance), Engine(instance.socket, wish.timeout)
+    if not before.running or (service.state().running and not unit_changed):
+        return
+    service.start_anew(wish.timeout)
+    if not revive.wait_until_it_answers(engine, wish.timeout):
+        raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
+    failed = revive.bring_back(engine, before.containers, wish.timeout).failed
+    outcome.did("engine restarted")
+    if failed:
+        raise SetupFailed("; ".join(f"container {name} does not start again: {reason}" for name, reason in failed.items()))
+
+
+def _rootful_off(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome) -> None:
+    """Stop and mask the rootful engine. With live-restore its containers would outlive it, so they are stopped by it first."""
+    if not wish.disable_rootful:
+        return
+    there = [unit for unit in UNITS if any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)]
+    masked = [unit for unit in UNITS if look(host, f"/etc/systemd/system/{unit}").get("link") == "/dev/null"]
+    active = [unit for unit in there if _word("is-active", unit) in ("active", "activating", "reloading")]
+    if not active and set(there) <= set(masked):
+        return
+    if "docker.service" in active:
+        engine = Engine(ROOTFUL.socket, wish.timeout)
+        running = revive.look(engine).containers
+        if running and not wish.stop_containers:
+            names = ", ".join(c["name"] for c in running)
+            raise SetupFailed(f"containers run in the rootful engine: {names}; stop them first, or write stop_containers: true")
+        revive.stop(engine, running)
+    known.setdefault("rootful", {"enabled": [u for u in there if _word("is-enabled", u) == "enabled"], "active": active, "masked": masked})
+    state.save(host, SUBJECT, known)
+    systemctl("disable", "--now", *there, timeout=wish.timeout)
+    systemctl("mask", *there, timeout=wish.timeout)
+    outcome.did("rootful engine stopped and masked")
+
+
+def _rootful_back(before: Mapping[str, Any], timeout: float, outcome: Outcome) -> None:
+    """As it was: what was enabled, and what ran."""
+    if not before:
+        return
+    unmask = [unit for unit in UNITS if unit not in before.get("masked", [])]
+    systemctl("unmask", *unmask, timeout=timeout)
+    if before.get("enabled"):
+        systemctl("enable", *before["enabled"], timeout=timeout)
+    if before.get("active"):
+        systemctl("start", *before["active"], timeout=timeout)
+    outcome.did("rootful engine back")
+
+
+def _stop_engine(host: Host, instance: Instance, timeout: float, outcome: Outcome) -> None:
+    """Stop the containers properly, then the engine, and take our keys out of its configuration."""
+    if not os.path.exists(f"{instance.runtime_dir}/bus"):
+        return
+    service, engine = Service(instance), Engine(instance.socket, timeout)
+    if service.state().running:
+        with suppress(EngineError, EngineUnreachable):
+            revive.stop(engine, revive.look(engine).containers)
+        service.stop(timeout)
+        outcome.did(f"engine of {instance.user} stopped")
+    try:
+        done = configure(host, engine, Configuration(options={}, instance=instance, pids_limit=0, own_checks=False, timeout=timeout))
+    except Failed as error:
+        raise SetupFailed(str(error)) from error
+    if done.changed:
+        outcome.did(f"{instance.config} given back")
+
+
+def _word(verb: str, unit: str) -> str:
+    """What `systemctl is-active` and `is-enabled` say; their exit status says no more."""
+    try:
+        return systemctl(verb, unit).strip()
+    except ServiceError as error:
+        return str(error).rpartition(": ")[2].strip()
+
+
+def _command(command: list[str]) -> None:
+    import subprocess
+
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if run.returncode:
+        raise SetupFailed(f"{' '.join(command)}: {run.stderr.strip() or f'exit status {run.returncode}'}")
+
+
+def _wait_for(path: str, timeout: float, otherwise: str) -> None:
+    deadline = time.monotonic() + timeout
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            raise SetupFailed(f"{otherwise} ({path} is not there after {timeout:.0f} s)")
+        time.sleep(0.2)
+
+
+def _prune(folder: Path) -> None:
+    """Folders of ours that are empty now; system folders never are, or can't be removed for other reasons."""
+    if folder.name.endswith((".d", ".wants", "bulkhead", "rootless")):
+        with suppress(OSError):
+            folder.rmdir()
+            _prune(folder.parent)
+
+
+__all__ = ["Outcome", "Refused", "SetupFailed", "Wish", "absent", "present"]

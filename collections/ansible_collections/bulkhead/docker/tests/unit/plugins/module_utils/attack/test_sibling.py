@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a sibling of a container takes over, layer by layer; and which engines know their built-in filter by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack import configurations
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.catalog import ATTACKS, CALLS, FOOTHOLDS
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import knows_builtin
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import table
+
+
+def asked(user: str = "", **config: Any) -> dict[str, dict[str, Any]]:
+    return configurations.asked_of_container({"HostConfig": config, "Config": {"User": user}})
+
+
+@pytest.mark.parametrize(
+    ("config", "layer", "expected"),
+    [
+        ({"SecurityOpt": ["seccomp={}", "no-new-privileges"]}, "seccomp", {"SecurityOpt": ["seccomp={}"]}),
+        ({"SecurityOpt": ["seccomp:unconfined"]}, "seccomp", {"SecurityOpt": ["seccomp:unconfined"]}),
+        ({"SecurityOpt": ["no-new-privileges:false"]}, "no_new_privileges", {"SecurityOpt": ["no-new-privileges=false"]}),
+        ({"SecurityOpt": ["apparmor=web"]}, "apparmor", {"SecurityOpt": ["apparmor=web"]}),
+        ({"SecurityOpt": None}, "apparmor", {}),
+        ({"PidsLimit": 20}, "pids_limit", {"PidsLimit": 20}),
+        ({"PidsLimit": None}, "pids_limit", {}),
+        ({"PidsLimit": -1}, "pids_limit", {"PidsLimit": 0}),  # none: the matrix's own bound stands in for it
+        ({"UsernsMode": "host"}, "userns", {"UsernsMode": "host"}),
+        ({"CapDrop": ["ALL"], "CapAdd": None}, "capabilities", {"CapDrop": ["ALL"]}),
+        ({"MaskedPaths": []}, "masked_paths", {"MaskedPaths": []}),
+        ({"ReadonlyRootfs": True}, "read_only_root", {"ReadonlyRootfs": True}),
+        ({"Privileged": True, "SecurityOpt": ["seccomp={}"]}, "seccomp", {"SecurityOpt": ["seccomp=unconfined"]}),
+        ({"Privileged": True}, "capabilities", {"CapAdd": ["ALL"]}),
+        ({"Privileged": True}, "userns", {}),
+    ],
+)
+def test_what_a_container_asks_for(config: dict[str, Any], layer: str, expected: dict[str, Any]) -> None:
+    assert asked(**config)[layer] == expected
+
+
+def test_its_user() -> None:
+    assert asked()["non_root_user"] == {"User": "0:0"}
+    assert asked("33:33")["non_root_user"] == {"User": "33:33"}
+
+
+def test_the_whole_is_the_container_as_it_is_and_bounded() -> None:
+    inspect = {
+        "HostConfig": {"Privileged": True, "IpcMode": "host", "Memory": 1 << 40, "Binds": ["/:/host"], "NetworkMode": "host"},
+        "Config": {"User": ""},
+    }
+    whole = configurations.of_container("shop", inspect, 128)[-1]
+    assert whole.host_config["Privileged"] is True
+    assert whole.host_config["IpcMode"] == "host"
+    assert whole.host_config["Memory"] == configurations.BOUNDS["Memory"]
+    assert "Binds" not in whole.host_config
+    assert "NetworkMode" not in whole.host_config
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "expected"),
+    [
+        ("20.10.24+dfsg1", ["name=seccomp,profile=default"], None),
+        ("26.1.5", ["name=apparmor", "name=seccomp,profile=builtin"], None),
+        ("20.10.24+dfsg1", ["name=seccomp,profile=/etc/docker/seccomp/a.json"], False),
+        ("26.1.5", ["name=seccomp,profile=/etc/docker/seccomp/a.json"], True),
+        ("", [], False),
+    ],
+)
+def test_engines_that_know_their_own_filter_by_name(version: str, options: list[str], expected: bool | None) -> None:
+    assert knows_builtin(version, options) is expected
+
+
+def test_the_catalog_is_whole() -> None:
+    from ansible_collections.bulkhead.docker.plugins.module_utils.attack.player import move
+
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 20
+    assert all(callable(move(attack.name)) for attack in ATTACKS)
+    assert {attack.foothold for attack in ATTACKS} - {""} == set(FOOTHOLDS)
+    assert set(table("x86_64")) >= CALLS

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading in a folder in which a user may have planted something."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance, find, of
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    (tmp_path / "home/u/.config").mkdir(parents=True)
+    (tmp_path / "secret").write_text("roots alone")
+    if os.geteuid() == 0:
+        tmp_path.chmod(0o755)
+    return Host(tmp_path, (Owner("/home/u", os.geteuid(), os.getegid()),))
+
+
+def test_a_file_is_read(host: Host) -> None:
+    host.path("/home/u/.config/f").write_text("x")
+    assert host.read("/home/u/.config/f") == "x"
+    assert host.read("/home/u/.config/none") is None
+
+
+def test_no_link_is_followed_there(host: Host) -> None:
+    host.path("/home/u/.config/f").symlink_to(host.path("/secret"))
+    with pytest.raises(OSError, match="symbolic links"):
+        host.read("/home/u/.config/f")
+    assert host.read("/secret") == "roots alone"
+
+
+def test_a_pipe_does_not_hold_anybody_up(host: Host) -> None:
+    os.mkfifo(host.path("/home/u/.config/f"))
+    with pytest.raises(OSError, match="no regular file"):
+        host.read("/home/u/.config/f")
+
+
+@pytest.mark.parametrize(
+    ("path", "owned"), [("/home/u/.config/x", True), ("/home/u", False), ("/home/u2/x", False), ("/etc/passwd", False)]
+)
+def test_whose_a_path_is(host: Host, path: str, owned: bool) -> None:
+    assert (host.owner(path) is not None) == owned
+
+
+def test_the_instances_of_a_host(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nu:x:990:991::/home/u/:/bin/sh\n")
+    host = Host(tmp_path)
+    assert find(host, None) == find(host, "") == ROOTFUL
+    user = find(host, "u")
+    assert user == Instance("u", 990, 991, "/home/u")
+    assert (user.socket, user.config) == ("/run/user/990/docker.sock", "/home/u/.config/docker/daemon.json")
+    assert user.drop_in == "/etc/systemd/user/docker-.scope.d/10-bulkhead-pids.conf"
+    assert user.on(host).owners == (Owner("/home/u", 990, 991),)
+    assert find(host, "nobody-knows").uid is None
+    assert of({"instance": user.as_dict()}) == user
+    assert of({}) == ROOTFUL
+
+
+def test_whose_a_dockerd_is() -> None:
+    user = Instance("u", 990, 991, "/home/u")
+    assert user.owns({"rootless": True, "uid": 990}) and not user.owns({"rootless": True, "uid": 1000})
+    assert not user.owns({"rootless": False, "uid": 990})
+    assert ROOTFUL.owns({"rootless": False, "uid": 0}) and not ROOTFUL.owns({"rootless": True, "uid": 990})

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judging a rootless engine: each thing that is wrong is named, and what was not seen is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import judge as room
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import judge as userns
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import texts
+
+from .rootless_host import EXPECT, MAP, engine, evidence, settled, virgin
+
+SOCKET: dict[str, Any] = engine()["socket"]
+
+
+def ids(verdict: Any) -> list[str]:
+    return [finding.id.removeprefix("rootless.") for finding in verdict.findings if finding.status]
+
+
+def test_a_settled_host_is_enforced() -> None:
+    verdict = room.judge(evidence(), EXPECT)
+    assert (verdict.status, ids(verdict)) == ("enforced", [])
+    assert verdict.evidence[0] == {"source": "/proc/42/uid_map", "value": MAP}
+
+
+@pytest.mark.parametrize(
+    ("here", "found", "status"),
+    [
+        ({"linger": False}, "no_linger", "degraded"),
+        ({"controllers": ["memory", "pids"]}, "not_delegated", "degraded"),
+        ({"controllers": None}, "controllers_unread", "unknown"),
+        ({"engines": []}, "not_running", "absent"),
+        ({"engines": [engine(uid_map=[[0, 990, 1], [1, 100000, 65536]])]}, "map_differs", "degraded"),
+        ({"engines": [engine(uid_map=[[0, 990, 1]])]}, "map_short", "degraded"),
+        ({"engines": [engine(socket=None)]}, "socket_missing", "degraded"),
+        ({"engines": [engine(socket={**SOCKET, "mode": "0666"})]}, "socket_mode", "degraded"),
+        ({"engines": [engine(socket={**SOCKET, "uid": 1000})]}, "socket_owner", "degraded"),
+        ({"engines": [engine(socket={**SOCKET, "folder_mode": "0755"})]}, "socket_folder", "degraded"),
+        ({"engines": [engine(), engine(user="eve", uid=1001, judged=False)]}, "not_examined", "degraded"),
+        ({"rootful": {**virgin()["layers"]["rootless"]["rootful"]}}, "rootful_running", "degraded"),
+        (
+            {"rootful": {"pid": None, "present": ["docker.service"], "masked": [], "listening": False, "containers": []}},
+            "rootful_not_masked",
+            "degraded",
+        ),
+    ],
+)
+def test_each_thing_that_is_wrong_is_named(here: dict[str, Any], found: str, status: str) -> None:
+    host = settled()
+    host["layers"]["rootless"].update(here)
+    verdict = room.judge(evidence(host), EXPECT)
+    assert found in ids(verdict)
+    assert verdict.status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "seen", "found"),
+    [
+        (texts.UNIT, {}, "unit_missing"),
+        (texts.UNIT, {"text": "x", "uid": 990, "mode": 0o644}, "unit_writable"),
+        (texts.ENABLED, {}, "not_enabled"),
+        (texts.delegation(990), {}, "delegation_missing"),
+        (texts.WRAPPER, {}, "runtime_missing"),
+        (texts.WRAPPER, {"text": "#!/bin/sh", "uid": 0, "mode": 0o755}, "runtime_differs"),
+        (texts.WRAPPER, {"text": "x", "uid": 0, "mode": 0o777}, "runtime_writable"),
+        (texts.WRAPPER, {"link": "/home/rootless/runc", "uid": 0}, "runtime_writable"),
+    ],
+)
+def test_each_file_that_is_wrong_is_named(path: str, seen: dict[str, Any], found: str) -> None:
+    host = settled()
+    host["layers"]["rootless"]["files"][path] = seen
+    assert ids(room.judge(evidence(host), EXPECT)) == [found]
+
+
+def test_another_default_runtime_is_named() -> None:
+    host = settled()
+    host["engine"]["info"]["DefaultRuntime"] = "runc"
+    assert ids(room.judge(evidence(host), EXPECT)) == ["runtime_not_default"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "found", "status"),
+    [
+        ({"uid_map": [[0, 0, 4294967295]]}, "container_map", "absent"),
+        ({"label": "unconfined"}, "profile", "degraded"),
+        ({"label": "other (enforce)"}, "profile", "degraded"),
+    ],
+)
+def test_a_canary_that_is_not_as_it_should_be(kernel: dict[str, Any], found: str, status: str) -> None:
+    verdict = room.judge(evidence(**kernel), EXPECT)
+    assert (ids(verdict), verdict.status) == ([found], status)
+
+
+def test_without_a_canary_it_is_unknown() -> None:
+    assert room.judge({"observed": settled(), "canary": None}, EXPECT).status == "unknown"
+
+
+def test_where_none_is_wanted_one_that_runs_is_said() -> None:
+    host = settled()
+    host["layers"]["rootless"]["engines"] = [engine(judged=False)]
+    assert ids(room.judge(evidence(host), {})) == ["not_examined"]
+    assert room.judge(evidence(virgin()), {"requirement": "disabled", "user": None}).status == "not_applicable"
+
+
+def test_a_container() -> None:
+    container = {"name": "web", "kernel": {"pid": 5, "uid_map": MAP}}
+    assert room.judge_container(container, evidence(), EXPECT).status == "enforced"
+    container["kernel"] = {"pid": 5, "uid_map": [[0, 0, 4294967295]]}
+    assert room.judge_container(container, evidence(), EXPECT).status == "absent"
+    assert room.judge_container(container, evidence(), {}).status == "not_applicable"
+
+
+def test_user_namespaces_are_then_this_layers_affair() -> None:
+    assert userns.judge(evidence(), {"requirement": "disabled"}).status == "not_applicable"

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does every layer hold in the user's engine? Asked through the user's own client, and of the kernel by other means than our module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rootless import CONFINED, USER, assert_confined, look
+from testinfra.host import Host
+
+
+@pytest.fixture(scope="module")
+def seen(host: Host) -> dict[str, Any]:
+    return look(host)
+
+
+def test_a_container_that_asks_for_nothing_is_confined_limited_entered_and_stops_cleanly(seen: dict[str, Any]) -> None:
+    assert_confined(seen)
+    assert seen["plain"]["uid_map"] == [["0", seen["uid"], "1"], ["1", "296608", "65536"]]
+
+
+def test_programs_that_enter_are_confined(seen: dict[str, Any]) -> None:
+    assert (seen["plain"]["exec --privileged"], seen["plain"]["health"]) == (CONFINED, CONFINED)
+
+
+def test_a_named_profile_is_honoured_also_after_a_restart(seen: dict[str, Any]) -> None:
+    assert (seen["named"]["label"], seen["named"]["restarted"]) == ("bulkhead-web (enforce)", "bulkhead-web (enforce)")
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ("--privileged", "unconfined"),
+        ("--security-opt apparmor=unconfined", "unconfined"),
+        ("--runtime runc", CONFINED),
+        ("--security-opt no-new-privileges=false", CONFINED),
+    ],
+)
+def test_opting_out_is_as_with_a_rootful_engine(seen: dict[str, Any], options: str, shown: str) -> None:
+    assert seen["options"][options] == shown
+
+
+def test_a_profile_that_does_not_exist_starts_nothing(seen: dict[str, Any]) -> None:
+    said = seen["options"]["--security-opt apparmor=nonesuch"]
+    assert said.startswith("failed: ") and "apparmor" in said
+
+
+def test_the_engine_is_the_users_and_what_could_lift_its_layers_is_roots(seen: dict[str, Any]) -> None:
+    host = seen["host"]
+    assert host["dockerd"] == [seen["uid"]]
+    content = host["daemon.json"]
+    assert content["default-runtime"] == "bulkhead" and content["no-new-privileges"] is True and content["icc"] is False
+    assert host["owners"] == {
+        f"/home/{USER}/.config/docker/daemon.json": [USER, "0600"],
+        "/etc/systemd/user/docker.service": ["root", "0644"],
+        content["runtimes"]["bulkhead"]["path"]: ["root", "0755"],
+        f"/run/user/{seen['uid']}/docker.sock": [USER, "0660"],
+    }
+
+
+def test_the_user_finds_the_engine_and_nobody_another_one(seen: dict[str, Any]) -> None:
+    host = seen["host"]
+    assert "rootless" in host["context"]
+    assert host["DOCKER_HOST"] == f"unix:///run/user/{seen['uid']}/docker.sock"
+    assert host["rootful"] == ["masked", "masked"]

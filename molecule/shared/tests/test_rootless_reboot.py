@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After a reboot, and without anybody's login, everything still holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from conftest import Proof
+from rootless import VARIABLES, assert_all_hold
+from testinfra.host import Host
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rebooted(host: Host) -> None:
+    boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
+    with suppress(RuntimeError):  # the connection may go before the answer comes
+        host.run("systemctl reboot")
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        time.sleep(3)
+        with suppress(RuntimeError, AssertionError):  # ssh's own failure: no sshd, or one that is going down
+            now = host.check_output("cat /proc/sys/kernel/random/boot_id")
+            if now not in ("", boot) and host.run("docker -H unix:///run/user/$(id -u rootless)/docker.sock info").rc == 0:
+                return
+    pytest.fail("the machine and its rootless engine did not come back within 600 s")
+
+
+def test_everything_holds_and_the_rootful_engine_stays_away(prove: Callable[..., Proof], host: Host) -> None:
+    proof = prove(*VARIABLES)
+    assert_all_hold(proof)
+    assert [(engine["kind"], engine["user"], engine["judged"]) for engine in proof.report["proof"]["engines"]] == [
+        ("rootless", "rootless", True)
+    ]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take each piece away by hand: the verdict has to name it. Then one run of harden.yml puts everything back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from conftest import Proof
+from rootless import USER, VARIABLES, assert_all_hold
+from testinfra.host import Host
+
+RUNTIME = "/usr/local/libexec/bulkhead/rootless/runc"
+# Done at once, as none hides another: what is done, and what has to be found.
+PIECES = {
+    f"rm /var/lib/systemd/linger/{USER}": {"rootless.no_linger"},
+    "rm /etc/systemd/user/default.target.wants/docker.service": {"rootless.not_enabled"},
+    "rm /etc/systemd/system/user@$uid.service.d/10-bulkhead-delegate.conf": {"rootless.delegation_missing"},
+    "chmod 666 /run/user/$uid/docker.sock": {"rootless.socket_mode"},
+    "systemctl unmask docker.service": {"rootless.rootful_not_masked"},
+    "aa-complain bulkhead-rootless": {"apparmor.complain"},
+    f"chmod 777 {RUNTIME}": {"rootless.runtime_writable"},
+    # Without the drop-in what is left is systemd's own limit.
+    "rm /etc/systemd/user/docker-.scope.d/10-bulkhead-pids.conf": {"pids_limit.unlimited", "pids_limit.too_high"},
+    "$manager daemon-reload": set(),
+}
+# As upstream does it: the request names a profile, `docker inspect` repeats it, and the kernel has none.
+BARE = f"""
+su - {USER} -c 'python3 -c "
+import json
+path = \\".config/docker/daemon.json\\"
+content = json.load(open(path))
+content[\\"runtimes\\"][\\"plain\\"] = dict(path=\\"/usr/sbin/runc\\")
+json.dump(content, open(path, \\"w\\"))
+"'
+pkill -HUP -x -u {USER} dockerd
+for i in $(seq 60); do su - {USER} -c 'docker info' 2>/dev/null | grep -q plain && break; sleep 1; done
+su - {USER} -c 'docker run -d --network none --name bare --runtime plain --security-opt apparmor=bulkhead-web testimage'
+"""
+AS_ROOT = f'set -e; uid=$(id -u {USER}); manager="setpriv --reuid=$uid --regid=$uid --clear-groups env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user"\n'
+
+
+def shell(host: Host, script: str) -> None:
+    host.check_output(AS_ROOT + script)
+
+
+def test_without_the_runtime_no_container_starts_and_nothing_is_enforced(host: Host, prove: Callable[..., Proof]) -> None:
+    shell(host, f"mv {RUNTIME} /root/runc")
+    proof = prove(*VARIABLES)
+    shell(host, f"mv /root/runc {RUNTIME}\n" + BARE)
+    assert "rootless.runtime_missing" in proof.findings(), proof.output
+    assert "enforced" not in {proof.status()[name] for name in ("apparmor", "seccomp", "pids_limit", "rootless")}
+
+
+def test_every_piece_that_is_taken_away_is_named_and_so_is_a_container_that_goes_round_the_runtime(
+    host: Host, prove: Callable[..., Proof]
+) -> None:
+    shell(host, "\n".join(PIECES))
+    proof = prove(*VARIABLES)
+    assert proof.code != 0
+    found = set(proof.findings())
+    assert [names for names in PIECES.values() if names and not names & found] == [], proof.output
+    bare = proof.container("bare")
+    assert any("bulkhead-web" in text and text.startswith("apparmor") for text in bare["disagreements"]), bare
+    assert {v["layer"]: v["status"] for v in bare["layers"]}["apparmor"] == "absent"
+
+
+def test_undelegated_controllers_are_named(host: Host, prove: Callable[..., Proof]) -> None:
+    shell(
+        host,
+        f"""loginctl enable-linger {USER}  # otherwise the manager would end with the next login
+su - {USER} -c 'docker rm -f bare'
+mkdir -p /etc/systemd/system/user@$uid.service.d
+printf '[Service]\\nDelegate=\\nDelegate=pids memory\\n' > /etc/systemd/system/user@$uid.service.d/90-mine.conf
+systemctl daemon-reload; systemctl restart user@$uid.service
+for i in $(seq 120); do [ -S /run/user/$uid/bus ] && break; sleep 1; done; $manager start docker.service""",
+    )
+    proof = prove(*VARIABLES)
+    shell(host, "rm /etc/systemd/system/user@$uid.service.d/90-mine.conf")
+    assert "rootless.not_delegated" in proof.findings(), proof.output
+
+
+def test_one_run_puts_everything_back(host: Host, playbook: Callable[..., Any], prove: Callable[..., Proof]) -> None:
+    done = playbook("harden", *VARIABLES, "-e", "prove=false")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert_all_hold(prove(*VARIABLES))
