@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-FILES = Path(__file__).resolve().parents[1] / "files"
+FILES = Path(__file__).resolve().parents[2] / "services/files"
 SERVICES = ("nginx", "python", "node", "redis")
 WEB = "--security-opt seccomp=/etc/docker/seccomp/bulkhead-web.json --security-opt apparmor=bulkhead-web"
 OPTIONS = {
