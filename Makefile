@@ -7,11 +7,13 @@ ROOTLESS ?= 0
 SCENARIO ?=
 INVENTORY ?= localhost,
 REPORTS ?= reports
+FAULTS ?=
+TIMES ?= 1
 DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test lint sanity units labtest molecule bench report vm-up vm-down vm-list build lock clean
+.PHONY: help setup tools demo test lint sanity units labtest molecule faults bench report vm-up vm-down vm-list build lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and proves it from the kernel's evidence."
@@ -45,6 +47,9 @@ labtest: ## Tests of the lab, of the scripts and of the report in a browser
 
 molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
 	@scripts/molecule $(SCENARIO)
+
+faults: setup ## Try faults on a VM, long  [FAULTS="power-cut disk-full" TIMES=1 SUITE=trixie]
+	@$(PYTHON) -m faults $(FAULTS) --times $(TIMES) --suite $(SUITE)
 
 bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
 	@SUITE=$(SUITE) scripts/bench

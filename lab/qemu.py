@@ -88,14 +88,25 @@ def detect_shape(memory_mib: int, cpus: int | None) -> Shape:
     return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus or default_cpus(accelerator), host_cpu)
 
 
-def command(shape: Shape, *, name: str, disk: str, boot: Sequence[str], load_snapshot: bool = False) -> list[str]:
+def command(
+    shape: Shape,
+    *,
+    name: str,
+    disk: str,
+    boot: Sequence[str],
+    load_snapshot: bool = False,
+    snapshot: str = SNAPSHOT,
+    drive: str | None = None,
+) -> list[str]:
     """Return the command line of one machine, to be run in the machine's folder.
+
+    drive: options of -drive that say where the disk is and how it is cached, instead of the file ``disk`` and no care for its content.
 
     File names are relative to that folder: a unix socket's path may have no more than 107 bytes.
     The kernel picks the forwarded port (port 0), so two labs cannot meet on one.
     """
     processors = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg,thread=multi,tb-size=512"]}
-    drive = "if=virtio,cache=unsafe,discard=unmap,detect-zeroes=unmap"
+    drive = drive or f"file={disk},cache=unsafe,discard=unmap,detect-zeroes=unmap"
     # fmt: off
     return [
         PROGRAM,
@@ -104,7 +115,7 @@ def command(shape: Shape, *, name: str, disk: str, boot: Sequence[str], load_sna
         *processors[shape.accelerator],
         "-m", str(shape.memory_mib), "-smp", str(shape.cpus),
         "-rtc", "base=utc,clock=host",
-        "-drive", f"file={disk},format=qcow2,{drive}",
+        "-drive", f"if=virtio,format=qcow2,{drive}",
         "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22",
         "-device", "virtio-net-pci,netdev=net0,romfile=",
         "-device", "virtio-rng-pci",
@@ -113,6 +124,6 @@ def command(shape: Shape, *, name: str, disk: str, boot: Sequence[str], load_sna
         "-serial", "file:serial.log",
         "-qmp", "unix:qmp.sock,server=on,wait=off",
         *boot,
-        *(["-loadvm", SNAPSHOT] if load_snapshot else []),
+        *(["-loadvm", snapshot] if load_snapshot else []),
     ]
     # fmt: on

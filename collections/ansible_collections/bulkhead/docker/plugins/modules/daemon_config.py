@@ -64,6 +64,31 @@ options:
         They stay behind in the old one. Without it such a change is refused while containers run.
     type: bool
     default: false
+  migrate:
+    description:
+      - Where the engine moves from its plain root to the one of C(userns-remap), carry over what it holds - images, containers with all that
+        they wrote, volumes, networks - with the owners mapped, held against the original byte for byte, before the engine is told.
+      - The old root stays as it was, until the module M(bulkhead.docker.old_root) removes it.
+    type: bool
+    default: false
+  migrate_accept:
+    description:
+      - Names of containers that the engine will not start under C(userns-remap) (C(--privileged), C(--network host), C(--pid host)). They are
+        carried over and stay stopped. Any other such container is a refusal.
+    type: list
+    elements: str
+    default: []
+  recover:
+    description: Undo, or finish, what a run that died has left, and do nothing else; all other options but O(timeout) and O(socket) are idle.
+    type: bool
+    default: false
+  revert:
+    description:
+      - Bring the files of the last change back to the bytes that stood there before it, as a change of its own; a further run takes back the
+        one before. O(options), O(keep) and O(pids_limit) are idle.
+      - Refused where one of the files has been changed since, and where the engine would get another root, unless O(stop_containers) allows it.
+    type: bool
+    default: false
   own_checks:
     description:
       - Look for what C(dockerd --validate) overlooks, such as a missing seccomp profile, unknown log options or an unknown storage driver.
@@ -85,6 +110,7 @@ attributes:
     support: full
 seealso:
   - module: bulkhead.docker.plan_layers
+  - module: bulkhead.docker.old_root
 """
 
 EXAMPLES = r"""
@@ -97,6 +123,10 @@ EXAMPLES = r"""
       log-opts:
         max-size: 10m
     pids_limit: 100
+
+- name: Take back the last change
+  bulkhead.docker.daemon_config:
+    revert: true
 
 - name: Give up everything that was ours
   bulkhead.docker.daemon_config:
@@ -162,6 +192,7 @@ from ..module_utils.engine.api import Engine
 from ..module_utils.engine.configure import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request, configure
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
+from ..module_utils.migration.move import move_for
 
 
 def result(outcome: Outcome) -> dict[str, object]:
@@ -202,6 +233,10 @@ def main() -> None:
             "restart": {"type": "str", "choices": [NEEDED, ALWAYS, NEVER], "default": NEEDED},
             "start": {"type": "bool", "default": False},
             "stop_containers": {"type": "bool", "default": False},
+            "migrate": {"type": "bool", "default": False},
+            "migrate_accept": {"type": "list", "elements": "str", "default": []},
+            "recover": {"type": "bool", "default": False},
+            "revert": {"type": "bool", "default": False},
             "own_checks": {"type": "bool", "default": True},
             "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
@@ -209,9 +244,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    instance = find(Host(), given["user"])
+    host = Host()
+    instance = find(host, given["user"])
     if instance.uid is None:
         module.fail_json(msg=f"user: there is no user {instance.user} on this host; create it first, or write one that there is")
+    move = None
+    if given["migrate"] and not module.check_mode and not given["recover"]:
+        try:
+            move = move_for(host, given["options"].get("userns-remap"), frozenset(given["migrate_accept"]))
+        except (OSError, ValueError) as error:
+            module.fail_json(msg=f"nothing was changed: {error}")
     request = Request(
         options=given["options"],
         keep=frozenset(given["keep"]),
@@ -221,15 +263,18 @@ def main() -> None:
         restart=given["restart"],
         start=given["start"],
         stop_containers=given["stop_containers"],
+        move=move,
         own_checks=given["own_checks"],
         timeout=given["timeout"],
         check=module.check_mode,
+        recover=given["recover"],
+        revert=given["revert"],
     )
     if request.pids_limit is not None and request.pids_limit < 0:
         module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")
     failure = None
     try:
-        outcome = configure(Host(), Engine(given["socket"] or instance.socket, given["timeout"]), request)
+        outcome = configure(host, Engine(given["socket"] or instance.socket, given["timeout"]), request)
     except Failed as failed:
         failure, outcome = str(failed), failed.outcome
     for warning in outcome.warnings:

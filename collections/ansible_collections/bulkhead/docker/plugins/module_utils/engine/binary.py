@@ -140,3 +140,14 @@ def identity(program: str) -> dict[str, Any]:
     """What changes when the program is replaced."""
     status = Path(program).stat()
     return {"path": program, "size": status.st_size, "mtime": int(status.st_mtime)}
+
+
+def known(remembered: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What this host's dockerd knows (engine/observe_config.py), so that the next observation need not read the whole program."""
+    program = find()
+    if program is None:
+        return {}
+    this, before = identity(program), remembered.get("dockerd", {})
+    if {name: before.get(name) for name in this} == this:
+        return dict(before)
+    return {**this, "knows": {key: knows_key(program, key, 100)}}

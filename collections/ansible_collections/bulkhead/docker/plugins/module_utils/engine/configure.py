@@ -16,7 +16,7 @@ from ..host import state
 from ..host.files import sha256
 from ..host.root import STATE_DIR, Host
 from ..host.system import started_at
-from . import binary, checks, daemon_json, drop_in, keys, revive, undoing, unit
+from . import binary, checks, daemon_json, drop_in, keys, moving, restoring, revive, undoing, unit
 from .api import Engine, EngineError, EngineUnreachable
 from .request import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request
 from .service import Service, ServiceError, State
@@ -34,24 +34,28 @@ class Intent:
     merge: daemon_json.Merge
     memory: dict[str, Any]
     files: dict[str, str | None]
+    reverts: str | None = None
 
 
 def configure(host: Host, engine: Engine, request: Request) -> Outcome:
     """Bring the configuration to what `request` says. Raises Failed; then the host is as it was before."""
     host, outcome = request.instance.on(host), Outcome()
+    intend = _revert if request.revert else _intend
     try:
         if request.check:
             if left_open(host):
                 outcome.warnings.append(
                     "an earlier run died in the middle of a change; the next run outside check mode puts back what it had begun"
                 )
-            intent = _intend(host, request, outcome)
+            intent = intend(host, request, outcome)
             if outcome.diff:
                 _validate(host, request, intent, outcome)
             return outcome
         with state.exclusive(host):
             undoing.recover(host, engine, request, outcome)
-            intent = _intend(host, request, outcome)
+            if request.recover:
+                return outcome
+            intent = intend(host, request, outcome)
             _apply(host, engine, request, intent, outcome)
     except BlockingIOError:
         raise Failed(
@@ -87,11 +91,23 @@ def _intend(host: Host, request: Request, outcome: Outcome) -> Intent:
     if not memory["files"]:
         del memory["files"]
     if memory.keys() - {"dockerd"}:
-        memory["dockerd"] = _known(remembered)
+        memory["dockerd"] = binary.known(remembered, PIDS_KEY)
     else:
         memory = {}
     files[request.instance.memory] = json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None
+    _note(host, request, merge, files, outcome)
+    return Intent(merge, memory, files)
 
+
+def _revert(host: Host, request: Request, outcome: Outcome) -> Intent:
+    """The last change, the other way round: to the bytes that stood there before it."""
+    last, memory = restoring.last(host, request.file, request.stop_containers), request.instance.memory
+    _note(host, request, last.merge, last.files, outcome)
+    return Intent(last.merge, json.loads(last.files.get(memory) or "{}"), {memory: host.read(memory), **last.files}, last.id)
+
+
+def _note(host: Host, request: Request, merge: daemon_json.Merge, files: Mapping[str, str | None], outcome: Outcome) -> None:
+    """Put into `outcome` what will differ."""
     outcome.notices += merge.notices
     outcome.keys_changed = keys.changed(merge.before, merge.after)
     outcome.keys_needing_restart = keys.needs_restart(merge.before, merge.after)
@@ -100,7 +116,6 @@ def _intend(host: Host, request: Request, outcome: Outcome) -> Intent:
         if before != text and path != request.instance.memory:
             outcome.diff[path] = (before or "", text or "")
     outcome.changed = outcome.changed or bool(outcome.diff)
-    return Intent(merge, memory, files)
 
 
 def _validate(host: Host, request: Request, intent: Intent, outcome: Outcome) -> None:
@@ -113,18 +128,6 @@ def _validate(host: Host, request: Request, intent: Intent, outcome: Outcome) ->
 def _refusal(problem: str, outcome: Outcome) -> Failed:
     outcome.changed = bool(outcome.recovered)
     return Failed(f"nothing was changed: {problem}", outcome)
-
-
-def _known(remembered: Mapping[str, Any]) -> dict[str, Any]:
-    """What this dockerd knows (engine/observe_config.py), so that the next observation need not read the whole program."""
-    program = binary.find()
-    if program is None:
-        return {}
-    identity = binary.identity(program)
-    known = remembered.get("dockerd", {})
-    if {key: known.get(key) for key in identity} == identity:
-        return dict(known)
-    return {**identity, "knows": {PIDS_KEY: binary.knows_key(program, PIDS_KEY, 100)}}
 
 
 def _problem(host: Host, request: Request, merge: daemon_json.Merge) -> str:
@@ -173,7 +176,9 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
     if condition.running and not before.running:
         raise _refusal(f"{instance.unit} is active, but no engine answers on {engine.socket}; name its socket, or mend it first", outcome)
     live_restore = intent.merge.after.get("live-restore") is True
-    switches_root = bool(keys.ROOT_KEYS & set(outcome.keys_changed))
+    stale = not instance.rootless and moving.stale_root(host, before.root, intent.merge.after)
+    switches_root = bool(keys.ROOT_KEYS & set(outcome.keys_changed)) or stale
+    move = request.move if switches_root and restart and request.restart != NEVER else None
     stop = switches_root and restart and bool(before.containers)
     if stop and not request.stop_containers:
         names = ", ".join(c["name"] for c in before.containers)
@@ -183,11 +188,17 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
             outcome,
         )
 
-    facts = {"user": instance.user, "running": condition.running, "containers": before.containers, "reason": "daemon_config"}
+    if move:
+        move.prepare(engine.get("/info"), moving.orphans(host, engine))
+    facts = {"user": instance.user, "running": condition.running, "containers": list(before.containers), "reverts": intent.reverts}
+    facts["moves_to"] = move and move.root
     transaction = Transaction.begin(host, intent.files, facts)
     outcome.transaction, outcome.changed = transaction.id, True
     moment = time.time()
     try:
+        if move:
+            moving.carry(move, engine, transaction, before, request.timeout)
+            before.containers = [c for c in before.containers if c["name"] not in move.leave]
         _write(host, transaction, intent, request)
         if start:
             transaction.step("start")
@@ -195,12 +206,13 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
             _wait(engine, request, "start")
             outcome.started = True
         elif condition.running and request.restart != NEVER:
-            _activate(engine, transaction, request, before, restart, stop, switches_root, live_restore, outcome)
+            stop = stop and move is None
+            _activate(engine, transaction, request, before, restart, stop, switches_root and move is None, live_restore, outcome)
         elif not condition.running:
             outcome.notices.append(f"{instance.unit} is {condition.active} and was left so; the configuration holds from its next start")
         elif restart:
             outcome.warnings.append("the engine was not restarted (restart: never); it works with the old configuration until it is")
-    except (OSError, EngineError, ServiceError) as error:
+    except (OSError, ValueError, EngineError, ServiceError) as error:
         undoing.fail(host, transaction, engine, request, error, moment, outcome)
     transaction.commit()
 
@@ -224,7 +236,8 @@ def _restart_needed(host: Host, request: Request, intent: Intent, outcome: Outco
 
 def _write(host: Host, transaction: Transaction, intent: Intent, request: Request) -> None:
     private = (request.instance.memory, request.file if request.instance.rootless else "")
-    for path, text in intent.files.items():
+    # daemon.json last: an engine that starts after a power cut has the new configuration only where everything else is written.
+    for path, text in sorted(intent.files.items(), key=lambda item: item[0] == request.file):
         if host.read(path) == text:
             continue
         if text is None:
@@ -255,8 +268,9 @@ def _activate(
         return
     if stop:
         transaction.step("stop-containers")
-        revive.stop(engine, before.containers)
-    elif live_restore and not before.live_restore and not before.swarm and before.containers:
+        if before.live_restore:  # otherwise the engine stops them itself, and remembers no wish for it (`unless-stopped`)
+            revive.stop(engine, before.containers)
+    elif live_restore and not before.live_restore and not before.swarm and before.containers and not transaction.did("move"):
         # Its containers then survive this restart already. The engine takes over live-restore, and not what needs the restart.
         transaction.step("reload")
         service.reload_engine()
@@ -266,9 +280,10 @@ def _activate(
     service.restart(request.timeout)
     _wait(engine, request, "restart")
     outcome.downtime, outcome.restarted = round(time.monotonic() - begin, 2), True
-    if switches_root:
-        return
-    back = revive.bring_back(engine, before.containers, request.timeout)
+    # Under another root there are those alone that have been there before: a carried root's have the IDs that the plain one's had.
+    known = {c["Id"] for c in engine.get("/containers/json", all="1")} if switches_root else None
+    ran = [c for c in before.containers if known is None or c["id"] in known]
+    back = revive.bring_back(engine, ran, request.timeout)
     outcome.containers_restarted = back.started
     if back.gone:
         outcome.warnings.append(f"removed with their stop, as they were started with --rm: {', '.join(back.gone)}")

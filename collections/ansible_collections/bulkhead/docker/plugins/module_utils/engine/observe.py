@@ -59,6 +59,7 @@ def brief(container: Mapping[str, Any]) -> dict[str, Any]:
         "image": container["image"],
         "pids": container["kernel"].get("pids"),
         "pids_limit": config.get("PidsLimit"),
+        "mounts": container["inspect"].get("Mounts", []),
         "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
     }
 

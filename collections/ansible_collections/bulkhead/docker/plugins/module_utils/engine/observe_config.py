@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 from typing import Any
 
 from ..host import state
@@ -16,7 +18,8 @@ from .transaction import left_open
 def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """Reading only, and no command but dockerd's own validation, as nobody, where a key's name was found in its program for the first time.
 
-    daemon_json: path, exists, text (None without a file), error (a sentence when it is no daemon.json), mtime,
+    daemon_json: path, exists, text (None without a file), error (a sentence when it is no daemon.json), mtime, fixed (a sentence when
+                 nobody can change it),
                  referenced {key: {path, mtime}}: the files that it names
     managed:     what the engine's file in /var/lib/bulkhead holds (engine/configure.py), managed_error when that is damaged
     unit:        files (paths), argv, flags {flag: value}, places {flag: the file that has it}
@@ -43,10 +46,13 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
 
 
 def _daemon_json(host: Host, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"path": path, "exists": False, "text": None, "error": None, "mtime": None, "referenced": {}}
+    found: dict[str, Any] = {"path": path, "exists": False, "text": None, "error": None, "mtime": None, "fixed": None, "referenced": {}}
     try:
         found["text"] = host.read(path)
         if found["text"] is None:
+            if host.path(path).is_symlink():
+                there = os.readlink(host.path(path))
+                found["error"] = f"{path}: is a symbolic link to {there}, which does not exist; put a file there, or remove the link"
             return found
         with host.as_owner(path) as owner:
             status = host.path(path).stat()
@@ -55,7 +61,7 @@ def _daemon_json(host: Host, path: str) -> dict[str, Any]:
                 f"{path}: is owned by user {status.st_uid}; give it to {owner.uid}, in whose folder it is: chown {owner.uid} {path}"
             )
             return found
-        found.update(exists=True, mtime=status.st_mtime)
+        found.update(exists=True, fixed=_fixed(host, path), mtime=status.st_mtime)
         content = daemon_json.parse(found["text"], path).content()
     except OSError as error:
         why = "it is a symbolic link, and none is followed in a user's folder" if error.errno == errno.ELOOP else error.strerror
@@ -68,6 +74,18 @@ def _daemon_json(host: Host, path: str) -> dict[str, Any]:
     if isinstance(profile, str) and profile.startswith("/"):
         found["referenced"]["seccomp-profile"] = {"path": profile, "mtime": _mtime(host, profile)}
     return found
+
+
+def _fixed(host: Host, path: str) -> str | None:
+    """Why nobody can replace the file, root included (man 2 ioctl_iflags; 0x80086601 is FS_IOC_GETFLAGS); None when it can be."""
+    flags = bytearray(8)
+    try:
+        with host.path(path).open("rb") as handle:
+            fcntl.ioctl(handle, 0x80086601, flags)
+    except OSError:  # a file system without such flags
+        return None
+    words = [letter for letter, bit in (("i", 0x10), ("a", 0x20)) if flags[0] & bit]
+    return f"{path}: can't be changed by anybody (chattr +{words[0]}); lift that with chattr -{words[0]} {path}" if words else None
 
 
 def _mtime(host: Host, path: str) -> float | None:

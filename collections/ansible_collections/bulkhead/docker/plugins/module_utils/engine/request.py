@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .instance import ROOTFUL, Instance
+from .moving import Move
 
 NEEDED, ALWAYS, NEVER = "needed", "always", "never"
 
@@ -27,6 +28,9 @@ class Request:
     own_checks: bool = True
     timeout: float = 120
     check: bool = False
+    move: Move | None = None
+    recover: bool = False
+    revert: bool = False
 
     @property
     def file(self) -> str:

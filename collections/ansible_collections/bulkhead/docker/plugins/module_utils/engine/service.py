@@ -103,6 +103,13 @@ class Service:
     def stop(self, timeout: float) -> None:
         self._systemctl("stop", SERVICE, timeout=timeout)
 
+    def stop_wholly(self, timeout: float) -> None:
+        """Stop the engine, and its socket first, as a connection to that would start it again. Without live-restore it stops its
+        containers, and does not take that for somebody's wish (`unless-stopped`)."""
+        with suppress(ServiceError):  # not loaded: no socket unit here
+            self._systemctl("stop", SOCKET_UNIT, timeout=timeout)
+        self.stop(timeout)
+
     def start_anew(self, timeout: float) -> None:
         """Start the engine whatever state its failures left it in.
 

@@ -12,12 +12,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..host.files import fsync_folder, write_atomically
+from ..host.files import fsync_folder, sha256, write_atomically
 from ..host.root import STATE_DIR, Host
 
 OPEN, COMMITTED, UNDONE = "open", "committed", "undone"
@@ -80,7 +80,9 @@ class Transaction:
         return name in self.journal["steps"]
 
     def commit(self) -> None:
-        """Everything holds: from here on nobody undoes this."""
+        """Everything holds: from here on no run undoes this by itself. `after` tells whether the files are still as it left them."""
+        texts = {entry["path"]: self.host.read(entry["path"]) for entry in self.journal["files"]}
+        self.journal["after"] = {path: None if text is None else sha256(text) for path, text in texts.items()}
         self._end(COMMITTED)
         _prune(self.folder.parent)
 
@@ -96,6 +98,13 @@ class Transaction:
             with self.host.as_owner(folder):
                 _remove_empty(self.host.path(folder))
         return differing
+
+    def texts(self) -> dict[str, str | None]:
+        """The files as they were before: path → text, None where there was none."""
+        return {
+            entry["path"]: (self.folder / entry["copy"]).read_text("utf-8", "surrogateescape") if entry["existed"] else None
+            for entry in self.journal["files"]
+        }
 
     def undone(self) -> None:
         """The previous state is back."""
@@ -135,16 +144,22 @@ def _put_back(target: Path, entry: Mapping[str, Any], content: str | None) -> bo
 
 def left_open(host: Host) -> list[Transaction]:
     """The transactions that no run ended, the newest first: undone in that order, the oldest state comes back."""
-    found = []
+    return [transaction for transaction in _all(host) if transaction.journal.get("state") == OPEN]
+
+
+def ended(host: Host) -> list[Transaction]:
+    """Those that are committed or undone, the newest first."""
+    return [transaction for transaction in _all(host) if transaction.journal.get("state") != OPEN]
+
+
+def _all(host: Host) -> Iterator[Transaction]:
     base = _base(host)
     for folder in sorted(base.iterdir(), reverse=True) if base.is_dir() else []:
         try:
             journal = json.loads((folder / "journal.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # died before its journal was there, so before it changed anything
-        if journal.get("state") == OPEN:
-            found.append(Transaction(host, folder, journal))
-    return found
+        yield Transaction(host, folder, journal)
 
 
 def _base(host: Host) -> Path:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..host.root import STATE_DIR, Host
-from . import revive
+from . import moving, revive
 from .api import Engine, EngineError, EngineUnreachable
 from .instance import Instance, find
 from .request import Failed, Outcome, Request
@@ -16,14 +16,17 @@ _PATIENCE = 3
 
 
 def recover(host: Host, engine: Engine, request: Request, outcome: Outcome) -> None:
-    """Undo what a run that died has left open, so that this one starts from a state that somebody wanted."""
+    """Undo, or finish, what a run that died has left open, so that this one starts from a state that somebody wanted."""
     for transaction in left_open(host):
         try:
             user = transaction.journal["facts"].get("user", "")
             instance = request.instance if user == request.instance.user else find(host, user)
             # What another engine's run has left is in the way as well: one change at a time on a host.
             theirs = engine if instance == request.instance else Engine(instance.socket, request.timeout)
-            undo(Transaction(instance.on(host), transaction.folder, transaction.journal), theirs, instance, request.timeout, outcome)
+            if moving.taken_up(transaction, theirs):
+                outcome.containers_restarted = moving.finish(transaction, theirs, request.timeout)
+            else:
+                undo(Transaction(instance.on(host), transaction.folder, transaction.journal), theirs, instance, request.timeout, outcome)
         except (OSError, EngineError, ServiceError) as error:
             raise Failed(
                 f"what a run that died had begun ({transaction.id}) could not be undone: {error}; the next run tries again", outcome
@@ -58,6 +61,7 @@ def fail(host: Host, transaction: Transaction, engine: Engine, request: Request,
 def undo(transaction: Transaction, engine: Engine, instance: Instance, timeout: float, outcome: Outcome) -> None:
     """Bring back the files, the engine and its containers as the journal says they were. Raises when that fails; the journal stays open."""
     facts, timeout, service = transaction.journal["facts"], timeout * _PATIENCE, Service(instance)
+    outcome.warnings += moving.put_aside(transaction, timeout)
     transaction.restore()
     if transaction.did("daemon-reload"):
         service.reload_units(timeout)

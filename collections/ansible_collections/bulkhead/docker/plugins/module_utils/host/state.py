@@ -34,6 +34,8 @@ def folder(host: Host) -> Path:
     """/var/lib/bulkhead, made when missing, readable by root alone."""
     path = host.path(STATE_DIR)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
     return path
 
 

@@ -55,7 +55,10 @@ def _os_release(text: str) -> dict[str, str]:
     for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals:
-            values[key.strip()] = " ".join(shlex.split(value))
+            try:
+                values[key.strip()] = " ".join(shlex.split(value))
+            except ValueError:  # an open quote: a name to show, and nothing to fail for
+                values[key.strip()] = value.strip()
     return values
 
 

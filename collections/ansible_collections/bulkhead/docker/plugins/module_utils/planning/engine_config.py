@@ -69,18 +69,19 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any], layer_plans: Ma
     merge = daemon_json.merge(document, goal.ours, of_file.get("keys", {}), goal.keep, created, file["path"])
     result.notices += merge.notices
     _check_result(observed, merge.after, goal, result)
+    if merge.text != file["text"] and file.get("fixed"):
+        result.refusals.append(file["fixed"])
 
     limit = layer_plans["pids_limit"].apply.get("pids_limit") if "pids_limit" in layer_plans else None
-    for name in observed.get("interrupted") or []:
-        result.changes.append(Change(f"/var/lib/bulkhead/transactions/{name}", "undo what a run that died in the middle has left"))
     result.changes += [*_file_change(file, merge), *_drop_in_change(observed, limit)]
     instance = of(observed)
     start = instance.rootless and not observed["engine"].get("running") and wanted.get("docker_daemon_restart") is not False
     if start:
         result.changes.append(Change(instance.unit, f"start the rootless engine of {instance.user}"))
     restart = _plan_restart(observed, wanted, layer_plans, merge, goal, result)
-    moves = restart and bool(keys.ROOT_KEYS & set(keys.changed(merge.before, merge.after)))
-    _effects(observed, merge, restart, moves, result)
+    moves = restart and (bool(keys.ROOT_KEYS & set(keys.changed(merge.before, merge.after))) or _root_is_stale(observed, merge.after))
+    carried = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
+    _effects(observed, merge, restart, moves and not carried, result)
     _mind_hand_edits(observed, of_file, merge, restart, result)
 
     result.apply = {
@@ -89,6 +90,8 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any], layer_plans: Ma
         "keep": sorted(goal.keep),
         "restart": "never" if wanted.get("docker_daemon_restart") is False else ("always" if _drifted(result) else "needed"),
         "stop_containers": moves and bool(observed["engine"].get("containers")),
+        "migrate": moves and carried,
+        "migrate_accept": list(wanted.get("userns_remap_migrate_accept") or []),
         "timeout": wanted.get("docker_daemon_timeout") or 120,
     }
     if instance.rootless:
@@ -307,6 +310,12 @@ def _plan_restart(
     elif profile:
         result.changes.append(Change("docker.service", f"restart: {profile} is read once, at the engine's start"))
     return bool(stale or profile)
+
+
+def _root_is_stale(observed: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the running engine has another root than its file says: somebody wrote userns-remap there, and the next restart moves it."""
+    flags = (observed.get("unit") or {}).get("flags", {})
+    return "userns-remap" not in flags and bool(observed["engine"].get("remapped")) != bool(after.get("userns-remap"))
 
 
 def _drifted(result: LayerPlan) -> bool:

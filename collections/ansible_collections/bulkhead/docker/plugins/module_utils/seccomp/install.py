@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,11 @@ def apply(host: Host, steps: Sequence[Step]) -> None:
     with state.exclusive(host):
         memory = state.load(host, SUBJECT)
         managed = dict(memory.get("profiles", {}))
+        # Remembered first: a file that is remembered and missing harms nobody, one that is there and not remembered stays for ever.
+        for step in todo:
+            if step.after is not None:
+                managed[step.path] = _remembered(host, step, managed.get(step.path, {}))
+        _save(host, memory, managed)
         done: list[Step] = []
         try:
             for step in todo:
@@ -129,21 +135,31 @@ def apply(host: Host, steps: Sequence[Step]) -> None:
         except OSError:
             for step in reversed(done):
                 _put(host, step.path, step.before)
+            state.save(host, SUBJECT, memory)
             raise
-        state.save(host, SUBJECT, {**memory, "profiles": managed} if managed else {})
+        _save(host, memory, managed)
+
+
+def _save(host: Host, memory: dict[str, Any], managed: dict[str, Any]) -> None:
+    state.save(host, SUBJECT, {**memory, "profiles": managed} if managed else {})
+
+
+def _remembered(host: Host, step: Step, before: dict[str, Any]) -> dict[str, Any]:
+    kept = _keep(host, step) if step.foreign and step.before is not None else before.get("replaced")
+    made = before.get("made_folder") or not host.path(step.path).parent.exists()
+    return {"sha256": sha256(step.after or ""), **({"replaced": kept} if kept else {}), **({"made_folder": True} if made else {})}
 
 
 def _do(host: Host, step: Step, managed: dict[str, Any]) -> None:
-    remembered = managed.pop(step.path, {})
     if step.after is None:
+        remembered = managed.pop(step.path, {})
         _put(host, step.path, _kept(host, remembered.get("replaced")))
+        if remembered.get("made_folder"):
+            with suppress(OSError):  # others have files there
+                host.path(step.path).parent.rmdir()
         return
-    kept = remembered.get("replaced")
-    if step.foreign and step.before is not None:
-        kept = _keep(host, step)
     host.path(step.path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _put(host, step.path, step.after)
-    managed[step.path] = {"sha256": sha256(step.after), **({"replaced": kept} if kept else {})}
 
 
 def _put(host: Host, path: str, text: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...module_utils.engine.instance import SCOPE_DROP_IN
 from ...module_utils.hardened import settings as hardened
+from ...module_utils.host.root import STATE_DIR
 from ...module_utils.layers.catalog import SWITCHES, planners
 from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
@@ -77,6 +78,8 @@ def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[s
     engine = observed["engine"]
     if not engine["installed"]:
         return _without_engine(plan, wanted)
+    if observed.get("interrupted"):
+        return _unfinished(plan, observed["interrupted"])
     for name, room in planners().items():
         if name in selected:
             plan.layers[name] = room.plan(observed, wanted)
@@ -95,6 +98,15 @@ def _changed_with_engine(layer: LayerPlan, config: LayerPlan) -> str:
     keys = [key for before, after in texts for key in layer.daemon_keys if before.get(key) != after.get(key)]
     limits = [c.summary for c in config.changes if "pids_limit" in layer.apply and c.path.endswith(SCOPE_DROP_IN)]
     return "; ".join([*(f"set {key}" for key in keys), *limits])
+
+
+def _unfinished(plan: Plan, transactions: Iterable[str]) -> Plan:
+    """A host in the middle of a change says nothing of what it will be like afterwards."""
+    changes = [
+        Change(f"{STATE_DIR}/transactions/{name}", "undo, or finish, what a run that died in the middle has left") for name in transactions
+    ]
+    plan.layers[ENGINE_CONFIG] = LayerPlan(ENGINE_CONFIG, changes=changes, notices=["the layers are planned once that is done"])
+    return plan
 
 
 def _without_engine(plan: Plan, wanted: Mapping[str, Any]) -> Plan:

@@ -7,6 +7,7 @@ they would survive the restart outside the new root, where `docker ps` doesn't l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,15 +18,21 @@ _KINDS = (("images", "image"), ("containers", "container"), ("volumes", "volume"
 _SHOWN = 5
 
 
-def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], target: str | None) -> None:
-    """Refuse, or warn of, a change of root that hides something.
+def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], target: str | None) -> bool:
+    """Refuse, or warn of, a change of root that hides something. Returns whether what is there is to be carried over.
 
     target: UID.GID of the root to come; None for the one without remapping.
     """
     here, engine = observed["layers"]["userns"], observed["engine"]
     present = current_root(observed)
     if present == target:
-        return
+        return False
+    orphans = [o["id"][:12] for o in engine.get("orphans") or () if any(row[1] == 0 for row in o.get("uid_map") or ())]
+    if orphans:
+        found.refusals.append(
+            f"containers run that the engine does not know: {', '.join(orphans)} (live-restore leaves such when the engine's root changes);"
+            " end them with `ctr -n moby tasks kill` before it changes again"
+        )
     move = f"the engine's root changes from {_path(here, present)} to {_path(here, target)}"
     back = _on_disk(here, target)
     if back:
@@ -36,19 +43,61 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, An
         found.refusals.append(
             f"{move}, and what it holds is not known: {engine.get('error') or 'the engine did not say'}; run again when the engine answers"
         )
-        return
+        return False
     else:
         lost = listed(engine["contents"])
     if not lost:
-        return
-    if wanted["userns_remap_existing_data"] == "hide":
+        return False
+    if wanted["userns_remap_existing_data"] == "migrate" and target and not present:
+        return _migrate(found, wanted, engine, move, lost, target)
+    if wanted["userns_remap_existing_data"] == "migrate" and not target:
+        found.warnings.append(
+            f"{move}: {lost} stay in the remapped root, as they are now; what comes back is as it was before it was carried over"
+        )
+        _explain_orphans(found, engine)
+    elif wanted["userns_remap_existing_data"] == "hide":
         found.warnings.append(f"{move}: {lost} stay in the old root, invisible until the engine has that root again")
         _explain_orphans(found, engine)
     else:
         found.refusals.append(
-            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: hide to leave them in the old root, "
-            "from where they come back with it, or remove them first (moving them along, migrate, is planned for a later release)"
+            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: migrate to take them along, "
+            "hide to leave them in the old root, from where they come back with it, or remove them first"
         )
+    return False
+
+
+def _migrate(found: LayerPlan, wanted: Mapping[str, Any], engine: Mapping[str, Any], move: str, carried: str, target: str) -> bool:
+    """What the plan can say of carrying everything over; what only reading the files tells is refused on the host, before anything stops."""
+    if not engine.get("running"):
+        found.refusals.append(f"{move}, and an engine that does not run can't be asked what it holds; start it, then migrate")
+        return False
+    if wanted.get("docker_daemon_restart") is False:
+        found.refusals.append(
+            f"{move}, and docker_daemon_restart: false would leave the switch to somebody's next restart, when nothing is carried over;"
+            " allow the restart, or leave the layer out"
+        )
+        return False
+    found.notices.append(
+        f"{move}: {carried} are carried over. The old root stays as it is; playbooks/finalize.yml removes it, switching the layer off returns to it"
+    )
+    found.effects.append("all containers stop while what they hold is copied, and those that ran start again in the remapped root")
+    owner = target.replace(".", ":")
+    for name, mount in bind_mounts(engine):
+        found.warnings.append(
+            f"container {name} has {mount} of the host mounted for writing: its files keep their owners, so root in the container will not own"
+            f" them; where it has to write, give them to the new owner, as in `chown -R --from=0:0 {owner} {mount}`"
+        )
+    return True
+
+
+def bind_mounts(engine: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Container and path of each bind mount of a running container that can be written to; sockets and the kernel's file systems left out."""
+    return [
+        (container["name"], mount["Source"])
+        for container in engine.get("containers") or ()
+        for mount in (container.get("mounts") or ())
+        if mount.get("Type") == "bind" and mount.get("RW") and not re.match(r"/(proc|sys|dev|run|var/run)(/|$)", mount.get("Source") or "")
+    ]
 
 
 def current_root(observed: Mapping[str, Any]) -> str | None:

@@ -108,7 +108,7 @@ def _switch_on(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[st
                 f"{path} gives {request.user} {mapped} IDs, too few for images with files of nobody (65534); raise the count of its line "
                 f"to {ENOUGH} or more"
             )
-    hidden.guard(found, observed, wanted, root_of(uid_map, gid_map))
+    migrate = hidden.guard(found, observed, wanted, root_of(uid_map, gid_map))
     found.notices += decision.notes
     found.changes = _changes(decision, seen)
     if here.get("sssd") and any(change.path == SUBUID for change in found.changes):
@@ -117,6 +117,8 @@ def _switch_on(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[st
             "(man 5 sssd-ldap: ldap_idmap_range_min); make sure that none falls into the new range"
         )
     found.apply = {"subject": LAYER, "ranges": [_as_argument(entry) for entry in requests]}
+    if migrate:
+        found.apply["migrate"] = True
     found.daemon_keys = {"userns-remap": value}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, service, undoing
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, moving, service, undoing
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, left_open
@@ -34,6 +34,8 @@ class World:
     deaf: bool = False
     log: list[str] = field(default_factory=list)
     socket: str = "/var/run/docker.sock"
+    root: str = "/var/lib/docker"
+    elsewhere: bool = False  # whether the next restart comes up under a root without containers
 
     # systemd
     def state(self) -> service.State:
@@ -47,6 +49,12 @@ class World:
             self.active = "failed"
             raise service.ServiceError("Job for docker.service failed")
         self.active = "active"
+        if self.elsewhere:
+            self.containers = {}
+
+    def stop_wholly(self, timeout: float) -> None:
+        self.stop(timeout)
+        self.containers = dict.fromkeys(self.containers, "exited")
 
     def start_anew(self, timeout: float) -> None:
         self.log.append("reset")
@@ -79,7 +87,7 @@ class World:
         if path == "/events":
             return None if self.deaf else {"Action": "reload"}
         if path == "/info":
-            return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": "/var/lib/docker"}
+            return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": self.root}
         listed = self.containers.items()
         return [{"Id": n, "Names": [f"/{n}"], "State": s, "Created": 1} for n, s in listed if query.get("all") or s == "running"]
 
@@ -98,8 +106,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)
     there = World(host)
-    for room in (configure, undoing):
-        monkeypatch.setattr(room, "Service", lambda _instance: there)
+    for room in (configure, undoing, moving):
+        monkeypatch.setattr(room, "Service", lambda *unused: there)
     monkeypatch.setattr(configure, "started_at", lambda *unused: 10.0**12)
     monkeypatch.setattr(configure.revive.time, "sleep", lambda unused: None)
     monkeypatch.setattr(binary, "find", lambda *unused: "/usr/sbin/dockerd")
@@ -171,7 +179,7 @@ def test_a_configuration_that_does_not_start_is_undone(world: World) -> None:
     assert failed.outcome.rolled_back and not failed.outcome.changed
     assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (FOREIGN, None)
     assert world.active == "active" and world.containers["web"] == "running"
-    assert world.log == ["daemon-reload", "stop web", "restart", "daemon-reload", "reset", "restart", "start web"]
+    assert world.log == ["daemon-reload", "restart", "daemon-reload", "reset", "restart", "start web"]
     assert states(world) == ["undone"]
     assert state.load(world.host, "daemon") == {}
 
@@ -218,9 +226,80 @@ def test_containers_are_not_left_behind_unasked(world: World) -> None:
     assert (world.host.read(PATH), world.log) == (FOREIGN, [])
 
 
-def test_stopped_containers_stay_behind_when_asked(world: World) -> None:
+@pytest.mark.parametrize(("live_restore", "log"), [(False, ["restart"]), (True, ["stop web", "restart"])])
+def test_stopped_containers_stay_behind_when_asked(world: World, live_restore: bool, log: list[str]) -> None:
+    world.live_restore = live_restore
+    world.elsewhere = True
     assert run(world, options={"data-root": "/srv"}, stop_containers=True).restarted
-    assert world.log == ["stop web", "restart"]
+    assert world.log == log
+
+
+def test_under_a_root_that_has_them_what_ran_is_started(world: World) -> None:
+    assert run(world, options={"data-root": "/srv"}, stop_containers=True).containers_restarted == ["web"]
+    assert world.log == ["restart", "start web"]
+
+
+@dataclass
+class Mover:
+    """Carries nothing, and writes down that it was asked. `breaks`: where it fails."""
+
+    world: World
+    breaks: str = ""
+    root: str = "/var/lib/docker/231072.231072"
+    leave: frozenset[str] = frozenset()
+
+    def prepare(self, info: dict[str, Any], orphans: Any = ()) -> None:
+        self._do("prepare")
+
+    def carry(self) -> None:
+        assert self.world.active == "inactive"
+        assert self.world.host.read(PATH) == FOREIGN, "the old configuration holds until all is carried"
+        self._do("carry")
+        self.world.host.path(self.root).mkdir(parents=True)
+
+    def _do(self, what: str) -> None:
+        self.world.log.append(what)
+        if what == self.breaks:
+            raise ValueError("no room")
+
+
+MOVE = {"options": {"userns-remap": "default"}, "stop_containers": True}
+
+
+def test_what_is_carried_over_is_started_there(world: World) -> None:
+    outcome = run(world, **MOVE, move=Mover(world))
+    assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
+    assert (outcome.containers_restarted, states(world)) == (["web"], ["committed"])
+
+
+def test_what_cannot_be_carried_is_refused_before_anything(world: World) -> None:
+    assert "no room" in str(failure(world, **MOVE, move=Mover(world, "prepare")))
+    assert (world.log, world.host.read(PATH), states(world)) == (["prepare"], FOREIGN, [])
+
+
+def test_what_fails_while_it_is_carried_leaves_the_old_root(world: World) -> None:
+    assert "no room; the previous configuration is back" in str(failure(world, **MOVE, move=Mover(world, "carry")))
+    assert world.log == ["prepare", "stop", "carry", "reset", "restart", "start web"]
+    assert (world.host.read(PATH), world.containers["web"]) == (FOREIGN, "running")
+
+
+def test_a_carried_root_that_an_engine_has_tried_is_put_aside(world: World) -> None:
+    world.poison = "userns"
+    failed = failure(world, **MOVE, move=Mover(world))
+    assert not world.host.path(Mover.root).exists()
+    assert any("has been tried" in warning for warning in failed.outcome.warnings)
+    assert world.host.path(f"/var/lib/docker/.231072.231072.undone-{failed.outcome.transaction}").is_dir()
+
+
+def test_a_run_that_died_once_the_engine_had_the_carried_root_is_finished(world: World) -> None:
+    dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}], "moves_to": "/r/1.1"})
+    dead.write(PATH, '{"debug": true, "userns-remap": "default"}')
+    world.root, world.containers = "/r/1.1", {"web": "exited"}
+    outcome = run(world, options={"userns-remap": "default"})
+    assert (outcome.recovered, outcome.changed) == ([dead.id], True)
+    assert world.containers["web"] == "running"
+    assert "userns-remap" in (world.host.read(PATH) or "")
+    assert states(world)[0] == "committed"
 
 
 def test_reloadable_keys_need_no_restart(world: World) -> None:
@@ -309,3 +388,31 @@ def test_a_rootless_engines_files_are_its_own(world: World) -> None:
     assert world.host.read(user.drop_in) == drop_in.render(100)
     assert state.load(world.host, "daemon-u")["files"].keys() == {user.config}
     assert world.host.read(PATH) == FOREIGN and state.load(world.host, "daemon") == {}
+
+
+def test_the_last_change_is_taken_back_to_the_byte_and_then_the_one_before(world: World) -> None:
+    run(world, options={"icc": False})
+    first = world.host.read(PATH)
+    run(world, options={"icc": False, "no-new-privileges": True}, pids_limit=100)
+    checked = run(world, revert=True, check=True)
+    assert checked.diff.keys() == {PATH, drop_in.PATH}
+    outcome = run(world, revert=True)
+    assert (outcome.changed, world.host.read(PATH), world.host.read(drop_in.PATH)) == (True, first, None)
+    assert run(world, options={"icc": False}).changed is False, "what is remembered went back as well"
+    run(world, revert=True)
+    assert (world.host.read(PATH), state.load(world.host, "daemon")) == (FOREIGN, {})
+    assert "there is no change" in str(failure(world, revert=True))
+
+
+def test_a_change_that_others_built_on_is_not_taken_back(world: World) -> None:
+    run(world, options={"icc": False})
+    world.host.path(PATH).write_text('{"mine": 1}')
+    assert f"{PATH} has been changed since" in str(failure(world, revert=True))
+    assert world.host.read(PATH) == '{"mine": 1}'
+
+
+def test_a_change_of_root_is_taken_back_only_when_asked(world: World) -> None:
+    run(world, options={"data-root": "/srv"}, stop_containers=True)
+    assert "gave the engine another root (data-root)" in str(failure(world, revert=True))
+    run(world, revert=True, stop_containers=True)
+    assert world.host.read(PATH) == FOREIGN

@@ -160,9 +160,14 @@ def test_sssd_is_warned_of() -> None:
             seen(),
             {"contents": CONTENTS},
             "the engine's root changes from /var/lib/docker to /var/lib/docker/231072.231072, and 2 images (nginx:1, redis:7; 200 MB), "
-            "2 containers (web running, db exited), 1 volume (data) would become invisible; write userns_remap_existing_data: hide",
+            "2 containers (web running, db exited), 1 volume (data) would become invisible; write userns_remap_existing_data: migrate",
         ),
-        (seen(), {"contents": CONTENTS}, "migrate, is planned for a later release"),
+        (seen(), {"contents": CONTENTS}, "userns_remap_existing_data: migrate to take them along"),
+        (
+            seen(),
+            {"contents": CONTENTS, "orphans": [{"id": "c" * 64, "uid_map": [[0, 0, 4294967295]]}]},
+            "the engine does not know: cccccccccccc",
+        ),
         (seen(), {"contents": None, "error": "timed out"}, "what it holds is not known: timed out"),
         # the remapped root itself moves
         (with_user(), {"remapped": "500000.500000", "contents": CONTENTS}, "from /var/lib/docker/500000.500000 to"),
@@ -189,6 +194,31 @@ def test_refused_for_existing_data(here: dict[str, Any], engine: dict[str, Any],
     assert any(sentence in refusal for refusal in found.refusals), found.refusals
     assert not found.changes
     assert not found.daemon_keys
+
+
+def test_carried_over_where_the_inventory_says_so() -> None:
+    mounts = [{"Type": "bind", "Source": "/srv/data", "RW": True}, {"Type": "bind", "Source": "/var/run/docker.sock", "RW": True}]
+    found = plan(observed(contents=CONTENTS, containers=[{"name": "web", "mounts": mounts}]), wanted(existing_data="migrate"))
+    assert found.refusals == []
+    assert found.apply["migrate"] is True
+    assert any("are carried over" in notice for notice in found.notices)
+    assert [w for w in found.warnings if "chown -R --from=0:0 231072:231072 /srv/data" in w]
+    assert not any("docker.sock" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("engine", "more", "sentence"),
+    [
+        ({"running": False}, {}, "start it, then migrate"),
+        ({"contents": CONTENTS}, {"docker_daemon_restart": False}, "docker_daemon_restart: false would leave the switch"),
+        ({"contents": CONTENTS, "remapped": "500000.500000"}, {}, "would become invisible"),
+    ],
+)
+def test_what_cannot_be_carried_over(engine: dict[str, Any], more: dict[str, Any], sentence: str) -> None:
+    here = seen(roots=[{**ROOT_ON_DISK[1], "remapped": None}]) if engine.get("running") is False else seen()
+    found = plan(observed(here, **engine), {**wanted(existing_data="migrate"), **more})
+    assert any(sentence in refusal for refusal in found.refusals), found.refusals
+    assert not found.apply.get("migrate")
 
 
 def test_hidden_where_the_inventory_says_so() -> None:

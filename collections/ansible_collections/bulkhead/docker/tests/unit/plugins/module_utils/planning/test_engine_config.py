@@ -99,6 +99,8 @@ def test_a_virgin_host_gets_file_and_drop_in() -> None:
         "keep": [],
         "restart": "needed",
         "stop_containers": False,
+        "migrate": False,
+        "migrate_accept": [],
         "timeout": 120,
         "pids_limit": 100,
     }
@@ -320,13 +322,6 @@ def test_everything_disabled_takes_away_what_was_ours() -> None:
     assert result.apply["pids_limit"] == 0
 
 
-def test_what_a_run_that_died_left_open_is_a_change() -> None:
-    seen = settled()
-    seen["interrupted"] = ["20261123T204423.000001"]
-    (change,) = make(seen).changes
-    assert "20261123T204423.000001" in change.path
-
-
 def test_passwords_do_not_show_in_the_difference() -> None:
     result = make(observed('{"proxies": {"http-proxy": "http://me:secret@proxy:3128"}}'))
     assert "secret" not in result.changes[0].before + result.changes[0].after
@@ -338,6 +333,12 @@ def test_planning_changes_nothing_that_it_was_given() -> None:
     make(seen, docker_daemon_options={"log-opts": {"max-size": "1m"}})
     assert seen == copy
     assert unit.flags(["-H", "fd://"]) == {"host": "fd://"}
+
+
+def test_a_file_that_nobody_can_change_is_refused_only_where_it_has_to_be_changed() -> None:
+    for seen, refused in ((observed(), True), (settled(), False)):
+        seen["daemon_json"]["fixed"] = f"{PATH}: can't be changed by anybody (chattr +i)"
+        assert any("chattr +i" in text for text in make(seen).refusals) is refused
 
 
 # --- a rootless engine ---

@@ -48,7 +48,7 @@ def test_a_profile_comes_and_stays_and_goes(host: Host) -> None:
     assert run(host, present(content=GENERAL)) == ["can be written by others than root"]
     assert path.stat().st_mode & 0o777 == 0o644
     assert run(host, absent()) == ["would be removed"]
-    assert not path.exists() and state.load(host, "seccomp") == {}
+    assert not path.parent.exists() and state.load(host, "seccomp") == {}
     assert run(host, absent()) == [""]
 
 
@@ -120,6 +120,28 @@ def test_when_one_file_fails_the_others_are_put_back(host: Host, monkeypatch: py
     assert host.path(f"{FOLDER}/one.json").read_text() == WEB
     assert not host.path(f"{FOLDER}/two.json").exists()
     assert list(state.load(host, "seccomp")["profiles"]) == [f"{FOLDER}/one.json"]
+
+
+@pytest.mark.parametrize("foreign", [None, GENERAL])
+def test_a_file_that_was_written_when_the_power_went_is_known_as_ours(
+    host: Host, monkeypatch: pytest.MonkeyPatch, foreign: str | None
+) -> None:
+    path = host.path(f"{FOLDER}/web.json")
+    if foreign:
+        path.parent.mkdir(parents=True)
+        path.write_text(foreign)
+    real = install._put
+
+    def put(*arguments: Any) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(install, "_put", put)
+        run(host, present(force=True))
+    assert path.read_text() == WEB
+    run(host, absent())
+    assert (path.read_text() if foreign else path.exists()) == (foreign or False)
 
 
 def test_another_run_is_waited_out_by_saying_so(host: Host) -> None:

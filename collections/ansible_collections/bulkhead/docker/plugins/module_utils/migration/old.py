@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Roots that no engine uses: the plain one after its content was carried over, and remapped ones that hold nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..host import state
+from ..host.files import fsync_folder
+from ..host.root import Host
+from .move import SUBJECT, Refused, is_empty
+
+# What an engine makes in its root (moby daemon/daemon.go, NewDaemon). Nothing else is ever removed.
+_OWN = frozenset(
+    "buildkit containers engine-id image network overlay2 plugins runtimes swarm tmp trust volumes nuke-graph-directory.sh".split()
+)
+_REMAPPED = re.compile(r"\d+\.\d+")
+_GOING = ".bulkhead-old"
+
+
+def carried(host: Host, info: Mapping[str, Any]) -> list[Path]:
+    """What there is of the plain root whose content the engine now has elsewhere; empty when nothing was carried, or it is gone.
+
+    info: the engine's `/info`. Raises Refused while the engine works with another root than the one that was carried to.
+    """
+    memory = state.load(host, SUBJECT)
+    if not memory:
+        return []
+    if info.get("DockerRootDir") != memory["target"]:
+        raise Refused(
+            f"{memory['source']} is not removed: the engine works with {info.get('DockerRootDir')}, and not with {memory['target']},"
+            " where its content was carried to"
+        )
+    source = host.path(memory["source"])
+    found = sorted(entry for entry in source.iterdir() if entry.name in _OWN or entry.name == _GOING)
+    for line in (host.read("/proc/self/mountinfo") or "").splitlines():
+        point = Path(line.split()[4])
+        if any(entry in (point, *point.parents) for entry in found):
+            raise Refused(f"{memory['source']} is not removed: something is mounted on {point}; stop what runs there first")
+    return found
+
+
+def remove_carried(host: Host, entries: list[Path]) -> None:
+    """Remove them: all out of the engine's sight first, so that it can never be given half a root again."""
+    source = host.path(state.load(host, SUBJECT)["source"])
+    going = source / _GOING
+    going.mkdir(mode=0o700, exist_ok=True)
+    for entry in entries:
+        if entry != going:
+            os.rename(entry, going / entry.name)
+    fsync_folder(source)
+    shutil.rmtree(going)
+    state.save(host, SUBJECT, {})
+
+
+def empty(host: Host, info: Mapping[str, Any]) -> list[Path]:
+    """Remapped roots under the engine's plain one that hold nothing of anybody. None while the engine is remapped itself."""
+    root = host.path(str(info.get("DockerRootDir") or "/nonexistent"))
+    if _REMAPPED.fullmatch(root.name) or not root.is_dir():
+        return []
+    return sorted(entry for entry in root.iterdir() if _REMAPPED.fullmatch(entry.name) and entry.is_dir() and is_empty(entry))
+
+
+def size(path: Path) -> int:
+    """Bytes on disk."""
+    total = os.lstat(path).st_blocks * 512
+    for top, folders, names in os.walk(path):
+        total += sum(os.lstat(os.path.join(top, name)).st_blocks * 512 for name in folders + names)
+    return total

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tree of files copied with everything that a file has, its owners mapped, and held against the original afterwards.
+
+Data with its holes, mode with the setuid bits, times, hard links, symbolic links, devices, pipes, sockets, extended attributes, file
+capabilities and access control lists. What is not carried: inode flags (chattr), creation times, and `trusted.overlay.origin`, which
+points from a copied-up file to the file it came from (Linux Documentation/filesystems/overlayfs.rst) and would name the old root's.
+
+Nothing else may write in the source meanwhile. Names are never followed through links.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .ids import Ids, Unmapped
+
+_LEFT = frozenset({"trusted.overlay.origin"})
+_ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
+_CHUNK = 1 << 20
+
+
+@dataclass
+class Survey:
+    """What a tree holds. unmapped: `path: user ID n`, the first few."""
+
+    bytes: int = 0
+    inodes: int = 0
+    unmapped: list[str] = field(default_factory=list)
+    _seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def add(self, path: str, ids: Ids, shown: int = 5) -> None:
+        """Walk through a tree. Raises OSError."""
+        for name, status in _walk(path):
+            if (status.st_dev, status.st_ino) in self._seen:
+                continue
+            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                self._seen.add((status.st_dev, status.st_ino))
+            self.bytes += status.st_blocks * 512
+            self.inodes += 1
+            try:
+                ids.uid(status.st_uid), ids.gid(status.st_gid)
+            except Unmapped as error:
+                if len(self.unmapped) < shown:
+                    self.unmapped.append(f"{os.path.join(path, name) if name else path}: {error}")
+
+
+def copy(source: str, target: str, ids: Ids) -> None:
+    """Copy what is at `source` to `target`, which must not exist. Raises OSError, Unmapped."""
+    links: dict[tuple[int, int], str] = {}
+    folders: list[tuple[str, os.stat_result]] = []
+    for name, status in _walk(source):
+        old, new = (os.path.join(top, name) if name else top for top in (source, target))
+        key = (status.st_dev, status.st_ino)
+        if stat.S_ISDIR(status.st_mode):
+            os.mkdir(new, 0o700)
+            folders.append((name, status))
+            continue
+        if key in links:
+            os.link(links[key], new, follow_symlinks=False)
+            continue
+        if status.st_nlink > 1:
+            links[key] = new
+        _make(old, new, status)
+        _dress(old, new, status, ids)
+    for name, status in reversed(folders):  # last, as what is put into a folder changes its time
+        old, new = (os.path.join(top, name) if name else top for top in (source, target))
+        _dress(old, new, status, ids)
+
+
+def differences(source: str, target: str, ids: Ids, shown: int = 5) -> list[str]:
+    """What of `target` is not what `copy` would make of `source`: every byte and every attribute is read. Empty when all is there."""
+    found: list[str] = []
+    links: dict[tuple[int, int], int] = {}
+    expected = {}
+    for name, status in _walk(source):
+        expected[name] = status
+        old, new = (os.path.join(top, name) if name else top for top in (source, target))
+        try:
+            now = os.lstat(new)
+        except FileNotFoundError:
+            found.append(f"{new} is missing")
+        else:
+            what = _differs(old, new, status, now, ids)
+            if not what and status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                what = "" if links.setdefault((status.st_dev, status.st_ino), now.st_ino) == now.st_ino else "hard link"
+            if what:
+                found.append(f"{new}: its {what} is not that of {old}")
+        if len(found) >= shown:
+            return found
+    if os.path.lexists(target):
+        found += [f"{os.path.join(target, name)} is too much" for name, _status in _walk(target) if name not in expected]
+    return found[:shown]
+
+
+def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every entry below `top`, itself first (as ""), a folder before what is in it. Other file systems are not entered."""
+    status = os.lstat(top)
+    device = status.st_dev
+    yield "", status
+    pending = [""] if stat.S_ISDIR(status.st_mode) else []
+    while pending:
+        folder = pending.pop()
+        for name in sorted(os.listdir(os.path.join(top, folder)), reverse=True):
+            path = os.path.join(folder, name)
+            status = os.lstat(os.path.join(top, path))
+            if status.st_dev != device:
+                raise OSError(f"{os.path.join(top, path)} lies on another file system: something is mounted there; unmount it first")
+            yield path, status
+            if stat.S_ISDIR(status.st_mode):
+                pending.append(path)
+
+
+def _make(old: str, new: str, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        _copy_data(old, new, status.st_size)
+    elif stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(old), new)
+    else:  # devices (an overlay's whiteouts among them), pipes, sockets
+        os.mknod(new, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev)
+
+
+def _dress(old: str, new: str, status: os.stat_result, ids: Ids) -> None:
+    """Owner first, since chown clears setuid bits and capabilities (man 2 chown); times last."""
+    os.chown(new, ids.uid(status.st_uid), ids.gid(status.st_gid), follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(new, stat.S_IMODE(status.st_mode))
+    for key, value in _attributes(old, ids).items():
+        os.setxattr(new, key, value, follow_symlinks=False)
+    os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+
+def _attributes(path: str, ids: Ids | None) -> dict[str, bytes]:
+    found = {}
+    for key in os.listxattr(path, follow_symlinks=False):
+        if key not in _LEFT:
+            value = os.getxattr(path, key, follow_symlinks=False)
+            found[key] = ids.acl(value) if ids and key in _ACLS else value
+    return found
+
+
+def _differs(old: str, new: str, was: os.stat_result, now: os.stat_result, ids: Ids) -> str:
+    checks = (
+        ("kind", stat.S_IFMT(was.st_mode), stat.S_IFMT(now.st_mode)),
+        ("owner", (ids.uid(was.st_uid), ids.gid(was.st_gid)), (now.st_uid, now.st_gid)),
+        ("mode", was.st_mode, now.st_mode),
+        ("time", was.st_mtime_ns, now.st_mtime_ns),
+        ("device", was.st_rdev, now.st_rdev),
+    )
+    for what, wanted, found in checks:
+        if wanted != found:
+            return what
+    if stat.S_ISLNK(was.st_mode) and os.readlink(old) != os.readlink(new):
+        return "target"
+    if _attributes(old, ids) != _attributes(new, None):
+        return "extended attributes"
+    if stat.S_ISREG(was.st_mode) and (was.st_size != now.st_size or not _same_data(old, new)):
+        return "content"
+    return ""
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _copy_data(old: str, new: str, size: int) -> None:
+    reader, writer = _open(old, os.O_RDONLY), -1
+    try:
+        writer = _open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        os.ftruncate(writer, size)
+        for start, end in _extents(reader, size):
+            at = start
+            while at < end:
+                chunk = os.pread(reader, min(_CHUNK, end - at), at)
+                if not chunk:
+                    raise OSError(f"{old} became shorter while it was copied: something writes there")
+                written = 0
+                while written < len(chunk):
+                    written += os.pwrite(writer, chunk[written:], at + written)
+                at += len(chunk)
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+
+
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where the file has data; between lie holes (man 2 lseek)."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError:  # ENXIO: nothing but a hole to the end
+            return
+        at = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
+        yield start, at
+
+
+def _same_data(old: str, new: str) -> bool:
+    """Byte for byte, over all that is data in either; a hole reads as zeros."""
+    one, other = _open(old, os.O_RDONLY), _open(new, os.O_RDONLY)
+    try:
+        size = os.fstat(one).st_size
+        for descriptor in (one, other):
+            for start, end in _extents(descriptor, size):
+                for at in range(start, end, _CHUNK):
+                    length = min(_CHUNK, end - at)
+                    if os.pread(one, length, at) != os.pread(other, length, at):
+                        return False
+        return True
+    finally:
+        os.close(one)
+        os.close(other)

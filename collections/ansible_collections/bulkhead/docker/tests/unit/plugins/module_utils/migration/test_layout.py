@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is carried of an engine's root, on a root of fixtures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import layout, move
+
+LAYER, INIT, BUILD, CONTAINER = "a" * 64, f"{'b' * 64}-init", "c" * 25, "d" * 64
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in (LAYER, INIT, "b" * 64, BUILD):
+        (tmp_path / "overlay2" / name / "diff").mkdir(parents=True)
+        (tmp_path / "overlay2" / name / "link").write_text(name[0].upper() * 26)
+    database = tmp_path / "image" / "overlay2" / "layerdb"
+    for path, text in (
+        (f"sha256/{'1' * 64}/cache-id", LAYER),
+        (f"mounts/{CONTAINER}/mount-id", "b" * 64),
+        (f"mounts/{CONTAINER}/init-id", INIT),
+    ):
+        (database / path).parent.mkdir(parents=True, exist_ok=True)
+        (database / path).write_text(text)
+    folder = tmp_path / "containers" / CONTAINER
+    (folder / "mounts").mkdir(parents=True)
+    (folder / "config.v2.json").write_text(json.dumps({"Name": "/web"}))
+    (folder / "hostconfig.json").write_text("{}")
+    (folder / "hosts").write_text("")
+    (tmp_path / "volumes" / "data" / "_data").mkdir(parents=True)
+    (tmp_path / "volumes" / "metadata.db").write_text("")
+    (tmp_path / "buildkit").mkdir()
+    return tmp_path
+
+
+def test_everything_but_the_build_cache(root: Path) -> None:
+    found = {piece.name: [(part.path.rsplit("/", 1)[1], part.content) for part in piece.parts] for piece in layout.pieces(root)}
+    assert found[f"layer {LAYER}"] == [("diff", True), ("link", False)]
+    assert found[f"container {CONTAINER[:12]}"] == [("hostconfig.json", False), ("hosts", True)]
+    assert found["volume data"] == [("_data", True)]
+    assert not [name for name in found if BUILD in name or "buildkit" in name]
+    assert {"image/overlay2", "volumes/metadata.db"} <= found.keys()
+
+
+def test_layers_that_nothing_writes_to(root: Path) -> None:
+    assert [piece.name for piece in layout.image_layers(root)] == [f"layer {LAYER}"]
+
+
+@pytest.mark.parametrize("name", ["../../etc", "f" * 64])
+def test_a_damaged_root_is_named(root: Path, name: str) -> None:
+    (root / "image" / "overlay2" / "layerdb" / "sha256" / ("1" * 64) / "cache-id").write_text(name)
+    with pytest.raises(ValueError, match="damaged"):
+        layout.pieces(root)
+
+
+def test_a_container_finds_its_files_and_volumes_in_the_new_root() -> None:
+    old = {
+        "LogPath": "/var/lib/docker/containers/d/d-json.log",
+        "Path": "/var/lib/docker/tool",
+        "MountPoints": {
+            "/data": {"Type": "volume", "Source": "/var/lib/docker/volumes/data/_data"},
+            "/mine": {"Type": "bind", "Source": "/var/lib/docker/volumes/x/_data"},
+        },
+    }
+    new = layout.moved(old, "/var/lib/docker", "/var/lib/docker/1.1")
+    assert new["LogPath"] == "/var/lib/docker/1.1/containers/d/d-json.log"
+    assert new["Path"] == old["Path"]
+    assert new["MountPoints"]["/data"]["Source"] == "/var/lib/docker/1.1/volumes/data/_data"
+    assert new["MountPoints"]["/mine"] == old["MountPoints"]["/mine"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ({}, ""),
+        ({"Privileged": True}, "--privileged"),
+        ({"NetworkMode": "host"}, "--network host"),
+        ({"PidMode": "host"}, "--pid host"),
+        ({"Privileged": True, "UsernsMode": "host"}, ""),
+    ],
+)
+def test_what_the_engine_refuses_under_remap(host: dict[str, Any], why: str) -> None:
+    assert layout.refused_under_remap({}, host) == why
+
+
+@pytest.mark.parametrize(
+    ("spoil", "empty"),
+    [
+        (lambda root: None, True),
+        (lambda root: (root / "volumes" / "v" / "_data").mkdir(parents=True), False),
+        (lambda root: (root / "containers" / ("e" * 64)).mkdir(parents=True), False),
+        (lambda root: _networks(root, b"bridge", b"host", b"none"), True),
+        (lambda root: _networks(root, b"bridge", b"mine"), False),
+        (lambda root: _store(root, b"something else"), False),
+    ],
+)
+def test_an_empty_root(tmp_path: Path, spoil: Any, empty: bool) -> None:
+    spoil(tmp_path)
+    assert move.is_empty(tmp_path) is empty
+
+
+def _networks(root: Path, *names: bytes) -> None:
+    _store(
+        root,
+        b"".join(
+            b'docker/network/v1.0/network/%s/\x07\0\0\0\0\0\0\0{"attachable":false,"name":"%s"}' % (b"a" * 64, name) for name in names
+        ),
+    )
+
+
+def _store(root: Path, text: bytes) -> None:
+    (root / "network" / "files").mkdir(parents=True)
+    (root / "network" / "files" / "local-kv.db").write_bytes(text)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole root carried on a file system of fixtures: refusals, resuming, and what is removed afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import old
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move, Refused, has_run
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+IDS = Ids([[0, 231072, 65536]], [[0, 231072, 65536]])
+LAYER, MOUNT, CONTAINER = "a" * 64, "b" * 64, "d" * 64
+INFO = {"DockerRootDir": "/var/lib/docker", "Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]]}
+ROOT = "/var/lib/docker"
+TARGET = f"{ROOT}/231072.231072"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    host = Host(tmp_path)
+    root = host.path(ROOT)
+    for name in (LAYER, MOUNT):
+        (root / "overlay2" / name / "diff").mkdir(parents=True)
+        (root / "overlay2" / name / "diff" / "file").write_text(name)
+        (root / "overlay2" / name / "link").write_text(name[0].upper() * 26)
+    (root / "overlay2" / MOUNT / "work").mkdir()
+    database = root / "image" / "overlay2" / "layerdb"
+    for path, text in ((f"sha256/{'1' * 64}/cache-id", LAYER), (f"mounts/{CONTAINER}/mount-id", MOUNT)):
+        (database / path).parent.mkdir(parents=True)
+        (database / path).write_text(text)
+    folder = root / "containers" / CONTAINER
+    folder.mkdir(parents=True)
+    (folder / "config.v2.json").write_text(json.dumps({"Name": "/web", "LogPath": f"{ROOT}/containers/{CONTAINER}/log"}))
+    (folder / "hostconfig.json").write_text("{}")
+    (root / "volumes" / "data" / "_data").mkdir(parents=True)
+    (root / "volumes" / "data" / "_data" / "row").write_text("1")
+    host.path("/proc/self").mkdir(parents=True)
+    host.path("/proc/self/mountinfo").write_text("")
+    state.folder(host)
+    return host
+
+
+def container(host: Host, **changes: Any) -> None:
+    host.path(f"{ROOT}/containers/{CONTAINER}/hostconfig.json").write_text(json.dumps(changes))
+
+
+def moved(host: Host, **options: Any) -> Move:
+    move = Move(host, IDS, **options)
+    move.prepare(INFO)
+    move.carry()
+    return move
+
+
+def test_everything_is_there_under_its_new_owners(host: Host) -> None:
+    assert moved(host).root == TARGET
+    target = host.path(TARGET)
+    assert (target / "volumes" / "data" / "_data" / "row").stat().st_uid == 231072
+    assert (target / "overlay2" / LAYER).stat().st_gid == 231072
+    assert (target / "overlay2" / MOUNT / "work").stat().st_uid == 231072
+    assert (target / "overlay2" / "l" / ("A" * 26)).readlink() == Path(f"../{LAYER}/diff")
+    assert (target / "overlay2" / "l" / ("A" * 26) / "file").read_text() == LAYER
+    configuration = json.loads((target / "containers" / CONTAINER / "config.v2.json").read_text())
+    assert configuration["LogPath"] == f"{TARGET}/containers/{CONTAINER}/log"
+    assert host.path(f"{ROOT}/volumes/data/_data/row").stat().st_uid == 0
+    assert not has_run(target)
+    assert [entry.name for entry in host.path(ROOT).iterdir() if entry.name.startswith(".")] == []
+
+
+def test_what_a_run_that_died_has_carried_is_kept_only_where_it_is_right(host: Host) -> None:
+    moved(host)
+    # It died between its last two steps, and in the meantime the old root's containers ran on.
+    host.path(f"{ROOT}/volumes/data/_data/row").write_text("2")
+    shutil.rmtree(host.path(f"{ROOT}/containers/{CONTAINER}"))
+    untouched = host.path(f"{TARGET}/overlay2/{LAYER}/diff/file").stat().st_ino
+    moved(host)
+    assert host.path(f"{TARGET}/volumes/data/_data/row").read_text() == "2"
+    assert not host.path(f"{TARGET}/containers/{CONTAINER}").exists()
+    assert host.path(f"{TARGET}/overlay2/{LAYER}/diff/file").stat().st_ino == untouched
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"Driver": "btrfs"}, "keeps images with btrfs"),
+        ({"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}, "keeps images with overlayfs"),
+        ({"SecurityOptions": ["name=userns"]}, "remapped already"),
+        ({"Swarm": {"LocalNodeState": "active"}}, "swarm node"),
+        ({"Plugins": {"Volume": ["local", "vieux/sshfs:latest"]}}, "vieux/sshfs:latest"),
+    ],
+)
+def test_engines_that_cannot_be_carried(host: Host, info: dict[str, Any], words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        Move(host, IDS).prepare({**INFO, **info})
+    assert not host.path(f"{ROOT}/.bulkhead-231072.231072").exists()
+
+
+def test_containers_that_would_not_start_are_refused_unless_accepted(host: Host) -> None:
+    container(host, Privileged=True)
+    with pytest.raises(Refused, match="container web has --privileged"):
+        Move(host, IDS).prepare(INFO)
+    moved(host, leave=frozenset(["web"]))
+
+
+def test_an_owner_without_a_place_is_refused(host: Host) -> None:
+    os.chown(host.path(f"{ROOT}/volumes/data/_data/row"), 70000, 0)
+    with pytest.raises(Refused, match=r"row: user ID 70000; raise userns_remap_range_size"):
+        Move(host, IDS).prepare(INFO)
+
+
+def test_orphans_and_a_small_disk_are_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refused, match="the engine does not know: eeeeeeeeeeee"):
+        Move(host, IDS).prepare(INFO, ["e" * 64])
+    full = os.statvfs_result((4096, 4096, 10, 0, 0, 10, 5, 5, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda unused: full)
+    with pytest.raises(Refused, match="0 MiB free; make room"):
+        Move(host, IDS).prepare(INFO)
+
+
+def test_a_root_that_an_engine_has_used_is_never_taken_for_a_draft(host: Host) -> None:
+    moved(host)
+    host.path(f"{TARGET}/buildkit").mkdir()
+    with pytest.raises(Refused, match="has been an engine's root already, and holds 0 images, 1 containers, 1 volumes"):
+        Move(host, IDS).prepare(INFO)
+    assert host.path(f"{TARGET}/volumes/data").exists()
+
+
+def test_an_empty_root_that_an_engine_has_left_is_no_hindrance(host: Host) -> None:
+    host.path(f"{TARGET}/buildkit").mkdir(parents=True)
+    assert old.empty(host, INFO) == [host.path(TARGET)]
+    moved(host)
+    assert old.empty(host, INFO) == []
+
+
+def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
+    moved(host)
+    host.path(f"{ROOT}/mine").write_text("somebody's")
+    with pytest.raises(Refused, match="works with /var/lib/docker"):
+        old.carried(host, INFO)
+    entries = old.carried(host, {"DockerRootDir": TARGET})
+    assert [entry.name for entry in entries] == ["containers", "image", "overlay2", "volumes"]
+    old.remove_carried(host, entries)
+    assert sorted(entry.name for entry in host.path(ROOT).iterdir()) == ["231072.231072", "mine"]
+    assert old.carried(host, {"DockerRootDir": TARGET}) == []
+
+
+def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
+    moved(host)
+    point = host.path(f"{ROOT}/overlay2/{MOUNT}/merged")
+    host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {point} rw - overlay overlay rw\n")
+    with pytest.raises(Refused, match="something is mounted"):
+        old.carried(host, {"DockerRootDir": TARGET})

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copying trees for real, and a comparison that sees whatever a copy could lose. Owners can be given away by root alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import tree
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
+
+ROOT = os.geteuid() == 0
+ME, MY_GROUP = os.geteuid(), os.getegid()
+IDS = Ids([[0, 231072, 65536]], [[0, 231072, 65536]]) if ROOT else Ids([[ME, ME, 1]], [[MY_GROUP, MY_GROUP, 1]])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    top = tmp_path / "source"
+    (top / "sub").mkdir(parents=True)
+    (top / "file").write_bytes(b"content")
+    os.link(top / "file", top / "sub" / "hard")
+    (top / "soft").symlink_to("/nowhere")
+    os.mkfifo(top / "pipe")
+    with open(top / "holes", "wb") as handle:
+        handle.seek(8 << 20)
+        handle.write(b"end")
+    (top / "program").write_bytes(b"#!")
+    if ROOT:
+        os.chown(top / "program", 33, 33)
+        os.mknod(top / "whiteout", stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    (top / "program").chmod(0o4755)
+    if ROOT:
+        os.setxattr(top / "program", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))
+    (top / "sub").chmod(0o2770)
+    os.utime(top / "file", ns=(10**18, 10**18 + 123456789))
+    os.utime(top / "sub", ns=(10**18, 10**18))
+    return top
+
+
+@pytest.fixture
+def copied(source: Path, tmp_path: Path) -> Path:
+    tree.copy(str(source), str(tmp_path / "target"), IDS)
+    return tmp_path / "target"
+
+
+def test_all_is_there(source: Path, copied: Path) -> None:
+    assert tree.differences(str(source), str(copied), IDS) == []
+    program, held = (copied / "program").stat(), (source / "program").stat()
+    assert program.st_mode == held.st_mode and program.st_mode & stat.S_ISUID
+    assert (copied / "file").stat().st_ino == (copied / "sub" / "hard").stat().st_ino
+    assert (copied / "holes").stat().st_blocks == (source / "holes").stat().st_blocks
+    assert (copied / "sub").stat().st_mtime_ns == 10**18
+    if ROOT:
+        assert program.st_uid == 231072 + 33
+        assert os.getxattr(copied / "program", "security.capability")
+        assert (copied / "whiteout").stat().st_rdev == 0
+
+
+SPOILERS: dict[str, Callable[[Path], object]] = {
+    "content": lambda top: _keep_times(top / "file", lambda p: p.write_bytes(b"CONTENT")),
+    "holes filled": lambda top: _keep_times(top / "holes", _write_in_the_hole),
+    "time": lambda top: os.utime(top / "file", ns=(0, 0)),
+    "mode": lambda top: (top / "program").chmod(0o755),
+    "hard link": lambda top: _keep_times(top / "file", _unlinked),
+    "target": lambda top: ((top / "soft").unlink(), (top / "soft").symlink_to("/elsewhere"), _same_time(top / "soft")),
+    "missing": lambda top: (top / "pipe").unlink(),
+    "too much": lambda top: (top / "sub" / "more").touch(),
+    "attribute": lambda top: _keep_times(top / "file", lambda p: os.setxattr(p, "user.more", b"1")),
+}
+
+
+def _keep_times(path: Path, change: Callable[[Path], object]) -> None:
+    status = path.stat()
+    change(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _same_time(path: Path) -> None:
+    source = path.parent.parent / "source" / path.name
+    status = source.lstat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+
+def _write_in_the_hole(path: Path) -> None:
+    with open(path, "r+b") as handle:
+        handle.seek(1 << 20)
+        handle.write(b"x")
+
+
+def _unlinked(path: Path) -> None:
+    text, mode = path.read_bytes(), path.stat().st_mode
+    owner = path.stat()
+    path.unlink()
+    path.write_bytes(text)
+    os.chown(path, owner.st_uid, owner.st_gid)
+    path.chmod(stat.S_IMODE(mode))
+
+
+@pytest.mark.parametrize("what", SPOILERS)
+def test_what_differs_is_seen(source: Path, copied: Path, what: str) -> None:
+    try:
+        SPOILERS[what](copied)
+    except OSError as error:
+        pytest.skip(f"this file system has no such thing: {error}")
+    assert tree.differences(str(source), str(copied), IDS)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give files away")
+def test_an_owner_that_was_not_mapped_is_seen(source: Path, copied: Path) -> None:
+    os.chown(copied / "file", 0, 0)
+    assert "owner" in tree.differences(str(source), str(copied), IDS)[0]
+
+
+def test_a_survey_counts_and_names_who_has_no_place(source: Path) -> None:
+    survey = tree.Survey()
+    survey.add(str(source), Ids([[500000, 1, 1]], [[500000, 1, 1]]))
+    assert survey.inodes >= 7
+    assert 8 < survey.bytes < 1 << 20  # the hole takes nothing
+    assert f"user ID {ME}" in survey.unmapped[0]

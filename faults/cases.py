@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The faults: how each is brought about, in the middle of a run or before it, and how an operator mends what is theirs to mend."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from faults.machine import FaultMachine, end
+
+# The engine's root does not change: all other layers do, with files, profiles and a restart.
+CONVERGE = ("-e", "userns_remap_layer=disabled")
+# That layer alone, and what holds is looked at by markers: an emulated machine takes minutes for all layers and their proof.
+MIGRATE = ("--tags", "userns", "-e", "userns_remap_existing_data=migrate", "-e", "prove=false")
+# The engine's configuration alone.
+ENGINE = ("--tags", "pids_limit,no_new_privileges", "-e", "prove=false")
+
+Disturb = Callable[[FaultMachine, "subprocess.Popen[bytes]", random.Random, float], str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault. `arrange` before the run and `mend` after it are shell scripts in the machine; `disturb` happens during the run.
+
+    power: the machine is cut off in the run. refused: words of the run that has to fail, when the fault is one that we can see. runs: the
+    containers that have to run after the fault.
+    """
+
+    name: str
+    fault: str
+    variables: tuple[str, ...] = CONVERGE
+    arrange: str = ""
+    disturb: Disturb | None = None
+    mend: str = ""
+    power: bool = False
+    refused: tuple[str, ...] = ()
+    runs: frozenset[str] = field(default_factory=lambda: frozenset(("keeper", "plain")))
+
+
+# The task in which the engine's configuration changes, and how long it may take where nothing else is at work.
+_TASK, _WINDOW = "Change the engine's configuration", 45.0
+
+
+def _moment(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
+    """Wait for a random moment: anywhere in the run, or three times out of four in the task that matters. Says which."""
+    if chance.random() < 0.25:
+        moment = chance.uniform(0, duration)
+        time.sleep(moment)
+        return f"after {moment:.1f} s of {duration:.0f}"
+    while process.poll() is None and _TASK not in (machine.folder / "run.log").read_text(errors="replace"):
+        time.sleep(0.1)
+    moment = chance.uniform(0, _WINDOW)
+    time.sleep(moment)
+    return f"{moment:.1f} s into the change" + (", when it had ended" if process.poll() is not None else "")
+
+
+def cut_power(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
+    moment = _moment(machine, process, chance, duration)
+    worst = chance.random() < 0.5
+    written, lost = machine.cut(None if worst else chance)
+    end(process)
+    return f"{moment}; {written} writes not flushed, {lost} of them lost"
+
+
+def cut_ssh(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
+    moment = _moment(machine, process, chance, duration)
+    end(process)
+    machine.run("pkill -KILL -f '^sshd.*root@notty' || true")
+    return moment
+
+
+def kill_engine(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
+    moment = _moment(machine, process, chance, duration)
+    machine.run("kill -KILL $(pidof dockerd)")
+    process.wait()
+    return moment
+
+
+def jump_clock(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
+    moment = _moment(machine, process, chance, duration)
+    days = chance.choice((-400, -1, 1, 400))
+    machine.run(f"date -s '{days:+d} days'")
+    process.wait()
+    return f"by {days:+d} days, {moment}"
+
+
+def run_twice(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
+    time.sleep(chance.uniform(0, 5))
+    other = machine.begin("harden", *CONVERGE, log="second.log")
+    process.wait()
+    other.wait()
+    return f"exit codes {process.returncode} and {other.returncode}"
+
+
+def _json(text: str) -> str:
+    return f"mkdir -p /etc/docker; printf '{text}' > /etc/docker/daemon.json"
+
+
+# What chattr does (man 2 ioctl_iflags: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL), which the machine has not got.
+_FLAG = """
+python3 - <<'PYTHON'
+import fcntl, struct
+with open("/etc/docker/daemon.json") as file:
+    (flags,) = struct.unpack("<Q", fcntl.ioctl(file, 0x80086601, bytes(8)))
+    fcntl.ioctl(file, 0x40086602, struct.pack("<Q", flags {}))
+PYTHON
+"""
+_REMOVE_JSON = "rm -rf /etc/docker/daemon.json"
+_FAILING_START = """
+mkdir -p /etc/systemd/system/docker.service.d
+printf '[Service]\\nExecStartPre=/bin/sh -c "! grep -q no-new-privileges /etc/docker/daemon.json"\\n' > /etc/systemd/system/docker.service.d/fails.conf
+systemctl daemon-reload
+"""
+
+CASES = (
+    Case("power-cut", "power cut in a converge", disturb=cut_power, power=True, runs=frozenset(["keeper"])),
+    Case("power-cut-migration", "power cut in a migration", MIGRATE, disturb=cut_power, power=True, runs=frozenset(["keeper"])),
+    Case("ssh-cut", "SSH cut and Ansible killed in a converge", disturb=cut_ssh),
+    Case("ssh-cut-migration", "SSH cut and Ansible killed in a migration", MIGRATE, disturb=cut_ssh, runs=frozenset()),
+    Case("engine-killed", "dockerd killed (SIGKILL) in a converge", disturb=kill_engine, runs=frozenset(["keeper"])),
+    Case("clock-jump", "clock jump in a converge", disturb=jump_clock),
+    Case("two-runs", "two runs at once", disturb=run_twice),
+    Case(
+        "disk-full",
+        "disk full (/etc and the engine's data root are on it)",
+        arrange="dd if=/dev/zero of=/filler bs=1M status=none; dd if=/dev/zero of=/filler2 bs=512 status=none; true",
+        mend="rm -f /filler /filler2",
+        refused=("No space left",),
+    ),
+    Case(
+        "read-only-etc",
+        "/etc read-only",
+        arrange="mount --bind /etc /etc && mount -o remount,ro,bind /etc",
+        mend="umount /etc",
+        refused=("Read-only file system",),
+    ),
+    Case(
+        "restart-fails",
+        "systemctl restart docker fails with the new configuration",
+        variables=ENGINE,
+        arrange=_FAILING_START,
+        mend="rm -r /etc/systemd/system/docker.service.d; systemctl daemon-reload",
+        refused=("the previous configuration is back",),
+    ),
+    Case(
+        "json-bom",
+        "daemon.json with a BOM",
+        variables=ENGINE,
+        arrange=_json('\\xef\\xbb\\xbf{"debug": true}'),
+        mend=_REMOVE_JSON,
+        refused=("byte order mark",),
+    ),
+    Case(
+        "json-comment",
+        "daemon.json with comments",
+        variables=ENGINE,
+        arrange=_json('// mine\\n{"debug": true}'),
+        mend=_REMOVE_JSON,
+        refused=("daemon.json",),
+    ),
+    Case(
+        "json-twice",
+        "daemon.json with a key twice",
+        variables=ENGINE,
+        arrange=_json('{"debug": true, "debug": false}'),
+        mend=_REMOVE_JSON,
+        refused=("daemon.json", "debug"),
+    ),
+    Case(
+        "json-truncated",
+        "daemon.json truncated",
+        variables=ENGINE,
+        arrange=_json('{"debug": tr'),
+        mend=_REMOVE_JSON,
+        refused=("daemon.json",),
+    ),
+    Case(
+        "json-folder",
+        "daemon.json a folder",
+        variables=ENGINE,
+        arrange="mkdir -p /etc/docker/daemon.json",
+        mend=_REMOVE_JSON,
+        refused=("daemon.json",),
+    ),
+    Case(
+        "json-dangling",
+        "daemon.json a dangling link",
+        variables=ENGINE,
+        arrange="mkdir -p /etc/docker; ln -s /nowhere/daemon.json /etc/docker/daemon.json",
+        mend=_REMOVE_JSON,
+        refused=("daemon.json",),
+    ),
+    Case(
+        "json-immutable",
+        "daemon.json immutable (chattr +i)",
+        variables=ENGINE,
+        arrange=_json('{"debug": true}') + _FLAG.format("| 16"),
+        mend=_FLAG.format("& ~16"),
+        refused=("daemon.json", "chattr -i"),
+    ),
+    Case(
+        "subuid-corrupt",
+        "/etc/subuid corrupted",
+        MIGRATE,
+        arrange="printf 'dockremap:231072\\n\\xff\\xfe:1:2:3\\n' >> /etc/subuid",
+        mend="sed -i '/dockremap:231072$/d; /:1:2:3/d' /etc/subuid",
+        refused=("/etc/subuid",),
+    ),
+    Case(
+        "profile-unreadable",
+        "the seccomp profile of daemon.json cannot be read (a folder in its place)",
+        arrange="mkdir -p /etc/docker/seccomp/bulkhead-default.json",
+        mend="rmdir /etc/docker/seccomp/bulkhead-default.json",
+        refused=("bulkhead-default",),
+    ),
+)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine that faults are tried on: brought to the same seeded state before each try, and cut off from power."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from faults import markers
+from faults.disk import VolatileDisk
+from lab import image, inventory, locks, paths, qemu, recipe
+from lab.debian import DebianBase
+from lab.errors import LabError
+from lab.machine import Machine
+from lab.progress import Heartbeat, say
+from lab.qmp import Monitor
+
+SEEDED = "seeded"
+PATIENCE = 1800.0  # seconds: a boot takes one minute where the host is idle, and it may not be
+
+
+class FaultMachine:
+    """One throwaway machine, its disk a copy of one that was booted, seeded with what may not be lost, and stopped.
+
+    Its folder is the lab's (`.lab/NAME`), so that `python3 -m lab ssh NAME` and `lab down NAME` work.
+    """
+
+    def __init__(self, name: str, suite: str) -> None:
+        self.name, self.suite = name, suite
+        self.base = DebianBase(recipe.for_suite(suite))
+        self.shape = qemu.detect_shape(2048, None)
+        self.image = image.Image(self.base)
+        self.folder = paths.machine_dir(name)
+        self.machine = Machine(name, self.folder)
+        self._volatile: VolatileDisk | None = None
+        self._held: int | None = None
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "inventory.yml"
+
+    # Life
+
+    def prepare(self) -> None:
+        """Make the seeded state, which every try starts from, or take the one that an earlier campaign has kept."""
+        self._held = locks.try_lock(image.use_lock(self.base.key()), shared=True)
+        image.ensure(self.base, self.shape)
+        if (self.folder / "seeded.qcow2").exists() and self.machine.state.get("seed") == self._seed():
+            return
+        if self.folder.exists():
+            self.machine.stop()
+            shutil.rmtree(self.folder)
+        self.folder.mkdir()
+        shutil.copy(self.image.ssh_key, self.folder / "ssh_key")
+        self._make_disk()
+        self.machine.remember(name=self.name, suite=self.suite, image=self.base.key(), ready=False, seed=self._seed())
+        self._boot(None, None)
+        if not wait("docker info", self, 600):
+            raise LabError("the engine does not come up after the first boot")
+        self.run("systemctl is-system-running --wait; loginctl enable-linger root")
+        self.check("! dmesg | grep -q 'without journal'")
+        self.check(markers.SEED, 900)
+        with Monitor(self.folder, timeout=900) as monitor:
+            monitor.execute("stop")
+            complaint = monitor.human(f"savevm {SEEDED}").strip()
+            if complaint:
+                raise LabError(f"savevm: {complaint}")
+        self.stop()
+        (self.folder / "disk.qcow2").rename(self.folder / "seeded.qcow2")
+        say(f"{self.name} is seeded")
+
+    def _make_disk(self) -> None:
+        """A disk of the machine's own, whose file system has a journal: the lab's have none, for speed, and are not fit for a power cut."""
+        disk, raw = self.folder / "disk.qcow2", self.folder / "disk.raw"
+        subprocess.run(["qemu-img", "convert", "-O", "raw", str(self.image.disk), str(raw)], check=True)
+        subprocess.run(["/usr/sbin/tune2fs", "-j", str(raw)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(disk)], check=True)
+        raw.unlink()
+
+    def _seed(self) -> str:
+        return f"{self.base.key()} {self.shape.key()} {recipe.digest(markers.SEED)} journal"
+
+    def fresh(self, volatile: bool = False) -> None:
+        """Be in the seeded state, running. volatile: on a disk that can lose what was not flushed."""
+        self.stop()
+        disk = self.folder / "disk.qcow2"
+        subprocess.run(["cp", "--reflink=auto", "--sparse=always", str(self.folder / "seeded.qcow2"), str(disk)], check=True)
+        self._boot(self._drive() if volatile else None, SEEDED)
+
+    def cut(self, chance: random.Random | None) -> tuple[int, int]:
+        """Cut the power. Returns the disk's writes since the guest's last flush, and how many of them were lost."""
+        os.kill(int(self.machine.state["pid"]), signal.SIGKILL)
+        self.machine.stop()
+        assert self._volatile, "only a machine that was made fresh with volatile=True can lose its power"
+        counts = self._volatile.cut(chance)
+        self._volatile = None
+        return counts
+
+    def power_on(self) -> None:
+        """Boot from what the disk holds."""
+        self._boot(None, None)
+
+    def stop(self) -> None:
+        self.machine.stop()
+        if self._volatile:
+            self._volatile.close()
+            self._volatile = None
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _drive(self) -> str:
+        self._volatile = VolatileDisk(self.folder / "disk.qcow2", self.folder / "nbd.sock")
+        return "file.driver=nbd,file.server.type=unix,file.server.path=nbd.sock,cache=writeback"
+
+    def _boot(self, drive: str | None, snapshot: str | None) -> None:
+        command = qemu.command(
+            self.shape,
+            name=self.name,
+            disk="disk.qcow2",
+            boot=self.image.boot_options(self.shape),
+            load_snapshot=snapshot is not None,
+            snapshot=snapshot or "",
+            drive=drive,
+        )
+        self.machine.start(command, keep_open=[self._held] if self._held is not None else [])
+        if snapshot is None:
+            self.machine.wait_for_ssh("booting", PATIENCE)
+        self.machine.greet(PATIENCE)
+        self.machine.remember(ready=True)
+        remote = self.machine.remote()
+        variables = inventory.host_variables(remote.port, remote.key, remote.known_hosts)
+        self.inventory.write_text(inventory.inventory_text(self.name, variables, ()), encoding="utf-8")
+
+    # What is done in it, and to it
+
+    def run(self, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run a shell script in the machine as root."""
+        command = self.machine.remote().command(["bash", "-s"])
+        return subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def check(self, script: str, timeout: float = 600) -> str:
+        """The same for a script that has to succeed; returns what it printed."""
+        done = self.run(script, timeout)
+        if done.returncode:
+            raise LabError(f"in {self.name}: {script.strip().splitlines()[0]}…: status {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def begin(self, playbook: str, *arguments: str, log: str = "run.log") -> subprocess.Popen[bytes]:
+        """Start one of the project's playbooks against the machine, in a process group of its own."""
+        program = Path(sys.executable).parent / "ansible-playbook"
+        settings = {"ANSIBLE_CONFIG": str(paths.REPOSITORY / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+        # Connections that are kept open would outlive a machine's power cut, and the next machine's port is another.
+        settings["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self.folder / f"cp-{time.monotonic_ns()}")
+        with open(self.folder / log, "wb") as out:
+            return subprocess.Popen(
+                [str(program), "-i", str(self.inventory), f"playbooks/{playbook}.yml", "-e", f"report_dir={self.folder}", *arguments],
+                cwd=paths.REPOSITORY,
+                env={**os.environ, **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def playbook(self, name: str, *arguments: str, log: str = "run.log", timeout: float = 1800) -> tuple[int, str]:
+        """Run a playbook to its end; returns its exit status and what it printed."""
+        process = self.begin(name, *arguments, log=log)
+        try:
+            process.wait(timeout)
+        finally:
+            end(process)
+        return process.returncode, (self.folder / log).read_text(errors="replace")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a playbook and all that it started, as an operator's lost terminal would."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait(condition: str, machine: FaultMachine, seconds: float) -> bool:
+    """Whether a shell condition holds in the machine within that time."""
+    limit = time.monotonic() + seconds
+    heartbeat = Heartbeat(f"waiting in {machine.name} for: {condition}", lambda: "")
+    while time.monotonic() < limit:
+        if machine.run(condition).returncode == 0:
+            return True
+        heartbeat.beat()
+        time.sleep(1)
+    return False

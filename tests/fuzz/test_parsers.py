@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parsers of what others write, fed with what nobody would: they give a result or their own error, and lose no byte."""
+
+from __future__ import annotations
+
+import json
+import struct
+from contextlib import suppress
+from typing import Any
+
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import daemon_json, unit
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, ranges
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+settings.register_profile("quick", max_examples=150, deadline=None)
+settings.load_profile("quick")
+
+ANYTHING = st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape"))
+KEYS = st.text(max_size=12)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(KEYS, VALUES, max_size=6)
+LAYOUTS = st.sampled_from([{}, {"indent": 2}, {"indent": "\t"}, {"separators": (",", ":")}])
+
+
+def lines(*fields: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
+    """Text that looks almost like lines of colon-separated fields."""
+    line = st.tuples(*fields).map(lambda parts: ":".join(map(str, parts)))
+    return st.lists(line | ANYTHING, max_size=8).flatmap(lambda found: st.sampled_from(["\n", "\r\n"]).map(lambda end: end.join(found)))
+
+
+NUMBERS = st.integers(-5, 2**33) | st.sampled_from(["", "0100", "1e3", "٣", " 5", "0x10"])
+SUBIDS = lines(st.sampled_from(["root", "dockremap", "1000", "", "#a", "ä"]), NUMBERS, NUMBERS)
+
+
+# --- /etc/subuid, /etc/subgid ---
+
+
+@given(SUBIDS)
+def test_no_byte_of_a_subid_file_is_lost(text: str) -> None:
+    file = ranges.parse(ranges.SUBUID, text)
+    assert file.text() == text
+    for line in file.ranges:
+        assert 0 <= line.start <= line.last <= ranges.LAST_ID
+    grown = file.with_range("dockremap", 231072, 65536)
+    assert grown.text().startswith(text)
+    assert grown.lines[-1].is_range
+
+
+@given(SUBIDS, st.booleans())
+def test_an_engines_map_has_no_hole_inside(text: str, numeric_first: bool) -> None:
+    inside = 0
+    for start, unused, count in ranges.engine_map(ranges.parse(ranges.SUBUID, text), "dockremap", 1000, numeric_first):
+        assert start == inside
+        inside += count
+
+
+@given(SUBIDS)
+def test_overlaps_are_those_that_a_comparison_of_all_pairs_finds(text: str) -> None:
+    file = ranges.parse(ranges.SUBUID, text)
+    found = {(a.number, b.number) for a, b in ranges.overlaps(file)}
+    every = {
+        (a.number, b.number)
+        for a in file.ranges
+        for b in file.ranges
+        if a.number < b.number and a.owner != b.owner and a.start <= b.last and b.start <= a.last
+    }
+    assert found == every
+
+
+@given(lines(st.text(max_size=5), st.just("x"), NUMBERS, NUMBERS))
+def test_account_files_give_numbers_or_nothing(text: str) -> None:
+    assert all(isinstance(number, int) for number in accounts.ids_of(text).values())
+    accounts.primary_groups(text)
+    assert accounts.lowest_of(text) >= 0
+
+
+# --- daemon.json ---
+
+
+@given(ANYTHING)
+def test_a_daemon_json_is_read_or_refused_in_one_sentence(text: str) -> None:
+    try:
+        document = daemon_json.parse(text, "/etc/docker/daemon.json")
+    except daemon_json.DaemonJsonError as error:
+        assert str(error).startswith("/etc/docker/daemon.json")
+        assert "\n" not in str(error)
+    else:
+        assert document.source == text
+
+
+@given(OBJECTS, LAYOUTS)
+def test_a_sound_daemon_json_comes_back_to_the_byte(content: dict[str, Any], layout: dict[str, Any]) -> None:
+    text = json.dumps(content, **layout)
+    document = daemon_json.parse(text)
+    assert document.content() == content
+    assert document.text() == text
+
+
+@given(OBJECTS, LAYOUTS, OBJECTS, st.frozensets(KEYS, max_size=3))
+def test_what_is_not_ours_stays_as_it_was(
+    content: dict[str, Any], layout: dict[str, Any], ours: dict[str, Any], gone: frozenset[str]
+) -> None:
+    document = daemon_json.parse(json.dumps(content, **layout))
+    raw = {member.key: member.raw for member in document.members}
+    for key, value in ours.items():
+        document.put(key, value)
+    for key in gone:
+        document.drop(key)
+    after = daemon_json.parse(document.text())
+    assert after.content() == {key: value for key, value in {**content, **ours}.items() if key not in gone}
+    assert all(member.raw == raw[member.key] for member in after.members if member.key not in ours)
+
+
+@given(OBJECTS, st.text(alphabet='{}[]",:\\ 0tfn\ufeff\x00', max_size=3), st.integers(0, 200), st.integers(0, 3))
+def test_a_spoilt_daemon_json_is_never_read_as_something_else(content: dict[str, Any], put: str, at: int, cut: int) -> None:
+    text = json.dumps(content)
+    spoilt = text[:at] + put + text[at + cut :]
+    try:
+        document = daemon_json.parse(spoilt)
+    except daemon_json.DaemonJsonError:
+        return
+    assert document.content() == (json.loads(spoilt) if spoilt.strip() else {})
+
+
+# --- profiles ---
+
+
+@given(ANYTHING | OBJECTS.map(json.dumps))
+def test_a_seccomp_profile_is_read_or_refused(text: str) -> None:
+    try:
+        profile.parse(text, "mine")
+    except ValueError as error:
+        assert str(error)
+
+
+@given(ANYTHING)
+def test_labels_and_modes_of_apparmor(text: str) -> None:
+    assert all(isinstance(mode, str) for mode in policy.parse_modes(text).values())
+    with suppress(ValueError):
+        policy.parse_label(text)
+
+
+# --- what the kernel and systemd write ---
+
+
+@given(ANYTHING | lines(st.sampled_from(["Uid", "Gid", "CapEff", "NoNewPrivs", "Seccomp"]), ANYTHING))
+def test_files_of_proc_give_a_result_or_a_value_error(text: str) -> None:
+    for parse in (process.parse_status, process.parse_id_map, process.parse_root_read_only, cgroup.pids_folder):
+        with suppress(ValueError):  # read_process takes that for unreadable, and what can't be read is unknown
+            parse(text)
+
+
+@given(st.lists(ANYTHING.map(lambda text: text.replace("\0", "")), max_size=6))
+def test_flags_of_an_engine(argv: list[str]) -> None:
+    found = unit.flags(unit.arguments(["dockerd", *argv]))
+    assert all(isinstance(value, str) for value in found.values())
+
+
+@given(ANYTHING | st.lists(st.text(alphabet="ID=\"'\\ $x#", max_size=8), max_size=5).map("\n".join))
+def test_an_os_release_that_nobody_would_write(text: str) -> None:
+    system._os_release(text)
+
+
+# --- access control lists ---
+
+
+@given(st.binary(max_size=64) | st.lists(st.tuples(st.integers(0, 40), st.integers(0, 7), st.integers(0, 70000)), max_size=6).map(
+    lambda entries: struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+))  # fmt: skip
+def test_an_access_control_list_is_mapped_or_refused(raw: bytes) -> None:
+    ids = Ids([[0, 231072, 65536]], [[0, 231072, 65536]])
+    try:
+        mapped = ids.acl(raw)
+    except ValueError:  # Unmapped is one
+        return
+    assert len(mapped) == len(raw)
