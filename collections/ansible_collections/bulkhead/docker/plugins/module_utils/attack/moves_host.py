@@ -54,7 +54,8 @@ def _secret(read: bytes) -> str:
 
 
 def kernel_memory() -> str:
-    opened("/proc/kcore", os.O_RDONLY)
+    if os.fstat(opened("/proc/kcore", os.O_RDONLY)).st_rdev == os.makedev(1, 3):
+        raise Blocked("what is open is /dev/null", None)  # so engines mask a file (runc libcontainer/rootfs_linux.go: maskPath)
     return "the kernel's memory is open"
 
 
