@@ -13,6 +13,9 @@ description:
     instead of secrets) and runs in a process of its own. Containers have no network and bounded memory, CPU and tasks.
   - An attack counts as stopped by a layer when it gets through without any layer (the control) and fails with that layer alone. One that fails in the
     control as well proves nothing, and the reason is told.
+  - In a rootless engine no container can be without the user namespace. The control is then that layer alone, and every other one is looked at beside it.
+    What fails there as well is stopped by the user namespace or by the kernel itself. Which of both can't be shown, and of the other layers it proves
+    nothing.
   - That a configuration is what it is meant to be is read from the kernel (C(/proc/self/status) and others) inside each container; where a layer could not be
     switched off, the column is C(unknown).
   - Denials are read from the kernel's audit messages while the attacks run, and matched to them by process name.
@@ -64,6 +67,9 @@ options:
     description: Names of the configurations to play besides the control; all when left out.
     type: list
     elements: str
+  user:
+    description: The user in whose rootless engine to play; the rootful engine when left out or empty.
+    type: str
   tasks:
     description: How many processes the fork bomb starts at most. It must be more than the default PIDs limit, or the limit is never reached.
     type: int
@@ -82,9 +88,8 @@ options:
     type: int
     default: 60
   socket:
-    description: Path of the unix socket that the engine listens on.
+    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
     type: path
-    default: /var/run/docker.sock
   timeout:
     description: Seconds that one answer of the engine may take, the end of a container included; one that takes longer is removed.
     type: int
@@ -115,6 +120,10 @@ EXAMPLES = r"""
     required:
       host_disk: 3
 
+- name: Play them in the rootless engine of one user
+  bulkhead.docker.attack_matrix:
+    user: rootless
+
 - name: Play them in a sibling of one container
   bulkhead.docker.attack_matrix:
     container: shop
@@ -130,6 +139,7 @@ configurations:
     name:
       description:
         - C(none), the name of a layer (that layer alone), C(engine), C(host) or C(stacked); with O(container), C(container) instead of these three.
+        - In a rootless engine there is no C(none). C(userns) is the control, and a layer's name stands for it beside the user namespace.
       type: str
       sample: seccomp
     title:
@@ -139,7 +149,7 @@ configurations:
       description: C(control), C(alone) or C(together).
       type: str
     layers:
-      description: The layers that are meant to be on.
+      description: The layers that are meant to be on; of the control those that can't be switched off.
       type: list
       elements: str
     confinement:
@@ -172,7 +182,7 @@ attacks:
       description: What the container was given for it that a careful operator would not give; empty when nothing.
       type: str
     provable:
-      description: Whether it gets through without any layer.
+      description: Whether it gets through in the control.
       type: bool
     reason:
       description: Why it proves nothing; empty when it does.
@@ -220,7 +230,7 @@ attacks:
           description: Why the kernel logged nothing, where it did not.
           type: str
 subject:
-  description: Whose layers were looked at.
+  description: Whose layers were looked at, C(host), C(container NAME) or C(the rootless engine of USER).
   returned: when played
   type: str
   sample: host
@@ -252,6 +262,7 @@ from ..module_utils.attack.background import Job
 from ..module_utils.attack.catalog import NAMES
 from ..module_utils.attack.matrix import CannotPlay, play
 from ..module_utils.engine.api import Engine, EngineError
+from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
 from ..module_utils.host.system import observe
 
@@ -276,7 +287,8 @@ def main() -> None:
             "at_once": {"type": "int", "default": 2},
             "background": {"type": "str"},
             "attack_timeout": {"type": "int", "default": 60},
-            "socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "user": {"type": "str"},
+            "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 240},
         },
         supports_check_mode=True,
@@ -304,10 +316,15 @@ def main() -> None:
 
 def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[str, float], told: Callable[[str], None]) -> dict[str, Any]:
     """The module's answer."""
+    instance = find(host, params["user"])
+    if instance.uid is None:
+        text = f"user: there is no {instance.user} on this host; harden it first, or name the user who runs its engine"
+        return {"failed": True, "msg": f"the attacks were not played: {text}"}
     try:
         matrix = play(
             host,
-            lambda: Engine(params["socket"], params["timeout"]),
+            instance,
+            lambda: Engine(params["socket"] or instance.socket, params["timeout"]),
             params["hardened"],
             params["container"],
             params["configurations"],

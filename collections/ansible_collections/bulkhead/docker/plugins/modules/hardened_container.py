@@ -25,10 +25,12 @@ options:
     description: Where the seccomp profiles lie on the host, as NAME.json.
     type: path
     default: /etc/docker/seccomp
+  user:
+    description: The user in whose rootless engine they run; the rootful engine when left out or empty.
+    type: str
   socket:
-    description: Path of the unix socket that the engine listens on.
+    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
     type: path
-    default: /var/run/docker.sock
   timeout:
     description: Seconds that one answer of the engine may take, the pulling of an image included.
     type: int
@@ -66,6 +68,7 @@ actions:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.api import Engine, EngineError
+from ..module_utils.engine.instance import find
 from ..module_utils.hardened.run import CannotRun, apply, plan
 from ..module_utils.host.root import Host
 
@@ -75,15 +78,17 @@ def main() -> None:
         argument_spec={
             "containers": {"type": "list", "elements": "dict", "required": True},
             "seccomp_directory": {"type": "path", "default": "/etc/docker/seccomp"},
-            "socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "user": {"type": "str"},
+            "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
     )
     params = module.params
-    engine = Engine(params["socket"], params["timeout"])
+    host = Host()
+    engine = Engine(params["socket"] or find(host, params["user"]).socket, params["timeout"])
     try:
-        steps = plan(Host(), engine, params["containers"], params["seccomp_directory"])
+        steps = plan(host, engine, params["containers"], params["seccomp_directory"])
         actions = {step.name: step.action for step in steps if step.action}
         if not module.check_mode:
             for step in steps:

@@ -2,6 +2,7 @@
 """What the matrix shows: for each attack, which layers stop it by themselves. Pure.
 
 An attack proves something of a layer only when it gets through without any: what fails in the control as well is no layer's merit.
+In a rootless engine the control has a user namespace; what fails there may be that layer's merit, which nothing shows, and is none of the others'.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from .audit import silent
 from .catalog import ATTACKS, FOOTHOLDS, LAYER_NAMES
-from .configurations import ALONE, CONTROL, Configuration, as_intended
+from .configurations import ALONE, CONTROL, USERNS, Configuration, as_intended, in_user_namespace
 
 BLOCKED, SUCCEEDED, NO_PROOF, UNKNOWN = "blocked", "succeeded", "no_proof", "unknown"
 
@@ -78,6 +79,8 @@ def _column(configuration: Configuration, played: Mapping[str, Any], full: str) 
     elif not trouble:
         surplus = as_intended(configuration, confinement or {}, full)
         trouble = f"{', '.join(surplus)} could not be switched off" if surplus else ""
+        if not surplus and configuration.kind == CONTROL and USERNS in configuration.layers and not in_user_namespace(confinement or {}):
+            trouble = "it is in no user namespace, as a container of a rootless engine is"
     return {
         "name": configuration.name,
         "title": configuration.title,
@@ -105,14 +108,16 @@ def _cell(name: str, played: Mapping[str, Any], trouble: str, denials: Mapping[s
 
 def _judge(cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration]) -> str:
     """Why the attack proves nothing, or nothing; in that case every refusal becomes NO_PROOF."""
-    control = next(cells[c.name] for c in configurations if c.kind == CONTROL)
+    column = next(c for c in configurations if c.kind == CONTROL)
+    control = cells[column.name]
     if control["outcome"] == SUCCEEDED:
         return ""
     if control["outcome"] == UNKNOWN:
         reason = f"the control is unknown: {control['detail']}"
     else:
         error = f" with {control['errno']}" if control["errno"] else ""
-        reason = f"it fails without any layer as well: {control['step']}{error}"
+        without = "in the user namespace alone as well, whether by it or by the kernel" if column.layers else "without any layer as well"
+        reason = f"it fails {without}: {control['step']}{error}"
     for cell in cells.values():
         if cell["outcome"] == BLOCKED:
             cell["outcome"] = NO_PROOF

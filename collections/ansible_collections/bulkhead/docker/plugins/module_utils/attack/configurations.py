@@ -3,6 +3,9 @@
 
 What a layer does alone is what the host gives a container that asks for nothing about it, while it asks to be without all others.
 So a host on which a layer is off shows it.
+
+In a rootless engine the user namespace is there whatever a container asks for, as dockerd itself lives in it (`UsernsMode: host` changes nothing).
+The control is then that layer alone, and every other layer is looked at beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ BOUNDS = {"Memory": 256 << 20, "MemorySwap": 256 << 20, "NanoCpus": 1_000_000_00
 SPARE = 64
 # CAP_PERFMON, CAP_BPF and CAP_CHECKPOINT_RESTORE: engine 20.10 does not know them, and `ALL` leaves them out. SYS_ADMIN has their rights.
 _NEWER_CAPABILITIES = 0b111 << 38
+# What no container of a rootless engine can be without.
+USERNS = "userns"
+_NO_DEVICES = "a rootless engine can't set it (the kernel takes rules of the device controller from the host's root alone)"
 # What of a container is taken over into a sibling of it, besides what belongs to a layer.
 _SHARED = ("IpcMode", "PidMode", "UTSMode", "Runtime", "GroupAdd", "Ulimits", "Privileged", "Devices")
 
@@ -28,8 +34,8 @@ _SHARED = ("IpcMode", "PidMode", "UTSMode", "Runtime", "GroupAdd", "Ulimits", "P
 class Configuration:
     """One column.
 
-    kind: CONTROL, ALONE or TOGETHER. layers: those that are meant to be on. host_config: for the engine (`User` is taken out by `user`).
-    unavailable: why this host can't have it; empty when it can.
+    kind: CONTROL, ALONE or TOGETHER. layers: those that are meant to be on, of a control those that can't be switched off.
+    host_config: for the engine (`User` is taken out by `user`). unavailable: why this host can't have it; empty when it can.
     """
 
     name: str
@@ -41,35 +47,39 @@ class Configuration:
     unavailable: str = ""
 
 
-def of_host(stacked: Mapping[str, Any], tasks: int, builtin_seccomp: bool | None, lacking: str = "") -> list[Configuration]:
+def of_host(
+    stacked: Mapping[str, Any], tasks: int, builtin_seccomp: bool | None, lacking: str = "", rootless: bool = False
+) -> list[Configuration]:
     """All columns for a host's defaults.
 
     stacked: what a hardened container asks for, as `asked_of_role` gives it. tasks: of the fork bomb.
     builtin_seccomp: whether the engine has its built-in filter by the name `builtin`; None: its default is that filter already.
-    lacking: why nothing can be stacked here; empty when it can.
+    lacking: why nothing can be stacked here; empty when it can. rootless: whether it is a rootless engine.
     """
     host = {layer.name: layer.alone for layer in LAYERS}
-    columns = _alone(host, tasks)
+    columns = _alone(host, tasks, rootless)
     defaults: dict[str, dict[str, Any]] = {name: {} for name in LAYER_NAMES}
     engine: dict[str, dict[str, Any]] = {
         **defaults,
         "seccomp": {"SecurityOpt": ["seccomp=builtin"]} if builtin_seccomp else {},
         **{layer.name: layer.off for layer in LAYERS if layer.name in ("pids_limit", "no_new_privileges", "userns")},
     }
-    own = ("seccomp", "apparmor", "capabilities", "masked_paths", "devices")
+    own: tuple[str, ...] = ("seccomp", "apparmor", "capabilities", "masked_paths", "devices")
+    if rootless:  # it confines nothing by AppArmor; where containers are confined, it is by Bulkhead's OCI runtime
+        engine["apparmor"], own = _off("apparmor"), (USERNS, "seccomp", "capabilities", "masked_paths")
     unavailable = "" if builtin_seccomp is not False else "this engine does not know its built-in seccomp filter by name (seccomp=builtin)"
     columns.append(_make("engine", "the engine's defaults", TOGETHER, own, engine, tasks, unavailable))
-    columns.append(_make("host", "the host's defaults", TOGETHER, LAYER_NAMES[:8], defaults, tasks))
-    columns.append(_make("stacked", "everything stacked", TOGETHER, LAYER_NAMES, stacked, tasks, lacking))
+    columns.append(_make("host", "the host's defaults", TOGETHER, _here(LAYER_NAMES[:8], rootless), defaults, tasks))
+    columns.append(_make("stacked", "everything stacked", TOGETHER, _here(LAYER_NAMES, rootless), stacked, tasks, lacking))
     return columns
 
 
-def of_container(name: str, inspect: Mapping[str, Any], tasks: int) -> list[Configuration]:
+def of_container(name: str, inspect: Mapping[str, Any], tasks: int, rootless: bool = False) -> list[Configuration]:
     """All columns for the settings of one container (`docker inspect`): each of its layers alone, and it as it is."""
     config = inspect["HostConfig"]
     asked = asked_of_container(inspect)
-    columns = _alone(asked, tasks)
-    whole = _make("container", f"as {name}", TOGETHER, LAYER_NAMES, asked, tasks)
+    columns = _alone(asked, tasks, rootless)
+    whole = _make("container", f"as {name}", TOGETHER, _here(LAYER_NAMES, rootless), asked, tasks)
     whole.host_config.update({key: config[key] for key in _SHARED if config.get(key)})
     return [*columns, whole]
 
@@ -116,12 +126,24 @@ def asked_of_role(settings: Mapping[str, Any], seccomp: str) -> dict[str, dict[s
     }
 
 
-def _alone(asked: Mapping[str, Mapping[str, Any]], tasks: int) -> list[Configuration]:
+def _alone(asked: Mapping[str, Mapping[str, Any]], tasks: int, rootless: bool) -> list[Configuration]:
     nothing = {layer.name: layer.off for layer in LAYERS}
-    columns = [_make("none", "no layer (the control)", CONTROL, (), nothing, tasks)]
-    for layer in LAYERS:
-        columns.append(_make(layer.name, f"{layer.name} alone", ALONE, (layer.name,), {**nothing, layer.name: asked[layer.name]}, tasks))
+    if not rootless:
+        columns = [_make("none", "no layer (the control)", CONTROL, (), nothing, tasks)]
+        for name in LAYER_NAMES:
+            columns.append(_make(name, f"{name} alone", ALONE, (name,), {**nothing, name: asked[name]}, tasks))
+        return columns
+    columns = [_make(USERNS, "userns alone (the control)", CONTROL, (USERNS,), nothing, tasks)]
+    for name in LAYER_NAMES:
+        unavailable = _NO_DEVICES if name == "devices" else ""
+        if name != USERNS:
+            columns.append(_make(name, f"{name} beside userns", ALONE, (USERNS, name), {**nothing, name: asked[name]}, tasks, unavailable))
     return columns
+
+
+def _here(layers: Iterable[str], rootless: bool) -> tuple[str, ...]:
+    """Those of the layers that the engine can have."""
+    return tuple(name for name in layers if not (rootless and name == "devices"))
 
 
 def _make(
@@ -149,11 +171,13 @@ def as_intended(configuration: Configuration, confinement: Mapping[str, Any], fu
 
     full: CapBnd of a process of the host's, all capabilities that this kernel has.
     """
+    label = str(confinement.get("label", ""))
     on = {
         "seccomp": confinement.get("Seccomp") != "0",
         "no_new_privileges": confinement.get("NoNewPrivs") != "0",
-        "apparmor": not str(confinement.get("label", "")).startswith(("unconfined", "unreadable: Invalid", "unreadable: No such")),
-        "userns": confinement.get("uid_map") != "0 0 4294967295",
+        # A profile in mode unconfined is but a name, as distributions give one to runc (man 5 apparmor.d: flags).
+        "apparmor": not (label.startswith(("unconfined", "unreadable: Invalid", "unreadable: No such")) or label.endswith("(unconfined)")),
+        "userns": in_user_namespace(confinement),
         "capabilities": int(confinement.get("CapBnd", "0"), 16) | _NEWER_CAPABILITIES != int(full, 16) | _NEWER_CAPABILITIES,
         "masked_paths": confinement.get("masked", 0) > 0,
         "read_only_root": confinement.get("root_read_only") is not False,
@@ -162,3 +186,8 @@ def as_intended(configuration: Configuration, confinement: Mapping[str, Any], fu
     if configuration.kind == TOGETHER:
         return []
     return [layer for layer, is_on in on.items() if is_on and layer not in configuration.layers]
+
+
+def in_user_namespace(confinement: Mapping[str, Any]) -> bool:
+    """Whether root in the container is another user on the host, by the kernel's word."""
+    return confinement.get("uid_map") != "0 0 4294967295"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..engine.api import Engine, EngineError
+from ..engine.instance import Instance
 from ..engine.throwaway import clear_leftovers, identity, import_image, remove
 from ..host.process import parse_status
 from ..host.root import Host
@@ -29,6 +30,7 @@ class CannotPlay(Exception):
 
 def play(
     host: Host,
+    instance: Instance,
     connect: Callable[[], Engine],
     hardened: Mapping[str, Any],
     container: str,
@@ -39,6 +41,7 @@ def play(
 ) -> dict[str, Any]:
     """The whole matrix, as the module returns it. Whatever happens, containers, image and stand-ins are removed.
 
+    instance: whose engine it is that `connect` speaks to.
     hardened: settings of role hardened_container. container: name of one whose settings are looked at instead; empty for the host's defaults.
     only: names of the configurations to play, besides the control; None for all.
     limits: `attack` (seconds), `at_once` and `tasks`.
@@ -46,7 +49,8 @@ def play(
     """
     engine = connect()
     version, info = engine.get("/version"), engine.get("/info")
-    wanted = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info)
+    check_kind(instance, engine.socket, info)
+    wanted = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
     wanted = [c for c in wanted if only is None or c.name in only or c.kind == columns.CONTROL]
     clear_leftovers(host, engine)
     owner, image, began = identity(host), None, time.monotonic()
@@ -54,7 +58,7 @@ def play(
     try:
         image = import_image(engine, name, owner, archive())
         told("image")
-        with stage(host, os.uname().machine) as ground:
+        with stage(host, os.uname().machine, instance) as ground:
             ground["ground"]["tasks"] = int(limits["tasks"])
             listener = Listener()
             played = play_all(connect, image, owner, wanted, attacks, ground, limits, told)
@@ -73,7 +77,7 @@ def play(
     found = attribute(wanted, played, denials(heard), attacks, _full(host), not listener.error)
     return {
         **found,
-        "subject": f"container {container}" if container else "host",
+        "subject": _subject(instance, container),
         "log": {"source": "audit netlink, group READLOG", "error": listener.error},
         "seconds": round(time.monotonic() - began, 1),
         "engine": version.get("Version"),
@@ -81,11 +85,18 @@ def play(
 
 
 def _columns(
-    host: Host, engine: Engine, hardened: Mapping[str, Any], container: str, tasks: int, version: Mapping[str, Any], info: Mapping[str, Any]
+    host: Host,
+    engine: Engine,
+    hardened: Mapping[str, Any],
+    container: str,
+    tasks: int,
+    version: Mapping[str, Any],
+    info: Mapping[str, Any],
+    rootless: bool,
 ) -> list[columns.Configuration]:
     if container:
         try:
-            return columns.of_container(container, engine.get(f"/containers/{container}/json"), tasks)
+            return columns.of_container(container, engine.get(f"/containers/{container}/json"), tasks, rootless)
         except EngineError as error:
             if error.status == 404:
                 raise CannotPlay(f"container: this engine has none called {container!r}; `docker ps --all` lists them") from error
@@ -94,7 +105,22 @@ def _columns(
     seccomp = host.read(path) if path else ""
     lacking = f"{path}: no such seccomp profile on this host" if seccomp is None else ""
     builtin = knows_builtin(version.get("Version", ""), info.get("SecurityOptions") or [])
-    return columns.of_host(columns.asked_of_role(hardened, seccomp or ""), tasks, builtin, lacking)
+    return columns.of_host(columns.asked_of_role(hardened, seccomp or ""), tasks, builtin, lacking, rootless)
+
+
+def check_kind(instance: Instance, socket: str, info: Mapping[str, Any]) -> None:
+    """Whether the engine is of the kind that it is taken for: the control and what is mounted depend on it. Raises CannotPlay."""
+    rootless = "name=rootless" in (info.get("SecurityOptions") or [])
+    if rootless and not instance.rootless:
+        raise CannotPlay(f"the engine on {socket} is rootless; name the user who runs it under user")
+    if instance.rootless and not rootless:
+        raise CannotPlay(f"the engine on {socket} is not the rootless one of {instance.user}; leave out user, or socket")
+
+
+def _subject(instance: Instance, container: str) -> str:
+    if container:
+        return f"container {container}"
+    return f"the rootless engine of {instance.user}" if instance.rootless else "host"
 
 
 def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is prepared on the host for the attacks to reach for: stand-ins, which are gone when the run is, or at the latest when the next begins."""
+"""What is prepared on the host for the attacks to reach for: stand-ins, which are gone when the run is, or at the latest when the next begins.
+
+A rootless engine mounts as its user, to whom /var/lib/bulkhead is closed: its stage lies beside that folder, open to the user's own group.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.image import find
+from ..engine.instance import Instance
 from ..engine.throwaway import identity, lives
 from ..host.root import STATE_DIR, Host
 from ..host.state import folder
@@ -24,28 +28,37 @@ from .image import SETUID
 
 PROC, SHARED = "/bulkhead-host-proc", "/bulkhead-shared"
 _STAGE, _MODULES = "attack-", "modules"
+_USERS_STAGE = f"{STATE_DIR}-{_STAGE}"
 
 
 @contextmanager
-def stage(host: Host, machine: str) -> Iterator[dict[str, Any]]:
-    """The ground that the player gets (see calls.py), and `binds`, what is mounted into every container. Raises OSError, KeyError."""
+def stage(host: Host, machine: str, instance: Instance) -> Iterator[dict[str, Any]]:
+    """The ground that the player gets (see calls.py), and `binds`, what is mounted into every container. Raises OSError, KeyError.
+
+    instance: the engine that mounts it.
+    """
     known = host.path(STATE_DIR).exists()
     base = folder(host)
     _clear(host, base)
-    place = base / f"{_STAGE}{identity(host).replace(':', '.')}"
+    name = identity(host).replace(":", ".")
+    place = host.path(f"{_USERS_STAGE}{name}") if instance.rootless else base / f"{_STAGE}{name}"
+    owner = (instance.uid or 0, instance.gid or 0)
     before = modules(host)
     listener = None
     try:
-        (place / "shared").mkdir(parents=True)
+        place.mkdir(mode=0o710)
+        os.chown(place, 0, owner[1])
+        (place / "shared").mkdir()
         (place / _MODULES).write_text(" ".join(sorted(before)))
         secret = secrets.token_hex(16)
         (place / "secret").touch(mode=0o600)
         (place / "secret").write_text(secret)
         memory = ctypes.create_string_buffer(secret.encode())
-        # A copy that belongs to the host's root: the image's belongs to the remapped one where the engine remaps.
-        (place / "shared" / "setuid").write_bytes(Path(find("id")).read_bytes())
-        (place / "shared" / "setuid").chmod(0o4755)
-        listener = _listen(place / "shared" / "engine.sock")
+        if not instance.rootless:  # there, root in a container is always the one whom the image's belongs to
+            # A copy that belongs to the host's root: the image's belongs to the remapped one where the engine remaps.
+            (place / "shared" / "setuid").write_bytes(Path(find("id")).read_bytes())
+            (place / "shared" / "setuid").chmod(0o4755)
+        listener = _listen(place / "shared" / "engine.sock", owner)
         yield {
             "numbers": {name: number for name, number in table(machine).items() if name in CALLS},
             "binds": [f"/proc:{PROC}", f"{place}/shared:{SHARED}:ro"],
@@ -75,17 +88,18 @@ def stage(host: Host, machine: str) -> Iterator[dict[str, Any]]:
 
 def _clear(host: Host, base: Path) -> None:
     """Remove what runs left that are gone, kernel modules that they made the kernel load included."""
-    for left in base.glob(f"{_STAGE}*"):
-        if not lives(host, left.name.removeprefix(_STAGE).replace(".", ":")):
+    for left in [*base.glob(f"{_STAGE}*"), *base.parent.glob(f"{base.name}-{_STAGE}*")]:
+        if not lives(host, left.name.rpartition(_STAGE)[2].replace(".", ":")):
             with suppress(OSError):
                 _unload(host, set((left / _MODULES).read_text().split()))
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _listen(path: Path) -> socket.socket:
-    """A socket as the engine's (root, 0660), behind which connections are taken and closed."""
+def _listen(path: Path, owner: tuple[int, int]) -> socket.socket:
+    """A socket as the engine's (root's or the user's, 0660), behind which connections are taken and closed."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
+    os.chown(path, *owner)
     path.chmod(0o660)
     listener.listen(16)
 

@@ -77,9 +77,13 @@ def _notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
     for column in columns:
         if column["trouble"]:
             yield from _wrapped(f"  ? {column['title']}: ", column["trouble"], "yellow")
-    for row in rows:
-        if not row["provable"]:
-            yield from _wrapped(f"  - {row['name']}: ", row["reason"], None)
+    for general, attacks in _unprovable(rows).items():
+        if len(attacks) == 1:
+            name, particular = attacks[0]
+            yield from _wrapped(f"  - {name}: ", ": ".join(filter(None, (general, particular))), None)
+        else:
+            yield from _wrapped("  - ", f"{general}:", None)
+            yield from _wrapped("    ", ", ".join(f"{name} ({particular})" for name, particular in attacks), None)
     for column in (c for c in columns if c["kind"] == "together" and c["name"] != "engine"):
         through = [row["name"] for row in rows if row["cells"][column["name"]]["outcome"] == "succeeded"]
         if through:
@@ -88,6 +92,15 @@ def _notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
         yield from _wrapped("  ? ", matrix["log"]["error"], "yellow")
     else:
         yield from _wrapped("  i ", logged(columns, rows), None)
+
+
+def _unprovable(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
+    """What reasons have in common → the attacks that prove nothing for it, each with the rest of its reason."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in (r for r in rows if not r["provable"]):
+        general, unused, particular = row["reason"].partition(": ")
+        found.setdefault(general, []).append((row["name"], particular))
+    return found
 
 
 def logged(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:

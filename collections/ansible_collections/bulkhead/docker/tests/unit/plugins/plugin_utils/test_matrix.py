@@ -59,6 +59,16 @@ def test_no_proof_and_trouble_are_told() -> None:
     assert "no proof" in text
 
 
+def test_a_reason_that_many_share_is_told_once() -> None:
+    matrix = json.loads(json.dumps(REPORT["matrix"]))
+    for place, call in enumerate(("bpf", "mount")):
+        matrix["attacks"][place].update(provable=False, reason=f"it fails in the user namespace alone as well: {call} with EPERM")
+    texts = [text for text, unused in table.matrix_lines("web1", matrix, [])]
+    first, second = (attack["name"] for attack in matrix["attacks"][:2])
+    place = texts.index("  - it fails in the user namespace alone as well:")
+    assert texts[place + 1] == f"    {first} (bpf with EPERM), {second} (mount with EPERM)"
+
+
 @pytest.mark.parametrize(
     ("required", "words"),
     [

@@ -112,6 +112,8 @@ def test_a_log_that_cannot_be_read_is_not_silence() -> None:
         ({"label": "docker-default (enforce)"}, ["apparmor"]),
         ({"label": "unreadable: Invalid argument"}, []),  # no LSM that labels
         ({"label": "unreadable: Permission denied"}, ["apparmor"]),
+        ({"label": "runc (unconfined)"}, []),  # the distribution's name for runc, which confines nothing
+        ({"label": "docker-default (complain)"}, ["apparmor"]),
         ({"uid_map": "0 231072 65536"}, ["userns"]),
         ({"CapBnd": "a80425fb"}, ["capabilities"]),
         ({"CapBnd": "3fffffffff"}, []),  # all that engine 20.10 knows
