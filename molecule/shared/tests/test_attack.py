@@ -35,18 +35,18 @@ class Played:
         return [" ".join(names), *(f"{row['name']:<18} {' '.join(SIGN[row['cells'][name]['outcome']] for name in names)}" for row in rows)]
 
 
+def play(playbook: Callable[..., subprocess.CompletedProcess[str]], folder: Path, **variables: Any) -> Played:
+    """Run attack.yml with its report in `folder`, and read it."""
+    done = playbook("attack", "-e", json.dumps({"report_dir": str(folder), **variables}))
+    reports = list(folder.glob("attack-*.json"))
+    assert reports, f"attack.yml wrote no report:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
+    return Played(done.returncode, done.stdout, json.loads(reports[0].read_text()))
+
+
 @pytest.fixture(scope="module")
 def attack(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Played]:
     """Run attack.yml and read its report."""
-
-    def run(**variables: Any) -> Played:
-        folder = tmp_path_factory.mktemp("reports")
-        done = playbook("attack", "-e", json.dumps({"report_dir": str(folder), **variables}))
-        reports = list(folder.glob("attack-*.json"))
-        assert reports, f"attack.yml wrote no report:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
-        return Played(done.returncode, done.stdout, json.loads(reports[0].read_text()))
-
-    return run
+    return lambda **variables: play(playbook, tmp_path_factory.mktemp("reports"), **variables)
 
 
 def inventory_of(host: Host) -> str:
