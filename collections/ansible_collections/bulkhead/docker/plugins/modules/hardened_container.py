@@ -86,7 +86,10 @@ def main() -> None:
     )
     params = module.params
     host = Host()
-    engine = Engine(params["socket"] or find(host, params["user"]).socket, params["timeout"])
+    instance = find(host, params["user"])
+    if instance.uid is None:
+        module.fail_json(msg=f"user: there is no {instance.user} on this host; harden it first, or name the user who runs its engine")
+    engine = Engine(params["socket"] or instance.socket, params["timeout"])
     try:
         steps = plan(host, engine, params["containers"], params["seccomp_directory"])
         actions = {step.name: step.action for step in steps if step.action}
