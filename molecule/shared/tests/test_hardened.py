@@ -121,7 +121,8 @@ def test_a_sibling_is_attacked_with_the_container_s_settings(
     host: Host, running: Any, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     before = host.check_output("docker ps -aq --no-trunc; docker images -aq --no-trunc")
-    done = playbook("attack", "-e", f"report_dir={tmp_path}", "-e", "container=good-redis")
+    columns = {"attack_matrix_configurations": ["capabilities", "container"]}
+    done = playbook("attack", "-e", f"report_dir={tmp_path}", "-e", "container=good-redis", "-e", json.dumps(columns))
     report = json.loads(next(tmp_path.glob("attack-*.json")).read_text())
     matrix = report["matrix"]
     assert matrix["subject"] == "container good-redis"

@@ -51,7 +51,7 @@ def play(
     version, info = engine.get("/version"), engine.get("/info")
     check_kind(instance, engine.socket, info)
     wanted = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
-    wanted = [c for c in wanted if only is None or c.name in only or c.kind == columns.CONTROL]
+    wanted = chosen(wanted, only)
     clear_leftovers(host, engine)
     owner, image, began = identity(host), None, time.monotonic()
     name = f"bulkhead-attack-{os.getpid()}"
@@ -121,6 +121,14 @@ def _subject(instance: Instance, container: str) -> str:
     if container:
         return f"container {container}"
     return f"the rootless engine of {instance.user}" if instance.rootless else "host"
+
+
+def chosen(wanted: Sequence[columns.Configuration], only: Sequence[str] | None) -> list[columns.Configuration]:
+    """Those of the configurations that are asked for, and the control. Raises CannotPlay for a name that there is not."""
+    strange = sorted(set(only or ()) - {c.name for c in wanted})
+    if strange:
+        raise CannotPlay(f"configurations: there is none called {strange[0]!r} here; write any of {', '.join(c.name for c in wanted)}")
+    return [c for c in wanted if only is None or c.name in only or c.kind == columns.CONTROL]
 
 
 def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import configurations
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.catalog import ATTACKS, CALLS, FOOTHOLDS
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import knows_builtin
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import CannotPlay, chosen, knows_builtin
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import table
 
 
@@ -79,3 +79,11 @@ def test_the_catalog_is_whole() -> None:
     assert all(callable(move(attack.name)) for attack in ATTACKS)
     assert {attack.foothold for attack in ATTACKS} - {""} == set(FOOTHOLDS)
     assert set(table("x86_64")) >= CALLS
+
+
+def test_the_control_is_always_played_and_a_name_that_there_is_not_is_named() -> None:
+    columns = configurations.of_container("web", {"HostConfig": {}, "Config": {"User": ""}}, 128)
+    assert [c.name for c in chosen(columns, ["container"])] == ["none", "container"]
+    assert chosen(columns, None) == columns
+    with pytest.raises(CannotPlay, match=r"configurations: there is none called 'secomp' here; write any of none, pids_limit"):
+        chosen(columns, ["secomp"])
