@@ -97,8 +97,11 @@ class Service:
         self._systemctl("daemon-reload", timeout=timeout)
 
     def restart(self, timeout: float) -> None:
-        """Restart the engine; back when it says that it is ready (Type=notify) or has failed."""
-        self._systemctl("restart", SERVICE, timeout=timeout)
+        """Restart the engine; back when it says that it is ready (Type=notify) or has failed.
+
+        systemd refuses a fourth start within a minute, and earlier runs may have used up the others, so it is told to forget them.
+        """
+        self.start_anew(timeout)
 
     def stop(self, timeout: float) -> None:
         self._systemctl("stop", SERVICE, timeout=timeout)
