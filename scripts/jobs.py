@@ -75,7 +75,8 @@ class Job:
         assert self.process
         code = self.process.poll()
         if code is not None and not self.ended:
-            self.ended = time.monotonic()
+            # It may have ended long before anybody asks: its log shows when it spoke last.
+            self.ended = time.monotonic() - (time.time() - self.log.stat().st_mtime)
         return code
 
     def seconds(self) -> float:

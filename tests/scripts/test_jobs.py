@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_job_keeps_its_log_and_code(tmp_path: Path) -> None:
     assert job.process.wait(10) == 3
     assert job.poll() == 3
     assert job.tail(5) == "red\ntwo"
+
+
+def test_a_job_took_as_long_as_it_spoke_whenever_it_is_asked(tmp_path: Path) -> None:
+    job = Job("x", ["echo", "done"], tmp_path / "x.log")
+    job.start()
+    assert job.process
+    job.process.wait(10)
+    time.sleep(0.5)
+    assert job.poll() == 0
+    assert job.seconds() < 0.4
 
 
 def test_stop_reaches_grandchildren(tmp_path: Path) -> None:

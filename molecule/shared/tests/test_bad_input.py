@@ -120,7 +120,7 @@ INVENTORY = [
     Inventory("attack-number", {"attack_matrix_required": {"bpf": "all"}}, ["attack_matrix_required.bpf: 'all'", "whole number from 0"]),
     Inventory(
         "container-root",
-        {"hardened_container_list": [{"name": "a", "image": "b", "user": "root"}]},
+        {"hardened_container_list": [{"name": "shop", "image": "b", "user": "root"}]},
         ["hardened_container_list[0].user: 'root' is root", "65534:65534"],
     ),
     Inventory("seccomp-file", seccomp(src="nowhere.json"), ["seccomp_profiles_list[0].src", "nowhere.json"]),
