@@ -69,6 +69,16 @@ def test_a_host_whose_inventory_is_refused_loses_its_good_report(tmp_path: Path)
     assert "docker_daemon_default_pids_limit: 'many' is not a whole number" in report["error"]
 
 
+def test_a_refusal_is_its_sentences_and_no_more(tmp_path: Path) -> None:
+    wrong = {"docker_daemon_default_pids_limit": "many", "docker_daemon_icc": "perhaps"}
+    done = play("playbooks/harden.yml", tmp_path, {"host0": {**wrong, "ansible_connection": "local"}})
+    assert done.returncode == 2, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "failed: [host0]: Nothing was changed. 2 things stand in the way:" in said
+    assert "docker_daemon_icc: 'perhaps' is not true or false" in said
+    assert "wanted:" not in said and "ansible_facts" not in said
+
+
 def test_the_proof_of_an_earlier_play_is_not_taken_for_one_of_this(tmp_path: Path) -> None:
     prove = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/prove.yml")}
     tasks = [

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from conftest import wait_for_engine
+from conftest import MAKE_IMAGE, wait_for_engine
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
@@ -16,6 +16,10 @@ OURS = ("/etc/docker/daemon.json", "/etc/systemd/system/docker-.scope.d/10-bulkh
 
 @pytest.fixture(scope="module", autouse=True)
 def _rolled_back(host: Host, playbook: Playbook) -> None:
+    host.check_output(MAKE_IMAGE)
+    refused = playbook("rollback", "--check")
+    assert refused.returncode != 0 and "testimage:latest" in refused.stdout, refused.stdout[:3000]
+    host.check_output("docker rmi testimage")
     look = f"sha256sum {' '.join(OURS)}; systemctl show docker -p MainPID"
     before = host.check_output(look)
     foreseen = playbook("rollback", "--check")
@@ -33,7 +37,7 @@ def test_what_was_not_there_before_is_gone(host: Host, path: str) -> None:
 
 
 def test_no_profile_of_ours_is_left(host: Host) -> None:
-    assert "bulkhead" not in host.check_output("cat /sys/kernel/security/apparmor/profiles; ls /etc/docker /etc/docker/seccomp")
+    assert "bulkhead" not in host.check_output("cat /sys/kernel/security/apparmor/profiles; find /etc -name '*bulkhead*'")
 
 
 def test_the_engine_is_no_longer_remapped(host: Host) -> None:

@@ -12,6 +12,7 @@ description:
   - In a play of more hosts, those on which nothing is wrong and nothing changed print no line of their own. Instead a task says every few seconds how far
     it has come. A host that fails or is not reached gets one line, and the recap counts.
   - C(-e show=all) brings back a line a host, C(-e show=failing) is calm with few hosts too.
+  - What a plan refuses is said in its own words, without all that was observed of the host; C(-v) shows that too.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -100,7 +101,8 @@ class CallbackModule(Default):
         self._count("ok")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        if not self._calm:
+        refused = "refusals" in result.result and not self._display.verbosity
+        if not self._calm and not refused:
             super().v2_runner_on_failed(result, ignore_errors=ignore_errors)
         elif not ignore_errors:
             self._complain("failed", result)
@@ -125,9 +127,11 @@ class CallbackModule(Default):
         self._display.display(f"{len(summaries)} hosts: {len(summaries) - wrong} ok, {numbers}", color=color)
 
     def _complain(self, what: str, result: Any) -> None:
-        text = " ".join(str(result.result.get("msg", "no message")).split())
-        line = visible(f"{what}: [{result.host.get_name()}]: {text}")
-        self._display.display(line, color=constants.COLOR_ERROR, stderr=self.get_option("display_failed_stderr"))
+        text = str(result.result.get("msg", "no message"))
+        lines = [" ".join(text.split())] if self._calm else text.splitlines() or [""]  # of many hosts, one line each
+        lines[0] = f"{what}: [{result.host.get_name()}]: {lines[0]}"
+        for line in lines:
+            self._display.display(visible(line), color=constants.COLOR_ERROR, stderr=self.get_option("display_failed_stderr"))
 
     def _count(self, what: str) -> None:
         line = self._progress.count(what, time.monotonic())
