@@ -98,6 +98,7 @@ def named() -> dict[str, Any]:
         "started": said("docker run --pull never -d --network none --name web --security-opt apparmor=bulkhead-web testimage"),
         "label": label("web"),
     }
+    found["entered"] = said("docker exec web cat /proc/self/attr/current").strip("\n\0 ")
     said("docker restart -t 1 web")
     found["restarted"] = label("web")
     run("docker rm -f web")

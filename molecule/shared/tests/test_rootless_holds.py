@@ -24,8 +24,10 @@ def test_programs_that_enter_are_confined(seen: dict[str, Any]) -> None:
     assert (seen["plain"]["exec --privileged"], seen["plain"]["health"]) == (CONFINED, CONFINED)
 
 
-def test_a_named_profile_is_honoured_also_after_a_restart(seen: dict[str, Any]) -> None:
-    assert (seen["named"]["label"], seen["named"]["restarted"]) == ("bulkhead-web (enforce)", "bulkhead-web (enforce)")
+def test_a_named_profile_is_honoured_also_for_who_enters_and_after_a_restart(seen: dict[str, Any]) -> None:
+    assert {key: seen["named"][key] for key in ("label", "entered", "restarted")} == dict.fromkeys(
+        ("label", "entered", "restarted"), "bulkhead-web (enforce)"
+    )
 
 
 @pytest.mark.parametrize(

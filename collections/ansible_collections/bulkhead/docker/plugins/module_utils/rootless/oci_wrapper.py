@@ -108,8 +108,14 @@ def enter(words: list[str], default: str) -> None:
     path = option(words, "--process", "-p")
     if not path:
         return  # a person at a terminal, who calls runc by hand
+    # runc's own state has no profile (1.1.15), but says where the bundle is that the container was created from.
     with open(os.path.join(option(words, "--root"), words[-1], "state.json"), encoding="utf-8") as handle:
-        profile = json.load(handle)["config"].get("apparmor_profile") or default
+        labels = json.load(handle)["config"].get("labels") or []
+    bundle = [label.partition("=")[2] for label in labels if label.startswith("bundle=")]
+    if not bundle:
+        raise ValueError(f"runc's state of container {words[-1]} does not name its bundle")
+    with open(os.path.join(bundle[0], "config.json"), encoding="utf-8") as handle:
+        profile = json.load(handle)["process"].get("apparmorProfile") or default
     with open(path, "r+", encoding="utf-8") as handle:
         process = json.load(handle)
         process["apparmorProfile"] = profile

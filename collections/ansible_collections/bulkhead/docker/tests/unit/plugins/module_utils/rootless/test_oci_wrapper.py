@@ -97,11 +97,15 @@ def test_a_step_of_a_build_gets_the_default(tmp_path: Path) -> None:
 
 def test_a_program_that_enters_gets_the_containers_own_profile(tmp_path: Path) -> None:
     (tmp_path / ID).mkdir()
-    (tmp_path / ID / "state.json").write_text(json.dumps({"config": {"apparmor_profile": "web"}}))
+    (tmp_path / "config.json").write_text(json.dumps({"process": {"apparmorProfile": "web"}}))
+    (tmp_path / ID / "state.json").write_text(json.dumps({"config": {"labels": ["other=x", f"bundle={tmp_path}"]}}))
     process = tmp_path / "runc-process1"
     process.write_text(json.dumps({"args": ["cat"], "env": ["A=" + "x" * 100]}))
     oci_wrapper.enter(["--root", str(tmp_path), "exec", "--process", str(process), ID], "default")
     assert json.loads(process.read_text()) == {"args": ["cat"], "env": ["A=" + "x" * 100], "apparmorProfile": "web"}
+    (tmp_path / ID / "state.json").write_text(json.dumps({"config": {"labels": []}}))
+    with pytest.raises(ValueError, match="does not name its bundle"):
+        oci_wrapper.enter(["--root", str(tmp_path), "exec", "--process", str(process), ID], "default")
 
 
 def program(folder: Path) -> Path:
