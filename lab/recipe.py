@@ -47,9 +47,13 @@ PACKAGES = (
     "rootlesskit",
 )
 
-# docker.io carries the client itself in bookworm. The services that the scenarios try come from trixie.
+# docker.io carries the client itself in bookworm. The services that the scenarios try come from trixie,
+# and so does what a host needs for compose, for pasta, and to pull its own configuration.
 EXTRA_PACKAGES = {
-    "trixie": ("docker-cli", "nginx", "redis-server", "nodejs"),
+    "trixie": (
+        *("docker-cli", "nginx", "redis-server", "nodejs"),
+        *("docker-compose", "passt", "ansible-core", "git", "openssh-client"),
+    ),
     "forky": ("docker-cli", "passwd"),  # useradd is no longer part of every system there
 }
 
