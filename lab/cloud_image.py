@@ -31,7 +31,7 @@ _CHECKSUM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 _URL = re.compile(r"https?://")
 _CHUNK = 1 << 20
 _SETTLE = """
-cloud-init status --wait >/dev/null || { tail -n 15 /var/log/cloud-init-output.log >&2; exit 1; }
+cloud-init status --wait >/dev/null || { { tail -n 15 /var/log/cloud-init-output.log; cloud-init status --long; } >&2; exit 1; }
 """
 
 

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Print the project's figures, as ratios within one run on one throwaway VM: ``make bench [SUITE=trixie]``.
 
-The measure is ``ansible -m ping`` over the same connection: what one visit costs at least. A visit is one command over
-SSH; with pipelining that is one module run. Nothing fails for being slow; a target that is missed is marked.
+The measure is ``ansible -m ping`` over the same connection: what one visit costs at least. Each run is compared with the
+pings right before and after it, so that other work on this machine weighs on both. A visit is one command over SSH; with
+pipelining that is one module run. Nothing fails for being slow; a target that is missed is marked.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 VISIT = re.compile(r"^<[^>]+> SSH: EXEC ", re.MULTILINE)
@@ -33,11 +35,12 @@ START_CONTAINERS = "for n in $(seq {first} {last}); do docker run -d --name benc
 
 @dataclass
 class Run:
-    """One run of a command of Ansible's."""
+    """One run of a command of Ansible's; `pings`: how many times the ping beside it that took."""
 
     seconds: float
     visits: int
     changed: int
+    pings: float = math.nan
 
 
 def ansible(command: list[str]) -> Run:
@@ -51,17 +54,12 @@ def ansible(command: list[str]) -> Run:
     return Run(seconds, len(VISIT.findall(done.stdout)), sum(map(int, CHANGED.findall(done.stdout))))
 
 
-def median(command: list[str], times: int = 3) -> Run:
-    """Run a command several times and return the run that took the middle time."""
-    runs = sorted((ansible(command) for _ in range(times)), key=lambda run: run.seconds)
-    return runs[len(runs) // 2]
-
-
 class Machine:
     """The throwaway VM of the measurement."""
 
     def __init__(self, name: str, suite: str) -> None:
         self.name = name
+        self.pings: list[float] = []
         self.lab(["up", name, "--suite", suite])
 
     def lab(self, arguments: list[str]) -> None:
@@ -76,9 +74,20 @@ class Machine:
         """Return the command that runs one of the project's playbooks there."""
         return ["ansible-playbook", "-i", f".lab/{self.name}/inventory.yml", f"playbooks/{name}.yml", *extra]
 
-    def ping(self) -> list[str]:
-        """Return the command that everything is compared with."""
-        return ["ansible", "-i", f".lab/{self.name}/inventory.yml", "docker_hosts", "-m", "ansible.builtin.ping"]
+    def ping(self) -> float:
+        """Return how many seconds the command takes that everything is compared with."""
+        command = ["ansible", "-i", f".lab/{self.name}/inventory.yml", "docker_hosts", "-m", "ansible.builtin.ping"]
+        self.pings.append(ansible(command).seconds)
+        return self.pings[-1]
+
+    def median(self, command: list[str], times: int = 3) -> Run:
+        """Run a command several times, each between two pings, and return the run whose ratio is the middle one."""
+        runs, before = [], self.ping()
+        for _ in range(times):
+            run, after = ansible(command), self.ping()
+            runs.append(replace(run, pings=run.seconds / statistics.mean((before, after))))
+            before = after
+        return sorted(runs, key=lambda run: run.pings)[len(runs) // 2]
 
 
 def row(what: str, figure: float, target: float, unit: str = "") -> None:
@@ -90,28 +99,28 @@ def row(what: str, figure: float, target: float, unit: str = "") -> None:
 
 def measure(machine: Machine) -> None:
     """Take the figures, in the order in which a host's life goes."""
-    median(machine.ping(), 1)  # opens the connection that all others share
-    pings = [ansible(machine.ping()).seconds for _ in range(5)]
-    ping = statistics.median(pings)
-    print(f"\nansible -m ping: {ping:.1f} s (of 5: {min(pings):.1f} to {max(pings):.1f}); x means so many times that\n")
+    machine.ping()  # opens the connection that all others share
+    machine.pings.clear()
+    print("\nx: so many times what ansible -m ping took beside it\n")
 
     first = ansible(machine.playbook("harden"))
     row("first harden.yml: module runs", first.visits, 20)
-    steady = median(machine.playbook("harden"))
+    steady = machine.median(machine.playbook("harden"))
     row("steady harden.yml, proof included: module runs", steady.visits, 4)
     row("steady harden.yml, proof included: changed", steady.changed, 0)
-    bare = median(machine.playbook("harden", "-e", "prove=false"))
-    row("steady harden.yml, without the proof: time", bare.seconds / ping, 2.5, "x")
+    bare = machine.median(machine.playbook("harden", "-e", "prove=false"))
+    row("steady harden.yml, without the proof: time", bare.pings, 2.5, "x")
 
     machine.shell(MAKE_IMAGE + START_CONTAINERS.format(first=1, last=3))
-    few = median(machine.playbook("verify"))
+    few = machine.median(machine.playbook("verify"))
     row("verify.yml with 3 containers: module runs", few.visits, 1)
-    row("verify.yml with 3 containers: time", few.seconds / ping, 5, "x")
+    row("verify.yml with 3 containers: time", few.pings, 5, "x")
     print("(starting 47 more containers)", flush=True)
     machine.shell(START_CONTAINERS.format(first=4, last=50))
-    many = median(machine.playbook("verify"))
+    many = machine.median(machine.playbook("verify"))
     row("verify.yml with 50 containers: module runs", many.visits, 1)
-    row("verify.yml with 50 containers: time, to that with 3", many.seconds / few.seconds, 2, "x")
+    row("verify.yml with 50 containers: time, to that with 3", many.pings / few.pings, 2, "x")
+    print(f"\nansible -m ping: {statistics.median(machine.pings):.1f} s ({min(machine.pings):.1f} to {max(machine.pings):.1f})")
 
 
 def main() -> int:

@@ -22,6 +22,9 @@ if [ -n "$missing" ]; then
     apt-get -o DPkg::Lock::Timeout=900 install -y --no-install-recommends $wanted
 fi
 
-systemctl stop nginx.service redis-server.service
+# Not every suite has them.
+for unit in nginx.service redis-server.service; do
+    [ ! -e "/usr/lib/systemd/system/$unit" ] || systemctl stop "$unit"
+done
 sh "$(dirname "$0")/quiet.sh" /
 systemctl reload ssh.service || true
