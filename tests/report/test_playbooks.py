@@ -140,3 +140,30 @@ def test_hosts_beyond_a_limit_stay_as_they_were_and_those_that_left_are_gone(tmp
     done = subprocess.run(["make", "report", f"REPORTS={tmp_path}/reports"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert conditions(tmp_path) == {"host0": "proven", "host1": "failing", "host2": "proven"}, "without an inventory nobody knows who left"
+
+
+def test_a_host_that_no_attack_reaches_loses_its_good_reports(tmp_path: Path) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+    assert replay(tmp_path, ["web1", "web2"]).returncode == 0
+    (tmp_path / "reports" / "attack-host0.json").write_text(
+        json.dumps({"host": "host0", "written": "2026-01-01T00:00:00+00:00", "met": True, "unmet": [], "matrix": {}})
+    )
+    done = play("playbooks/attack.yml", tmp_path, {"host0": away, "host1": away, "host2": away})
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert conditions(tmp_path) == dict.fromkeys(("host0", "host1", "host2"), "unreachable"), "also one that was never verified"
+    report = json.loads((tmp_path / "reports" / "attack-host0.json").read_text())
+    assert (report["met"], report["unreachable"], report["matrix"]) == (False, True, {})
+    assert "Connection refused" in report["error"]
+    assert "Fleet: 0 of 3 hosts proven" in done.stdout
+    assert "host1: host: proven -> unreachable" in done.stdout
+    # What is proven after that is proven; there is no matrix of it.
+    assert replay(tmp_path, ["web1", "web2", "web1"]).returncode == 0
+    assert set(conditions(tmp_path).values()) == {"proven"}
+
+
+def test_a_host_on_which_nothing_is_played_is_no_good_one(tmp_path: Path) -> None:
+    assert replay(tmp_path, ["web1"]).returncode == 0
+    done = play("playbooks/attack.yml", tmp_path, {"host0": {"attack_matrix_required": {"host_dsik": 1}}})
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert conditions(tmp_path) == {"host0": "unproven"}
+    assert "host_dsik" in json.loads((tmp_path / "reports" / "attack-host0.json").read_text())["error"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +20,56 @@ _KEPT = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("matrix", "required", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("fail", "matrix", "required", "report_dir", "show"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(
             argument_spec={
+                "fail": {"type": "bool", "default": True},
                 "matrix": {"type": "dict", "required": True},
                 "required": {"type": "dict", "default": {}},
                 "report_dir": {"type": "str", "default": "reports"},
                 "show": {"type": "bool", "default": True},
             }
         )
-        host = (task_vars or {}).get("inventory_hostname", "host")
+        variables = task_vars or {}
+        host = variables.get("inventory_hostname", "host")
         matrix, required = args["matrix"], args["required"]
         wrong = problems("required", required)
         if wrong:
             return {**result, "failed": True, "msg": "\n".join(wrong)}
-        if "attacks" not in matrix:
-            return {**result, "failed": True, "msg": f"nothing was played on {host}: {matrix.get('msg', 'attack_matrix did not run')}"}
-        unmet = demands(matrix["attacks"], required)
-        report = Path(args["report_dir"]) / f"attack-{host}.json"
-        write(
-            report,
-            {
-                "host": host,
-                "met": not unmet,
-                "unmet": unmet,
-                "required": required,
-                "matrix": {key: matrix[key] for key in _KEPT if key in matrix},
-            },
-        )
-        variables = task_vars or {}
-        if args["show"] and chosen(str(variables.get("show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all":
-            show(self._display, matrix_lines(host, matrix, unmet))
-        result.update(changed=False, report=str(report), unmet=unmet)
-        if unmet:
-            result.update(
-                failed=True, msg=f"attacks on {host} are not stopped as the inventory demands: {'; '.join(unmet)}; all in {report}"
-            )
+        path = Path(args["report_dir"]) / f"attack-{host}.json"
+        report, problem = _report(host, matrix, required)
+        if not self._task.check_mode:  # where nothing is played
+            write(path, report)
+            if report["unmet"]:
+                problem += f"; all in {path}"
+        elif matrix.get("skipped"):
+            problem = ""
+        if (
+            "attacks" in matrix
+            and args["show"]
+            and chosen(str(variables.get("show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all"
+        ):
+            show(self._display, matrix_lines(host, matrix, report["unmet"]))
+        unreached = bool(report.get("unreachable"))
+        result.update(changed=False, report=str(path), unmet=report["unmet"], problem=problem, unreached=unreached)
+        if problem and args["fail"]:
+            result.update(msg=problem, **({"unreachable": True} if unreached else {"failed": True}))
         return result
+
+
+def _report(host: str, matrix: Mapping[str, Any], required: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """What is written of a host, and what is wrong there, in one sentence; empty when nothing is."""
+    report: dict[str, Any] = {"host": host, "required": required}
+    if "attacks" not in matrix:
+        # A host on which the last try came to nothing must not be left with the good report of an earlier one.
+        error = str(matrix.get("msg", "attack_matrix did not run")).strip().removeprefix("Task failed: ")
+        unreachable = bool(matrix.get("unreachable"))
+        report.update(met=False, unmet=[], error=error, unreachable=unreachable, matrix={})
+        return report, f"{host} was not reached: {error}" if unreachable else f"nothing was played on {host}: {error}"
+    unmet = demands(matrix["attacks"], required)
+    report.update(met=not unmet, unmet=unmet, matrix={key: matrix[key] for key in _KEPT if key in matrix})
+    return report, f"attacks on {host} are not stopped as the inventory demands: {'; '.join(unmet)}" if unmet else ""

@@ -11,6 +11,7 @@ description:
   - Prints the matrix, a line an attack and a sign a configuration, and writes C(attack-HOST.json) on the control node.
   - Fails when an attack is stopped by fewer layers than O(required) says, each of them by itself. An attack that proves nothing on this host, or was not
     played, does not meet a demand.
+  - A host on which nothing was played gets a report that says so, in the place of an earlier one.
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
@@ -23,6 +24,10 @@ options:
     description: Attack → number of layers that have to stop it, each by itself.
     type: dict
     default: {}
+  fail:
+    description: Fail when a demand is not met or nothing was played, and count a host that was not reached as unreachable.
+    type: bool
+    default: true
   report_dir:
     description: Folder on the control node for the report, made when missing; relative to where the playbook was started.
     type: str
@@ -55,13 +60,22 @@ RETURN = r"""
 report:
   description:
     - Path of the file that was written on the control node. It holds C(host), C(written) (ISO 8601), C(required) and C(unmet) (as here), C(met) (whether
-      C(unmet) is empty), and C(matrix) (the return value of M(bulkhead.docker.attack_matrix)).
-  returned: when a matrix was played
+      C(unmet) is empty), and C(matrix) (the return value of M(bulkhead.docker.attack_matrix)). Where nothing was played, C(matrix) is empty, C(met) is
+      false, and C(error) and C(unreachable) say why.
+  returned: always
   type: str
   sample: reports/attack-web1.json
 unmet:
   description: What the inventory demands and the matrix does not show, a sentence each.
-  returned: when a matrix was played
+  returned: always
   type: list
   elements: str
+problem:
+  description: What is wrong, in one sentence; empty when nothing is.
+  returned: always
+  type: str
+unreached:
+  description: Whether the host was not reached.
+  returned: always
+  type: bool
 """

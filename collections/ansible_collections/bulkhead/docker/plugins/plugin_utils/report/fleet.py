@@ -113,6 +113,10 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
     report = reports.verify.get(name)
     groups = sorted(inventory.groups.get(name, ())) if inventory else []
     attack = reports.attack.get(name)
+    if attack and not attack["matrix"]:
+        if report is None or written(attack) >= written(report):
+            return _not_played(name, attack, groups, inventory, now)
+        attack = None
     if report is None:
         return HostState(name, NEVER, "there is no report of this host", groups, attack=attack)
     proof = report.get("proof") or {}
@@ -132,6 +136,18 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
         len(proof.get("containers", ())),
         attack,
     )
+
+
+def _not_played(name: str, attack: Mapping[str, Any], groups: list[str], inventory: Inventory | None, now: float) -> HostState:
+    """A host on which attack.yml was the last try, and came to nothing. What held earlier is no longer known."""
+    seconds = max(0.0, now - written(attack))
+    if inventory and name not in inventory.groups and name not in inventory.expected:
+        condition, why = GONE, f"not in the inventory; the last report is {age(seconds)} old"
+    elif attack.get("unreachable"):
+        condition, why = UNREACHABLE, f"last tried {age(seconds)} ago: {attack['error']}"
+    else:
+        condition, why = UNPROVEN, f"no attack was played {age(seconds)} ago: {attack['error']}"
+    return HostState(name, condition, why, groups, seconds, attack["written"])
 
 
 def _condition(

@@ -104,6 +104,8 @@ def _check_matrix(report: Mapping[str, Any]) -> None:
     matrix = report.get("matrix")
     if not isinstance(matrix, dict) or not isinstance(report.get("unmet"), list):
         raise ValueError("no matrix, or no list unmet")
+    if not matrix and isinstance(report.get("error"), str):
+        return  # nothing came of the try
     for column in _mappings(matrix, "configurations"):
         _texts(column, "a configuration", "name", "title", "kind")
     for attack in _mappings(matrix, "attacks"):

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import fleet
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.read import Reports, read
 
-from .samples import DAY, NOW, attack, container, lay, layer, unreachable, verify
+from .samples import DAY, NOW, attack, container, lay, layer, stamp, unreachable, verify
 
 
 def judged(report: dict[str, Any] | None, known: bool = True, matrix: dict[str, Any] | None = None) -> fleet.HostState:
@@ -149,6 +149,26 @@ def test_what_is_no_matrix_is_a_problem(tmp_path: Path, matrix: Any) -> None:
     reports = read(tmp_path)
     assert reports.attack == {}
     assert len(reports.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("ago", "unreached", "condition"),
+    [(30, True, "unreachable"), (30, False, "unproven"), (90, True, "proven"), (90, False, "proven")],
+)
+def test_attacks_that_came_to_nothing_are_no_proof_until_there_is_a_newer_one(
+    tmp_path: Path, ago: float, unreached: bool, condition: str
+) -> None:
+    nothing = {"host": "h", "written": stamp(ago), "unmet": [], "matrix": {}, "unreachable": unreached, "error": "no route"}
+    (host,) = fleet.judge(read(lay(tmp_path, verify("h", ago=60), nothing)), fleet.Inventory({"h": set()}, ["h"]), NOW, DAY).hosts
+    assert (host.condition, host.attack) == (condition, None)
+    (host,) = fleet.judge(read(lay(tmp_path, verify("h", ago=60), nothing)), fleet.Inventory({}, []), NOW, DAY).hosts
+    assert host.condition == "gone"
+
+
+def test_a_host_that_was_only_attacked_and_not_reached_is_unreachable(tmp_path: Path) -> None:
+    nothing = {"host": "h", "written": stamp(), "unmet": [], "matrix": {}, "unreachable": True, "error": "no route"}
+    (host,) = fleet.judge(read(lay(tmp_path, nothing)), fleet.Inventory({"h": set()}, ["h"]), NOW, DAY).hosts
+    assert (host.condition, host.why) == ("unreachable", "last tried less than 2 min ago: no route")
 
 
 def test_bytes_that_are_no_text_are_a_problem(tmp_path: Path) -> None:
