@@ -16,8 +16,8 @@ from ..host.root import Host
 
 FOLDERS = "/run"
 PREFIX = "bulkhead-attack-"
-# What stands in a job's folder: whose it is, a line each configuration that is done, and the answer.
-OWNER, PROGRESS, ANSWER = "owner", "progress", "answer.json"
+# What stands in a job's folder: whose it is, where the module's code lies, a line each configuration that is done, and the answer.
+OWNER, CODE, PROGRESS, ANSWER = "owner", "code", "progress", "answer.json"
 
 
 class Job:
@@ -27,6 +27,9 @@ class Job:
         for left in host.path(FOLDERS).glob(f"{PREFIX}*"):
             owner = left / OWNER
             if owner.exists() and not lives(host, owner.read_text()):
+                code = left / CODE
+                if code.exists() and code.read_text():
+                    shutil.rmtree(code.read_text(), ignore_errors=True)
                 shutil.rmtree(left, ignore_errors=True)
         self._host = host
         self._folder = host.path(f"{FOLDERS}/{PREFIX}{name}")
@@ -37,7 +40,10 @@ class Job:
 
         It ends without cleaning up: the archive with the module's code is removed by the process that goes on, when it is done with it.
         """
-        if os.fork():
+        self._write(CODE, unpacked(__file__))
+        process = os.fork()
+        if process:
+            self._write(OWNER, identity(self._host, process))
             try:
                 answer()
             except SystemExit:
@@ -47,7 +53,6 @@ class Job:
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
-        self._write(OWNER, identity(self._host))
 
     def told(self, text: str) -> None:
         with (self._folder / PROGRESS).open("a") as handle:
@@ -60,3 +65,12 @@ class Job:
         draft = Path(f"{self._folder}/.{name}")
         draft.write_text(text)
         draft.replace(self._folder / name)
+
+
+def unpacked(path: str) -> str:
+    """The folder into which Ansible put the archive that a module's code is run from; empty where it is run from files.
+
+    path: of any of its files (ansible-core: _internal/_ansiballz/_wrapper.py).
+    """
+    archive = next((parent for parent in Path(path).parents if parent.suffix == ".zip"), None)
+    return str(archive.parent) if archive and "_payload_" in archive.parent.name else ""
