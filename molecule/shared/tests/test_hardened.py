@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The good citizens: the same services under everything stacked, run by role hardened_container, proven by verify.yml, attacked in a sibling."""
+"""The good citizens: the same services under everything stacked, run as a compose project by role hardened_container, proven by verify.yml, attacked."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Proof
-from test_services import SERVICES, images  # noqa: F401 (a fixture)
+from test_services import SERVICES, images, since  # noqa: F401 (fixtures)
 from testinfra.host import Host
 
 # What differs from the role's defaults: whose files a service has, where it writes, how it stops.
@@ -22,6 +24,17 @@ LIST = [
     {"name": "good-node", "image": "bulkhead-test/node:1", "memory": "384m", "ports": ["127.0.0.1:8080:8080"]},
     {"name": "good-redis", "image": "bulkhead-test/redis:1", "user": "999:999", "cpus": 0.5, "pids_limit": 50},
 ]  # fmt: skip
+
+
+COMPOSE_FILE = "/etc/bulkhead/compose.yml"
+# As soon as a container of a run plays, the process that started it is killed; it has told whose the run is.
+KILL = r"""
+for second in $(seq 300); do
+  if docker ps --format '{{.Names}}' | grep -q bulkhead-attack-; then sleep 1; kill -9 "$(cut -d: -f1 /run/bulkhead-attack-*/owner)"; exit; fi
+  sleep 1
+done
+exit 1
+"""
 
 
 def variables(entries: list[dict[str, Any]]) -> tuple[str, str]:
@@ -49,7 +62,7 @@ def running(
         assert done.returncode == 0, done.stdout + done.stderr
         yield done
     finally:
-        host.run("docker rm -f " + " ".join(entry["name"] for entry in LIST))
+        host.run(f"rm -f {COMPOSE_FILE}; docker rm -f " + " ".join(entry["name"] for entry in LIST))
 
 
 def test_a_second_run_changes_nothing(running: Any, role: Callable[..., subprocess.CompletedProcess[str]]) -> None:
@@ -101,26 +114,84 @@ def test_a_setting_that_is_lost_is_named_and_no_other(host: Host, running: Any, 
     ], proof.output
 
 
-def test_what_differs_is_replaced_and_what_fails_comes_back(
+def test_what_fails_is_put_back_and_what_is_foreign_is_refused(
     host: Host, running: Any, role: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    before = host.check_output("docker inspect -f '{{.Id}}' good-nginx")
-    broken = role([{**LIST[0], "command": ["/nowhere"]}, *LIST[1:]])
+    file = host.file(COMPOSE_FILE).content_string
+    broken = role([{**LIST[0], "command": ["/nowhere"]}, *LIST[1:], {**LIST[3], "name": "good-new", "command": ["/nowhere"]}])
     assert broken.returncode != 0
-    assert "container good-nginx does not start" in broken.stdout
-    assert host.check_output("docker inspect -f '{{.Id}} {{.State.Running}}' good-nginx") == f"{before} true"
+    said = " ".join(broken.stdout.split())
+    assert "do not run as described (good-new: create, good-nginx: replace), and what ran before runs again. Compose says:" in said
+    assert host.check_output("docker inspect -f '{{.Config.Cmd}} {{.State.Running}}' good-nginx") == "[nginx -c /etc/nginx.conf] true"
+    assert host.run("docker inspect good-new").rc != 0
+    assert host.file(COMPOSE_FILE).content_string == file
     host.check_output("docker run -d --name foreign --network none bulkhead-test/redis:1")
     try:
         refused = role([{**LIST[3], "name": "foreign"}])
-        assert "container foreign is there and was not made by this role" in refused.stdout
+        assert "container foreign is there and was not made by this role" in " ".join(refused.stdout.split())
     finally:
         host.run("docker rm -f foreign")
 
 
+def left(host: Host) -> str:
+    """All that a run of attacks could leave, one a line: what the engine has, control groups, processes, files, kernel modules."""
+    return host.check_output(
+        "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; find /sys/fs/cgroup -name 'docker-*.scope' | sort;"
+        " pgrep -fc '[p]layer.main'; find /run /tmp /var/tmp /var/lib /var/lib/bulkhead -maxdepth 1 -name '*attack*' | sort;"
+        " cut -d' ' -f1 /proc/modules | sort"
+    )
+
+
+@dataclass
+class Killed:
+    """before, after: what there was (see `left`) before a run and after its process was killed. output: what the run printed."""
+
+    before: str
+    after: str
+    output: str
+
+
+@pytest.fixture(scope="module")
+def killed(
+    host: Host, running: Any, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Killed:
+    """The module of a run that plays is killed as soon as the container without any layer is at its attacks."""
+    before = left(host)
+    arguments = ("-e", f"report_dir={tmp_path_factory.mktemp('killed')}", "-e", json.dumps({"attack_matrix_configurations": ["seccomp"]}))
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(playbook, "attack", *arguments)
+        host.check_output(KILL)
+        after = left(host)
+        done = run.result()
+    assert done.returncode == 2, done.stdout
+    return Killed(before, after, done.stdout)
+
+
+def test_who_is_killed_leaves_something_and_says_so(killed: Killed) -> None:
+    assert "the process that played them is gone; the next run clears what it left" in " ".join(killed.output.split())
+    new = [line for line in killed.after.splitlines() if line not in killed.before.splitlines()]
+    # A container, its control group, its image; the job, the stage and the module's code.
+    assert len([line for line in new if len(line) == 64]) == 1, new
+    assert len([line for line in new if line.startswith("sha256:")]) == 1, new
+    assert len([line for line in new if line.startswith("/sys/fs/cgroup")]) == 1, new
+    for place in ("/run/bulkhead-attack-", "/var/lib/bulkhead/attack-", "/tmp/ansible_"):
+        assert len([line for line in new if line.startswith(place)]) == 1, new
+
+
+def test_the_host_does_not_feel_it(host: Host, killed: Killed, since: str) -> None:  # noqa: F811
+    states = host.check_output(
+        "docker inspect -f '{{.Name}} {{.State.Running}} {{.RestartCount}}' " + " ".join(entry["name"] for entry in LIST)
+    )
+    assert states.splitlines() == [f"/{entry['name']} true 0" for entry in LIST]
+    assert host.run(f"journalctl -k --since '{since}' --no-pager -g 'Out of memory|oom-kill|blocked for more than|soft lockup'").stdout in (
+        "",
+        "-- No entries --\n",
+    )
+
+
 def test_a_sibling_is_attacked_with_the_container_s_settings(
-    host: Host, running: Any, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    host: Host, running: Any, killed: Killed, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    before = host.check_output("docker ps -aq --no-trunc; docker images -aq --no-trunc")
     columns = {"attack_matrix_configurations": ["capabilities", "container"]}
     done = playbook("attack", "-e", f"report_dir={tmp_path}", "-e", "container=good-redis", "-e", json.dumps(columns))
     report = json.loads(next(tmp_path.glob("attack-*.json")).read_text())
@@ -132,15 +203,10 @@ def test_a_sibling_is_attacked_with_the_container_s_settings(
     # Its own layers, not the host's: it has no capabilities at all, so that raw sockets are stopped by that alone.
     raw = next(row for row in matrix["attacks"] if row["name"] == "raw_socket")
     assert "capabilities" in raw["stopped_by"]
-    assert host.check_output("docker ps -aq --no-trunc; docker images -aq --no-trunc") == before
 
 
-def test_the_same_as_a_compose_file(host: Host, running: Any, role: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = role(LIST, "-e", "hardened_container_compose_file=/root/compose.yml")
-    assert done.returncode == 0, done.stdout
-    text = host.file("/root/compose.yml").content_string
-    for words in ("container_name: good-redis", "read_only: true", "no-new-privileges:true", "apparmor:bulkhead-web", "pids_limit: 50"):
-        assert words in text, text
+def test_the_next_run_clears_what_the_killed_one_left(host: Host, killed: Killed) -> None:
+    assert left(host) == killed.before
 
 
 def test_they_stop_by_themselves_and_go(host: Host, running: Any, role: Callable[..., subprocess.CompletedProcess[str]]) -> None:
@@ -150,3 +216,4 @@ def test_they_stop_by_themselves_and_go(host: Host, running: Any, role: Callable
     done = role([{**entry, "state": "absent"} for entry in LIST])
     assert done.returncode == 0, done.stdout
     assert host.run("docker inspect good-redis").rc != 0
+    assert not host.file(COMPOSE_FILE).exists

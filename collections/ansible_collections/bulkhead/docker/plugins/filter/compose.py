@@ -4,43 +4,63 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: compose
-short_description: A compose file of hardened containers
+short_description: The compose file of hardened containers
 version_added: 0.1.0
-description: The containers that role P(bulkhead.docker.hardened_container#role) would run, as a compose file with the same settings.
+description: The compose project by which role P(bulkhead.docker.hardened_container#role) runs containers.
 author: Bulkhead maintainers (@bulkhead)
-positional: seccomp_directory
+positional: labels
 options:
   _input:
     description: Complete entries, as M(bulkhead.docker.plan_layers) returns them under C(wanted.hardened_container_list).
     type: list
     elements: dict
     required: true
+  labels:
+    description: By container, the fingerprint of its settings, as M(bulkhead.docker.plan_containers) returns them.
+    type: dict
+    required: true
   seccomp_directory:
     description: Where the seccomp profiles lie on the host, as NAME.json.
     type: path
     default: /etc/docker/seccomp
+  project:
+    description: Name of the compose project.
+    type: str
+    default: bulkhead
 """
 
 EXAMPLES = r"""
 - name: Show the compose file
   ansible.builtin.debug:
-    msg: "{{ wanted.wanted.hardened_container_list | bulkhead.docker.compose }}"
+    msg: "{{ wanted.wanted.hardened_container_list | bulkhead.docker.compose(planned.fingerprints) }}"
 """
 
 RETURN = r"""
 _value:
-  description: The content of the file.
-  type: dict
+  description: The file's text; empty where no container is wanted.
+  type: str
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import yaml
 from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.settings import compose
 
+_HEAD = "# Written by Ansible from hardened_container_list.\n"
 
-def _compose(entries: list[dict[str, Any]], seccomp_directory: str = "/etc/docker/seccomp") -> dict[str, Any]:
-    return compose(entries, seccomp_directory)
+
+def _compose(
+    entries: list[dict[str, Any]], labels: Mapping[str, str], seccomp_directory: str = "/etc/docker/seccomp", project: str = "bulkhead"
+) -> str:
+    content = compose(entries, seccomp_directory, labels, project)
+    return text(content) if content["services"] else ""
+
+
+def text(content: Mapping[str, Any]) -> str:
+    # By way of JSON without the types of Ansible's own, which know where a value was written.
+    return _HEAD + yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, width=1000)
 
 
 class FilterModule:

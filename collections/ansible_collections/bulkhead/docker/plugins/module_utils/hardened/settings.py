@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hardened containers: what the inventory says of each, with the role's defaults, checked; and the same in the engine's and in compose's words. Pure."""
+"""Hardened containers: what the inventory says of each, with the role's defaults, checked; and the same in compose's words. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,16 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 # What can be written can't be executed, and holds no device. The mode, because runc otherwise takes that of the folder below, which is root's.
 _TMPFS_OPTIONS = "rw,noexec,nosuid,nodev,mode=1777"
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
+# What a network's name stands for when it is none; and how what is mounted from the host's file system begins.
+_MODES = ("bridge", "default", "host", "none")
+_PATHS = ("/", ".", "~")
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 VARIABLE = "hardened_container_list"
+PROJECT = "hardened_container_project"
+# On each container that is ours; the value says with which settings it was made.
+LABEL = "io.bulkhead.hardened"
+# Who runs them: a compose project, or each by itself.
+COMPOSE, CONTAINER = "compose", "container"
 
 
 class BadEntry(ValueError):
@@ -35,6 +44,10 @@ class BadEntry(ValueError):
 
 def resolve(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The entries of `hardened_container_list`, complete and checked. Raises BadEntry."""
+    if not _PROJECT.fullmatch(wanted[PROJECT]):
+        raise BadEntry(
+            f"{PROJECT}: {wanted[PROJECT]!r} is no name for a compose project; write small letters, digits, dashes and underscores"
+        )
     entries, names = [], set()
     for position, given in enumerate(wanted.get(VARIABLE) or []):
         entry = _resolve(f"{VARIABLE}[{position}]", given, wanted)
@@ -114,79 +127,106 @@ def capabilities(entry: Mapping[str, Any]) -> list[str]:
     return sorted(str(name).upper().removeprefix("CAP_") for name in entry["capabilities"])
 
 
-def creation(entry: Mapping[str, Any], seccomp: str) -> dict[str, Any]:
-    """What the engine's API is told. seccomp: the profile's text; empty for the host's default."""
-    bindings: dict[str, list[dict[str, str]]] = {}
-    for port in entry["ports"]:
-        match = _PORT.fullmatch(str(port))
-        if match:
-            binding = {"HostIp": (match["address"] or "").strip("[]"), "HostPort": match["host"]}
-            bindings.setdefault(f"{match['container']}/{match['protocol'] or 'tcp'}", []).append(binding)
-    options = ["no-new-privileges"]
-    options += [f"seccomp={seccomp}"] if seccomp else []
-    options += [f"apparmor={entry['apparmor_profile']}"] if entry["apparmor_profile"] else []
-    told: dict[str, Any] = {
-        "Image": entry["image"],
-        "User": str(entry["user"]),
-        "Env": [f"{key}={value}" for key, value in sorted(entry["environment"].items())],
-        "ExposedPorts": {port: {} for port in bindings},
-        "HostConfig": {
-            "CapDrop": ["ALL"],
-            "CapAdd": capabilities(entry),
-            "SecurityOpt": options,
-            "ReadonlyRootfs": entry["read_only"],
-            "Tmpfs": dict.fromkeys(entry["tmpfs"], _TMPFS_OPTIONS),
-            "PidsLimit": entry["pids_limit"],
-            "Memory": size(entry["memory"]),
-            "MemorySwap": size(entry["memory"]),  # the sum of both: no swap
-            "NanoCpus": round(entry["cpus"] * 1_000_000_000),
-            "RestartPolicy": {"Name": entry["restart_policy"]},
-            "LogConfig": {"Type": "json-file", "Config": {"max-size": str(entry["log_max_size"]), "max-file": str(entry["log_max_file"])}},
-            "PortBindings": bindings,
-            "Binds": list(entry["volumes"]),
-            "NetworkMode": entry["network"] or "default",
-        },
-    }
-    if entry["command"]:
-        told["Cmd"] = [str(word) for word in entry["command"]]
-    if entry["stop_signal"]:
-        told["StopSignal"] = entry["stop_signal"]
-    return told
-
-
-def compose(entries: list[dict[str, Any]], folder: str) -> dict[str, Any]:
-    """A compose file with the same settings, for those who run their containers by it. folder: of the seccomp profiles on the host."""
-    services = {}
+def compose(entries: list[dict[str, Any]], folder: str, labels: Mapping[str, str], project: str) -> dict[str, Any]:
+    """The compose file's content. folder: of the seccomp profiles on the host. labels: name → fingerprint of its settings."""
+    services: dict[str, Any] = {}
+    networks: set[str] = set()
+    volumes: set[str] = set()
     for entry in entries:
         if entry["state"] == "absent":
             continue
-        options = ["no-new-privileges:true"]
-        options += [f"seccomp:{seccomp_path(entry, folder)}"] if entry["seccomp_profile"] else []
-        options += [f"apparmor:{entry['apparmor_profile']}"] if entry["apparmor_profile"] else []
+        network = entry["network"] or "bridge"
+        named = network not in _MODES and not network.startswith("container:")
+        networks.update([network] if named else [])
+        # Under its own name and not the project's, so that it is the same volume whoever runs the container.
+        volumes.update(
+            source for source in (str(volume).split(":", maxsplit=1)[0] for volume in entry["volumes"]) if not source.startswith(_PATHS)
+        )
         service: dict[str, Any] = {
             "container_name": entry["name"],
             "image": entry["image"],
+            "labels": {LABEL: labels[entry["name"]]},
             "user": str(entry["user"]),
             "read_only": entry["read_only"],
-            "tmpfs": [f"{path}:{_TMPFS_OPTIONS}" for path in entry["tmpfs"]],
+            "tmpfs": tmpfs(entry),
             "cap_drop": ["ALL"],
             "cap_add": capabilities(entry),
-            "security_opt": options,
+            "security_opt": security_options(entry, seccomp_path(entry, folder)),
             "pids_limit": entry["pids_limit"],
             "mem_limit": size(entry["memory"]),
-            "memswap_limit": size(entry["memory"]),
+            "memswap_limit": size(entry["memory"]),  # the sum of both: no swap
             "cpus": float(entry["cpus"]),
             "restart": entry["restart_policy"],
-            "logging": {"driver": "json-file", "options": {"max-size": str(entry["log_max_size"]), "max-file": str(entry["log_max_file"])}},
-            "command": list(entry["command"]),
-            "environment": dict(entry["environment"]),
+            "logging": {"driver": "json-file", "options": log_options(entry)},
+            "command": [str(word) for word in entry["command"]],
+            "environment": {key: str(value) for key, value in entry["environment"].items()},
             "ports": [str(port) for port in entry["ports"]],
-            "volumes": list(entry["volumes"]),
-            "network_mode": entry["network"],
+            "volumes": [str(volume) for volume in entry["volumes"]],
+            "network_mode": "" if named else network,
+            "networks": [network] if named else [],
             "stop_signal": entry["stop_signal"],
         }
         services[entry["name"]] = {key: value for key, value in service.items() if value not in ([], {}, "")}
-    return {"services": services}
+    content = {
+        "name": project,
+        "services": services,
+        "networks": {name: {"name": name, "external": True} for name in sorted(networks)},
+        "volumes": {name: {"name": name} for name in sorted(volumes)},
+    }
+    literal: dict[str, Any] = _literal({key: value for key, value in content.items() if value or key == "services"})
+    return literal
+
+
+def container(entry: Mapping[str, Any], seccomp: str, mark: str) -> dict[str, Any]:
+    """Options of community.docker.docker_container. seccomp: the profile's text. mark: fingerprint of its settings."""
+    return {
+        "image": entry["image"],
+        "labels": {LABEL: mark},
+        "command": [str(word) for word in entry["command"]],
+        "env": {key: str(value) for key, value in entry["environment"].items()},
+        "user": str(entry["user"]),
+        "read_only": entry["read_only"],
+        "tmpfs": tmpfs(entry),
+        "cap_drop": ["ALL"],
+        "capabilities": capabilities(entry),
+        "security_opts": security_options(entry, seccomp),
+        "pids_limit": entry["pids_limit"],
+        "memory": str(size(entry["memory"])),
+        "memory_swap": str(size(entry["memory"])),
+        "cpus": float(entry["cpus"]),
+        "restart_policy": entry["restart_policy"],
+        "log_driver": "json-file",
+        "log_options": log_options(entry),
+        "published_ports": [str(port) for port in entry["ports"]],
+        "volumes": [str(volume) for volume in entry["volumes"]],
+        "network_mode": entry["network"] or "default",
+        "stop_signal": entry["stop_signal"],
+    }
+
+
+def _literal(value: Any) -> Any:
+    """With each `$` doubled: compose otherwise puts a variable of the shell that runs it there (compose-spec: 12-interpolation.md)."""
+    if isinstance(value, Mapping):
+        return {key: _literal(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_literal(inner) for inner in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def tmpfs(entry: Mapping[str, Any]) -> list[str]:
+    return [f"{path}:{_TMPFS_OPTIONS}" for path in entry["tmpfs"]]
+
+
+def log_options(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {"max-size": str(entry["log_max_size"]), "max-file": str(entry["log_max_file"])}
+
+
+def security_options(entry: Mapping[str, Any], seccomp: str) -> list[str]:
+    """seccomp: the profile, as whoever is told wants it: its path (docker's client, compose), or its text (the engine's API)."""
+    options = ["no-new-privileges=true"]
+    options += [f"seccomp={seccomp}"] if entry["seccomp_profile"] else []
+    options += [f"apparmor={entry['apparmor_profile']}"] if entry["apparmor_profile"] else []
+    return options
 
 
 def seccomp_path(entry: Mapping[str, Any], folder: str) -> str:

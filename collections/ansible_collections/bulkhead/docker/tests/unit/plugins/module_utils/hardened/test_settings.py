@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hardened containers: defaults, bad input, and the same settings in the engine's words and in compose's."""
+"""Hardened containers: defaults, bad input, and the same settings in the words of compose and of docker_container."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.bulkhead.docker.plugins.module_utils.hardened import run, settings
+from ansible_collections.bulkhead.docker.plugins.module_utils.hardened import settings
 
 DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[5] / "roles/hardened_container/defaults/main.yml").read_text())
 FOLDER = "/etc/docker/seccomp"
@@ -51,46 +51,74 @@ def test_names_are_unique() -> None:
         settings.resolve({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "a"}] * 2})
 
 
+def project(*entries: dict[str, Any]) -> dict[str, Any]:
+    return settings.compose(list(entries), FOLDER, {entry["name"]: "f00d" for entry in entries}, "bulkhead")
+
+
 def test_everything_is_stacked() -> None:
-    told = settings.creation(resolve(ports=["127.0.0.1:8080:80"], capabilities=["cap_net_bind_service"]), '{"a": 1}')
-    config = told["HostConfig"]
-    assert told["User"] == "65534:65534"
-    assert (config["CapDrop"], config["CapAdd"]) == (["ALL"], ["NET_BIND_SERVICE"])
-    assert config["SecurityOpt"] == ["no-new-privileges", 'seccomp={"a": 1}', "apparmor=bulkhead-web"]
-    assert config["ReadonlyRootfs"] is True
-    assert config["Tmpfs"] == dict.fromkeys(("/tmp", "/run"), "rw,noexec,nosuid,nodev,mode=1777")
-    assert config["Memory"] == config["MemorySwap"] == 256 << 20
-    assert (config["PidsLimit"], config["NanoCpus"]) == (100, 1_000_000_000)
-    assert config["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
-    assert config["RestartPolicy"] == {"Name": "unless-stopped"}
-    assert config["PortBindings"] == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}
+    entry = resolve(ports=["127.0.0.1:8080:80"], capabilities=["cap_net_bind_service"], environment={"A": 1})
+    assert project(entry)["services"] == {
+        "shop": {
+            "container_name": "shop",
+            "image": "shop:1",
+            "labels": {"io.bulkhead.hardened": "f00d"},
+            "user": "65534:65534",
+            "read_only": True,
+            "tmpfs": ["/tmp:rw,noexec,nosuid,nodev,mode=1777", "/run:rw,noexec,nosuid,nodev,mode=1777"],
+            "cap_drop": ["ALL"],
+            "cap_add": ["NET_BIND_SERVICE"],
+            "security_opt": ["no-new-privileges=true", f"seccomp={FOLDER}/bulkhead-web.json", "apparmor=bulkhead-web"],
+            "pids_limit": 100,
+            "mem_limit": 256 << 20,
+            "memswap_limit": 256 << 20,
+            "cpus": 1.0,
+            "restart": "unless-stopped",
+            "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
+            "environment": {"A": "1"},
+            "ports": ["127.0.0.1:8080:80"],
+            "network_mode": "bridge",
+        }
+    }
 
 
-def test_compose_has_the_same_settings() -> None:
-    entry = resolve(ports=["8080:80"], environment={"A": "b"}, network="front")
-    service = settings.compose([entry, {**entry, "name": "old", "state": "absent"}], FOLDER)["services"]["shop"]
-    told = settings.creation(entry, "{}")["HostConfig"]
-    assert (service["cap_drop"], service["read_only"], service["pids_limit"]) == (
-        told["CapDrop"],
-        told["ReadonlyRootfs"],
-        told["PidsLimit"],
-    )
-    assert (service["mem_limit"], service["memswap_limit"]) == (told["Memory"], told["MemorySwap"])
-    assert service["security_opt"] == ["no-new-privileges:true", f"seccomp:{FOLDER}/bulkhead-web.json", "apparmor:bulkhead-web"]
-    assert service["logging"] == {"driver": "json-file", "options": told["LogConfig"]["Config"]}
-    assert [f"{path}:{options}" for path, options in told["Tmpfs"].items()] == service["tmpfs"]
-    assert "cap_add" not in service
+def test_docker_container_is_told_the_same() -> None:
+    entry = resolve(ports=["8080:80"], environment={"A": "b"}, volumes=["data:/data"], command=["serve", 1], stop_signal="SIGQUIT")
+    told, service = settings.container(entry, "{}", "f00d"), project(entry)["services"]["shop"]
+    same = {
+        "image": "image", "labels": "labels", "command": "command", "env": "environment", "user": "user", "read_only": "read_only", "tmpfs": "tmpfs",
+        "cap_drop": "cap_drop", "pids_limit": "pids_limit", "cpus": "cpus", "restart_policy": "restart", "published_ports": "ports",
+        "volumes": "volumes", "stop_signal": "stop_signal",
+    }  # fmt: skip
+    for option, key in same.items():
+        assert told[option] == service[key], option
+    assert (int(told["memory"]), int(told["memory_swap"])) == (service["mem_limit"], service["memswap_limit"])
+    assert {"driver": told["log_driver"], "options": told["log_options"]} == service["logging"]
+    assert told["security_opts"] == ["no-new-privileges=true", "seccomp={}", "apparmor=bulkhead-web"]
 
 
-@pytest.mark.parametrize(
-    ("label", "image", "running", "action"),
-    [("same", "sha256:1", True, ""), ("same", "sha256:1", False, "start"), ("other", "sha256:1", True, "replace"),
-     ("same", "sha256:2", True, "replace"), ("same", None, True, "")],
-)  # fmt: skip
-def test_what_is_to_be_done(label: str, image: str | None, running: bool, action: str) -> None:
-    present = {"Config": {"Labels": {run.LABEL: label}}, "Image": "sha256:1", "State": {"Running": running}}
-    assert run.decide(present, {"Labels": {run.LABEL: "same"}}, image) == action
+def test_volumes_and_networks_are_those_that_others_call_so() -> None:
+    named = resolve(volumes=["cache:/data", "/srv/shop:/srv:ro", "/scratch"], network="front")
+    whole = project(named, resolve(name="none", network="none"), resolve(name="beside", network="container:shop"))
+    assert whole["volumes"] == {"cache": {"name": "cache"}}
+    assert whole["networks"] == {"front": {"name": "front", "external": True}}
+    services = whole["services"]
+    assert services["shop"]["networks"] == ["front"]
+    assert "network_mode" not in services["shop"]
+    assert (services["none"]["network_mode"], services["beside"]["network_mode"]) == ("none", "container:shop")
 
 
-def test_what_is_not_there_is_created() -> None:
-    assert run.decide(None, {"Labels": {run.LABEL: "same"}}, None) == "create"
+def test_compose_puts_no_variable_of_a_shell_in() -> None:
+    service = project(resolve(environment={"PASSWORD": "pa$$w$HOME"}, command=["sh", "-c", "echo $1"]))["services"]["shop"]
+    assert service["environment"] == {"PASSWORD": "pa$$$$w$$HOME"}
+    assert service["command"] == ["sh", "-c", "echo $$1"]
+
+
+def test_what_is_absent_is_no_service() -> None:
+    assert project(resolve(state="absent"))["services"] == {}
+
+
+def test_a_project_has_a_name() -> None:
+    with pytest.raises(
+        settings.BadEntry, match="hardened_container_project: 'My Shop' is no name for a compose project; write small letters"
+    ):
+        settings.resolve({**DEFAULTS, settings.PROJECT: "My Shop"})

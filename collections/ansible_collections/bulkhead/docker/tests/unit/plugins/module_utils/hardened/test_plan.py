@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What containers need, by what the engine has of them; and the compose file that is put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.bulkhead.docker.plugins.filter.compose_pinned import FilterModule as Pinned
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
+from ansible_collections.bulkhead.docker.plugins.module_utils.hardened import plan
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+ENTRY = {
+    "name": "shop", "image": "shop:1", "state": "present", "seccomp_profile": "web", "apparmor_profile": "web", "command": [], "environment": {},
+    "user": "33", "read_only": True, "tmpfs": [], "capabilities": [], "pids_limit": 100, "memory": "1m", "cpus": 1, "restart_policy": "no",
+    "log_max_size": "1m", "log_max_file": 1, "ports": [], "volumes": [], "network": "", "stop_signal": "",
+}  # fmt: skip
+FOLDER = "/etc/docker/seccomp"
+OLD, NEW = "sha256:1", "sha256:2"
+
+
+class Answers:
+    """An engine that has these things."""
+
+    def __init__(self, **things: Any) -> None:
+        self._things = {path.replace("_", "/"): answer for path, answer in things.items()}
+
+    def get(self, path: str) -> Any:
+        for begins, answer in self._things.items():
+            if path.startswith(f"/{begins}"):
+                return answer
+        raise EngineError(404, "no such thing")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    (tmp_path / FOLDER[1:]).mkdir(parents=True)
+    (tmp_path / FOLDER[1:] / "web.json").write_text("{}")
+    return Host(tmp_path)
+
+
+def made(mark: str, project: str = "bulkhead", running: bool = True) -> dict[str, Any]:
+    labels = {plan.LABEL: mark, **({"com.docker.compose.project": project} if project else {})}
+    return {"Config": {"Labels": labels}, "Image": OLD, "State": {"Running": running}}
+
+
+def planned(host: Host, engine: Answers, run_by: str = "compose", **entry: Any) -> plan.Plan:
+    return plan.plan(host, engine, [{**ENTRY, **entry}], FOLDER, run_by, "bulkhead")  # type: ignore[arg-type]
+
+
+SAME = plan.fingerprint(ENTRY, "{}")
+
+
+@pytest.mark.parametrize(
+    ("mark", "image", "running", "action"),
+    [(SAME, OLD, True, ""), (SAME, OLD, False, "start"), ("other", OLD, True, "replace"), (SAME, NEW, True, "replace"), (SAME, None, True, "")],
+)  # fmt: skip
+def test_what_is_to_be_done(host: Host, mark: str, image: str | None, running: bool, action: str) -> None:
+    images = {"images": {"Id": image}} if image else {}
+    found = planned(host, Answers(containers=made(mark, running=running), **images))
+    assert found.actions == ({"shop": action} if action else {})
+    assert found.moved == ({"shop": OLD} if image == NEW else {})
+
+
+def test_what_is_not_there_is_created_and_what_is_absent_is_removed(host: Host) -> None:
+    assert planned(host, Answers()).actions == {"shop": "create"}
+    assert planned(host, Answers(), state="absent").actions == {}
+    assert planned(host, Answers(containers=made("other")), state="absent").actions == {"shop": "remove"}
+
+
+def test_a_profile_that_has_changed_is_a_change(host: Host) -> None:
+    assert plan.fingerprint(ENTRY, "{}") != plan.fingerprint(ENTRY, '{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("present", "run_by", "words"),
+    [
+        ({"Config": {"Labels": None}}, "compose", "container shop is there and was not made by this role"),
+        (made(SAME, "mine"), "compose", "is run by compose project mine, and would now be run by compose project bulkhead; set hardened_container"),
+        (made(SAME, ""), "compose", "is run by itself, and would now"),
+        (made(SAME), "container", "is run by compose project bulkhead, and would now be run by itself"),
+    ],
+)  # fmt: skip
+def test_what_is_not_ours_is_refused(host: Host, present: dict[str, Any], run_by: str, words: str) -> None:
+    with pytest.raises(plan.CannotRun) as refused:
+        planned(host, Answers(containers=present), run_by)
+    assert words in str(refused.value)
+
+
+def test_a_profile_that_is_not_there_is_refused(host: Host) -> None:
+    with pytest.raises(plan.CannotRun, match=r"nothing\.json is not on this host; run the role seccomp_profiles first"):
+        planned(host, Answers(), seccomp_profile="nothing")
+
+
+def test_options_are_only_for_what_is_run_by_itself(host: Host) -> None:
+    assert planned(host, Answers()).options == {}
+    assert planned(host, Answers(), "container").options["shop"]["security_opts"][1] == "seccomp={}"
+
+
+def test_a_file_is_put_back_with_the_images_that_ran() -> None:
+    pinned = Pinned().filters()["compose_pinned"]
+    text = "# by hand\nservices: {shop: {image: shop:1}, cache: {image: cache:1}}\n"
+    assert pinned(text, {}) == text
+    assert yaml.safe_load(pinned(text, {"shop": OLD, "gone": OLD}))["services"] == {"shop": {"image": OLD}, "cache": {"image": "cache:1"}}
