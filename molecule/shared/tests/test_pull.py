@@ -29,7 +29,7 @@ def at_origin(host: Host, command: str) -> str:
 def origin(host: Host, inventory: str) -> str:
     """A repository on the host itself, signed by ops; gives ops' public key."""
     with open(inventory, encoding="utf-8") as handle:
-        ((name, reach),) = yaml.safe_load(handle)["docker_hosts"]["hosts"].items()
+        ((name, reach),) = yaml.safe_load(handle)["all"]["children"]["docker_hosts"]["hosts"].items()
     host.check_output("rm -rf /srv/fleet /srv/ops* /srv/eve* && mkdir -p /srv/fleet/inventory && rm -f /root/owned")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *PACKED], cwd=REPOSITORY, capture_output=True, check=True
