@@ -59,10 +59,9 @@ def read(since: float, limit: int, lines: Lines | None = None) -> Reading:
 def run(command: list[str]) -> Iterator[str]:
     """Its lines, as they come; it is ended when nobody wants more. Raises OSError with what it complained of."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        assert process.stdout and process.stderr
         try:
-            yield from process.stdout
-            complaint = process.stderr.read().strip()
+            yield from process.stdout or ()
+            complaint = process.stderr.read().strip() if process.stderr else ""
             if process.wait():
                 raise OSError(f"journalctl: {complaint or f'exit code {process.returncode}'}")
         finally:

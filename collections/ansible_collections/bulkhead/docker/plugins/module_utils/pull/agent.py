@@ -140,8 +140,7 @@ class Agent:
             errors="replace",
         )
         last = ""
-        assert done.stdout
-        for line in done.stdout:
+        for line in done.stdout or ():
             print(line, end="", flush=True)
             if line.startswith(("fatal: ", "failed: ", "unreachable: ", "ERROR! ", "[ERROR]")):
                 last = line.strip()
