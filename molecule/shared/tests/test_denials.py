@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,9 +53,9 @@ def test_whose_refusals_they_are_and_what_is_missing(host: Host, told: Callable[
     gone = host.check_output(f"docker inspect -f '{{{{.Id}}}}' {GOES}")
     host.check_output(f"timeout 60 sh -c 'until journalctl -k --since=@{int(since)} -g type=1326; do sleep 1; done'; docker rm -f {GOES}")
     # One that knocks more often than the kernel's log takes in a row, and once more when it takes again: then the log can be counted.
-    script = f"n=0; while [ $n -lt {KNOCKS} ]; do {KNOCK}; n=$((n+1)); done; sleep 8; {KNOCK}"
+    script = f"n=0; while [ $n -lt {KNOCKS} ]; do {KNOCK}; n=$((n+1)); done; sleep 8; {KNOCK}; echo all"
     host.check_output(RUN.format(name=LIVES, options="--security-opt apparmor=bulkhead-web", script=script))
-    time.sleep(15)
+    host.check_output(f"timeout 180 sh -c 'until docker logs {LIVES} 2>/dev/null | grep -q all; do sleep 1; done'")
     heard = told(since)
 
     (killed,) = [entry for entry in heard["denials"] if entry["layer"] == "seccomp"]

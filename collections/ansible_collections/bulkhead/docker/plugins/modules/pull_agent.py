@@ -132,12 +132,13 @@ def main() -> None:
         "random_delay": "1min",
     }
     words |= {"since": "24h", "metrics_dir": "/var/lib/prometheus/node-exporter"}
-    words |= dict.fromkeys(("url", "revision", "allowed_signers", "gpg_home", "host", "ssh_key"), "")
+    words |= dict.fromkeys(("url", "revision", "allowed_signers", "gpg_home", "host"), "")
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "mode": {"type": "str", "choices": [texts.CONVERGE, texts.CHECK], "default": texts.CHECK},
             "rewind": {"type": "bool", "default": False},
+            "ssh_key": {"type": "str", "default": "", "no_log": False},  # its path
             "install": {"type": "bool", "default": False},
             **{name: {"type": "str", "default": default} for name, default in words.items()},
         },

@@ -141,7 +141,8 @@ class Agent:
         )
         last = ""
         for line in done.stdout or ():
-            print(line, end="", flush=True)
+            sys.stdout.write(line)
+            sys.stdout.flush()
             if line.startswith(("fatal: ", "failed: ", "unreachable: ", "ERROR! ", "[ERROR]")):
                 last = line.strip()
         if done.wait():
@@ -174,6 +175,8 @@ class Agent:
             "PATH": os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             "HOME": str(self.state_dir),
             "ANSIBLE_HOME": str(self.state_dir / "ansible"),
+            # Ansible takes ~ for root's home, whatever HOME says, and the unit may not write there.
+            "ANSIBLE_REMOTE_TMP": str(self.state_dir / "ansible/tmp"),
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_NOCOLOR": "1",
             "PYTHONUNBUFFERED": "1",
@@ -267,9 +270,9 @@ def _replace(path: Path, text: str, mode: int) -> None:
 
 
 def _complain(trouble: Trouble) -> int:
-    print(f"bulkhead-pull: {trouble.reason}: {trouble}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"bulkhead-pull: {trouble.reason}: {trouble}\n")
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(Agent().ended() if sys.argv[1:] == ["ended"] else Agent().run())
+    raise SystemExit(Agent().ended() if sys.argv[1:] == ["ended"] else Agent().run())
