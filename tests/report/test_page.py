@@ -46,7 +46,10 @@ def small(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
     """The four hosts, one more that was never verified, one that was not reached, and an attack matrix."""
     played = samples.attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
     browser.errors.clear()
-    browser.open(page(tmp_path, *(real(f"web{n}") for n in range(1, 5)), samples.unreachable("away"), played, expected=("web5",)))
+    knocks = samples.denials(
+        "web1", samples.refusal("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")]
+    )
+    browser.open(page(tmp_path, *(real(f"web{n}") for n in range(1, 5)), samples.unreachable("away"), played, knocks, expected=("web5",)))
     yield browser
     assert browser.errors == []
 
@@ -111,6 +114,20 @@ def test_a_cell_opens_its_evidence_and_how_to_repeat_it(small: Browser) -> None:
     text = small.run(f"{DIALOG}.innerText")
     for words in ("6.12.", "docker.io", "no-apparmor (testimage", "opted out of apparmor", "/var/run/docker.sock mounted"):
         assert words in text
+
+
+def test_who_knocks_and_what_may_be_missing(small: Browser) -> None:
+    text = small.run("document.getElementById('denials').innerText")
+    for words in (
+        "What the kernels of 1 host said",
+        "shop",
+        "the process lives there",
+        "open name=/proc/kcore",
+        "41",
+        "web1: 7 of the kernel's audit messages",
+    ):
+        assert words in text
+    assert "Refusals (1)" in small.run("document.querySelector('nav').innerText")
 
 
 def test_the_keyboard_is_enough(small: Browser) -> None:

@@ -18,7 +18,7 @@ _KEPT = ("at", "canary", "host", "layers", "containers", "engines", "findings")
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("fail", "proof", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("fail", "plan", "proof", "report_dir", "show"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -26,6 +26,7 @@ class ActionModule(ActionBase):
         unused, args = self.validate_argument_spec(
             argument_spec={
                 "fail": {"type": "bool", "default": True},
+                "plan": {"type": "dict"},
                 "proof": {"type": "dict", "required": True},
                 "report_dir": {"type": "str", "default": "reports"},
                 "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
@@ -37,6 +38,9 @@ class ActionModule(ActionBase):
         path = Path(args["report_dir"]) / f"verify-{host}.json"
         # A host that the last try came to nothing on must not be left with the good report of an earlier one.
         report, problem = _report(host, proof, self._task.check_mode)
+        if args["plan"] is not None:
+            report["drift"], drifted = _drift(host, args["plan"])
+            problem = "; ".join(sentence for sentence in (problem, drifted) if sentence)
         write(path, report)
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
@@ -52,6 +56,18 @@ class ActionModule(ActionBase):
         if problem and args["fail"]:
             result.update(failed=True, msg=evidence)
         return result
+
+
+def _drift(host: str, plan: Mapping[str, Any]) -> tuple[list[dict[str, str]] | None, str]:
+    """What harden.yml would change, or refuses to, and the same in one sentence. None where there is no plan to tell it."""
+    if "layers" not in plan:
+        return None, f"nobody knows whether {host} is as the inventory wants it: {plan.get('msg', 'plan_layers did not run')}"
+    found = [{"layer": name, "summary": change["summary"]} for name, layer in plan["layers"].items() for change in layer["changes"]]
+    found += [{"layer": "refused", "summary": sentence} for sentence in plan.get("refusals", ())]
+    told = "; ".join(f"{change['layer']}: {change['summary']}" for change in found[:5])
+    return found, f"{host} has drifted from what the inventory wants: {told}" + (
+        f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    ) if found else ""
 
 
 def _report(host: str, proof: Mapping[str, Any], check_mode: bool) -> tuple[dict[str, Any], str]:

@@ -20,6 +20,11 @@ options:
     description: Fail when a required layer does not hold. If V(false), M(bulkhead.docker.require_layers) can do so later.
     type: bool
     default: true
+  plan:
+    description:
+      - What M(bulkhead.docker.plan_layers) returned, for a host that is only watched. What it would change is drift; it is written into the report, named in
+        RV(problem), and fails as a layer does that does not hold.
+    type: dict
   proof:
     description: What M(bulkhead.docker.verify_layers) returned.
     type: dict

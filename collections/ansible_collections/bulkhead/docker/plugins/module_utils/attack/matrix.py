@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..audit.listener import Listener
 from ..engine.api import Engine, EngineError
 from ..engine.instance import Instance
 from ..engine.throwaway import clear_leftovers, identity, import_image, remove
@@ -15,7 +16,7 @@ from ..host.process import parse_status
 from ..host.root import Host
 from . import configurations as columns
 from .attribution import attribute
-from .audit import Listener, denials
+from .audit import denials
 from .image import archive
 from .run import play_all
 from .stage import stage

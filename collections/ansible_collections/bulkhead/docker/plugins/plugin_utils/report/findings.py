@@ -43,6 +43,10 @@ def _of(host: HostState) -> Iterator[Problem]:
         yield Problem(ERROR, f"attack.{sentence.partition(' ')[0]}", sentence, host.name)
     for finding in host.findings:
         yield _found(ERROR, finding, host.name)
+    for change in host.drift or ():
+        yield Problem(
+            WARNING, f"drift.{change['layer']}", change["summary"], host.name, change["layer"], "run harden.yml, or change the inventory"
+        )
     for name, layer in host.layers.items():
         if layer["status"] in (ENFORCED, NOT_APPLICABLE):
             continue

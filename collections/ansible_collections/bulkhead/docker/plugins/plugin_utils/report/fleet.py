@@ -38,7 +38,8 @@ class HostState:
 
     condition: of CONDITIONS; why: one sentence about it. seconds: since its report was written, None without one.
     layers: by name, the verdicts as `verify_layers` gives them. containers: those of which a person should know something, each with `notes`.
-    running: how many containers run in all. attack: its attack matrix, as it was written.
+    running: how many containers run in all. attack: its attack matrix, as it was written. denials: what was heard of refusals, as it was written.
+    drift: what harden.yml would change, each with `layer` and `summary`; None where nobody looked.
     """
 
     name: str
@@ -53,6 +54,8 @@ class HostState:
     containers: list[dict[str, Any]] = field(default_factory=list)
     running: int = 0
     attack: dict[str, Any] | None = None
+    denials: dict[str, Any] | None = None
+    drift: list[dict[str, Any]] | None = None
 
     @property
     def age(self) -> str:
@@ -102,7 +105,7 @@ def judge(reports: Reports, inventory: Inventory | None, now: float, stale_secon
     inventory: None when nobody says which hosts there ought to be. now: seconds since the epoch.
     stale_seconds: how old a report may be for its host to count as proven.
     """
-    names = set(reports.verify) | set(reports.attack) | set(inventory.expected if inventory else ())
+    names = set(reports.verify) | set(reports.attack) | set(reports.denials) | set(inventory.expected if inventory else ())
     hosts = [_host(name, reports, inventory, now, stale_seconds) for name in names]
     order = list(CONDITIONS)
     hosts.sort(key=lambda host: (order.index(host.condition), host.name))
@@ -112,13 +115,13 @@ def judge(reports: Reports, inventory: Inventory | None, now: float, stale_secon
 def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> HostState:
     report = reports.verify.get(name)
     groups = sorted(inventory.groups.get(name, ())) if inventory else []
-    attack = reports.attack.get(name)
+    attack, denials = reports.attack.get(name), reports.denials.get(name)
     if attack and not attack["matrix"]:
         if report is None or written(attack) >= written(report):
             return _not_played(name, attack, groups, inventory, now)
         attack = None
     if report is None:
-        return HostState(name, NEVER, "there is no report of this host", groups, attack=attack)
+        return HostState(name, NEVER, "there is no report of this host", groups, attack=attack, denials=denials)
     proof = report.get("proof") or {}
     seconds = max(0.0, now - written(report))
     condition, why = _condition(name, report, inventory, seconds, stale_seconds, attack["unmet"] if attack else ())
@@ -135,6 +138,8 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
         [kept for container in proof.get("containers", ()) if (kept := _of_interest(container))],
         len(proof.get("containers", ())),
         attack,
+        denials,
+        report.get("drift"),
     )
 
 

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from ...module_utils.layers.verdict import ENFORCED, REQUIRED
 from ..planning.table import SIGN
-from . import controls
+from . import controls, denials
 from .attack import Matrix
 from .changes import Change
 from .findings import Problem, problems
@@ -58,6 +58,7 @@ def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, 
         wrong=_grouped(problems(fleet)),
         opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
         matrix=matrix,
+        knocks=denials.of_fleet(fleet),
         about=controls.known(),
         data={
             "layers": [_layer_data(name) for name in fleet.layers],

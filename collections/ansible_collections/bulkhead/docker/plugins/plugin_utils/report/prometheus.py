@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from . import denials
 from .fleet import CONDITIONS, FAILING, PROVEN, UNREACHABLE, Fleet
 from .read import written
 
@@ -22,6 +23,10 @@ METRICS = {
     "bulkhead_layer_holds": "1: the layer is enforced, by the kernel's evidence. 0: it is not, or nobody knows; the label status says which.",
     "bulkhead_containers_running": "Containers that ran when the host was verified.",
     "bulkhead_containers_opted_out": "Running containers that asked to be without the layer.",
+    "bulkhead_drift_changes": "What harden.yml would change on the host; only where somebody looked.",
+    "bulkhead_denials": "Refusals in the time that was looked at, by layer and container; scope unknown: nobody can tell whose.",
+    "bulkhead_denials_gaps": "Reasons why refusals may be missing.",
+    "bulkhead_denials_since_timestamp_seconds": "Where the time that was looked at begins.",
     "bulkhead_attacks_unmet": "Attacks that fewer layers stop than the inventory demands.",
 }
 
@@ -63,6 +68,16 @@ def _of_hosts(name: str, fleet: Fleet) -> Iterator[Sample]:
                     status = verdict["status"]
                     labels = {**label, "layer": layer, "requirement": verdict["requirement"], "status": status}
                     yield labels, status == "enforced"
+            case "bulkhead_drift_changes" if fresh and host.drift is not None:
+                for layer, number in {**dict.fromkeys(host.layers, 0), **Counter(change["layer"] for change in host.drift)}.items():
+                    yield {**label, "layer": layer}, number
+            case "bulkhead_denials" if heard := denials.fresh(host, fleet):
+                for (layer, scope, container), number in denials.counted(heard).items():
+                    yield {**label, "layer": layer, "scope": scope, "container": container}, number
+            case "bulkhead_denials_gaps" if heard := denials.fresh(host, fleet):
+                yield label, len(heard["gaps"])
+            case "bulkhead_denials_since_timestamp_seconds" if heard := denials.fresh(host, fleet):
+                yield label, heard["since"]
             case "bulkhead_attacks_unmet" if host.attack:
                 yield label, len(host.attack["unmet"])
             case "bulkhead_containers_running" if fresh:

@@ -12,20 +12,21 @@ from typing import Any
 
 from .text import cleaned, visible
 
-KINDS = ("verify", "attack")
+KINDS = ("verify", "attack", "denials")
 
 
 @dataclass
 class Reports:
-    """verify, attack: by host, as they were written, every string made visible. problems: a sentence for each file that is no report."""
+    """verify, attack, denials: by host, as they were written, every string made visible. problems: a sentence for each file that is no report."""
 
     verify: dict[str, dict[str, Any]] = field(default_factory=dict)
     attack: dict[str, dict[str, Any]] = field(default_factory=dict)
+    denials: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 def read(folder: Path) -> Reports:
-    """Every `verify-HOST.json` and `attack-HOST.json` in the folder; one that can't be read becomes a problem, and its host is not a good one."""
+    """Every `verify-HOST.json`, `attack-HOST.json` and `denials-HOST.json`; one that can't be read becomes a problem, and its host is not a good one."""
     reports = Reports()
     for kind in KINDS:
         found = getattr(reports, kind)
@@ -57,6 +58,10 @@ def _checked(kind: str, content: Any) -> dict[str, Any]:
         _check_proof(proof)
     if kind == "attack":
         _check_matrix(content)
+    if kind == "denials":
+        _check_denials(content)
+    for change in _mappings(content, "drift") if content.get("drift") is not None else ():
+        _texts(change, "a change", "layer", "summary")
     report: dict[str, Any] = cleaned(content)
     return report
 
@@ -115,6 +120,33 @@ def _check_matrix(report: Mapping[str, Any]) -> None:
         for name, cell in attack["cells"].items():
             if not isinstance(cell, dict) or not isinstance(cell.get("outcome"), str):
                 raise ValueError(f"attack {attack['name']} has no outcome under {name}")
+
+
+def _check_denials(report: Mapping[str, Any]) -> None:
+    """The same of what was heard of refusals (module denials_info)."""
+    heard = report.get("heard")
+    if not isinstance(heard, dict):
+        raise ValueError("no mapping heard")
+    if not heard:
+        return
+    _numbers(heard, "what was heard", "since", "total")
+    for entry in _mappings(heard, "denials"):
+        _texts(entry, "a refusal", "layer", "operation", "detail", "comm", "scope", "by")
+        _numbers(entry, "a refusal", "count", "first", "last")
+        if not isinstance(entry.get("candidates"), list) or not isinstance(entry.get("container"), dict | None) or "profile" not in entry:
+            raise ValueError("a refusal has no candidates, no container or no profile")
+        if not isinstance(entry.get("refused"), bool):
+            raise ValueError("a refusal does not say whether it is one")
+    for gap in _mappings(heard, "gaps"):
+        _texts(gap, "a gap", "kind", "text")
+        if not all(isinstance(gap.get(key), int | float | None) for key in ("from", "to", "lost")):
+            raise ValueError(f"a gap ({gap['kind']}) has no time")
+
+
+def _numbers(where: Mapping[str, Any], what: str, *keys: str) -> None:
+    for key in keys:
+        if not isinstance(where.get(key), int | float):
+            raise ValueError(f"{what} has no {key}")
 
 
 def _texts(where: Mapping[str, Any], what: str, *keys: str) -> None:

@@ -19,13 +19,6 @@ FILTERED = (
 )
 
 
-def test_a_datagram_is_one_message() -> None:
-    text = DENIED.encode() + b"\0"
-    raw = struct.pack("=IHHII", 16 + len(text), 1400, 0, 0, 0) + text
-    assert audit.messages(raw) == [(1400, DENIED)]
-    assert audit.messages(b"short") == []
-
-
 def test_refusals_by_process() -> None:
     found = audit.denials([(1400, DENIED), (1400, DENIED), (1400, ALLOWED), (1326, FILTERED), (1300, "audit(1:1): syscall=1")])
     assert found == {

@@ -73,9 +73,26 @@ def attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unme
     return {"host": host, "written": stamp(ago), "unmet": list(unmet), "required": {}, "matrix": matrix}
 
 
+def refusal(name: str | None = "web", scope: str = "container", **more: Any) -> dict[str, Any]:
+    container = {"id": "c0ffee" * 10 + "beef", "name": name, "image": "nginx"} if scope == "container" else None
+    return {
+        "layer": "apparmor", "refused": True, "operation": "open", "detail": "name=/proc/kcore denied_mask=r", "profile": "docker-default", "comm": "sh",
+        "exe": None, "scope": scope, "by": "pid" if container else "", "container": container, "candidates": [], "count": 3, "first": NOW - 90,
+        "last": NOW - 80, "pids": [4711], **more,
+    }  # fmt: skip
+
+
+def denials(host: str, *entries: dict[str, Any], gaps: Any = (), ago: float = 60, **more: Any) -> dict[str, Any]:
+    heard = {
+        "since": NOW - DAY, "at": NOW, "total": sum(entry["count"] for entry in entries), "complete": not gaps, "denials": list(entries),
+        "gaps": [{"kind": kind, "source": "journal", "from": None, "to": NOW - 70, "lost": 7, "text": text} for kind, text in gaps],
+    }  # fmt: skip
+    return {"host": host, "written": stamp(ago), "heard": heard, **more}
+
+
 def lay(folder: Path, *reports: dict[str, Any]) -> Path:
     """Write the reports as files."""
     for report in reports:
-        kind = "attack" if "matrix" in report else "verify"
+        kind = "attack" if "matrix" in report else "denials" if "heard" in report else "verify"
         (folder / f"{kind}-{abs(hash(report['host']))}.json").write_text(json.dumps(report))
     return folder

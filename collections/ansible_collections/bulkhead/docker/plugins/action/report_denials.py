@@ -1,0 +1,48 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Show who was refused what on a host, and write it down. Documented in modules/report_denials.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
+
+_KEPT = ("at", "since", "total", "complete", "gaps", "sources", "engine_error", "audit", "denials")
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset(("denials", "report_dir", "show"))
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        unused, args = self.validate_argument_spec(
+            argument_spec={
+                "denials": {"type": "dict", "required": True},
+                "report_dir": {"type": "str", "default": "reports"},
+                "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
+            }
+        )
+        variables = task_vars or {}
+        host, heard = variables.get("inventory_hostname", "host"), args["denials"]
+        path = Path(args["report_dir"]) / f"denials-{host}.json"
+        problem = ""
+        # A host that the last try came to nothing on must not be left with the quiet report of an earlier one.
+        report: dict[str, Any] = {"host": host, "heard": {key: heard[key] for key in _KEPT if key in heard} if "denials" in heard else {}}
+        if not report["heard"]:
+            error = str(heard.get("msg", "denials_info did not run")).strip().removeprefix("Task failed: ")
+            report.update(error=error, unreachable=bool(heard.get("unreachable")))
+            problem = (
+                f"{host} was not reached: {error}" if heard.get("unreachable") else f"nobody knows who was refused what on {host}: {error}"
+            )
+        write(path, report)
+        if report["heard"] and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
+            show(self._display, denials.lines(host, report["heard"]))
+        result.update(changed=False, report=str(path), problem=problem, unreached=report.get("unreachable", False))
+        return result

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine, the kernel and the journal know of containers, those that are gone included, for the question whose refusal it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from ..engine.api import Engine, EngineError
+from ..engine.instance import Instance
+from ..host.cgroup import CGROUPFS
+from ..host.root import Host
+from .owners import Known, Owners, lifetimes
+from .reading import Reading
+
+_SCOPES = f"{CGROUPFS}/system.slice"
+_RFC3339 = re.compile(r"([^.]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+
+
+def owners(host: Host, engine: Engine, instance: Instance, since: float, journal: Reading) -> tuple[Owners, str]:
+    """And why the engine could not be asked; empty when it could."""
+    look = cache(partial(process, host))
+    try:
+        existing = [_known(host, engine.get(f"/containers/{c['Id']}/json")) for c in engine.get("/containers/json", all="true")]
+        events = engine.get("/events", since=f"{since:.3f}", until=f"{time.time():.3f}") or []
+        driver = engine.get("/info").get("CgroupDriver")
+    except (EngineError, OSError, KeyError) as error:
+        return Owners(lifetimes(_running(host, set()), [], journal.scopes), None, look), str(error)
+    events = [events] if isinstance(events, Mapping) else events
+    found = lifetimes([*existing, *_running(host, {c.id for c in existing})], events, journal.scopes)
+    # A user's manager logs to the user's own journal, and the engine forgets: then nobody can say who else ran.
+    known = journal.begins if driver == "systemd" and not instance.rootless else None
+    return Owners(found, None if known is None else max(known, since), look), ""
+
+
+def process(host: Host, pid: int) -> tuple[float, str] | None:
+    """When a process began, in seconds since the epoch, and its cgroup; None for one that is gone (man 5 proc_pid_stat, starttime)."""
+    try:
+        ticks = int((host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()[19])
+        text = host.read(f"/proc/{pid}/cgroup")
+    except (OSError, IndexError):
+        return None
+    if text is None:
+        return None
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot + ticks / os.sysconf("SC_CLK_TCK"), text
+
+
+def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
+    state = inspect.get("State") or {}
+    begin, end = _time(state.get("StartedAt", "")), _time(state.get("FinishedAt", ""))
+    running = bool(state.get("Pid"))
+    profile = _label(host, int(state["Pid"])) if running else (inspect.get("AppArmorProfile") or None)
+    runs: list[tuple[float | None, float | None]] = [(begin, None if running else end)] if begin else []
+    image = (inspect.get("Config") or {}).get("Image")
+    return Known(inspect["Id"], inspect["Name"].lstrip("/"), image, profile, runs, None if running else end)
+
+
+def _running(host: Host, known: set[str]) -> list[Known]:
+    """What runs in a scope of Docker's and is not the engine's (any more)."""
+    folders = Path(host.path(_SCOPES)).glob("docker-*.scope")
+    identifiers = {folder.name.removeprefix("docker-").removesuffix(".scope") for folder in folders} - known
+    return [Known(identifier, runs=[(None, None)]) for identifier in sorted(identifiers)]
+
+
+def _label(host: Host, pid: int) -> str | None:
+    """The kernel's word on the profile; the engine only knows what it asked for."""
+    try:
+        return (host.read(f"/proc/{pid}/attr/current") or "").strip("\0\n").partition(" (")[0] or None
+    except OSError:
+        return None
+
+
+def _time(text: str) -> float | None:
+    """The engine's RFC 3339 with nanoseconds; its zero is the year 1."""
+    if not text or text.startswith("0001"):
+        return None
+    match = _RFC3339.fullmatch(text)
+    return datetime.fromisoformat(f"{match[1]}.{(match[2] or '')[:6].ljust(6, '0')}{match[3]}").timestamp() if match else None

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Audit messages in the systemd journal: out of the kernel's log, and out of the audit socket where journald listens to it.
+
+The second is not rate-limited. journald's own limit (man 5 journald.conf, RateLimitIntervalSec) is one for each service, and none for the kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, gap, suppressed
+from .messages import of_journal, of_kernel_log
+from .reading import Reading
+
+SOURCE = "journal"
+# systemd's sd-messages.h: a unit was started; it ended; journald missed kernel messages.
+_STARTED, _ENDED, _MISSED = "39f53479d3a045ac8e11786248231fbf", "7ad2d189f7e94e70a38c781354912448", "e9bf28e6e834481bb6f48f548ad13606"
+_FIELDS = "MESSAGE,MESSAGE_ID,UNIT,_TRANSPORT,_BOOT_ID,_AUDIT_TYPE,_AUDIT_ID,_SOURCE_REALTIME_TIMESTAMP"
+_COMMAND = ("journalctl", "--system", "--quiet", "--no-pager", "--output=json", f"--output-fields={_FIELDS}")
+_MATCHES = (
+    "_TRANSPORT=kernel", "+", "_TRANSPORT=audit", "+", f"MESSAGE_ID={_MISSED}", "+",
+    "_PID=1", f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}",
+)  # fmt: skip
+_SCOPE = re.compile(r"docker-([0-9a-f]{64})\.scope")
+Lines = Callable[[list[str]], Iterator[str]]
+
+
+def read(since: float, limit: int, lines: Lines | None = None) -> Reading:
+    """Everything since then, at most `limit` entries. lines: runs journalctl; tests give their own."""
+    lines = lines or run
+    reading = Reading(SOURCE)
+    try:
+        first = next(lines([*_COMMAND, "--output-fields=_BOOT_ID"]), None)
+        reading.begins = int(json.loads(first)["__REALTIME_TIMESTAMP"]) / 1e6 if first else None
+        if first is None:
+            reading.gaps.append(gap(UNREADABLE, SOURCE, "the journal is empty"))
+        elif reading.begins is not None and reading.begins > since:
+            text = "the journal begins later than what was asked for: what came before was rotated away, or was never kept"
+            reading.gaps.append(gap(BEGINS, SOURCE, text, since, reading.begins))
+        for number, line in enumerate(lines([*_COMMAND, f"--since=@{int(since)}", *_MATCHES])):
+            entry = json.loads(line)
+            moment = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
+            if number >= limit:
+                text = f"the journal has more than {limit} entries to look through; what came later was not read (max_entries)"
+                reading.gaps.append(gap(CUT, SOURCE, text, moment))
+                break
+            if moment >= since:
+                _take(reading, entry, moment)
+    except (OSError, ValueError, KeyError) as error:
+        reading.gaps.append(gap(UNREADABLE, SOURCE, f"the journal can't be read: {error}", since))
+        reading.begins = None
+    return reading
+
+
+def run(command: list[str]) -> Iterator[str]:
+    """Its lines, as they come; it is ended when nobody wants more. Raises OSError with what it complained of."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        try:
+            yield from process.stdout or ()
+            complaint = process.stderr.read().strip() if process.stderr else ""
+            if process.wait():
+                raise OSError(f"journalctl: {complaint or f'exit code {process.returncode}'}")
+        finally:
+            process.kill()
+
+
+def _take(reading: Reading, entry: Mapping[str, Any], moment: float) -> None:
+    text, boot = _text(entry.get("MESSAGE")), entry.get("_BOOT_ID", "")
+    match entry.get("_TRANSPORT"):
+        case "audit":
+            kind, serial = int(entry.get("_AUDIT_TYPE", 0)), int(entry.get("_AUDIT_ID", 0))
+            reading.messages.append(of_journal(kind, serial, int(entry.get("_SOURCE_REALTIME_TIMESTAMP", moment * 1e6)), text, boot))
+            reading.unlimited = True
+        case "kernel":
+            reading.kernel = True
+            message = of_kernel_log(text, boot)
+            if message:
+                reading.messages.append(message)
+            elif number := suppressed(text):
+                reading.gaps.append(gap(RATE_LIMITED, SOURCE, f"the kernel's log left out {number} audit messages", None, moment, number))
+        case _ if entry.get("MESSAGE_ID") == _MISSED:
+            reading.gaps.append(gap(MISSED, SOURCE, f"journald was too slow for the kernel's log: {text}", None, moment))
+        case _:
+            scope = _SCOPE.fullmatch(str(entry.get("UNIT", "")))
+            if scope:
+                reading.scopes.append((scope[1], entry.get("MESSAGE_ID") == _STARTED, moment))
+
+
+def _text(value: Any) -> str:
+    """A field's value; journalctl writes one that is not plain text as a list of bytes (man 1 journalctl, json)."""
+    if isinstance(value, list):
+        return bytes(part for part in value if isinstance(part, int)).decode("utf-8", "replace")
+    return str(value or "")

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's audit messages as they come, from the audit netlink socket."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+
+NETLINK_AUDIT = 9
+READLOG = 1  # AUDIT_NLGRP_READLOG, as a bit (linux/audit.h): what auditd gets, for readers beside it
+_HEADER = struct.Struct("=IHHII")
+
+
+class Listener:
+    """Listens from construction until `stop`. `error` says why nothing can be heard; the kernel's log is rate-limited, this is not."""
+
+    def __init__(self) -> None:
+        self.error = ""
+        self._messages: list[tuple[int, str]] = []
+        self._stop = threading.Event()
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_AUDIT)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            self._socket.settimeout(0.2)
+            self._socket.bind((0, READLOG))
+        except OSError as error:
+            self.error = f"the kernel's audit messages can't be read: {error.strerror}"
+            return
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[tuple[int, str]]:
+        """What was heard: type and text of each message."""
+        if not self.error:
+            self._stop.set()
+            self._thread.join()
+            self._socket.close()
+        return self._messages
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self._messages += messages(self._socket.recv(1 << 16))
+            except TimeoutError:
+                if self._stop.is_set():
+                    return
+            except OSError as error:  # ENOBUFS: some were lost
+                self.error = f"some of the kernel's audit messages were lost: {error.strerror}"
+
+
+def messages(raw: bytes) -> list[tuple[int, str]]:
+    """Type and text of the message in a datagram: one each, after a struct nlmsghdr (kernel/audit.c: kauditd_send_multicast_skb)."""
+    if len(raw) <= _HEADER.size:
+        return []
+    return [(_HEADER.unpack_from(raw)[1], raw[_HEADER.size :].decode("utf-8", "replace").strip("\0\n "))]

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put the pull agent on a host, or take it away."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..engine.service import ServiceError, systemctl
+from ..host import state
+from ..host.files import write_atomically
+from ..host.root import Host
+from . import agent, texts
+
+SUBJECT = "pull-agent"
+FLOOR = (2, 19)
+PACKAGES = {"git": "git", "ansible-pull": "ansible-core"}
+Manager = Callable[..., str]
+
+
+@dataclass
+class Outcome:
+    """steps: what was, or would be, done, a sentence each. diff: path, before, after."""
+
+    steps: list[str] = field(default_factory=list)
+    diff: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def missing() -> list[str]:
+    """Packages of the distribution whose programs are not there."""
+    return [package for program, package in PACKAGES.items() if not shutil.which(program)]
+
+
+def too_old() -> str:
+    """A sentence where the host's Ansible can't run the collection; empty where it can."""
+    try:
+        text = importlib.metadata.version("ansible-core")
+    except importlib.metadata.PackageNotFoundError:  # in an environment of its own
+        done = subprocess.run(["ansible-pull", "--version"], capture_output=True, text=True, check=False)
+        text = done.stdout.partition("core ")[2].partition("]")[0]
+    numbers = text.split(".")[:2]
+    if all(number.isdigit() for number in numbers) and len(numbers) == 2 and tuple(map(int, numbers)) < FLOOR:
+        return f"ansible-core {text} is too old on this host; install 2.19 or later, which Debian has from trixie on"
+    return ""
+
+
+def present(host: Host, wish: Mapping[str, Any], check: bool, run: Manager = systemctl) -> Outcome:
+    """Raises OSError, ServiceError, ValueError."""
+    outcome, known = Outcome(), state.load(host, SUBJECT)
+    wanted = texts.files(wish, source())
+    if not check:  # remembered first, so that whatever is there can be taken away
+        state.save(host, SUBJECT, {"files": sorted({*known.get("files", ()), *wanted}), "metrics_dir": wish["metrics_dir"]})
+    written = []
+    for path, (text, mode) in wanted.items():
+        before = host.read(path)
+        if before == text and host.path(path).stat().st_mode & 0o777 == mode:
+            continue
+        written.append(path)
+        outcome.steps.append(f"{path} written")
+        outcome.diff.append((path, before or "", text))
+        if not check:
+            host.path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_atomically(host.path(path), text, mode)
+            host.path(path).chmod(mode)
+    for path in sorted(set(known.get("files", ())) - set(wanted)):
+        _remove(host, path, outcome, check)
+    if known.get("metrics_dir") not in (None, wish["metrics_dir"]):
+        _remove_metrics(host, known["metrics_dir"], outcome, check)
+    if not check:
+        host.path(wish["metrics_dir"]).mkdir(mode=0o755, parents=True, exist_ok=True)  # the unit's sandbox names it
+        state.save(host, SUBJECT, {"files": sorted(wanted), "metrics_dir": wish["metrics_dir"]})
+    if not check and {texts.SERVICE, texts.TIMER} & set(written):
+        run("daemon-reload")
+    if texts.TIMER in written or not _runs(run):
+        outcome.steps.append(f"{texts.TIMER_UNIT} enabled and started")
+        if not check:
+            run("enable", texts.TIMER_UNIT)
+            run("restart", texts.TIMER_UNIT)
+    return outcome
+
+
+def absent(host: Host, check: bool, run: Manager = systemctl) -> Outcome:
+    """What is ours goes: timer, unit, program, the checkout and the metrics. Raises OSError, ServiceError, ValueError."""
+    outcome, known = Outcome(), state.load(host, SUBJECT)
+    if not known:
+        return outcome
+    outcome.steps.append(f"{texts.TIMER_UNIT} stopped and disabled")
+    if not check and host.path(texts.TIMER).exists():
+        run("disable", "--now", texts.TIMER_UNIT)
+        run("stop", texts.SERVICE_UNIT, timeout=600)
+    for path in known["files"]:
+        _remove(host, path, outcome, check)
+    _remove_metrics(host, known["metrics_dir"], outcome, check)
+    outcome.steps.append(f"{agent.STATE} removed")
+    if not check:
+        shutil.rmtree(host.path(agent.STATE), ignore_errors=True)
+        run("daemon-reload")
+        state.save(host, SUBJECT, {})
+    return outcome
+
+
+def source() -> str:
+    """The agent's text, from a file or from the archive in which Ansible sends it."""
+    spec = importlib.util.find_spec(agent.__name__)
+    text = spec.loader.get_source(agent.__name__) if spec and spec.loader and hasattr(spec.loader, "get_source") else None
+    if not text:
+        raise FileNotFoundError(f"{agent.__name__}: its source can't be found")
+    return str(text)
+
+
+def _runs(run: Manager) -> bool:
+    try:
+        return run("is-enabled", texts.TIMER_UNIT).strip() == "enabled" and run("is-active", texts.TIMER_UNIT).strip() == "active"
+    except ServiceError:
+        return False
+
+
+def _remove(host: Host, path: str, outcome: Outcome, check: bool) -> None:
+    if host.path(path).exists():
+        outcome.steps.append(f"{path} removed")
+        if not check:
+            host.path(path).unlink()
+
+
+def _remove_metrics(host: Host, folder: str, outcome: Outcome, check: bool) -> None:
+    """Those of a host that nobody asks any more would be taken for fresh."""
+    for name in (agent.OWN_METRICS, agent.HOST_METRICS):
+        _remove(host, f"{folder}/{name}", outcome, check)

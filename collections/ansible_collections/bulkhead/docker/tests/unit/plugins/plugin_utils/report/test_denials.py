@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who knocks on which wall, and what may be missing; drift beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials, fleet, prometheus, publish, read, summary
+
+from .samples import DAY, HOSTILE, NOW, lay, refusal, unreachable, verify
+from .samples import denials as heard
+
+
+def judged(folder: Path, *reports: dict[str, Any]) -> fleet.Fleet:
+    inventory = fleet.Inventory({report["host"]: {"fleet"} for report in reports}, ())
+    return fleet.judge(read.read(lay(folder, *reports)), inventory, NOW, 2 * DAY)
+
+
+def test_rows_gaps_and_hosts_of_which_nothing_is_known(tmp_path: Path) -> None:
+    loud = heard("web1", refusal(count=1), refusal(None, "unknown", candidates=["a", "b"], count=9), gaps=[("serials", "7 are in no log")])
+    lost = {**heard("web2"), "heard": {}, "error": "no route"}
+    found = denials.of_fleet(judged(tmp_path, loud, heard("web3", ago=9 * DAY), lost, heard("web4"), verify("web5")))
+    assert [(row["who"], row["known"], row["count"]) for row in found["rows"]] == [
+        ("unknown", "one of a, b", 9),
+        ("web", "the process lives there", 1),
+    ]
+    assert [(gap["host"], gap["text"]) for gap in found["gaps"]] == [("web1", "7 are in no log")]
+    assert {host["host"]: host["why"] for host in found["silent"]} == {"web2": "no route", "web3": "last looked at 9 days ago"}
+    assert found["hosts"] == 2
+
+
+def test_the_page_is_bounded_and_what_was_only_logged_comes_last(tmp_path: Path) -> None:
+    many = [refusal(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.SHOWN + 20)]
+    found = denials.of_fleet(judged(tmp_path, heard("web1", *many)))
+    assert (len(found["rows"]), found["more"]) == (denials.SHOWN, 20)
+    assert found["rows"][0]["refused"] and not found["rows"][-1]["refused"]
+
+
+def test_metrics_count_refusals_and_gaps_of_fresh_reports_alone(tmp_path: Path) -> None:
+    knocks = [refusal(count=2), refusal(detail="x", count=3), refusal(count=5, refused=False), refusal(None, "unknown", count=4)]
+    text = prometheus.render(judged(tmp_path, heard("a", *knocks, gaps=[("lost", "some")]), heard("old", refusal(), ago=9 * DAY)))
+    assert 'bulkhead_denials{host="a",layer="apparmor",scope="container",container="web"} 5' in text
+    assert 'bulkhead_denials{host="a",layer="apparmor",scope="unknown",container=""} 4' in text
+    assert 'bulkhead_denials_gaps{host="a"} 1' in text
+    assert 'host="old",layer' not in text
+
+
+def test_drift_is_a_warning_and_a_metric(tmp_path: Path) -> None:
+    drifted = verify("a", drift=[{"layer": "seccomp", "summary": "write /etc/docker/seccomp/x.json"}])
+    fresh = judged(tmp_path, drifted, verify("b", drift=[]), verify("c"), {**unreachable("d"), "drift": None})
+    text = prometheus.render(fresh)
+    assert 'bulkhead_drift_changes{host="a",layer="seccomp"} 1' in text
+    assert 'bulkhead_drift_changes{host="b",layer="seccomp"} 0' in text
+    assert 'bulkhead_drift_changes{host="c"' not in text, "nobody looked"
+    from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.findings import problems
+
+    assert [(p.level, p.id, p.host) for p in problems(fresh) if p.id.startswith("drift")] == [("warning", "drift.seccomp", "a")]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"heard": []}, "no mapping heard"),
+        ({"heard": {"since": 1}}, "has no total"),
+        ({"heard": {"since": 1, "total": 0, "denials": [{}], "gaps": []}}, "a refusal has no layer"),
+        ({"heard": {"since": 1, "total": 0, "denials": [{**refusal(), "count": "3"}], "gaps": []}}, "a refusal has no count"),
+        ({"heard": {"since": 1, "total": 0, "denials": [{**refusal(), "container": "web"}], "gaps": []}}, "no candidates, no container"),
+        ({"heard": {"since": 1, "total": 0, "denials": [{**refusal(), "refused": "no"}], "gaps": []}}, "whether it is one"),
+        ({"heard": {"since": 1, "total": 0, "denials": [], "gaps": [{"kind": "x", "text": "y", "from": "z"}]}}, "has no time"),
+    ],
+)
+def test_files_that_are_no_reports(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    found = read.read(lay(tmp_path, {**heard("a"), **change}))
+    assert not found.denials
+    assert words in found.problems[0]
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    published = publish.publish(lay(tmp_path, heard("a", refusal(HOSTILE, comm=HOSTILE, detail=HOSTILE))), None, NOW, DAY, "1", "0")
+    assert "<img" not in (tmp_path / publish.PAGE).read_text()
+    assert summary.lines(published)
+
+
+def test_lines_for_the_terminal() -> None:
+    shown = [text for text, unused in denials.lines("web1", heard("web1", refusal(), gaps=[("serials", "7 are in no log")])["heard"])]
+    assert "3 refusals since" in shown[0]
+    assert "web: apparmor open name=/proc/kcore" in shown[1]
+    assert shown[-1] == "  ? serials: 7 are in no log"
