@@ -39,6 +39,14 @@ def read(folder: Path) -> Reports:
     return reports
 
 
+def one(folder: Path, kind: str, host: str) -> dict[str, Any] | None:
+    """The report of one host; None where there is none that can be read."""
+    try:
+        return _checked(kind, json.loads((folder / f"{kind}-{host}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
 def written(report: Mapping[str, Any]) -> float:
     """When a report was written, in seconds since the epoch, by the control node's clock."""
     return datetime.fromisoformat(report["written"]).timestamp()
