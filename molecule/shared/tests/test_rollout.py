@@ -57,7 +57,7 @@ class Fleet:
         return testinfra.get_host(f"ansible://{name}?ansible_inventory={self._path(name)}")
 
     def look(self, name: str) -> list[str]:
-        return str(self.host(name).check_output("bash -c '%s'" % LOOK.replace("'", '"'))).splitlines()
+        return str(self.host(name).check_output(f"bash -c '{LOOK}'")).splitlines()
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         command = playbook_command(self.inventories, REPOSITORY / "playbooks/harden.yml", "-e", f"report_dir={self.reports}", *arguments)
@@ -97,7 +97,7 @@ def visited(output: str, host: str) -> bool:
 
 def test_a_host_that_is_refused_stops_everything_before_the_first_is_touched(fleet: Fleet) -> None:
     second = fleet.host(FLEET)
-    second.check_output("mkdir -p /etc/docker && echo '{\"debug\": \"yes\"}' > /etc/docker/daemon.json")
+    second.check_output('mkdir -p /etc/docker && echo \'{"debug": "yes"}\' > /etc/docker/daemon.json')
     before = {name: fleet.look(name) for name in (CANARY, FLEET)}
     code, output = fleet.harden()
     assert code == 4, output

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import files, preflight
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.note import REFUSED, UNREACHABLE
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import of_worker
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
 
@@ -35,5 +36,9 @@ class ActionModule(ActionBase):
         if missing:
             return {**result, "failed": True, "msg": f"of these hosts nothing was found out: {', '.join(missing)}"}
         show(self._display, preflight.lines(notes, args["batch_size"], args["report_dir"]))
-        result.update(changed=False, stops=[note["host"] for note in notes if note["stops"]])
+        result.update(
+            changed=False,
+            stops=[note["host"] for note in notes if note["stops"]],
+            not_taken=[note["host"] for note in notes if note["fate"] in (REFUSED, UNREACHABLE)],
+        )
         return result

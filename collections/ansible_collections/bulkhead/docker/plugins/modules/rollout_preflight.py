@@ -48,6 +48,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+not_taken:
+  description: The hosts that are refused or were not reached.
+  returned: success
+  type: list
+  elements: str
 stops:
   description: The hosts because of which no host may be touched.
   returned: success

@@ -128,7 +128,7 @@ def _spared(plan: Mapping[str, Any], proof: Proof) -> str:
     if plan.get("warnings") or any(layer_state(layer)[0] not in _AT_REST for layer in plan["layers"].values()):
         return ""
     seconds = proof.now - written(report) if report else inf
-    if not 0 <= seconds <= proof.minutes * 60 or not proven.get("canary"):
+    if not 0 <= seconds < proof.minutes * 60 or not proven.get("canary"):
         return ""
     # Both by the host's clock. An engine that started later is another one, and so is a machine that took over the name.
     started = plan["observed"]["engine"].get("started_at")

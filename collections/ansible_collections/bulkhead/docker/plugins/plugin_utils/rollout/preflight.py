@@ -53,7 +53,9 @@ def lines(notes: Sequence[Note], size: str, folder: str) -> list[Line]:
     table = rows(notes)
     layers = _layers(table)
     found: list[Line] = [(f"Preflight: {_hosts(len(notes))} looked at, and nothing has been touched", None)]
-    found.append((f"     hosts  {'batch':<10}  {' '.join(_cell(name, name) for name in layers)} {'containers' if layers else ''}".rstrip(), None))
+    found.append(
+        (f"     hosts  {'batch':<10}  {' '.join(_cell(name, name) for name in layers)} {'containers' if layers else ''}".rstrip(), None)
+    )
     found += [(_row(row, layers), _COLOUR[row.fate]) for row in table]
     for row in table:
         found += _details(row)
@@ -100,8 +102,9 @@ def _details(row: Row) -> Iterator[Line]:
     if row.fate in (PROVEN, UNREACHABLE):
         yield from _said([(note["host"], note["why"]) for note in notes], len(notes), "       ", None)
         return
-    for key in ("system", "engine"):
-        yield from wrapped("       ", _counted([note["about"][key] for note in notes if note["about"]], len(notes)))
+    known = [note["about"] for note in notes if note["about"]]
+    for key in ("system", "engine") if known else ():
+        yield from wrapped("       ", _counted([about[key] for about in known], len(notes)))
     data = [(note["host"], f"holds {note['about']['data']}") for note in notes if note["about"].get("data")]
     yield from _said(data, len(notes), "       ", None)
     tight = [note["about"]["free"] for note in notes if note["about"].get("free") is not None]
@@ -184,7 +187,7 @@ def _counted(words: Sequence[str], hosts: int) -> str:
     counts = Counter(words).most_common()
     if len(counts) == 1 and counts[0][1] == hosts:
         return counts[0][0]
-    return "; ".join(f"{word} ({number})" for word, number in counts[:SAID]) or "nothing is known of it"
+    return "; ".join(f"{word} ({number})" for word, number in counts[:SAID])
 
 
 def _hosts(number: int) -> str:
