@@ -123,7 +123,7 @@ def test_a_canary_that_is_lost_in_the_middle_is_no_good_host(fleet: Fleet) -> No
     assert "The rollout has stopped in batch canary" in output
     assert f"? {CANARY}: was begun, and was no longer reached" in output
     assert f". not touched: {FLEET}" in output
-    assert fleet.conditions() == {CANARY: "unproven", FLEET: "never", AWAY: "unreachable"}
+    assert fleet.conditions() == {CANARY: "unreachable", FLEET: "never", AWAY: "unreachable"}
     assert before == {name: fleet.look(name) for name in (CANARY, FLEET)}
 
 

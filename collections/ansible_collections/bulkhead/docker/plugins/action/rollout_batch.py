@@ -19,7 +19,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("batch", "hosts", "report_dir", "stale_hours"))
+    _VALID_ARGS = frozenset(("batch", "gate", "hosts", "report_dir", "stale_hours"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -27,6 +27,7 @@ class ActionModule(ActionBase):
         unused, args = self.validate_argument_spec(
             argument_spec={
                 "batch": {"type": "str", "required": True},
+                "gate": {"type": "bool", "default": False},
                 "hosts": {"type": "list", "elements": "str", "required": True},
                 "report_dir": {"type": "str", "default": "reports"},
                 "stale_hours": {"type": "float", "default": 48.0},
@@ -43,8 +44,16 @@ class ActionModule(ActionBase):
                 publish.publish(folder, inventory, time.time(), args["stale_hours"] * 3600, run, version())
         except (OSError, ValueError) as error:
             return {**result, "failed": True, "msg": f"how the batch ended can't be told: {error}"}
-        show(self._display, batch.lines(args["batch"], done, args["report_dir"]))
+        # At the gate of a batch it is news only of hosts that nobody could speak for before.
+        if done.lost or not args["gate"]:
+            show(self._display, batch.lines(args["batch"], done, args["report_dir"]))
         result.update(
-            changed=False, proven=done.proven, not_proven=done.failed, stopped=done.stopped, lost=done.lost, untouched=done.untouched
+            changed=False,
+            stopped=done.wrong,
+            proven=done.proven,
+            not_proven=done.failed,
+            beside=done.stopped,
+            lost=done.lost,
+            untouched=done.untouched,
         )
         return result

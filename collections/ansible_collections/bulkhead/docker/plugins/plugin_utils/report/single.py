@@ -19,7 +19,8 @@ def make(
 ) -> dict[str, Any]:
     """What is written of a host; `problem` is what is wrong there, in one sentence, empty when nothing is, or when check mode forgives it.
 
-    proof: what `verify_layers` returned, or the failure of that task. demand: the layers that the run is about; None: all.
+    proof: what `verify_layers` returned, or the failure of that task. demand: the layers that the run is about; None: all. A run without a proof
+    demands none.
     failure: `task` and `msg` of what ended the run on this host before; `task` is empty where another host did.
     """
     report: dict[str, Any] = {"host": host}
@@ -30,6 +31,8 @@ def make(
         unreachable = bool(proof.get("unreachable"))
         report.update(enforced=False, not_enforced=[], error=error, unreachable=unreachable, proof={})
         problem = f"{host} was not reached: {error}" if unreachable else f"nothing was proven on {host}: {error}"
+        if demand is not None and not demand:
+            problem = ""
     else:
         lacking = table.not_enforced(proof, check_mode, demand)
         report.update(

@@ -20,7 +20,7 @@ EXPLAINED = 10
 @dataclass
 class Progress:
     """Hosts that this run was to change. failed: something went wrong there, or it was not proven. stopped: another host of its batch failed before
-    it was done. lost: it was begun, and nobody said how it ended. untouched: its batch has not begun.
+    it was done. lost: it was begun, and nobody said how it ended. untouched: its batch has not begun. where: the batches of those that are wrong.
     """
 
     proven: list[str] = field(default_factory=list)
@@ -29,6 +29,7 @@ class Progress:
     lost: list[str] = field(default_factory=list)
     untouched: list[str] = field(default_factory=list)
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    where: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> bool:
@@ -47,12 +48,12 @@ def progress(notes: Sequence[Mapping[str, Any]], reports: Mapping[str, Mapping[s
             found.untouched.append(host)
             continue
         found.reports[host] = report
-        if report.get("begun"):
-            found.lost.append(host)
-        elif not report.get("problem"):
+        if not report.get("begun") and not report.get("problem"):
             found.proven.append(host)
-        else:
-            (found.stopped if report.get("stopped") else found.failed).append(host)
+            continue
+        (found.lost if report.get("begun") else found.stopped if report.get("stopped") else found.failed).append(host)
+        if note["batch"] not in found.where:
+            found.where.append(note["batch"])
     return found
 
 
@@ -60,7 +61,7 @@ def lines(batch: str, done: Progress, folder: str) -> list[Line]:
     """One line when all is well; otherwise the block that a person reads who comes back to a rollout that stopped."""
     if not done.wrong:
         return [(f"Batch {batch} is proven: {len(done.proven)} of {len(done.proven) + len(done.untouched)} hosts of this rollout", "green")]
-    found: list[Line] = [(f"The rollout has stopped in batch {batch}", "red")]
+    found: list[Line] = [(f"The rollout has stopped in batch {', '.join(done.where)}", "red")]
     for host in done.failed[:EXPLAINED]:
         found += _host(host, done.reports[host], folder)
     if len(done.failed) > EXPLAINED:

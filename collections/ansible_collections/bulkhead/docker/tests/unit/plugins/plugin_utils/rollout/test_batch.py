@@ -21,7 +21,7 @@ HOLDING = {"layers": [{"layer": "seccomp", "status": "enforced", "requirement": 
 
 
 def planned(host: str, run: str = RUN, fate: str = note.TAKE) -> dict[str, Any]:
-    return {"host": host, "run": run, "fate": fate}
+    return {"host": host, "run": run, "fate": fate, "batch": "canary"}
 
 
 def reported(proof: dict[str, Any], host: str = "web", run: str = RUN, **more: Any) -> dict[str, Any]:
@@ -48,6 +48,12 @@ def test_where_each_host_stands() -> None:
         ["lost"],
         ["old", "later"],
     )
+
+
+def test_a_run_without_a_proof_is_not_stopped_by_its_absence() -> None:
+    assert progress(web=reported({"msg": "left out"}, demand=[])).proven == ["web"]
+    assert progress(web=reported({"msg": "left out"}, demand=[], failure={"task": "Change it", "msg": "no"})).failed == ["web"]
+    assert progress(web=reported({"msg": "left out"})).failed == ["web"]
 
 
 def test_hosts_of_other_runs_and_those_that_are_left_out_are_not_counted() -> None:
