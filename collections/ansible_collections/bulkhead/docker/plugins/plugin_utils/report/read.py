@@ -65,6 +65,8 @@ def _checked(kind: str, content: Any) -> dict[str, Any]:
         _check_proof(proof)
     if kind == "attack":
         _check_matrix(content)
+    else:
+        _check_run(content)
     report: dict[str, Any] = cleaned(content)
     return report
 
@@ -92,6 +94,17 @@ def _check_proof(proof: Any) -> None:
         for layer in _mappings(container, "layers"):
             _texts(layer, "a layer of a container", "layer", "status")
             _check_layer(layer)
+
+
+def _check_run(report: Mapping[str, Any]) -> None:
+    """The same of what a report says of the run that wrote it; reports of earlier versions say nothing."""
+    if "failure" in report:
+        if not isinstance(report["failure"], dict):
+            raise ValueError("failure is not a mapping")
+        _texts(report["failure"], "failure", "task", "msg")
+    for key, kind in (("problem", str), ("not_enforced", list), ("expected", dict)):
+        if key in report and not isinstance(report[key], kind):
+            raise ValueError(f"{key} is not what it should be")
 
 
 def _check_layer(layer: Mapping[str, Any]) -> None:

@@ -132,7 +132,7 @@ def _spared(plan: Mapping[str, Any], proof: Proof) -> str:
         return ""
     # Both by the host's clock. An engine that started later is another one, and so is a machine that took over the name.
     started = plan["observed"]["engine"].get("started_at")
-    if started is None or started >= proven["at"]:
+    if started is None or started >= proven.get("at", 0.0):
         return ""
     wanted, held, about = digests(proof.expect), report.get("expected") or {}, narrowed(proof.selected)
     if any(held.get(name) != wanted.get(name) for name in (wanted.keys() | held.keys() if about is None else about)):
