@@ -184,3 +184,14 @@ def test_an_engine_that_was_restarted_since_is_proven_anew(fleet: Fleet) -> None
     assert code == 0, output
     assert "as wanted, and to be proven" in output
     assert visited(output, CANARY) and "changed: [" not in output
+
+
+def test_one_layer_alone_is_rolled_out_and_demanded_alone(fleet: Fleet) -> None:
+    wanted = ("--limit", CANARY, "--tags", "seccomp", "-e", "seccomp_profiles_layer=required", "-e", "userns_remap_layer=required")
+    code, output = fleet.harden(*wanted)
+    assert code == 0, output
+    assert "Batch canary is proven" in output
+    assert "userns (absent)" in fleet.report(CANARY)["not_enforced"], "the report says what else is required"
+    assert fleet.conditions()[CANARY] == "failing"
+    code, output = fleet.harden(*wanted)
+    assert code == 0 and "There is nothing to do" in output, output
