@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check what no linter checks: roles whose defaults and argument specs differ, and files that have grown too long.
+"""Check what no linter checks: roles whose defaults and argument specs differ, what the example inventory leaves out, files that have grown too long.
 
 For every role of the collection, ``defaults/main.yml`` and the entry point ``main`` of ``meta/argument_specs.yml`` must
 name the same variables with the same default values. A variable without a default is either required, or marked as
 having none by standing in the spec alone with neither ``default`` nor ``required``.
+
+``inventory/group_vars`` shows every one of these variables, commented out with its default, on one line each.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,13 @@ from typing import Any
 import yaml
 
 COLLECTION = Path("collections/ansible_collections/bulkhead/docker")
+GROUP_VARS = Path("inventory/group_vars")
+# A commented variable, or one that the example sets.
+SHOWN = re.compile(r"^(# )?([a-z][a-z0-9_]*: .*)$", re.MULTILINE)
+# What a playbook, or somebody's own play, gives a role, and no inventory does.
+GIVEN = {"attack_matrix_configurations", "attack_matrix_container", "attack_matrix_report_dir", "docker_daemon_layers"}
+# The playbooks' own (plugin_utils/rollout/note.py).
+OF_PLAYBOOKS = {"rollout_refused": {"default": "stop"}, "rollout_unreachable": {"default": "leave_out"}}
 LONGEST_TASK_FILE = 120
 LONGEST_MODULE = 400
 
@@ -69,10 +79,35 @@ def check_lengths(paths: list[Path], longest: int) -> Iterator[str]:
             yield f"{path.relative_to(COLLECTION)}: {lines} lines, {longest} at most; is there more than one subject?"
 
 
+def check_example(text: str, options: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each variable that the example inventory lacks, misspells, or shows with another default."""
+    seen = set()
+    for commented, line in SHOWN.findall(text):
+        name, value = next(iter(yaml.safe_load(line).items()))
+        seen.add(name)
+        if name not in options:
+            yield f"{name} is no role's variable"
+        elif commented and "default" in options[name] and not same(value, options[name]["default"]):
+            yield f"{name} is shown as {value!r}, and its default is {options[name]['default']!r}"
+    for name in sorted(options.keys() - seen - GIVEN):
+        yield f"{name} is missing; show it, commented out, with its default"
+
+
+def public_options() -> dict[str, Any]:
+    """Return every public variable with its spec."""
+    found: dict[str, Any] = dict(OF_PLAYBOOKS)
+    for path in sorted((COLLECTION / "roles").glob("*/meta/argument_specs.yml")):
+        found.update(load(path)["argument_specs"]["main"].get("options") or {})
+    return found
+
+
 def findings() -> Iterator[str]:
     """Yield every finding in the collection."""
     for role in sorted(path for path in (COLLECTION / "roles").glob("*") if path.is_dir()):
         yield from check_role(role)
+    example = "".join(path.read_text(encoding="utf-8") for path in sorted(GROUP_VARS.glob("*.yml")))
+    for finding in check_example(example, public_options()):
+        yield f"{GROUP_VARS}: {finding}"
     tasks = [*COLLECTION.glob("roles/*/tasks/**/*.yml"), *COLLECTION.glob("roles/*/handlers/*.yml")]
     yield from check_lengths([*tasks, *COLLECTION.glob("playbooks/**/*.yml")], LONGEST_TASK_FILE)
     yield from check_lengths(list(COLLECTION.glob("plugins/**/*.py")), LONGEST_MODULE)

@@ -25,7 +25,7 @@ PLACE = re.compile(r"(?:INFO\s+(.+ ➜ .+: Executing)|(TASK \[.*\])|(PLAY \[.*\]
 # What Molecule shrugs off: a step of the test sequence that found nothing to do proves nothing.
 HOLLOW = re.compile(r"(Missing playbook|no tests found|collected 0 items)")
 # The longest first, so that the two lanes end at about the same time.
-ORDER = ("trixie", "rootless", "services", "faults", "forky", "bookworm", "bad-input")
+ORDER = ("trixie", "rootless", "services", "faults", "forky", "bookworm", "rollout", "bad-input")
 
 
 def scenario_names() -> list[str]:

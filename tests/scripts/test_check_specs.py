@@ -53,3 +53,23 @@ def test_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "long.yml").write_text("x\n" * 4)
     found = list(check_specs.check_lengths(list(tmp_path.glob("*.yml")), 3))
     assert found == ["long.yml: 4 lines, 3 at most; is there more than one subject?"]
+
+
+OPTIONS = {"r_a": {"default": 1}, "r_b": {}, "attack_matrix_container": {"default": ""}}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("# r_a: 1   # a word\n# r_b: anything\n", None),
+        ("r_a: 2\n# r_b: anything\n", None),
+        ("# r_a: 1\n", "r_b is missing"),
+        ("# r_a: 2\n# r_b: x\n", "r_a is shown as 2, and its default is 1"),
+        ("# r_a: 1\n# r_b: x\n# r_c: 3\n", "r_c is no role's variable"),
+    ],
+)
+def test_the_example_inventory_shows_everything(text: str, words: str | None) -> None:
+    """Every variable, with its default; what a playbook gives a role is not for an inventory."""
+    found = list(check_specs.check_example(text, OPTIONS))
+    assert len(found) == (words is not None)
+    assert words is None or words in found[0]

@@ -64,17 +64,26 @@ def inventory(request: pytest.FixtureRequest) -> str:
     return os.path.abspath(request.config.getoption("ansible_inventory"))
 
 
-def run_playbook(inventory: str, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run any playbook against the machine, with the project's own configuration and collection."""
-    command = [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, str(path), *arguments]
-    environment = {
+def playbook_command(inventories: list[str], path: Path, *arguments: str) -> list[str]:
+    sources = [word for inventory in inventories for word in ("-i", inventory)]
+    return [str(Path(sys.executable).parent / "ansible-playbook"), *sources, str(path), *arguments]
+
+
+def playbook_environment() -> dict[str, str]:
+    """The project's own configuration and collection, whatever the scenario's are."""
+    return {
         **os.environ,
         "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"),
         "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_NOCOLOR": "1",
     }
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_playbook(inventory: str, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run any playbook against the machine."""
+    command = playbook_command([inventory], path, *arguments)
+    return subprocess.run(command, cwd=REPOSITORY, env=playbook_environment(), capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")

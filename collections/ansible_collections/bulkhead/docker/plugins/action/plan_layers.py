@@ -43,6 +43,8 @@ class ActionModule(ActionBase):
         wanted = wanting.collect(wanting.load_specs(ROLES), variables, self._template, _origin)
         wanted.problems += planning.resolve(wanted.values, self._read_file)
         result.update(expect=planning.expectations(wanted.values) if not wanted.problems else {}, wanted=wanted.values)
+        selected = planning.selected_layers(args["layers"], variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()))
+        result["selected"] = sorted(selected)
         if wanted.problems:
             return self._refuse(result, wanted.problems)
         if not args["observe"]:
@@ -51,7 +53,6 @@ class ActionModule(ActionBase):
         observed = args["observed"] or self._observed(variables, result, args["refresh"], wanted_user(wanted.values))
         if result.get("failed"):
             return result
-        selected = planning.selected_layers(args["layers"], variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()))
         plan = planning.make(observed, wanted.values, selected)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},

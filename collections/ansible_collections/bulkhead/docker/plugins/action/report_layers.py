@@ -4,44 +4,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.plan import narrowed
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.note import digests
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import of_worker
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
-
-_KEPT = ("at", "canary", "host", "layers", "containers", "engines", "findings")
 
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("fail", "plan", "proof", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("begun", "demand", "expect", "fail", "failure", "plan", "proof", "report_dir", "show"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(
             argument_spec={
+                "begun": {"type": "bool", "default": False},
+                "demand": {"type": "list", "elements": "str"},
+                "expect": {"type": "dict"},
                 "fail": {"type": "bool", "default": True},
+                "failure": {"type": "dict"},
                 "plan": {"type": "dict"},
-                "proof": {"type": "dict", "required": True},
+                "proof": {"type": "dict"},
                 "report_dir": {"type": "str", "default": "reports"},
                 "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
             }
         )
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "host")
-        proof = args["proof"]
+        proof = {"msg": single.BEGUN} if args["begun"] else args["proof"]
+        if proof is None:
+            return {**result, "failed": True, "msg": "proof: is missing; write what verify_layers returned, or begun: true"}
         path = Path(args["report_dir"]) / f"verify-{host}.json"
         # A host that the last try came to nothing on must not be left with the good report of an earlier one.
-        report, problem = _report(host, proof, self._task.check_mode)
+        demand = None if args["demand"] is None else narrowed(args["demand"])
+        report = single.make(host, proof, self._task.check_mode, demand, args["failure"])
         if args["plan"] is not None:
             report["drift"], drifted = _drift(host, args["plan"])
-            problem = "; ".join(sentence for sentence in (problem, drifted) if sentence)
+            report["problem"] = "; ".join(sentence for sentence in (report["problem"], drifted) if sentence)
+        report.update(run=of_worker(), begun=args["begun"], expected=digests(args["expect"] or {}))
         write(path, report)
+        if args["begun"]:
+            return {**result, "changed": False, "report": str(path)}
+        problem = report["problem"]
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
@@ -68,20 +80,3 @@ def _drift(host: str, plan: Mapping[str, Any]) -> tuple[list[dict[str, str]] | N
     return found, f"{host} has drifted from what the inventory wants: {told}" + (
         f"; and {len(found) - 5} more" if len(found) > 5 else ""
     ) if found else ""
-
-
-def _report(host: str, proof: Mapping[str, Any], check_mode: bool) -> tuple[dict[str, Any], str]:
-    """What is written of a host, and what is wrong there, in one sentence; empty when nothing is, or when check mode forgives it."""
-    report: dict[str, Any] = {"host": host}
-    if "layers" not in proof:
-        error = str(proof.get("msg", "verify_layers did not run")).strip().removeprefix("Task failed: ")
-        unreachable = bool(proof.get("unreachable"))
-        report.update(enforced=False, not_enforced=[], error=error, unreachable=unreachable, proof={})
-        return report, f"{host} was not reached: {error}" if unreachable else f"nothing was proven on {host}: {error}"
-    lacking = table.not_enforced(proof, forgive_unknown=check_mode)
-    report.update(
-        enforced=not table.not_enforced(proof),
-        not_enforced=lacking,
-        proof={key: proof[key] for key in _KEPT if key in proof},
-    )
-    return report, f"required and not enforced on {host}: {', '.join(lacking)}" if lacking else ""

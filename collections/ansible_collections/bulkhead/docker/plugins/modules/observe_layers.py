@@ -55,6 +55,9 @@ observed:
     system:
       description: Kernel release, machine, distribution, LSMs, cgroup version, whether systemd is the running init.
       type: dict
+    pending:
+      description: What waits for a restart (C(reboot), C(modules), C(replaced)), and the C(room) that the engine has on its disk.
+      type: dict
     instance:
       description: Which engine that is. C(user) is empty for the rootful one.
       type: dict

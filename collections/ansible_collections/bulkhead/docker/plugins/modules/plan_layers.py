@@ -65,6 +65,11 @@ expect:
   description: What verification shall demand, by layer; the option O(bulkhead.docker.verify_layers#module:expect).
   returned: always
   type: dict
+selected:
+  description: Names of the layers that this run is about.
+  returned: always
+  type: list
+  elements: str
 wanted:
   description: Every variable of the roles with its value or default.
   returned: always

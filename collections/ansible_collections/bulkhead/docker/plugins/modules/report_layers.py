@@ -16,6 +16,28 @@ description:
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
+  begun:
+    description:
+      - Write that a run is about to change this host and that nothing has been proven since, in place of an earlier report. Nothing else is done.
+      - A host that a run leaves in the middle, whatever ends it, is then no good one.
+    type: bool
+    default: false
+  demand:
+    description:
+      - The layers that have to hold, by name, such as RV(bulkhead.docker.plan_layers#module:selected). The report says of all of them what holds.
+      - Left out, all layers that the inventory requires, and the containers that it describes.
+    type: list
+    elements: str
+  expect:
+    description:
+      - What verification demanded, RV(bulkhead.docker.plan_layers#module:expect). A digest of it is kept in the report, so that a later run sees
+        whether the host was held against what is wanted then.
+    type: dict
+  failure:
+    description:
+      - What ended the run on this host before its proof, C(task) and C(msg). The host is then no good one, whatever the proof says.
+      - With an empty C(task) it was stopped because another host failed.
+    type: dict
   fail:
     description: Fail when a required layer does not hold. If V(false), M(bulkhead.docker.require_layers) can do so later.
     type: bool
@@ -26,9 +48,8 @@ options:
         RV(problem), and fails as a layer does that does not hold.
     type: dict
   proof:
-    description: What M(bulkhead.docker.verify_layers) returned.
+    description: What M(bulkhead.docker.verify_layers) returned. Not needed with O(begun).
     type: dict
-    required: true
   report_dir:
     description: Folder on the control node for the report, made when missing; relative to where the playbook was started.
     type: str

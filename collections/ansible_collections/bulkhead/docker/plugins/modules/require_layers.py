@@ -15,7 +15,7 @@ author:
   - Bulkhead maintainers (@bulkhead)
 options:
   report:
-    description: What M(bulkhead.docker.report_layers) returned.
+    description: What M(bulkhead.docker.report_layers) returned, or M(bulkhead.docker.rollout_note).
     type: dict
     required: true
 attributes:

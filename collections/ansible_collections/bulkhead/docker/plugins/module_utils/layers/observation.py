@@ -10,7 +10,7 @@ from ..engine import observe as engine_observe
 from ..engine import observe_config
 from ..engine.api import Engine
 from ..engine.instance import ROOTFUL, Instance
-from ..host import system
+from ..host import pending, system
 from ..host.root import Host
 from .catalog import observers
 
@@ -20,11 +20,13 @@ def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[st
 
     instance: the engine that the inventory wants on this host. `engine`, `daemon_json`, `unit`, `managed` and the layers are about that one.
     """
+    seen = engine_observe.observe(host, engine, instance)
     return {
         "at": time.time(),
         "system": system.observe(host),
+        "pending": pending.observe(host, seen),
         "instance": instance.as_dict(),
-        "engine": engine_observe.observe(host, engine, instance),
+        "engine": seen,
         **observe_config.observe(host, instance),
         "layers": {name: look(host) for name, look in observers(instance).items()},
     }

@@ -18,20 +18,26 @@ from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.planning import engine_config
 from ...module_utils.rootless import texts
 from ..attack import demand
+from . import conditions
 
 ENGINE_CONFIG = "engine_config"
 
 
 @dataclass
 class Plan:
-    """What one host needs. `layers` holds a plan a selected layer, and `engine_config`, the change of the engine's configuration."""
+    """What one host needs. `layers` holds a plan a selected layer, and `engine_config`, the change of the engine's configuration.
+
+    conditions: warnings that are no layer's.
+    """
 
     layers: dict[str, LayerPlan] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
 
     def gathered(self, kind: str) -> list[str]:
         """All `refusals`, `warnings`, `notices` or `effects`, each once, in order of effort."""
-        return list(dict.fromkeys(text for plan in self.layers.values() for text in getattr(plan, kind)))
+        own = self.conditions if kind == "warnings" else []
+        return list(dict.fromkeys([*(text for plan in self.layers.values() for text in getattr(plan, kind)), *own]))
 
     @property
     def refusals(self) -> list[str]:
@@ -87,6 +93,7 @@ def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[s
         plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, wanted, plan.layers, selected)
         for layer in plan.layers.values():
             layer.with_engine = _changed_with_engine(layer, config)
+    plan.conditions = conditions.warnings(observed, plan.layers)
     return plan
 
 
@@ -134,3 +141,9 @@ def selected_layers(asked: Iterable[str] | None, run_tags: Iterable[str], skip_t
     if named:
         layers &= named
     return layers - set(skip_tags)
+
+
+def narrowed(selected: Iterable[str]) -> set[str] | None:
+    """The layers that a run is about; None where it is about all of them, and about single containers too."""
+    layers = set(selected)
+    return None if layers >= set(SWITCHES) else layers

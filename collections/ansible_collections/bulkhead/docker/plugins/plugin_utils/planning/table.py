@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 WIDTH = 118
@@ -12,24 +12,19 @@ WIDTH = 118
 SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
 
+# What a plan makes of a layer.
+AS_WANTED, CHANGE, DISABLED, CANNOT, REFUSED = "as wanted", "change", "disabled", "cannot", "refused"
+STATE_COLOUR = {AS_WANTED: "green", CHANGE: "yellow", DISABLED: "dark gray", CANNOT: "yellow", REFUSED: "red"}
+
 Line = tuple[str, str | None]  # text, colour
 
 
 def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
     """A line a layer with what would change, then warnings, notices, and what containers will feel."""
     lines: list[Line] = [(f"{host}: what will happen", None)]
-    colour: str | None
     for name, layer in plan["layers"].items():
-        if layer["requirement"] == "disabled" and not layer["changes"]:
-            what, colour = "disabled", "dark gray"
-        elif not layer["applicable"]:
-            what, colour = f"not applicable: {layer['reason']}", "yellow"
-        elif layer["changes"] or layer["with_engine"]:
-            steps = [change["summary"] for change in layer["changes"]]
-            what, colour = "; ".join([*steps, layer["with_engine"]] if layer["with_engine"] else steps), "yellow"
-        else:
-            what, colour = "as wanted", "green"
-        lines += _wrapped(f"  {name:<18} ", what, colour)
+        state, what = layer_state(layer)
+        lines += wrapped(f"  {name:<18} ", what, STATE_COLOUR[state])
     for kind, sign, colour in (
         ("effects", ">", "yellow"),
         ("warnings", "!", "bright purple"),
@@ -37,8 +32,20 @@ def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
         ("refusals", "x", "red"),
     ):
         for text in plan[kind]:
-            lines += _wrapped(f"  {sign} ", text, colour)
+            lines += wrapped(f"  {sign} ", text, colour)
     return lines
+
+
+def layer_state(layer: Mapping[str, Any]) -> tuple[str, str]:
+    """What a plan makes of a layer, in a word of STATE_COLOUR, and in full."""
+    if layer["requirement"] == "disabled" and not layer["changes"]:
+        return DISABLED, DISABLED
+    if not layer["applicable"]:
+        return CANNOT, f"not applicable: {layer['reason']}"
+    if layer["changes"] or layer["with_engine"]:
+        steps = [change["summary"] for change in layer["changes"]]
+        return CHANGE, "; ".join([*steps, layer["with_engine"]] if layer["with_engine"] else steps)
+    return (REFUSED, "; ".join(layer["refusals"])) if layer.get("refusals") else (AS_WANTED, AS_WANTED)
 
 
 def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
@@ -53,11 +60,11 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
         line = f"  {SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {seen}"
         lines.append((line if len(line) <= WIDTH else line[: WIDTH - 1] + "…", colour))
         for finding in layer["findings"]:
-            lines += _wrapped("      ", finding["text"], colour if finding["status"] else None)
+            lines += wrapped("      ", finding["text"], colour if finding["status"] else None)
             if finding["status"] and finding["remedy"]:
-                lines += _wrapped("      -> ", finding["remedy"], None)
+                lines += wrapped("      -> ", finding["remedy"], None)
     for finding in proof.get("findings", ()):
-        lines += _wrapped("  ! ", finding["text"], "red")
+        lines += wrapped("  ! ", finding["text"], "red")
     containers = proof.get("containers", ())
     if containers:
         lines.append((f"  {len(containers)} running container{'s' if len(containers) > 1 else ''}", None))
@@ -66,7 +73,7 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
         if demands and all(d["status"] == "enforced" for d in demands):
             lines.append((f"  + {container['name']}: all {len(demands)} settings of hardened_container hold", "green"))
         for text in container_notes(container):
-            lines += _wrapped(f"  ! {container['name']}: ", text, "yellow")
+            lines += wrapped(f"  ! {container['name']}: ", text, "yellow")
     return lines
 
 
@@ -87,10 +94,19 @@ def container_notes(container: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False) -> list[str]:
-    """The required layers that do not hold, as `layer (status)`. An unknown one does not hold, unless that is forgiven (check mode)."""
+def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False, only: Collection[str] | None = None) -> list[str]:
+    """The required layers that do not hold, as `layer (status)`. An unknown one does not hold, unless that is forgiven (check mode).
+
+    only: what a run that is about some layers may demand: these, and nothing of single containers.
+    """
     good = {"enforced"} | ({"unknown"} if forgive_unknown else set())
-    layers = [f"{v['layer']} ({v['status']})" for v in proof["layers"] if v["requirement"] == "required" and v["status"] not in good]
+    layers = [
+        f"{v['layer']} ({v['status']})"
+        for v in proof["layers"]
+        if v["requirement"] == "required" and v["status"] not in good and (only is None or v["layer"] in only)
+    ]
+    if only is not None:
+        return layers
     containers = [
         f"container {c['name']}: {d['setting']} ({d['status']})"
         for c in proof.get("containers", ())
@@ -101,7 +117,7 @@ def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False) -> lis
     return layers + containers + missing
 
 
-def _wrapped(prefix: str, text: str, colour: str | None) -> list[Line]:
+def wrapped(prefix: str, text: str, colour: str | None = None) -> list[Line]:
     rows: Sequence[str] = textwrap.wrap(text, WIDTH - len(prefix)) or [""]
     return [(prefix + rows[0], colour), *((" " * len(prefix) + row, colour) for row in rows[1:])]
 

@@ -10,6 +10,7 @@ from typing import Any
 from ...module_utils.layers.catalog import judges
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED, UNKNOWN
 from ..planning.table import container_notes, not_enforced
+from . import single
 from .read import Reports, written
 from .text import age
 
@@ -22,7 +23,7 @@ STALE = "stale"
 GONE = "gone"
 PROVEN = "proven"
 CONDITIONS = {
-    FAILING: "a required layer does not hold, or an attack is not stopped as demanded",
+    FAILING: "a required layer does not hold, an attack is not stopped as demanded, or a change failed",
     UNREACHABLE: "not reached when last tried",
     UNPROVEN: "no proof came of the last try",
     NEVER: "in the inventory, never verified",
@@ -162,6 +163,8 @@ def _condition(
         return GONE, f"not in the inventory; the last report is {age(seconds)} old"
     if report.get("unreachable"):
         return UNREACHABLE, f"last tried {age(seconds)} ago: {report.get('error', 'no reason given')}"
+    if report.get("failure"):
+        return FAILING, f"{age(seconds)} ago {single.failed(report['failure'])}"
     proof = report.get("proof") or {}
     if not proof.get("layers"):
         return UNPROVEN, f"nothing was proven {age(seconds)} ago: {report.get('error', 'the report has no proof')}"

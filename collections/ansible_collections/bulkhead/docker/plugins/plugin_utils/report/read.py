@@ -40,6 +40,14 @@ def read(folder: Path) -> Reports:
     return reports
 
 
+def one(folder: Path, kind: str, host: str) -> dict[str, Any] | None:
+    """The report of one host; None where there is none that can be read."""
+    try:
+        return _checked(kind, json.loads((folder / f"{kind}-{host}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
 def written(report: Mapping[str, Any]) -> float:
     """When a report was written, in seconds since the epoch, by the control node's clock."""
     return datetime.fromisoformat(report["written"]).timestamp()
@@ -58,8 +66,10 @@ def _checked(kind: str, content: Any) -> dict[str, Any]:
         _check_proof(proof)
     if kind == "attack":
         _check_matrix(content)
-    if kind == "denials":
+    elif kind == "denials":
         _check_denials(content)
+    else:
+        _check_run(content)
     for change in _mappings(content, "drift") if content.get("drift") is not None else ():
         _texts(change, "a change", "layer", "summary")
     report: dict[str, Any] = cleaned(content)
@@ -89,6 +99,17 @@ def _check_proof(proof: Any) -> None:
         for layer in _mappings(container, "layers"):
             _texts(layer, "a layer of a container", "layer", "status")
             _check_layer(layer)
+
+
+def _check_run(report: Mapping[str, Any]) -> None:
+    """The same of what a report says of the run that wrote it; reports of earlier versions say nothing."""
+    if "failure" in report:
+        if not isinstance(report["failure"], dict):
+            raise ValueError("failure is not a mapping")
+        _texts(report["failure"], "failure", "task", "msg")
+    for key, kind in (("problem", str), ("not_enforced", list), ("expected", dict)):
+        if key in report and not isinstance(report[key], kind):
+            raise ValueError(f"{key} is not what it should be")
 
 
 def _check_layer(layer: Mapping[str, Any]) -> None:

@@ -38,6 +38,8 @@ def judged(report: dict[str, Any] | None, known: bool = True, matrix: dict[str, 
         (unreachable("h"), "unreachable"),
         (unreachable("h", ago=9 * DAY), "unreachable"),
         ({"host": "h", "written": verify("h")["written"], "error": "no python", "proof": {}}, "unproven"),
+        (verify("h", failure={"task": "Change it", "msg": "no"}), "failing"),  # whatever held afterwards
+        ({"host": "h", "written": verify("h")["written"], "begun": True, "error": "a rollout began", "proof": {}}, "unproven"),
         (None, "never"),
     ],
 )
@@ -130,6 +132,10 @@ def test_reports_are_read_by_the_host_that_they_name(tmp_path: Path) -> None:
         json.dumps(verify("h", containers=[{"name": "web"}])),
         json.dumps(verify("h", containers=[container(opted_out=[1])])),
         json.dumps(verify("h", containers=[container(findings=["text"])])),
+        json.dumps(verify("h", failure="no")),
+        json.dumps(verify("h", failure={"task": "x"})),
+        json.dumps(verify("h", expected=[])),
+        json.dumps(verify("h", problem=None)),
     ],
 )
 def test_what_is_no_report_is_a_problem_and_no_good_host(tmp_path: Path, content: str) -> None:

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import pending
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+
+def test_a_host_of_which_nothing_is_known(tmp_path: Path) -> None:
+    assert pending.observe(Host(tmp_path), {"pid": None}) == {"reboot": None, "modules": None, "replaced": False, "room": None}
+
+
+def test_what_waits_for_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/reboot-required").touch()
+    (tmp_path / "run/reboot-required.pkgs").write_text("linux-image\nlibc6\nlinux-image\n")
+    (tmp_path / "lib/modules").mkdir(parents=True)
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/7/exe").symlink_to("/usr/sbin/dockerd (deleted)")
+    (tmp_path / "srv").mkdir()
+    found = pending.observe(Host(tmp_path), {"pid": 7, "root_dir": "/srv"})
+    assert (found["reboot"], found["modules"], found["replaced"]) == (["libc6", "linux-image"], False, True)
+    assert found["room"]["path"] == "/srv" and 0 < found["room"]["free"] <= found["room"]["size"]
+
+    (tmp_path / "lib/modules" / os.uname().release).mkdir()
+    (tmp_path / "proc/7/exe").unlink()
+    (tmp_path / "proc/7/exe").symlink_to("/usr/sbin/dockerd")
+    found = pending.observe(Host(tmp_path), {"pid": 7})
+    assert (found["modules"], found["replaced"]) == (True, False)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans and reports of hosts, as small as they can be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import SWITCHES
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import note
+
+NOW = 1_800_000_000.0
+EXPECT = {name: {"requirement": "required"} for name in SWITCHES}
+
+
+def layer(state: str = "as wanted", **more: Any) -> dict[str, Any]:
+    changes = [{"summary": "set it", "path": "/etc/x"}] if state == "change" else []
+    requirement = "disabled" if state == "disabled" else "required"
+    return {"requirement": requirement, "applicable": True, "changes": changes, "with_engine": "", "reason": "", "refusals": [], **more}
+
+
+def plan(containers: Any = (), **more: Any) -> dict[str, Any]:
+    observed = {
+        "system": {"distribution_name": "Debian 13", "kernel": "6.12"},
+        "engine": {
+            "installed": True,
+            "running": True,
+            "version": "26.1",
+            "started_at": NOW - 5000,
+            "containers": [{"name": name} for name in containers],
+            "contents": {},
+        },
+        "pending": {"room": {"path": "/var/lib/docker", "free": 7_000_000_000, "size": 9_000_000_000}},
+    }
+    return {"layers": {name: layer() for name in SWITCHES}, "observed": observed, "warnings": [], "notices": [], "effects": [], **more}
+
+
+def report(seconds_ago: float = 600, **more: Any) -> dict[str, Any]:
+    layers = [{"layer": name, "status": "enforced", "requirement": "required", "evidence": []} for name in SWITCHES]
+    return {
+        "host": "web",
+        "written": datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat(timespec="seconds"),
+        "expected": note.digests(EXPECT),
+        "not_enforced": [],
+        "problem": "",
+        "proof": {"canary": True, "at": NOW - seconds_ago, "layers": layers, "containers": [], "findings": []},
+        **more,
+    }
+
+
+def proof(last: dict[str, Any] | None, **more: Any) -> note.Proof:
+    return note.Proof(**{"report": last, "expect": EXPECT, "selected": list(SWITCHES), "minutes": 60.0, "now": NOW, **more})
+
+
+def made(host: str = "web", groups: Any = (), **more: Any) -> dict[str, Any]:
+    return note.make(host, plan(**more), groups, {}, proof(None))
