@@ -7,6 +7,7 @@ ROOTLESS ?= 0
 SCENARIO ?=
 INVENTORY ?= localhost,
 REPORTS ?= reports
+EVENTS ?=
 FAULTS ?=
 TIMES ?= 1
 DIST ?= dist
@@ -54,8 +55,8 @@ faults: setup ## Try faults on a VM, long  [FAULTS="power-cut disk-full" TIMES=1
 bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
 	@SUITE=$(SUITE) scripts/bench
 
-report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports]
-	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "report_dir=$(REPORTS)"
+report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports EVENTS=path,…]
+	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "report_dir=$(REPORTS)" $(if $(EVENTS),-e "events=$(EVENTS)")
 
 vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }

@@ -11,10 +11,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.attribution import demands
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.demand import problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.table import matrix_lines
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.host import attack_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
-
-_KEPT = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
 
 
 class ActionModule(ActionBase):
@@ -41,20 +40,11 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"nothing was played on {host}: {matrix.get('msg', 'attack_matrix did not run')}"}
         unmet = demands(matrix["attacks"], required)
         report = Path(args["report_dir"]) / f"attack-{host}.json"
-        write(
-            report,
-            {
-                "host": host,
-                "met": not unmet,
-                "unmet": unmet,
-                "required": required,
-                "matrix": {key: matrix[key] for key in _KEPT if key in matrix},
-            },
-        )
+        write(report, attack_report(host, matrix, required, unmet))
         variables = task_vars or {}
         if args["show"] and chosen(str(variables.get("show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, matrix_lines(host, matrix, unmet))
-        result.update(changed=False, report=str(report), unmet=unmet)
+        result.update(changed=False, report=str(report), required=required, unmet=unmet)
         if unmet:
             result.update(
                 failed=True, msg=f"attacks on {host} are not stopped as the inventory demands: {'; '.join(unmet)}; all in {report}"

@@ -10,10 +10,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.host import verify_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
-
-_KEPT = ("at", "canary", "host", "layers", "containers", "engines", "findings")
 
 
 class ActionModule(ActionBase):
@@ -36,16 +35,18 @@ class ActionModule(ActionBase):
         proof = args["proof"]
         path = Path(args["report_dir"]) / f"verify-{host}.json"
         # A host that the last try came to nothing on must not be left with the good report of an earlier one.
-        report, problem = _report(host, proof, self._task.check_mode)
+        lacking = table.not_enforced(proof, forgive_unknown=self._task.check_mode) if "layers" in proof else []
+        report = verify_report(host, proof, lacking)
+        problem = _problem(report)
         write(path, report)
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
-        evidence = f"{problem}; evidence in {path}" if report["not_enforced"] else problem
+        evidence = f"{problem}; evidence in {path}" if lacking else problem
         result.update(
             changed=False,
             report=str(path),
-            not_enforced=report["not_enforced"],
+            not_enforced=lacking,
             problem=evidence,
             unreached=report.get("unreachable", False),
         )
@@ -54,18 +55,9 @@ class ActionModule(ActionBase):
         return result
 
 
-def _report(host: str, proof: Mapping[str, Any], check_mode: bool) -> tuple[dict[str, Any], str]:
-    """What is written of a host, and what is wrong there, in one sentence; empty when nothing is, or when check mode forgives it."""
-    report: dict[str, Any] = {"host": host}
-    if "layers" not in proof:
-        error = str(proof.get("msg", "verify_layers did not run")).strip().removeprefix("Task failed: ")
-        unreachable = bool(proof.get("unreachable"))
-        report.update(enforced=False, not_enforced=[], error=error, unreachable=unreachable, proof={})
-        return report, f"{host} was not reached: {error}" if unreachable else f"nothing was proven on {host}: {error}"
-    lacking = table.not_enforced(proof, forgive_unknown=check_mode)
-    report.update(
-        enforced=not table.not_enforced(proof),
-        not_enforced=lacking,
-        proof={key: proof[key] for key in _KEPT if key in proof},
-    )
-    return report, f"required and not enforced on {host}: {', '.join(lacking)}" if lacking else ""
+def _problem(report: Mapping[str, Any]) -> str:
+    """What is wrong with the host, in one sentence; empty when nothing is, or when check mode forgives it."""
+    host, lacking = report["host"], report["not_enforced"]
+    if "error" in report:
+        return f"{host} was not reached: {report['error']}" if report["unreachable"] else f"nothing was proven on {host}: {report['error']}"
+    return f"required and not enforced on {host}: {', '.join(lacking)}" if lacking else ""
