@@ -14,7 +14,7 @@ DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test lint sanity units labtest molecule faults bench report vm-up vm-down vm-list build lock clean
+.PHONY: help setup tools demo test lint sanity units labtest molecule faults bench report vm-up vm-down vm-list build docs lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and proves it from the kernel's evidence."
@@ -71,6 +71,9 @@ vm-list: tools ## List the throwaway VMs
 
 build: tools ## Build the collection's tarball  [DIST=dist]
 	@.venv/bin/ansible-galaxy collection build --force --output-path $(DIST) collections/ansible_collections/bulkhead/docker
+
+docs: tools ## Build the documentation's site  [DIST=dist]
+	@scripts/docs $(DIST)/docs
 
 lock: ## Lock the Python packages anew, after a change of pyproject.toml
 	@scripts/lock
