@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a fleet costs its control node: ``make bench-fleet [HOSTS="10 100 500"]``.
 
-The hosts are simulated on this machine's loopback network: each has process IDs, a name and a Debian root of its own (the lab's image under an overlay) and a real
-sshd on an address of its own, so that playbooks/verify.yml and its module really run there. What they lack is a running engine. Since their work is done by this
-machine's processors too, the time of a run is an upper bound; the control node's own processor time and memory are measured apart from theirs.
+The hosts are simulated on this machine's loopback network: each has process IDs, a name and a Debian root of its own (the lab's image under
+an overlay) and a real sshd on an address of its own, so that playbooks/verify.yml and its module really run there. What they lack is a running
+engine. Since their work is done by this machine's processors too, the time of a run is an upper bound; the control node's own processor time
+and memory are measured apart from theirs.
 
 Needs root (namespaces, overlays), Linux, and the lab's image. Leaves nothing behind.
 """
@@ -26,7 +27,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -79,13 +82,11 @@ def fleet(number: int, folder: Path) -> Iterator[list[str]]:
     """So many hosts that answer; gives their addresses."""
     addresses = [str(FIRST + index) for index in range(number)]
     say(f"starting {number} hosts")
-    log = open(folder / "hosts.log", "ab")
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for index, address in enumerate(addresses):
-            command = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "scripts/fleet_host"]
-            arguments = [str(folder), name(index), address, str(PORT)]
-            running.append(subprocess.Popen([*command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True))
+        with open(folder / "hosts.log", "ab") as log:
+            for index, address in enumerate(addresses):
+                running.append(start(folder, name(index), address, log))
         for process, address in zip(running, addresses, strict=True):
             await_answer(process, address, folder)
         yield addresses
@@ -94,7 +95,13 @@ def fleet(number: int, folder: Path) -> Iterator[list[str]]:
             process.kill()  # unshare does not listen to anything gentler; what it started goes with it
         for process in running:
             process.wait()
-        log.close()
+
+
+def start(folder: Path, host: str, address: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start one host; it lives as long as the process does."""
+    command = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+    command += ["scripts/fleet_host", str(folder), host, address, str(PORT)]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def name(index: int) -> str:
@@ -275,8 +282,9 @@ def bench(sizes: Sequence[int], knob_hosts: int, wait: float) -> None:
         for size in sizes:
             costs.append(measure(folder, write_inventory(folder, addresses[:size]), size, {}, Path("playbooks/verify.yml")))
             say(shown(f"{size} hosts (load {os.getloadavg()[0]:.1f})", costs[-1]))
-        for small, large in zip(costs, costs[1:], strict=False):
-            say(f"one host more, between {small.hosts} and {large.hosts}: {slope(small, large):.2f} s of the control node's processors")
+        for small, large in pairwise(costs):
+            more = (large.memory - small.memory) / (large.hosts - small.hosts)
+            say(f"one host more, between {small.hosts} and {large.hosts}: {slope(small, large):.2f} s of processor, {more:.2f} MiB")
         change = growth(costs)
         if change is not None:
             say(f"which grew by {change:+.0f} % (at most {CONSTANT:.0f} %){'' if change <= CONSTANT else ' MISSED'}")
@@ -290,7 +298,9 @@ def bench(sizes: Sequence[int], knob_hosts: int, wait: float) -> None:
 
 def machine() -> str:
     """This machine, in a line."""
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?"
+    )
     total = int(Path("/proc/meminfo").read_text().split()[1]) // 1024**2
     return f"{os.cpu_count()} x {model}, {total} GiB, Linux {os.uname().release}, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f}"
 
@@ -299,8 +309,12 @@ def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("hosts", nargs="*", type=int, help="sizes of fleets, the smallest first (default: 10 100 500)")
-    parser.add_argument("--knobs", type=int, default=100, metavar="HOSTS", help="hosts with which settings are compared; 0 for none (default: %(default)s)")
-    parser.add_argument("--wait", type=float, default=1.0, metavar="SECONDS", help="how long a host lets one wait then (default: %(default)s)")
+    parser.add_argument(
+        "--knobs", type=int, default=100, metavar="HOSTS", help="hosts with which settings are compared; 0 for none (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=1.0, metavar="SECONDS", help="how long a host lets one wait then (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     sizes = sorted(set(arguments.hosts or [10, 100, 500]))
     if sizes[0] < 2 or sizes[-1] > 5000:

@@ -50,7 +50,9 @@ class ActionModule(ActionBase):
             show(self._display, summary.lines(done))
         hosts = {condition: [host.name for host in done.fleet.hosts if host.condition == condition] for condition in CONDITIONS}
         proven = not any(names for condition, names in hosts.items() if condition not in (PROVEN, GONE)) and not done.fleet.problems
-        result.update(changed=False, files=done.files, problems=done.fleet.problems, hosts=hosts, proven=proven, ansible_stats=_stats(hosts, proven))
+        result.update(
+            changed=False, files=done.files, problems=done.fleet.problems, hosts=hosts, proven=proven, ansible_stats=_stats(hosts, proven)
+        )
         return result
 
 

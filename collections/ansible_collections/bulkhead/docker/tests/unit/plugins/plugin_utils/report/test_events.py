@@ -10,7 +10,15 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.events impo
 
 from .samples import layer
 
-PROOF = {"at": "then", "canary": {"name": "c"}, "host": {}, "layers": [layer("seccomp"), layer("userns")], "containers": [], "findings": [], "x": 1}
+PROOF = {
+    "at": "then",
+    "canary": {"name": "c"},
+    "host": {},
+    "layers": [layer("seccomp"), layer("userns")],
+    "containers": [],
+    "findings": [],
+    "x": 1,
+}
 
 
 class Run:
