@@ -258,6 +258,13 @@ def growth(costs: Sequence[Cost]) -> float | None:
 def knobs(folder: Path) -> list[tuple[str, dict[str, str], Path]]:
     """What is turned, one at a time, against the settings of ansible.cfg."""
     verify = Path("playbooks/verify.yml")
+    polling = folder / "polling.cfg"  # the only way to set it
+    polling.write_text(Path("ansible.cfg").read_text().replace("[defaults]\n", "[defaults]\ninternal_poll_interval = 0.01\n"))
+    seldom = {
+        "ANSIBLE_CONFIG": str(polling),
+        "ANSIBLE_COLLECTIONS_PATH": os.path.abspath("collections"),
+        "ANSIBLE_ROLES_PATH": os.path.abspath("roles"),
+    }
     facts = folder / "facts.yml"
     play = {"name": "Facts", "hosts": "docker_hosts", "gather_facts": True}
     facts.write_text(yaml.safe_dump([play, {"name": "Verify", "ansible.builtin.import_playbook": str(verify.resolve())}], sort_keys=False))
@@ -267,6 +274,7 @@ def knobs(folder: Path) -> list[tuple[str, dict[str, str], Path]]:
         ("without pipelining", {"ANSIBLE_PIPELINING": "False"}, verify),
         ("without ControlPersist", {"ANSIBLE_SSH_ARGS": NO_REUSE}, verify),
         ("without both", {"ANSIBLE_PIPELINING": "False", "ANSIBLE_SSH_ARGS": NO_REUSE}, verify),
+        ("polling every 10 ms, not every 1", seldom, verify),
         ("with facts gathered first", {}, facts),
     ]
 

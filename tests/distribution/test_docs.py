@@ -55,6 +55,12 @@ def test_a_page_says_what_the_source_says(site: Path) -> None:
     assert "bulkhead.docker.verify_layers" in page
 
 
+def test_no_page_has_an_error_in_it(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        content = page.read_text(encoding="utf-8")
+        assert 'class="system-message"' not in content and "ERROR: Adding a table of contents" not in content, page
+
+
 def test_each_guide_is_reached_from_the_first_page(site: Path) -> None:
     first = (site / "docs/site/index.html").read_text(encoding="utf-8")
     for guide in (REPOSITORY / "docs").glob("*.md"):
