@@ -215,9 +215,17 @@ def measure(folder: Path, inventory: Path, hosts: int, settings: Mapping[str, st
     watch = Watch(spared)
     before, began = spent(), time.monotonic()
     with open(folder / "run.log", "wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
         watch.start()
         process.wait()
+    except BaseException:  # interrupted: the run must not go on without its hosts
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        end_connections(spared)
+        raise
     seconds = time.monotonic() - began
     watch.over.set()
     watch.join()
@@ -330,7 +338,8 @@ def main() -> int:
     if os.geteuid() != 0:
         print("bulkhead: bench-fleet needs root, for namespaces and overlays: sudo make bench-fleet", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in what a script started in the background
+        signal.signal(number, signal.default_int_handler)
     ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0)
     try:
         bench(sizes, arguments.knobs, arguments.wait)
