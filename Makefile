@@ -7,17 +7,19 @@ ROOTLESS ?= 0
 SCENARIO ?=
 INVENTORY ?= localhost,
 REPORTS ?= reports
+EVENTS ?=
+HOSTS ?= 10 100 500
 FAULTS ?=
 TIMES ?= 1
 DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test lint sanity units labtest molecule faults bench report vm-up vm-down vm-list build lock clean
+.PHONY: help setup tools demo test lint sanity units labtest molecule faults bench bench-fleet report vm-up vm-down vm-list build docs lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and proves it from the kernel's evidence."
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what the tools and the lab need (packages, .venv)
 	@scripts/setup
@@ -54,8 +56,11 @@ faults: setup ## Try faults on a VM, long  [FAULTS="power-cut disk-full" TIMES=1
 bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
 	@SUITE=$(SUITE) scripts/bench
 
-report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports]
-	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "report_dir=$(REPORTS)"
+bench-fleet: setup ## What a fleet costs its control node; as root, long  [HOSTS="10 100 500"]
+	@scripts/bench-fleet $(HOSTS)
+
+report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports EVENTS=path,…]
+	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "report_dir=$(REPORTS)" $(if $(EVENTS),-e "events=$(EVENTS)")
 
 vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }
@@ -70,6 +75,9 @@ vm-list: tools ## List the throwaway VMs
 
 build: tools ## Build the collection's tarball  [DIST=dist]
 	@.venv/bin/ansible-galaxy collection build --force --output-path $(DIST) collections/ansible_collections/bulkhead/docker
+
+docs: tools ## Build the documentation's site  [DIST=dist]
+	@scripts/docs $(DIST)/docs
 
 lock: ## Lock the Python packages anew, after a change of pyproject.toml
 	@scripts/lock

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import publish, summary
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import events, publish, summary
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, PROVEN, Inventory
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import inventory_groups, of_worker, version
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
@@ -18,13 +18,14 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import repla
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("hosts", "metrics_file", "report_dir", "show", "stale_hours"))
+    _VALID_ARGS = frozenset(("events", "hosts", "metrics_file", "report_dir", "show", "stale_hours"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(
             argument_spec={
+                "events": {"type": "list", "elements": "path", "default": []},
                 "hosts": {"type": "list", "elements": "str"},
                 "metrics_file": {"type": "path"},
                 "report_dir": {"type": "str", "default": "reports"},
@@ -35,18 +36,27 @@ class ActionModule(ActionBase):
         folder = Path(args["report_dir"])
         inventory = None if args["hosts"] is None else Inventory(inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
         try:
-            done = publish.publish(folder, inventory, time.time(), args["stale_hours"] * 3600, of_worker(), version())
+            untold = [problem for path in args["events"] for problem in events.take(Path(path), folder)]
+            done = publish.publish(folder, inventory, time.time(), args["stale_hours"] * 3600, of_worker(), version(), untold)
             if args["metrics_file"]:
                 replace(Path(args["metrics_file"]), (folder / publish.METRICS).read_text(encoding="utf-8"))
         except OSError as error:
             return {**result, "failed": True, "msg": f"the report of the fleet could not be written: {error}"}
         if args["show"]:
             show(self._display, summary.lines(done))
+        hosts = {condition: [host.name for host in done.fleet.hosts if host.condition == condition] for condition in CONDITIONS}
+        proven = not any(names for condition, names in hosts.items() if condition not in (PROVEN, GONE)) and not done.fleet.problems
         result.update(
-            changed=False,
-            files=done.files,
-            problems=done.fleet.problems,
-            hosts={condition: [host.name for host in done.fleet.hosts if host.condition == condition] for condition in CONDITIONS},
-            proven=all(host.condition in (PROVEN, GONE) for host in done.fleet.hosts) and not done.fleet.problems,
+            changed=False, files=done.files, problems=done.fleet.problems, hosts=hosts, proven=proven, ansible_stats=_stats(hosts, proven)
         )
         return result
+
+
+def _stats(hosts: Mapping[str, list[str]], proven: bool) -> dict[str, Any]:
+    """What ansible-core itself returns from set_stats. What a later report of the same run says takes the place of the earlier."""
+    fleet = {
+        "proven": proven,
+        "hosts": {condition: len(names) for condition, names in hosts.items()},
+        "not_proven": {condition: names for condition, names in hosts.items() if names and condition not in (PROVEN, GONE)},
+    }
+    return {"data": {"bulkhead_fleet": fleet}, "per_host": False, "aggregate": False}

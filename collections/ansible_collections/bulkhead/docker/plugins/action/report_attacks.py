@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.attribution import demands
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.demand import problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.table import matrix_lines
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
-
-_KEPT = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
 
 
 class ActionModule(ActionBase):
@@ -41,7 +38,7 @@ class ActionModule(ActionBase):
         if wrong:
             return {**result, "failed": True, "msg": "\n".join(wrong)}
         path = Path(args["report_dir"]) / f"attack-{host}.json"
-        report, problem = _report(host, matrix, required)
+        report, problem = single.attack(host, matrix, required)
         if not self._task.check_mode:  # where nothing is played
             write(path, report)
             if report["unmet"]:
@@ -55,21 +52,7 @@ class ActionModule(ActionBase):
         ):
             show(self._display, matrix_lines(host, matrix, report["unmet"]))
         unreached = bool(report.get("unreachable"))
-        result.update(changed=False, report=str(path), unmet=report["unmet"], problem=problem, unreached=unreached)
+        result.update(changed=False, report=str(path), required=required, unmet=report["unmet"], problem=problem, unreached=unreached)
         if problem and args["fail"]:
             result.update(msg=problem, **({"unreachable": True} if unreached else {"failed": True}))
         return result
-
-
-def _report(host: str, matrix: Mapping[str, Any], required: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """What is written of a host, and what is wrong there, in one sentence; empty when nothing is."""
-    report: dict[str, Any] = {"host": host, "required": required}
-    if "attacks" not in matrix:
-        # A host on which the last try came to nothing must not be left with the good report of an earlier one.
-        error = str(matrix.get("msg", "attack_matrix did not run")).strip().removeprefix("Task failed: ")
-        unreachable = bool(matrix.get("unreachable"))
-        report.update(met=False, unmet=[], error=error, unreachable=unreachable, matrix={})
-        return report, f"{host} was not reached: {error}" if unreachable else f"nothing was played on {host}: {error}"
-    unmet = demands(matrix["attacks"], required)
-    report.update(met=not unmet, unmet=unmet, matrix={key: matrix[key] for key in _KEPT if key in matrix})
-    return report, f"attacks on {host} are not stopped as the inventory demands: {'; '.join(unmet)}" if unmet else ""

@@ -57,11 +57,11 @@ class ActionModule(ActionBase):
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
-        evidence = f"{problem}; evidence in {path}" if report["not_enforced"] else problem
+        evidence = f"{problem}; evidence in {path}" if lacking else problem
         result.update(
             changed=False,
             report=str(path),
-            not_enforced=report["not_enforced"],
+            not_enforced=lacking,
             problem=evidence,
             unreached=report.get("unreachable", False),
         )

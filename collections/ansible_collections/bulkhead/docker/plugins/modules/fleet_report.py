@@ -15,6 +15,8 @@ description:
     was not reached, was never verified, was verified too long ago or is no longer in the inventory is reported as just that.
   - Fails only when the report can't be written. Whether a host holds is said by M(bulkhead.docker.require_layers).
   - Runs on the control node; no host is visited. Run it once a play (C(run_once)).
+  - Leaves C(bulkhead_fleet) among the play's statistics (as M(ansible.builtin.set_stats) does), where ansible-runner and AWX find it as an artifact of the
+    job, and a workflow's next job as a variable.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -24,6 +26,14 @@ options:
       - When left out, the reports in the folder are all there is.
     type: list
     elements: str
+  events:
+    description:
+      - Runs whose events are to be read before anything else, each an artifact folder of ansible-runner (one with C(job_events) in it) or a JSON file of events
+        (one event, a list of them, or a page of C(/api/v2/jobs/ID/job_events/) of AWX).
+      - The reports of their hosts are written to O(report_dir) as if the run had written them there, with the time at which it did; one in the folder that
+        is newer stays. So the slices of a sliced job, each with a file system of its own, make one report.
+    type: list
+    elements: path
   metrics_file:
     description: Also write the metrics to this file, such as one in the folder of node_exporter's textfile collector.
     type: path
@@ -57,6 +67,12 @@ EXAMPLES = r"""
     hosts: "{{ groups.docker_hosts }}"
     metrics_file: /var/lib/prometheus/node-exporter/bulkhead.prom
   run_once: true
+
+- name: Write one report of the two slices of a job
+  bulkhead.docker.fleet_report:
+    hosts: "{{ groups.docker_hosts }}"
+    events: [/srv/jobs/17/artifacts, /srv/jobs/18/artifacts]
+  run_once: true
 """
 
 RETURN = r"""
@@ -74,8 +90,14 @@ proven:
   description: Whether every host is C(proven), but for those that are C(gone), and every file in the folder could be read.
   returned: success
   type: bool
+ansible_stats:
+  description:
+    - What is left among the play's statistics. Its C(data.bulkhead_fleet) holds C(proven) (as here), C(hosts) (how many there are by condition) and
+      C(not_proven) (the names of those that are not, by condition).
+  returned: success
+  type: dict
 problems:
-  description: A sentence for each file that is no report.
+  description: A sentence for each file that is no report, or holds no event.
   returned: success
   type: list
   elements: str

@@ -65,6 +65,10 @@ report:
   returned: always
   type: str
   sample: reports/attack-web1.json
+required:
+  description: What was demanded, as it was given.
+  returned: when a matrix was played
+  type: dict
 unmet:
   description: What the inventory demands and the matrix does not show, a sentence each.
   returned: always

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 
-def write(path: Path, report: dict[str, Any]) -> None:
-    """The report as JSON, with the time."""
-    report["written"] = datetime.now(UTC).isoformat(timespec="seconds")
+def write(path: Path, report: dict[str, Any], made: datetime | None = None) -> None:
+    """The report as JSON, with the time: now, unless it was made earlier."""
+    report["written"] = (made or datetime.now(UTC)).isoformat(timespec="seconds")
     replace(path, json.dumps(report, indent=1, default=str) + "\n")
 
 

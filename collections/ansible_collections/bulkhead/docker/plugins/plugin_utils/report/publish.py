@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,13 +30,16 @@ class Published:
     files: list[str]
 
 
-def publish(folder: Path, inventory: Inventory | None, now: float, stale_seconds: float, run: str, version: str) -> Published:
+def publish(
+    folder: Path, inventory: Inventory | None, now: float, stale_seconds: float, run: str, version: str, problems: Sequence[str] = ()
+) -> Published:
     """Read the reports of single hosts in `folder` and write there what they say of the fleet.
 
-    inventory: None when it is not known. run: names this run of Ansible's. Raises OSError.
+    inventory: None when it is not known. run: names this run of Ansible's. problems: what went wrong before the reports were there. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fleet = judge(read(folder), inventory, now, stale_seconds)
+    fleet.problems += problems
     state = _state(folder / STATE, fleet)
     hosts = snapshot(fleet)
     since = baseline(state, run, hosts)

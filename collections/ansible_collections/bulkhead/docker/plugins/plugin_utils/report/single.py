@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of one host: what was proven there, or why nothing was. Pure."""
+"""The report of one host: what was proven or played there, or why nothing was.
+
+Pure: made from what a task returned, whether it just did so or an event of it was kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ...module_utils.attack.attribution import demands
 from ..planning import table
 
-_KEPT = ("at", "canary", "host", "layers", "containers", "engines", "findings")
+_PROOF = ("at", "canary", "host", "layers", "containers", "engines", "findings")
+_MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
 BEGUN = "a rollout began to change this host, and nothing has been proven there since"
-
 LOST = "it was begun, and was no longer reached before the end"
 
 
@@ -38,7 +42,7 @@ def make(
         report.update(
             enforced=not table.not_enforced(proof),
             not_enforced=table.not_enforced(proof, check_mode),
-            proof={key: proof[key] for key in _KEPT if key in proof},
+            proof={key: proof[key] for key in _PROOF if key in proof},
         )
         problem = f"required and not enforced on {host}: {', '.join(lacking)}" if lacking else ""
     if report.get("failure"):
@@ -50,3 +54,17 @@ def make(
 def failed(failure: Mapping[str, str]) -> str:
     """`"Change the engine's configuration" failed: …`, in one line."""
     return f'"{failure["task"]}" failed: {" ".join(str(failure["msg"]).split())}'
+
+
+def attack(host: str, matrix: Mapping[str, Any], required: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """`attack-HOST.json`, and what is wrong there, in one sentence; empty when nothing is."""
+    report: dict[str, Any] = {"host": host, "required": required}
+    if "attacks" not in matrix:
+        # A host on which the last try came to nothing must not be left with the good report of an earlier one.
+        error = str(matrix.get("msg", "attack_matrix did not run")).strip().removeprefix("Task failed: ")
+        unreachable = bool(matrix.get("unreachable"))
+        report.update(met=False, unmet=[], error=error, unreachable=unreachable, matrix={})
+        return report, f"{host} was not reached: {error}" if unreachable else f"nothing was played on {host}: {error}"
+    unmet = demands(matrix["attacks"], required)
+    report.update(met=not unmet, unmet=unmet, matrix={key: matrix[key] for key in _MATRIX if key in matrix})
+    return report, f"attacks on {host} are not stopped as the inventory demands: {'; '.join(unmet)}" if unmet else ""

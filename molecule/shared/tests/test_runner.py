@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ansible-runner, which is what AWX and other schedulers run playbooks with: its events make the very report that the run itself wrote.
+
+One host that is there, one that nobody reaches; in check mode and without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+TOOLS = Path(sys.executable).parent
+AWAY = {"docker_hosts": {"hosts": {"away": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}}
+
+
+@dataclass
+class Job:
+    """One run: where its artifacts and its reports are."""
+
+    artifacts: Path
+    reports: Path
+
+    def word(self, name: str) -> str:
+        return (self.artifacts / name).read_text()
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        events = [json.loads(path.read_text()) for path in (self.artifacts / "job_events").glob("*.json")]
+        return [event for event in events if event["event"] == kind]
+
+
+@pytest.fixture(scope="module", params=["--check", ""], ids=["check", "real"])
+def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """verify.yml, as somebody's scheduler starts it who has no shell here: a folder of settings, and nothing of our environment."""
+    home = tmp_path_factory.mktemp("runner")
+    (home / "env").mkdir()
+    (home / "inventory").mkdir()
+    (home / "project").symlink_to(REPOSITORY)
+    shutil.copy(inventory, home / "inventory" / "here.yml")
+    (home / "inventory" / "away.yml").write_text(yaml.safe_dump(AWAY))
+    (home / "env" / "extravars").write_text(yaml.safe_dump({"report_dir": str(home / "reports")}))
+    (home / "env" / "envvars").write_text(yaml.safe_dump({"ANSIBLE_STDOUT_CALLBACK": "bulkhead.docker.calm", "ANSIBLE_NOCOLOR": "1"}))
+    (home / "env" / "cmdline").write_text(request.param)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment["PATH"] = f"{TOOLS}:{environment['PATH']}"
+    command = [str(TOOLS / "ansible-runner"), "run", str(home), "-p", "playbooks/verify.yml", "--ident", "job"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stdout[-4000:] + done.stderr[-2000:]
+    return Job(home / "artifacts" / "job", home / "reports")
+
+
+def test_it_ends_as_the_playbook_ends(job: Job) -> None:
+    assert (job.word("rc"), job.word("status")) == ("4", "failed")
+    assert "Fleet: 0 of 2 hosts proven" in job.word("stdout"), "the project's own output goes through the runner's"
+    assert [event["event_data"]["host"] for event in job.events("runner_on_unreachable")] == ["away", "away"]
+
+
+def test_its_events_make_the_same_report(job: Job, inventory: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "report", f"EVENTS={job.artifacts}", f"REPORTS={tmp_path}", f"INVENTORY={inventory}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("verify-*.json")}
+    wrote = {path.name: json.loads(path.read_text()) for path in job.reports.glob("verify-*.json")}
+    assert len(wrote) == 2
+    for name, report in wrote.items():
+        # By the second, and the event comes after the file.
+        assert abs(seconds(made[name].pop("written")) - seconds(report.pop("written"))) <= 2
+        assert made[name] == report
+    assert "<strong>0 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text(), "of the inventory that was named"
+
+
+def test_what_it_found_is_an_artifact_of_the_job(job: Job) -> None:
+    (stats,) = job.events("playbook_on_stats")
+    fleet = stats["event_data"]["artifact_data"]["bulkhead_fleet"]
+    assert fleet["proven"] is False
+    assert (fleet["hosts"]["failing"], fleet["hosts"]["unreachable"], fleet["hosts"]["proven"]) == (1, 1, 0)
+    assert fleet["not_proven"]["unreachable"] == ["away"]
+
+
+def seconds(written: str) -> float:
+    return datetime.fromisoformat(written).timestamp()
