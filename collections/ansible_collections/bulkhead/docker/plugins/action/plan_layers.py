@@ -51,8 +51,9 @@ class ActionModule(ActionBase):
         observed = args["observed"] or self._observed(variables, result, args["refresh"], wanted_user(wanted.values))
         if result.get("failed"):
             return result
-        selected = planning.selected_layers(args["layers"], variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()))
-        plan = planning.make(observed, wanted.values, selected)
+        tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), wanted.values)
+        selected, of_run = (planning.selected_layers(asked, *tags) for asked in (args["layers"], None))
+        plan = planning.make(observed, wanted.values, selected, of_run)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
             refusals=plan.refusals,
