@@ -11,6 +11,8 @@ import json
 import os
 import pwd
 import shlex
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -76,7 +78,7 @@ def kernel(pid: str) -> dict[str, Any]:
 def plain() -> dict[str, Any]:
     """A container that asks for no security option, but for limits that need delegated controllers."""
     limits = "--memory 64m --cpus 0.5 --cpuset-cpus 0"
-    health = "--health-cmd 'cat /proc/self/attr/current' --health-interval 2s"
+    health = "--health-cmd 'cat /proc/self/attr/current' --health-interval 2s --health-timeout 120s"
     run("docker rm -f plain")
     started = said(f"docker run --pull never -d --name plain --restart always {limits} {health} testimage {STUBBORN}")
     pid = said("docker inspect -f '{{.State.Pid}}' plain")
@@ -103,6 +105,62 @@ def named() -> dict[str, Any]:
     found["restarted"] = label("web")
     run("docker rm -f web")
     return found
+
+
+# A service on a privileged port, which tells who asks how it is confined itself.
+PAGE = """
+import signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+server = socket.create_server(('', 80))
+while True:
+    client, _ = server.accept()
+    client.sendall(open('/proc/self/attr/current', 'rb').read())
+    client.close()
+"""
+
+
+def compose() -> dict[str, str]:
+    """The same by `docker compose`: up until it is healthy, asked from the host, entered, killed so that it comes back, down."""
+    folders = [f"{path}:{path}:ro" for path in ("/usr", "/lib", "/lib64")]
+    health = {"test": ["CMD", "/bin/cat", "/proc/self/attr/current"], "interval": "2s", "timeout": "120s"}
+    page = {
+        "image": "testimage",
+        "pull_policy": "never",
+        "command": ["/usr/bin/python3", "-c", PAGE],
+        "restart": "always",
+        "ports": ["80:80"],
+    }
+    Path("/tmp/page.yml").write_text(json.dumps({"services": {"page": {**page, "volumes": folders, "healthcheck": health}}}))
+    base = "docker compose --file /tmp/page.yml --project-name page"
+    up = run(f"{base} up --detach --wait")
+    found = {
+        "up": up.stderr if up.returncode else "",
+        "answers": answer(),
+        "entered": said(f"{base} exec -T page cat /proc/self/attr/current"),
+    }
+    state = json.loads(said("docker inspect -f '{{json .State}}' page-page-1") or "{}")
+    found["health"] = state["Health"]["Log"][-1]["Output"].strip("\n\0 ")
+    os.kill(state["Pid"], signal.SIGKILL)
+    wait(lambda: said("docker inspect -f '{{.State.Pid}}' page-page-1") not in ("0", str(state["Pid"])))
+    found["answers again"], found["restarted"] = answer(), label("page-page-1")
+    run(f"{base} down --timeout 20")
+    found["left"] = said("docker ps --all --quiet --filter name=page; docker network ls --quiet --filter name=page")
+    return found
+
+
+def answer() -> str:
+    """What the service says to the host; the engine may still be about to publish its port."""
+    deadline, problem = time.monotonic() + 30, ""
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", 80), timeout=5) as client:
+                heard = client.recv(100).decode().strip("\n\0 ")
+            if heard:
+                return heard
+        except OSError as error:
+            problem = str(error)
+        time.sleep(0.5)
+    return f"no answer: {problem}"
 
 
 def options() -> dict[str, str]:
@@ -139,6 +197,9 @@ def host() -> dict[str, Any]:
         "dockerd": [Path(f"/proc/{pid}/status").read_text().split("Uid:")[1].split()[0] for pid in dockerd],
         "context": said("env -u DOCKER_HOST docker context show || env -u DOCKER_HOST docker context ls | grep '\\*'"),
         "DOCKER_HOST": said("echo $DOCKER_HOST"),
+        "network": [
+            name for name in ("pasta", "slirp4netns") if subprocess.run(["pgrep", f"^{name}"], capture_output=True, check=False).stdout
+        ],
         "rootful": subprocess.run(units, capture_output=True, text=True, check=False).stdout.split(),
     }
 
@@ -149,7 +210,7 @@ def main() -> None:
         sys.exit(f"no image of the host's own programs could be made: {image}")
     found: dict[str, Any] = {"uid": str(UID), "plain": plain()}
     if not BRIEF:
-        found.update(named=named(), options=options(), host=host())
+        found.update(named=named(), compose=compose(), options=options(), host=host())
     print(json.dumps(found))
 
 

@@ -30,6 +30,18 @@ def test_a_named_profile_is_honoured_also_for_who_enters_and_after_a_restart(see
     )
 
 
+def test_compose_brings_up_a_confined_service_on_a_privileged_port_that_is_entered_and_comes_back(seen: dict[str, Any]) -> None:
+    page = seen["compose"]
+    assert page["up"] == "", page
+    labels = {name: page[name] for name in ("answers", "entered", "health", "restarted", "answers again")}
+    assert labels == dict.fromkeys(labels, CONFINED), page
+    assert page["left"] == "", page
+
+
+def test_the_network_is_pastas(seen: dict[str, Any]) -> None:
+    assert seen["host"]["network"] == ["pasta"]
+
+
 @pytest.mark.parametrize(
     ("options", "shown"),
     [

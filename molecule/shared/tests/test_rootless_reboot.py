@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After a reboot, and without anybody's login, everything still holds."""
+"""After a reboot, and without anybody's login, everything still holds, a hardened container included."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from conftest import Proof
-from rootless import VARIABLES, assert_all_hold
+from rootless import HARDENED, OPTIONS, assert_all_hold, assert_hardened
 from testinfra.host import Host
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _rebooted(host: Host) -> None:
+def _rebooted(host: Host, playbook: Callable[..., Any]) -> None:
+    done = playbook("containers", *OPTIONS, *HARDENED)
+    assert done.returncode == 0, done.stdout[-4000:]
     boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
     with suppress(RuntimeError):  # the connection may go before the answer comes
         host.run("systemctl reboot")
@@ -29,8 +32,9 @@ def _rebooted(host: Host) -> None:
 
 
 def test_everything_holds_and_the_rootful_engine_stays_away(prove: Callable[..., Proof], host: Host) -> None:
-    proof = prove(*VARIABLES)
+    proof = prove(*OPTIONS, *HARDENED)
     assert_all_hold(proof)
+    assert_hardened(proof)
     assert [(engine["kind"], engine["user"], engine["judged"]) for engine in proof.report["proof"]["engines"]] == [
         ("rootless", "rootless", True)
     ]

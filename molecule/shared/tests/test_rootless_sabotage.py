@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conftest import Proof
-from rootless import USER, VARIABLES, assert_all_hold
+from rootless import HARDENED, OPTIONS, USER, assert_all_hold, assert_hardened
 from testinfra.host import Host
 
 RUNTIME = "/usr/local/libexec/bulkhead/rootless/runc"
@@ -20,6 +20,7 @@ PIECES = {
     "systemctl unmask docker.service": {"rootless.rootful_not_masked"},
     "aa-complain bulkhead-rootless": {"apparmor.complain"},
     f"chmod 777 {RUNTIME}": {"rootless.runtime_writable"},
+    "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024": {"rootless.port"},
     # Without the drop-in what is left is systemd's own limit.
     "rm /etc/systemd/user/docker-.scope.d/10-bulkhead-pids.conf": {"pids_limit.unlimited", "pids_limit.too_high"},
     "$manager daemon-reload": set(),
@@ -46,7 +47,7 @@ def shell(host: Host, script: str) -> None:
 
 def test_without_the_runtime_no_container_starts_and_nothing_is_enforced(host: Host, prove: Callable[..., Proof]) -> None:
     shell(host, f"mv {RUNTIME} /root/runc")
-    proof = prove(*VARIABLES)
+    proof = prove(*OPTIONS)
     shell(host, f"mv /root/runc {RUNTIME}\n" + BARE)
     assert "rootless.runtime_missing" in proof.findings(), proof.output
     assert "enforced" not in {proof.status()[name] for name in ("apparmor", "seccomp", "pids_limit", "rootless")}
@@ -56,7 +57,7 @@ def test_every_piece_that_is_taken_away_is_named_and_so_is_a_container_that_goes
     host: Host, prove: Callable[..., Proof]
 ) -> None:
     shell(host, "\n".join(PIECES))
-    proof = prove(*VARIABLES)
+    proof = prove(*OPTIONS)
     assert proof.code != 0
     found = set(proof.findings())
     assert [names for names in PIECES.values() if names and not names & found] == [], proof.output
@@ -75,12 +76,14 @@ printf '[Service]\\nDelegate=\\nDelegate=pids memory\\n' > /etc/systemd/system/u
 systemctl daemon-reload; systemctl restart user@$uid.service
 for i in $(seq 120); do [ -S /run/user/$uid/bus ] && break; sleep 1; done; $manager start docker.service""",
     )
-    proof = prove(*VARIABLES)
+    proof = prove(*OPTIONS)
     shell(host, "rm /etc/systemd/system/user@$uid.service.d/90-mine.conf")
     assert "rootless.not_delegated" in proof.findings(), proof.output
 
 
-def test_one_run_puts_everything_back(host: Host, playbook: Callable[..., Any], prove: Callable[..., Proof]) -> None:
-    done = playbook("harden", *VARIABLES, "-e", "prove=false")
+def test_one_run_puts_everything_back_and_what_ran_runs(playbook: Callable[..., Any], prove: Callable[..., Proof]) -> None:
+    done = playbook("harden", *OPTIONS, "-e", "prove=false", "-e", "rootless_docker_stop_containers=true")
     assert done.returncode == 0, done.stdout[-4000:]
-    assert_all_hold(prove(*VARIABLES))
+    proof = prove(*OPTIONS, *HARDENED)
+    assert_all_hold(proof)
+    assert_hardened(proof)

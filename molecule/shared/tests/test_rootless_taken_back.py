@@ -17,6 +17,7 @@ GONE = (
     "/usr/local/libexec/bulkhead",
     "/etc/modules-load.d/bulkhead-rootless.conf",
     "/etc/profile.d/bulkhead-rootless.sh",
+    "/etc/sysctl.d/60-bulkhead-rootless.conf",
     "/etc/apparmor.d/bulkhead-rootless",
     f"/var/lib/systemd/linger/{USER}",
     "/var/lib/bulkhead/rootless.json",
@@ -36,10 +37,10 @@ def test_the_rootful_engine_is_back_and_what_the_user_has_is_there(host: Host, p
         f"""for path in {" ".join(GONE)} /etc/systemd/system/user@$(id -u {USER}).service.d; do [ ! -e $path ] || echo left: $path; done
         systemctl is-enabled docker.service docker.socket; pgrep -x -u {USER} dockerd
         ls -d /home/{USER}/.local/share/docker/volumes/precious; grep -x {USER}:296608:65536 /etc/subuid
-        cat /home/{USER}/.config/docker/daemon.json"""
+        cat /proc/sys/net/ipv4/ip_unprivileged_port_start /home/{USER}/.config/docker/daemon.json"""
     )
     volume = f"/home/{USER}/.local/share/docker/volumes/precious"
-    assert shown.splitlines() == ["enabled", "enabled", volume, f"{USER}:296608:65536", FOREIGN]
+    assert shown.splitlines() == ["enabled", "enabled", volume, f"{USER}:296608:65536", "1024", FOREIGN]
 
 
 def test_nothing_is_left_to_take_back(host: Host, playbook: Callable[..., Any]) -> None:

@@ -43,7 +43,8 @@ class ActionModule(ActionBase):
         wanted = wanting.collect(wanting.load_specs(ROLES), variables, self._template, _origin)
         wanted.problems += planning.resolve(wanted.values, self._read_file)
         result.update(expect=planning.expectations(wanted.values) if not wanted.problems else {}, wanted=wanted.values)
-        selected = planning.selected_layers(args["layers"], variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()))
+        tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), wanted.values)
+        selected, of_run = (planning.selected_layers(asked, *tags) for asked in (args["layers"], None))
         result["selected"] = sorted(selected)
         if wanted.problems:
             return self._refuse(result, wanted.problems)
@@ -53,7 +54,7 @@ class ActionModule(ActionBase):
         observed = args["observed"] or self._observed(variables, result, args["refresh"], wanted_user(wanted.values))
         if result.get("failed"):
             return result
-        plan = planning.make(observed, wanted.values, selected)
+        plan = planning.make(observed, wanted.values, selected, of_run)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
             refusals=plan.refusals,

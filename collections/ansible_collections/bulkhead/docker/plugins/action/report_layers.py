@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,11 @@ class ActionModule(ActionBase):
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
-        evidence = f"{problem}; evidence in {path}" if lacking else problem
+        evidence = f"{problem}; evidence in {path}" if report["not_enforced"] else problem
         result.update(
             changed=False,
             report=str(path),
-            not_enforced=lacking,
+            not_enforced=report["not_enforced"],
             problem=evidence,
             unreached=report.get("unreachable", False),
         )

@@ -179,6 +179,8 @@ def main() -> None:
         module.fail_json(msg="another run of this collection is changing this host; run again when it has finished")
     except (SetupFailed, Refused, Locked, ServiceError, EngineError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
+    for text in outcome.warnings:
+        module.warn(text)
     module.exit_json(changed=outcome.changed, steps=outcome.steps, uid=outcome.instance.uid, socket=outcome.instance.socket)
 
 

@@ -172,8 +172,18 @@ engines:
       description: Its usual socket with C(path), C(uid), C(gid) and C(mode) (octal), null where there is none.
       type: dict
     judged:
-      description: Whether RV(layers) and RV(containers) are about this one. What another one does to its containers was not looked at.
+      description: Whether RV(layers) and RV(containers) are about this one.
       type: bool
+    layers:
+      description: >-
+        Of another one that could be asked: what it does to its containers by default (C(pids_limit), C(no_new_privileges), C(seccomp), C(apparmor),
+        C(capabilities)), by a canary of its own, as under RV(layers). Nothing is demanded of it.
+      type: list
+      elements: dict
+    containers:
+      description: The running containers of another one, as under RV(containers).
+      type: list
+      elements: dict
 host:
   description: Kernel, distribution and engine, for the report.
   returned: success

@@ -24,7 +24,11 @@ WEB: dict[str, Any] = {
 
 # Any container that runs under an engine's own default: everything inside, nothing that reaches the kernel's settings. For engines that can't
 # load a default profile themselves. /proc/PID stays writable, and of /proc/sys what System V shared memory needs (kernel/shm*).
+#
+# No abi, as docker-default has none: what is mediated is then the distribution's choice. With AppArmor 4 that is also the making of user
+# namespaces, which nothing here allows; to AppArmor 3 the very word `userns` would be an error.
 ANY: dict[str, Any] = {
+    "abi": "",
     "rules": [
         "network",
         "unix",

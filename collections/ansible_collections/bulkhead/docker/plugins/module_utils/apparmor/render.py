@@ -17,17 +17,20 @@ _RUNTIMES = "{unconfined,runc,crun,rootlesskit}"
 _FLAGS = "attach_disconnected, mediate_deleted"
 
 
+# Both AppArmor 3.0 and 4.1 ship this one; without any, the parser mediates what its default features name, of which there may be few.
+ABI = "abi/3.0"
+
+
 def render(name: str, parameters: Mapping[str, Any]) -> str:
     """The text of /etc/apparmor.d/NAME. The parameters must have passed the checks of `wanted.py`."""
     description = parameters.get("description") or "a profile for containers"
+    abi = parameters.get("abi", ABI)
     head = [
         f"# {name}: {description}",
         "# Written by Ansible from apparmor_profiles_list; verification reports what is changed here by hand.",
         f"# To use it: docker run --security-opt apparmor={name} IMAGE",
         "",
-        # Both AppArmor 3.0 and 4.1 ship this one; without it, the parser would not mediate what its default features don't name.
-        "abi <abi/3.0>,",
-        "",
+        *([f"abi <{abi}>,", ""] if abi else []),
         "include <tunables/global>",
         "",
         f"profile {name} flags=({_FLAGS}) {{",

@@ -12,7 +12,7 @@ from typing import Any
 from ..host.files import sha256
 from .parameters import CAPABILITIES, access_problem, capability, name_problem, network_problem, path_problem, rule_problem
 from .presets import PRESETS
-from .render import render
+from .render import ABI, render
 
 VARIABLE = "apparmor_profiles_list"
 FOLDER = "/etc/apparmor.d"
@@ -108,7 +108,7 @@ def _extended(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The entry's own lists after those of the preset that it extends."""
     preset = PRESETS[entry["extends"]] if entry.get("extends") else {}
     lists = {key: [*preset.get(key, []), *(entry.get(key) or [])] for key in _LISTS}
-    return {**lists, "description": entry.get("description", "")}
+    return {**lists, "description": entry.get("description", ""), "abi": preset.get("abi", ABI)}
 
 
 def _problems(where: str, entry: object) -> list[str]:

@@ -51,6 +51,7 @@ class Engine:
 
     def __init__(self, socket: str = SOCKET, timeout: float = 60) -> None:
         self.socket = socket
+        self.timeout = timeout
         self._connection = _UnixConnection(socket, timeout)
 
     def get(self, path: str, **query: Any) -> Any:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.canary import CanaryFailed, canary
-from ..engine.instance import ROOTFUL, Instance
+from ..engine.instance import ROOTFUL, Instance, find
 from ..host import cgroup
 from ..host.root import Host
 from ..seccomp import dump
@@ -21,6 +21,9 @@ from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
 
 # In `expect`, beside the layers: name of a container that the inventory describes → what is demanded of it.
 CONTAINERS = "containers"
+# What an engine does to containers by default: judged of every engine of the host, the wanted one and those beside it.
+PATIENCE = 30.0  # seconds for one answer of an engine that nobody asked for
+DEFAULTS = frozenset(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"))
 # What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
 _HOST_NAMESPACES = {"PidMode": "PIDs", "NetworkMode": "network", "IpcMode": "IPC", "UTSMode": "host name"}
 _SOCKETS = re.compile(r"(?:/var)?/run/(?:docker|containerd/containerd|user/\d+/docker)\.sock")
@@ -33,6 +36,36 @@ def wanted_user(expect: Mapping[str, Any]) -> str:
 
 
 def gather(
+    host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bool, deep: bool, instance: Instance = ROOTFUL
+) -> dict[str, Any]:
+    """The evidence on the engine that the inventory wants, and, under `beside`, on every other one that runs on the host, by its process ID."""
+    evidence = _gather(host, engine, expect, use_canary, deep, instance)
+    evidence["beside"] = {}
+    for entry in _engines(evidence):
+        if entry["judged"] or not entry["socket"]:
+            continue
+        rootful = entry["kind"] == "rootful"
+        other, whose = Engine(entry["socket"]["path"], min(engine.timeout, PATIENCE)), ROOTFUL if rootful else find(host, entry["user"])
+        try:
+            # A user's engine says what it likes: no process that it names is stopped to look closer.
+            seen = _gather(host, other, _of_defaults(expect), use_canary, deep and rootful, whose)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+        if seen["observed"]["engine"]["running"]:
+            evidence["beside"][entry["pid"]] = seen
+    return evidence
+
+
+def _of_defaults(expect: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: expect[name] for name in DEFAULTS if name in expect}
+
+
+def _engines(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = evidence["observed"]["layers"].get("rootless", {}).get("engines", [])
+    return found
+
+
+def _gather(
     host: Host, engine: Engine, expect: Mapping[str, Any], use_canary: bool, deep: bool, instance: Instance = ROOTFUL
 ) -> dict[str, Any]:
     """What every judge gets: `observed`, `canary` (None without one), `canary_error`, `containers`, and `proof` by layer.
@@ -61,6 +94,17 @@ def gather(
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str] | None = None) -> dict[str, Any]:
     """The verdict on the host and on each running container, as `verify_layers` returns it."""
+    chosen = DEFAULTS if only is None else DEFAULTS & only
+    beside = {pid: judge_engine(seen, _of_defaults(expect), chosen) for pid, seen in evidence.get("beside", {}).items()}
+    return {
+        **judge_engine({**evidence, "beside": beside}, expect, only),
+        "engines": [{**entry, **beside.get(entry["pid"], {})} for entry in _engines(evidence)],
+        "findings": [f.__dict__ for f in _host_findings(evidence, expect)],
+    }
+
+
+def judge_engine(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: Collection[str] | None = None) -> dict[str, Any]:
+    """`layers` and `containers` of one engine."""
     rooms = {name: room for name, room in judges().items() if only is None or name in only}
     layers = []
     for name, room in rooms.items():
@@ -86,12 +130,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str]
                 "findings": [finding.__dict__ for finding in exposures(container)],
             }
         )
-    return {
-        "layers": layers,
-        "containers": containers,
-        "engines": evidence["observed"]["layers"].get("rootless", {}).get("engines", []),
-        "findings": [f.__dict__ for f in _host_findings(evidence, expect)],
-    }
+    return {"layers": layers, "containers": containers}
 
 
 def exposures(container: Mapping[str, Any]) -> list[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,14 @@ from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.configure import Failed, configure
 from ..engine.instance import ROOTFUL, Instance, find
 from ..engine.request import Request as Configuration
-from ..engine.service import Service, ServiceError, systemctl
+from ..engine.service import Service, systemctl
 from ..host import state
 from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host
-from ..layers.rootless.observe import RANGES, SUBJECT, UNITS, containers, look
+from ..layers.rootless.observe import RANGES, SUBJECT, containers, look
 from ..subid.apply import Refused, bring
 from ..subid.decide import Request
-from . import context, texts
+from . import context, ports, rootful, texts
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 
@@ -50,10 +50,11 @@ class Wish:
 
 @dataclass
 class Outcome:
-    """changed, and what was done, a sentence each."""
+    """changed, what was done, and what a person has to see to, a sentence each."""
 
     changed: bool = False
     steps: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     instance: Instance = ROOTFUL
 
     def did(self, step: str) -> None:
@@ -81,18 +82,21 @@ def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
     if ranges.changed:
         outcome.did("subordinate ranges given")
     before = _before(outcome.instance, wish)
+    known.setdefault("ran", before.running)
     with state.exclusive(host):
-        _rootful_off(host, wish, known, outcome)
+        beside = rootful.off(host, known, wish.stop_containers, wish.timeout) if wish.disable_rootful else rootful.back(known, wish.timeout)
+        if beside:
+            outcome.did(beside)
         manager_files, unit_files = _sorted(host, wish, outcome.instance)
         if _write(host, manager_files, known, outcome):
             systemctl("daemon-reload", timeout=wish.timeout)
-        _modules(manager_files, outcome, run)
+        _modules(host, manager_files, known, outcome, run)
         _manager(host, wish, known, before, outcome)
         changed = _write(host, unit_files, known, outcome)
         if changed:
             systemctl("daemon-reload", timeout=wish.timeout, instance=outcome.instance)
         _remove_old(host, wish, known, outcome)
-        _context(host, outcome)
+        _context(host, known, outcome)
         state.save(host, SUBJECT, known)
         _revive(wish, before, texts.UNIT in changed, outcome)
     return outcome
@@ -104,7 +108,7 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
     outcome = Outcome(instance=find(host, known.get("user") or user))
     if not known:
         return outcome
-    instance = outcome.instance
+    instance, before = outcome.instance, revive.Before()
     outcome.changed = True
     if check:
         outcome.did(f"rootless engine of {instance.user} removed")
@@ -115,26 +119,31 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
             raise SetupFailed(
                 f"{len(running)} containers run in the engine of {instance.user}; stop them first, or write stop_containers: true"
             )
-        _stop_engine(host, instance, timeout, outcome)
+        before = _stop_engine(host, instance, timeout, outcome)
     with state.exclusive(host):
+        ports.give_back(host, known)
         for path in [*known.get("files", [])]:
             if os.path.lexists(host.path(path)):
+                if path == texts.ROOTLESSKIT:
+                    _command(["apparmor_parser", "--remove", path])
                 host.path(path).unlink()
                 _prune(host.path(path).parent)
                 outcome.did(f"{path} removed")
         if instance.uid is not None:
             with suppress(OSError, ValueError):
-                context.drop(instance.on(host), instance)
+                context.drop(instance.on(host), instance, known.get("context", []))
             if os.path.exists(f"{instance.runtime_dir}/bus"):
                 systemctl("daemon-reload", timeout=timeout, instance=instance)
         systemctl("daemon-reload", timeout=timeout)
-        if known.get("first_port"):
-            host.path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text(known["first_port"])
         if known.get("linger") and instance.uid is not None:
             _command(["loginctl", "disable-linger", instance.user])
             outcome.did(f"{instance.user} lingers no longer")
-        _rootful_back(known.get("rootful") or {}, timeout, outcome)
+        beside = rootful.back(known, timeout)
+        if beside:
+            outcome.did(beside)
         state.save(host, SUBJECT, {})
+    if known.get("ran"):
+        _start_own(before, instance, timeout, outcome)
     return outcome
 
 
@@ -195,19 +204,18 @@ def _write(host: Host, files: list[texts.File], known: dict[str, Any], outcome: 
             fsync_folder(path.parent)
         else:
             write_atomically(path, file.content, file.mode)
-        if file.path == texts.PORTS:
-            known.setdefault("first_port", (host.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "").strip())
         outcome.did(f"{file.path} written")
     return [file.path for file in differing]
 
 
-def _modules(files: list[texts.File], outcome: Outcome, run: Run) -> None:
-    """Now, as at every boot; a module that the kernel has built in, or does not have, is told by the engine if it needs it."""
+def _modules(host: Host, files: list[texts.File], known: dict[str, Any], outcome: Outcome, run: Run) -> None:
+    """Now, as at every boot; a module that the kernel has built in, or does not have, is told by the engine if it needs it. Raises OSError."""
     done = " ".join(outcome.steps)
     if texts.MODULES in done:
         run(["modprobe", "--all", "--quiet", "br_netfilter", "ip_tables"])
-    if texts.PORTS in done:
-        run(["sysctl", "--quiet", "--load", texts.PORTS])
+    opened = ports.open_from(host, next((file.content for file in files if file.path == texts.PORTS), ""), known, run)
+    if opened:
+        outcome.did(opened)
     if texts.ROOTLESSKIT in done:
         code, out, err = run(["apparmor_parser", "--replace", texts.ROOTLESSKIT])
         if code:
@@ -253,19 +261,22 @@ def _remove_old(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome)
     """What an earlier run needed and this one does not."""
     wanted = {file.path for file in _with_uid(wish.files, outcome.instance)}
     for path in sorted(set(known["files"]) - wanted):
+        if path == texts.PORTS:
+            ports.give_back(host, known)
         if os.path.lexists(host.path(path)):
             host.path(path).unlink()
             outcome.did(f"{path} removed")
         known["files"].remove(path)
 
 
-def _context(host: Host, outcome: Outcome) -> None:
+def _context(host: Host, known: dict[str, Any], outcome: Outcome) -> None:
     instance = outcome.instance
     seen = context.look(instance.on(host), instance)
     if seen["error"]:
         raise SetupFailed(seen["error"])
-    if not seen["meta"] or seen["current"] in (None, "", "default"):
-        context.put(instance.on(host), instance)
+    if context.lacking(seen):
+        made = context.put(instance.on(host), instance)
+        known["context"] = sorted({*known.get("context", []), *made})
         outcome.did("docker context rootless made")
 
 
@@ -291,50 +302,29 @@ def _revive(wish: Wish, before: revive.Before, unit_changed: bool, outcome: Outc
         raise SetupFailed("; ".join(f"container {name} does not start again: {reason}" for name, reason in failed.items()))
 
 
-def _rootful_off(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome) -> None:
-    """Stop and mask the rootful engine. With live-restore its containers would outlive it, so they are stopped by it first."""
-    if not wish.disable_rootful:
+def _start_own(before: revive.Before, instance: Instance, timeout: float, outcome: Outcome) -> None:
+    """An engine that the user ran by a unit of his own before we came runs on without us."""
+    service, engine = Service(instance), Engine(instance.socket, timeout)
+    if not service.state().loaded:
         return
-    there = [unit for unit in UNITS if any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)]
-    masked = [unit for unit in UNITS if look(host, f"/etc/systemd/system/{unit}").get("link") == "/dev/null"]
-    active = [unit for unit in there if _word("is-active", unit) in ("active", "activating", "reloading")]
-    if not active and set(there) <= set(masked):
-        return
-    if "docker.service" in active:
-        engine = Engine(ROOTFUL.socket, wish.timeout)
-        running = revive.look(engine).containers
-        if running and not wish.stop_containers:
-            names = ", ".join(c["name"] for c in running)
-            raise SetupFailed(f"containers run in the rootful engine: {names}; stop them first, or write stop_containers: true")
-        revive.stop(engine, running)
-    known.setdefault("rootful", {"enabled": [u for u in there if _word("is-enabled", u) == "enabled"], "active": active, "masked": masked})
-    state.save(host, SUBJECT, known)
-    systemctl("disable", "--now", *there, timeout=wish.timeout)
-    systemctl("mask", *there, timeout=wish.timeout)
-    outcome.did("rootful engine stopped and masked")
+    service.start_anew(timeout)
+    if not revive.wait_until_it_answers(engine, timeout):
+        raise SetupFailed(f"the engine of {instance.user} does not answer after its restart by its own unit")
+    outcome.did(f"engine of {instance.user} started by its own unit")
+    for name, reason in revive.bring_back(engine, before.containers, timeout).failed.items():
+        outcome.warnings.append(f"container {name} of {instance.user} ran before, and does not start again: {reason}")
 
 
-def _rootful_back(before: Mapping[str, Any], timeout: float, outcome: Outcome) -> None:
-    """As it was: what was enabled, and what ran."""
-    if not before:
-        return
-    unmask = [unit for unit in UNITS if unit not in before.get("masked", [])]
-    systemctl("unmask", *unmask, timeout=timeout)
-    if before.get("enabled"):
-        systemctl("enable", *before["enabled"], timeout=timeout)
-    if before.get("active"):
-        systemctl("start", *before["active"], timeout=timeout)
-    outcome.did("rootful engine back")
-
-
-def _stop_engine(host: Host, instance: Instance, timeout: float, outcome: Outcome) -> None:
-    """Stop the containers properly, then the engine, and take our keys out of its configuration."""
+def _stop_engine(host: Host, instance: Instance, timeout: float, outcome: Outcome) -> revive.Before:
+    """Stop the containers properly, then the engine, and take our keys out of its configuration. Returns what ran."""
+    before = revive.Before()
     if not os.path.exists(f"{instance.runtime_dir}/bus"):
-        return
+        return before
     service, engine = Service(instance), Engine(instance.socket, timeout)
     if service.state().running:
+        before = revive.look(engine)
         with suppress(EngineError, EngineUnreachable):
-            revive.stop(engine, revive.look(engine).containers)
+            revive.stop(engine, before.containers)
         service.stop(timeout)
         outcome.did(f"engine of {instance.user} stopped")
     try:
@@ -343,14 +333,7 @@ def _stop_engine(host: Host, instance: Instance, timeout: float, outcome: Outcom
         raise SetupFailed(str(error)) from error
     if done.changed:
         outcome.did(f"{instance.config} given back")
-
-
-def _word(verb: str, unit: str) -> str:
-    """What `systemctl is-active` and `is-enabled` say; their exit status says no more."""
-    try:
-        return systemctl(verb, unit).strip()
-    except ServiceError as error:
-        return str(error).rpartition(": ")[2].strip()
+    return before
 
 
 def _command(command: list[str]) -> None:

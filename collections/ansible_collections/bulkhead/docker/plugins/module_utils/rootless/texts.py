@@ -6,6 +6,7 @@ What differs between hosts is given; what differs between users stands in the te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ RUNTIME = "bulkhead"
 MODULES = "/etc/modules-load.d/bulkhead-rootless.conf"
 LOGIN = "/etc/profile.d/bulkhead-rootless.sh"
 PORTS = "/etc/sysctl.d/60-bulkhead-rootless.conf"
+FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 ROOTLESSKIT = "/etc/apparmor.d/bulkhead-rootlesskit"
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 SCRIPTS = (
@@ -23,6 +25,13 @@ SCRIPTS = (
     "/usr/local/bin/dockerd-rootless.sh",
     "/usr/share/docker.io/contrib/dockerd-rootless.sh",  # Debian's and Ubuntu's docker.io
 )
+# What dockerd-rootless.sh is told for a network driver; nothing, and it takes slirp4netns where that is installed. pasta brings its own way
+# of publishing ports; 65520 is what the script itself takes for slirp4netns when it is not told.
+_NETWORKS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "pasta": ("NET=pasta", "PORT_DRIVER=implicit"),
+    "slirp4netns": ("NET=slirp4netns", "MTU=65520"),
+}
 _NOTE = "# Written by Bulkhead (role rootless_docker)"
 
 
@@ -52,10 +61,11 @@ def files(
     network: str = "",
     wrapper: str | None = None,
     first_port: int | None = None,
-    rootlesskit_profile: bool = False,
+    rootlesskit: str | None = None,
     own_unit: bool = True,
 ) -> list[File]:
     """What shall be there. wrapper: the OCI runtime's text, None without one. network: rootlesskit's driver where it is not the usual one.
+    rootlesskit: its path where it needs a profile to make user namespaces.
 
     own_unit: the user has no docker.service of his own in his folder, which would win over ours.
     """
@@ -77,9 +87,15 @@ def files(
     if first_port is not None:
         text = f"{_NOTE}, rootless_docker_first_port).\n# From this port on, anybody may listen.\nnet.ipv4.ip_unprivileged_port_start = {first_port}\n"
         wanted.append(File(PORTS, text))
-    if rootlesskit_profile:
-        wanted.append(File(ROOTLESSKIT, profile_of_rootlesskit()))
+    if rootlesskit is not None:
+        wanted.append(File(ROOTLESSKIT, profile_of_rootlesskit(rootlesskit)))
     return wanted
+
+
+def first_port(content: str) -> str | None:
+    """The port that the file PORTS sets; None where it sets none."""
+    found = re.search(r"(?m)^net\.ipv4\.ip_unprivileged_port_start *= *(\d+)$", content)
+    return found[1] if found else None
 
 
 def unit(user: str, script: str, network: str = "") -> str:
@@ -88,9 +104,7 @@ def unit(user: str, script: str, network: str = "") -> str:
     Restarts as upstream's own unit has them (moby contrib/dockerd-rootless-setuptool.sh). The wrapper's folder comes first in PATH, so that it is
     also what the engine and its builds take for plain `runc`.
     """
-    driver = (
-        f"Environment=DOCKERD_ROOTLESS_ROOTLESSKIT_NET={network} DOCKERD_ROOTLESS_ROOTLESSKIT_PORT_DRIVER=implicit\n" if network else ""
-    )
+    driver = "".join(f"Environment=DOCKERD_ROOTLESS_ROOTLESSKIT_{word}\n" for word in _NETWORKS[network])
     folder = WRAPPER.rpartition("/")[0]
     return f"""{_NOTE}.
 [Unit]
@@ -130,13 +144,13 @@ fi
 """
 
 
-def profile_of_rootlesskit() -> str:
+def profile_of_rootlesskit(path: str) -> str:
     """Where the kernel refuses user namespaces to who has no profile that grants them (Ubuntu's apparmor_restrict_unprivileged_userns)."""
     return f"""{_NOTE}.
 abi <abi/4.0>,
 include <tunables/global>
 
-profile bulkhead-rootlesskit /usr/{{,local/}}bin/rootlesskit flags=(unconfined) {{
+profile bulkhead-rootlesskit {path} flags=(unconfined) {{
   userns,
 }}
 """

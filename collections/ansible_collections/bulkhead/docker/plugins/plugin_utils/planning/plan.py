@@ -78,8 +78,8 @@ def expectations(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {**layers, **({"containers": containers} if containers else {})}
 
 
-def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[str]) -> Plan:
-    """Compare a host with what is wanted, for the selected layers."""
+def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[str], of_run: set[str] | None = None) -> Plan:
+    """Compare a host with what is wanted, for the selected layers. of_run: those of the whole run, where this is a part of it."""
     plan = Plan()
     engine = observed["engine"]
     if not engine["installed"]:
@@ -89,6 +89,8 @@ def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[s
     for name, room in planners().items():
         if name in selected:
             plan.layers[name] = room.plan(observed, wanted)
+    if rootless.LAYER in selected and "apparmor" not in (selected if of_run is None else of_run):
+        plan.problems += filter(None, [rootless.unconfinable(observed, wanted)])
     if selected:
         plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, wanted, plan.layers, selected)
         for layer in plan.layers.values():
@@ -134,10 +136,17 @@ def requirement(layer: str, wanted: Mapping[str, Any]) -> str:
     return str(wanted.get(switch) or REQUIRED) if switch else DISABLED
 
 
-def selected_layers(asked: Iterable[str] | None, run_tags: Iterable[str], skip_tags: Iterable[str]) -> set[str]:
-    """The layers that this run is about: those asked for, narrowed by the tags that name layers."""
+def selected_layers(
+    asked: Iterable[str] | None, run_tags: Iterable[str], skip_tags: Iterable[str], wanted: Mapping[str, Any] | None = None
+) -> set[str]:
+    """The layers that this run is about: those asked for, narrowed by the tags that name layers.
+
+    The tag `rootless` brings `apparmor` along where the engine's runtime names a profile: no container would start without it.
+    """
     layers = set(SWITCHES) if asked is None else set(asked) & set(SWITCHES)
     named = set(run_tags) & set(SWITCHES)
+    if rootless.LAYER in named and rootless.default_profile(wanted or {}):
+        named.add("apparmor")
     if named:
         layers &= named
     return layers - set(skip_tags)

@@ -63,6 +63,9 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
             lines += wrapped("      ", finding["text"], colour if finding["status"] else None)
             if finding["status"] and finding["remedy"]:
                 lines += wrapped("      -> ", finding["remedy"], None)
+    for engine in proof.get("engines", ()):
+        if "layers" in engine:
+            lines += _beside(engine)
     for finding in proof.get("findings", ()):
         lines += wrapped("  ! ", finding["text"], "red")
     containers = proof.get("containers", ())
@@ -74,6 +77,16 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
             lines.append((f"  + {container['name']}: all {len(demands)} settings of hardened_container hold", "green"))
         for text in container_notes(container):
             lines += wrapped(f"  ! {container['name']}: ", text, "yellow")
+    return lines
+
+
+def _beside(engine: Mapping[str, Any]) -> list[Line]:
+    """An engine beside the wanted one: what its defaults are, and which of its containers differ from them."""
+    held = ", ".join(f"{layer['layer']} {layer['status']}" for layer in engine["layers"])
+    lines = wrapped("  i ", f"beside, {engine['kind']} engine of {engine['user']}: {held}", None)
+    for container in engine["containers"]:
+        for text in container_notes(container):
+            lines += wrapped(f"    {container['name']}: ", text, None)
     return lines
 
 

@@ -187,7 +187,10 @@ def _engines(proof: Mapping[str, Any]) -> dict[str, str]:
     engines = proof.get("engines", ())
     if len(engines) == 1 and engines[0]["kind"] == "rootful":
         return {}
-    told = [f"{e['kind']} of {e['user']}, {'judged' if e.get('judged') else 'not looked into'}" for e in engines]
+    told = [
+        f"{e['kind']} of {e['user']}, {'judged' if e.get('judged') else 'looked into' if 'layers' in e else 'not looked into'}"
+        for e in engines
+    ]
     return {"engines": "; ".join(told)} if told else {}
 
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ...apparmor import wanted as wanted_profiles
 from ...apparmor.policy import describe
 from ...apparmor.sources import COMPLAIN_LINK, FOLDER, differences
 from ...apparmor.wanted import VARIABLE, Profile, resolve
+from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, LayerPlan
 
 __all__ = ["expectation", "plan", "resolve"]
@@ -31,10 +32,11 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     reason = _cannot_carry(seen)
     if reason and planned.requirement != DISABLED:
         return planned.cannot(reason)
-    steps = [step for profile in listed.profiles if (step := _step(planned, seen, profile))]
+    stopping = {identifier[:12] for identifier in rootless.stopping(observed, wanted)}
+    steps = [step for profile in listed.profiles if (step := _step(planned, seen, profile, stopping))]
     if not listed.refusals:  # a name with a typo elsewhere in its entry is not one that was dropped
         dropped = sorted(set(seen["managed"]) - {profile.name for profile in listed.profiles})
-        steps += [step for name in dropped if (step := _step(planned, seen, Profile(name, state="absent")))]
+        steps += [step for name in dropped if (step := _step(planned, seen, Profile(name, state="absent"), stopping))]
     if steps:
         planned.apply = {"profiles": steps}
     if any(profile.state == "present" for profile in listed.profiles) and seen["at_boot"] is False:
@@ -64,8 +66,11 @@ def _cannot_carry(seen: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile) -> dict[str, Any] | None:
-    """One entry of the module's list, its change recorded in the plan; None when nothing is to be done."""
+def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile, stopping: Collection[str]) -> dict[str, Any] | None:
+    """One entry of the module's list, its change recorded in the plan; None when nothing is to be done.
+
+    stopping: short IDs of containers that have ended by the time that profiles go.
+    """
     name = profile.name
     now = seen["managed"].get(name) or {
         "text": None,
@@ -79,7 +84,7 @@ def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile) -> dict
     if foreign:
         planned.refusals.append(foreign)
         return None
-    users = seen["confined"].get(name, [])
+    users = [user for user in seen["confined"].get(name, []) if profile.state == "present" or user["container"] not in stopping]
     if profile.state == "present":
         reasons = differences(now, profile.sha256, profile.mode)
         if not reasons:

@@ -10,7 +10,7 @@ from ...host.files import sha256
 from ...rootless import texts
 from ...subid.ranges import engine_map
 from ..userns.mapping import unpack
-from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
+from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "rootless"
 _AGAIN = "run the playbook again"
@@ -21,7 +21,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     here = observed["layers"].get(LAYER) or {"engines": []}
     if expect.get("requirement", DISABLED) == DISABLED or not user:
         verdict = Verdict(LAYER, "no rootless engine is asked for")
-        _others(verdict, here)
+        _others(verdict, here, evidence.get("beside", {}))
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, f"dockerd belongs to {user}, in a user namespace whose root is {user}, from boot on and with all limits")
     engine = next((entry for entry in here["engines"] if entry["judged"]), None)
@@ -34,10 +34,11 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         _socket(verdict, engine)
     _canary(verdict, evidence.get("canary"), here, expect)
     _lasting(verdict, here, user)
+    _ports(verdict, here, expect.get("first_port"))
     _controllers(verdict, here)
     _runtime(verdict, here, observed["engine"], expect.get("wrapper"))
-    _rootful(verdict, here["rootful"], bool(expect.get("disable_rootful")))
-    _others(verdict, here)
+    _rootful(verdict, here["rootful"], bool(expect.get("disable_rootful")), evidence.get("beside", {}))
+    _others(verdict, here, evidence.get("beside", {}))
     return verdict.conclude()
 
 
@@ -50,15 +51,29 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     return verdict.conclude()
 
 
-def _others(verdict: Verdict, here: Mapping[str, Any]) -> None:
-    """Engines of users that the inventory does not want: nobody has looked into them."""
+def _others(verdict: Verdict, here: Mapping[str, Any], beside: Mapping[int, Any]) -> None:
+    """Engines of users whom the inventory does not name: they are as good as the defaults of their containers."""
     for entry in here["engines"]:
         if entry["judged"]:
             continue
         verdict.saw(f"/proc/{entry['pid']}/uid_map of dockerd, owned by {entry['user']}", entry["uid_map"])
         if entry["kind"] == "rootless":
-            text = f"a rootless engine of {entry['user']} runs here (dockerd {entry['pid']}); its containers were not looked into"
-            verdict.find("not_examined", text, DEGRADED, "stop it, or name its user as rootless_docker_user")
+            name = f"a rootless engine of {entry['user']} runs here (dockerd {entry['pid']})"
+            remedy = "stop it, or name its user as rootless_docker_user"
+            lacking = _lacking(beside.get(entry["pid"]))
+            if lacking is None:
+                verdict.find("not_examined", f"{name}; its containers were not looked into", DEGRADED, remedy)
+            elif lacking:
+                verdict.find("beside", f"{name}; of its defaults do not hold: {', '.join(lacking)}", DEGRADED, remedy)
+            else:
+                verdict.find("beside", f"{name}; its defaults hold")
+
+
+def _lacking(seen: Mapping[str, Any] | None) -> list[str] | None:
+    """Which defaults of an engine do not hold, as `layer (status)`; None where nobody has looked."""
+    if seen is None:
+        return None
+    return [f"{layer['layer']} ({layer['status']})" for layer in seen["layers"] if layer["status"] not in (ENFORCED, NOT_APPLICABLE)]
 
 
 def _process(verdict: Verdict, engine: Mapping[str, Any], observed: Mapping[str, Any], user: str) -> None:
@@ -142,6 +157,9 @@ def _lasting(verdict: Verdict, here: Mapping[str, Any], user: str) -> None:
         verdict.find("no_linger", text, DEGRADED, f"loginctl enable-linger {user}")
     if here.get("own_unit"):
         verdict.find("own_unit", f"the engine is started by {here['own_unit']}, which is the user's and was not looked at")
+        if not here["own_unit_enabled"]:
+            text = f"{here['own_unit']} is not enabled: the engine does not start at boot"
+            verdict.find("not_enabled", text, DEGRADED, f"systemctl --user -M {user}@ enable docker.service")
     else:
         unit, enabled = here["files"].get(texts.UNIT) or {}, here["files"].get(texts.ENABLED) or {}
         if not unit.get("text"):
@@ -155,6 +173,21 @@ def _lasting(verdict: Verdict, here: Mapping[str, Any], user: str) -> None:
                 DEGRADED,
                 f"chown root {texts.UNIT}; chmod 644 {texts.UNIT}",
             )
+
+
+def _ports(verdict: Verdict, here: Mapping[str, Any], wanted: int | None) -> None:
+    if wanted is None:
+        return
+    now = here["first_port"]
+    verdict.saw(texts.FIRST_PORT, now)
+    if not now.isdigit():
+        verdict.find("port_unread", f"{texts.FIRST_PORT} could not be read", UNKNOWN)
+    elif int(now) > wanted:
+        verdict.find(
+            "port", f"{texts.FIRST_PORT} is {now}: the engine can't publish the ports {wanted} to {int(now) - 1}", DEGRADED, _AGAIN
+        )
+    elif int(now) < wanted:
+        verdict.find("port_lower", f"{texts.FIRST_PORT} is {now}, lower than the {wanted} asked for")
 
 
 def _controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
@@ -195,13 +228,17 @@ def _runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[str, Any
         verdict.find("runtime_not_default", f"the engine's default runtime is {default}, not {texts.RUNTIME}", DEGRADED, _AGAIN)
 
 
-def _rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool) -> None:
+def _rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, beside: Mapping[int, Any]) -> None:
     if not disable:
         if rootful["pid"]:
-            verdict.find("rootful_kept", "a rootful engine runs beside it, as the inventory wants it; its containers were not looked into")
+            lacking = _lacking(beside.get(rootful["pid"]))
+            how = "its containers were not looked into" if lacking is None else "its defaults hold"
+            if lacking:
+                how = f"of its defaults do not hold: {', '.join(lacking)}"
+            verdict.find("rootful_kept", f"a rootful engine runs beside it, as the inventory wants it; {how}")
         return
     if rootful["pid"]:
-        text = f"a rootful engine runs here (dockerd {rootful['pid']}), whose containers were not looked into"
+        text = f"a rootful engine runs here (dockerd {rootful['pid']}), which the inventory does not want"
         verdict.find("rootful_running", text, DEGRADED, _AGAIN)
     left = [unit for unit in rootful["present"] if unit not in rootful["masked"]]
     if left:

@@ -9,11 +9,12 @@ import stat
 from typing import Any
 
 from ...engine.api import Engine, EngineError, EngineUnreachable
+from ...engine.binary import contains
 from ...engine.instance import ROOTFUL, Instance, find
 from ...engine.processes import dockerds
 from ...host import state
 from ...host.root import Host
-from ...rootless import context, texts
+from ...rootless import context, ports, texts
 
 SUBJECT = "rootless"
 RANGES = "rootless_ranges"
@@ -43,9 +44,12 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
     found["restrict_userns"] = (host.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") or "").strip() == "1"
     found["unprivileged_userns"] = (host.read("/proc/sys/kernel/unprivileged_userns_clone") or "1").strip() == "1"
-    found["first_port"] = (host.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "").strip()
+    found["first_port"] = ports.now(host)
     if wanted.rootless:
         found.update(_of_user(host, wanted))
+        kit = found["tools"]["rootlesskit"]
+        # Network driver since rootlesskit 2.0; a Go program carries the names of its drivers literally.
+        found["takes_pasta"] = bool(kit and found["tools"]["pasta"] and contains(str(host.path(kit)), "pasta"))
     return found
 
 
@@ -74,11 +78,13 @@ def containers(host: Host, instance: Instance) -> list[str]:
 
 def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
     exists = instance.uid is not None
+    own = f"{instance.home}/.config/systemd/user"
     controllers = host.read(f"{instance.manager_cgroup}/cgroup.controllers") if exists else None
     return {
         "user": instance.as_dict(),
         "files": {path: look(host, path) for path in texts.paths(instance.uid)},
-        "own_unit": f"{instance.home}/.config/systemd/user/docker.service" if exists and _has_own_unit(host, instance) else None,
+        "own_unit": f"{own}/docker.service" if exists and _own(host, instance, f"{own}/docker.service") else None,
+        "own_unit_enabled": exists and _own(host, instance, f"{own}/default.target.wants/docker.service"),
         "context": context.look(instance.on(host), instance) if exists else {},
         "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
         "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
@@ -88,8 +94,8 @@ def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
     }
 
 
-def _has_own_unit(host: Host, instance: Instance) -> bool:
-    path = f"{instance.home}/.config/systemd/user/docker.service"
+def _own(host: Host, instance: Instance, path: str) -> bool:
+    """Whether there is such a file, or link, of the user's own."""
     with instance.on(host).as_owner(path):
         return os.path.lexists(host.path(path))
 

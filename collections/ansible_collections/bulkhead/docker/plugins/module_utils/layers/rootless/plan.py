@@ -9,7 +9,7 @@ from typing import Any
 
 from ...engine.instance import Instance, of
 from ...host.files import sha256
-from ...rootless import texts
+from ...rootless import context, texts
 from ...subid.allocate import Wish, bounds_problem
 from ...subid.decide import Request, decide
 from ...subid.ranges import SUBGID, SUBUID
@@ -62,6 +62,7 @@ def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "user": wanted["rootless_docker_user"],
         "disable_rootful": bool(wanted.get("rootless_docker_disable_rootful")),
+        "first_port": wanted.get("rootless_docker_first_port"),
         "profile": profile or None,
         "wrapper": {"path": texts.WRAPPER, "sha256": sha256(str(wrapper))} if profile and wrapper else None,
     }
@@ -83,7 +84,7 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     if reason:
         return found.cannot(reason)
     instance = of(observed)
-    packages = _missing(observed, here, found, bool(wanted.get("rootless_docker_install_packages")))
+    packages = _missing(observed, here, found, bool(wanted.get("rootless_docker_install_packages")), _network(here, wanted))
     request = _ranges(found, observed, wanted, instance)
     wrapper = wanted.get(WRAPPER) if default_profile(wanted) and observed["layers"]["apparmor"]["enabled"] else None
     files = _files(found, observed, wanted, here, instance, wrapper)
@@ -160,13 +161,28 @@ def _obstacle(observed: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     return ""
 
 
-def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerPlan, install: bool) -> list[str]:
+def _network(here: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """rootlesskit's network driver; empty leaves it to dockerd-rootless.sh, which takes slirp4netns where it is installed."""
+    choice = str(wanted.get("rootless_docker_network") or "auto")
+    if choice != "auto":
+        return choice
+    return "pasta" if here.get("takes_pasta") and not here["tools"].get("slirp4netns") else ""
+
+
+def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerPlan, install: bool, network: str) -> list[str]:
     """The packages that are to be installed, or refusals where they may not be or are not known."""
     tools, packages = here["tools"], set()
     for tool, package in _PACKAGES.items():
-        needed = not (tool == "slirp4netns" and tools.get("pasta")) and not (tool == "useradd" and of(observed).uid is not None)
+        needed = not (tool == "slirp4netns" and network == "pasta") and not (tool == "useradd" and of(observed).uid is not None)
         if needed and not tools.get(tool):
             packages.add(package)
+    if network == "pasta" and not tools.get("pasta"):
+        packages.add("passt")
+    elif network == "pasta" and tools.get("rootlesskit") and not here.get("takes_pasta"):
+        found.refusals.append(
+            f"rootless_docker_network: pasta, but {tools['rootlesskit']} of this host does not know it (rootlesskit 2.0 does);"
+            " write slirp4netns or auto"
+        )
     if not here["user_bus"]:
         packages.add("dbus-user-session")
     if _release(observed["system"]["kernel"]) < _OVERLAY_SINCE and not tools.get("fuse-overlayfs"):
@@ -231,14 +247,17 @@ def _files(
     if own:
         found.notices.append(f"{own} is used as it is: it would win over a unit of ours")
     loaded = observed["layers"]["apparmor"].get("modes") or {}
+    kit = here["tools"].get("rootlesskit") or "/usr/bin/rootlesskit"
+    # The profile of that name which distributions ship is for /usr/bin/rootlesskit alone (apparmor 4: profiles/apparmor.d/rootlesskit).
+    restricted = bool(here["restrict_userns"]) and not ("rootlesskit" in loaded and kit == "/usr/bin/rootlesskit")
     files = texts.files(
         instance.user,
         instance.uid,
         here["script"] or texts.SCRIPTS[0],
-        network="pasta" if here["tools"].get("pasta") and not here["tools"].get("slirp4netns") else "",
+        network=_network(here, wanted),
         wrapper=wrapper,
         first_port=wanted.get("rootless_docker_first_port"),
-        rootlesskit_profile=bool(here["restrict_userns"]) and "rootlesskit" not in loaded,
+        rootlesskit=kit if restricted else None,
         own_unit=not own,
     )
     seen = here.get("files", {})
@@ -254,7 +273,7 @@ def _files(
     for path in sorted(ours - {file.path for file in files}):
         if seen.get(path):
             found.changes.append(Change(path, f"{path} is removed", str(seen[path].get("text") or ""), ""))
-    if here["restrict_userns"] and "rootlesskit" not in loaded:
+    if restricted:
         found.warnings.append(
             "this kernel restricts user namespaces by AppArmor (Ubuntu); the profile that lets rootlesskit through is untested"
         )
@@ -278,10 +297,17 @@ def _user_side(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, A
             )
         elif here.get("containers"):
             found.effects.append(f"{len(here['containers'])} containers of {instance.user} stop with its manager and are started again")
+    port, now = wanted.get("rootless_docker_first_port"), here.get("first_port") or ""
+    if port is not None and str(port) != now:
+        found.changes.append(Change(texts.FIRST_PORT, f"ports from {port} on are for anybody", f"{now}\n", f"{port}\n"))
     seen = here.get("context") or {}
     if seen.get("error"):
         found.refusals.append(str(seen["error"]))
-    elif not seen.get("meta") or seen.get("current") in (None, "", "default"):
+    elif seen.get("elsewhere"):
+        found.notices.append(
+            f"the context rootless of {instance.user} leads to {seen['elsewhere']}; it is the user's own, and stays as it is"
+        )
+    elif context.lacking(seen):
         found.changes.append(Change(f"{instance.home}/.docker", f"the docker client of {instance.user} uses its engine (context rootless)"))
 
 
@@ -289,8 +315,12 @@ def _rootful(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any
     """The rootful engine beside it: stopped and masked, or kept."""
     rootful = here["rootful"]
     if not wanted.get("rootless_docker_disable_rootful"):
+        if here["state"].get("rootful"):
+            found.changes.append(Change("docker.service", "unmask the rootful engine, and start it if it ran before"))
         if rootful["pid"]:
-            found.warnings.append("the rootful engine is kept beside the rootless one; nothing of it is hardened or verified on this host")
+            found.warnings.append(
+                "the rootful engine is kept beside the rootless one: it stays as it is, and verification says what holds there, but demands nothing"
+            )
         return
     running = rootful["containers"]
     if running and not wanted.get("rootless_docker_stop_containers"):
@@ -304,6 +334,25 @@ def _rootful(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any
         )
         if running:
             found.effects.append(f"the rootful engine is stopped, and with it: {', '.join(running)}")
+
+
+def stopping(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
+    """IDs of the containers that end because the rootless engine is taken back."""
+    here = observed["layers"].get(LAYER) or {}
+    if wanted_user(wanted) or not here.get("state") or not wanted.get("rootless_docker_stop_containers"):
+        return set()
+    return set(here.get("containers") or [])
+
+
+def unconfinable(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Why no container would start where this run leaves the AppArmor profiles alone; empty where the default one is loaded, or none is wanted."""
+    profile, seen = default_profile(wanted), observed["layers"]["apparmor"]
+    if not profile or not seen["enabled"] or profile in (seen.get("modes") or {}):
+        return ""
+    return (
+        f"the default profile of the rootless engine, {profile}, is not loaded on this host, and this run leaves AppArmor profiles out, so that no"
+        " container would start; do not skip the tag apparmor, or write rootless_docker_apparmor_profile: ''"
+    )
 
 
 def _take_back(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -325,6 +374,11 @@ def _take_back(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, A
         found.notices.append(
             f"the user {user} stays, with its subordinate ranges: {here['user']['home']}/.local/share/docker holds its images, containers and volumes"
         )
+        if texts.WRAPPER in known.get("files", []):
+            found.notices.append(
+                f"containers of {user} that were created under the runtime {texts.RUNTIME} name it, and do not start without it:"
+                " remove them, and create them again"
+            )
     elif known.get("created"):
         found.notices.append(f"the user {user}, which we made, stays with its home; remove it with userdel --remove {user}")
     found.apply = {

@@ -109,3 +109,20 @@ ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "root
 )
 def test_tags_narrow_the_plan(asked: list[str] | None, run: list[str], skip: list[str], expected: set[str]) -> None:
     assert selected_layers(asked, run, skip) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "run", "skip", "expected"),
+    [
+        (None, ["rootless"], [], {"rootless", "apparmor"}),
+        (["apparmor"], ["rootless"], [], {"apparmor"}),
+        (None, ["rootless"], ["apparmor"], {"rootless"}),
+        (None, ["seccomp"], [], {"seccomp"}),
+    ],
+)
+def test_a_rootless_engine_brings_the_profile_that_its_runtime_names(
+    asked: list[str] | None, run: list[str], skip: list[str], expected: set[str]
+) -> None:
+    wanted = {"rootless_docker_layer": "required", "rootless_docker_user": "u", "rootless_docker_apparmor_profile": "bulkhead-rootless"}
+    assert selected_layers(asked, run, skip, wanted) == expected
+    assert "apparmor" not in selected_layers(None, ["rootless"], [], {**wanted, "rootless_docker_layer": "disabled"})

@@ -108,6 +108,11 @@ def test_pattern(path: str, shown: str) -> None:
     assert pattern(path) == shown
 
 
+def test_the_preset_for_any_container_leaves_the_abi_to_the_distribution() -> None:
+    assert "abi <" not in render("any", PRESETS["any"])
+    assert "userns" not in render("any", PRESETS["any"])
+
+
 def test_presets_do_not_write_where_they_execute() -> None:
     for preset in PRESETS.values():
         assert not set(preset.get("writable", [])) & set(preset.get("executable", []))

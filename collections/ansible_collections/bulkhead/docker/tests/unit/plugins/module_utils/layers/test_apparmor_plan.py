@@ -103,6 +103,14 @@ def test_dropped_profile_in_use_is_refused() -> None:
         assert "{name: web, state: absent, force: true}" in found.refusals[0]
 
 
+@pytest.mark.parametrize(("allowed", "refused"), [(True, False), (False, True)])
+def test_a_profile_goes_with_the_rootless_engine_whose_containers_end(allowed: bool, refused: bool) -> None:
+    host = observed(managed={"web": ours()}, confined={"web": [NGINX]})
+    host["layers"]["rootless"] = {"state": {"user": "u"}, "containers": [NGINX["container"] + "0" * 52]}
+    wanted = {"apparmor_profiles_layer": "disabled", "rootless_docker_stop_containers": allowed}
+    assert bool(plan(host, wanted).refusals) == refused
+
+
 def test_dropped_profile_in_use_by_force() -> None:
     found = planned([{"name": "web", "state": "absent", "force": True}], managed={"web": ours()}, confined={"web": [NGINX]})
     assert (found.refusals, found.apply["profiles"][0]["force"]) == ([], True)

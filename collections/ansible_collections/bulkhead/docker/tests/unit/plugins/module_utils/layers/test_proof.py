@@ -50,6 +50,16 @@ def test_a_stopped_engine_and_orphans_are_findings_of_the_host() -> None:
     assert [finding["id"] for finding in result["findings"]] == ["engine.not_running", "engine.orphan"]
 
 
+def test_every_engine_of_the_host_is_judged_by_what_its_containers_get() -> None:
+    entry = {"kind": "rootful", "user": "root", "uid": 0, "pid": 7, "uid_map": [[0, 0, 4294967295]], "judged": False, "socket": None}
+    seen = evidence()
+    seen["observed"]["layers"]["rootless"]["engines"] = [entry, {**entry, "pid": 8, "judged": True}]
+    seen["beside"] = {7: evidence()}
+    first, second = proof.judge(seen, {}, {"capabilities", "rootless"})["engines"]
+    assert [(layer["layer"], layer["status"]) for layer in first["layers"]] == [("capabilities", "unknown")]
+    assert first["containers"] == [] and "layers" not in second
+
+
 def test_only_the_layers_asked_for_are_judged_in_order_of_effort() -> None:
     result = proof.judge(evidence(), {}, {"rootless", "capabilities"})
     assert [layer["layer"] for layer in result["layers"]] == ["capabilities", "rootless"]

@@ -74,6 +74,60 @@ def test_each_file_that_is_wrong_is_named(path: str, seen: dict[str, Any], found
     assert ids(room.judge(evidence(host), EXPECT)) == [found]
 
 
+@pytest.mark.parametrize(
+    ("now", "found", "status"),
+    [("80", [], "enforced"), ("1024", ["port"], "degraded"), ("", ["port_unread"], "unknown"), ("0", [], "enforced")],
+)
+def test_ports_that_are_to_be_published(now: str, found: list[str], status: str) -> None:
+    host = settled(first_port=now)
+    verdict = room.judge(evidence(host), {**EXPECT, "first_port": 80})
+    assert (ids(verdict), verdict.status) == (found, status)
+
+
+@pytest.mark.parametrize(("enabled", "found"), [(True, []), (False, ["not_enabled"])])
+def test_a_unit_of_the_users_own(enabled: bool, found: list[str]) -> None:
+    host = settled(own_unit="/home/rootless/.config/systemd/user/docker.service", own_unit_enabled=enabled)
+    for path in (texts.UNIT, texts.ENABLED):
+        host["layers"]["rootless"]["files"][path] = {}
+    assert ids(room.judge(evidence(host), EXPECT)) == found
+
+
+def of_default(status: str) -> dict[str, Any]:
+    return {"layers": [{"layer": "seccomp", "status": status}, {"layer": "userns", "status": "not_applicable"}], "containers": []}
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "said"),
+    [
+        ({}, "degraded", "its containers were not looked into"),
+        ({43: of_default("enforced")}, "enforced", "its defaults hold"),
+        ({43: of_default("unknown")}, "degraded", "of its defaults do not hold: seccomp (unknown)"),
+    ],
+)
+def test_an_engine_of_another_user_is_as_good_as_its_defaults(seen: dict[int, Any], status: str, said: str) -> None:
+    host = settled()
+    host["layers"]["rootless"]["engines"].append(engine(user="eve", uid=1001, pid=43, judged=False))
+    verdict = room.judge({**evidence(host), "beside": seen}, EXPECT)
+    assert verdict.status == status
+    assert any(finding.text.endswith(said) for finding in verdict.findings)
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({}, "its containers were not looked into"),
+        ({7: of_default("enforced")}, "its defaults hold"),
+        ({7: of_default("absent")}, "of its defaults do not hold: seccomp (absent)"),
+    ],
+)
+def test_a_rootful_engine_that_is_kept_is_told_of_and_nothing_is_demanded_of_it(seen: dict[int, Any], said: str) -> None:
+    host = settled()
+    host["layers"]["rootless"]["rootful"] = virgin()["layers"]["rootless"]["rootful"]
+    verdict = room.judge({**evidence(host), "beside": seen}, {**EXPECT, "disable_rootful": False})
+    assert (verdict.status, ids(verdict)) == ("enforced", [])
+    assert any(finding.id == "rootless.rootful_kept" and finding.text.endswith(said) for finding in verdict.findings)
+
+
 def test_another_default_runtime_is_named() -> None:
     host = settled()
     host["engine"]["info"]["DefaultRuntime"] = "runc"

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe import containers, observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import context, texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import context, ports, texts
 
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 CONTAINER = "ab" * 32
@@ -21,6 +21,10 @@ CONTAINER = "ab" * 32
 def write(host: Host, path: str, text: str = "") -> None:
     host.path(path).parent.mkdir(parents=True, exist_ok=True)
     host.path(path).write_text(text)
+
+
+def kernel(host: Host, port: str) -> None:
+    write(host, texts.FIRST_PORT, f"{port}\n")
 
 
 def process(host: Host, pid: int, uid: int, uid_map: str) -> None:
@@ -72,8 +76,18 @@ def test_what_a_users_engine_consists_of(host: Host) -> None:
     seen = observe(host, USER)
     assert (seen["linger"], seen["controllers"], seen["containers"]) == (True, ["cpu", "memory", "pids"], [CONTAINER])
     assert seen["files"][texts.UNIT]["text"] == "text"
-    assert seen["own_unit"] == "/home/u/.config/systemd/user/docker.service"
+    assert (seen["own_unit"], seen["own_unit_enabled"]) == ("/home/u/.config/systemd/user/docker.service", False)
+    write(host, "/home/u/.config/systemd/user/default.target.wants/docker.service")
+    assert observe(host, USER)["own_unit_enabled"] is True
     assert containers(host, USER) == [CONTAINER]
+
+
+@pytest.mark.parametrize(("program", "takes"), [("…slirp4netns…pasta…", True), ("…slirp4netns…", False)])
+def test_whether_rootlesskit_knows_pasta(host: Host, program: str, takes: bool) -> None:
+    for tool, text in (("rootlesskit", program), ("pasta", "x")):
+        write(host, f"/usr/bin/{tool}", text)
+        host.path(f"/usr/bin/{tool}").chmod(0o755)
+    assert observe(host, USER)["takes_pasta"] is takes
 
 
 def test_a_socket_with_its_folder(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,18 +116,76 @@ def test_memory_that_is_damaged_is_an_error(host: Host) -> None:
     assert "rootless.json: not valid JSON" in observe(host)["error"]
 
 
+# --- privileged ports ---
+
+
+def test_ports_are_opened_once_and_given_back(host: Host) -> None:
+    (file,) = (f for f in texts.files("u", USER.uid, "/s", first_port=80) if f.path == texts.PORTS)
+    asked: list[list[str]] = []
+
+    def sysctl(words: list[str]) -> tuple[int, str, str]:
+        asked.append(words)
+        kernel(host, "80")
+        return 0, "", ""
+
+    kernel(host, "1024")
+    write(host, texts.PORTS, file.content)
+    known: dict[str, object] = {"user": "u", "files": [texts.PORTS]}
+    assert ports.open_from(host, file.content, known, sysctl) == "ports from 80 on are for anybody"
+    assert asked == [["sysctl", "--quiet", "--load", texts.PORTS]] and known["first_port"] == "1024"
+    assert ports.open_from(host, file.content, known, sysctl) == "" and len(asked) == 1
+    ports.give_back(host, known)
+    assert ports.now(host) == "1024" and "first_port" not in known
+
+
+def test_a_port_that_others_have_set_since_stays(host: Host) -> None:
+    write(host, texts.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
+    kernel(host, "443")
+    ports.give_back(host, {"first_port": "1024"})
+    assert ports.now(host) == "443"
+
+
+def test_a_kernel_that_refuses_the_port_is_told(host: Host) -> None:
+    kernel(host, "1024")
+    with pytest.raises(OSError, match="no such knob"):
+        ports.open_from(host, "net.ipv4.ip_unprivileged_port_start = 80\n", {}, lambda words: (1, "", "no such knob"))
+
+
 # --- the docker client's context ---
 
 
 def test_a_context_is_made_and_taken_away(host: Host) -> None:
     user = USER.on(host)
     write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
-    assert context.look(user, USER) == {"meta": False, "current": None, "error": None}
-    context.put(user, USER)
-    assert context.look(user, USER) == {"meta": True, "current": "rootless", "error": None}
-    context.drop(user, USER)
+    seen = context.look(user, USER)
+    assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and context.lacking(seen)
+    made = context.put(user, USER)
+    seen = context.look(user, USER)
+    assert seen == {"meta": True, "elsewhere": None, "current": "rootless", "error": None} and not context.lacking(seen)
+    assert context.put(user, USER) == []
+    context.drop(user, USER, made)
     assert json.loads(host.read("/home/u/.docker/config.json") or "") == {"auths": {"r": {}}}
     assert context.look(user, USER)["meta"] is False
+
+
+def test_without_a_configuration_of_the_client_none_is_left(host: Host) -> None:
+    made = context.put(USER.on(host), USER)
+    assert made == ["meta", "current", "config"]
+    context.drop(USER.on(host), USER, made)
+    assert list(host.path("/home/u/.docker").rglob("*.json")) == []
+
+
+@pytest.mark.parametrize(("leads_to", "elsewhere"), [(f"unix://{USER.socket}", None), ("tcp://far", "tcp://far")])
+def test_a_context_of_the_users_own_stays(host: Host, leads_to: str, elsewhere: str | None) -> None:
+    user, (own, config) = USER.on(host), context.paths(USER)
+    text = json.dumps({"Name": "rootless", "Metadata": {"Description": "mine"}, "Endpoints": {"docker": {"Host": leads_to}}})
+    write(host, own, text)
+    write(host, config, '{\n\t"auths": {}\n}')
+    assert context.look(user, USER)["elsewhere"] == elsewhere
+    made = context.put(user, USER)
+    assert made == ([] if elsewhere else ["current"])
+    context.drop(user, USER, made)
+    assert (host.read(own), host.read(config)) == (text, '{\n\t"auths": {}\n}')
 
 
 def test_another_context_that_the_user_chose_stays(host: Host) -> None:

@@ -83,17 +83,66 @@ def test_containers_of_the_rootful_engine_are_not_stopped_unasked() -> None:
     assert not kept.refusals and "kept beside" in kept.warnings[0]
 
 
+def test_a_rootful_engine_that_is_to_be_kept_after_all_comes_back() -> None:
+    kept = planned(settled(), rootless_docker_disable_rootful=False)
+    assert [change.summary for change in kept.changes] == ["unmask the rootful engine, and start it if it ran before"]
+    host = settled()
+    del host["layers"]["rootless"]["state"]["rootful"]
+    assert planned(host, rootless_docker_disable_rootful=False).changes == []
+
+
 def test_missing_tools_become_packages() -> None:
     host = virgin(tools={"pasta": None}, user_bus=False)
     assert planned(host).apply["packages"] == ["dbus-user-session", "passwd", "rootlesskit", "slirp4netns", "uidmap"]
-    old = virgin(tools={"newuidmap": "x", "newgidmap": "x", "rootlesskit": "x", "pasta": "x", "useradd": "x"})
+    old = virgin()
     old["system"]["kernel"] = "5.10.0-1"
-    plan = planned(old)
-    assert plan.apply["packages"] == ["fuse-overlayfs"]
-    assert any("ROOTLESSKIT_NET=pasta" in file["content"] for file in plan.apply["files"])
+    old["layers"]["rootless"]["tools"]["fuse-overlayfs"] = None
+    assert planned(old).apply["packages"] == ["fuse-overlayfs"]
     docker_ce = virgin(script=None, tools={"newuidmap": "x", "newgidmap": "x", "slirp4netns": "x", "useradd": "x"})
     docker_ce["engine"]["package"] = "docker-ce"
     assert planned(docker_ce).apply["packages"] == ["docker-ce-rootless-extras"]
+
+
+PASTA = {"newuidmap": "x", "newgidmap": "x", "rootlesskit": "/usr/bin/rootlesskit", "pasta": "x", "useradd": "x"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "takes_pasta", "choice", "packages", "driver"),
+    [
+        (PASTA, True, "auto", [], "NET=pasta"),
+        (PASTA, False, "auto", ["slirp4netns"], ""),
+        (PASTA | {"slirp4netns": "x"}, True, "auto", [], ""),
+        (PASTA | {"slirp4netns": "x"}, True, "pasta", [], "NET=pasta"),
+        (PASTA, True, "slirp4netns", ["slirp4netns"], "NET=slirp4netns"),
+        (PASTA | {"pasta": None}, False, "pasta", ["passt"], "NET=pasta"),
+    ],
+)
+def test_the_networks_driver(tools: dict[str, Any], takes_pasta: bool, choice: str, packages: list[str], driver: str) -> None:
+    plan = planned(virgin(tools=tools, takes_pasta=takes_pasta), rootless_docker_network=choice)
+    (unit,) = (file["content"] for file in plan.apply["files"] if file["path"] == texts.UNIT)
+    assert (plan.refusals, plan.apply["packages"]) == ([], packages)
+    assert f"ROOTLESSKIT_{driver}\n" in unit if driver else "ROOTLESSKIT" not in unit
+    assert ("PORT_DRIVER=implicit" in unit) == (driver == "NET=pasta")
+
+
+def test_pasta_is_refused_where_rootlesskit_does_not_know_it() -> None:
+    (refusal,) = planned(virgin(tools=PASTA), rootless_docker_network="pasta").refusals
+    assert refusal.startswith("rootless_docker_network: pasta, but /usr/bin/rootlesskit of this host does not know it")
+
+
+def test_a_port_that_somebody_has_closed_again_is_opened() -> None:
+    host = settled(first_port="1024")
+    texts_of = [change.path for change in planned(host, rootless_docker_first_port=80).changes]
+    assert texts.FIRST_PORT in texts_of
+    host["layers"]["rootless"]["first_port"] = "80"
+    assert texts.FIRST_PORT not in [change.path for change in planned(host, rootless_docker_first_port=80).changes]
+
+
+def test_a_context_that_leads_elsewhere_stays_the_users() -> None:
+    host = settled()
+    host["layers"]["rootless"]["context"] = {"meta": False, "elsewhere": "tcp://far", "current": "default", "error": None}
+    plan = planned(host)
+    assert plan.changes == [] and "leads to tcp://far" in plan.notices[0]
 
 
 def test_a_unit_of_the_users_own_stays() -> None:
@@ -118,6 +167,10 @@ def test_ubuntus_restriction_gets_a_profile_for_rootlesskit() -> None:
     assert texts.ROOTLESSKIT in {file["path"] for file in planned(host).apply["files"]}
     host["layers"]["apparmor"]["modes"] = {"rootlesskit": "unconfined"}
     assert texts.ROOTLESSKIT not in {file["path"] for file in planned(host).apply["files"]}
+    # The distribution's profile is for its own path.
+    host["layers"]["rootless"]["tools"]["rootlesskit"] = "/usr/local/bin/rootlesskit"
+    (profile,) = (file["content"] for file in planned(host).apply["files"] if file["path"] == texts.ROOTLESSKIT)
+    assert "profile bulkhead-rootlesskit /usr/local/bin/rootlesskit flags=(unconfined) {\n  userns,\n}" in profile
 
 
 def test_what_is_not_ours_is_not_taken_back() -> None:
@@ -128,7 +181,7 @@ def test_what_is_not_ours_is_not_taken_back() -> None:
 def test_taking_back_leaves_the_users_data() -> None:
     plan = planned(settled(), rootless_docker_layer="disabled")
     assert plan.apply == {"state": "absent", "user": "rootless", "stop_containers": False, "timeout": 300}
-    assert "the user rootless stays" in plan.notices[0]
+    assert "the user rootless stays" in plan.notices[0] and "remove them, and create them again" in plan.notices[1]
     host = settled(containers=["ab" * 32])
     assert "1 containers run in it" in planned(host, rootless_docker_layer="disabled").refusals[0]
     assert not planned(host, rootless_docker_layer="disabled", rootless_docker_stop_containers=True).refusals
@@ -148,6 +201,22 @@ def test_the_default_profile_is_added_once() -> None:
     assert room.complete({**WANTED, "apparmor_profiles_list": listed}) == listed
     assert room.complete({**WANTED, "rootless_docker_layer": "disabled"}) == []
     assert room.complete({**WANTED, "apparmor_profiles_layer": "disabled"}) == []
+
+
+def test_which_containers_end_with_the_engine() -> None:
+    host, off = settled(containers=["ab" * 32]), {**WANTED, "rootless_docker_layer": "disabled"}
+    assert room.stopping(host, {**off, "rootless_docker_stop_containers": True}) == {"ab" * 32}
+    assert room.stopping(host, off) == room.stopping(host, {**WANTED, "rootless_docker_stop_containers": True}) == set()
+    assert room.stopping(virgin(containers=["ab" * 32]), {**off, "rootless_docker_stop_containers": True}) == set()
+
+
+def test_a_run_without_profiles_is_refused_where_no_container_would_start() -> None:
+    host = virgin()
+    assert "bulkhead-rootless, is not loaded" in room.unconfinable(host, WANTED)
+    assert room.unconfinable(host, {**WANTED, "rootless_docker_apparmor_profile": ""}) == ""
+    host["layers"]["apparmor"]["modes"] = {"bulkhead-rootless": "enforce"}
+    assert room.unconfinable(host, WANTED) == ""
+    assert room.unconfinable({"layers": {"apparmor": {"enabled": False}}}, WANTED) == ""
 
 
 def test_expectation() -> None:
