@@ -102,6 +102,17 @@ class FaultMachine:
         self._volatile = None
         return counts
 
+    @property
+    def writes(self) -> int:
+        """The writes to a volatile disk since the machine is on."""
+        assert self._volatile
+        return self._volatile.writes
+
+    def await_write(self, further: int, timeout: float) -> bool:
+        """Wait until that many writes more have come to a volatile disk, which takes none after them. Whether it came to that in time."""
+        assert self._volatile
+        return self._volatile.await_write(further, timeout)
+
     def power_on(self) -> None:
         """Boot from what the disk holds."""
         self._boot(None, None)
