@@ -139,6 +139,7 @@ systemctl daemon-reload
 
 CASES = (
     Case("power-cut", "power cut in a converge", power=True, runs=frozenset(["keeper"])),
+    Case("power-cut-engine", "power cut in a change of the engine's configuration", ENGINE, power=True, runs=frozenset(["keeper"])),
     Case("power-cut-migration", "power cut in a migration", MIGRATE, power=True, runs=frozenset(["keeper"])),
     Case("ssh-cut", "SSH cut and Ansible killed in a converge", disturb=cut_ssh),
     Case("ssh-cut-migration", "SSH cut and Ansible killed in a migration", MIGRATE, disturb=cut_ssh, runs=frozenset()),

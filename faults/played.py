@@ -9,13 +9,16 @@ Played again in the same state they do the same.
 from __future__ import annotations
 
 import base64
+import json
 import re
 import time
 from dataclasses import dataclass
 
 from faults.machine import FaultMachine, wait
+from lab import paths, recipe
 from lab.errors import LabError
 
+_COLLECTION = paths.REPOSITORY / "collections" / "ansible_collections" / "bulkhead" / "docker" / "plugins"
 _FOLDER = "/dev/shm/recorded"  # in memory: a recording is no write to the disk
 _INTERPRETER = f"{_FOLDER}/python"
 _RECORDER = f"""
@@ -57,6 +60,19 @@ class Played:
 
 
 def record(machine: FaultMachine, variables: tuple[str, ...]) -> Played:
+    """What harden.yml with these arguments changes: kept in the machine's folder, and recorded anew when the collection is another."""
+    sources = sorted(_COLLECTION.rglob("*.py")) + sorted(_COLLECTION.rglob("*.yml"))
+    key = recipe.digest([variables, machine.machine.state["seed"], *(path.read_text(encoding="utf-8") for path in sources)])
+    file = machine.folder / f"played-{key}.json"
+    if not file.exists():
+        played = _record(machine, variables)
+        named = [[name, program.decode("latin-1")] for name, program in played.modules]
+        file.write_text(json.dumps({"modules": named, "seconds": played.seconds, "writes": played.writes}), encoding="utf-8")
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return Played(tuple((name, text.encode("latin-1")) for name, text in kept["modules"]), kept["seconds"], kept["writes"])
+
+
+def _record(machine: FaultMachine, variables: tuple[str, ...]) -> Played:
     """Run harden.yml once, keep what it sends, and play that once on a fresh machine. Raises LabError when either fails."""
     machine.fresh()
     machine.check(_RECORDER)
