@@ -18,7 +18,7 @@ from typing import Any
 from faults import markers, table, truth
 from faults.cases import CASES, Case, cut_power
 from faults.machine import FaultMachine, wait
-from faults.played import Played, record
+from faults.played import record
 from lab import paths
 from lab.progress import say
 
@@ -39,19 +39,18 @@ class Try:
         return not self.lost
 
 
-def attempt(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any], measured: Measured) -> Try:
+def attempt(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any]) -> Try:
     """Bring the fault about; look; mend what is the operator's; run again; look again."""
     chance, begun = random.Random(seed), time.monotonic()
     result = Try(case.name, machine.suite, seed)
     if case.power:
-        played = measured.played(case)
+        played = record(machine, case.variables)
         machine.fresh(volatile=True)
         result.detail = cut_power(machine, played, chance)
         machine.power_on()
     else:
-        duration = measured.duration(case) if case.disturb else 0.0
         machine.fresh()
-        _run(machine, case, chance, duration, result)
+        _run(machine, case, chance, result)
     if wait("docker info", machine, 600):
         # A third of the power cuts: it takes a minute on an emulated machine, and the next run ends with a proof anyway.
         result.lost += truth.ask(machine) if not case.power or seed % 3 == 0 else []
@@ -68,13 +67,13 @@ def attempt(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any]
     return result
 
 
-def _run(machine: FaultMachine, case: Case, chance: random.Random, duration: float, result: Try) -> None:
+def _run(machine: FaultMachine, case: Case, chance: random.Random, result: Try) -> None:
     """A run in the middle of which the fault is brought about, or one that has to see it."""
     if case.arrange:
         machine.check(case.arrange)
     process = machine.begin("harden", *case.variables)
     if case.disturb:
-        result.detail = case.disturb(machine, process, chance, duration)
+        result.detail = case.disturb(machine, process, chance)
     process.wait()
     if case.refused:
         output = (machine.folder / "run.log").read_text(errors="replace")
@@ -82,32 +81,6 @@ def _run(machine: FaultMachine, case: Case, chance: random.Random, duration: flo
         if process.returncode == 0:
             result.lost.append("the run did not see it")
         result.lost += [f"the run's words lack {word!r}" for word in case.refused if word not in " ".join(output.split())]
-
-
-class Measured:
-    """Runs without a fault, once for each set of variables: how long they take, and what of them is played."""
-
-    def __init__(self, machine: FaultMachine, duration: float | None) -> None:
-        self._machine, self._given = machine, duration
-        self._durations: dict[tuple[str, ...], float] = {}
-        self._played: dict[tuple[str, ...], Played] = {}
-
-    def duration(self, case: Case) -> float:
-        if self._given:
-            return self._given
-        if case.variables not in self._durations:
-            self._machine.fresh()
-            begun = time.monotonic()
-            code, output = self._machine.playbook("harden", *case.variables)
-            if code:
-                raise SystemExit(f"harden.yml fails without any fault:\n{output[-3000:]}")
-            self._durations[case.variables] = time.monotonic() - begun
-        return self._durations[case.variables]
-
-    def played(self, case: Case) -> Played:
-        if case.variables not in self._played:
-            self._played[case.variables] = record(self._machine, case.variables)
-        return self._played[case.variables]
 
 
 def _again(machine: FaultMachine, case: Case) -> tuple[int, str]:
@@ -136,7 +109,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the first one; each further try adds one")
     parser.add_argument("--name", default="faults", help="the machine's name (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=paths.REPOSITORY / ".cache" / "faults.jsonl", help="where results are added")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="of a run without a fault; measured by one when left out")
     parser.add_argument("--keep", action="store_true", help="leave the machine as the last try left it")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.cases) - set(names))
@@ -158,9 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before = markers.look(machine)
         if not before["engine"]:
             raise SystemExit(f"the seeded machine has no engine: {before}")
-        measured = Measured(machine, options.duration)
         for number, case in itertools.product(range(options.times), chosen):  # in turn: what is cut short has a bit of everything
-            one = attempt(machine, case, options.seed + number, before, measured)
+            one = attempt(machine, case, options.seed + number, before)
             tries.append(one)
             outcome = "survived" if one.survived else "LOST " + "; ".join(one.lost)
             say(f"{case.name} {number + 1}/{options.times}: {outcome}; {one.detail}; {one.seconds:.0f} s")

@@ -19,7 +19,7 @@ MIGRATE = ("--tags", "userns", "-e", "userns_remap_existing_data=migrate", "-e",
 # The engine's configuration alone.
 ENGINE = ("--tags", "pids_limit,no_new_privileges", "-e", "prove=false")
 
-Disturb = Callable[[FaultMachine, "subprocess.Popen[bytes]", random.Random, float], str]
+Disturb = Callable[[FaultMachine, "subprocess.Popen[bytes]", random.Random], str]
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Case:
     runs: frozenset[str] = field(default_factory=lambda: frozenset(("keeper", "plain")))
 
 
-# The task in which the engine's configuration changes, and how long it may take where nothing else is at work.
-_TASK, _WINDOW = "Change the engine's configuration", 30.0
+# The task in which the engine's configuration changes; how long it, and what comes before it, may take where nothing else is at work.
+_TASK, _WINDOW, _BEFORE = "Change the engine's configuration", 30.0, 20.0
 
 
-def _moment(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
-    """Wait for a random moment: anywhere in the run, or three times out of four in the task that matters. Says which."""
+def _moment(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
+    """Wait for a random moment, three times out of four in the task that matters. Says which."""
     if chance.random() < 0.25:
-        moment = chance.uniform(0, duration)
+        moment = chance.uniform(0, _BEFORE)
         time.sleep(moment)
-        return f"after {moment:.1f} s of {duration:.0f}"
+        return f"{moment:.1f} s into the run"
     while process.poll() is None and _TASK not in (machine.folder / "run.log").read_text(errors="replace"):
         time.sleep(0.1)
     moment = chance.uniform(0, _WINDOW)
@@ -76,34 +76,55 @@ def cut_power(machine: FaultMachine, played: Played, chance: random.Random) -> s
     return f"{when}; {pending} writes not flushed, {lost} of them lost"
 
 
-def cut_ssh(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
-    moment = _moment(machine, process, chance, duration)
+def cut_ssh(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
+    moment = _moment(machine, process, chance)
     end(process)
     machine.run("pkill -KILL -f '^sshd.*root@notty' || true")
     return moment
 
 
-def kill_engine(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
-    moment = _moment(machine, process, chance, duration)
+def kill_engine(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
+    moment = _moment(machine, process, chance)
     killed = machine.run("kill -KILL $(pidof dockerd)").returncode == 0
     process.wait()
     return moment + ("" if killed else ", when none ran")
 
 
-def jump_clock(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
-    moment = _moment(machine, process, chance, duration)
+def jump_clock(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
+    moment = _moment(machine, process, chance)
     days = chance.choice((-400, -1, 1, 400))
     machine.run(f"date -s '{days:+d} days'")
     process.wait()
     return f"by {days:+d} days, {moment}"
 
 
-def run_twice(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random, duration: float) -> str:
+def run_twice(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
     time.sleep(chance.uniform(0, 5))
     other = machine.begin("harden", *ENGINE, log="second.log")
     process.wait()
     other.wait()
     return f"exit codes {process.returncode} and {other.returncode}"
+
+
+# bookworm's engine gives way to the next suite's; elsewhere the same packages are put in place anew, which restarts the engine as well.
+_UPGRADE = """
+export DEBIAN_FRONTEND=noninteractive
+. /etc/os-release
+if [ "$VERSION_CODENAME" = bookworm ]; then
+  sed -n 's/ bookworm main/ trixie main/p' /etc/apt/sources.list > /etc/apt/sources.list.d/newer.list
+  apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold docker.io
+else
+  apt-get update && apt-get install -y --reinstall docker.io containerd runc
+fi
+"""
+
+
+def upgrade(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
+    process.wait()
+    versions = [machine.check("dockerd --version").split(",")[0]]
+    machine.check(_UPGRADE, 3600)
+    versions.append(machine.check("dockerd --version").split(",")[0])
+    return " to ".join(versions)
 
 
 _REMOVE_JSON = "rm -rf /etc/docker/daemon.json"
@@ -147,6 +168,8 @@ CASES = (
     Case("engine-killed-migration", "dockerd killed (SIGKILL) in a migration", MIGRATE, disturb=kill_engine, runs=frozenset(["keeper"])),
     Case("clock-jump", "clock jump in a converge", ENGINE, disturb=jump_clock),
     Case("two-runs", "two runs at once", ENGINE, disturb=run_twice),
+    Case("upgrade", "package upgrade of the engine after a converge", disturb=upgrade, runs=frozenset(["keeper"])),
+    Case("upgrade-remapped", "package upgrade of the engine after a migration", MIGRATE, disturb=upgrade, runs=frozenset(["keeper"])),
     Case(
         "disk-full",
         "disk full (/etc and the engine's data root are on it)",
