@@ -17,7 +17,7 @@ from typing import Any
 
 from faults import markers, table, truth
 from faults.cases import CASES, Case, cut_power
-from faults.machine import FaultMachine, wait
+from faults.machine import ANSWERS, FaultMachine, wait
 from faults.played import record
 from lab import paths
 from lab.progress import say
@@ -51,7 +51,7 @@ def attempt(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any]
     else:
         machine.fresh()
         _run(machine, case, chance, result)
-    if wait("docker info", machine, 600):
+    if wait(ANSWERS, machine, 600):
         # A third of the power cuts: it takes a minute on an emulated machine, and the next run ends with a proof anyway.
         result.lost += truth.ask(machine) if not case.power or seed % 3 == 0 else []
     else:

@@ -51,7 +51,7 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, An
         return False
     if wanted["userns_remap_existing_data"] == "migrate" and target and not present:
         return _migrate(found, wanted, engine, move, lost, maps)
-    if wanted["userns_remap_existing_data"] == "migrate" and not target:
+    if wanted["userns_remap_existing_data"] == "migrate" and not target and back:
         found.warnings.append(
             f"{move}: {lost} stay in the remapped root, as they are now; what comes back is as it was before it was carried over"
         )
@@ -60,8 +60,9 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, An
         found.warnings.append(f"{move}: {lost} stay in the old root, invisible until the engine has that root again")
         _explain_orphans(found, engine)
     else:
+        along = "migrate to take them along, " if target and not present else ""
         found.refusals.append(
-            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: migrate to take them along, "
+            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: {along}"
             "hide to leave them in the old root, from where they come back with it, or remove them first"
         )
     return False

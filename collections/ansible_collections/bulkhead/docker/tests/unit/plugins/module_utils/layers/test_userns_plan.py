@@ -299,6 +299,16 @@ def test_switching_off_hides_as_well() -> None:
     assert "dockremap stay reserved" in found.notices[0]
 
 
+def test_going_back_after_a_migration_needs_the_old_root() -> None:
+    plain = {"path": "/var/lib/docker", "remapped": None, "containers": 2, "volumes": 1, "images": 2}
+    for root, refused in ((plain, False), ({**plain, "containers": 0, "volumes": 0, "images": 0}, True)):
+        there = {**observed(with_user(state=OURS, roots=[root]), **REMAPPED, contents=CONTENTS), **OUR_KEY}
+        found = plan(there, wanted(layer="disabled", existing_data="migrate"))
+        assert bool(found.refusals) == refused, root
+        assert any("what comes back is as it was before it was carried over" in w for w in found.warnings) != refused
+    assert "userns_remap_existing_data: hide to leave them" in found.refusals[0]
+
+
 @pytest.mark.parametrize(
     ("before", "options", "sentence"),
     [
