@@ -152,7 +152,7 @@ def test_the_last_change_alone_is_taken_back_to_the_byte(host: Host, machine: Ma
 def test_finalizing_removes_the_old_root_for_good_and_nothing_else(
     host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook
 ) -> None:
-    host.check_output(f"rm -r {REMAPPED}")  # where the first migration went, as the refusal says
+    host.check_output(f"rm -rf {REMAPPED}")  # where the first migration went, as the refusal says
     host.check_output("mkdir -p '/srv/the data' && cd '/srv/the data' && touch own theirs && ln own again && chown 1000:1001 theirs")
     host.check_output("chown 33:33 own && chmod 4755 own")
     host.check_output("docker run -d --name binder --network none -v '/srv/the data:/data' marker-image")

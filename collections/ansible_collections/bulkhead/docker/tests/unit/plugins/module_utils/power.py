@@ -19,7 +19,7 @@ import pytest
 
 _STEPS = (
     "replace", "rename", "unlink", "remove", "rmdir", "mkdir", "symlink", "link", "mknod", "chmod", "chown", "lchown", "fchown", "fchmod", "utime",
-    "fsync", "sync", "truncate", "ftruncate", "setxattr", "pwrite",
+    "fsync", "fdatasync", "sync", "truncate", "ftruncate", "setxattr", "pwrite",
 )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def _counted(power: Power, name: str, call: Callable[..., Any]) -> Callable[...,
     def counted(*arguments: Any, **options: Any) -> Any:
         power.step()
         result = call(*arguments, **options)
-        if name == "fsync":
+        if name in ("fsync", "fdatasync"):
             power.dirty.discard(os.fstat(arguments[0]).st_ino)
         if name == "sync":
             power.dirty.clear()
