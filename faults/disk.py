@@ -38,6 +38,9 @@ class VolatileDisk:
         os.truncate(path, max(ROOM, path.stat().st_size))
         self._file = os.open(path, os.O_RDWR)
         self._pending: list[tuple[int, bytes, bytes]] = []  # offset, new, old: since the last flush
+        self.writes = 0
+        self.awaited = 0  # the number of the write after which it is deaf; 0 for none
+        self._reached = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         socket_path.unlink(missing_ok=True)
         # Through /proc the path fits into sun_path's 107 bytes however deep the folder is.
@@ -49,6 +52,14 @@ class VolatileDisk:
         self._listener.listen(1)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def await_write(self, further: int, timeout: float) -> bool:
+        """Let that many writes more come, then be deaf. Whether it came to that in time (seconds); if not, the disk works on."""
+        self.awaited = self.writes + further
+        if self._reached.wait(timeout):
+            return True
+        self.awaited = 0
+        return self._reached.is_set()
 
     def cut(self, chance: random.Random | None = None) -> tuple[int, int]:
         """Lose what was not flushed; qemu has to be dead already. Returns the writes since the last flush, and how many of them were lost.
@@ -101,6 +112,10 @@ class VolatileDisk:
                 old = os.pread(self._file, length, offset)
                 self._pending.append((offset, data, old + bytes(length - len(old))))
                 os.pwrite(self._file, data, offset)
+                self.writes += 1
+                if self.writes == self.awaited:
+                    self._reached.set()
+                    return
             elif kind == _FLUSH:
                 self._pending = []
             stream.write(struct.pack(">IIQ", _REPLY, 0, cookie) + payload)

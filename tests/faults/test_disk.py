@@ -6,6 +6,8 @@ from __future__ import annotations
 import random
 import socket
 import struct
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,10 @@ class Client:
     def _read(self, length: int) -> bytes:
         data = b""
         while len(data) < length:
-            data += self.socket.recv(length - len(data))
+            chunk = self.socket.recv(length - len(data))
+            if not chunk:
+                raise EOFError
+            data += chunk
         return data
 
     def _ask(self, kind: int, offset: int = 0, length: int = 0, data: bytes = b"") -> None:
@@ -93,3 +98,30 @@ def test_an_end_without_a_cut_loses_nothing(disk: VolatileDisk) -> None:
     client.socket.close()
     disk.close()
     assert content(disk, 2) == "0d"
+
+
+def test_the_disk_is_deaf_from_the_write_that_was_waited_for(disk: VolatileDisk) -> None:
+    client = Client(disk.path.parent / "nbd.sock")
+    client.write(0, b"a")
+    client.flush()
+    done: list[bool] = []
+    waiting = threading.Thread(target=lambda: done.append(disk.await_write(2, 30)))
+    waiting.start()
+    while not disk.awaited:
+        time.sleep(0.01)
+    client.write(0, b"b")
+    with pytest.raises(EOFError):  # no answer any more
+        client.write(1, b"c")
+    waiting.join()
+    assert done == [True]
+    assert disk.cut() == (2, 2)
+    assert content(disk, 2) == "a\0"
+
+
+def test_a_write_that_does_not_come_in_time_ends_nothing(disk: VolatileDisk) -> None:
+    client = Client(disk.path.parent / "nbd.sock")
+    assert not disk.await_write(1, 0.01)
+    client.write(0, b"a")
+    client.write(1, b"b")
+    client.socket.close()
+    assert disk.cut() == (2, 2)

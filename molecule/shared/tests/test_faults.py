@@ -6,6 +6,7 @@ One host all along: a restart that fails, a run that is killed in the middle of 
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -123,3 +124,54 @@ def test_going_back_brings_everything_back_as_it_was(host: Host, machine: Machin
     again = playbook("harden", *MIGRATE)
     assert again.returncode != 0
     assert "has been an engine's root already, and holds 1 images, 3 containers, 2 volumes" in words(again), again.stdout[-3000:]
+
+
+def configuration(host: Host) -> str:
+    """The bytes of all files of which a change of the engine's configuration consists."""
+    return host.run("tail -n +1 /etc/docker/daemon.json /etc/systemd/system/docker-.scope.d/* /var/lib/bulkhead/daemon.json 2>&1").stdout
+
+
+def test_the_last_change_alone_is_taken_back_to_the_byte(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
+    was = configuration(host)
+    done = playbook("harden", "--tags", "pids_limit,no_new_privileges", "-e", "prove=false")
+    assert done.returncode == 0, done.stdout[-3000:]
+    changed = configuration(host)
+    assert '"no-new-privileges": true' in changed and "TasksMax=100" in changed
+    foreseen = playbook("rollback", "-e", "transaction=last", "--check", "--diff")
+    assert foreseen.returncode == 0 and "no-new-privileges" in foreseen.stdout, foreseen.stdout[-3000:]
+    assert configuration(host) == changed
+    back = playbook("rollback", "-e", "transaction=last")
+    assert back.returncode == 0, back.stdout[-3000:]
+    assert configuration(host) == was
+    wait_for_engine(host)
+    assert markers.lost(before, markers.look(machine), RUNS) == []
+    mistyped = playbook("rollback", "-e", "transaction=first")
+    assert mistyped.returncode != 0 and "write last, or leave it out" in words(mistyped)
+
+
+def test_finalizing_removes_the_old_root_for_good_and_nothing_else(
+    host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook
+) -> None:
+    host.check_output(f"rm -rf {REMAPPED}")  # where the first migration went, as the refusal says
+    host.check_output("mkdir -p '/srv/the data' && cd '/srv/the data' && touch own theirs && ln own again && chown 1000:1001 theirs")
+    host.check_output("chown 33:33 own && chmod 4755 own")
+    host.check_output("docker run -d --name binder --network none -v '/srv/the data:/data' marker-image")
+    done = playbook("harden", "--tags", "userns", *MIGRATE, "-e", "prove=false")
+    assert done.returncode == 0, done.stdout[-4000:]
+    command = re.search(r"find '/srv/the data' .*? sh \{\} \+", words(done))
+    assert command, done.stdout[-4000:]
+    for unused in range(2):  # the second time it finds nothing to do
+        host.check_output("sh -c %s", command[0])
+        seen = host.check_output("docker exec binder ls -ln /data")
+        assert re.search(r"-rwsr-xr-x +2 +33 +33 .* own\n", seen + "\n") and re.search(r" 1000 +1001 .* theirs", seen), seen
+    host.check_output("docker rm -f binder")
+    done = playbook("finalize")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert host.check_output("ls -A /var/lib/docker") == "231072.231072"
+    host.check_output("systemctl restart docker")
+    wait_for_engine(host)
+    after = markers.look(machine)
+    assert after["root"] == REMAPPED
+    assert markers.lost(before, after, frozenset(["keeper"])) == []
+    refused = playbook("rollback", "--tags", "userns", *MIGRATE)
+    assert refused.returncode != 0 and "would become invisible" in words(refused), refused.stdout[-3000:]

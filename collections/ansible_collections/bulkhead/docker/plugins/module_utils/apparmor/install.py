@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Step:
 
 def memory(host: Host) -> dict[str, dict[str, Any]]:
     """The profiles that are ours: name → `sha256` of the text, `mode`, `hashes` of the loaded policy, `inputs`, and `replaced` where we took
-    a foreign file's place. Raises ValueError for a damaged file.
+    a foreign file's place. One without `sha256` was begun by a run that died. Raises ValueError for a damaged file.
     """
     known = state.load(host, SUBJECT).get("profiles", {})
     return dict(known)
@@ -66,7 +67,7 @@ def examine(host: Host, parser: Parser | None, entry: Entry, ours: Mapping[str, 
         "links": sources.links(host).get(entry.name, []),
         "mode": kernel["mode"] if kernel else None,
         "current": None,
-        "ours": entry.name in ours,
+        "ours": entry.name in ours if not entry.present else "sha256" in ours.get(entry.name, {}),
     }
     step = Step(entry, before, seen)
     foreign = not seen["ours"] and not entry.force
@@ -104,7 +105,8 @@ def carry_out(host: Host, parser: Parser | None, steps: Iterable[Step]) -> None:
 
     Raises PolicyError, OSError; then the host is as it was, or the message says what is not.
     """
-    ours = memory(host)
+    before = memory(host)
+    ours = dict(before)
     done: list[_Snapshot] = []
     inputs = sources.Inputs(host)
     try:
@@ -114,12 +116,18 @@ def carry_out(host: Host, parser: Parser | None, steps: Iterable[Step]) -> None:
                 if parser is None:  # examine() refuses before it comes to this
                     raise PolicyError("no apparmor_parser")
                 replaced = _keep_foreign(host, step, ours.get(step.entry.name, {}))
+                # Remembered first: what a run that dies has written is ours, and what it has kept aside comes back.
+                if not step.seen["ours"]:
+                    ours[step.entry.name] = replaced
+                    state.save(host, SUBJECT, {"profiles": ours})
                 ours[step.entry.name] = _install(host, parser, step.entry, inputs) | replaced
             else:
                 _remove(host, parser, step.entry.name, ours.pop(step.entry.name, {}))
         state.save(host, SUBJECT, {"profiles": ours} if ours else {})
     except (PolicyError, OSError) as error:
         lost = [sentence for snapshot in reversed(done) for sentence in snapshot.restore(host, parser)]
+        with suppress(OSError):  # what stays remembered of this run is harmless
+            state.save(host, SUBJECT, {"profiles": before} if before else {})
         rest = "; and could not be put back: " + "; ".join(lost) if lost else "; all profiles are as they were before"
         raise PolicyError(f"{error}{rest}") from error
 

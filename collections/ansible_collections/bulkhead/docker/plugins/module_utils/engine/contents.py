@@ -61,6 +61,7 @@ def _container(entry: Mapping[str, Any]) -> dict[str, Any]:
         "id": entry.get("Id", ""),
         "image": entry.get("Image", ""),
         "state": entry.get("State", ""),
+        "binds": sorted(m["Source"] for m in entry.get("Mounts") or [] if m.get("Type") == "bind" and m.get("RW") and m.get("Source")),
     }
 
 

@@ -59,7 +59,6 @@ def brief(container: Mapping[str, Any]) -> dict[str, Any]:
         "image": container["image"],
         "pids": container["kernel"].get("pids"),
         "pids_limit": config.get("PidsLimit"),
-        "mounts": container["inspect"].get("Mounts", []),
         "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
     }
 

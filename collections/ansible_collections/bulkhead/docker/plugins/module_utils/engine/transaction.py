@@ -67,7 +67,10 @@ class Transaction:
         self._entry(path)
         target = self.host.path(path)
         with self.host.as_owner(path):
-            target.resolve().unlink(missing_ok=True)  # a link stays, as it does when its file is written
+            file = target.resolve()  # a link stays, as it does when its file is written
+            if file.exists():
+                file.unlink()
+                fsync_folder(file.parent)
             if target.parent.name.endswith(".d"):
                 _remove_empty(target.parent)
 
@@ -131,6 +134,7 @@ def _put_back(target: Path, entry: Mapping[str, Any], content: str | None) -> bo
         differs = target.exists()
         if differs:
             target.resolve().unlink()
+            fsync_folder(target.resolve().parent)
         return differs
     differs = not target.exists() or target.read_text(encoding="utf-8", errors="surrogateescape") != content
     if differs:
@@ -167,15 +171,12 @@ def _base(host: Host) -> Path:
 
 
 def _new_folder(base: Path) -> Path:
-    moment = time.time()
-    while True:
-        folder = base / (time.strftime("%Y%m%dT%H%M%S", time.gmtime(moment)) + f".{int(moment % 1 * 1e6):06d}")
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            moment += 1e-6
-            continue
-        return folder
+    """Named after the moment, and in any case so that it comes after all others: a clock may have been set back."""
+    now, latest = time.time(), max((entry.name for entry in base.iterdir()), default="")
+    name = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}"
+    folder = base / (name if name > latest else f"{latest}1")
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _saved(host: Host, path: str, copy: Path) -> dict[str, Any]:

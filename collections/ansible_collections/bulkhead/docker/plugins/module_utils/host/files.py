@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import tempfile
 from pathlib import Path
+
+_SUFFIX = ".bulkhead"
 
 
 def sha256(text: str) -> str:
@@ -28,6 +31,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o644, owner: tuple[int,
 
     An existing regular file keeps its own mode and owner; `mode` (permission bits) and `owner` (uid, gid) are for a new one.
     Where `path` is a symbolic link, the file it points at is replaced and the link stays. Raises OSError; then the old file is untouched.
+    What a run that died was about to put there is taken away; the caller sees to it that no other run is at it.
     """
     target = path.resolve() if path.is_symlink() else path
     try:
@@ -35,7 +39,9 @@ def write_atomically(path: Path, text: str, mode: int = 0o644, owner: tuple[int,
         mode, owner = status.st_mode & 0o7777, (status.st_uid, status.st_gid)
     except FileNotFoundError:
         pass
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".bulkhead", dir=target.parent)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*{_SUFFIX}"):
+        left.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_SUFFIX, dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(text.encode("utf-8", "surrogateescape"))

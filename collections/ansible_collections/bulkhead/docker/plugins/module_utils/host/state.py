@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .files import write_atomically
+from .files import fsync_folder, write_atomically
 from .root import STATE_DIR, Host
 
 
@@ -44,8 +44,9 @@ def save(host: Host, subject: str, state: dict[str, Any]) -> None:
     path = folder(host) / f"{subject}.json"
     if state:
         write_atomically(path, json.dumps(state, indent=1, sort_keys=True) + "\n", mode=0o600)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():
+        path.unlink()
+        fsync_folder(path.parent)
 
 
 @contextmanager

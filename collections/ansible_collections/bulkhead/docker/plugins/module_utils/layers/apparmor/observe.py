@@ -57,7 +57,7 @@ def _managed(
         "mode": kernel["mode"] if kernel else None,
         "hash": kernel["hash"] if kernel else None,
         "current": None,
-        "ours": True,
+        "ours": "sha256" in remembered,
         "error": None,
     }
     if text is None or not kernel or not kernel["hash"]:

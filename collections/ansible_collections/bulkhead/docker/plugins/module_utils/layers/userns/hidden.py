@@ -8,23 +8,24 @@ they would survive the restart outside the new root, where `docker ps` doesn't l
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..verdict import LayerPlan
-from .mapping import configured, expected_maps, remap_user, root_of, unpack
+from .mapping import Map, configured, expected_maps, remap_user, root_of, unpack
 
 _KINDS = (("images", "image"), ("containers", "container"), ("volumes", "volume"), ("networks", "network"))
 _SHOWN = 5
 
 
-def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], target: str | None) -> bool:
+def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], maps: tuple[Map, Map]) -> bool:
     """Refuse, or warn of, a change of root that hides something. Returns whether what is there is to be carried over.
 
-    target: UID.GID of the root to come; None for the one without remapping.
+    maps: uid_map and gid_map of the root to come; empty ones for the root without remapping.
     """
     here, engine = observed["layers"]["userns"], observed["engine"]
-    present = current_root(observed)
+    present, target = current_root(observed), root_of(*maps)
     if present == target:
         return False
     orphans = [o["id"][:12] for o in engine.get("orphans") or () if any(row[1] == 0 for row in o.get("uid_map") or ())]
@@ -49,8 +50,8 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, An
     if not lost:
         return False
     if wanted["userns_remap_existing_data"] == "migrate" and target and not present:
-        return _migrate(found, wanted, engine, move, lost, target)
-    if wanted["userns_remap_existing_data"] == "migrate" and not target:
+        return _migrate(found, wanted, engine, move, lost, maps)
+    if wanted["userns_remap_existing_data"] == "migrate" and not target and back:
         found.warnings.append(
             f"{move}: {lost} stay in the remapped root, as they are now; what comes back is as it was before it was carried over"
         )
@@ -59,14 +60,17 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, An
         found.warnings.append(f"{move}: {lost} stay in the old root, invisible until the engine has that root again")
         _explain_orphans(found, engine)
     else:
+        along = "migrate to take them along, " if target and not present else ""
         found.refusals.append(
-            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: migrate to take them along, "
+            f"{move}, and {lost} would become invisible; write userns_remap_existing_data: {along}"
             "hide to leave them in the old root, from where they come back with it, or remove them first"
         )
     return False
 
 
-def _migrate(found: LayerPlan, wanted: Mapping[str, Any], engine: Mapping[str, Any], move: str, carried: str, target: str) -> bool:
+def _migrate(
+    found: LayerPlan, wanted: Mapping[str, Any], engine: Mapping[str, Any], move: str, carried: str, maps: tuple[Map, Map]
+) -> bool:
     """What the plan can say of carrying everything over; what only reading the files tells is refused on the host, before anything stops."""
     if not engine.get("running"):
         found.refusals.append(f"{move}, and an engine that does not run can't be asked what it holds; start it, then migrate")
@@ -81,23 +85,36 @@ def _migrate(found: LayerPlan, wanted: Mapping[str, Any], engine: Mapping[str, A
         f"{move}: {carried} are carried over. The old root stays as it is; playbooks/finalize.yml removes it, switching the layer off returns to it"
     )
     found.effects.append("all containers stop while what they hold is copied, and those that ran start again in the remapped root")
-    owner = target.replace(".", ":")
-    for name, mount in bind_mounts(engine):
+    for path, names in bind_mounts(engine["contents"]).items():
         found.warnings.append(
-            f"container {name} has {mount} of the host mounted for writing: its files keep their owners, so root in the container will not own"
-            f" them; where it has to write, give them to the new owner, as in `chown -R --from=0:0 {owner} {mount}`"
+            f"{path} of the host is mounted for writing into {', '.join(names)}, and its files keep their owners, whom the container then no"
+            f" longer knows; where it has to write, this gives each file to the one who its owner becomes: {shifting(path, maps)}"
         )
     return True
 
 
-def bind_mounts(engine: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Container and path of each bind mount of a running container that can be written to; sockets and the kernel's file systems left out."""
-    return [
-        (container["name"], mount["Source"])
-        for container in engine.get("containers") or ()
-        for mount in (container.get("mounts") or ())
-        if mount.get("Type") == "bind" and mount.get("RW") and not re.match(r"/(proc|sys|dev|run|var/run)(/|$)", mount.get("Source") or "")
-    ]
+def bind_mounts(contents: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Path → containers, running or not, that have it mounted for writing; sockets and the kernel's file systems left out."""
+    found: dict[str, list[str]] = {}
+    for container in contents.get("containers") or ():
+        for path in container.get("binds") or ():
+            if not re.match(r"/(proc|sys|dev|run|var/run)(/|$)", path):
+                found.setdefault(path, []).append(container["name"])
+    return found
+
+
+def shifting(path: str, maps: tuple[Map, Map]) -> str:
+    """The command that gives every file below a path, whoever owns it, to the host's ID that its owner has under the maps' first lines.
+
+    What is owned by a higher ID than those lines map is left alone, so that a second run, or a second name of a file, changes nothing. The mode
+    is set anew because chown clears the setuid bit (man 2 chown).
+    """
+    (_inside, uid, uids), (_inside, gid, gids) = maps[0][0], maps[1][0]
+    return (
+        f'find {shlex.quote(path)} -xdev -exec sh -c \'for f; do set -- $(stat -c "%u %g %a" "$f");'
+        f' [ $1 -lt {min(uids, uid)} ] && [ $2 -lt {min(gids, gid)} ] && chown -h $(($1+{uid})):$(($2+{gid})) "$f" && {{ [ -L "$f" ] || chmod $3 "$f"; }};'
+        " done' sh {} +"
+    )
 
 
 def current_root(observed: Mapping[str, Any]) -> str | None:
@@ -121,7 +138,7 @@ def guard_switching_off(found: LayerPlan, observed: Mapping[str, Any], wanted: M
         if before
         else ([], [])
     )
-    guard(found, observed, wanted, root_of(*maps))
+    guard(found, observed, wanted, maps)
 
 
 def listed(contents: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from ...subid.decide import Decision, Request, decide, pairs
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ..verdict import DISABLED, Change, LayerPlan
 from . import hidden
-from .mapping import DEFAULT_USER, ENOUGH, Seen, configured, expected_maps, impossible, major, remap_user, root_of, unpack
+from .mapping import DEFAULT_USER, ENOUGH, Seen, configured, expected_maps, impossible, major, remap_user, unpack
 
 LAYER = "userns"
 BESIDE_ROOTLESS = "a rootless engine does not start with userns-remap, as its root is nobody already; write userns_remap_layer: disabled"
@@ -108,7 +108,7 @@ def _switch_on(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[st
                 f"{path} gives {request.user} {mapped} IDs, too few for images with files of nobody (65534); raise the count of its line "
                 f"to {ENOUGH} or more"
             )
-    migrate = hidden.guard(found, observed, wanted, root_of(uid_map, gid_map))
+    migrate = hidden.guard(found, observed, wanted, (uid_map, gid_map))
     found.notices += decision.notes
     found.changes = _changes(decision, seen)
     if here.get("sssd") and any(change.path == SUBUID for change in found.changes):

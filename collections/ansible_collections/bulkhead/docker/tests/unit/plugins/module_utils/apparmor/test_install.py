@@ -165,6 +165,45 @@ def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
     assert install.memory(host) == {}
 
 
+@pytest.mark.parametrize("dies_at", ["write", "load"])
+def test_a_run_that_dies_over_a_foreign_file_does_not_lose_it(host: Host, monkeypatch: pytest.MonkeyPatch, dies_at: str) -> None:
+    class Death(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Death
+
+    host.path(FILE).write_text("profile web {\n}\n")
+    with monkeypatch.context() as patch, pytest.raises(Death):
+        if dies_at == "load":
+            patch.setattr(Parser, "load", die)
+        else:
+            patch.setattr(install, "_install", die)
+        apply(host, Entry("web", TEXT, force=True))
+    assert (host.read(FILE) == TEXT) == (dies_at == "load")
+    if dies_at == "write":
+        host.path(FILE).write_text("profile web {\n /changed r,\n}\n")
+    kept = "profile web {\n /changed r,\n}\n" if dies_at == "write" else "profile web {\n}\n"
+    assert apply(host, Entry("web", TEXT, force=True))[0]
+    assert install.memory(host)["web"]["sha256"]
+    apply(host, Entry("web", present=False))
+    assert host.read(FILE) == kept
+    assert install.memory(host) == {}
+
+
+def test_what_a_run_that_died_had_begun_is_taken_off_without_another_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Parser, "load", die)
+        apply(host, Entry("web", TEXT))
+    assert host.read(FILE) == TEXT
+    apply(host, Entry("web", present=False))
+    assert host.read(FILE) is None
+    assert install.memory(host) == {}
+
+
 def test_foreign_file_of_the_same_text_becomes_ours(host: Host) -> None:
     host.path(FILE).write_text(TEXT)
     parser(host).load(str(host.path(FILE)))

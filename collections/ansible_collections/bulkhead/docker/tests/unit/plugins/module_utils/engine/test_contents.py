@@ -15,8 +15,14 @@ IMAGES: list[dict[str, Any]] = [
     {"Id": "sha256:" + "3" * 64, "RepoTags": None, "RepoDigests": ["app@sha256:99"], "Size": 3},
     {"Id": "sha256:" + "4" * 64, "RepoTags": ["canary:1"], "Labels": {CANARY_LABEL: "1:2"}, "Size": 4000},
 ]
+MOUNTS = [
+    {"Type": "bind", "Source": "/srv/b", "RW": True},
+    {"Type": "bind", "Source": "/srv/a", "RW": True},
+    {"Type": "bind", "Source": "/srv/c", "RW": False},
+    {"Type": "volume", "Source": "/var/lib/docker/volumes/data/_data", "RW": True},
+]
 CONTAINERS: list[dict[str, Any]] = [
-    {"Id": "c" * 64, "Names": ["/web"], "Image": "nginx:1", "State": "running", "Labels": {}},
+    {"Id": "c" * 64, "Names": ["/web"], "Image": "nginx:1", "State": "running", "Labels": {}, "Mounts": MOUNTS},
     {"Id": "d" * 64, "Names": [], "Image": "x", "State": "dead", "Labels": None},
     {"Id": "e" * 64, "Names": ["/canary"], "Labels": {CANARY_LABEL: "1:2"}},
 ]
@@ -55,6 +61,7 @@ def test_all_kinds() -> None:
     assert [(image["name"], image["bytes"]) for image in found["images"]] == [("nginx:1", 100), ("2" * 12, 20), ("app@sha256:99", 3)]
     assert found["images"][0]["tags"] == ["nginx:1", "nginx:latest"]
     assert [(c["name"], c["state"]) for c in found["containers"]] == [("web", "running"), ("d" * 12, "dead")]
+    assert [c["binds"] for c in found["containers"]] == [["/srv/a", "/srv/b"], []]
     assert [(v["name"], v["anonymous"], v["bytes"]) for v in found["volumes"]] == [
         ("data", False, 7000),
         (ANONYMOUS, True, None),

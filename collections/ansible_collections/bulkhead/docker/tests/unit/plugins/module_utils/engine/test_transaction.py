@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, left_open
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, ended, left_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 OLD, NEW = "/etc/docker/daemon.json", "/etc/systemd/system/docker-.scope.d/10-x.conf"
@@ -109,3 +110,14 @@ def test_only_the_last_five_are_kept(host: Host) -> None:
     assert len(folders) == 5
     assert (folders[-1] / "0").read_text() == "6"
     assert json.loads((folders[0] / "journal.json").read_text())["state"] == "committed"
+
+
+def test_a_clock_that_is_set_back_does_not_change_the_order(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    for moment in (1e9, 1e9, 5e8, 5e8 + 1, 2e9):
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        transaction = Transaction.begin(host, [], {})
+        transaction.commit()
+        names.append(transaction.id)
+    assert [t.id for t in ended(host)] == names[::-1]
+    assert len(set(names)) == 5

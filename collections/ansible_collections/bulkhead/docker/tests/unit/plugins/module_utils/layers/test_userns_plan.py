@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.hidden import in_words, listed
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.hidden import in_words, listed, shifting
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import expectation, plan
 
 from .userns_host import CONTENTS, DEBIAN, LINE, WANTED, observed, seen, with_user
@@ -197,13 +200,34 @@ def test_refused_for_existing_data(here: dict[str, Any], engine: dict[str, Any],
 
 
 def test_carried_over_where_the_inventory_says_so() -> None:
-    mounts = [{"Type": "bind", "Source": "/srv/data", "RW": True}, {"Type": "bind", "Source": "/var/run/docker.sock", "RW": True}]
-    found = plan(observed(contents=CONTENTS, containers=[{"name": "web", "mounts": mounts}]), wanted(existing_data="migrate"))
+    web = {"name": "web", "state": "exited", "binds": ["/srv/the data", "/var/run/docker.sock"]}
+    found = plan(observed(contents={**CONTENTS, "containers": [web]}), wanted(existing_data="migrate"))
     assert found.refusals == []
     assert found.apply["migrate"] is True
     assert any("are carried over" in notice for notice in found.notices)
-    assert [w for w in found.warnings if "chown -R --from=0:0 231072:231072 /srv/data" in w]
+    assert [w for w in found.warnings if "/srv/the data of the host is mounted for writing into web" in w]
     assert not any("docker.sock" in warning for warning in found.warnings)
+
+
+def test_the_command_that_mends_a_bind_mount(tmp_path: Path) -> None:
+    """With a chown that only says what it would do: who runs the tests need not be root."""
+    folder, programs = tmp_path / "the data", tmp_path / "bin"
+    folder.mkdir()
+    programs.mkdir()
+    (folder / "file").write_text("")
+    (folder / "file").chmod(0o4711)
+    (folder / "again").hardlink_to(folder / "file")
+    for name, text in (
+        ("chown", 'echo "$@"'),
+        ("stat", 'case "$3" in */file) echo 1000 33 4711;; */again) echo 232072 33 4711;; *) echo 0 0 755;; esac'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    command = shifting(str(folder), ([[0, 231072, 65536]], [[0, 300000, 65536]]))
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert sorted(done.stdout.splitlines()) == [f"-h 231072:300000 {folder}", f"-h 232072:300033 {folder}/file"]
+    assert (folder / "file").stat().st_mode & 0o7777 == 0o4711
 
 
 @pytest.mark.parametrize(
@@ -273,6 +297,16 @@ def test_switching_off_hides_as_well() -> None:
     assert found.refusals == []
     assert found.changes == []  # the engine still needs the ranges when it restarts, or has to go back
     assert "dockremap stay reserved" in found.notices[0]
+
+
+def test_going_back_after_a_migration_needs_the_old_root() -> None:
+    plain = {"path": "/var/lib/docker", "remapped": None, "containers": 2, "volumes": 1, "images": 2}
+    for root, refused in ((plain, False), ({**plain, "containers": 0, "volumes": 0, "images": 0}, True)):
+        there = {**observed(with_user(state=OURS, roots=[root]), **REMAPPED, contents=CONTENTS), **OUR_KEY}
+        found = plan(there, wanted(layer="disabled", existing_data="migrate"))
+        assert bool(found.refusals) == refused, root
+        assert any("what comes back is as it was before it was carried over" in w for w in found.warnings) != refused
+    assert "userns_remap_existing_data: hide to leave them" in found.refusals[0]
 
 
 @pytest.mark.parametrize(

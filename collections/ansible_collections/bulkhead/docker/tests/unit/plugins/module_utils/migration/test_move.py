@@ -27,7 +27,11 @@ TARGET = f"{ROOT}/231072.231072"
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
+    return make_host(tmp_path)
+
+
+def make_host(folder: Path) -> Host:
+    host = Host(folder)
     root = host.path(ROOT)
     for name in (LAYER, MOUNT):
         (root / "overlay2" / name / "diff").mkdir(parents=True)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A power cut at every single step of every change: what was there before is there, or what was wanted, and the next run gets where it wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install as apparmor
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import drop_in, revive
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import left_open
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import old
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
+
+from .apparmor import machine as apparmor_machine
+from .apparmor import test_install as apparmor_test
+from .engine.test_configure import FOREIGN, PATH, World, run, world  # noqa: F401 (a fixture)
+from .migration import test_move as move_test
+from .power import every_step
+from .seccomp import test_install as seccomp_test
+from .subid import test_apply as subid_test
+
+
+class Clock:
+    """Time that passes by being looked at."""
+
+    def __init__(self) -> None:
+        self.now = 1e9
+
+    def time(self) -> float:
+        self.now += 0.5
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda descriptor: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
+    monkeypatch.setattr(revive, "time", Clock())
+
+
+@pytest.fixture
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Callable[[], Path]]:
+    """Of a host in a folder, a maker of copies."""
+
+    def copies(host: Path) -> Callable[[], Path]:
+        kept = tmp_path_factory.mktemp("kept")
+        shutil.copytree(host, kept, symlinks=True, dirs_exist_ok=True)
+
+        def make() -> Path:
+            for entry in host.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.copytree(kept, host, symlinks=True, dirs_exist_ok=True)
+            return host
+
+        return make
+
+    return copies
+
+
+def booted(world: World) -> None:  # noqa: F811
+    """The machine after the power has come back: the engine starts with what daemon.json says, containers have ended."""
+    json.loads(world.host.read(PATH) or "{}")
+    world.active, world.live_restore = "active", False
+    world.containers = dict.fromkeys(world.containers, "exited")
+
+
+OURS: dict[str, Any] = {"options": {"icc": False, "live-restore": True}, "pids_limit": 100}
+NOTHING: dict[str, Any] = {"options": {}, "pids_limit": 0}
+
+
+@pytest.mark.parametrize(("from_ours", "to"), [(False, OURS), (True, OURS), (True, NOTHING)])
+def test_the_engines_configuration(
+    world: World,  # noqa: F811
+    fresh: Callable[[Path], Callable[[], Path]],
+    from_ours: bool,
+    to: dict[str, Any],
+) -> None:
+    if from_ours:
+        run(world, options={"icc": False}, pids_limit=50)
+    make, before = fresh(world.host.root), world.host.read(PATH)
+
+    def act(_root: Path) -> None:
+        world.active, world.live_restore, world.containers = "active", False, {"web": "running", "old": "exited"}
+        run(world, **to)
+
+    make()
+    act(world.host.root)
+    wanted, limit = world.host.read(PATH), world.host.read(drop_in.PATH)
+    for at, _root in every_step(world.host.root, make, act):
+        booted(world)
+        now = world.host.read(PATH)
+        assert now in (before, wanted), at
+        if now == wanted != before:
+            assert world.host.read(drop_in.PATH) == limit, at
+        run(world, **to)
+        assert (world.host.read(PATH), world.host.read(drop_in.PATH), left_open(world.host)) == (wanted, limit, []), at
+        run(world, options={}, pids_limit=0)
+        assert (world.host.read(PATH), world.host.read(drop_in.PATH), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
+        assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
+
+
+def test_taking_the_last_change_back(world: World, fresh: Callable[[Path], Callable[[], Path]]) -> None:  # noqa: F811
+    run(world, options={"icc": False}, pids_limit=50)
+    make, ours = fresh(world.host.root), world.host.read(PATH)
+
+    def act(_root: Path) -> None:
+        booted(world)
+        run(world, revert=True)
+
+    for at, _root in every_step(world.host.root, make, act):
+        booted(world)
+        assert world.host.read(PATH) in (ours, FOREIGN), at
+        run(world, recover=True)
+        if world.host.read(PATH) != FOREIGN:
+            run(world, revert=True)
+        assert (world.host.read(PATH), world.host.read(drop_in.PATH), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
+
+
+@pytest.mark.parametrize("there", [None, "profile web {\n}\n", "ours"])
+def test_apparmor_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
+) -> None:
+    monkeypatch.setattr(policy, "remove", apparmor_test.unload)
+    host = apparmor_machine.machine(tmp_path / "host")
+    old_text = apparmor_test.TEXT.replace("/a", "/old")
+    if there == "ours":
+        apparmor_test.apply(host, apparmor.Entry("web", old_text))
+    elif there:
+        host.path(apparmor_test.FILE).write_text(there)
+    before, make = host.read(apparmor_test.FILE), fresh(host.root)
+    wanted = apparmor.Entry("web", apparmor_test.TEXT, force=True)
+    for at, root in every_step(host.root, make, lambda root: apparmor_test.apply(Host(root), wanted) and None):
+        host = Host(root)
+        assert host.read(apparmor_test.FILE) in (before, apparmor_test.TEXT), at
+        apparmor_test.apply(host, wanted)
+        assert host.read(apparmor_test.FILE) == apparmor_test.TEXT, at
+        apparmor_test.apply(host, apparmor.Entry("web", present=False))
+        assert host.read(apparmor_test.FILE) == (None if there == "ours" else there), at
+        assert apparmor.memory(host) == {}, at
+
+
+@pytest.mark.parametrize("there", [None, seccomp_test.GENERAL])
+def test_seccomp_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
+) -> None:
+    monkeypatch.setattr(seccomp, "_loose", lambda path: bool(path.stat().st_mode & 0o022))
+    root, path = tmp_path / "host", f"{seccomp_test.FOLDER}/web.json"
+    (root / "proc").mkdir(parents=True)
+    (root / "var" / "lib").mkdir(parents=True)
+    if there:
+        Host(root).path(path).parent.mkdir(parents=True)
+        Host(root).path(path).write_text(there)
+    wanted = seccomp_test.present(force=True)
+    for at, left in every_step(root, fresh(root), lambda root: seccomp_test.run(Host(root), wanted) and None):
+        host = Host(left)
+        assert host.read(path) in (there, seccomp_test.WEB), at
+        seccomp_test.run(host, wanted)
+        assert host.read(path) == seccomp_test.WEB, at
+        seccomp_test.run(host, seccomp_test.absent())
+        assert host.read(path) == there, at
+
+
+def test_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]]) -> None:
+    root = tmp_path / "host"
+    for folder in ("etc", "proc", "var/lib"):
+        (root / folder).mkdir(parents=True)
+    accounts = (("passwd", subid_test.PASSWD), ("group", subid_test.GROUP), ("subuid", subid_test.FOREIGN), ("subgid", subid_test.FOREIGN))
+    for name, text in accounts:
+        (root / "etc" / name).write_bytes(text.encode())
+    make = fresh(root)
+
+    def act(root: Path) -> None:
+        subid_test.run(Host(root), subid_test.Tools(Host(root)))
+
+    make()
+    act(root)
+    wanted = Host(root).read(SUBUID)
+    for at, left in every_step(root, make, act):
+        host = Host(left)
+        for lock in host.path("/etc").glob("*.lock"):  # the shadow package has them taken away at boot (tmpfiles.d/passwd.conf)
+            lock.unlink()
+        assert host.read(SUBUID) in (subid_test.FOREIGN, wanted), at
+        act(left)
+        assert host.read(SUBUID) == wanted == host.read("/etc/subgid"), at
+        subid_test.run(host, subid_test.Tools(host), subid_test.GONE)
+        for file in (SUBUID, "/etc/subgid"):  # its last line ends as lines do, since a range was added after it
+            assert (host.read(file) or "").rstrip("\n") == subid_test.FOREIGN, at
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]]) -> None:
+    host = move_test.make_host(tmp_path / "host")
+    top = host.path(move_test.ROOT)
+    before = {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+
+    def originals(root: Path) -> dict[str, bytes]:
+        place = Host(root).path(move_test.ROOT)
+        hidden = (".bulkhead", "231072")
+        return {
+            str(path.relative_to(place)): path.read_bytes()
+            for path in place.rglob("*")
+            if path.is_file() and not str(path.relative_to(place)).startswith(hidden)
+        }
+
+    def carry(root: Path) -> None:
+        move = Move(Host(root), move_test.IDS)
+        move.prepare(move_test.INFO)
+        move.carry()
+
+    def check(root: Path, at: int) -> None:
+        target = Host(root).path(move_test.TARGET)
+        assert (target / "volumes/data/_data/row").read_text() == "1", at
+        assert (target / f"overlay2/l/{'A' * 26}/file").read_text() == move_test.LAYER, at
+        assert json.loads((target / f"containers/{move_test.CONTAINER}/config.v2.json").read_text())["Name"] == "/web", at
+
+    make = fresh(host.root)
+    for at, root in every_step(host.root, make, carry):
+        assert originals(root) == before, at
+        if Host(root).path(move_test.TARGET).exists():
+            check(root, at)
+        carry(root)
+        check(root, at)
+        assert originals(root) == before, at
+
+    make()
+    carry(host.root)
+    remapped = {"DockerRootDir": move_test.TARGET}
+
+    def finalize(root: Path) -> None:
+        host = Host(root)
+        entries = old.carried(host, remapped)
+        if entries:
+            old.remove_carried(host, entries)
+
+    for at, root in every_step(host.root, fresh(host.root), finalize):
+        check(root, at)
+        finalize(root)
+        check(root, at)
+        assert originals(root) == {}, at
