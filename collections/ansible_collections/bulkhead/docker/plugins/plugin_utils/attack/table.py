@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-WIDTH = 118
-Line = tuple[str, str | None]  # text, colour
+from ..lines import Line, wrapped
 
 # Not by colour alone: each outcome has a sign of its own. A refusal that the kernel logged has LOGGED behind it.
 _SIGN = {"blocked": "#", "succeeded": ".", "no_proof": "-", "unknown": "?"}
@@ -26,7 +24,7 @@ def matrix_lines(host: str, matrix: Mapping[str, Any], unmet: Sequence[str]) -> 
     about, columns, rows = matrix.get("host", {}), matrix["configurations"], matrix["attacks"]
     title = f"{host}: {len(rows)} attacks on {matrix['subject']}, {len(columns)} configurations, {matrix['seconds']:.0f} s"
     title += f" ({about.get('distribution_name')}, kernel {about.get('kernel')}, engine {about.get('version')})"
-    lines: list[Line] = [*_wrapped("", title, None), (_head(columns), None)]
+    lines: list[Line] = [*wrapped("", title, None), (_head(columns), None)]
     family = ""
     for row in rows:
         if row["family"] != family:
@@ -34,13 +32,13 @@ def matrix_lines(host: str, matrix: Mapping[str, Any], unmet: Sequence[str]) -> 
             lines.append((f"  {family}", "dark gray"))
         lines.append((_row(row, columns), _colour(row, columns)))
     lines += [
-        *_wrapped(
+        *wrapped(
             "  ", "# stopped, #* and the kernel logged it, . got through, - no proof, ? unknown; each layer alone, then together", None
         )
     ]
     lines += _notes(matrix)
     for text in unmet:
-        lines += _wrapped("  x ", text, "red")
+        lines += wrapped("  x ", text, "red")
     return lines
 
 
@@ -76,22 +74,22 @@ def _notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
     columns, rows = matrix["configurations"], matrix["attacks"]
     for column in columns:
         if column["trouble"]:
-            yield from _wrapped(f"  ? {column['title']}: ", column["trouble"], "yellow")
+            yield from wrapped(f"  ? {column['title']}: ", column["trouble"], "yellow")
     for general, attacks in _unprovable(rows).items():
         if len(attacks) == 1:
             name, particular = attacks[0]
-            yield from _wrapped(f"  - {name}: ", ": ".join(filter(None, (general, particular))), None)
+            yield from wrapped(f"  - {name}: ", ": ".join(filter(None, (general, particular))), None)
         else:
-            yield from _wrapped("  - ", f"{general}:", None)
-            yield from _wrapped("    ", ", ".join(f"{name} ({particular})" for name, particular in attacks), None)
+            yield from wrapped("  - ", f"{general}:", None)
+            yield from wrapped("    ", ", ".join(f"{name} ({particular})" for name, particular in attacks), None)
     for column in (c for c in columns if c["kind"] == "together" and c["name"] != "engine"):
         through = [row["name"] for row in rows if row["cells"][column["name"]]["outcome"] == "succeeded"]
         if through:
-            yield from _wrapped(f"  ! with {column['title']} get through: ", ", ".join(through), "yellow")
+            yield from wrapped(f"  ! with {column['title']} get through: ", ", ".join(through), "yellow")
     if matrix["log"]["error"]:
-        yield from _wrapped("  ? ", matrix["log"]["error"], "yellow")
+        yield from wrapped("  ? ", matrix["log"]["error"], "yellow")
     else:
-        yield from _wrapped("  i ", logged(columns, rows), None)
+        yield from wrapped("  i ", logged(columns, rows), None)
 
 
 def _unprovable(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
@@ -109,8 +107,3 @@ def logged(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any
     told = sum(bool(cell["logged"]) for cell in refusals)
     reasons = dict.fromkeys(reason for cell in refusals for reason in (cell.get("silent") or "").split("; ") if reason)
     return f"the kernel logged {told} of {len(refusals)} refusals" + (f"; silent: {'; '.join(reasons)}" if reasons else "")
-
-
-def _wrapped(prefix: str, text: str, colour: str | None) -> list[Line]:
-    rows: Sequence[str] = textwrap.wrap(text, WIDTH - len(prefix)) or [""]
-    return [(prefix + rows[0], colour), *((" " * len(prefix) + row, colour) for row in rows[1:])]

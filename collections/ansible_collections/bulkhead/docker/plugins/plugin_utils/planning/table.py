@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
-WIDTH = 118
+from ..lines import WIDTH, Line, wrapped
+
 # Not by colour alone: each status has a sign of its own.
 SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
@@ -15,8 +15,6 @@ _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown"
 # What a plan makes of a layer.
 AS_WANTED, CHANGE, DISABLED, CANNOT, REFUSED = "as wanted", "change", "disabled", "cannot", "refused"
 STATE_COLOUR = {AS_WANTED: "green", CHANGE: "yellow", DISABLED: "dark gray", CANNOT: "yellow", REFUSED: "red"}
-
-Line = tuple[str, str | None]  # text, colour
 
 
 def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
@@ -128,11 +126,6 @@ def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False, only: 
     ]
     missing = [f["text"] for f in proof.get("findings", ()) if f["id"] == "container.not_running"]
     return layers + containers + missing
-
-
-def wrapped(prefix: str, text: str, colour: str | None = None) -> list[Line]:
-    rows: Sequence[str] = textwrap.wrap(text, WIDTH - len(prefix)) or [""]
-    return [(prefix + rows[0], colour), *((" " * len(prefix) + row, colour) for row in rows[1:])]
 
 
 def _short(value: Any) -> str:

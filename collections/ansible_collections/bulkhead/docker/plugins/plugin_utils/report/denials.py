@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..planning.table import WIDTH, Line
+from ..lines import Line, wrapped
 from .fleet import GONE, Fleet, HostState
 from .read import written
 from .text import age
@@ -63,9 +62,9 @@ def lines(host: str, heard: Mapping[str, Any]) -> list[Line]:
     found: list[Line] = [(f"{host}: {heard['total']} refusals since {_when(heard['since'])}", None)]
     for row in (_row(host, entry) for entry in heard["denials"]):
         sign = "x" if row["refused"] else "-"
-        found += _wrapped(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")
+        found += wrapped(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")
     for gap in heard["gaps"]:
-        found += _wrapped("  ? ", f"{gap['kind']}: {gap['text']}", "yellow")
+        found += wrapped("  ? ", f"{gap['kind']}: {gap['text']}", "yellow")
     return found
 
 
@@ -99,8 +98,3 @@ def _when(seconds: float | None) -> str:
 def _span(first: float | None, last: float | None) -> str:
     a, b = _when(first), _when(last)
     return a if a == b else f"{a or '?'} to {b or '?'}"
-
-
-def _wrapped(prefix: str, text: str, colour: str | None = None) -> Sequence[Line]:
-    rows = textwrap.wrap(text, WIDTH - len(prefix)) or [""]
-    return [(prefix + rows[0], colour), *((" " * len(prefix) + row, colour) for row in rows[1:])]

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from ..planning.table import WIDTH, Line
+from ..lines import Line, wrapped
 from .findings import ERROR, problems
 from .fleet import CONDITIONS, FAILING, PROVEN
 from .publish import Published
@@ -31,21 +30,21 @@ def lines(done: Published) -> list[Line]:
             continue
         if len(hosts) <= EXPLAINED:
             for host in hosts:
-                found += _wrapped(f"         {host.name}: ", host.why)
+                found += wrapped(f"         {host.name}: ", host.why)
         else:
-            found += _wrapped("         ", _some([host.name for host in hosts]))
+            found += wrapped("         ", _some([host.name for host in hosts]))
     wrong = Counter(problem.id for problem in problems(fleet) if problem.level == ERROR and problem.layer)
     if wrong and fleet.count(FAILING) > EXPLAINED:
-        found += _wrapped("  Why: ", _some([f"{identifier} ({number})" for identifier, number in wrong.most_common()]))
+        found += wrapped("  Why: ", _some([f"{identifier} ({number})" for identifier, number in wrong.most_common()]))
     worse = [change for change in done.changes if change.better is False]
     if worse:
         found.append((f"  Worse since {done.since}:", "yellow"))
         for change in worse[:NAMED]:
-            found += _wrapped("         ", f"{change.host}: {change.what}: {change.before} -> {change.after}")
+            found += wrapped("         ", f"{change.host}: {change.what}: {change.before} -> {change.after}")
         if len(worse) > NAMED:
             found.append((f"         and {len(worse) - NAMED} more", None))
     for problem in fleet.problems:
-        found += _wrapped("  ! ", problem, "red")
+        found += wrapped("  ! ", problem, "red")
     found.append((f"  The evidence: {done.files[0]}", None))
     return found
 
@@ -53,8 +52,3 @@ def lines(done: Published) -> list[Line]:
 def _some(names: Sequence[str]) -> str:
     rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + rest
-
-
-def _wrapped(prefix: str, text: str, colour: str | None = None) -> list[Line]:
-    rows = textwrap.wrap(text, max(20, WIDTH - len(prefix))) or [""]
-    return [(prefix + rows[0], colour), *((" " * len(prefix) + row, colour) for row in rows[1:])]

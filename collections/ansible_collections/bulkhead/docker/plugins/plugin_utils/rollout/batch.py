@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..planning.table import Line, wrapped
+from ..lines import Line, wrapped
 from ..report import single
 from ..report.text import words
 from .note import TAKE

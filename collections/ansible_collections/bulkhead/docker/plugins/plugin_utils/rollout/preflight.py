@@ -10,7 +10,8 @@ from string import ascii_uppercase
 from typing import Any
 
 from ...module_utils.layers.userns.hidden import in_words
-from ..planning.table import AS_WANTED, DISABLED, STATE_COLOUR, Line, wrapped
+from ..lines import Line, wrapped
+from ..planning.table import AS_WANTED, DISABLED, STATE_COLOUR
 from .note import BATCHES, PROVEN, REFUSED, TAKE, UNREACHABLE
 
 # So many names, and so many sentences, are written out of one row; the hosts' own files have them all.

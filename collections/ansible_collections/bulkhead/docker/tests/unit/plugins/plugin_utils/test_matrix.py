@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack import demand, table
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.lines import WIDTH
 
 REPORT: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures/attack-web1.json").read_text())
 
@@ -29,7 +30,7 @@ def test_a_line_an_attack_and_a_sign_a_column() -> None:
 
 
 def test_every_line_fits() -> None:
-    assert max(len(text) for text, unused in lines(["x" * 90 + " y" * 50])) <= table.WIDTH
+    assert max(len(text) for text, unused in lines(["x" * 90 + " y" * 50])) <= WIDTH
 
 
 def test_signs_stand_under_their_columns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.lines import WIDTH
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
 
 
@@ -35,7 +36,7 @@ def test_no_line_is_wider_than_the_table() -> None:
     container = {"name": "web", "opted_out": ["userns"], "disagreements": ["long " * 50], "findings": [], "layers": []}
     proof = {"host": {}, "layers": [layer("userns", "degraded", evidence=evidence, findings=[finding])], "containers": [container]}
     lines = table.proof_lines("h", proof)
-    assert max(len(text) for text, unused in lines) <= table.WIDTH
+    assert max(len(text) for text, unused in lines) <= WIDTH
     assert any("0 231072 65536  <- /proc/1/uid_map" in text for text, unused in lines)
     assert any("opted out of userns" in text for text, unused in lines)
 

@@ -87,13 +87,20 @@ def test_no_name_leads_out_of_the_folder(name: str) -> None:
 
 
 def test_a_matrix_becomes_its_report() -> None:
-    matrix = {"attacks": [{"name": "bpf"}], "configurations": [], "x": 1}
-    run = Run().ended("attack_matrix", "h", matrix).ended("report_attacks", "h", {"unmet": ["bpf"], "required": {"bpf": 2}}, "failed")
-    unused, report = run.told().attack["h"]
+    bpf = {"name": "bpf", "provable": True, "layers": 1, "stopped_by": ["seccomp"]}
+    run = Run().ended("attack_matrix", "h", {"attacks": [bpf], "configurations": [], "x": 1})
+    unused, report = run.ended("report_attacks", "h", {"unmet": ["bpf …"], "required": {"bpf": 2}}, "failed").told().attack["h"]
+    unmet = ["bpf is stopped by 1 layers (seccomp), and 2 have to stop it"]
     assert report == {
-        "host": "h", "met": False, "unmet": ["bpf"], "required": {"bpf": 2}, "matrix": {"attacks": [{"name": "bpf"}], "configurations": []},
+        "host": "h", "met": False, "unmet": unmet, "required": {"bpf": 2}, "matrix": {"attacks": [bpf], "configurations": []},
     }  # fmt: skip
-    assert not Run().ended("report_attacks", "h", {"msg": "nothing was played"}, "failed").told().attack
+
+
+def test_where_nothing_was_played_the_report_says_so() -> None:
+    run = Run().ended("attack_matrix", "h", {"msg": "no engine"}, "failed").ended("report_attacks", "h", {"unmet": []}, "failed")
+    unused, report = run.told().attack["h"]
+    assert not report["met"] and report["matrix"] == {} and report["error"] == "no engine"
+    assert not Run().ended("report_attacks", "h", {"msg": "required is wrong"}, "failed").told().attack
 
 
 @pytest.mark.parametrize("form", ["folder", "list", "page"])

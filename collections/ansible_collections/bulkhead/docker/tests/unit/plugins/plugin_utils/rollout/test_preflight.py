@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import SWITCHES
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import WIDTH
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.lines import WIDTH
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import note, preflight
 
 from .samples import layer, made, plan, proof, report
