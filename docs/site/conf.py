@@ -28,7 +28,7 @@ html_use_index = False
 
 # What is Ansible's own: linked without asking its site, so that the build needs no network.
 _SITE = "https://docs.ansible.com/ansible/latest"
-_BUILTIN = "ansible_collections.ansible.builtin."
+_COLLECTIONS, _OURS = "ansible_collections.", "ansible_collections.bulkhead."
 _THEIRS = {
     "action_plugins": "plugins/action.html",
     "ansible_configuration_settings": "reference_appendices/config.html",
@@ -41,8 +41,9 @@ def _reference(_app: Any, _env: Any, node: Any, content: nodes.Node) -> nodes.re
     """A link to Ansible's site; any other target that is missing stays the error that it is."""
     target = str(node.get("reftarget", ""))
     page = _THEIRS.get(target)
-    if target.startswith(_BUILTIN):
-        page = f"collections/ansible/builtin/{target.removeprefix(_BUILTIN)}.html"
+    if target.startswith(_COLLECTIONS) and not target.startswith(_OURS) and "__" not in target:
+        namespace, collection, plugin = target.removeprefix(_COLLECTIONS).split(".", 2)
+        page = f"collections/{namespace}/{collection}/{plugin}.html"
     return nodes.reference("", "", content, internal=False, refuri=f"{_SITE}/{page}") if page else None
 
 
