@@ -61,9 +61,10 @@ END_OF_OWN
 # All that could be touched, each file of his by mode, owner and content.
 STATE = f"""
 cd /srv/{USER}
-find . -path ./.local/share/docker -prune -o -type f -exec stat -c '%n %a %U %G' {{}} + -exec sha256sum {{}} + -o -type l -print | sort
+find . -path ./.local/share/docker -prune -o -type f -exec stat -c '%n %a %U %G' {{}} + ! -name daemon.json -exec sha256sum {{}} + -o -type l -print | sort
+python3 -m json.tool .config/docker/daemon.json  # its layout may be another where a value had been changed
 grep ^{USER}: /etc/subuid /etc/subgid /etc/passwd; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
-ls /var/lib/systemd/linger /etc/systemd/user /etc/systemd/system /etc/sysctl.d /etc/profile.d /etc/modules-load.d /usr/local/libexec /var/lib/bulkhead
+ls /var/lib/systemd/linger /etc/systemd/user /etc/systemd/system /etc/sysctl.d /etc/profile.d /etc/modules-load.d /usr/local/libexec
 systemctl is-enabled docker.service docker.socket; systemctl is-active docker.service
 systemctl --user -M {USER}@ is-active docker.service; systemctl --user -M {USER}@ is-enabled docker.service
 docker -H unix:///run/user/$(id -u {USER})/docker.sock ps --format '{{{{.Names}}}}'
