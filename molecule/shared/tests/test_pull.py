@@ -57,9 +57,7 @@ def _agent(playbook: Playbook, host: Host, origin: str) -> None:
         {
             "pull_agent_url": "/srv/fleet",
             "pull_agent_allowed_signers": f"ops@example.com {origin}",
-            # The tests start it by hand; the timer is to wait until they are done.
-            "pull_agent_interval": "1d",
-            "pull_agent_random_delay": "1d",
+            "pull_agent_random_delay": "1d",  # the tests start it by hand
         },
         default_flow_style=True,
         width=10_000,
@@ -72,6 +70,9 @@ def _agent(playbook: Playbook, host: Host, origin: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     again = playbook("pull", "-e", wish)
     assert " changed=0 " in again.stdout, again.stdout + again.stderr
+    assert host.check_output("systemctl is-enabled bulkhead-pull.timer") == "enabled"
+    assert "bulkhead-pull.service" in host.check_output("systemctl list-timers --no-pager")
+    host.check_output("systemctl stop bulkhead-pull.timer")
 
 
 def pull(host: Host) -> tuple[int, str, dict[str, str]]:
@@ -108,8 +109,6 @@ def test_what_ops_signed_is_run_and_drift_made_by_hand_is_noticed_and_left_alone
         name for name in metrics if name.startswith("bulkhead_layer_holds") and 'layer="userns"' in name and 'status="enforced"' in name
     ]
     assert not [name for name in metrics if name.startswith("bulkhead_layer_holds") and 'status="unknown"' in name]
-    assert host.check_output("systemctl is-enabled bulkhead-pull.timer") == "enabled"
-    assert "bulkhead-pull.service" in host.check_output("systemctl list-timers --no-pager")
 
 
 def test_what_somebody_else_signed_is_not_run(host: Host) -> None:
