@@ -22,7 +22,7 @@ import yaml
 from conftest import REPOSITORY, playbook_command, playbook_environment
 from testinfra.host import Host
 
-CANARY, FLEET = os.environ["LAB_MACHINE"].split()
+CANARY, FLEET = os.environ.get("LAB_MACHINE", "molecule-rollout molecule-rollout-fleet").split()
 AWAY = "away"
 # All that a rollout could touch, by other means than its own.
 LOOK = """
