@@ -22,7 +22,7 @@ import yaml
 from conftest import REPOSITORY, playbook_command, playbook_environment
 from testinfra.host import Host
 
-CANARY, FLEET = os.environ["LAB_MACHINE"].split()
+CANARY, FLEET = os.environ.get("LAB_MACHINE", "molecule-rollout molecule-rollout-fleet").split()
 AWAY = "away"
 # All that a rollout could touch, by other means than its own.
 LOOK = """
@@ -50,7 +50,8 @@ class Fleet:
         away = {"ansible_host": "127.0.0.1", "ansible_port": self.closed}
         groups = {"canary": {"hosts": {CANARY: canary}}, "fleet": {"hosts": {FLEET: {}, AWAY: away}}}
         off = {f"{role}_layer": "disabled" for role in ("seccomp_profiles", "apparmor_profiles", "userns_remap")}
-        (folder / "fleet.yml").write_text(yaml.safe_dump({"docker_hosts": {"children": groups, "vars": off}}))
+        patient = {**off, "docker_daemon_timeout": 600}  # two emulated machines, and whatever else this one does
+        (folder / "fleet.yml").write_text(yaml.safe_dump({"docker_hosts": {"children": groups, "vars": patient}}))
         self.inventories = [str(self._path(CANARY)), str(self._path(FLEET)), str(folder / "fleet.yml")]
 
     def host(self, name: str) -> Host:

@@ -58,7 +58,7 @@ class ActionModule(ActionBase):
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
-        evidence = f"{problem}; evidence in {path}" if report["not_enforced"] else problem
+        evidence = f"{problem}; evidence in {path}" if problem and report["not_enforced"] else problem
         result.update(
             changed=False,
             report=str(path),
