@@ -153,8 +153,8 @@ def test_finalizing_removes_the_old_root_for_good_and_nothing_else(
     host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook
 ) -> None:
     host.check_output(f"rm -rf {REMAPPED}")  # where the first migration went, as the refusal says
-    host.check_output("mkdir -p '/srv/the data' && cd '/srv/the data' && touch own theirs && ln own again && chown 1000:1001 theirs")
-    host.check_output("chown 33:33 own && chmod 4755 own")
+    files = "touch own theirs && ln own again && chown 33:33 own && chmod 4755 own && chown 1000:1001 theirs"
+    host.check_output(f"mkdir -p '/srv/the data' && cd '/srv/the data' && {files}")
     host.check_output("docker run -d --name binder --network none -v '/srv/the data:/data' marker-image")
     done = playbook("harden", "--tags", "userns", *MIGRATE, "-e", "prove=false")
     assert done.returncode == 0, done.stdout[-4000:]
