@@ -145,6 +145,8 @@ class Agent:
             sys.stdout.flush()
             if line.startswith(("fatal: ", "failed: ", "unreachable: ", "ERROR! ", "[ERROR]")):
                 last = line.strip()
+            elif last.endswith("=>") and line.strip().startswith(("msg: ", '"msg": ')):
+                last = f"{last.removesuffix('=>')}{line.strip()}"
         if done.wait():
             raise Trouble(
                 RUN, f"{self.config['playbook']} of {commit[:12]} failed (exit code {done.returncode}): {last or 'see its output above'}"

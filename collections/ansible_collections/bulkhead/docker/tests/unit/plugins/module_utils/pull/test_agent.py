@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("git") or not shutil.which("ssh
 
 PULL = """#!/bin/sh
 printf '%s\\n' "$@" > {told}
-[ -f {fail} ] && {{ echo "failed: [web1]: web1 has drifted"; exit 2; }}
+[ -f {fail} ] && {{ cat {fail}; exit 2; }}
 echo 'bulkhead_host_proven 1' > {fresh}
 """
 
@@ -164,13 +164,26 @@ def test_a_pin_that_must_be_signed_too(place: Place) -> None:
     assert 'reason="signature"' in place.own()
 
 
-def test_a_playbook_that_fails_says_so_and_its_metrics_are_fresh_or_none(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("failed: [web1]: web1 has drifted\n\nPLAY RECAP\n", "failed: [web1]: web1 has drifted"),
+        (
+            "fatal: [web1]: FAILED! =>\n    changed: false\n    msg: web1 has drifted\n    msg: no\n",
+            "fatal: [web1]: FAILED! msg: web1 has drifted\n",
+        ),
+        ("", "see its output above"),
+    ],
+)
+def test_a_playbook_that_fails_says_so_and_its_metrics_are_fresh_or_none(
+    place: Place, capfd: pytest.CaptureFixture[str], output: str, words: str
+) -> None:
     place.commit("one")
     assert place.run() == 0
-    place.fail.touch()
+    place.fail.write_text(output)
     assert place.run() == 1
     assert 'reason="run"' in place.own() and not place.shown()
-    assert "failed (exit code 2): failed: [web1]: web1 has drifted" in capfd.readouterr().err
+    assert f"failed (exit code 2): {words}" in capfd.readouterr().err
 
 
 def test_a_run_that_was_killed(place: Place) -> None:
