@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .move import SUBJECT, Refused, is_empty
 _OWN = frozenset(
     "buildkit containers engine-id image network overlay2 plugins runtimes swarm tmp trust volumes nuke-graph-directory.sh".split()
 )
+# What an engine that was slow to shut down leaves mounted of containers that have ended (moby cmd/dockerd/daemon.go, shutdownDaemon).
+_LEFT = re.compile(r"overlay2/[^/]+/merged|containers/[^/]+/mounts/shm")
 _REMAPPED = re.compile(r"\d+\.\d+")
 _GOING = ".bulkhead-old"
 
@@ -38,16 +41,30 @@ def carried(host: Host, info: Mapping[str, Any]) -> list[Path]:
         )
     source = host.path(memory["source"])
     found = sorted(entry for entry in source.iterdir() if entry.name in _OWN or entry.name == _GOING)
-    for line in (host.read("/proc/self/mountinfo") or "").splitlines():
-        point = Path(line.split()[4])
-        if any(entry in (point, *point.parents) for entry in found):
+    for point in _mounted(host, found):
+        if not _LEFT.fullmatch(str(point.relative_to(source))):
             raise Refused(f"{memory['source']} is not removed: something is mounted on {point}; stop what runs there first")
     return found
 
 
+def _mounted(host: Host, entries: list[Path]) -> list[Path]:
+    """The mount points at or below these, the innermost first."""
+    points = [Path(line.split()[4]) for line in (host.read("/proc/self/mountinfo") or "").splitlines()]
+    return [point for point in reversed(points) if any(entry in (point, *point.parents) for entry in entries)]
+
+
+def _unmount(point: Path) -> None:
+    """Raises Refused while something uses it."""
+    done = subprocess.run(["umount", str(point)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(f"{point} can't be unmounted: {done.stderr.strip()}; stop what runs there first")
+
+
 def remove_carried(host: Host, entries: list[Path]) -> None:
-    """Remove them: all out of the engine's sight first, so that it can never be given half a root again."""
+    """Remove them: all out of the engine's sight first, so that it can never be given half a root again. Raises Refused, OSError."""
     source = host.path(state.load(host, SUBJECT)["source"])
+    for point in _mounted(host, entries):
+        _unmount(point)
     going = source / _GOING
     going.mkdir(mode=0o700, exist_ok=True)
     for entry in entries:

@@ -112,8 +112,8 @@ def shifting(path: str, maps: tuple[Map, Map]) -> str:
     (_inside, uid, uids), (_inside, gid, gids) = maps[0][0], maps[1][0]
     return (
         f'find {shlex.quote(path)} -xdev -exec sh -c \'for f; do set -- $(stat -c "%u %g %a" "$f");'
-        f' [ $1 -lt {min(uids, uid)} ] && [ $2 -lt {min(gids, gid)} ] && chown -h $(($1+{uid})):$(($2+{gid})) "$f" && {{ [ -L "$f" ] || chmod $3 "$f"; }};'
-        " done' sh {} +"
+        f' if [ $1 -lt {min(uids, uid)} ] && [ $2 -lt {min(gids, gid)} ]; then chown -h $(($1+{uid})):$(($2+{gid})) "$f" &&'
+        ' { [ -L "$f" ] || chmod $3 "$f"; }; fi; done\' sh {} +'
     )
 
 

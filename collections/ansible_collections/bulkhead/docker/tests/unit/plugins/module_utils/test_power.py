@@ -24,7 +24,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges impor
 
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
-from .engine.test_configure import FOREIGN, PATH, World, run, world  # noqa: F401 (a fixture)
+from .engine.test_configure import FOREIGN, PATH, World, make_world, run
 from .migration import test_move as move_test
 from .power import every_step
 from .seccomp import test_install as seccomp_test
@@ -56,6 +56,11 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return make_world(tmp_path, monkeypatch)
+
+
+@pytest.fixture
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Callable[[], Path]]:
     """Of a host in a folder, a maker of copies."""
 
@@ -74,7 +79,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Callable
     return copies
 
 
-def booted(world: World) -> None:  # noqa: F811
+def booted(world: World) -> None:
     """The machine after the power has come back: the engine starts with what daemon.json says, containers have ended."""
     json.loads(world.host.read(PATH) or "{}")
     world.active, world.live_restore = "active", False
@@ -87,7 +92,7 @@ NOTHING: dict[str, Any] = {"options": {}, "pids_limit": 0}
 
 @pytest.mark.parametrize(("from_ours", "to"), [(False, OURS), (True, OURS), (True, NOTHING)])
 def test_the_engines_configuration(
-    world: World,  # noqa: F811
+    world: World,
     fresh: Callable[[Path], Callable[[], Path]],
     from_ours: bool,
     to: dict[str, Any],
@@ -116,7 +121,7 @@ def test_the_engines_configuration(
         assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
 
 
-def test_taking_the_last_change_back(world: World, fresh: Callable[[Path], Callable[[], Path]]) -> None:  # noqa: F811
+def test_taking_the_last_change_back(world: World, fresh: Callable[[Path], Callable[[], Path]]) -> None:
     run(world, options={"icc": False}, pids_limit=50)
     make, ours = fresh(world.host.root), world.host.read(PATH)
 

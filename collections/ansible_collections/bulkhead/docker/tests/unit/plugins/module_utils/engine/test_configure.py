@@ -101,7 +101,11 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    host = Host(tmp_path)
+    return make_world(tmp_path, monkeypatch)
+
+
+def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    host = Host(root)
     for path in ("/etc/docker", "/var/lib", "/etc/systemd/system"):
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)

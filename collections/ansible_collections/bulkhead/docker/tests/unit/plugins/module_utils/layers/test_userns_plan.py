@@ -226,6 +226,7 @@ def test_the_command_that_mends_a_bind_mount(tmp_path: Path) -> None:
     command = shifting(str(folder), ([[0, 231072, 65536]], [[0, 300000, 65536]]))
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
     assert sorted(done.stdout.splitlines()) == [f"-h 231072:300000 {folder}", f"-h 232072:300033 {folder}/file"]
     assert (folder / "file").stat().st_mode & 0o7777 == 0o4711
 

@@ -159,7 +159,20 @@ def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
 
 def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
     moved(host)
-    point = host.path(f"{ROOT}/overlay2/{MOUNT}/merged")
-    host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {point} rw - overlay overlay rw\n")
+    point = host.path(f"{ROOT}/volumes/data/_data")
+    host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {point} rw - ext4 /dev/vdb rw\n")
     with pytest.raises(Refused, match="something is mounted"):
         old.carried(host, {"DockerRootDir": TARGET})
+
+
+def test_finalizing_unmounts_what_an_engine_has_left_mounted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved(host)
+    points = [host.path(f"{ROOT}/overlay2/{MOUNT}/merged"), host.path(f"{ROOT}/containers/{CONTAINER}/mounts/shm")]
+    mounts = [f"36 25 0:32 / {point} rw - overlay overlay rw\n" for point in (*points, host.path(f"{TARGET}/overlay2/{MOUNT}/merged"))]
+    host.path("/proc/self/mountinfo").write_text("".join(mounts))
+    done: list[Path] = []
+    monkeypatch.setattr(old, "_unmount", done.append)
+    entries = old.carried(host, {"DockerRootDir": TARGET})
+    assert done == []
+    old.remove_carried(host, entries)
+    assert done == points[::-1]
