@@ -170,10 +170,10 @@ def killed(
 def test_who_is_killed_leaves_something_and_says_so(killed: Killed) -> None:
     assert "the process that played them is gone; the next run clears what it left" in " ".join(killed.output.split())
     new = [line for line in killed.after.splitlines() if line not in killed.before.splitlines()]
-    # A container, its control group, its image; the job, the stage and the module's code.
+    # A container, with its control group while it plays on, its image; the job, the stage and the module's code.
     assert len([line for line in new if len(line) == 64]) == 1, new
     assert len([line for line in new if line.startswith("sha256:")]) == 1, new
-    assert len([line for line in new if line.startswith("/sys/fs/cgroup")]) == 1, new
+    assert len([line for line in new if line.startswith("/sys/fs/cgroup")]) <= 1, new
     for place in ("/run/bulkhead-attack-", "/var/lib/bulkhead/attack-", "/tmp/ansible_"):
         assert len([line for line in new if line.startswith(place)]) == 1, new
 

@@ -19,6 +19,11 @@ DRIFTS = "/etc/docker/seccomp/bulkhead-default.json"
 PACKED = ("ansible.cfg", "playbooks", "roles", "collections/ansible_collections/bulkhead/docker")
 COMMIT = "git -c user.name=x -c user.email=x@example.com -c gpg.format=ssh -c user.signingkey=/srv/{signer} commit -q -S -a -m {message}"
 TRAP = "- {hosts: docker_hosts, gather_facts: false, tasks: [{ansible.builtin.command: touch /root/owned}]}"
+# All that is the agent's on a host.
+LEFT = (
+    "ls -d /etc/bulkhead/pull-agent* /etc/systemd/system/*bulkhead-pull* /usr/local/libexec/bulkhead/* /var/lib/bulkhead/pull"
+    f" /var/lib/bulkhead/pull-agent* {METRICS}/bulkhead* 2>/dev/null"
+)
 
 
 def at_origin(host: Host, command: str) -> str:
@@ -65,7 +70,7 @@ def _agent(playbook: Playbook, host: Host, origin: str) -> None:
     foreseen = playbook("pull", "--check", "-e", wish)
     assert foreseen.returncode == 0, foreseen.stdout + foreseen.stderr
     assert " changed=1 " in foreseen.stdout
-    assert not host.file("/etc/bulkhead").exists, "check mode touched the host"
+    assert host.run(LEFT).stdout == "", "check mode touched the host"
     done = playbook("pull", "-e", wish)
     assert done.returncode == 0, done.stdout + done.stderr
     again = playbook("pull", "-e", wish)
@@ -149,6 +154,5 @@ def test_what_ops_sign_next_is_run_and_all_is_well(host: Host) -> None:
 def test_it_goes_without_a_trace(playbook: Playbook, host: Host) -> None:
     done = playbook("pull", "-e", "pull_agent_enabled=false")
     assert done.returncode == 0 and " changed=1 " in done.stdout, done.stdout + done.stderr
-    left = "ls -d /etc/bulkhead/* /etc/systemd/system/*bulkhead-pull* /usr/local/libexec/bulkhead/* /var/lib/bulkhead/pull /var/lib/bulkhead/pull-agent*"
-    assert host.run(f"{left} {METRICS}/bulkhead* 2>/dev/null").stdout == ""
+    assert host.run(LEFT).stdout == ""
     assert host.run("systemctl status bulkhead-pull.timer").rc == 4, "no such unit"
