@@ -81,9 +81,11 @@ for i in $(seq 120); do [ -S /run/user/$uid/bus ] && break; sleep 1; done; $mana
     assert "rootless.not_delegated" in proof.findings(), proof.output
 
 
-def test_one_run_puts_everything_back_and_what_ran_runs(playbook: Callable[..., Any], prove: Callable[..., Proof]) -> None:
+def test_one_run_puts_everything_back_and_what_ran_runs(host: Host, playbook: Callable[..., Any], prove: Callable[..., Proof]) -> None:
     done = playbook("harden", *OPTIONS, "-e", "prove=false", "-e", "rootless_docker_stop_containers=true")
     assert done.returncode == 0, done.stdout[-4000:]
+    # systemd was never told of a limit of no swap at all (runc writes it past it), and lifts it when it gives the scope new controllers.
+    shell(host, f"su - {USER} -c 'docker restart good'")
     proof = prove(*OPTIONS, *HARDENED)
     assert_all_hold(proof)
     assert_hardened(proof)

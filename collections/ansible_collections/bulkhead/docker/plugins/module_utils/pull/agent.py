@@ -179,6 +179,8 @@ class Agent:
             "ANSIBLE_HOME": str(self.state_dir / "ansible"),
             # Ansible takes ~ for root's home, whatever HOME says, and the unit may not write there.
             "ANSIBLE_REMOTE_TMP": str(self.state_dir / "ansible/tmp"),
+            # ansible-pull checks out for localhost and for the host's own name, which are one folder: not at the same time.
+            "ANSIBLE_FORKS": "1",
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_NOCOLOR": "1",
             "PYTHONUNBUFFERED": "1",
