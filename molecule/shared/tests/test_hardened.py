@@ -70,6 +70,19 @@ def test_a_second_run_changes_nothing(running: Any, role: Callable[..., subproce
     assert "changed=0" in again.stdout, again.stdout
 
 
+def test_another_default_of_the_host_leaves_them_without_swap(
+    host: Host, running: Any, playbook: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """systemd writes the limits of all scopes anew then, and knows of a limit of no swap only if it is told."""
+    arguments = ("--tags", "pids_limit", "-e", "prove=false", "-e", "resume=false")
+    for limit in (90, 100):
+        done = playbook("harden", *arguments, "-e", f"docker_daemon_default_pids_limit={limit}")
+        assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-4000:]
+        host.check_output("docker run --rm --network none --entrypoint /bin/sh bulkhead-test/redis:1 -c true")  # systemd now writes them
+        limits = host.check_output("cat /sys/fs/cgroup/system.slice/docker-*.scope/memory.swap.max").split()
+        assert len(limits) >= len(LIST) and set(limits) == {"0"}, limits
+
+
 def test_they_answer_log_and_are_entered(host: Host, running: Any) -> None:
     script = (
         "import sys; sys.path.insert(0, '/root/services'); import json, try_services as t\n"

@@ -16,7 +16,7 @@ from ..host import state
 from ..host.files import sha256
 from ..host.root import STATE_DIR, Host
 from ..host.system import started_at
-from . import binary, checks, daemon_json, drop_in, keys, moving, restoring, revive, undoing, unit
+from . import binary, checks, daemon_json, drop_in, keys, moving, restoring, revive, swap_limits, undoing, unit
 from .api import Engine, EngineError, EngineUnreachable
 from .request import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request
 from .service import Service, ServiceError, State
@@ -246,7 +246,9 @@ def _write(host: Host, transaction: Transaction, intent: Intent, request: Reques
             transaction.write(path, text, 0o600 if path in private else 0o644)
         if path == request.instance.drop_in:
             transaction.step("daemon-reload")
-            Service(request.instance).reload_units(request.timeout)
+            service = Service(request.instance)
+            swap_limits.keep(host, service, request.timeout)
+            service.reload_units(request.timeout)
 
 
 def _activate(

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..host.cgroup import CGROUPFS
 from ..host.process import read_process
 from ..host.root import Host
 from .api import Engine, EngineError
 from .instance import ROOTFUL, Instance
+from .scopes import cgroups
 
 # What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
 _HOST_CONFIG = (
@@ -22,7 +21,6 @@ _HOST_CONFIG = (
 )  # fmt: skip
 # On everything that a canary leaves in the engine while it lives; the value says which run owns it (engine/canary.py).
 CANARY_LABEL = "io.bulkhead.canary"
-_SCOPE = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 
 
 def trimmed(inspect: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,24 +66,13 @@ def running(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict
 def orphans(host: Host, known: set[str], instance: Instance = ROOTFUL) -> list[dict[str, Any]]:
     """Containers that run in a cgroup of Docker's, but that the engine does not list: what live-restore leaves behind when the data root changes.
 
-    known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each. A rootless engine's are below
-    its user's manager, and are no orphans of the rootful one.
+    known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each.
     """
     found = []
-    for folder, folders, unused in os.walk(host.path(instance.manager_cgroup if instance.rootless else CGROUPFS)):
-        if not instance.rootless:
-            folders[:] = [name for name in folders if not name.startswith("user@")]
-        for name in list(folders):
-            match = _SCOPE.fullmatch(name)
-            if not match or not (name.startswith("docker-") or os.path.basename(folder) == "docker"):
-                continue
-            folders.remove(name)  # what is below belongs to the container itself
-            if match[1] in known:
-                continue
-            path = f"{folder}/{name}".removeprefix(str(host.root).rstrip("/"))
-            pids = _members(host, path)
-            if pids:
-                found.append({"id": match[1], "cgroup": path, "pids": pids, "uid_map": read_process(host, pids[0]).get("uid_map", [])})
+    for identifier, path in cgroups(host, instance):
+        pids = [] if identifier in known else _members(host, path)
+        if pids:
+            found.append({"id": identifier, "cgroup": path, "pids": pids, "uid_map": read_process(host, pids[0]).get("uid_map", [])})
     return found
 
 

@@ -96,6 +96,10 @@ class Service:
         """Let systemd read its unit files again; drop-ins for scopes then apply to running containers at once."""
         self._systemctl("daemon-reload", timeout=timeout)
 
+    def set_property(self, unit: str, assignment: str, timeout: float) -> None:
+        """Change a running unit's property until it ends, such as `MemorySwapMax=0` (man 5 systemd.resource-control)."""
+        self._systemctl("set-property", "--runtime", unit, assignment, timeout=timeout)
+
     def restart(self, timeout: float) -> None:
         """Restart the engine; back when it says that it is ready (Type=notify) or has failed.
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..host.root import STATE_DIR, Host
-from . import moving, revive
+from . import moving, revive, swap_limits
 from .api import Engine, EngineError, EngineUnreachable
 from .instance import Instance, find
 from .request import Failed, Outcome, Request
@@ -64,6 +64,7 @@ def undo(transaction: Transaction, engine: Engine, instance: Instance, timeout: 
     outcome.warnings += moving.put_aside(transaction, timeout)
     transaction.restore()
     if transaction.did("daemon-reload"):
+        swap_limits.keep(transaction.host, service, timeout)
         service.reload_units(timeout)
     if facts.get("running"):
         # Only a restart takes back for sure what a reload had taken over (keys.RELOADABLE), or what a restart had been for.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, configure, drop_in, moving, service, undoing
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import Transaction, left_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
@@ -38,6 +38,11 @@ class World:
     elsewhere: bool = False  # whether the next restart comes up under a root without containers
 
     # systemd
+    instance = ROOTFUL
+
+    def set_property(self, unit: str, assignment: str, timeout: float) -> None:
+        self.log.append(f"{unit} {assignment}")
+
     def state(self) -> service.State:
         return service.State(self.active, 7 if self.active == "active" else 0, True)
 
@@ -102,6 +107,17 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return make_world(tmp_path, monkeypatch)
+
+
+def test_containers_without_swap_stay_without_it(world: World) -> None:
+    for name, swap in (("a", "0"), ("b", "max"), ("c", "4096")):
+        folder = world.host.path(f"/sys/fs/cgroup/system.slice/docker-{name * 64}.scope")
+        folder.mkdir(parents=True)
+        (folder / "memory.swap.max").write_text(f"{swap}\n")
+    run(world, pids_limit=100)
+    told = f"docker-{'a' * 64}.scope MemorySwapMax=0"
+    assert [entry for entry in world.log if entry.startswith("docker-")] == [told]
+    assert world.log.index(told) < world.log.index("daemon-reload")
 
 
 def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
