@@ -202,7 +202,7 @@ def _apply(host: Host, engine: Engine, request: Request, intent: Intent, outcome
         _write(host, transaction, intent, request)
         if start:
             transaction.step("start")
-            service.start_anew(request.timeout)
+            service.restart(request.timeout)
             _wait(engine, request, "start")
             outcome.started = True
         elif condition.running and request.restart != NEVER:

@@ -101,11 +101,15 @@ class Service:
         self._systemctl("set-property", "--runtime", unit, assignment, timeout=timeout)
 
     def restart(self, timeout: float) -> None:
-        """Restart the engine; back when it says that it is ready (Type=notify) or has failed.
+        """Start the engine anew, whatever state it is in; back when it says that it is ready (Type=notify) or has failed.
 
-        systemd refuses a fourth start within a minute, and earlier runs may have used up the others, so it is told to forget them.
+        systemd refuses a fourth start within a minute (StartLimitBurst), for service and socket alike, and earlier runs or failures may have used up
+        the others, so it is told to forget them.
         """
-        self.start_anew(timeout)
+        for unit in (SERVICE, SOCKET_UNIT):
+            with suppress(ServiceError):  # not loaded (no socket unit here), or nothing to reset
+                self._systemctl("reset-failed", unit, timeout=timeout)
+        self._systemctl("restart", SERVICE, timeout=timeout)
 
     def stop(self, timeout: float) -> None:
         self._systemctl("stop", SERVICE, timeout=timeout)
@@ -116,17 +120,6 @@ class Service:
         with suppress(ServiceError):  # not loaded: no socket unit here
             self._systemctl("stop", SOCKET_UNIT, timeout=timeout)
         self.stop(timeout)
-
-    def start_anew(self, timeout: float) -> None:
-        """Start the engine whatever state its failures left it in.
-
-        After some failed starts systemd refuses further ones for service and socket alike (StartLimitBurst), until it is told to
-        forget them.
-        """
-        for unit in (SERVICE, SOCKET_UNIT):
-            with suppress(ServiceError):  # not loaded (no socket unit here), or nothing to reset
-                self._systemctl("reset-failed", unit, timeout=timeout)
-        self._systemctl("restart", SERVICE, timeout=timeout)
 
     def reload_engine(self) -> None:
         """Ask the engine to read daemon.json again; only some of its keys are taken over (`keys.RELOADABLE`)."""

@@ -69,7 +69,7 @@ def undo(transaction: Transaction, engine: Engine, instance: Instance, timeout: 
     if facts.get("running"):
         # Only a restart takes back for sure what a reload had taken over (keys.RELOADABLE), or what a restart had been for.
         if transaction.did("restart") or transaction.did("reload") or not service.state().running:
-            service.start_anew(timeout)
+            service.restart(timeout)
             if not revive.wait_until_it_answers(engine, timeout):
                 raise EngineUnreachable(f"the engine does not answer on {engine.socket} with its previous configuration")
         back = revive.bring_back(engine, facts.get("containers", []), timeout)

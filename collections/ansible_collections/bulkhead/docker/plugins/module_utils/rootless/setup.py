@@ -293,7 +293,7 @@ def _revive(wish: Wish, before: revive.Before, unit_changed: bool, outcome: Outc
     service, engine = Service(instance), Engine(instance.socket, wish.timeout)
     if not before.running or (service.state().running and not unit_changed):
         return
-    service.start_anew(wish.timeout)
+    service.restart(wish.timeout)
     if not revive.wait_until_it_answers(engine, wish.timeout):
         raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
     failed = revive.bring_back(engine, before.containers, wish.timeout).failed
@@ -307,7 +307,7 @@ def _start_own(before: revive.Before, instance: Instance, timeout: float, outcom
     service, engine = Service(instance), Engine(instance.socket, timeout)
     if not service.state().loaded:
         return
-    service.start_anew(timeout)
+    service.restart(timeout)
     if not revive.wait_until_it_answers(engine, timeout):
         raise SetupFailed(f"the engine of {instance.user} does not answer after its restart by its own unit")
     outcome.did(f"engine of {instance.user} started by its own unit")

@@ -61,10 +61,6 @@ class World:
         self.stop(timeout)
         self.containers = dict.fromkeys(self.containers, "exited")
 
-    def start_anew(self, timeout: float) -> None:
-        self.log.append("reset")
-        self.restart(timeout)
-
     def reload_units(self, timeout: float) -> None:
         self.log.append("daemon-reload")
 
@@ -199,7 +195,7 @@ def test_a_configuration_that_does_not_start_is_undone(world: World) -> None:
     assert failed.outcome.rolled_back and not failed.outcome.changed
     assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (FOREIGN, None)
     assert world.active == "active" and world.containers["web"] == "running"
-    assert world.log == ["daemon-reload", "restart", "daemon-reload", "reset", "restart", "start web"]
+    assert world.log == ["daemon-reload", "restart", "daemon-reload", "restart", "start web"]
     assert states(world) == ["undone"]
     assert state.load(world.host, "daemon") == {}
 
@@ -299,7 +295,7 @@ def test_what_cannot_be_carried_is_refused_before_anything(world: World) -> None
 
 def test_what_fails_while_it_is_carried_leaves_the_old_root(world: World) -> None:
     assert "no room; the previous configuration is back" in str(failure(world, **MOVE, move=Mover(world, "carry")))
-    assert world.log == ["prepare", "stop", "carry", "reset", "restart", "start web"]
+    assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
     assert (world.host.read(PATH), world.containers["web"]) == (FOREIGN, "running")
 
 
