@@ -18,7 +18,7 @@ DRIFTS = "/etc/docker/seccomp/bulkhead-default.json"
 # What a clone of the project holds and a host needs; a fleet's repository has its own inventory beside it.
 PACKED = ("ansible.cfg", "playbooks", "roles", "collections/ansible_collections/bulkhead/docker")
 COMMIT = "git -c user.name=x -c user.email=x@example.com -c gpg.format=ssh -c user.signingkey=/srv/{signer} commit -q -S -a -m {message}"
-TRAP = "- {hosts: docker_hosts, gather_facts: false, tasks: [{ansible.builtin.command: touch /root/owned}]}"
+TRAP = "- {hosts: docker_hosts, gather_facts: false, tasks: [{ansible.builtin.command: touch /var/lib/bulkhead/pull/owned}]}"
 # All that is the agent's on a host.
 LEFT = (
     "ls -d /etc/bulkhead/pull-agent* /etc/systemd/system/*bulkhead-pull* /usr/local/libexec/bulkhead/* /var/lib/bulkhead/pull"
@@ -35,7 +35,7 @@ def origin(host: Host, inventory: str) -> str:
     """A repository on the host itself, signed by ops; gives ops' public key."""
     with open(inventory, encoding="utf-8") as handle:
         ((name, reach),) = yaml.safe_load(handle)["all"]["children"]["docker_hosts"]["hosts"].items()
-    host.check_output("rm -rf /srv/fleet /srv/ops* /srv/eve* && mkdir -p /srv/fleet/inventory && rm -f /root/owned")
+    host.check_output("rm -rf /srv/fleet /srv/ops* /srv/eve* && mkdir -p /srv/fleet/inventory && rm -f /var/lib/bulkhead/pull/owned")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *PACKED], cwd=REPOSITORY, capture_output=True, check=True
     )
@@ -122,7 +122,7 @@ def test_what_somebody_else_signed_is_not_run(host: Host) -> None:
     at_origin(host, f"echo '{TRAP}' > playbooks/watch.yml && " + COMMIT.format(signer="eve", message="evil"))
     code, said, metrics = pull(host)
     at_origin(host, f"git reset -q --hard {good}")
-    assert code != 0 and not host.file("/root/owned").exists
+    assert code != 0 and not host.file("/var/lib/bulkhead/pull/owned").exists
     assert "is not signed by anybody whom this host trusts" in said
     assert ok(metrics) == '"signature"} 0'
     assert not [name for name in metrics if name.startswith(("bulkhead_host", "bulkhead_layer"))], (
@@ -147,7 +147,7 @@ def test_what_ops_sign_next_is_run_and_all_is_well(host: Host) -> None:
     code, said, metrics = pull(host)
     assert code == 0, said[-3000:]
     assert ok(metrics) == '""} 1'
-    assert host.file("/root/owned").exists
+    assert host.file("/var/lib/bulkhead/pull/owned").exists
     assert at_origin(host, "git rev-parse HEAD") in next(name for name in metrics if name.startswith("bulkhead_pull_revision_info"))
 
 
