@@ -80,6 +80,10 @@ def test_its_events_make_the_same_report(job: Job, inventory: str, tmp_path: Pat
     for name, report in wrote.items():
         # By the second, and the event comes after the file.
         assert abs(seconds(made[name].pop("written")) - seconds(report.pop("written"))) <= 2
+        # What a rollout that is started again goes by is not among the events: it proves such a host anew.
+        for key in ("run", "begun", "expected"):
+            assert key in report and key not in made[name]
+            del report[key]
         assert made[name] == report
     assert "<strong>0 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text(), "of the inventory that was named"
 

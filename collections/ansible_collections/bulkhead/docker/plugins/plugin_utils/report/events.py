@@ -75,7 +75,9 @@ def gather(events: Iterable[Mapping[str, Any]], told: Told) -> None:
         elif action == "report_layers":
             report = single.make(host, proofs.pop(host, {}), check_mode=False)
             # What the run complained of: in check mode that is not all that does not hold.
-            report.update({key: result[key] for key in ("not_enforced", "problem") if key in result})
+            report["not_enforced"] = result.get("not_enforced", report["not_enforced"])
+            if "problem" in result:  # the file that it then names is the other control node's
+                report["problem"] = str(result["problem"]).partition("; evidence in ")[0]
             told.verify[host] = (made, report)
         elif action == "attack_matrix":
             matrices[host] = result or {"msg": _CUT}
