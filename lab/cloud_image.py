@@ -30,8 +30,11 @@ NOT_WANTED = frozenset({"linux-image-cloud-amd64", "systemd-sysv"})
 _CHECKSUM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 _URL = re.compile(r"https?://")
 _CHUNK = 1 << 20
-_SETTLE = """
-cloud-init status --wait >/dev/null || { { tail -n 15 /var/log/cloud-init-output.log; cloud-init status --long; } >&2; exit 1; }
+# What counts is that our part of it was done to its end; other modules of the image may have failed.
+_SETTLE = f"""
+cloud-init status --wait >/dev/null || true # comes back early where a module has failed
+systemctl start cloud-final.service || true # waits for its end
+[ -e {SCRIPTS}/done ] || {{ {{ tail -n 15 /var/log/cloud-init-output.log; cloud-init status --long; }} >&2; exit 1; }}
 """
 
 

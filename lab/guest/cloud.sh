@@ -28,3 +28,4 @@ for unit in nginx.service redis-server.service; do
 done
 sh "$(dirname "$0")/quiet.sh" /
 systemctl reload ssh.service || true
+touch "$(dirname "$0")/done"
