@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials, single
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
-
-_KEPT = ("at", "since", "total", "complete", "gaps", "sources", "engine_error", "audit", "denials")
 
 
 class ActionModule(ActionBase):
@@ -32,15 +30,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         host, heard = variables.get("inventory_hostname", "host"), args["denials"]
         path = Path(args["report_dir"]) / f"denials-{host}.json"
-        problem = ""
         # A host that the last try came to nothing on must not be left with the quiet report of an earlier one.
-        report: dict[str, Any] = {"host": host, "heard": {key: heard[key] for key in _KEPT if key in heard} if "denials" in heard else {}}
-        if not report["heard"]:
-            error = str(heard.get("msg", "denials_info did not run")).strip().removeprefix("Task failed: ")
-            report.update(error=error, unreachable=bool(heard.get("unreachable")))
-            problem = (
-                f"{host} was not reached: {error}" if heard.get("unreachable") else f"nobody knows who was refused what on {host}: {error}"
-            )
+        report, problem = single.denials(host, heard)
         write(path, report)
         if report["heard"] and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, denials.lines(host, report["heard"]))

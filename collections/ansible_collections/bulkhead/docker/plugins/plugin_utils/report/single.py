@@ -14,6 +14,7 @@ from ..planning import table
 
 _PROOF = ("at", "canary", "host", "layers", "containers", "engines", "findings")
 _MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
+_HEARD = ("at", "since", "total", "complete", "gaps", "sources", "engine_error", "audit", "denials")
 BEGUN = "a rollout began to change this host, and nothing has been proven there since"
 LOST = "it was begun, and was no longer reached before the end"
 
@@ -31,10 +32,8 @@ def make(
     if failure:
         report["failure" if failure.get("task") else "stopped"] = dict(failure)
     if "layers" not in proof:
-        error = str(proof.get("msg", "verify_layers did not run")).strip().removeprefix("Task failed: ")
-        unreachable = bool(proof.get("unreachable"))
-        report.update(enforced=False, not_enforced=[], error=error, unreachable=unreachable, proof={})
-        problem = f"{host} was not reached: {error}" if unreachable else f"nothing was proven on {host}: {error}"
+        why, problem = _came_to_nothing(host, proof, "verify_layers", "nothing was proven on")
+        report.update(enforced=False, not_enforced=[], **why, proof={})
         if demand is not None and not demand:
             problem = ""
     else:
@@ -61,10 +60,25 @@ def attack(host: str, matrix: Mapping[str, Any], required: Mapping[str, Any]) ->
     report: dict[str, Any] = {"host": host, "required": required}
     if "attacks" not in matrix:
         # A host on which the last try came to nothing must not be left with the good report of an earlier one.
-        error = str(matrix.get("msg", "attack_matrix did not run")).strip().removeprefix("Task failed: ")
-        unreachable = bool(matrix.get("unreachable"))
-        report.update(met=False, unmet=[], error=error, unreachable=unreachable, matrix={})
-        return report, f"{host} was not reached: {error}" if unreachable else f"nothing was played on {host}: {error}"
+        why, problem = _came_to_nothing(host, matrix, "attack_matrix", "nothing was played on")
+        report.update(met=False, unmet=[], **why, matrix={})
+        return report, problem
     unmet = demands(matrix["attacks"], required)
     report.update(met=not unmet, unmet=unmet, matrix={key: matrix[key] for key in _MATRIX if key in matrix})
     return report, f"attacks on {host} are not stopped as the inventory demands: {'; '.join(unmet)}" if unmet else ""
+
+
+def denials(host: str, heard: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """`denials-HOST.json`, and what is wrong there, in one sentence; empty when nothing is."""
+    if "denials" in heard:
+        return {"host": host, "heard": {key: heard[key] for key in _HEARD if key in heard}}, ""
+    why, problem = _came_to_nothing(host, heard, "denials_info", "nobody knows who was refused what on")
+    return {"host": host, "heard": {}, **why}, problem
+
+
+def _came_to_nothing(host: str, result: Mapping[str, Any], module: str, otherwise: str) -> tuple[dict[str, Any], str]:
+    """`error` and `unreachable` of a try without evidence, and the same in one sentence."""
+    error = str(result.get("msg", f"{module} did not run")).strip().removeprefix("Task failed: ")
+    unreachable = bool(result.get("unreachable"))
+    what = f"{host} was not reached" if unreachable else f"{otherwise} {host}"
+    return {"error": error, "unreachable": unreachable}, f"{what}: {error}"
