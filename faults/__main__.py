@@ -52,8 +52,7 @@ def attempt(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any]
         machine.fresh()
         _run(machine, case, chance, result)
     if wait(ANSWERS, machine, 600):
-        # A third of the power cuts: it takes a minute on an emulated machine, and the next run ends with a proof anyway.
-        result.lost += truth.ask(machine) if not case.power or seed % 3 == 0 else []
+        result.lost += truth.ask(machine)
     else:
         result.lost.append("the engine does not start")
     result.lost += markers.lost(before, markers.look(machine), case.runs)
