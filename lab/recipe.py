@@ -52,7 +52,7 @@ PACKAGES = (
 EXTRA_PACKAGES = {
     "trixie": (
         *("docker-cli", "nginx", "redis-server", "nodejs"),
-        *("docker-compose", "passt", "ansible-core", "git", "openssh-client"),
+        *("docker-compose", "passt", "ansible-core", "git", "gpg", "gpg-agent", "openssh-client"),
     ),
     "forky": ("docker-cli", "passwd"),  # useradd is no longer part of every system there
 }

@@ -58,16 +58,15 @@ class ActionModule(ActionBase):
 
         if "layers" in proof and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
             show(self._display, table.proof_lines(host, proof))
-        evidence = f"{problem}; evidence in {path}" if problem and report["not_enforced"] else problem
         result.update(
             changed=False,
             report=str(path),
             not_enforced=report["not_enforced"],
-            problem=evidence,
+            problem=problem,
             unreached=report.get("unreachable", False),
         )
         if problem and args["fail"]:
-            result.update(failed=True, msg=evidence)
+            result.update(failed=True, msg=single.with_evidence(result))
         return result
 
 

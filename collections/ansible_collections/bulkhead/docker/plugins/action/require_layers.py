@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
 
 
 class ActionModule(ActionBase):
@@ -18,7 +19,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(argument_spec={"report": {"type": "dict", "required": True}})
         report = args["report"]
-        problem = report.get("problem", "nothing was reported of this host")
+        problem = single.with_evidence(report) if "problem" in report else "nothing was reported of this host"
         result["changed"] = False
         if report.get("unreached"):
             # As if the connection had failed in this task: then Ansible's recap and exit code say so, after the report was written.

@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 from ..engine.api import Engine, EngineError
 from ..engine.instance import Instance
-from ..host.cgroup import CGROUPFS
+from ..engine.scopes import cgroups
 from ..host.root import Host
+from ..host.system import started_at
 from .owners import Known, Owners, lifetimes
 from .reading import Reading
 
-_SCOPES = f"{CGROUPFS}/system.slice"
 _RFC3339 = re.compile(r"([^.]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
@@ -31,25 +29,21 @@ def owners(host: Host, engine: Engine, instance: Instance, since: float, journal
         events = engine.get("/events", since=f"{since:.3f}", until=f"{time.time():.3f}") or []
         driver = engine.get("/info").get("CgroupDriver")
     except (EngineError, OSError, KeyError) as error:
-        return Owners(lifetimes(_running(host, set()), [], journal.scopes), None, look), str(error)
+        return Owners(lifetimes(_running(host, instance, set()), [], journal.scopes), None, look), str(error)
     events = [events] if isinstance(events, Mapping) else events
-    found = lifetimes([*existing, *_running(host, {c.id for c in existing})], events, journal.scopes)
+    found = lifetimes([*existing, *_running(host, instance, {c.id for c in existing})], events, journal.scopes)
     # A user's manager logs to the user's own journal, and the engine forgets: then nobody can say who else ran.
     known = journal.begins if driver == "systemd" and not instance.rootless else None
     return Owners(found, None if known is None else max(known, since), look), ""
 
 
 def process(host: Host, pid: int) -> tuple[float, str] | None:
-    """When a process began, in seconds since the epoch, and its cgroup; None for one that is gone (man 5 proc_pid_stat, starttime)."""
+    """When a process began, in seconds since the epoch, and its cgroup; None for one that is gone."""
     try:
-        ticks = int((host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()[19])
-        text = host.read(f"/proc/{pid}/cgroup")
-    except (OSError, IndexError):
+        began, text = started_at(host, pid), host.read(f"/proc/{pid}/cgroup")
+    except OSError:
         return None
-    if text is None:
-        return None
-    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return boot + ticks / os.sysconf("SC_CLK_TCK"), text
+    return None if began is None or text is None else (began, text)
 
 
 def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
@@ -62,10 +56,9 @@ def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
     return Known(inspect["Id"], inspect["Name"].lstrip("/"), image, profile, runs, None if running else end)
 
 
-def _running(host: Host, known: set[str]) -> list[Known]:
-    """What runs in a scope of Docker's and is not the engine's (any more)."""
-    folders = Path(host.path(_SCOPES)).glob("docker-*.scope")
-    identifiers = {folder.name.removeprefix("docker-").removesuffix(".scope") for folder in folders} - known
+def _running(host: Host, instance: Instance, known: set[str]) -> list[Known]:
+    """What runs in a control group of Docker's and is not the engine's (any more)."""
+    identifiers = {identifier for identifier, _cgroup in cgroups(host, instance)} - known
     return [Known(identifier, runs=[(None, None)]) for identifier in sorted(identifiers)]
 
 

@@ -7,11 +7,11 @@ The second is not rate-limited. journald's own limit (man 5 journald.conf, RateL
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..engine.scopes import container_of
 from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, gap, suppressed
 from .messages import of_journal, of_kernel_log
 from .reading import Reading
@@ -25,7 +25,6 @@ _MATCHES = (
     "_TRANSPORT=kernel", "+", "_TRANSPORT=audit", "+", f"MESSAGE_ID={_MISSED}", "+",
     "_PID=1", f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}",
 )  # fmt: skip
-_SCOPE = re.compile(r"docker-([0-9a-f]{64})\.scope")
 Lines = Callable[[list[str]], Iterator[str]]
 
 
@@ -85,9 +84,9 @@ def _take(reading: Reading, entry: Mapping[str, Any], moment: float) -> None:
         case _ if entry.get("MESSAGE_ID") == _MISSED:
             reading.gaps.append(gap(MISSED, SOURCE, f"journald was too slow for the kernel's log: {text}", None, moment))
         case _:
-            scope = _SCOPE.fullmatch(str(entry.get("UNIT", "")))
-            if scope:
-                reading.scopes.append((scope[1], entry.get("MESSAGE_ID") == _STARTED, moment))
+            container = container_of(str(entry.get("UNIT", "")))
+            if container:
+                reading.scopes.append((container, entry.get("MESSAGE_ID") == _STARTED, moment))
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,14 @@ from ..host.cgroup import CGROUPFS
 from ..host.root import Host
 from .instance import ROOTFUL, Instance
 
-_SCOPE = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
+_UNIT = re.compile(r"docker-([0-9a-f]{64})\.scope")
+_FOLDER = re.compile(r"[0-9a-f]{64}")
+
+
+def container_of(unit: str) -> str | None:
+    """Full ID of the container whose processes systemd keeps in this unit; None for any other unit."""
+    match = _UNIT.fullmatch(unit)
+    return match[1] if match else None
 
 
 def cgroups(host: Host, instance: Instance = ROOTFUL) -> Iterator[tuple[str, str]]:
@@ -23,7 +30,7 @@ def cgroups(host: Host, instance: Instance = ROOTFUL) -> Iterator[tuple[str, str
         if not instance.rootless:
             folders[:] = [name for name in folders if not name.startswith("user@")]
         for name in list(folders):
-            match = _SCOPE.fullmatch(name)
-            if match and (name.startswith("docker-") or os.path.basename(folder) == "docker"):
+            identifier = container_of(name) or (name if os.path.basename(folder) == "docker" and _FOLDER.fullmatch(name) else None)
+            if identifier:
                 folders.remove(name)  # what is below belongs to the container itself
-                yield match[1], f"{folder}/{name}".removeprefix(str(host.root).rstrip("/"))
+                yield identifier, f"{folder}/{name}".removeprefix(str(host.root).rstrip("/"))

@@ -71,10 +71,12 @@ def _host(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Ite
         yield Change(name, "host", before["condition"], after["condition"], better)
     # A host of which nothing was proven, before or now, is one change and not one a layer.
     both = before["layers"] and after["layers"]
+    # On a host that turned rootless what the rootful engine alone could have is not lost: the user's namespace took its place.
+    replaced = after["layers"].get("rootless") == ENFORCED != before["layers"].get("rootless")
     for layer in [*before["layers"], *(new for new in after["layers"] if new not in before["layers"])]:
         was, now = before["layers"].get(layer, UNKNOWN), after["layers"].get(layer, UNKNOWN)
         if both and was != now:
-            yield Change(name, layer, was, now, _BETTER.get(now, 0) > _BETTER.get(was, 0))
+            yield Change(name, layer, was, now, None if replaced and now == NOT_APPLICABLE else _BETTER.get(now, 0) > _BETTER.get(was, 0))
     for container in sorted(before["opted_out"].keys() | after["opted_out"].keys()):
         was, now = before["opted_out"].get(container, []), after["opted_out"].get(container, [])
         if was != now:

@@ -76,8 +76,7 @@ def gather(events: Iterable[Mapping[str, Any]], told: Told) -> None:
             report = single.make(host, proofs.pop(host, {}), check_mode=False)
             # What the run complained of: in check mode that is not all that does not hold.
             report["not_enforced"] = result.get("not_enforced", report["not_enforced"])
-            if "problem" in result:  # the file that it then names is the other control node's
-                report["problem"] = str(result["problem"]).partition("; evidence in ")[0]
+            report["problem"] = result.get("problem", report["problem"])
             told.verify[host] = (made, report)
         elif action == "attack_matrix":
             matrices[host] = result or {"msg": _CUT}

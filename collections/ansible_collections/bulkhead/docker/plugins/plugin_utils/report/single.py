@@ -50,6 +50,12 @@ def make(
     return report
 
 
+def with_evidence(result: Mapping[str, Any]) -> str:
+    """What is wrong on a host, and where that is written. result: what `report_layers` returns."""
+    problem = result["problem"]
+    return f"{problem}; evidence in {result['report']}" if problem and result.get("not_enforced") else problem
+
+
 def failed(failure: Mapping[str, str]) -> str:
     """`"Change the engine's configuration" failed: …`, in one line."""
     return f'"{failure["task"]}" failed: {" ".join(str(failure["msg"]).split())}'

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from typing import Any
 
@@ -12,6 +11,7 @@ from ...engine.api import Engine, EngineError, EngineUnreachable
 from ...engine.binary import contains
 from ...engine.instance import ROOTFUL, Instance, find
 from ...engine.processes import dockerds
+from ...engine.scopes import cgroups
 from ...host import state
 from ...host.root import Host
 from ...rootless import context, ports, texts
@@ -21,7 +21,6 @@ RANGES = "rootless_ranges"
 UNITS = ("docker.service", "docker.socket")
 _TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc", "useradd")
 _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
-_SCOPE = re.compile(r"docker-([0-9a-f]{64})\.scope")
 
 
 def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
@@ -66,14 +65,7 @@ def look(host: Host, path: str) -> dict[str, Any]:
 
 def containers(host: Host, instance: Instance) -> list[str]:
     """IDs of the containers that run below a user's manager."""
-    found = []
-    for _folder, folders, _files in os.walk(host.path(instance.manager_cgroup)):
-        for name in list(folders):
-            match = _SCOPE.fullmatch(name)
-            if match:
-                folders.remove(name)
-                found.append(match[1])
-    return found
+    return [identifier for identifier, _cgroup in cgroups(host, instance)]
 
 
 def _of_user(host: Host, instance: Instance) -> dict[str, Any]:

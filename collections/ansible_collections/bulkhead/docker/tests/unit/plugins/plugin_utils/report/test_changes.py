@@ -22,6 +22,12 @@ def host(condition: str = "proven", written: str = "t1", opted_out: dict[str, li
             host(x="enforced"),
             [Change("h", "userns", "enforced", "unknown", False), Change("h", "x", "unknown", "enforced", True)],
         ),
+        (
+            host(userns="enforced", rootless="not_applicable"),
+            host(userns="not_applicable", rootless="enforced"),
+            [Change("h", "rootless", "not_applicable", "enforced", True), Change("h", "userns", "enforced", "not_applicable", None)],
+        ),
+        (host(userns="enforced"), host(userns="not_applicable"), [Change("h", "userns", "enforced", "not_applicable", False)]),
         (host(userns="enforced"), host("unreachable"), [Change("h", "host", "proven", "unreachable", False)]),
         (host("never"), host("failing", userns="absent"), [Change("h", "host", "never", "failing", None)]),
         (host(), host("failing"), [Change("h", "host", "proven", "failing", False)]),
