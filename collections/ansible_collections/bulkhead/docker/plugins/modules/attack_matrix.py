@@ -87,13 +87,11 @@ options:
     description: Seconds after which one attack is ended, and its result C(unknown).
     type: int
     default: 60
-  socket:
-    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
-    type: path
   timeout:
     description: Seconds that one answer of the engine may take, the end of a container included; one that takes longer is removed.
     type: int
     default: 240
+extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
     description: In check mode nothing is played.

@@ -94,13 +94,11 @@ options:
       - Look for what C(dockerd --validate) overlooks, such as a missing seccomp profile, unknown log options or an unknown storage driver.
     type: bool
     default: true
-  socket:
-    description: The engine's unix socket, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
-    type: path
   timeout:
     description: Seconds that one step may take, the engine's start above all.
     type: int
     default: 120
+extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
     description: Merges and validates, and writes nothing.

@@ -26,9 +26,6 @@ options:
   user:
     description: The user whose rootless engine is asked for the names of containers; the rootful engine when left out or empty.
     type: str
-  socket:
-    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
-    type: path
   max_entries:
     description: How many entries of each log are looked through. More are a gap.
     type: int
@@ -41,6 +38,7 @@ options:
     description: Seconds that one answer of the engine may take.
     type: int
     default: 60
+extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
     description: Only reads.

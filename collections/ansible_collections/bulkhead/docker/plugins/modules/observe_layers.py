@@ -18,13 +18,11 @@ options:
   user:
     description: The user whose rootless engine is wanted on this host. Left out, it is the rootful engine that everything is about.
     type: str
-  socket:
-    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
-    type: path
   timeout:
     description: Seconds that one answer of the engine may take.
     type: int
     default: 60
+extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
     description: Reads only, in check mode as outside it.

@@ -40,13 +40,11 @@ options:
   user:
     description: The user in whose rootless engine they run; the rootful engine when left out or empty.
     type: str
-  socket:
-    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
-    type: path
   timeout:
     description: Seconds that one answer of the engine may take.
     type: int
     default: 60
+extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
     description: It only looks.

@@ -42,13 +42,11 @@ options:
       - The user whose rootless engine is judged, by a canary that is started through that user's socket. By default the one that O(expect) names under
         C(rootless), and without one the rootful engine.
     type: str
-  socket:
-    description: Path of the unix socket that the engine listens on, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
-    type: path
   timeout:
     description: Seconds that one answer of the engine may take.
     type: int
     default: 120
+extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
     description: In check mode no canary is started.
