@@ -82,5 +82,5 @@ docs: tools ## Build the documentation's site  [DIST=dist]
 lock: ## Lock the Python packages anew, after a change of pyproject.toml
 	@scripts/lock
 
-clean: ## Remove caches and build products; VMs, images and .venv stay
+clean: ## Remove caches and build products; reports, VMs, images and .venv stay
 	@scripts/clean

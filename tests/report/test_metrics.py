@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import yaml
+from ansible_collections.bulkhead.docker.plugins.module_utils.pull import agent
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import prometheus, publish
 from ansible_collections.bulkhead.docker.tests.unit.plugins.plugin_utils.report import samples
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,5 +36,6 @@ def test_the_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
     for rule in rules:
         named = set(re.findall(r"\bbulkhead_\w+", rule["expr"]))
         assert named
-        assert named <= set(prometheus.METRICS), rule["alert"]
-        assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= {"host", "layer", "status", "condition", "container"}
+        assert named <= {*prometheus.METRICS, *agent.METRICS}, rule["alert"]
+        ours = {"host", "layer", "status", "condition", "container"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
+        assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= ours

@@ -143,7 +143,7 @@ def test_the_keyboard_is_enough(small: Browser) -> None:
 
 def test_hosts_without_a_proof_say_why(small: Browser) -> None:
     small.click(CELL.format(row=2, cell=5))
-    assert "No evidence: last tried less than 2 min ago: no route" in small.run(f"{DIALOG}.innerText")
+    assert "No evidence: last tried < 2 min ago: no route" in small.run(f"{DIALOG}.innerText")
 
 
 def test_nothing_is_said_by_colour_alone(small: Browser) -> None:

@@ -8,7 +8,8 @@ module: fleet_report
 short_description: Write the report of a whole fleet from the reports of its hosts
 version_added: 0.1.0
 description:
-  - Reads every C(verify-HOST.json) and C(attack-HOST.json) in a folder of the control node and writes there C(fleet.html) (one self-contained page),
+  - Reads every C(verify-HOST.json), C(attack-HOST.json) and C(denials-HOST.json) in a folder of the control node and writes there C(fleet.html) (one
+    self-contained page),
     C(fleet.junit.xml) (JUnit), C(fleet.sarif) (SARIF 2.1.0), C(fleet.prom) (Prometheus' text format) and C(fleet.json) (what the next report compares
     with).
   - A host counts as good only when it is C(proven), that is when a recent report shows that every layer the inventory requires is enforced. A host that

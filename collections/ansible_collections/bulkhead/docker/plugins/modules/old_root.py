@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: old_root
 short_description: Remove roots of a Docker engine that it no longer uses
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - After M(bulkhead.docker.daemon_config) with O(bulkhead.docker.daemon_config#module:migrate) has carried everything over, the plain root
     stays as it was. V(carried) removes it, for good.

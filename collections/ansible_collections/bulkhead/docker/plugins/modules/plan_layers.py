@@ -10,8 +10,7 @@ version_added: 0.1.0
 description:
   - Reads the variables of all roles of this collection from the inventory, checks them (types, choices, misspelt names, files that are named), and
     compares them with what M(bulkhead.docker.observe_layers) saw. Says what is refused, what deserves a warning, and what would change, by layer.
-  - Runs on the control node. The host is visited only when it has not been observed earlier in the same run of the playbook; what was seen is
-    remembered for the rest of the run.
+  - Runs on the control node. The host is visited only when it has not been observed in the last 15 minutes of the same run of the playbook.
   - Fails with all refusals at once, before anything is touched. In check mode it reports C(changed) and, with C(--diff), the differences.
   - Tags that are names of layers narrow the plan to these layers.
 author:
@@ -59,6 +58,10 @@ RETURN = r"""
 layers:
   description:
     - For each planned layer, and for C(engine_config), the change of the engine's configuration, what is to do.
+  returned: when the host was compared
+  type: dict
+observed:
+  description: What M(bulkhead.docker.observe_layers) returned of the host, now or up to 15 minutes ago.
   returned: when the host was compared
   type: dict
 expect:

@@ -50,9 +50,9 @@ options:
     choices: [converge, check]
     default: check
   playbook:
-    description: Path of the playbook in the repository.
+    description: Path of the playbook in the repository; empty for C(playbooks/watch.yml) or C(playbooks/harden.yml), as O(mode) is.
     type: str
-    default: playbooks/watch.yml
+    default: ""
   inventory:
     description: Path of the inventory in the repository.
     type: str
@@ -126,13 +126,12 @@ from ..module_utils.pull import setup, texts
 def main() -> None:
     words = {
         "branch": "main",
-        "playbook": texts.PLAYBOOKS["check"],
         "inventory": "inventory/hosts.yml",
         "interval": "5min",
         "random_delay": "1min",
     }
     words |= {"since": "24h", "metrics_dir": "/var/lib/prometheus/node-exporter"}
-    words |= dict.fromkeys(("url", "revision", "allowed_signers", "gpg_home", "host"), "")
+    words |= dict.fromkeys(("url", "revision", "playbook", "allowed_signers", "gpg_home", "host"), "")
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -145,6 +144,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     wish, host = module.params, Host()
+    wish["playbook"] = wish["playbook"] or texts.PLAYBOOKS[wish["mode"]]
     try:
         if wish["state"] == "absent":
             outcome = setup.absent(host, module.check_mode)

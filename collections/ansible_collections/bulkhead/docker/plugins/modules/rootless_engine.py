@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rootless_engine
 short_description: Set up a user's rootless Docker engine, or take it away
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - In one visit makes the user and its subordinate ID ranges, lets it linger, delegates cgroup controllers to its service manager, writes the files that
     M(bulkhead.docker.plan_layers) has planned (unit, OCI runtime, drop-ins), makes the docker client's context, and stops and masks the rootful engine.

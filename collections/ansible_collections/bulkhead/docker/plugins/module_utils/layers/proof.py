@@ -21,8 +21,8 @@ from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
 
 # In `expect`, beside the layers: name of a container that the inventory describes → what is demanded of it.
 CONTAINERS = "containers"
-# What an engine does to containers by default: judged of every engine of the host, the wanted one and those beside it.
 PATIENCE = 30.0  # seconds for one answer of an engine that nobody asked for
+# What an engine does to containers by default: judged of every engine of the host, the wanted one and those beside it.
 DEFAULTS = frozenset(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"))
 # What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
 _HOST_NAMESPACES = {"PidMode": "PIDs", "NetworkMode": "network", "IpcMode": "IPC", "UTSMode": "host name"}

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..host.root import Host
 from .allocate import DEFAULT_LOWEST, Accounts
 from .ranges import SUBGID, SUBUID, SubidFile, parse
@@ -50,8 +48,3 @@ def read_accounts(host: Host) -> Accounts:
 def read_files(host: Host) -> tuple[SubidFile, SubidFile]:
     """/etc/subuid and /etc/subgid. Raises OSError when one is there and can't be read."""
     return parse(SUBUID, host.read(SUBUID)), parse(SUBGID, host.read(SUBGID))
-
-
-def accounts_from(data: dict[str, Any]) -> Accounts:
-    """What `read_accounts` found, after a journey as JSON."""
-    return Accounts(data.get("uids", {}), data.get("gids", {}), data.get("lowest", DEFAULT_LOWEST))

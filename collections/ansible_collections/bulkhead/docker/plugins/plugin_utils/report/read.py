@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reports of single hosts in a folder, as `report_layers` and the attack matrix wrote them."""
+"""The reports of single hosts in a folder, as `report_layers`, `report_attacks` and `report_denials` wrote them."""
 
 from __future__ import annotations
 

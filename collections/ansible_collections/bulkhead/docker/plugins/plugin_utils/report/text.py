@@ -47,7 +47,7 @@ def age(seconds: float) -> str:
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {unit}"
-    return "less than 2 min"
+    return "< 2 min"
 
 
 def _escape(character: str) -> str:

@@ -174,7 +174,7 @@ def test_attacks_that_came_to_nothing_are_no_proof_until_there_is_a_newer_one(
 def test_a_host_that_was_only_attacked_and_not_reached_is_unreachable(tmp_path: Path) -> None:
     nothing = {"host": "h", "written": stamp(), "unmet": [], "matrix": {}, "unreachable": True, "error": "no route"}
     (host,) = fleet.judge(read(lay(tmp_path, nothing)), fleet.Inventory({"h": set()}, ["h"]), NOW, DAY).hosts
-    assert (host.condition, host.why) == ("unreachable", "last tried less than 2 min ago: no route")
+    assert (host.condition, host.why) == ("unreachable", "last tried < 2 min ago: no route")
 
 
 def test_bytes_that_are_no_text_are_a_problem(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def test_evidence_in_words(value: object, shown: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (0, "less than 2 min"),
-        (119, "less than 2 min"),
+        (0, "< 2 min"),
+        (119, "< 2 min"),
         (120, "2 min"),
         (7199, "119 min"),
         (7200, "2 h"),
