@@ -118,13 +118,12 @@ profiles:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.apparmor import install, policy
 from ..module_utils.apparmor.parameters import name_problem
 from ..module_utils.apparmor.parser import Parser, PolicyError
 from ..module_utils.host import state
 from ..module_utils.host.root import Host
+from ..module_utils.module import Module
 
 ARGUMENTS: dict[str, Any] = {
     "profiles": {
@@ -144,7 +143,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
     host = Host()
     try:
         if module.check_mode:

@@ -254,8 +254,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.attack.background import Job
 from ..module_utils.attack.catalog import NAMES
 from ..module_utils.attack.matrix import CannotPlay, play
@@ -263,6 +261,7 @@ from ..module_utils.engine.api import Engine, EngineError
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
 from ..module_utils.host.system import observe
+from ..module_utils.module import Module
 
 HARDENED: dict[str, Any] = {
     "user": {"type": "str", "default": "65534:65534"},
@@ -275,7 +274,7 @@ HARDENED: dict[str, Any] = {
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "hardened": {"type": "dict", "default": {}, "options": HARDENED, "apply_defaults": True},
             "container": {"type": "str", "default": ""},

@@ -183,14 +183,13 @@ notices:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.engine import daemon_json
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.configure import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request, configure
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
 from ..module_utils.migration.move import move_for
+from ..module_utils.module import Module
 
 
 def result(outcome: Outcome) -> dict[str, object]:
@@ -221,7 +220,7 @@ def result(outcome: Outcome) -> dict[str, object]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "options": {"type": "dict", "default": {}},
             "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},

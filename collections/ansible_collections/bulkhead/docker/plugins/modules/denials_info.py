@@ -188,18 +188,17 @@ audit:
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.audit.containers import owners
 from ..module_utils.audit.gather import gather, moment
 from ..module_utils.audit.refusals import grouped, of_message
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
+from ..module_utils.module import Module
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "since": {"type": "str", "default": "24h"},
             "user": {"type": "str"},

@@ -70,16 +70,15 @@ observed:
       type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
 from ..module_utils.layers.observation import for_planning, observe
+from ..module_utils.module import Module
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={"user": {"type": "str"}, "socket": {"type": "path"}, "timeout": {"type": "int", "default": 60}},
         supports_check_mode=True,
     )

@@ -56,16 +56,15 @@ bytes:
 
 import shutil
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.host import state
 from ..module_utils.host.root import Host
 from ..module_utils.migration import old
+from ..module_utils.module import Module
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "which": {"type": "str", "choices": ["carried", "empty"], "required": True},
             "socket": {"type": "path", "default": "/var/run/docker.sock"},

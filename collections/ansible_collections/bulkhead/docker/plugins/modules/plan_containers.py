@@ -99,17 +99,16 @@ docker_host:
   sample: unix:///var/run/docker.sock
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.engine.api import Engine, EngineError
 from ..module_utils.engine.instance import find
 from ..module_utils.hardened.plan import CannotRun, lacking, plan
 from ..module_utils.hardened.settings import COMPOSE, CONTAINER
 from ..module_utils.host.root import Host
+from ..module_utils.module import Module
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "containers": {"type": "list", "elements": "dict", "required": True},
             "run_by": {"type": "str", "choices": [COMPOSE, CONTAINER], "default": COMPOSE},

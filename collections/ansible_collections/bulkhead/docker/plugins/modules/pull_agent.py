@@ -116,10 +116,9 @@ missing:
   sample: [ansible-core]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.root import Host
+from ..module_utils.module import Module
 from ..module_utils.pull import setup, texts
 
 
@@ -132,7 +131,7 @@ def main() -> None:
     }
     words |= {"since": "24h", "metrics_dir": "/var/lib/prometheus/node-exporter"}
     words |= dict.fromkeys(("url", "revision", "playbook", "allowed_signers", "gpg_home", "host"), "")
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "mode": {"type": "str", "choices": [texts.CONVERGE, texts.CHECK], "default": texts.CHECK},

@@ -116,11 +116,10 @@ socket:
   sample: /run/user/990/docker.sock
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.engine.api import EngineError
 from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.root import Host
+from ..module_utils.module import Module
 from ..module_utils.rootless.setup import Refused, SetupFailed, Wish, absent, present
 from ..module_utils.rootless.texts import File
 from ..module_utils.subid.allocate import Wish as Range
@@ -129,7 +128,7 @@ from ..module_utils.subid.locks import Locked
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "user": {"type": "str", "required": True},

@@ -112,10 +112,9 @@ postponed:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.host.files import sha256
 from ..module_utils.host.root import Host
+from ..module_utils.module import Module
 from ..module_utils.seccomp.install import CannotInstall, Step, apply, decide
 
 ARGUMENTS: dict[str, Any] = {
@@ -138,7 +137,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
     host = Host()
     try:
         steps = decide(host, module.params["profiles"], module.params["directory"])

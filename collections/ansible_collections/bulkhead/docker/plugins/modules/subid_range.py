@@ -126,9 +126,8 @@ notes:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.host.root import Host
+from ..module_utils.module import Module
 from ..module_utils.subid.allocate import Wish
 from ..module_utils.subid.apply import Refused, bring
 from ..module_utils.subid.decide import Request
@@ -136,7 +135,7 @@ from ..module_utils.subid.locks import Locked
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "ranges": {
                 "type": "list",

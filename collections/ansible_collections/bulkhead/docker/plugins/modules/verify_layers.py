@@ -196,16 +196,15 @@ canary:
   type: bool
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
 from ..module_utils.layers.proof import gather, judge, wanted_user
+from ..module_utils.module import Module
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "expect": {"type": "dict", "default": {}},
             "layers": {"type": "list", "elements": "str"},
