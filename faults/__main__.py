@@ -55,9 +55,12 @@ def attempt(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any]
         result.lost += truth.ask(machine)
     else:
         result.lost.append("the engine does not start")
-    result.lost += markers.lost(before, markers.look(machine), case.runs)
+    if not case.hides:
+        result.lost += markers.lost(before, markers.look(machine), case.runs)
     if case.mend:
         machine.check(case.mend)
+    if case.hides:
+        result.lost += markers.lost(before, markers.look(machine), case.runs)
     code, output = _again(machine, case)
     if code:
         result.lost.append(f"the next run failed: {_sentence(output)}")
