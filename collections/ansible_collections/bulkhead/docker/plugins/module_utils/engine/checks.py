@@ -57,7 +57,7 @@ def seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[s
     if not profile or profile in ("builtin", "unconfined", "default"):
         return []
     try:
-        text = host.read(profile)
+        text = host.read(profile, whose=host.owner(path))  # a user's daemon.json may name any file
     except OSError as error:
         return [f"{path}: seccomp-profile: {profile} can't be read ({error.strerror}); name a readable file"]
     if text is None:
