@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode
+
+from .instance import Instance
 
 SOCKET = "/var/run/docker.sock"
 
@@ -32,27 +35,36 @@ class EngineUnreachable(OSError):
 
 
 class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float, uid: int | None) -> None:
         super().__init__("docker", timeout=timeout)
-        self.path = path
+        self.path, self.uid = path, uid
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
+        # Who listens (man 7 unix, SO_PEERCRED: pid, uid, gid): a user may have put a link to another engine's socket in the place of his.
+        uid = struct.unpack("3i", self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+        if self.uid not in (None, uid):
+            raise OSError(f"user {uid} listens there, and not user {self.uid}, whose engine is meant; see whether the socket is a link")
 
 
 class Engine:
     """One engine, spoken to through the socket it listens on.
 
-    socket: path of its unix socket. timeout: seconds that one answer may take.
+    socket: path of its unix socket. timeout: seconds that one answer may take. uid: whose engine it has to be, None for anybody's.
     All calls raise EngineError when the engine refuses and EngineUnreachable when nothing answers.
     """
 
-    def __init__(self, socket: str = SOCKET, timeout: float = 60) -> None:
+    def __init__(self, socket: str = SOCKET, timeout: float = 60, uid: int | None = None) -> None:
         self.socket = socket
         self.timeout = timeout
-        self._connection = _UnixConnection(socket, timeout)
+        self._connection = _UnixConnection(socket, timeout, uid)
+
+    @classmethod
+    def of(cls, instance: Instance, timeout: float = 60, socket: str | None = None) -> Engine:
+        """The engine of `instance`: at its usual socket, or at another one of the same user's."""
+        return cls(socket or instance.socket, timeout, (-1 if instance.uid is None else instance.uid) if instance.rootless else None)
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON that the engine answers to GET `path`; `query` values that are no text are sent as JSON (filters)."""

@@ -45,7 +45,8 @@ def gather(
         if entry["judged"] or not entry["socket"]:
             continue
         rootful = entry["kind"] == "rootful"
-        other, whose = Engine(entry["socket"]["path"], min(engine.timeout, PATIENCE)), ROOTFUL if rootful else find(host, entry["user"])
+        other = Engine(entry["socket"]["path"], min(engine.timeout, PATIENCE), None if rootful else entry["uid"])
+        whose = ROOTFUL if rootful else find(host, entry["user"])
         try:
             # A user's engine says what it likes: no process that it names is stopped to look closer.
             seen = _gather(host, other, _of_defaults(expect), use_canary, deep and rootful, whose)

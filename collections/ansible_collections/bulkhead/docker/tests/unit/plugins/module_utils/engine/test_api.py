@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import Engine, EngineError, EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -91,3 +93,20 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert engine.ping() is False
     with pytest.raises(EngineUnreachable, match=r"no engine answers on .*none\.sock"):
         engine.get("/info")
+
+
+def test_another_users_engine_behind_a_users_socket_is_not_spoken_to(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "link.sock").symlink_to(tmp_path / "docker.sock")
+    link = str(tmp_path / "link.sock")
+    own, other = Instance("u", os.geteuid(), os.getegid(), "/home/u"), Instance("v", os.geteuid() + 1, os.getegid(), "/home/v")
+    assert Engine.of(own, 5, link).get("/info") and Engine.of(ROOTFUL, 5, link).get("/info")
+    Answers.seen = []
+    for instance in (other, Instance("nobody-knows", None, None, "/home/w")):
+        with pytest.raises(EngineUnreachable, match=f"user {os.geteuid()} listens there, and not user"):
+            Engine.of(instance, 5, link).post("/containers/x/stop")
+    assert Answers.seen == []
+
+
+def test_each_engine_has_its_own_socket() -> None:
+    assert Engine.of(ROOTFUL).socket == "/var/run/docker.sock"
+    assert Engine.of(Instance("u", 990, 991, "/home/u")).socket == "/run/user/990/docker.sock"
