@@ -66,6 +66,8 @@ def seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[s
         parsed = json.loads(text)
     except ValueError as error:
         return [f"{path}: seccomp-profile: {profile} is not valid JSON ({error}); every docker run would fail; mend the profile"]
+    except RecursionError:
+        return [f"{path}: seccomp-profile: {profile} is nested too deeply; every docker run would fail; mend the profile"]
     if not isinstance(parsed, dict) or not parsed.get("defaultAction"):
         return [f"{path}: seccomp-profile: {profile} has no defaultAction, so it would filter nothing or break every docker run; mend it"]
     return []

@@ -51,6 +51,13 @@ def test_a_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
     assert containers.running(Host(tmp_path), engine, [ONE, TWO]) == []
 
 
+@pytest.mark.parametrize("pid", ["../home/x", "7", 0, -1, True, 1.5, None, [7]])
+def test_what_is_no_process_id_is_no_process(tmp_path: Path, pid: Any) -> None:
+    assert containers.process_of({"State": {"Pid": pid}}) == 0
+    engine: Any = Fake({f"/containers/{ONE}/json": {"State": {"Pid": pid}}})
+    assert containers.running(Host(tmp_path), engine, [ONE]) == []
+
+
 def test_environment_variables_stay_on_the_host() -> None:
     inspect = {"Config": {"Env": ["SECRET=x"], "User": "www-data"}, "HostConfig": {"Privileged": True, "Binds": ["/a:/b"]}, "Mounts": []}
     kept = containers.trimmed(inspect)
