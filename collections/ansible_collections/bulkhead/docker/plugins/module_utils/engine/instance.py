@@ -111,6 +111,19 @@ def of(observed: Mapping[str, Any]) -> Instance:
     return Instance(**known) if known else ROOTFUL
 
 
+def find_by_uid(host: Host, uid: int) -> Instance | None:
+    """The rootless engine of the user with this ID; None where there is no such user."""
+    if host.root == Host().root:
+        import pwd
+
+        try:
+            return find(host, pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            return None
+    lines = [line.split(":") for line in (host.read("/etc/passwd") or "").splitlines()]
+    return next((find(host, fields[0]) for fields in lines if fields[2:3] == [str(uid)]), None)
+
+
 def find(host: Host, user: str | None) -> Instance:
     """The rootless engine of `user`, with what the host says of him; the rootful one for None and an empty name."""
     if not user:
