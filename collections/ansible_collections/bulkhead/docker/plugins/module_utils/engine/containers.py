@@ -11,7 +11,7 @@ from ..host.process import read_process
 from ..host.root import Host
 from .api import Engine, EngineError
 from .instance import ROOTFUL, Instance
-from .scopes import cgroups
+from .scopes import cgroups, own_groups
 
 # What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
 _HOST_CONFIG = (
@@ -58,7 +58,7 @@ def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | Non
         "pid": pid,
         "image": inspect.get("Config", {}).get("Image", ""),
         "inspect": trimmed(inspect),
-        "kernel": read_process(host, pid),
+        "kernel": read_process(host, pid, lambda cgroup_file: own_groups(cgroup_file, inspect["Id"])),
         "seccomp_filter": None,
     }
 

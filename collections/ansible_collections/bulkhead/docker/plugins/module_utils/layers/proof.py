@@ -11,6 +11,7 @@ from typing import Any
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.canary import CanaryFailed, canary
 from ..engine.instance import ROOTFUL, Instance, find
+from ..engine.scopes import own_groups
 from ..host import cgroup
 from ..host.root import Host
 from ..seccomp import dump
@@ -183,7 +184,7 @@ def _look_closer(host: Host, containers: list[dict[str, Any]], wanted: Mapping[s
     for container in containers:
         want = wanted[container["name"]]
         try:
-            container["kernel"]["limits"] = cgroup.read_limits(host, container["kernel"].get("cgroup", ""))
+            container["kernel"]["limits"] = cgroup.read_limits(host, own_groups(container["kernel"].get("cgroup", ""), container["id"]))
             want["seccomp_text"] = host.read(want["seccomp_path"]) if want.get("seccomp_path") else None
         except (OSError, ValueError) as error:
             container["kernel"]["unreadable"][f"limits of {container['name']}"] = str(error)
