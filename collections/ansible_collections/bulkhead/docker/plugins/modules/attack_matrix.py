@@ -321,7 +321,7 @@ def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[s
         matrix = play(
             host,
             instance,
-            lambda: Engine(params["socket"] or instance.socket, params["timeout"]),
+            lambda: Engine.of(instance, params["timeout"], params["socket"]),
             params["hardened"],
             params["container"],
             params["configurations"],

@@ -271,7 +271,7 @@ def main() -> None:
         module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")
     failure = None
     try:
-        outcome = configure(host, Engine(given["socket"] or instance.socket, given["timeout"]), request)
+        outcome = configure(host, Engine.of(instance, given["timeout"], given["socket"]), request)
     except Failed as failed:
         failure, outcome = str(failed), failed.outcome
     for warning in outcome.warnings:

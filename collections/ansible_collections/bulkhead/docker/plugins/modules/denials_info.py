@@ -227,7 +227,7 @@ def main() -> None:
     trouble, total = "", 0
     denials: list[dict[str, Any]] = []
     if denied:
-        whose, trouble = owners(host, Engine(params["socket"] or instance.socket, params["timeout"]), instance, since, heard.journal)
+        whose, trouble = owners(host, Engine.of(instance, params["timeout"], params["socket"]), instance, since, heard.journal)
         denials, total = grouped(denied, whose.of, params["max_denials"])
     module.exit_json(
         changed=False,

@@ -83,7 +83,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     instance = find(Host(), module.params["user"])
-    engine = Engine(module.params["socket"] or instance.socket, module.params["timeout"])
+    engine = Engine.of(instance, module.params["timeout"], module.params["socket"])
     try:
         observed = observe(Host(), engine, instance)
     except (OSError, ValueError) as error:

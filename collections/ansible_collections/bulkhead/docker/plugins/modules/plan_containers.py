@@ -128,7 +128,7 @@ def main() -> None:
         module.fail_json(msg=f"user: there is no {instance.user} on this host; harden it first, or name the user who runs its engine")
     socket = params["socket"] or instance.socket
     try:
-        engine = Engine(socket, params["timeout"])
+        engine = Engine.of(instance, params["timeout"], socket)
         planned = plan(host, engine, params["containers"], params["seccomp_directory"], params["run_by"], params["project"])
         problem = lacking(params["run_by"]) if planned.actions else ""
         if problem:

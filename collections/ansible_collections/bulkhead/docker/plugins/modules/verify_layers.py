@@ -219,7 +219,7 @@ def main() -> None:
     params = module.params
     host = Host()
     instance = find(host, params["user"] or wanted_user(params["expect"]))
-    engine = Engine(params["socket"] or instance.socket, params["timeout"])
+    engine = Engine.of(instance, params["timeout"], params["socket"])
     only = set(params["layers"]) if params["layers"] is not None else None
     try:
         evidence = gather(host, engine, params["expect"], params["canary"] and not module.check_mode, params["deep"], instance)

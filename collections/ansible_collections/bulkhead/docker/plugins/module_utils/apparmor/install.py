@@ -51,8 +51,9 @@ class Step:
 
 
 def memory(host: Host) -> dict[str, dict[str, Any]]:
-    """The profiles that are ours: name → `sha256` of the text, `mode`, `hashes` of the loaded policy, `inputs`, and `replaced` where we took
-    a foreign file's place. One without `sha256` was begun by a run that died. Raises ValueError for a damaged file.
+    """The profiles that are ours: name → `sha256` of the text, `mode`, `hashes` of the loaded policy, `inputs`, and where we took
+    a foreign file's place, `replaced` (where it is kept) and `links` (which it had). One without `sha256` was begun by a run that died.
+    Raises ValueError for a damaged file.
     """
     known = state.load(host, SUBJECT).get("profiles", {})
     return dict(known)
@@ -154,19 +155,22 @@ def _install(host: Host, parser: Parser, entry: Entry, inputs: sources.Inputs) -
 
 
 def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, Any]) -> None:
-    """Take a profile off the host; a foreign file whose place it had comes back."""
+    """Take a profile off the host; a foreign file whose place it had comes back, with its links: one that was disabled is not loaded."""
     path = host.path(f"{sources.FOLDER}/{name}")
-    for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
-        _link(host, kind, name, False)
     replaced = host.read(known["replaced"]) if known.get("replaced") else None
+    links = known.get("links", []) if replaced is not None else []
+    for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
+        _link(host, kind, name, kind in links)
     if replaced is not None:
         write_atomically(path, replaced)
+    if replaced is not None and sources.DISABLE_LINK not in links:
         if parser:
             parser.load(str(path))
         return
     if policy.enabled(host) and policy.loaded(host, name):
         policy.remove(host, name)
-    _unlink(path)
+    if replaced is None:
+        _unlink(path)
     for cached in host.path(_CACHE).glob(f"*/{name}"):
         _unlink(cached)
 
@@ -178,15 +182,15 @@ def _drop_children(host: Host, name: str, wanted: set[str]) -> None:
         policy.remove(host, child)
 
 
-def _keep_foreign(host: Host, step: Step, known: Mapping[str, Any]) -> dict[str, str]:
-    """Before a foreign file is overwritten (`force`), keep it; `_remove` brings it back."""
+def _keep_foreign(host: Host, step: Step, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Before a foreign file is overwritten (`force`), keep it and which links it had; `_remove` brings them back."""
     if step.seen["ours"] or step.before is None or step.before == step.entry.content:
-        return {"replaced": known["replaced"]} if known.get("replaced") else {}
+        return {key: known[key] for key in ("replaced", "links") if known.get(key)}
     state.folder(host)
     kept = f"{BACKUPS}/{step.entry.name}"
     host.path(BACKUPS).mkdir(mode=0o700, exist_ok=True)
     write_atomically(host.path(kept), step.before, mode=0o600)
-    return {"replaced": kept}
+    return {"replaced": kept, "links": step.seen["links"]}
 
 
 def _link(host: Host, kind: str, name: str, wanted: bool) -> None:

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import Any
 
 from ..engine.api import Engine, EngineError
+from ..engine.containers import process_of
 from ..engine.instance import Instance
 from ..engine.scopes import cgroups
 from ..host.root import Host
@@ -49,8 +50,8 @@ def process(host: Host, pid: int) -> tuple[float, str] | None:
 def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
     state = inspect.get("State") or {}
     begin, end = _time(state.get("StartedAt", "")), _time(state.get("FinishedAt", ""))
-    running = bool(state.get("Pid"))
-    profile = _label(host, int(state["Pid"])) if running else (inspect.get("AppArmorProfile") or None)
+    running = process_of(inspect)
+    profile = _label(host, running) if running else (inspect.get("AppArmorProfile") or None)
     runs: list[tuple[float | None, float | None]] = [(begin, None if running else end)] if begin else []
     image = (inspect.get("Config") or {}).get("Image")
     return Known(inspect["Id"], inspect["Name"].lstrip("/"), image, profile, runs, None if running else end)

@@ -15,8 +15,9 @@ from typing import Any
 
 from ..host.root import Host
 from .api import Engine, EngineError
-from .containers import CANARY_LABEL, look_at
+from .containers import CANARY_LABEL, look_at, process_of
 from .image import build, find
+from .processes import command_of
 from .throwaway import clear_leftovers, identity, import_image, remove
 
 PROGRAM = "sleep"
@@ -67,8 +68,8 @@ def _settled(host: Host, engine: Engine, container: str) -> dict[str, Any]:
     """The container once its own program runs: until then the kernel shows runc's init, with runc's filter not yet loaded."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        pid = engine.get(f"/containers/{container}/json")["State"]["Pid"]
-        if (host.read(f"/proc/{pid}/comm") or "").strip() == PROGRAM:
+        pid = process_of(engine.get(f"/containers/{container}/json"))
+        if pid and command_of(host, pid) == PROGRAM:
             seen = look_at(host, engine, container)
             if seen:
                 return seen

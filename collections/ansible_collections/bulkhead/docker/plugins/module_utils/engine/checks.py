@@ -57,7 +57,7 @@ def seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[s
     if not profile or profile in ("builtin", "unconfined", "default"):
         return []
     try:
-        text = host.read(profile)
+        text = host.read(profile, whose=host.owner(path))  # a user's daemon.json may name any file
     except OSError as error:
         return [f"{path}: seccomp-profile: {profile} can't be read ({error.strerror}); name a readable file"]
     if text is None:
@@ -66,6 +66,8 @@ def seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[s
         parsed = json.loads(text)
     except ValueError as error:
         return [f"{path}: seccomp-profile: {profile} is not valid JSON ({error}); every docker run would fail; mend the profile"]
+    except RecursionError:
+        return [f"{path}: seccomp-profile: {profile} is nested too deeply; every docker run would fail; mend the profile"]
     if not isinstance(parsed, dict) or not parsed.get("defaultAction"):
         return [f"{path}: seccomp-profile: {profile} has no defaultAction, so it would filter nothing or break every docker run; mend it"]
     return []

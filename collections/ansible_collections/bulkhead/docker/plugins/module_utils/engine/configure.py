@@ -40,6 +40,9 @@ class Intent:
 def configure(host: Host, engine: Engine, request: Request) -> Outcome:
     """Bring the configuration to what `request` says. Raises Failed; then the host is as it was before."""
     host, outcome = request.instance.on(host), Outcome()
+    misplaced = request.instance.misplaced(request.file)
+    if misplaced:
+        raise _refusal(misplaced, outcome)
     intend = _revert if request.revert else _intend
     try:
         if request.check:

@@ -11,7 +11,7 @@ from ..host.process import read_process
 from ..host.root import Host
 from .api import Engine, EngineError
 from .instance import ROOTFUL, Instance
-from .scopes import cgroups
+from .scopes import cgroups, own_groups
 
 # What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
 _HOST_CONFIG = (
@@ -35,6 +35,12 @@ def trimmed(inspect: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def process_of(inspect: Mapping[str, Any]) -> int:
+    """The container's first process; 0 when it does not run. A text would lead out of /proc: a user's engine says what it likes."""
+    pid = (inspect.get("State") or {}).get("Pid")
+    return pid if type(pid) is int and pid > 0 else 0
+
+
 def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | None:
     """One container as `evidence` holds it; None when it does not run (any more). Raises EngineError, EngineUnreachable."""
     try:
@@ -43,7 +49,7 @@ def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | Non
         if error.status == 404:
             return None
         raise
-    pid = inspect.get("State", {}).get("Pid") or 0
+    pid = process_of(inspect)
     if not pid:
         return None
     return {
@@ -52,7 +58,7 @@ def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | Non
         "pid": pid,
         "image": inspect.get("Config", {}).get("Image", ""),
         "inspect": trimmed(inspect),
-        "kernel": read_process(host, pid),
+        "kernel": read_process(host, pid, lambda cgroup_file: own_groups(cgroup_file, inspect["Id"])),
         "seccomp_filter": None,
     }
 

@@ -164,6 +164,8 @@ class _Reader:
         except json.JSONDecodeError as error:
             self.at = error.pos
             self._fail_here(self._hint(error))
+        except RecursionError:
+            self._fail_here("the value that starts here is nested too deeply; write it flatter")
         return value
 
     def _hint(self, error: json.JSONDecodeError) -> str:
@@ -198,7 +200,7 @@ class _Reader:
             self._fail_here("JSON has no comments; take it out")
         try:
             found = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._fail_here("the file must hold one JSON object, { … }")
         self._fail_here(f"the file holds {_kind(found)} where an object, {{ … }}, belongs")
 

@@ -76,11 +76,23 @@ class Instance:
         """The cgroup of the user's service manager, below which his containers run."""
         return f"/sys/fs/cgroup/user.slice/user-{self.uid}.slice/user@{self.uid}.service"
 
+    @property
+    def owner(self) -> Owner | None:
+        """The user whose engine it is; None for the rootful one, and where there is no such user (yet)."""
+        return None if not self.rootless or self.uid is None or self.gid is None else Owner(self.home, self.uid, self.gid)
+
     def on(self, host: Host) -> Host:
         """The host, with what is below the user's home touched only as that user."""
-        if not self.rootless or self.uid is None or self.gid is None:
-            return host
-        return replace(host, owners=(Owner(self.home, self.uid, self.gid),))
+        return replace(host, owners=(self.owner,)) if self.owner else host
+
+    def misplaced(self, config: str) -> str | None:
+        """Why this daemon.json is not touched; None when it may be. A user's unit may name any file, and root would read and write it."""
+        if not self.rootless or config.startswith(f"{self.home}/"):
+            return None
+        return (
+            f"{config}: --config-file of {self.unit}: is outside of {self.home}, and root touches no other file for a user; write a path"
+            f" below {self.home}, or take the flag out, so that {self.config} is read"
+        )
 
     def owns(self, daemon: Mapping[str, Any]) -> bool:
         """Whether a dockerd process (engine/processes.py) is this engine's."""
@@ -97,6 +109,19 @@ def of(observed: Mapping[str, Any]) -> Instance:
     """The engine that an observation is about."""
     known = observed.get("instance")
     return Instance(**known) if known else ROOTFUL
+
+
+def find_by_uid(host: Host, uid: int) -> Instance | None:
+    """The rootless engine of the user with this ID; None where there is no such user."""
+    if host.root == Host().root:
+        import pwd
+
+        try:
+            return find(host, pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            return None
+    lines = [line.split(":") for line in (host.read("/etc/passwd") or "").splitlines()]
+    return next((find(host, fields[0]) for fields in lines if fields[2:3] == [str(uid)]), None)
 
 
 def find(host: Host, user: str | None) -> Instance:

@@ -31,7 +31,7 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     flags = unit.flags(unit.arguments(docker_unit.argv))
     managed, managed_error = _managed(host, instance)
     return {
-        "daemon_json": _daemon_json(host, flags.get("config-file", instance.config)),
+        "daemon_json": _daemon_json(host, flags.get("config-file", instance.config), instance),
         "managed": managed,
         "managed_error": managed_error,
         "interrupted": [transaction.id for transaction in left_open(host)],
@@ -45,8 +45,11 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     }
 
 
-def _daemon_json(host: Host, path: str) -> dict[str, Any]:
+def _daemon_json(host: Host, path: str, instance: Instance) -> dict[str, Any]:
     found: dict[str, Any] = {"path": path, "exists": False, "text": None, "error": None, "mtime": None, "fixed": None, "referenced": {}}
+    found["error"] = instance.misplaced(path)
+    if found["error"]:
+        return found
     try:
         found["text"] = host.read(path)
         if found["text"] is None:
@@ -80,7 +83,7 @@ def _fixed(host: Host, path: str) -> str | None:
     """Why nobody can replace the file, root included (man 2 ioctl_iflags; 0x80086601 is FS_IOC_GETFLAGS); None when it can be."""
     flags = bytearray(8)
     try:
-        with host.path(path).open("rb") as handle:
+        with host.as_owner(path), open(host.path(path), "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)) as handle:
             fcntl.ioctl(handle, 0x80086601, flags)
     except OSError:  # a file system without such flags
         return None

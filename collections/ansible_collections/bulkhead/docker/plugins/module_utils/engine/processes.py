@@ -9,11 +9,22 @@ from ..host.process import parse_id_map, parse_status
 from ..host.root import Host
 
 
+def command_of(host: Host, pid: int | str) -> str:
+    """The name that the kernel shows for a process; empty for one that ended, also between open and read (ESRCH)."""
+    try:
+        return (host.read(f"/proc/{pid}/comm") or "").strip()
+    except ProcessLookupError:
+        return ""
+
+
 def dockerds(host: Host) -> list[dict[str, Any]]:
-    """Every dockerd on the host: who owns it, and whether it lives in a user namespace of its own (rootless)."""
+    """Every dockerd on the host: who owns it, and whether it lives in a user namespace of its own (rootless).
+
+    One that has neither that nor root's rights is something else of that name: dockerd refuses to start so (moby cmd/dockerd/daemon.go).
+    """
     found = []
     for entry in host.path("/proc").iterdir():
-        if not entry.name.isdigit() or (host.read(f"/proc/{entry.name}/comm") or "").strip() != "dockerd":
+        if not entry.name.isdigit() or command_of(host, entry.name) != "dockerd":
             continue
         try:
             status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
@@ -21,7 +32,7 @@ def dockerds(host: Host) -> list[dict[str, Any]]:
             argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
         except OSError:  # it ended while we looked
             continue
-        if "uid" in status:
-            rootless = bool(uid_map) and uid_map[0][:2] != [0, 0]
+        rootless = bool(uid_map) and uid_map[0][:2] != [0, 0]
+        if "uid" in status and (rootless or status["uid"][0] == 0):
             found.append({"pid": int(entry.name), "uid": status["uid"][0], "uid_map": uid_map, "argv": argv, "rootless": rootless})
     return sorted(found, key=lambda d: d["pid"])

@@ -21,6 +21,21 @@ def container_of(unit: str) -> str | None:
     return match[1] if match else None
 
 
+def own_groups(cgroup_file: str, identifier: str) -> str:
+    """The text of a /proc/PID/cgroup as it were of a process right in the container's own control groups, those that the engine made.
+
+    Below them the container may have made others (systemd in a container does), and set what limits it likes there; above them it can't, so
+    that the first of its name is the engine's. A hierarchy in which it has no group of its own is left out.
+    """
+    lines = []
+    for line in cgroup_file.splitlines():
+        names = line.split("/")
+        own = next((at for at, name in enumerate(names) if identifier in (name, container_of(name))), None)
+        if own is not None:
+            lines.append("/".join(names[: own + 1]))
+    return "\n".join(lines)
+
+
 def cgroups(host: Host, instance: Instance = ROOTFUL) -> Iterator[tuple[str, str]]:
     """Full ID and path of the control group of each container that runs, with either cgroup driver.
 

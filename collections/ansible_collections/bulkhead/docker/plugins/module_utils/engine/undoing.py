@@ -22,7 +22,7 @@ def recover(host: Host, engine: Engine, request: Request, outcome: Outcome) -> N
             user = transaction.journal["facts"].get("user", "")
             instance = request.instance if user == request.instance.user else find(host, user)
             # What another engine's run has left is in the way as well: one change at a time on a host.
-            theirs = engine if instance == request.instance else Engine(instance.socket, request.timeout)
+            theirs = engine if instance == request.instance else Engine.of(instance, request.timeout)
             if moving.taken_up(transaction, theirs):
                 outcome.containers_restarted = moving.finish(transaction, theirs, request.timeout)
             else:

@@ -110,12 +110,22 @@ def read(host: Host, instance: Instance = ROOTFUL, name: str = "docker.service")
                 environment.update(_assignments(shlex.split(value)))
             elif key == "EnvironmentFile":
                 path = value.removeprefix("-")
-                content = host.read(path) if path.startswith("/") else None
+                content = _named_by_unit(host, path, instance) if path.startswith("/") else None
                 if content is not None:
                     unit.files[path] = content
                     environment.update(_environment_file(content))
     unit.argv = _expanded(command, environment)
     return unit
+
+
+def _named_by_unit(host: Host, path: str, instance: Instance) -> str | None:
+    """An environment file, read as the manager reads it: a user's with that user's rights. What he may not read is not there for him."""
+    if not instance.rootless:
+        return host.read(path)
+    try:
+        return host.read(path, whose=instance.owner) if instance.owner else None
+    except OSError:
+        return None
 
 
 def drop_in_paths(host: Host, folder: str, unit_dirs: Iterable[str] = SYSTEM_UNITS) -> list[str]:

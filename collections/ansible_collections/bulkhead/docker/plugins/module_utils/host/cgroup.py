@@ -18,7 +18,7 @@ def version(host: Host) -> int | None:
 
 
 def pids_folder(cgroup_file: str) -> str | None:
-    """The folder with pids.* of a process, from the text of its /proc/PID/cgroup (man 7 cgroups): v2 `0::/x`, v1 `7:pids:/x`."""
+    """The folder with pids.* of a process right in it, from the text of its /proc/PID/cgroup (man 7 cgroups): v2 `0::/x`, v1 `7:pids:/x`."""
     unified = None
     for line in cgroup_file.splitlines():
         unused, controllers, path = line.split(":", 2)

@@ -44,8 +44,11 @@ def parse_root_read_only(mountinfo: str) -> bool | None:
     return answer
 
 
-def read_process(host: Host, pid: int) -> dict[str, Any]:
-    """Everything that judging needs of a process. What could not be read is missing and named in `unreadable`: source → error."""
+def read_process(host: Host, pid: int, groups: Callable[[str], str] = str) -> dict[str, Any]:
+    """Everything that judging needs of a process. What could not be read is missing and named in `unreadable`: source → error.
+
+    groups: from the text of its /proc/PID/cgroup, the control groups whose limits count (engine/scopes.py: own_groups); else its own.
+    """
     proc = f"/proc/{pid}"
     found: dict[str, Any] = {"pid": pid, "unreadable": {}}
 
@@ -60,7 +63,8 @@ def read_process(host: Host, pid: int) -> dict[str, Any]:
     read("uid_map", lambda text: found.update(uid_map=parse_id_map(text)))
     read("gid_map", lambda text: found.update(gid_map=parse_id_map(text)))
     read("mountinfo", lambda text: found.update(root_read_only=parse_root_read_only(text)))
-    read("cgroup", lambda text: found.update(cgroup=text.strip(), pids=_pids(host, text)))
+    read("cgroup", lambda text: found.update(cgroup=text.strip()))
+    read("cgroup", lambda text: found.update(pids=_pids(host, groups(text))))
     # Without an LSM that labels processes the file exists and reading gives EINVAL: no label is None, not an error.
     try:
         found["label"] = host.path(f"{proc}/attr/current").read_text().strip("\0\n") or None
@@ -77,6 +81,8 @@ def read_process(host: Host, pid: int) -> dict[str, Any]:
     return found
 
 
-def _pids(host: Host, cgroup_file: str) -> dict[str, Any] | None:
+def _pids(host: Host, cgroup_file: str) -> dict[str, Any]:
     folder = cgroup.pids_folder(cgroup_file)
-    return cgroup.read_pids(host, folder) if folder else None
+    if not folder:
+        raise ValueError("names no control group with a limit of tasks that is this container's own")
+    return cgroup.read_pids(host, folder)

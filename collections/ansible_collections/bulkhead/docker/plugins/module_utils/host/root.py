@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,16 +37,17 @@ class Host:
         """`/etc/subuid` as it is on this host."""
         return self.root / absolute.lstrip("/")
 
-    def read(self, absolute: str, limit: int = 4 << 20) -> str | None:
+    def read(self, absolute: str, limit: int = 4 << 20, whose: Owner | None = None) -> str | None:
         """The text of a file (at most `limit` bytes, UTF-8 with odd bytes kept as surrogates); None when there is no such file.
 
-        Raises OSError for everything else that keeps it from being read (a directory, no permission). Below a user's folder only a
-        regular file is read, and no link in its place is followed.
+        whose: the user who has named the file, wherever it is; it is read with his rights. Raises OSError for everything else that keeps
+        it from being read (a directory, a pipe, no permission). Below a user's folder, and of what he has named, only a regular file is
+        read; below his folder no link in its place is followed.
         """
         try:
             with (
-                self.as_owner(absolute) as owner,
-                open(self.path(absolute), "rb", buffering=0, opener=_regular if owner else None) as handle,
+                self.as_owner(absolute, whose) as owner,
+                open(self.path(absolute), "rb", buffering=0, opener=_opener(owner is not None, self.owner(absolute) is None)) as handle,
             ):
                 # In small steps: for /proc/sys the kernel allocates as much as is asked for, and has ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
                 chunks = []
@@ -62,9 +63,10 @@ class Host:
         return next((owner for owner in self.owners if absolute.startswith(f"{owner.folder}/")), None)
 
     @contextmanager
-    def as_owner(self, absolute: str) -> Iterator[Owner | None]:
-        """Touch a path with its owner's rights and no others: whatever he has planted on the way leads only where he could go himself."""
-        owner = self.owner(absolute)
+    def as_owner(self, absolute: str, whose: Owner | None = None) -> Iterator[Owner | None]:
+        """Touch a path with its owner's rights (`whose`, where he is given) and no others: whatever he has planted on the way leads only
+        where he could go himself."""
+        owner = whose or self.owner(absolute)
         if owner is None or os.geteuid() != 0:
             yield owner
             return
@@ -80,10 +82,15 @@ class Host:
             os.setgroups(groups)
 
 
-def _regular(path: str, flags: int) -> int:
-    """Open for `open()`, but no link, and nothing that blocks or acts when it is opened."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(22, "is no regular file", path)
-    return descriptor
+def _opener(regular: bool, follow: bool) -> Callable[[str, int], int]:
+    """For `open()`: never held up by a pipe; `regular`: nothing else either that blocks or acts when it is opened; `follow`: a link."""
+
+    def opened(path: str, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) or (regular and not stat.S_ISREG(mode)):
+            os.close(descriptor)
+            raise OSError(22, "is no regular file", path)
+        return descriptor
+
+    return opened

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.canary import CanaryFailed, canary
 from ..engine.instance import ROOTFUL, Instance, find
+from ..engine.scopes import own_groups
 from ..host import cgroup
 from ..host.root import Host
 from ..seccomp import dump
@@ -21,7 +22,10 @@ from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
 
 # In `expect`, beside the layers: name of a container that the inventory describes → what is demanded of it.
 CONTAINERS = "containers"
-PATIENCE = 30.0  # seconds for one answer of an engine that nobody asked for
+# Seconds for a piece of an answer of an engine that nobody asked for, and for all that it is asked.
+PATIENCE, BUDGET = 30.0, 180.0
+# What comes of reading the answers of something that is no engine.
+NONSENSE = (EngineError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # What an engine does to containers by default: judged of every engine of the host, the wanted one and those beside it.
 DEFAULTS = frozenset(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"))
 # What a container can be given that lifts more than one layer: HostConfig key, the value that does it, what it means.
@@ -41,18 +45,22 @@ def gather(
     """The evidence on the engine that the inventory wants, and, under `beside`, on every other one that runs on the host, by its process ID."""
     evidence = _gather(host, engine, expect, use_canary, deep, instance)
     evidence["beside"] = {}
+    seen: dict[str, dict[str, Any] | None] = {}  # by socket: a user may have many processes of that name, and one engine
     for entry in _engines(evidence):
         if entry["judged"] or not entry["socket"]:
             continue
-        rootful = entry["kind"] == "rootful"
-        other, whose = Engine(entry["socket"]["path"], min(engine.timeout, PATIENCE)), ROOTFUL if rootful else find(host, entry["user"])
-        try:
-            # A user's engine says what it likes: no process that it names is stopped to look closer.
-            seen = _gather(host, other, _of_defaults(expect), use_canary, deep and rootful, whose)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            continue
-        if seen["observed"]["engine"]["running"]:
-            evidence["beside"][entry["pid"]] = seen
+        path, rootful = entry["socket"]["path"], entry["kind"] == "rootful"
+        if path not in seen:
+            # A user's engine says what it likes, for as long as it likes: no process that it names is stopped to look closer.
+            other = Engine(path, min(engine.timeout, PATIENCE), None if rootful else entry["uid"], BUDGET)
+            whose = ROOTFUL if rootful else find(host, entry["user"])
+            try:
+                seen[path] = _gather(host, other, _of_defaults(expect), use_canary, deep and rootful, whose)
+            except NONSENSE:
+                seen[path] = None
+        this = seen[path]
+        if this and this["observed"]["engine"]["running"]:
+            evidence["beside"][entry["pid"]] = this
     return evidence
 
 
@@ -95,7 +103,10 @@ def _gather(
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str] | None = None) -> dict[str, Any]:
     """The verdict on the host and on each running container, as `verify_layers` returns it."""
     chosen = DEFAULTS if only is None else DEFAULTS & only
-    beside = {pid: judge_engine(seen, _of_defaults(expect), chosen) for pid, seen in evidence.get("beside", {}).items()}
+    beside = {}
+    for pid, seen in evidence.get("beside", {}).items():
+        with suppress(*NONSENSE):
+            beside[pid] = judge_engine(seen, _of_defaults(expect), chosen)
     return {
         **judge_engine({**evidence, "beside": beside}, expect, only),
         "engines": [{**entry, **beside.get(entry["pid"], {})} for entry in _engines(evidence)],
@@ -173,7 +184,7 @@ def _look_closer(host: Host, containers: list[dict[str, Any]], wanted: Mapping[s
     for container in containers:
         want = wanted[container["name"]]
         try:
-            container["kernel"]["limits"] = cgroup.read_limits(host, container["kernel"].get("cgroup", ""))
+            container["kernel"]["limits"] = cgroup.read_limits(host, own_groups(container["kernel"].get("cgroup", ""), container["id"]))
             want["seccomp_text"] = host.read(want["seccomp_path"]) if want.get("seccomp_path") else None
         except (OSError, ValueError) as error:
             container["kernel"]["unreadable"][f"limits of {container['name']}"] = str(error)

@@ -16,7 +16,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +55,30 @@ class Agent:
         self.root = Path(root)
         self.state_dir = self.path(STATE)
         self.git_dir = self.state_dir / "origin.git"
-        self.state: dict[str, Any] = _read(self.state_dir / "state.json")
+        self.state: dict[str, Any] = {}
         self.config: dict[str, Any] = _read(self.path(CONFIG))
 
     def path(self, absolute: str) -> Path:
         return self.root / absolute.lstrip("/")
 
     def run(self) -> int:
+        try:
+            with self.alone():
+                return self.attempt()
+        except Trouble as trouble:
+            return _complain(trouble)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other run is under way, and `state` is what the last one left. Raises Trouble where one is."""
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(self.state_dir / "lock", "w", encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _complain(Trouble(BUSY, "another run is under way on this host"))
-            return self.attempt()
+                raise Trouble(BUSY, "another run is under way on this host") from None
+            self.state = _read(self.state_dir / "state.json")
+            yield
 
     def attempt(self) -> int:
         self.remember(attempt=time.time(), running=True)
@@ -82,12 +95,16 @@ class Agent:
         return 0
 
     def ended(self) -> int:
-        """Of a run that was killed nothing fresh is known."""
-        if self.state.get("running"):
-            (self.state_dir / "fresh.prom").unlink(missing_ok=True)
-            self.finish(ENDED)
-            return _complain(Trouble(ENDED, f"it was ended before it had an answer ({os.environ.get('SERVICE_RESULT', 'unknown')})"))
-        return 0
+        """Of a run that was killed nothing fresh is known. One that is under way (by hand; ours was told so) has not ended."""
+        try:
+            with self.alone():
+                if not self.state.get("running"):
+                    return 0
+                (self.state_dir / "fresh.prom").unlink(missing_ok=True)
+                self.finish(ENDED)
+        except Trouble:
+            return 0
+        return _complain(Trouble(ENDED, f"it was ended before it had an answer ({os.environ.get('SERVICE_RESULT', 'unknown')})"))
 
     def fetch(self) -> str:
         """The commit that the origin has, or that is pinned. A pinned one that is here already needs no origin."""
@@ -268,11 +285,23 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _replace(path: Path, text: str, mode: int) -> None:
-    """Old or new, never half."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.chmod(mode)
-    draft.replace(path)
+    """Old or new, never half.
+
+    The folder of metrics may be another user's (the distribution's node exporter has one of `prometheus`), who can put links into it and in
+    its place. No file is opened but one that was made here, and a link in the place of `path` is itself replaced: he can mislead our metrics,
+    and change no other file by them.
+    """
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # O_EXCL and O_NOFOLLOW, under a name that nobody knows
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fchmod(handle.fileno(), mode)
+            os.fsync(handle.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
 
 
 def _complain(trouble: Trouble) -> int:

@@ -44,7 +44,7 @@ def look(host: Host, instance: Instance) -> dict[str, Any]:
             "current": _config(host, config).get("currentContext"),
             "error": None,
         }
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return {"meta": False, "elsewhere": None, "current": None, "error": str(error)}
 
 

@@ -243,7 +243,7 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Befor
                 " and containers run below it; stop them first, or write stop_containers: true"
             )
         with suppress(EngineError, EngineUnreachable):
-            revive.stop(Engine(instance.socket, wish.timeout), before.containers)
+            revive.stop(Engine.of(instance, wish.timeout), before.containers)
         systemctl("daemon-reload", timeout=wish.timeout)  # a drop-in that others took away is otherwise still in force
         systemctl("restart", f"user@{instance.uid}.service", timeout=wish.timeout)
         _wait_for(f"{instance.runtime_dir}/bus", wish.timeout, f"the service manager of {instance.user} did not come back")
@@ -284,13 +284,13 @@ def _before(instance: Instance, wish: Wish) -> revive.Before:
     """The engine and what runs in it, before anything is done."""
     if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).state().running:
         return revive.Before()
-    return revive.look(Engine(instance.socket, wish.timeout))
+    return revive.look(Engine.of(instance, wish.timeout))
 
 
 def _revive(wish: Wish, before: revive.Before, unit_changed: bool, outcome: Outcome) -> None:
     """An engine that ran takes over a changed unit, and runs again where its manager was restarted; so does what ran in it."""
     instance = outcome.instance
-    service, engine = Service(instance), Engine(instance.socket, wish.timeout)
+    service, engine = Service(instance), Engine.of(instance, wish.timeout)
     if not before.running or (service.state().running and not unit_changed):
         return
     service.restart(wish.timeout)
@@ -304,7 +304,7 @@ def _revive(wish: Wish, before: revive.Before, unit_changed: bool, outcome: Outc
 
 def _start_own(before: revive.Before, instance: Instance, timeout: float, outcome: Outcome) -> None:
     """An engine that the user ran by a unit of his own before we came runs on without us."""
-    service, engine = Service(instance), Engine(instance.socket, timeout)
+    service, engine = Service(instance), Engine.of(instance, timeout)
     if not service.state().loaded:
         return
     service.restart(timeout)
@@ -320,7 +320,7 @@ def _stop_engine(host: Host, instance: Instance, timeout: float, outcome: Outcom
     before = revive.Before()
     if not os.path.exists(f"{instance.runtime_dir}/bus"):
         return before
-    service, engine = Service(instance), Engine(instance.socket, timeout)
+    service, engine = Service(instance), Engine.of(instance, timeout)
     if service.state().running:
         before = revive.look(engine)
         with suppress(EngineError, EngineUnreachable):

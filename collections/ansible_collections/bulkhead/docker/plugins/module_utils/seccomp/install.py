@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine import unit
+from ..engine.instance import ROOTFUL, Instance, find, find_by_uid
+from ..engine.processes import dockerds
 from ..host import state
 from ..host.files import fsync_folder, sha256, write_atomically
 from ..host.root import STATE_DIR, Host
@@ -95,21 +98,38 @@ def _loose(path: Path) -> bool:
 
 
 def in_use(host: Host, path: str) -> bool:
-    """Whether the engine would miss the file at its next start: daemon.json or a flag of dockerd's names it."""
-    texts = [host.read("/etc/docker/daemon.json") or ""]
-    for entry in host.path("/proc").iterdir():
-        if entry.name.isdigit() and (host.read(f"/proc/{entry.name}/comm") or "").strip() == "dockerd":
-            arguments = (host.read(f"/proc/{entry.name}/cmdline") or "").split("\0")
-            texts += [host.read(a.partition("=")[2]) or "" for a in arguments if a.startswith("--config-file=")]
-            if f"--seccomp-profile={path}" in arguments or path in arguments:
-                return True
-    return any(_names(text, path) for text in texts)
+    """Whether an engine would miss the file at its next start: its daemon.json, or a flag of its dockerd's, names it.
+
+    The rootful engine, and the rootless ones that run or are remembered here; what a user has is read with that user's rights, and may
+    name the file where it can't be read.
+    """
+    running = dockerds(host)
+    return any(_misses(instance.on(host), instance, path, running) for instance in (ROOTFUL, *_rootless(host, running)))
+
+
+def _rootless(host: Host, running: Sequence[Mapping[str, Any]]) -> list[Instance]:
+    remembered = [entry.stem.removeprefix("daemon-") for entry in host.path(STATE_DIR).glob("daemon-*.json")]
+    instances = [find(host, user) for user in remembered] + [find_by_uid(host, daemon["uid"]) for daemon in running if daemon["rootless"]]
+    return [instance for instance in dict.fromkeys(instances) if instance and instance.owner]
+
+
+def _misses(host: Host, instance: Instance, path: str, running: Sequence[Mapping[str, Any]]) -> bool:
+    try:
+        argvs = [unit.read(host, instance).argv, *(daemon["argv"] for daemon in running if instance.owns(daemon))]
+        flags = [unit.flags(unit.arguments(argv)) for argv in argvs]
+        configs = {instance.config, *(found["config-file"] for found in flags if "config-file" in found)}
+        texts = [host.read(config, whose=instance.owner) or "" for config in configs]
+    except (OSError, ValueError):
+        if not instance.rootless:
+            raise
+        return True
+    return any(found.get("seccomp-profile") == path for found in flags) or any(_names(text, path) for text in texts)
 
 
 def _names(text: str, path: str) -> bool:
     try:
         content = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return path in text
     return isinstance(content, dict) and content.get("seccomp-profile") == path
 

@@ -165,6 +165,21 @@ def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
     assert install.memory(host) == {}
 
 
+@pytest.mark.parametrize(("kind", "mode"), [("disable", None), ("force-complain", "complain")])
+def test_a_foreign_file_comes_back_with_its_link(host: Host, kind: str, mode: str | None) -> None:
+    host.path(FILE).write_text("profile web {\n}\n")
+    link = host.path(f"/etc/apparmor.d/{kind}/web")
+    link.symlink_to(FILE)
+    apply(host, Entry("web", TEXT, force=True))
+    apply(host, Entry("web", TEXT.replace("/a", "/b")))
+    assert not link.is_symlink()
+    apply(host, Entry("web", present=False))
+    assert host.read(FILE) == "profile web {\n}\n" and os.readlink(link) == FILE
+    kernel = policy.loaded(host, "web")
+    assert (kernel and kernel["mode"]) == mode
+    assert install.memory(host) == {}
+
+
 @pytest.mark.parametrize("dies_at", ["write", "load"])
 def test_a_run_that_dies_over_a_foreign_file_does_not_lose_it(host: Host, monkeypatch: pytest.MonkeyPatch, dies_at: str) -> None:
     class Death(BaseException):

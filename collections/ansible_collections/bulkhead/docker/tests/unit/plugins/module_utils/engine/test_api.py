@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -12,7 +15,9 @@ from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import api
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import Engine, EngineError, EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -91,3 +96,98 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert engine.ping() is False
     with pytest.raises(EngineUnreachable, match=r"no engine answers on .*none\.sock"):
         engine.get("/info")
+
+
+def test_another_users_engine_behind_a_users_socket_is_not_spoken_to(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "link.sock").symlink_to(tmp_path / "docker.sock")
+    link = str(tmp_path / "link.sock")
+    own, other = Instance("u", os.geteuid(), os.getegid(), "/home/u"), Instance("v", os.geteuid() + 1, os.getegid(), "/home/v")
+    assert Engine.of(own, 5, link).get("/info") and Engine.of(ROOTFUL, 5, link).get("/info")
+    Answers.seen = []
+    for instance in (other, Instance("nobody-knows", None, None, "/home/w")):
+        with pytest.raises(EngineUnreachable, match=f"user {os.geteuid()} listens there, and not user"):
+            Engine.of(instance, 5, link).post("/containers/x/stop")
+    assert Answers.seen == []
+
+
+def test_each_engine_has_its_own_socket() -> None:
+    assert Engine.of(ROOTFUL).socket == "/var/run/docker.sock"
+    assert Engine.of(Instance("u", 990, 991, "/home/u")).socket == "/run/user/990/docker.sock"
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def imposter(path: Path, *pieces: bytes, pause: float = 0, times: int = 1) -> Engine:
+    """Something that listens and says `pieces`, the last of them `times` times, whatever it is asked."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def talk() -> None:
+        while True:
+            peer, _address = listener.accept()
+            try:
+                peer.recv(1 << 16)
+                for piece in (*pieces[:-1], *pieces[-1:] * times):
+                    peer.sendall(piece)
+                    time.sleep(pause)
+            except OSError:
+                pass
+            peer.close()
+
+    threading.Thread(target=talk, daemon=True).start()
+    return Engine(str(path), timeout=0.2)
+
+
+@pytest.mark.parametrize("head", [b"", HEAD + b"\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"])
+def test_an_answer_in_single_bytes_ends(tmp_path: Path, head: bytes) -> None:
+    engine, began = imposter(tmp_path / "s", head, b"1", pause=0.05, times=10_000), time.monotonic()
+    with pytest.raises(EngineUnreachable, match=r"timed out|come to an end"):
+        engine.get("/info")
+    assert time.monotonic() - began < 4
+
+
+def test_all_answers_together_have_their_time(tmp_path: Path) -> None:
+    imposter(tmp_path / "s", HEAD + b"Content-Length: 2\r\n\r\n{}")
+    engine = Engine(str(tmp_path / "s"), timeout=5, budget=0.3)
+    assert engine.get("/info") == {}
+    time.sleep(0.4)
+    with pytest.raises(EngineUnreachable, match="end"):
+        engine.get("/info")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"\r\n",
+        HEAD + b"Content-Length: 99999999\r\n\r\n",
+        HEAD + b"Content-Length: 99999999999999999999999999\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n",
+    ],
+)
+def test_an_answer_without_measure_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    monkeypatch.setattr(api, "LIMIT", 1 << 20)
+    engine = imposter(tmp_path / "s", head, b"1" * (1 << 16), times=1000)
+    with pytest.raises(EngineUnreachable, match="more than 1 MiB"):
+        engine.get("/info")
+
+
+def test_an_answer_that_breaks_off_is_none(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnreachable, match="IncompleteRead"):
+        imposter(tmp_path / "s", HEAD + b"Content-Length: 99\r\n\r\n{}").get("/info")
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b"[" * 100 + b"]" * 100, b"{}\n" + b"[" * 200_000])
+def test_an_answer_of_brackets_is_none(tmp_path: Path, body: bytes) -> None:
+    engine = imposter(tmp_path / "s", HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    with pytest.raises(EngineUnreachable, match="no engine: its JSON is nested"):
+        engine.get("/info")
+
+
+def test_a_large_answer_and_a_late_one_are_read(tmp_path: Path) -> None:
+    listed = json.dumps([{"Id": "1" * 64, "Names": ["/x"]}] * 100_000).encode()
+    assert len(imposter(tmp_path / "s", HEAD + b"Content-Length: %d\r\n\r\n" % len(listed) + listed).get("/containers/json")) == 100_000
+    # What waits for a container has its head at once, and its body when the container ends.
+    late = imposter(tmp_path / "t", HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\n{}\r\n0\r\n\r\n", pause=0.15)
+    assert late.post("/containers/x/wait") == {}

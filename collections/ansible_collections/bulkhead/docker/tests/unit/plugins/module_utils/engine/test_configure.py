@@ -406,6 +406,13 @@ def test_a_rootless_engines_files_are_its_own(world: World) -> None:
     assert world.host.read(PATH) == FOREIGN and state.load(world.host, "daemon") == {}
 
 
+def test_a_user_does_not_choose_which_file_root_writes(world: World) -> None:
+    user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+    error = failure(world, instance=user, path=PATH, options={"debug": False})
+    assert str(error).startswith(f"nothing was changed: {PATH}: ") and "outside of /home/u" in str(error)
+    assert world.host.read(PATH) == FOREIGN and world.log == [] and states(world) == []
+
+
 def test_the_last_change_is_taken_back_to_the_byte_and_then_the_one_before(world: World) -> None:
     run(world, options={"icc": False})
     first = world.host.read(PATH)

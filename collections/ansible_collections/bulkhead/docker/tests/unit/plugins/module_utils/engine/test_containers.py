@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers, image
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.scopes import own_groups
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 ONE, TWO, THREE = "1" * 64, "2" * 64, "3" * 64
@@ -49,6 +50,55 @@ class Fake:
 def test_a_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
     engine: Any = Fake({f"/containers/{ONE}/json": EngineError(404, "gone"), f"/containers/{TWO}/json": {"State": {"Pid": 0}}})
     assert containers.running(Host(tmp_path), engine, [ONE, TWO]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        (f"0::/system.slice/docker-{ONE}.scope\n", f"0::/system.slice/docker-{ONE}.scope"),
+        (f"0::/system.slice/docker-{ONE}.scope/init.scope\n", f"0::/system.slice/docker-{ONE}.scope"),
+        (f"0::/docker/{ONE}/a/docker-{ONE}.scope\n", f"0::/docker/{ONE}"),
+        (f"0::/user.slice/user-990.slice/user@990.service/user.slice/docker-{ONE}.scope/x", None),
+        (f"12:cpu,cpuacct:/docker/{ONE}/x\n7:pids:/docker/{ONE}/x\n0::/\n", f"12:cpu,cpuacct:/docker/{ONE}\n7:pids:/docker/{ONE}"),
+        (f"0::/system.slice/docker-{TWO}.scope\n", ""),
+        ("0::/user.slice/session-1.scope\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_containers_own_control_groups(text: str, own: str | None) -> None:
+    assert own_groups(text, ONE) == (text.rpartition("/")[0] if own is None else own)
+
+
+@pytest.mark.parametrize(("own", "leaf"), [("100", "max"), ("max", "100")])
+def test_the_limit_is_read_where_the_engine_set_it(tmp_path: Path, own: str, leaf: str) -> None:
+    scope = tmp_path / f"sys/fs/cgroup/system.slice/docker-{ONE}.scope"
+    (scope / "init.scope").mkdir(parents=True)
+    (scope / "pids.max").write_text(f"{own}\n")
+    (scope / "init.scope/pids.max").write_text(f"{leaf}\n")
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/7/cgroup").write_text(f"0::/system.slice/docker-{ONE}.scope/init.scope\n")
+    engine: Any = Fake({f"/containers/{ONE}/json": {"Id": ONE, "Name": "/web", "State": {"Pid": 7}}})
+    (seen,) = containers.running(Host(tmp_path), engine, [ONE])
+    assert seen["kernel"]["pids"]["source"] == f"/sys/fs/cgroup/system.slice/docker-{ONE}.scope/pids.max"
+    assert seen["kernel"]["pids"]["max"] == (None if own == "max" else int(own))
+    assert seen["kernel"]["cgroup"].endswith("init.scope"), "what /proc says is shown as it is"
+
+
+def test_a_process_that_is_not_in_the_containers_group_has_no_limit_of_its(tmp_path: Path) -> None:
+    cgroup(tmp_path, f"system.slice/docker-{TWO}.scope", 7)
+    (tmp_path / f"sys/fs/cgroup/system.slice/docker-{TWO}.scope/pids.max").write_text("100\n")
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/7/cgroup").write_text(f"0::/system.slice/docker-{TWO}.scope\n")
+    engine: Any = Fake({f"/containers/{ONE}/json": {"Id": ONE, "Name": "/web", "State": {"Pid": 7}}})
+    (seen,) = containers.running(Host(tmp_path), engine, [ONE])
+    assert "pids" not in seen["kernel"] and "own" in seen["kernel"]["unreadable"]["/proc/7/cgroup"]
+
+
+@pytest.mark.parametrize("pid", ["../home/x", "7", 0, -1, True, 1.5, None, [7]])
+def test_what_is_no_process_id_is_no_process(tmp_path: Path, pid: Any) -> None:
+    assert containers.process_of({"State": {"Pid": pid}}) == 0
+    engine: Any = Fake({f"/containers/{ONE}/json": {"State": {"Pid": pid}}})
+    assert containers.running(Host(tmp_path), engine, [ONE]) == []
 
 
 def test_environment_variables_stay_on_the_host() -> None:

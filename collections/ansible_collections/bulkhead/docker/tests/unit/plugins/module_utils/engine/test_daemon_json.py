@@ -79,6 +79,12 @@ def test_bad_text_is_refused_with_place_and_advice(text: str, place: str, senten
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' + "[" * 200_000])
+def test_brackets_without_end_are_refused(text: str) -> None:
+    with pytest.raises(DaemonJsonError, match="line 1, column"):
+        parse(text)
+
+
 @pytest.mark.parametrize(
     ("text", "wanted", "after"),
     [

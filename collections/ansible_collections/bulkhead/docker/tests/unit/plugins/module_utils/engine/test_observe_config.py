@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, observe_config
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 PATH = "/etc/docker/daemon.json"
@@ -52,3 +54,23 @@ def test_where_there_are_no_such_flags_nothing_is_said(host: Host, monkeypatch: 
 
     monkeypatch.setattr(fcntl, "ioctl", refuse)
     assert observe_config.observe(host)["daemon_json"]["fixed"] is None
+
+
+@pytest.mark.parametrize(
+    ("config", "read"), [("/etc/docker/daemon.json", False), ("/home/u2/x", False), ("x", False), ("/home/u/x.json", True)]
+)
+def test_a_users_unit_does_not_choose_which_file_root_reads(host: Host, config: str, read: bool) -> None:
+    user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+    host.path("/home/u/.config/systemd/user").mkdir(parents=True)
+    host.path("/home/u/.config/systemd/user/docker.service").write_text(
+        f"[Service]\nExecStart=dockerd-rootless.sh --config-file={config}\n"
+    )
+    for path in (PATH, "/home/u/x.json"):
+        host.path(path).write_text('{"icc": true}')
+    found = observe_config.observe(host, user)["daemon_json"]
+    assert (found["path"], found["exists"], found["text"] is not None) == (config, read, read)
+    assert (
+        found["error"] is None
+        if read
+        else found["error"].startswith(f"{config}: --config-file of docker.service of u: is outside of /home/u")
+    )

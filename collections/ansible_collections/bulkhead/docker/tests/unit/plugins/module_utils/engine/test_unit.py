@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import unit
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
 DEBIAN = (
     "[Service]\nEnvironmentFile=-/etc/default/docker\nExecStart=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd.sock $DOCKER_OPTS\n"
@@ -118,3 +120,30 @@ def test_drop_ins_are_sorted_by_name_and_etc_wins(host: Host) -> None:
     _put(host, "/usr/lib/systemd/system/x.d/20-c.conf", "")
     host.path("/etc/systemd/system/x.d/20-c.conf").symlink_to("/dev/null")
     assert unit.drop_in_paths(host, "x.d") == ["/run/systemd/system/x.d/05-b.conf", "/etc/systemd/system/x.d/10-a.conf"]
+
+
+def test_a_users_environment_file_is_read_with_his_rights(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = Instance("u", 990, 991, "/home/u")
+    _put(host, "/etc/systemd/user/docker.service", "[Service]\nEnvironmentFile=/root/secret\nExecStart=dockerd-rootless.sh --label=${PW}\n")
+    _put(host, "/root/secret", "PW=hunter2\n")
+    taken: list[Owner | None] = []
+    real = Host.read
+
+    def read(self: Host, path: str, limit: int = 1 << 20, whose: Owner | None = None) -> str | None:
+        if path == "/root/secret":
+            taken.append(whose)
+            raise PermissionError(13, "Permission denied", path)
+        return real(self, path, limit, whose)
+
+    monkeypatch.setattr(Host, "read", read)
+    found = unit.read(host, user)
+    assert taken == [Owner("/home/u", 990, 991)]
+    assert found.argv == ["dockerd-rootless.sh", "--label="] and "/root/secret" not in found.files
+
+
+def test_a_pipe_as_a_users_environment_file_holds_nobody_up(host: Host) -> None:
+    user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+    _put(host, "/etc/systemd/user/docker.service", "[Service]\nEnvironmentFile=/tmp/fifo\nExecStart=dockerd-rootless.sh\n")
+    host.path("/tmp").mkdir()
+    os.mkfifo(host.path("/tmp/fifo"))
+    assert unit.read(host, user).argv == ["dockerd-rootless.sh"]

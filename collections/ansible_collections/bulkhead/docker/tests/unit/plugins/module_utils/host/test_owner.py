@@ -39,6 +39,27 @@ def test_a_pipe_does_not_hold_anybody_up(host: Host) -> None:
         host.read("/home/u/.config/f")
 
 
+def test_a_pipe_outside_does_not_hold_anybody_up_either(host: Host) -> None:
+    os.mkfifo(host.path("/fifo"))
+    with pytest.raises(OSError, match="no regular file"):
+        host.read("/fifo")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's rights")
+def test_what_a_user_has_named_is_read_with_his_rights(host: Host) -> None:
+    host.path("/secret").chmod(0o600)
+    with pytest.raises(PermissionError):
+        host.read("/secret", whose=Owner("/home/u", 65534, 65534))
+    assert host.read("/secret") == "roots alone"
+
+
+def test_what_a_user_has_named_is_a_regular_file(host: Host) -> None:
+    host.path("/null").symlink_to("/dev/null")
+    with pytest.raises(OSError, match="no regular file"):
+        host.read("/null", whose=Owner("/home/u", os.geteuid(), os.getegid()))
+    assert host.read("/null") == ""
+
+
 @pytest.mark.parametrize(
     ("path", "owned"), [("/home/u/.config/x", True), ("/home/u", False), ("/home/u2/x", False), ("/etc/passwd", False)]
 )

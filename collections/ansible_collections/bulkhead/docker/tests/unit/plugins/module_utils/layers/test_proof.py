@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers import proof
 
 
@@ -58,6 +60,37 @@ def test_every_engine_of_the_host_is_judged_by_what_its_containers_get() -> None
     first, second = proof.judge(seen, {}, {"capabilities", "rootless"})["engines"]
     assert [(layer["layer"], layer["status"]) for layer in first["layers"]] == [("capabilities", "unknown")]
     assert first["containers"] == [] and "layers" not in second
+
+
+def test_one_socket_is_looked_at_once_and_nonsense_behind_it_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    users = {
+        "/run/user/1/docker.sock": RecursionError(),
+        "/run/user/2/docker.sock": EngineError(500, "no"),
+        "/run/user/3/docker.sock": None,
+    }
+
+    def look(host: Any, engine: Any, *_: Any) -> dict[str, Any]:
+        if engine.socket == "wanted":
+            seen = evidence()
+            seen["observed"]["layers"]["rootless"]["engines"] = [
+                {"kind": "rootless", "user": "u", "uid": 1, "uid_map": [[0, 1, 1]], "pid": pid, "judged": False, "socket": {"path": path}}
+                for pid, path in enumerate([*users] * 3)
+            ]
+            return seen
+        asked.append(engine.socket)
+        if users[engine.socket]:
+            raise users[engine.socket]
+        return {**evidence(), "containers": [{**container(), "inspect": {"HostConfig": "no"}}]}
+
+    monkeypatch.setattr(proof, "_gather", look)
+    monkeypatch.setattr(proof, "find", lambda *_: None)
+    monkeypatch.setattr(proof, "Engine", lambda path, *_: SimpleNamespace(socket=path))
+    wanted: Any = SimpleNamespace(socket="wanted", timeout=60)
+    seen = proof.gather(None, wanted, {}, True, False)  # type: ignore[arg-type]
+    assert asked == list(users)
+    assert list(seen["beside"]) == [2, 5, 8]
+    assert all("layers" not in entry for entry in proof.judge(seen, {}, {"rootless", "capabilities"})["engines"])
 
 
 def test_only_the_layers_asked_for_are_judged_in_order_of_effort() -> None:

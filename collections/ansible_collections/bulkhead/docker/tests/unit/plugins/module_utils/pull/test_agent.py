@@ -75,6 +75,12 @@ class Place:
         return (self.metrics / agent.HOST_METRICS).exists()
 
 
+def mark(place: Place, **values: Any) -> None:
+    one = agent.Agent(str(place.root))
+    with one.alone():
+        one.remember(**values)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
@@ -190,7 +196,7 @@ def test_a_run_that_was_killed(place: Place) -> None:
     place.commit("one")
     assert place.run() == 0
     assert place.run("ended") == 0, "nothing to say of a run that came to its end"
-    agent.Agent(str(place.root)).remember(running=True)
+    mark(place, running=True)
     assert place.run("ended") == 1
     assert 'reason="ended"' in place.own() and not place.shown()
 
@@ -209,7 +215,24 @@ def test_a_second_run_beside_the_first(place: Place) -> None:
 
     place.commit("one")
     assert place.run() == 0
+    mark(place, running=True)
     with open(place.root / "var/lib/bulkhead/pull/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert place.run() == 1
-    assert 'bulkhead_pull_ok{reason=""} 1' in place.own(), "the first one's word stands"
+        assert place.run("ended") == 0, "what was ended is the second one"
+    assert 'bulkhead_pull_ok{reason=""} 1' in place.own() and place.shown(), "the first one's word stands"
+    assert json.loads((place.root / "var/lib/bulkhead/pull/state.json").read_text())["running"] is True
+
+
+def test_links_in_the_folder_of_metrics_lead_nowhere(place: Place) -> None:
+    place.commit("one")
+    place.metrics.mkdir()
+    victim = place.folder / "victim"
+    victim.write_text("root's")
+    victim.chmod(0o600)
+    for name in (agent.OWN_METRICS, f".{agent.OWN_METRICS}.{os.getpid()}", agent.HOST_METRICS, f".{agent.HOST_METRICS}.{os.getpid()}"):
+        (place.metrics / name).symlink_to(victim)
+    assert place.run() == 0
+    assert victim.read_text() == "root's" and victim.stat().st_mode & 0o777 == 0o600
+    for name in (agent.OWN_METRICS, agent.HOST_METRICS):
+        assert not (place.metrics / name).is_symlink() and (place.metrics / name).stat().st_mode & 0o777 == 0o644

@@ -90,6 +90,7 @@ def test_a_file_that_the_engine_names_stays(host: Host, how: str) -> None:
     process = host.path("/proc/7")
     process.mkdir()
     (process / "comm").write_text("dockerd\n")
+    (process / "status").write_text("Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
     (process / "cmdline").write_text(
         f"dockerd\0--seccomp-profile={path}\0" if how == "flag" else "dockerd\0--config-file=/etc/other.json\0"
     )
@@ -103,6 +104,32 @@ def test_a_file_that_the_engine_names_stays(host: Host, how: str) -> None:
     (process / "cmdline").write_text("dockerd\0")
     host.path("/etc/docker/daemon.json").write_text("{}")
     assert run(host, absent()) == ["would be removed"]
+
+
+@pytest.mark.parametrize(
+    ("how", "stays"), [("running", True), ("remembered", True), ("neither", False), ("unreadable", True), ("flag", True)]
+)
+def test_a_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: bool) -> None:
+    run(host, present())
+    path, me = f"{FOLDER}/web.json", os.geteuid()
+    host.path("/etc/passwd").write_text(f"u:x:{me}:{os.getegid()}::/home/u:/bin/sh\n")
+    folder = host.path("/home/u/.config/docker")
+    folder.mkdir(parents=True)
+    (folder / "daemon.json").write_text(json.dumps({"seccomp-profile": path} if how not in ("unreadable", "flag") else {}))
+    if how == "unreadable":
+        (folder / "daemon.json").unlink()
+        (folder / "daemon.json").symlink_to("elsewhere")
+    if how == "remembered":
+        state.save(host, "daemon-u", {"files": {}})
+    elif how != "neither":
+        process = host.path("/proc/7")
+        process.mkdir()
+        (process / "comm").write_text("dockerd\n")
+        (process / "status").write_text(f"Uid:\t{me}\t{me}\t{me}\t{me}\nGid:\t0\t0\t0\t0\n")
+        (process / "uid_map").write_text("0 1000 1\n")
+        (process / "cmdline").write_text(f"dockerd\0--seccomp-profile\0{path}\0" if how == "flag" else "dockerd\0")
+    (step,) = install.decide(host, [absent()], FOLDER)
+    assert step.postponed is stays
 
 
 def test_when_one_file_fails_the_others_are_put_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
