@@ -34,6 +34,10 @@ SUBJECT = "migration"
 # Beside the data, a file system needs room for the folders and links that are made anew.
 _SPARE = 1.05
 _SHOWN = 5
+_TRACED = (
+    "tmp", "runtimes", "buildkit", "containers", "volumes", "volumes/metadata.db", "network/files/local-kv.db",
+    f"image/{layout.DRIVER}/repositories.json",
+)  # fmt: skip
 
 
 class Refused(ValueError):
@@ -97,7 +101,8 @@ class Move:
         fsync_folder(self.source)
 
     def _memory(self) -> dict[str, Any]:
-        return {"source": self._own(self.source), "target": self._own(self.target), "at": time.time(), "bytes": self.bytes}
+        paths = {"source": self._own(self.source), "target": self._own(self.target)}
+        return {**paths, "at": time.time(), "bytes": self.bytes, "left": trace(self.source)}
 
     def _own(self, path: Path) -> str:
         """The path as the host calls it."""
@@ -118,7 +123,7 @@ class Move:
             self.target.rename(self.draft)
             return []
         return [
-            f"{self._own(self.target)} has been an engine's root already, and holds {_count(self.target)}; go there as it is with"
+            f"{self._own(self.target)} has been an engine's root already, and holds {count(self.target)}; go there as it is with"
             " userns_remap_existing_data: hide, or move it away first"
         ]
 
@@ -273,6 +278,12 @@ def has_run(root: Path) -> bool:
     return (root / "buildkit").exists()
 
 
+def trace(root: Path) -> dict[str, int]:
+    """By which times (st_mtime_ns) it is seen whether an engine has worked in a root since: every one makes `tmp` and `runtimes` anew when it
+    starts (moby daemon/daemon.go, prepareTempDir; daemon/runtime_unix.go, initRuntimesDir), and the others change with what it holds."""
+    return {name: os.lstat(root / name).st_mtime_ns for name in _TRACED if os.path.lexists(root / name)}
+
+
 def is_empty(root: Path) -> bool:
     """Whether a root holds nothing of anybody: no image, container, volume or network. What can't be told is not empty."""
     try:
@@ -293,7 +304,8 @@ def _here(root: Path) -> dict[str, int]:
     return {"images": images, "containers": len(layout.containers(root)), "volumes": len(layout.volumes(root))}
 
 
-def _count(root: Path) -> str:
+def count(root: Path) -> str:
+    """What a root holds, in words."""
     return ", ".join(f"{number} {kind}" for kind, number in _here(root).items())
 
 

@@ -157,6 +157,58 @@ def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
     assert old.carried(host, {"DockerRootDir": TARGET}) == []
 
 
+def started(root: Path, moment: int) -> None:
+    """What an engine leaves behind that starts with a root (moby daemon/daemon.go, prepareTempDir)."""
+    (root / "buildkit").mkdir(exist_ok=True)
+    (root / "tmp").mkdir(exist_ok=True)
+    os.utime(root / "tmp", (moment, moment))
+
+
+REMAPPED = {"DockerRootDir": TARGET}
+
+
+def test_a_plain_root_that_was_worked_in_since_is_never_removed(host: Host) -> None:
+    """Migrated, rolled back, and after weeks hidden: the engine is back on UID.GID, and the plain root holds what is nowhere else."""
+    started(host.path(ROOT), 1)
+    moved(host)
+    started(host.path(TARGET), 2)
+    assert old.carried(host, REMAPPED)
+    started(host.path(ROOT), 3)
+    host.path(f"{ROOT}/volumes/data/_data/row").write_text("weeks")
+    with pytest.raises(Refused, match=r"worked there since .*tmp changed.*1 containers, 1 volumes; .*rm --recursive .*/volumes"):
+        old.carried(host, REMAPPED)
+
+
+def test_a_plain_root_is_not_removed_after_a_move_that_was_undone(host: Host) -> None:
+    """The carried root was put aside, the engine went on in the plain one, and then got an empty root of the same name."""
+    started(host.path(ROOT), 1)
+    moved(host)
+    host.path(TARGET).rename(host.path(f"{ROOT}/.231072.231072.undone-x"))
+    started(host.path(ROOT), 2)
+    host.path(TARGET).mkdir()
+    started(host.path(TARGET), 3)
+    with pytest.raises(Refused, match="an engine has worked there since"):
+        old.carried(host, REMAPPED)
+
+
+def test_a_plain_root_is_not_removed_for_another_root_of_the_carried_ones_name(host: Host) -> None:
+    host.path(f"{ROOT}/engine-id").write_text("one")
+    moved(host)
+    assert old.carried(host, REMAPPED)
+    host.path(f"{TARGET}/engine-id").write_text("other")
+    with pytest.raises(Refused, match="is another root than the one that it was carried to"):
+        old.carried(host, REMAPPED)
+
+
+def test_a_memory_that_does_not_say_how_the_plain_root_was_left_removes_nothing(host: Host) -> None:
+    moved(host)
+    memory = state.load(host, "migration")
+    del memory["left"]
+    state.save(host, "migration", memory)
+    with pytest.raises(Refused, match="is not removed"):
+        old.carried(host, REMAPPED)
+
+
 def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
     moved(host)
     point = host.path(f"{ROOT}/volumes/data/_data")
