@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .api import Engine, EngineError, EngineUnreachable
@@ -108,6 +109,19 @@ def stop(engine: Engine, containers: list[dict[str, Any]]) -> None:
         except EngineError as error:
             if error.status != 404:  # --rm: it stopped and is gone
                 raise
+
+
+def ended_after(engine: Engine, containers: list[dict[str, Any]], moment: float) -> list[dict[str, Any]]:
+    """Those of `containers` that do not run and ended later than `moment` (seconds since the epoch); none when the engine does not answer."""
+    found = []
+    try:
+        for container in _missing(engine, containers, Return()):
+            ended = engine.get(f"/containers/{container['id']}/json")["State"]["FinishedAt"]  # RFC 3339; the year 1 for never
+            if datetime.fromisoformat(ended).timestamp() > moment:
+                found.append(container)
+    except (EngineError, EngineUnreachable):
+        return []
+    return found
 
 
 def bring_back(engine: Engine, containers: list[dict[str, Any]], timeout: float) -> Return:
