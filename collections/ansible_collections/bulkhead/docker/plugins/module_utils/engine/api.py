@@ -41,6 +41,12 @@ class _UnixConnection(HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
 
+    def be_patient(self, timeout: float) -> None:
+        """How long the next answer may take, on a connection that is open already as on one to come."""
+        self.timeout = timeout
+        if self.sock is not None:
+            self.sock.settimeout(timeout)
+
 
 class Engine:
     """One engine, spoken to through the socket it listens on.
@@ -58,9 +64,12 @@ class Engine:
         """The JSON that the engine answers to GET `path`; `query` values that are no text are sent as JSON (filters)."""
         return self._call("GET", path, query)
 
-    def post(self, path: str, body: Any = None, content_type: str = "application/json", **query: Any) -> Any:
-        """POST `body`: bytes or a file as they are (`content_type` says what), anything else as JSON."""
-        return self._call("POST", path, query, body, content_type)
+    def post(self, path: str, body: Any = None, content_type: str = "application/json", patience: float | None = None, **query: Any) -> Any:
+        """POST `body`: bytes or a file as they are (`content_type` says what), anything else as JSON.
+
+        patience: seconds that this answer may take, where that is not the engine's usual timeout.
+        """
+        return _decode(self._ask("POST", path, query, body, content_type, patience))
 
     def read(self, path: str, **query: Any) -> bytes:
         """What the engine answers to GET `path`, as it is (logs, archives)."""
@@ -80,10 +89,18 @@ class Engine:
     def close(self) -> None:
         self._connection.close()
 
-    def _call(self, method: str, path: str, query: dict[str, Any], body: Any = None, content_type: str = "application/json") -> Any:
-        return _decode(self._ask(method, path, query, body, content_type))
+    def _call(self, method: str, path: str, query: dict[str, Any]) -> Any:
+        return _decode(self._ask(method, path, query))
 
-    def _ask(self, method: str, path: str, query: dict[str, Any], body: Any = None, content_type: str = "application/json") -> bytes:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        body: Any = None,
+        content_type: str = "application/json",
+        patience: float | None = None,
+    ) -> bytes:
         target = quote(path)
         if query:
             target += "?" + urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()})
@@ -92,6 +109,7 @@ class Engine:
             headers["Content-Type"] = content_type
             if content_type == "application/json":
                 body = json.dumps(body).encode()
+        self._connection.be_patient(patience or self.timeout)
         try:
             self._connection.request(method, target, body=body, headers=headers)
             answer = self._connection.getresponse()

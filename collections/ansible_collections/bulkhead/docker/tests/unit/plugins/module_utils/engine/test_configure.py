@@ -36,6 +36,8 @@ class World:
     deaf: bool = False
     log: list[str] = field(default_factory=list)
     socket: str = "/var/run/docker.sock"
+    timeout: float = 60
+    job: bool = False  # whether its containers end well while the engine restarts
     root: str = "/var/lib/docker"
     ended: str = "0001-01-01T00:00:00Z"  # when its containers did
     elsewhere: bool = False  # whether the next restart comes up under a root without containers
@@ -51,7 +53,7 @@ class World:
 
     def restart(self, timeout: float) -> None:
         self.log.append("restart")
-        if not self.live_restore:
+        if not self.live_restore or self.job:
             self.containers = dict.fromkeys(self.containers, "exited")
         if self.poison and self.poison in (self.host.read(PATH) or ""):
             self.active = "failed"
@@ -93,9 +95,14 @@ class World:
         if path == "/info":
             return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": self.root}
         if path.count("/") == 3:
-            return {"State": {"FinishedAt": self.ended}}
+            return {"State": {"FinishedAt": self.ended}, "Config": {}}
         listed = self.containers.items()
-        return [{"Id": n, "Names": [f"/{n}"], "State": s, "Created": 1} for n, s in listed if query.get("all") or s == "running"]
+        status = "Exited (0) 1 second ago" if self.job else ""
+        return [
+            {"Id": n, "Names": [f"/{n}"], "State": s, "Status": status, "Created": 1}
+            for n, s in listed
+            if query.get("all") or s == "running"
+        ]
 
     def post(self, path: str, **query: Any) -> Any:
         name, action = path.split("/")[2:]
@@ -176,6 +183,15 @@ def test_without_live_restore_what_ran_is_started_again_and_nothing_else(world: 
     outcome = run(world, options={"icc": False})
     assert outcome.containers_restarted == ["web"]
     assert world.log == ["restart", "start web"]
+
+
+@pytest.mark.parametrize(("live_restore", "log"), [(True, ["reload", "restart"]), (False, ["restart", "start web"])])
+def test_a_job_that_ends_while_live_restore_lets_it_outlive_the_engine_is_not_run_twice(
+    world: World, live_restore: bool, log: list[str]
+) -> None:
+    world.job = True
+    assert run(world, options={"icc": False, "live-restore": live_restore}).restarted
+    assert world.log == log
 
 
 def test_check_mode_touches_nothing(world: World) -> None:
