@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import old
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import move, old
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move, Refused, has_run
 
@@ -59,10 +59,10 @@ def container(host: Host, **changes: Any) -> None:
 
 
 def moved(host: Host, **options: Any) -> Move:
-    move = Move(host, IDS, **options)
-    move.prepare(INFO)
-    move.carry()
-    return move
+    made = Move(host, IDS, **options)
+    made.prepare(INFO)
+    made.carry()
+    return made
 
 
 def test_everything_is_there_under_its_new_owners(host: Host) -> None:
@@ -118,6 +118,49 @@ def test_containers_that_would_not_start_are_refused_unless_accepted(host: Host)
 def test_an_owner_without_a_place_is_refused(host: Host) -> None:
     os.chown(host.path(f"{ROOT}/volumes/data/_data/row"), 70000, 0)
     with pytest.raises(Refused, match=r"row: user ID 70000; raise userns_remap_range_size"):
+        Move(host, IDS).prepare(INFO)
+
+
+def test_a_container_that_goes_while_it_is_surveyed_is_no_damage(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaving = host.path(f"{ROOT}/image/overlay2/layerdb/mounts/{'e' * 64}")
+    leaving.mkdir()
+    (leaving / "mount-id").write_text("f" * 64)
+    slept: list[float] = []
+
+    def gone(seconds: float) -> None:
+        slept.append(seconds)
+        shutil.rmtree(leaving, ignore_errors=True)
+
+    monkeypatch.setattr(move.time, "sleep", gone)
+    Move(host, IDS).prepare(INFO)
+    assert slept == [1]
+
+
+def test_a_root_that_stays_damaged_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(host.path(f"{ROOT}/overlay2/{MOUNT}/diff"))
+    monkeypatch.setattr(move.time, "sleep", lambda unused: None)
+    with pytest.raises(ValueError, match="the engine's root is damaged"):
+        Move(host, IDS).prepare(INFO)
+
+
+def test_what_a_volume_mounts_is_not_surveyed_and_what_somebody_mounted_on_it_is(host: Host) -> None:
+    data = host.path(f"{ROOT}/volumes/data")
+    os.chown(data / "_data" / "row", 70000, 0)  # no owner of ours: it shows that it was looked at
+    host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {data / '_data'} rw - nfs4 server:/x rw\n")
+    (data / "opts.json").write_text('{"MountType": "", "MountOpts": "", "MountDevice": "", "Quota": {"Size": 1}}')
+    with pytest.raises(Refused, match="user ID 70000"):
+        Move(host, IDS).prepare(INFO)
+    (data / "opts.json").write_text('{"MountType": "nfs", "MountOpts": "addr=server", "MountDevice": ":/x", "Quota": {}}')
+    Move(host, IDS).prepare(INFO)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_volume_that_is_a_symbolic_link_is_refused(host: Host, there: bool) -> None:
+    if there:
+        host.path("/srv/data").mkdir(parents=True)
+    host.path(f"{ROOT}/volumes/linked").mkdir()
+    host.path(f"{ROOT}/volumes/linked/_data").symlink_to(host.path("/srv/data"))
+    with pytest.raises(Refused, match=r"linked/_data is a symbolic link to .*/srv/data"):
         Move(host, IDS).prepare(INFO)
 
 
