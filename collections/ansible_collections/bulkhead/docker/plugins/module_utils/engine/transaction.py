@@ -147,7 +147,7 @@ class Transaction:
     def _entry(self, path: str) -> dict[str, Any]:
         for entry in self.journal["files"]:
             if entry["path"] == path:
-                return entry  # type: ignore[no-any-return]
+                return entry
         raise ValueError(f"{path} was not part of the transaction when it began")
 
     def _end(self, word: str) -> None:
