@@ -108,16 +108,18 @@ def run_twice(machine: FaultMachine, process: subprocess.Popen[bytes], chance: r
     return f"exit codes {process.returncode} and {other.returncode}"
 
 
-# bookworm's engine gives way to the next suite's; elsewhere the same packages are put in place anew, which restarts the engine as well.
+# bookworm's engine gives way to the next suite's; elsewhere the same packages are put in place anew. Debian's packages leave the engine running: the
+# operator restarts it.
 _UPGRADE = """
 export DEBIAN_FRONTEND=noninteractive
 . /etc/os-release
 if [ "$VERSION_CODENAME" = bookworm ]; then
   sed -n 's/ bookworm main/ trixie main/p' /etc/apt/sources.list > /etc/apt/sources.list.d/newer.list
-  apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold docker.io
+  apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold docker.io docker-cli
 else
   apt-get update && apt-get install -y --reinstall docker.io containerd runc
 fi
+systemctl restart docker
 """
 
 

@@ -9,7 +9,7 @@ short_description: Remove roots of a Docker engine that it no longer uses
 version_added: 0.1.0
 description:
   - After M(bulkhead.docker.daemon_config) with O(bulkhead.docker.daemon_config#module:migrate) has carried everything over, the plain root
-    stays as it was. V(carried) removes it, for good.
+    stays as it was. V(carried) removes it, for good; it fails where an engine has worked there since, as that is then nowhere else.
   - An engine that was remapped once leaves a root named UID.GID. V(empty) removes such roots where they hold no image, container, volume or
     network.
 author:

@@ -65,10 +65,11 @@ class _UnixConnection(HTTPConnection):
         self.path, self.uid, self.patience, self.until = path, uid, timeout, math.inf
         self.sock: _Socket | None
 
-    def end_at(self, until: float) -> None:
-        self.until = until
+    def expect(self, patience: float, until: float) -> None:
+        """How long each piece of the next answer may take, and until when all of it; on a connection that is open already as on one to come."""
+        self.patience, self.until = patience, until
         if self.sock:
-            self.sock.until = until
+            self.sock.patience, self.sock.until = patience, until
 
     def connect(self) -> None:
         self.sock = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -104,9 +105,12 @@ class Engine:
         """The JSON that the engine answers to GET `path`; `query` values that are no text are sent as JSON (filters)."""
         return self._call("GET", path, query)
 
-    def post(self, path: str, body: Any = None, content_type: str = "application/json", **query: Any) -> Any:
-        """POST `body`: bytes or a file as they are (`content_type` says what), anything else as JSON."""
-        return self._call("POST", path, query, body, content_type)
+    def post(self, path: str, body: Any = None, content_type: str = "application/json", patience: float | None = None, **query: Any) -> Any:
+        """POST `body`: bytes or a file as they are (`content_type` says what), anything else as JSON.
+
+        patience: seconds that this answer may take, where that is not the engine's usual timeout.
+        """
+        return self._decoded(self._ask("POST", path, query, body, content_type, patience))
 
     def read(self, path: str, **query: Any) -> bytes:
         """What the engine answers to GET `path`, as it is (logs, archives)."""
@@ -126,8 +130,8 @@ class Engine:
     def close(self) -> None:
         self._connection.close()
 
-    def _call(self, method: str, path: str, query: dict[str, Any], body: Any = None, content_type: str = "application/json") -> Any:
-        return self._decoded(self._ask(method, path, query, body, content_type))
+    def _call(self, method: str, path: str, query: dict[str, Any]) -> Any:
+        return self._decoded(self._ask(method, path, query))
 
     def _decoded(self, raw: bytes) -> Any:
         try:
@@ -139,7 +143,15 @@ class Engine:
             raise EngineUnreachable(f"what answers on {self.socket} is no engine: its JSON is nested more than {_DEPTH} deep")
         return content
 
-    def _ask(self, method: str, path: str, query: dict[str, Any], body: Any = None, content_type: str = "application/json") -> bytes:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        body: Any = None,
+        content_type: str = "application/json",
+        patience: float | None = None,
+    ) -> bytes:
         target = quote(path)
         if query:
             target += "?" + urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()})
@@ -148,7 +160,8 @@ class Engine:
             headers["Content-Type"] = content_type
             if content_type == "application/json":
                 body = json.dumps(body).encode()
-        self._connection.end_at(min(time.monotonic() + _PATIENCE * self.timeout, self._until))
+        patience = patience or self.timeout
+        self._connection.expect(patience, min(time.monotonic() + _PATIENCE * patience, self._until))
         try:
             self._connection.request(method, target, body=body, headers=headers)
             answer = self._connection.getresponse()

@@ -279,7 +279,7 @@ def _activate(
         # Its containers then survive this restart already. The engine takes over live-restore, and not what needs the restart.
         transaction.step("reload")
         service.reload_engine()
-        revive.wait_for_live_restore(engine, 10)
+        before.live_restore = revive.wait_for_live_restore(engine, 10)
     transaction.step("restart")
     begin = time.monotonic()
     service.restart(request.timeout)
@@ -288,7 +288,8 @@ def _activate(
     # Under another root there are those alone that have been there before: a carried root's have the IDs that the plain one's had.
     known = {c["Id"] for c in engine.get("/containers/json", all="1")} if switches_root else None
     ran = [c for c in before.containers if known is None or c["id"] in known]
-    back = revive.bring_back(engine, ran, request.timeout)
+    outlive = live_restore and before.live_restore and not stop and not transaction.did("move")
+    back = revive.bring_back(engine, ran, request.timeout, outlive)
     outcome.containers_restarted = back.started
     if back.gone:
         outcome.warnings.append(f"removed with their stop, as they were started with --rm: {', '.join(back.gone)}")

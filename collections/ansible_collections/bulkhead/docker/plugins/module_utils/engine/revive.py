@@ -6,16 +6,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .api import Engine, EngineError, EngineUnreachable
 
 _CANARY_LABEL = "io.bulkhead.canary"
+# Seconds: how long a container that is to be waited for without end (a StopTimeout below 0) is, and what the engine gets beside a StopTimeout.
+_FOREVER, _MARGIN = 3600, 30
 
 
 @dataclass
 class Before:
-    """The engine before the change. `containers`: id and name of each that ran, in the order in which they were created."""
+    """The engine before the change. `containers`: id and name of each that ran, in the order in which they were created; `looping` for one
+    that kept ending and being restarted, which no change has to bring to run."""
 
     running: bool = False
     live_restore: bool = False
@@ -41,12 +45,24 @@ def look(engine: Engine) -> Before:
     except (EngineError, EngineUnreachable):
         return Before()
     containers = [
-        {"id": c["Id"], "name": (c.get("Names") or [c["Id"][:12]])[0].lstrip("/")}
+        {"id": c["Id"], "name": (c.get("Names") or [c["Id"][:12]])[0].lstrip("/"), **({"looping": True} if _loops(engine, c) else {})}
         for c in sorted(listed, key=lambda c: c.get("Created", 0))
         if _CANARY_LABEL not in (c.get("Labels") or {})
     ]
     swarm = (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive")
     return Before(True, bool(info.get("LiveRestoreEnabled")), swarm, info.get("DockerRootDir", ""), containers)
+
+
+def _loops(engine: Engine, listed: dict[str, Any]) -> bool:
+    """Whether a container is being restarted by its policy, or has been seconds ago; the engine says `Up 3 seconds` of what it started just now."""
+    if listed.get("State") == "restarting":
+        return True
+    if "second" not in listed.get("Status", ""):
+        return False
+    try:
+        return bool(engine.get(f"/containers/{listed['Id']}/json").get("RestartCount"))
+    except (EngineError, EngineUnreachable):
+        return False
 
 
 def wait_until_it_answers(engine: Engine, timeout: float) -> bool:
@@ -101,21 +117,40 @@ def wait_for_reload(engine: Engine, moment: float, timeout: float, failed: Calla
 
 
 def stop(engine: Engine, containers: list[dict[str, Any]]) -> None:
-    """Stop containers, each with its own patience, the youngest first. Raises EngineError."""
+    """Stop containers, each with its own patience, the youngest first. Raises EngineError, EngineUnreachable."""
     for container in reversed(containers):
         try:
-            engine.post(f"/containers/{container['id']}/stop")
+            own = (engine.get(f"/containers/{container['id']}/json").get("Config") or {}).get("StopTimeout")
+            patience = _FOREVER if own is not None and own < 0 else (own or 0) + _MARGIN
+            engine.post(f"/containers/{container['id']}/stop", patience=max(engine.timeout, patience))
         except EngineError as error:
             if error.status != 404:  # --rm: it stopped and is gone
                 raise
 
 
-def bring_back(engine: Engine, containers: list[dict[str, Any]], timeout: float) -> Return:
+def ended_after(engine: Engine, containers: list[dict[str, Any]], moment: float) -> list[dict[str, Any]]:
+    """Those of `containers` that do not run and ended later than `moment` (seconds since the epoch); none when the engine does not answer."""
+    found = []
+    try:
+        for container in _missing(engine, containers, Return()):
+            ended = engine.get(f"/containers/{container['id']}/json")["State"]["FinishedAt"]  # RFC 3339; the year 1 for never
+            if datetime.fromisoformat(ended).timestamp() > moment:
+                found.append(container)
+    except (EngineError, EngineUnreachable):
+        return []
+    return found
+
+
+def bring_back(engine: Engine, containers: list[dict[str, Any]], timeout: float, outlive: bool = False) -> Return:
     """Start those of `containers` that do not run. A restart policy of theirs gets a moment to do it first.
 
+    outlive: they outlived the engine's restart (live-restore), so one that has ended well meanwhile has done its work, and is not started again.
     Twice over, because one may share the namespaces of another that comes later.
     """
     result = Return()
+    if outlive:
+        done = {c["Id"] for c in engine.get("/containers/json", all="1") if c.get("Status", "").startswith("Exited (0)")}
+        containers = [container for container in containers if container["id"] not in done]
     missing = _missing(engine, containers, result)
     moment = time.monotonic() + min(2.0, timeout)
     while missing and time.monotonic() < moment:
@@ -132,7 +167,7 @@ def bring_back(engine: Engine, containers: list[dict[str, Any]], timeout: float)
         missing = [c for c in _missing(engine, containers, result) if c["name"] not in result.gone]
         if not missing:
             break
-    result.failed = {c["name"]: result.failed.get(c["name"], "it was started and ended again") for c in missing}
+    result.failed = {c["name"]: result.failed.get(c["name"], "it was started and ended again") for c in missing if not c.get("looping")}
     result.started = [name for name in dict.fromkeys(result.started) if name not in result.failed]
     return result
 
@@ -144,6 +179,8 @@ def _missing(engine: Engine, containers: list[dict[str, Any]], result: Return) -
         if container["id"] not in everything:
             if container["name"] not in result.gone:
                 result.gone.append(container["name"])
-        elif everything[container["id"]] not in ("running", "paused"):
+        elif everything[container["id"]] not in ("running", "paused") and not (
+            container.get("looping") and everything[container["id"]] == "restarting"
+        ):
             missing.append(container)
     return missing

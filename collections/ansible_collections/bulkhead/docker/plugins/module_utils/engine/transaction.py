@@ -3,7 +3,8 @@
 
 /var/lib/bulkhead/transactions/ID/ holds `journal.json` and a copy of each file as it was (`0`, `1`, …), root's alone. A journal is
 `open` from before the first change until everything has been probed; then it is `committed`, or `undone`. An open journal that a
-run finds was left by one that died, and is undone first.
+run finds was left by one that died, and is undone first; where somebody has edited its files since and the engine works with that, it
+is `left`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from ..host.files import fsync_folder, sha256, write_atomically
 from ..host.root import STATE_DIR, Host
 
-OPEN, COMMITTED, UNDONE = "open", "committed", "undone"
+OPEN, COMMITTED, UNDONE, LEFT = "open", "committed", "undone", "left"
 _KEPT = 5
 
 
@@ -50,13 +51,12 @@ class Transaction:
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Put a text in the place of one of the transaction's files. Raises OSError; then this file is as it was."""
-        self._entry(path)
-        target = self.host.path(path)
+        entry, target = self._entry(path), self.host.path(path)
         with self.host.as_owner(path):
             missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
-        if missing:
-            self.journal["folders"] += ["/" + str(folder.relative_to(self.host.root)) for folder in missing]
-            self._save()
+        self.journal["folders"] += ["/" + str(folder.relative_to(self.host.root)) for folder in missing]
+        entry["wrote"] = sha256(text)
+        self._save()
         with self.host.as_owner(path):
             if missing:
                 target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -64,8 +64,9 @@ class Transaction:
 
     def remove(self, path: str) -> None:
         """Take one of the transaction's files away, and the folder that it leaves empty if it is a drop-in's."""
-        self._entry(path)
-        target = self.host.path(path)
+        entry, target = self._entry(path), self.host.path(path)
+        entry["wrote"] = None
+        self._save()
         with self.host.as_owner(path):
             file = target.resolve()  # a link stays, as it does when its file is written
             if file.exists():
@@ -84,8 +85,10 @@ class Transaction:
 
     def commit(self) -> None:
         """Everything holds: from here on no run undoes this by itself. `after` tells whether the files are still as it left them."""
-        texts = {entry["path"]: self.host.read(entry["path"]) for entry in self.journal["files"]}
-        self.journal["after"] = {path: None if text is None else sha256(text) for path, text in texts.items()}
+        # What we wrote, and not what is there: of a run that died before this, somebody may have edited it since.
+        self.journal["after"] = {
+            entry["path"]: entry["wrote"] if "wrote" in entry else _digest(self.host.read(entry["path"])) for entry in self.journal["files"]
+        }
         self._end(COMMITTED)
         _prune(self.folder.parent)
 
@@ -102,6 +105,30 @@ class Transaction:
                 _remove_empty(self.host.path(folder))
         return differing
 
+    def edited(self) -> list[str]:
+        """The files that are neither as they were before nor as we wrote them: somebody else has changed them since."""
+        before = self.texts()
+        return [
+            entry["path"]
+            for entry in self.journal["files"]
+            if (now := self.host.read(entry["path"])) is not None and now != before[entry["path"]] and sha256(now) != entry.get("wrote")
+        ]
+
+    def keep_edited(self) -> dict[str, Path]:
+        """Copy them beside the journal, with mode and owner, before `restore` replaces them. Path → copy."""
+        kept = {}
+        for path in self.edited():
+            name = f"edited-{len(list(self.folder.glob('edited-*')))}"
+            entry = _saved(self.host, path, self.folder / name)
+            if not entry["existed"]:
+                continue
+            os.chown(self.folder / name, entry["uid"], entry["gid"])
+            os.chmod(self.folder / name, entry["mode"])
+            self.journal.setdefault("kept", []).append({**entry, "copy": name})
+            self._save()
+            kept[path] = self.folder / name
+        return kept
+
     def texts(self) -> dict[str, str | None]:
         """The files as they were before: path → text, None where there was none."""
         return {
@@ -113,10 +140,14 @@ class Transaction:
         """The previous state is back."""
         self._end(UNDONE)
 
+    def left(self) -> None:
+        """Somebody has taken over what a run that died left; nothing is put back."""
+        self._end(LEFT)
+
     def _entry(self, path: str) -> dict[str, Any]:
         for entry in self.journal["files"]:
             if entry["path"] == path:
-                return dict(entry)
+                return entry
         raise ValueError(f"{path} was not part of the transaction when it began")
 
     def _end(self, word: str) -> None:
@@ -126,6 +157,10 @@ class Transaction:
 
     def _save(self) -> None:
         write_atomically(self.folder / "journal.json", json.dumps(self.journal, indent=1) + "\n", 0o600, (os.geteuid(), os.getegid()))
+
+
+def _digest(text: str | None) -> str | None:
+    return None if text is None else sha256(text)
 
 
 def _put_back(target: Path, entry: Mapping[str, Any], content: str | None) -> bool:
@@ -152,7 +187,7 @@ def left_open(host: Host) -> list[Transaction]:
 
 
 def ended(host: Host) -> list[Transaction]:
-    """Those that are committed or undone, the newest first."""
+    """Those that are committed, undone or left, the newest first."""
     return [transaction for transaction in _all(host) if transaction.journal.get("state") != OPEN]
 
 
@@ -209,7 +244,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _prune(base: Path) -> None:
-    """Keep the last few ended transactions; they hold what stood there before."""
+    """Keep the last few ended transactions; they hold what stood there before. What somebody has edited is never removed."""
     ended = []
     for folder in sorted(base.iterdir(), reverse=True):
         try:
@@ -217,7 +252,7 @@ def _prune(base: Path) -> None:
         except (OSError, ValueError):
             ended.append(folder)
             continue
-        if journal.get("state") != OPEN:
+        if journal.get("state") != OPEN and not journal.get("kept"):
             ended.append(folder)
     for folder in ended[_KEPT:]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..host.root import STATE_DIR, Host
+from ..host.system import started_at
 from . import moving, revive, swap_limits
 from .api import Engine, EngineError, EngineUnreachable
 from .instance import Instance, find
@@ -13,6 +14,8 @@ from .transaction import Transaction, left_open
 
 # Undoing is the last line of defence: where a step of it is slow, there is nothing better to do than to wait.
 _PATIENCE = 3
+# What ended so many seconds after a run's last word, and after the engine's start, was ended neither by that run nor by a power cut.
+_SINCE = 3600
 
 
 def recover(host: Host, engine: Engine, request: Request, outcome: Outcome) -> None:
@@ -23,16 +26,52 @@ def recover(host: Host, engine: Engine, request: Request, outcome: Outcome) -> N
             instance = request.instance if user == request.instance.user else find(host, user)
             # What another engine's run has left is in the way as well: one change at a time on a host.
             theirs = engine if instance == request.instance else Engine.of(instance, request.timeout)
+            transaction = Transaction(instance.on(host), transaction.folder, transaction.journal)
             if moving.taken_up(transaction, theirs):
                 outcome.containers_restarted = moving.finish(transaction, theirs, request.timeout)
+            elif _taken_over(transaction, Service(instance)):
+                outcome.warnings.append(
+                    f"a run died in the middle of a change ({transaction.id}); {', '.join(transaction.edited())} has been edited since, and the"
+                    f" engine was started with it, so all is left as it is; what stood there before that run is in {transaction.folder}"
+                )
+                transaction.left()
+                continue
             else:
-                undo(Transaction(instance.on(host), transaction.folder, transaction.journal), theirs, instance, request.timeout, outcome)
+                _let_be(transaction, theirs, Service(instance), outcome)
+                undo(transaction, theirs, instance, request.timeout, outcome)
         except (OSError, EngineError, ServiceError) as error:
             raise Failed(
                 f"what a run that died had begun ({transaction.id}) could not be undone: {error}; the next run tries again", outcome
             ) from error
         outcome.recovered.append(transaction.id)
         outcome.changed = True
+
+
+def _taken_over(transaction: Transaction, service: Service) -> bool:
+    """Whether somebody has edited what a run that died left, and the engine was started with that: it is then what somebody wanted, and works."""
+    edited = transaction.edited()
+    began = _began(transaction, service) if edited else None
+    # The kernel's start time of a process has a resolution of 10 ms, and the boot time one of a second.
+    return began is not None and all(transaction.host.path(path).stat().st_mtime + 1 < began for path in edited)
+
+
+def _began(transaction: Transaction, service: Service) -> float | None:
+    """When the engine that runs was started; None when none does."""
+    condition = service.state()
+    return started_at(transaction.host, condition.pid) if condition.running else None
+
+
+def _let_be(transaction: Transaction, engine: Engine, service: Service, outcome: Outcome) -> None:
+    """Take from what has to run again the containers that ended long after the run had died, under an engine that was up: somebody stopped them."""
+    facts, began = transaction.journal["facts"], _began(transaction, service)
+    if began is None or not facts.get("containers"):
+        return
+    moment = max(began, (transaction.folder / "journal.json").stat().st_mtime) + _SINCE
+    stopped = revive.ended_after(engine, facts["containers"], moment)
+    facts["containers"] = [container for container in facts["containers"] if container not in stopped]
+    if stopped:
+        names = ", ".join(container["name"] for container in stopped)
+        outcome.warnings.append(f"not started again, as they ended long after the run that died ({transaction.id}): {names}")
 
 
 def fail(host: Host, transaction: Transaction, engine: Engine, request: Request, error: Exception, moment: float, outcome: Outcome) -> None:
@@ -62,6 +101,11 @@ def undo(transaction: Transaction, engine: Engine, instance: Instance, timeout: 
     """Bring back the files, the engine and its containers as the journal says they were. Raises when that fails; the journal stays open."""
     facts, timeout, service = transaction.journal["facts"], timeout * _PATIENCE, Service(instance)
     outcome.warnings += moving.put_aside(transaction, timeout)
+    outcome.warnings += [
+        f"{path} was edited after the change that is undone here ({transaction.id}) had written it: what stood there before that change is back,"
+        f" and the edited file is kept as {copy}; bring over what is needed of it"
+        for path, copy in transaction.keep_edited().items()
+    ]
     transaction.restore()
     if transaction.did("daemon-reload"):
         swap_limits.keep(transaction.host, service, timeout)

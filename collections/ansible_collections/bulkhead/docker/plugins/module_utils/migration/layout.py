@@ -87,6 +87,24 @@ def volumes(root: Path) -> list[str]:
     return sorted(name for name in _list(root / "volumes") if (root / "volumes" / name / "_data").is_dir())
 
 
+def linked_volumes(root: Path) -> list[Path]:
+    """Volumes whose content somebody has put elsewhere, with a symbolic link in its place."""
+    found = (root / "volumes" / name / "_data" for name in sorted(_list(root / "volumes")))
+    return [path for path in found if path.is_symlink()]
+
+
+def mounts(root: Path, path: str) -> bool:
+    """Whether a part is where the engine mounts something for its containers, as a volume's options say, and unmounts it when they have stopped
+    (moby volume/local/local_unix.go, needsMount)."""
+    if not re.fullmatch(r"volumes/[^/]+/_data", path):
+        return False
+    try:
+        options = json.loads((root / path).with_name("opts.json").read_bytes()) or {}
+    except FileNotFoundError:
+        return False
+    return bool(options.get("MountType") or options.get("MountDevice"))
+
+
 def link(root: Path, layer: str) -> str:
     """The short name of a layer under `overlay2/l`."""
     return (root / DRIVER / layer / "link").read_text().strip()

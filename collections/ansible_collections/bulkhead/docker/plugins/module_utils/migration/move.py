@@ -16,9 +16,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..engine import binary
 from ..host import state
@@ -34,6 +34,14 @@ SUBJECT = "migration"
 # Beside the data, a file system needs room for the folders and links that are made anew.
 _SPARE = 1.05
 _SHOWN = 5
+# How often it is looked, a second apart, before what is wrong in a root in use is taken for damage.
+_LOOKS = 5
+_TRACED = (
+    "tmp", "runtimes", "buildkit", "containers", "volumes", "volumes/metadata.db", "network/files/local-kv.db",
+    f"image/{layout.DRIVER}/repositories.json",
+)  # fmt: skip
+
+_Found = TypeVar("_Found")
 
 
 class Refused(ValueError):
@@ -97,7 +105,8 @@ class Move:
         fsync_folder(self.source)
 
     def _memory(self) -> dict[str, Any]:
-        return {"source": self._own(self.source), "target": self._own(self.target), "at": time.time(), "bytes": self.bytes}
+        paths = {"source": self._own(self.source), "target": self._own(self.target)}
+        return {**paths, "at": time.time(), "bytes": self.bytes, "left": trace(self.source)}
 
     def _own(self, path: Path) -> str:
         """The path as the host calls it."""
@@ -118,14 +127,19 @@ class Move:
             self.target.rename(self.draft)
             return []
         return [
-            f"{self._own(self.target)} has been an engine's root already, and holds {_count(self.target)}; go there as it is with"
+            f"{self._own(self.target)} has been an engine's root already, and holds {count(self.target)}; go there as it is with"
             " userns_remap_existing_data: hide, or move it away first"
         ]
 
     def _refuse_unfit(self) -> None:
         """What can be known only by reading: containers that would not start, owners without a place, a disk that is too small."""
         problems, survey = [], tree.Survey()
-        for name, configuration, host_configuration in layout.definitions(self.source):
+        for path in layout.linked_volumes(self.source):
+            problems.append(
+                f"{self._own(path)} is a symbolic link to {os.readlink(path)}, and what is there would keep its owners; put that folder in its place, or"
+                " make a volume that mounts it (docker volume create --opt type=none --opt o=bind --opt device=FOLDER)"
+            )
+        for name, configuration, host_configuration in _settled(lambda: list(layout.definitions(self.source))):
             why = layout.refused_under_remap(configuration, host_configuration)
             called = configuration.get("Name", name).lstrip("/")
             if why and called not in self.leave:
@@ -133,8 +147,10 @@ class Move:
                     f"container {called} has {why}, which the engine refuses under userns-remap; recreate it with --userns=host, or name it in"
                     " userns_remap_migrate_accept, and it is carried and stays stopped"
                 )
-        pieces = layout.pieces(self.source)
-        for part in (part for piece in pieces for part in piece.parts):
+        mounted = {line.split()[4] for line in (self.host.read("/proc/self/mountinfo") or "").splitlines()}
+        for part in (part for piece in _settled(lambda: layout.pieces(self.source)) for part in piece.parts):
+            if str(self.source / part.path) in mounted and layout.mounts(self.source, part.path):
+                continue  # no file of the root's: it is gone when all has stopped
             survey.add(str(self.source / part.path), self.ids if part.content else _HOST)
         self.bytes = survey.bytes
         if survey.unmapped:
@@ -245,6 +261,17 @@ class _Same(Ids):
 _HOST = _Same((), ())
 
 
+def _settled(look: Callable[[], _Found]) -> _Found:
+    """What is found in a root whose engine runs: a container or volume that is half made or half removed is given a moment to be one or the
+    other. Raises FileNotFoundError, ValueError for what stays as it is."""
+    for _attempt in range(_LOOKS):
+        try:
+            return look()
+        except (FileNotFoundError, ValueError):
+            time.sleep(1)
+    return look()
+
+
 def _of_engine(info: dict[str, Any], orphans: Iterable[str]) -> list[str]:
     found = []
     if any("name=userns" in option for option in info.get("SecurityOptions") or []):
@@ -273,6 +300,12 @@ def has_run(root: Path) -> bool:
     return (root / "buildkit").exists()
 
 
+def trace(root: Path) -> dict[str, int]:
+    """By which times (st_mtime_ns) it is seen whether an engine has worked in a root since: every one makes `tmp` and `runtimes` anew when it
+    starts (moby daemon/daemon.go, prepareTempDir; daemon/runtime_unix.go, initRuntimesDir), and the others change with what it holds."""
+    return {name: os.lstat(root / name).st_mtime_ns for name in _TRACED if os.path.lexists(root / name)}
+
+
 def is_empty(root: Path) -> bool:
     """Whether a root holds nothing of anybody: no image, container, volume or network. What can't be told is not empty."""
     try:
@@ -293,7 +326,8 @@ def _here(root: Path) -> dict[str, int]:
     return {"images": images, "containers": len(layout.containers(root)), "volumes": len(layout.volumes(root))}
 
 
-def _count(root: Path) -> str:
+def count(root: Path) -> str:
+    """What a root holds, in words."""
     return ", ".join(f"{number} {kind}" for kind, number in _here(root).items())
 
 

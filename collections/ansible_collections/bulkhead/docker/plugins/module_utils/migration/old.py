@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 from ..host import state
 from ..host.files import fsync_folder
 from ..host.root import Host
-from .move import SUBJECT, Refused, is_empty
+from .move import SUBJECT, Refused, count, is_empty, trace
 
 # What an engine makes in its root (moby daemon/daemon.go, NewDaemon). Nothing else is ever removed.
 _OWN = frozenset(
@@ -29,7 +30,8 @@ _GOING = ".bulkhead-old"
 def carried(host: Host, info: Mapping[str, Any]) -> list[Path]:
     """What there is of the plain root whose content the engine now has elsewhere; empty when nothing was carried, or it is gone.
 
-    info: the engine's `/info`. Raises Refused while the engine works with another root than the one that was carried to.
+    info: the engine's `/info`. Raises Refused while the engine works with another root than the one that was carried to, and where an engine has
+    worked in the plain root since: what is there is then no longer what was carried.
     """
     memory = state.load(host, SUBJECT)
     if not memory:
@@ -39,12 +41,39 @@ def carried(host: Host, info: Mapping[str, Any]) -> list[Path]:
             f"{memory['source']} is not removed: the engine works with {info.get('DockerRootDir')}, and not with {memory['target']},"
             " where its content was carried to"
         )
-    source = host.path(memory["source"])
+    source, target = host.path(memory["source"]), host.path(memory["target"])
     found = sorted(entry for entry in source.iterdir() if entry.name in _OWN or entry.name == _GOING)
+    if found:
+        _refuse_other(memory, source, target, found)
     for point in _mounted(host, found):
         if not _LEFT.fullmatch(str(point.relative_to(source))):
             raise Refused(f"{memory['source']} is not removed: something is mounted on {point}; stop what runs there first")
     return found
+
+
+def _refuse_other(memory: Mapping[str, Any], source: Path, target: Path, found: list[Path]) -> None:
+    """Raises Refused unless the plain root is what was carried, and the remapped one what it was carried to."""
+    left = memory.get("left", {})
+    # What is missing an earlier run has removed, before it died.
+    differing = sorted(name for name, when in trace(source).items() if left.get(name) != when)
+    why = ""
+    if differing:
+        why = f"an engine has worked there since it was carried over ({', '.join(differing)} changed), and it holds what {target} has not"
+    elif _identity(source) and _identity(source) != _identity(target):  # written once a root (moby daemon/id.go)
+        why = f"{target} is another root than the one that it was carried to (its engine-id differs)"
+    if why:
+        own = " ".join(shlex.quote(str(entry)) for entry in found)
+        raise Refused(
+            f"{source} is not removed: {why}: {count(source)}; look at it with userns-remap off (playbooks/rollback.yml --tags userns -e"
+            f" userns_remap_existing_data=migrate), or, if nothing of it is needed, remove it by hand: rm --recursive {own}"
+        )
+
+
+def _identity(root: Path) -> bytes:
+    try:
+        return (root / "engine-id").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _mounted(host: Host, entries: list[Path]) -> list[Path]:

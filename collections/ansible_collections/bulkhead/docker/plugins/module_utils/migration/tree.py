@@ -32,8 +32,8 @@ class Survey:
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
     def add(self, path: str, ids: Ids, shown: int = 5) -> None:
-        """Walk through a tree. Raises OSError."""
-        for name, status in _walk(path):
+        """Walk through a tree in which others may write meanwhile. Raises OSError."""
+        for name, status in _walk(path, living=True):
             if (status.st_dev, status.st_ino) in self._seen:
                 continue
             if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
@@ -95,17 +95,31 @@ def differences(source: str, target: str, ids: Ids, shown: int = 5) -> list[str]
     return found[:shown]
 
 
-def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every entry below `top`, itself first (as ""), a folder before what is in it. Other file systems are not entered."""
-    status = os.lstat(top)
+def _walk(top: str, living: bool = False) -> Iterator[tuple[str, os.stat_result]]:
+    """Every entry below `top`, itself first (as ""), a folder before what is in it. Other file systems are not entered.
+
+    living: others write there, so what is gone when it is looked at is left out. Otherwise that is an error.
+    """
+    gone = (FileNotFoundError, NotADirectoryError) if living else ()
+    try:
+        status = os.lstat(top)
+    except gone:
+        return
     device = status.st_dev
     yield "", status
     pending = [""] if stat.S_ISDIR(status.st_mode) else []
     while pending:
         folder = pending.pop()
-        for name in sorted(os.listdir(os.path.join(top, folder)), reverse=True):
+        try:
+            names = sorted(os.listdir(os.path.join(top, folder)), reverse=True)
+        except gone:
+            continue
+        for name in names:
             path = os.path.join(folder, name)
-            status = os.lstat(os.path.join(top, path))
+            try:
+                status = os.lstat(os.path.join(top, path))
+            except gone:
+                continue
             if status.st_dev != device:
                 raise OSError(f"{os.path.join(top, path)} lies on another file system: something is mounted there; unmount it first")
             yield path, status

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine import revive
-from ..engine.api import Engine
+from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.instance import ROOTFUL
 from ..engine.service import ServiceError, systemctl
 from ..host import state
@@ -24,22 +24,39 @@ def off(host: Host, known: dict[str, Any], stop_containers: bool, timeout: float
     active = [unit for unit in there if _word("is-active", unit) in ("active", "activating", "reloading")]
     if not active and set(there) <= set(masked):
         return ""
+    engine, running = Engine(ROOTFUL.socket, timeout), []
     if "docker.service" in active:
-        engine = Engine(ROOTFUL.socket, timeout)
-        running = revive.look(engine).containers
+        before = revive.look(engine)
+        if not before.running:
+            raise ValueError(
+                f"docker.service is active, but no engine answers on {ROOTFUL.socket}, and what runs in it is not known; mend it, or stop it"
+                " and its containers, first"
+            )
+        running = before.containers
         if running and not stop_containers:
             names = ", ".join(c["name"] for c in running)
             raise ValueError(f"containers run in the rootful engine: {names}; stop them first, or write stop_containers: true")
-        revive.stop(engine, running)
-    known.setdefault("rootful", {"enabled": [u for u in there if _word("is-enabled", u) == "enabled"], "active": active, "masked": masked})
+    memory = known.setdefault(
+        "rootful", {"enabled": [u for u in there if _word("is-enabled", u) == "enabled"], "active": active, "masked": masked}
+    )
+    # On disk before any is stopped; a run that died has stopped some of them already.
+    earlier = memory.get("containers", []) if memory.get("stopping") else []
+    memory["containers"] = [*earlier, *(c for c in running if c["id"] not in {e["id"] for e in earlier})]
+    memory["stopping"] = True
     state.save(host, SUBJECT, known)
+    revive.stop(engine, running)
     systemctl("disable", "--now", *there, timeout=timeout)
     systemctl("mask", *there, timeout=timeout)
+    del memory["stopping"]
+    state.save(host, SUBJECT, known)
     return "rootful engine stopped and masked"
 
 
-def back(known: dict[str, Any], timeout: float) -> str:
-    """Enabled and started is what was. Returns what was done, empty where we had not touched it. Raises ServiceError."""
+def back(known: dict[str, Any], timeout: float, warnings: list[str]) -> str:
+    """Enabled and started is what was, the containers that ran included. Returns what was done, empty where we had not touched it.
+
+    warnings: where it goes what does not run again. Raises ServiceError.
+    """
     before = known.pop("rootful", None)
     if not before:
         return ""
@@ -48,7 +65,24 @@ def back(known: dict[str, Any], timeout: float) -> str:
         systemctl("enable", *before["enabled"], timeout=timeout)
     if before.get("active"):
         systemctl("start", *before["active"], timeout=timeout)
+    if "docker.service" in before.get("active", []) and before.get("containers"):
+        warnings += _bring_back(before["containers"], timeout)
     return "rootful engine back"
+
+
+def _bring_back(containers: list[dict[str, Any]], timeout: float) -> list[str]:
+    """They were stopped through the API, which the engine takes for a wish: no restart policy starts them again (`unless-stopped`)."""
+    engine = Engine(ROOTFUL.socket, timeout)
+    names = ", ".join(container["name"] for container in containers)
+    if not revive.wait_until_it_answers(engine, timeout):
+        return [
+            f"the rootful engine does not answer on {ROOTFUL.socket}; these containers ran in it, and are to be started by hand: {names}"
+        ]
+    try:
+        back = revive.bring_back(engine, containers, timeout)
+    except (EngineError, EngineUnreachable) as error:
+        return [f"containers of the rootful engine could not be started again ({error}); start those by hand that do not run: {names}"]
+    return [f"container {name} of the rootful engine ran before, and does not start again: {why}" for name, why in back.failed.items()]
 
 
 def _word(verb: str, unit: str) -> str:

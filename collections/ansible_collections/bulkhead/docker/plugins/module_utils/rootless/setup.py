@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..apparmor import policy
 from ..engine import revive
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.configure import Failed, configure
@@ -27,7 +28,7 @@ from ..host.root import Host
 from ..layers.rootless.observe import RANGES, SUBJECT, containers, look
 from ..subid.apply import Refused, bring
 from ..subid.decide import Request
-from . import context, ports, rootful, texts
+from . import context, ports, rootful, stopped, texts
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 
@@ -81,10 +82,14 @@ def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
     ranges = bring(host, [wish.ranges], RANGES, False, run)  # takes the lock for itself
     if ranges.changed:
         outcome.did("subordinate ranges given")
-    before = _before(outcome.instance, wish)
+    before = stopped.recall(known, _before(outcome.instance, wish))
     known.setdefault("ran", before.running)
     with state.exclusive(host):
-        beside = rootful.off(host, known, wish.stop_containers, wish.timeout) if wish.disable_rootful else rootful.back(known, wish.timeout)
+        beside = (
+            rootful.off(host, known, wish.stop_containers, wish.timeout)
+            if wish.disable_rootful
+            else rootful.back(known, wish.timeout, outcome.warnings)
+        )
         if beside:
             outcome.did(beside)
         manager_files, unit_files = _sorted(host, wish, outcome.instance)
@@ -98,7 +103,7 @@ def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
         _remove_old(host, wish, known, outcome)
         _context(host, known, outcome)
         state.save(host, SUBJECT, known)
-        _revive(wish, before, texts.UNIT in changed, outcome)
+        _revive(host, wish, known, before, texts.UNIT in changed, outcome)
     return outcome
 
 
@@ -119,12 +124,12 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
             raise SetupFailed(
                 f"{len(running)} containers run in the engine of {instance.user}; stop them first, or write stop_containers: true"
             )
-        before = _stop_engine(host, instance, timeout, outcome)
+        before = _stop_engine(host, known, instance, timeout, outcome)
     with state.exclusive(host):
         ports.give_back(host, known)
         for path in [*known.get("files", [])]:
             if os.path.lexists(host.path(path)):
-                if path == texts.ROOTLESSKIT:
+                if path == texts.ROOTLESSKIT and _loaded(host):
                     _command(["apparmor_parser", "--remove", path])
                 host.path(path).unlink()
                 _prune(host.path(path).parent)
@@ -138,12 +143,14 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
         if known.get("linger") and instance.uid is not None:
             _command(["loginctl", "disable-linger", instance.user])
             outcome.did(f"{instance.user} lingers no longer")
-        beside = rootful.back(known, timeout)
+        beside = rootful.back(known, timeout, outcome.warnings)
         if beside:
             outcome.did(beside)
-        state.save(host, SUBJECT, {})
-    if known.get("ran"):
-        _start_own(before, instance, timeout, outcome)
+        try:
+            if known.get("ran"):
+                _start_own(before, instance, timeout, outcome)
+        finally:  # a run that dies here leaves the next one what has to run again
+            state.save(host, SUBJECT, {})
     return outcome
 
 
@@ -154,6 +161,11 @@ def _foresee(host: Host, wish: Wish, outcome: Outcome, run: Run) -> None:
     seen = {file.path: look(host, file.path) for file in _with_uid(wish.files, outcome.instance)}
     for file in texts.differing(_with_uid(wish.files, outcome.instance), seen):
         outcome.did(f"{file.path} written")
+    if any(file.path == texts.ROOTLESSKIT for file in wish.files) and not _loaded(host):
+        outcome.did(f"profile {texts.PROFILE} loaded")
+    left = stopped.left(state.load(host, SUBJECT))
+    if left:
+        outcome.did(f"started again: {', '.join(left)}")
     if outcome.instance.uid is None:
         outcome.did(f"user {wish.user} created")
     elif bring(host, [wish.ranges], RANGES, True, run).changed:
@@ -210,16 +222,22 @@ def _write(host: Host, files: list[texts.File], known: dict[str, Any], outcome: 
 
 def _modules(host: Host, files: list[texts.File], known: dict[str, Any], outcome: Outcome, run: Run) -> None:
     """Now, as at every boot; a module that the kernel has built in, or does not have, is told by the engine if it needs it. Raises OSError."""
-    done = " ".join(outcome.steps)
-    if texts.MODULES in done:
+    done, wanted = " ".join(outcome.steps), {file.path for file in files}
+    if texts.MODULES in wanted:
         run(["modprobe", "--all", "--quiet", "br_netfilter", "ip_tables"])
     opened = ports.open_from(host, next((file.content for file in files if file.path == texts.PORTS), ""), known, run)
     if opened:
         outcome.did(opened)
-    if texts.ROOTLESSKIT in done:
+    if (texts.ROOTLESSKIT in wanted and not _loaded(host)) or texts.ROOTLESSKIT in done:
         code, out, err = run(["apparmor_parser", "--replace", texts.ROOTLESSKIT])
         if code:
             raise SetupFailed(f"apparmor_parser: {(err or out).strip()}")
+        outcome.did(f"profile {texts.PROFILE} loaded")
+
+
+def _loaded(host: Host) -> bool:
+    """Whether the kernel has rootlesskit's profile; a run may have died after it wrote the file. Raises OSError."""
+    return texts.PROFILE in policy.modes(host)
 
 
 def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before, outcome: Outcome) -> None:
@@ -242,6 +260,7 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Befor
                 f"the manager of {instance.user} has to be restarted to get {', '.join(sorted(set(texts.CONTROLLERS) - set(given)))},"
                 " and containers run below it; stop them first, or write stop_containers: true"
             )
+        stopped.remember(host, known, before)
         with suppress(EngineError, EngineUnreachable):
             revive.stop(Engine.of(instance, wish.timeout), before.containers)
         systemctl("daemon-reload", timeout=wish.timeout)  # a drop-in that others took away is otherwise still in force
@@ -287,17 +306,25 @@ def _before(instance: Instance, wish: Wish) -> revive.Before:
     return revive.look(Engine.of(instance, wish.timeout))
 
 
-def _revive(wish: Wish, before: revive.Before, unit_changed: bool, outcome: Outcome) -> None:
+def _revive(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before, unit_changed: bool, outcome: Outcome) -> None:
     """An engine that ran takes over a changed unit, and runs again where its manager was restarted; so does what ran in it."""
     instance = outcome.instance
     service, engine = Service(instance), Engine.of(instance, wish.timeout)
-    if not before.running or (service.state().running and not unit_changed):
+    if not before.running:
         return
-    service.restart(wish.timeout)
-    if not revive.wait_until_it_answers(engine, wish.timeout):
-        raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
-    failed = revive.bring_back(engine, before.containers, wish.timeout).failed
-    outcome.did("engine restarted")
+    if unit_changed or not service.state().running:
+        stopped.remember(host, known, before)
+        service.restart(wish.timeout)
+        if not revive.wait_until_it_answers(engine, wish.timeout):
+            raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
+        outcome.did("engine restarted")
+    elif not stopped.left(known):
+        return
+    back = revive.bring_back(engine, before.containers, wish.timeout)
+    if back.started:
+        outcome.did(f"started again: {', '.join(back.started)}")
+    stopped.forget(host, known)
+    failed = back.failed
     if failed:
         raise SetupFailed("; ".join(f"container {name} does not start again: {reason}" for name, reason in failed.items()))
 
@@ -315,14 +342,16 @@ def _start_own(before: revive.Before, instance: Instance, timeout: float, outcom
         outcome.warnings.append(f"container {name} of {instance.user} ran before, and does not start again: {reason}")
 
 
-def _stop_engine(host: Host, instance: Instance, timeout: float, outcome: Outcome) -> revive.Before:
+def _stop_engine(host: Host, known: dict[str, Any], instance: Instance, timeout: float, outcome: Outcome) -> revive.Before:
     """Stop the containers properly, then the engine, and take our keys out of its configuration. Returns what ran."""
-    before = revive.Before()
+    before = stopped.recall(known, revive.Before())
     if not os.path.exists(f"{instance.runtime_dir}/bus"):
         return before
     service, engine = Service(instance), Engine.of(instance, timeout)
     if service.state().running:
-        before = revive.look(engine)
+        before = stopped.recall(known, revive.look(engine))
+        with state.exclusive(host):
+            stopped.remember(host, known, before)
         with suppress(EngineError, EngineUnreachable):
             revive.stop(engine, before.containers)
         service.stop(timeout)

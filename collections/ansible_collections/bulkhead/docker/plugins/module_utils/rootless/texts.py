@@ -19,6 +19,7 @@ LOGIN = "/etc/profile.d/bulkhead-rootless.sh"
 PORTS = "/etc/sysctl.d/60-bulkhead-rootless.conf"
 FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 ROOTLESSKIT = "/etc/apparmor.d/bulkhead-rootlesskit"
+PROFILE = "bulkhead-rootlesskit"
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 SCRIPTS = (
     "/usr/bin/dockerd-rootless.sh",  # docker-ce-rootless-extras
@@ -150,7 +151,7 @@ def profile_of_rootlesskit(path: str) -> str:
 abi <abi/4.0>,
 include <tunables/global>
 
-profile bulkhead-rootlesskit {path} flags=(unconfined) {{
+profile {PROFILE} {path} flags=(unconfined) {{
   userns,
 }}
 """

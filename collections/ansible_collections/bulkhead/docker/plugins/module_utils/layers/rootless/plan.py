@@ -270,6 +270,8 @@ def _files(
             )
         summary = f"{file.path} is {'changed' if before else 'written'}"
         found.changes.append(Change(file.path, summary, str(before.get("text") or ""), file.content or f"-> {file.link}\n"))
+    if restricted and loaded and texts.PROFILE not in loaded and not any(change.path == texts.ROOTLESSKIT for change in found.changes):
+        found.changes.append(Change(texts.ROOTLESSKIT, f"the profile {texts.PROFILE} is loaded, which the kernel does not have"))
     for path in sorted(ours - {file.path for file in files}):
         if seen.get(path):
             found.changes.append(Change(path, f"{path} is removed", str(seen[path].get("text") or ""), ""))
@@ -300,6 +302,9 @@ def _user_side(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, A
     port, now = wanted.get("rootless_docker_first_port"), here.get("first_port") or ""
     if port is not None and str(port) != now:
         found.changes.append(Change(texts.FIRST_PORT, f"ports from {port} on are for anybody", f"{now}\n", f"{port}\n"))
+    left = [container["name"] for container in here["state"].get("stopped") or ()]
+    if left:
+        found.changes.append(Change("docker.service", f"start again what a run that died had stopped: {', '.join(left)}"))
     seen = here.get("context") or {}
     if seen.get("error"):
         found.refusals.append(str(seen["error"]))

@@ -32,8 +32,11 @@ class Answers(BaseHTTPRequestHandler):
             "/gone": (404, b'{"message": "No such container: gone"}'),
             "/broken": (500, b"panic"),
             "/empty": (204, b""),
+            "/slow": (204, b""),
             "/progress": (200, b'{"status": "x"}\n{"status": "sha256:1"}\n'),
         }.get(self.path.split("?")[0], (200, b"{}"))
+        if self.path == "/slow":
+            time.sleep(0.5)
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -89,6 +92,14 @@ def test_bodies(engine: Engine) -> None:
     assert json.loads(Answers.seen[-1][2]) == {"Image": "x"}
     engine.post("/images/create", b"tar", content_type="application/x-tar")
     assert Answers.seen[-1][2] == b"tar"
+
+
+def test_one_answer_may_take_longer_than_others(engine: Engine) -> None:
+    engine.timeout = 0.1
+    engine.get("/info")
+    assert engine.post("/slow", patience=5) is None
+    with pytest.raises(EngineUnreachable, match="timed out"):
+        engine.post("/slow")
 
 
 def test_nobody_there(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,10 @@ class World:
     deaf: bool = False
     log: list[str] = field(default_factory=list)
     socket: str = "/var/run/docker.sock"
+    timeout: float = 60
+    job: bool = False  # whether its containers end well while the engine restarts
     root: str = "/var/lib/docker"
+    ended: str = "0001-01-01T00:00:00Z"  # when its containers did
     elsewhere: bool = False  # whether the next restart comes up under a root without containers
 
     # systemd
@@ -48,7 +53,7 @@ class World:
 
     def restart(self, timeout: float) -> None:
         self.log.append("restart")
-        if not self.live_restore:
+        if not self.live_restore or self.job:
             self.containers = dict.fromkeys(self.containers, "exited")
         if self.poison and self.poison in (self.host.read(PATH) or ""):
             self.active = "failed"
@@ -89,8 +94,15 @@ class World:
             return None if self.deaf else {"Action": "reload"}
         if path == "/info":
             return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": self.root}
+        if path.count("/") == 3:
+            return {"State": {"FinishedAt": self.ended}, "Config": {}}
         listed = self.containers.items()
-        return [{"Id": n, "Names": [f"/{n}"], "State": s, "Created": 1} for n, s in listed if query.get("all") or s == "running"]
+        status = "Exited (0) 1 second ago" if self.job else ""
+        return [
+            {"Id": n, "Names": [f"/{n}"], "State": s, "Status": status, "Created": 1}
+            for n, s in listed
+            if query.get("all") or s == "running"
+        ]
 
     def post(self, path: str, **query: Any) -> Any:
         name, action = path.split("/")[2:]
@@ -173,6 +185,15 @@ def test_without_live_restore_what_ran_is_started_again_and_nothing_else(world: 
     assert world.log == ["restart", "start web"]
 
 
+@pytest.mark.parametrize(("live_restore", "log"), [(True, ["reload", "restart"]), (False, ["restart", "start web"])])
+def test_a_job_that_ends_while_live_restore_lets_it_outlive_the_engine_is_not_run_twice(
+    world: World, live_restore: bool, log: list[str]
+) -> None:
+    world.job = True
+    assert run(world, options={"icc": False, "live-restore": live_restore}).restarted
+    assert world.log == log
+
+
 def test_check_mode_touches_nothing(world: World) -> None:
     outcome = run(world, pids_limit=100, check=True)
     assert outcome.changed and outcome.diff.keys() == {PATH, drop_in.PATH}
@@ -221,6 +242,50 @@ def test_what_a_run_that_died_left_is_undone_first(world: World, steps: list[str
     assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
     assert world.containers["web"] == "running"
     assert left_open(world.host) == []
+
+
+def died(world: World) -> Transaction:
+    """A run that wrote its daemon.json and died, whose file somebody has edited since."""
+    dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
+    dead.write(PATH, '{"icc": false}')
+    world.host.path(PATH).write_text('{"icc": false, "dns": ["1.1.1.1"]}')
+    return dead
+
+
+def test_what_somebody_edited_since_a_run_died_and_the_engine_works_with_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = died(world)
+    world.containers["web"] = "exited"
+    monkeypatch.setattr(undoing, "started_at", lambda *unused: time.time() + 10)
+    outcome = run(world, recover=True)
+    assert (outcome.recovered, outcome.changed, world.log, states(world)) == ([], False, [], ["left"])
+    assert json.loads(world.host.read(PATH) or "")["dns"] == ["1.1.1.1"]
+    assert any(f"({dead.id}); {PATH} has been edited since" in warning for warning in outcome.warnings)
+    assert "there is no change" in str(failure(world, revert=True))
+
+
+@pytest.mark.parametrize("started", [None, 1.0])
+def test_what_somebody_edited_and_no_engine_has_shown_to_work_is_kept_as_a_copy(
+    world: World, monkeypatch: pytest.MonkeyPatch, started: float | None
+) -> None:
+    dead = died(world)
+    monkeypatch.setattr(undoing, "started_at", lambda *unused: started)
+    outcome = run(world, recover=True)
+    assert (world.host.read(PATH), states(world)) == (FOREIGN, ["undone"])
+    copy = dead.folder / "edited-0"
+    assert json.loads(copy.read_text())["dns"] == ["1.1.1.1"]
+    assert any(f"the edited file is kept as {copy}" in warning for warning in outcome.warnings)
+
+
+@pytest.mark.parametrize(("after", "log"), [(7200, []), (60, ["start web"])])
+def test_what_was_stopped_long_after_a_run_died_stays_so(world: World, monkeypatch: pytest.MonkeyPatch, after: int, log: list[str]) -> None:
+    dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
+    dead.write(PATH, '{"icc": false}')
+    world.containers["web"] = "exited"
+    world.ended = datetime.fromtimestamp(time.time() + after, UTC).isoformat()
+    monkeypatch.setattr(undoing, "started_at", lambda *unused: 1.0)
+    outcome = run(world, recover=True)
+    assert (world.log, world.host.read(PATH)) == (log, FOREIGN)
+    assert any("not started again" in warning for warning in outcome.warnings) == (not log)
 
 
 def test_an_engine_that_is_stopped_stays_so(world: World) -> None:

@@ -64,6 +64,30 @@ def test_restoring_twice_is_the_same(host: Host) -> None:
     assert transaction.restore() == []
 
 
+def test_a_text_of_somebody_elses_is_kept_with_mode_and_owner(host: Host) -> None:
+    transaction = _changed(host)
+    assert transaction.edited() == [] and transaction.keep_edited() == {}
+    host.path(OLD).write_text("edited")
+    os.chmod(host.path(OLD), 0o604)
+    host.path(NEW).unlink()
+    (again,) = left_open(host)
+    assert again.edited() == [OLD]
+    (copy,) = again.keep_edited().values()
+    again.restore()
+    again.undone()
+    assert (host.read(OLD), copy.read_text(), copy.stat().st_mode & 0o777) == ("old \udcff", "edited", 0o604)
+    for _number in range(6):
+        Transaction.begin(host, [OLD], {}).commit()
+    assert copy.exists()
+
+
+def test_what_was_not_written_yet_and_was_edited_is_kept_too(host: Host) -> None:
+    Transaction.begin(host, [OLD, NEW], {})
+    host.path(OLD).write_text("edited")
+    (again,) = left_open(host)
+    assert [copy.read_text() for copy in again.keep_edited().values()] == ["edited"]
+
+
 def test_a_committed_change_is_nobodys_to_undo(host: Host) -> None:
     _changed(host).commit()
     assert left_open(host) == []

@@ -173,6 +173,22 @@ def test_ubuntus_restriction_gets_a_profile_for_rootlesskit() -> None:
     assert "profile bulkhead-rootlesskit /usr/local/bin/rootlesskit flags=(unconfined) {\n  userns,\n}" in profile
 
 
+def test_what_a_run_that_died_has_left_undone_is_a_change() -> None:
+    host = settled(restrict_userns=True)
+    kit = texts.File(texts.ROOTLESSKIT, texts.profile_of_rootlesskit("/usr/bin/rootlesskit"))
+    here = host["layers"]["rootless"]
+    here["files"][kit.path] = {"text": kit.content, "mode": kit.mode, "uid": 0}
+    here["state"]["files"].append(kit.path)
+    host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce", texts.PROFILE: "unconfined"}
+    assert room.plan(host, WANTED).changes == []
+    host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce"}
+    here["state"]["stopped"] = [{"id": "1", "name": "web"}]
+    assert [change.summary for change in room.plan(host, WANTED).changes] == [
+        "the profile bulkhead-rootlesskit is loaded, which the kernel does not have",
+        "start again what a run that died had stopped: web",
+    ]
+
+
 def test_what_is_not_ours_is_not_taken_back() -> None:
     plan = planned(virgin(), rootless_docker_layer="disabled")
     assert (plan.changes, plan.apply) == ([], {})

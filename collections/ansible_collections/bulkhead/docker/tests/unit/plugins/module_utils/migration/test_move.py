@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import old
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import move, old
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move, Refused, has_run
 
@@ -59,10 +59,10 @@ def container(host: Host, **changes: Any) -> None:
 
 
 def moved(host: Host, **options: Any) -> Move:
-    move = Move(host, IDS, **options)
-    move.prepare(INFO)
-    move.carry()
-    return move
+    made = Move(host, IDS, **options)
+    made.prepare(INFO)
+    made.carry()
+    return made
 
 
 def test_everything_is_there_under_its_new_owners(host: Host) -> None:
@@ -121,6 +121,49 @@ def test_an_owner_without_a_place_is_refused(host: Host) -> None:
         Move(host, IDS).prepare(INFO)
 
 
+def test_a_container_that_goes_while_it_is_surveyed_is_no_damage(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaving = host.path(f"{ROOT}/image/overlay2/layerdb/mounts/{'e' * 64}")
+    leaving.mkdir()
+    (leaving / "mount-id").write_text("f" * 64)
+    slept: list[float] = []
+
+    def gone(seconds: float) -> None:
+        slept.append(seconds)
+        shutil.rmtree(leaving, ignore_errors=True)
+
+    monkeypatch.setattr(move.time, "sleep", gone)
+    Move(host, IDS).prepare(INFO)
+    assert slept == [1]
+
+
+def test_a_root_that_stays_damaged_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(host.path(f"{ROOT}/overlay2/{MOUNT}/diff"))
+    monkeypatch.setattr(move.time, "sleep", lambda unused: None)
+    with pytest.raises(ValueError, match="the engine's root is damaged"):
+        Move(host, IDS).prepare(INFO)
+
+
+def test_what_a_volume_mounts_is_not_surveyed_and_what_somebody_mounted_on_it_is(host: Host) -> None:
+    data = host.path(f"{ROOT}/volumes/data")
+    os.chown(data / "_data" / "row", 70000, 0)  # no owner of ours: it shows that it was looked at
+    host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {data / '_data'} rw - nfs4 server:/x rw\n")
+    (data / "opts.json").write_text('{"MountType": "", "MountOpts": "", "MountDevice": "", "Quota": {"Size": 1}}')
+    with pytest.raises(Refused, match="user ID 70000"):
+        Move(host, IDS).prepare(INFO)
+    (data / "opts.json").write_text('{"MountType": "nfs", "MountOpts": "addr=server", "MountDevice": ":/x", "Quota": {}}')
+    Move(host, IDS).prepare(INFO)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_volume_that_is_a_symbolic_link_is_refused(host: Host, there: bool) -> None:
+    if there:
+        host.path("/srv/data").mkdir(parents=True)
+    host.path(f"{ROOT}/volumes/linked").mkdir()
+    host.path(f"{ROOT}/volumes/linked/_data").symlink_to(host.path("/srv/data"))
+    with pytest.raises(Refused, match=r"linked/_data is a symbolic link to .*/srv/data"):
+        Move(host, IDS).prepare(INFO)
+
+
 def test_orphans_and_a_small_disk_are_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="the engine does not know: eeeeeeeeeeee"):
         Move(host, IDS).prepare(INFO, ["e" * 64])
@@ -155,6 +198,58 @@ def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
     old.remove_carried(host, entries)
     assert sorted(entry.name for entry in host.path(ROOT).iterdir()) == ["231072.231072", "mine"]
     assert old.carried(host, {"DockerRootDir": TARGET}) == []
+
+
+def started(root: Path, moment: int) -> None:
+    """What an engine leaves behind that starts with a root (moby daemon/daemon.go, prepareTempDir)."""
+    (root / "buildkit").mkdir(exist_ok=True)
+    (root / "tmp").mkdir(exist_ok=True)
+    os.utime(root / "tmp", (moment, moment))
+
+
+REMAPPED = {"DockerRootDir": TARGET}
+
+
+def test_a_plain_root_that_was_worked_in_since_is_never_removed(host: Host) -> None:
+    """Migrated, rolled back, and after weeks hidden: the engine is back on UID.GID, and the plain root holds what is nowhere else."""
+    started(host.path(ROOT), 1)
+    moved(host)
+    started(host.path(TARGET), 2)
+    assert old.carried(host, REMAPPED)
+    started(host.path(ROOT), 3)
+    host.path(f"{ROOT}/volumes/data/_data/row").write_text("weeks")
+    with pytest.raises(Refused, match=r"worked there since .*tmp changed.*1 containers, 1 volumes; .*rm --recursive .*/volumes"):
+        old.carried(host, REMAPPED)
+
+
+def test_a_plain_root_is_not_removed_after_a_move_that_was_undone(host: Host) -> None:
+    """The carried root was put aside, the engine went on in the plain one, and then got an empty root of the same name."""
+    started(host.path(ROOT), 1)
+    moved(host)
+    host.path(TARGET).rename(host.path(f"{ROOT}/.231072.231072.undone-x"))
+    started(host.path(ROOT), 2)
+    host.path(TARGET).mkdir()
+    started(host.path(TARGET), 3)
+    with pytest.raises(Refused, match="an engine has worked there since"):
+        old.carried(host, REMAPPED)
+
+
+def test_a_plain_root_is_not_removed_for_another_root_of_the_carried_ones_name(host: Host) -> None:
+    host.path(f"{ROOT}/engine-id").write_text("one")
+    moved(host)
+    assert old.carried(host, REMAPPED)
+    host.path(f"{TARGET}/engine-id").write_text("other")
+    with pytest.raises(Refused, match="is another root than the one that it was carried to"):
+        old.carried(host, REMAPPED)
+
+
+def test_a_memory_that_does_not_say_how_the_plain_root_was_left_removes_nothing(host: Host) -> None:
+    moved(host)
+    memory = state.load(host, "migration")
+    del memory["left"]
+    state.save(host, "migration", memory)
+    with pytest.raises(Refused, match="is not removed"):
+        old.carried(host, REMAPPED)
 
 
 def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:

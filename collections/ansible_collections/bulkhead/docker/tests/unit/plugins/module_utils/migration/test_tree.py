@@ -122,3 +122,23 @@ def test_a_survey_counts_and_names_who_has_no_place(source: Path) -> None:
     assert survey.inodes >= 7
     assert 8 < survey.bytes < 1 << 20  # the hole takes nothing
     assert f"user ID {ME}" in survey.unmapped[0]
+
+
+def test_what_vanishes_while_it_is_surveyed_is_not_counted_and_never_left_out_of_a_copy(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tree.Survey()
+    whole.add(str(source), IDS)
+    listdir = os.listdir
+
+    def listed(path: str) -> list[str]:
+        names = listdir(path)
+        return [*names, "temporary"] if path.rstrip("/") == str(source) else names
+
+    monkeypatch.setattr(os, "listdir", listed)
+    survey = tree.Survey()
+    survey.add(str(source), IDS)
+    survey.add(str(source / "gone"), IDS)
+    assert (survey.inodes, survey.bytes) == (whole.inodes, whole.bytes)
+    with pytest.raises(FileNotFoundError, match="temporary"):
+        tree.copy(str(source), str(tmp_path / "target"), IDS)

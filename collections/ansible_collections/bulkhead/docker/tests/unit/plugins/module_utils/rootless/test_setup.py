@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both engines stopped and brought back, and what the next run makes of one that died: on a host of fixtures with a systemd that does as it is told."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import revive
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError, State
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rootful, setup, stopped, texts
+
+USER = Instance("rootless", os.geteuid(), os.getegid(), "/home/rootless")
+WEB, DB = {"id": "1", "name": "web"}, {"id": "2", "name": "db"}
+
+
+class Killed(BaseException):
+    """The run is no more."""
+
+
+@dataclass
+class Machine:
+    """One engine, its containers by ID, and its units. dies: before which step the run is killed."""
+
+    host: Host
+    active: bool = True
+    answers: bool = True
+    dies: str = ""
+    running: dict[str, bool] = field(default_factory=lambda: {"1": True, "2": True})
+    log: list[str] = field(default_factory=list)
+
+    timeout = 60
+
+    def do(self, step: str) -> None:
+        if self.dies and step.startswith(self.dies):
+            raise Killed
+        self.log.append(step)
+
+    def get(self, path: str, **query: Any) -> Any:
+        if not self.answers or not self.active:
+            raise EngineUnreachable("no engine answers")
+        if path != "/containers/json":
+            return {}
+        names = {"1": "web", "2": "db"}
+        return [
+            {"Id": i, "Names": [f"/{names[i]}"], "State": "running" if up else "exited", "Created": int(i)}
+            for i, up in self.running.items()
+            if up or query.get("all")
+        ]
+
+    def ping(self) -> bool:
+        return self.answers and self.active
+
+    def post(self, path: str, **_query: Any) -> None:
+        identifier, action = path.split("/")[2:]
+        self.do(f"{action} {identifier}")
+        self.running[identifier] = action == "start"
+
+    def systemctl(self, verb: str, *units: str, **_options: Any) -> str:
+        if verb == "is-active":
+            if not self.active:
+                raise ServiceError("systemctl is-active: inactive")
+            return "active"
+        if verb == "is-enabled":
+            return "enabled"
+        self.do(" ".join((verb, *units)))
+        if "--now" in units:
+            self.active, self.running = False, dict.fromkeys(self.running, False)
+        if verb == "start":
+            self.active = True
+        return ""
+
+    # the service of a user
+    def state(self) -> State:
+        return State("active" if self.active else "inactive", 7, True)
+
+    def restart(self, _timeout: float) -> None:
+        self.running = dict.fromkeys(self.running, False)
+        self.active = True
+        self.do("restart")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    host = Host(tmp_path)
+    for path in ("/usr/lib/systemd/system", "/var/lib", "/etc/apparmor.d"):
+        host.path(path).mkdir(parents=True)
+    host.path("/usr/lib/systemd/system/docker.service").write_text("")
+    there = Machine(host)
+    monkeypatch.setattr(rootful, "Engine", lambda *_unused: there)
+    monkeypatch.setattr(setup.Engine, "of", lambda *_unused: there)
+    for room in (rootful, setup):
+        monkeypatch.setattr(room, "systemctl", there.systemctl)
+    monkeypatch.setattr(setup, "Service", lambda *_unused: there)
+    now = iter(range(10000))
+    monkeypatch.setattr(revive.time, "sleep", lambda _unused: None)
+    monkeypatch.setattr(revive.time, "monotonic", lambda: next(now))
+    return there
+
+
+# --- the rootful engine ---
+
+
+def test_the_rootful_engine_comes_back_with_what_ran(machine: Machine) -> None:
+    known: dict[str, Any] = {"user": "rootless"}
+    assert rootful.off(machine.host, known, True, 10)
+    assert state.load(machine.host, "rootless")["rootful"]["containers"] == [WEB, DB]
+    assert not any(machine.running.values())
+    warnings: list[str] = []
+    assert rootful.back(state.load(machine.host, "rootless"), 10, warnings) == "rootful engine back"
+    assert (machine.running, warnings) == ({"1": True, "2": True}, [])
+
+
+@pytest.mark.parametrize("dies", ["stop 2", "stop 1", "disable", "mask"])
+def test_a_run_that_died_while_it_stopped_the_rootful_engine_has_forgotten_nothing(machine: Machine, dies: str) -> None:
+    machine.dies = dies
+    with pytest.raises(Killed):
+        rootful.off(machine.host, {"user": "rootless"}, True, 10)
+    machine.dies = ""
+    rootful.off(machine.host, state.load(machine.host, "rootless"), True, 10)
+    known = state.load(machine.host, "rootless")["rootful"]
+    assert (known["containers"], known["active"], "stopping" in known) == ([WEB, DB], ["docker.service"], False)
+
+
+def test_what_ran_the_time_before_is_not_what_ran_now(machine: Machine) -> None:
+    known: dict[str, Any] = {"user": "rootless"}
+    rootful.off(machine.host, known, True, 10)
+    machine.active, machine.running = True, {"1": False, "2": True}
+    rootful.off(machine.host, known, True, 10)
+    assert known["rootful"]["containers"] == [DB]
+
+
+def test_a_rootful_engine_that_is_active_and_silent_is_not_stopped(machine: Machine) -> None:
+    machine.answers = False
+    with pytest.raises(ValueError, match=r"docker.service is active, but no engine answers on /var/run/docker.sock"):
+        rootful.off(machine.host, {"user": "rootless"}, True, 10)
+    assert machine.log == []
+
+
+# --- the rootless engine ---
+
+
+def test_what_a_run_had_stopped_before_it_died_runs_again_after_the_next(machine: Machine) -> None:
+    known: dict[str, Any] = {"user": "rootless"}
+    outcome, wish = setup.Outcome(instance=USER), setup.Wish("rootless", None)  # type: ignore[arg-type]
+    machine.dies = "restart"
+    with pytest.raises(Killed):
+        setup._revive(machine.host, wish, known, revive.look(machine), True, outcome)  # type: ignore[arg-type]
+    machine.dies = ""
+    known = state.load(machine.host, "rootless")
+    assert stopped.left(known) == ["web", "db"]
+    before = stopped.recall(known, revive.look(machine))  # type: ignore[arg-type]
+    setup._revive(machine.host, wish, known, before, False, outcome)
+    assert machine.running == {"1": True, "2": True}
+    assert (stopped.left(state.load(machine.host, "rootless")), outcome.steps) == ([], ["started again: web, db"])
+    machine.log.clear()
+    setup._revive(machine.host, wish, known, revive.look(machine), False, outcome)  # type: ignore[arg-type]
+    assert machine.log == []
+
+
+def test_what_was_stopped_is_recalled_once_beside_what_runs_now() -> None:
+    now = revive.Before(running=True, containers=[DB])
+    assert stopped.recall({}, now) is now
+    assert stopped.recall({"stopped": [WEB, DB]}, now).containers == [WEB, DB]
+    assert stopped.recall({"stopped": [WEB]}, now).containers == [WEB, DB]
+    assert stopped.recall({"stopped": []}, revive.Before()).running
+
+
+def policy(host: Host, *names: str) -> None:
+    folder = host.path("/sys/kernel/security/apparmor")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "profiles").write_text("".join(f"{name} (unconfined)\n" for name in names))
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loaded: bool) -> None:
+    policy(machine.host, "docker-default", *([texts.PROFILE] if loaded else []))
+    outcome, commands = setup.Outcome(), []
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        commands.append(command)
+        return 0, "", ""
+
+    setup._modules(machine.host, [texts.File(texts.ROOTLESSKIT, "text")], {}, outcome, run)
+    assert commands == ([] if loaded else [["apparmor_parser", "--replace", texts.ROOTLESSKIT]])
+    assert outcome.changed is not loaded
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_profile_that_is_not_loaded_is_no_hindrance_to_its_removal(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, loaded: bool
+) -> None:
+    policy(machine.host, *([texts.PROFILE] if loaded else []))
+    machine.host.path(texts.ROOTLESSKIT).write_text("text")
+    state.save(machine.host, "rootless", {"user": "gone", "files": [texts.ROOTLESSKIT]})
+    commands: list[list[str]] = []
+    monkeypatch.setattr(setup, "_command", commands.append)
+    setup.absent(machine.host, "gone", False, 10, False)
+    assert commands == ([["apparmor_parser", "--remove", texts.ROOTLESSKIT]] if loaded else [])
+    assert not machine.host.path(texts.ROOTLESSKIT).exists()
+    assert state.load(machine.host, "rootless") == {}
