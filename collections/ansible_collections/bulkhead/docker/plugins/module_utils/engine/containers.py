@@ -38,7 +38,7 @@ def trimmed(inspect: Mapping[str, Any]) -> dict[str, Any]:
 def process_of(inspect: Mapping[str, Any]) -> int:
     """The container's first process; 0 when it does not run. A text would lead out of /proc: a user's engine says what it likes."""
     pid = (inspect.get("State") or {}).get("Pid")
-    return pid if type(pid) is int and pid > 0 else 0
+    return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else 0
 
 
 def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | None:
