@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 COLLECTION = Path(__file__).resolve().parents[2]
 # Groups that harden.yml makes for the time of a run; nobody's inventory.
@@ -41,7 +41,7 @@ def version() -> str:
     """The collection's version: galaxy.yml in a clone, MANIFEST.json once it is installed (a subset of YAML)."""
     for name in ("galaxy.yml", "MANIFEST.json"):
         try:
-            about = yaml.safe_load((COLLECTION / name).read_text(encoding="utf-8"))
+            about = yaml_load((COLLECTION / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             continue
         return str(about.get("collection_info", about)["version"])

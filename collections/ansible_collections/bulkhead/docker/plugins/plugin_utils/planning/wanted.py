@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 
 Specs = dict[str, dict[str, dict[str, Any]]]  # role → variable → its spec
 
@@ -30,7 +30,7 @@ def load_specs(roles: Path) -> Specs:
     """The `main` options of each role below `roles`."""
     specs = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
-        content = yaml.safe_load(path.read_text())
+        content = yaml_load(path.read_text())
         specs[path.parent.parent.name] = content["argument_specs"]["main"].get("options") or {}
     return specs
 

@@ -8,13 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 
 @cache
 def known() -> Mapping[str, Any]:
     """What controls.yml says."""
-    return dict(yaml.safe_load(Path(__file__).with_name("controls.yml").read_text(encoding="utf-8")))
+    return dict(yaml_load(Path(__file__).with_name("controls.yml").read_text(encoding="utf-8")))
 
 
 def of_layer(layer: str) -> list[str]:
