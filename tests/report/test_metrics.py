@@ -19,12 +19,12 @@ def test_prometheus_reads_the_metrics_hostile_names_too(tmp_path: Path) -> None:
     without = samples.container("p", opted_out=["userns"])
     played = samples.attack("a", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers"])
     samples.lay(tmp_path, samples.verify("a", containers=[without]), samples.verify(samples.HOSTILE), samples.unreachable('b\\"c'), played)
-    samples.lay(tmp_path, samples.verify("d", drift=[]), samples.denials("d", samples.refusal(samples.HOSTILE)))
+    samples.lay(tmp_path, samples.verify("d", drift=[]), samples.denials("d", samples.denial(samples.HOSTILE)))
     publish.publish(tmp_path, None, samples.NOW, samples.DAY, "1", "0")
     families = {family.name: family for family in text_string_to_metric_families((tmp_path / publish.METRICS).read_text())}
     assert set(families) == set(prometheus.METRICS)
     assert {family.type for family in families.values()} == {"gauge"}
-    hosts = {sample.labels["host"] for sample in families["bulkhead_host_proven"].samples}
+    hosts = {sample.labels["host"] for sample in families["bulkhead_host_verified"].samples}
     assert len(hosts) == 4
     assert 'b\\"c' in hosts
     assert families["bulkhead_report_timestamp_seconds"].samples[0].value == samples.NOW

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page in a real browser, made of real reports: proofs/ holds what verify.yml wrote of VMs of the lab (Debian 13, docker.io 26.1.5): hardened;
+"""The page in a real browser, made of real reports: verifications/ holds what verify.yml wrote of VMs of the lab (Debian 13, docker.io 26.1.5): hardened;
 with containers that opted out; sabotaged by hand; with its engine stopped."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import flee
 from ansible_collections.bulkhead.docker.tests.unit.plugins.plugin_utils.report import samples
 from browser import Browser
 
-REPORTS = Path(__file__).parent / "proofs"
+REPORTS = Path(__file__).parent / "verifications"
 NOW = samples.NOW
 VISIBLE = "Array.from(document.querySelectorAll('#heat tbody tr')).filter(row => !row.hidden)"
 SHOWN = f"{VISIBLE}.map(row => row.cells[0].textContent)"
@@ -47,7 +47,7 @@ def small(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
     played = samples.attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
     browser.errors.clear()
     knocks = samples.denials(
-        "web1", samples.refusal("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")]
+        "web1", samples.denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")]
     )
     browser.open(page(tmp_path, *(real(f"web{n}") for n in range(1, 5)), samples.unreachable("away"), played, knocks, expected=("web5",)))
     yield browser
@@ -62,8 +62,8 @@ def set_value(browser: Browser, element: str, value: str) -> None:
 def test_it_needs_nothing_but_itself(small: Browser) -> None:
     assert small.run("location.protocol") == "file:"
     assert small.run("performance.getEntriesByType('resource').length") == 0
-    assert "1 of 6 hosts proven" not in small.run("document.title")
-    assert small.run("document.title").startswith("Bulkhead: 2 of 6 hosts proven")
+    assert "1 of 6 hosts verified" not in small.run("document.title")
+    assert small.run("document.title").startswith("Bulkhead: 2 of 6 hosts verified")
     assert small.run(SHOWN) == ["web3", "web4", "away", "web5", "web1", "web2"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the playbooks print and how they exit, without a VM: with hosts that nobody can reach, and with proofs that were taken earlier."""
+"""What the playbooks print and how they exit, without a VM: with hosts that nobody can reach, and with verifications that were taken earlier."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def conditions(folder: Path) -> dict[str, str]:
 def test_a_host_that_nobody_reaches_loses_its_good_report(tmp_path: Path) -> None:
     away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
     assert replay(tmp_path, ["web1"]).returncode == 0
-    assert conditions(tmp_path) == {"host0": "proven"}
+    assert conditions(tmp_path) == {"host0": "verified"}
     done = play("playbooks/verify.yml", tmp_path, {"host0": away})
     assert done.returncode == 4, done.stdout + done.stderr
     assert conditions(tmp_path) == {"host0": "unreachable"}
     report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
-    assert (report["enforced"], report["unreachable"], report["proof"]) == (False, True, {})
+    assert (report["enforced"], report["unreachable"], report["verification"]) == (False, True, {})
     assert "Connection refused" in report["error"]
-    assert "Fleet: 0 of 1 hosts proven" in done.stdout
-    assert "host0: host: proven -> unreachable" in done.stdout, "what got worse since the last run is said"
+    assert "Fleet: 0 of 1 hosts verified" in done.stdout
+    assert "host0: host: verified -> unreachable" in done.stdout, "what got worse since the last run is said"
 
 
 def test_a_host_whose_inventory_is_refused_loses_its_good_report(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_refusal_is_its_sentences_and_no_more(tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     assert "failed: [host0]: Nothing was changed. 2 things stand in the way:" in said
     assert "docker_daemon_icc: 'perhaps' is not true or false" in said
-    assert "wanted:" not in said and "ansible_facts" not in said
+    assert "desired:" not in said and "ansible_facts" not in said
 
 
 def test_the_proof_of_an_earlier_play_is_not_taken_for_one_of_this(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_the_proof_of_an_earlier_play_is_not_taken_for_one_of_this(tmp_path: Pat
 @pytest.mark.parametrize(
     ("reports", "code", "words"),
     [
-        (["web1", "web2"], 0, "Fleet: 2 of 2 hosts proven"),
+        (["web1", "web2"], 0, "Fleet: 2 of 2 hosts verified"),
         (["web1", "web3"], 2, "host1: required and not enforced: pids_limit (absent), seccomp (absent)"),
-        (["web4"], 2, "Fleet: 0 of 1 hosts proven"),
+        (["web4"], 2, "Fleet: 0 of 1 hosts verified"),
     ],
 )
 def test_exit_codes(tmp_path: Path, reports: list[str], code: int, words: str) -> None:
@@ -112,7 +112,7 @@ def test_many_hosts_are_calm(tmp_path: Path) -> None:
     done = replay(tmp_path, ["web1"] * 28 + ["web3"] * 2)
     lines = (done.stdout + done.stderr).splitlines()
     assert done.returncode == 2
-    assert "Fleet: 28 of 30 hosts proven" in lines
+    assert "Fleet: 28 of 30 hosts verified" in lines
     assert "    30 of 30 hosts, 2 failed" in lines
     assert "30 hosts: 28 ok, 0 changed, 2 failed, 0 unreachable" in lines
     assert len([line for line in lines if line.startswith("failed: [host2")]) == 2
@@ -135,11 +135,13 @@ def test_hosts_beyond_a_limit_stay_as_they_were_and_those_that_left_are_gone(tmp
     assert replay(tmp_path, ["web1", "web1", "web1"]).returncode == 0
     done = replay(tmp_path, ["web1", "web3"], "--limit", "host1")
     assert done.returncode == 2
-    assert "Fleet: 1 of 2 hosts proven" in done.stdout
-    assert conditions(tmp_path) == {"host0": "proven", "host1": "failing", "host2": "gone"}
+    assert "Fleet: 1 of 2 hosts verified" in done.stdout
+    assert conditions(tmp_path) == {"host0": "verified", "host1": "failing", "host2": "gone"}
     done = subprocess.run(["make", "report", f"REPORTS={tmp_path}/reports"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert conditions(tmp_path) == {"host0": "proven", "host1": "failing", "host2": "proven"}, "without an inventory nobody knows who left"
+    assert conditions(tmp_path) == {"host0": "verified", "host1": "failing", "host2": "verified"}, (
+        "without an inventory nobody knows who left"
+    )
 
 
 def test_a_host_that_no_attack_reaches_loses_its_good_reports(tmp_path: Path) -> None:
@@ -154,11 +156,11 @@ def test_a_host_that_no_attack_reaches_loses_its_good_reports(tmp_path: Path) ->
     report = json.loads((tmp_path / "reports" / "attack-host0.json").read_text())
     assert (report["met"], report["unreachable"], report["matrix"]) == (False, True, {})
     assert "Connection refused" in report["error"]
-    assert "Fleet: 0 of 3 hosts proven" in done.stdout
-    assert "host1: host: proven -> unreachable" in done.stdout
-    # What is proven after that is proven; there is no matrix of it.
+    assert "Fleet: 0 of 3 hosts verified" in done.stdout
+    assert "host1: host: verified -> unreachable" in done.stdout
+    # What is verified after that is verified; there is no matrix of it.
     assert replay(tmp_path, ["web1", "web2", "web1"]).returncode == 0
-    assert set(conditions(tmp_path).values()) == {"proven"}
+    assert set(conditions(tmp_path).values()) == {"verified"}
 
 
 def test_a_host_on_which_nothing_is_played_is_no_good_one(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import replace
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import events, publish, summary
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, PROVEN, Inventory
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, VERIFIED, Inventory
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import inventory_groups, of_worker, version
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import replace
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
 
 
 class ActionModule(ActionBase):
@@ -46,18 +46,23 @@ class ActionModule(ActionBase):
         if args["show"]:
             show(self._display, summary.lines(done))
         hosts = {condition: [host.name for host in done.fleet.hosts if host.condition == condition] for condition in CONDITIONS}
-        proven = not any(names for condition, names in hosts.items() if condition not in (PROVEN, GONE)) and not done.fleet.problems
+        verified = not any(names for condition, names in hosts.items() if condition not in (VERIFIED, GONE)) and not done.fleet.problems
         result.update(
-            changed=False, files=done.files, problems=done.fleet.problems, hosts=hosts, proven=proven, ansible_stats=_stats(hosts, proven)
+            changed=False,
+            files=done.files,
+            problems=done.fleet.problems,
+            hosts=hosts,
+            verified=verified,
+            ansible_stats=_stats(hosts, verified),
         )
         return result
 
 
-def _stats(hosts: Mapping[str, list[str]], proven: bool) -> dict[str, Any]:
+def _stats(hosts: Mapping[str, list[str]], verified: bool) -> dict[str, Any]:
     """What ansible-core itself returns from set_stats. What a later report of the same run says takes the place of the earlier."""
     fleet = {
-        "proven": proven,
+        "verified": verified,
         "hosts": {condition: len(names) for condition, names in hosts.items()},
-        "not_proven": {condition: names for condition, names in hosts.items() if names and condition not in (PROVEN, GONE)},
+        "not_verified": {condition: names for condition, names in hosts.items() if names and condition not in (VERIFIED, GONE)},
     }
     return {"data": {"bulkhead_fleet": fleet}, "per_host": False, "aggregate": False}

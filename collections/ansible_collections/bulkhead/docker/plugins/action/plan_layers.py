@@ -12,10 +12,10 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import wanted_user
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import desired as wanting
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import wanted as wanting
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import plan_lines
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 OBSERVED = "bulkhead_observed"
@@ -40,24 +40,24 @@ class ActionModule(ActionBase):
                 "show": {"type": "bool", "default": False},
             }
         )
-        wanted = wanting.collect(wanting.load_specs(ROLES), variables, self._template, _origin)
-        wanted.problems += planning.resolve(wanted.values, self._read_file)
-        result.update(expect=planning.expectations(wanted.values) if not wanted.problems else {}, wanted=wanted.values)
-        tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), wanted.values)
+        desired = wanting.collect(wanting.load_specs(ROLES), variables, self._template, _origin)
+        desired.problems += planning.resolve(desired.values, self._read_file)
+        result.update(expect=planning.expectations(desired.values) if not desired.problems else {}, desired=desired.values)
+        tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), desired.values)
         selected, of_run = (planning.selected_layers(asked, *tags) for asked in (args["layers"], None))
         result["selected"] = sorted(selected)
-        if wanted.problems:
-            return self._refuse(result, wanted.problems)
+        if desired.problems:
+            return self._refuse(result, desired.problems)
         if not args["observe"]:
             return result
 
-        observed = args["observed"] or self._observed(variables, result, args["refresh"], wanted_user(wanted.values))
+        observed = args["observed"] or self._observed(variables, result, args["refresh"], wanted_user(desired.values))
         if result.get("failed"):
             return result
-        plan = planning.make(observed, wanted.values, selected, of_run)
+        plan = planning.make(observed, desired.values, selected, of_run)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
-            refusals=plan.refusals,
+            blockers=plan.blockers,
             observed=observed,
             **{kind: plan.gathered(kind) for kind in ("warnings", "notices", "effects")},
         )
@@ -66,8 +66,8 @@ class ActionModule(ActionBase):
         else:
             for text in result["notices"]:
                 self._display.v(text)
-        if plan.refusals:
-            return self._refuse(result, plan.refusals)
+        if plan.blockers:
+            return self._refuse(result, plan.blockers)
         if self._task.check_mode:
             changes = [change for layer in plan.layers.values() for change in layer.changes]
             result["changed"] = bool(changes)
@@ -101,7 +101,7 @@ class ActionModule(ActionBase):
 
     def _refuse(self, result: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
         result["failed"] = True
-        result["refusals"] = sentences
+        result["blockers"] = sentences
         head = "Nothing was changed. " + (f"{len(sentences)} things stand in the way:\n" if len(sentences) > 1 else "")
         result["msg"] = head + "\n".join(f"- {s}" for s in sentences) if len(sentences) > 1 else head + sentences[0]
         return result

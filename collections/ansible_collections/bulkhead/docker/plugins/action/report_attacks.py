@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.demand import problems
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack.table import matrix_lines
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_requirements import problems
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_table import matrix_lines
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import chosen, show
 
 
 class ActionModule(ActionBase):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials, single
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import chosen, show
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import chosen, show
 
 
 class ActionModule(ActionBase):
@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         # A host that the last try came to nothing on must not be left with the quiet report of an earlier one.
         report, problem = single.denials(host, heard)
         write(path, report)
-        if report["heard"] and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
-            show(self._display, denials.lines(host, report["heard"]))
+        if report["denials_info"] and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
+            show(self._display, denials.lines(host, report["denials_info"]))
         result.update(changed=False, report=str(path), problem=problem, unreached=report.get("unreachable", False))
         return result

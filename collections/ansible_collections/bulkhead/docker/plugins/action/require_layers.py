@@ -25,5 +25,5 @@ class ActionModule(ActionBase):
             # As if the connection had failed in this task: then Ansible's recap and exit code say so, after the report was written.
             result.update(unreachable=True, msg=problem)
         elif problem:
-            result.update(failed=True, msg=problem, **({"refusals": report["refused"]} if report.get("refused") else {}))
+            result.update(failed=True, msg=problem, **({"blockers": report["refused"]} if report.get("refused") else {}))
         return result

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import publish, single
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import Inventory
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import batch, files
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import inventory_groups, of_worker, version
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.write import write
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
 
 
 class ActionModule(ActionBase):
@@ -50,8 +50,8 @@ class ActionModule(ActionBase):
         result.update(
             changed=False,
             stopped=done.wrong,
-            proven=done.proven,
-            not_proven=done.failed,
+            verified=done.verified,
+            not_verified=done.failed,
             beside=done.stopped,
             lost=done.lost,
             untouched=done.untouched,

@@ -9,9 +9,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import files, preflight
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.note import REFUSED, UNREACHABLE
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.decision import REFUSED, UNREACHABLE
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import of_worker
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.show import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
 
 
 class ActionModule(ActionBase):

@@ -11,7 +11,7 @@ author: Bulkhead maintainers (@bulkhead)
 positional: labels
 options:
   _input:
-    description: Complete entries, as M(bulkhead.docker.plan_layers) returns them under C(wanted.hardened_container_list).
+    description: Complete entries, as M(bulkhead.docker.plan_layers) returns them under C(desired.hardened_container_list).
     type: list
     elements: dict
     required: true
@@ -32,12 +32,12 @@ options:
 EXAMPLES = r"""
 - name: Show the compose file
   ansible.builtin.debug:
-    msg: "{{ wanted.wanted.hardened_container_list | bulkhead.docker.compose(planned.fingerprints) }}"
+    msg: "{{ desired.desired.hardened_container_list | bulkhead.docker.compose(planned.fingerprints) }}"
 """
 
 RETURN = r"""
 _value:
-  description: The file's text; empty where no container is wanted.
+  description: The file's text; empty where no container is desired.
   type: str
 """
 

@@ -198,7 +198,7 @@ attacks:
       type: dict
       contains:
         outcome:
-          description: C(blocked), C(succeeded), C(no_proof) or C(unknown).
+          description: C(blocked), C(succeeded), C(inconclusive) or C(unknown).
           type: str
         errno:
           description: The error that the attack got; none where it got no error, but no effect either.

@@ -54,7 +54,7 @@ options:
     description:
       - V(needed) restarts the engine when a changed key needs it, or when its seccomp profile is newer than the engine.
       - V(always) restarts it in any case, V(never) in none.
-      - Where C(live-restore) is wanted and not on yet, it is switched on by a reload before the restart, so that containers survive it.
+      - Where C(live-restore) is desired and not on yet, it is switched on by a reload before the restart, so that containers survive it.
     type: str
     choices: [needed, always, never]
     default: needed
@@ -68,7 +68,7 @@ options:
     description:
       - Where the engine moves from its plain root to the one of C(userns-remap), carry over what it holds - images, containers with all that
         they wrote, volumes, networks - with the owners mapped, held against the original byte for byte, before the engine is told.
-      - The old root stays as it was, until the module M(bulkhead.docker.old_root) removes it.
+      - The old root stays as it was, until the module M(bulkhead.docker.data_root_cleanup) removes it.
     type: bool
     default: false
   migrate_accept:
@@ -108,7 +108,7 @@ attributes:
     support: full
 seealso:
   - module: bulkhead.docker.plan_layers
-  - module: bulkhead.docker.old_root
+  - module: bulkhead.docker.data_root_cleanup
 """
 
 EXAMPLES = r"""
@@ -183,10 +183,10 @@ notices:
   elements: str
 """
 
-from ..module_utils.engine import daemon_json
 from ..module_utils.engine.api import Engine
-from ..module_utils.engine.configure import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request, configure
 from ..module_utils.engine.instance import find
+from ..module_utils.engine_config import daemon_json
+from ..module_utils.engine_config.change import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request, configure
 from ..module_utils.host.root import Host
 from ..module_utils.migration.move import move_for
 from ..module_utils.module import Module

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: denials_info
-short_description: Who knocks on which wall, refusals of AppArmor and seccomp since a given time, by container
+short_description: Who knocks on which wall, denials of AppArmor and seccomp since a given time, by container
 version_added: 0.1.0
 description:
   - Reads the kernel's audit messages out of the journal (the kernel's log, and the audit socket where journald listens to it), out of C(/dev/kmsg), and out
-    of auditd's log with its rotated files, each message once. Equal refusals become one entry with a count.
+    of auditd's log with its rotated files, each message once. Equal denials become one entry with a count.
   - The kernel names a process, and no container. Each entry says how the container is known, under RV(denials[].by); where several may have been meant it is
     C(unknown), with the candidates. The number of a process that ended and was given to another one is no evidence.
   - Silence is no peace. The kernel numbers its messages and writes at most so many in a row to its log; logs are rotated. What may be missing stands in
@@ -31,7 +31,7 @@ options:
     type: int
     default: 200000
   max_denials:
-    description: How many different refusals are listed. Of the others, one entry a layer and container counts them.
+    description: How many different denials are listed. Of the others, one entry a layer and container counts them.
     type: int
     default: 200
   timeout:
@@ -64,7 +64,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 denials:
-  description: Equal refusals, an entry each, those that came most often first.
+  description: Equal denials, an entry each, those that came most often first.
   returned: success
   type: list
   elements: dict
@@ -126,7 +126,7 @@ denials:
       type: list
       elements: int
 total:
-  description: How many refusals there were.
+  description: How many denials there were.
   returned: success
   type: int
 complete:
@@ -189,8 +189,8 @@ import time
 from typing import Any
 
 from ..module_utils.audit.containers import owners
+from ..module_utils.audit.denials import grouped, of_message
 from ..module_utils.audit.gather import gather, moment
-from ..module_utils.audit.refusals import grouped, of_message
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host

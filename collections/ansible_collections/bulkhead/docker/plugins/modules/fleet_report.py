@@ -12,7 +12,7 @@ description:
     self-contained page),
     C(fleet.junit.xml) (JUnit), C(fleet.sarif) (SARIF 2.1.0), C(fleet.prom) (Prometheus' text format) and C(fleet.json) (what the next report compares
     with).
-  - A host counts as good only when it is C(proven), that is when a recent report shows that every layer the inventory requires is enforced. A host that
+  - A host counts as good only when it is C(verified), that is when a recent report shows that every layer the inventory requires is enforced. A host that
     was not reached, was never verified, was verified too long ago or is no longer in the inventory is reported as just that.
   - Fails only when the report can't be written. Whether a host holds is said by M(bulkhead.docker.require_layers).
   - Runs on the control node; no host is visited. Run it once a play (C(run_once)).
@@ -47,7 +47,7 @@ options:
     type: bool
     default: true
   stale_hours:
-    description: How old, in hours, the report of a host may be for the host to count as proven.
+    description: How old, in hours, the report of a host may be for the host to count as verified.
     type: float
     default: 48.0
 attributes:
@@ -84,17 +84,17 @@ files:
   elements: str
   sample: [reports/fleet.html, reports/fleet.junit.xml, reports/fleet.sarif, reports/fleet.prom, reports/fleet.json]
 hosts:
-  description: The hosts by condition (C(failing), C(unreachable), C(unproven), C(never), C(stale), C(gone), C(proven)).
+  description: The hosts by condition (C(failing), C(unreachable), C(unproven), C(never), C(stale), C(gone), C(verified)).
   returned: success
   type: dict
-proven:
-  description: Whether every host is C(proven), but for those that are C(gone), and every file in the folder could be read.
+verified:
+  description: Whether every host is C(verified), but for those that are C(gone), and every file in the folder could be read.
   returned: success
   type: bool
 ansible_stats:
   description:
-    - What is left among the play's statistics. Its C(data.bulkhead_fleet) holds C(proven) (as here), C(hosts) (how many there are by condition) and
-      C(not_proven) (the names of those that are not, by condition).
+    - What is left among the play's statistics. Its C(data.bulkhead_fleet) holds C(verified) (as here), C(hosts) (how many there are by condition) and
+      C(not_verified) (the names of those that are not, by condition).
   returned: success
   type: dict
 problems:

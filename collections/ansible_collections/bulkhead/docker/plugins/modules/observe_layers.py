@@ -16,7 +16,7 @@ author:
   - Bulkhead maintainers (@bulkhead)
 options:
   user:
-    description: The user whose rootless engine is wanted on this host. Left out, it is the rootful engine that everything is about.
+    description: The user whose rootless engine is desired on this host. Left out, it is the rootful engine that everything is about.
     type: str
   timeout:
     description: Seconds that one answer of the engine may take.
@@ -60,7 +60,7 @@ observed:
       description: Which engine that is. C(user) is empty for the rootful one.
       type: dict
     engine:
-      description: The wanted engine, its containers in brief, and what data it holds.
+      description: The desired engine, its containers in brief, and what data it holds.
       type: dict
     daemon_json:
       description: The engine's configuration file.

@@ -16,7 +16,7 @@ author:
   - Bulkhead maintainers (@bulkhead)
 options:
   containers:
-    description: The containers, complete, as M(bulkhead.docker.plan_layers) returns them under C(wanted.hardened_container_list).
+    description: The containers, complete, as M(bulkhead.docker.plan_layers) returns them under C(desired.hardened_container_list).
     type: list
     elements: dict
     required: true
@@ -62,11 +62,11 @@ EXAMPLES = r"""
 - name: Say what the inventory wants
   bulkhead.docker.plan_layers:
     observe: false
-  register: wanted
+  register: desired
 
 - name: See what differs
   bulkhead.docker.plan_containers:
-    containers: "{{ wanted.wanted.hardened_container_list }}"
+    containers: "{{ desired.desired.hardened_container_list }}"
   register: planned
 """
 

@@ -11,7 +11,7 @@ description:
   - Reads the variables of all roles of this collection from the inventory, checks them (types, choices, misspelt names, files that are named), and
     compares them with what M(bulkhead.docker.observe_layers) saw. Says what is refused, what deserves a warning, and what would change, by layer.
   - Runs on the control node. The host is visited only when it has not been observed in the last 15 minutes of the same run of the playbook.
-  - Fails with all refusals at once, before anything is touched. In check mode it reports C(changed) and, with C(--diff), the differences.
+  - Fails with all blockers at once, before anything is touched. In check mode it reports C(changed) and, with C(--diff), the differences.
   - Tags that are names of layers narrow the plan to these layers.
 author:
   - Bulkhead maintainers (@bulkhead)
@@ -73,11 +73,11 @@ selected:
   returned: always
   type: list
   elements: str
-wanted:
+desired:
   description: Every variable of the roles with its value or default.
   returned: always
   type: dict
-refusals:
+blockers:
   description: What stands in the way, a sentence each. The task fails when there is one.
   returned: when the host was compared
   type: list

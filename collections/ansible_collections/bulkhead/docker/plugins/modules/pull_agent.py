@@ -70,7 +70,7 @@ options:
     type: str
     default: 1min
   since:
-    description: How far back refusals are looked at.
+    description: How far back blockers are looked at.
     type: str
     default: 24h
   metrics_dir:
@@ -119,7 +119,7 @@ missing:
 from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
-from ..module_utils.pull import setup, texts
+from ..module_utils.pull import rendering, setup
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def main() -> None:
     module = Module(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "mode": {"type": "str", "choices": [texts.CONVERGE, texts.CHECK], "default": texts.CHECK},
+            "mode": {"type": "str", "choices": [rendering.CONVERGE, rendering.CHECK], "default": rendering.CHECK},
             "rewind": {"type": "bool", "default": False},
             "ssh_key": {"type": "str", "default": "", "no_log": False},  # its path
             "install": {"type": "bool", "default": False},
@@ -143,12 +143,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     wish, host = module.params, Host()
-    wish["playbook"] = wish["playbook"] or texts.PLAYBOOKS[wish["mode"]]
+    wish["playbook"] = wish["playbook"] or rendering.PLAYBOOKS[wish["mode"]]
     try:
         if wish["state"] == "absent":
             outcome = setup.absent(host, module.check_mode)
             module.exit_json(changed=bool(outcome.steps), steps=outcome.steps, missing=[])
-        wrong = texts.problems(wish)
+        wrong = rendering.problems(wish)
         if wrong:
             module.fail_json(msg="\n".join(wrong))
         lacking = setup.missing()

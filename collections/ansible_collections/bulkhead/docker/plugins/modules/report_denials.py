@@ -8,7 +8,7 @@ module: report_denials
 short_description: Show and write down who was refused what on a host
 version_added: 0.1.0
 description:
-  - Prints a line for each refusal and each gap, and writes C(denials-HOST.json) on the control node, of which M(bulkhead.docker.fleet_report) makes the
+  - Prints a line for each denial and each gap, and writes C(denials-HOST.json) on the control node, of which M(bulkhead.docker.fleet_report) makes the
     report of the fleet. Refusals and gaps fail nothing.
   - A host that was not reached, or on which M(bulkhead.docker.denials_info) failed, gets a report that says so in place of the one of an earlier run, and
     M(bulkhead.docker.require_layers) can fail by it later.

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_layers
-short_description: Show and write down what was proven of a host, and fail when a required layer does not hold
+short_description: Show and write down what was verified of a host, and fail when a required layer does not hold
 version_added: 0.1.0
 description:
   - Prints a compact table of the layers and a line for each finding, and writes C(verify-HOST.json) on the control node.
-  - Fails when a layer that the inventory requires is anything but C(enforced). In check mode, where no canary runs, C(unknown) is shown and forgiven.
-  - A host of which nothing was proven, because it was not reached or M(bulkhead.docker.verify_layers) failed, gets a report that says so in place of the
+  - Fails when a layer that the inventory requires is anything but C(enforced). In check mode, where no probe runs, C(unknown) is shown and forgiven.
+  - A host of which nothing was verified, because it was not reached or M(bulkhead.docker.verify_layers) failed, gets a report that says so in place of the
     one of an earlier run.
   - Runs on the control node; the host is not visited.
 author:
@@ -18,7 +18,7 @@ author:
 options:
   begun:
     description:
-      - Write that a run is about to change this host and that nothing has been proven since, in place of an earlier report. Nothing else is done.
+      - Write that a run is about to change this host and that nothing has been verified since, in place of an earlier report. Nothing else is done.
       - A host that a run leaves in the middle, whatever ends it, is then no good one.
     type: bool
     default: false
@@ -31,11 +31,11 @@ options:
   expect:
     description:
       - What verification demanded, RV(bulkhead.docker.plan_layers#module:expect). A digest of it is kept in the report, so that a later run sees
-        whether the host was held against what is wanted then.
+        whether the host was held against what is desired then.
     type: dict
   failure:
     description:
-      - What ended the run on this host before its proof, C(task) and C(msg). The host is then no good one, whatever the proof says.
+      - What ended the run on this host before its verification, C(task) and C(msg). The host is then no good one, whatever the verification says.
       - With an empty C(task) it was stopped because another host failed.
     type: dict
   fail:
@@ -47,7 +47,7 @@ options:
       - What M(bulkhead.docker.plan_layers) returned, for a host that is only watched. What it would change is drift; it is written into the report, named in
         RV(problem), and fails as a layer does that does not hold.
     type: dict
-  proof:
+  verification:
     description: What M(bulkhead.docker.verify_layers) returned. Not needed with O(begun).
     type: dict
   report_dir:
@@ -75,9 +75,9 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show what was proven
+- name: Show what was verified
   bulkhead.docker.report_layers:
-    proof: "{{ proof }}"
+    verification: "{{ verification }}"
     report_dir: /srv/reports
 """
 

@@ -15,7 +15,7 @@ author:
   - Bulkhead maintainers (@bulkhead)
 options:
   report:
-    description: What M(bulkhead.docker.report_layers) returned, or M(bulkhead.docker.rollout_note).
+    description: What M(bulkhead.docker.report_layers) returned, or M(bulkhead.docker.rollout_decision).
     type: dict
     required: true
 attributes:
@@ -33,7 +33,7 @@ seealso:
 EXAMPLES = r"""
 - name: Show it and write the report
   bulkhead.docker.report_layers:
-    proof: "{{ proof }}"
+    verification: "{{ verification }}"
     fail: false
   register: report
 

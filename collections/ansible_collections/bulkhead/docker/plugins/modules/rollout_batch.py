@@ -8,8 +8,8 @@ module: rollout_batch
 short_description: Say how a batch of a rollout ended, and whether the next may begin
 version_added: 0.1.0
 description:
-  - Prints one line when every host of this run that was begun is proven. Otherwise it prints what stopped the rollout, namely each host with the task that
-    failed, the layers that do not hold, what the kernel showed of them and the file with the evidence; then who was stopped with them, who was proven
+  - Prints one line when every host of this run that was begun is verified. Otherwise it prints what stopped the rollout, namely each host with the task that
+    failed, the layers that do not hold, what the kernel showed of them and the file with the evidence; then who was stopped with them, who was verified
     before, and who was not touched.
   - A host that was begun, and that Ansible dropped from the play because it was no longer reached, gets a report that says so.
   - A rollout asks before each batch (O(gate)), as ansible-core goes on after a batch in which a host was no longer reached, even where every error is
@@ -73,12 +73,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-proven:
-  description: Hosts that this run has begun, and that are proven.
+verified:
+  description: Hosts that this run has begun, and that are verified.
   returned: success
   type: list
   elements: str
-not_proven:
+not_verified:
   description: Hosts on which something failed, or on which a required layer does not hold.
   returned: success
   type: list

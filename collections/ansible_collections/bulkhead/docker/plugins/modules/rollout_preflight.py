@@ -8,7 +8,7 @@ module: rollout_preflight
 short_description: Show in one table what a rollout will do where
 version_added: 0.1.0
 description:
-  - Reads what M(bulkhead.docker.rollout_note) wrote in this run and prints one table. Hosts of which the same can be said are one row, so that it is as
+  - Reads what M(bulkhead.docker.rollout_decision) wrote in this run and prints one table. Hosts of which the same can be said are one row, so that it is as
     long for 500 equal hosts as for one; below it stands for each row what is done, what containers feel, and what is refused or worth knowing.
   - Runs on the control node; no host is visited.
 author:
@@ -35,7 +35,7 @@ attributes:
     description: Changes nothing on a host.
     support: none
 seealso:
-  - module: bulkhead.docker.rollout_note
+  - module: bulkhead.docker.rollout_decision
   - module: bulkhead.docker.rollout_batch
 """
 

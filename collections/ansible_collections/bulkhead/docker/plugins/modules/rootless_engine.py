@@ -120,8 +120,8 @@ from ..module_utils.engine.api import EngineError
 from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
+from ..module_utils.rootless.rendering import File
 from ..module_utils.rootless.setup import Refused, SetupFailed, Wish, absent, present
-from ..module_utils.rootless.texts import File
 from ..module_utils.subid.allocate import Wish as Range
 from ..module_utils.subid.decide import Request
 from ..module_utils.subid.locks import Locked

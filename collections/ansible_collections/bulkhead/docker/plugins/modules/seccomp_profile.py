@@ -101,7 +101,7 @@ profiles:
       type: str
       sample: says something else
     sha256:
-      description: Of the wanted text; null for one that is to be absent.
+      description: Of the desired text; null for one that is to be absent.
       type: str
 postponed:
   description: Paths of files that are to go, but stay until the engine no longer names them.

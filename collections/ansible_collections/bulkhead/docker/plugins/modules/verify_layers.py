@@ -8,9 +8,9 @@ module: verify_layers
 short_description: Prove from the kernel's evidence which hardening layers of a Docker host hold
 version_added: 0.1.0
 description:
-  - Starts one short-lived canary container without any security option, from an image put together on the host from the host's own binaries and
-    without network, so that what the kernel does to it is what the host does by default. Reads the kernel's view of the canary and of every running
-    container, judges each layer, and removes canary and image whatever happens.
+  - Starts one short-lived probe container without any security option, from an image put together on the host from the host's own binaries and
+    without network, so that what the kernel does to it is what the host does by default. Reads the kernel's view of the probe and of every running
+    container, judges each layer, and removes probe and image whatever happens.
   - Evidence comes from C(/proc), cgroupfs, securityfs and the seccomp program that the kernel holds, each with the source that a reader can repeat.
     What could not be seen is C(unknown), never C(enforced).
   - The task does not fail because a layer does not hold; M(bulkhead.docker.report_layers) does.
@@ -27,8 +27,8 @@ options:
     description: Judge these layers only; all when left out.
     type: list
     elements: str
-  canary:
-    description: Whether to start a canary. Without one, what only a canary can show is C(unknown).
+  probe:
+    description: Whether to start a probe. Without one, what only a probe can show is C(unknown).
     type: bool
     default: true
   deep:
@@ -39,7 +39,7 @@ options:
     default: false
   user:
     description:
-      - The user whose rootless engine is judged, by a canary that is started through that user's socket. By default the one that O(expect) names under
+      - The user whose rootless engine is judged, by a probe that is started through that user's socket. By default the one that O(expect) names under
         C(rootless), and without one the rootful engine.
     type: str
   timeout:
@@ -49,7 +49,7 @@ options:
 extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
-    description: In check mode no canary is started.
+    description: In check mode no probe is started.
     support: full
   diff_mode:
     description: Nothing that outlives the task is changed.
@@ -63,16 +63,16 @@ EXAMPLES = r"""
 - name: Say what the inventory wants
   bulkhead.docker.plan_layers:
     observe: false
-  register: wanted
+  register: desired
 
 - name: Prove what holds
   bulkhead.docker.verify_layers:
-    expect: "{{ wanted.expect }}"
-  register: proof
+    expect: "{{ desired.expect }}"
+  register: verification
 
 - name: Show it, write the report, and fail when a required layer does not hold
   bulkhead.docker.report_layers:
-    proof: "{{ proof }}"
+    verification: "{{ verification }}"
 """
 
 RETURN = r"""
@@ -175,7 +175,7 @@ engines:
     layers:
       description: >-
         Of another one that could be asked: what it does to its containers by default (C(pids_limit), C(no_new_privileges), C(seccomp), C(apparmor),
-        C(capabilities)), by a canary of its own, as under RV(layers). Nothing is demanded of it.
+        C(capabilities)), by a probe of its own, as under RV(layers). Nothing is demanded of it.
       type: list
       elements: dict
     containers:
@@ -187,11 +187,11 @@ host:
   returned: success
   type: dict
 at:
-  description: When it was proven, in seconds since the epoch, by the host's clock.
+  description: When it was verified, in seconds since the epoch, by the host's clock.
   returned: success
   type: float
-canary:
-  description: Whether the evidence is that of a canary.
+probe:
+  description: Whether the evidence is that of a probe.
   returned: success
   type: bool
 """
@@ -199,7 +199,7 @@ canary:
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
-from ..module_utils.layers.proof import gather, judge, wanted_user
+from ..module_utils.layers.verification import gather, judge, wanted_user
 from ..module_utils.module import Module
 
 
@@ -208,7 +208,7 @@ def main() -> None:
         argument_spec={
             "expect": {"type": "dict", "default": {}},
             "layers": {"type": "list", "elements": "str"},
-            "canary": {"type": "bool", "default": True},
+            "probe": {"type": "bool", "default": True},
             "deep": {"type": "bool", "default": False},
             "user": {"type": "str"},
             "socket": {"type": "path"},
@@ -222,14 +222,14 @@ def main() -> None:
     engine = Engine.of(instance, params["timeout"], params["socket"])
     only = set(params["layers"]) if params["layers"] is not None else None
     try:
-        evidence = gather(host, engine, params["expect"], params["canary"] and not module.check_mode, params["deep"], instance)
+        evidence = gather(host, engine, params["expect"], params["probe"] and not module.check_mode, params["deep"], instance)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     observed = evidence["observed"]
     module.exit_json(
         changed=False,
         at=observed["at"],
-        canary=evidence["canary"] is not None,
+        probe=evidence["probe"] is not None,
         host={
             **{key: observed["system"][key] for key in ("kernel", "machine", "distribution_name")},
             **{key: observed["engine"].get(key) for key in ("version", "package", "remapped", "cgroup_driver", "storage_driver")},

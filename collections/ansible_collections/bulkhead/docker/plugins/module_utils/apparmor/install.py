@@ -97,7 +97,7 @@ def examine(host: Host, parser: Parser | None, entry: Entry, ours: Mapping[str, 
             f"profile {entry.name}: is in use by {policy.describe(used)}, which would run unconfined without it; "
             "stop them first, or list it with state: absent and force: true"
         )
-    step.reasons = ["is no longer wanted"]
+    step.reasons = ["is no longer desired"]
     return step
 
 
@@ -175,10 +175,10 @@ def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, An
         _unlink(cached)
 
 
-def _drop_children(host: Host, name: str, wanted: set[str]) -> None:
+def _drop_children(host: Host, name: str, desired: set[str]) -> None:
     """Loading a profile leaves the children that its former text had (Linux security/apparmor/policy.c, __replace_profile)."""
     kernel = policy.loaded(host, name)
-    for child in sorted(set(kernel["hashes"]) - wanted - {name}, reverse=True) if kernel else []:
+    for child in sorted(set(kernel["hashes"]) - desired - {name}, reverse=True) if kernel else []:
         policy.remove(host, child)
 
 
@@ -193,14 +193,14 @@ def _keep_foreign(host: Host, step: Step, known: Mapping[str, Any]) -> dict[str,
     return {"replaced": kept, "links": step.seen["links"]}
 
 
-def _link(host: Host, kind: str, name: str, wanted: bool) -> None:
+def _link(host: Host, kind: str, name: str, desired: bool) -> None:
     """Set or remove the link that `kind` means to the parser; it points to the file, as aa-complain and aa-disable make it."""
     path = host.path(f"{sources.FOLDER}/{kind}/{name}")
-    if wanted and not os.path.lexists(path):
+    if desired and not os.path.lexists(path):
         path.parent.mkdir(exist_ok=True)
         path.symlink_to(f"{sources.FOLDER}/{name}")
         fsync_folder(path.parent)
-    elif not wanted:
+    elif not desired:
         _unlink(path)
 
 

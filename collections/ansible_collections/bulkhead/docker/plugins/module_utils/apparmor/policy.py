@@ -155,15 +155,15 @@ def _digest(like: str, data: bytes) -> str:
 
 def confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
     """The running processes under each of these profiles: pid, command, and the container's short ID where there is one."""
-    wanted = set(names)
+    desired = set(names)
     found: dict[str, list[dict[str, Any]]] = {}
-    if not wanted:
+    if not desired:
         return found
     for process in sorted(int(entry.name) for entry in host.path("/proc").iterdir() if entry.name.isdigit()):
         try:
             label = parse_label(_attribute(host, process))
             # A process in a child profile (PARENT//CHILD) runs by its parent's file.
-            for name in wanted & {part.split("//")[0] for part in label.profiles}:
+            for name in desired & {part.split("//")[0] for part in label.profiles}:
                 comm = (host.read(f"/proc/{process}/comm") or "").strip()
                 container = re.search(r"[0-9a-f]{64}", host.read(f"/proc/{process}/cgroup") or "")
                 found.setdefault(name, []).append({"pid": process, "command": comm, "container": container[0][:12] if container else None})

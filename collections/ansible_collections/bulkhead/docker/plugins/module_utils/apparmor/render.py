@@ -22,7 +22,7 @@ ABI = "abi/3.0"
 
 
 def render(name: str, parameters: Mapping[str, Any]) -> str:
-    """The text of /etc/apparmor.d/NAME. The parameters must have passed the checks of `wanted.py`."""
+    """The text of /etc/apparmor.d/NAME. The parameters must have passed the checks of `desired.py`."""
     description = parameters.get("description") or "a profile for containers"
     abi = parameters.get("abi", ABI)
     head = [

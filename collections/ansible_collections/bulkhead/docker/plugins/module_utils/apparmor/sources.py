@@ -113,7 +113,7 @@ def _wanted_by(host: Host, folder: str) -> Iterator[str]:
 
 
 def differences(seen: Mapping[str, object], sha: str, mode: str) -> list[str]:
-    """What keeps a profile from being what is wanted, each as the end of a sentence that begins with its name; empty when nothing does.
+    """What keeps a profile from being what is desired, each as the end of a sentence that begins with its name; empty when nothing does.
 
     seen: `sha256` of its file (None without one), `links`, `mode` in the kernel (None when not loaded), `current`: whether the kernel's
     policy is what the file compiles to (None when that can't be told), `ours`: whether it is remembered as ours.

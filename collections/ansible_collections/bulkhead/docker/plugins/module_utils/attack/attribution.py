@@ -14,7 +14,7 @@ from .audit import silent
 from .catalog import ATTACKS, FOOTHOLDS, LAYER_NAMES
 from .configurations import ALONE, CONTROL, USERNS, Configuration, as_intended, in_user_namespace
 
-BLOCKED, SUCCEEDED, NO_PROOF, UNKNOWN = "blocked", "succeeded", "no_proof", "unknown"
+BLOCKED, SUCCEEDED, NO_PROOF, UNKNOWN = "blocked", "succeeded", "inconclusive", "unknown"
 
 
 def attribute(

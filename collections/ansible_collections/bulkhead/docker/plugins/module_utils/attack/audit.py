@@ -20,7 +20,7 @@ _SECCOMP_FIELDS: tuple[str, ...] = ("syscall", "code")
 
 
 def denials(heard: list[tuple[int, str]]) -> dict[str, list[str]]:
-    """Name of a process (`comm`) → what the kernel said of it, shortened, each once: AppArmor's refusals and seccomp's records."""
+    """Name of a process (`comm`) → what the kernel said of it, shortened, each once: AppArmor's blockers and seccomp's records."""
     found: dict[str, list[str]] = {}
     for kind, text in heard:
         fields = fields_of(text)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..engine.throwaway import identity, lives
+from ..engine.temporary import identity, lives
 from ..host.root import Host
 
 FOLDERS = "/run"

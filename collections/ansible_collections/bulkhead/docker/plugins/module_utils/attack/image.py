@@ -8,8 +8,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from ..engine.image import build, find, libraries
-from . import calls, moves_host, moves_kernel, player
+from ..engine.probe_image import build, find, libraries
+from . import attacks_host, attacks_kernel, calls, runner
 
 PYTHON = "python3"
 SETUID = "/usr/bin/bulkhead-setuid"
@@ -22,7 +22,7 @@ import __future__, collections.abc, encodings.utf_8, typing, {_IMPORTS}, sys
 files = [getattr(m, "__file__", None) for m in list(sys.modules.values())] + [getattr(m, "__cached__", None) for m in list(sys.modules.values())]
 print(json.dumps([f for f in files if f and os.path.exists(f)]))
 """
-_START = f"import sys; sys.path.insert(0, {FOLDER!r}); from attack import player; player.main()"
+_START = f"import sys; sys.path.insert(0, {FOLDER!r}); from attack import runner; runner.main()"
 
 
 def command() -> list[str]:
@@ -36,7 +36,7 @@ def archive() -> bytes:
     files = set(json.loads(asked.stdout))
     files.update(libraries(find(PYTHON), sorted(path for path in files if path.endswith(".so"))))
     made = {}
-    for name in (module.__name__ for module in (calls, moves_host, moves_kernel, player)):
+    for name in (module.__name__ for module in (calls, attacks_host, attacks_kernel, runner)):
         made[f"{FOLDER}/attack/{name.rsplit('.', 1)[1]}.py"] = (_source(name), 0o644)
     made[f"{FOLDER}/attack/__init__.py"] = (b"", 0o644)
     made[SETUID] = (Path(find(_ID)).read_bytes(), 0o4755)

@@ -11,15 +11,15 @@ from typing import Any
 from ..audit.listener import Listener
 from ..engine.api import Engine, EngineError
 from ..engine.instance import Instance
-from ..engine.throwaway import clear_leftovers, identity, import_image, remove
+from ..engine.temporary import clear_leftovers, identity, import_image, remove
 from ..host.process import parse_status
 from ..host.root import Host
 from . import configurations as columns
 from .attribution import attribute
 from .audit import denials
 from .image import archive
+from .preparation import stage
 from .run import play_all
-from .stage import stage
 
 # The first engine that takes `seccomp=builtin` (moby 23.0: daemon/config SeccompProfileDefault).
 _NAMES_BUILTIN = 23
@@ -51,8 +51,8 @@ def play(
     engine = connect()
     version, info = engine.get("/version"), engine.get("/info")
     check_kind(instance, engine.socket, info)
-    wanted = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
-    wanted = chosen(wanted, only)
+    desired = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
+    desired = chosen(desired, only)
     clear_leftovers(host, engine)
     owner, image, began = identity(host), None, time.monotonic()
     name = f"bulkhead-attack-{os.getpid()}"
@@ -62,7 +62,7 @@ def play(
         with stage(host, os.uname().machine, instance) as ground:
             ground["ground"]["tasks"] = int(limits["tasks"])
             listener = Listener()
-            played = play_all(connect, image, owner, wanted, attacks, ground, limits, told)
+            played = play_all(connect, image, owner, desired, attacks, ground, limits, told)
             heard = listener.stop()
     except ValueError as error:
         raise CannotPlay(f"the engine does not import the player's image: {error}") from error
@@ -71,11 +71,11 @@ def play(
     finally:
         remove(engine, None, image)
         engine.close()
-    control = played[wanted[0].name]
-    if len(played) < len(wanted):
+    control = played[desired[0].name]
+    if len(played) < len(desired):
         said = " ".join(record.get("stray", "") for record in control["records"])
         raise CannotPlay(f"the container without any layer did not run: {control['error'] or said[-300:] or 'the player said nothing'}")
-    found = attribute(wanted, played, denials(heard), attacks, _full(host), not listener.error)
+    found = attribute(desired, played, denials(heard), attacks, _full(host), not listener.error)
     return {
         **found,
         "subject": _subject(instance, container),
@@ -124,12 +124,12 @@ def _subject(instance: Instance, container: str) -> str:
     return f"the rootless engine of {instance.user}" if instance.rootless else "host"
 
 
-def chosen(wanted: Sequence[columns.Configuration], only: Sequence[str] | None) -> list[columns.Configuration]:
+def chosen(desired: Sequence[columns.Configuration], only: Sequence[str] | None) -> list[columns.Configuration]:
     """Those of the configurations that are asked for, and the control. Raises CannotPlay for a name that there is not."""
-    strange = sorted(set(only or ()) - {c.name for c in wanted})
+    strange = sorted(set(only or ()) - {c.name for c in desired})
     if strange:
-        raise CannotPlay(f"configurations: there is none called {strange[0]!r} here; write any of {', '.join(c.name for c in wanted)}")
-    return [c for c in wanted if only is None or c.name in only or c.kind == columns.CONTROL]
+        raise CannotPlay(f"configurations: there is none called {strange[0]!r} here; write any of {', '.join(c.name for c in desired)}")
+    return [c for c in desired if only is None or c.name in only or c.kind == columns.CONTROL]
 
 
 def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.containers import CANARY_LABEL
-from ..engine.throwaway import remove
+from ..engine.containers import PROBE_LABEL
+from ..engine.temporary import remove
 from .configurations import Configuration
 from .image import command
-from .player import ENVIRONMENT
+from .runner import ENVIRONMENT
 
 
 def mark(position: int) -> str:
@@ -88,7 +88,7 @@ def creation(image: str, owner: str, configuration: Configuration, setup: Mappin
         "Cmd": command(),
         "User": configuration.user,
         "Env": [f"{ENVIRONMENT}={json.dumps(setup)}"],
-        "Labels": {CANARY_LABEL: owner},
+        "Labels": {PROBE_LABEL: owner},
         "HostConfig": {
             "NetworkMode": "none",
             "CgroupnsMode": "host",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine, the kernel and the journal know of containers, those that are gone included, for the question whose refusal it was."""
+"""What the engine, the kernel and the journal know of containers, those that are gone included, for the question whose denial it was."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functools import cache, partial
 from typing import Any
 
 from ..engine.api import Engine, EngineError
+from ..engine.cgroups import cgroups
 from ..engine.containers import process_of
 from ..engine.instance import Instance
-from ..engine.scopes import cgroups
 from ..host.root import Host
 from ..host.system import started_at
-from .owners import Known, Owners, lifetimes
+from .attribution import Known, Owners, lifetimes
 from .reading import Reading
 
 _RFC3339 = re.compile(r"([^.]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")

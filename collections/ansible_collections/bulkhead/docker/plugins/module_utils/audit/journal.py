@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..engine.scopes import container_of
+from ..engine.cgroups import container_of
 from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, gap, suppressed
 from .messages import of_journal, of_kernel_log
 from .reading import Reading

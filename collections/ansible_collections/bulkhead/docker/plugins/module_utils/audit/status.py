@@ -53,7 +53,7 @@ def look(host: Host) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             text = f"the kernel has lost {status['lost']} audit messages since it booted, and does not say when; `auditctl --reset-lost` starts anew"
             gaps.append(gap(LOST, "audit status", text, boot, None, status["lost"]))
     except OSError as error:
-        text = f"the kernel's audit can't be asked ({error.strerror or error}); started with audit=0, it logs no refusal at all"
+        text = f"the kernel's audit can't be asked ({error.strerror or error}); started with audit=0, it logs no denial at all"
         gaps.append(gap(SILENT, "audit status", text))
     return found, gaps + silent(host.read(APPARMOR_AUDIT), host.read(ACTIONS_LOGGED))
 
@@ -62,7 +62,7 @@ def silent(apparmor: str | None, actions: str | None) -> list[dict[str, Any]]:
     """What the kernel is told not to log. apparmor, actions: the texts of APPARMOR_AUDIT and ACTIONS_LOGGED, None where there are none."""
     gaps = []
     if apparmor is not None and apparmor.strip() in ("quiet", "quiet_denied"):
-        text = f"AppArmor does not log its refusals: {APPARMOR_AUDIT} is {apparmor.strip()}; write normal there"
+        text = f"AppArmor does not log its denials: {APPARMOR_AUDIT} is {apparmor.strip()}; write normal there"
         gaps.append(gap(SILENT, APPARMOR_AUDIT, text))
     wanting = [name for name in ("kill_process", "kill_thread", "errno", "log") if actions is not None and name not in actions.split()]
     if wanting:

@@ -10,8 +10,8 @@ from typing import Any
 from ..host.process import read_process
 from ..host.root import Host
 from .api import Engine, EngineError
+from .cgroups import cgroups, own_groups
 from .instance import ROOTFUL, Instance
-from .scopes import cgroups, own_groups
 
 # What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
 _HOST_CONFIG = (
@@ -19,8 +19,8 @@ _HOST_CONFIG = (
     "NetworkMode", "PidMode", "PidsLimit", "Privileged", "ReadonlyPaths", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode",
     "UsernsMode",
 )  # fmt: skip
-# On everything that a canary leaves in the engine while it lives; the value says which run owns it (engine/canary.py).
-CANARY_LABEL = "io.bulkhead.canary"
+# On everything that a probe leaves in the engine while it lives; the value says which run owns it (engine/probe.py).
+PROBE_LABEL = "io.bulkhead.probe"
 
 
 def trimmed(inspect: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .api import EngineError, EngineUnreachable
-from .containers import CANARY_LABEL
+from .containers import PROBE_LABEL
 
 Get = Callable[..., Any]
 
@@ -26,8 +26,8 @@ def contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
     `bytes` is the total of what is known; images count in full though they share layers.
     Raises EngineError, EngineUnreachable.
     """
-    images = [_image(entry) for entry in get("/images/json") or [] if not _canary(entry)]
-    containers = [_container(entry) for entry in get("/containers/json", all=True) or [] if not _canary(entry)]
+    images = [_image(entry) for entry in get("/images/json") or [] if not _probe(entry)]
+    containers = [_container(entry) for entry in get("/containers/json", all=True) or [] if not _probe(entry)]
     listed = (get("/volumes") or {}).get("Volumes") or []
     if measure is None:
         measure = not any(_REMAPPED_ROOT.search(entry.get("Mountpoint") or "") for entry in listed)
@@ -43,8 +43,8 @@ def contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
     }
 
 
-def _canary(entry: Mapping[str, Any]) -> bool:
-    return CANARY_LABEL in (entry.get("Labels") or {})
+def _probe(entry: Mapping[str, Any]) -> bool:
+    return PROBE_LABEL in (entry.get("Labels") or {})
 
 
 def _image(entry: Mapping[str, Any]) -> dict[str, Any]:

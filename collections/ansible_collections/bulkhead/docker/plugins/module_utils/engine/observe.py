@@ -41,7 +41,7 @@ def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[st
     try:
         found.update(_ask(engine))
         listed = engine.get("/containers/json")
-        others = [c["Id"] for c in listed if containers.CANARY_LABEL not in (c.get("Labels") or {})]
+        others = [c["Id"] for c in listed if containers.PROBE_LABEL not in (c.get("Labels") or {})]
         found["containers"] = containers.running(host, engine, others)
         found["orphans"] = containers.orphans(host, {c["Id"] for c in listed}, instance)
         found["contents"] = contents(engine.get)

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..engine_config.keys import BOOLEAN_FLAGS, KEY_OF_FLAG, NEVER_CLASH, SHORT_FLAGS
 from ..host.root import Host
 from .instance import ROOTFUL, SYSTEM_UNITS, Instance
-from .keys import BOOLEAN_FLAGS, KEY_OF_FLAG, NEVER_CLASH, SHORT_FLAGS
 
 
 @dataclass
@@ -73,15 +73,15 @@ def clashes(found: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, s
     return {key: flag for key, flag in flagged_keys(found).items() if key in names}
 
 
-def agrees(flag_value: str, wanted: Any) -> bool:
-    """Whether a flag's value says the same as a wanted value of daemon.json."""
-    if isinstance(wanted, bool):
-        return flag_value.lower() in (("true", "1", "t") if wanted else ("false", "0", "f"))
-    if isinstance(wanted, list):
-        return flag_value.split(",") == [str(item) for item in wanted]
-    if isinstance(wanted, dict):
-        return sorted(flag_value.split(",")) == sorted(f"{name}={value}" for name, value in wanted.items())
-    return flag_value == str(wanted)
+def agrees(flag_value: str, desired: Any) -> bool:
+    """Whether a flag's value says the same as a desired value of daemon.json."""
+    if isinstance(desired, bool):
+        return flag_value.lower() in (("true", "1", "t") if desired else ("false", "0", "f"))
+    if isinstance(desired, list):
+        return flag_value.split(",") == [str(item) for item in desired]
+    if isinstance(desired, dict):
+        return sorted(flag_value.split(",")) == sorted(f"{name}={value}" for name, value in desired.items())
+    return flag_value == str(desired)
 
 
 def where(flag: str, files: Mapping[str, str]) -> str:

@@ -42,15 +42,15 @@ class BadEntry(ValueError):
     """An entry that can't be used; the message names variable, key and value, and says what to write instead."""
 
 
-def resolve(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+def resolve(desired: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The entries of `hardened_container_list`, complete and checked. Raises BadEntry."""
-    if not _PROJECT.fullmatch(wanted[PROJECT]):
+    if not _PROJECT.fullmatch(desired[PROJECT]):
         raise BadEntry(
-            f"{PROJECT}: {wanted[PROJECT]!r} is no name for a compose project; write small letters, digits, dashes and underscores"
+            f"{PROJECT}: {desired[PROJECT]!r} is no name for a compose project; write small letters, digits, dashes and underscores"
         )
     entries, names = [], set()
-    for position, given in enumerate(wanted.get(VARIABLE) or []):
-        entry = _resolve(f"{VARIABLE}[{position}]", given, wanted)
+    for position, given in enumerate(desired.get(VARIABLE) or []):
+        entry = _resolve(f"{VARIABLE}[{position}]", given, desired)
         if entry["name"] in names:
             raise BadEntry(f"{VARIABLE}[{position}].name: {entry['name']} is already the name of another entry; give each its own")
         names.add(entry["name"])
@@ -58,7 +58,7 @@ def resolve(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     return entries
 
 
-def _resolve(place: str, given: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _resolve(place: str, given: Any, desired: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise BadEntry(f"{place}: {given!r} is no mapping; write name, image and what differs from the defaults")
     for key in given:
@@ -67,7 +67,7 @@ def _resolve(place: str, given: Any, wanted: Mapping[str, Any]) -> dict[str, Any
             close = difflib.get_close_matches(str(key), known, 1, 0.5)
             advice = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
             raise BadEntry(f"{place}.{key}: there is no such setting; {advice}")
-    entry = {key: given.get(key, wanted[f"hardened_container_{key}"]) for key in DEFAULTED}
+    entry = {key: given.get(key, desired[f"hardened_container_{key}"]) for key in DEFAULTED}
     for key, kind in _OWN.items():
         entry[key] = given.get(key, kind())
         if not isinstance(entry[key], kind):

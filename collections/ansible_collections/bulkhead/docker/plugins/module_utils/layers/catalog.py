@@ -30,7 +30,7 @@ Prover = Callable[[Host, Optional[Mapping[str, Any]], Mapping[str, Any]], dict[s
 
 
 def observers(instance: Instance = ROOTFUL) -> dict[str, Observer]:
-    """For each layer with a state of its own on the host: the function that reads it. `instance`: the engine that is wanted there."""
+    """For each layer with a state of its own on the host: the function that reads it. `instance`: the engine that is desired there."""
     from .apparmor import observe as apparmor
     from .pids_limit import observe as pids_limit
     from .rootless import observe as rootless
@@ -67,8 +67,8 @@ def planners() -> dict[str, ModuleType]:
 
 def provers() -> dict[str, Prover]:
     """For each layer whose proof needs more than an observation and a process's status: the function that gathers it."""
-    from .apparmor import prove as apparmor
-    from .seccomp import prove as seccomp
+    from .apparmor import gather as apparmor
+    from .seccomp import gather as seccomp
 
     return {"seccomp": seccomp.gather, "apparmor": apparmor.gather}
 

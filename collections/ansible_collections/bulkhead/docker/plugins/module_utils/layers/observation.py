@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 from ..engine import observe as engine_observe
-from ..engine import observe_config
 from ..engine.api import Engine
 from ..engine.instance import ROOTFUL, Instance
+from ..engine_config import observe as observe_config
 from ..host import pending, system
 from ..host.root import Host
 from .catalog import observers

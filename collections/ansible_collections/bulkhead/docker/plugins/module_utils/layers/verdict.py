@@ -93,9 +93,9 @@ class Change:
 class LayerPlan:
     """What one layer needs on one host.
 
-    refusals: sentences; any of them stops the run before anything is touched.
+    blockers: sentences; any of them stops the run before anything is touched.
     warnings, notices: sentences to show; a notice explains, a warning wants attention.
-    changes: empty when the host already has what is wanted.
+    changes: empty when the host already has what is desired.
     apply: arguments of the module that makes the changes.
     daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` makes one change of all layers'.
     with_engine: what of this layer that one change will make on this host; empty when it is all there.
@@ -106,7 +106,7 @@ class LayerPlan:
     requirement: str = REQUIRED
     applicable: bool = True
     reason: str = ""
-    refusals: list[str] = field(default_factory=list)
+    blockers: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -120,7 +120,7 @@ class LayerPlan:
         self.applicable = False
         self.reason = reason
         if self.requirement == REQUIRED:
-            self.refusals.append(reason)
+            self.blockers.append(reason)
         return self
 
     def as_dict(self) -> dict[str, Any]:

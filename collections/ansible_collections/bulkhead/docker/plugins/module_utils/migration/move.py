@@ -24,8 +24,8 @@ from ..engine import binary
 from ..host import state
 from ..host.files import fsync_folder
 from ..host.root import Host
-from ..layers.userns.mapping import numeric_first, remap_user
 from ..subid.accounts import read_accounts, read_files
+from ..subid.mapping import numeric_first, remap_user
 from ..subid.ranges import engine_map
 from . import layout, tree
 from .ids import Ids
@@ -190,10 +190,10 @@ class Move:
 
     def _clear(self, pieces: Iterable[layout.Piece]) -> None:
         """Take away what an earlier run carried and what is no longer there."""
-        wanted = {piece.folder for piece in pieces if piece.folder}
+        desired = {piece.folder for piece in pieces if piece.folder}
         for kind in (layout.DRIVER, "containers", "volumes"):
             for entry in (self.draft / kind).iterdir():
-                if f"{kind}/{entry.name}" not in wanted and entry.name != "l":
+                if f"{kind}/{entry.name}" not in desired and entry.name != "l":
                     _remove(entry)
 
     def _carry(self, piece: layout.Piece) -> None:

@@ -163,8 +163,8 @@ def _differs(old: str, new: str, was: os.stat_result, now: os.stat_result, ids: 
         ("time", was.st_mtime_ns, now.st_mtime_ns),
         ("device", was.st_rdev, now.st_rdev),
     )
-    for what, wanted, found in checks:
-        if wanted != found:
+    for what, desired, found in checks:
+        if desired != found:
             return what
     if stat.S_ISLNK(was.st_mode) and os.readlink(old) != os.readlink(new):
         return "target"

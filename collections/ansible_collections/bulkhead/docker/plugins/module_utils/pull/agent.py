@@ -113,8 +113,8 @@ class Agent:
             self.git("init", "--quiet", "--bare", str(self.git_dir), reason=CONFIGURATION, outside=True)
         if pin and self.has(pin):
             return str(pin)
-        wanted = ["+refs/heads/*:refs/bulkhead/heads/*"] if pin else [f"+refs/heads/{self.config['branch']}:{CANDIDATE}"]
-        self.git("fetch", "--quiet", "--no-tags", "--prune", "--", self.config["url"], *wanted, reason=UNREACHABLE)
+        desired = ["+refs/heads/*:refs/bulkhead/heads/*"] if pin else [f"+refs/heads/{self.config['branch']}:{CANDIDATE}"]
+        self.git("fetch", "--quiet", "--no-tags", "--prune", "--", self.config["url"], *desired, reason=UNREACHABLE)
         if not pin:
             return self.git("rev-parse", "--verify", f"{CANDIDATE}^{{commit}}", reason=REVISION)
         if not self.has(pin):
@@ -178,7 +178,7 @@ class Agent:
             "report_dir": str(self.state_dir / "reports"),
             "metrics_file": str(fresh),
             "since": config["since"],
-            # What converges is to prove each time, however fresh the last proof is: what held then is not what these metrics say.
+            # What converges is to prove each time, however fresh the last verification is: what held then is not what these metrics say.
             "resume": False,
         }
         return [

@@ -15,7 +15,7 @@ from ..engine.service import ServiceError, systemctl
 from ..host import state
 from ..host.files import write_atomically
 from ..host.root import Host
-from . import agent, texts
+from . import agent, rendering
 
 SUBJECT = "pull-agent"
 FLOOR = (2, 19)
@@ -52,11 +52,11 @@ def too_old() -> str:
 def present(host: Host, wish: Mapping[str, Any], check: bool, run: Manager = systemctl) -> Outcome:
     """Raises OSError, ServiceError, ValueError."""
     outcome, known = Outcome(), state.load(host, SUBJECT)
-    wanted = texts.files(wish, source())
+    desired = rendering.files(wish, source())
     if not check:  # remembered first, so that whatever is there can be taken away
-        state.save(host, SUBJECT, {"files": sorted({*known.get("files", ()), *wanted}), "metrics_dir": wish["metrics_dir"]})
+        state.save(host, SUBJECT, {"files": sorted({*known.get("files", ()), *desired}), "metrics_dir": wish["metrics_dir"]})
     written = []
-    for path, (text, mode) in wanted.items():
+    for path, (text, mode) in desired.items():
         before = host.read(path)
         if before == text and host.path(path).stat().st_mode & 0o777 == mode:
             continue
@@ -67,20 +67,20 @@ def present(host: Host, wish: Mapping[str, Any], check: bool, run: Manager = sys
             host.path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write_atomically(host.path(path), text, mode)
             host.path(path).chmod(mode)
-    for path in sorted(set(known.get("files", ())) - set(wanted)):
+    for path in sorted(set(known.get("files", ())) - set(desired)):
         _remove(host, path, outcome, check)
     if known.get("metrics_dir") not in (None, wish["metrics_dir"]):
         _remove_metrics(host, known["metrics_dir"], outcome, check)
     if not check:
         host.path(wish["metrics_dir"]).mkdir(mode=0o755, parents=True, exist_ok=True)  # the unit's sandbox names it
-        state.save(host, SUBJECT, {"files": sorted(wanted), "metrics_dir": wish["metrics_dir"]})
-    if not check and {texts.SERVICE, texts.TIMER} & set(written):
+        state.save(host, SUBJECT, {"files": sorted(desired), "metrics_dir": wish["metrics_dir"]})
+    if not check and {rendering.SERVICE, rendering.TIMER} & set(written):
         run("daemon-reload")
-    if texts.TIMER in written or not _runs(run):
-        outcome.steps.append(f"{texts.TIMER_UNIT} enabled and started")
+    if rendering.TIMER in written or not _runs(run):
+        outcome.steps.append(f"{rendering.TIMER_UNIT} enabled and started")
         if not check:
-            run("enable", texts.TIMER_UNIT)
-            run("restart", texts.TIMER_UNIT)
+            run("enable", rendering.TIMER_UNIT)
+            run("restart", rendering.TIMER_UNIT)
     return outcome
 
 
@@ -89,10 +89,10 @@ def absent(host: Host, check: bool, run: Manager = systemctl) -> Outcome:
     outcome, known = Outcome(), state.load(host, SUBJECT)
     if not known:
         return outcome
-    outcome.steps.append(f"{texts.TIMER_UNIT} stopped and disabled")
-    if not check and host.path(texts.TIMER).exists():
-        run("disable", "--now", texts.TIMER_UNIT)
-        run("stop", texts.SERVICE_UNIT, timeout=600)
+    outcome.steps.append(f"{rendering.TIMER_UNIT} stopped and disabled")
+    if not check and host.path(rendering.TIMER).exists():
+        run("disable", "--now", rendering.TIMER_UNIT)
+        run("stop", rendering.SERVICE_UNIT, timeout=600)
     for path in known["files"]:
         _remove(host, path, outcome, check)
     _remove_metrics(host, known["metrics_dir"], outcome, check)
@@ -115,7 +115,7 @@ def source() -> str:
 
 def _runs(run: Manager) -> bool:
     try:
-        return run("is-enabled", texts.TIMER_UNIT).strip() == "enabled" and run("is-active", texts.TIMER_UNIT).strip() == "active"
+        return run("is-enabled", rendering.TIMER_UNIT).strip() == "enabled" and run("is-active", rendering.TIMER_UNIT).strip() == "active"
     except ServiceError:
         return False
 

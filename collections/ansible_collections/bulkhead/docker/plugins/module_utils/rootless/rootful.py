@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine import revive
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.instance import ROOTFUL
 from ..engine.service import ServiceError, systemctl
+from ..engine_config import engine_restart
 from ..host import state
 from ..host.root import Host
 from ..layers.rootless.observe import SUBJECT, UNITS, look
@@ -26,7 +26,7 @@ def off(host: Host, known: dict[str, Any], stop_containers: bool, timeout: float
         return ""
     engine, running = Engine(ROOTFUL.socket, timeout), []
     if "docker.service" in active:
-        before = revive.look(engine)
+        before = engine_restart.look(engine)
         if not before.running:
             raise ValueError(
                 f"docker.service is active, but no engine answers on {ROOTFUL.socket}, and what runs in it is not known; mend it, or stop it"
@@ -44,7 +44,7 @@ def off(host: Host, known: dict[str, Any], stop_containers: bool, timeout: float
     memory["containers"] = [*earlier, *(c for c in running if c["id"] not in {e["id"] for e in earlier})]
     memory["stopping"] = True
     state.save(host, SUBJECT, known)
-    revive.stop(engine, running)
+    engine_restart.stop(engine, running)
     systemctl("disable", "--now", *there, timeout=timeout)
     systemctl("mask", *there, timeout=timeout)
     del memory["stopping"]
@@ -74,12 +74,12 @@ def _bring_back(containers: list[dict[str, Any]], timeout: float) -> list[str]:
     """They were stopped through the API, which the engine takes for a wish: no restart policy starts them again (`unless-stopped`)."""
     engine = Engine(ROOTFUL.socket, timeout)
     names = ", ".join(container["name"] for container in containers)
-    if not revive.wait_until_it_answers(engine, timeout):
+    if not engine_restart.wait_until_it_answers(engine, timeout):
         return [
             f"the rootful engine does not answer on {ROOTFUL.socket}; these containers ran in it, and are to be started by hand: {names}"
         ]
     try:
-        back = revive.bring_back(engine, containers, timeout)
+        back = engine_restart.bring_back(engine, containers, timeout)
     except (EngineError, EngineUnreachable) as error:
         return [f"containers of the rootful engine could not be started again ({error}); start those by hand that do not run: {names}"]
     return [f"container {name} of the rootful engine ran before, and does not start again: {why}" for name, why in back.failed.items()]

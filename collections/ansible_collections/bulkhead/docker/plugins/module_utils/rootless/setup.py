@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from ..apparmor import policy
-from ..engine import revive
 from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.configure import Failed, configure
 from ..engine.instance import ROOTFUL, Instance, find
-from ..engine.request import Request as Configuration
 from ..engine.service import Service, systemctl
+from ..engine_config import engine_restart
+from ..engine_config.change import Failed, configure
+from ..engine_config.request import Request as Configuration
 from ..host import state
 from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host
 from ..layers.rootless.observe import RANGES, SUBJECT, containers, look
 from ..subid.apply import Refused, bring
 from ..subid.decide import Request
-from . import context, ports, rootful, stopped, texts
+from . import client_context, ports, rendering, rootful, stopped
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 
@@ -43,7 +43,7 @@ class Wish:
 
     user: str
     ranges: Request
-    files: list[texts.File] = field(default_factory=list)
+    files: list[rendering.File] = field(default_factory=list)
     disable_rootful: bool = True
     stop_containers: bool = False
     timeout: float = 300
@@ -103,7 +103,7 @@ def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
         _remove_old(host, wish, known, outcome)
         _context(host, known, outcome)
         state.save(host, SUBJECT, known)
-        _revive(host, wish, known, before, texts.UNIT in changed, outcome)
+        _revive(host, wish, known, before, rendering.UNIT in changed, outcome)
     return outcome
 
 
@@ -113,7 +113,7 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
     outcome = Outcome(instance=find(host, known.get("user") or user))
     if not known:
         return outcome
-    instance, before = outcome.instance, revive.Before()
+    instance, before = outcome.instance, engine_restart.Before()
     outcome.changed = True
     if check:
         outcome.did(f"rootless engine of {instance.user} removed")
@@ -129,14 +129,14 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
         ports.give_back(host, known)
         for path in [*known.get("files", [])]:
             if os.path.lexists(host.path(path)):
-                if path == texts.ROOTLESSKIT and _loaded(host):
+                if path == rendering.ROOTLESSKIT and _loaded(host):
                     _command(["apparmor_parser", "--remove", path])
                 host.path(path).unlink()
                 _prune(host.path(path).parent)
                 outcome.did(f"{path} removed")
         if instance.uid is not None:
             with suppress(OSError, ValueError):
-                context.drop(instance.on(host), instance, known.get("context", []))
+                client_context.drop(instance.on(host), instance, known.get("context", []))
             if os.path.exists(f"{instance.runtime_dir}/bus"):
                 systemctl("daemon-reload", timeout=timeout, instance=instance)
         systemctl("daemon-reload", timeout=timeout)
@@ -159,10 +159,10 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
 
 def _foresee(host: Host, wish: Wish, outcome: Outcome, run: Run) -> None:
     seen = {file.path: look(host, file.path) for file in _with_uid(wish.files, outcome.instance)}
-    for file in texts.differing(_with_uid(wish.files, outcome.instance), seen):
+    for file in rendering.differing(_with_uid(wish.files, outcome.instance), seen):
         outcome.did(f"{file.path} written")
-    if any(file.path == texts.ROOTLESSKIT for file in wish.files) and not _loaded(host):
-        outcome.did(f"profile {texts.PROFILE} loaded")
+    if any(file.path == rendering.ROOTLESSKIT for file in wish.files) and not _loaded(host):
+        outcome.did(f"profile {rendering.PROFILE} loaded")
     left = stopped.left(state.load(host, SUBJECT))
     if left:
         outcome.did(f"started again: {', '.join(left)}")
@@ -182,23 +182,23 @@ def _create_user(user: str, run: Run) -> None:
     os.chmod(f"/home/{user}", 0o700)
 
 
-def _with_uid(files: list[texts.File], instance: Instance) -> list[texts.File]:
+def _with_uid(files: list[rendering.File], instance: Instance) -> list[rendering.File]:
     """The plan was made before the user had an ID."""
-    unknown, known = texts.delegation(None), texts.delegation(instance.uid)
-    return [texts.File(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
+    unknown, known = rendering.delegation(None), rendering.delegation(instance.uid)
+    return [rendering.File(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
 
 
-def _sorted(host: Host, wish: Wish, instance: Instance) -> tuple[list[texts.File], list[texts.File]]:
+def _sorted(host: Host, wish: Wish, instance: Instance) -> tuple[list[rendering.File], list[rendering.File]]:
     """What has to be there before the user's manager starts, and what must not be: with a unit it would start the engine at once."""
     files = _with_uid(wish.files, instance)
-    late = (texts.UNIT, texts.ENABLED)
+    late = (rendering.UNIT, rendering.ENABLED)
     return [file for file in files if file.path not in late], [file for file in files if file.path in late]
 
 
-def _write(host: Host, files: list[texts.File], known: dict[str, Any], outcome: Outcome) -> list[str]:
+def _write(host: Host, files: list[rendering.File], known: dict[str, Any], outcome: Outcome) -> list[str]:
     """Write what differs, remembered first. Returns the paths. Raises SetupFailed for what is somebody else's."""
     seen = {file.path: look(host, file.path) for file in files}
-    differing = texts.differing(files, seen)
+    differing = rendering.differing(files, seen)
     foreign = [file.path for file in differing if seen[file.path] and file.path not in known["files"]]
     if foreign:
         raise SetupFailed(f"{', '.join(foreign)}: is somebody else's and says something else; move it away")
@@ -220,27 +220,27 @@ def _write(host: Host, files: list[texts.File], known: dict[str, Any], outcome: 
     return [file.path for file in differing]
 
 
-def _modules(host: Host, files: list[texts.File], known: dict[str, Any], outcome: Outcome, run: Run) -> None:
+def _modules(host: Host, files: list[rendering.File], known: dict[str, Any], outcome: Outcome, run: Run) -> None:
     """Now, as at every boot; a module that the kernel has built in, or does not have, is told by the engine if it needs it. Raises OSError."""
-    done, wanted = " ".join(outcome.steps), {file.path for file in files}
-    if texts.MODULES in wanted:
+    done, desired = " ".join(outcome.steps), {file.path for file in files}
+    if rendering.MODULES in desired:
         run(["modprobe", "--all", "--quiet", "br_netfilter", "ip_tables"])
-    opened = ports.open_from(host, next((file.content for file in files if file.path == texts.PORTS), ""), known, run)
+    opened = ports.open_from(host, next((file.content for file in files if file.path == rendering.PORTS), ""), known, run)
     if opened:
         outcome.did(opened)
-    if (texts.ROOTLESSKIT in wanted and not _loaded(host)) or texts.ROOTLESSKIT in done:
-        code, out, err = run(["apparmor_parser", "--replace", texts.ROOTLESSKIT])
+    if (rendering.ROOTLESSKIT in desired and not _loaded(host)) or rendering.ROOTLESSKIT in done:
+        code, out, err = run(["apparmor_parser", "--replace", rendering.ROOTLESSKIT])
         if code:
             raise SetupFailed(f"apparmor_parser: {(err or out).strip()}")
-        outcome.did(f"profile {texts.PROFILE} loaded")
+        outcome.did(f"profile {rendering.PROFILE} loaded")
 
 
 def _loaded(host: Host) -> bool:
     """Whether the kernel has rootlesskit's profile; a run may have died after it wrote the file. Raises OSError."""
-    return texts.PROFILE in policy.modes(host)
+    return rendering.PROFILE in policy.modes(host)
 
 
-def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before, outcome: Outcome) -> None:
+def _manager(host: Host, wish: Wish, known: dict[str, Any], before: engine_restart.Before, outcome: Outcome) -> None:
     """The user's service manager: there from boot on, and allowed to set all the limits."""
     instance = outcome.instance
     if not host.path(f"/var/lib/systemd/linger/{instance.user}").exists():
@@ -254,20 +254,20 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Befor
         f"the service manager of {instance.user} did not start; see journalctl -u user@{instance.uid}",
     )
     given = (host.read(f"{instance.manager_cgroup}/cgroup.controllers") or "").split()
-    if set(texts.CONTROLLERS) - set(given):
+    if set(rendering.CONTROLLERS) - set(given):
         if containers(host, instance) and not wish.stop_containers:
             raise SetupFailed(
-                f"the manager of {instance.user} has to be restarted to get {', '.join(sorted(set(texts.CONTROLLERS) - set(given)))},"
+                f"the manager of {instance.user} has to be restarted to get {', '.join(sorted(set(rendering.CONTROLLERS) - set(given)))},"
                 " and containers run below it; stop them first, or write stop_containers: true"
             )
         stopped.remember(host, known, before)
         with suppress(EngineError, EngineUnreachable):
-            revive.stop(Engine.of(instance, wish.timeout), before.containers)
+            engine_restart.stop(Engine.of(instance, wish.timeout), before.containers)
         systemctl("daemon-reload", timeout=wish.timeout)  # a drop-in that others took away is otherwise still in force
         systemctl("restart", f"user@{instance.uid}.service", timeout=wish.timeout)
         _wait_for(f"{instance.runtime_dir}/bus", wish.timeout, f"the service manager of {instance.user} did not come back")
         given = (host.read(f"{instance.manager_cgroup}/cgroup.controllers") or "").split()
-        lacking = sorted(set(texts.CONTROLLERS) - set(given))
+        lacking = sorted(set(rendering.CONTROLLERS) - set(given))
         if lacking:
             raise SetupFailed(
                 f"the manager of {instance.user} does not get {', '.join(lacking)}: see the drop-ins that `systemctl cat user@{instance.uid}`"
@@ -278,9 +278,9 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], before: revive.Befor
 
 def _remove_old(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome) -> None:
     """What an earlier run needed and this one does not."""
-    wanted = {file.path for file in _with_uid(wish.files, outcome.instance)}
-    for path in sorted(set(known["files"]) - wanted):
-        if path == texts.PORTS:
+    desired = {file.path for file in _with_uid(wish.files, outcome.instance)}
+    for path in sorted(set(known["files"]) - desired):
+        if path == rendering.PORTS:
             ports.give_back(host, known)
         if os.path.lexists(host.path(path)):
             host.path(path).unlink()
@@ -290,23 +290,23 @@ def _remove_old(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome)
 
 def _context(host: Host, known: dict[str, Any], outcome: Outcome) -> None:
     instance = outcome.instance
-    seen = context.look(instance.on(host), instance)
+    seen = client_context.look(instance.on(host), instance)
     if seen["error"]:
         raise SetupFailed(seen["error"])
-    if context.lacking(seen):
-        made = context.put(instance.on(host), instance)
+    if client_context.lacking(seen):
+        made = client_context.put(instance.on(host), instance)
         known["context"] = sorted({*known.get("context", []), *made})
         outcome.did("docker context rootless made")
 
 
-def _before(instance: Instance, wish: Wish) -> revive.Before:
+def _before(instance: Instance, wish: Wish) -> engine_restart.Before:
     """The engine and what runs in it, before anything is done."""
     if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).state().running:
-        return revive.Before()
-    return revive.look(Engine.of(instance, wish.timeout))
+        return engine_restart.Before()
+    return engine_restart.look(Engine.of(instance, wish.timeout))
 
 
-def _revive(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before, unit_changed: bool, outcome: Outcome) -> None:
+def _revive(host: Host, wish: Wish, known: dict[str, Any], before: engine_restart.Before, unit_changed: bool, outcome: Outcome) -> None:
     """An engine that ran takes over a changed unit, and runs again where its manager was restarted; so does what ran in it."""
     instance = outcome.instance
     service, engine = Service(instance), Engine.of(instance, wish.timeout)
@@ -315,12 +315,12 @@ def _revive(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before
     if unit_changed or not service.state().running:
         stopped.remember(host, known, before)
         service.restart(wish.timeout)
-        if not revive.wait_until_it_answers(engine, wish.timeout):
+        if not engine_restart.wait_until_it_answers(engine, wish.timeout):
             raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
         outcome.did("engine restarted")
     elif not stopped.left(known):
         return
-    back = revive.bring_back(engine, before.containers, wish.timeout)
+    back = engine_restart.bring_back(engine, before.containers, wish.timeout)
     if back.started:
         outcome.did(f"started again: {', '.join(back.started)}")
     stopped.forget(host, known)
@@ -329,31 +329,31 @@ def _revive(host: Host, wish: Wish, known: dict[str, Any], before: revive.Before
         raise SetupFailed("; ".join(f"container {name} does not start again: {reason}" for name, reason in failed.items()))
 
 
-def _start_own(before: revive.Before, instance: Instance, timeout: float, outcome: Outcome) -> None:
+def _start_own(before: engine_restart.Before, instance: Instance, timeout: float, outcome: Outcome) -> None:
     """An engine that the user ran by a unit of his own before we came runs on without us."""
     service, engine = Service(instance), Engine.of(instance, timeout)
     if not service.state().loaded:
         return
     service.restart(timeout)
-    if not revive.wait_until_it_answers(engine, timeout):
+    if not engine_restart.wait_until_it_answers(engine, timeout):
         raise SetupFailed(f"the engine of {instance.user} does not answer after its restart by its own unit")
     outcome.did(f"engine of {instance.user} started by its own unit")
-    for name, reason in revive.bring_back(engine, before.containers, timeout).failed.items():
+    for name, reason in engine_restart.bring_back(engine, before.containers, timeout).failed.items():
         outcome.warnings.append(f"container {name} of {instance.user} ran before, and does not start again: {reason}")
 
 
-def _stop_engine(host: Host, known: dict[str, Any], instance: Instance, timeout: float, outcome: Outcome) -> revive.Before:
+def _stop_engine(host: Host, known: dict[str, Any], instance: Instance, timeout: float, outcome: Outcome) -> engine_restart.Before:
     """Stop the containers properly, then the engine, and take our keys out of its configuration. Returns what ran."""
-    before = stopped.recall(known, revive.Before())
+    before = stopped.recall(known, engine_restart.Before())
     if not os.path.exists(f"{instance.runtime_dir}/bus"):
         return before
     service, engine = Service(instance), Engine.of(instance, timeout)
     if service.state().running:
-        before = stopped.recall(known, revive.look(engine))
+        before = stopped.recall(known, engine_restart.look(engine))
         with state.exclusive(host):
             stopped.remember(host, known, before)
         with suppress(EngineError, EngineUnreachable):
-            revive.stop(engine, before.containers)
+            engine_restart.stop(engine, before.containers)
         service.stop(timeout)
         outcome.did(f"engine of {instance.user} stopped")
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..engine.revive import Before
+from ..engine_config.engine_restart import Before
 from ..host import state
 from ..host.root import Host
 from ..layers.rootless.observe import SUBJECT

@@ -108,8 +108,8 @@ def compare(programs: Sequence[bpf.Program], expected: Expanded) -> Comparison:
 
 def _heading(programs: Sequence[bpf.Program], expected: Expanded, number: int, kernel: frozenset[int]) -> str | None:
     """Under which list of a Comparison a call belongs; None when kernel and profile agree."""
-    wanted = expected.answers(number)
-    kernel_allows, wanted_allows = ({bpf.lets_through(value) for value in values} for values in (kernel, wanted))
+    desired = expected.answers(number)
+    kernel_allows, wanted_allows = ({bpf.lets_through(value) for value in values} for values in (kernel, desired))
     if kernel_allows == wanted_allows and len(wanted_allows) == 1:
         return None
     if wanted_allows == {False}:
@@ -131,11 +131,11 @@ def _by_arguments(programs: Sequence[bpf.Program], expected: Expanded, number: i
         for index, values in tested_arguments(program, AUDIT_ARCH[expected.machine], number).items():
             tested.setdefault(index, set()).update(values)
     for args in telling_arguments(expected.rules[number], tested):
-        wanted = expected.answer(number, args)
-        if wanted is None:
+        desired = expected.answer(number, args)
+        if desired is None:
             continue
         kernel = bpf.strictest(bpf.run(program, number, AUDIT_ARCH[expected.machine], args) for program in reversed(programs))
-        if bpf.lets_through(kernel) and not bpf.lets_through(wanted):
+        if bpf.lets_through(kernel) and not bpf.lets_through(desired):
             return "loosened"
-        tightened = tightened or (bpf.lets_through(wanted) and not bpf.lets_through(kernel))
+        tightened = tightened or (bpf.lets_through(desired) and not bpf.lets_through(kernel))
     return "tightened" if tightened else None

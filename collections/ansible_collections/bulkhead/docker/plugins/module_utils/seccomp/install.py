@@ -48,30 +48,30 @@ class Step:
 def decide(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) -> list[Step]:
     """What the list comes to on this host. Raises CannotInstall, and ValueError for a damaged memory."""
     managed = state.load(host, SUBJECT).get("profiles", {})
-    steps, refusals, seen = [], [], set()
+    steps, blockers, seen = [], [], set()
     for at, profile in enumerate(profiles):
         name = profile["name"]
         path = profile.get("path") or f"{directory.rstrip('/')}/{name}.json"
         if "/" in name or name.startswith(".") or not name:
-            refusals.append(
+            blockers.append(
                 f"profiles[{at}].name: {name!r} is no name of a file; write one without a slash that does not begin with a dot."
             )
             continue
         if path in seen:
-            refusals.append(f"profiles[{at}].name: {name} is listed twice; write each profile once.")
+            blockers.append(f"profiles[{at}].name: {name} is listed twice; write each profile once.")
         seen.add(path)
         if profile["state"] == "present":
-            refusals += problems(profile["content"], path, bool(profile.get("permissive")))
+            blockers += problems(profile["content"], path, bool(profile.get("permissive")))
         try:
             step = _step(host, profile, path, path in managed)
         except OSError as error:
-            refusals.append(f"{path}: can't be read ({error.strerror}); see what it is and move it away.")
+            blockers.append(f"{path}: can't be read ({error.strerror}); see what it is and move it away.")
             continue
         if step.foreign and step.reason and not profile["force"]:
-            refusals.append(f"{path}: is not ours and {step.reason}; choose another name, or write force: true (a copy is then kept).")
+            blockers.append(f"{path}: is not ours and {step.reason}; choose another name, or write force: true (a copy is then kept).")
         steps.append(step)
-    if refusals:
-        raise CannotInstall(refusals)
+    if blockers:
+        raise CannotInstall(blockers)
     return steps
 
 

@@ -126,9 +126,9 @@ def telling_arguments(
     for condition in (c for unused, conditions in rules for c in conditions):
         near = values.setdefault(condition.index, set())
         if condition.op == "SCMP_CMP_MASKED_EQ":
-            wanted = condition.value_two & condition.value
-            near |= {wanted, wanted | (~condition.value & 0xFFFFFFFF)}
-            near |= {wanted ^ 1 << bit for bit in range(64) if condition.value >> bit & 1}
+            desired = condition.value_two & condition.value
+            near |= {desired, desired | (~condition.value & 0xFFFFFFFF)}
+            near |= {desired ^ 1 << bit for bit in range(64) if condition.value >> bit & 1}
         else:
             near |= {(condition.value + step) % 2**64 for step in (-1, 0, 1, 2**32)}
     for near in values.values():

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.host.pending import REBOOT
-from ...module_utils.layers.userns.hidden import in_words
+from ...module_utils.layers.userns.data_guard import in_words
 from ...module_utils.layers.verdict import LayerPlan
 
-# The proof imports an image of some MB, and an engine that can't write ends badly long before the last byte.
+# The verification imports an image of some MB, and an engine that can't write ends badly long before the last byte.
 ROOM = 500_000_000
 
 
@@ -20,7 +20,7 @@ def warnings(observed: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> li
     found = []
     if pending.get("reboot") is not None:
         packages = f" for {', '.join(pending['reboot'])}" if pending["reboot"] else ""
-        found.append(f"a reboot is pending{packages} ({REBOOT}): what is proven now is proven of the kernel that runs now")
+        found.append(f"a reboot is pending{packages} ({REBOOT}): what is verified now is verified of the kernel that runs now")
     if pending.get("modules") is False:
         kernel = observed["system"]["kernel"]
         found.append(
@@ -40,4 +40,4 @@ def _room(room: Mapping[str, Any] | None, contents: Mapping[str, Any], layers: M
     if "userns" in layers and layers["userns"].apply.get("migrate") and carried > room["free"]:
         # Layers that images share are counted for each, so this may be too much; the host counts exactly, before anything stops.
         return [f"{free}, and up to {in_words(carried)} are to be carried into the remapped root; make room (docker system prune)"]
-    return [f"{free}, which is little for an engine that is to be restarted and proven"] if room["free"] < ROOM else []
+    return [f"{free}, which is little for an engine that is to be restarted and verified"] if room["free"] < ROOM else []

@@ -15,10 +15,9 @@ from ...module_utils.host.root import STATE_DIR
 from ...module_utils.layers.catalog import SWITCHES, planners
 from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
-from ...module_utils.planning import engine_config
-from ...module_utils.rootless import texts
-from ..attack import demand
-from . import conditions
+from ...module_utils.rootless import rendering
+from ..report import attack_requirements
+from . import conditions, engine_config
 
 ENGINE_CONFIG = "engine_config"
 
@@ -35,64 +34,64 @@ class Plan:
     conditions: list[str] = field(default_factory=list)
 
     def gathered(self, kind: str) -> list[str]:
-        """All `refusals`, `warnings`, `notices` or `effects`, each once, in order of effort."""
+        """All `blockers`, `warnings`, `notices` or `effects`, each once, in order of effort."""
         own = self.conditions if kind == "warnings" else []
         return list(dict.fromkeys([*(text for plan in self.layers.values() for text in getattr(plan, kind)), *own]))
 
     @property
-    def refusals(self) -> list[str]:
-        return list(dict.fromkeys([*self.problems, *self.gathered("refusals")]))
+    def blockers(self) -> list[str]:
+        return list(dict.fromkeys([*self.problems, *self.gathered("blockers")]))
 
     @property
     def changed(self) -> bool:
         return any(plan.changes for plan in self.layers.values())
 
 
-def resolve(wanted: dict[str, Any], read_file: Callable[[str], str]) -> list[str]:
-    """Put the text of files on the control node into `wanted` (profiles given as `src`, the OCI runtime), and the profile that a rootless engine needs.
+def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[str]:
+    """Put the text of files on the control node into `desired` (profiles given as `src`, the OCI runtime), and the profile that a rootless engine needs.
 
     Returns what cannot be read, a sentence each.
     """
     problems = []
-    if isinstance(wanted.get("apparmor_profiles_list"), list):
-        wanted["apparmor_profiles_list"] = rootless.complete(wanted)
-    if rootless.default_profile(wanted):
-        source = (Path(texts.__file__).parent / "oci_wrapper.py").read_text(encoding="utf-8")
-        wanted[rootless.WRAPPER] = texts.wrapper_text(source, rootless.default_profile(wanted))
+    if isinstance(desired.get("apparmor_profiles_list"), list):
+        desired["apparmor_profiles_list"] = rootless.complete(desired)
+    if rootless.default_profile(desired):
+        source = (Path(rendering.__file__).parent / "oci_wrapper.py").read_text(encoding="utf-8")
+        desired[rootless.WRAPPER] = rendering.wrapper_text(source, rootless.default_profile(desired))
     for variable, room in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
         try:
-            wanted[variable] = planners()[room].resolve(wanted.get(variable) or [], read_file)
+            desired[variable] = planners()[room].resolve(desired.get(variable) or [], read_file)
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:
-        wanted[hardened.VARIABLE] = hardened.resolve(wanted)
+        desired[hardened.VARIABLE] = hardened.resolve(desired)
     except hardened.BadEntry as error:
         problems.append(str(error))
-    return problems + demand.problems("attack_matrix_required", wanted.get("attack_matrix_required") or {})
+    return problems + attack_requirements.problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
 
 
-def expectations(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What verification shall demand of each layer that a host configures."""
-    layers = {name: {"requirement": requirement(name, wanted), **room.expectation(wanted)} for name, room in planners().items()}
-    containers = hardened.expectations(wanted.get(hardened.VARIABLE) or [], str(wanted.get("seccomp_profiles_directory")))
+    layers = {name: {"requirement": requirement(name, desired), **room.expectation(desired)} for name, room in planners().items()}
+    containers = hardened.expectations(desired.get(hardened.VARIABLE) or [], str(desired.get("seccomp_profiles_directory")))
     return {**layers, **({"containers": containers} if containers else {})}
 
 
-def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[str], of_run: set[str] | None = None) -> Plan:
-    """Compare a host with what is wanted, for the selected layers. of_run: those of the whole run, where this is a part of it."""
+def make(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[str], of_run: set[str] | None = None) -> Plan:
+    """Compare a host with what is desired, for the selected layers. of_run: those of the whole run, where this is a part of it."""
     plan = Plan()
     engine = observed["engine"]
     if not engine["installed"]:
-        return _without_engine(plan, wanted)
+        return _without_engine(plan, desired)
     if observed.get("interrupted"):
         return _unfinished(plan, observed["interrupted"])
     for name, room in planners().items():
         if name in selected:
-            plan.layers[name] = room.plan(observed, wanted)
+            plan.layers[name] = room.plan(observed, desired)
     if rootless.LAYER in selected and "apparmor" not in (selected if of_run is None else of_run):
-        plan.problems += filter(None, [rootless.unconfinable(observed, wanted)])
+        plan.problems += filter(None, [rootless.unconfinable(observed, desired)])
     if selected:
-        plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, wanted, plan.layers, selected)
+        plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, desired, plan.layers, selected)
         for layer in plan.layers.values():
             layer.with_engine = _changed_with_engine(layer, config)
     plan.conditions = conditions.warnings(observed, plan.layers)
@@ -101,7 +100,7 @@ def make(observed: Mapping[str, Any], wanted: Mapping[str, Any], selected: set[s
 
 def _changed_with_engine(layer: LayerPlan, config: LayerPlan) -> str:
     """What of this layer the change of the engine's configuration will make; empty when it is all there."""
-    if not config.changes or config.refusals or layer is config:
+    if not config.changes or config.blockers or layer is config:
         return ""
     texts = [(json.loads(c.before or "{}"), json.loads(c.after or "{}")) for c in config.changes if c.path == config.apply.get("path")]
     keys = [key for before, after in texts for key in layer.daemon_keys if before.get(key) != after.get(key)]
@@ -118,9 +117,9 @@ def _unfinished(plan: Plan, transactions: Iterable[str]) -> Plan:
     return plan
 
 
-def _without_engine(plan: Plan, wanted: Mapping[str, Any]) -> Plan:
-    package = wanted["docker_engine_package"]
-    if wanted["docker_engine_install"]:
+def _without_engine(plan: Plan, desired: Mapping[str, Any]) -> Plan:
+    package = desired["docker_engine_package"]
+    if desired["docker_engine_install"]:
         notices = ["the layers are planned once the engine is installed"]
         plan.layers["engine"] = LayerPlan("engine", changes=[Change(f"package {package}", f"install {package}")], notices=notices)
     else:
@@ -130,14 +129,14 @@ def _without_engine(plan: Plan, wanted: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def requirement(layer: str, wanted: Mapping[str, Any]) -> str:
+def requirement(layer: str, desired: Mapping[str, Any]) -> str:
     """`required`, `optional` or `disabled`, by the layer's switch."""
     switch = SWITCHES.get(layer)
-    return str(wanted.get(switch) or REQUIRED) if switch else DISABLED
+    return str(desired.get(switch) or REQUIRED) if switch else DISABLED
 
 
 def selected_layers(
-    asked: Iterable[str] | None, run_tags: Iterable[str], skip_tags: Iterable[str], wanted: Mapping[str, Any] | None = None
+    asked: Iterable[str] | None, run_tags: Iterable[str], skip_tags: Iterable[str], desired: Mapping[str, Any] | None = None
 ) -> set[str]:
     """The layers that this run is about: those asked for, narrowed by the tags that name layers.
 
@@ -145,7 +144,7 @@ def selected_layers(
     """
     layers = set(SWITCHES) if asked is None else set(asked) & set(SWITCHES)
     named = set(run_tags) & set(SWITCHES)
-    if rootless.LAYER in named and rootless.default_profile(wanted or {}):
+    if rootless.LAYER in named and rootless.default_profile(desired or {}):
         named.add("apparmor")
     if named:
         layers &= named

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables for people: what will happen on a host, and what was proven there."""
+"""Tables for people: what will happen on a host, and what was verified there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_ap
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
 
 # What a plan makes of a layer.
-AS_WANTED, CHANGE, DISABLED, CANNOT, REFUSED = "as wanted", "change", "disabled", "cannot", "refused"
+AS_WANTED, CHANGE, DISABLED, CANNOT, REFUSED = "as desired", "change", "disabled", "cannot", "refused"
 STATE_COLOUR = {AS_WANTED: "green", CHANGE: "yellow", DISABLED: "dark gray", CANNOT: "yellow", REFUSED: "red"}
 
 
@@ -27,7 +27,7 @@ def plan_lines(host: str, plan: Mapping[str, Any]) -> list[Line]:
         ("effects", ">", "yellow"),
         ("warnings", "!", "bright purple"),
         ("notices", "i", None),
-        ("refusals", "x", "red"),
+        ("blockers", "x", "red"),
     ):
         for text in plan[kind]:
             lines += wrapped(f"  {sign} ", text, colour)
@@ -43,15 +43,15 @@ def layer_state(layer: Mapping[str, Any]) -> tuple[str, str]:
     if layer["changes"] or layer["with_engine"]:
         steps = [change["summary"] for change in layer["changes"]]
         return CHANGE, "; ".join([*steps, layer["with_engine"]] if layer["with_engine"] else steps)
-    return (REFUSED, "; ".join(layer["refusals"])) if layer.get("refusals") else (AS_WANTED, AS_WANTED)
+    return (REFUSED, "; ".join(layer["blockers"])) if layer.get("blockers") else (AS_WANTED, AS_WANTED)
 
 
-def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
+def verification_lines(host: str, verification: Mapping[str, Any]) -> list[Line]:
     """A line a layer with its first evidence, a line a finding, then containers that differ from the host's defaults."""
-    about = proof.get("host", {})
+    about = verification.get("host", {})
     title = f"{host}: {about.get('distribution_name')}, kernel {about.get('kernel')}, engine {about.get('version') or 'not running'}"
     lines: list[Line] = [(title, None)]
-    for layer in proof["layers"]:
+    for layer in verification["layers"]:
         colour = _COLOUR[layer["status"]]
         first = layer["evidence"][0] if layer["evidence"] else None
         seen = f"{_short(first['value'])}  <- {first['source']}" if first else ""
@@ -61,16 +61,16 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
             lines += wrapped("      ", finding["text"], colour if finding["status"] else None)
             if finding["status"] and finding["remedy"]:
                 lines += wrapped("      -> ", finding["remedy"], None)
-    for engine in proof.get("engines", ()):
+    for engine in verification.get("engines", ()):
         if "layers" in engine:
             lines += _beside(engine)
-    for finding in proof.get("findings", ()):
+    for finding in verification.get("findings", ()):
         lines += wrapped("  ! ", finding["text"], "red")
-    containers = proof.get("containers", ())
+    containers = verification.get("containers", ())
     if containers:
         lines.append((f"  {len(containers)} running container{'s' if len(containers) > 1 else ''}", None))
     for container in containers:
-        demands = container.get("demands", ())
+        demands = container.get("settings", ())
         if demands and all(d["status"] == "enforced" for d in demands):
             lines.append((f"  + {container['name']}: all {len(demands)} settings of hardened_container hold", "green"))
         for text in container_notes(container):
@@ -79,7 +79,7 @@ def proof_lines(host: str, proof: Mapping[str, Any]) -> list[Line]:
 
 
 def _beside(engine: Mapping[str, Any]) -> list[Line]:
-    """An engine beside the wanted one: what its defaults are, and which of its containers differ from them."""
+    """An engine beside the desired one: what its defaults are, and which of its containers differ from them."""
     held = ", ".join(f"{layer['layer']} {layer['status']}" for layer in engine["layers"])
     lines = wrapped("  i ", f"beside, {engine['kind']} engine of {engine['user']}: {held}", None)
     for container in engine["containers"]:
@@ -95,7 +95,7 @@ def container_notes(container: Mapping[str, Any]) -> list[str]:
     notes += [finding["text"] for finding in container["findings"]]
     notes += [
         f"{d['setting']} is {d['seen']} and not {d['expected']} ({d['source']})"
-        for d in container.get("demands", ())
+        for d in container.get("settings", ())
         if d["status"] != "enforced"
     ]
     for layer in container["layers"]:
@@ -105,7 +105,7 @@ def container_notes(container: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False, only: Collection[str] | None = None) -> list[str]:
+def not_enforced(verification: Mapping[str, Any], forgive_unknown: bool = False, only: Collection[str] | None = None) -> list[str]:
     """The required layers that do not hold, as `layer (status)`. An unknown one does not hold, unless that is forgiven (check mode).
 
     only: what a run that is about some layers may demand: these, and nothing of single containers.
@@ -113,18 +113,18 @@ def not_enforced(proof: Mapping[str, Any], forgive_unknown: bool = False, only: 
     good = {"enforced"} | ({"unknown"} if forgive_unknown else set())
     layers = [
         f"{v['layer']} ({v['status']})"
-        for v in proof["layers"]
+        for v in verification["layers"]
         if v["requirement"] == "required" and v["status"] not in good and (only is None or v["layer"] in only)
     ]
     if only is not None:
         return layers
     containers = [
         f"container {c['name']}: {d['setting']} ({d['status']})"
-        for c in proof.get("containers", ())
-        for d in c.get("demands", ())
+        for c in verification.get("containers", ())
+        for d in c.get("settings", ())
         if d["status"] not in good
     ]
-    missing = [f["text"] for f in proof.get("findings", ()) if f["id"] == "container.not_running"]
+    missing = [f["text"] for f in verification.get("findings", ()) if f["id"] == "container.not_running"]
     return layers + containers + missing
 
 

@@ -17,8 +17,8 @@ from .read import written
 from .text import age
 
 BLOCKED, SUCCEEDED = "blocked", "succeeded"
-SIGNS = {BLOCKED: "+", SUCCEEDED: "x", "no_proof": "-", "unknown": "?"}
-WORDS = {BLOCKED: "stopped", SUCCEEDED: "through", "no_proof": "no proof", "unknown": "unknown"}
+SIGNS = {BLOCKED: "+", SUCCEEDED: "x", "inconclusive": "-", "unknown": "?"}
+WORDS = {BLOCKED: "stopped", SUCCEEDED: "through", "inconclusive": "no verification", "unknown": "unknown"}
 # The configurations that are a host's own; what gets through them gets through. The others are there to tell the layers apart.
 OWN = ("host", "container", "stacked")
 _KEPT = ("outcome", "errno", "step", "detail", "by", "logged", "silent")

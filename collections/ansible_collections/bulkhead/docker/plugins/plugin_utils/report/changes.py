@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils.layers.verdict import ABSENT, DEGRADED, ENFORCED, NOT_APPLICABLE, UNKNOWN
-from .fleet import PROVEN, Fleet
+from .fleet import VERIFIED, Fleet
 
 _BETTER = {ABSENT: 0, UNKNOWN: 1, DEGRADED: 2, NOT_APPLICABLE: 3, ENFORCED: 4}
 
@@ -67,9 +67,9 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
 
 def _host(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     if before["condition"] != after["condition"]:
-        better = True if after["condition"] == PROVEN else False if before["condition"] == PROVEN else None
+        better = True if after["condition"] == VERIFIED else False if before["condition"] == VERIFIED else None
         yield Change(name, "host", before["condition"], after["condition"], better)
-    # A host of which nothing was proven, before or now, is one change and not one a layer.
+    # A host of which nothing was verified, before or now, is one change and not one a layer.
     both = before["layers"] and after["layers"]
     # On a host that turned rootless what the rootful engine alone could have is not lost: the user's namespace took its place.
     replaced = after["layers"].get("rootless") == ENFORCED != before["layers"].get("rootless")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which controls of which catalog a finding belongs to, and how a person repeats a layer's proof: read from controls.yml."""
+"""Which controls of which catalog a finding belongs to, and how a person repeats a layer's verification: read from controls.yml."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def named(control: str) -> str:
 
 
 def by_hand(layer: str, container: str | None = None) -> str:
-    """The commands that repeat a layer's proof on the host, for a container that asks for nothing, or for a running one by its ID."""
+    """The commands that repeat a layer's verification on the host, for a container that asks for nothing, or for a running one by its ID."""
     repeat = known()["layers"].get(layer, {}).get("repeat")
     if not repeat:
         return ""

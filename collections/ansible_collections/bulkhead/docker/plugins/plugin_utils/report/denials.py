@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who knocks on which wall: the refusals of a fleet's hosts, for the page, the metrics and the terminal. Pure."""
+"""Who knocks on which wall: the denials of a fleet's hosts, for the page, the metrics and the terminal. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _BY = {"pid": "the process lives there", "profile": "no other had the profile", 
 def fresh(host: HostState, fleet: Fleet) -> Mapping[str, Any] | None:
     """What was heard on the host; None where nothing was, or too long ago to count."""
     report = host.denials
-    if not report or not report["heard"] or host.condition == GONE or fleet.now - written(report) > fleet.stale_seconds:
+    if not report or not report["denials_info"] or host.condition == GONE or fleet.now - written(report) > fleet.stale_seconds:
         return None
-    heard: Mapping[str, Any] = report["heard"]
+    heard: Mapping[str, Any] = report["denials_info"]
     return heard
 
 
@@ -58,8 +58,8 @@ def counted(heard: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:
 
 
 def lines(host: str, heard: Mapping[str, Any]) -> list[Line]:
-    """For the terminal: a line a refusal, the gaps after them."""
-    found: list[Line] = [(f"{host}: {heard['total']} refusals since {_when(heard['since'])}", None)]
+    """For the terminal: a line a denial, the gaps after them."""
+    found: list[Line] = [(f"{host}: {heard['total']} denials since {_when(heard['since'])}", None)]
     for row in (_row(host, entry) for entry in heard["denials"]):
         sign = "x" if row["refused"] else "-"
         found += wrapped(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")

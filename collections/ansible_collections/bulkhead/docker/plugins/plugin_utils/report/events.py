@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..write import write
+from ..files import write
 from . import single
 
 _ENDED = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable")
 _OURS = "bulkhead.docker."
-_CUT = "the event of its proof was empty: ansible-runner cuts results longer than MAX_EVENT_RES (700000 characters unless set)"
+_CUT = "the event of its verification was empty: ansible-runner cuts results longer than MAX_EVENT_RES (700000 characters unless set)"
 
 
 @dataclass
@@ -62,18 +62,18 @@ def take(path: Path, folder: Path) -> list[str]:
 
 def gather(events: Iterable[Mapping[str, Any]], told: Told) -> None:
     """Go through the events in their order; a host has a report once the task that wrote it has ended. Pure."""
-    proofs: dict[str, Mapping[str, Any]] = {}
+    verifications: dict[str, Mapping[str, Any]] = {}
     matrices: dict[str, Mapping[str, Any]] = {}
     for host, action, event, result, made in _tasks(events):
         if action == "plan_layers":
-            # As in tasks/prove.yml: nobody's proof of an earlier play, where this one came to none.
-            proofs.pop(host, None)
+            # As in tasks/prove.yml: nobody's verification of an earlier play, where this one came to none.
+            verifications.pop(host, None)
             if event == "runner_on_failed":
-                proofs[host] = {"msg": result.get("msg", "what the inventory wants was refused")}
+                verifications[host] = {"msg": result.get("msg", "what the inventory wants was refused")}
         elif action == "verify_layers":
-            proofs[host] = result or {"msg": _CUT}
+            verifications[host] = result or {"msg": _CUT}
         elif action == "report_layers":
-            report = single.make(host, proofs.pop(host, {}), check_mode=False)
+            report = single.make(host, verifications.pop(host, {}), check_mode=False)
             # What the run complained of: in check mode that is not all that does not hold.
             report["not_enforced"] = result.get("not_enforced", report["not_enforced"])
             report["problem"] = result.get("problem", report["problem"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED
 from . import controls
-from .fleet import FAILING, PROVEN, Fleet, HostState
+from .fleet import FAILING, VERIFIED, Fleet, HostState
 from .text import words
 
 ERROR = "error"  # a required layer does not hold, or nobody knows
@@ -37,7 +37,7 @@ def problems(fleet: Fleet) -> list[Problem]:
 
 
 def _of(host: HostState) -> Iterator[Problem]:
-    if host.condition not in (PROVEN, FAILING):
+    if host.condition not in (VERIFIED, FAILING):
         yield Problem(NOTE if host.condition == "gone" else ERROR, f"host.{host.condition}", host.why, host.name)
     for sentence in host.attack["unmet"] if host.attack else ():
         yield Problem(ERROR, f"attack.{sentence.partition(' ')[0]}", sentence, host.name)
@@ -57,7 +57,7 @@ def _of(host: HostState) -> Iterator[Problem]:
             yield _found(level, finding, host.name, layer)
     for container in host.containers:
         who = (container["name"], container["id"])
-        for demand in container["demands"]:
+        for demand in container["settings"]:
             if demand["status"] != ENFORCED:
                 text = f"{demand['setting']} is {words(demand.get('seen'))} and not {words(demand.get('expected'))}"
                 seen = ((demand["source"], demand.get("seen")),)

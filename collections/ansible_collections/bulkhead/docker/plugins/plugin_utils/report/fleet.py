@@ -14,22 +14,22 @@ from . import single
 from .read import Reports, written
 from .text import age
 
-# A host's condition, the worst first. Only `proven` is good; each of the others says why nobody may count on this host.
+# A host's condition, the worst first. Only `verified` is good; each of the others says why nobody may count on this host.
 FAILING = "failing"
 UNREACHABLE = "unreachable"
 UNPROVEN = "unproven"
 NEVER = "never"
 STALE = "stale"
 GONE = "gone"
-PROVEN = "proven"
+VERIFIED = "verified"
 CONDITIONS = {
     FAILING: "a required layer does not hold, an attack is not stopped as demanded, or a change failed",
     UNREACHABLE: "not reached when last tried",
-    UNPROVEN: "no proof came of the last try",
+    UNPROVEN: "no verification came of the last try",
     NEVER: "in the inventory, never verified",
     STALE: "verified too long ago",
     GONE: "no longer in the inventory",
-    PROVEN: "every required layer holds",
+    VERIFIED: "every required layer holds",
 }
 
 
@@ -39,7 +39,7 @@ class HostState:
 
     condition: of CONDITIONS; why: one sentence about it. seconds: since its report was written, None without one.
     layers: by name, the verdicts as `verify_layers` gives them. containers: those of which a person should know something, each with `notes`.
-    running: how many containers run in all. attack: its attack matrix, as it was written. denials: what was heard of refusals, as it was written.
+    running: how many containers run in all. attack: its attack matrix, as it was written. denials: what was heard of blockers, as it was written.
     drift: what harden.yml would change, each with `layer` and `summary`; None where nobody looked.
     """
 
@@ -104,7 +104,7 @@ def judge(reports: Reports, inventory: Inventory | None, now: float, stale_secon
     """What is known of each host.
 
     inventory: None when nobody says which hosts there ought to be. now: seconds since the epoch.
-    stale_seconds: how old a report may be for its host to count as proven.
+    stale_seconds: how old a report may be for its host to count as verified.
     """
     names = set(reports.verify) | set(reports.attack) | set(reports.denials) | set(inventory.expected if inventory else ())
     hosts = [_host(name, reports, inventory, now, stale_seconds) for name in names]
@@ -123,7 +123,7 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
         attack = None
     if report is None:
         return HostState(name, NEVER, "there is no report of this host", groups, attack=attack, denials=denials)
-    proof = report.get("proof") or {}
+    verification = report.get("verification") or {}
     seconds = max(0.0, now - written(report))
     condition, why = _condition(name, report, inventory, seconds, stale_seconds, attack["unmet"] if attack else ())
     return HostState(
@@ -133,11 +133,11 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
         groups,
         seconds,
         report["written"],
-        {**(proof.get("host") or {}), **_engines(proof)},
-        {layer["layer"]: layer for layer in proof.get("layers", ())},
-        list(proof.get("findings", ())),
-        [kept for container in proof.get("containers", ()) if (kept := _of_interest(container))],
-        len(proof.get("containers", ())),
+        {**(verification.get("host") or {}), **_engines(verification)},
+        {layer["layer"]: layer for layer in verification.get("layers", ())},
+        list(verification.get("findings", ())),
+        [kept for container in verification.get("containers", ()) if (kept := _of_interest(container))],
+        len(verification.get("containers", ())),
         attack,
         denials,
         report.get("drift"),
@@ -165,26 +165,26 @@ def _condition(
         return UNREACHABLE, f"last tried {age(seconds)} ago: {report.get('error', 'no reason given')}"
     if report.get("failure"):
         return FAILING, f"{age(seconds)} ago {single.failed(report['failure'])}"
-    proof = report.get("proof") or {}
-    if not proof.get("layers"):
-        return UNPROVEN, f"nothing was proven {age(seconds)} ago: {report.get('error', 'the report has no proof')}"
+    verification = report.get("verification") or {}
+    if not verification.get("layers"):
+        return UNPROVEN, f"nothing was verified {age(seconds)} ago: {report.get('error', 'the report has no verification')}"
     if seconds > stale_seconds:
         return STALE, f"the last report is {age(seconds)} old, {age(stale_seconds)} are allowed"
-    lacking = not_enforced(proof)
+    lacking = not_enforced(verification)
     if not all(entry.endswith(f"({UNKNOWN})") for entry in lacking):
         return FAILING, f"required and not enforced: {', '.join(lacking)}"
-    if lacking or not proof.get("canary"):
-        return UNPROVEN, f"nobody knows whether what is required holds: {', '.join(lacking) or 'no canary ran'}"
+    if lacking or not verification.get("probe"):
+        return UNPROVEN, f"nobody knows whether what is required holds: {', '.join(lacking) or 'no probe ran'}"
     if unmet:
         return FAILING, f"attacks are not stopped as the inventory demands: {'; '.join(unmet)}"
-    if not any(layer.get("requirement") == REQUIRED for layer in proof["layers"]):
+    if not any(layer.get("requirement") == REQUIRED for layer in verification["layers"]):
         return UNPROVEN, "the inventory requires no layer, so that there is nothing that could hold"
-    return PROVEN, CONDITIONS[PROVEN]
+    return VERIFIED, CONDITIONS[VERIFIED]
 
 
-def _engines(proof: Mapping[str, Any]) -> dict[str, str]:
+def _engines(verification: Mapping[str, Any]) -> dict[str, str]:
     """The engines of a host that has more than the one that was judged, or another than the rootful one."""
-    engines = proof.get("engines", ())
+    engines = verification.get("engines", ())
     if len(engines) == 1 and engines[0]["kind"] == "rootful":
         return {}
     told = [
@@ -201,7 +201,7 @@ def _of_interest(container: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     deviating = [layer for layer in container["layers"] if layer["status"] not in (ENFORCED, NOT_APPLICABLE) or layer["findings"]]
     kept = {key: container[key] for key in ("name", "id", "image", "opted_out", "findings")}
-    return {**kept, "demands": list(container.get("demands", ())), "layers": deviating, "notes": notes}
+    return {**kept, "settings": list(container.get("settings", ())), "layers": deviating, "notes": notes}
 
 
 def _layers(hosts: Iterable[HostState]) -> list[str]:

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 
 from ...module_utils.layers.verdict import NOT_APPLICABLE, REQUIRED
 from . import controls
-from .fleet import FAILING, GONE, PROVEN, Fleet, HostState
+from .fleet import FAILING, GONE, VERIFIED, Fleet, HostState
 from .text import words
 
 
 def render(fleet: Fleet) -> str:
-    """A host that is not proven fails: by the layers that do not hold, or by its case `proof` where nothing recent says that they do."""
+    """A host that is not verified fails: by the layers that do not hold, or by its case `verification` where nothing recent says that they do."""
     root = ElementTree.Element("testsuites", name="bulkhead")
     total = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     for host in fleet.hosts:
@@ -29,11 +29,11 @@ def _suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> ElementT
     suite = ElementTree.SubElement(root, "testsuite", name=host.name)
     if host.written:
         suite.set("timestamp", host.written.partition("+")[0])
-    proof = _case(suite, host, "proof")
+    verification = _case(suite, host, "verification")
     if host.condition == GONE:
-        _outcome(proof, "skipped", host.why)
-    elif host.condition not in (PROVEN, FAILING):
-        _outcome(proof, "error", host.why, host.condition)
+        _outcome(verification, "skipped", host.why)
+    elif host.condition not in (VERIFIED, FAILING):
+        _outcome(verification, "error", host.why, host.condition)
     for name in fleet.layers:
         if name in host.layers:
             _layer(_case(suite, host, name), host, name)
@@ -51,11 +51,11 @@ def _layer(case: ElementTree.Element, host: HostState, name: str) -> None:
     layer = host.layers[name]
     seen = "\n".join(f"{piece['source']}: {words(piece['value'])}" for piece in layer["evidence"])
     cited = "\n".join(controls.named(control) for control in controls.of_layer(name))
-    if host.condition in (PROVEN, FAILING) and not host.holds(name):
+    if host.condition in (VERIFIED, FAILING) and not host.holds(name):
         said = "; ".join(finding["text"] for finding in layer["findings"] if finding["status"])
         message = f"{layer['status']}: {said or 'expected was ' + layer['expected']}"
         _outcome(case, "failure", message, f"{name}.{layer['status']}", f"expected: {layer['expected']}\n{seen}\n{cited}")
-    elif host.condition not in (PROVEN, FAILING):
+    elif host.condition not in (VERIFIED, FAILING):
         _outcome(case, "skipped", f"{layer['status']}, of a host that is {host.condition}")
     elif layer["requirement"] != REQUIRED or layer["status"] == NOT_APPLICABLE:
         _outcome(case, "skipped", f"{layer['status']}, not required")

@@ -26,7 +26,7 @@
     const cells = layer === "" ? layers.map((_, index) => index) : [layer];
     return (
       terms.every((term) => row.dataset.q.includes(term)) &&
-      (condition === "" || (condition === "!" ? own !== "proven" : own === condition)) &&
+      (condition === "" || (condition === "!" ? own !== "verified" : own === condition)) &&
       (status === "" || cells.some((index) => statusOf(row, index) === status))
     );
   };

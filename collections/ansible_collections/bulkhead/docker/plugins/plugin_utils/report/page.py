@@ -26,7 +26,7 @@ from . import controls, denials
 from .attack import Matrix
 from .changes import Change
 from .findings import Problem, problems
-from .fleet import CONDITIONS, PROVEN, Fleet, HostState
+from .fleet import CONDITIONS, VERIFIED, Fleet, HostState
 from .text import words
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ def _row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[str, An
 def _cell(host: HostState, name: str) -> dict[str, Any]:
     status = host.status(name)
     required = host.layers.get(name, {}).get("requirement") == REQUIRED
-    # What a layer was like on a host that is not freshly proven is shown, and not as something to rely on.
+    # What a layer was like on a host that is not freshly verified is shown, and not as something to rely on.
     kind = status if status == ENFORCED or required or name not in host.layers else f"{status} free"
     return {"status": status, "word": _WORDS.get(status, status), "sign": SIGN.get(status, "?"), "kind": kind}
 
@@ -140,9 +140,9 @@ def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tally(fleet: Fleet, name: str) -> dict[str, int]:
-    """How many proven or failing hosts have the layer enforced, of those that should."""
+    """How many verified or failing hosts have the layer enforced, of those that should."""
     asked = [
-        host for host in fleet.hosts if host.layers.get(name, {}).get("requirement") == REQUIRED and host.condition in (PROVEN, "failing")
+        host for host in fleet.hosts if host.layers.get(name, {}).get("requirement") == REQUIRED and host.condition in (VERIFIED, "failing")
     ]
     return {"asked": len(asked), "good": sum(host.status(name) == ENFORCED for host in asked)}
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from . import denials
-from .fleet import CONDITIONS, FAILING, PROVEN, UNREACHABLE, Fleet
+from .fleet import CONDITIONS, FAILING, UNREACHABLE, VERIFIED, Fleet
 from .read import written
 
 Sample = tuple[dict[str, str], float]
@@ -16,8 +16,8 @@ Sample = tuple[dict[str, str], float]
 METRICS = {
     "bulkhead_report_timestamp_seconds": "When this file was written.",
     "bulkhead_report_problems": "Files in the folder of reports that are no reports.",
-    "bulkhead_hosts": "Hosts by condition; only proven is good.",
-    "bulkhead_host_proven": "1: every required layer was enforced when the host was verified, and that was not too long ago.",
+    "bulkhead_hosts": "Hosts by condition; only verified is good.",
+    "bulkhead_host_verified": "1: every required layer was enforced when the host was verified, and that was not too long ago.",
     "bulkhead_host_reachable": "0: the last try did not reach the host.",
     "bulkhead_host_verified_timestamp_seconds": "When the last report of the host was written.",
     "bulkhead_layer_holds": "1: the layer is enforced, by the kernel's evidence. 0: it is not, or nobody knows; the label status says which.",
@@ -25,7 +25,7 @@ METRICS = {
     "bulkhead_containers_opted_out": "Running containers that asked to be without the layer.",
     "bulkhead_drift_changes": "What harden.yml would change on the host; only where somebody looked.",
     "bulkhead_denials": "Refusals in the time that was looked at, by layer and container; scope unknown: nobody can tell whose.",
-    "bulkhead_denials_gaps": "Reasons why refusals may be missing.",
+    "bulkhead_denials_gaps": "Reasons why blockers may be missing.",
     "bulkhead_denials_since_timestamp_seconds": "Where the time that was looked at begins.",
     "bulkhead_attacks_unmet": "Attacks that fewer layers stop than the inventory demands.",
 }
@@ -54,11 +54,11 @@ def _samples(name: str, fleet: Fleet) -> Iterable[Sample]:
 def _of_hosts(name: str, fleet: Fleet) -> Iterator[Sample]:
     for host in fleet.hosts:
         label = {"host": host.name}
-        # What held once is not what holds: of a host that is not freshly proven there is nothing to say but that.
-        fresh = host.condition in (PROVEN, FAILING)
+        # What held once is not what holds: of a host that is not freshly verified there is nothing to say but that.
+        fresh = host.condition in (VERIFIED, FAILING)
         match name:
-            case "bulkhead_host_proven":
-                yield {**label, "condition": host.condition}, host.condition == PROVEN
+            case "bulkhead_host_verified":
+                yield {**label, "condition": host.condition}, host.condition == VERIFIED
             case "bulkhead_host_reachable":
                 yield label, host.condition != UNREACHABLE
             case "bulkhead_host_verified_timestamp_seconds" if host.layers:

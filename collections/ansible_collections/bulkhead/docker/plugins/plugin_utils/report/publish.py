@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..write import replace
+from ..files import replace
 from . import junit, page, prometheus, sarif
 from .attack import matrix
 from .changes import Change, baseline, compare, snapshot

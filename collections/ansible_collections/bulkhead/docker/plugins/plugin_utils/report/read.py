@@ -61,9 +61,9 @@ def _checked(kind: str, content: Any) -> dict[str, Any]:
         if not isinstance(content.get(key), str):
             raise ValueError(f"no {key}")
     written(content)
-    proof = content.get("proof")
-    if proof is not None:
-        _check_proof(proof)
+    verification = content.get("verification")
+    if verification is not None:
+        _check_verification(verification)
     if kind == "attack":
         _check_matrix(content)
     elif kind == "denials":
@@ -76,25 +76,25 @@ def _checked(kind: str, content: Any) -> dict[str, Any]:
     return report
 
 
-def _check_proof(proof: Any) -> None:
-    """What everybody who builds on a proof takes for granted. Raises ValueError."""
-    if not isinstance(proof, dict):
-        raise ValueError("proof is not a mapping")
-    if not proof:
+def _check_verification(verification: Any) -> None:
+    """What everybody who builds on a verification takes for granted. Raises ValueError."""
+    if not isinstance(verification, dict):
+        raise ValueError("verification is not a mapping")
+    if not verification:
         return  # nothing came of the try
-    _check_findings(proof)
-    for engine in _mappings(proof, "engines") if "engines" in proof else ():
+    _check_findings(verification)
+    for engine in _mappings(verification, "engines") if "engines" in verification else ():
         _texts(engine, "an engine", "kind", "user")
-    for layer in _mappings(proof, "layers"):
+    for layer in _mappings(verification, "layers"):
         _texts(layer, "a layer", "layer", "status", "requirement", "expected")
         _check_layer(layer)
-    for container in _mappings(proof, "containers"):
+    for container in _mappings(verification, "containers"):
         _texts(container, "a container", "name", "id", "image")
         _check_findings(container)
         for key in ("opted_out", "disagreements"):
             if not isinstance(container.get(key), list) or not all(isinstance(entry, str) for entry in container[key]):
                 raise ValueError(f"{key} of container {container['name']} is not a list of texts")
-        for demand in _mappings(container, "demands") if "demands" in container else ():
+        for demand in _mappings(container, "settings") if "settings" in container else ():
             _texts(demand, "a demand on a container", "setting", "status", "source")
         for layer in _mappings(container, "layers"):
             _texts(layer, "a layer of a container", "layer", "status")
@@ -144,20 +144,20 @@ def _check_matrix(report: Mapping[str, Any]) -> None:
 
 
 def _check_denials(report: Mapping[str, Any]) -> None:
-    """The same of what was heard of refusals (module denials_info)."""
-    heard = report.get("heard")
+    """The same of what was heard of blockers (module denials_info)."""
+    heard = report.get("denials_info")
     if not isinstance(heard, dict):
         raise ValueError("no mapping heard")
     if not heard:
         return
     _numbers(heard, "what was heard", "since", "total")
     for entry in _mappings(heard, "denials"):
-        _texts(entry, "a refusal", "layer", "operation", "detail", "comm", "scope", "by")
-        _numbers(entry, "a refusal", "count", "first", "last")
+        _texts(entry, "a denial", "layer", "operation", "detail", "comm", "scope", "by")
+        _numbers(entry, "a denial", "count", "first", "last")
         if not isinstance(entry.get("candidates"), list) or not isinstance(entry.get("container"), dict | None) or "profile" not in entry:
-            raise ValueError("a refusal has no candidates, no container or no profile")
+            raise ValueError("a denial has no candidates, no container or no profile")
         if not isinstance(entry.get("refused"), bool):
-            raise ValueError("a refusal does not say whether it is one")
+            raise ValueError("a denial does not say whether it is one")
     for gap in _mappings(heard, "gaps"):
         _texts(gap, "a gap", "kind", "text")
         if not all(isinstance(gap.get(key), int | float | None) for key in ("from", "to", "lost")):

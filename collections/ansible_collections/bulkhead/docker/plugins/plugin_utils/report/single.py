@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of one host: what was proven or played there, or why nothing was.
+"""The report of one host: what was verified or played there, or why nothing was.
 
 Pure: made from what a task returned, whether it just did so or an event of it was kept.
 """
@@ -12,36 +12,40 @@ from typing import Any
 from ...module_utils.attack.attribution import demands
 from ..planning import table
 
-_PROOF = ("at", "canary", "host", "layers", "containers", "engines", "findings")
+_VERIFICATION = ("at", "probe", "host", "layers", "containers", "engines", "findings")
 _MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
 _HEARD = ("at", "since", "total", "complete", "gaps", "sources", "engine_error", "audit", "denials")
-BEGUN = "a rollout began to change this host, and nothing has been proven there since"
+BEGUN = "a rollout began to change this host, and nothing has been verified there since"
 LOST = "it was begun, and was no longer reached before the end"
 
 
 def make(
-    host: str, proof: Mapping[str, Any], check_mode: bool, demand: Collection[str] | None = None, failure: Mapping[str, str] | None = None
+    host: str,
+    verification: Mapping[str, Any],
+    check_mode: bool,
+    demand: Collection[str] | None = None,
+    failure: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What is written of a host; `problem` is what is wrong there, in one sentence, empty when nothing is, or when check mode forgives it.
 
-    proof: what `verify_layers` returned, or the failure of that task. demand: the layers that the run is about; None: all. A run without a proof
+    verification: what `verify_layers` returned, or the failure of that task. demand: the layers that the run is about; None: all. A run without a verification
     demands none.
     failure: `task` and `msg` of what ended the run on this host before; `task` is empty where another host did.
     """
     report: dict[str, Any] = {"host": host}
     if failure:
         report["failure" if failure.get("task") else "stopped"] = dict(failure)
-    if "layers" not in proof:
-        why, problem = _came_to_nothing(host, proof, "verify_layers", "nothing was proven on")
-        report.update(enforced=False, not_enforced=[], **why, proof={})
+    if "layers" not in verification:
+        why, problem = _came_to_nothing(host, verification, "verify_layers", "nothing was verified on")
+        report.update(enforced=False, not_enforced=[], **why, verification={})
         if demand is not None and not demand:
             problem = ""
     else:
-        lacking = table.not_enforced(proof, check_mode, demand)
+        lacking = table.not_enforced(verification, check_mode, demand)
         report.update(
-            enforced=not table.not_enforced(proof),
-            not_enforced=table.not_enforced(proof, check_mode),
-            proof={key: proof[key] for key in _PROOF if key in proof},
+            enforced=not table.not_enforced(verification),
+            not_enforced=table.not_enforced(verification, check_mode),
+            verification={key: verification[key] for key in _VERIFICATION if key in verification},
         )
         problem = f"required and not enforced on {host}: {', '.join(lacking)}" if lacking else ""
     if report.get("failure"):
@@ -77,9 +81,9 @@ def attack(host: str, matrix: Mapping[str, Any], required: Mapping[str, Any]) ->
 def denials(host: str, heard: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """`denials-HOST.json`, and what is wrong there, in one sentence; empty when nothing is."""
     if "denials" in heard:
-        return {"host": host, "heard": {key: heard[key] for key in _HEARD if key in heard}}, ""
+        return {"host": host, "denials_info": {key: heard[key] for key in _HEARD if key in heard}}, ""
     why, problem = _came_to_nothing(host, heard, "denials_info", "nobody knows who was refused what on")
-    return {"host": host, "heard": {}, **why}, problem
+    return {"host": host, "denials_info": {}, **why}, problem
 
 
 def _came_to_nothing(host: str, result: Mapping[str, Any], module: str, otherwise: str) -> tuple[dict[str, Any], str]:

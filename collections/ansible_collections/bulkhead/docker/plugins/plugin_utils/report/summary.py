@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fleet in a few lines, for the terminal: numbers, then whoever is not proven, then what got worse."""
+"""The fleet in a few lines, for the terminal: numbers, then whoever is not verified, then what got worse."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 from ..lines import Line, wrapped
 from .findings import ERROR, problems
-from .fleet import CONDITIONS, FAILING, PROVEN
+from .fleet import CONDITIONS, FAILING, VERIFIED
 from .publish import Published
 
 # So many names, and so many changes, are written out; the page has them all. Few enough hosts get a sentence each.
 NAMED = 20
 EXPLAINED = 5
-_SIGNS = {PROVEN: "+", FAILING: "x"}
-_COLOURS = {PROVEN: "green", FAILING: "red"}
+_SIGNS = {VERIFIED: "+", FAILING: "x"}
+_COLOURS = {VERIFIED: "green", FAILING: "red"}
 
 
 def lines(done: Published) -> list[Line]:
     fleet = done.fleet
-    found: list[Line] = [(f"Fleet: {fleet.count(PROVEN)} of {fleet.size} hosts proven", None)]
+    found: list[Line] = [(f"Fleet: {fleet.count(VERIFIED)} of {fleet.size} hosts verified", None)]
     for condition, meaning in reversed(CONDITIONS.items()):
         hosts = [host for host in fleet.hosts if host.condition == condition]
         if not hosts:
             continue
         found.append((f"  {_SIGNS.get(condition, '?')} {len(hosts):>4} {condition}: {meaning}", _COLOURS.get(condition, "yellow")))
-        if condition == PROVEN:
+        if condition == VERIFIED:
             continue
         if len(hosts) <= EXPLAINED:
             for host in hosts:

@@ -10,7 +10,7 @@ from typing import Any
 from ..lines import Line, wrapped
 from ..report import single
 from ..report.text import words
-from .note import TAKE
+from .decision import TAKE
 from .preflight import names
 
 # So many hosts are explained; the report of the fleet has them all.
@@ -19,11 +19,11 @@ EXPLAINED = 10
 
 @dataclass
 class Progress:
-    """Hosts that this run was to change. failed: something went wrong there, or it was not proven. stopped: another host of its batch failed before
+    """Hosts that this run was to change. failed: something went wrong there, or it was not verified. stopped: another host of its batch failed before
     it was done. lost: it was begun, and nobody said how it ended. untouched: its batch has not begun. where: the batches of those that are wrong.
     """
 
-    proven: list[str] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ def progress(notes: Sequence[Mapping[str, Any]], reports: Mapping[str, Mapping[s
             continue
         found.reports[host] = report
         if not report.get("begun") and not report.get("problem"):
-            found.proven.append(host)
+            found.verified.append(host)
             continue
         (found.lost if report.get("begun") else found.stopped if report.get("stopped") else found.failed).append(host)
         if note["batch"] not in found.where:
@@ -60,7 +60,12 @@ def progress(notes: Sequence[Mapping[str, Any]], reports: Mapping[str, Mapping[s
 def lines(batch: str, done: Progress, folder: str) -> list[Line]:
     """One line when all is well; otherwise the block that a person reads who comes back to a rollout that stopped."""
     if not done.wrong:
-        return [(f"Batch {batch} is proven: {len(done.proven)} of {len(done.proven) + len(done.untouched)} hosts of this rollout", "green")]
+        return [
+            (
+                f"Batch {batch} is verified: {len(done.verified)} of {len(done.verified) + len(done.untouched)} hosts of this rollout",
+                "green",
+            )
+        ]
     found: list[Line] = [(f"The rollout has stopped in batch {', '.join(done.where)}", "red")]
     for host in done.failed[:EXPLAINED]:
         found += _host(host, done.reports[host], folder)
@@ -70,10 +75,10 @@ def lines(batch: str, done: Progress, folder: str) -> list[Line]:
         found += wrapped(f"  ? {host}: ", "was begun, and was no longer reached; how it is now, nobody knows", "red")
     if done.stopped:
         found += wrapped("  - ", f"stopped with them, before all was done there: {names(done.stopped)}", "yellow")
-    for colour, what, hosts in (("green", "+ proven before", done.proven), (None, ". not touched", done.untouched)):
+    for colour, what, hosts in (("green", "+ verified before", done.verified), (None, ". not touched", done.untouched)):
         if hosts:
             found += wrapped(f"  {what}: ", names(hosts), colour)
-    found += wrapped("  ", "Mend it, and start again with the same command: hosts that are as wanted and proven are left out")
+    found += wrapped("  ", "Mend it, and start again with the same command: hosts that are as desired and verified are left out")
     return found
 
 
@@ -83,7 +88,7 @@ def _host(host: str, report: Mapping[str, Any], folder: str) -> Iterator[Line]:
     yield from wrapped(f"  x {host}: ", single.failed(failure) if failure else report["problem"], "red")
     if failure and lacking:
         yield from wrapped("      ", f"required and not enforced: {lacking}", "red")
-    for layer in report["proof"].get("layers", ()):
+    for layer in report["verification"].get("layers", ()):
         seen = layer["evidence"][0] if layer["evidence"] else None
         if seen and any(entry.startswith(f"{layer['layer']} (") for entry in report["not_enforced"]):
             yield from wrapped("      ", f"{layer['layer']}: {words(seen['value'])}  <- {seen['source']}")

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..files import write
 from ..report.read import one
-from ..write import write
 from .batch import Progress, progress
 
 

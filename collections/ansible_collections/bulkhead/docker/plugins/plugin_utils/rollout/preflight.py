@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from ...module_utils.layers.userns.hidden import in_words
+from ...module_utils.layers.userns.data_guard import in_words
 from ..lines import Line, wrapped
 from ..planning.table import AS_WANTED, DISABLED, STATE_COLOUR
-from .note import BATCHES, PROVEN, REFUSED, TAKE, UNREACHABLE
+from .decision import BATCHES, REFUSED, TAKE, UNREACHABLE, VERIFIED
 
 # So many names, and so many sentences, are written out of one row; the hosts' own files have them all.
 NAMED = 12
 SAID = 12
-_ORDER = {TAKE: 0, PROVEN: 1, REFUSED: 2, UNREACHABLE: 3}
-_FATE = {PROVEN: "left out: as wanted, and proven", REFUSED: "refused", UNREACHABLE: "not reached"}
-_COLOUR = {TAKE: "yellow", PROVEN: "green", REFUSED: "red", UNREACHABLE: "red"}
-_KINDS = (("warnings", "!", "bright purple"), ("notices", "i", None), ("refusals", "x", "red"))
+_ORDER = {TAKE: 0, VERIFIED: 1, REFUSED: 2, UNREACHABLE: 3}
+_FATE = {VERIFIED: "left out: as desired, and verified", REFUSED: "refused", UNREACHABLE: "not reached"}
+_COLOUR = {TAKE: "yellow", VERIFIED: "green", REFUSED: "red", UNREACHABLE: "red"}
+_KINDS = (("warnings", "!", "bright purple"), ("notices", "i", None), ("blockers", "x", "red"))
 
 Note = Mapping[str, Any]
 
@@ -77,7 +77,7 @@ def _row(row: Row, layers: Sequence[str]) -> str:
         return (
             head
             + _FATE[row.fate]
-            + (", and stops the rollout" if row.notes[0]["stops"] else ", and left out" if row.fate != PROVEN else "")
+            + (", and stops the rollout" if row.notes[0]["stops"] else ", and left out" if row.fate != VERIFIED else "")
         )
     states = {name: layer["state"] for name, layer in row.notes[0]["layers"].items()}
     cells = [_cell(name, states.get(name, "-")) for name in layers]
@@ -100,7 +100,7 @@ def _felt(notes: Sequence[Note]) -> str:
 def _details(row: Row) -> Iterator[Line]:
     notes = row.notes
     yield from wrapped(f"  {row.label:<2} ", names([note["host"] for note in notes]), _COLOUR[row.fate])
-    if row.fate in (PROVEN, UNREACHABLE):
+    if row.fate in (VERIFIED, UNREACHABLE):
         yield from _said([(note["host"], note["why"]) for note in notes], len(notes), "       ", None)
         return
     known = [note["about"] for note in notes if note["about"]]
@@ -114,7 +114,7 @@ def _details(row: Row) -> Iterator[Line]:
     if row.fate == TAKE:
         yield from _steps(notes)
         yield from _effects(notes)
-    elif not any(note["refusals"] for note in notes):
+    elif not any(note["blockers"] for note in notes):
         yield from _said([(note["host"], note["why"]) for note in notes], len(notes), "     x ", "red")
     for kind, sign, colour in _KINDS:
         yield from _said([(note["host"], text) for note in notes for text in note[kind]], len(notes), f"     {sign} ", colour)
@@ -130,7 +130,7 @@ def _steps(notes: Sequence[Note]) -> Iterator[Line]:
             more = f" ({_hosts(whats[0][1])}; another way on {_hosts(len(notes) - whats[0][1])})" if len(whats) > 1 else ""
             yield from wrapped(f"       {name:<18} ", whats[0][0] + more, STATE_COLOUR[first["state"]])
     if nothing:
-        yield "       as wanted, and to be proven", "green"
+        yield "       as desired, and to be verified", "green"
 
 
 def _effects(notes: Sequence[Note]) -> Iterator[Line]:
@@ -172,7 +172,7 @@ def _summary(notes: Sequence[Note], size: str) -> str:
         for batch, number in counts.items()
         if number
     ]
-    return f"  Batches, each proven before the next begins: {', then '.join(words)}" if words else "  There is nothing to do"
+    return f"  Batches, each verified before the next begins: {', then '.join(words)}" if words else "  There is nothing to do"
 
 
 def names(found: Sequence[str]) -> str:

@@ -30,10 +30,10 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
             return verdict.conclude(NOT_APPLICABLE)
         verdict.find("not_in_kernel", "AppArmor is not active in this kernel", ABSENT, "boot with lsm=…,apparmor")
         return verdict.conclude()
-    _judge_canary(verdict, evidence.get("canary"))
-    proof = evidence.get("proof", {}).get(LAYER) or {"profiles": {}, "error": "was not looked at"}
+    _judge_probe(verdict, evidence.get("probe"))
+    own = evidence.get("layer_evidence", {}).get(LAYER) or {"profiles": {}, "error": "was not looked at"}
     for profile in profiles:
-        _judge_profile(verdict, profile, proof["profiles"].get(profile["name"]), proof["error"])
+        _judge_profile(verdict, profile, own["profiles"].get(profile["name"]), own["error"])
     if profiles and seen["at_boot"] is False:
         verdict.find("not_at_boot", "apparmor.service is not enabled: no profile is loaded at boot", DEGRADED, "systemctl enable apparmor")
     return verdict.conclude()
@@ -61,11 +61,11 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     return verdict.conclude()
 
 
-def _judge_canary(verdict: Verdict, canary: Mapping[str, Any] | None) -> None:
-    if canary is None:
-        verdict.find("no_canary", "no canary ran, so that the host's default is not known", UNKNOWN)
+def _judge_probe(verdict: Verdict, probe: Mapping[str, Any] | None) -> None:
+    if probe is None:
+        verdict.find("no_probe", "no probe ran, so that the host's default is not known", UNKNOWN)
     else:
-        _judge_label(verdict, canary["kernel"], "a container without any option", "unconfined")
+        _judge_label(verdict, probe["kernel"], "a container without any option", "unconfined")
 
 
 def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfined: str) -> Label | None:
@@ -89,21 +89,21 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
     return label
 
 
-def _judge_profile(verdict: Verdict, wanted: Mapping[str, Any], seen: Mapping[str, Any] | None, error: str | None) -> None:
-    name, path = wanted["name"], wanted["path"]
+def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], seen: Mapping[str, Any] | None, error: str | None) -> None:
+    name, path = desired["name"], desired["path"]
     if seen is None:
         verdict.find("policy_unreadable", f"profile {name}: {error or 'nothing is known of it'}", UNKNOWN)
         return
     repair = "run the role apparmor_profiles again"
     if seen["sha256"] is None:
         verdict.find("file_missing", f"profile {name}: {path} is missing, so that it is gone after a reboot", DEGRADED, repair)
-    elif seen["sha256"] != wanted["sha256"]:
+    elif seen["sha256"] != desired["sha256"]:
         verdict.find(
             "file_differs", f"profile {name}: {path} is not what the inventory wants", DEGRADED, f"{repair}; --diff shows how it differs"
         )
     if DISABLE_LINK in seen["links"]:
         verdict.find("disabled", f"profile {name}: {FOLDER}/{DISABLE_LINK}/{name} keeps it from being loaded at boot", DEGRADED, repair)
-    if (COMPLAIN_LINK in seen["links"]) != (wanted["mode"] == "complain"):
+    if (COMPLAIN_LINK in seen["links"]) != (desired["mode"] == "complain"):
         link, will = ("is there", "complain") if COMPLAIN_LINK in seen["links"] else ("is missing", "enforce")
         text = f"profile {name}: {FOLDER}/{COMPLAIN_LINK}/{name} {link}, so that the next boot loads it in {will} mode"
         verdict.find("mode_at_boot", text, DEGRADED, repair)
@@ -112,8 +112,8 @@ def _judge_profile(verdict: Verdict, wanted: Mapping[str, Any], seen: Mapping[st
         return
     verdict.saw(f"{seen['source'].rsplit('/', 1)[0]}/mode", seen["mode"])
     for loaded, mode in {name: seen["mode"], **seen["children"]}.items():
-        if mode != wanted["mode"]:
-            verdict.find("mode", f"profile {loaded} is in {mode} mode, the inventory wants {wanted['mode']}", DEGRADED, repair)
+        if mode != desired["mode"]:
+            verdict.find("mode", f"profile {loaded} is in {mode} mode, the inventory wants {desired['mode']}", DEGRADED, repair)
     if seen["hash"]:
         verdict.saw(seen["source"], seen["hash"])
     if seen["agrees"] is False:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the wanted profiles need on one host. Pure; runs on the control node."""
+"""What the desired profiles need on one host. Pure; runs on the control node."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ...apparmor import wanted as wanted_profiles
+from ...apparmor import desired as wanted_profiles
+from ...apparmor.desired import VARIABLE, Profile, resolve
 from ...apparmor.policy import describe
 from ...apparmor.sources import COMPLAIN_LINK, FOLDER, differences
-from ...apparmor.wanted import VARIABLE, Profile, resolve
 from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, LayerPlan
 
@@ -19,22 +19,22 @@ LAYER = "apparmor"
 SWITCH = "apparmor_profiles_layer"
 
 
-def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
-    """Refusals for the list and for what is foreign on the host; a change for each profile that differs, is new or is no longer wanted."""
+def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
+    """Refusals for the list and for what is foreign on the host; a change for each profile that differs, is new or is no longer desired."""
     seen = observed["layers"][LAYER]
-    planned = LayerPlan(LAYER, wanted[SWITCH])
-    listed = wanted_profiles.read([] if planned.requirement == DISABLED else wanted[VARIABLE])
-    planned.refusals += listed.refusals
+    planned = LayerPlan(LAYER, desired[SWITCH])
+    listed = wanted_profiles.read([] if planned.requirement == DISABLED else desired[VARIABLE])
+    planned.blockers += listed.blockers
     planned.warnings += listed.warnings
     if seen["error"]:
-        planned.refusals.append(f"AppArmor on this host can't be read: {seen['error']}")
+        planned.blockers.append(f"AppArmor on this host can't be read: {seen['error']}")
         return planned
     reason = _cannot_carry(seen)
     if reason and planned.requirement != DISABLED:
         return planned.cannot(reason)
-    stopping = {identifier[:12] for identifier in rootless.stopping(observed, wanted)}
+    stopping = {identifier[:12] for identifier in rootless.stopping(observed, desired)}
     steps = [step for profile in listed.profiles if (step := _step(planned, seen, profile, stopping))]
-    if not listed.refusals:  # a name with a typo elsewhere in its entry is not one that was dropped
+    if not listed.blockers:  # a name with a typo elsewhere in its entry is not one that was dropped
         dropped = sorted(set(seen["managed"]) - {profile.name for profile in listed.profiles})
         steps += [step for name in dropped if (step := _step(planned, seen, Profile(name, state="absent"), stopping))]
     if steps:
@@ -44,10 +44,10 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     return planned
 
 
-def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What verification demands: each profile's file, mode and text (as SHA-256)."""
-    requirement = wanted[SWITCH]
-    listed = wanted_profiles.read([] if requirement == DISABLED else wanted[VARIABLE])
+    requirement = desired[SWITCH]
+    listed = wanted_profiles.read([] if requirement == DISABLED else desired[VARIABLE])
     return {
         "requirement": requirement,
         "profiles": [
@@ -82,7 +82,7 @@ def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile, stoppin
     }
     foreign = None if profile.force or now["ours"] else _foreign(now, profile)
     if foreign:
-        planned.refusals.append(foreign)
+        planned.blockers.append(foreign)
         return None
     users = [user for user in seen["confined"].get(name, []) if profile.state == "present" or user["container"] not in stopping]
     if profile.state == "present":
@@ -96,12 +96,12 @@ def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile, stoppin
         if now["sha256"] is None and now["mode"] is None and not now["ours"]:
             return None
         if users and not profile.force:
-            planned.refusals.append(
-                f"profile {name} is no longer wanted, but in use by {describe(users)}, which would run unconfined without it; "
+            planned.blockers.append(
+                f"profile {name} is no longer desired, but in use by {describe(users)}, which would run unconfined without it; "
                 f"stop them first, or write {{name: {name}, state: absent, force: true}} into {VARIABLE}"
             )
             return None
-        planned.changes.append(Change(profile.path, f"{name} is no longer wanted", _shown(now)))
+        planned.changes.append(Change(profile.path, f"{name} is no longer desired", _shown(now)))
         if users:
             planned.effects.append(f"without {name}, unconfined from now on: {describe(users)}")
     step = {"name": name, "state": profile.state, "mode": profile.mode, "force": profile.force}

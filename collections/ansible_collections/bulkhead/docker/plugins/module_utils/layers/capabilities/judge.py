@@ -31,10 +31,10 @@ def names(bits: int) -> list[str]:
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     verdict = Verdict(LAYER, "no more than the engine's 14 default capabilities for a container that adds none")
-    canary = evidence.get("canary")
-    if canary is None:
+    probe = evidence.get("probe")
+    if probe is None:
         return verdict.conclude(UNKNOWN)
-    _look(verdict, canary["kernel"], ENGINE_DEFAULT, "the canary")
+    _look(verdict, probe["kernel"], ENGINE_DEFAULT, "the probe")
     return verdict.conclude()
 
 

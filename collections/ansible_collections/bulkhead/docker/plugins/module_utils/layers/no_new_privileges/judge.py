@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""no-new-privileges, proven by NoNewPrivs in /proc/PID/status (man 5 proc_pid_status; man 2 PR_SET_NO_NEW_PRIVS)."""
+"""no-new-privileges, verified by NoNewPrivs in /proc/PID/status (man 5 proc_pid_status; man 2 PR_SET_NO_NEW_PRIVS)."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine import daemon_json
+from ...engine_config import daemon_json
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 from .plan import KEY, LAYER
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
-    """The host's default, shown by the canary; and whether it will still be so after the engine's next start."""
-    canary = evidence.get("canary")
+    """The host's default, shown by the probe; and whether it will still be so after the engine's next start."""
+    probe = evidence.get("probe")
     if expect.get("requirement") == DISABLED:
         verdict = Verdict(LAYER, "no-new-privileges is not asked for")
-        if canary:
-            verdict.saw(_source(canary), canary["kernel"].get("no_new_privs"))
+        if probe:
+            verdict.saw(_source(probe), probe["kernel"].get("no_new_privs"))
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, "NoNewPrivs 1 for a container that sets nothing")
-    held = _read(verdict, canary) if canary else None
+    held = _read(verdict, probe) if probe else None
     written = _written(evidence["observed"])
     if held is False:
-        text = "NoNewPrivs of the canary is 0: a setuid program in a container gives its caller more privileges"
+        text = "NoNewPrivs of the probe is 0: a setuid program in a container gives its caller more privileges"
         stale = f"{evidence['observed']['daemon_json']['path']} asks for it, so the engine has not been restarted since" if written else ""
         verdict.find(
             "off", f"{text}; {stale}" if stale else text, ABSENT, "systemctl restart docker" if stale else "run the playbook again"
@@ -32,17 +32,17 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if written is False and held is not False:
         text = f"{evidence['observed']['daemon_json']['path']} does not set {KEY} to true: with the engine's next start the layer is gone"
         verdict.find("not_written", text, DEGRADED, "run the playbook again")
-    if canary is None:
+    if probe is None:
         return verdict.conclude(UNKNOWN)
     return verdict.conclude()
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     """One container; what it asked for itself stands in HostConfig.SecurityOpt."""
-    wanted = expect.get("requirement") != DISABLED
+    desired = expect.get("requirement") != DISABLED
     asked = asked_for(container["inspect"]["HostConfig"].get("SecurityOpt") or [])
     name = container["name"]
-    verdict = ContainerVerdict(LAYER, "NoNewPrivs 1" if wanted else "no-new-privileges is not asked for", opted_out=asked is False)
+    verdict = ContainerVerdict(LAYER, "NoNewPrivs 1" if desired else "no-new-privileges is not asked for", opted_out=asked is False)
     held = _read(verdict, container)
     verdict.saw("docker inspect HostConfig.SecurityOpt", container["inspect"]["HostConfig"].get("SecurityOpt") or [])
     if held is None:
@@ -51,7 +51,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         verdict.disagreements.append(f"docker inspect says no-new-privileges={str(asked).lower()}, the kernel's NoNewPrivs is {int(held)}")
         if asked:
             verdict.find("not_held", f"container {name} asked for no-new-privileges and runs without", DEGRADED, f"docker restart {name}")
-    if wanted and not held:
+    if desired and not held:
         if verdict.opted_out:
             verdict.find(
                 "opted_out",
@@ -64,7 +64,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
                 f"container {name} runs without no-new-privileges: it was started before the engine's default, or the default does not hold"
             )
             verdict.find("off", text, ABSENT, f"docker restart {name}")
-    return verdict.conclude() if wanted or asked else verdict.conclude(NOT_APPLICABLE)
+    return verdict.conclude() if desired or asked else verdict.conclude(NOT_APPLICABLE)
 
 
 def asked_for(options: list[str]) -> bool | None:

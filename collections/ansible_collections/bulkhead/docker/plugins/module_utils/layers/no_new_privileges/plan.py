@@ -13,14 +13,14 @@ LAYER = "no_new_privileges"
 KEY = "no-new-privileges"
 
 
-def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What verification demands: NoNewPrivs: 1 in /proc/PID/status."""
     return {"no_new_privs": True}
 
 
-def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
+def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """The key, where the engine can take it. Dropping it when the layer is disabled follows from what we remember of daemon.json."""
-    result = LayerPlan(LAYER, str(wanted.get("docker_daemon_no_new_privileges_layer") or REQUIRED))
+    result = LayerPlan(LAYER, str(desired.get("docker_daemon_no_new_privileges_layer") or REQUIRED))
     if result.requirement == DISABLED:
         return result
     version = observed["engine"].get("version")

@@ -13,9 +13,9 @@ LAYER = "non_root_user"
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
-    canary = evidence.get("canary")
-    if canary and "uid" in canary["kernel"]:
-        verdict.saw(f"/proc/{canary['kernel']['pid']}/status Uid", canary["kernel"]["uid"])
+    probe = evidence.get("probe")
+    if probe and "uid" in probe["kernel"]:
+        verdict.saw(f"/proc/{probe['kernel']['pid']}/status Uid", probe["kernel"]["uid"])
     return verdict.conclude(NOT_APPLICABLE)
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default PIDs limit, proven by pids.max of a container's cgroup; `HostConfig.PidsLimit` of docker inspect is not the truth."""
+"""The default PIDs limit, verified by pids.max of a container's cgroup; `HostConfig.PidsLimit` of docker inspect is not the truth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine import drop_in
+from ...engine_config import drop_in
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 from .plan import LAYER, knows_key, obstacle
 
@@ -14,29 +14,29 @@ _REAPPLY = "run the playbook again, or systemctl daemon-reload if the drop-in is
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
-    """The host's default: what the canary, which sets no limit, got."""
+    """The host's default: what the probe, which sets no limit, got."""
     limit = expect.get("limit")
     if expect.get("requirement") == DISABLED or limit is None:
         verdict = Verdict(LAYER, "no default PIDs limit is asked for")
-        _read_max(verdict, evidence.get("canary"))
+        _read_max(verdict, evidence.get("probe"))
         verdict.findings.clear()
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, f"pids.max {limit} for a container that sets no limit")
     if expect.get("requirement") == OPTIONAL and not knows_key(evidence["observed"]) and obstacle(evidence["observed"]):
         verdict.find("impossible", obstacle(evidence["observed"]))
         return verdict.conclude(NOT_APPLICABLE)
-    canary = evidence.get("canary")
-    seen, maximum = _read_max(verdict, canary)
+    probe = evidence.get("probe")
+    seen, maximum = _read_max(verdict, probe)
     if seen and maximum is None:
         verdict.find(
-            "unlimited", "pids.max of the canary is max: a container may start as many tasks as the host can hold", ABSENT, _REAPPLY
+            "unlimited", "pids.max of the probe is max: a container may start as many tasks as the host can hold", ABSENT, _REAPPLY
         )
     elif seen and maximum is not None and maximum > limit:
-        verdict.find("too_high", f"pids.max of the canary is {maximum} instead of {limit}", ABSENT, _REAPPLY)
+        verdict.find("too_high", f"pids.max of the probe is {maximum} instead of {limit}", ABSENT, _REAPPLY)
     elif seen and maximum is not None and maximum < limit:
-        verdict.find("stricter", f"pids.max of the canary is {maximum}, stricter than the {limit} asked for")
+        verdict.find("stricter", f"pids.max of the probe is {maximum}, stricter than the {limit} asked for")
     _look_at_drop_ins(verdict, evidence["observed"], limit, holds=seen and maximum is not None and maximum <= limit)
-    if canary is None:
+    if probe is None:
         return verdict.conclude(UNKNOWN)
     return verdict.conclude()
 
@@ -47,8 +47,8 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     asked = container["inspect"]["HostConfig"].get("PidsLimit")
     own = asked if asked and asked > 0 else None
     name = container["name"]
-    wanted = f"pids.max {own}, its own limit" if own else (f"pids.max {limit}" if limit else "no limit is asked for")
-    verdict = ContainerVerdict(LAYER, wanted, opted_out=asked == -1)
+    desired = f"pids.max {own}, its own limit" if own else (f"pids.max {limit}" if limit else "no limit is asked for")
+    verdict = ContainerVerdict(LAYER, desired, opted_out=asked == -1)
     seen, maximum = _read_max(verdict, container)
     verdict.saw("docker inspect HostConfig.PidsLimit", asked)
     if not seen:

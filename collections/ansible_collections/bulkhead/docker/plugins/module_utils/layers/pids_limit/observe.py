@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...engine import drop_in
 from ...engine.instance import ROOTFUL, Instance
 from ...engine.unit import drop_in_paths
+from ...engine_config import drop_in
 from ...host.root import Host
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine import drop_in
+from ...engine_config import drop_in
 from ..verdict import DISABLED, REQUIRED, LayerPlan
 
 LAYER = "pids_limit"
@@ -28,20 +28,20 @@ EXEC_FLOOR = 16
 
 @dataclass
 class Limit:
-    """The limit that the inventory asks for; None where it says nothing usable, and then `refusals` says why."""
+    """The limit that the inventory asks for; None where it says nothing usable, and then `blockers` says why."""
 
     value: int | None = None
     notices: list[str] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
+    blockers: list[str] = field(default_factory=list)
 
 
-def wanted_limit(wanted: Mapping[str, Any]) -> Limit:
+def wanted_limit(desired: Mapping[str, Any]) -> Limit:
     """The limit from the variable, or from `docker_daemon_options` where a tutorial's key stands there.
 
     Both given and different is a conflict, unless the variable has its default: then nobody has written it.
     """
-    options = wanted.get("docker_daemon_options")
-    plain = wanted.get(VARIABLE, DEFAULT)
+    options = desired.get("docker_daemon_options")
+    plain = desired.get(VARIABLE, DEFAULT)
     if not isinstance(options, Mapping) or KEY not in options:
         return _checked(plain, VARIABLE)
     limit = _checked(options[KEY], OPTION)
@@ -49,7 +49,7 @@ def wanted_limit(wanted: Mapping[str, Any]) -> Limit:
         return limit
     variable = _checked(plain, VARIABLE)
     if variable.value not in (DEFAULT, limit.value):
-        limit.refusals.append(f"{OPTION} says {limit.value} and {VARIABLE} says {plain}; keep one of them")
+        limit.blockers.append(f"{OPTION} says {limit.value} and {VARIABLE} says {plain}; keep one of them")
     limit.notices.append(
         f"{OPTION}: {limit.value} is understood as {VARIABLE}: no upstream engine knows the key {KEY}, and none starts with it in"
         " daemon.json"
@@ -62,20 +62,20 @@ def _checked(value: Any, name: str) -> Limit:
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value.strip()):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        return Limit(refusals=[f"{name}: {value!r} is no number; {advice}"])
+        return Limit(blockers=[f"{name}: {value!r} is no number; {advice}"])
     if value < 1:
-        return Limit(refusals=[f"{name}: {value} is no limit; {advice}"])
+        return Limit(blockers=[f"{name}: {value} is no limit; {advice}"])
     return Limit(value)
 
 
-def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What verification demands: `limit`, tasks a container."""
-    return {"limit": wanted_limit(wanted).value}
+    return {"limit": wanted_limit(desired).value}
 
 
-def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
-    """What this host needs for the wanted limit; with the layer disabled, that what is ours goes."""
-    result = LayerPlan(LAYER, str(wanted.get("docker_daemon_pids_limit_layer") or REQUIRED))
+def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
+    """What this host needs for the desired limit; with the layer disabled, that what is ours goes."""
+    result = LayerPlan(LAYER, str(desired.get("docker_daemon_pids_limit_layer") or REQUIRED))
     ours = observed["layers"][LAYER]["drop_in"]
     if result.requirement == DISABLED:
         if ours["exists"]:
@@ -83,9 +83,9 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
             result.effects.append("running containers without a limit of their own go back to systemd's default (TasksMax) at once")
         return result
 
-    limit = wanted_limit(wanted)
+    limit = wanted_limit(desired)
     result.notices += limit.notices
-    result.refusals += limit.refusals
+    result.blockers += limit.blockers
     if limit.value is None:
         return result
     engine = observed["engine"]
@@ -104,7 +104,7 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
             f"{VARIABLE}: {limit.value} leaves docker exec no room for the runtime's own threads, about 8; expect it to fail"
         )
     if ours["tasks_max"] != str(limit.value):
-        _compare(engine.get("containers") or [], limit.value, bool(wanted.get("docker_daemon_pids_limit_accept")), result)
+        _compare(engine.get("containers") or [], limit.value, bool(desired.get("docker_daemon_pids_limit_accept")), result)
     return result
 
 
@@ -159,7 +159,7 @@ def _compare(containers: list[Mapping[str, Any]], limit: int, accept: bool, resu
     if now:
         sentence = f"{VARIABLE}: {limit} is reached already by {', '.join(now)}, and could start no further process or thread"
         advice = "give these a limit of their own (docker update --pids-limit N), raise it, or set docker_daemon_pids_limit_accept: true"
-        (result.warnings if accept else result.refusals).append(sentence if accept else f"{sentence}; {advice}")
+        (result.warnings if accept else result.blockers).append(sentence if accept else f"{sentence}; {advice}")
     if once:
         result.warnings.append(f"{VARIABLE}: {limit} was reached at some time by {', '.join(once)}; watch pids.events there")
     if touched:

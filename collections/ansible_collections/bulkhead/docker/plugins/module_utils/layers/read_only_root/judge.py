@@ -13,9 +13,9 @@ LAYER = "read_only_root"
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
-    canary = evidence.get("canary")
-    if canary:
-        verdict.saw(f"/proc/{canary['kernel']['pid']}/mountinfo /", "ro" if canary["kernel"].get("root_read_only") else "rw")
+    probe = evidence.get("probe")
+    if probe:
+        verdict.saw(f"/proc/{probe['kernel']['pid']}/mountinfo /", "ro" if probe["kernel"].get("root_read_only") else "rw")
     return verdict.conclude(NOT_APPLICABLE)
 
 

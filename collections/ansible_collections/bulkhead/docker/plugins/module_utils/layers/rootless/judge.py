@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...host.files import sha256
-from ...rootless import texts
+from ...rootless import rendering
+from ...subid.mapping import unpack
 from ...subid.ranges import engine_map
-from ..userns.mapping import unpack
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "rootless"
@@ -21,7 +21,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     here = observed["layers"].get(LAYER) or {"engines": []}
     if expect.get("requirement", DISABLED) == DISABLED or not user:
         verdict = Verdict(LAYER, "no rootless engine is asked for")
-        _others(verdict, here, evidence.get("beside", {}))
+        _others(verdict, here, evidence.get("other_engines", {}))
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, f"dockerd belongs to {user}, in a user namespace whose root is {user}, from boot on and with all limits")
     engine = next((entry for entry in here["engines"] if entry["judged"]), None)
@@ -32,13 +32,13 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     else:
         _process(verdict, engine, observed, user)
         _socket(verdict, engine)
-    _canary(verdict, evidence.get("canary"), here, expect)
+    _probe(verdict, evidence.get("probe"), here, expect)
     _lasting(verdict, here, user)
     _ports(verdict, here, expect.get("first_port"))
     _controllers(verdict, here)
     _runtime(verdict, here, observed["engine"], expect.get("wrapper"))
-    _rootful(verdict, here["rootful"], bool(expect.get("disable_rootful")), evidence.get("beside", {}))
-    _others(verdict, here, evidence.get("beside", {}))
+    _rootful(verdict, here["rootful"], bool(expect.get("disable_rootful")), evidence.get("other_engines", {}))
+    _others(verdict, here, evidence.get("other_engines", {}))
     return verdict.conclude()
 
 
@@ -64,9 +64,9 @@ def _others(verdict: Verdict, here: Mapping[str, Any], beside: Mapping[int, Any]
             if lacking is None:
                 verdict.find("not_examined", f"{name}; its containers were not looked into", DEGRADED, remedy)
             elif lacking:
-                verdict.find("beside", f"{name}; of its defaults do not hold: {', '.join(lacking)}", DEGRADED, remedy)
+                verdict.find("other_engines", f"{name}; of its defaults do not hold: {', '.join(lacking)}", DEGRADED, remedy)
             else:
-                verdict.find("beside", f"{name}; its defaults hold")
+                verdict.find("other_engines", f"{name}; its defaults hold")
 
 
 def _lacking(seen: Mapping[str, Any] | None) -> list[str] | None:
@@ -86,11 +86,14 @@ def _process(verdict: Verdict, engine: Mapping[str, Any], observed: Mapping[str,
     if not rows or rows[0] != [0, engine["uid"], 1]:
         verdict.find("map", f"{source}: root of the engine is not {user} ({engine['uid']}) itself: {rows}", DEGRADED, "restart the engine")
     given = [row[1:] for row in rows[1:]]
-    wanted = [row[1:] for row in ranges]
+    desired = [row[1:] for row in ranges]
     verdict.saw(f"/etc/subuid, lines of {user}", [line.text for line in seen.subuid.of(user, seen.accounts.uids.get(user))])
-    if given != wanted:
+    if given != desired:
         verdict.find(
-            "map_differs", f"{source}: maps {given}, and /etc/subuid gives {user} {wanted}", DEGRADED, "restart the engine after the change"
+            "map_differs",
+            f"{source}: maps {given}, and /etc/subuid gives {user} {desired}",
+            DEGRADED,
+            "restart the engine after the change",
         )
     if sum(count for unused, count in given) < 65536:
         verdict.find(
@@ -122,14 +125,14 @@ def _socket(verdict: Verdict, engine: Mapping[str, Any]) -> None:
         verdict.find("socket_folder", f"{folder} has mode {socket['folder_mode']} and is open to others", DEGRADED, f"chmod 700 {folder}")
 
 
-def _canary(verdict: Verdict, canary: Mapping[str, Any] | None, here: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
-    if canary is None:
-        verdict.find("no_proof", "without a canary nobody can say in which user namespace a container comes to live", UNKNOWN)
+def _probe(verdict: Verdict, probe: Mapping[str, Any] | None, here: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
+    if probe is None:
+        verdict.find("no_probe", "without a probe nobody can say in which user namespace a container comes to live", UNKNOWN)
         return
-    _root_of(verdict, canary["kernel"], "the canary", here)
-    label, profile = canary["kernel"].get("label"), expect.get("profile")
+    _root_of(verdict, probe["kernel"], "the probe", here)
+    label, profile = probe["kernel"].get("label"), expect.get("profile")
     if profile and expect.get("wrapper"):
-        verdict.saw(f"/proc/{canary['pid']}/attr/current", label)
+        verdict.saw(f"/proc/{probe['pid']}/attr/current", label)
         if label is not None and label.split(" ")[0] != profile:
             verdict.find(
                 "profile",
@@ -161,33 +164,33 @@ def _lasting(verdict: Verdict, here: Mapping[str, Any], user: str) -> None:
             text = f"{here['own_unit']} is not enabled: the engine does not start at boot"
             verdict.find("not_enabled", text, DEGRADED, f"systemctl --user -M {user}@ enable docker.service")
     else:
-        unit, enabled = here["files"].get(texts.UNIT) or {}, here["files"].get(texts.ENABLED) or {}
+        unit, enabled = here["files"].get(rendering.UNIT) or {}, here["files"].get(rendering.ENABLED) or {}
         if not unit.get("text"):
-            verdict.find("unit_missing", f"{texts.UNIT} is missing: the engine does not start again", DEGRADED, _AGAIN)
+            verdict.find("unit_missing", f"{rendering.UNIT} is missing: the engine does not start again", DEGRADED, _AGAIN)
         if enabled.get("link") != "../docker.service":
-            verdict.find("not_enabled", f"{texts.ENABLED} is missing: the engine does not start at boot", DEGRADED, _AGAIN)
+            verdict.find("not_enabled", f"{rendering.ENABLED} is missing: the engine does not start at boot", DEGRADED, _AGAIN)
         if unit and (unit.get("uid") != 0 or int(unit.get("mode") or 0) & 0o022):
             verdict.find(
                 "unit_writable",
-                f"{texts.UNIT} can be written by others than root",
+                f"{rendering.UNIT} can be written by others than root",
                 DEGRADED,
-                f"chown root {texts.UNIT}; chmod 644 {texts.UNIT}",
+                f"chown root {rendering.UNIT}; chmod 644 {rendering.UNIT}",
             )
 
 
-def _ports(verdict: Verdict, here: Mapping[str, Any], wanted: int | None) -> None:
-    if wanted is None:
+def _ports(verdict: Verdict, here: Mapping[str, Any], desired: int | None) -> None:
+    if desired is None:
         return
     now = here["first_port"]
-    verdict.saw(texts.FIRST_PORT, now)
+    verdict.saw(rendering.FIRST_PORT, now)
     if not now.isdigit():
-        verdict.find("port_unread", f"{texts.FIRST_PORT} could not be read", UNKNOWN)
-    elif int(now) > wanted:
+        verdict.find("port_unread", f"{rendering.FIRST_PORT} could not be read", UNKNOWN)
+    elif int(now) > desired:
         verdict.find(
-            "port", f"{texts.FIRST_PORT} is {now}: the engine can't publish the ports {wanted} to {int(now) - 1}", DEGRADED, _AGAIN
+            "port", f"{rendering.FIRST_PORT} is {now}: the engine can't publish the ports {desired} to {int(now) - 1}", DEGRADED, _AGAIN
         )
-    elif int(now) < wanted:
-        verdict.find("port_lower", f"{texts.FIRST_PORT} is {now}, lower than the {wanted} asked for")
+    elif int(now) < desired:
+        verdict.find("port_lower", f"{rendering.FIRST_PORT} is {now}, lower than the {desired} asked for")
 
 
 def _controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
@@ -198,34 +201,34 @@ def _controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
         verdict.find("controllers_unread", f"{source} could not be read: the user's manager does not run", UNKNOWN)
     else:
         verdict.saw(source, " ".join(given))
-        lacking = [name for name in texts.CONTROLLERS if name not in given]
+        lacking = [name for name in rendering.CONTROLLERS if name not in given]
         if lacking:
             text = f"the user's manager may not limit {', '.join(lacking)}: containers ask for such limits in vain"
             verdict.find("not_delegated", text, DEGRADED, _AGAIN)
-    drop_in = texts.delegation(uid)
+    drop_in = rendering.delegation(uid)
     if not (here["files"].get(drop_in) or {}).get("text"):
         verdict.find(
             "delegation_missing", f"{drop_in} is missing: with the next boot some controllers are no longer delegated", DEGRADED, _AGAIN
         )
 
 
-def _runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> None:
+def _runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[str, Any], desired: Mapping[str, Any] | None) -> None:
     """The OCI runtime without which no container of a rootless engine has an AppArmor profile."""
-    if not wanted:
+    if not desired:
         return
-    path = wanted["path"]
+    path = desired["path"]
     file = here["files"].get(path) or {}
     default = (engine.get("info") or {}).get("DefaultRuntime")
     if not file:
         verdict.find("runtime_missing", f"{path}, the engine's default runtime, is missing: no container starts", DEGRADED, _AGAIN)
     elif file.get("link") or file.get("uid") != 0 or int(file.get("mode") or 0) & 0o022:
         verdict.find("runtime_writable", f"{path} can be replaced or written by others than root", DEGRADED, _AGAIN)
-    elif sha256(str(file.get("text"))) != wanted["sha256"]:
+    elif sha256(str(file.get("text"))) != desired["sha256"]:
         verdict.find("runtime_differs", f"{path} is not the program that the inventory wants", DEGRADED, _AGAIN)
     else:
-        verdict.saw(f"sha256sum {path}", wanted["sha256"])
-    if default is not None and default != texts.RUNTIME:
-        verdict.find("runtime_not_default", f"the engine's default runtime is {default}, not {texts.RUNTIME}", DEGRADED, _AGAIN)
+        verdict.saw(f"sha256sum {path}", desired["sha256"])
+    if default is not None and default != rendering.RUNTIME:
+        verdict.find("runtime_not_default", f"the engine's default runtime is {default}, not {rendering.RUNTIME}", DEGRADED, _AGAIN)
 
 
 def _rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, beside: Mapping[int, Any]) -> None:

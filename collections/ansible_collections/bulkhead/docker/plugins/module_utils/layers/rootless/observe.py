@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rootless engines on a host: all that run, and what the wanted one consists of. Files and /proc only, but for the rootful engine's containers."""
+"""Rootless engines on a host: all that run, and what the desired one consists of. Files and /proc only, but for the rootful engine's containers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from ...engine.api import Engine, EngineError, EngineUnreachable
 from ...engine.binary import contains
+from ...engine.cgroups import cgroups
 from ...engine.instance import ROOTFUL, Instance, find
 from ...engine.processes import dockerds
-from ...engine.scopes import cgroups
 from ...host import state
 from ...host.root import Host
-from ...rootless import context, ports, texts
+from ...rootless import client_context, ports, rendering
 
 SUBJECT = "rootless"
 RANGES = "rootless_ranges"
@@ -25,7 +25,7 @@ _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin"
 
 def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """engines: every running one, as `verify_layers` returns it. state, ranges: what we remember; error when that is damaged.
-    rootful: the rootful engine's units and containers. The rest is about the wanted user's engine, or the one that we set up before:
+    rootful: the rootful engine's units and containers. The rest is about the desired user's engine, or the one that we set up before:
     files (path → text, mode, uid, link), linger, manager (whether the user's runs), controllers (None: not readable), containers (IDs).
     """
     found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None, "tools": {}}
@@ -35,17 +35,17 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
         found["error"] = str(error)
     daemons = dockerds(host)
     found["engines"] = [_engine(host, daemon, instance) for daemon in daemons]
-    wanted = instance if instance.rootless else find(host, found["state"].get("user"))
+    desired = instance if instance.rootless else find(host, found["state"].get("user"))
     found["rootful"] = _rootful(host, daemons, instance.rootless)
-    found["script"] = next((path for path in texts.SCRIPTS if host.path(path).exists()), None)
+    found["script"] = next((path for path in rendering.SCRIPTS if host.path(path).exists()), None)
     for tool in _TOOLS:
         found["tools"][tool] = next((f"{folder}/{tool}" for folder in _FOLDERS if os.access(host.path(f"{folder}/{tool}"), os.X_OK)), None)
     found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
     found["restrict_userns"] = (host.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") or "").strip() == "1"
     found["unprivileged_userns"] = (host.read("/proc/sys/kernel/unprivileged_userns_clone") or "1").strip() == "1"
     found["first_port"] = ports.now(host)
-    if wanted.rootless:
-        found.update(_of_user(host, wanted))
+    if desired.rootless:
+        found.update(_of_user(host, desired))
         kit = found["tools"]["rootlesskit"]
         # Network driver since rootlesskit 2.0; a Go program carries the names of its drivers literally.
         found["takes_pasta"] = bool(kit and found["tools"]["pasta"] and contains(str(host.path(kit)), "pasta"))
@@ -53,7 +53,7 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
 
 
 def look(host: Host, path: str) -> dict[str, Any]:
-    """One file as `texts.differing` takes it; empty without one."""
+    """One file as `rendering.differing` takes it; empty without one."""
     try:
         status = os.lstat(host.path(path))
         if stat.S_ISLNK(status.st_mode):
@@ -74,10 +74,10 @@ def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
     controllers = host.read(f"{instance.manager_cgroup}/cgroup.controllers") if exists else None
     return {
         "user": instance.as_dict(),
-        "files": {path: look(host, path) for path in texts.paths(instance.uid)},
+        "files": {path: look(host, path) for path in rendering.paths(instance.uid)},
         "own_unit": f"{own}/docker.service" if exists and _own(host, instance, f"{own}/docker.service") else None,
         "own_unit_enabled": exists and _own(host, instance, f"{own}/default.target.wants/docker.service"),
-        "context": context.look(instance.on(host), instance) if exists else {},
+        "context": client_context.look(instance.on(host), instance) if exists else {},
         "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
         "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
         "controllers": None if controllers is None else controllers.split(),
@@ -92,7 +92,7 @@ def _own(host: Host, instance: Instance, path: str) -> bool:
         return os.path.lexists(host.path(path))
 
 
-def _engine(host: Host, daemon: dict[str, Any], wanted: Instance) -> dict[str, Any]:
+def _engine(host: Host, daemon: dict[str, Any], desired: Instance) -> dict[str, Any]:
     uid = daemon["uid"]
     name = next(
         (line.split(":")[0] for line in (host.read("/etc/passwd") or "").splitlines() if line.split(":")[2:3] == [str(uid)]), str(uid)
@@ -104,7 +104,7 @@ def _engine(host: Host, daemon: dict[str, Any], wanted: Instance) -> dict[str, A
         "pid": daemon["pid"],
         "uid_map": daemon["uid_map"],
         "socket": _socket(host, f"/run/user/{uid}/docker.sock" if daemon["rootless"] else "/run/docker.sock"),
-        "judged": wanted.owns(daemon),
+        "judged": desired.owns(daemon),
     }
 
 
@@ -126,7 +126,7 @@ def _socket(host: Host, path: str) -> dict[str, Any] | None:
 
 
 def _rootful(host: Host, daemons: list[dict[str, Any]], beside: bool) -> dict[str, Any]:
-    """present, masked, enabled: of its units. containers: names of those that run, asked for only where a rootless engine is wanted."""
+    """present, masked, enabled: of its units. containers: names of those that run, asked for only where a rootless engine is desired."""
     system = "/etc/systemd/system"
     pid = next((daemon["pid"] for daemon in daemons if not daemon["rootless"]), None)
     found: dict[str, Any] = {

@@ -9,18 +9,18 @@ from typing import Any
 
 from ...engine.instance import Instance, of
 from ...host.files import sha256
-from ...rootless import context, texts
+from ...rootless import client_context, rendering
 from ...subid.allocate import Wish, bounds_problem
 from ...subid.decide import Request, decide
+from ...subid.mapping import ENOUGH, unpack
 from ...subid.ranges import SUBGID, SUBUID
-from ..userns.mapping import ENOUGH, unpack
 from ..verdict import DISABLED, REQUIRED, Change, LayerPlan
 
 LAYER = "rootless"
 SWITCH = "rootless_docker_layer"
 PROFILE = "rootless_docker_apparmor_profile"
 DEFAULT_PROFILE = "bulkhead-rootless"
-# Put into the wanted variables by plugin_utils/planning: the OCI runtime's text with that profile.
+# Put into the desired variables by plugin_utils/planning: the OCI runtime's text with that profile.
 WRAPPER = "__rootless_docker_wrapper"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
 # What has to be installed for a tool, by Debian's and Ubuntu's names; docker-ce brings some of it itself.
@@ -30,22 +30,22 @@ _EXTRAS = "docker-ce-rootless-extras"
 _OVERLAY_SINCE = (5, 11)
 
 
-def wanted_user(wanted: Mapping[str, Any]) -> str:
+def wanted_user(desired: Mapping[str, Any]) -> str:
     """Whose rootless engine the inventory wants; empty for the rootful engine."""
-    return str(wanted.get("rootless_docker_user") or "") if (wanted.get(SWITCH) or DISABLED) != DISABLED else ""
+    return str(desired.get("rootless_docker_user") or "") if (desired.get(SWITCH) or DISABLED) != DISABLED else ""
 
 
-def default_profile(wanted: Mapping[str, Any]) -> str:
+def default_profile(desired: Mapping[str, Any]) -> str:
     """The profile that the OCI runtime gives to containers that name none; empty where there shall be no such runtime."""
-    if not wanted_user(wanted) or wanted.get("apparmor_profiles_layer") == DISABLED:
+    if not wanted_user(desired) or desired.get("apparmor_profiles_layer") == DISABLED:
         return ""
-    return str(wanted.get(PROFILE) or "")
+    return str(desired.get(PROFILE) or "")
 
 
-def complete(wanted: Mapping[str, Any]) -> list[Any]:
+def complete(desired: Mapping[str, Any]) -> list[Any]:
     """`apparmor_profiles_list` with the default profile, which a rootless engine can't load itself as a rootful one does docker-default."""
-    listed = list(wanted.get("apparmor_profiles_list") or [])
-    if default_profile(wanted) == DEFAULT_PROFILE and not any(
+    listed = list(desired.get("apparmor_profiles_list") or [])
+    if default_profile(desired) == DEFAULT_PROFILE and not any(
         isinstance(entry, Mapping) and entry.get("name") == DEFAULT_PROFILE for entry in listed
     ):
         listed.append(
@@ -54,74 +54,74 @@ def complete(wanted: Mapping[str, Any]) -> list[Any]:
     return listed
 
 
-def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What verification demands: whose engine, by which runtime, under which profile, and that the rootful one is off."""
-    if not wanted_user(wanted):
+    if not wanted_user(desired):
         return {"user": None}
-    profile, wrapper = default_profile(wanted), wanted.get(WRAPPER)
+    profile, wrapper = default_profile(desired), desired.get(WRAPPER)
     return {
-        "user": wanted["rootless_docker_user"],
-        "disable_rootful": bool(wanted.get("rootless_docker_disable_rootful")),
-        "first_port": wanted.get("rootless_docker_first_port"),
+        "user": desired["rootless_docker_user"],
+        "disable_rootful": bool(desired.get("rootless_docker_disable_rootful")),
+        "first_port": desired.get("rootless_docker_first_port"),
         "profile": profile or None,
-        "wrapper": {"path": texts.WRAPPER, "sha256": sha256(str(wrapper))} if profile and wrapper else None,
+        "wrapper": {"path": rendering.WRAPPER, "sha256": sha256(str(wrapper))} if profile and wrapper else None,
     }
 
 
-def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
+def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     here = observed["layers"][LAYER]
-    found = LayerPlan(LAYER, str(wanted.get(SWITCH) or DISABLED))
+    found = LayerPlan(LAYER, str(desired.get(SWITCH) or DISABLED))
     if here["error"]:
-        found.refusals.append(str(here["error"]))
+        found.blockers.append(str(here["error"]))
         return found
     if found.requirement == DISABLED:
-        _take_back(found, here, wanted)
+        _take_back(found, here, desired)
         return found
-    found.refusals += _bad_input(wanted, here)
+    found.blockers += _bad_input(desired, here)
     reason = _obstacle(observed, here)
-    if found.refusals:
+    if found.blockers:
         return found
     if reason:
         return found.cannot(reason)
     instance = of(observed)
-    packages = _missing(observed, here, found, bool(wanted.get("rootless_docker_install_packages")), _network(here, wanted))
-    request = _ranges(found, observed, wanted, instance)
-    wrapper = wanted.get(WRAPPER) if default_profile(wanted) and observed["layers"]["apparmor"]["enabled"] else None
-    files = _files(found, observed, wanted, here, instance, wrapper)
-    _user_side(found, here, wanted, instance)
-    _rootful(found, here, wanted)
+    packages = _missing(observed, here, found, bool(desired.get("rootless_docker_install_packages")), _network(here, desired))
+    request = _ranges(found, observed, desired, instance)
+    wrapper = desired.get(WRAPPER) if default_profile(desired) and observed["layers"]["apparmor"]["enabled"] else None
+    files = _files(found, observed, desired, here, instance, wrapper)
+    _user_side(found, here, desired, instance)
+    _rootful(found, here, desired)
     if wrapper is not None:
         # Written out, so that `docker info` shows it; the unit's PATH makes it what `runc` is as well.
-        found.daemon_keys = {"runtimes": {texts.RUNTIME: {"path": texts.WRAPPER}}, "default-runtime": texts.RUNTIME}
+        found.daemon_keys = {"runtimes": {rendering.RUNTIME: {"path": rendering.WRAPPER}}, "default-runtime": rendering.RUNTIME}
     found.apply = {
         "state": "present",
         "user": instance.user,
         "packages": packages,
         "range": {"start": request.wish.start, "size": request.wish.count, "exact": request.wish.exact},
         "files": [{"path": f.path, "content": f.content, "mode": f"{f.mode:04o}", "link": f.link} for f in files],
-        "disable_rootful": bool(wanted.get("rootless_docker_disable_rootful")),
-        "stop_containers": bool(wanted.get("rootless_docker_stop_containers")),
-        "timeout": wanted.get("rootless_docker_timeout") or 300,
+        "disable_rootful": bool(desired.get("rootless_docker_disable_rootful")),
+        "stop_containers": bool(desired.get("rootless_docker_stop_containers")),
+        "timeout": desired.get("rootless_docker_timeout") or 300,
     }
     return found
 
 
-def _bad_input(wanted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def _bad_input(desired: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """What is wrong with the variables, whatever the host."""
-    user, problems = str(wanted["rootless_docker_user"]), []
+    user, problems = str(desired["rootless_docker_user"]), []
     if user in ("root", "0"):
         problems.append("rootless_docker_user: root is the user that a rootless engine is there to do without; write another one")
     elif not _NAME.fullmatch(user):
         problems.append(f"rootless_docker_user: {user!r} is no user's name; write one that begins with a letter, such as rootless")
-    if wanted.get("userns_remap_layer", DISABLED) == REQUIRED:
+    if desired.get("userns_remap_layer", DISABLED) == REQUIRED:
         problems.append(
-            "rootless_docker_layer and userns_remap_layer are both wanted, and one engine takes no two of them: a rootless one does not"
+            "rootless_docker_layer and userns_remap_layer are both desired, and one engine takes no two of them: a rootless one does not"
             " start with userns-remap, as its root is nobody already; write userns_remap_layer: disabled for this host"
         )
-    options = wanted.get("docker_daemon_options")
+    options = desired.get("docker_daemon_options")
     if isinstance(options, Mapping) and options.get("userns-remap"):
         problems.append("docker_daemon_options['userns-remap']: a rootless engine does not start with it; take it out for this host")
-    start, size = wanted["rootless_docker_range_start"], wanted["rootless_docker_range_size"]
+    start, size = desired["rootless_docker_range_start"], desired["rootless_docker_range_size"]
     if size < ENOUGH:
         problems.append(
             f"rootless_docker_range_size: {size} is too few, images with files of nobody (65534) can't be unpacked; write {ENOUGH} or more"
@@ -129,12 +129,12 @@ def _bad_input(wanted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     elif start < 65536 or bounds_problem(start, size):
         why = bounds_problem(start, size) or "lies among the host's own accounts (0 to 65535)"
         problems.append(f"rootless_docker_range_start: {start} {why}; write 65536 or more, such as 296608")
-    port = wanted.get("rootless_docker_first_port")
+    port = desired.get("rootless_docker_first_port")
     if port is not None and not 0 <= port <= 1024:
         problems.append(f"rootless_docker_first_port: {port} is no such port; write 0 to 1024, such as 80, or leave it out")
-    profile = wanted.get(PROFILE)
-    names = [entry.get("name") for entry in wanted.get("apparmor_profiles_list") or [] if isinstance(entry, Mapping)]
-    if profile and default_profile(wanted) and profile not in (*names, DEFAULT_PROFILE):
+    profile = desired.get(PROFILE)
+    names = [entry.get("name") for entry in desired.get("apparmor_profiles_list") or [] if isinstance(entry, Mapping)]
+    if profile and default_profile(desired) and profile not in (*names, DEFAULT_PROFILE):
         problems.append(f"{PROFILE}: {profile} is not in apparmor_profiles_list, so that nothing would load it; list it there")
     before = here["state"].get("user")
     if before and before != user:
@@ -161,16 +161,16 @@ def _obstacle(observed: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     return ""
 
 
-def _network(here: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _network(here: Mapping[str, Any], desired: Mapping[str, Any]) -> str:
     """rootlesskit's network driver; empty leaves it to dockerd-rootless.sh, which takes slirp4netns where it is installed."""
-    choice = str(wanted.get("rootless_docker_network") or "auto")
+    choice = str(desired.get("rootless_docker_network") or "auto")
     if choice != "auto":
         return choice
     return "pasta" if here.get("takes_pasta") and not here["tools"].get("slirp4netns") else ""
 
 
 def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerPlan, install: bool, network: str) -> list[str]:
-    """The packages that are to be installed, or refusals where they may not be or are not known."""
+    """The packages that are to be installed, or blockers where they may not be or are not known."""
     tools, packages = here["tools"], set()
     for tool, package in _PACKAGES.items():
         needed = not (tool == "slirp4netns" and network == "pasta") and not (tool == "useradd" and of(observed).uid is not None)
@@ -179,7 +179,7 @@ def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerP
     if network == "pasta" and not tools.get("pasta"):
         packages.add("passt")
     elif network == "pasta" and tools.get("rootlesskit") and not here.get("takes_pasta"):
-        found.refusals.append(
+        found.blockers.append(
             f"rootless_docker_network: pasta, but {tools['rootlesskit']} of this host does not know it (rootlesskit 2.0 does);"
             " write slirp4netns or auto"
         )
@@ -191,38 +191,38 @@ def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerP
         if observed["engine"].get("package") == "docker-ce":
             packages = (packages - {"rootlesskit"}) | {_EXTRAS}
         else:
-            found.refusals.append(
-                f"there is no dockerd-rootless.sh on this host (looked for {', '.join(texts.SCRIPTS)}); install the package that has it,"
+            found.blockers.append(
+                f"there is no dockerd-rootless.sh on this host (looked for {', '.join(rendering.SCRIPTS)}); install the package that has it,"
                 f" such as docker.io or {_EXTRAS}"
             )
-    elif here["script"] == texts.SCRIPTS[0] and not tools.get("rootlesskit"):
+    elif here["script"] == rendering.SCRIPTS[0] and not tools.get("rootlesskit"):
         packages = (packages - {"rootlesskit"}) | {_EXTRAS}
     named = sorted(packages)
     if named and not install:
-        found.refusals.append(f"{', '.join(named)}: missing on this host; install them, or write rootless_docker_install_packages: true")
+        found.blockers.append(f"{', '.join(named)}: missing on this host; install them, or write rootless_docker_install_packages: true")
     found.changes += [Change(f"package {name}", f"install {name}") for name in named]
     return named
 
 
-def _ranges(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], instance: Instance) -> Request:
+def _ranges(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], instance: Instance) -> Request:
     """The user and its subordinate ranges, by the same rules as userns_remap's."""
     here, seen = observed["layers"][LAYER], unpack(observed["layers"]["userns"])
     wish = Wish(
         instance.user,
-        wanted["rootless_docker_range_start"],
-        wanted["rootless_docker_range_size"],
+        desired["rootless_docker_range_start"],
+        desired["rootless_docker_range_size"],
         start_name="rootless_docker_range_start",
     )
-    create = bool(wanted.get("rootless_docker_create_user"))
+    create = bool(desired.get("rootless_docker_create_user"))
     if instance.uid is None and not create:
-        found.refusals.append(
+        found.blockers.append(
             f"rootless_docker_user: there is no user {instance.user} on this host; create it, or write rootless_docker_create_user: true"
         )
     elif instance.uid == 0:
-        found.refusals.append(f"rootless_docker_user: {instance.user} has the ID 0 on this host; write a user that is not root")
+        found.blockers.append(f"rootless_docker_user: {instance.user} has the ID 0 on this host; write a user that is not root")
     request = Request(wish, create=create)
     decision = decide([request], seen.subuid, seen.subgid, seen.accounts, here["ranges"])
-    found.refusals += decision.errors
+    found.blockers += decision.errors
     found.notices += decision.notes
     if instance.uid is None:
         found.changes.append(
@@ -238,11 +238,11 @@ def _ranges(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, 
 def _files(
     found: LayerPlan,
     observed: Mapping[str, Any],
-    wanted: Mapping[str, Any],
+    desired: Mapping[str, Any],
     here: Mapping[str, Any],
     instance: Instance,
     wrapper: str | None,
-) -> list[texts.File]:
+) -> list[rendering.File]:
     own = here.get("own_unit")
     if own:
         found.notices.append(f"{own} is used as it is: it would win over a unit of ours")
@@ -250,28 +250,33 @@ def _files(
     kit = here["tools"].get("rootlesskit") or "/usr/bin/rootlesskit"
     # The profile of that name which distributions ship is for /usr/bin/rootlesskit alone (apparmor 4: profiles/apparmor.d/rootlesskit).
     restricted = bool(here["restrict_userns"]) and not ("rootlesskit" in loaded and kit == "/usr/bin/rootlesskit")
-    files = texts.files(
+    files = rendering.files(
         instance.user,
         instance.uid,
-        here["script"] or texts.SCRIPTS[0],
-        network=_network(here, wanted),
+        here["script"] or rendering.SCRIPTS[0],
+        network=_network(here, desired),
         wrapper=wrapper,
-        first_port=wanted.get("rootless_docker_first_port"),
+        first_port=desired.get("rootless_docker_first_port"),
         rootlesskit=kit if restricted else None,
         own_unit=not own,
     )
     seen = here.get("files", {})
     ours = set(here["state"].get("files", []))
-    for file in texts.differing(files, seen):
+    for file in rendering.differing(files, seen):
         before = seen.get(file.path) or {}
         if before and file.path not in ours:
-            found.refusals.append(
+            found.blockers.append(
                 f"{file.path}: is somebody else's and says something else; move it away, as this host needs its own there"
             )
         summary = f"{file.path} is {'changed' if before else 'written'}"
         found.changes.append(Change(file.path, summary, str(before.get("text") or ""), file.content or f"-> {file.link}\n"))
-    if restricted and loaded and texts.PROFILE not in loaded and not any(change.path == texts.ROOTLESSKIT for change in found.changes):
-        found.changes.append(Change(texts.ROOTLESSKIT, f"the profile {texts.PROFILE} is loaded, which the kernel does not have"))
+    if (
+        restricted
+        and loaded
+        and rendering.PROFILE not in loaded
+        and not any(change.path == rendering.ROOTLESSKIT for change in found.changes)
+    ):
+        found.changes.append(Change(rendering.ROOTLESSKIT, f"the profile {rendering.PROFILE} is loaded, which the kernel does not have"))
     for path in sorted(ours - {file.path for file in files}):
         if seen.get(path):
             found.changes.append(Change(path, f"{path} is removed", str(seen[path].get("text") or ""), ""))
@@ -282,44 +287,44 @@ def _files(
     return files
 
 
-def _user_side(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any], instance: Instance) -> None:
+def _user_side(found: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, Any], instance: Instance) -> None:
     if not here.get("linger"):
         found.changes.append(
             Change(
                 f"/var/lib/systemd/linger/{instance.user}", f"{instance.user} lingers: its services start at boot and outlive its logins"
             )
         )
-    lacking = sorted(set(texts.CONTROLLERS) - set(here.get("controllers") or []))
+    lacking = sorted(set(rendering.CONTROLLERS) - set(here.get("controllers") or []))
     if here.get("manager") and lacking:
         found.changes.append(Change(instance.manager_cgroup, f"restart the manager of {instance.user}, to delegate {', '.join(lacking)}"))
-        if here.get("containers") and not wanted.get("rootless_docker_stop_containers"):
-            found.refusals.append(
+        if here.get("containers") and not desired.get("rootless_docker_stop_containers"):
+            found.blockers.append(
                 f"the manager of {instance.user} has to be restarted, to delegate {', '.join(lacking)}, and {len(here['containers'])} containers run"
                 " below it; stop them first, or write rootless_docker_stop_containers: true"
             )
         elif here.get("containers"):
             found.effects.append(f"{len(here['containers'])} containers of {instance.user} stop with its manager and are started again")
-    port, now = wanted.get("rootless_docker_first_port"), here.get("first_port") or ""
+    port, now = desired.get("rootless_docker_first_port"), here.get("first_port") or ""
     if port is not None and str(port) != now:
-        found.changes.append(Change(texts.FIRST_PORT, f"ports from {port} on are for anybody", f"{now}\n", f"{port}\n"))
+        found.changes.append(Change(rendering.FIRST_PORT, f"ports from {port} on are for anybody", f"{now}\n", f"{port}\n"))
     left = [container["name"] for container in here["state"].get("stopped") or ()]
     if left:
         found.changes.append(Change("docker.service", f"start again what a run that died had stopped: {', '.join(left)}"))
     seen = here.get("context") or {}
     if seen.get("error"):
-        found.refusals.append(str(seen["error"]))
+        found.blockers.append(str(seen["error"]))
     elif seen.get("elsewhere"):
         found.notices.append(
             f"the context rootless of {instance.user} leads to {seen['elsewhere']}; it is the user's own, and stays as it is"
         )
-    elif context.lacking(seen):
+    elif client_context.lacking(seen):
         found.changes.append(Change(f"{instance.home}/.docker", f"the docker client of {instance.user} uses its engine (context rootless)"))
 
 
-def _rootful(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _rootful(found: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, Any]) -> None:
     """The rootful engine beside it: stopped and masked, or kept."""
     rootful = here["rootful"]
-    if not wanted.get("rootless_docker_disable_rootful"):
+    if not desired.get("rootless_docker_disable_rootful"):
         if here["state"].get("rootful"):
             found.changes.append(Change("docker.service", "unmask the rootful engine, and start it if it ran before"))
         if rootful["pid"]:
@@ -328,8 +333,8 @@ def _rootful(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any
             )
         return
     running = rootful["containers"]
-    if running and not wanted.get("rootless_docker_stop_containers"):
-        found.refusals.append(
+    if running and not desired.get("rootless_docker_stop_containers"):
+        found.blockers.append(
             f"the rootful engine is to be stopped, and these containers run in it: {', '.join(running)}; stop them first, or write"
             " rootless_docker_stop_containers: true"
         )
@@ -341,17 +346,17 @@ def _rootful(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any
             found.effects.append(f"the rootful engine is stopped, and with it: {', '.join(running)}")
 
 
-def stopping(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
+def stopping(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> set[str]:
     """IDs of the containers that end because the rootless engine is taken back."""
     here = observed["layers"].get(LAYER) or {}
-    if wanted_user(wanted) or not here.get("state") or not wanted.get("rootless_docker_stop_containers"):
+    if wanted_user(desired) or not here.get("state") or not desired.get("rootless_docker_stop_containers"):
         return set()
     return set(here.get("containers") or [])
 
 
-def unconfinable(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Why no container would start where this run leaves the AppArmor profiles alone; empty where the default one is loaded, or none is wanted."""
-    profile, seen = default_profile(wanted), observed["layers"]["apparmor"]
+def unconfinable(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> str:
+    """Why no container would start where this run leaves the AppArmor profiles alone; empty where the default one is loaded, or none is desired."""
+    profile, seen = default_profile(desired), observed["layers"]["apparmor"]
     if not profile or not seen["enabled"] or profile in (seen.get("modes") or {}):
         return ""
     return (
@@ -360,28 +365,28 @@ def unconfinable(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
-def _take_back(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _take_back(found: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, Any]) -> None:
     """What we set up before goes; the user, its images, containers and volumes stay."""
     known = here["state"]
     if not known:
         return
     user = known["user"]
     running = here.get("containers") or []
-    if running and not wanted.get("rootless_docker_stop_containers"):
-        found.refusals.append(
-            f"the rootless engine of {user} is no longer wanted, and {len(running)} containers run in it; stop them first, or write"
+    if running and not desired.get("rootless_docker_stop_containers"):
+        found.blockers.append(
+            f"the rootless engine of {user} is no longer desired, and {len(running)} containers run in it; stop them first, or write"
             " rootless_docker_stop_containers: true"
         )
-    found.changes.append(Change(texts.UNIT, f"remove the rootless engine of {user}: unit, runtime, drop-ins, context, lingering"))
+    found.changes.append(Change(rendering.UNIT, f"remove the rootless engine of {user}: unit, runtime, drop-ins, context, lingering"))
     if known.get("rootful"):
         found.changes.append(Change("docker.service", "unmask the rootful engine, and start it if it ran before"))
     if here.get("data"):
         found.notices.append(
             f"the user {user} stays, with its subordinate ranges: {here['user']['home']}/.local/share/docker holds its images, containers and volumes"
         )
-        if texts.WRAPPER in known.get("files", []):
+        if rendering.WRAPPER in known.get("files", []):
             found.notices.append(
-                f"containers of {user} that were created under the runtime {texts.RUNTIME} name it, and do not start without it:"
+                f"containers of {user} that were created under the runtime {rendering.RUNTIME} name it, and do not start without it:"
                 " remove them, and create them again"
             )
     elif known.get("created"):
@@ -390,7 +395,7 @@ def _take_back(found: LayerPlan, here: Mapping[str, Any], wanted: Mapping[str, A
         "state": "absent",
         "user": user,
         "stop_containers": bool(running),
-        "timeout": wanted.get("rootless_docker_timeout") or 300,
+        "timeout": desired.get("rootless_docker_timeout") or 300,
     }
 
 

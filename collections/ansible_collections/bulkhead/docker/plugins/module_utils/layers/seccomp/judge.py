@@ -43,18 +43,18 @@ NEWER_THAN_LIBSECCOMP = frozenset(
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
-    wanted = expect.get("daemon_profile")
-    what = f"{wanted['name']}, call by call" if wanted else "the engine's built-in profile, or a stricter one"
+    desired = expect.get("daemon_profile")
+    what = f"{desired['name']}, call by call" if desired else "the engine's built-in profile, or a stricter one"
     verdict = Verdict(LAYER, f"a container without options filtered by {what}")
-    proof = (evidence.get("proof") or {}).get(LAYER) or {}
-    if wanted:
-        _judge_engine(verdict, evidence, wanted)
-        _judge_file(verdict, evidence, wanted, proof)
-    canary = evidence.get("canary")
-    if canary is None:
-        verdict.find("no_canary", "no canary ran, so that the filter which containers get is not known", UNKNOWN)
-    elif _filtered(verdict, canary["kernel"], "a container without any option"):
-        _judge_filters(verdict, proof, canary["pid"], wanted)
+    own = (evidence.get("layer_evidence") or {}).get(LAYER) or {}
+    if desired:
+        _judge_engine(verdict, evidence, desired)
+        _judge_file(verdict, evidence, desired, own)
+    probe = evidence.get("probe")
+    if probe is None:
+        verdict.find("no_probe", "no probe ran, so that the filter which containers get is not known", UNKNOWN)
+    elif _filtered(verdict, probe["kernel"], "a container without any option"):
+        _judge_filters(verdict, own, probe["pid"], desired)
     return verdict.conclude()
 
 
@@ -95,26 +95,26 @@ def _filtered(verdict: Verdict, kernel: Mapping[str, Any], who: str, opted_out: 
     return bool(mode)
 
 
-def _judge_engine(verdict: Verdict, evidence: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _judge_engine(verdict: Verdict, evidence: Mapping[str, Any], desired: Mapping[str, Any]) -> None:
     """The running engine's word on its default profile. A path: read once, at its start."""
     options = evidence["observed"]["engine"].get("security_options")
     shown = next((o.partition("profile=")[2] for o in options or [] if o.startswith("name=seccomp") and "profile=" in o), None)
     if shown is None:
         return
     verdict.saw("docker info: SecurityOptions", f"seccomp profile {shown}")
-    if shown != wanted["path"]:
+    if shown != desired["path"]:
         word = "its built-in profile" if shown in ("builtin", "default") else shown
         verdict.find(
             "other_profile",
-            f"the running engine takes {word} for containers without options, the inventory wants {wanted['path']}",
+            f"the running engine takes {word} for containers without options, the inventory wants {desired['path']}",
             DEGRADED,
             "set seccomp-profile in daemon.json and restart the engine (role docker_daemon)",
         )
 
 
-def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], wanted: Mapping[str, Any], proof: Mapping[str, Any]) -> None:
+def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], desired: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """The file on disk: what the engine will read at its next start, and whether that is what it has read."""
-    file, path = proof.get("file"), wanted["path"]
+    file, path = own.get("file"), desired["path"]
     repair = "run the role seccomp_profiles again"
     if file is None or file["error"]:
         verdict.find("file_unreadable", f"{path} is not known: {file['error'] if file else 'it was not looked at'}", UNKNOWN)
@@ -123,11 +123,11 @@ def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], wanted: Mapping[s
         verdict.find("file_missing", f"{path} is missing: the engine that names it will not start again", DEGRADED, repair)
         return
     verdict.saw(f"sha256sum {path}", file["sha256"])
-    if file["sha256"] != wanted["sha256"]:
+    if file["sha256"] != desired["sha256"]:
         verdict.find("file_differs", f"{path} is not what the inventory wants", DEGRADED, f"{repair}; --diff shows how it differs")
     started = evidence["observed"]["engine"].get("started_at")
     if started and file["mtime"] > started + 1:  # the start time of a process is known to about a second
-        same = file["sha256"] == wanted["sha256"] and _equal(proof.get("comparison"))
+        same = file["sha256"] == desired["sha256"] and _equal(own.get("comparison"))
         verdict.find(
             "file_newer",
             f"{path} was written after the engine started, which reads it only then"
@@ -137,24 +137,24 @@ def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], wanted: Mapping[s
         )
 
 
-def _judge_filters(verdict: Verdict, proof: Mapping[str, Any], pid: int, wanted: Mapping[str, Any] | None) -> None:
-    if proof.get("filters") is None:
+def _judge_filters(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: Mapping[str, Any] | None) -> None:
+    if own.get("filters") is None:
         verdict.find(
             "filter_unread",
-            f"what the filter of process {pid} lets through is not known: {proof.get('error') or 'it was not read'}",
+            f"what the filter of process {pid} lets through is not known: {own.get('error') or 'it was not read'}",
             UNKNOWN,
         )
         return
     verdict.saw(
-        f"PTRACE_SECCOMP_GET_FILTER of {pid}", f"{len(proof['filters'])} filter(s) of {', '.join(map(str, proof['filters']))} instructions"
+        f"PTRACE_SECCOMP_GET_FILTER of {pid}", f"{len(own['filters'])} filter(s) of {', '.join(map(str, own['filters']))} instructions"
     )
-    if proof.get("profile_error"):
-        verdict.find("profile_unreadable", f"there is nothing to compare the filter with: {proof['profile_error']}", UNKNOWN)
-    elif wanted and proof.get("comparison") is None:
+    if own.get("profile_error"):
+        verdict.find("profile_unreadable", f"there is nothing to compare the filter with: {own['profile_error']}", UNKNOWN)
+    elif desired and own.get("comparison") is None:
         verdict.find("not_compared", "the filter was not compared with the profile, whose text is not known", UNKNOWN)
-    if proof.get("comparison"):
-        _judge_comparison(verdict, proof["comparison"], wanted["name"] if wanted else "its profile", own_filters=False)
-    _judge_never(verdict, proof["never"])
+    if own.get("comparison"):
+        _judge_comparison(verdict, own["comparison"], desired["name"] if desired else "its profile", own_filters=False)
+    _judge_never(verdict, own["never"])
 
 
 def _judge_never(verdict: Verdict, never: Sequence[str]) -> None:
@@ -195,7 +195,7 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
 def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: str | None, expect: Mapping[str, Any]) -> None:
     """A container's own filters, against the profile that it was given: its own, or the daemon-wide one."""
     from ...seccomp.dump import decode
-    from .prove import look
+    from .gather import look
 
     daemon = expect.get("daemon_profile") or {}
     own = asked is not None and asked.startswith("{")
@@ -204,7 +204,7 @@ def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: 
         text = None
     try:
         # What a container's own profile allows is nobody's will but its own.
-        seen = look(decode(container["seccomp_filter"]), container["kernel"], text, wanted=not own)
+        seen = look(decode(container["seccomp_filter"]), container["kernel"], text, desired=not own)
     except ValueError as error:
         seen = {"filters": None, "error": str(error)}
     if seen["filters"] is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the wanted seccomp profiles need on one host. Pure; runs on the control node."""
+"""What the desired seccomp profiles need on one host. Pure; runs on the control node."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...seccomp import wanted as wanted_profiles
-from ...seccomp.wanted import LIST, Wanted, resolve
+from ...seccomp import desired as wanted_profiles
+from ...seccomp.desired import LIST, Wanted, resolve
 from ..verdict import DISABLED, Change, LayerPlan
 
 __all__ = ["expectation", "plan", "resolve"]
@@ -19,23 +19,23 @@ SWITCH = "seccomp_profiles_layer"
 KNOWS_FLAGS = 23
 
 
-def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
-    """A change for each file that differs, is new or is no longer wanted; `daemon_keys` names the daemon-wide profile.
+def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
+    """A change for each file that differs, is new or is no longer desired; `daemon_keys` names the daemon-wide profile.
 
     The file of a daemon-wide profile that is given up can only go after the engine was told: without it the engine would not start.
     Such files stand in `apply["retire"]`, for a handler at the play's end, and not in `apply["profiles"]`.
     """
     seen = observed["layers"][LAYER]
-    planned = LayerPlan(LAYER, wanted[SWITCH])
+    planned = LayerPlan(LAYER, desired[SWITCH])
     disabled = planned.requirement == DISABLED
-    listed = wanted_profiles.Listed() if disabled else wanted_profiles.read(wanted)
-    planned.refusals += listed.refusals
+    listed = wanted_profiles.Listed() if disabled else wanted_profiles.read(desired)
+    planned.blockers += listed.blockers
     if seen["error"]:
-        planned.refusals.append(seen["error"])
+        planned.blockers.append(seen["error"])
     reason = _cannot_carry(observed, seen)
     if reason and not disabled:
         return planned.cannot(reason)
-    if planned.refusals:
+    if planned.blockers:
         return planned
     if listed.daemon_default:
         planned.daemon_keys = {"seccomp-profile": listed.daemon_default.path}
@@ -52,10 +52,10 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     return planned
 
 
-def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What verification demands: the daemon-wide profile with its text, and the files of all profiles."""
-    requirement = wanted[SWITCH]
-    listed = wanted_profiles.Listed() if requirement == DISABLED else wanted_profiles.read(wanted)
+    requirement = desired[SWITCH]
+    listed = wanted_profiles.Listed() if requirement == DISABLED else wanted_profiles.read(desired)
     daemon = listed.daemon_default
     return {
         "requirement": requirement,
@@ -87,16 +87,16 @@ def _step(planned: LayerPlan, observed: Mapping[str, Any], profile: Wanted) -> d
         if now is None and not ours:
             return None
         if not ours and not profile.force:
-            planned.refusals.append(f"{profile.path}: is not ours to remove; take {profile.name} out of {LIST}, or write force: true there")
+            planned.blockers.append(f"{profile.path}: is not ours to remove; take {profile.name} out of {LIST}, or write force: true there")
             return None
         later = ", once the engine no longer names it" if _named_by_engine(observed, profile.path) else ""
-        planned.changes.append(Change(profile.path, f"remove {profile.name}, which is no longer wanted{later}", _text(now)))
+        planned.changes.append(Change(profile.path, f"remove {profile.name}, which is no longer desired{later}", _text(now)))
         return step
     reason = _difference(now, profile)
     if not reason:
         return None
     if now is not None and not ours and not profile.force:
-        planned.refusals.append(
+        planned.blockers.append(
             f"{profile.path}: is somebody else's and {reason}; give the profile another name in {LIST}, "
             "or write force: true there (a copy is then kept)"
         )
@@ -108,7 +108,7 @@ def _step(planned: LayerPlan, observed: Mapping[str, Any], profile: Wanted) -> d
 
 
 def _difference(now: Mapping[str, Any] | None, profile: Wanted) -> str:
-    """Why a file is not as wanted, as the end of a sentence that begins with its name; empty when it is."""
+    """Why a file is not as desired, as the end of a sentence that begins with its name; empty when it is."""
     if now is None:
         return "is new"
     if now["error"]:

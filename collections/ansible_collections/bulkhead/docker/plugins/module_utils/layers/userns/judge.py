@@ -8,9 +8,9 @@ from typing import Any
 
 from ...engine.instance import of
 from ...subid.allocate import accounts_inside
+from ...subid.mapping import ENOUGH, Map, Seen, configured, expected_maps, impossible, remap_user, unpack
 from ...subid.ranges import SubidFile, overlaps
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
-from .mapping import ENOUGH, Map, Seen, configured, expected_maps, impossible, remap_user, unpack
 
 LAYER = "userns"
 _SHOWN = 5
@@ -21,26 +21,26 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     here, engine = observed["layers"][LAYER], observed["engine"]
     if of(observed).rootless:
         verdict = Verdict(LAYER, "the user namespace of the rootless engine, judged as layer rootless")
-        if evidence.get("canary"):
-            verdict.saw(f"/proc/{evidence['canary']['pid']}/uid_map", evidence["canary"]["kernel"].get("uid_map"))
+        if evidence.get("probe"):
+            verdict.saw(f"/proc/{evidence['probe']['pid']}/uid_map", evidence["probe"]["kernel"].get("uid_map"))
         return verdict.conclude(NOT_APPLICABLE)
     user = _user(evidence, expect)
     verdict = Verdict(LAYER, f"root of a container is an unprivileged ID of the host, from the ranges of {user}")
     if expect.get("requirement") == OPTIONAL and impossible(here):
         verdict.find("impossible", impossible(here))
         return verdict.conclude(NOT_APPLICABLE)
-    seen, canary = unpack(here), evidence.get("canary")
-    if canary is None:
+    seen, probe = unpack(here), evidence.get("probe")
+    if probe is None:
         verdict.find(
-            "no_canary",
-            "without a canary nobody can say what the kernel does to a container that asks for nothing",
+            "no_probe",
+            "without a probe nobody can say what the kernel does to a container that asks for nothing",
             UNKNOWN,
         )
     else:
-        _judge_process(verdict, canary["kernel"], "the canary", here)
+        _judge_process(verdict, probe["kernel"], "the probe", here)
         if not verdict.findings:
-            _judge_maps(verdict, canary["kernel"], user, seen, here, engine)
-            _judge_wish(verdict, canary["kernel"], user, expect)
+            _judge_maps(verdict, probe["kernel"], user, seen, here, engine)
+            _judge_wish(verdict, probe["kernel"], user, expect)
     _judge_files(verdict, seen)
     _judge_orphans(verdict, engine)
     return verdict.conclude()
@@ -72,7 +72,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
 
 
 def _user(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
-    """Whose ranges count: those of the user that the engine is configured for, otherwise of the one that is wanted."""
+    """Whose ranges count: those of the user that the engine is configured for, otherwise of the one that is desired."""
     return remap_user(configured(evidence["observed"]) or expect.get("user") or "default")[0]
 
 
@@ -126,10 +126,10 @@ def _judge_maps(
     engine: Mapping[str, Any],
 ) -> None:
     """Drift between the kernel's maps and the files, accounts of the host within the maps, and maps that are too short."""
-    wanted = expected_maps(seen, user, engine.get("version"))
+    desired = expected_maps(seen, user, engine.get("version"))
     checks = (
-        ("uid_map", wanted[0], seen.subuid, "subuid", seen.accounts.uids, "user"),
-        ("gid_map", wanted[1], seen.subgid, "subgid", seen.accounts.gids, "group"),
+        ("uid_map", desired[0], seen.subuid, "subuid", seen.accounts.uids, "user"),
+        ("gid_map", desired[1], seen.subgid, "subgid", seen.accounts.gids, "group"),
     )
     for name, expected, file, key, ids, kind in checks:
         rows: Map = kernel[name]

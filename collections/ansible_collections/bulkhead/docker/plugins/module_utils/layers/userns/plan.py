@@ -10,28 +10,28 @@ from typing import Any
 from ...engine.instance import of
 from ...subid.allocate import Wish, bounds_problem
 from ...subid.decide import Decision, Request, decide, pairs
+from ...subid.mapping import DEFAULT_USER, ENOUGH, Seen, configured, expected_maps, impossible, major, remap_user, unpack
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ..verdict import DISABLED, Change, LayerPlan
-from . import hidden
-from .mapping import DEFAULT_USER, ENOUGH, Seen, configured, expected_maps, impossible, major, remap_user, unpack
+from . import data_guard
 
 LAYER = "userns"
 BESIDE_ROOTLESS = "a rootless engine does not start with userns-remap, as its root is nobody already; write userns_remap_layer: disabled"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 
 
-def expectation(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What the kernel shall show."""
     return {
-        "requirement": wanted["userns_remap_layer"],
-        "user": remap_user(wanted["userns_remap_user"])[0],
-        "size": wanted["userns_remap_range_size"],
-        "start": wanted["userns_remap_range_start"] if wanted.get("userns_remap_range_exact") else None,
+        "requirement": desired["userns_remap_layer"],
+        "user": remap_user(desired["userns_remap_user"])[0],
+        "size": desired["userns_remap_range_size"],
+        "start": desired["userns_remap_range_start"] if desired.get("userns_remap_range_exact") else None,
     }
 
 
-def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
-    found = LayerPlan(LAYER, wanted["userns_remap_layer"])
+def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
+    found = LayerPlan(LAYER, desired["userns_remap_layer"])
     if of(observed).rootless:
         # What the rootful engine has stays as it is, for when it comes back.
         return found if found.requirement == DISABLED else found.cannot(BESIDE_ROOTLESS)
@@ -40,19 +40,19 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     if found.requirement == DISABLED:
         found.warnings += unreadable
     else:
-        found.refusals += unreadable + _bad_input(wanted)
+        found.blockers += unreadable + _bad_input(desired)
         reason = impossible(here)
         if reason:
             found.cannot(reason)
-    if found.refusals or not found.applicable:
+    if found.blockers or not found.applicable:
         return found
     seen = unpack(here)
     if found.requirement == DISABLED:
-        _switch_off(found, observed, wanted, seen)
+        _switch_off(found, observed, desired, seen)
     else:
-        _switch_on(found, observed, wanted, seen)
-    if found.refusals:
-        return LayerPlan(LAYER, found.requirement, refusals=found.refusals, warnings=found.warnings, notices=found.notices)
+        _switch_on(found, observed, desired, seen)
+    if found.blockers:
+        return LayerPlan(LAYER, found.requirement, blockers=found.blockers, warnings=found.warnings, notices=found.notices)
     if engine.get("running") and not engine.get("remapped") and found.daemon_keys:
         found.effects.append(
             "under userns-remap the engine refuses --privileged, --network host and --pid host to a container unless it has --userns=host"
@@ -60,20 +60,20 @@ def plan(observed: Mapping[str, Any], wanted: Mapping[str, Any]) -> LayerPlan:
     return found
 
 
-def _bad_input(wanted: Mapping[str, Any]) -> list[str]:
+def _bad_input(desired: Mapping[str, Any]) -> list[str]:
     """What is wrong with the variables, whatever the host."""
     problems = []
-    user, group = remap_user(wanted["userns_remap_user"])
+    user, group = remap_user(desired["userns_remap_user"])
     if user in ("root", "0"):
         problems.append(
             "userns_remap_user: root can't be remapped to itself, the engine then runs without user namespaces; "
             "write default, or another user"
         )
     elif user.isdigit() or group.isdigit():
-        problems.append(f"userns_remap_user: {wanted['userns_remap_user']} names an ID; write the user's name, or default")
-    elif not _NAME.fullmatch(user) or (":" in wanted["userns_remap_user"] and not _NAME.fullmatch(group)):
-        problems.append(f"userns_remap_user: {wanted['userns_remap_user']!r} is no user; write default, a name, or name:group")
-    start, size = wanted["userns_remap_range_start"], wanted["userns_remap_range_size"]
+        problems.append(f"userns_remap_user: {desired['userns_remap_user']} names an ID; write the user's name, or default")
+    elif not _NAME.fullmatch(user) or (":" in desired["userns_remap_user"] and not _NAME.fullmatch(group)):
+        problems.append(f"userns_remap_user: {desired['userns_remap_user']!r} is no user; write default, a name, or name:group")
+    start, size = desired["userns_remap_range_start"], desired["userns_remap_range_size"]
     if size < ENOUGH:
         problems.append(
             f"userns_remap_range_size: {size} is too few, images with files of nobody (65534) can't be unpacked; write {ENOUGH} or more"
@@ -89,26 +89,26 @@ def _bad_input(wanted: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _switch_on(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], seen: Seen) -> None:
+def _switch_on(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], seen: Seen) -> None:
     here, engine = observed["layers"][LAYER], observed["engine"]
-    request, value = _request(wanted, here, seen)
+    request, value = _request(desired, here, seen)
     memory = (here.get("state") or {}).get("users", {})
     requests = [request, *_releases(memory, observed, keep=request.user)]
     decision = decide(requests, seen.subuid, seen.subgid, seen.accounts, memory)
-    found.refusals += decision.errors
+    found.blockers += decision.errors
     _report_malformed(found, seen, engine.get("version"))
-    if found.refusals:
+    if found.blockers:
         return
     after = Seen(decision.subuid, decision.subgid, seen.accounts)
     uid_map, gid_map = expected_maps(after, request.user, engine.get("version"))
     for path, rows in ((SUBUID, uid_map), (SUBGID, gid_map)):
         mapped = sum(count for unused, unused, count in rows)
         if mapped < ENOUGH:
-            found.refusals.append(
+            found.blockers.append(
                 f"{path} gives {request.user} {mapped} IDs, too few for images with files of nobody (65534); raise the count of its line "
                 f"to {ENOUGH} or more"
             )
-    migrate = hidden.guard(found, observed, wanted, (uid_map, gid_map))
+    migrate = data_guard.guard(found, observed, desired, (uid_map, gid_map))
     found.notices += decision.notes
     found.changes = _changes(decision, seen)
     if here.get("sssd") and any(change.path == SUBUID for change in found.changes):
@@ -122,11 +122,11 @@ def _switch_on(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[st
     found.daemon_keys = {"userns-remap": value}
 
 
-def _switch_off(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[str, Any], seen: Seen) -> None:
+def _switch_off(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], seen: Seen) -> None:
     """Take back what is ours; what belongs to a root that is still there stays reserved, as its files are owned by those IDs."""
     here = observed["layers"][LAYER]
     memory = (here.get("state") or {}).get("users", {})
-    hidden.guard_switching_off(found, observed, wanted)
+    data_guard.guard_switching_off(found, observed, desired)
     requests = _releases(memory, observed, keep="")
     held = sorted(set(memory) - {request.user for request in requests})
     if held:
@@ -142,13 +142,13 @@ def _switch_off(found: LayerPlan, observed: Mapping[str, Any], wanted: Mapping[s
         found.apply = {"subject": LAYER, "ranges": [_as_argument(entry) for entry in requests]}
 
 
-def _request(wanted: Mapping[str, Any], here: Mapping[str, Any], seen: Seen) -> tuple[Request, str]:
+def _request(desired: Mapping[str, Any], here: Mapping[str, Any], seen: Seen) -> tuple[Request, str]:
     """What the module is asked for, and the value of `userns-remap`.
 
     Without a group in it, the engine wants a group of the user's name to exist, though it takes nothing from it
     (moby daemon/daemon_unix.go, parseRemappedRoot); where an existing user has none, its primary group is named instead of making one.
     """
-    setting = wanted["userns_remap_user"]
+    setting = desired["userns_remap_user"]
     user, group = remap_user(setting)
     value = setting
     if user == DEFAULT_USER and not group:
@@ -161,9 +161,9 @@ def _request(wanted: Mapping[str, Any], here: Mapping[str, Any], seen: Seen) -> 
         value = f"{user}:{group}"
     wish = Wish(
         user,
-        wanted["userns_remap_range_start"],
-        wanted["userns_remap_range_size"],
-        bool(wanted.get("userns_remap_range_exact")),
+        desired["userns_remap_range_start"],
+        desired["userns_remap_range_size"],
+        bool(desired.get("userns_remap_range_exact")),
         start_name="userns_remap_range_start",
     )
     return Request(wish, group, create=True), value
@@ -189,10 +189,10 @@ def _report_malformed(found: LayerPlan, seen: Seen, version: str | None) -> None
     for file in (seen.subuid, seen.subgid):
         for line in file.problems():
             sentence = f"{file.where(line)} {line.problem}"
-            if sentence in found.refusals:
+            if sentence in found.blockers:
                 continue
             if line.stops_engines and (major(version) or 0) < 28:
-                found.refusals.append(f"{sentence}; with such a line engines before 28 don't start under userns-remap")
+                found.blockers.append(f"{sentence}; with such a line engines before 28 don't start under userns-remap")
             else:
                 found.warnings.append(f"{sentence}; it gives nobody a range as it is")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A power cut at every single step of every change: what was there before is there, or what was wanted, and the next run gets where it wanted."""
+"""A power cut at every single step of every change: what was there before is there, or what was desired, and the next run gets where it desired."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install as apparmor
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import drop_in, revive
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.transaction import left_open
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in, engine_restart
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import left_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import old
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
 
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
-from .engine.test_configure import FOREIGN, PATH, World, make_world, run
+from .engine_config.test_change import FOREIGN, PATH, World, make_world, run
 from .migration import test_move as move_test
 from .power import every_step
 from .seccomp import test_install as seccomp_test
@@ -52,7 +52,7 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("fsync", "fdatasync"):
         monkeypatch.setattr(os, name, lambda descriptor: None)
     monkeypatch.setattr(os, "sync", lambda: None)
-    monkeypatch.setattr(revive, "time", Clock())
+    monkeypatch.setattr(engine_restart, "time", Clock())
 
 
 @pytest.fixture
@@ -107,15 +107,15 @@ def test_the_engines_configuration(
 
     make()
     act(world.host.root)
-    wanted, limit = world.host.read(PATH), world.host.read(drop_in.PATH)
+    desired, limit = world.host.read(PATH), world.host.read(drop_in.PATH)
     for at, _root in every_step(world.host.root, make, act):
         booted(world)
         now = world.host.read(PATH)
-        assert now in (before, wanted), at
-        if now == wanted != before:
+        assert now in (before, desired), at
+        if now == desired != before:
             assert world.host.read(drop_in.PATH) == limit, at
         run(world, **to)
-        assert (world.host.read(PATH), world.host.read(drop_in.PATH), left_open(world.host)) == (wanted, limit, []), at
+        assert (world.host.read(PATH), world.host.read(drop_in.PATH), left_open(world.host)) == (desired, limit, []), at
         run(world, options={}, pids_limit=0)
         assert (world.host.read(PATH), world.host.read(drop_in.PATH), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
         assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
@@ -150,11 +150,11 @@ def test_apparmor_profiles(
     elif there:
         host.path(apparmor_test.FILE).write_text(there)
     before, make = host.read(apparmor_test.FILE), fresh(host.root)
-    wanted = apparmor.Entry("web", apparmor_test.TEXT, force=True)
-    for at, root in every_step(host.root, make, lambda root: apparmor_test.apply(Host(root), wanted) and None):
+    desired = apparmor.Entry("web", apparmor_test.TEXT, force=True)
+    for at, root in every_step(host.root, make, lambda root: apparmor_test.apply(Host(root), desired) and None):
         host = Host(root)
         assert host.read(apparmor_test.FILE) in (before, apparmor_test.TEXT), at
-        apparmor_test.apply(host, wanted)
+        apparmor_test.apply(host, desired)
         assert host.read(apparmor_test.FILE) == apparmor_test.TEXT, at
         apparmor_test.apply(host, apparmor.Entry("web", present=False))
         assert host.read(apparmor_test.FILE) == (None if there == "ours" else there), at
@@ -172,11 +172,11 @@ def test_seccomp_profiles(
     if there:
         Host(root).path(path).parent.mkdir(parents=True)
         Host(root).path(path).write_text(there)
-    wanted = seccomp_test.present(force=True)
-    for at, left in every_step(root, fresh(root), lambda root: seccomp_test.run(Host(root), wanted) and None):
+    desired = seccomp_test.present(force=True)
+    for at, left in every_step(root, fresh(root), lambda root: seccomp_test.run(Host(root), desired) and None):
         host = Host(left)
         assert host.read(path) in (there, seccomp_test.WEB), at
-        seccomp_test.run(host, wanted)
+        seccomp_test.run(host, desired)
         assert host.read(path) == seccomp_test.WEB, at
         seccomp_test.run(host, seccomp_test.absent())
         assert host.read(path) == there, at
@@ -196,14 +196,14 @@ def test_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path], Callable[[],
 
     make()
     act(root)
-    wanted = Host(root).read(SUBUID)
+    desired = Host(root).read(SUBUID)
     for at, left in every_step(root, make, act):
         host = Host(left)
         for lock in host.path("/etc").glob("*.lock"):  # the shadow package has them taken away at boot (tmpfiles.d/passwd.conf)
             lock.unlink()
-        assert host.read(SUBUID) in (subid_test.FOREIGN, wanted), at
+        assert host.read(SUBUID) in (subid_test.FOREIGN, desired), at
         act(left)
-        assert host.read(SUBUID) == wanted == host.read("/etc/subgid"), at
+        assert host.read(SUBUID) == desired == host.read("/etc/subgid"), at
         subid_test.run(host, subid_test.Tools(host), subid_test.GONE)
         for file in (SUBUID, "/etc/subgid"):  # its last line ends as lines do, since a range was added after it
             assert (host.read(file) or "").rstrip("\n") == subid_test.FOREIGN, at
@@ -250,9 +250,9 @@ def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable
 
     def finalize(root: Path) -> None:
         host = Host(root)
-        entries = old.carried(host, remapped)
+        entries = cleanup.carried(host, remapped)
         if entries:
-            old.remove_carried(host, entries)
+            cleanup.remove_carried(host, entries)
 
     for at, root in every_step(host.root, fresh(host.root), finalize):
         check(root, at)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.attack import demand, table
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.lines import WIDTH
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import attack_requirements, attack_table
 
 REPORT: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures/attack-web1.json").read_text())
 
 
 def lines(unmet: list[str] | None = None) -> list[tuple[str, str | None]]:
-    return table.matrix_lines("web1", json.loads(json.dumps(REPORT["matrix"])), unmet or [])
+    return attack_table.matrix_lines("web1", json.loads(json.dumps(REPORT["matrix"])), unmet or [])
 
 
 def row(name: str) -> tuple[list[str], str | None]:
@@ -53,18 +53,18 @@ def test_no_proof_and_trouble_are_told() -> None:
     matrix["attacks"][0].update(provable=False, reason="it fails without any layer as well: mount with EPERM")
     matrix["configurations"][3]["trouble"] = "apparmor could not be switched off"
     matrix["log"]["error"] = "the kernel's audit messages can't be read: Operation not permitted"
-    text = "\n".join(text for text, unused in table.matrix_lines("web1", matrix, []))
+    text = "\n".join(text for text, unused in attack_table.matrix_lines("web1", matrix, []))
     assert f"- {matrix['attacks'][0]['name']}: it fails without any layer as well" in text
     assert "? seccomp alone: apparmor could not be switched off" in text
     assert "can't be read" in text
-    assert "no proof" in text
+    assert "no verification" in text
 
 
 def test_a_reason_that_many_share_is_told_once() -> None:
     matrix = json.loads(json.dumps(REPORT["matrix"]))
     for place, call in enumerate(("bpf", "mount")):
         matrix["attacks"][place].update(provable=False, reason=f"it fails in the user namespace alone as well: {call} with EPERM")
-    texts = [text for text, unused in table.matrix_lines("web1", matrix, [])]
+    texts = [text for text, unused in attack_table.matrix_lines("web1", matrix, [])]
     first, second = (attack["name"] for attack in matrix["attacks"][:2])
     place = texts.index("  - it fails in the user namespace alone as well:")
     assert texts[place + 1] == f"    {first} (bpf with EPERM), {second} (mount with EPERM)"
@@ -86,5 +86,5 @@ def test_a_reason_that_many_share_is_told_once() -> None:
     ],
 )
 def test_bad_demands_get_a_sentence(required: dict[Any, Any], words: str | None) -> None:
-    problems = demand.problems("required", required)
+    problems = attack_requirements.problems("required", required)
     assert problems == [] if words is None else words in problems[0]

@@ -238,7 +238,7 @@ def test_remove(host: Host) -> None:
     cached = host.path("/var/cache/apparmor/0a1b.0/web")
     cached.parent.mkdir(parents=True)
     cached.write_text("compiled")
-    assert apply(host, Entry("web", present=False)) == [["is no longer wanted"]]
+    assert apply(host, Entry("web", present=False)) == [["is no longer desired"]]
     assert policy.loaded(host, "web") is None
     assert everything(host) == bare
     assert apply(host, Entry("web", present=False)) == [[]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/etc/apparmor.d: what decides how a file compiles and is loaded, and what differs from what is wanted."""
+"""/etc/apparmor.d: what decides how a file compiles and is loaded, and what differs from what is desired."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ def row(denials: dict[str, list[str]] | None = None, heard: bool = True, **outco
         # Only together: no layer gets the merit.
         ("succeeded succeeded succeeded blocked", [], "succeeded succeeded succeeded blocked", []),
         # What fails in the control as well proves nothing of any layer.
-        ("blocked blocked blocked blocked", [], "no_proof no_proof no_proof no_proof", []),
-        ("unknown blocked succeeded blocked", [], "unknown no_proof succeeded no_proof", []),
+        ("blocked blocked blocked blocked", [], "inconclusive inconclusive inconclusive inconclusive", []),
+        ("unknown blocked succeeded blocked", [], "unknown inconclusive succeeded inconclusive", []),
         # A layer that got no answer is not one that stops it.
         ("succeeded unknown blocked blocked", ["apparmor"], "succeeded unknown blocked blocked", ["apparmor"]),
         ("succeeded dead blocked blocked", ["apparmor"], "succeeded unknown blocked blocked", ["apparmor"]),

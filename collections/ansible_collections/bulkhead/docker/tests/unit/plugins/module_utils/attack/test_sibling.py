@@ -73,7 +73,7 @@ def test_engines_that_know_their_own_filter_by_name(version: str, options: list[
 
 
 def test_the_catalog_is_whole() -> None:
-    from ansible_collections.bulkhead.docker.plugins.module_utils.attack.player import move
+    from ansible_collections.bulkhead.docker.plugins.module_utils.attack.runner import move
 
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 20
     assert all(callable(move(attack.name)) for attack in ATTACKS)

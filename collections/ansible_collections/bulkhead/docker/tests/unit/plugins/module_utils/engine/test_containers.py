@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers, image
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers, probe_image
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.scopes import own_groups
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import own_groups
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 ONE, TWO, THREE = "1" * 64, "2" * 64, "3" * 64
@@ -110,13 +110,13 @@ def test_environment_variables_stay_on_the_host() -> None:
 
 
 def test_the_canarys_image_holds_the_program_and_what_it_loads() -> None:
-    with tarfile.open(fileobj=io.BytesIO(image.build(["sleep"]))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(probe_image.build(["sleep"]))) as tar:
         names = set(tar.getnames())
-        assert image.find("sleep").lstrip("/") in names
+        assert probe_image.find("sleep").lstrip("/") in names
         assert any("libc.so" in name or "musl" in name for name in names)
         assert all(member.isdir() or member.isfile() for member in tar.getmembers())
 
 
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-program: not found"):
-        image.build(["no-such-program"])
+        probe_image.build(["no-such-program"])

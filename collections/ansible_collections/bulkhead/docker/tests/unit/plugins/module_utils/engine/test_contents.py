@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers import CANARY_LABEL
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers import PROBE_LABEL
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.contents import contents
 
 ANONYMOUS = "ab" * 32
@@ -13,7 +13,7 @@ IMAGES: list[dict[str, Any]] = [
     {"Id": "sha256:" + "1" * 64, "RepoTags": ["nginx:1", "nginx:latest"], "RepoDigests": [], "Size": 100},
     {"Id": "sha256:" + "2" * 64, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Size": 20},
     {"Id": "sha256:" + "3" * 64, "RepoTags": None, "RepoDigests": ["app@sha256:99"], "Size": 3},
-    {"Id": "sha256:" + "4" * 64, "RepoTags": ["canary:1"], "Labels": {CANARY_LABEL: "1:2"}, "Size": 4000},
+    {"Id": "sha256:" + "4" * 64, "RepoTags": ["probe:1"], "Labels": {PROBE_LABEL: "1:2"}, "Size": 4000},
 ]
 MOUNTS = [
     {"Type": "bind", "Source": "/srv/b", "RW": True},
@@ -24,7 +24,7 @@ MOUNTS = [
 CONTAINERS: list[dict[str, Any]] = [
     {"Id": "c" * 64, "Names": ["/web"], "Image": "nginx:1", "State": "running", "Labels": {}, "Mounts": MOUNTS},
     {"Id": "d" * 64, "Names": [], "Image": "x", "State": "dead", "Labels": None},
-    {"Id": "e" * 64, "Names": ["/canary"], "Labels": {CANARY_LABEL: "1:2"}},
+    {"Id": "e" * 64, "Names": ["/probe"], "Labels": {PROBE_LABEL: "1:2"}},
 ]
 VOLUMES: list[dict[str, Any]] = [
     {"Name": "data", "Driver": "local", "Mountpoint": "/var/lib/docker/volumes/data/_data", "Labels": None},

@@ -63,7 +63,7 @@ def test_clashes(flags: dict[str, str], content: dict[str, Any], expected: dict[
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted", "expected"),
+    ("value", "desired", "expected"),
     [
         ("false", False, True),
         ("0", False, True),
@@ -74,8 +74,8 @@ def test_clashes(flags: dict[str, str], content: dict[str, Any], expected: dict[
         ("fd://", ["fd://"], True),
     ],
 )
-def test_agrees(value: str, wanted: Any, expected: bool) -> None:
-    assert unit.agrees(value, wanted) is expected
+def test_agrees(value: str, desired: Any, expected: bool) -> None:
+    assert unit.agrees(value, desired) is expected
 
 
 def test_no_unit(host: Host) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import sha256
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import WRAPPER
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering
 
 from . import userns_host
 
 USER = Instance("rootless", 990, 990, "/home/rootless")
 LINE = "rootless:296608:65536\n"
 MAP = [[0, 990, 1], [1, 296608, 65536]]
-PROGRAM = texts.wrapper_text("PROFILE = '@PROFILE@'\n", "bulkhead-rootless")
-SCRIPT = texts.SCRIPTS[2]
+PROGRAM = rendering.wrapper_text("PROFILE = '@PROFILE@'\n", "bulkhead-rootless")
+SCRIPT = rendering.SCRIPTS[2]
 
 WANTED: dict[str, Any] = {
     **userns_host.WANTED,
@@ -43,7 +43,7 @@ EXPECT: dict[str, Any] = {
     "disable_rootful": True,
     "first_port": None,
     "profile": "bulkhead-rootless",
-    "wrapper": {"path": texts.WRAPPER, "sha256": sha256(PROGRAM)},
+    "wrapper": {"path": rendering.WRAPPER, "sha256": sha256(PROGRAM)},
 }
 
 
@@ -101,7 +101,7 @@ def virgin(**more: Any) -> dict[str, Any]:
 
 def settled(**more: Any) -> dict[str, Any]:
     """A host as our own run left it."""
-    files = texts.files("rootless", 990, SCRIPT, wrapper=PROGRAM)
+    files = rendering.files("rootless", 990, SCRIPT, wrapper=PROGRAM)
     seen: dict[str, dict[str, Any]] = {
         f.path: {"link": f.link, "uid": 0} if f.link else {"text": f.content, "mode": f.mode, "uid": 0} for f in files
     }
@@ -129,11 +129,11 @@ def settled(**more: Any) -> dict[str, Any]:
     userns["gids"]["rootless"] = 990
     host["layers"]["userns"] = userns
     host["instance"] = USER.as_dict()
-    host["engine"] = userns_host.engine(info={"DefaultRuntime": texts.RUNTIME})
+    host["engine"] = userns_host.engine(info={"DefaultRuntime": rendering.RUNTIME})
     return host
 
 
 def evidence(observed: dict[str, Any] | None = None, **kernel: Any) -> dict[str, Any]:
-    """With a canary as such an engine starts it."""
+    """With a probe as such an engine starts it."""
     found = {**userns_host.kernel(MAP), "label": "bulkhead-rootless (enforce)", **kernel}
-    return {"observed": observed or settled(), "canary": {"name": "canary", "pid": 42, "kernel": found}}
+    return {"observed": observed or settled(), "probe": {"name": "probe", "pid": 42, "kernel": found}}

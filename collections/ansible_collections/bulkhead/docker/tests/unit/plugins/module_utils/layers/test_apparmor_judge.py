@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict imp
 
 WANTED = {"name": "web", "path": "/etc/apparmor.d/web", "mode": "enforce", "sha256": "a"}
 SOURCE = "/sys/kernel/security/apparmor/policy/profiles/web.3/raw_sha256"
-PROVEN = {
+VERIFIED = {
     "sha256": "a",
     "mode": "enforce",
     "hash": "sha256:1",
@@ -27,8 +27,8 @@ def evidence(label: Any = "docker-default (enforce)", web: Any = None, **more: A
     kernel: dict[str, Any] = {"pid": 5, "label": label, "unreadable": {}}
     return {
         "observed": {"layers": {"apparmor": {"enabled": True, "at_boot": True}}},
-        "canary": {"kernel": kernel},
-        "proof": {"apparmor": {"profiles": {"web": {**PROVEN, **(web or {})}}, "error": None}},
+        "probe": {"kernel": kernel},
+        "layer_evidence": {"apparmor": {"profiles": {"web": {**VERIFIED, **(web or {})}}, "error": None}},
         **more,
     }
 
@@ -60,14 +60,14 @@ def test_all_good() -> None:
         ("odd", "unknown", "apparmor.label_unreadable"),
     ],
 )
-def test_canary(label: Any, status: str, finding: str) -> None:
+def test_probe(label: Any, status: str, finding: str) -> None:
     verdict = judge(evidence(label), expect())
     assert (verdict.status, findings(verdict)) == (status, [(finding, status)])
 
 
-def test_without_a_canary() -> None:
-    verdict = judge({**evidence(), "canary": None}, expect())
-    assert (verdict.status, findings(verdict)) == ("unknown", [("apparmor.no_canary", "unknown")])
+def test_without_a_probe() -> None:
+    verdict = judge({**evidence(), "probe": None}, expect())
+    assert (verdict.status, findings(verdict)) == ("unknown", [("apparmor.no_probe", "unknown")])
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_complain_mode_where_it_is_wanted() -> None:
     assert findings(verdict) == [("apparmor.mode_at_boot", "degraded")]
 
 
-@pytest.mark.parametrize("proof", [{}, {"apparmor": {"profiles": {}, "error": "the kernel's policy can't be read: no"}}])
-def test_without_proof(proof: dict[str, Any]) -> None:
-    verdict = judge(evidence(proof=proof), expect())
+@pytest.mark.parametrize("layer_evidence", [{}, {"apparmor": {"profiles": {}, "error": "the kernel's policy can't be read: no"}}])
+def test_without_proof(layer_evidence: dict[str, Any]) -> None:
+    verdict = judge(evidence(layer_evidence=layer_evidence), expect())
     assert (verdict.status, findings(verdict)) == ("unknown", [("apparmor.policy_unreadable", "unknown")])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AppArmor: what is observed and proven on a host in a folder; nothing is compiled while nothing has changed."""
+"""AppArmor: what is observed and verified on a host in a folder; nothing is compiled while nothing has changed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, parser
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.gather import gather
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.observe import observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.prove import gather
 
 from ..apparmor.machine import load, machine
 

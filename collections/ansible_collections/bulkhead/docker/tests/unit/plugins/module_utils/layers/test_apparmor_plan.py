@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import wanted as wanted_profiles
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import desired as wanted_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.plan import expectation, plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 
@@ -36,8 +36,8 @@ def observed(**more: Any) -> dict[str, Any]:
 
 
 def planned(entries: Any = (WEB,), layer: str = "required", **more: Any) -> LayerPlan:
-    wanted = {"apparmor_profiles_layer": layer, "apparmor_profiles_list": list(entries)}
-    return plan(observed(**more), wanted)
+    desired = {"apparmor_profiles_layer": layer, "apparmor_profiles_list": list(entries)}
+    return plan(observed(**more), desired)
 
 
 def test_new_profile() -> None:
@@ -50,7 +50,7 @@ def test_new_profile() -> None:
 
 def test_steady_state() -> None:
     found = planned(managed={"web": ours()}, confined={"web": [NGINX]})
-    assert (found.changes, found.apply, found.refusals, found.warnings, found.effects) == ([], {}, [], [], [])
+    assert (found.changes, found.apply, found.blockers, found.warnings, found.effects) == ([], {}, [], [], [])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_one_of_two_differs() -> None:
 
 def test_dropped_profile_is_removed() -> None:
     found = planned([], managed={"web": ours()})
-    assert [change.summary for change in found.changes] == ["web is no longer wanted"]
+    assert [change.summary for change in found.changes] == ["web is no longer desired"]
     assert found.changes[0].after == ""
     assert found.apply == {"profiles": [{"name": "web", "state": "absent", "mode": "enforce", "force": False}]}
 
@@ -99,27 +99,27 @@ def test_dropped_profile_in_use_is_refused() -> None:
         planned([{"name": "web", "state": "absent"}], managed={"web": ours()}, confined={"web": [NGINX]}),
     ):
         assert found.changes == []
-        assert "in use by nginx (pid 12, container 0123456789ab), which would run unconfined" in found.refusals[0]
-        assert "{name: web, state: absent, force: true}" in found.refusals[0]
+        assert "in use by nginx (pid 12, container 0123456789ab), which would run unconfined" in found.blockers[0]
+        assert "{name: web, state: absent, force: true}" in found.blockers[0]
 
 
 @pytest.mark.parametrize(("allowed", "refused"), [(True, False), (False, True)])
 def test_a_profile_goes_with_the_rootless_engine_whose_containers_end(allowed: bool, refused: bool) -> None:
     host = observed(managed={"web": ours()}, confined={"web": [NGINX]})
     host["layers"]["rootless"] = {"state": {"user": "u"}, "containers": [NGINX["container"] + "0" * 52]}
-    wanted = {"apparmor_profiles_layer": "disabled", "rootless_docker_stop_containers": allowed}
-    assert bool(plan(host, wanted).refusals) == refused
+    desired = {"apparmor_profiles_layer": "disabled", "rootless_docker_stop_containers": allowed}
+    assert bool(plan(host, desired).blockers) == refused
 
 
 def test_dropped_profile_in_use_by_force() -> None:
     found = planned([{"name": "web", "state": "absent", "force": True}], managed={"web": ours()}, confined={"web": [NGINX]})
-    assert (found.refusals, found.apply["profiles"][0]["force"]) == ([], True)
+    assert (found.blockers, found.apply["profiles"][0]["force"]) == ([], True)
     assert found.effects == ["without web, unconfined from now on: nginx (pid 12, container 0123456789ab)"]
 
 
 def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
     found = planned([{"name": "wbe", "extends": "web", "mode": "loud"}], managed={"web": ours()})
-    assert (len(found.refusals), found.changes) == (1, [])
+    assert (len(found.blockers), found.changes) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,10 @@ def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
 )
 def test_foreign_is_refused_and_taken_by_force(entry: dict[str, Any], more: dict[str, Any], said: str) -> None:
     found = planned([entry], **more)
-    assert (len(found.refusals), found.changes) == (1, [])
-    assert said in found.refusals[0]
+    assert (len(found.blockers), found.changes) == (1, [])
+    assert said in found.blockers[0]
     forced = planned([{**entry, "force": True}], **more)
-    assert (forced.refusals, len(forced.changes)) == ([], 1)
+    assert (forced.blockers, len(forced.changes)) == ([], 1)
 
 
 def test_foreign_file_of_the_same_text_becomes_ours() -> None:
@@ -153,14 +153,14 @@ def test_absent_and_never_there() -> None:
 )
 def test_host_that_cannot(more: dict[str, Any], said: str) -> None:
     required, optional, disabled = (planned(layer=layer, **more) for layer in ("required", "optional", "disabled"))
-    assert said in required.refusals[0]
-    assert (optional.refusals, optional.applicable, optional.changes) == ([], False, [])
+    assert said in required.blockers[0]
+    assert (optional.blockers, optional.applicable, optional.changes) == ([], False, [])
     assert said in optional.reason
-    assert (disabled.refusals, disabled.applicable, disabled.changes) == ([], True, [])
+    assert (disabled.blockers, disabled.applicable, disabled.changes) == ([], True, [])
 
 
 def test_damaged_memory_is_refused() -> None:
-    assert "apparmor.json: not valid JSON" in planned(error="/var/lib/bulkhead/apparmor.json: not valid JSON").refusals[0]
+    assert "apparmor.json: not valid JSON" in planned(error="/var/lib/bulkhead/apparmor.json: not valid JSON").blockers[0]
 
 
 def test_boot_that_loads_nothing_is_warned_about() -> None:
@@ -169,9 +169,9 @@ def test_boot_that_loads_nothing_is_warned_about() -> None:
 
 
 def test_expectation() -> None:
-    wanted = {"apparmor_profiles_layer": "optional", "apparmor_profiles_list": [WEB, {"name": "old", "state": "absent"}]}
-    assert expectation(wanted) == {
+    desired = {"apparmor_profiles_layer": "optional", "apparmor_profiles_list": [WEB, {"name": "old", "state": "absent"}]}
+    assert expectation(desired) == {
         "requirement": "optional",
         "profiles": [{"name": "web", "path": PATH, "mode": "enforce", "sha256": PROFILE.sha256}],
     }
-    assert expectation({**wanted, "apparmor_profiles_layer": "disabled"})["profiles"] == []
+    assert expectation({**desired, "apparmor_profiles_layer": "disabled"})["profiles"] == []

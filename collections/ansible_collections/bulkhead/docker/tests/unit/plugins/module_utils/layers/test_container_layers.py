@@ -30,16 +30,16 @@ def test_the_engines_default_is_what_the_kernel_shows() -> None:
     ("bits", "status"), [(DEFAULT, "enforced"), (0, "enforced"), (DEFAULT | 1 << 12, "degraded"), (EVERYTHING, "absent")]
 )
 def test_canary_capabilities(bits: int, status: str) -> None:
-    assert capabilities.judge({"canary": container(caps(bits))}, {}).status == status
+    assert capabilities.judge({"probe": container(caps(bits))}, {}).status == status
 
 
-@pytest.mark.parametrize("canary", [None, container()])
-def test_capabilities_that_were_not_seen_are_unknown(canary: dict[str, Any] | None) -> None:
-    assert capabilities.judge({"canary": canary}, {}).status == "unknown"
+@pytest.mark.parametrize("probe", [None, container()])
+def test_capabilities_that_were_not_seen_are_unknown(probe: dict[str, Any] | None) -> None:
+    assert capabilities.judge({"probe": probe}, {}).status == "unknown"
 
 
 def test_a_capability_newer_than_this_list_is_still_a_surplus() -> None:
-    assert "CAP_60" in capabilities.judge({"canary": container(caps(DEFAULT | 1 << 60))}, {}).findings[0].text
+    assert "CAP_60" in capabilities.judge({"probe": container(caps(DEFAULT | 1 << 60))}, {}).findings[0].text
 
 
 def test_privileged_opts_out_of_capabilities() -> None:

@@ -25,17 +25,17 @@ EXPECT = {"requirement": "required", "no_new_privs": True}
 )
 def test_plan(version: str | None, switch: str, keys: dict[str, Any], refused: bool) -> None:
     result = plan({"engine": {"version": version}}, {"docker_daemon_no_new_privileges_layer": switch})
-    assert (result.daemon_keys, bool(result.refusals)) == (keys, refused)
+    assert (result.daemon_keys, bool(result.blockers)) == (keys, refused)
 
 
-def one(held: int | None, options: list[str] | None = None, name: str = "canary") -> dict[str, Any]:
+def one(held: int | None, options: list[str] | None = None, name: str = "probe") -> dict[str, Any]:
     kernel = {"pid": 7, "unreadable": {}} | ({} if held is None else {"no_new_privs": held})
     return {"name": name, "kernel": kernel, "inspect": {"HostConfig": {"SecurityOpt": options}}}
 
 
-def evidence(text: str | None, canary: dict[str, Any] | None, flags: dict[str, str] | None = None) -> dict[str, Any]:
+def evidence(text: str | None, probe: dict[str, Any] | None, flags: dict[str, str] | None = None) -> dict[str, Any]:
     file = {"path": "/etc/docker/daemon.json", "text": text, "error": None}
-    return {"observed": {"daemon_json": file, "unit": {"flags": flags or {}}}, "canary": canary}
+    return {"observed": {"daemon_json": file, "unit": {"flags": flags or {}}}, "probe": probe}
 
 
 ON = '{"no-new-privileges": true}'
@@ -65,7 +65,7 @@ def test_an_engine_not_restarted_since_is_told_so() -> None:
     assert "has not been restarted since" in finding.text and finding.remedy == "systemctl restart docker"
 
 
-def test_no_canary_is_unknown() -> None:
+def test_no_probe_is_unknown() -> None:
     assert judge(evidence(ON, None), EXPECT).status == "unknown"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.observe import observe
@@ -50,7 +50,7 @@ def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict
 )
 def test_wanted_limit(variable: Any, options: dict[str, Any], value: int) -> None:
     limit = wanted_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
-    assert (limit.value, limit.refusals, bool(limit.notices)) == (value, [], bool(options))
+    assert (limit.value, limit.blockers, bool(limit.notices)) == (value, [], bool(options))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_wanted_limit(variable: Any, options: dict[str, Any], value: int) -> Non
 )
 def test_unusable_limits(variable: Any, options: dict[str, Any], sentence: str) -> None:
     limit = wanted_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
-    assert sentence in limit.refusals[0]
+    assert sentence in limit.blockers[0]
 
 
 # --- the plan ---
@@ -75,7 +75,7 @@ def test_unusable_limits(variable: Any, options: dict[str, Any], sentence: str) 
 
 def test_the_drop_in_is_the_means() -> None:
     result = plan(observed([]), {})
-    assert (result.apply, result.daemon_keys, result.refusals) == ({"pids_limit": 100}, {}, [])
+    assert (result.apply, result.daemon_keys, result.blockers) == ({"pids_limit": 100}, {}, [])
 
 
 def test_the_key_where_the_engine_knows_it() -> None:
@@ -92,9 +92,9 @@ def test_the_key_where_the_engine_knows_it() -> None:
     ],
 )
 def test_hosts_that_cannot(more: dict[str, Any], sentence: str) -> None:
-    assert sentence in plan(observed(**more), {}).refusals[0]
+    assert sentence in plan(observed(**more), {}).blockers[0]
     optional = plan(observed(**more), {"docker_daemon_pids_limit_layer": "optional"})
-    assert (optional.refusals, optional.applicable, optional.apply) == ([], False, {})
+    assert (optional.blockers, optional.applicable, optional.apply) == ([], False, {})
     assert sentence in optional.reason
 
 
@@ -123,18 +123,18 @@ def container(maximum: int | None, current: int | None, peak: int | None, own: i
 )
 def test_running_containers_are_compared_with_the_limit(running: dict[str, Any], refused: str, warned: str, told: bool) -> None:
     result = plan(observed([], [running]), {})
-    assert (refused in "".join(result.refusals), bool(result.refusals)) == (True, bool(refused))
+    assert (refused in "".join(result.blockers), bool(result.blockers)) == (True, bool(refused))
     assert (warned in "".join(result.warnings), bool(result.warnings)) == (True, bool(warned))
     assert bool(result.effects) is told
 
 
 def test_a_refusal_can_be_accepted() -> None:
     result = plan(observed([], [container(None, 100, 120)]), {"docker_daemon_pids_limit_accept": True})
-    assert result.refusals == [] and "is reached already by web" in result.warnings[0]
+    assert result.blockers == [] and "is reached already by web" in result.warnings[0]
 
 
 def test_a_limit_that_holds_already_is_not_compared() -> None:
-    assert plan(observed(None, [container(None, 900, 900)]), {}).refusals == []
+    assert plan(observed(None, [container(None, 900, 900)]), {}).blockers == []
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_observe(tmp_path: Path) -> None:
 
 def seen(maximum: int | None, **more: Any) -> dict[str, Any]:
     kernel = {"pid": 7, "pids": {"source": "/sys/fs/cgroup/x/pids.max", "max": maximum, "current": 1, "peak": 1}, "unreadable": {}}
-    return {"name": "canary", "pid": 7, "kernel": kernel, "inspect": {"HostConfig": {"PidsLimit": None}}, **more}
+    return {"name": "probe", "pid": 7, "kernel": kernel, "inspect": {"HostConfig": {"PidsLimit": None}}, **more}
 
 
 @pytest.mark.parametrize(
@@ -196,23 +196,23 @@ def seen(maximum: int | None, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_judge(maximum: int | None, drop_ins: list[dict[str, Any]], status: str, finding: str | None) -> None:
-    verdict = judge({"observed": observed(drop_ins), "canary": seen(maximum)}, EXPECT)
+    verdict = judge({"observed": observed(drop_ins), "probe": seen(maximum)}, EXPECT)
     assert verdict.status == status
     assert (finding is None and not verdict.findings) or f"pids_limit.{finding}" in [f.id for f in verdict.findings]
     assert verdict.evidence[0] == {"source": "/sys/fs/cgroup/x/pids.max", "value": "max" if maximum is None else maximum}
 
 
 def test_no_evidence_is_unknown() -> None:
-    assert judge({"observed": observed(), "canary": None}, EXPECT).status == "unknown"
+    assert judge({"observed": observed(), "probe": None}, EXPECT).status == "unknown"
     blind = seen(100)
     blind["kernel"].update(pids=None, unreadable={"/proc/7/cgroup": "no"})
-    verdict = judge({"observed": observed(), "canary": blind}, EXPECT)
+    verdict = judge({"observed": observed(), "probe": blind}, EXPECT)
     assert verdict.status == "unknown" and "/proc/7/cgroup: no" in verdict.findings[0].text
     assert judge_container({**blind, "name": "web"}, {}, EXPECT).status == "unknown"
 
 
 def test_a_layer_not_asked_for_is_not_applicable() -> None:
-    assert judge({"observed": observed([]), "canary": seen(None)}, {**EXPECT, "requirement": "disabled"}).status == "not_applicable"
+    assert judge({"observed": observed([]), "probe": seen(None)}, {**EXPECT, "requirement": "disabled"}).status == "not_applicable"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import judge as room
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import judge as userns
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering
 
 from .rootless_host import EXPECT, MAP, engine, evidence, settled, virgin
 
@@ -58,14 +58,14 @@ def test_each_thing_that_is_wrong_is_named(here: dict[str, Any], found: str, sta
 @pytest.mark.parametrize(
     ("path", "seen", "found"),
     [
-        (texts.UNIT, {}, "unit_missing"),
-        (texts.UNIT, {"text": "x", "uid": 990, "mode": 0o644}, "unit_writable"),
-        (texts.ENABLED, {}, "not_enabled"),
-        (texts.delegation(990), {}, "delegation_missing"),
-        (texts.WRAPPER, {}, "runtime_missing"),
-        (texts.WRAPPER, {"text": "#!/bin/sh", "uid": 0, "mode": 0o755}, "runtime_differs"),
-        (texts.WRAPPER, {"text": "x", "uid": 0, "mode": 0o777}, "runtime_writable"),
-        (texts.WRAPPER, {"link": "/home/rootless/runc", "uid": 0}, "runtime_writable"),
+        (rendering.UNIT, {}, "unit_missing"),
+        (rendering.UNIT, {"text": "x", "uid": 990, "mode": 0o644}, "unit_writable"),
+        (rendering.ENABLED, {}, "not_enabled"),
+        (rendering.delegation(990), {}, "delegation_missing"),
+        (rendering.WRAPPER, {}, "runtime_missing"),
+        (rendering.WRAPPER, {"text": "#!/bin/sh", "uid": 0, "mode": 0o755}, "runtime_differs"),
+        (rendering.WRAPPER, {"text": "x", "uid": 0, "mode": 0o777}, "runtime_writable"),
+        (rendering.WRAPPER, {"link": "/home/rootless/runc", "uid": 0}, "runtime_writable"),
     ],
 )
 def test_each_file_that_is_wrong_is_named(path: str, seen: dict[str, Any], found: str) -> None:
@@ -87,7 +87,7 @@ def test_ports_that_are_to_be_published(now: str, found: list[str], status: str)
 @pytest.mark.parametrize(("enabled", "found"), [(True, []), (False, ["not_enabled"])])
 def test_a_unit_of_the_users_own(enabled: bool, found: list[str]) -> None:
     host = settled(own_unit="/home/rootless/.config/systemd/user/docker.service", own_unit_enabled=enabled)
-    for path in (texts.UNIT, texts.ENABLED):
+    for path in (rendering.UNIT, rendering.ENABLED):
         host["layers"]["rootless"]["files"][path] = {}
     assert ids(room.judge(evidence(host), EXPECT)) == found
 
@@ -107,7 +107,7 @@ def of_default(status: str) -> dict[str, Any]:
 def test_an_engine_of_another_user_is_as_good_as_its_defaults(seen: dict[int, Any], status: str, said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["engines"].append(engine(user="eve", uid=1001, pid=43, judged=False))
-    verdict = room.judge({**evidence(host), "beside": seen}, EXPECT)
+    verdict = room.judge({**evidence(host), "other_engines": seen}, EXPECT)
     assert verdict.status == status
     assert any(finding.text.endswith(said) for finding in verdict.findings)
 
@@ -123,7 +123,7 @@ def test_an_engine_of_another_user_is_as_good_as_its_defaults(seen: dict[int, An
 def test_a_rootful_engine_that_is_kept_is_told_of_and_nothing_is_demanded_of_it(seen: dict[int, Any], said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["rootful"] = virgin()["layers"]["rootless"]["rootful"]
-    verdict = room.judge({**evidence(host), "beside": seen}, {**EXPECT, "disable_rootful": False})
+    verdict = room.judge({**evidence(host), "other_engines": seen}, {**EXPECT, "disable_rootful": False})
     assert (verdict.status, ids(verdict)) == ("enforced", [])
     assert any(finding.id == "rootless.rootful_kept" and finding.text.endswith(said) for finding in verdict.findings)
 
@@ -148,7 +148,7 @@ def test_a_canary_that_is_not_as_it_should_be(kernel: dict[str, Any], found: str
 
 
 def test_without_a_canary_it_is_unknown() -> None:
-    assert room.judge({"observed": settled(), "canary": None}, EXPECT).status == "unknown"
+    assert room.judge({"observed": settled(), "probe": None}, EXPECT).status == "unknown"
 
 
 def test_where_none_is_wanted_one_that_runs_is_said() -> None:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe import containers, observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import context, ports, texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, ports, rendering
 
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 CONTAINER = "ab" * 32
@@ -24,7 +24,7 @@ def write(host: Host, path: str, text: str = "") -> None:
 
 
 def kernel(host: Host, port: str) -> None:
-    write(host, texts.FIRST_PORT, f"{port}\n")
+    write(host, rendering.FIRST_PORT, f"{port}\n")
 
 
 def process(host: Host, pid: int, uid: int, uid_map: str) -> None:
@@ -47,15 +47,15 @@ def test_a_host_with_nothing(host: Host) -> None:
     seen = observe(host)
     assert (seen["engines"], seen["state"], seen["script"], seen["error"]) == ([], {}, None, None)
     assert "user" not in seen
-    wanted = observe(host, USER)
-    assert (wanted["linger"], wanted["manager"], wanted["controllers"], wanted["own_unit"], wanted["containers"]) == (
+    desired = observe(host, USER)
+    assert (desired["linger"], desired["manager"], desired["controllers"], desired["own_unit"], desired["containers"]) == (
         False,
         False,
         None,
         None,
         [],
     )
-    assert set(wanted["files"]) == set(texts.paths(USER.uid)) and not any(wanted["files"].values())
+    assert set(desired["files"]) == set(rendering.paths(USER.uid)) and not any(desired["files"].values())
 
 
 def test_every_engine_of_the_host_and_which_one_is_meant(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,11 +71,11 @@ def test_what_a_users_engine_consists_of(host: Host) -> None:
     write(host, f"{USER.manager_cgroup}/cgroup.controllers", "cpu memory pids\n")
     write(host, f"{USER.manager_cgroup}/app.slice/docker-{CONTAINER}.scope/cgroup.procs", "")
     write(host, f"/var/lib/systemd/linger/{USER.user}")
-    write(host, texts.UNIT, "text")
+    write(host, rendering.UNIT, "text")
     write(host, "/home/u/.config/systemd/user/docker.service", "mine")
     seen = observe(host, USER)
     assert (seen["linger"], seen["controllers"], seen["containers"]) == (True, ["cpu", "memory", "pids"], [CONTAINER])
-    assert seen["files"][texts.UNIT]["text"] == "text"
+    assert seen["files"][rendering.UNIT]["text"] == "text"
     assert (seen["own_unit"], seen["own_unit_enabled"]) == ("/home/u/.config/systemd/user/docker.service", False)
     write(host, "/home/u/.config/systemd/user/default.target.wants/docker.service")
     assert observe(host, USER)["own_unit_enabled"] is True
@@ -120,7 +120,7 @@ def test_memory_that_is_damaged_is_an_error(host: Host) -> None:
 
 
 def test_ports_are_opened_once_and_given_back(host: Host) -> None:
-    (file,) = (f for f in texts.files("u", USER.uid, "/s", first_port=80) if f.path == texts.PORTS)
+    (file,) = (f for f in rendering.files("u", USER.uid, "/s", first_port=80) if f.path == rendering.PORTS)
     asked: list[list[str]] = []
 
     def sysctl(words: list[str]) -> tuple[int, str, str]:
@@ -129,17 +129,17 @@ def test_ports_are_opened_once_and_given_back(host: Host) -> None:
         return 0, "", ""
 
     kernel(host, "1024")
-    write(host, texts.PORTS, file.content)
-    known: dict[str, object] = {"user": "u", "files": [texts.PORTS]}
+    write(host, rendering.PORTS, file.content)
+    known: dict[str, object] = {"user": "u", "files": [rendering.PORTS]}
     assert ports.open_from(host, file.content, known, sysctl) == "ports from 80 on are for anybody"
-    assert asked == [["sysctl", "--quiet", "--load", texts.PORTS]] and known["first_port"] == "1024"
+    assert asked == [["sysctl", "--quiet", "--load", rendering.PORTS]] and known["first_port"] == "1024"
     assert ports.open_from(host, file.content, known, sysctl) == "" and len(asked) == 1
     ports.give_back(host, known)
     assert ports.now(host) == "1024" and "first_port" not in known
 
 
 def test_a_port_that_others_have_set_since_stays(host: Host) -> None:
-    write(host, texts.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
+    write(host, rendering.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
     kernel(host, "443")
     ports.give_back(host, {"first_port": "1024"})
     assert ports.now(host) == "443"
@@ -157,48 +157,48 @@ def test_a_kernel_that_refuses_the_port_is_told(host: Host) -> None:
 def test_a_context_is_made_and_taken_away(host: Host) -> None:
     user = USER.on(host)
     write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
-    seen = context.look(user, USER)
-    assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and context.lacking(seen)
-    made = context.put(user, USER)
-    seen = context.look(user, USER)
-    assert seen == {"meta": True, "elsewhere": None, "current": "rootless", "error": None} and not context.lacking(seen)
-    assert context.put(user, USER) == []
-    context.drop(user, USER, made)
+    seen = client_context.look(user, USER)
+    assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and client_context.lacking(seen)
+    made = client_context.put(user, USER)
+    seen = client_context.look(user, USER)
+    assert seen == {"meta": True, "elsewhere": None, "current": "rootless", "error": None} and not client_context.lacking(seen)
+    assert client_context.put(user, USER) == []
+    client_context.drop(user, USER, made)
     assert json.loads(host.read("/home/u/.docker/config.json") or "") == {"auths": {"r": {}}}
-    assert context.look(user, USER)["meta"] is False
+    assert client_context.look(user, USER)["meta"] is False
 
 
 def test_without_a_configuration_of_the_client_none_is_left(host: Host) -> None:
-    made = context.put(USER.on(host), USER)
+    made = client_context.put(USER.on(host), USER)
     assert made == ["meta", "current", "config"]
-    context.drop(USER.on(host), USER, made)
+    client_context.drop(USER.on(host), USER, made)
     assert list(host.path("/home/u/.docker").rglob("*.json")) == []
 
 
 @pytest.mark.parametrize(("leads_to", "elsewhere"), [(f"unix://{USER.socket}", None), ("tcp://far", "tcp://far")])
 def test_a_context_of_the_users_own_stays(host: Host, leads_to: str, elsewhere: str | None) -> None:
-    user, (own, config) = USER.on(host), context.paths(USER)
+    user, (own, config) = USER.on(host), client_context.paths(USER)
     text = json.dumps({"Name": "rootless", "Metadata": {"Description": "mine"}, "Endpoints": {"docker": {"Host": leads_to}}})
     write(host, own, text)
     write(host, config, '{\n\t"auths": {}\n}')
-    assert context.look(user, USER)["elsewhere"] == elsewhere
-    made = context.put(user, USER)
+    assert client_context.look(user, USER)["elsewhere"] == elsewhere
+    made = client_context.put(user, USER)
     assert made == ([] if elsewhere else ["current"])
-    context.drop(user, USER, made)
+    client_context.drop(user, USER, made)
     assert (host.read(own), host.read(config)) == (text, '{\n\t"auths": {}\n}')
 
 
 def test_another_context_that_the_user_chose_stays(host: Host) -> None:
     write(host, "/home/u/.docker/config.json", '{"currentContext": "far"}')
-    context.put(USER.on(host), USER)
-    assert context.look(USER.on(host), USER)["current"] == "far"
+    client_context.put(USER.on(host), USER)
+    assert client_context.look(USER.on(host), USER)["current"] == "far"
 
 
 def test_a_link_in_the_place_of_the_clients_configuration_is_not_followed(host: Host) -> None:
     write(host, "/etc/secret", "{}")
     host.path("/home/u/.docker").mkdir()
     host.path("/home/u/.docker/config.json").symlink_to(host.path("/etc/secret"))
-    assert context.look(USER.on(host), USER)["error"]
+    assert client_context.look(USER.on(host), USER)["error"]
     with pytest.raises(OSError):
-        context.put(USER.on(host), USER)
+        client_context.put(USER.on(host), USER)
     assert host.read("/etc/secret") == "{}"

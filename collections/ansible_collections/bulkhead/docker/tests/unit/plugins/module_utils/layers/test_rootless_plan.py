@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import plan as room
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import plan as userns
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering
 
 from .rootless_host import USER, WANTED, settled, virgin
 
 
-def planned(host: dict[str, Any], **wanted: Any) -> Any:
-    return room.plan(host, {**WANTED, **wanted})
+def planned(host: dict[str, Any], **desired: Any) -> Any:
+    return room.plan(host, {**WANTED, **desired})
 
 
 def test_a_virgin_host_gets_everything() -> None:
     plan = planned(virgin())
-    assert plan.refusals == []
+    assert plan.blockers == []
     said = "; ".join(change.summary for change in plan.changes)
     for word in (
         "user rootless is created",
@@ -30,17 +30,17 @@ def test_a_virgin_host_gets_everything() -> None:
     ):
         assert word in said
     written = {file["path"] for file in plan.apply["files"]}
-    assert {texts.UNIT, texts.ENABLED, texts.WRAPPER, texts.delegation(None), texts.MODULES, texts.LOGIN} == written
-    assert plan.daemon_keys == {"runtimes": {"bulkhead": {"path": texts.WRAPPER}}, "default-runtime": "bulkhead"}
+    assert {rendering.UNIT, rendering.ENABLED, rendering.WRAPPER, rendering.delegation(None), rendering.MODULES, rendering.LOGIN} == written
+    assert plan.daemon_keys == {"runtimes": {"bulkhead": {"path": rendering.WRAPPER}}, "default-runtime": "bulkhead"}
 
 
 def test_a_settled_host_needs_nothing() -> None:
     plan = planned(settled())
-    assert (plan.changes, plan.refusals, plan.warnings) == ([], [], [])
+    assert (plan.changes, plan.blockers, plan.warnings) == ([], [], [])
 
 
 @pytest.mark.parametrize(
-    ("wanted", "sentence"),
+    ("desired", "sentence"),
     [
         ({"rootless_docker_user": "root"}, "rootless_docker_user: root is the user"),
         ({"rootless_docker_user": "a b"}, "rootless_docker_user: 'a b' is no user's name"),
@@ -52,35 +52,35 @@ def test_a_settled_host_needs_nothing() -> None:
         ({"rootless_docker_apparmor_profile": "mine"}, "rootless_docker_apparmor_profile: mine is not in apparmor_profiles_list"),
     ],
 )
-def test_bad_input_is_one_sentence(wanted: dict[str, Any], sentence: str) -> None:
-    refusals = planned(virgin(), **wanted).refusals
-    assert len(refusals) == 1 and sentence in refusals[0]
+def test_bad_input_is_one_sentence(desired: dict[str, Any], sentence: str) -> None:
+    blockers = planned(virgin(), **desired).blockers
+    assert len(blockers) == 1 and sentence in blockers[0]
 
 
 @pytest.mark.parametrize(
-    ("here", "wanted", "sentence"),
+    ("here", "desired", "sentence"),
     [
         ({"script": None}, {}, "there is no dockerd-rootless.sh"),
         ({"user_bus": False}, {"rootless_docker_install_packages": False}, "dbus-user-session: missing on this host"),
         ({}, {"rootless_docker_create_user": False}, "there is no user rootless on this host"),
-        ({"files": {texts.UNIT: {"text": "mine", "mode": 0o644, "uid": 0}}}, {}, f"{texts.UNIT}: is somebody else's"),
+        ({"files": {rendering.UNIT: {"text": "mine", "mode": 0o644, "uid": 0}}}, {}, f"{rendering.UNIT}: is somebody else's"),
         ({"state": {"user": "old", "files": []}}, {}, "this host has the engine of old"),
         ({"error": "/var/lib/bulkhead/rootless.json: not valid JSON"}, {}, "not valid JSON"),
         ({"unprivileged_userns": False}, {}, "unprivileged_userns_clone is 0"),
     ],
 )
-def test_what_stands_in_the_way(here: dict[str, Any], wanted: dict[str, Any], sentence: str) -> None:
-    refusals = planned(virgin(**here), **wanted).refusals
-    assert any(sentence in text for text in refusals), refusals
+def test_what_stands_in_the_way(here: dict[str, Any], desired: dict[str, Any], sentence: str) -> None:
+    blockers = planned(virgin(**here), **desired).blockers
+    assert any(sentence in text for text in blockers), blockers
 
 
 def test_containers_of_the_rootful_engine_are_not_stopped_unasked() -> None:
     host = virgin(rootful={"pid": 7, "present": ["docker.service"], "masked": [], "listening": True, "containers": ["web", "db"]})
-    assert "these containers run in it: web, db" in planned(host).refusals[0]
+    assert "these containers run in it: web, db" in planned(host).blockers[0]
     allowed = planned(host, rootless_docker_stop_containers=True)
-    assert not allowed.refusals and "with it: web, db" in allowed.effects[0]
+    assert not allowed.blockers and "with it: web, db" in allowed.effects[0]
     kept = planned(host, rootless_docker_disable_rootful=False)
-    assert not kept.refusals and "kept beside" in kept.warnings[0]
+    assert not kept.blockers and "kept beside" in kept.warnings[0]
 
 
 def test_a_rootful_engine_that_is_to_be_kept_after_all_comes_back() -> None:
@@ -119,23 +119,23 @@ PASTA = {"newuidmap": "x", "newgidmap": "x", "rootlesskit": "/usr/bin/rootlesski
 )
 def test_the_networks_driver(tools: dict[str, Any], takes_pasta: bool, choice: str, packages: list[str], driver: str) -> None:
     plan = planned(virgin(tools=tools, takes_pasta=takes_pasta), rootless_docker_network=choice)
-    (unit,) = (file["content"] for file in plan.apply["files"] if file["path"] == texts.UNIT)
-    assert (plan.refusals, plan.apply["packages"]) == ([], packages)
+    (unit,) = (file["content"] for file in plan.apply["files"] if file["path"] == rendering.UNIT)
+    assert (plan.blockers, plan.apply["packages"]) == ([], packages)
     assert f"ROOTLESSKIT_{driver}\n" in unit if driver else "ROOTLESSKIT" not in unit
     assert ("PORT_DRIVER=implicit" in unit) == (driver == "NET=pasta")
 
 
 def test_pasta_is_refused_where_rootlesskit_does_not_know_it() -> None:
-    (refusal,) = planned(virgin(tools=PASTA), rootless_docker_network="pasta").refusals
+    (refusal,) = planned(virgin(tools=PASTA), rootless_docker_network="pasta").blockers
     assert refusal.startswith("rootless_docker_network: pasta, but /usr/bin/rootlesskit of this host does not know it")
 
 
 def test_a_port_that_somebody_has_closed_again_is_opened() -> None:
     host = settled(first_port="1024")
     texts_of = [change.path for change in planned(host, rootless_docker_first_port=80).changes]
-    assert texts.FIRST_PORT in texts_of
+    assert rendering.FIRST_PORT in texts_of
     host["layers"]["rootless"]["first_port"] = "80"
-    assert texts.FIRST_PORT not in [change.path for change in planned(host, rootless_docker_first_port=80).changes]
+    assert rendering.FIRST_PORT not in [change.path for change in planned(host, rootless_docker_first_port=80).changes]
 
 
 def test_a_context_that_leads_elsewhere_stays_the_users() -> None:
@@ -147,7 +147,7 @@ def test_a_context_that_leads_elsewhere_stays_the_users() -> None:
 
 def test_a_unit_of_the_users_own_stays() -> None:
     plan = planned(virgin(own_unit="/home/rootless/.config/systemd/user/docker.service"))
-    assert texts.UNIT not in {file["path"] for file in plan.apply["files"]}
+    assert rendering.UNIT not in {file["path"] for file in plan.apply["files"]}
     assert "is used as it is" in plan.notices[0]
 
 
@@ -159,27 +159,27 @@ def test_without_apparmor_there_is_no_runtime_of_ours() -> None:
         planned(virgin(), rootless_docker_apparmor_profile=""),
         planned(virgin(), apparmor_profiles_layer="disabled"),
     ):
-        assert plan.daemon_keys == {} and texts.WRAPPER not in {file["path"] for file in plan.apply["files"]}
+        assert plan.daemon_keys == {} and rendering.WRAPPER not in {file["path"] for file in plan.apply["files"]}
 
 
 def test_ubuntus_restriction_gets_a_profile_for_rootlesskit() -> None:
     host = virgin(restrict_userns=True)
-    assert texts.ROOTLESSKIT in {file["path"] for file in planned(host).apply["files"]}
+    assert rendering.ROOTLESSKIT in {file["path"] for file in planned(host).apply["files"]}
     host["layers"]["apparmor"]["modes"] = {"rootlesskit": "unconfined"}
-    assert texts.ROOTLESSKIT not in {file["path"] for file in planned(host).apply["files"]}
+    assert rendering.ROOTLESSKIT not in {file["path"] for file in planned(host).apply["files"]}
     # The distribution's profile is for its own path.
     host["layers"]["rootless"]["tools"]["rootlesskit"] = "/usr/local/bin/rootlesskit"
-    (profile,) = (file["content"] for file in planned(host).apply["files"] if file["path"] == texts.ROOTLESSKIT)
+    (profile,) = (file["content"] for file in planned(host).apply["files"] if file["path"] == rendering.ROOTLESSKIT)
     assert "profile bulkhead-rootlesskit /usr/local/bin/rootlesskit flags=(unconfined) {\n  userns,\n}" in profile
 
 
 def test_what_a_run_that_died_has_left_undone_is_a_change() -> None:
     host = settled(restrict_userns=True)
-    kit = texts.File(texts.ROOTLESSKIT, texts.profile_of_rootlesskit("/usr/bin/rootlesskit"))
+    kit = rendering.File(rendering.ROOTLESSKIT, rendering.profile_of_rootlesskit("/usr/bin/rootlesskit"))
     here = host["layers"]["rootless"]
     here["files"][kit.path] = {"text": kit.content, "mode": kit.mode, "uid": 0}
     here["state"]["files"].append(kit.path)
-    host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce", texts.PROFILE: "unconfined"}
+    host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce", rendering.PROFILE: "unconfined"}
     assert room.plan(host, WANTED).changes == []
     host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce"}
     here["state"]["stopped"] = [{"id": "1", "name": "web"}]
@@ -199,14 +199,14 @@ def test_taking_back_leaves_the_users_data() -> None:
     assert plan.apply == {"state": "absent", "user": "rootless", "stop_containers": False, "timeout": 300}
     assert "the user rootless stays" in plan.notices[0] and "remove them, and create them again" in plan.notices[1]
     host = settled(containers=["ab" * 32])
-    assert "1 containers run in it" in planned(host, rootless_docker_layer="disabled").refusals[0]
-    assert not planned(host, rootless_docker_layer="disabled", rootless_docker_stop_containers=True).refusals
+    assert "1 containers run in it" in planned(host, rootless_docker_layer="disabled").blockers[0]
+    assert not planned(host, rootless_docker_layer="disabled", rootless_docker_stop_containers=True).blockers
 
 
 @pytest.mark.parametrize(("requirement", "refused"), [("required", True), ("optional", False), ("disabled", False)])
 def test_userns_remap_is_not_for_a_rootless_engine(requirement: str, refused: bool) -> None:
     plan = userns.plan(settled(), {**WANTED, "userns_remap_layer": requirement})
-    assert bool(plan.refusals) == refused
+    assert bool(plan.blockers) == refused
     assert plan.applicable == (requirement == "disabled")
     assert plan.changes == [] and plan.daemon_keys == {}
 
@@ -237,5 +237,5 @@ def test_a_run_without_profiles_is_refused_where_no_container_would_start() -> N
 
 def test_expectation() -> None:
     found = room.expectation(WANTED)
-    assert (found["user"], found["profile"], found["wrapper"]["path"]) == (USER.user, "bulkhead-rootless", texts.WRAPPER)
+    assert (found["user"], found["profile"], found["wrapper"]["path"]) == (USER.user, "bulkhead-rootless", rendering.WRAPPER)
     assert room.expectation({**WANTED, "rootless_docker_layer": "disabled"}) == {"user": None}

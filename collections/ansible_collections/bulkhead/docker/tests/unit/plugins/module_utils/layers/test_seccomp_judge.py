@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp import prove
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp import gather
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.observe import observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
@@ -23,7 +23,7 @@ TEXT = render(compose(PRESETS["web"]))
 WANTED = {"name": "web", "path": PATH, "sha256": "a", "content": TEXT}
 WIDE = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
 EQUAL: dict[str, Any] = {"surplus": [], "missing": [], "loosened": [], "tightened": [], "abis": [], "counts": {"allowed": 246}}
-PROVEN: dict[str, Any] = {
+VERIFIED: dict[str, Any] = {
     "filters": [294],
     "error": None,
     "file": {"path": PATH, "sha256": "a", "mtime": 50.0, "error": None},
@@ -40,8 +40,8 @@ def evidence(
     options = ["name=apparmor"] + ([f"name=seccomp,profile={profile}"] if profile else [])
     return {
         "observed": {"engine": {"security_options": options, "started_at": started}},
-        "canary": {"pid": 7, "kernel": kernel(mode)},
-        "proof": {"seccomp": {**PROVEN, **(proof or {})}},
+        "probe": {"pid": 7, "kernel": kernel(mode)},
+        "layer_evidence": {"seccomp": {**VERIFIED, **(proof or {})}},
     }
 
 
@@ -80,9 +80,9 @@ def test_the_built_in_profile_is_enough_where_it_is_wanted() -> None:
         (evidence(profile="builtin"), [("other_profile", "degraded")], "degraded"),
         (evidence(profile="default"), [("other_profile", "degraded")], "degraded"),
         (evidence(proof={"file": None}), [("file_unreadable", "unknown")], "unknown"),
-        (evidence(proof={"file": {**PROVEN["file"], "error": "no"}}), [("file_unreadable", "unknown")], "unknown"),
-        (evidence(proof={"file": {**PROVEN["file"], "sha256": None}}), [("file_missing", "degraded")], "degraded"),
-        (evidence(proof={"file": {**PROVEN["file"], "sha256": "b"}}), [("file_differs", "degraded")], "degraded"),
+        (evidence(proof={"file": {**VERIFIED["file"], "error": "no"}}), [("file_unreadable", "unknown")], "unknown"),
+        (evidence(proof={"file": {**VERIFIED["file"], "sha256": None}}), [("file_missing", "degraded")], "degraded"),
+        (evidence(proof={"file": {**VERIFIED["file"], "sha256": "b"}}), [("file_differs", "degraded")], "degraded"),
         (evidence(started=40.0), [("file_newer", None)], "enforced"),
         (
             evidence(started=40.0, proof={"comparison": {**EQUAL, "surplus": ["bpf"]}}),
@@ -90,7 +90,7 @@ def test_the_built_in_profile_is_enough_where_it_is_wanted() -> None:
             "degraded",
         ),
         (
-            evidence(started=40.0, proof={"file": {**PROVEN["file"], "sha256": "b"}}),
+            evidence(started=40.0, proof={"file": {**VERIFIED["file"], "sha256": "b"}}),
             [("file_differs", "degraded"), ("file_newer", "degraded")],
             "degraded",
         ),
@@ -105,8 +105,8 @@ def test_the_built_in_profile_is_enough_where_it_is_wanted() -> None:
         (evidence(proof={"comparison": {**EQUAL, "tightened": ["socket"]}}), [("missing", "degraded")], "degraded"),
         (evidence(proof={"comparison": {**EQUAL, "missing": ["mseal"]}}), [("too_new", None)], "enforced"),
         (evidence(proof={"never": ["mount"]}), [("wide_open", "degraded")], "degraded"),
-        ({**evidence(), "canary": None}, [("no_canary", "unknown")], "unknown"),
-        ({**evidence(), "proof": {}}, [("file_unreadable", "unknown"), ("filter_unread", "unknown")], "unknown"),
+        ({**evidence(), "probe": None}, [("no_probe", "unknown")], "unknown"),
+        ({**evidence(), "layer_evidence": {}}, [("file_unreadable", "unknown"), ("filter_unread", "unknown")], "unknown"),
     ],
 )  # fmt: skip
 def test_each_fault_has_its_finding(seen: dict[str, Any], found: list[tuple[str, str | None]], status: str) -> None:
@@ -168,7 +168,7 @@ class Machine:
 def test_deep_looks_at_a_containers_own_filter(
     monkeypatch: pytest.MonkeyPatch, dumped: str, options: Any, status: str, found: list[str]
 ) -> None:
-    monkeypatch.setattr(prove.os, "uname", Machine)
+    monkeypatch.setattr(gather.os, "uname", Machine)
     verdict = judge_container(container(2, options, dumped=filters(dumped)), {}, expect())
     assert [name for name, unused in findings(verdict)] == found
     assert verdict.status == status
@@ -185,11 +185,11 @@ def test_deep_with_damaged_evidence_is_unknown() -> None:
 def test_gather_compares_the_canary_with_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, surplus: list[str]
 ) -> None:
-    monkeypatch.setattr(prove.os, "uname", Machine)
-    monkeypatch.setattr(prove.dump, "read_filters", lambda pid: dump.decode(filters("web-trixie")))
+    monkeypatch.setattr(gather.os, "uname", Machine)
+    monkeypatch.setattr(gather.dump, "read_filters", lambda pid: dump.decode(filters("web-trixie")))
     (tmp_path / "etc/docker/seccomp").mkdir(parents=True)
     (tmp_path / PATH.lstrip("/")).write_text("{}")
-    found = prove.gather(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect(content=text))
+    found = gather.gather(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect(content=text))
     assert found["filters"] == [294]
     assert found["comparison"]["surplus"] == surplus
     assert found["never"] == []
@@ -200,15 +200,15 @@ def test_gather_says_why_it_saw_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
     def refused(pid: int) -> list[bytes]:
         raise dump.CannotDump("run as root")
 
-    monkeypatch.setattr(prove.dump, "read_filters", refused)
-    found = prove.gather(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect())
+    monkeypatch.setattr(gather.dump, "read_filters", refused)
+    found = gather.gather(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect())
     assert (found["filters"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
-    assert prove.gather(Host(tmp_path), None, {"daemon_profile": None})["file"] is None
+    assert gather.gather(Host(tmp_path), None, {"daemon_profile": None})["file"] is None
 
 
 def test_other_machines_are_told_that_there_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prove.os, "uname", type("Riscv", (), {"machine": "riscv64", "release": "6.12"}))
-    assert "riscv64" in prove.look([b""], kernel(2), None)["error"]
+    monkeypatch.setattr(gather.os, "uname", type("Riscv", (), {"machine": "riscv64", "release": "6.12"}))
+    assert "riscv64" in gather.look([b""], kernel(2), None)["error"]
 
 
 def test_observe(tmp_path: Path) -> None:

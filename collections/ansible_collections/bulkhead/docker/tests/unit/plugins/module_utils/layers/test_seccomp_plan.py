@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""seccomp: what the wanted profiles need on a host, and the sentences for what they must not be."""
+"""seccomp: what the desired profiles need on a host, and the sentences for what they must not be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEB, GENERAL = render(compose(PRESETS["web"])), render(compose(PRESETS["general"
 LIST = [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}]
 
 
-def wanted(profiles: Any = None, default: Any = "bulkhead-default", layer: str = "required", directory: Any = FOLDER) -> dict[str, Any]:
+def desired(profiles: Any = None, default: Any = "bulkhead-default", layer: str = "required", directory: Any = FOLDER) -> dict[str, Any]:
     return {
         "seccomp_profiles_layer": layer,
         "seccomp_profiles_list": LIST if profiles is None else profiles,
@@ -61,8 +61,8 @@ def steps(planned: LayerPlan, key: str = "profiles") -> list[tuple[str, str]]:
 
 
 def test_a_fresh_host_gets_both_profiles_and_a_daemon_wide_default() -> None:
-    planned = plan(host(), wanted())
-    assert planned.refusals == []
+    planned = plan(host(), desired())
+    assert planned.blockers == []
     assert steps(planned) == [("bulkhead-default", "present"), ("bulkhead-web", "present")]
     assert planned.daemon_keys == {"seccomp-profile": f"{FOLDER}/bulkhead-default.json"}
     assert [change.path for change in planned.changes] == [f"{FOLDER}/bulkhead-default.json", f"{FOLDER}/bulkhead-web.json"]
@@ -70,13 +70,13 @@ def test_a_fresh_host_gets_both_profiles_and_a_daemon_wide_default() -> None:
 
 
 def test_a_second_run_changes_nothing() -> None:
-    planned = plan(steady(), wanted())
+    planned = plan(steady(), desired())
     assert (planned.changes, planned.apply, planned.warnings) == ([], {}, [])
     assert planned.daemon_keys  # still said, or it would be dropped
 
 
 def test_the_built_in_profile_can_stay_the_default() -> None:
-    assert plan(host(), wanted(default="")).daemon_keys == {}
+    assert plan(host(), desired(default="")).daemon_keys == {}
 
 
 @pytest.mark.parametrize(
@@ -89,42 +89,42 @@ def test_the_built_in_profile_can_stay_the_default() -> None:
     ],
 )
 def test_what_differs_is_put_right(seen: dict[str, Any], reason: str) -> None:
-    planned = plan(host({"bulkhead-web": seen}, {"bulkhead-web": WEB}), wanted(LIST[1:], default=""))
+    planned = plan(host({"bulkhead-web": seen}, {"bulkhead-web": WEB}), desired(LIST[1:], default=""))
     assert steps(planned) == [("bulkhead-web", "present")]
     assert planned.changes[0].summary == f"bulkhead-web {reason}"
 
 
 def test_an_edit_by_hand_is_told() -> None:
-    planned = plan(host({"bulkhead-web": file("{}")}, {"bulkhead-web": WEB}), wanted(LIST[1:], default=""))
+    planned = plan(host({"bulkhead-web": file("{}")}, {"bulkhead-web": WEB}), desired(LIST[1:], default=""))
     assert planned.warnings == [f"{FOLDER}/bulkhead-web.json was changed by hand since we wrote it; it is put back"]
     assert planned.changes[0].before == "{}"
 
 
 def test_a_foreign_file_is_refused_unless_forced() -> None:
     observed = host({"bulkhead-web": file("{}", ours=False)})
-    refused = plan(observed, wanted(LIST[1:], default=""))
-    assert refused.changes == [] and "is somebody else's and says something else" in refused.refusals[0]
-    forced = plan(observed, wanted([{**LIST[1], "force": True}], default=""))
+    refused = plan(observed, desired(LIST[1:], default=""))
+    assert refused.changes == [] and "is somebody else's and says something else" in refused.blockers[0]
+    forced = plan(observed, desired([{**LIST[1], "force": True}], default=""))
     assert steps(forced) == [("bulkhead-web", "present")] and forced.apply["profiles"][0]["force"]
 
 
 def test_a_foreign_file_that_says_the_same_is_left_alone() -> None:
-    assert plan(host({"bulkhead-web": file(WEB, ours=False)}), wanted(LIST[1:], default="")).changes == []
+    assert plan(host({"bulkhead-web": file(WEB, ours=False)}), desired(LIST[1:], default="")).changes == []
 
 
 def test_a_profile_dropped_from_the_inventory_is_dropped_from_the_host() -> None:
-    planned = plan(steady(), wanted(LIST[:1]))
+    planned = plan(steady(), desired(LIST[:1]))
     assert steps(planned) == [("bulkhead-web", "absent")]
     assert planned.changes[0].before == WEB
 
 
 def test_foreign_profiles_are_never_dropped() -> None:
-    assert plan(host({"theirs": file("{}", ours=False)}), wanted([], default="")).changes == []
+    assert plan(host({"theirs": file("{}", ours=False)}), desired([], default="")).changes == []
 
 
 @pytest.mark.parametrize(("profiles", "default", "layer"), [(LIST[1:], "bulkhead-web", "required"), (LIST, "", "disabled")])
 def test_the_daemon_wide_file_goes_only_after_the_engine_was_told(profiles: Any, default: str, layer: str) -> None:
-    planned = plan(steady(), wanted(profiles, default, layer))
+    planned = plan(steady(), desired(profiles, default, layer))
     assert steps(planned, "retire") == [("bulkhead-default", "absent")]
     assert ("bulkhead-default", "absent") not in steps(planned)
     assert any("once the engine no longer names it" in change.summary for change in planned.changes)
@@ -132,17 +132,17 @@ def test_the_daemon_wide_file_goes_only_after_the_engine_was_told(profiles: Any,
 
 
 def test_a_disabled_layer_takes_back_what_is_ours_and_refuses_nothing() -> None:
-    planned = plan(steady(), wanted([{"name": "a/b"}], layer="disabled"))
-    assert planned.refusals == []
+    planned = plan(steady(), desired([{"name": "a/b"}], layer="disabled"))
+    assert planned.blockers == []
     assert steps(planned) == [("bulkhead-web", "absent")]
-    assert plan(host(in_kernel=False), wanted(layer="disabled")).refusals == []
+    assert plan(host(in_kernel=False), desired(layer="disabled")).blockers == []
 
 
 def test_absent_and_foreign() -> None:
     observed = host({"old": file("{}", ours=False)})
-    assert "is not ours to remove" in plan(observed, wanted([{"name": "old", "state": "absent"}], default="")).refusals[0]
-    assert steps(plan(observed, wanted([{"name": "old", "state": "absent", "force": True}], default=""))) == [("old", "absent")]
-    assert plan(host(), wanted([{"name": "old", "state": "absent"}], default="")).changes == []
+    assert "is not ours to remove" in plan(observed, desired([{"name": "old", "state": "absent"}], default="")).blockers[0]
+    assert steps(plan(observed, desired([{"name": "old", "state": "absent", "force": True}], default=""))) == [("old", "absent")]
+    assert plan(host(), desired([{"name": "old", "state": "absent"}], default="")).changes == []
 
 
 @pytest.mark.parametrize("layer", ["required", "optional"])
@@ -154,25 +154,25 @@ def test_absent_and_foreign() -> None:
     ],
 )
 def test_hosts_that_cannot_carry_the_layer(observed: dict[str, Any], reason: str, layer: str) -> None:
-    planned = plan(observed, wanted(layer=layer))
+    planned = plan(observed, desired(layer=layer))
     assert not planned.applicable and reason in planned.reason
-    assert bool(planned.refusals) is (layer == "required")
+    assert bool(planned.blockers) is (layer == "required")
     assert planned.daemon_keys == {} and planned.apply == {}
 
 
 def test_an_engine_that_does_not_answer_is_no_reason_to_refuse() -> None:
-    assert plan({**host(), "engine": {}}, wanted()).refusals == []
+    assert plan({**host(), "engine": {}}, desired()).blockers == []
 
 
 def test_logging_needs_an_engine_that_knows_it() -> None:
     profiles = [{**LIST[1], "log": True}]
     old = {**host(), "engine": {"version": "20.10.24+dfsg1", "security_options": None}}
-    assert "log has no effect on this engine (20.10.24+dfsg1" in plan(old, wanted(profiles, default="")).warnings[0]
-    assert plan(host(), wanted(profiles, default="")).warnings == []
+    assert "log has no effect on this engine (20.10.24+dfsg1" in plan(old, desired(profiles, default="")).warnings[0]
+    assert plan(host(), desired(profiles, default="")).warnings == []
 
 
 def test_a_damaged_memory_is_refused() -> None:
-    assert plan(host(error="/var/lib/bulkhead/seccomp.json: not valid JSON"), wanted()).refusals == [
+    assert plan(host(error="/var/lib/bulkhead/seccomp.json: not valid JSON"), desired()).blockers == [
         "/var/lib/bulkhead/seccomp.json: not valid JSON"
     ]
 
@@ -207,22 +207,22 @@ BAD = [
 
 @pytest.mark.parametrize(("profiles", "sentence"), BAD)
 def test_bad_input_is_a_sentence_and_nothing_is_planned(profiles: Any, sentence: str) -> None:
-    planned = plan(host(), wanted(profiles, default=""))
-    assert any(sentence in one for one in planned.refusals), planned.refusals
+    planned = plan(host(), desired(profiles, default=""))
+    assert any(sentence in one for one in planned.blockers), planned.blockers
     assert planned.changes == [] and planned.apply == {} and planned.daemon_keys == {}
 
 
 def test_a_default_that_is_not_listed() -> None:
-    assert plan(host(), wanted(default="web")).refusals == [
+    assert plan(host(), desired(default="web")).blockers == [
         'seccomp_profiles_daemon_default: "web" is no profile of seccomp_profiles_list (there: bulkhead-default, bulkhead-web); '
         "write one of them, or '' for the engine's built-in profile"
     ]
     absent = [{**LIST[0], "state": "absent"}]
-    assert "(there: none)" in plan(host(), wanted(absent)).refusals[0]
+    assert "(there: none)" in plan(host(), desired(absent)).blockers[0]
 
 
 def test_a_relative_directory() -> None:
-    assert plan(host(), wanted(directory="seccomp")).refusals == [
+    assert plan(host(), desired(directory="seccomp")).blockers == [
         "seccomp_profiles_directory: 'seccomp' is no absolute path; write for example /etc/docker/seccomp"
     ]
 
@@ -242,7 +242,7 @@ def test_files_of_the_control_node_are_joined() -> None:
 
 
 def test_the_expectation_has_the_text_of_the_daemon_wide_profile() -> None:
-    expected = expectation(wanted())
+    expected = expectation(desired())
     assert expected["daemon_profile"] == {
         "name": "bulkhead-default",
         "path": f"{FOLDER}/bulkhead-default.json",
@@ -250,4 +250,4 @@ def test_the_expectation_has_the_text_of_the_daemon_wide_profile() -> None:
         "content": GENERAL,
     }
     assert [profile["name"] for profile in expected["profiles"]] == ["bulkhead-default", "bulkhead-web"]
-    assert expectation(wanted(layer="disabled")) == {"requirement": "disabled", "daemon_profile": None, "profiles": []}
+    assert expectation(desired(layer="disabled")) == {"requirement": "disabled", "daemon_profile": None, "profiles": []}

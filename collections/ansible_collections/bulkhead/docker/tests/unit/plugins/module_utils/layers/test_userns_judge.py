@@ -21,10 +21,10 @@ def host(subuid: str | None = None, subgid: str | None = None, **more: Any) -> d
     return found
 
 
-def evidence(here: dict[str, Any] | None = None, canary: dict[str, Any] | None = None, **engine: Any) -> dict[str, Any]:
+def evidence(here: dict[str, Any] | None = None, probe: dict[str, Any] | None = None, **engine: Any) -> dict[str, Any]:
     return {
         "observed": observed(here or host(), **{"remapped": REMAPPED, **engine}),
-        "canary": {"name": "canary", "kernel": canary or kernel(), "inspect": {"HostConfig": {}}},
+        "probe": {"name": "probe", "kernel": probe or kernel(), "inspect": {"HostConfig": {}}},
         "containers": [],
     }
 
@@ -48,7 +48,7 @@ def test_enforced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("canary", "here", "engine", "status", "findings"),
+    ("probe", "here", "engine", "status", "findings"),
     [
         # nobody mapped anything
         (kernel(IDENTITY, namespace=HOST_NS), host(), {"remapped": None}, "absent", ["host_namespace"]),
@@ -97,9 +97,9 @@ def test_enforced() -> None:
     ],
 )
 def test_what_the_kernel_shows(
-    canary: dict[str, Any], here: dict[str, Any], engine: dict[str, Any], status: str, findings: list[str]
+    probe: dict[str, Any], here: dict[str, Any], engine: dict[str, Any], status: str, findings: list[str]
 ) -> None:
-    verdict = judge(evidence(here, canary, **engine), EXPECT)
+    verdict = judge(evidence(here, probe, **engine), EXPECT)
     assert (verdict.status, [name for name, unused in found_by(verdict)]) == (status, findings)
 
 
@@ -140,18 +140,18 @@ def test_without_expectation() -> None:
 
 
 def test_without_evidence() -> None:
-    missing = {**evidence(), "canary": None}
+    missing = {**evidence(), "probe": None}
     assert judge(missing, EXPECT).status == "unknown"
     unread = kernel()
     del unread["gid_map"]
     unread["unreadable"] = {"/proc/42/gid_map": "Permission denied"}
-    verdict = judge(evidence(canary=unread), EXPECT)
+    verdict = judge(evidence(probe=unread), EXPECT)
     assert verdict.status == "unknown"
     assert "Permission denied" in verdict.findings[0].text
 
 
 def test_optional_where_it_can_not_be() -> None:
-    none = {**evidence(host(max_user_namespaces=0), kernel(IDENTITY, namespace=HOST_NS)), "canary": None}
+    none = {**evidence(host(max_user_namespaces=0), kernel(IDENTITY, namespace=HOST_NS)), "probe": None}
     assert judge(none, {**EXPECT, "requirement": "optional"}).status == "not_applicable"
     assert judge(none, EXPECT).status == "unknown"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.hidden import in_words, listed, shifting
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.data_guard import in_words, listed, shifting
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import expectation, plan
 
 from .userns_host import CONTENTS, DEBIAN, LINE, WANTED, observed, seen, with_user
@@ -25,13 +25,13 @@ OUR_KEY = {
 }
 
 
-def wanted(**more: Any) -> dict[str, Any]:
+def desired(**more: Any) -> dict[str, Any]:
     return {**WANTED, **{f"userns_remap_{key}": value for key, value in more.items()}}
 
 
 def test_a_virgin_host() -> None:
     found = plan(observed(), WANTED)
-    assert found.refusals == []
+    assert found.blockers == []
     assert found.daemon_keys == {"userns-remap": "default"}
     assert [(change.path, change.before, change.after) for change in found.changes] == [
         ("/etc/passwd", "", "dockremap\n"),
@@ -58,7 +58,7 @@ def test_a_virgin_host() -> None:
 
 def test_a_host_that_is_as_wanted() -> None:
     found = plan(observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS, live_restore=True), WANTED)
-    assert (found.refusals, found.warnings, found.changes, found.effects) == ([], [], [], [])
+    assert (found.blockers, found.warnings, found.changes, found.effects) == ([], [], [], [])
     assert found.daemon_keys == {"userns-remap": "default"}
 
 
@@ -77,8 +77,8 @@ def test_a_host_that_is_as_wanted() -> None:
     ],
 )
 def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, group: str | None) -> None:
-    found = plan(observed(here), wanted(user=setting))
-    assert found.refusals == []
+    found = plan(observed(here), desired(user=setting))
+    assert found.blockers == []
     assert found.daemon_keys == {"userns-remap": value}
     assert found.apply["ranges"][0]["group"] == group
 
@@ -108,9 +108,9 @@ def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, gr
     ],
 )
 def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
-    found = plan(observed(), wanted(**variables))
-    assert len(found.refusals) == 1
-    assert sentence in found.refusals[0]
+    found = plan(observed(), desired(**variables))
+    assert len(found.blockers) == 1
+    assert sentence in found.blockers[0]
     assert not found.changes
     assert not found.daemon_keys
 
@@ -131,20 +131,20 @@ def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
 )
 def test_hosts_that_are_refused(here: dict[str, Any], sentence: str) -> None:
     found = plan(observed(here), WANTED)
-    assert any(sentence in refusal for refusal in found.refusals), found.refusals
+    assert any(sentence in refusal for refusal in found.blockers), found.blockers
     assert not found.changes
 
 
 def test_optional_where_it_can_not_be() -> None:
-    found = plan(observed(seen(max_user_namespaces=0)), wanted(layer="optional"))
-    assert found.refusals == []
+    found = plan(observed(seen(max_user_namespaces=0)), desired(layer="optional"))
+    assert found.blockers == []
     assert not found.applicable
     assert not found.daemon_keys
 
 
 def test_a_line_that_engines_since_28_pass_over() -> None:
     found = plan(observed(seen("some words\n"), version="28.5.2"), WANTED)
-    assert found.refusals == []
+    assert found.blockers == []
     assert "/etc/subuid:1 (some words)" in found.warnings[0]
     assert found.changes[1].after == "some words\n" + LINE
 
@@ -194,15 +194,15 @@ def test_sssd_is_warned_of() -> None:
 )
 def test_refused_for_existing_data(here: dict[str, Any], engine: dict[str, Any], sentence: str) -> None:
     found = plan(observed(here, **engine), WANTED)
-    assert any(sentence in refusal for refusal in found.refusals), found.refusals
+    assert any(sentence in refusal for refusal in found.blockers), found.blockers
     assert not found.changes
     assert not found.daemon_keys
 
 
 def test_carried_over_where_the_inventory_says_so() -> None:
     web = {"name": "web", "state": "exited", "binds": ["/srv/the data", "/var/run/docker.sock"]}
-    found = plan(observed(contents={**CONTENTS, "containers": [web]}), wanted(existing_data="migrate"))
-    assert found.refusals == []
+    found = plan(observed(contents={**CONTENTS, "containers": [web]}), desired(existing_data="migrate"))
+    assert found.blockers == []
     assert found.apply["migrate"] is True
     assert any("are carried over" in notice for notice in found.notices)
     assert [w for w in found.warnings if "/srv/the data of the host is mounted for writing into web" in w]
@@ -241,21 +241,21 @@ def test_the_command_that_mends_a_bind_mount(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_carried_over(engine: dict[str, Any], more: dict[str, Any], sentence: str) -> None:
     here = seen(roots=[{**ROOT_ON_DISK[1], "remapped": None}]) if engine.get("running") is False else seen()
-    found = plan(observed(here, **engine), {**wanted(existing_data="migrate"), **more})
-    assert any(sentence in refusal for refusal in found.refusals), found.refusals
+    found = plan(observed(here, **engine), {**desired(existing_data="migrate"), **more})
+    assert any(sentence in refusal for refusal in found.blockers), found.blockers
     assert not found.apply.get("migrate")
 
 
 def test_hidden_where_the_inventory_says_so() -> None:
-    found = plan(observed(contents=CONTENTS), wanted(existing_data="hide"))
-    assert found.refusals == []
+    found = plan(observed(contents=CONTENTS), desired(existing_data="hide"))
+    assert found.blockers == []
     assert "stay in the old root, invisible until" in found.warnings[0]
     assert len(found.warnings) == 1
 
 
 def test_orphans_are_explained() -> None:
-    found = plan(observed(contents=CONTENTS, live_restore=True), wanted(existing_data="hide"))
-    assert found.refusals == []
+    found = plan(observed(contents=CONTENTS, live_restore=True), desired(existing_data="hide"))
+    assert found.blockers == []
     assert "live-restore is on, yet the engine's restart stops web" in found.warnings[1]
 
 
@@ -269,7 +269,7 @@ def test_orphans_are_explained() -> None:
     ],
 )
 def test_no_refusal_where_the_root_stays_or_is_empty(here: dict[str, Any], engine: dict[str, Any]) -> None:
-    assert plan(observed(here, **engine), WANTED).refusals == []
+    assert plan(observed(here, **engine), WANTED).blockers == []
 
 
 def test_a_root_that_comes_back_is_announced() -> None:
@@ -281,21 +281,21 @@ def test_a_root_that_comes_back_is_announced() -> None:
 
 
 def test_off_and_never_on() -> None:
-    found = plan(observed(contents=CONTENTS), wanted(layer="disabled"))
-    assert (found.refusals, found.changes, found.apply, found.daemon_keys) == ([], [], {}, {})
+    found = plan(observed(contents=CONTENTS), desired(layer="disabled"))
+    assert (found.blockers, found.changes, found.apply, found.daemon_keys) == ([], [], {}, {})
 
 
 def test_off_while_another_hand_remapped_the_engine() -> None:
-    found = plan(observed(with_user(), **REMAPPED, contents=CONTENTS), wanted(layer="disabled"))
-    assert (found.refusals, found.changes) == ([], [])
+    found = plan(observed(with_user(), **REMAPPED, contents=CONTENTS), desired(layer="disabled"))
+    assert (found.blockers, found.changes) == ([], [])
 
 
 def test_switching_off_hides_as_well() -> None:
     seen_ = {**observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS), **OUR_KEY}
-    found = plan(seen_, wanted(layer="disabled"))
-    assert "from /var/lib/docker/231072.231072 to /var/lib/docker, and 2 images" in found.refusals[0]
-    found = plan(seen_, wanted(layer="disabled", existing_data="hide"))
-    assert found.refusals == []
+    found = plan(seen_, desired(layer="disabled"))
+    assert "from /var/lib/docker/231072.231072 to /var/lib/docker, and 2 images" in found.blockers[0]
+    found = plan(seen_, desired(layer="disabled", existing_data="hide"))
+    assert found.blockers == []
     assert found.changes == []  # the engine still needs the ranges when it restarts, or has to go back
     assert "dockremap stay reserved" in found.notices[0]
 
@@ -304,10 +304,10 @@ def test_going_back_after_a_migration_needs_the_old_root() -> None:
     plain = {"path": "/var/lib/docker", "remapped": None, "containers": 2, "volumes": 1, "images": 2}
     for root, refused in ((plain, False), ({**plain, "containers": 0, "volumes": 0, "images": 0}, True)):
         there = {**observed(with_user(state=OURS, roots=[root]), **REMAPPED, contents=CONTENTS), **OUR_KEY}
-        found = plan(there, wanted(layer="disabled", existing_data="migrate"))
-        assert bool(found.refusals) == refused, root
+        found = plan(there, desired(layer="disabled", existing_data="migrate"))
+        assert bool(found.blockers) == refused, root
         assert any("what comes back is as it was before it was carried over" in w for w in found.warnings) != refused
-    assert "userns_remap_existing_data: hide to leave them" in found.refusals[0]
+    assert "userns_remap_existing_data: hide to leave them" in found.blockers[0]
 
 
 @pytest.mark.parametrize(
@@ -325,18 +325,18 @@ def test_off_gives_back_what_was_there(before: str | None, options: dict[str, st
         "daemon_json": {"path": PATH},
         "managed": {"files": {PATH: {"keys": {"/userns-remap": ours}}}},
     }
-    found = plan(there, {**wanted(layer="disabled"), "docker_daemon_options": options})
-    assert [sentence in refusal for refusal in found.refusals] == ([True] if sentence else [])
+    found = plan(there, {**desired(layer="disabled"), "docker_daemon_options": options})
+    assert [sentence in refusal for refusal in found.blockers] == ([True] if sentence else [])
 
 
 def test_the_ranges_stay_while_files_of_theirs_do() -> None:
     here = {**with_user(state=OURS, roots=ROOT_ON_DISK), "configured": None}
-    assert plan(observed(here), wanted(layer="disabled")).changes == []
+    assert plan(observed(here), desired(layer="disabled")).changes == []
 
 
 def test_the_ranges_go_when_nothing_needs_them() -> None:
     here = {**with_user(state=OURS), "configured": None}
-    found = plan(observed(here), wanted(layer="disabled"))
+    found = plan(observed(here), desired(layer="disabled"))
     assert found.apply == {"subject": "userns", "ranges": [{"user": "dockremap", "state": "absent"}]}
     assert [(change.path, change.after) for change in found.changes] == [
         ("/etc/passwd", ""),
@@ -348,21 +348,21 @@ def test_the_ranges_go_when_nothing_needs_them() -> None:
 def test_a_flag_of_the_unit_counts_as_configured() -> None:
     here = {**with_user(state=OURS), "configured": None}
     flagged = {**observed(here), "unit": {"flags": {"userns-remap": "default"}}}
-    assert plan(flagged, wanted(layer="disabled")).changes == []
+    assert plan(flagged, desired(layer="disabled")).changes == []
 
 
 def test_another_user_than_before() -> None:
     here = {**with_user(state=OURS), "configured": None}
-    found = plan(observed(here), wanted(user="mapper"))
-    assert found.refusals == []
+    found = plan(observed(here), desired(user="mapper"))
+    assert found.blockers == []
     assert [(entry["user"], entry["state"]) for entry in found.apply["ranges"]] == [("mapper", "present"), ("dockremap", "absent")]
     assert found.changes[-1].after == DEBIAN + "mapper:296608:65536\n"
 
 
 def test_expectation() -> None:
     assert expectation(WANTED) == {"requirement": "required", "user": "dockremap", "size": 65536, "start": None}
-    assert expectation(wanted(user="alice:users", range_exact=True))["user"] == "alice"
-    assert expectation(wanted(range_exact=True))["start"] == 231072
+    assert expectation(desired(user="alice:users", range_exact=True))["user"] == "alice"
+    assert expectation(desired(range_exact=True))["start"] == 231072
 
 
 @pytest.mark.parametrize(

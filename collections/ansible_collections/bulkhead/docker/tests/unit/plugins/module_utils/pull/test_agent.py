@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.pull import agent, texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.pull import agent, rendering
 
 pytestmark = pytest.mark.skipif(not shutil.which("git") or not shutil.which("ssh-keygen"), reason="git and ssh-keygen are needed")
 
 PULL = """#!/bin/sh
 printf '%s\\n' "$@" > {told}
 [ -f {fail} ] && {{ cat {fail}; exit 2; }}
-echo 'bulkhead_host_proven 1' > {fresh}
+echo 'bulkhead_host_verified 1' > {fresh}
 """
 
 
@@ -38,7 +38,7 @@ class Place:
         signers.write_text(f"ops@example.com {(folder / 'ops.pub').read_text()}")
         self.git("init", "--quiet", "--initial-branch=main", str(self.origin), where=None)
         (self.root / "etc/bulkhead").mkdir(parents=True)
-        config = texts.git_config(True, False).replace(texts.SIGNERS, str(signers))
+        config = rendering.git_config(True, False).replace(rendering.SIGNERS, str(signers))
         (self.root / "etc/bulkhead/pull-agent.gitconfig").write_text(config)
         self.configure()
 

@@ -10,9 +10,9 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import files
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.pull import setup, texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.pull import rendering, setup
 
-from .test_texts import GOOD
+from .test_rendering import GOOD
 
 
 class Manager:
@@ -54,7 +54,7 @@ def test_it_comes_once_and_goes_without_a_trace(host: Host) -> None:
     assert snapshot(host) == before and len(manager.calls) == 3
 
     metric = host.path(f"{GOOD['metrics_dir']}/bulkhead-watch.prom")
-    metric.write_text("bulkhead_host_proven 1\n")
+    metric.write_text("bulkhead_host_verified 1\n")
     foreseen = setup.absent(host, True, manager)
     assert metric.exists()
     assert setup.absent(host, False, manager).steps == foreseen.steps
@@ -69,7 +69,7 @@ def test_a_wish_that_changes_leaves_nothing_behind(host: Host) -> None:
     host.path(f"{GOOD['metrics_dir']}/bulkhead-pull.prom").write_text("old\n")
     pinned = {**GOOD, "allowed_signers": "", "revision": "0" * 40, "metrics_dir": "/srv/metrics", "interval": "1h"}
     done = setup.present(host, pinned, False, manager)
-    assert f"{texts.SIGNERS} removed" in done.steps
+    assert f"{rendering.SIGNERS} removed" in done.steps
     assert not host.path(f"{GOOD['metrics_dir']}/bulkhead-pull.prom").exists()
     assert manager.calls[3:] == ["daemon-reload", "enable", "restart"]
 
@@ -78,4 +78,4 @@ def test_a_timer_that_somebody_stopped_runs_again(host: Host) -> None:
     manager = Manager()
     setup.present(host, GOOD, False, manager)
     manager.enabled = False
-    assert setup.present(host, GOOD, False, manager).steps == [f"{texts.TIMER_UNIT} enabled and started"]
+    assert setup.present(host, GOOD, False, manager).steps == [f"{rendering.TIMER_UNIT} enabled and started"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import oci_wrapper, texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import oci_wrapper, rendering
 
 ID = "5ab61dac" * 8
 GLOBAL = ["--root", "/run/user/990/docker/runtime-runc/moby", "--log", "/tmp/log.json", "--log-format", "json", "--systemd-cgroup"]
@@ -114,7 +114,9 @@ def program(folder: Path) -> Path:
     runc.write_text('#!/bin/sh\necho "$0 $*"\n')
     source = Path(oci_wrapper.__file__).read_text()
     text = (
-        texts.wrapper_text(source, "default").replace('"/usr/bin/runc"', f'"{runc}"').replace("#!/usr/bin/python3", f"#!{sys.executable}")
+        rendering.wrapper_text(source, "default")
+        .replace('"/usr/bin/runc"', f'"{runc}"')
+        .replace("#!/usr/bin/python3", f"#!{sys.executable}")
     )
     path = folder / "wrapper"
     path.write_text(text)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import revive
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError, State
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rootful, setup, stopped, texts
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering, rootful, setup, stopped
 
 USER = Instance("rootless", os.geteuid(), os.getegid(), "/home/rootless")
 WEB, DB = {"id": "1", "name": "web"}, {"id": "2", "name": "db"}
@@ -100,8 +100,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(room, "systemctl", there.systemctl)
     monkeypatch.setattr(setup, "Service", lambda *_unused: there)
     now = iter(range(10000))
-    monkeypatch.setattr(revive.time, "sleep", lambda _unused: None)
-    monkeypatch.setattr(revive.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(engine_restart.time, "sleep", lambda _unused: None)
+    monkeypatch.setattr(engine_restart.time, "monotonic", lambda: next(now))
     return there
 
 
@@ -152,25 +152,25 @@ def test_what_a_run_had_stopped_before_it_died_runs_again_after_the_next(machine
     outcome, wish = setup.Outcome(instance=USER), setup.Wish("rootless", None)  # type: ignore[arg-type]
     machine.dies = "restart"
     with pytest.raises(Killed):
-        setup._revive(machine.host, wish, known, revive.look(machine), True, outcome)  # type: ignore[arg-type]
+        setup._revive(machine.host, wish, known, engine_restart.look(machine), True, outcome)  # type: ignore[arg-type]
     machine.dies = ""
     known = state.load(machine.host, "rootless")
     assert stopped.left(known) == ["web", "db"]
-    before = stopped.recall(known, revive.look(machine))  # type: ignore[arg-type]
+    before = stopped.recall(known, engine_restart.look(machine))  # type: ignore[arg-type]
     setup._revive(machine.host, wish, known, before, False, outcome)
     assert machine.running == {"1": True, "2": True}
     assert (stopped.left(state.load(machine.host, "rootless")), outcome.steps) == ([], ["started again: web, db"])
     machine.log.clear()
-    setup._revive(machine.host, wish, known, revive.look(machine), False, outcome)  # type: ignore[arg-type]
+    setup._revive(machine.host, wish, known, engine_restart.look(machine), False, outcome)  # type: ignore[arg-type]
     assert machine.log == []
 
 
 def test_what_was_stopped_is_recalled_once_beside_what_runs_now() -> None:
-    now = revive.Before(running=True, containers=[DB])
+    now = engine_restart.Before(running=True, containers=[DB])
     assert stopped.recall({}, now) is now
     assert stopped.recall({"stopped": [WEB, DB]}, now).containers == [WEB, DB]
     assert stopped.recall({"stopped": [WEB]}, now).containers == [WEB, DB]
-    assert stopped.recall({"stopped": []}, revive.Before()).running
+    assert stopped.recall({"stopped": []}, engine_restart.Before()).running
 
 
 def policy(host: Host, *names: str) -> None:
@@ -181,15 +181,15 @@ def policy(host: Host, *names: str) -> None:
 
 @pytest.mark.parametrize("loaded", [True, False])
 def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loaded: bool) -> None:
-    policy(machine.host, "docker-default", *([texts.PROFILE] if loaded else []))
+    policy(machine.host, "docker-default", *([rendering.PROFILE] if loaded else []))
     outcome, commands = setup.Outcome(), []
 
     def run(command: list[str]) -> tuple[int, str, str]:
         commands.append(command)
         return 0, "", ""
 
-    setup._modules(machine.host, [texts.File(texts.ROOTLESSKIT, "text")], {}, outcome, run)
-    assert commands == ([] if loaded else [["apparmor_parser", "--replace", texts.ROOTLESSKIT]])
+    setup._modules(machine.host, [rendering.File(rendering.ROOTLESSKIT, "text")], {}, outcome, run)
+    assert commands == ([] if loaded else [["apparmor_parser", "--replace", rendering.ROOTLESSKIT]])
     assert outcome.changed is not loaded
 
 
@@ -197,12 +197,12 @@ def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loade
 def test_a_profile_that_is_not_loaded_is_no_hindrance_to_its_removal(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, loaded: bool
 ) -> None:
-    policy(machine.host, *([texts.PROFILE] if loaded else []))
-    machine.host.path(texts.ROOTLESSKIT).write_text("text")
-    state.save(machine.host, "rootless", {"user": "gone", "files": [texts.ROOTLESSKIT]})
+    policy(machine.host, *([rendering.PROFILE] if loaded else []))
+    machine.host.path(rendering.ROOTLESSKIT).write_text("text")
+    state.save(machine.host, "rootless", {"user": "gone", "files": [rendering.ROOTLESSKIT]})
     commands: list[list[str]] = []
     monkeypatch.setattr(setup, "_command", commands.append)
     setup.absent(machine.host, "gone", False, 10, False)
-    assert commands == ([["apparmor_parser", "--remove", texts.ROOTLESSKIT]] if loaded else [])
-    assert not machine.host.path(texts.ROOTLESSKIT).exists()
+    assert commands == ([["apparmor_parser", "--remove", rendering.ROOTLESSKIT]] if loaded else [])
+    assert not machine.host.path(rendering.ROOTLESSKIT).exists()
     assert state.load(machine.host, "rootless") == {}

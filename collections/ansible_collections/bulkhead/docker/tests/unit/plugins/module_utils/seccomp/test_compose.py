@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.prove import NEVER
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.gather import NEVER
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import BLOCKS, PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, problems

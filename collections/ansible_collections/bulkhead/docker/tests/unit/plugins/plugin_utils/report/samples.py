@@ -35,20 +35,20 @@ def container(name: str = "web", **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def verify(host: str, *layers: dict[str, Any], ago: float = 60, containers: Any = (), canary: bool = True, **more: Any) -> dict[str, Any]:
-    proof = {
-        "canary": canary,
+def verify(host: str, *layers: dict[str, Any], ago: float = 60, containers: Any = (), probe: bool = True, **more: Any) -> dict[str, Any]:
+    verification = {
+        "probe": probe,
         "at": NOW,
         "host": {"kernel": "6.12", "version": "26.1"},
         "layers": list(layers) or [layer("seccomp"), layer("userns")],
         "containers": list(containers),
         "findings": [],
     }
-    return {"host": host, "written": stamp(ago), "proof": proof, **more}
+    return {"host": host, "written": stamp(ago), "verification": verification, **more}
 
 
 def unreachable(host: str, ago: float = 60) -> dict[str, Any]:
-    return {"host": host, "written": stamp(ago), "enforced": False, "unreachable": True, "error": "no route", "proof": {}}
+    return {"host": host, "written": stamp(ago), "enforced": False, "unreachable": True, "error": "no route", "verification": {}}
 
 
 def attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unmet: Any = ()) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unme
     return {"host": host, "written": stamp(ago), "unmet": list(unmet), "required": {}, "matrix": matrix}
 
 
-def refusal(name: str | None = "web", scope: str = "container", **more: Any) -> dict[str, Any]:
+def denial(name: str | None = "web", scope: str = "container", **more: Any) -> dict[str, Any]:
     container = {"id": "c0ffee" * 10 + "beef", "name": name, "image": "nginx"} if scope == "container" else None
     return {
         "layer": "apparmor", "refused": True, "operation": "open", "detail": "name=/proc/kcore denied_mask=r", "profile": "docker-default", "comm": "sh",
@@ -87,12 +87,12 @@ def denials(host: str, *entries: dict[str, Any], gaps: Any = (), ago: float = 60
         "since": NOW - DAY, "at": NOW, "total": sum(entry["count"] for entry in entries), "complete": not gaps, "denials": list(entries),
         "gaps": [{"kind": kind, "source": "journal", "from": None, "to": NOW - 70, "lost": 7, "text": text} for kind, text in gaps],
     }  # fmt: skip
-    return {"host": host, "written": stamp(ago), "heard": heard, **more}
+    return {"host": host, "written": stamp(ago), "denials_info": heard, **more}
 
 
 def lay(folder: Path, *reports: dict[str, Any]) -> Path:
     """Write the reports as files."""
     for report in reports:
-        kind = "attack" if "matrix" in report else "denials" if "heard" in report else "verify"
+        kind = "attack" if "matrix" in report else "denials" if "denials_info" in report else "verify"
         (folder / f"{kind}-{abs(hash(report['host']))}.json").write_text(json.dumps(report))
     return folder

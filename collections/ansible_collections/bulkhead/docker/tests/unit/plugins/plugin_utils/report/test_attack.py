@@ -36,7 +36,7 @@ def test_what_gets_through_a_hosts_own_configuration_is_not_played_down() -> Non
     assert of(attack("a", {"bpf": THROUGH})).rows[0]["cells"][1] == {"kind": "absent", "text": "x through"}
     unknown = {**STOPPED, "host": "unknown"}
     assert of(attack("a", {"bpf": unknown})).rows[0]["cells"][1] == {"kind": "unknown", "text": "? unknown"}
-    assert of(attack("a", {"bpf": dict.fromkeys(STOPPED, "no_proof")})).rows[0]["cells"][1]["text"] == "- no proof"
+    assert of(attack("a", {"bpf": dict.fromkeys(STOPPED, "inconclusive")})).rows[0]["cells"][1]["text"] == "- no verification"
 
 
 def test_equal_cells_are_kept_once_and_what_a_host_lacks_is_missing() -> None:

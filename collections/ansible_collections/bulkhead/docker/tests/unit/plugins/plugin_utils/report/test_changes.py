@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.changes import Change, baseline, compare
 
 
-def host(condition: str = "proven", written: str = "t1", opted_out: dict[str, list[str]] | None = None, **layers: str) -> dict[str, Any]:
+def host(condition: str = "verified", written: str = "t1", opted_out: dict[str, list[str]] | None = None, **layers: str) -> dict[str, Any]:
     return {"condition": condition, "written": written, "layers": layers, "opted_out": opted_out or {}}
 
 
@@ -28,10 +28,10 @@ def host(condition: str = "proven", written: str = "t1", opted_out: dict[str, li
             [Change("h", "rootless", "not_applicable", "enforced", True), Change("h", "userns", "enforced", "not_applicable", None)],
         ),
         (host(userns="enforced"), host(userns="not_applicable"), [Change("h", "userns", "enforced", "not_applicable", False)]),
-        (host(userns="enforced"), host("unreachable"), [Change("h", "host", "proven", "unreachable", False)]),
+        (host(userns="enforced"), host("unreachable"), [Change("h", "host", "verified", "unreachable", False)]),
         (host("never"), host("failing", userns="absent"), [Change("h", "host", "never", "failing", None)]),
-        (host(), host("failing"), [Change("h", "host", "proven", "failing", False)]),
-        (host("never"), host("proven"), [Change("h", "host", "never", "proven", True)]),
+        (host(), host("failing"), [Change("h", "host", "verified", "failing", False)]),
+        (host("never"), host("verified"), [Change("h", "host", "never", "verified", True)]),
         (host("never"), host("unreachable"), [Change("h", "host", "never", "unreachable", None)]),
         (host(), host(opted_out={"web": ["userns"]}), [Change("h", "container web opted out of", "nothing", "userns", False)]),
         (host(opted_out={"web": ["userns"]}), host(), [Change("h", "container web opted out of", "userns", "nothing", True)]),
@@ -46,7 +46,7 @@ def test_hosts_come_and_go_and_what_got_worse_is_first() -> None:
     before = {"a": host("never"), "b": host(), "gone": host()}
     after = {"a": host(), "b": host("failing"), "new": host()}
     assert [(c.host, c.after) for c in compare(before, after)] == [
-        ("b", "failing"), ("a", "proven"), ("gone", "no report, and not in the inventory"), ("new", "new"),
+        ("b", "failing"), ("a", "verified"), ("gone", "no report, and not in the inventory"), ("new", "new"),
     ]  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_controls_of_a_finding(identifier: str, text: str, expected: list[str]) 
 
 
 def test_findings_named_there_exist() -> None:
-    code = (PLUGINS / "module_utils" / "layers" / "proof.py").read_text()
+    code = (PLUGINS / "module_utils" / "layers" / "verification.py").read_text()
     for identifier, entry in controls.known()["findings"].items():
         assert f'"{identifier}"' in code
         if isinstance(entry, dict):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials, fleet, prometheus, publish, read, summary
 
-from .samples import DAY, HOSTILE, NOW, lay, refusal, unreachable, verify
+from .samples import DAY, HOSTILE, NOW, denial, lay, unreachable, verify
 from .samples import denials as heard
 
 
@@ -19,8 +19,8 @@ def judged(folder: Path, *reports: dict[str, Any]) -> fleet.Fleet:
 
 
 def test_rows_gaps_and_hosts_of_which_nothing_is_known(tmp_path: Path) -> None:
-    loud = heard("web1", refusal(count=1), refusal(None, "unknown", candidates=["a", "b"], count=9), gaps=[("serials", "7 are in no log")])
-    lost = {**heard("web2"), "heard": {}, "error": "no route"}
+    loud = heard("web1", denial(count=1), denial(None, "unknown", candidates=["a", "b"], count=9), gaps=[("serials", "7 are in no log")])
+    lost = {**heard("web2"), "denials_info": {}, "error": "no route"}
     found = denials.of_fleet(judged(tmp_path, loud, heard("web3", ago=9 * DAY), lost, heard("web4"), verify("web5")))
     assert [(row["who"], row["known"], row["count"]) for row in found["rows"]] == [
         ("unknown", "one of a, b", 9),
@@ -32,15 +32,15 @@ def test_rows_gaps_and_hosts_of_which_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_the_page_is_bounded_and_what_was_only_logged_comes_last(tmp_path: Path) -> None:
-    many = [refusal(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.SHOWN + 20)]
+    many = [denial(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.SHOWN + 20)]
     found = denials.of_fleet(judged(tmp_path, heard("web1", *many)))
     assert (len(found["rows"]), found["more"]) == (denials.SHOWN, 20)
     assert found["rows"][0]["refused"] and not found["rows"][-1]["refused"]
 
 
 def test_metrics_count_refusals_and_gaps_of_fresh_reports_alone(tmp_path: Path) -> None:
-    knocks = [refusal(count=2), refusal(detail="x", count=3), refusal(count=5, refused=False), refusal(None, "unknown", count=4)]
-    text = prometheus.render(judged(tmp_path, heard("a", *knocks, gaps=[("lost", "some")]), heard("old", refusal(), ago=9 * DAY)))
+    knocks = [denial(count=2), denial(detail="x", count=3), denial(count=5, refused=False), denial(None, "unknown", count=4)]
+    text = prometheus.render(judged(tmp_path, heard("a", *knocks, gaps=[("lost", "some")]), heard("old", denial(), ago=9 * DAY)))
     assert 'bulkhead_denials{host="a",layer="apparmor",scope="container",container="web"} 5' in text
     assert 'bulkhead_denials{host="a",layer="apparmor",scope="unknown",container=""} 4' in text
     assert 'bulkhead_denials_gaps{host="a"} 1' in text
@@ -62,13 +62,16 @@ def test_drift_is_a_warning_and_a_metric(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"heard": []}, "no mapping heard"),
-        ({"heard": {"since": 1}}, "has no total"),
-        ({"heard": {"since": 1, "total": 0, "denials": [{}], "gaps": []}}, "a refusal has no layer"),
-        ({"heard": {"since": 1, "total": 0, "denials": [{**refusal(), "count": "3"}], "gaps": []}}, "a refusal has no count"),
-        ({"heard": {"since": 1, "total": 0, "denials": [{**refusal(), "container": "web"}], "gaps": []}}, "no candidates, no container"),
-        ({"heard": {"since": 1, "total": 0, "denials": [{**refusal(), "refused": "no"}], "gaps": []}}, "whether it is one"),
-        ({"heard": {"since": 1, "total": 0, "denials": [], "gaps": [{"kind": "x", "text": "y", "from": "z"}]}}, "has no time"),
+        ({"denials_info": []}, "no mapping heard"),
+        ({"denials_info": {"since": 1}}, "has no total"),
+        ({"denials_info": {"since": 1, "total": 0, "denials": [{}], "gaps": []}}, "a denial has no layer"),
+        ({"denials_info": {"since": 1, "total": 0, "denials": [{**denial(), "count": "3"}], "gaps": []}}, "a denial has no count"),
+        (
+            {"denials_info": {"since": 1, "total": 0, "denials": [{**denial(), "container": "web"}], "gaps": []}},
+            "no candidates, no container",
+        ),
+        ({"denials_info": {"since": 1, "total": 0, "denials": [{**denial(), "refused": "no"}], "gaps": []}}, "whether it is one"),
+        ({"denials_info": {"since": 1, "total": 0, "denials": [], "gaps": [{"kind": "x", "text": "y", "from": "z"}]}}, "has no time"),
     ],
 )
 def test_files_that_are_no_reports(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -78,13 +81,13 @@ def test_files_that_are_no_reports(tmp_path: Path, change: dict[str, Any], words
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    published = publish.publish(lay(tmp_path, heard("a", refusal(HOSTILE, comm=HOSTILE, detail=HOSTILE))), None, NOW, DAY, "1", "0")
+    published = publish.publish(lay(tmp_path, heard("a", denial(HOSTILE, comm=HOSTILE, detail=HOSTILE))), None, NOW, DAY, "1", "0")
     assert "<img" not in (tmp_path / publish.PAGE).read_text()
     assert summary.lines(published)
 
 
 def test_lines_for_the_terminal() -> None:
-    shown = [text for text, unused in denials.lines("web1", heard("web1", refusal(), gaps=[("serials", "7 are in no log")])["heard"])]
-    assert "3 refusals since" in shown[0]
+    shown = [text for text, unused in denials.lines("web1", heard("web1", denial(), gaps=[("serials", "7 are in no log")])["denials_info"])]
+    assert "3 denials since" in shown[0]
     assert "web: apparmor open name=/proc/kcore" in shown[1]
     assert shown[-1] == "  ? serials: 7 are in no log"

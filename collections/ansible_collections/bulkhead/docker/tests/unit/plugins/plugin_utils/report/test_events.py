@@ -12,7 +12,7 @@ from .samples import layer
 
 PROOF = {
     "at": "then",
-    "canary": {"name": "c"},
+    "probe": {"name": "c"},
     "host": {},
     "layers": [layer("seccomp"), layer("userns")],
     "containers": [],
@@ -34,8 +34,8 @@ class Run:
         self.events.append({"event": f"runner_on_{event}", "counter": number, "created": created, "event_data": data})
         return self
 
-    def verified(self, host: str, proof: dict[str, Any], event: str = "ok", **result: Any) -> Run:
-        return self.ended("plan_layers", host, {}).ended("verify_layers", host, proof, event).ended("report_layers", host, result)
+    def verified(self, host: str, verification: dict[str, Any], event: str = "ok", **result: Any) -> Run:
+        return self.ended("plan_layers", host, {}).ended("verify_layers", host, verification, event).ended("report_layers", host, result)
 
     def told(self) -> Told:
         told = Told()
@@ -47,7 +47,7 @@ def test_a_proof_becomes_the_report_that_the_run_wrote() -> None:
     made, report = Run().verified("web1", PROOF, not_enforced=[]).told().verify["web1"]
     assert made.isoformat() == "2026-11-24T10:00:02.500000+00:00", "when the run wrote it, not when its events were read"
     assert report["enforced"] is True
-    assert report["proof"] == {key: value for key, value in PROOF.items() if key != "x"}
+    assert report["verification"] == {key: value for key, value in PROOF.items() if key != "x"}
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_a_proof_becomes_the_report_that_the_run_wrote() -> None:
         (Run().verified("h", {}), False, False, "MAX_EVENT_RES"),
         (Run().ended("report_layers", "h", {}), False, False, "did not run"),
         (Run().ended("plan_layers", "h", {"msg": "'many'"}, "failed").ended("report_layers", "h", {}), False, False, "'many'"),
-        # The proof of an earlier play of the same run.
+        # The verification of an earlier play of the same run.
         (Run().verified("h", PROOF).ended("plan_layers", "h", {"msg": "no"}, "failed").ended("report_layers", "h", {}), False, False, "no"),
         (Run().verified("h", PROOF).ended("report_layers", "h", {}), False, False, "did not run"),
     ],
 )
 def test_a_try_that_came_to_nothing_is_told(run: Run, enforced: bool, unreachable: bool, error: str) -> None:
     unused, report = run.told().verify["h"]
-    assert (report["enforced"], report["unreachable"], report["proof"]) == (enforced, unreachable, {})
+    assert (report["enforced"], report["unreachable"], report["verification"]) == (enforced, unreachable, {})
     assert error in report["error"]
 
 
@@ -135,8 +135,8 @@ def test_taking_over_leaves_what_is_newer(tmp_path: Path) -> None:
     events, folder = tmp_path / "events.json", tmp_path / "reports"
     events.write_text(json.dumps(Run().verified("old", PROOF).verified("new", PROOF).events))
     folder.mkdir()
-    (folder / "verify-old.json").write_text(json.dumps({"host": "old", "written": "2026-11-24T09:00:00+00:00", "proof": {}}))
-    newer = json.dumps({"host": "new", "written": "2026-11-24T11:00:00+00:00", "proof": {}})
+    (folder / "verify-old.json").write_text(json.dumps({"host": "old", "written": "2026-11-24T09:00:00+00:00", "verification": {}}))
+    newer = json.dumps({"host": "new", "written": "2026-11-24T11:00:00+00:00", "verification": {}})
     (folder / "verify-new.json").write_text(newer)
     assert take(events, folder) == []
     assert json.loads((folder / "verify-old.json").read_text())["enforced"] is True

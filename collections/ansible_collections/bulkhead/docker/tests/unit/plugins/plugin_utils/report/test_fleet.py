@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who counts as proven. A host that nobody knows anything good of must never do so."""
+"""Who counts as verified. A host that nobody knows anything good of must never do so."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from .samples import DAY, NOW, attack, container, lay, layer, stamp, unreachable
 
 def judged(report: dict[str, Any] | None, known: bool = True, matrix: dict[str, Any] | None = None) -> fleet.HostState:
     reports = Reports({"h": report} if report else {}, {"h": matrix} if matrix else {})
-    inventory = fleet.Inventory({"h": {"canary"}} if known else {"other": set()}, ["h"] if known else [])
+    inventory = fleet.Inventory({"h": {"probe"}} if known else {"other": set()}, ["h"] if known else [])
     return next(host for host in fleet.judge(reports, inventory, NOW, 2 * DAY).hosts if host.name == "h")
 
 
 @pytest.mark.parametrize(
     ("report", "condition"),
     [
-        (verify("h"), "proven"),
-        (verify("h", layer("userns", "absent", "optional"), layer("seccomp")), "proven"),
+        (verify("h"), "verified"),
+        (verify("h", layer("userns", "absent", "optional"), layer("seccomp")), "verified"),
         (verify("h", layer("userns", "absent")), "failing"),
         (verify("h", layer("userns", "degraded")), "failing"),
         (verify("h", layer("userns", "not_applicable")), "failing"),
-        (verify("h", layer("userns", "absent"), layer("seccomp", "unknown"), canary=False), "failing"),
+        (verify("h", layer("userns", "absent"), layer("seccomp", "unknown"), probe=False), "failing"),
         (verify("h", layer("userns", "unknown")), "unproven"),
-        (verify("h", canary=False), "unproven"),
+        (verify("h", probe=False), "unproven"),
         (verify("h", layer("userns", "enforced", "optional")), "unproven"),  # nothing is required
         (verify("h", ago=2 * DAY + 1), "stale"),
         (verify("h", layer("userns", "absent"), ago=3 * DAY), "stale"),
-        (verify("h", ago=-100), "proven"),  # the control node's clock was set back
+        (verify("h", ago=-100), "verified"),  # the control node's clock was set back
         (unreachable("h"), "unreachable"),
         (unreachable("h", ago=9 * DAY), "unreachable"),
-        ({"host": "h", "written": verify("h")["written"], "error": "no python", "proof": {}}, "unproven"),
+        ({"host": "h", "written": verify("h")["written"], "error": "no python", "verification": {}}, "unproven"),
         (verify("h", failure={"task": "Change it", "msg": "no"}), "failing"),  # whatever held afterwards
-        ({"host": "h", "written": verify("h")["written"], "begun": True, "error": "a rollout began", "proof": {}}, "unproven"),
+        ({"host": "h", "written": verify("h")["written"], "begun": True, "error": "a rollout began", "verification": {}}, "unproven"),
         (None, "never"),
     ],
 )
@@ -47,7 +47,7 @@ def test_condition(report: dict[str, Any] | None, condition: str) -> None:
     host = judged(report)
     assert host.condition == condition
     assert host.why
-    assert host.groups == ["canary"]
+    assert host.groups == ["probe"]
 
 
 def test_a_host_that_left_the_inventory_is_not_a_good_one() -> None:
@@ -57,7 +57,7 @@ def test_a_host_that_left_the_inventory_is_not_a_good_one() -> None:
 
 def test_without_an_inventory_the_reports_are_all_there_is() -> None:
     reports = Reports({"h": verify("h")})
-    assert [host.condition for host in fleet.judge(reports, None, NOW, DAY).hosts] == ["proven"]
+    assert [host.condition for host in fleet.judge(reports, None, NOW, DAY).hosts] == ["verified"]
 
 
 def test_an_attack_that_is_not_stopped_as_demanded_fails_the_host() -> None:
@@ -77,7 +77,7 @@ def test_a_layer_of_a_host_without_proof_is_unknown_and_does_not_hold_when_requi
 def test_the_worst_come_first_and_the_layers_are_in_order_of_effort() -> None:
     reports = Reports({name: verify(name) for name in ("b", "a")} | {"z": verify("z", layer("userns", "absent"), layer("brand_new"))})
     found = fleet.judge(reports, fleet.Inventory({}, ["a", "b", "z", "n"]), NOW, DAY)
-    assert [(host.name, host.condition) for host in found.hosts] == [("z", "failing"), ("n", "never"), ("a", "proven"), ("b", "proven")]
+    assert [(host.name, host.condition) for host in found.hosts] == [("z", "failing"), ("n", "never"), ("a", "verified"), ("b", "verified")]
     assert found.layers[:3] == ["pids_limit", "no_new_privileges", "seccomp"]
     assert found.layers[-1] == "brand_new"
 
@@ -96,7 +96,7 @@ def test_the_worst_come_first_and_the_layers_are_in_order_of_effort() -> None:
 )
 def test_engines_beside_the_usual_one_are_told(engines: list[dict[str, Any]], shown: str | None) -> None:
     report = verify("h")
-    report["proof"]["engines"] = engines
+    report["verification"]["engines"] = engines
     assert judged(report).about.get("engines") == shown
 
 
@@ -124,8 +124,8 @@ def test_reports_are_read_by_the_host_that_they_name(tmp_path: Path) -> None:
         '"text"',
         json.dumps({"host": "h"}),
         json.dumps({"host": "h", "written": "yesterday"}),
-        json.dumps({**verify("h"), "proof": []}),
-        json.dumps({**verify("h"), "proof": {"layers": []}}),
+        json.dumps({**verify("h"), "verification": []}),
+        json.dumps({**verify("h"), "verification": {"layers": []}}),
         json.dumps(verify("h", {"layer": "userns"})),
         json.dumps(verify("h", layer("userns", evidence=[{"source": "x"}]))),
         json.dumps(verify("h", layer("userns", findings=[{"id": "x"}]))),
@@ -159,7 +159,7 @@ def test_what_is_no_matrix_is_a_problem(tmp_path: Path, matrix: Any) -> None:
 
 @pytest.mark.parametrize(
     ("ago", "unreached", "condition"),
-    [(30, True, "unreachable"), (30, False, "unproven"), (90, True, "proven"), (90, False, "proven")],
+    [(30, True, "unreachable"), (30, False, "unproven"), (90, True, "verified"), (90, False, "verified")],
 )
 def test_attacks_that_came_to_nothing_are_no_proof_until_there_is_a_newer_one(
     tmp_path: Path, ago: float, unreached: bool, condition: str

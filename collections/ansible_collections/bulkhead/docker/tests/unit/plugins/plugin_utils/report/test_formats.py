@@ -50,7 +50,7 @@ def test_junit(made: Make) -> None:
     assert cases["rootless"].find("skipped") is not None
     assert [child.tag for child in cases["seccomp"]] == ["system-out"]
     for name in ("away", "old", "new"):
-        assert suites[name].find("testcase[@name='proof']/error") is not None
+        assert suites[name].find("testcase[@name='verification']/error") is not None
     # What held once is no success today.
     assert suites["old"].find("testcase[@name='userns']/skipped") is not None
     assert all(suite.get("tests") == str(len(suite)) for suite in root)
@@ -81,26 +81,26 @@ def test_metrics(made: Make) -> None:
     folder, unused = made(verify("good", containers=[without, container()]), BAD, unreachable("away"), verify("old", ago=9 * DAY))
     text = (folder / publish.METRICS).read_text()
     lines = set(text.splitlines())
-    assert 'bulkhead_host_proven{host="good",condition="proven"} 1' in lines
-    assert 'bulkhead_host_proven{host="away",condition="unreachable"} 0' in lines
-    assert 'bulkhead_host_proven{host="old",condition="stale"} 0' in lines
+    assert 'bulkhead_host_verified{host="good",condition="verified"} 1' in lines
+    assert 'bulkhead_host_verified{host="away",condition="unreachable"} 0' in lines
+    assert 'bulkhead_host_verified{host="old",condition="stale"} 0' in lines
     assert 'bulkhead_host_reachable{host="away"} 0' in lines
     assert 'bulkhead_layer_holds{host="bad",layer="userns",requirement="required",status="absent"} 0' in lines
     assert 'bulkhead_containers_opted_out{host="good",layer="userns"} 1' in lines
     assert 'bulkhead_containers_running{host="good"} 2' in lines
-    assert 'bulkhead_hosts{condition="proven"} 1' in lines
+    assert 'bulkhead_hosts{condition="verified"} 1' in lines
     assert not [line for line in lines if "bulkhead_layer_holds" in line and 'host="old"' in line], "what held once is not what holds"
     for name in prometheus.METRICS:
         assert text.count(f"# TYPE {name} gauge\n") <= 1
 
 
 def test_what_the_inventory_demands_of_a_container_is_an_error_where_it_does_not_hold(made: Make) -> None:
-    demands = [
+    settings = [
         {"setting": "memory", "status": "absent", "expected": 1, "seen": None, "source": "memory.max"},
         {"setting": "user", "status": "enforced", "expected": "1", "seen": "1", "source": "Uid"},
     ]
     # A note of any kind keeps a container in the report.
-    folder, unused = made(verify("a", containers=[container("db", demands=demands, disagreements=["it differs"])]))
+    folder, unused = made(verify("a", containers=[container("db", settings=settings, disagreements=["it differs"])]))
     results = json.loads((folder / publish.SARIF).read_text())["runs"][0]["results"]
     assert [(r["ruleId"], r["level"], r["message"]["text"]) for r in results] == [
         ("demand.memory", "error", "a: memory is nothing and not 1")
@@ -170,7 +170,7 @@ def test_the_page_allows_its_own_script_and_nothing_else(made: Make) -> None:
 def test_a_report_says_what_changed_and_survives_a_broken_state(made: Make) -> None:
     made(verify("a"))
     folder, done = made(verify("a", layer("userns", "absent"), ago=0), run="2", now=NOW + 60)
-    assert [(c.what, c.before, c.after) for c in done.changes if c.better is False][:1] == [("host", "proven", "failing")]
+    assert [(c.what, c.before, c.after) for c in done.changes if c.better is False][:1] == [("host", "verified", "failing")]
     assert done.since
     (folder / publish.STATE).write_text("{")
     unused, done = made(verify("a"), run="3")
@@ -178,10 +178,10 @@ def test_a_report_says_what_changed_and_survives_a_broken_state(made: Make) -> N
     assert "fleet.json can't be read" in done.fleet.problems[0]
 
 
-def test_the_summary_names_whoever_is_not_proven(made: Make) -> None:
+def test_the_summary_names_whoever_is_not_verified(made: Make) -> None:
     unused, done = made(verify("good"), BAD, unreachable("away"))
     text = "\n".join(line for line, unused in summary.lines(done))
-    assert text.startswith("Fleet: 1 of 3 hosts proven\n")
+    assert text.startswith("Fleet: 1 of 3 hosts verified\n")
     assert "bad: required and not enforced: userns (absent)" in text
     assert "no route" in text
 

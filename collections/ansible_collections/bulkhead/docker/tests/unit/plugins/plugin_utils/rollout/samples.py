@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import SWITCHES
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import note
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision
 
 NOW = 1_800_000_000.0
 EXPECT = {name: {"requirement": "required"} for name in SWITCHES}
 
 
-def layer(state: str = "as wanted", **more: Any) -> dict[str, Any]:
+def layer(state: str = "as desired", **more: Any) -> dict[str, Any]:
     changes = [{"summary": "set it", "path": "/etc/x"}] if state == "change" else []
     requirement = "disabled" if state == "disabled" else "required"
-    return {"requirement": requirement, "applicable": True, "changes": changes, "with_engine": "", "reason": "", "refusals": [], **more}
+    return {"requirement": requirement, "applicable": True, "changes": changes, "with_engine": "", "reason": "", "blockers": [], **more}
 
 
 def plan(containers: Any = (), **more: Any) -> dict[str, Any]:
@@ -40,17 +40,17 @@ def report(seconds_ago: float = 600, **more: Any) -> dict[str, Any]:
     return {
         "host": "web",
         "written": datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat(timespec="seconds"),
-        "expected": note.digests(EXPECT),
+        "expected": decision.digests(EXPECT),
         "not_enforced": [],
         "problem": "",
-        "proof": {"canary": True, "at": NOW - seconds_ago, "layers": layers, "containers": [], "findings": []},
+        "verification": {"probe": True, "at": NOW - seconds_ago, "layers": layers, "containers": [], "findings": []},
         **more,
     }
 
 
-def proof(last: dict[str, Any] | None, **more: Any) -> note.Proof:
-    return note.Proof(**{"report": last, "expect": EXPECT, "selected": list(SWITCHES), "minutes": 60.0, "now": NOW, **more})
+def verification(last: dict[str, Any] | None, **more: Any) -> decision.Verification:
+    return decision.Verification(**{"report": last, "expect": EXPECT, "selected": list(SWITCHES), "minutes": 60.0, "now": NOW, **more})
 
 
 def made(host: str = "web", groups: Any = (), **more: Any) -> dict[str, Any]:
-    return note.make(host, plan(**more), groups, {}, proof(None))
+    return decision.make(host, plan(**more), groups, {}, verification(None))

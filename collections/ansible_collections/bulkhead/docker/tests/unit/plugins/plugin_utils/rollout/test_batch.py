@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import batch, note
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import batch, decision
 
 RUN = "42:7"
 LACKING = {
@@ -20,12 +20,12 @@ LACKING = {
 HOLDING = {"layers": [{"layer": "seccomp", "status": "enforced", "requirement": "required", "evidence": []}]}
 
 
-def planned(host: str, run: str = RUN, fate: str = note.TAKE) -> dict[str, Any]:
+def planned(host: str, run: str = RUN, fate: str = decision.TAKE) -> dict[str, Any]:
     return {"host": host, "run": run, "fate": fate, "batch": "canary"}
 
 
-def reported(proof: dict[str, Any], host: str = "web", run: str = RUN, **more: Any) -> dict[str, Any]:
-    return {**single.make(host, proof, False, **more), "run": run, "begun": False}
+def reported(verification: dict[str, Any], host: str = "web", run: str = RUN, **more: Any) -> dict[str, Any]:
+    return {**single.make(host, verification, False, **more), "run": run, "begun": False}
 
 
 def progress(**reports: dict[str, Any]) -> batch.Progress:
@@ -41,7 +41,7 @@ def test_where_each_host_stands() -> None:
         lost={**reported({"msg": single.BEGUN}), "begun": True},
         old=reported(HOLDING, run="41:1"),
     )
-    assert (done.proven, done.failed, done.stopped, done.lost, done.untouched) == (
+    assert (done.verified, done.failed, done.stopped, done.lost, done.untouched) == (
         ["good"],
         ["bad", "broken"],
         ["beside"],
@@ -51,19 +51,19 @@ def test_where_each_host_stands() -> None:
 
 
 def test_a_run_without_a_proof_is_not_stopped_by_its_absence() -> None:
-    assert progress(web=reported({"msg": "left out"}, demand=[])).proven == ["web"]
+    assert progress(web=reported({"msg": "left out"}, demand=[])).verified == ["web"]
     assert progress(web=reported({"msg": "left out"}, demand=[], failure={"task": "Change it", "msg": "no"})).failed == ["web"]
     assert progress(web=reported({"msg": "left out"})).failed == ["web"]
 
 
 def test_hosts_of_other_runs_and_those_that_are_left_out_are_not_counted() -> None:
-    notes = [planned("a", run="41:1"), planned("b", fate=note.PROVEN), planned("c", fate=note.UNREACHABLE)]
+    notes = [planned("a", run="41:1"), planned("b", fate=decision.VERIFIED), planned("c", fate=decision.UNREACHABLE)]
     assert batch.progress(notes, {}, RUN) == batch.Progress()
 
 
 def test_a_batch_that_went_well_is_one_line() -> None:
     done = progress(good=reported(HOLDING))
-    assert batch.lines("canary", done, "reports") == [("Batch canary is proven: 1 of 2 hosts of this rollout", "green")]
+    assert batch.lines("canary", done, "reports") == [("Batch canary is verified: 1 of 2 hosts of this rollout", "green")]
 
 
 def test_a_batch_that_stopped_names_hosts_layers_and_evidence() -> None:
@@ -76,7 +76,7 @@ def test_a_batch_that_stopped_names_hosts_layers_and_evidence() -> None:
         "required and not enforced: seccomp (absent)",
         "seccomp: Seccomp: 0  <- /proc/7/status",
         "evidence in reports/verify-bad.json",
-        "+ proven before: good",
+        "+ verified before: good",
         ". not touched: later",
     ):
         assert words in said

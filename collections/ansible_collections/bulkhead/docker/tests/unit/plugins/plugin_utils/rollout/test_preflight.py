@@ -5,9 +5,9 @@ from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import SWITCHES
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.lines import WIDTH
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import note, preflight
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision, preflight
 
-from .samples import layer, made, plan, proof, report
+from .samples import layer, made, plan, report, verification
 
 CHANGES = {name: layer("change") for name in SWITCHES}
 
@@ -17,7 +17,7 @@ def text(notes: list[dict[str, Any]]) -> str:
 
 
 def unreachable(host: str, groups: Any = ()) -> dict[str, Any]:
-    return note.make(host, {"unreachable": True, "msg": "Connection refused"}, groups, {}, proof(None))
+    return decision.make(host, {"unreachable": True, "msg": "Connection refused"}, groups, {}, verification(None))
 
 
 def test_500_equal_hosts_are_one_row() -> None:
@@ -35,9 +35,9 @@ def test_hosts_that_differ_are_rows_of_their_own_in_the_order_of_the_batches() -
         made("busy", layers=CHANGES, containers=["db"], effects=["they stop: db"]),
         made("first", ["canary"], layers=CHANGES),
         made("preprod", ["validation"]),
-        note.make("done", plan(), (), {}, proof(report())),
+        decision.make("done", plan(), (), {}, verification(report())),
         unreachable("away"),
-        note.make("wrong", {"refusals": ["mend it"], "msg": "Nothing was changed. mend it"}, (), {}, proof(None)),
+        decision.make("wrong", {"blockers": ["mend it"], "msg": "Nothing was changed. mend it"}, (), {}, verification(None)),
     ]
     found = preflight.rows(notes)
     hosts = [[entry["host"] for entry in row.notes] for row in found]
@@ -46,8 +46,8 @@ def test_hosts_that_differ_are_rows_of_their_own_in_the_order_of_the_batches() -
     said = text(notes)
     assert "  F      1  fleet       refused, and stops the rollout" in said
     assert "  G      1  fleet       not reached, and left out" in said
-    assert "  E      1  fleet       left out: as wanted, and proven" in said
-    assert "     x mend it" in said and "Connection refused" in said and "as wanted, and to be proven" in said
+    assert "  E      1  fleet       left out: as desired, and verified" in said
+    assert "     x mend it" in said and "Connection refused" in said and "as desired, and to be verified" in said
     assert "  they stop: db" in said.replace(">", "")
     assert "Nothing will be touched on any host before what stops the rollout is mended" in said
 
@@ -72,7 +72,7 @@ def test_no_line_is_wider_than_the_table() -> None:
 
 
 def test_there_may_be_nothing_to_do() -> None:
-    done = note.make("done", plan(), (), {}, proof(report()))
+    done = decision.make("done", plan(), (), {}, verification(report()))
     assert "There is nothing to do" in text([done, {**done, "host": "too"}])
 
 

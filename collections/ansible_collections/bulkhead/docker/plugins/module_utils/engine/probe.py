@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The probe: a container that asks for nothing, so that what the kernel does to it is what the host does by default.
+
+It lives for the length of a `with` block. Should the run that owns it be killed, the container ends by itself after LIFETIME
+seconds, and the next run clears what is left (throwaway.py).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..host.root import Host
+from .api import Engine, EngineError
+from .containers import PROBE_LABEL, look_at, process_of
+from .probe_image import build, find
+from .processes import command_of
+from .temporary import clear_leftovers, identity, import_image, remove
+
+PROGRAM = "sleep"
+LIFETIME = 180
+START_TIMEOUT = 30.0
+
+
+class ProbeFailed(Exception):
+    """No probe could be started; the message is the engine's."""
+
+
+@contextmanager
+def probe(host: Host, engine: Engine) -> Iterator[dict[str, Any]]:
+    """A running probe, as `evidence` holds a container. Whatever happens, container and image are removed at the end.
+
+    Raises ProbeFailed, EngineError, EngineUnreachable.
+    """
+    clear_leftovers(host, engine)
+    owner = identity(host)
+    name = f"bulkhead-probe-{os.getpid()}"
+    image, container = None, None
+    try:
+        image = import_image(engine, name, owner, build([PROGRAM]))
+        container = engine.post(
+            "/containers/create",
+            {
+                "Image": image,
+                "Cmd": [find(PROGRAM), str(LIFETIME)],
+                "Labels": {PROBE_LABEL: owner},
+                # None of these is a security setting: no network because none is needed, no log because nothing is said.
+                "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True},
+            },
+            name=name,
+        )["Id"]
+        engine.post(f"/containers/{container}/start")
+        yield _settled(host, engine, container)
+    except FileNotFoundError as error:
+        raise ProbeFailed(str(error)) from error
+    except ValueError as error:
+        raise ProbeFailed(f"the engine does not import the probe's image: {error}") from error
+    except EngineError as error:
+        raise ProbeFailed(f"the engine refuses to start a container without any security option: {error.message}") from error
+    finally:
+        remove(engine, container, image)
+
+
+def _settled(host: Host, engine: Engine, container: str) -> dict[str, Any]:
+    """The container once its own program runs: until then the kernel shows runc's init, with runc's filter not yet loaded."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        pid = process_of(engine.get(f"/containers/{container}/json"))
+        if pid and command_of(host, pid) == PROGRAM:
+            seen = look_at(host, engine, container)
+            if seen:
+                return seen
+        time.sleep(0.05)
+    raise ProbeFailed(f"the probe's program is not seen running after {START_TIMEOUT:.0f} s; the engine's journal may say why")

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `dockerd --validate` does not see and dockerd then fails on, at its start or at each `docker run` (facts: moby 20.10 to 28.5).
+
+Every function returns sentences; none means good. They look at files only through `Host`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..host.root import Host
+from .keys import LOG_OPTS, LOG_OPTS_EVERYWHERE, STORAGE_DRIVERS, TYPES
+
+_WRITE_INSTEAD = {
+    "boolean": "true or false, without quotes",
+    "text": "a text in double quotes",
+    "number": "a whole number, without quotes",
+    "list": 'a list, as in ["a", "b"]',
+    "object": 'an object, as in {"a": "b"}',
+}
+
+
+def problems(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
+    """All of the checks below over the content of one daemon.json."""
+    wrong = types(content, path)
+    if wrong:
+        return wrong
+    return [
+        *seccomp_profile(content, host, path),
+        *log_options(content, path),
+        *storage_driver(content, path),
+        *default_runtime(content, host, path),
+    ]
+
+
+def types(content: Mapping[str, Any], path: str) -> list[str]:
+    """Values of another type than their key takes. Unknown keys are left to the engine."""
+    found = []
+    for key, value in content.items():
+        desired = TYPES.get(key)
+        if desired and not _is(value, desired):
+            found.append(f"{path}: {key}: {_spelled(value)} has the wrong type; write {_WRITE_INSTEAD[desired]}")
+    return found
+
+
+def _is(value: Any, desired: str) -> bool:
+    if desired == "number":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, {"boolean": bool, "text": str, "list": list, "object": dict}[desired])
+
+
+def seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
+    """A missing file keeps the engine down, a malformed one lets it start and every `docker run` fail."""
+    profile = content.get("seccomp-profile", "")
+    if not profile or profile in ("builtin", "unconfined", "default"):
+        return []
+    try:
+        text = host.read(profile, whose=host.owner(path))  # a user's daemon.json may name any file
+    except OSError as error:
+        return [f"{path}: seccomp-profile: {profile} can't be read ({error.strerror}); name a readable file"]
+    if text is None:
+        return [f"{path}: seccomp-profile: {profile} is not there; install the profile first, or take the key out"]
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        return [f"{path}: seccomp-profile: {profile} is not valid JSON ({error}); every docker run would fail; mend the profile"]
+    except RecursionError:
+        return [f"{path}: seccomp-profile: {profile} is nested too deeply; every docker run would fail; mend the profile"]
+    if not isinstance(parsed, dict) or not parsed.get("defaultAction"):
+        return [f"{path}: seccomp-profile: {profile} has no defaultAction, so it would filter nothing or break every docker run; mend it"]
+    return []
+
+
+def log_options(content: Mapping[str, Any], path: str) -> list[str]:
+    """Options that the log driver does not know keep the engine down, and so do values that are not texts."""
+    driver = content.get("log-driver") or "json-file"
+    options = content.get("log-opts") or {}
+    found = [
+        f'{path}: log-opts.{name}: {_spelled(value)} must be a text; write "{value if not isinstance(value, bool) else str(value).lower()}"'
+        for name, value in options.items()
+        if not isinstance(value, str)
+    ]
+    if driver in LOG_OPTS:
+        allowed = LOG_OPTS[driver] | LOG_OPTS_EVERYWHERE
+        found += [
+            f"{path}: log-opts.{name}: the log driver {driver} knows no such option; it takes {', '.join(sorted(LOG_OPTS[driver]))}"
+            for name in options
+            if name not in allowed
+        ]
+    return found
+
+
+def storage_driver(content: Mapping[str, Any], path: str) -> list[str]:
+    """With containerd's image store the name is a snapshotter's, of which there is no closed list."""
+    driver = content.get("storage-driver", "")
+    if not driver or driver in STORAGE_DRIVERS or (content.get("features") or {}).get("containerd-snapshotter"):
+        return []
+    if driver == "overlayfs":  # the snapshotter's name, the default image store since 29.0
+        return []
+    return [f"{path}: storage-driver: there is no driver {driver}; the usual one is overlay2"]
+
+
+def default_runtime(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
+    """The default runtime must be registered (or be runc, or the full name of a containerd shim) and be there."""
+    name = content.get("default-runtime", "")
+    runtimes = content.get("runtimes") or {}
+    if not name or name == "runc" or name.startswith(("io.containerd.", "/")):
+        return []
+    if name not in runtimes:
+        return [f"{path}: default-runtime: {name} is not among runtimes; register it there, or take the key out"]
+    program = (runtimes[name] or {}).get("path", "") if isinstance(runtimes[name], dict) else ""
+    if program.startswith("/") and not host.path(program).exists():
+        return [f"{path}: runtimes.{name}.path: {program} is not there, and it is the default runtime; install it first"]
+    return []
+
+
+def _spelled(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""apparmor_profiles_list: blockers, each with the entry's place, and the profiles that come of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import desired
+
+SOURCE = """\
+include <tunables/global>
+profile mine flags=(attach_disconnected) {
+  include <abstractions/base>
+  signal (receive) peer=runc,
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ("web", "apparmor_profiles_list: 'web' is no list; write a list of profiles, or [] for none"),
+        (None, "apparmor_profiles_list: None is no list"),
+        (["web"], "apparmor_profiles_list[0]: 'web' is no profile; write a mapping with a name"),
+        ([{"extends": "web"}], "apparmor_profiles_list[0].name: missing; write the name that `--security-opt apparmor=NAME` will use"),
+        ([{"name": "a/b", "extends": "web"}], "apparmor_profiles_list[0].name: 'a/b' is no profile name"),
+        ([{"name": "docker-default", "extends": "web"}], "apparmor_profiles_list[0].name: 'docker-default' belongs to the system"),
+        ([{"name": "a", "readble": ["/"], "extends": "web"}], "apparmor_profiles_list[0].readble: no such key; did you mean readable?"),
+        ([{"name": "a"}], "apparmor_profiles_list[0]: says nothing of what it allows; write src, extends"),
+        (
+            [{"name": "a", "extends": "web", "mode": "permissive"}],
+            "apparmor_profiles_list[0].mode: 'permissive' is unknown; write enforce or complain",
+        ),
+        ([{"name": "a", "extends": "web", "state": "gone"}], "apparmor_profiles_list[0].state: 'gone' is unknown; write present or absent"),
+        ([{"name": "a", "extends": "web", "force": "perhaps"}], "apparmor_profiles_list[0].force: 'perhaps' is no truth value"),
+        ([{"name": "a", "extends": "db"}], "apparmor_profiles_list[0].extends: 'db' is no preset; write one of any, web"),
+        ([{"name": "a", "readable": "/srv"}], "apparmor_profiles_list[0].readable: '/srv' is no list; write [/srv]"),
+        (
+            [{"name": "a", "readable": ["/", "srv"]}],
+            "apparmor_profiles_list[0].readable[1]: 'srv' is not absolute; write it with a leading /",
+        ),
+        ([{"name": "a", "writable": ["/a,/b"]}], "apparmor_profiles_list[0].writable[0]: '/a,/b' holds ','"),
+        ([{"name": "a", "executable": ["/a\nb"]}], "apparmor_profiles_list[0].executable[0]: '/a\\nb' holds '\\n'"),
+        ([{"name": "a", "networks": ["inet tcp"]}], "apparmor_profiles_list[0].networks[0]: 'tcp' is no socket type"),
+        (
+            [{"name": "a", "capabilities": ["NET_BIND"]}],
+            "apparmor_profiles_list[0].capabilities[0]: 'NET_BIND' is no capability; did you mean net_admin?",
+        ),
+        ([{"name": "a", "capabilities": ["frobnicate"]}], "'frobnicate' is no capability; see man 7 capabilities"),
+        (
+            [{"name": "a", "audited_denies": [{"path": "/a", "acces": "w"}]}],
+            "apparmor_profiles_list[0].audited_denies[0]: {'path': '/a', 'acces': 'w'}",
+        ),
+        (
+            [{"name": "a", "audited_denies": [{"path": "/a", "access": "rz"}]}],
+            "apparmor_profiles_list[0].audited_denies[0]: 'rz' is no access",
+        ),
+        ([{"name": "a", "audited_denies": ["a"]}], "apparmor_profiles_list[0].audited_denies[0]: 'a' is not absolute"),
+        ([{"name": "a", "rules": ["}"]}], "apparmor_profiles_list[0].rules[0]: '}' has braces that do not match"),
+        ([{"name": "a", "extends": "web", "description": "x\ny"}], "apparmor_profiles_list[0].description: must be one line of text"),
+        (
+            [{"name": "a", "extends": "web"}, {"name": "a", "state": "absent"}],
+            "apparmor_profiles_list[1].name: 'a' stands in apparmor_profiles_list[0] already; write each profile once",
+        ),
+        (
+            [{"name": "a", "src": "a.profile"}],
+            "apparmor_profiles_list[0].src: a.profile was not read; write the path of a profile on the control node",
+        ),
+        ([{"name": "a", "src": ""}], "apparmor_profiles_list[0].src: '' is no file name"),
+        (
+            [{"name": "mine", "src": "f", "content": SOURCE, "readable": ["/"]}],
+            "apparmor_profiles_list[0].src: goes with no readable; write either a file or the template's parameters",
+        ),
+        (
+            [{"name": "a", "src": "f", "content": SOURCE}],
+            "apparmor_profiles_list[0].src: f has no profile 'a'; write 'profile a … {' there",
+        ),
+        ([{"name": "a", "src": "f", "content": "# profile a {\nprofile b {\n}\n"}], "f has no profile 'a'"),
+        (
+            [{"name": "mine", "src": "f", "content": SOURCE.replace("attach_disconnected", "complain")}],
+            "apparmor_profiles_list[0].mode: f says flags=(complain), which only logs",
+        ),
+    ],
+)
+def test_refusals(entries: Any, said: str) -> None:
+    found = desired.read(entries)
+    assert len(found.blockers) == 1, found.blockers
+    assert said in found.blockers[0]
+    assert "\n" not in found.blockers[0]
+
+
+def test_every_fault_is_told_at_once() -> None:
+    found = desired.read([{"name": "a", "readable": ["x", "y"]}, {"name": "b", "extends": "web"}, {"extends": "web"}])
+    assert len(found.blockers) == 3
+    assert [profile.name for profile in found.profiles] == ["b"]
+
+
+def test_extends_adds_to_the_preset() -> None:
+    (profile,) = desired.read([{"name": "shop", "extends": "web", "writable": ["/srv/uploads"]}]).profiles
+    assert "  /srv/uploads{,/,/**} rwkl,\n" in profile.content
+    assert "  /tmp{,/,/**} rwkl,\n" in profile.content
+    assert (profile.path, profile.mode, profile.state) == ("/etc/apparmor.d/shop", "enforce", "present")
+
+
+def test_keys_without_value_count_as_left_out() -> None:
+    entry = {"name": "a", "extends": "web", "src": None, "readable": None, "mode": None, "state": None, "force": None}
+    found = desired.read([entry])
+    assert (found.blockers, found.profiles[0].mode) == ([], "enforce")
+
+
+def test_absent_needs_a_name_only() -> None:
+    assert desired.read([{"name": "old", "state": "absent"}]).profiles == [desired.Profile("old", state="absent")]
+
+
+def test_source_is_taken_as_it_is() -> None:
+    found = desired.read([{"name": "mine", "src": "f", "content": SOURCE}])
+    assert (found.blockers, found.warnings, found.profiles[0].content) == ([], [], SOURCE)
+
+
+def test_complain_flag_goes_with_complain_mode() -> None:
+    text = SOURCE.replace("attach_disconnected", "attach_disconnected, complain")
+    assert not desired.read([{"name": "mine", "src": "f", "content": text, "mode": "complain"}]).blockers
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            {"src": "f", "content": SOURCE.replace("  signal", "  # signal")},
+            "f has no signal rule, so that `docker stop` will end in SIGKILL",
+        ),
+        ({"executable": ["/app"], "writable": ["/app/cache"]}, "what is written under /app/cache can be executed as well"),
+        ({"extends": "web", "writable": ["/usr"]}, "what is written under /usr can be executed as well"),
+        ({"executable": ["/app"], "writable": ["/application"]}, None),
+    ],
+)
+def test_warnings(entry: dict[str, Any], said: str | None) -> None:
+    found = desired.read([{"name": "mine", **entry}])
+    assert not found.blockers
+    assert not found.warnings if said is None else said in found.warnings[0]
+
+
+def test_resolve_reads_the_files() -> None:
+    files = {"a.profile": SOURCE}
+
+    def read_file(name: str) -> str:
+        if name not in files:
+            raise FileNotFoundError(2, "No such file or directory")
+        return files[name]
+
+    entries = [{"name": "mine", "src": "a.profile"}, {"name": "b", "src": "b.profile"}, {"name": "c", "extends": "web"}]
+    resolved = desired.resolve(entries, read_file)
+    assert resolved[0]["content"] == SOURCE
+    assert resolved[2] == entries[2]
+    assert desired.read(resolved).blockers == [
+        "apparmor_profiles_list[1].src: b.profile: No such file or directory; write the path of a profile on the control node"
+    ]

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine's own validation overlooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import checks, keys
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+PATH = "/etc/docker/daemon.json"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"live-restore": "yes"}, 'live-restore: "yes" has the wrong type; write true or false'),
+        ({"icc": 0}, "icc: 0 has the wrong type"),
+        ({"mtu": "1450"}, 'mtu: "1450" has the wrong type; write a whole number'),
+        ({"mtu": True}, "mtu: true has the wrong type"),
+        ({"dns": "9.9.9.9"}, "write a list"),
+        ({"log-opts": ["a"]}, "write an object"),
+        ({"log-driver": None}, "log-driver: null has the wrong type; write a text"),
+        ({"log-opts": {"max-file": 3}}, 'log-opts.max-file: 3 must be a text; write "3"'),
+        ({"log-opts": {"compress": True}}, 'write "true"'),
+        ({"log-opts": {"maxsize": "10m"}}, "log-opts.maxsize: the log driver json-file knows no such option; it takes compress"),
+        ({"log-driver": "journald", "log-opts": {"max-size": "1m"}}, "the log driver journald knows no such option"),
+        ({"storage-driver": "overlay3"}, "there is no driver overlay3"),
+        ({"default-runtime": "gvisor"}, "gvisor is not among runtimes"),
+        ({"default-runtime": "x", "runtimes": {"x": {"path": "/no/x"}}}, "runtimes.x.path: /no/x is not there"),
+        ({"seccomp-profile": "/no/profile.json"}, "/no/profile.json is not there; install the profile first"),
+        ({"seccomp-profile": "/etc/broken.json"}, "is not valid JSON"),
+        ({"seccomp-profile": "/etc/empty.json"}, "has no defaultAction"),
+    ],
+)
+def test_problems(tmp_path: Path, content: dict[str, Any], sentence: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/broken.json").write_text('{"defaultAction": ')
+    (tmp_path / "etc/empty.json").write_text("{}")
+    found = checks.problems(content, Host(tmp_path), PATH)
+    assert len(found) == 1
+    assert found[0].startswith(f"{PATH}: ")
+    assert sentence in found[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"unknown-to-us": object},
+        {"log-opts": {"max-size": "10m", "mode": "non-blocking"}},
+        {"log-driver": "splunk", "log-opts": {"splunk-token": "x"}},
+        {"storage-driver": "stargz", "features": {"containerd-snapshotter": True}},
+        {"storage-driver": "overlayfs"},
+        {"default-runtime": "io.containerd.runsc.v1"},
+        {"default-runtime": "x", "runtimes": {"x": {"path": "x"}}},
+        {"seccomp-profile": "builtin"},
+        {"seccomp-profile": "/etc/good.json"},
+        {"default-shm-size": "64M"},
+    ],
+)
+def test_no_problem(tmp_path: Path, content: dict[str, Any]) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/good.json").write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
+    assert checks.problems(content, Host(tmp_path), PATH) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "restart"),
+    [
+        ({}, {}, []),
+        ({}, {"icc": False}, ["icc"]),
+        ({}, {"live-restore": True}, []),
+        ({"live-restore": True}, {}, ["live-restore"]),
+        ({"max-concurrent-downloads": 3}, {}, []),
+        ({"debug": False}, {"debug": True, "userns-remap": "default"}, ["userns-remap"]),
+        ({"icc": 0}, {"icc": False}, ["icc"]),
+        ({"log-opts": {"max-size": "1m"}}, {"log-opts": {"max-size": "2m"}}, ["log-opts"]),
+    ],
+)
+def test_needs_restart(before: dict[str, object], after: dict[str, object], restart: list[str]) -> None:
+    assert keys.needs_restart(before, after) == restart

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""daemon.json: what is not ours stays to the byte, and bad text gets a sentence that helps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_json import (
+    DaemonJsonError,
+    merge,
+    parse,
+    path_of,
+    pointer,
+    private,
+)
+
+PATH = "/etc/docker/daemon.json"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{ }\n",
+        "",
+        "\n  \n",
+        '{"icc": false}',
+        '{"icc":false}\n',
+        '{\n  "icc": false\n}\n',
+        '{\n    "log-opts": {"max-size": "10m"},\n    "debug": true }',
+        '{\r\n\t"hosts": [ "fd://" ],\r\n\t"mtu" : 1450\r\n}\r\n',
+        '\n{"a/b": {"c": [1, 2.50, 1e3]}, "é": "ü\\u00e9"}\n\n',
+    ],
+)
+def test_unchanged_text_survives_to_the_byte(text: str) -> None:
+    document = parse(text)
+    if document.members:
+        assert document.text() == text
+        assert document.content() == json.loads(text)
+    assert merge(document, {}, {}).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "sentence"),
+    [
+        ('\ufeff{"icc": false}', "line 1, column 1", "byte order mark"),
+        ('{\x00"\x00', "line 1, column 1", "not UTF-8"),
+        ('{\n  // comment\n  "icc": false\n}', "line 2, column 3", "JSON has no comments"),
+        ('# comment\n{"icc": false}', "line 1, column 1", "JSON has no comments"),
+        ('{"icc": false, # no\n "debug": true}', "line 1, column 16", "JSON has no comments"),
+        ('{\n  "icc": false,\n  "debug": true,\n  "icc": true\n}', "line 4, column 3", '"icc" stands there twice (first in line 2)'),
+        ('{"log-opts": {"a": "1", "a": "2"}}', "line 1, column 14", '"a" stands twice'),
+        ('{\n  "icc": false,\n}', "line 3, column 1", "comma after the last member"),
+        ('{"dns": ["1.1.1.1",]}', "line 1", "comma before the closing bracket"),
+        ('{\n  "icc": false\n  "debug": true\n}', "line 3, column 3", 'a comma or the closing brace is missing after the value of "icc"'),
+        ('{\n  "icc": fal', "line 2", "this is not JSON"),
+        ('{\n  "icc": false,\n', "line 3", "the file ends in the middle"),
+        ('{\n  "icc": ', "line 2", "the file ends in the middle"),
+        ('{"icc": "fal', "line 1, column 9", "no closing quote"),
+        ('{"icc": False}', "line 1, column 9", "small letters"),
+        ("{'icc': false}", "line 1, column 2", "a key in double quotes belongs here"),
+        ("{\"icc\": 'no'}", "line 1, column 9", "double quotes, not single"),
+        ("{icc: false}", "line 1, column 2", "a key in double quotes belongs here"),
+        ('{"icc" false}', "line 1, column 8", "a colon belongs between"),
+        ('["icc"]', "line 1, column 1", "holds a list where an object"),
+        ('"icc"', "line 1, column 1", "holds a text where an object"),
+        ("null", "line 1, column 1", "holds null where an object"),
+        ("icc=false", "line 1, column 1", "must hold one JSON object"),
+        ('{"icc": false} {"debug": true}', "line 1, column 16", "nothing after it"),
+        ('{"mtu": NaN}', "line 1", "NaN is no JSON number"),
+    ],
+)
+def test_bad_text_is_refused_with_place_and_advice(text: str, place: str, sentence: str) -> None:
+    with pytest.raises(DaemonJsonError) as caught:
+        parse(text, PATH)
+    assert str(caught.value).startswith(f"{PATH}: {place}")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' + "[" * 200_000])
+def test_brackets_without_end_are_refused(text: str) -> None:
+    with pytest.raises(DaemonJsonError, match="line 1, column"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "desired", "after"),
+    [
+        (None, {"icc": False}, '{\n  "icc": false\n}\n'),
+        ("{}\n", {"icc": False}, '{\n  "icc": false\n}\n'),
+        ('{"debug": true}', {"icc": False}, '{"debug": true, "icc": false}'),
+        ('{ "debug": true }\n', {"icc": False}, '{ "debug": true, "icc": false }\n'),
+        ('{\n\t"debug" : true\n}\n', {"icc": False}, '{\n\t"debug" : true,\n\t"icc": false\n}\n'),
+        ('{\n    "icc": true,\n    "mtu":   1450\n}', {"icc": False}, '{\n    "icc": false,\n    "mtu":   1450\n}'),
+        (
+            '{\n    "dns": [ "1.1.1.1",\n             "9.9.9.9" ]\n}\n',
+            {"log-opts": {"max-size": "10m"}},
+            '{\n    "dns": [ "1.1.1.1",\n             "9.9.9.9" ],\n    "log-opts": {\n        "max-size": "10m"\n    }\n}\n',
+        ),
+        (
+            '{"log-opts": {"tag": "x", "max-size": "1m"}}',
+            {"log-opts": {"max-size": "10m"}},
+            '{"log-opts": {"tag": "x", "max-size": "10m"}}',
+        ),
+        ('{"log-opts": "odd"}', {"log-opts": {"max-size": "10m"}}, '{"log-opts": {"max-size": "10m"}}'),
+        ('{"icc": 0}', {"icc": False}, '{"icc": false}'),
+    ],
+)
+def test_ours_is_put_in_and_the_rest_stays(text: str | None, desired: dict[str, Any], after: str) -> None:
+    merged = merge(parse(text), desired, {}, created=text is None)
+    assert merged.text == after
+    again = merge(parse(merged.text), desired, merged.memory)
+    assert (again.text, again.memory) == (after, merged.memory)
+
+
+FOREIGN = '{\n  "debug": true,\n  "icc": true,\n  "log-opts": {"tag": "x"}\n}\n'
+
+
+def _applied() -> tuple[str, dict[str, dict[str, Any]]]:
+    merged = merge(parse(FOREIGN), {"icc": False, "live-restore": True, "log-opts": {"max-size": "10m"}}, {})
+    assert merged.text is not None
+    return merged.text, merged.memory
+
+
+def test_memory_says_what_stood_there() -> None:
+    _text, memory = _applied()
+    assert memory == {
+        "/icc": {"value": False, "before": True},
+        "/live-restore": {"value": True},
+        "/log-opts/max-size": {"value": "10m"},
+    }
+
+
+def test_giving_everything_up_brings_the_old_content_back() -> None:
+    text, memory = _applied()
+    merged = merge(parse(text), {}, memory)
+    assert json.loads(merged.text or "") == json.loads(FOREIGN)
+    assert merged.memory == {}
+    assert any("icc gets back true" in notice for notice in merged.notices)
+
+
+def test_giving_up_one_keeps_the_others() -> None:
+    text, memory = _applied()
+    merged = merge(parse(text), {"icc": False}, memory)
+    assert merged.after == {"debug": True, "icc": False, "log-opts": {"tag": "x"}}
+    assert merged.memory == {"/icc": {"value": False, "before": True}}
+
+
+def test_a_value_changed_by_hand_is_theirs_when_we_give_up() -> None:
+    text, memory = _applied()
+    merged = merge(parse(text.replace('"live-restore": true', '"live-restore": false')), {}, memory)
+    assert merged.after["live-restore"] is False
+    assert any("live-restore" in notice and "somebody changed it" in notice for notice in merged.notices)
+
+
+def test_a_value_changed_by_hand_is_ours_again_when_we_still_want_it() -> None:
+    text, memory = _applied()
+    merged = merge(parse(text.replace('"icc": false', '"icc": "odd"')), {"icc": False}, memory)
+    assert merged.after["icc"] is False
+    assert merged.memory["/icc"] == {"value": False, "before": "odd"}
+
+
+def test_a_key_removed_by_hand_is_forgotten_when_we_give_up() -> None:
+    text, memory = _applied()
+    content = json.loads(text)
+    del content["live-restore"]
+    merged = merge(parse(json.dumps(content)), {"icc": False}, memory)
+    assert "live-restore" not in merged.after
+    assert merged.memory.keys() == {"/icc"}
+
+
+def test_a_new_value_of_ours_remembers_the_foreign_one_still() -> None:
+    merged = merge(parse('{"log-opts": {"max-size": "1m"}}'), {"log-opts": {"max-size": "10m"}}, {})
+    merged = merge(parse(merged.text), {"log-opts": {"max-size": "20m"}}, merged.memory)
+    assert merged.memory == {"/log-opts/max-size": {"value": "20m", "before": "1m"}}
+    assert merge(parse(merged.text), {}, merged.memory).after == {"log-opts": {"max-size": "1m"}}
+
+
+def test_kept_keys_stay_in_file_and_memory() -> None:
+    text, memory = _applied()
+    merged = merge(parse(text), {"icc": False}, memory, keep=frozenset({"live-restore", "log-opts"}))
+    assert merged.text == text
+    assert merged.memory == memory
+
+
+def test_a_foreign_key_of_our_value_is_left_when_given_up() -> None:
+    merged = merge(parse('{"icc": false}'), {"icc": False}, {})
+    assert merge(parse(merged.text), {}, merged.memory).text == '{"icc": false}'
+
+
+@pytest.mark.parametrize(("created", "text"), [(True, None), (False, "{}\n")])
+def test_a_file_that_we_made_goes_with_its_last_member(created: bool, text: str | None) -> None:
+    merged = merge(parse(None), {"icc": False}, {}, created=True)
+    assert merge(parse(merged.text), {}, merged.memory, created=created).text == text
+
+
+def test_no_file_and_nothing_wanted_is_no_file() -> None:
+    assert merge(parse(None), {}, {}, created=True).text is None
+
+
+@pytest.mark.parametrize("parts", [("icc",), ("log-opts", "max-size"), ("runtimes", "a/b~c")])
+def test_pointers_are_reversible(parts: tuple[str, ...]) -> None:
+    assert path_of(pointer(*parts)) == list(parts)
+
+
+def test_passwords_in_urls_are_masked() -> None:
+    assert private('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://me:***@proxy:3128"'

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ran before a change, and what counts as running again after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
+
+
+class Containers:
+    """An engine with containers, each a dict of what is listed and inspected of it. `starts`: the state after a start."""
+
+    timeout = 60
+
+    def __init__(self, **containers: dict[str, Any]) -> None:
+        self.containers = containers
+        self.posted: list[tuple[str, Any]] = []
+
+    def get(self, path: str, **query: Any) -> Any:
+        if path == "/info":
+            return {}
+        if path == "/containers/json":
+            shown = [(n, c) for n, c in self.containers.items() if query.get("all") or c["State"] in ("running", "restarting", "paused")]
+            return [{"Id": n, "Names": [f"/{n}"], "Status": "", "Created": 1, **c} for n, c in shown]
+        found = self.containers.get(path.split("/")[2])
+        if found is None:
+            raise EngineError(404, "No such container")
+        return {"RestartCount": found.get("RestartCount", 0), "Config": {"StopTimeout": found.get("StopTimeout")}}
+
+    def post(self, path: str, patience: float | None = None) -> Any:
+        name, action = path.split("/")[2:]
+        self.posted.append((f"{action} {name}", patience))
+        if action == "start" and self.containers[name]["State"] != "restarting":  # else 304: it counts as running
+            self.containers[name]["State"] = self.containers[name].get("starts", "running")
+
+
+@pytest.fixture(autouse=True)
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(1000))
+    monkeypatch.setattr(engine_restart.time, "sleep", lambda unused: None)
+    monkeypatch.setattr(engine_restart.time, "monotonic", lambda: next(now))
+
+
+LOOPING = [
+    {"State": "restarting", "Status": "Restarting (1) 3 seconds ago"},
+    {"State": "running", "Status": "Up 2 seconds", "RestartCount": 4},
+]
+
+
+@pytest.mark.parametrize("container", LOOPING)
+@pytest.mark.parametrize("after", ["restarting", "running", "exited"])
+def test_what_kept_ending_before_a_change_is_no_failure_of_it(container: dict[str, Any], after: str) -> None:
+    engine = Containers(web=dict(container))
+    before = engine_restart.look(engine).containers  # type: ignore[arg-type]
+    assert before == [{"id": "web", "name": "web", "looping": True}]
+    engine.containers["web"].update(State=after, starts="exited")
+    assert engine_restart.bring_back(engine, before, 1).failed == {}  # type: ignore[arg-type]
+    assert ("start web" in dict(engine.posted)) == (after == "exited")
+
+
+@pytest.mark.parametrize("container", [{"Status": "Up 2 seconds"}, {"Status": "Up 3 weeks", "RestartCount": 4}])
+def test_what_ran_and_keeps_ending_after_a_change_is_a_failure_of_it(container: dict[str, Any]) -> None:
+    engine = Containers(web={"State": "running", **container})
+    before = engine_restart.look(engine).containers  # type: ignore[arg-type]
+    engine.containers["web"]["State"] = "restarting"
+    assert engine_restart.bring_back(engine, before, 1).failed == {"web": "it was started and ended again"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "outlive", "posted"),
+    [
+        ("Exited (0) 2 seconds ago", True, []),
+        ("Exited (0) 2 seconds ago", False, ["start job"]),
+        ("Exited (137) 2 seconds ago", True, ["start job"]),
+    ],
+)
+def test_a_job_that_ended_well_while_it_outlived_the_engine_is_not_run_twice(status: str, outlive: bool, posted: list[str]) -> None:
+    engine = Containers(job={"State": "exited", "Status": status})
+    assert engine_restart.bring_back(engine, [{"id": "job", "name": "job"}], 1, outlive).failed == {}  # type: ignore[arg-type]
+    assert [what for what, _patience in engine.posted] == posted
+
+
+@pytest.mark.parametrize(("own", "patience"), [(None, 60), (10, 60), (120, 150), (-1, 3600)])
+def test_a_container_is_waited_for_as_long_as_it_may_take_to_stop(own: int | None, patience: float) -> None:
+    engine = Containers(web={"State": "running", "StopTimeout": own})
+    engine_restart.stop(engine, [{"id": "web", "name": "web"}, {"id": "gone", "name": "gone"}])  # type: ignore[arg-type]
+    assert engine.posted == [("stop web", patience)]
+
+
+def test_an_engine_that_does_not_answer_runs_nothing() -> None:
+    class Silent:
+        def get(self, _path: str) -> Any:
+            raise EngineUnreachable("no engine answers")
+
+    assert engine_restart.look(Silent()) == engine_restart.Before()  # type: ignore[arg-type]

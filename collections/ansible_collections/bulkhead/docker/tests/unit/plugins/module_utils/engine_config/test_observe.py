@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""daemon.json as nobody should have it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import observe as observe_config
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+PATH = "/etc/docker/daemon.json"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    (tmp_path / "etc" / "docker").mkdir(parents=True)
+    monkeypatch.setattr(binary, "find", lambda *unused: None)
+    return Host(tmp_path)
+
+
+def test_a_dangling_link_is_named_with_its_target(host: Host) -> None:
+    host.path(PATH).symlink_to("/nowhere/daemon.json")
+    assert "is a symbolic link to /nowhere/daemon.json, which does not exist" in observe_config.observe(host)["daemon_json"]["error"]
+
+
+def test_a_folder_can_not_be_read(host: Host) -> None:
+    host.path(PATH).mkdir()
+    assert "can't be read (Is a directory)" in observe_config.observe(host)["daemon_json"]["error"]
+
+
+@pytest.mark.parametrize(("bits", "word"), [(0x10, "chattr -i"), (0x20, "chattr -a"), (0, None)])
+def test_a_file_that_nobody_can_change(host: Host, monkeypatch: pytest.MonkeyPatch, bits: int, word: str | None) -> None:
+    host.path(PATH).write_text("{}")
+
+    def flags(unused: object, request: int, found: bytearray) -> int:
+        assert request == 0x80086601
+        found[0] = bits
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", flags)
+    fixed = observe_config.observe(host)["daemon_json"]["fixed"]
+    assert (word in fixed) if word else fixed is None
+
+
+def test_where_there_are_no_such_flags_nothing_is_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.path(PATH).write_text("{}")
+
+    def refuse(*unused: object) -> int:
+        raise OSError(25, "Inappropriate ioctl for device")
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    assert observe_config.observe(host)["daemon_json"]["fixed"] is None
+
+
+@pytest.mark.parametrize(
+    ("config", "read"), [("/etc/docker/daemon.json", False), ("/home/u2/x", False), ("x", False), ("/home/u/x.json", True)]
+)
+def test_a_users_unit_does_not_choose_which_file_root_reads(host: Host, config: str, read: bool) -> None:
+    user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+    host.path("/home/u/.config/systemd/user").mkdir(parents=True)
+    host.path("/home/u/.config/systemd/user/docker.service").write_text(
+        f"[Service]\nExecStart=dockerd-rootless.sh --config-file={config}\n"
+    )
+    for path in (PATH, "/home/u/x.json"):
+        host.path(path).write_text('{"icc": true}')
+    found = observe_config.observe(host, user)["daemon_json"]
+    assert (found["path"], found["exists"], found["text"] is not None) == (config, read, read)
+    assert (
+        found["error"] is None
+        if read
+        else found["error"].startswith(f"{config}: --config-file of docker.service of u: is outside of /home/u")
+    )
