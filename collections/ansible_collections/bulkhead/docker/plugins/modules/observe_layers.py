@@ -73,7 +73,7 @@ observed:
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
-from ..module_utils.layers.observation import for_planning, observe
+from ..module_utils.layers.observation import observe_host, shorten_for_planning
 from ..module_utils.module import Module
 
 
@@ -85,10 +85,10 @@ def main() -> None:
     instance = find(Host(), module.params["user"])
     engine = Engine.of(instance, module.params["timeout"], module.params["socket"])
     try:
-        observed = observe(Host(), engine, instance)
+        observed = observe_host(Host(), engine, instance)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, observed=for_planning(observed))
+    module.exit_json(changed=False, observed=shorten_for_planning(observed))
 
 
 if __name__ == "__main__":

@@ -199,7 +199,8 @@ probe:
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find
 from ..module_utils.host.root import Host
-from ..module_utils.layers.verification import gather, judge, wanted_user
+from ..module_utils.layers.evidence import gather_evidence
+from ..module_utils.layers.verification import expected_user, judge_host
 from ..module_utils.module import Module
 
 
@@ -218,11 +219,11 @@ def main() -> None:
     )
     params = module.params
     host = Host()
-    instance = find(host, params["user"] or wanted_user(params["expect"]))
+    instance = find(host, params["user"] or expected_user(params["expect"]))
     engine = Engine.of(instance, params["timeout"], params["socket"])
     only = set(params["layers"]) if params["layers"] is not None else None
     try:
-        evidence = gather(host, engine, params["expect"], params["probe"] and not module.check_mode, params["deep"], instance)
+        evidence = gather_evidence(host, engine, params["expect"], params["probe"] and not module.check_mode, params["deep"], instance)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     observed = evidence["observed"]
@@ -234,7 +235,7 @@ def main() -> None:
             **{key: observed["system"][key] for key in ("kernel", "machine", "distribution_name")},
             **{key: observed["engine"].get(key) for key in ("version", "package", "remapped", "cgroup_driver", "storage_driver")},
         },
-        **judge(evidence, params["expect"], only),
+        **judge_host(evidence, params["expect"], only),
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..audit.messages import APPARMOR, SECCOMP, fields_of
+from ..layers.registry import BY_NAME
 
 _APPARMOR_FIELDS: tuple[str, ...] = (
     "apparmor",
@@ -39,16 +40,4 @@ def denials(heard: list[tuple[int, str]]) -> dict[str, list[str]]:
 
 def silent(layers: list[str], heard: bool) -> str:
     """Why a refusal of these layers left no message, in words; empty where none is known."""
-    reasons = {
-        "seccomp": "seccomp: an errno without the filter flag LOG is not logged (man 2 seccomp)",
-        "apparmor": "AppArmor: a plain `deny` rule is silent (man 5 apparmor.d: audit deny)",
-        "capabilities": "the kernel logs no missing capability (only AppArmor does, where it refuses one)",
-        "userns": "the kernel logs no refusal for want of rights over the host",
-        "no_new_privileges": "the kernel ignores a setuid bit without a word",
-        "pids_limit": "the PIDs controller counts (pids.events), and the kernel logs the first time only",
-        "read_only_root": "a read-only mount refuses without a word",
-        "masked_paths": "a read-only or masked path refuses without a word",
-        "devices": "the device controller refuses without a word",
-        "non_root_user": "file permissions refuse without a word",
-    }
-    return "" if heard else "; ".join(reasons[layer] for layer in layers if layer in reasons)
+    return "" if heard else "; ".join(BY_NAME[layer].silent for layer in layers if layer in BY_NAME)

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from ..layers import registry
 
 # What every container of the matrix is given, so that the attacks have something to reach for. It is what careless operators give.
 FOOTHOLDS = {
@@ -78,30 +79,6 @@ MODULES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A layer of the matrix.
-
-    name: as elsewhere in Bulkhead. short: a column's head. off: what a container asks for to be without it (`User` besides keys of HostConfig).
-    alone: what a container asks for to have it where no host can give it by default; empty: it asks for nothing.
-    """
-
-    name: str
-    short: str
-    off: dict[str, Any]
-    alone: dict[str, Any]
-
-
-LAYERS: tuple[Layer, ...] = (
-    Layer("pids_limit", "pids", {"PidsLimit": 0}, {}),  # 0 stands for the matrix's own bound (configurations.py)
-    Layer("no_new_privileges", "nnp", {"SecurityOpt": ["no-new-privileges=false"]}, {}),
-    Layer("seccomp", "sec", {"SecurityOpt": ["seccomp=unconfined"]}, {}),
-    Layer("apparmor", "aa", {"SecurityOpt": ["apparmor=unconfined"]}, {}),
-    Layer("userns", "user", {"UsernsMode": "host"}, {}),
-    Layer("capabilities", "caps", {"CapAdd": ["ALL"]}, {}),
-    Layer("masked_paths", "mask", {"MaskedPaths": [], "ReadonlyPaths": []}, {}),
-    Layer("devices", "dev", {"DeviceCgroupRules": ["a *:* rwm"]}, {}),
-    Layer("read_only_root", "ro", {}, {"ReadonlyRootfs": True}),
-    Layer("non_root_user", "uid", {}, {"User": "65534:65534"}),
-)
-LAYER_NAMES = tuple(layer.name for layer in LAYERS)
+# The layers that are columns of the matrix, in order.
+LAYERS = tuple(layer for layer in registry.LAYERS if layer.attacked)
+LAYER_NAMES = registry.ATTACKED

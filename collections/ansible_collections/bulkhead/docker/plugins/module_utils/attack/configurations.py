@@ -62,14 +62,18 @@ def of_host(
     engine: dict[str, dict[str, Any]] = {
         **defaults,
         "seccomp": {"SecurityOpt": ["seccomp=builtin"]} if builtin_seccomp else {},
-        **{layer.name: layer.off for layer in LAYERS if layer.name in ("pids_limit", "no_new_privileges", "userns")},
+        **{layer.name: layer.off for layer in LAYERS if not layer.built_in},
     }
-    own: tuple[str, ...] = ("seccomp", "apparmor", "capabilities", "masked_paths", "devices")
+    own: tuple[str, ...] = tuple(layer.name for layer in LAYERS if layer.built_in)
     if rootless:  # it confines nothing by AppArmor; where containers are confined, it is by Bulkhead's OCI runtime
         engine["apparmor"], own = _off("apparmor"), (USERNS, "seccomp", "capabilities", "masked_paths")
     unavailable = "" if builtin_seccomp is not False else "this engine does not know its built-in seccomp filter by name (seccomp=builtin)"
     columns.append(_make("engine", "the engine's defaults", TOGETHER, own, engine, tasks, unavailable))
-    columns.append(_make("host", "the host's defaults", TOGETHER, _here(LAYER_NAMES[:8], rootless), defaults, tasks))
+    columns.append(
+        _make(
+            "host", "the host's defaults", TOGETHER, _here((layer.name for layer in LAYERS if not layer.alone), rootless), defaults, tasks
+        )
+    )
     columns.append(_make("stacked", "everything stacked", TOGETHER, _here(LAYER_NAMES, rootless), stacked, tasks, lacking))
     return columns
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One host, observed: the machine, the engine, its configuration, and each layer's own part. Reading only."""
+"""The observation of one host: the machine, the engine, its configuration, and each layer's own part. Reads only."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ..engine.instance import ROOTFUL, Instance
 from ..engine_config import observe as observe_config
 from ..host import pending, system
 from ..host.root import Host
-from .catalog import observers
+from .observers import observe_layers
 
 
-def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
-    """The dictionary that planning and judging call `observed`; `engine.containers` holds the whole evidence of each container.
+def observe_host(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
+    """Return what planning and judging call `observed`; `engine.containers` has the whole evidence on each container.
 
-    instance: the engine that the inventory wants on this host. `engine`, `daemon_json`, `unit`, `managed` and the layers are about that one.
+    instance: the engine that the inventory selects for this host. `engine`, `daemon_json`, `unit`, `managed` and the layers describe that one.
     """
-    seen = engine_observe.observe(host, engine, instance)
+    engine_state = engine_observe.observe(host, engine, instance)
     return {
         "at": time.time(),
         "system": system.observe(host),
-        "pending": pending.observe(host, seen),
+        "pending": pending.observe(host, engine_state),
         "instance": instance.as_dict(),
-        "engine": seen,
+        "engine": engine_state,
         **observe_config.observe(host, instance),
-        "layers": {name: look(host) for name, look in observers(instance).items()},
+        "layers": observe_layers(host, instance),
     }
 
 
-def for_planning(observed: dict[str, Any]) -> dict[str, Any]:
-    """The same without what only judging needs: planning reads a line a container."""
+def shorten_for_planning(observed: dict[str, Any]) -> dict[str, Any]:
+    """Return the observation without what only judging needs: planning reads one line per container."""
     engine = dict(observed["engine"])
-    engine["containers"] = [engine_observe.brief(c) for c in engine["containers"]]
+    engine["containers"] = [engine_observe.brief(container) for container in engine["containers"]]
     return {**observed, "engine": engine}

@@ -12,12 +12,13 @@ from typing import Any
 from ...module_utils.engine.instance import SCOPE_DROP_IN
 from ...module_utils.hardened import settings as hardened
 from ...module_utils.host.root import STATE_DIR
-from ...module_utils.layers.catalog import SWITCHES, planners
+from ...module_utils.layers.registry import SWITCHES
 from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.rootless import rendering
 from ..report import attack_requirements
 from . import conditions, engine_config
+from .planners import load_planners
 
 ENGINE_CONFIG = "engine_config"
 
@@ -60,7 +61,7 @@ def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[st
         desired[rootless.WRAPPER] = rendering.wrapper_text(source, rootless.default_profile(desired))
     for variable, room in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
         try:
-            desired[variable] = planners()[room].resolve(desired.get(variable) or [], read_file)
+            desired[variable] = load_planners()[room].resolve(desired.get(variable) or [], read_file)
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:
@@ -72,7 +73,7 @@ def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[st
 
 def expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What verification shall demand of each layer that a host configures."""
-    layers = {name: {"requirement": requirement(name, desired), **room.expectation(desired)} for name, room in planners().items()}
+    layers = {name: {"requirement": requirement(name, desired), **room.expectation(desired)} for name, room in load_planners().items()}
     containers = hardened.expectations(desired.get(hardened.VARIABLE) or [], str(desired.get("seccomp_profiles_directory")))
     return {**layers, **({"containers": containers} if containers else {})}
 
@@ -85,7 +86,7 @@ def make(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[
         return _without_engine(plan, desired)
     if observed.get("interrupted"):
         return _unfinished(plan, observed["interrupted"])
-    for name, room in planners().items():
+    for name, room in load_planners().items():
         if name in selected:
             plan.layers[name] = room.plan(observed, desired)
     if rootless.LAYER in selected and "apparmor" not in (selected if of_run is None else of_run):

@@ -6,16 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...module_utils.layers.registry import LAYERS
 from ..lines import Line, wrapped
 
 # Not by colour alone: each outcome has a sign of its own. A refusal that the kernel logged has LOGGED behind it.
 _SIGN = {"blocked": "#", "succeeded": ".", "inconclusive": "-", "unknown": "?"}
 _LOGGED = "*"
 _HEADS = {
-    "none": "none", "pids_limit": "pids", "no_new_privileges": "nnp", "seccomp": "sec", "apparmor": "aa", "userns": "user",
-    "capabilities": "caps", "masked_paths": "mask", "devices": "dev", "read_only_root": "ro", "non_root_user": "uid", "engine": "engine",
-    "host": "host", "stacked": "stack", "container": "whole",
-}  # fmt: skip
+    "none": "none",
+    **{layer.name: layer.short for layer in LAYERS if layer.attacked},
+    "engine": "engine",
+    "host": "host",
+    "stacked": "stack",
+    "container": "whole",
+}
 _NAME = 20
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which controls of which catalog a finding belongs to, and how a person repeats a layer's verification: read from controls.yml."""
+"""Which controls of which catalog a finding belongs to (controls.yml), and the commands that repeat a layer's verification (registry of layers)."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ from typing import Any
 
 from ansible.module_utils.common.yaml import yaml_load
 
+from ...module_utils.layers.registry import BY_NAME
+
 
 @cache
-def known() -> Mapping[str, Any]:
-    """What controls.yml says."""
+def load_controls() -> Mapping[str, Any]:
+    """Return the content of controls.yml."""
     return dict(yaml_load(Path(__file__).with_name("controls.yml").read_text(encoding="utf-8")))
 
 
-def of_layer(layer: str) -> list[str]:
-    """IDs of the controls that a layer answers, such as `CIS-5.29`; none for a layer that controls.yml does not know."""
-    return list(known()["layers"].get(layer, {}).get("controls", ()))
+def list_layer_controls(layer: str) -> list[str]:
+    """Return the IDs of the controls that a layer covers, such as `CIS-5.29`; none for an unknown layer."""
+    return list(BY_NAME[layer].controls) if layer in BY_NAME else []
 
 
-def of_finding(identifier: str, text: str) -> list[str]:
-    """IDs of the controls that a finding belongs to: its own, otherwise those of the layer that its ID begins with."""
-    own = known()["findings"].get(identifier)
+def list_finding_controls(identifier: str, text: str) -> list[str]:
+    """Return the IDs of the controls of a finding: its own, otherwise those of the layer that its ID begins with."""
+    own = load_controls()["findings"].get(identifier)
     if own is None:
-        return of_layer(identifier.partition(".")[0])
+        return list_layer_controls(identifier.partition(".")[0])
     if isinstance(own, Mapping):
         return [control for words, controls in own.items() if words in text for control in controls]
     return list(own)
 
 
-def title(layer: str) -> str:
-    return str(known()["layers"].get(layer, {}).get("title", layer))
+def get_layer_title(layer: str) -> str:
+    """Return the title of a layer for headings; its name when it is unknown."""
+    return BY_NAME[layer].title if layer in BY_NAME else layer
 
 
-def named(control: str) -> str:
-    """`CIS-5.29` as people cite it: `CIS Docker Benchmark 1.8.0, 5.29: a PIDs limit`."""
+def cite_control(control: str) -> str:
+    """Return `CIS-5.29` as people cite it: `CIS Docker Benchmark 1.8.0, 5.29: a PIDs limit`."""
     catalog, number = control.split("-", 1)
-    about = known()["catalogs"][catalog]
-    return f"{about['name']} ({about['version']}), {number}: {known()['controls'][control]}"
+    about = load_controls()["catalogs"][catalog]
+    return f"{about['name']} ({about['version']}), {number}: {load_controls()['controls'][control]}"
 
 
-def by_hand(layer: str, container: str | None = None) -> str:
-    """The commands that repeat a layer's verification on the host, for a container that asks for nothing, or for a running one by its ID."""
-    repeat = known()["layers"].get(layer, {}).get("repeat")
-    if not repeat:
-        return ""
+def render_commands(layer: str, container: str | None = None) -> str:
+    """Return the commands that repeat a layer's verification on the host. container: ID of a running container; None for a new plain one."""
+    repeat = BY_NAME[layer].repeat if layer in BY_NAME else ""
     if "$pid" not in repeat:
-        return str(repeat)
-    prepare = known()["prepare_container"].replace("CONTAINER", container) if container else known()["prepare"]
+        return repeat
+    content = load_controls()
+    prepare = content["prepare_container"].replace("CONTAINER", container) if container else content["prepare"]
     return f"{prepare}\n{repeat}"

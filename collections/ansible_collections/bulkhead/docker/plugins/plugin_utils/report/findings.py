@@ -52,7 +52,7 @@ def _of(host: HostState) -> Iterator[Problem]:
             continue
         level = ERROR if layer["requirement"] == REQUIRED else WARNING if layer["requirement"] == "optional" else NOTE
         said = [finding for finding in layer["findings"] if finding["status"]]
-        text = f"{controls.title(name)} is {layer['status']}; expected: {layer['expected']}"
+        text = f"{controls.get_layer_title(name)} is {layer['status']}; expected: {layer['expected']}"
         for finding in said or [{"id": f"{name}.{layer['status']}", "text": text, "remedy": ""}]:
             yield _found(level, finding, host.name, layer)
     for container in host.containers:
@@ -84,5 +84,5 @@ def _found(
         finding["remedy"],
         container,
         tuple((piece["source"], piece["value"]) for piece in (layer["evidence"] if layer else ())),
-        tuple(controls.of_finding(finding["id"], finding["text"])),
+        tuple(controls.list_finding_controls(finding["id"], finding["text"])),
     )

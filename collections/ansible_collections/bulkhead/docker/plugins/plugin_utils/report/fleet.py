@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...module_utils.layers.catalog import judges
+from ...module_utils.layers.registry import JUDGED
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED, UNKNOWN
 from ..planning.table import container_notes, not_enforced
 from . import single
@@ -207,4 +207,4 @@ def _of_interest(container: Mapping[str, Any]) -> dict[str, Any] | None:
 def _layers(hosts: Iterable[HostState]) -> list[str]:
     """Those of the catalog in its order, then what reports name besides."""
     seen = {name for host in hosts for name in host.layers}
-    return [*judges(), *sorted(seen - set(judges()))]
+    return [*JUDGED, *sorted(seen - set(JUDGED))]

@@ -50,7 +50,7 @@ def _suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> ElementT
 def _layer(case: ElementTree.Element, host: HostState, name: str) -> None:
     layer = host.layers[name]
     seen = "\n".join(f"{piece['source']}: {words(piece['value'])}" for piece in layer["evidence"])
-    cited = "\n".join(controls.named(control) for control in controls.of_layer(name))
+    cited = "\n".join(controls.cite_control(control) for control in controls.list_layer_controls(name))
     if host.condition in (VERIFIED, FAILING) and not host.holds(name):
         said = "; ".join(finding["text"] for finding in layer["findings"] if finding["status"])
         message = f"{layer['status']}: {said or 'expected was ' + layer['expected']}"

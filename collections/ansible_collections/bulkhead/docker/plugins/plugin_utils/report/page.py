@@ -20,6 +20,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import ENFORCED, REQUIRED
 from ..planning.table import SIGN
 from . import controls, denials
@@ -40,7 +41,7 @@ def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(words=words, named=controls.named)
+    environment.filters.update(words=words, named=controls.cite_control)
     return environment.get_template("page.html.j2").render(
         style=Markup(style),
         script=Markup(script),
@@ -50,7 +51,7 @@ def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, 
         size=fleet.size,
         conditions=CONDITIONS,
         counts={condition: fleet.count(condition) for condition in CONDITIONS},
-        layers=[{"name": name, "title": controls.title(name), **_tally(fleet, name)} for name in fleet.layers],
+        layers=[{"name": name, "title": controls.get_layer_title(name), **_tally(fleet, name)} for name in fleet.layers],
         hosts=[_row(host, fleet.layers, matrix) for host in fleet.hosts],
         problems=fleet.problems,
         changes=changes,
@@ -59,11 +60,12 @@ def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, 
         opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
         matrix=matrix,
         knocks=denials.of_fleet(fleet),
-        about=controls.known(),
+        registry=[layer for layer in LAYERS if layer.judged],
+        prepare=controls.load_controls()["prepare"],
         data={
             "layers": [_layer_data(name) for name in fleet.layers],
             "attack": {"columns": matrix.columns, "rows": [row["name"] for row in matrix.rows], "kinds": matrix.kinds},
-            "controls": {control: controls.named(control) for control in controls.known()["controls"]},
+            "controls": {control: controls.cite_control(control) for control in controls.load_controls()["controls"]},
         },
     )
 
@@ -71,9 +73,9 @@ def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, 
 def _layer_data(name: str) -> dict[str, str]:
     return {
         "name": name,
-        "title": controls.title(name),
-        "by_hand": controls.by_hand(name),
-        "by_hand_container": controls.by_hand(name, "CONTAINER"),
+        "title": controls.get_layer_title(name),
+        "by_hand": controls.render_commands(name),
+        "by_hand_container": controls.render_commands(name, "CONTAINER"),
     }
 
 
@@ -136,7 +138,7 @@ def _evidence(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: finding[key] for key in ("id", "text", "remedy")}, "controls": controls.of_finding(finding["id"], finding["text"])}
+    return {**{key: finding[key] for key in ("id", "text", "remedy")}, "controls": controls.list_finding_controls(finding["id"], finding["text"])}
 
 
 def _tally(fleet: Fleet, name: str) -> dict[str, int]:

@@ -36,7 +36,7 @@ def render(fleet: Fleet, version: str) -> str:
                 "version": about["version"],
                 "organization": catalog,
                 "taxa": [
-                    {"id": c, "shortDescription": {"text": controls.known()["controls"][c]}} for c in cited if c.startswith(f"{catalog}-")
+                    {"id": c, "shortDescription": {"text": controls.load_controls()["controls"][c]}} for c in cited if c.startswith(f"{catalog}-")
                 ],
             }
             for catalog, about in _catalogs(cited).items()
@@ -49,12 +49,12 @@ def render(fleet: Fleet, version: str) -> str:
 
 def _catalogs(cited: Iterable[str]) -> dict[str, Any]:
     used = {control.partition("-")[0] for control in cited}
-    return {catalog: about for catalog, about in controls.known()["catalogs"].items() if catalog in used}
+    return {catalog: about for catalog, about in controls.load_controls()["catalogs"].items() if catalog in used}
 
 
 def _rule(problem: Problem, found: Iterable[Problem]) -> dict[str, Any]:
     cited = sorted({control for other in found if other.id == problem.id for control in other.controls})
-    catalogs = controls.known()["catalogs"]
+    catalogs = controls.load_controls()["catalogs"]
     rule: dict[str, Any] = {
         "id": problem.id,
         "shortDescription": {"text": problem.id.replace("_", " ").replace(".", ": ")},

@@ -3,25 +3,25 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import judges
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import BY_NAME, JUDGED, LAYERS
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import controls
 
 PLUGINS = Path(controls.__file__).parents[2]
 
 
 def test_every_layer_has_controls_a_meaning_and_commands() -> None:
-    assert list(controls.known()["layers"]) == list(judges())
-    for layer in judges():
-        assert controls.of_layer(layer)
-        assert controls.by_hand(layer)
-        assert controls.known()["layers"][layer]["meaning"]
+    for layer in JUDGED:
+        assert controls.list_layer_controls(layer)
+        assert controls.render_commands(layer)
+        assert BY_NAME[layer].meaning
 
 
 def test_only_controls_with_a_title_are_cited_and_all_of_them_are() -> None:
-    known = controls.known()
-    entries = [layer["controls"] for layer in known["layers"].values()]
+    known = controls.load_controls()
+    entries: list[Any] = [layer.controls for layer in LAYERS]
     for entry in known["findings"].values():
         entries += entry.values() if isinstance(entry, dict) else [entry]
     cited = {control for entry in entries for control in entry}
@@ -40,12 +40,12 @@ def test_only_controls_with_a_title_are_cited_and_all_of_them_are() -> None:
     ],
 )
 def test_controls_of_a_finding(identifier: str, text: str, expected: list[str]) -> None:
-    assert controls.of_finding(identifier, text) == expected
+    assert controls.list_finding_controls(identifier, text) == expected
 
 
 def test_findings_named_there_exist() -> None:
-    code = (PLUGINS / "module_utils" / "layers" / "verification.py").read_text()
-    for identifier, entry in controls.known()["findings"].items():
+    code = (PLUGINS / "module_utils" / "exposures" / "judge.py").read_text()
+    for identifier, entry in controls.load_controls()["findings"].items():
         assert f'"{identifier}"' in code
         if isinstance(entry, dict):
             keys = re.search(r"_HOST_NAMESPACES = \{(.*)\}", code)
@@ -54,6 +54,6 @@ def test_findings_named_there_exist() -> None:
 
 
 def test_a_container_is_named_by_its_id_alone() -> None:
-    assert "docker inspect -f '{{.State.Pid}}' c0ffee)" in controls.by_hand("userns", "c0ffee")
-    assert "docker run" in controls.by_hand("userns")
-    assert controls.by_hand("no_such_layer") == ""
+    assert "docker inspect -f '{{.State.Pid}}' c0ffee)" in controls.render_commands("userns", "c0ffee")
+    assert "docker run" in controls.render_commands("userns")
+    assert controls.render_commands("no_such_layer") == ""

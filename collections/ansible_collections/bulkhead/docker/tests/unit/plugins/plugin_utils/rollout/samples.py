@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import SWITCHES
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import SWITCHES
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision
 
 NOW = 1_800_000_000.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.catalog import SWITCHES
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import SWITCHES
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.lines import WIDTH
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision, preflight
 

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gathers the evidence on one host: the observation, one probe container, every running container, and other engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from ..engine.api import Engine, EngineError, EngineUnreachable
+from ..engine.cgroups import own_groups
+from ..engine.instance import ROOTFUL, Instance, find
+from ..engine.probe import ProbeFailed, probe
+from ..host import cgroup
+from ..host.root import Host
+from ..seccomp import dump
+from .judges import GATHERERS
+from .observation import observe_host
+from .registry import ENGINE_DEFAULTS
+
+# In the expectation, beside the layers: name of a container of hardened_container_list -> the settings that are required of it.
+CONTAINERS = "containers"
+# For an engine that the inventory does not select: seconds for one piece of an answer, and for all answers together.
+PIECE_SECONDS, TOTAL_SECONDS = 30.0, 180.0
+# What a program that is not an engine can cause by its answers.
+UNUSABLE_ANSWER = (EngineError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def gather_evidence(
+    host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: bool, instance: Instance = ROOTFUL
+) -> dict[str, Any]:
+    """Return the evidence on the selected engine; `other_engines` has the same for each other engine of the host, by process ID.
+
+    The keys are `observed`, `probe` (None without one), `probe_error`, `containers`, `layer_evidence` by layer, and `other_engines`.
+    deep: also read the seccomp filter of every running container, which stops each for some milliseconds.
+    """
+    evidence = _gather_engine(host, engine, expect, use_probe, deep, instance)
+    evidence["other_engines"] = {}
+    by_socket: dict[str, dict[str, Any] | None] = {}  # a user may have many processes of that name, and one engine
+    for entry in list_engines(evidence):
+        if entry["judged"] or not entry["socket"]:
+            continue
+        path, rootful = entry["socket"]["path"], entry["kind"] == "rootful"
+        if path not in by_socket:
+            other = Engine(path, min(engine.timeout, PIECE_SECONDS), None if rootful else entry["uid"], TOTAL_SECONDS)
+            other_instance = ROOTFUL if rootful else find(host, entry["user"])
+            try:
+                # A user's engine may name any process: no process is stopped on its word alone.
+                by_socket[path] = _gather_engine(host, other, keep_defaults(expect), use_probe, deep and rootful, other_instance)
+            except UNUSABLE_ANSWER:
+                by_socket[path] = None
+        found = by_socket[path]
+        if found and found["observed"]["engine"]["running"]:
+            evidence["other_engines"][entry["pid"]] = found
+    return evidence
+
+
+def list_engines(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every Docker engine that runs on the host, as layer rootless observes it."""
+    engines: list[dict[str, Any]] = evidence["observed"]["layers"].get("rootless", {}).get("engines", [])
+    return engines
+
+
+def keep_defaults(expect: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an expectation that concerns what every engine gives its containers by default."""
+    return {name: expect[name] for name in ENGINE_DEFAULTS if name in expect}
+
+
+def _gather_engine(
+    host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: bool, instance: Instance
+) -> dict[str, Any]:
+    observed = observe_host(host, engine, instance)
+    containers = observed["engine"]["containers"]
+    evidence: dict[str, Any] = {"observed": observed, "probe": None, "probe_error": None, "containers": containers}
+    with ExitStack() as stack:
+        if not use_probe:
+            evidence["probe_error"] = "no probe container was started (check mode, or probe: false)"
+        elif not observed["engine"]["running"]:
+            evidence["probe_error"] = f"no probe container could be started: {observed['engine']['error']}"
+        else:
+            try:
+                evidence["probe"] = stack.enter_context(probe(host, engine))
+            except (ProbeFailed, EngineError, EngineUnreachable) as error:
+                evidence["probe_error"] = str(error)
+        evidence["layer_evidence"] = {name: gather(host, evidence["probe"], expect.get(name, {})) for name, gather in GATHERERS.items()}
+        described = [container for container in containers if container["name"] in expect.get(CONTAINERS, {})]
+        _read_settings(host, described, expect.get(CONTAINERS, {}))
+        _dump_filters(containers if deep else described)
+    return evidence
+
+
+def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mapping[str, Any]) -> None:
+    """Add what is read only of containers of hardened_container_list: limits, and the seccomp profile on disk."""
+    for container in containers:
+        settings = required[container["name"]]
+        try:
+            groups = own_groups(container["kernel"].get("cgroup", ""), container["id"])
+            container["kernel"]["limits"] = cgroup.read_limits(host, groups)
+            settings["seccomp_text"] = host.read(settings["seccomp_path"]) if settings.get("seccomp_path") else None
+        except (OSError, ValueError) as error:
+            container["kernel"]["unreadable"][f"limits of {container['name']}"] = str(error)
+
+
+def _dump_filters(containers: list[dict[str, Any]]) -> None:
+    for container in containers:
+        try:
+            container["seccomp_filter"] = dump.dump(container["pid"])
+        except OSError as error:
+            container["kernel"]["unreadable"][f"seccomp filter of {container['pid']}"] = str(error)
