@@ -24,8 +24,8 @@ GROUP_VARS = Path("inventory/group_vars")
 SHOWN = re.compile(r"^(# )?([a-z][a-z0-9_]*: .*)$", re.MULTILINE)
 # What a playbook, or somebody's own play, gives a role, and no inventory does.
 GIVEN = {"attack_matrix_configurations", "attack_matrix_container", "attack_matrix_report_dir", "docker_daemon_layers"}
-# The playbooks' own (plugin_utils/rollout/note.py).
-OF_PLAYBOOKS = {"rollout_refused": {"default": "stop"}, "rollout_unreachable": {"default": "leave_out"}}
+# Variables of hosts that playbooks read (plugin_utils/rollout/decision.py).
+OF_PLAYBOOKS = {"bulkhead_blocked": {"default": "stop"}, "bulkhead_unreachable": {"default": "leave_out"}}
 LONGEST_TASK_FILE = 120
 LONGEST_MODULE = 400
 

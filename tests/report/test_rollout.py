@@ -55,7 +55,7 @@ def test_check_mode_writes_no_report(tmp_path: Path) -> None:
 
 def test_a_refused_host_may_be_left_out_and_is_then_no_good_one(tmp_path: Path) -> None:
     assert replay(tmp_path, ["web1"]).returncode == 0
-    hosts = {"host0": {**LOCAL, **WRONG, "rollout_refused": "leave_out"}}
+    hosts = {"host0": {**LOCAL, **WRONG, "bulkhead_blocked": "leave_out"}}
     done = play(HARDEN, tmp_path, hosts)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "fleet       refused, and left out" in done.stdout
@@ -63,6 +63,6 @@ def test_a_refused_host_may_be_left_out_and_is_then_no_good_one(tmp_path: Path) 
 
 
 def test_a_wrong_switch_is_a_refusal(tmp_path: Path) -> None:
-    done = play(HARDEN, tmp_path, {"host0": {**away(), "rollout_unreachable": "skip"}})
+    done = play(HARDEN, tmp_path, {"host0": {**away(), "bulkhead_unreachable": "skip"}})
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "rollout_unreachable: 'skip' is none of its choices; write stop or leave_out" in done.stdout
+    assert "bulkhead_unreachable: 'skip' is not valid; write stop or leave_out" in done.stdout

@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         if (
             "attacks" in matrix
             and args["show"]
-            and chosen(str(variables.get("show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all"
+            and chosen(str(variables.get("bulkhead_show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all"
         ):
             show(self._display, matrix_lines(host, matrix, report["unmet"]))
         unreached = bool(report.get("unreachable"))

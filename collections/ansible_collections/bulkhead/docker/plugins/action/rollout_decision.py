@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write down what the preflight found of a host, and say what becomes of it. Documented in modules/rollout_note.py."""
+"""Write down what the preflight found of a host, and say what becomes of it. Documented in modules/rollout_decision.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         variables, plan = task_vars or {}, dict(args["plan"])
         host = variables["inventory_hostname"]
         switches = {name: self._templar.template(variables[name]) for name in decision.SWITCHES if name in variables}
-        problem = decision.problem({**{name: "" for name in variables if name.startswith("rollout_")}, **switches})
+        problem = decision.problem({**dict.fromkeys(variables), **switches})
         if problem:
             plan = {"msg": f"Nothing was changed. {problem}", "blockers": [problem]}
             switches = {}

@@ -11,7 +11,7 @@ description:
   - A play of up to 20 hosts looks as with P(ansible.builtin.default#callback).
   - In a play of more hosts, only a host that fails or is not reached prints a line of its own. A task says every few seconds how far it has come, and at
     its end how many hosts it has changed; one that changed none is not mentioned. The recap counts.
-  - C(-e show=all) brings back a line a host, C(-e show=failing) is calm with few hosts too.
+  - C(-e bulkhead_show=all) brings back a line a host, C(-e bulkhead_show=failing) is calm with few hosts too.
   - When a rollout (C(harden.yml)) ends with its last host no longer reached, so that no task could say so, its end is told here.
   - What a plan refuses is said in its own words, without all that was observed of the host; C(-v) shows that too.
 author:
@@ -94,11 +94,11 @@ class CallbackModule(Default):
         variables = play.get_variable_manager().get_vars(play=play)
         everybody = variables.get("ansible_play_hosts_all", ())
         self._hosts = len(variables.get("ansible_play_batch", everybody))
-        self._calm = chosen(variables.get("show", "auto"), len(everybody)) == "failing"
+        self._calm = chosen(variables.get("bulkhead_show", "auto"), len(everybody)) == "failing"
         self._was_calm = self._was_calm or self._calm
         self._seen.update(dict.fromkeys(everybody))
-        if everybody and "batch_name" in variables:
-            self._rollout = (str(variables["batch_name"]), str(variables.get("report_dir", "reports")))
+        if everybody and "__bulkhead_batch_name" in variables:
+            self._rollout = (str(variables["__bulkhead_batch_name"]), str(variables.get("bulkhead_report_dir", "reports")))
         super().v2_playbook_on_play_start(play)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:

@@ -13,7 +13,7 @@ description:
   - A host is C(verified) when its plan has nothing to do and warns of nothing, and C(verify-HOST.json) shows every layer that is desired enforced, held against
     the same settings, by a verification that is younger than O(resume_minutes) and than the engine's start.
   - Writes C(plan-HOST.json) on the control node. A host that was not reached, or is left out because it is refused, gets a C(verify-HOST.json) that says so.
-  - Reads the variables C(rollout_refused) and C(rollout_unreachable) of the host, C(stop) or C(leave_out).
+  - Reads the variables C(bulkhead_blocked) and C(bulkhead_unreachable) of the host, C(stop) or C(leave_out).
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)

@@ -174,12 +174,12 @@ class Agent:
         checkout, config = self.state_dir / "checkout", self.config
         values = {
             "ansible_connection": "local",
-            "target": config["host"],
-            "report_dir": str(self.state_dir / "reports"),
-            "metrics_file": str(fresh),
-            "since": config["since"],
+            "bulkhead_target": config["host"],
+            "bulkhead_report_dir": str(self.state_dir / "reports"),
+            "bulkhead_metrics_file": str(fresh),
+            "bulkhead_since": config["since"],
             # What converges is to prove each time, however fresh the last verification is: what held then is not what these metrics say.
-            "resume": False,
+            "bulkhead_resume": False,
         }
         return [
             config.get("program", "ansible-pull"), "--url", str(self.git_dir), "--checkout", commit, "--directory", str(checkout), "--full", "--clean",

@@ -16,6 +16,7 @@ from typing import Any
 from ...module_utils.layers.userns.data_guard import listed
 from ..planning.plan import narrowed
 from ..planning.table import AS_WANTED, CANNOT, DISABLED, layer_state, not_enforced
+from ..renamed_variables import find_inventory_problem
 from ..report.read import written
 from ..report.text import age
 
@@ -30,7 +31,7 @@ UNREACHABLE = "unreachable"
 STOP, LEAVE_OUT = "stop", "leave_out"
 # States of a layer in which nothing is done; one that a host cannot carry, and must, is refused before this is asked.
 _AT_REST = (AS_WANTED, DISABLED, CANNOT)
-SWITCHES = {"rollout_refused": (STOP, LEAVE_OUT), "rollout_unreachable": (STOP, LEAVE_OUT)}
+SWITCHES = {"bulkhead_blocked": (STOP, LEAVE_OUT), "bulkhead_unreachable": (STOP, LEAVE_OUT)}
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def make(
     batch = batch_of(groups)
     fate, why = _fate(plan, verification)
     # A batch that is there to be tried first is worth nothing without its hosts; of a fleet some host is always down.
-    unreachable = switches.get("rollout_unreachable") or (LEAVE_OUT if batch == FLEET else STOP)
-    choice = {REFUSED: switches.get("rollout_refused") or STOP, UNREACHABLE: unreachable}.get(fate)
+    unreachable = switches.get("bulkhead_unreachable") or (LEAVE_OUT if batch == FLEET else STOP)
+    choice = {REFUSED: switches.get("bulkhead_blocked") or STOP, UNREACHABLE: unreachable}.get(fate)
     observed = plan.get("observed") or {}
     layers = plan.get("layers") or {}
     return {
@@ -80,11 +81,8 @@ def problem(variables: Mapping[str, Any]) -> str:
     """What is wrong with the inventory's switches of a rollout, one sentence; empty when nothing is."""
     for name, choices in SWITCHES.items():
         if name in variables and variables[name] not in choices:
-            return f"{name}: {variables[name]!r} is none of its choices; write {' or '.join(choices)}"
-    for name in sorted(variables):
-        if name.startswith("rollout_") and name not in SWITCHES:
-            return f"{name}: no playbook has such a variable; known are {', '.join(SWITCHES)}; rename it if it is your own"
-    return ""
+            return f"{name}: {variables[name]!r} is not valid; write {' or '.join(choices)}"
+    return find_inventory_problem(variables)
 
 
 def _about(observed: Mapping[str, Any]) -> dict[str, Any]:

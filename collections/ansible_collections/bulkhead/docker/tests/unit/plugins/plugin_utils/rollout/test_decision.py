@@ -95,10 +95,10 @@ def test_a_host_goes_with_the_first_of_its_batches(groups: list[str], batch: str
     [
         ({"unreachable": True, "msg": "no route"}, [], {}, (decision.UNREACHABLE, False)),
         ({"unreachable": True, "msg": "no route"}, ["canary"], {}, (decision.UNREACHABLE, True)),
-        ({"unreachable": True, "msg": "no route"}, ["validation"], {"rollout_unreachable": "leave_out"}, (decision.UNREACHABLE, False)),
-        ({"unreachable": True, "msg": "no route"}, [], {"rollout_unreachable": "stop"}, (decision.UNREACHABLE, True)),
+        ({"unreachable": True, "msg": "no route"}, ["validation"], {"bulkhead_unreachable": "leave_out"}, (decision.UNREACHABLE, False)),
+        ({"unreachable": True, "msg": "no route"}, [], {"bulkhead_unreachable": "stop"}, (decision.UNREACHABLE, True)),
         ({"blockers": ["no"], "msg": "Nothing was changed. no"}, [], {}, (decision.REFUSED, True)),
-        ({"blockers": ["no"], "msg": "Nothing was changed. no"}, [], {"rollout_refused": "leave_out"}, (decision.REFUSED, False)),
+        ({"blockers": ["no"], "msg": "Nothing was changed. no"}, [], {"bulkhead_blocked": "leave_out"}, (decision.REFUSED, False)),
         ({"msg": "no python"}, [], {}, (decision.REFUSED, True)),
         ({}, [], {}, (decision.REFUSED, True)),
     ],
@@ -113,10 +113,12 @@ def test_who_stops_a_rollout(found: dict[str, Any], groups: list[str], switches:
     ("variables", "words"),
     [
         ({}, ""),
-        ({"rollout_refused": "stop", "other": 1}, ""),
-        ({"rollout_refused": "skip"}, "rollout_refused: 'skip' is none of its choices; write stop or leave_out"),
-        ({"rollout_unreachable": True}, "rollout_unreachable: True is none of its choices"),
-        ({"rollout_refussed": "stop"}, "rollout_refussed: no playbook has such a variable; known are rollout_refused, rollout_unreachable"),
+        ({"bulkhead_blocked": "stop", "other": 1}, ""),
+        ({"bulkhead_blocked": "stop", "bulkhead_target": "web", "bulkhead_observed": {}, "bulkhead_fleet": {}, "target": "db"}, ""),
+        ({"bulkhead_blocked": "skip"}, "bulkhead_blocked: 'skip' is not valid; write stop or leave_out"),
+        ({"bulkhead_unreachable": True}, "bulkhead_unreachable: True is not valid; write stop or leave_out"),
+        ({"bulkhead_blockd": "stop"}, "bulkhead_blockd: is not a known variable; write bulkhead_blocked, or rename it if it is your own"),
+        ({"rollout_refused": "leave_out"}, "rollout_refused: was renamed; write bulkhead_blocked"),
     ],
 )
 def test_bad_switches(variables: dict[str, Any], words: str) -> None:

@@ -1,0 +1,44 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: check_variables
+short_description: Fail when an extra variable has a former or an unknown name
+version_added: 0.1.0
+description:
+  - Checks the extra variables of this run (C(-e), C(--extra-vars)) before any host is contacted.
+  - Fails for a former name of a playbook variable, such as C(target), and names the present one, C(bulkhead_target).
+  - Fails for an unknown variable that begins with C(bulkhead_), and names the closest known one.
+  - Variables of the inventory are not checked. Former names there are ignored.
+  - Runs on the control node. No host is contacted. Run it once per play (C(run_once)).
+author:
+  - Bulkhead maintainers (@bulkhead)
+options: {}
+attributes:
+  check_mode:
+    description: Checks the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing on a host.
+    support: none
+seealso:
+  - module: bulkhead.docker.plan_layers
+"""
+
+EXAMPLES = r"""
+- name: Check the extra variables
+  bulkhead.docker.check_variables:
+  run_once: true
+  tags: [always]
+"""
+
+RETURN = r"""
+problems:
+  description: One message per variable.
+  returned: failure
+  type: list
+  elements: str
+  sample: ["target: was renamed; write -e bulkhead_target=…"]
+"""
