@@ -49,3 +49,8 @@ def cgroups(host: Host, instance: Instance = ROOTFUL) -> Iterator[tuple[str, str
             if identifier:
                 folders.remove(name)  # what is below belongs to the container itself
                 yield identifier, f"{folder}/{name}".removeprefix(str(host.root).rstrip("/"))
+
+
+def list_container_ids(host: Host, instance: Instance = ROOTFUL) -> list[str]:
+    """Return the IDs of the containers that run below the manager of an engine's owner."""
+    return [identifier for identifier, _path in cgroups(host, instance)]

@@ -8,14 +8,14 @@ from typing import Any
 
 from ..host import state
 from ..host.root import Host
-from . import rendering
+from . import names, rendering
 
 SUBJECT = "rootless"
 
 
 def now(host: Host) -> str:
     """The kernel's value; empty where it has none."""
-    return (host.read(rendering.FIRST_PORT) or "").strip()
+    return (host.read(names.FIRST_PORT) or "").strip()
 
 
 def open_from(host: Host, content: str, known: dict[str, Any], run: Callable[[list[str]], tuple[int, str, str]]) -> str:
@@ -28,14 +28,14 @@ def open_from(host: Host, content: str, known: dict[str, Any], run: Callable[[li
         return ""
     known.setdefault("first_port", before)
     state.save(host, SUBJECT, known)
-    code, out, err = run(["sysctl", "--quiet", "--load", rendering.PORTS])
+    code, out, err = run(["sysctl", "--quiet", "--load", names.PORTS])
     if code:
-        raise OSError(f"sysctl --load {rendering.PORTS}: {(err or out).strip() or f'exit status {code}'}")
+        raise OSError(f"sysctl --load {names.PORTS}: {(err or out).strip() or f'exit status {code}'}")
     return f"ports from {desired} on are for anybody"
 
 
 def give_back(host: Host, known: dict[str, Any]) -> None:
     """As before us, unless others have changed it since. Comes before the file PORTS goes."""
     before = known.pop("first_port", None)
-    if before and now(host) == rendering.first_port(host.read(rendering.PORTS) or ""):
-        host.path(rendering.FIRST_PORT).write_text(before)
+    if before and now(host) == rendering.first_port(host.read(names.PORTS) or ""):
+        host.path(names.FIRST_PORT).write_text(before)

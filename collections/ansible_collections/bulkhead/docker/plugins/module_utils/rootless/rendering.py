@@ -10,22 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-UNIT = "/etc/systemd/user/docker.service"
-ENABLED = "/etc/systemd/user/default.target.wants/docker.service"
-WRAPPER = "/usr/local/libexec/bulkhead/rootless/runc"
-RUNTIME = "bulkhead"
-MODULES = "/etc/modules-load.d/bulkhead-rootless.conf"
-LOGIN = "/etc/profile.d/bulkhead-rootless.sh"
-PORTS = "/etc/sysctl.d/60-bulkhead-rootless.conf"
-FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
-ROOTLESSKIT = "/etc/apparmor.d/bulkhead-rootlesskit"
-PROFILE = "bulkhead-rootlesskit"
-CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
-SCRIPTS = (
-    "/usr/bin/dockerd-rootless.sh",  # docker-ce-rootless-extras
-    "/usr/local/bin/dockerd-rootless.sh",
-    "/usr/share/docker.io/contrib/dockerd-rootless.sh",  # Debian's and Ubuntu's docker.io
-)
+from .names import CONTROLLERS, ENABLED, LOGIN, MODULES, PORTS, PROFILE, ROOTLESSKIT, UNIT, WRAPPER, delegation_path
+
 # What dockerd-rootless.sh is told for a network driver; nothing, and it takes slirp4netns where that is installed. pasta brings its own way
 # of publishing ports; 65520 is what the script itself takes for slirp4netns when it is not told.
 _NETWORKS: dict[str, tuple[str, ...]] = {
@@ -46,15 +32,6 @@ class File:
     link: str = ""
 
 
-def delegation(uid: int | str | None) -> str:
-    return f"/etc/systemd/system/user@{'UID' if uid is None else uid}.service.d/10-bulkhead-delegate.conf"
-
-
-def paths(uid: int | str | None) -> list[str]:
-    """Everything that may be ours on a host, but for what is the user's."""
-    return [UNIT, ENABLED, delegation(uid), WRAPPER, MODULES, LOGIN, PORTS, ROOTLESSKIT]
-
-
 def files(
     user: str,
     uid: int | None,
@@ -72,7 +49,7 @@ def files(
     """
     desired = [
         File(
-            delegation(uid),
+            delegation_path(uid),
             f"{_NOTE}.\n# Which of its own limits the user's manager may set for containers.\n[Service]\nDelegate={' '.join(CONTROLLERS)}\n",
         ),
         File(

@@ -11,7 +11,7 @@ from ..engine.service import ServiceError, systemctl
 from ..engine_config import engine_restart
 from ..host import state
 from ..host.root import Host
-from ..layers.rootless.observe import SUBJECT, UNITS, look
+from .names import ROOTFUL_UNITS, SUBJECT, read_file_state
 
 
 def off(host: Host, known: dict[str, Any], stop_containers: bool, timeout: float) -> str:
@@ -19,8 +19,8 @@ def off(host: Host, known: dict[str, Any], stop_containers: bool, timeout: float
 
     known: what we remember, where its state goes. Raises ValueError where containers run that may not be stopped, and ServiceError.
     """
-    there = [unit for unit in UNITS if any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)]
-    masked = [unit for unit in UNITS if look(host, f"/etc/systemd/system/{unit}").get("link") == "/dev/null"]
+    there = [unit for unit in ROOTFUL_UNITS if any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)]
+    masked = [unit for unit in ROOTFUL_UNITS if read_file_state(host, f"/etc/systemd/system/{unit}").get("link") == "/dev/null"]
     active = [unit for unit in there if _word("is-active", unit) in ("active", "activating", "reloading")]
     if not active and set(there) <= set(masked):
         return ""
@@ -60,7 +60,7 @@ def back(known: dict[str, Any], timeout: float, warnings: list[str]) -> str:
     before = known.pop("rootful", None)
     if not before:
         return ""
-    systemctl("unmask", *(unit for unit in UNITS if unit not in before.get("masked", [])), timeout=timeout)
+    systemctl("unmask", *(unit for unit in ROOTFUL_UNITS if unit not in before.get("masked", [])), timeout=timeout)
     if before.get("enabled"):
         systemctl("enable", *before["enabled"], timeout=timeout)
     if before.get("active"):

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..apparmor import policy
 from ..engine.api import Engine, EngineError, EngineUnreachable
+from ..engine.cgroups import list_container_ids
 from ..engine.instance import ROOTFUL, Instance, find
 from ..engine.service import Service, systemctl
 from ..engine_config import engine_restart
@@ -25,10 +26,10 @@ from ..engine_config.request import Request as Configuration
 from ..host import state
 from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host
-from ..layers.rootless.observe import RANGES, SUBJECT, containers, look
 from ..subid.apply import Refused, bring
 from ..subid.decide import Request
-from . import client_context, ports, rendering, rootful, stopped
+from . import client_context, names, ports, rendering, rootful, stopped
+from .names import RANGES, SUBJECT, read_file_state
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 
@@ -103,7 +104,7 @@ def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
         _remove_old(host, wish, known, outcome)
         _context(host, known, outcome)
         state.save(host, SUBJECT, known)
-        _revive(host, wish, known, before, rendering.UNIT in changed, outcome)
+        _revive(host, wish, known, before, names.UNIT in changed, outcome)
     return outcome
 
 
@@ -119,7 +120,7 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
         outcome.did(f"rootless engine of {instance.user} removed")
         return outcome
     if instance.uid is not None:
-        running = containers(host, instance)
+        running = list_container_ids(host, instance)
         if running and not stop_containers:
             raise SetupFailed(
                 f"{len(running)} containers run in the engine of {instance.user}; stop them first, or write stop_containers: true"
@@ -129,7 +130,7 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
         ports.give_back(host, known)
         for path in [*known.get("files", [])]:
             if os.path.lexists(host.path(path)):
-                if path == rendering.ROOTLESSKIT and _loaded(host):
+                if path == names.ROOTLESSKIT and _loaded(host):
                     _command(["apparmor_parser", "--remove", path])
                 host.path(path).unlink()
                 _prune(host.path(path).parent)
@@ -158,11 +159,11 @@ def absent(host: Host, user: str, stop_containers: bool, timeout: float, check: 
 
 
 def _foresee(host: Host, wish: Wish, outcome: Outcome, run: Run) -> None:
-    seen = {file.path: look(host, file.path) for file in _with_uid(wish.files, outcome.instance)}
+    seen = {file.path: read_file_state(host, file.path) for file in _with_uid(wish.files, outcome.instance)}
     for file in rendering.differing(_with_uid(wish.files, outcome.instance), seen):
         outcome.did(f"{file.path} written")
-    if any(file.path == rendering.ROOTLESSKIT for file in wish.files) and not _loaded(host):
-        outcome.did(f"profile {rendering.PROFILE} loaded")
+    if any(file.path == names.ROOTLESSKIT for file in wish.files) and not _loaded(host):
+        outcome.did(f"profile {names.PROFILE} loaded")
     left = stopped.left(state.load(host, SUBJECT))
     if left:
         outcome.did(f"started again: {', '.join(left)}")
@@ -184,20 +185,20 @@ def _create_user(user: str, run: Run) -> None:
 
 def _with_uid(files: list[rendering.File], instance: Instance) -> list[rendering.File]:
     """The plan was made before the user had an ID."""
-    unknown, known = rendering.delegation(None), rendering.delegation(instance.uid)
+    unknown, known = names.delegation_path(None), names.delegation_path(instance.uid)
     return [rendering.File(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
 
 
 def _sorted(host: Host, wish: Wish, instance: Instance) -> tuple[list[rendering.File], list[rendering.File]]:
     """What has to be there before the user's manager starts, and what must not be: with a unit it would start the engine at once."""
     files = _with_uid(wish.files, instance)
-    late = (rendering.UNIT, rendering.ENABLED)
+    late = (names.UNIT, names.ENABLED)
     return [file for file in files if file.path not in late], [file for file in files if file.path in late]
 
 
 def _write(host: Host, files: list[rendering.File], known: dict[str, Any], outcome: Outcome) -> list[str]:
     """Write what differs, remembered first. Returns the paths. Raises SetupFailed for what is somebody else's."""
-    seen = {file.path: look(host, file.path) for file in files}
+    seen = {file.path: read_file_state(host, file.path) for file in files}
     differing = rendering.differing(files, seen)
     foreign = [file.path for file in differing if seen[file.path] and file.path not in known["files"]]
     if foreign:
@@ -223,21 +224,21 @@ def _write(host: Host, files: list[rendering.File], known: dict[str, Any], outco
 def _modules(host: Host, files: list[rendering.File], known: dict[str, Any], outcome: Outcome, run: Run) -> None:
     """Now, as at every boot; a module that the kernel has built in, or does not have, is told by the engine if it needs it. Raises OSError."""
     done, desired = " ".join(outcome.steps), {file.path for file in files}
-    if rendering.MODULES in desired:
+    if names.MODULES in desired:
         run(["modprobe", "--all", "--quiet", "br_netfilter", "ip_tables"])
-    opened = ports.open_from(host, next((file.content for file in files if file.path == rendering.PORTS), ""), known, run)
+    opened = ports.open_from(host, next((file.content for file in files if file.path == names.PORTS), ""), known, run)
     if opened:
         outcome.did(opened)
-    if (rendering.ROOTLESSKIT in desired and not _loaded(host)) or rendering.ROOTLESSKIT in done:
-        code, out, err = run(["apparmor_parser", "--replace", rendering.ROOTLESSKIT])
+    if (names.ROOTLESSKIT in desired and not _loaded(host)) or names.ROOTLESSKIT in done:
+        code, out, err = run(["apparmor_parser", "--replace", names.ROOTLESSKIT])
         if code:
             raise SetupFailed(f"apparmor_parser: {(err or out).strip()}")
-        outcome.did(f"profile {rendering.PROFILE} loaded")
+        outcome.did(f"profile {names.PROFILE} loaded")
 
 
 def _loaded(host: Host) -> bool:
     """Whether the kernel has rootlesskit's profile; a run may have died after it wrote the file. Raises OSError."""
-    return rendering.PROFILE in policy.modes(host)
+    return names.PROFILE in policy.modes(host)
 
 
 def _manager(host: Host, wish: Wish, known: dict[str, Any], before: engine_restart.Before, outcome: Outcome) -> None:
@@ -254,10 +255,10 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], before: engine_resta
         f"the service manager of {instance.user} did not start; see journalctl -u user@{instance.uid}",
     )
     given = (host.read(f"{instance.manager_cgroup}/cgroup.controllers") or "").split()
-    if set(rendering.CONTROLLERS) - set(given):
-        if containers(host, instance) and not wish.stop_containers:
+    if set(names.CONTROLLERS) - set(given):
+        if list_container_ids(host, instance) and not wish.stop_containers:
             raise SetupFailed(
-                f"the manager of {instance.user} has to be restarted to get {', '.join(sorted(set(rendering.CONTROLLERS) - set(given)))},"
+                f"the manager of {instance.user} has to be restarted to get {', '.join(sorted(set(names.CONTROLLERS) - set(given)))},"
                 " and containers run below it; stop them first, or write stop_containers: true"
             )
         stopped.remember(host, known, before)
@@ -267,7 +268,7 @@ def _manager(host: Host, wish: Wish, known: dict[str, Any], before: engine_resta
         systemctl("restart", f"user@{instance.uid}.service", timeout=wish.timeout)
         _wait_for(f"{instance.runtime_dir}/bus", wish.timeout, f"the service manager of {instance.user} did not come back")
         given = (host.read(f"{instance.manager_cgroup}/cgroup.controllers") or "").split()
-        lacking = sorted(set(rendering.CONTROLLERS) - set(given))
+        lacking = sorted(set(names.CONTROLLERS) - set(given))
         if lacking:
             raise SetupFailed(
                 f"the manager of {instance.user} does not get {', '.join(lacking)}: see the drop-ins that `systemctl cat user@{instance.uid}`"
@@ -280,7 +281,7 @@ def _remove_old(host: Host, wish: Wish, known: dict[str, Any], outcome: Outcome)
     """What an earlier run needed and this one does not."""
     desired = {file.path for file in _with_uid(wish.files, outcome.instance)}
     for path in sorted(set(known["files"]) - desired):
-        if path == rendering.PORTS:
+        if path == names.PORTS:
             ports.give_back(host, known)
         if os.path.lexists(host.path(path)):
             host.path(path).unlink()

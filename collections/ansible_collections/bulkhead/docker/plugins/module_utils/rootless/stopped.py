@@ -10,7 +10,7 @@ from typing import Any
 from ..engine_config.engine_restart import Before
 from ..host import state
 from ..host.root import Host
-from ..layers.rootless.observe import SUBJECT
+from .names import SUBJECT
 
 
 def remember(host: Host, known: dict[str, Any], before: Before) -> None:

@@ -3,9 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from ..host.root import Host
-from .allocate import DEFAULT_LOWEST, Accounts
 from .ranges import SUBGID, SUBUID, SubidFile, parse
+
+DEFAULT_LOWEST = 100000  # login.defs: SUB_UID_MIN
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Who has which ID: name → ID. lowest: where login.defs lets subordinate IDs begin."""
+
+    uids: Mapping[str, int] = field(default_factory=dict)
+    gids: Mapping[str, int] = field(default_factory=dict)
+    lowest: int = DEFAULT_LOWEST
 
 
 def ids_of(text: str) -> dict[str, int]:
@@ -48,3 +61,8 @@ def read_accounts(host: Host) -> Accounts:
 def read_files(host: Host) -> tuple[SubidFile, SubidFile]:
     """/etc/subuid and /etc/subgid. Raises OSError when one is there and can't be read."""
     return parse(SUBUID, host.read(SUBUID)), parse(SUBGID, host.read(SUBGID))
+
+
+def accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
+    """Names of the accounts whose ID lies in the range, by ID."""
+    return [name for name, unused in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from .accounts import Accounts, accounts_inside
 from .ranges import Line, SubidFile, bounds_problem, overlaps, owned_by, repeats
 
 BLOCK = 65536  # candidates lie this far apart, as useradd's own ranges do (login.defs: SUB_UID_COUNT)
 DEFAULT_START = 231072
-DEFAULT_LOWEST = 100000  # login.defs: SUB_UID_MIN
 
 # IDs that somebody hands out without writing them into any file (systemd docs/UIDS-GIDS.md).
 _ACCOUNTS = (0, 65535)
@@ -38,15 +38,6 @@ class Wish:
     count: int = BLOCK
     exact: bool = False
     start_name: str = "start"
-
-
-@dataclass(frozen=True)
-class Accounts:
-    """Who has which ID: name → ID. lowest: where login.defs lets subordinate IDs begin."""
-
-    uids: Mapping[str, int] = field(default_factory=dict)
-    gids: Mapping[str, int] = field(default_factory=dict)
-    lowest: int = DEFAULT_LOWEST
 
 
 @dataclass
@@ -101,11 +92,6 @@ def file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
         f"{max(a.start, b.start)} to {min(a.last, b.last)}; give one of them another range"
         for a, b in overlaps(file, dict(uids))
     ]
-
-
-def accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
-    """Names of the accounts whose ID lies in the range, by ID."""
-    return [name for name, unused in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]
 
 
 def reserved_for(start: int, count: int) -> str:

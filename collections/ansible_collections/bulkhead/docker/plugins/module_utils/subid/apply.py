@@ -12,8 +12,7 @@ from typing import Any
 from ..host import state
 from ..host.files import write_atomically
 from ..host.root import Host
-from .accounts import read_accounts, read_files
-from .allocate import Accounts
+from .accounts import Accounts, read_accounts, read_files
 from .decide import Decision, Request, decide, pairs
 from .locks import shadow_locks
 from .ranges import SUBGID, SUBUID, SubidFile

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .allocate import Accounts, Ranges, Wish, settle
+from .accounts import Accounts
+from .allocate import Ranges, Wish, settle
 from .ranges import SUBGID, SUBUID, SubidFile
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .allocate import DEFAULT_LOWEST, Accounts
+from .accounts import DEFAULT_LOWEST, Accounts
 from .ranges import SUBGID, SUBUID, SubidFile, engine_map, parse
 
 DEFAULT_USER = "dockremap"

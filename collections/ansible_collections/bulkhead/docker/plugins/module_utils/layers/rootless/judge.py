@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...host.files import sha256
-from ...rootless import rendering
+from ...rootless import names
 from ...subid.mapping import unpack
 from ...subid.ranges import engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
@@ -164,17 +164,17 @@ def _lasting(verdict: Verdict, here: Mapping[str, Any], user: str) -> None:
             text = f"{here['own_unit']} is not enabled: the engine does not start at boot"
             verdict.find("not_enabled", text, DEGRADED, f"systemctl --user -M {user}@ enable docker.service")
     else:
-        unit, enabled = here["files"].get(rendering.UNIT) or {}, here["files"].get(rendering.ENABLED) or {}
+        unit, enabled = here["files"].get(names.UNIT) or {}, here["files"].get(names.ENABLED) or {}
         if not unit.get("text"):
-            verdict.find("unit_missing", f"{rendering.UNIT} is missing: the engine does not start again", DEGRADED, _AGAIN)
+            verdict.find("unit_missing", f"{names.UNIT} is missing: the engine does not start again", DEGRADED, _AGAIN)
         if enabled.get("link") != "../docker.service":
-            verdict.find("not_enabled", f"{rendering.ENABLED} is missing: the engine does not start at boot", DEGRADED, _AGAIN)
+            verdict.find("not_enabled", f"{names.ENABLED} is missing: the engine does not start at boot", DEGRADED, _AGAIN)
         if unit and (unit.get("uid") != 0 or int(unit.get("mode") or 0) & 0o022):
             verdict.find(
                 "unit_writable",
-                f"{rendering.UNIT} can be written by others than root",
+                f"{names.UNIT} can be written by others than root",
                 DEGRADED,
-                f"chown root {rendering.UNIT}; chmod 644 {rendering.UNIT}",
+                f"chown root {names.UNIT}; chmod 644 {names.UNIT}",
             )
 
 
@@ -182,15 +182,15 @@ def _ports(verdict: Verdict, here: Mapping[str, Any], desired: int | None) -> No
     if desired is None:
         return
     now = here["first_port"]
-    verdict.saw(rendering.FIRST_PORT, now)
+    verdict.saw(names.FIRST_PORT, now)
     if not now.isdigit():
-        verdict.find("port_unread", f"{rendering.FIRST_PORT} could not be read", UNKNOWN)
+        verdict.find("port_unread", f"{names.FIRST_PORT} could not be read", UNKNOWN)
     elif int(now) > desired:
         verdict.find(
-            "port", f"{rendering.FIRST_PORT} is {now}: the engine can't publish the ports {desired} to {int(now) - 1}", DEGRADED, _AGAIN
+            "port", f"{names.FIRST_PORT} is {now}: the engine can't publish the ports {desired} to {int(now) - 1}", DEGRADED, _AGAIN
         )
     elif int(now) < desired:
-        verdict.find("port_lower", f"{rendering.FIRST_PORT} is {now}, lower than the {desired} asked for")
+        verdict.find("port_lower", f"{names.FIRST_PORT} is {now}, lower than the {desired} asked for")
 
 
 def _controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
@@ -201,11 +201,11 @@ def _controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
         verdict.find("controllers_unread", f"{source} could not be read: the user's manager does not run", UNKNOWN)
     else:
         verdict.saw(source, " ".join(given))
-        lacking = [name for name in rendering.CONTROLLERS if name not in given]
+        lacking = [name for name in names.CONTROLLERS if name not in given]
         if lacking:
             text = f"the user's manager may not limit {', '.join(lacking)}: containers ask for such limits in vain"
             verdict.find("not_delegated", text, DEGRADED, _AGAIN)
-    drop_in = rendering.delegation(uid)
+    drop_in = names.delegation_path(uid)
     if not (here["files"].get(drop_in) or {}).get("text"):
         verdict.find(
             "delegation_missing", f"{drop_in} is missing: with the next boot some controllers are no longer delegated", DEGRADED, _AGAIN
@@ -227,8 +227,8 @@ def _runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[str, Any
         verdict.find("runtime_differs", f"{path} is not the program that the inventory wants", DEGRADED, _AGAIN)
     else:
         verdict.saw(f"sha256sum {path}", desired["sha256"])
-    if default is not None and default != rendering.RUNTIME:
-        verdict.find("runtime_not_default", f"the engine's default runtime is {default}, not {rendering.RUNTIME}", DEGRADED, _AGAIN)
+    if default is not None and default != names.RUNTIME:
+        verdict.find("runtime_not_default", f"the engine's default runtime is {default}, not {names.RUNTIME}", DEGRADED, _AGAIN)
 
 
 def _rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, beside: Mapping[int, Any]) -> None:

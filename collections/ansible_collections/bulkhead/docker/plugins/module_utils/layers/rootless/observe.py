@@ -9,16 +9,13 @@ from typing import Any
 
 from ...engine.api import Engine, EngineError, EngineUnreachable
 from ...engine.binary import contains
-from ...engine.cgroups import cgroups
+from ...engine.cgroups import list_container_ids
 from ...engine.instance import ROOTFUL, Instance, find
 from ...engine.processes import dockerds
 from ...host import state
 from ...host.root import Host
-from ...rootless import client_context, ports, rendering
+from ...rootless import client_context, names, ports
 
-SUBJECT = "rootless"
-RANGES = "rootless_ranges"
-UNITS = ("docker.service", "docker.socket")
 _TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc", "useradd")
 _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 
@@ -30,14 +27,14 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """
     found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None, "tools": {}}
     try:
-        found.update(state=state.load(host, SUBJECT), ranges=state.load(host, RANGES).get("users", {}))
+        found.update(state=state.load(host, names.SUBJECT), ranges=state.load(host, names.RANGES).get("users", {}))
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     daemons = dockerds(host)
     found["engines"] = [_engine(host, daemon, instance) for daemon in daemons]
     desired = instance if instance.rootless else find(host, found["state"].get("user"))
     found["rootful"] = _rootful(host, daemons, instance.rootless)
-    found["script"] = next((path for path in rendering.SCRIPTS if host.path(path).exists()), None)
+    found["script"] = next((path for path in names.SCRIPTS if host.path(path).exists()), None)
     for tool in _TOOLS:
         found["tools"][tool] = next((f"{folder}/{tool}" for folder in _FOLDERS if os.access(host.path(f"{folder}/{tool}"), os.X_OK)), None)
     found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
@@ -52,36 +49,20 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     return found
 
 
-def look(host: Host, path: str) -> dict[str, Any]:
-    """One file as `rendering.differing` takes it; empty without one."""
-    try:
-        status = os.lstat(host.path(path))
-        if stat.S_ISLNK(status.st_mode):
-            return {"link": os.readlink(host.path(path)), "uid": status.st_uid}
-        return {"text": host.read(path), "mode": status.st_mode & 0o7777, "uid": status.st_uid}
-    except OSError:
-        return {}
-
-
-def containers(host: Host, instance: Instance) -> list[str]:
-    """IDs of the containers that run below a user's manager."""
-    return [identifier for identifier, _cgroup in cgroups(host, instance)]
-
-
 def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
     exists = instance.uid is not None
     own = f"{instance.home}/.config/systemd/user"
     controllers = host.read(f"{instance.manager_cgroup}/cgroup.controllers") if exists else None
     return {
         "user": instance.as_dict(),
-        "files": {path: look(host, path) for path in rendering.paths(instance.uid)},
+        "files": {path: names.read_file_state(host, path) for path in names.list_managed_paths(instance.uid)},
         "own_unit": f"{own}/docker.service" if exists and _own(host, instance, f"{own}/docker.service") else None,
         "own_unit_enabled": exists and _own(host, instance, f"{own}/default.target.wants/docker.service"),
         "context": client_context.look(instance.on(host), instance) if exists else {},
         "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
         "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
         "controllers": None if controllers is None else controllers.split(),
-        "containers": containers(host, instance) if exists else [],
+        "containers": list_container_ids(host, instance) if exists else [],
         "data": exists and host.path(f"{instance.home}/.local/share/docker").exists(),
     }
 
@@ -131,8 +112,8 @@ def _rootful(host: Host, daemons: list[dict[str, Any]], beside: bool) -> dict[st
     pid = next((daemon["pid"] for daemon in daemons if not daemon["rootless"]), None)
     found: dict[str, Any] = {
         "pid": pid,
-        "present": [unit for unit in UNITS if _somewhere(host, unit)],
-        "masked": [unit for unit in UNITS if look(host, f"{system}/{unit}").get("link") == "/dev/null"],
+        "present": [unit for unit in names.ROOTFUL_UNITS if _somewhere(host, unit)],
+        "masked": [unit for unit in names.ROOTFUL_UNITS if names.read_file_state(host, f"{system}/{unit}").get("link") == "/dev/null"],
         "listening": host.path("/run/docker.sock").exists() and any(
             line.split()[-1:] == ["/run/docker.sock"] for line in (host.read("/proc/net/unix") or "").splitlines()
         ),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...engine.instance import Instance, of
 from ...host.files import sha256
-from ...rootless import client_context, rendering
+from ...rootless import client_context, names, rendering
 from ...subid.allocate import Wish, bounds_problem
 from ...subid.decide import Request, decide
 from ...subid.mapping import ENOUGH, unpack
@@ -64,7 +64,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
         "disable_rootful": bool(desired.get("rootless_docker_disable_rootful")),
         "first_port": desired.get("rootless_docker_first_port"),
         "profile": profile or None,
-        "wrapper": {"path": rendering.WRAPPER, "sha256": sha256(str(wrapper))} if profile and wrapper else None,
+        "wrapper": {"path": names.WRAPPER, "sha256": sha256(str(wrapper))} if profile and wrapper else None,
     }
 
 
@@ -92,7 +92,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     _rootful(found, here, desired)
     if wrapper is not None:
         # Written out, so that `docker info` shows it; the unit's PATH makes it what `runc` is as well.
-        found.daemon_keys = {"runtimes": {rendering.RUNTIME: {"path": rendering.WRAPPER}}, "default-runtime": rendering.RUNTIME}
+        found.daemon_keys = {"runtimes": {names.RUNTIME: {"path": names.WRAPPER}}, "default-runtime": names.RUNTIME}
     found.apply = {
         "state": "present",
         "user": instance.user,
@@ -192,10 +192,10 @@ def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerP
             packages = (packages - {"rootlesskit"}) | {_EXTRAS}
         else:
             found.blockers.append(
-                f"there is no dockerd-rootless.sh on this host (looked for {', '.join(rendering.SCRIPTS)}); install the package that has it,"
+                f"there is no dockerd-rootless.sh on this host (looked for {', '.join(names.SCRIPTS)}); install the package that has it,"
                 f" such as docker.io or {_EXTRAS}"
             )
-    elif here["script"] == rendering.SCRIPTS[0] and not tools.get("rootlesskit"):
+    elif here["script"] == names.SCRIPTS[0] and not tools.get("rootlesskit"):
         packages = (packages - {"rootlesskit"}) | {_EXTRAS}
     named = sorted(packages)
     if named and not install:
@@ -253,7 +253,7 @@ def _files(
     files = rendering.files(
         instance.user,
         instance.uid,
-        here["script"] or rendering.SCRIPTS[0],
+        here["script"] or names.SCRIPTS[0],
         network=_network(here, desired),
         wrapper=wrapper,
         first_port=desired.get("rootless_docker_first_port"),
@@ -270,13 +270,8 @@ def _files(
             )
         summary = f"{file.path} is {'changed' if before else 'written'}"
         found.changes.append(Change(file.path, summary, str(before.get("text") or ""), file.content or f"-> {file.link}\n"))
-    if (
-        restricted
-        and loaded
-        and rendering.PROFILE not in loaded
-        and not any(change.path == rendering.ROOTLESSKIT for change in found.changes)
-    ):
-        found.changes.append(Change(rendering.ROOTLESSKIT, f"the profile {rendering.PROFILE} is loaded, which the kernel does not have"))
+    if restricted and loaded and names.PROFILE not in loaded and not any(change.path == names.ROOTLESSKIT for change in found.changes):
+        found.changes.append(Change(names.ROOTLESSKIT, f"the profile {names.PROFILE} is loaded, which the kernel does not have"))
     for path in sorted(ours - {file.path for file in files}):
         if seen.get(path):
             found.changes.append(Change(path, f"{path} is removed", str(seen[path].get("text") or ""), ""))
@@ -294,7 +289,7 @@ def _user_side(found: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, 
                 f"/var/lib/systemd/linger/{instance.user}", f"{instance.user} lingers: its services start at boot and outlive its logins"
             )
         )
-    lacking = sorted(set(rendering.CONTROLLERS) - set(here.get("controllers") or []))
+    lacking = sorted(set(names.CONTROLLERS) - set(here.get("controllers") or []))
     if here.get("manager") and lacking:
         found.changes.append(Change(instance.manager_cgroup, f"restart the manager of {instance.user}, to delegate {', '.join(lacking)}"))
         if here.get("containers") and not desired.get("rootless_docker_stop_containers"):
@@ -306,7 +301,7 @@ def _user_side(found: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, 
             found.effects.append(f"{len(here['containers'])} containers of {instance.user} stop with its manager and are started again")
     port, now = desired.get("rootless_docker_first_port"), here.get("first_port") or ""
     if port is not None and str(port) != now:
-        found.changes.append(Change(rendering.FIRST_PORT, f"ports from {port} on are for anybody", f"{now}\n", f"{port}\n"))
+        found.changes.append(Change(names.FIRST_PORT, f"ports from {port} on are for anybody", f"{now}\n", f"{port}\n"))
     left = [container["name"] for container in here["state"].get("stopped") or ()]
     if left:
         found.changes.append(Change("docker.service", f"start again what a run that died had stopped: {', '.join(left)}"))
@@ -377,16 +372,16 @@ def _take_back(found: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, 
             f"the rootless engine of {user} is no longer desired, and {len(running)} containers run in it; stop them first, or write"
             " rootless_docker_stop_containers: true"
         )
-    found.changes.append(Change(rendering.UNIT, f"remove the rootless engine of {user}: unit, runtime, drop-ins, context, lingering"))
+    found.changes.append(Change(names.UNIT, f"remove the rootless engine of {user}: unit, runtime, drop-ins, context, lingering"))
     if known.get("rootful"):
         found.changes.append(Change("docker.service", "unmask the rootful engine, and start it if it ran before"))
     if here.get("data"):
         found.notices.append(
             f"the user {user} stays, with its subordinate ranges: {here['user']['home']}/.local/share/docker holds its images, containers and volumes"
         )
-        if rendering.WRAPPER in known.get("files", []):
+        if names.WRAPPER in known.get("files", []):
             found.notices.append(
-                f"containers of {user} that were created under the runtime {rendering.RUNTIME} name it, and do not start without it:"
+                f"containers of {user} that were created under the runtime {names.RUNTIME} name it, and do not start without it:"
                 " remove them, and create them again"
             )
     elif known.get("created"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import of
-from ...subid.allocate import accounts_inside
+from ...subid.accounts import accounts_inside
 from ...subid.mapping import ENOUGH, Map, Seen, configured, expected_maps, impossible, remap_user, unpack
 from ...subid.ranges import SubidFile, overlaps
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict

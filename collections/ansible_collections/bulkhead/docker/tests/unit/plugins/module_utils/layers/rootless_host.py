@@ -8,7 +8,7 @@ from typing import Any
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import sha256
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import WRAPPER
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names, rendering
 
 from . import userns_host
 
@@ -16,7 +16,7 @@ USER = Instance("rootless", 990, 990, "/home/rootless")
 LINE = "rootless:296608:65536\n"
 MAP = [[0, 990, 1], [1, 296608, 65536]]
 PROGRAM = rendering.wrapper_text("PROFILE = '@PROFILE@'\n", "bulkhead-rootless")
-SCRIPT = rendering.SCRIPTS[2]
+SCRIPT = names.SCRIPTS[2]
 
 WANTED: dict[str, Any] = {
     **userns_host.WANTED,
@@ -43,7 +43,7 @@ EXPECT: dict[str, Any] = {
     "disable_rootful": True,
     "first_port": None,
     "profile": "bulkhead-rootless",
-    "wrapper": {"path": rendering.WRAPPER, "sha256": sha256(PROGRAM)},
+    "wrapper": {"path": names.WRAPPER, "sha256": sha256(PROGRAM)},
 }
 
 
@@ -129,7 +129,7 @@ def settled(**more: Any) -> dict[str, Any]:
     userns["gids"]["rootless"] = 990
     host["layers"]["userns"] = userns
     host["instance"] = USER.as_dict()
-    host["engine"] = userns_host.engine(info={"DefaultRuntime": rendering.RUNTIME})
+    host["engine"] = userns_host.engine(info={"DefaultRuntime": names.RUNTIME})
     return host
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import judge as room
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import judge as userns
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names
 
 from .rootless_host import EXPECT, MAP, engine, evidence, settled, virgin
 
@@ -58,14 +58,14 @@ def test_each_thing_that_is_wrong_is_named(here: dict[str, Any], found: str, sta
 @pytest.mark.parametrize(
     ("path", "seen", "found"),
     [
-        (rendering.UNIT, {}, "unit_missing"),
-        (rendering.UNIT, {"text": "x", "uid": 990, "mode": 0o644}, "unit_writable"),
-        (rendering.ENABLED, {}, "not_enabled"),
-        (rendering.delegation(990), {}, "delegation_missing"),
-        (rendering.WRAPPER, {}, "runtime_missing"),
-        (rendering.WRAPPER, {"text": "#!/bin/sh", "uid": 0, "mode": 0o755}, "runtime_differs"),
-        (rendering.WRAPPER, {"text": "x", "uid": 0, "mode": 0o777}, "runtime_writable"),
-        (rendering.WRAPPER, {"link": "/home/rootless/runc", "uid": 0}, "runtime_writable"),
+        (names.UNIT, {}, "unit_missing"),
+        (names.UNIT, {"text": "x", "uid": 990, "mode": 0o644}, "unit_writable"),
+        (names.ENABLED, {}, "not_enabled"),
+        (names.delegation_path(990), {}, "delegation_missing"),
+        (names.WRAPPER, {}, "runtime_missing"),
+        (names.WRAPPER, {"text": "#!/bin/sh", "uid": 0, "mode": 0o755}, "runtime_differs"),
+        (names.WRAPPER, {"text": "x", "uid": 0, "mode": 0o777}, "runtime_writable"),
+        (names.WRAPPER, {"link": "/home/rootless/runc", "uid": 0}, "runtime_writable"),
     ],
 )
 def test_each_file_that_is_wrong_is_named(path: str, seen: dict[str, Any], found: str) -> None:
@@ -87,7 +87,7 @@ def test_ports_that_are_to_be_published(now: str, found: list[str], status: str)
 @pytest.mark.parametrize(("enabled", "found"), [(True, []), (False, ["not_enabled"])])
 def test_a_unit_of_the_users_own(enabled: bool, found: list[str]) -> None:
     host = settled(own_unit="/home/rootless/.config/systemd/user/docker.service", own_unit_enabled=enabled)
-    for path in (rendering.UNIT, rendering.ENABLED):
+    for path in (names.UNIT, names.ENABLED):
         host["layers"]["rootless"]["files"][path] = {}
     assert ids(room.judge(evidence(host), EXPECT)) == found
 

@@ -9,10 +9,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import list_container_ids
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe import containers, observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, ports, rendering
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe import observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, names, ports, rendering
 
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 CONTAINER = "ab" * 32
@@ -24,7 +25,7 @@ def write(host: Host, path: str, text: str = "") -> None:
 
 
 def kernel(host: Host, port: str) -> None:
-    write(host, rendering.FIRST_PORT, f"{port}\n")
+    write(host, names.FIRST_PORT, f"{port}\n")
 
 
 def process(host: Host, pid: int, uid: int, uid_map: str) -> None:
@@ -55,7 +56,7 @@ def test_a_host_with_nothing(host: Host) -> None:
         None,
         [],
     )
-    assert set(desired["files"]) == set(rendering.paths(USER.uid)) and not any(desired["files"].values())
+    assert set(desired["files"]) == set(names.list_managed_paths(USER.uid)) and not any(desired["files"].values())
 
 
 def test_every_engine_of_the_host_and_which_one_is_meant(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,15 +72,15 @@ def test_what_a_users_engine_consists_of(host: Host) -> None:
     write(host, f"{USER.manager_cgroup}/cgroup.controllers", "cpu memory pids\n")
     write(host, f"{USER.manager_cgroup}/app.slice/docker-{CONTAINER}.scope/cgroup.procs", "")
     write(host, f"/var/lib/systemd/linger/{USER.user}")
-    write(host, rendering.UNIT, "text")
+    write(host, names.UNIT, "text")
     write(host, "/home/u/.config/systemd/user/docker.service", "mine")
     seen = observe(host, USER)
     assert (seen["linger"], seen["controllers"], seen["containers"]) == (True, ["cpu", "memory", "pids"], [CONTAINER])
-    assert seen["files"][rendering.UNIT]["text"] == "text"
+    assert seen["files"][names.UNIT]["text"] == "text"
     assert (seen["own_unit"], seen["own_unit_enabled"]) == ("/home/u/.config/systemd/user/docker.service", False)
     write(host, "/home/u/.config/systemd/user/default.target.wants/docker.service")
     assert observe(host, USER)["own_unit_enabled"] is True
-    assert containers(host, USER) == [CONTAINER]
+    assert list_container_ids(host, USER) == [CONTAINER]
 
 
 @pytest.mark.parametrize(("program", "takes"), [("…slirp4netns…pasta…", True), ("…slirp4netns…", False)])
@@ -120,7 +121,7 @@ def test_memory_that_is_damaged_is_an_error(host: Host) -> None:
 
 
 def test_ports_are_opened_once_and_given_back(host: Host) -> None:
-    (file,) = (f for f in rendering.files("u", USER.uid, "/s", first_port=80) if f.path == rendering.PORTS)
+    (file,) = (f for f in rendering.files("u", USER.uid, "/s", first_port=80) if f.path == names.PORTS)
     asked: list[list[str]] = []
 
     def sysctl(words: list[str]) -> tuple[int, str, str]:
@@ -129,17 +130,17 @@ def test_ports_are_opened_once_and_given_back(host: Host) -> None:
         return 0, "", ""
 
     kernel(host, "1024")
-    write(host, rendering.PORTS, file.content)
-    known: dict[str, object] = {"user": "u", "files": [rendering.PORTS]}
+    write(host, names.PORTS, file.content)
+    known: dict[str, object] = {"user": "u", "files": [names.PORTS]}
     assert ports.open_from(host, file.content, known, sysctl) == "ports from 80 on are for anybody"
-    assert asked == [["sysctl", "--quiet", "--load", rendering.PORTS]] and known["first_port"] == "1024"
+    assert asked == [["sysctl", "--quiet", "--load", names.PORTS]] and known["first_port"] == "1024"
     assert ports.open_from(host, file.content, known, sysctl) == "" and len(asked) == 1
     ports.give_back(host, known)
     assert ports.now(host) == "1024" and "first_port" not in known
 
 
 def test_a_port_that_others_have_set_since_stays(host: Host) -> None:
-    write(host, rendering.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
+    write(host, names.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
     kernel(host, "443")
     ports.give_back(host, {"first_port": "1024"})
     assert ports.now(host) == "443"

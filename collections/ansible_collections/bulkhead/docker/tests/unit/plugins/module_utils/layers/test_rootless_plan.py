@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import plan as room
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import plan as userns
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names, rendering
 
 from .rootless_host import USER, WANTED, settled, virgin
 
@@ -30,8 +30,8 @@ def test_a_virgin_host_gets_everything() -> None:
     ):
         assert word in said
     written = {file["path"] for file in plan.apply["files"]}
-    assert {rendering.UNIT, rendering.ENABLED, rendering.WRAPPER, rendering.delegation(None), rendering.MODULES, rendering.LOGIN} == written
-    assert plan.daemon_keys == {"runtimes": {"bulkhead": {"path": rendering.WRAPPER}}, "default-runtime": "bulkhead"}
+    assert {names.UNIT, names.ENABLED, names.WRAPPER, names.delegation_path(None), names.MODULES, names.LOGIN} == written
+    assert plan.daemon_keys == {"runtimes": {"bulkhead": {"path": names.WRAPPER}}, "default-runtime": "bulkhead"}
 
 
 def test_a_settled_host_needs_nothing() -> None:
@@ -63,7 +63,7 @@ def test_bad_input_is_one_sentence(desired: dict[str, Any], sentence: str) -> No
         ({"script": None}, {}, "there is no dockerd-rootless.sh"),
         ({"user_bus": False}, {"rootless_docker_install_packages": False}, "dbus-user-session: missing on this host"),
         ({}, {"rootless_docker_create_user": False}, "there is no user rootless on this host"),
-        ({"files": {rendering.UNIT: {"text": "mine", "mode": 0o644, "uid": 0}}}, {}, f"{rendering.UNIT}: is somebody else's"),
+        ({"files": {names.UNIT: {"text": "mine", "mode": 0o644, "uid": 0}}}, {}, f"{names.UNIT}: is somebody else's"),
         ({"state": {"user": "old", "files": []}}, {}, "this host has the engine of old"),
         ({"error": "/var/lib/bulkhead/rootless.json: not valid JSON"}, {}, "not valid JSON"),
         ({"unprivileged_userns": False}, {}, "unprivileged_userns_clone is 0"),
@@ -119,7 +119,7 @@ PASTA = {"newuidmap": "x", "newgidmap": "x", "rootlesskit": "/usr/bin/rootlesski
 )
 def test_the_networks_driver(tools: dict[str, Any], takes_pasta: bool, choice: str, packages: list[str], driver: str) -> None:
     plan = planned(virgin(tools=tools, takes_pasta=takes_pasta), rootless_docker_network=choice)
-    (unit,) = (file["content"] for file in plan.apply["files"] if file["path"] == rendering.UNIT)
+    (unit,) = (file["content"] for file in plan.apply["files"] if file["path"] == names.UNIT)
     assert (plan.blockers, plan.apply["packages"]) == ([], packages)
     assert f"ROOTLESSKIT_{driver}\n" in unit if driver else "ROOTLESSKIT" not in unit
     assert ("PORT_DRIVER=implicit" in unit) == (driver == "NET=pasta")
@@ -133,9 +133,9 @@ def test_pasta_is_refused_where_rootlesskit_does_not_know_it() -> None:
 def test_a_port_that_somebody_has_closed_again_is_opened() -> None:
     host = settled(first_port="1024")
     texts_of = [change.path for change in planned(host, rootless_docker_first_port=80).changes]
-    assert rendering.FIRST_PORT in texts_of
+    assert names.FIRST_PORT in texts_of
     host["layers"]["rootless"]["first_port"] = "80"
-    assert rendering.FIRST_PORT not in [change.path for change in planned(host, rootless_docker_first_port=80).changes]
+    assert names.FIRST_PORT not in [change.path for change in planned(host, rootless_docker_first_port=80).changes]
 
 
 def test_a_context_that_leads_elsewhere_stays_the_users() -> None:
@@ -147,7 +147,7 @@ def test_a_context_that_leads_elsewhere_stays_the_users() -> None:
 
 def test_a_unit_of_the_users_own_stays() -> None:
     plan = planned(virgin(own_unit="/home/rootless/.config/systemd/user/docker.service"))
-    assert rendering.UNIT not in {file["path"] for file in plan.apply["files"]}
+    assert names.UNIT not in {file["path"] for file in plan.apply["files"]}
     assert "is used as it is" in plan.notices[0]
 
 
@@ -159,27 +159,27 @@ def test_without_apparmor_there_is_no_runtime_of_ours() -> None:
         planned(virgin(), rootless_docker_apparmor_profile=""),
         planned(virgin(), apparmor_profiles_layer="disabled"),
     ):
-        assert plan.daemon_keys == {} and rendering.WRAPPER not in {file["path"] for file in plan.apply["files"]}
+        assert plan.daemon_keys == {} and names.WRAPPER not in {file["path"] for file in plan.apply["files"]}
 
 
 def test_ubuntus_restriction_gets_a_profile_for_rootlesskit() -> None:
     host = virgin(restrict_userns=True)
-    assert rendering.ROOTLESSKIT in {file["path"] for file in planned(host).apply["files"]}
+    assert names.ROOTLESSKIT in {file["path"] for file in planned(host).apply["files"]}
     host["layers"]["apparmor"]["modes"] = {"rootlesskit": "unconfined"}
-    assert rendering.ROOTLESSKIT not in {file["path"] for file in planned(host).apply["files"]}
+    assert names.ROOTLESSKIT not in {file["path"] for file in planned(host).apply["files"]}
     # The distribution's profile is for its own path.
     host["layers"]["rootless"]["tools"]["rootlesskit"] = "/usr/local/bin/rootlesskit"
-    (profile,) = (file["content"] for file in planned(host).apply["files"] if file["path"] == rendering.ROOTLESSKIT)
+    (profile,) = (file["content"] for file in planned(host).apply["files"] if file["path"] == names.ROOTLESSKIT)
     assert "profile bulkhead-rootlesskit /usr/local/bin/rootlesskit flags=(unconfined) {\n  userns,\n}" in profile
 
 
 def test_what_a_run_that_died_has_left_undone_is_a_change() -> None:
     host = settled(restrict_userns=True)
-    kit = rendering.File(rendering.ROOTLESSKIT, rendering.profile_of_rootlesskit("/usr/bin/rootlesskit"))
+    kit = rendering.File(names.ROOTLESSKIT, rendering.profile_of_rootlesskit("/usr/bin/rootlesskit"))
     here = host["layers"]["rootless"]
     here["files"][kit.path] = {"text": kit.content, "mode": kit.mode, "uid": 0}
     here["state"]["files"].append(kit.path)
-    host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce", rendering.PROFILE: "unconfined"}
+    host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce", names.PROFILE: "unconfined"}
     assert room.plan(host, WANTED).changes == []
     host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce"}
     here["state"]["stopped"] = [{"id": "1", "name": "web"}]
@@ -237,5 +237,5 @@ def test_a_run_without_profiles_is_refused_where_no_container_would_start() -> N
 
 def test_expectation() -> None:
     found = room.expectation(WANTED)
-    assert (found["user"], found["profile"], found["wrapper"]["path"]) == (USER.user, "bulkhead-rootless", rendering.WRAPPER)
+    assert (found["user"], found["profile"], found["wrapper"]["path"]) == (USER.user, "bulkhead-rootless", names.WRAPPER)
     assert room.expectation({**WANTED, "rootless_docker_layer": "disabled"}) == {"user": None}

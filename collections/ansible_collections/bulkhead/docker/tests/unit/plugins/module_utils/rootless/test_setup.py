@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import rendering, rootful, setup, stopped
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names, rendering, rootful, setup, stopped
 
 USER = Instance("rootless", os.geteuid(), os.getegid(), "/home/rootless")
 WEB, DB = {"id": "1", "name": "web"}, {"id": "2", "name": "db"}
@@ -181,15 +181,15 @@ def policy(host: Host, *names: str) -> None:
 
 @pytest.mark.parametrize("loaded", [True, False])
 def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loaded: bool) -> None:
-    policy(machine.host, "docker-default", *([rendering.PROFILE] if loaded else []))
+    policy(machine.host, "docker-default", *([names.PROFILE] if loaded else []))
     outcome, commands = setup.Outcome(), []
 
     def run(command: list[str]) -> tuple[int, str, str]:
         commands.append(command)
         return 0, "", ""
 
-    setup._modules(machine.host, [rendering.File(rendering.ROOTLESSKIT, "text")], {}, outcome, run)
-    assert commands == ([] if loaded else [["apparmor_parser", "--replace", rendering.ROOTLESSKIT]])
+    setup._modules(machine.host, [rendering.File(names.ROOTLESSKIT, "text")], {}, outcome, run)
+    assert commands == ([] if loaded else [["apparmor_parser", "--replace", names.ROOTLESSKIT]])
     assert outcome.changed is not loaded
 
 
@@ -197,12 +197,12 @@ def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loade
 def test_a_profile_that_is_not_loaded_is_no_hindrance_to_its_removal(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, loaded: bool
 ) -> None:
-    policy(machine.host, *([rendering.PROFILE] if loaded else []))
-    machine.host.path(rendering.ROOTLESSKIT).write_text("text")
-    state.save(machine.host, "rootless", {"user": "gone", "files": [rendering.ROOTLESSKIT]})
+    policy(machine.host, *([names.PROFILE] if loaded else []))
+    machine.host.path(names.ROOTLESSKIT).write_text("text")
+    state.save(machine.host, "rootless", {"user": "gone", "files": [names.ROOTLESSKIT]})
     commands: list[list[str]] = []
     monkeypatch.setattr(setup, "_command", commands.append)
     setup.absent(machine.host, "gone", False, 10, False)
-    assert commands == ([["apparmor_parser", "--remove", rendering.ROOTLESSKIT]] if loaded else [])
-    assert not machine.host.path(rendering.ROOTLESSKIT).exists()
+    assert commands == ([["apparmor_parser", "--remove", names.ROOTLESSKIT]] if loaded else [])
+    assert not machine.host.path(names.ROOTLESSKIT).exists()
     assert state.load(machine.host, "rootless") == {}

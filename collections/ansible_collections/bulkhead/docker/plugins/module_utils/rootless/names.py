@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names and paths of a rootless engine that observation, planning, judging and setup share, and the state of one file. No other import than host."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+from ..host.root import Host
+
+# Subjects of the remembered state (host/state.py).
+SUBJECT = "rootless"
+RANGES = "rootless_ranges"
+# Units of the rootful engine.
+ROOTFUL_UNITS = ("docker.service", "docker.socket")
+UNIT = "/etc/systemd/user/docker.service"
+ENABLED = "/etc/systemd/user/default.target.wants/docker.service"
+WRAPPER = "/usr/local/libexec/bulkhead/rootless/runc"
+RUNTIME = "bulkhead"
+MODULES = "/etc/modules-load.d/bulkhead-rootless.conf"
+LOGIN = "/etc/profile.d/bulkhead-rootless.sh"
+PORTS = "/etc/sysctl.d/60-bulkhead-rootless.conf"
+FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+ROOTLESSKIT = "/etc/apparmor.d/bulkhead-rootlesskit"
+PROFILE = "bulkhead-rootlesskit"
+CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+SCRIPTS = (
+    "/usr/bin/dockerd-rootless.sh",  # docker-ce-rootless-extras
+    "/usr/local/bin/dockerd-rootless.sh",
+    "/usr/share/docker.io/contrib/dockerd-rootless.sh",  # Debian's and Ubuntu's docker.io
+)
+
+
+def delegation_path(uid: int | str | None) -> str:
+    """Return the path of the drop-in that delegates control group controllers to a user's manager."""
+    return f"/etc/systemd/system/user@{'UID' if uid is None else uid}.service.d/10-bulkhead-delegate.conf"
+
+
+def list_managed_paths(uid: int | str | None) -> list[str]:
+    """Return every path outside the user's home that Bulkhead may manage for a rootless engine."""
+    return [UNIT, ENABLED, delegation_path(uid), WRAPPER, MODULES, LOGIN, PORTS, ROOTLESSKIT]
+
+
+def read_file_state(host: Host, path: str) -> dict[str, Any]:
+    """Return text, mode and uid of a file, or link and uid of a symbolic link; empty where there is none."""
+    try:
+        status = os.lstat(host.path(path))
+        if stat.S_ISLNK(status.st_mode):
+            return {"link": os.readlink(host.path(path)), "uid": status.st_uid}
+        return {"text": host.read(path), "mode": status.st_mode & 0o7777, "uid": status.st_uid}
+    except OSError:
+        return {}
