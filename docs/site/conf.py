@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documentation as a site: scripts/docs lays the sources out and calls Sphinx with this."""
+"""Sphinx configuration of the documentation site. `scripts/docs` copies the sources and calls Sphinx with this file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ project = "Bulkhead"
 author = "The Bulkhead authors"
 copyright = f"{author}, GPL-3.0-or-later"
 
-# What antsibull-docs writes is made for its own extension; everything else is Markdown.
+# antsibull-docs writes for its own extension; everything else is Markdown.
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 myst_heading_anchors = 4  # links such as report.md#metrics-and-alerts work as on a forge
 root_doc = "docs/site/index"
-exclude_patterns = ["collections/ansible_collections/bulkhead/docker/*.md"]  # the one is for Galaxy, the other stands at the top
+exclude_patterns = ["collections/ansible_collections/bulkhead/docker/*.md"]  # README.md is for Galaxy, CHANGELOG.md is included from the top folder
 default_role = "any"
 highlight_language = "text"
 pygments_style = "ansible"
@@ -26,10 +26,10 @@ html_show_sphinx = False
 html_copy_source = False
 html_use_index = False
 
-# What is Ansible's own: linked without asking its site, so that the build needs no network.
+# Links to Ansible's own pages are made without asking its site, so the build needs no network.
 _SITE = "https://docs.ansible.com/ansible/latest"
-_COLLECTIONS, _OURS = "ansible_collections.", "ansible_collections.bulkhead."
-_THEIRS = {
+_COLLECTIONS, _OWN_COLLECTION = "ansible_collections.", "ansible_collections.bulkhead."
+_ANSIBLE_PAGES = {
     "action_plugins": "plugins/action.html",
     "ansible_configuration_settings": "reference_appendices/config.html",
     "callback_plugins": "plugins/callback.html",
@@ -37,16 +37,16 @@ _THEIRS = {
 }
 
 
-def _reference(_app: Any, _env: Any, node: Any, content: nodes.Node) -> nodes.reference | None:
-    """A link to Ansible's site; any other target that is missing stays the error that it is."""
+def _resolve_reference(_app: Any, _env: Any, node: Any, content: nodes.Node) -> nodes.reference | None:
+    """Return a link to Ansible's site, or None for any other missing target, which stays an error."""
     target = str(node.get("reftarget", ""))
-    page = _THEIRS.get(target)
-    if target.startswith(_COLLECTIONS) and not target.startswith(_OURS) and "__" not in target:
+    page = _ANSIBLE_PAGES.get(target)
+    if target.startswith(_COLLECTIONS) and not target.startswith(_OWN_COLLECTION) and "__" not in target:
         namespace, collection, plugin = target.removeprefix(_COLLECTIONS).split(".", 2)
         page = f"collections/{namespace}/{collection}/{plugin}.html"
     return nodes.reference("", "", content, internal=False, refuri=f"{_SITE}/{page}") if page else None
 
 
 def setup(app: Any) -> None:
-    """Called by Sphinx."""
-    app.connect("missing-reference", _reference)
+    """Register the resolver of references; Sphinx calls this."""
+    app.connect("missing-reference", _resolve_reference)
