@@ -15,7 +15,8 @@ copyright = f"{author}, GPL-3.0-or-later"
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 myst_heading_anchors = 4  # links such as report.md#metrics-and-alerts work as on a forge
 root_doc = "docs/site/index"
-exclude_patterns = ["collections/ansible_collections/bulkhead/docker/*.md"]  # README.md is for Galaxy, CHANGELOG.md is included from the top folder
+# README.md there is for Galaxy; CHANGELOG.md is included from the top folder.
+exclude_patterns = ["collections/ansible_collections/bulkhead/docker/*.md"]
 default_role = "any"
 highlight_language = "text"
 pygments_style = "ansible"
