@@ -60,7 +60,7 @@ bench-fleet: setup ## What a fleet costs its control node; as root, long  [HOSTS
 	@scripts/bench-fleet $(HOSTS)
 
 report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports EVENTS=path,…]
-	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "report_dir=$(REPORTS)" $(if $(EVENTS),-e "events=$(EVENTS)")
+	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "bulkhead_report_dir=$(REPORTS)" $(if $(EVENTS),-e "bulkhead_events=$(EVENTS)")
 
 vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }

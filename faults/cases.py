@@ -15,9 +15,9 @@ from faults.played import Played
 # The engine's root does not change: all other layers do, with files, profiles and a restart.
 CONVERGE = ("-e", "userns_remap_layer=disabled")
 # That layer alone, and what holds is looked at by markers: an emulated machine takes minutes for all layers and their proof.
-MIGRATE = ("--tags", "userns", "-e", "userns_remap_existing_data=migrate", "-e", "prove=false")
+MIGRATE = ("--tags", "userns", "-e", "userns_remap_existing_data=migrate", "-e", "bulkhead_verify=false")
 # The engine's configuration alone.
-ENGINE = ("--tags", "pids_limit,no_new_privileges", "-e", "prove=false")
+ENGINE = ("--tags", "pids_limit,no_new_privileges", "-e", "bulkhead_verify=false")
 
 Disturb = Callable[[FaultMachine, "subprocess.Popen[bytes]", random.Random], str]
 

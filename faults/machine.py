@@ -173,7 +173,7 @@ class FaultMachine:
         settings["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self.folder / f"cp-{time.monotonic_ns()}")
         with open(self.folder / log, "wb") as out:
             return subprocess.Popen(
-                [str(program), "-i", str(self.inventory), f"playbooks/{playbook}.yml", "-e", f"report_dir={self.folder}", *arguments],
+                [str(program), "-i", str(self.inventory), f"playbooks/{playbook}.yml", "-e", f"bulkhead_report_dir={self.folder}", *arguments],
                 cwd=paths.REPOSITORY,
                 env={**os.environ, **settings},
                 stdin=subprocess.DEVNULL,

@@ -105,10 +105,10 @@ def measure(machine: Machine) -> None:
 
     first = ansible(machine.playbook("harden"))
     row("first harden.yml: module runs", first.visits, 20)
-    steady = machine.median(machine.playbook("harden", "-e", "resume=false"))
+    steady = machine.median(machine.playbook("harden", "-e", "bulkhead_resume=false"))
     row("steady harden.yml, proof included: module runs", steady.visits, 4)
     row("steady harden.yml, proof included: changed", steady.changed, 0)
-    bare = machine.median(machine.playbook("harden", "-e", "resume=false", "-e", "prove=false"))
+    bare = machine.median(machine.playbook("harden", "-e", "bulkhead_resume=false", "-e", "bulkhead_verify=false"))
     row("steady harden.yml, without the proof: time", bare.pings, 2.5, "x")
 
     machine.shell(MAKE_IMAGE + START_CONTAINERS.format(first=1, last=3))

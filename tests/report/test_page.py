@@ -46,9 +46,7 @@ def small(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
     """The four hosts, one more that was never verified, one that was not reached, and an attack matrix."""
     played = samples.attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
     browser.errors.clear()
-    knocks = samples.denials(
-        "web1", samples.denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")]
-    )
+    knocks = samples.denials("web1", samples.denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")])
     browser.open(page(tmp_path, *(real(f"web{n}") for n in range(1, 5)), samples.unreachable("away"), played, knocks, expected=("web5",)))
     yield browser
     assert browser.errors == []

@@ -26,7 +26,15 @@ def closed_port() -> int:
 def play(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *more: str) -> subprocess.CompletedProcess[str]:
     inventory = folder / "inventory.yml"
     inventory.write_text(yaml.safe_dump({"docker_hosts": {"hosts": hosts}}))
-    command = [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, playbook, "-e", f"report_dir={folder}/reports", *more]
+    command = [
+        Path(sys.executable).parent / "ansible-playbook",
+        "-i",
+        inventory,
+        playbook,
+        "-e",
+        f"bulkhead_report_dir={folder}/reports",
+        *more,
+    ]
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
@@ -80,7 +88,7 @@ def test_a_refusal_is_its_sentences_and_no_more(tmp_path: Path) -> None:
 
 
 def test_the_proof_of_an_earlier_play_is_not_taken_for_one_of_this(tmp_path: Path) -> None:
-    prove = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/prove.yml")}
+    prove = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
     tasks = [
         {"name": "Not reached", "ignore_unreachable": True, "block": [prove]},
         {"name": "Refused", "vars": {"docker_daemon_default_pids_limit": "many"}, "block": [prove]},
@@ -119,14 +127,14 @@ def test_many_hosts_are_calm(tmp_path: Path) -> None:
     assert len([line for line in lines if "host7" in line]) == 0
     assert len([line for line in lines if not line.startswith("    ")]) < 25, done.stdout
 
-    done = replay(tmp_path, ["web1"] * 22, "-e", "show=all")
+    done = replay(tmp_path, ["web1"] * 22, "-e", "bulkhead_show=all")
     assert done.returncode == 0
     assert done.stdout.count(" pids_limit ") == 22
     assert "host7                      : ok=2" in done.stdout
 
 
 def test_few_hosts_can_be_calm_too(tmp_path: Path) -> None:
-    done = replay(tmp_path, ["web1"], "-e", "show=failing")
+    done = replay(tmp_path, ["web1"], "-e", "bulkhead_show=failing")
     assert " pids_limit " not in done.stdout
     assert "ok: [host0]" not in done.stdout
 
@@ -169,3 +177,33 @@ def test_a_host_on_which_nothing_is_played_is_no_good_one(tmp_path: Path) -> Non
     assert done.returncode == 2, done.stdout + done.stderr
     assert conditions(tmp_path) == {"host0": "unproven"}
     assert "host_dsik" in json.loads((tmp_path / "reports" / "attack-host0.json").read_text())["error"]
+
+
+PLAYBOOKS = ["attack", "containers", "denials", "finalize", "harden", "pull", "report", "rollback", "verify", "watch"]
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_a_former_variable_stops_a_playbook_before_any_host(tmp_path: Path, playbook: str) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+    done = play(f"playbooks/{playbook}.yml", tmp_path, {"host0": away, "host1": away}, "-e", "target=host1", "-e", "bulkhead_shw=all")
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert "bulkhead_shw: is not a known variable; write bulkhead_show; target: was renamed; write -e bulkhead_target=" in said
+    assert said.count("TASK [") == 1 and "unreachable=1" not in said and "host0" not in said.replace("host1", ""), said
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_former_target_that_no_inventory_knows_is_an_error(tmp_path: Path) -> None:
+    inventory = tmp_path / "web.yml"
+    inventory.write_text(yaml.safe_dump({"web": {"hosts": {"web0": {}}}}))
+    done = play("playbooks/verify.yml", tmp_path, {}, "-i", str(inventory), "-e", "target=web")
+    assert done.returncode == 2, done.stdout + done.stderr
+
+
+def test_former_variables_of_an_inventory_are_ignored(tmp_path: Path) -> None:
+    others = {"target": "nobody", "show": "nothing", "container": {"name": "web"}, "since": "ever", "report_dir": "/nowhere", "batch": 0}
+    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+    for playbook in ("harden", "verify"):
+        done = play(f"playbooks/{playbook}.yml", tmp_path, {"host0": {**away, **others}})
+        assert done.returncode == 4, done.stdout + done.stderr
+        assert conditions(tmp_path) == {"host0": "unreachable"}, "the report is where it always is"

@@ -98,7 +98,7 @@ def prove(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_fa
 
     def run(*arguments: str) -> Proof:
         folder = tmp_path_factory.mktemp("reports")
-        done = playbook("verify", "-e", f"report_dir={folder}", *arguments)
+        done = playbook("verify", "-e", f"bulkhead_report_dir={folder}", *arguments)
         reports = list(folder.glob("verify-*.json"))
         assert reports, f"verify.yml wrote no report:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
         return Proof(done.returncode, done.stdout, json.loads(reports[0].read_text()))

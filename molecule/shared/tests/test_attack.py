@@ -14,7 +14,7 @@ import pytest
 from testinfra.host import Host
 
 TABLES = Path(__file__).resolve().parents[1] / "attack"
-SIGN = {"blocked": "#", "succeeded": ".", "no_proof": "-", "unknown": "?"}
+SIGN = {"blocked": "#", "succeeded": ".", "inconclusive": "-", "unknown": "?"}
 # Held by the matrix of a hardened host of every suite.
 DEMANDS = {"host_disk": 3, "core_pattern": 3, "kexec_load": 3, "setuid_program": 1, "fork_bomb": 1, "engine_socket": 1}
 GONE = "999999:1"  # the owner that a killed run leaves on its things: a process that is no more
@@ -37,7 +37,7 @@ class Played:
 
 def play(playbook: Callable[..., subprocess.CompletedProcess[str]], folder: Path, **variables: Any) -> Played:
     """Run attack.yml with its report in `folder`, and read it."""
-    done = playbook("attack", "-e", json.dumps({"report_dir": str(folder), **variables}))
+    done = playbook("attack", "-e", json.dumps({"bulkhead_report_dir": str(folder), **variables}))
     reports = list(folder.glob("attack-*.json"))
     assert reports, f"attack.yml wrote no report:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
     return Played(done.returncode, done.stdout, json.loads(reports[0].read_text()))

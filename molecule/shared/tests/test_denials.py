@@ -29,7 +29,7 @@ def told(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactor
 
     def tell(since: float) -> dict[str, Any]:
         folder = tmp_path_factory.mktemp("reports")
-        done = playbook("denials", "-e", f"since={since}", "-e", f"report_dir={folder}")
+        done = playbook("denials", "-e", f"bulkhead_since={since}", "-e", f"bulkhead_report_dir={folder}")
         print(done.stdout)
         assert done.returncode == 0, done.stdout + done.stderr
         (report,) = folder.glob("denials-*.json")

@@ -133,19 +133,19 @@ def configuration(host: Host) -> str:
 
 def test_the_last_change_alone_is_taken_back_to_the_byte(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
     was = configuration(host)
-    done = playbook("harden", "--tags", "pids_limit,no_new_privileges", "-e", "prove=false")
+    done = playbook("harden", "--tags", "pids_limit,no_new_privileges", "-e", "bulkhead_verify=false")
     assert done.returncode == 0, done.stdout[-3000:]
     changed = configuration(host)
     assert '"no-new-privileges": true' in changed and "TasksMax=100" in changed
-    foreseen = playbook("rollback", "-e", "transaction=last", "--check", "--diff")
+    foreseen = playbook("rollback", "-e", "bulkhead_transaction=last", "--check", "--diff")
     assert foreseen.returncode == 0 and "no-new-privileges" in foreseen.stdout, foreseen.stdout[-3000:]
     assert configuration(host) == changed
-    back = playbook("rollback", "-e", "transaction=last")
+    back = playbook("rollback", "-e", "bulkhead_transaction=last")
     assert back.returncode == 0, back.stdout[-3000:]
     assert configuration(host) == was
     wait_for_engine(host)
     assert markers.lost(before, markers.look(machine), RUNS) == []
-    mistyped = playbook("rollback", "-e", "transaction=first")
+    mistyped = playbook("rollback", "-e", "bulkhead_transaction=first")
     assert mistyped.returncode != 0 and "write last, or leave it out" in words(mistyped)
 
 
@@ -156,7 +156,7 @@ def test_finalizing_removes_the_old_root_for_good_and_nothing_else(
     files = "touch own theirs && ln own again && chown 33:33 own && chmod 4755 own && chown 1000:1001 theirs"
     host.check_output(f"mkdir -p '/srv/the data' && cd '/srv/the data' && {files}")
     host.check_output("docker run -d --name binder --network none -v '/srv/the data:/data' marker-image")
-    done = playbook("harden", "--tags", "userns", *MIGRATE, "-e", "prove=false")
+    done = playbook("harden", "--tags", "userns", *MIGRATE, "-e", "bulkhead_verify=false")
     assert done.returncode == 0, done.stdout[-4000:]
     command = re.search(r"find '/srv/the data' .*? sh \{\} \+", words(done))
     assert command, done.stdout[-4000:]

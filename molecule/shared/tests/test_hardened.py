@@ -74,7 +74,7 @@ def test_another_default_of_the_host_leaves_them_without_swap(
     host: Host, running: Any, playbook: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     """systemd writes the limits of all scopes anew then, and knows of a limit of no swap only if it is told."""
-    arguments = ("--tags", "pids_limit", "-e", "prove=false", "-e", "resume=false")
+    arguments = ("--tags", "pids_limit", "-e", "bulkhead_verify=false", "-e", "bulkhead_resume=false")
     for limit in (90, 100):
         done = playbook("harden", *arguments, "-e", f"docker_daemon_default_pids_limit={limit}")
         assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-4000:]
@@ -170,7 +170,7 @@ def killed(
 ) -> Killed:
     """The module of a run that plays is killed as soon as the container without any layer is at its attacks."""
     before = left(host)
-    arguments = ("-e", f"report_dir={tmp_path_factory.mktemp('killed')}", "-e", json.dumps({"attack_matrix_configurations": ["seccomp"]}))
+    arguments = ("-e", f"bulkhead_report_dir={tmp_path_factory.mktemp('killed')}", "-e", json.dumps({"attack_matrix_configurations": ["seccomp"]}))
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(playbook, "attack", *arguments)
         host.check_output(KILL)
@@ -206,7 +206,7 @@ def test_a_sibling_is_attacked_with_the_container_s_settings(
     host: Host, running: Any, killed: Killed, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     columns = {"attack_matrix_configurations": ["capabilities", "container"]}
-    done = playbook("attack", "-e", f"report_dir={tmp_path}", "-e", "container=good-redis", "-e", json.dumps(columns))
+    done = playbook("attack", "-e", f"bulkhead_report_dir={tmp_path}", "-e", "bulkhead_container=good-redis", "-e", json.dumps(columns))
     report = json.loads(next(tmp_path.glob("attack-*.json")).read_text())
     matrix = report["matrix"]
     assert matrix["subject"] == "container good-redis"

@@ -61,7 +61,7 @@ class Fleet:
         return str(self.host(name).check_output(f"bash -c '{LOOK}'")).splitlines()
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        command = playbook_command(self.inventories, REPOSITORY / "playbooks/harden.yml", "-e", f"report_dir={self.reports}", *arguments)
+        command = playbook_command(self.inventories, REPOSITORY / "playbooks/harden.yml", "-e", f"bulkhead_report_dir={self.reports}", *arguments)
         return subprocess.Popen(
             command, cwd=REPOSITORY, env=playbook_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

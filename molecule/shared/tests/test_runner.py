@@ -48,8 +48,8 @@ def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest
     (home / "project").symlink_to(REPOSITORY)
     shutil.copy(inventory, home / "inventory" / "here.yml")
     (home / "inventory" / "away.yml").write_text(yaml.safe_dump(AWAY))
-    (home / "env" / "extravars").write_text(yaml.safe_dump({"report_dir": str(home / "reports")}))
-    (home / "env" / "envvars").write_text(yaml.safe_dump({"ANSIBLE_STDOUT_CALLBACK": "bulkhead.docker.calm", "ANSIBLE_NOCOLOR": "1"}))
+    (home / "env" / "extravars").write_text(yaml.safe_dump({"bulkhead_report_dir": str(home / "reports")}))
+    (home / "env" / "envvars").write_text(yaml.safe_dump({"ANSIBLE_STDOUT_CALLBACK": "bulkhead.docker.compact", "ANSIBLE_NOCOLOR": "1"}))
     (home / "env" / "cmdline").write_text(request.param)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment["PATH"] = f"{TOOLS}:{environment['PATH']}"

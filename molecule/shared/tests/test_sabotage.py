@@ -122,7 +122,7 @@ SABOTAGES = [
 
 @dataclass
 class Verdict:
-    """What a run of playbooks/tasks/prove.yml came to: whether it failed, and the report it wrote."""
+    """What a run of playbooks/tasks/verify.yml came to: whether it failed, and the report it wrote."""
 
     failed: bool
     report: dict[str, Any]
@@ -140,9 +140,9 @@ def _play(folder: Path) -> list[dict[str, Any]]:
             undo.append(RESTART)
         name = sabotage.name if sabotage else "everything is back"
         tasks.append({"name": f"By hand: {name}", "ansible.builtin.raw": "\n".join(["set -e", *undo, *do, WAIT])})
-        proof = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/prove.yml")}
+        proof = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
         noted = {"ansible.builtin.set_fact": {"failed_proofs": "{{ failed_proofs + [number] }}"}}
-        tasks.append({"name": "Prove", "vars": {"number": number, "report_dir": f"{folder}/{number}"}, "block": [proof], "rescue": [noted]})
+        tasks.append({"name": "Prove", "vars": {"number": number, "bulkhead_report_dir": f"{folder}/{number}"}, "block": [proof], "rescue": [noted]})
     answer = {"content": "{{ failed_proofs | to_json }}", "dest": f"{folder}/failed.json", "mode": "0644"}
     tasks.append({"name": "Write", "ansible.builtin.copy": answer, "delegate_to": "localhost"})
     return [{"name": "Sabotage", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
@@ -211,7 +211,7 @@ def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host
         host.check_output("docker run -d --network none --name unlimited testimage && docker update --pids-limit -1 unlimited")
         host.check_output(f"echo '{OWN_FILTER}' > /root/own.json")
         host.check_output("docker run -d --network none --name own-filter --security-opt seccomp=/root/own.json testimage")
-        proof = prove("-e", "deep=true")
+        proof = prove("-e", "bulkhead_deep=true")
         for name, _, layers, findings in OPT_OUTS:
             seen = proof.container(name)
             assert set(seen["opted_out"]) == layers, (name, seen)

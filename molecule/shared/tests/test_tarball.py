@@ -18,7 +18,7 @@ TOOLS = Path(sys.executable).parent
 # What is no Python and yet code: a tarball without it would only fail when it runs.
 NEEDED = {
     "playbooks/harden.yml",
-    "playbooks/tasks/prove.yml",
+    "playbooks/tasks/verify.yml",
     "plugins/plugin_utils/report/controls.yml",
     "plugins/plugin_utils/report/page.css",
     "plugins/plugin_utils/report/page.html.j2",
@@ -55,10 +55,10 @@ def test_it_finds_a_hardened_host_as_it_wants_it_and_proves_that(
     installed: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     # The proof comes once, from the playbook that is there for it.
-    done = installed("harden", "-e", "prove=false")
+    done = installed("harden", "-e", "bulkhead_verify=false")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " changed=0 " in done.stdout
-    done = installed("verify", "-e", f"report_dir={tmp_path}")
+    done = installed("verify", "-e", f"bulkhead_report_dir={tmp_path}")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     (report,) = tmp_path.glob("verify-*.json")
     assert json.loads(report.read_text())["enforced"] is True
