@@ -134,7 +134,7 @@ def test_what_fails_is_put_back_and_what_is_foreign_is_refused(
     broken = role([{**LIST[0], "command": ["/nowhere"]}, *LIST[1:], {**LIST[3], "name": "good-new", "command": ["/nowhere"]}])
     assert broken.returncode != 0
     said = " ".join(broken.stdout.split())
-    assert "do not run as described (good-new: create, good-nginx: replace), and what ran before runs again. Compose says:" in said
+    assert "do not run as described (good-new: create, good-nginx: replace). The previous containers were restored. Message of compose:" in said
     assert host.check_output("docker inspect -f '{{.Config.Cmd}} {{.State.Running}}' good-nginx") == "[nginx -c /etc/nginx.conf] true"
     assert host.run("docker inspect good-new").rc != 0
     assert host.file(COMPOSE_FILE).content_string == file

@@ -106,7 +106,7 @@ def test_a_host_that_is_refused_stops_everything_before_the_first_is_touched(fle
     assert re.search(r"^  [A-Z] +1  fleet +refused, and stops the rollout$", output, re.MULTILINE), output
     assert re.search(r"^  [A-Z] +1  fleet +not reached, and left out$", output, re.MULTILINE), output
     assert "/etc/docker/daemon.json: debug:" in output
-    assert "Nothing was changed: 1 of 3 hosts can't be taken" in output
+    assert "Nothing was changed: 1 of 3 hosts are blocked or unreachable" in output
     assert fleet.report(AWAY)["unreachable"] and not fleet.report(CANARY)
     second.check_output("rm /etc/docker/daemon.json")
 
