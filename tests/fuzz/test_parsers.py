@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import daemon_json, unit
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import unit
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile
@@ -46,11 +47,11 @@ SUBIDS = lines(st.sampled_from(["root", "dockremap", "1000", "", "#a", "ä"]), N
 
 @given(SUBIDS)
 def test_no_byte_of_a_subid_file_is_lost(text: str) -> None:
-    file = ranges.parse(ranges.SUBUID, text)
+    file = ranges.parse_subid(ranges.SUBUID, text)
     assert file.text() == text
     for line in file.ranges:
         assert 0 <= line.start <= line.last <= ranges.LAST_ID
-    grown = file.with_range("dockremap", 231072, 65536)
+    grown = file.add_range("dockremap", 231072, 65536)
     assert grown.text().startswith(text)
     assert grown.lines[-1].is_range
 
@@ -58,15 +59,15 @@ def test_no_byte_of_a_subid_file_is_lost(text: str) -> None:
 @given(SUBIDS, st.booleans())
 def test_an_engines_map_has_no_hole_inside(text: str, numeric_first: bool) -> None:
     inside = 0
-    for start, unused, count in ranges.engine_map(ranges.parse(ranges.SUBUID, text), "dockremap", 1000, numeric_first):
+    for start, unused, count in ranges.build_engine_map(ranges.parse_subid(ranges.SUBUID, text), "dockremap", 1000, numeric_first):
         assert start == inside
         inside += count
 
 
 @given(SUBIDS)
 def test_overlaps_are_those_that_a_comparison_of_all_pairs_finds(text: str) -> None:
-    file = ranges.parse(ranges.SUBUID, text)
-    found = {(a.number, b.number) for a, b in ranges.overlaps(file)}
+    file = ranges.parse_subid(ranges.SUBUID, text)
+    found = {(a.number, b.number) for a, b in ranges.find_overlaps(file)}
     every = {
         (a.number, b.number)
         for a in file.ranges
@@ -78,9 +79,9 @@ def test_overlaps_are_those_that_a_comparison_of_all_pairs_finds(text: str) -> N
 
 @given(lines(st.text(max_size=5), st.just("x"), NUMBERS, NUMBERS))
 def test_account_files_give_numbers_or_nothing(text: str) -> None:
-    assert all(isinstance(number, int) for number in accounts.ids_of(text).values())
-    accounts.primary_groups(text)
-    assert accounts.lowest_of(text) >= 0
+    assert all(isinstance(number, int) for number in accounts.parse_ids(text).values())
+    accounts.parse_primary_groups(text)
+    assert accounts.parse_lowest(text) >= 0
 
 
 # --- daemon.json ---

@@ -121,10 +121,11 @@ from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
 from ..module_utils.rootless.rendering import File
-from ..module_utils.rootless.setup import Refused, SetupFailed, Wish, absent, present
-from ..module_utils.subid.allocate import Wish as Range
-from ..module_utils.subid.decide import Request
-from ..module_utils.subid.locks import Locked
+from ..module_utils.rootless.setup import SetupFailed, Wish, absent, present
+from ..module_utils.subid.allocate import RangeRequest
+from ..module_utils.subid.apply import SubidError
+from ..module_utils.subid.decide import UserRequest
+from ..module_utils.subid.locks import ShadowLocked
 
 
 def main() -> None:
@@ -163,7 +164,7 @@ def main() -> None:
     wished = given["range"]
     wish = Wish(
         user=given["user"],
-        ranges=Request(Range(given["user"], wished["start"], wished["size"], wished["exact"])),
+        ranges=UserRequest(RangeRequest(given["user"], wished["start"], wished["size"], wished["exact"])),
         files=[File(f["path"], f["content"], int(f["mode"], 8), f["link"]) for f in given["files"]],
         disable_rootful=given["disable_rootful"],
         stop_containers=given["stop_containers"],
@@ -176,7 +177,7 @@ def main() -> None:
             outcome = absent(Host(), given["user"], given["stop_containers"], given["timeout"], module.check_mode)
     except BlockingIOError:
         module.fail_json(msg="another run of this collection is changing this host; run again when it has finished")
-    except (SetupFailed, Refused, Locked, ServiceError, EngineError, OSError, ValueError) as error:
+    except (SetupFailed, SubidError, ShadowLocked, ServiceError, EngineError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     for text in outcome.warnings:
         module.warn(text)

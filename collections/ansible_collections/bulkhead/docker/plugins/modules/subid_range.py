@@ -128,10 +128,10 @@ notes:
 
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
-from ..module_utils.subid.allocate import Wish
-from ..module_utils.subid.apply import Refused, bring
-from ..module_utils.subid.decide import Request
-from ..module_utils.subid.locks import Locked
+from ..module_utils.subid.allocate import RangeRequest
+from ..module_utils.subid.apply import SubidError, apply_ranges
+from ..module_utils.subid.decide import UserRequest
+from ..module_utils.subid.locks import ShadowLocked
 
 
 def main() -> None:
@@ -156,8 +156,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     requests = [
-        Request(
-            Wish(entry["user"], entry["start"], entry["size"], entry["exact"]),
+        UserRequest(
+            RangeRequest(entry["user"], entry["start"], entry["size"], entry["exact"]),
             entry["group"] or "",
             entry["create"],
             entry["state"] == "present",
@@ -165,10 +165,10 @@ def main() -> None:
         for entry in module.params["ranges"]
     ]
     try:
-        outcome = bring(Host(), requests, module.params["subject"], module.check_mode, module.run_command)
+        outcome = apply_ranges(Host(), requests, module.params["subject"], module.check_mode, module.run_command)
     except BlockingIOError:
         module.fail_json(msg="another run of this collection is changing this host; run again when it has finished")
-    except (Refused, Locked, OSError, ValueError) as error:
+    except (SubidError, ShadowLocked, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=outcome.changed, ranges=outcome.ranges, notes=outcome.notes, diff=outcome.diff)
 

@@ -24,9 +24,9 @@ from ..engine import binary
 from ..host import state
 from ..host.files import fsync_folder
 from ..host.root import Host
-from ..subid.accounts import read_accounts, read_files
-from ..subid.mapping import numeric_first, remap_user
-from ..subid.ranges import engine_map
+from ..subid.accounts import read_accounts, read_subid_files
+from ..subid.mapping import prefers_numeric_owner, parse_remap_user
+from ..subid.ranges import build_engine_map
 from . import layout, tree
 from .ids import Ids
 
@@ -235,13 +235,13 @@ class Move:
 
 def move_for(host: Host, setting: str | None, leave: frozenset[str]) -> Move:
     """The move to the root of a `userns-remap` setting, whose user has its ranges already. Raises ValueError, OSError."""
-    user = remap_user(setting or "")[0]
+    user = parse_remap_user(setting or "")[0]
     dockerd = binary.find()
-    first = numeric_first(binary.version(dockerd) if dockerd else None)
+    first = prefers_numeric_owner(binary.version(dockerd) if dockerd else None)
     accounts = read_accounts(host)
     found = []
-    for file in read_files(host):
-        rows = engine_map(file, user, accounts.uids.get(user), first)
+    for file in read_subid_files(host):
+        rows = build_engine_map(file, user, accounts.uids.get(user), first)
         if not rows:
             raise Refused(f"{file.path} has no range of {user or 'anybody'}; give the user one first (role userns_remap)")
         found.append(rows)

@@ -26,8 +26,8 @@ from ..engine_config.request import Request as Configuration
 from ..host import state
 from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host
-from ..subid.apply import Refused, bring
-from ..subid.decide import Request
+from ..subid.apply import SubidError, apply_ranges
+from ..subid.decide import UserRequest
 from . import client_context, names, ports, rendering, rootful, stopped
 from .names import RANGES, SUBJECT, read_file_state
 
@@ -43,7 +43,7 @@ class Wish:
     """What is to be. The fields are the options of the module rootless_engine."""
 
     user: str
-    ranges: Request
+    ranges: UserRequest
     files: list[rendering.File] = field(default_factory=list)
     disable_rootful: bool = True
     stop_containers: bool = False
@@ -65,7 +65,7 @@ class Outcome:
 
 
 def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
-    """Raises SetupFailed, Refused, OSError, ValueError, ServiceError; BlockingIOError when another run is at work."""
+    """Raises SetupFailed, SubidError, OSError, ValueError, ServiceError; BlockingIOError when another run is at work."""
     outcome = Outcome(instance=find(host, wish.user))
     if check:
         _foresee(host, wish, outcome, run)
@@ -80,7 +80,7 @@ def present(host: Host, wish: Wish, check: bool, run: Run) -> Outcome:
             _create_user(wish.user, run)
             outcome.did(f"user {wish.user} created")
             outcome.instance = find(host, wish.user)
-    ranges = bring(host, [wish.ranges], RANGES, False, run)  # takes the lock for itself
+    ranges = apply_ranges(host, [wish.ranges], RANGES, False, run)  # takes the lock for itself
     if ranges.changed:
         outcome.did("subordinate ranges given")
     before = stopped.recall(known, _before(outcome.instance, wish))
@@ -169,7 +169,7 @@ def _foresee(host: Host, wish: Wish, outcome: Outcome, run: Run) -> None:
         outcome.did(f"started again: {', '.join(left)}")
     if outcome.instance.uid is None:
         outcome.did(f"user {wish.user} created")
-    elif bring(host, [wish.ranges], RANGES, True, run).changed:
+    elif apply_ranges(host, [wish.ranges], RANGES, True, run).changed:
         outcome.did("subordinate ranges given")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host's users and groups as far as subordinate ranges concern them. Files only: no network directory is asked."""
+"""The host's users and groups, for the allocation of subordinate ranges. Reads files only, no directory service."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..host.root import Host
-from .ranges import SUBGID, SUBUID, SubidFile, parse
+from .ranges import SUBGID, SUBUID, SubidFile, parse_subid
 
 DEFAULT_LOWEST = 100000  # login.defs: SUB_UID_MIN
 
 
 @dataclass(frozen=True)
 class Accounts:
-    """Who has which ID: name → ID. lowest: where login.defs lets subordinate IDs begin."""
+    """Account name -> ID. lowest: first subordinate ID that login.defs allows."""
 
     uids: Mapping[str, int] = field(default_factory=dict)
     gids: Mapping[str, int] = field(default_factory=dict)
     lowest: int = DEFAULT_LOWEST
 
 
-def ids_of(text: str) -> dict[str, int]:
-    """Name → ID of a passwd or group file: both have them in the first and third field (man 5 passwd, man 5 group).
+def parse_ids(text: str) -> dict[str, int]:
+    """Return name -> ID of a passwd or group file, which have them in the first and third field (man 5 passwd, man 5 group).
 
-    Lines that have none (NIS inclusions, comments, damage) are passed over; where a name stands twice the first counts, as for getpwnam(3).
+    Lines without them (NIS inclusions, comments, damage) are skipped. For a repeated name the first line counts, as for getpwnam(3).
     """
     found: dict[str, int] = {}
     for line in text.splitlines():
@@ -34,14 +34,14 @@ def ids_of(text: str) -> dict[str, int]:
     return found
 
 
-def primary_groups(passwd: str) -> dict[str, int]:
-    """Name → ID of the primary group, of a passwd file."""
+def parse_primary_groups(passwd: str) -> dict[str, int]:
+    """Return user name -> ID of its primary group, from a passwd file."""
     rows = (line.split(":") for line in passwd.splitlines())
     return {row[0]: int(row[3]) for row in rows if len(row) >= 4 and row[3].isascii() and row[3].isdigit()}
 
 
-def lowest_of(login_defs: str) -> int:
-    """Where subordinate IDs begin, uids and gids alike (man 5 login.defs: SUB_UID_MIN, SUB_GID_MIN)."""
+def parse_lowest(login_defs: str) -> int:
+    """Return the first subordinate ID for users and groups (man 5 login.defs: SUB_UID_MIN, SUB_GID_MIN)."""
     values = [DEFAULT_LOWEST]
     for line in login_defs.splitlines():
         words = line.split()
@@ -51,18 +51,19 @@ def lowest_of(login_defs: str) -> int:
 
 
 def read_accounts(host: Host) -> Accounts:
+    """Return the accounts of /etc/passwd and /etc/group. Raises OSError."""
     return Accounts(
-        ids_of(host.read("/etc/passwd") or ""),
-        ids_of(host.read("/etc/group") or ""),
-        lowest_of(host.read("/etc/login.defs") or ""),
+        parse_ids(host.read("/etc/passwd") or ""),
+        parse_ids(host.read("/etc/group") or ""),
+        parse_lowest(host.read("/etc/login.defs") or ""),
     )
 
 
-def read_files(host: Host) -> tuple[SubidFile, SubidFile]:
-    """/etc/subuid and /etc/subgid. Raises OSError when one is there and can't be read."""
-    return parse(SUBUID, host.read(SUBUID)), parse(SUBGID, host.read(SUBGID))
+def read_subid_files(host: Host) -> tuple[SubidFile, SubidFile]:
+    """Return /etc/subuid and /etc/subgid. Raises OSError when one exists and cannot be read."""
+    return parse_subid(SUBUID, host.read(SUBUID)), parse_subid(SUBGID, host.read(SUBGID))
 
 
-def accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
-    """Names of the accounts whose ID lies in the range, by ID."""
+def list_accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
+    """Return the names of the accounts whose ID is in the range, sorted by ID."""
     return [name for name, unused in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]

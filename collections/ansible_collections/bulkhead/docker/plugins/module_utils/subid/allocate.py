@@ -1,36 +1,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which range a user gets: the one it has, or a free one. Pure, so that the plan and the module that writes decide alike."""
+"""Decides which subordinate range a user gets: the one it has, or a free one. Pure, so that plan and module decide alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .accounts import Accounts, accounts_inside
-from .ranges import Line, SubidFile, bounds_problem, overlaps, owned_by, repeats
+from .accounts import Accounts, list_accounts_inside
+from .ranges import SubidFile, SubidLine, describe_bounds_problem, find_overlaps, find_repeats, is_owned_by
 
-BLOCK = 65536  # candidates lie this far apart, as useradd's own ranges do (login.defs: SUB_UID_COUNT)
+BLOCK = 65536  # distance between candidates, as for useradd (login.defs: SUB_UID_COUNT)
 DEFAULT_START = 231072
 
-# IDs that somebody hands out without writing them into any file (systemd docs/UIDS-GIDS.md).
+# IDs that programs use without an entry in any file (systemd docs/UIDS-GIDS.md).
 _ACCOUNTS = (0, 65535)
 _RESERVED: tuple[tuple[int, int, str], ...] = (
     (*_ACCOUNTS, "the accounts of the host, systemd's dynamic users (61184 to 65519) and nobody (65534)"),
     (0x80000, 0x6FFFFFFF, "the ranges that systemd-nspawn picks for its containers (524288 to 1879048191)"),
     (0x7FFE0000, 0x7FFEFFFF, "systemd's range for foreign images (2147352576 to 2147418111)"),
-    (0x80000000, 0xFFFFFFFF, "IDs of 2147483648 and above, which programs that use signed numbers can't hold"),
+    (0x80000000, 0xFFFFFFFF, "IDs of 2147483648 and above, which programs that use signed numbers cannot hold"),
 )
-# Where a range is looked for when the wished one is taken: below nspawn's, then above.
+# Where a free range is searched when the requested one is taken: below the range of systemd-nspawn, then above it.
 _BELOW_NSPAWN = 0x80000 - 1
 _ABOVE_NSPAWN = (0x70000000, 0x7FFE0000 - 1)
 
+Ranges = list[tuple[int, int]]
+
 
 @dataclass(frozen=True)
-class Wish:
-    """What a user shall have.
+class RangeRequest:
+    """The range that is requested for a user: first ID and number of IDs.
 
-    exact: this range and no other; otherwise a range that it has is kept, and a taken one is replaced by a free one.
-    start_name: what the person who wished calls `start`, for sentences.
+    exact: this range only. Otherwise the user keeps a range that it has, and a taken range is replaced by a free one.
+    start_name: the variable or option that sets `start`, for messages.
     """
 
     user: str
@@ -41,11 +43,10 @@ class Wish:
 
 
 @dataclass
-class Settlement:
-    """Both files as they should be, or why they can't be.
+class Allocation:
+    """Both files as they should be.
 
-    kept: nothing had to be added or dropped. errors: sentences; with any of them the files are the present ones.
-    notes: sentences worth showing.
+    kept: whether nothing is added or removed. errors: messages; with any of them the files are the present ones. notes: messages.
     """
 
     subuid: SubidFile
@@ -55,72 +56,72 @@ class Settlement:
     notes: list[str] = field(default_factory=list)
 
 
-Ranges = list[tuple[int, int]]
+def allocate_range(
+    request: RangeRequest, subuid: SubidFile, subgid: SubidFile, accounts: Accounts, managed: Mapping[str, Ranges] | None = None
+) -> Allocation:
+    """Return the allocation for one user.
 
-
-def settle(wish: Wish, subuid: SubidFile, subgid: SubidFile, accounts: Accounts, ours: Mapping[str, Ranges] | None = None) -> Settlement:
-    """Decide for one user.
-
-    ours: path → the (start, count) lines of this user that we wrote ourselves; only those may be replaced for an exact wish.
+    managed: path -> (start, count) of the lines that Bulkhead wrote for this user. An exact request replaces only those.
     """
-    found = Settlement(subuid, subgid)
-    uid = accounts.uids.get(wish.user)
-    problem = bounds_problem(wish.start, wish.count)
+    result = Allocation(subuid, subgid)
+    uid = accounts.uids.get(request.user)
+    problem = describe_bounds_problem(request.start, request.count)
     if problem:
-        found.errors.append(f"{wish.start}:{wish.count}, wished for {wish.user}, {problem}; write another {wish.start_name} or size")
-        return found
+        text = f"{request.start}:{request.count}, requested for {request.user}, {problem}; write another {request.start_name} or size"
+        result.errors.append(text)
+        return result
     for file, ids, kind in ((subuid, accounts.uids, "user"), (subgid, accounts.gids, "group")):
-        found.errors += file_errors(file, accounts.uids) + _own_errors(file, wish.user, uid, ids, kind)
-    if found.errors:
-        return found
+        result.errors += list_file_errors(file, accounts.uids) + _list_own_errors(file, request.user, uid, ids, kind)
+    if result.errors:
+        return result
 
-    mine = {file.path: file.of(wish.user, uid) for file in (subuid, subgid)}
-    if wish.exact:
-        _drop_other(found, wish, mine, ours or {})
-    if not found.errors:
-        _add_missing(found, wish, mine, accounts)
-    if found.errors:
-        return Settlement(subuid, subgid, errors=found.errors)
-    _note(found, wish, uid)
-    return found
+    own = {file.path: file.lines_of(request.user, uid) for file in (subuid, subgid)}
+    if request.exact:
+        _remove_other_ranges(result, request, own, managed or {})
+    if not result.errors:
+        _add_missing_ranges(result, request, own, accounts)
+    if result.errors:
+        return Allocation(subuid, subgid, errors=result.errors)
+    _add_notes(result, request, uid)
+    return result
 
 
-def file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
-    """What has to be put right by hand before anything can be given out of this file safely: ranges of two users that overlap."""
+def list_file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
+    """Return a message for each overlap of two users' ranges, which somebody has to correct before a range of this file is allocated."""
     return [
-        f"{file.where(a)} overlaps {file.where(b)}: both users' containers would own the IDs "
+        f"{file.locate(a)} overlaps {file.locate(b)}: containers of both users would own the IDs "
         f"{max(a.start, b.start)} to {min(a.last, b.last)}; give one of them another range"
-        for a, b in overlaps(file, dict(uids))
+        for a, b in find_overlaps(file, dict(uids))
     ]
 
 
-def reserved_for(start: int, count: int) -> str:
-    """Who hands out IDs of this range without writing it down; empty when nobody is known."""
-    return next((who for first, last, who in _RESERVED if start <= last and first < start + count), "")
+def describe_reservation(start: int, count: int) -> str:
+    """Return what uses IDs of this range without an entry in a file; empty when nothing is known to."""
+    return next((user for first, last, user in _RESERVED if start <= last and first < start + count), "")
 
 
-def find_free(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts) -> int | None:
-    """The start of a range that is free in all these files: `start` itself, otherwise the next one, in steps of a block.
+def find_free_start(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts) -> int | None:
+    """Return the start of a range that is free in all files: `start` itself, otherwise the next one in steps of a block; None without one.
 
-    The wish itself may lie in a reserved area above the accounts, as its owner knows the host better; a substitute never does.
+    The requested range may be in a reserved area above the accounts, because its author knows the host. A replacement never is.
     """
     taken = [(line.start, line.last) for file in files for line in file.ranges]
     taken += [(n, n) for ids in (accounts.uids, accounts.gids) for n in ids.values()]
     taken.append(_ACCOUNTS)
-    if _first_fit(start, start + count - 1, count, sorted(taken)) == start:
+    if _find_first_fit(start, start + count - 1, count, sorted(taken)) == start:
         return start
     taken += [(first, last) for first, last, unused in _RESERVED]
     taken.sort()
     lowest = start - max(0, start - max(accounts.lowest, _ACCOUNTS[1] + 1)) // BLOCK * BLOCK
     for low, high in ((start, _BELOW_NSPAWN), (lowest, _BELOW_NSPAWN), _ABOVE_NSPAWN):
-        fit = _first_fit(low, high, count, taken)
+        fit = _find_first_fit(low, high, count, taken)
         if fit is not None:
             return fit
     return None
 
 
-def _first_fit(low: int, high: int, count: int, taken: list[tuple[int, int]]) -> int | None:
-    """The first of low, low + BLOCK, … up to `high` where `count` IDs are free; `taken` is sorted by its first ID."""
+def _find_first_fit(low: int, high: int, count: int, taken: list[tuple[int, int]]) -> int | None:
+    """Return the first of low, low + BLOCK, … up to `high` with `count` free IDs. taken: sorted by first ID."""
     start = low
     for first, last in taken:
         if last >= start and first < start + count:
@@ -128,105 +129,106 @@ def _first_fit(low: int, high: int, count: int, taken: list[tuple[int, int]]) ->
     return start if start + count - 1 <= high else None
 
 
-def _own_errors(file: SubidFile, user: str, uid: int | None, ids: Mapping[str, int], kind: str) -> list[str]:
-    """What is wrong with the lines that the user has."""
-    errors = [f"{file.where(line)} {line.problem}" for line in file.problems() if owned_by(line, user, uid)]
+def _list_own_errors(file: SubidFile, user: str, uid: int | None, ids: Mapping[str, int], kind: str) -> list[str]:
+    """Return what is wrong with the lines that the user has."""
+    errors = [f"{file.locate(line)} {line.problem}" for line in file.problems() if is_owned_by(line, user, uid)]
     errors += [
-        f"{file.where(a)} and {file.where(b)} give {user} the same IDs twice, which the kernel refuses; remove one"
-        for a, b in repeats(file, user, uid)
+        f"{file.locate(a)} and {file.locate(b)} give {user} the same IDs twice, which the kernel rejects; remove one"
+        for a, b in find_repeats(file, user, uid)
     ]
-    for line in file.of(user, uid):
-        inside = accounts_inside(line.start, line.count, ids)
+    for line in file.lines_of(user, uid):
+        inside = list_accounts_inside(line.start, line.count, ids)
         if inside:
             names = ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if len(inside) > 3 else "")
-            errors.append(
-                f"{file.where(line)} contains the ID of the {kind} {names}: a container could act as it; give {user} another range"
-            )
+            text = f"{file.locate(line)} contains the ID of the {kind} {names}: a container could act as it; give {user} another range"
+            errors.append(text)
         elif line.start <= _ACCOUNTS[1]:
-            errors.append(f"{file.where(line)} contains IDs below 65536, which belong to {_RESERVED[0][2]}; give {user} another range")
+            errors.append(f"{file.locate(line)} contains IDs below 65536, which belong to {_RESERVED[0][2]}; give {user} another range")
     return errors
 
 
-def _drop_other(found: Settlement, wish: Wish, mine: dict[str, list[Line]], ours: Mapping[str, Ranges]) -> None:
-    """For an exact wish: take away what the user has instead, as far as we wrote it."""
+def _remove_other_ranges(result: Allocation, request: RangeRequest, own: dict[str, list[SubidLine]], managed: Mapping[str, Ranges]) -> None:
+    """For an exact request: remove the user's other ranges, as far as Bulkhead wrote them."""
     for name in ("subuid", "subgid"):
-        file: SubidFile = getattr(found, name)
-        present = [(line.start, line.count) for line in mine[file.path]]
-        if not present or present == [(wish.start, wish.count)]:
+        file: SubidFile = getattr(result, name)
+        present = [(line.start, line.count) for line in own[file.path]]
+        if not present or present == [(request.start, request.count)]:
             continue
-        foreign = [line for line in mine[file.path] if (line.start, line.count) not in ours.get(file.path, [])]
-        if foreign:
-            found.errors.append(
-                f"{file.where(foreign[0])} is not {wish.start}:{wish.count} and was not written by us; "
-                f"remove that line, or take it over with {wish.start_name} {foreign[0].start} and size {foreign[0].count}"
+        unmanaged = [line for line in own[file.path] if (line.start, line.count) not in managed.get(file.path, [])]
+        if unmanaged:
+            first = unmanaged[0]
+            result.errors.append(
+                f"{file.locate(first)} is not {request.start}:{request.count} and was not written by Bulkhead; "
+                f"remove that line, or write {request.start_name} {first.start} and size {first.count} to use it"
             )
             continue
-        setattr(found, name, file.without(mine[file.path]))
-        mine[file.path] = []
-        found.kept = False
+        setattr(result, name, file.remove_lines(own[file.path]))
+        own[file.path] = []
+        result.kept = False
 
 
-def _add_missing(found: Settlement, wish: Wish, mine: dict[str, list[Line]], accounts: Accounts) -> None:
-    """Give the user ranges in the files where it has none: the same in both wherever that is possible."""
-    lacking = [name for name in ("subuid", "subgid") if not mine[getattr(found, name).path]]
+def _add_missing_ranges(result: Allocation, request: RangeRequest, own: dict[str, list[SubidLine]], accounts: Accounts) -> None:
+    """Add ranges to the files that have none of the user; the same in both where that is possible."""
+    lacking = [name for name in ("subuid", "subgid") if not own[getattr(result, name).path]]
     if not lacking:
         return
-    files: list[SubidFile] = [getattr(found, name) for name in lacking]
-    example = [(line.start, line.count) for lines in mine.values() for line in lines] or [(wish.start, wish.count)]
+    files: list[SubidFile] = [getattr(result, name) for name in lacking]
+    example = [(line.start, line.count) for lines in own.values() for line in lines] or [(request.start, request.count)]
     for start, count in example:
-        free = find_free(start, count, files, accounts)
-        if free is None or (wish.exact and free != start):
-            found.errors.append(_why_taken(start, count, files, accounts, wish, nothing_else=free is None))
+        free = find_free_start(start, count, files, accounts)
+        if free is None or (request.exact and free != start):
+            result.errors.append(_explain_taken(start, count, files, accounts, request, nothing_free=free is None))
             return
         if free != start:
-            found.notes.append(f"{wish.user} gets {free}:{count}: {_taker(start, count, files, accounts)}, so {start}:{count} is not free")
+            cause = _describe_taker(start, count, files, accounts)
+            result.notes.append(f"{request.user} gets {free}:{count}: {cause}, so {start}:{count} is not free")
         for index, name in enumerate(lacking):
-            files[index] = files[index].with_range(wish.user, free, count)
-            setattr(found, name, files[index])
-    found.kept = False
+            files[index] = files[index].add_range(request.user, free, count)
+            setattr(result, name, files[index])
+    result.kept = False
 
 
-def _taker(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts) -> str:
-    """Who stands in the way of a range, as the middle of a sentence."""
+def _describe_taker(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts) -> str:
+    """Return what already uses IDs of a range, as the middle of a sentence."""
     for file in files:
         for line in file.ranges:
-            if line.meets(start, count):
-                return f"{file.where(line)} has IDs of it"
+            if line.has_ids_of(start, count):
+                return f"{file.locate(line)} has IDs of it"
     for kind, ids in (("user", accounts.uids), ("group", accounts.gids)):
-        for name in accounts_inside(start, count, ids):
+        for name in list_accounts_inside(start, count, ids):
             return f"the {kind} {name} has the ID {ids[name]}"
-    return f"it belongs to {reserved_for(start, count)}"
+    return f"it belongs to {describe_reservation(start, count)}"
 
 
-def _why_taken(start: int, count: int, files: list[SubidFile], accounts: Accounts, wish: Wish, nothing_else: bool) -> str:
-    sentence = f"{start}:{count} can't be given to {wish.user}: {_taker(start, count, files, accounts)}"
-    if nothing_else:
+def _explain_taken(start: int, count: int, files: list[SubidFile], accounts: Accounts, request: RangeRequest, nothing_free: bool) -> str:
+    sentence = f"{start}:{count} cannot be allocated to {request.user}: {_describe_taker(start, count, files, accounts)}"
+    if nothing_free:
         return f"{sentence}, and no other range of {count} IDs is free below 2147352576; write a smaller size"
-    return f"{sentence}; write another {wish.start_name}"
+    return f"{sentence}; write another {request.start_name}"
 
 
-def _note(found: Settlement, wish: Wish, uid: int | None) -> None:
-    """What is odd about the ranges, though it works."""
+def _add_notes(result: Allocation, request: RangeRequest, uid: int | None) -> None:
+    """Add a note on each unusual property of the ranges that does not prevent their use."""
     rows = {}
-    for file in (found.subuid, found.subgid):
-        lines = file.of(wish.user, uid)
+    for file in (result.subuid, result.subgid):
+        lines = file.lines_of(request.user, uid)
         rows[file.path] = [(line.start, line.count) for line in lines]
         if len(lines) > 1:
-            found.notes.append(
-                f"{file.path} has {len(lines)} ranges of {wish.user}; the engine uses all of them, and {file.where(lines[0])} holds root"
+            result.notes.append(
+                f"{file.path} has {len(lines)} ranges of {request.user}; the engine uses all of them, and {file.locate(lines[0])} has root"
             )
-        if {line.owner for line in lines} == {wish.user, str(uid)}:
-            found.notes.append(
-                f"{file.path} names {wish.user} in some lines and its uid {uid} in others; engines before 28 use the latter alone"
+        if {line.owner for line in lines} == {request.user, str(uid)}:
+            result.notes.append(
+                f"{file.path} has the name {request.user} in some lines and its UID {uid} in others; engines before 28 use only the latter"
             )
         for line in lines:
-            who = reserved_for(line.start, line.count)
-            if who:
-                found.notes.append(f"{file.where(line)} lies in {who}")
-    uid_rows, gid_rows = rows[found.subuid.path], rows[found.subgid.path]
+            user = describe_reservation(line.start, line.count)
+            if user:
+                result.notes.append(f"{file.locate(line)} is in {user}")
+    uid_rows, gid_rows = rows[result.subuid.path], rows[result.subgid.path]
     if uid_rows != gid_rows:
-        found.notes.append(
-            f"the ranges of {wish.user} differ between {found.subuid.path} and {found.subgid.path}; the engine takes them so"
+        result.notes.append(
+            f"the ranges of {request.user} differ between {result.subuid.path} and {result.subgid.path}; the engine accepts that"
         )
-    elif found.kept and uid_rows[0] != (wish.start, wish.count):
-        found.notes.append(f"{wish.user} keeps the range {uid_rows[0][0]}:{uid_rows[0][1]} that it has")
+    elif result.kept and uid_rows[0] != (request.start, request.count):
+        result.notes.append(f"{request.user} keeps its range {uid_rows[0][0]}:{uid_rows[0][1]}")

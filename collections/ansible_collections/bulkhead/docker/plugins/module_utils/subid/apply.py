@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bringing users and their ranges onto a host, and taking back what is ours. What we made is remembered in the state of a subject."""
+"""Creates users and their ranges on a host, and removes those that Bulkhead made. These are remembered in the state of a subject."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from ..host import state
 from ..host.files import write_atomically
 from ..host.root import Host
-from .accounts import Accounts, read_accounts, read_files
-from .decide import Decision, Request, decide, pairs
+from .accounts import Accounts, read_accounts, read_subid_files
+from .decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from .locks import shadow_locks
 from .ranges import SUBGID, SUBUID, SubidFile
 
@@ -21,13 +21,13 @@ Run = Callable[[list[str]], tuple[int, str, str]]
 _DIRECTORY_TRIES = 16
 
 
-class Refused(Exception):
-    """It can't be done; the message holds one sentence a line."""
+class SubidError(Exception):
+    """The request cannot be applied. The message has one sentence per line."""
 
 
 @dataclass
-class Outcome:
-    """changed, notes: as they say. ranges: one entry a present user. diff: for Ansible's `--diff`."""
+class SubidOutcome:
+    """What was changed. ranges: one entry per present user. diff: for `--diff` of Ansible."""
 
     changed: bool = False
     ranges: list[dict[str, Any]] = field(default_factory=list)
@@ -35,37 +35,39 @@ class Outcome:
     diff: list[dict[str, str]] = field(default_factory=list)
 
 
-def bring(host: Host, requests: Sequence[Request], subject: str, check: bool, run: Run) -> Outcome:
-    """Make it so, or (check) say what would be done. Raises Refused, Locked, OSError, and BlockingIOError when another run of ours is at
-    work."""
+def apply_ranges(host: Host, requests: Sequence[UserRequest], subject: str, check: bool, run: Run) -> SubidOutcome:
+    """Apply the requests, or with `check` return what would change.
+
+    run: runs a command and returns (exit code, stdout, stderr). Raises SubidError, ShadowLocked, OSError, and BlockingIOError during another run.
+    """
     memory = state.load(host, subject).get("users", {})
-    subuid, subgid = read_files(host)
+    subuid, subgid = read_subid_files(host)
     accounts = read_accounts(host)
-    decision = _decide_here(host, requests, subuid, subgid, accounts, memory)
-    outcome = _outcome(decision, subuid, subgid, requests, accounts)
+    decision = _decide(host, requests, subuid, subgid, accounts, memory)
+    outcome = _build_outcome(decision, subuid, subgid, requests, accounts)
     if check or not (outcome.changed or decision.memory != memory):
         return outcome
     with state.exclusive(host):
         for name in decision.groups:
-            _run(run, ["groupadd", "--system", name])
+            _run_command(run, ["groupadd", "--system", name])
         for request in decision.users:
             _create_user(host, request, run, with_group=bool(request.group) or request.user in accounts.gids)
             _remember(host, subject, request.user, {"user": True})
-        outcome = _write(host, requests, subject, outcome)
-        for name in decision.leaving:
-            _run(run, ["userdel", name])
+        outcome = _write_files(host, requests, subject, outcome)
+        for name in decision.removed_users:
+            _run_command(run, ["userdel", name])
             _remember(host, subject, name, None)
     return outcome
 
 
-def _write(host: Host, requests: Sequence[Request], subject: str, planned: Outcome) -> Outcome:
-    """Decide once more on what stands there under the locks, and write it."""
+def _write_files(host: Host, requests: Sequence[UserRequest], subject: str, planned: SubidOutcome) -> SubidOutcome:
+    """Decide again on the present files under their locks, and write them."""
     with shadow_locks(host, SUBUID, SUBGID):
-        subuid, subgid = read_files(host)
+        subuid, subgid = read_subid_files(host)
         accounts = read_accounts(host)
         memory = state.load(host, subject).get("users", {})
-        decision = _decide_here(host, requests, subuid, subgid, accounts, memory)
-        # Remembered first: a line that is remembered and missing harms nobody, one that is there and not remembered stays for ever.
+        decision = _decide(host, requests, subuid, subgid, accounts, memory)
+        # Remembered first: a remembered line that is missing does no harm, a line that is not remembered would never be removed.
         both = {name: {**memory.get(name, {}), **decision.memory.get(name, {})} for name in {**memory, **decision.memory}}
         state.save(host, subject, {"users": both} if both else {})
         _write_file(host, subuid, decision.subuid)
@@ -75,8 +77,8 @@ def _write(host: Host, requests: Sequence[Request], subject: str, planned: Outco
             _write_file(host, decision.subuid, subuid)
             raise
         state.save(host, subject, {"users": decision.memory} if decision.memory else {})
-    written = _outcome(decision, subuid, subgid, requests, accounts)
-    # The users that were made in between are no news to the second decision, those that will leave are news to both.
+    written = _build_outcome(decision, subuid, subgid, requests, accounts)
+    # The second decision does not report the users that were created in between.
     files = (SUBUID, SUBGID)
     written.diff = [entry for entry in planned.diff if entry["before_header"] not in files] + [
         entry for entry in written.diff if entry["before_header"] in files
@@ -85,40 +87,40 @@ def _write(host: Host, requests: Sequence[Request], subject: str, planned: Outco
     return written
 
 
-def _decide_here(
+def _decide(
     host: Host,
-    requests: Sequence[Request],
+    requests: Sequence[UserRequest],
     subuid: SubidFile,
     subgid: SubidFile,
     accounts: Accounts,
     memory: Mapping[str, Any],
-) -> Decision:
-    """`decide`, with the IDs left out that a network directory has given away. Raises Refused."""
+) -> SubidDecision:
+    """Return the decision without IDs that a directory service has assigned. Raises SubidError."""
     for unused in range(_DIRECTORY_TRIES):
-        decision = decide(requests, subuid, subgid, accounts, memory)
+        decision = decide_ranges(requests, subuid, subgid, accounts, memory)
         if decision.errors:
-            raise Refused("\n".join(dict.fromkeys(decision.errors)))
-        taken = _directory_accounts(host, _new_starts(subuid, decision.subuid), _new_starts(subgid, decision.subgid))
+            raise SubidError("\n".join(dict.fromkeys(decision.errors)))
+        taken = _find_directory_accounts(host, _list_new_starts(subuid, decision.subuid), _list_new_starts(subgid, decision.subgid))
         if not (taken.uids or taken.gids):
             break
         accounts = replace(accounts, uids={**accounts.uids, **taken.uids}, gids={**accounts.gids, **taken.gids})
     else:
-        raise Refused(
-            "the name services (man 5 nsswitch.conf) know accounts in every range that was tried; write the start of one that is free there"
+        raise SubidError(
+            "the name services (man 5 nsswitch.conf) have accounts in every range that was tried; write the start of a range that is free there"
         )
     for request in requests:
         if not request.present:
-            _refuse_in_use(host, request.user, memory.get(request.user, {}))
+            _check_unused(host, request.user, memory.get(request.user, {}))
     return decision
 
 
-def _new_starts(before: SubidFile, after: SubidFile) -> list[int]:
+def _list_new_starts(before: SubidFile, after: SubidFile) -> list[int]:
     old = {(line.owner, line.start) for line in before.ranges}
     return [line.start for line in after.ranges if (line.owner, line.start) not in old]
 
 
-def _directory_accounts(host: Host, uids: list[int], gids: list[int]) -> Accounts:
-    """Who owns the first ID of a range according to the name services; systemd-nspawn asks no more either (systemd docs/UIDS-GIDS.md)."""
+def _find_directory_accounts(host: Host, uids: list[int], gids: list[int]) -> Accounts:
+    """Return the accounts with the first ID of a range, from the name services. systemd-nspawn checks the same (systemd docs/UIDS-GIDS.md)."""
     if host.root != Host().root or not (uids or gids):
         return Accounts()
     import grp
@@ -134,27 +136,27 @@ def _directory_accounts(host: Host, uids: list[int], gids: list[int]) -> Account
     return Accounts(users, groups)
 
 
-def _refuse_in_use(host: Host, user: str, ours: Mapping[str, Any]) -> None:
-    """A range under which processes run must not be given to somebody else."""
-    ranges = pairs(ours.get(SUBUID))
+def _check_unused(host: Host, user: str, managed: Mapping[str, Any]) -> None:
+    """Raise SubidError when a process runs with an ID of the user's ranges: another user must not get them."""
+    ranges = parse_pairs(managed.get(SUBUID))
     if not ranges:
         return
     for entry in host.path("/proc").iterdir():
         try:
             uid = entry.stat().st_uid if entry.name.isdigit() else None
-        except OSError:  # it ended while we looked
+        except OSError:  # it has ended meanwhile
             continue
         if uid is not None and any(start <= uid < start + count for start, count in ranges):
-            raise Refused(
+            raise SubidError(
                 f"process {entry.name} runs with the ID {uid} of a range of {user}; stop its container before the range is removed"
             )
 
 
-def _create_user(host: Host, request: Request, run: Run, with_group: bool) -> None:
-    """A system user: for others useradd would add subordinate ranges of its own choice (shadow src/useradd.c, should_assign_subuid)."""
+def _create_user(host: Host, request: UserRequest, run: Run, with_group: bool) -> None:
+    """Create a system user. For other users useradd assigns subordinate ranges itself (shadow src/useradd.c, should_assign_subuid)."""
     nologin = next((shell for shell in ("/usr/sbin/nologin", "/sbin/nologin") if host.path(shell).exists()), "/bin/false")
     group = ["--gid", request.group or request.user] if with_group else ["--user-group"]
-    _run(
+    _run_command(
         run,
         [
             "useradd",
@@ -170,14 +172,14 @@ def _create_user(host: Host, request: Request, run: Run, with_group: bool) -> No
     )
 
 
-def _run(run: Run, command: list[str]) -> None:
+def _run_command(run: Run, command: list[str]) -> None:
     code, out, err = run(command)
     if code:
-        raise Refused(f"{' '.join(command)} failed: {(err or out).strip() or f'exit code {code}'}")
+        raise SubidError(f"{' '.join(command)} failed: {(err or out).strip() or f'exit code {code}'}")
 
 
 def _remember(host: Host, subject: str, user: str, entry: dict[str, Any] | None) -> None:
-    """Add to what is remembered of a user; None forgets it."""
+    """Add to what is remembered of a user. entry: None forgets the user."""
     users = state.load(host, subject).get("users", {})
     if entry is None:
         users.pop(user, None)
@@ -187,7 +189,7 @@ def _remember(host: Host, subject: str, user: str, entry: dict[str, Any] | None)
 
 
 def _write_file(host: Host, before: SubidFile, after: SubidFile) -> None:
-    """One file, with the copy that the shadow tools leave beside it (lib/commonio.c, create_backup: `/etc/subuid-`, times preserved)."""
+    """Write one file, and the copy that the shadow tools keep beside it (lib/commonio.c, create_backup: `/etc/subuid-`, times preserved)."""
     if before.present == after.present and before.text() == after.text():
         return
     path = host.path(after.path)
@@ -202,28 +204,30 @@ def _write_file(host: Host, before: SubidFile, after: SubidFile) -> None:
         path.unlink(missing_ok=True)
 
 
-def _outcome(decision: Decision, subuid: SubidFile, subgid: SubidFile, requests: Sequence[Request], accounts: Accounts) -> Outcome:
-    found = Outcome(notes=list(dict.fromkeys(decision.notes)))
+def _build_outcome(
+    decision: SubidDecision, subuid: SubidFile, subgid: SubidFile, requests: Sequence[UserRequest], accounts: Accounts
+) -> SubidOutcome:
+    outcome = SubidOutcome(notes=list(dict.fromkeys(decision.notes)))
     for kind, path, names in (
         ("group", "/etc/group", decision.groups),
         ("user", "/etc/passwd", [r.user for r in decision.users]),
     ):
-        found.diff += [_diff(path, "", f"{name} (system {kind})\n") for name in names]
-    found.diff += [_diff("/etc/passwd", f"{name} (system user)\n", "") for name in decision.leaving]
+        outcome.diff += [_build_diff(path, "", f"{name} (system {kind})\n") for name in names]
+    outcome.diff += [_build_diff("/etc/passwd", f"{name} (system user)\n", "") for name in decision.removed_users]
     for before, after in ((subuid, decision.subuid), (subgid, decision.subgid)):
         if before.text() != after.text():
-            found.diff.append(_diff(before.path, before.text(), after.text()))
-    found.changed = bool(found.diff)
+            outcome.diff.append(_build_diff(before.path, before.text(), after.text()))
+    outcome.changed = bool(outcome.diff)
     for request in requests:
         if request.present:
             uid = accounts.uids.get(request.user)
             rows = {
-                name: [[line.start, line.count] for line in file.of(request.user, uid)]
+                name: [[line.start, line.count] for line in file.lines_of(request.user, uid)]
                 for name, file in (("subuid", decision.subuid), ("subgid", decision.subgid))
             }
-            found.ranges.append({"user": request.user, "uid": uid, **rows})
-    return found
+            outcome.ranges.append({"user": request.user, "uid": uid, **rows})
+    return outcome
 
 
-def _diff(path: str, before: str, after: str) -> dict[str, str]:
+def _build_diff(path: str, before: str, after: str) -> dict[str, str]:
     return {"before_header": path, "after_header": path, "before": before, "after": after}

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a list of requests makes of both subid files and of the users. Pure.
+"""Decides what a list of requests changes in both subid files and among the users. Pure.
 
-`memory` is what we made on the host before, from the state of a subject (a layer's name):
+`memory` is what Bulkhead made on the host before, from the remembered state of a subject (a layer's name):
 
     {"dockremap": {"/etc/subuid": [[231072, 65536]], "/etc/subgid": [[231072, 65536]], "user": true}}
 
-with `user` telling that the account is our work.
+`user` says that Bulkhead created the account.
 """
 
 from __future__ import annotations
@@ -15,96 +15,99 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .accounts import Accounts
-from .allocate import Ranges, Wish, settle
+from .allocate import RangeRequest, Ranges, allocate_range
 from .ranges import SUBGID, SUBUID, SubidFile
 
 
 @dataclass(frozen=True)
-class Request:
-    """What one user shall have, or (present=False) that what we gave it is taken back.
+class UserRequest:
+    """What one user should have; with present=False, what Bulkhead gave it is removed.
 
-    create: make the user, a system user, when there is none. group: a group that has to exist, too; it becomes a new user's primary one.
+    create: create a missing user as a system user. group: a group that has to exist too; it becomes a new user's primary group.
     """
 
-    wish: Wish
+    range: RangeRequest
     group: str = ""
     create: bool = False
     present: bool = True
 
     @property
     def user(self) -> str:
-        return self.wish.user
+        return self.range.user
 
 
 @dataclass
-class Decision:
-    """Both files as they will be, and what else has to happen. memory: what is then to be remembered."""
+class SubidDecision:
+    """Both files as they will be, and the users and groups to create or remove. memory: what is remembered afterwards."""
 
     subuid: SubidFile
     subgid: SubidFile
     memory: dict[str, Any]
-    users: list[Request] = field(default_factory=list)
+    users: list[UserRequest] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    leaving: list[str] = field(default_factory=list)
+    removed_users: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def decide(requests: Sequence[Request], subuid: SubidFile, subgid: SubidFile, accounts: Accounts, memory: Mapping[str, Any]) -> Decision:
-    """Pure: all requests in their order, each on the files that the one before leaves."""
-    found = Decision(subuid, subgid, {name: dict(entry) for name, entry in memory.items()})
+def decide_ranges(
+    requests: Sequence[UserRequest], subuid: SubidFile, subgid: SubidFile, accounts: Accounts, memory: Mapping[str, Any]
+) -> SubidDecision:
+    """Return the decision on all requests in their order, each on the files that the one before it leaves."""
+    decision = SubidDecision(subuid, subgid, {name: dict(entry) for name, entry in memory.items()})
     for request in requests:
         if request.present:
-            _decide_present(found, request, accounts)
+            _decide_present(decision, request, accounts)
         else:
-            _decide_absent(found, request.user, accounts)
-    return found
+            _decide_absent(decision, request.user, accounts)
+    return decision
 
 
-def _decide_present(found: Decision, request: Request, accounts: Accounts) -> None:
+def _decide_present(decision: SubidDecision, request: UserRequest, accounts: Accounts) -> None:
     user = request.user
     known = user in accounts.uids
     if not known and not request.create:
-        found.errors.append(f"the user {user} does not exist on this host; create it, or set create for it")
+        decision.errors.append(f"the user {user} does not exist on this host; create it, or set create for it")
         return
-    ours = found.memory.get(user, {})
-    settled = settle(request.wish, found.subuid, found.subgid, accounts, {path: pairs(ours.get(path)) for path in (SUBUID, SUBGID)})
-    found.errors += settled.errors
-    found.notes += settled.notes
+    memory = decision.memory.get(user, {})
+    managed = {path: parse_pairs(memory.get(path)) for path in (SUBUID, SUBGID)}
+    allocation = allocate_range(request.range, decision.subuid, decision.subgid, accounts, managed)
+    decision.errors += allocation.errors
+    decision.notes += allocation.notes
     uid = accounts.uids.get(user)
-    for before, after in ((found.subuid, settled.subuid), (found.subgid, settled.subgid)):
-        old = [(line.start, line.count) for line in before.of(user, uid)]
-        new = [(line.start, line.count) for line in after.of(user, uid)]
+    for before, after in ((decision.subuid, allocation.subuid), (decision.subgid, allocation.subgid)):
+        old = [(line.start, line.count) for line in before.lines_of(user, uid)]
+        new = [(line.start, line.count) for line in after.lines_of(user, uid)]
         added = [list(pair) for pair in new if pair not in old]
-        kept = [list(pair) for pair in pairs(ours.get(before.path)) if pair in new and pair in old]
-        if added or kept or before.path in ours:
-            found.memory.setdefault(user, {})[before.path] = kept + added
-    found.subuid, found.subgid = settled.subuid, settled.subgid
-    if request.group and request.group not in accounts.gids and request.group not in found.groups:
-        found.groups.append(request.group)
+        kept = [list(pair) for pair in managed[before.path] if pair in new and pair in old]
+        if added or kept or before.path in memory:
+            decision.memory.setdefault(user, {})[before.path] = kept + added
+    decision.subuid, decision.subgid = allocation.subuid, allocation.subgid
+    if request.group and request.group not in accounts.gids and request.group not in decision.groups:
+        decision.groups.append(request.group)
     if not known:
-        found.users.append(request)
+        decision.users.append(request)
 
 
-def _decide_absent(found: Decision, user: str, accounts: Accounts) -> None:
-    ours = found.memory.get(user)
-    if ours is None:
+def _decide_absent(decision: SubidDecision, user: str, accounts: Accounts) -> None:
+    memory = decision.memory.get(user)
+    if memory is None:
         return
     uid = accounts.uids.get(user)
     for name, path in (("subuid", SUBUID), ("subgid", SUBGID)):
-        file: SubidFile = getattr(found, name)
-        mine = [line for line in file.of(user, uid) if (line.start, line.count) in pairs(ours.get(path))]
-        setattr(found, name, file.without(mine))
-    del found.memory[user]
-    if not ours.get("user") or user not in accounts.uids:
+        file: SubidFile = getattr(decision, name)
+        managed = [line for line in file.lines_of(user, uid) if (line.start, line.count) in parse_pairs(memory.get(path))]
+        setattr(decision, name, file.remove_lines(managed))
+    del decision.memory[user]
+    if not memory.get("user") or user not in accounts.uids:
         return
-    if found.subuid.of(user, uid) or found.subgid.of(user, uid):
-        found.notes.append(f"the user {user} stays: it has subordinate ranges that others gave it, which userdel would remove")
+    if decision.subuid.lines_of(user, uid) or decision.subgid.lines_of(user, uid):
+        decision.notes.append(f"the user {user} is kept: it has subordinate ranges that others gave it, which userdel would remove")
     else:
-        found.leaving.append(user)
-        found.memory[user] = {"user": True}  # until userdel has succeeded
+        decision.removed_users.append(user)
+        decision.memory[user] = {"user": True}  # until userdel has succeeded
 
 
-def pairs(rows: Any) -> Ranges:
-    """Ranges after a journey as JSON."""
+def parse_pairs(rows: Any) -> Ranges:
+    """Return ranges that were stored as JSON."""
     return [(int(row[0]), int(row[1])) for row in rows or []]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What planning and judging of user namespaces have in common: whose ranges the engine takes, and what map it makes of them. Pure."""
+"""Which subordinate ranges the engine uses, and the ID maps that it makes of them. Pure; shared by planning and judging."""
 
 from __future__ import annotations
 
@@ -8,72 +8,73 @@ from dataclasses import dataclass
 from typing import Any
 
 from .accounts import DEFAULT_LOWEST, Accounts
-from .ranges import SUBGID, SUBUID, SubidFile, engine_map, parse
+from .ranges import SUBGID, SUBUID, SubidFile, build_engine_map, parse_subid
 
 DEFAULT_USER = "dockremap"
-# A container's nobody is 65534: with fewer IDs, files of nobody in an image can't be unpacked (`Container ID 65534 cannot be mapped to a
-# host ID`).
-ENOUGH = 65536
+# The user nobody of a container is 65534. With fewer IDs its files in an image cannot be unpacked (`Container ID 65534 cannot be mapped to
+# a host ID`).
+MIN_IDS = 65536
 
 Map = list[list[int]]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The layer's part of an observation, unpacked."""
+class SubidState:
+    """Both subid files and the accounts, from an observation."""
 
     subuid: SubidFile
     subgid: SubidFile
     accounts: Accounts
 
 
-def unpack(here: Mapping[str, Any]) -> Seen:
-    return Seen(
-        parse(SUBUID, here["subuid"]["text"]),
-        parse(SUBGID, here["subgid"]["text"]),
+def parse_state(here: Mapping[str, Any]) -> SubidState:
+    """Return the subid files and accounts. here: what layer userns observed."""
+    return SubidState(
+        parse_subid(SUBUID, here["subuid"]["text"]),
+        parse_subid(SUBGID, here["subgid"]["text"]),
         Accounts(here.get("uids", {}), here.get("gids", {}), here.get("lowest", DEFAULT_LOWEST)),
     )
 
 
-def remap_user(setting: str) -> tuple[str, str]:
-    """User and group of a `userns-remap` value, `user` or `user:group`; the group is empty when none is named."""
+def parse_remap_user(setting: str) -> tuple[str, str]:
+    """Return user and group of a `userns-remap` value, `user` or `user:group`. The group is empty when none is named."""
     user, unused, group = setting.partition(":")
     return (DEFAULT_USER if user == "default" else user), group
 
 
-def configured(observed: Mapping[str, Any]) -> str | None:
-    """The value of userns-remap by which the engine would start now: a flag of docker.service, or the key in daemon.json. None where
-    there is none."""
+def find_configured_remap(observed: Mapping[str, Any]) -> str | None:
+    """Return the value of userns-remap with which the engine would start now: a flag of its unit, or the key of daemon.json; None without."""
     flags = (observed.get("unit") or {}).get("flags") or {}
     value = flags.get("userns-remap") or observed["layers"]["userns"].get("configured")
     return value if isinstance(value, str) and value else None
 
 
-def numeric_first(version: str | None) -> bool:
-    """Whether this engine takes the lines with the user's uid alone where there are any; of an unknown engine, no."""
-    return (major(version) or 28) < 28
+def prefers_numeric_owner(version: str | None) -> bool:
+    """Whether this engine uses only the lines with the user's UID where there are any. False for an unknown version."""
+    return (parse_major(version) or 28) < 28
 
 
-def major(version: str | None) -> int | None:
+def parse_major(version: str | None) -> int | None:
+    """Return the major version number; None when it is unknown."""
     head = (version or "").partition(".")[0]
     return int(head) if head.isdigit() else None
 
 
-def expected_maps(seen: Seen, user: str, version: str | None) -> tuple[Map, Map]:
-    """The uid_map and gid_map that an engine of this version makes for a user, were it started now."""
-    uid, first = seen.accounts.uids.get(user), numeric_first(version)
-    return engine_map(seen.subuid, user, uid, first), engine_map(seen.subgid, user, uid, first)
+def build_expected_maps(seen: SubidState, user: str, version: str | None) -> tuple[Map, Map]:
+    """Return the uid_map and gid_map that an engine of this version would make for a user if it started now."""
+    uid, first = seen.accounts.uids.get(user), prefers_numeric_owner(version)
+    return build_engine_map(seen.subuid, user, uid, first), build_engine_map(seen.subgid, user, uid, first)
 
 
-def root_of(uid_map: Map, gid_map: Map) -> str | None:
-    """The name of the engine's root under these maps, UID.GID of the container's root (moby daemon/daemon_unix.go, setupDaemonRoot)."""
+def name_data_root(uid_map: Map, gid_map: Map) -> str | None:
+    """Return the folder name of the data root under these maps: UID.GID of the container's root (moby daemon/daemon_unix.go, setupDaemonRoot)."""
     return f"{uid_map[0][1]}.{gid_map[0][1]}" if uid_map and gid_map else None
 
 
-def impossible(here: Mapping[str, Any]) -> str:
-    """Why this host can't carry the layer; empty when it can."""
+def explain_unsupported(here: Mapping[str, Any]) -> str:
+    """Return why this host does not support user namespaces; empty when it does."""
     if here.get("host_namespace") is None or here.get("max_user_namespaces") is None:
         return "the kernel has no user namespaces (no /proc/1/ns/user or no /proc/sys/user/max_user_namespaces)"
     if here["max_user_namespaces"] == 0:
-        return "/proc/sys/user/max_user_namespaces is 0, so the kernel refuses every user namespace; set it to some thousands by sysctl"
+        return "/proc/sys/user/max_user_namespaces is 0, so the kernel denies every user namespace; set it to some thousands by sysctl"
     return ""

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...host.files import sha256
 from ...rootless import names
-from ...subid.mapping import unpack
-from ...subid.ranges import engine_map
+from ...subid.mapping import parse_state
+from ...subid.ranges import build_engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "rootless"
@@ -80,14 +80,14 @@ def _process(verdict: Verdict, engine: Mapping[str, Any], observed: Mapping[str,
     source = f"/proc/{engine['pid']}/uid_map"
     verdict.saw(source, engine["uid_map"], headline=True)
     verdict.saw(f"/proc/{engine['pid']}/status Uid of dockerd", engine["uid"])
-    seen = unpack(observed["layers"]["userns"])
-    ranges = engine_map(seen.subuid, user, seen.accounts.uids.get(user), False)
+    seen = parse_state(observed["layers"]["userns"])
+    ranges = build_engine_map(seen.subuid, user, seen.accounts.uids.get(user), False)
     rows = engine["uid_map"]
     if not rows or rows[0] != [0, engine["uid"], 1]:
         verdict.find("map", f"{source}: root of the engine is not {user} ({engine['uid']}) itself: {rows}", DEGRADED, "restart the engine")
     given = [row[1:] for row in rows[1:]]
     desired = [row[1:] for row in ranges]
-    verdict.saw(f"/etc/subuid, lines of {user}", [line.text for line in seen.subuid.of(user, seen.accounts.uids.get(user))])
+    verdict.saw(f"/etc/subuid, lines of {user}", [line.text for line in seen.subuid.lines_of(user, seen.accounts.uids.get(user))])
     if given != desired:
         verdict.find(
             "map_differs",

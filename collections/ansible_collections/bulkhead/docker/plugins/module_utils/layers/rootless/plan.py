@@ -10,9 +10,9 @@ from typing import Any
 from ...engine.instance import Instance, of
 from ...host.files import sha256
 from ...rootless import client_context, names, rendering
-from ...subid.allocate import Wish, bounds_problem
-from ...subid.decide import Request, decide
-from ...subid.mapping import ENOUGH, unpack
+from ...subid.allocate import RangeRequest, describe_bounds_problem
+from ...subid.decide import UserRequest, decide_ranges
+from ...subid.mapping import MIN_IDS, parse_state
 from ...subid.ranges import SUBGID, SUBUID
 from ..verdict import DISABLED, REQUIRED, Change, LayerPlan
 
@@ -97,7 +97,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         "state": "present",
         "user": instance.user,
         "packages": packages,
-        "range": {"start": request.wish.start, "size": request.wish.count, "exact": request.wish.exact},
+        "range": {"start": request.range.start, "size": request.range.count, "exact": request.range.exact},
         "files": [{"path": f.path, "content": f.content, "mode": f"{f.mode:04o}", "link": f.link} for f in files],
         "disable_rootful": bool(desired.get("rootless_docker_disable_rootful")),
         "stop_containers": bool(desired.get("rootless_docker_stop_containers")),
@@ -122,12 +122,12 @@ def _bad_input(desired: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
     if isinstance(options, Mapping) and options.get("userns-remap"):
         problems.append("docker_daemon_options['userns-remap']: a rootless engine does not start with it; take it out for this host")
     start, size = desired["rootless_docker_range_start"], desired["rootless_docker_range_size"]
-    if size < ENOUGH:
+    if size < MIN_IDS:
         problems.append(
-            f"rootless_docker_range_size: {size} is too few, images with files of nobody (65534) can't be unpacked; write {ENOUGH} or more"
+            f"rootless_docker_range_size: {size} is too few, images with files of nobody (65534) can't be unpacked; write {MIN_IDS} or more"
         )
-    elif start < 65536 or bounds_problem(start, size):
-        why = bounds_problem(start, size) or "lies among the host's own accounts (0 to 65535)"
+    elif start < 65536 or describe_bounds_problem(start, size):
+        why = describe_bounds_problem(start, size) or "lies among the host's own accounts (0 to 65535)"
         problems.append(f"rootless_docker_range_start: {start} {why}; write 65536 or more, such as 296608")
     port = desired.get("rootless_docker_first_port")
     if port is not None and not 0 <= port <= 1024:
@@ -204,10 +204,10 @@ def _missing(observed: Mapping[str, Any], here: Mapping[str, Any], found: LayerP
     return named
 
 
-def _ranges(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], instance: Instance) -> Request:
+def _ranges(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], instance: Instance) -> UserRequest:
     """The user and its subordinate ranges, by the same rules as userns_remap's."""
-    here, seen = observed["layers"][LAYER], unpack(observed["layers"]["userns"])
-    wish = Wish(
+    here, seen = observed["layers"][LAYER], parse_state(observed["layers"]["userns"])
+    wish = RangeRequest(
         instance.user,
         desired["rootless_docker_range_start"],
         desired["rootless_docker_range_size"],
@@ -220,8 +220,8 @@ def _ranges(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str,
         )
     elif instance.uid == 0:
         found.blockers.append(f"rootless_docker_user: {instance.user} has the ID 0 on this host; write a user that is not root")
-    request = Request(wish, create=create)
-    decision = decide([request], seen.subuid, seen.subgid, seen.accounts, here["ranges"])
+    request = UserRequest(wish, create=create)
+    decision = decide_ranges([request], seen.subuid, seen.subgid, seen.accounts, here["ranges"])
     found.blockers += decision.errors
     found.notices += decision.notes
     if instance.uid is None:

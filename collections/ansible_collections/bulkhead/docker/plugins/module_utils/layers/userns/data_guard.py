@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...subid.mapping import Map, configured, expected_maps, remap_user, root_of, unpack
+from ...subid.mapping import Map, find_configured_remap, build_expected_maps, parse_remap_user, name_data_root, parse_state
 from ..verdict import LayerPlan
 
 _KINDS = (("images", "image"), ("containers", "container"), ("volumes", "volume"), ("networks", "network"))
@@ -25,7 +25,7 @@ def guard(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, A
     maps: uid_map and gid_map of the root to come; empty ones for the root without remapping.
     """
     here, engine = observed["layers"]["userns"], observed["engine"]
-    present, target = current_root(observed), root_of(*maps)
+    present, target = current_root(observed), name_data_root(*maps)
     if present == target:
         return False
     orphans = [o["id"][:12] for o in engine.get("orphans") or () if any(row[1] == 0 for row in o.get("uid_map") or ())]
@@ -122,8 +122,8 @@ def current_root(observed: Mapping[str, Any]) -> str | None:
     here, engine = observed["layers"]["userns"], observed["engine"]
     if engine.get("running"):
         return engine.get("remapped")
-    setting = configured(observed)
-    return root_of(*expected_maps(unpack(here), remap_user(setting)[0], engine.get("version"))) if setting else None
+    setting = find_configured_remap(observed)
+    return name_data_root(*build_expected_maps(parse_state(here), parse_remap_user(setting)[0], engine.get("version"))) if setting else None
 
 
 def guard_switching_off(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any]) -> None:
@@ -134,7 +134,7 @@ def guard_switching_off(found: LayerPlan, observed: Mapping[str, Any], desired: 
         return
     before = ours.get("before")
     maps = (
-        expected_maps(unpack(observed["layers"]["userns"]), remap_user(before)[0], observed["engine"].get("version"))
+        build_expected_maps(parse_state(observed["layers"]["userns"]), parse_remap_user(before)[0], observed["engine"].get("version"))
         if before
         else ([], [])
     )

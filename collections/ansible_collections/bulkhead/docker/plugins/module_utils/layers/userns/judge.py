@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import of
-from ...subid.accounts import accounts_inside
-from ...subid.mapping import ENOUGH, Map, Seen, configured, expected_maps, impossible, remap_user, unpack
-from ...subid.ranges import SubidFile, overlaps
+from ...subid.accounts import list_accounts_inside
+from ...subid.mapping import MIN_IDS, Map, SubidState, find_configured_remap, build_expected_maps, explain_unsupported, parse_remap_user, parse_state
+from ...subid.ranges import SubidFile, find_overlaps
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "userns"
@@ -26,10 +26,10 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         return verdict.conclude(NOT_APPLICABLE)
     user = _user(evidence, expect)
     verdict = Verdict(LAYER, f"root of a container is an unprivileged ID of the host, from the ranges of {user}")
-    if expect.get("requirement") == OPTIONAL and impossible(here):
-        verdict.find("impossible", impossible(here))
+    if expect.get("requirement") == OPTIONAL and explain_unsupported(here):
+        verdict.find("impossible", explain_unsupported(here))
         return verdict.conclude(NOT_APPLICABLE)
-    seen, probe = unpack(here), evidence.get("probe")
+    seen, probe = parse_state(here), evidence.get("probe")
     if probe is None:
         verdict.find(
             "no_probe",
@@ -66,14 +66,14 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     elif asked_host:
         verdict.disagreements.append(f"docker inspect shows --userns=host, but the kernel shows the map {_words(kernel['uid_map'])}")
     elif engine.get("remapped"):
-        _judge_maps(verdict, kernel, _user(evidence, expect), unpack(here), here, engine)
+        _judge_maps(verdict, kernel, _user(evidence, expect), parse_state(here), here, engine)
     verdict.conclude()
     return verdict
 
 
 def _user(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
-    """Whose ranges count: those of the user that the engine is configured for, otherwise of the one that is desired."""
-    return remap_user(configured(evidence["observed"]) or expect.get("user") or "default")[0]
+    """Whose ranges count: those of the user that the engine is find_configured_remap for, otherwise of the one that is desired."""
+    return parse_remap_user(find_configured_remap(evidence["observed"]) or expect.get("user") or "default")[0]
 
 
 def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], who: str, here: Mapping[str, Any]) -> None:
@@ -121,12 +121,12 @@ def _judge_maps(
     verdict: Verdict,
     kernel: Mapping[str, Any],
     user: str,
-    seen: Seen,
+    seen: SubidState,
     here: Mapping[str, Any],
     engine: Mapping[str, Any],
 ) -> None:
     """Drift between the kernel's maps and the files, accounts of the host within the maps, and maps that are too short."""
-    desired = expected_maps(seen, user, engine.get("version"))
+    desired = build_expected_maps(seen, user, engine.get("version"))
     checks = (
         ("uid_map", desired[0], seen.subuid, "subuid", seen.accounts.uids, "user"),
         ("gid_map", desired[1], seen.subgid, "subgid", seen.accounts.gids, "group"),
@@ -134,10 +134,10 @@ def _judge_maps(
     for name, expected, file, key, ids, kind in checks:
         rows: Map = kernel[name]
         source = f"/proc/{kernel['pid']}/{name}"
-        verdict.saw(f"{file.path}, lines of {user}", [line.text for line in file.of(user, seen.accounts.uids.get(user))])
+        verdict.saw(f"{file.path}, lines of {user}", [line.text for line in file.lines_of(user, seen.accounts.uids.get(user))])
         if rows != expected:
             _drift(verdict, source, rows, expected, file, user, _edited(here, key, engine))
-        inside = [account for unused, outside, count in rows for account in accounts_inside(outside, count, ids)]
+        inside = [account for unused, outside, count in rows for account in list_accounts_inside(outside, count, ids)]
         if inside:
             accounts = ", ".join(inside[:_SHOWN]) + (f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else "")
             verdict.find(
@@ -147,9 +147,9 @@ def _judge_maps(
                 f"give {user} another range",
             )
         mapped = sum(count for unused, unused, count in rows)
-        if mapped < ENOUGH:
+        if mapped < MIN_IDS:
             text = f"{source} maps {mapped} IDs; files of nobody (65534) in an image have no owner there"
-            verdict.find("short", text, DEGRADED, f"raise the count of {user}'s line in {file.path} to {ENOUGH} or more")
+            verdict.find("short", text, DEGRADED, f"raise the count of {user}'s line in {file.path} to {MIN_IDS} or more")
     root = engine.get("remapped")
     if root and f"{kernel['uid_map'][0][1]}.{kernel['gid_map'][0][1]}" != root:
         verdict.find(
@@ -162,7 +162,7 @@ def _judge_maps(
 def _judge_wish(verdict: Verdict, kernel: Mapping[str, Any], user: str, expect: Mapping[str, Any]) -> None:
     """A mapping that holds, but is not the one that the inventory asks for."""
     if expect.get("user", user) != user:
-        verdict.find("user", f"the engine is configured to remap to {user}, the inventory wants {expect['user']}", DEGRADED)
+        verdict.find("user", f"the engine is find_configured_remap to remap to {user}, the inventory wants {expect['user']}", DEGRADED)
     start, mapped = expect.get("start"), kernel["uid_map"][0][1]
     if start is not None and mapped != start:
         text = f"/proc/{kernel['pid']}/uid_map maps root to {mapped}, the inventory wants {start} and nothing else"
@@ -188,14 +188,14 @@ def _edited(here: Mapping[str, Any], key: str, engine: Mapping[str, Any]) -> str
     return " (edited after the engine started)" if changed and started and changed > started else ""
 
 
-def _judge_files(verdict: Verdict, seen: Seen) -> None:
+def _judge_files(verdict: Verdict, seen: SubidState) -> None:
     """Ranges of two users that overlap, whoever they are: IDs of one's containers own the other's files."""
     for file in (seen.subuid, seen.subgid):
-        found = overlaps(file, dict(seen.accounts.uids))
+        found = find_overlaps(file, dict(seen.accounts.uids))
         for one, other in found[:_SHOWN]:
             verdict.find(
                 "overlap",
-                f"{file.where(one)} overlaps {file.where(other)}: containers of both own the same IDs",
+                f"{file.locate(one)} overlaps {file.locate(other)}: containers of both own the same IDs",
                 DEGRADED,
                 "give one of them another range",
             )
@@ -203,7 +203,7 @@ def _judge_files(verdict: Verdict, seen: Seen) -> None:
             verdict.find("overlap", f"{file.path} has {len(found) - _SHOWN} more pairs of lines that overlap", DEGRADED)
     for file in (seen.subuid, seen.subgid):
         for line in file.problems():
-            verdict.find("malformed", f"{file.where(line)} {line.problem}", DEGRADED if line.stops_engines else None)
+            verdict.find("malformed", f"{file.locate(line)} {line.problem}", DEGRADED if line.stops_engines else None)
 
 
 def _judge_orphans(verdict: Verdict, engine: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...host import state
 from ...host.root import Host
-from ...subid.accounts import primary_groups, read_accounts
+from ...subid.accounts import parse_primary_groups, read_accounts
 from ...subid.ranges import SUBGID, SUBUID
 
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -40,7 +40,7 @@ def observe(host: Host) -> dict[str, Any]:
         "uids": dict(accounts.uids),
         "gids": dict(accounts.gids),
         "lowest": accounts.lowest,
-        "primary_groups": primary_groups(host.read("/etc/passwd") or ""),
+        "primary_groups": parse_primary_groups(host.read("/etc/passwd") or ""),
         "sssd": host.path("/etc/sssd/sssd.conf").exists(),
         "max_user_namespaces": _number(host.read("/proc/sys/user/max_user_namespaces")),
         "host_namespace": _link(host, "/proc/1/ns/user"),

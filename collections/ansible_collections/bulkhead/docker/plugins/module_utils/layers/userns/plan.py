@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import of
-from ...subid.allocate import Wish, bounds_problem
-from ...subid.decide import Decision, Request, decide, pairs
-from ...subid.mapping import DEFAULT_USER, ENOUGH, Seen, configured, expected_maps, impossible, major, remap_user, unpack
+from ...subid.allocate import RangeRequest, describe_bounds_problem
+from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
+from ...subid.mapping import DEFAULT_USER, MIN_IDS, SubidState, find_configured_remap, build_expected_maps, explain_unsupported, parse_major, parse_remap_user, parse_state
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ..verdict import DISABLED, Change, LayerPlan
 from . import data_guard
@@ -24,7 +24,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What the kernel shall show."""
     return {
         "requirement": desired["userns_remap_layer"],
-        "user": remap_user(desired["userns_remap_user"])[0],
+        "user": parse_remap_user(desired["userns_remap_user"])[0],
         "size": desired["userns_remap_range_size"],
         "start": desired["userns_remap_range_start"] if desired.get("userns_remap_range_exact") else None,
     }
@@ -41,12 +41,12 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         found.warnings += unreadable
     else:
         found.blockers += unreadable + _bad_input(desired)
-        reason = impossible(here)
+        reason = explain_unsupported(here)
         if reason:
             found.cannot(reason)
     if found.blockers or not found.applicable:
         return found
-    seen = unpack(here)
+    seen = parse_state(here)
     if found.requirement == DISABLED:
         _switch_off(found, observed, desired, seen)
     else:
@@ -63,7 +63,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
 def _bad_input(desired: Mapping[str, Any]) -> list[str]:
     """What is wrong with the variables, whatever the host."""
     problems = []
-    user, group = remap_user(desired["userns_remap_user"])
+    user, group = parse_remap_user(desired["userns_remap_user"])
     if user in ("root", "0"):
         problems.append(
             "userns_remap_user: root can't be remapped to itself, the engine then runs without user namespaces; "
@@ -74,39 +74,39 @@ def _bad_input(desired: Mapping[str, Any]) -> list[str]:
     elif not _NAME.fullmatch(user) or (":" in desired["userns_remap_user"] and not _NAME.fullmatch(group)):
         problems.append(f"userns_remap_user: {desired['userns_remap_user']!r} is no user; write default, a name, or name:group")
     start, size = desired["userns_remap_range_start"], desired["userns_remap_range_size"]
-    if size < ENOUGH:
+    if size < MIN_IDS:
         problems.append(
-            f"userns_remap_range_size: {size} is too few, images with files of nobody (65534) can't be unpacked; write {ENOUGH} or more"
+            f"userns_remap_range_size: {size} is too few, images with files of nobody (65534) can't be unpacked; write {MIN_IDS} or more"
         )
     elif start < 65536:
         problems.append(
             f"userns_remap_range_start: {start} lies among the host's own accounts (0 to 65535); write 65536 or more, such as 231072"
         )
-    elif bounds_problem(start, size):
+    elif describe_bounds_problem(start, size):
         problems.append(
-            f"userns_remap_range_start: {start}, with userns_remap_range_size {size}, {bounds_problem(start, size)}; write a smaller one"
+            f"userns_remap_range_start: {start}, with userns_remap_range_size {size}, {describe_bounds_problem(start, size)}; write a smaller one"
         )
     return problems
 
 
-def _switch_on(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], seen: Seen) -> None:
+def _switch_on(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], seen: SubidState) -> None:
     here, engine = observed["layers"][LAYER], observed["engine"]
     request, value = _request(desired, here, seen)
     memory = (here.get("state") or {}).get("users", {})
     requests = [request, *_releases(memory, observed, keep=request.user)]
-    decision = decide(requests, seen.subuid, seen.subgid, seen.accounts, memory)
+    decision = decide_ranges(requests, seen.subuid, seen.subgid, seen.accounts, memory)
     found.blockers += decision.errors
     _report_malformed(found, seen, engine.get("version"))
     if found.blockers:
         return
-    after = Seen(decision.subuid, decision.subgid, seen.accounts)
-    uid_map, gid_map = expected_maps(after, request.user, engine.get("version"))
+    after = SubidState(decision.subuid, decision.subgid, seen.accounts)
+    uid_map, gid_map = build_expected_maps(after, request.user, engine.get("version"))
     for path, rows in ((SUBUID, uid_map), (SUBGID, gid_map)):
         mapped = sum(count for unused, unused, count in rows)
-        if mapped < ENOUGH:
+        if mapped < MIN_IDS:
             found.blockers.append(
                 f"{path} gives {request.user} {mapped} IDs, too few for images with files of nobody (65534); raise the count of its line "
-                f"to {ENOUGH} or more"
+                f"to {MIN_IDS} or more"
             )
     migrate = data_guard.guard(found, observed, desired, (uid_map, gid_map))
     found.notices += decision.notes
@@ -122,7 +122,7 @@ def _switch_on(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[s
     found.daemon_keys = {"userns-remap": value}
 
 
-def _switch_off(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], seen: Seen) -> None:
+def _switch_off(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], seen: SubidState) -> None:
     """Take back what is ours; what belongs to a root that is still there stays reserved, as its files are owned by those IDs."""
     here = observed["layers"][LAYER]
     memory = (here.get("state") or {}).get("users", {})
@@ -136,20 +136,20 @@ def _switch_off(found: LayerPlan, observed: Mapping[str, Any], desired: Mapping[
             f"{here['data_root']}"
         )
     if requests:
-        decision = decide(requests, seen.subuid, seen.subgid, seen.accounts, memory)
+        decision = decide_ranges(requests, seen.subuid, seen.subgid, seen.accounts, memory)
         found.notices += decision.notes
         found.changes = _changes(decision, seen)
         found.apply = {"subject": LAYER, "ranges": [_as_argument(entry) for entry in requests]}
 
 
-def _request(desired: Mapping[str, Any], here: Mapping[str, Any], seen: Seen) -> tuple[Request, str]:
+def _request(desired: Mapping[str, Any], here: Mapping[str, Any], seen: SubidState) -> tuple[UserRequest, str]:
     """What the module is asked for, and the value of `userns-remap`.
 
     Without a group in it, the engine wants a group of the user's name to exist, though it takes nothing from it
     (moby daemon/daemon_unix.go, parseRemappedRoot); where an existing user has none, its primary group is named instead of making one.
     """
     setting = desired["userns_remap_user"]
-    user, group = remap_user(setting)
+    user, group = parse_remap_user(setting)
     value = setting
     if user == DEFAULT_USER and not group:
         group = DEFAULT_USER
@@ -159,57 +159,57 @@ def _request(desired: Mapping[str, Any], here: Mapping[str, Any], seen: Seen) ->
         primary = here.get("primary_groups", {}).get(user)
         group = next((name for name, gid in seen.accounts.gids.items() if gid == primary), user)
         value = f"{user}:{group}"
-    wish = Wish(
+    wish = RangeRequest(
         user,
         desired["userns_remap_range_start"],
         desired["userns_remap_range_size"],
         bool(desired.get("userns_remap_range_exact")),
         start_name="userns_remap_range_start",
     )
-    return Request(wish, group, create=True), value
+    return UserRequest(wish, group, create=True), value
 
 
-def _releases(memory: Mapping[str, Any], observed: Mapping[str, Any], keep: str) -> list[Request]:
-    """What we gave to users other than `keep` and nothing needs any more: no engine is remapped to it or configured for it, and no
+def _releases(memory: Mapping[str, Any], observed: Mapping[str, Any], keep: str) -> list[UserRequest]:
+    """What we gave to users other than `keep` and nothing needs any more: no engine is remapped to it or find_configured_remap for it, and no
     root with its files lies on the disk."""
     here, engine = observed["layers"][LAYER], observed["engine"]
-    setting = configured(observed)
+    setting = find_configured_remap(observed)
     roots = {root["remapped"] for root in here.get("roots", ()) if root["remapped"]} | {engine.get("remapped")}
     starts = {int(name.partition(".")[0]) for name in roots if name}
     free = [
         user
         for user, entry in sorted(memory.items())
-        if user not in (keep, setting and remap_user(setting)[0]) and not any(start in starts for start, unused in pairs(entry.get(SUBUID)))
+        if user not in (keep, setting and parse_remap_user(setting)[0]) and not any(start in starts for start, unused in parse_pairs(entry.get(SUBUID)))
     ]
-    return [Request(Wish(user), present=False) for user in free]
+    return [UserRequest(RangeRequest(user), present=False) for user in free]
 
 
-def _report_malformed(found: LayerPlan, seen: Seen, version: str | None) -> None:
+def _report_malformed(found: LayerPlan, seen: SubidState, version: str | None) -> None:
     """Lines that give nobody a range: harmless to some engines, fatal to others."""
     for file in (seen.subuid, seen.subgid):
         for line in file.problems():
-            sentence = f"{file.where(line)} {line.problem}"
+            sentence = f"{file.locate(line)} {line.problem}"
             if sentence in found.blockers:
                 continue
-            if line.stops_engines and (major(version) or 0) < 28:
+            if line.stops_engines and (parse_major(version) or 0) < 28:
                 found.blockers.append(f"{sentence}; with such a line engines before 28 don't start under userns-remap")
             else:
                 found.warnings.append(f"{sentence}; it gives nobody a range as it is")
 
 
-def _changes(decision: Decision, seen: Seen) -> list[Change]:
+def _changes(decision: SubidDecision, seen: SubidState) -> list[Change]:
     changes = [
         Change("/etc/group", f"group {name} is created", "", f"{name}\n") for name in decision.groups if name not in _new_users(decision)
     ]
     changes += [Change("/etc/passwd", f"system user {name} is created", "", f"{name}\n") for name in _new_users(decision)]
-    changes += [Change("/etc/passwd", f"user {name} is removed", f"{name}\n", "") for name in decision.leaving]
+    changes += [Change("/etc/passwd", f"user {name} is removed", f"{name}\n", "") for name in decision.removed_users]
     for before, after in ((seen.subuid, decision.subuid), (seen.subgid, decision.subgid)):
         if before.text() != after.text():
             changes.append(Change(before.path, _summary(before, after), before.text(), after.text()))
     return changes
 
 
-def _new_users(decision: Decision) -> list[str]:
+def _new_users(decision: SubidDecision) -> list[str]:
     return [request.user for request in decision.users]
 
 
@@ -219,11 +219,11 @@ def _summary(before: SubidFile, after: SubidFile) -> str:
     return f"{before.path}: {', '.join(words)}"
 
 
-def _as_argument(request: Request) -> dict[str, Any]:
+def _as_argument(request: UserRequest) -> dict[str, Any]:
     """A request in the words of the module subid_range."""
     if not request.present:
         return {"user": request.user, "state": "absent"}
-    wish = request.wish
+    wish = request.range
     return {
         "user": wish.user,
         "group": request.group or None,

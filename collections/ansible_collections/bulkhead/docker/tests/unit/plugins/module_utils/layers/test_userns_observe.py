@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import ids_of, lowest_of
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import parse_ids, parse_lowest
 
 
 def put(root: Path, path: str, text: str = "") -> None:
@@ -80,9 +80,9 @@ def test_what_can_not_be_read_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_names_and_ids(text: str, ids: dict[str, int]) -> None:
-    assert ids_of(text) == ids
+    assert parse_ids(text) == ids
 
 
 @pytest.mark.parametrize(("text", "lowest"), [("", 100000), ("SUB_UID_MIN 65536\n", 65536), ("SUB_GID_MIN x\n", 100000)])
 def test_where_login_defs_begins(text: str, lowest: int) -> None:
-    assert lowest_of(text) == lowest
+    assert parse_lowest(text) == lowest

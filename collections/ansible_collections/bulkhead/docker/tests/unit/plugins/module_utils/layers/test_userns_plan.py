@@ -102,7 +102,7 @@ def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, gr
         ({"range_start": 4294967000}, "userns_remap_range_start: 4294967000, with userns_remap_range_size 65536"),
         (
             {"range_start": 100000, "range_exact": True},
-            "100000:65536 can't be given to dockremap: /etc/subuid:1 (alice:100000:65536) has IDs of it; "
+            "100000:65536 cannot be allocated to dockremap: /etc/subuid:1 (alice:100000:65536) has IDs of it; "
             "write another userns_remap_range_start",
         ),
     ],

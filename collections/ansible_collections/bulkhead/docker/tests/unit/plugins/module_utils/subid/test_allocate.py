@@ -4,11 +4,11 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import (
     Accounts,
-    Wish,
-    find_free,
-    settle,
+    RangeRequest,
+    allocate_range,
+    find_free_start,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBGID, SUBUID, parse
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBGID, SUBUID, parse_subid
 
 UIDS = {"root": 0, "alice": 1000, "bob": 1001, "nobody": 65534}
 GIDS = {"root": 0, "alice": 1000, "bob": 1001, "nogroup": 65534}
@@ -38,7 +38,7 @@ def blocks(*starts: int) -> str:
     ],
 )
 def test_the_next_free_range(subuid: str, subgid: str, expected: int) -> None:
-    found = settle(Wish("dockremap"), parse(SUBUID, subuid), parse(SUBGID, subgid), ACCOUNTS)
+    found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, subuid), parse_subid(SUBGID, subgid), ACCOUNTS)
     assert found.errors == []
     assert found.subuid.text() == subuid + f"dockremap:{expected}:65536\n"
     assert found.subgid.text() == subgid + f"dockremap:{expected}:65536\n"
@@ -55,7 +55,7 @@ def test_the_next_free_range(subuid: str, subgid: str, expected: int) -> None:
     ],
 )
 def test_accounts_are_in_the_way(accounts: Accounts, expected: int) -> None:
-    assert find_free(231072, 65536, [parse(SUBUID, "")], accounts) == expected
+    assert find_free_start(231072, 65536, [parse_subid(SUBUID, "")], accounts) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,21 +69,21 @@ def test_accounts_are_in_the_way(accounts: Accounts, expected: int) -> None:
     ],
 )
 def test_odd_wishes(start: int, count: int, expected: int | None) -> None:
-    assert find_free(start, count, [parse(SUBUID, "")], ACCOUNTS) == expected
+    assert find_free_start(start, count, [parse_subid(SUBUID, "")], ACCOUNTS) == expected
 
 
 def test_login_defs_says_where_subordinate_ids_begin() -> None:
-    full = parse(SUBUID, blocks(231072, 296608, 362144, 427680))
-    assert find_free(231072, 65536, [full], Accounts(lowest=165536)) == 165536
+    full = parse_subid(SUBUID, blocks(231072, 296608, 362144, 427680))
+    assert find_free_start(231072, 65536, [full], Accounts(lowest=165536)) == 165536
 
 
 @pytest.mark.parametrize(
     ("text", "note"),
     [
         ("dockremap:231072:65536\n", ""),
-        ("# c\ndockremap:300000:65536\n", "keeps the range 300000:65536"),
-        ("105:300000:65536\n", "keeps the range 300000:65536"),
-        ("dockremap:300000:131072\n", "keeps the range"),
+        ("# c\ndockremap:300000:65536\n", "keeps its range 300000:65536"),
+        ("105:300000:65536\n", "keeps its range 300000:65536"),
+        ("dockremap:300000:131072\n", "keeps its range"),
         ("dockremap:300000:65536\ndockremap:400000:65536\n", "2 ranges"),
         ("dockremap:300000:65536\n105:400000:65536\n", "engines before 28"),
         ("dockremap:600000:65536\n", "systemd-nspawn"),
@@ -91,7 +91,7 @@ def test_login_defs_says_where_subordinate_ids_begin() -> None:
 )
 def test_a_range_that_is_there_is_kept(text: str, note: str) -> None:
     accounts = Accounts({**UIDS, "dockremap": 105}, GIDS)
-    found = settle(Wish("dockremap"), parse(SUBUID, text), parse(SUBGID, text), accounts)
+    found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, text), parse_subid(SUBGID, text), accounts)
     assert found.errors == []
     assert found.kept
     assert (found.subuid.text(), found.subgid.text()) == (text, text)
@@ -112,7 +112,7 @@ def test_a_range_that_is_there_is_kept(text: str, note: str) -> None:
     ],
 )
 def test_a_range_in_one_file_alone(subuid: str, subgid: str, after: str, note: str) -> None:
-    found = settle(Wish("dockremap"), parse(SUBUID, subuid), parse(SUBGID, subgid), ACCOUNTS)
+    found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, subuid), parse_subid(SUBGID, subgid), ACCOUNTS)
     assert found.errors == []
     assert found.subuid.text() == subuid
     assert found.subgid.text() == after
@@ -127,7 +127,7 @@ def test_a_range_in_one_file_alone(subuid: str, subgid: str, after: str, note: s
             "alice:100000:65536\nbob:150000:65536\n",
             "",
             "/etc/subuid:1 (alice:100000:65536) overlaps /etc/subuid:2 (bob:150000:65536): "
-            "both users' containers would own the IDs 150000 to 165535; give one of them another range",
+            "containers of both users would own the IDs 150000 to 165535; give one of them another range",
         ),
         ("", "alice:1:5\n\nbob:5:5\n", "/etc/subgid:1 (alice:1:5) overlaps /etc/subgid:3 (bob:5:5)"),
         ("dockremap:231072:65536\nbob:231072:65536\n", "", "overlaps /etc/subuid:2"),
@@ -141,7 +141,7 @@ def test_a_range_in_one_file_alone(subuid: str, subgid: str, after: str, note: s
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_changed(subuid: str, subgid: str, sentence: str) -> None:
-    found = settle(Wish("dockremap"), parse(SUBUID, subuid), parse(SUBGID, subgid), ACCOUNTS)
+    found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, subuid), parse_subid(SUBGID, subgid), ACCOUNTS)
     assert any(sentence in error for error in found.errors), found.errors
     assert (found.subuid.text(), found.subgid.text()) == (subuid, subgid)
 
@@ -155,16 +155,16 @@ def test_what_is_wrong_is_said_and_nothing_changed(subuid: str, subgid: str, sen
     ],
 )
 def test_bounds_of_a_wish(start: int, count: int, sentence: str) -> None:
-    found = settle(Wish("dockremap", start, count), parse(SUBUID, ""), parse(SUBGID, ""), ACCOUNTS)
+    found = allocate_range(RangeRequest("dockremap", start, count), parse_subid(SUBUID, ""), parse_subid(SUBGID, ""), ACCOUNTS)
     assert len(found.errors) == 1
     assert sentence in found.errors[0]
 
 
-EXACT = Wish("dockremap", 300000, 65536, exact=True, start_name="userns_remap_range_start")
+EXACT = RangeRequest("dockremap", 300000, 65536, exact=True, start_name="userns_remap_range_start")
 
 
 def test_exact_and_free() -> None:
-    found = settle(EXACT, parse(SUBUID, ""), parse(SUBGID, ""), ACCOUNTS)
+    found = allocate_range(EXACT, parse_subid(SUBUID, ""), parse_subid(SUBGID, ""), ACCOUNTS)
     assert found.subuid.text() == "dockremap:300000:65536\n"
 
 
@@ -172,12 +172,12 @@ def test_exact_and_free() -> None:
     ("subuid", "ours", "sentence"),
     [
         ("bob:310000:5\n", {}, "/etc/subuid:1 (bob:310000:5) has IDs of it; write another userns_remap_range_start"),
-        ("dockremap:231072:65536\n", {}, "was not written by us"),
-        ("dockremap:231072:65536\n", {SUBUID: [(231072, 65000)]}, "was not written by us"),
+        ("dockremap:231072:65536\n", {}, "was not written by Bulkhead"),
+        ("dockremap:231072:65536\n", {SUBUID: [(231072, 65000)]}, "was not written by Bulkhead"),
     ],
 )
 def test_exact_and_refused(subuid: str, ours: dict[str, list[tuple[int, int]]], sentence: str) -> None:
-    found = settle(EXACT, parse(SUBUID, subuid), parse(SUBGID, ""), ACCOUNTS, ours)
+    found = allocate_range(EXACT, parse_subid(SUBUID, subuid), parse_subid(SUBGID, ""), ACCOUNTS, ours)
     assert len(found.errors) == 1
     assert sentence in found.errors[0]
 
@@ -185,11 +185,11 @@ def test_exact_and_refused(subuid: str, ours: dict[str, list[tuple[int, int]]], 
 def test_exact_replaces_what_we_wrote() -> None:
     text = "x:1:2\ndockremap:231072:65536\ny:3:4\n"
     ours = {path: [(231072, 65536)] for path in (SUBUID, SUBGID)}
-    found = settle(EXACT, parse(SUBUID, text), parse(SUBGID, text), ACCOUNTS, ours)
+    found = allocate_range(EXACT, parse_subid(SUBUID, text), parse_subid(SUBGID, text), ACCOUNTS, ours)
     assert found.errors == []
     assert found.subuid.text() == found.subgid.text() == "x:1:2\ny:3:4\ndockremap:300000:65536\n"
 
 
 def test_nothing_is_free() -> None:
-    found = settle(Wish("dockremap", 231072, 1 << 30), parse(SUBUID, "x:231072:1\n"), parse(SUBGID, ""), ACCOUNTS)
+    found = allocate_range(RangeRequest("dockremap", 231072, 1 << 30), parse_subid(SUBUID, "x:231072:1\n"), parse_subid(SUBGID, ""), ACCOUNTS)
     assert "no other range of 1073741824 IDs is free" in found.errors[0]

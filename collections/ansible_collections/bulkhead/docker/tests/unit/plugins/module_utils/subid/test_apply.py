@@ -9,15 +9,15 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import files, state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid import apply
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import Wish
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.apply import Outcome, Refused, bring
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.decide import Request
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import RangeRequest
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.apply import SubidError, SubidOutcome, apply_ranges
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.decide import UserRequest
 
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n"
 GROUP = "root:x:0:\nalice:x:1000:\nnogroup:x:65534:\n"
 FOREIGN = "# by hand\r\nalice:100000:65536"
-DOCKREMAP = Request(Wish("dockremap"), "dockremap", create=True)
-GONE = Request(Wish("dockremap"), present=False)
+DOCKREMAP = UserRequest(RangeRequest("dockremap"), "dockremap", create=True)
+GONE = UserRequest(RangeRequest("dockremap"), present=False)
 
 
 class Tools:
@@ -61,8 +61,8 @@ def content(host: Host, name: str) -> str:
     return host.path(f"/etc/{name}").read_bytes().decode()
 
 
-def run(host: Host, tools: Tools, *requests: Request, check: bool = False) -> Outcome:
-    return bring(host, requests or (DOCKREMAP,), "userns", check, tools)
+def run(host: Host, tools: Tools, *requests: UserRequest, check: bool = False) -> SubidOutcome:
+    return apply_ranges(host, requests or (DOCKREMAP,), "userns", check, tools)
 
 
 def everything(host: Host) -> dict[str, bytes]:
@@ -134,7 +134,7 @@ def test_lines_that_were_there_are_not_ours(host: Host, tools: Tools) -> None:
     assert content(host, "subuid") == text
     removed = run(host, tools, GONE)
     assert content(host, "subuid") == text
-    assert removed.notes == ["the user dockremap stays: it has subordinate ranges that others gave it, which userdel would remove"]
+    assert removed.notes == ["the user dockremap is kept: it has subordinate ranges that others gave it, which userdel would remove"]
     assert "userdel dockremap" not in tools.ran
 
 
@@ -149,7 +149,7 @@ def test_not_removed_while_in_use(host: Host, tools: Tools, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "stat", stat)
     before = everything(host)
-    with pytest.raises(Refused, match="process 4711 runs with the ID 231105 of a range of dockremap"):
+    with pytest.raises(SubidError, match="process 4711 runs with the ID 231105 of a range of dockremap"):
         run(host, tools, GONE)
     assert everything(host) == before
 
@@ -178,36 +178,36 @@ def test_both_files_or_none(host: Host, tools: Tools, monkeypatch: pytest.Monkey
 
 def test_two_users_at_once_do_not_get_the_same(host: Host, tools: Tools) -> None:
     host.path("/etc/passwd").write_text(PASSWD + "bob:x:1001:1001::/home/bob:/bin/bash\n")
-    done = run(host, tools, Request(Wish("bob")), Request(Wish("alice", 400000)))
+    done = run(host, tools, UserRequest(RangeRequest("bob")), UserRequest(RangeRequest("alice", 400000)))
     assert [entry["subuid"] for entry in done.ranges] == [[[231072, 65536]], [[100000, 65536]]]
-    done = run(host, tools, Request(Wish("bob")), Request(Wish("dockremap"), create=True))
+    done = run(host, tools, UserRequest(RangeRequest("bob")), UserRequest(RangeRequest("dockremap"), create=True))
     assert done.ranges[1]["subuid"] == [[296608, 65536]]
 
 
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
-        (Request(Wish("carol")), "the user carol does not exist on this host"),
-        (Request(Wish("dockremap", 100000, 10, exact=True), create=True), "can't be given to dockremap: /etc/subuid:2"),
+        (UserRequest(RangeRequest("carol")), "the user carol does not exist on this host"),
+        (UserRequest(RangeRequest("dockremap", 100000, 10, exact=True), create=True), "cannot be allocated to dockremap: /etc/subuid:2"),
     ],
 )
-def test_refused_before_anything_changes(host: Host, tools: Tools, request_: Request, sentence: str) -> None:
+def test_refused_before_anything_changes(host: Host, tools: Tools, request_: UserRequest, sentence: str) -> None:
     before = everything(host)
-    with pytest.raises(Refused, match=sentence):
+    with pytest.raises(SubidError, match=sentence):
         run(host, tools, request_)
     assert everything(host) == before
     assert tools.ran == []
 
 
 def test_a_tool_that_fails_is_quoted(host: Host) -> None:
-    with pytest.raises(Refused, match="groupadd --system dockremap failed: cannot lock /etc/group"):
-        bring(host, [DOCKREMAP], "userns", False, lambda command: (10, "", "cannot lock /etc/group; try again later.\n"))
+    with pytest.raises(SubidError, match="groupadd --system dockremap failed: cannot lock /etc/group"):
+        apply_ranges(host, [DOCKREMAP], "userns", False, lambda command: (10, "", "cannot lock /etc/group; try again later.\n"))
     assert content(host, "subuid") == FOREIGN
 
 
 def test_an_exact_wish_moves_what_is_ours(host: Host, tools: Tools) -> None:
     run(host, tools)
-    exact = Request(Wish("dockremap", 300000, 65536, exact=True), "dockremap", create=True)
+    exact = UserRequest(RangeRequest("dockremap", 300000, 65536, exact=True), "dockremap", create=True)
     assert run(host, tools, exact).changed
     assert content(host, "subuid") == FOREIGN + "\ndockremap:300000:65536\n"
     assert not run(host, tools, exact).changed
@@ -217,8 +217,8 @@ def test_an_exact_wish_moves_what_is_ours(host: Host, tools: Tools) -> None:
 
 def test_a_user_that_could_not_be_removed_is_removed_next_time(host: Host, tools: Tools) -> None:
     run(host, tools)
-    with pytest.raises(Refused, match="userdel dockremap failed"):
-        bring(host, [GONE], "userns", False, lambda command: (8, "", "user dockremap is currently used"))
+    with pytest.raises(SubidError, match="userdel dockremap failed"):
+        apply_ranges(host, [GONE], "userns", False, lambda command: (8, "", "user dockremap is currently used"))
     assert content(host, "subuid") == FOREIGN + "\n"
     assert state.load(host, "userns") == {"users": {"dockremap": {"user": True}}}
     assert run(host, tools, GONE).changed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.locks import Locked, shadow_locks
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.locks import ShadowLocked, shadow_locks
 
 HOLD_FCNTL = """
 import fcntl, sys
@@ -61,7 +61,7 @@ def test_a_lock_of_our_own_pid_is_left_from_somebody_before_us(host: Host) -> No
 def test_a_lock_whose_process_lives_is_waited_for_and_left(host: Host) -> None:
     lock = host.path("/etc/subuid.lock")
     lock.write_bytes(b"%d\0" % os.getppid())
-    with pytest.raises(Locked, match=f"subuid.lock is held by process {os.getppid()}"), shadow_locks(host, "/etc/subuid", timeout=0.2):
+    with pytest.raises(ShadowLocked, match=f"subuid.lock is held by process {os.getppid()}"), shadow_locks(host, "/etc/subuid", timeout=0.2):
         pytest.fail("must not be entered")
     assert lock.read_bytes() == b"%d\0" % os.getppid()
     assert files(host) == [".pwd.lock", "subuid", "subuid.lock"]
@@ -70,7 +70,7 @@ def test_a_lock_whose_process_lives_is_waited_for_and_left(host: Host) -> None:
 @pytest.mark.parametrize("content", [b"", b"\0", b"abc\0", b"-1\0", b"0\0"])
 def test_a_lock_without_a_pid_is_left_to_a_person(host: Host, content: bytes) -> None:
     host.path("/etc/subuid.lock").write_bytes(content)
-    with pytest.raises(Locked, match="where a process ID belongs"), shadow_locks(host, "/etc/subuid", timeout=1):
+    with pytest.raises(ShadowLocked, match="instead of a process ID"), shadow_locks(host, "/etc/subuid", timeout=1):
         pytest.fail("must not be entered")
     assert host.path("/etc/subuid.lock").read_bytes() == content
 
@@ -83,7 +83,7 @@ def test_lckpwdf_is_waited_for(host: Host) -> None:
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Locked, match="another tool is changing users"), shadow_locks(host, "/etc/subuid", timeout=0.2):
+        with pytest.raises(ShadowLocked, match="another tool is changing users"), shadow_locks(host, "/etc/subuid", timeout=0.2):
             pytest.fail("must not be entered")
         assert "subuid.lock" not in files(host)
         holder.stdin.close()

@@ -4,10 +4,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import (
     SUBUID,
-    engine_map,
-    overlaps,
-    parse,
-    repeats,
+    build_engine_map,
+    find_overlaps,
+    find_repeats,
+    parse_subid,
 )
 
 ODD = (
@@ -28,20 +28,20 @@ ODD = (
     ["", "\n", "a:1:2", "a:1:2\n", "a:1:2\r\nb:5:2\r\n", "#\n\n\n", ODD, "caf\udce9:1:2\n", "a:1:2\n\x0b\nb:9:9\n"],
 )
 def test_every_byte_is_kept(text: str) -> None:
-    file = parse(SUBUID, text)
+    file = parse_subid(SUBUID, text)
     assert file.text() == text
-    assert file.without([]).text() == text
+    assert file.remove_lines([]).text() == text
 
 
 def test_a_file_that_is_not_there() -> None:
-    file = parse(SUBUID, None)
+    file = parse_subid(SUBUID, None)
     assert not file.present
     assert file.text() == ""
-    assert file.with_range("a", 1, 2).present
+    assert file.add_range("a", 1, 2).present
 
 
 def test_lines_are_numbered_and_read_as_the_engine_does() -> None:
-    file = parse(SUBUID, ODD)
+    file = parse_subid(SUBUID, ODD)
     assert [(line.number, line.owner, line.start, line.count) for line in file.ranges] == [
         (2, "alice", 100000, 65536),
         (5, "1001", 165536, 65536),
@@ -49,7 +49,7 @@ def test_lines_are_numbered_and_read_as_the_engine_does() -> None:
         (9, "dockremap", 231072, 65536),
     ]
     assert [line.number for line in file.problems()] == [6, 7]
-    assert file.where(file.ranges[1]) == "/etc/subuid:5 (1001:165536:65536)"
+    assert file.locate(file.ranges[1]) == "/etc/subuid:5 (1001:165536:65536)"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_lines_are_numbered_and_read_as_the_engine_does() -> None:
     ],
 )
 def test_malformed(line: str, problem: str, stops: bool) -> None:
-    (parsed,) = parse(SUBUID, line + "\n").lines
+    (parsed,) = parse_subid(SUBUID, line + "\n").lines
     assert (problem in parsed.problem) if problem else not parsed.problem
     assert parsed.stops_engines is stops
 
@@ -93,13 +93,13 @@ def test_malformed(line: str, problem: str, stops: bool) -> None:
     ],
 )
 def test_a_line_is_added_at_the_end(before: str, after: str) -> None:
-    assert parse(SUBUID, before).with_range("x", 5, 6).text() == after
+    assert parse_subid(SUBUID, before).add_range("x", 5, 6).text() == after
 
 
 def test_only_the_dropped_line_goes() -> None:
-    file = parse(SUBUID, ODD)
+    file = parse_subid(SUBUID, ODD)
     dropped = [line for line in file.ranges if line.owner == "1001"]
-    assert file.without(dropped).text() == ODD.replace("1001:165536:65536\r\n", "")
+    assert file.remove_lines(dropped).text() == ODD.replace("1001:165536:65536\r\n", "")
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_only_the_dropped_line_goes() -> None:
     ],
 )
 def test_overlaps(text: str, uids: dict[str, int], pairs: list[tuple[int, int]]) -> None:
-    assert [(a.number, b.number) for a, b in overlaps(parse(SUBUID, text), uids)] == pairs
+    assert [(a.number, b.number) for a, b in find_overlaps(parse_subid(SUBUID, text), uids)] == pairs
 
 
 def test_the_same_ids_twice_for_one_user() -> None:
-    file = parse(SUBUID, "a:100:10\n7:105:10\nb:300:5\nb:300:5\n")
-    assert [(x.number, y.number) for x, y in repeats(file, "a", 7)] == [(1, 2)]
-    assert repeats(file, "a", 8) == []
+    file = parse_subid(SUBUID, "a:100:10\n7:105:10\nb:300:5\nb:300:5\n")
+    assert [(x.number, y.number) for x, y in find_repeats(file, "a", 7)] == [(1, 2)]
+    assert find_repeats(file, "a", 8) == []
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_the_same_ids_twice_for_one_user() -> None:
     ],
 )
 def test_the_map_that_an_engine_makes(text: str, numeric_first: bool, rows: list[list[int]]) -> None:
-    assert engine_map(parse(SUBUID, text), "d", 103, numeric_first) == rows
+    assert build_engine_map(parse_subid(SUBUID, text), "d", 103, numeric_first) == rows
