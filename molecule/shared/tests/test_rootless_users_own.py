@@ -92,7 +92,7 @@ def test_his_engine_is_hardened_and_so_is_said_of_the_one_beside_it(host: Host, 
     assert {user: engine["judged"] for user, engine in engines.items()} == {USER: True, "root": False}
     beside = {layer["layer"]: layer["status"] for layer in engines["root"]["layers"]}
     assert (beside["apparmor"], beside["capabilities"], beside["no_new_privileges"]) == ("enforced", "enforced", "absent"), beside
-    assert "a rootful engine runs beside it, as the inventory wants it; of its defaults do not hold: pids_limit" in proof.output
+    assert "a rootful engine runs too, as the inventory allows; its defaults that are not enforced: pids_limit" in proof.output
     # His unit has no PATH of ours, so that what was made under `runc` before goes round the runtime: that is said.
     mine = {verdict["layer"]: verdict["status"] for verdict in proof.container("mine")["layers"]}
     assert (mine["apparmor"], mine["seccomp"], mine["pids_limit"]) == ("absent", "enforced", "enforced")

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...module_utils.formatting import format_size
 from ...module_utils.host.pending import REBOOT
-from ...module_utils.layers.userns.data_guard import in_words
 from ...module_utils.layers.verdict import LayerPlan
 
 # The verification imports an image of some MB, and an engine that can't write ends badly long before the last byte.
@@ -35,9 +35,9 @@ def warnings(observed: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> li
 def _room(room: Mapping[str, Any] | None, contents: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> list[str]:
     if not room:
         return []
-    free = f"{room['path']} has {in_words(room['free'])} free"
+    free = f"{room['path']} has {format_size(room['free'])} free"
     carried = contents.get("bytes") or 0
     if "userns" in layers and layers["userns"].apply.get("migrate") and carried > room["free"]:
         # Layers that images share are counted for each, so this may be too much; the host counts exactly, before anything stops.
-        return [f"{free}, and up to {in_words(carried)} are to be carried into the remapped root; make room (docker system prune)"]
+        return [f"{free}, and up to {format_size(carried)} are to be carried into the remapped root; make room (docker system prune)"]
     return [f"{free}, which is little for an engine that is to be restarted and verified"] if room["free"] < ROOM else []

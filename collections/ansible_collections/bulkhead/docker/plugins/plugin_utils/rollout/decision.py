@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from ...module_utils.layers.userns.data_guard import listed
+from ...module_utils.formatting import format_contents
 from ..planning.plan import narrowed
 from ..planning.table import AS_WANTED, CANNOT, DISABLED, layer_state, not_enforced
 from ..renamed_variables import find_inventory_problem
@@ -91,7 +91,7 @@ def _about(observed: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "system": f"{observed['system']['distribution_name']}, kernel {observed['system']['kernel']}",
         "engine": state if engine["installed"] else "no engine",
-        "data": listed(engine.get("contents") or {}),
+        "data": format_contents(engine.get("contents") or {}),
         "free": room["free"] if room else None,
     }
 

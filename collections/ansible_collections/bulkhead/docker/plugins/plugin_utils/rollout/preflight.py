@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from ...module_utils.layers.userns.data_guard import in_words
+from ...module_utils.formatting import format_size
 from ..lines import Line, wrapped
 from ..planning.table import AS_WANTED, DISABLED, STATE_COLOUR
 from .decision import BATCHES, REFUSED, TAKE, UNREACHABLE, VERIFIED
@@ -110,7 +110,7 @@ def _details(row: Row) -> Iterator[Line]:
     yield from _said(data, len(notes), "       ", None)
     tight = [note["about"]["free"] for note in notes if note["about"].get("free") is not None]
     if tight:
-        yield f"       {in_words(min(tight))} free on its disk" + (", the least of them" if len(tight) > 1 else ""), None
+        yield f"       {format_size(min(tight))} free on its disk" + (", the least of them" if len(tight) > 1 else ""), None
     if row.fate == TAKE:
         yield from _steps(notes)
         yield from _effects(notes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rootless engine: who owns the dockerd processes of this host, in which user namespace they and their containers live, and what keeps it so."""
+"""Judges the rootless engine: the owner and user namespace of dockerd and of its containers, and what keeps them so after a restart."""
 
 from __future__ import annotations
 
@@ -8,245 +8,220 @@ from typing import Any
 
 from ...host.files import sha256
 from ...rootless import names
-from ...subid.mapping import parse_state
+from ...subid.mapping import MIN_IDS, parse_state
 from ...subid.ranges import build_engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "rootless"
-_AGAIN = "run the playbook again"
+_RUN_AGAIN = "run the playbook again"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     observed, user = evidence["observed"], expect.get("user")
-    here = observed["layers"].get(LAYER) or {"engines": []}
+    here, other_engines = observed["layers"].get(LAYER) or {"engines": []}, evidence.get("other_engines", {})
     if expect.get("requirement", DISABLED) == DISABLED or not user:
-        verdict = Verdict(LAYER, "no rootless engine is asked for")
-        _others(verdict, here, evidence.get("other_engines", {}))
+        verdict = Verdict(LAYER, "no rootless engine is required")
+        _judge_other_engines(verdict, here, other_engines)
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, f"dockerd belongs to {user}, in a user namespace whose root is {user}, from boot on and with all limits")
     engine = next((entry for entry in here["engines"] if entry["judged"]), None)
     if engine is None:
-        verdict.find(
-            "not_running", f"no dockerd of {user} runs in a user namespace of its own", ABSENT, f"systemctl --user -M {user}@ status docker"
-        )
+        text = f"no dockerd of {user} runs in a user namespace of its own"
+        verdict.find("not_running", text, ABSENT, f"systemctl --user -M {user}@ status docker")
     else:
-        _process(verdict, engine, observed, user)
-        _socket(verdict, engine)
-    _probe(verdict, evidence.get("probe"), here, expect)
-    _lasting(verdict, here, user)
-    _ports(verdict, here, expect.get("first_port"))
-    _controllers(verdict, here)
-    _runtime(verdict, here, observed["engine"], expect.get("wrapper"))
-    _rootful(verdict, here["rootful"], bool(expect.get("disable_rootful")), evidence.get("other_engines", {}))
-    _others(verdict, here, evidence.get("other_engines", {}))
+        _judge_process(verdict, engine, observed, user)
+        _judge_socket(verdict, engine)
+    _judge_probe(verdict, evidence.get("probe"), here, expect)
+    _judge_persistence(verdict, here, user)
+    _judge_first_port(verdict, here, expect.get("first_port"))
+    _judge_controllers(verdict, here)
+    _judge_runtime(verdict, here, observed["engine"], expect.get("wrapper"))
+    _judge_rootful(verdict, here["rootful"], bool(expect.get("disable_rootful")), other_engines)
+    _judge_other_engines(verdict, here, other_engines)
     return verdict.conclude()
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     user = expect.get("user")
     if expect.get("requirement", DISABLED) == DISABLED or not user:
-        return ContainerVerdict(LAYER, "no rootless engine is asked for").conclude(NOT_APPLICABLE)
-    verdict = ContainerVerdict(LAYER, f"lives in the user namespace of {user}")
-    _root_of(verdict, container["kernel"], f"container {container['name']}", evidence["observed"]["layers"][LAYER])
+        return ContainerVerdict(LAYER, "no rootless engine is required").conclude(NOT_APPLICABLE)
+    verdict = ContainerVerdict(LAYER, f"is in the user namespace of {user}")
+    _judge_container_root(verdict, container["kernel"], f"container {container['name']}", evidence["observed"]["layers"][LAYER])
     return verdict.conclude()
 
 
-def _others(verdict: Verdict, here: Mapping[str, Any], beside: Mapping[int, Any]) -> None:
-    """Engines of users whom the inventory does not name: they are as good as the defaults of their containers."""
+def _judge_other_engines(verdict: Verdict, here: Mapping[str, Any], other_engines: Mapping[int, Any]) -> None:
+    """Judge engines of users that the inventory does not name by the defaults of their containers."""
     for entry in here["engines"]:
         if entry["judged"]:
             continue
         verdict.saw(f"/proc/{entry['pid']}/uid_map of dockerd, owned by {entry['user']}", entry["uid_map"])
         if entry["kind"] == "rootless":
-            name = f"a rootless engine of {entry['user']} runs here (dockerd {entry['pid']})"
+            engine = f"a rootless engine of {entry['user']} runs here (dockerd {entry['pid']})"
             remedy = "stop it, or name its user as rootless_docker_user"
-            lacking = _lacking(beside.get(entry["pid"]))
+            lacking = _list_lacking(other_engines.get(entry["pid"]))
             if lacking is None:
-                verdict.find("not_examined", f"{name}; its containers were not looked into", DEGRADED, remedy)
+                verdict.find("not_examined", f"{engine}; its containers were not examined", DEGRADED, remedy)
             elif lacking:
-                verdict.find("other_engines", f"{name}; of its defaults do not hold: {', '.join(lacking)}", DEGRADED, remedy)
+                verdict.find("other_engines", f"{engine}; its defaults that are not enforced: {', '.join(lacking)}", DEGRADED, remedy)
             else:
-                verdict.find("other_engines", f"{name}; its defaults hold")
+                verdict.find("other_engines", f"{engine}; its defaults are enforced")
 
 
-def _lacking(seen: Mapping[str, Any] | None) -> list[str] | None:
-    """Which defaults of an engine do not hold, as `layer (status)`; None where nobody has looked."""
-    if seen is None:
+def _list_lacking(engine: Mapping[str, Any] | None) -> list[str] | None:
+    """Return the defaults of an engine that are not enforced, as `layer (status)`; None for an engine that was not examined."""
+    if engine is None:
         return None
-    return [f"{layer['layer']} ({layer['status']})" for layer in seen["layers"] if layer["status"] not in (ENFORCED, NOT_APPLICABLE)]
+    return [f"{layer['layer']} ({layer['status']})" for layer in engine["layers"] if layer["status"] not in (ENFORCED, NOT_APPLICABLE)]
 
 
-def _process(verdict: Verdict, engine: Mapping[str, Any], observed: Mapping[str, Any], user: str) -> None:
+def _judge_process(verdict: Verdict, engine: Mapping[str, Any], observed: Mapping[str, Any], user: str) -> None:
     source = f"/proc/{engine['pid']}/uid_map"
     verdict.saw(source, engine["uid_map"], headline=True)
     verdict.saw(f"/proc/{engine['pid']}/status Uid of dockerd", engine["uid"])
-    seen = parse_state(observed["layers"]["userns"])
-    ranges = build_engine_map(seen.subuid, user, seen.accounts.uids.get(user), False)
+    subids = parse_state(observed["layers"]["userns"])
+    uid = subids.accounts.uids.get(user)
     rows = engine["uid_map"]
     if not rows or rows[0] != [0, engine["uid"], 1]:
-        verdict.find("map", f"{source}: root of the engine is not {user} ({engine['uid']}) itself: {rows}", DEGRADED, "restart the engine")
-    given = [row[1:] for row in rows[1:]]
-    desired = [row[1:] for row in ranges]
-    verdict.saw(f"/etc/subuid, lines of {user}", [line.text for line in seen.subuid.lines_of(user, seen.accounts.uids.get(user))])
-    if given != desired:
-        verdict.find(
-            "map_differs",
-            f"{source}: maps {given}, and /etc/subuid gives {user} {desired}",
-            DEGRADED,
-            "restart the engine after the change",
-        )
-    if sum(count for unused, count in given) < 65536:
-        verdict.find(
-            "map_short", f"{source}: fewer than 65536 IDs, so that images with files of nobody can't be unpacked", DEGRADED, _AGAIN
-        )
+        verdict.find("map", f"{source}: root of the engine is not {user} ({engine['uid']}): {rows}", DEGRADED, "restart the engine")
+    mapped = [row[1:] for row in rows[1:]]
+    expected = [row[1:] for row in build_engine_map(subids.subuid, user, uid, False)]
+    verdict.saw(f"/etc/subuid, lines of {user}", [line.text for line in subids.subuid.lines_of(user, uid)])
+    if mapped != expected:
+        text = f"{source}: maps {mapped}, and /etc/subuid gives {user} {expected}"
+        verdict.find("map_differs", text, DEGRADED, "restart the engine after the change")
+    if sum(count for unused, count in mapped) < MIN_IDS:
+        text = f"{source}: fewer than {MIN_IDS} IDs, so that images with files of nobody cannot be unpacked"
+        verdict.find("map_short", text, DEGRADED, _RUN_AGAIN)
 
 
-def _socket(verdict: Verdict, engine: Mapping[str, Any]) -> None:
-    """Who can reach the engine can do in it what its user can, and start containers in his name."""
+def _judge_socket(verdict: Verdict, engine: Mapping[str, Any]) -> None:
+    """Judge who can reach the engine: they have the rights of its user and can start containers."""
     socket = engine["socket"]
     if not socket or not socket["socket"]:
         verdict.find("socket_missing", f"there is no socket /run/user/{engine['uid']}/docker.sock", DEGRADED, "restart the engine")
         return
-    verdict.saw(
-        f"stat {socket['path']}",
-        f"uid {socket['uid']}, gid {socket['gid']}, mode {socket['mode']}, in a folder of mode {socket['folder_mode']}",
-    )
+    path, mode, folder_mode = socket["path"], socket["mode"], socket["folder_mode"]
+    verdict.saw(f"stat {path}", f"uid {socket['uid']}, gid {socket['gid']}, mode {mode}, in a folder of mode {folder_mode}")
     if socket["uid"] != engine["uid"] or socket["folder_uid"] != engine["uid"]:
-        verdict.find("socket_owner", f"{socket['path']} belongs to uid {socket['uid']}, the engine to {engine['uid']}", DEGRADED)
-    if int(socket["mode"], 8) & 0o006:
-        verdict.find(
-            "socket_mode",
-            f"{socket['path']} has mode {socket['mode']}: every user of the host may speak to it",
-            DEGRADED,
-            f"chmod o= {socket['path']}",
-        )
-    if int(socket["folder_mode"], 8) & 0o077:
-        folder = socket["path"].rpartition("/")[0]
-        verdict.find("socket_folder", f"{folder} has mode {socket['folder_mode']} and is open to others", DEGRADED, f"chmod 700 {folder}")
+        verdict.find("socket_owner", f"{path} belongs to uid {socket['uid']}, the engine to {engine['uid']}", DEGRADED)
+    if int(mode, 8) & 0o006:
+        verdict.find("socket_mode", f"{path} has mode {mode}: every user of the host may connect", DEGRADED, f"chmod o= {path}")
+    if int(folder_mode, 8) & 0o077:
+        folder = path.rpartition("/")[0]
+        verdict.find("socket_folder", f"{folder} has mode {folder_mode} and is open to others", DEGRADED, f"chmod 700 {folder}")
 
 
-def _probe(verdict: Verdict, probe: Mapping[str, Any] | None, here: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
+def _judge_probe(verdict: Verdict, probe: Mapping[str, Any] | None, here: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
     if probe is None:
-        verdict.find("no_probe", "without a probe nobody can say in which user namespace a container comes to live", UNKNOWN)
+        verdict.find("no_probe", "without a probe container the user namespace of containers is not known", UNKNOWN)
         return
-    _root_of(verdict, probe["kernel"], "the probe", here)
+    _judge_container_root(verdict, probe["kernel"], "the probe", here)
     label, profile = probe["kernel"].get("label"), expect.get("profile")
     if profile and expect.get("wrapper"):
         verdict.saw(f"/proc/{probe['pid']}/attr/current", label)
         if label is not None and label.split(" ")[0] != profile:
-            verdict.find(
-                "profile",
-                f"a container that names no profile runs under {label}, not {profile}: the OCI runtime of ours did not start it",
-                DEGRADED,
-                _AGAIN,
-            )
+            text = f"a container that names no profile runs under {label}, not {profile}: Bulkhead's OCI runtime did not start it"
+            verdict.find("profile", text, DEGRADED, _RUN_AGAIN)
 
 
-def _root_of(verdict: Verdict, kernel: Mapping[str, Any], who: str, here: Mapping[str, Any]) -> None:
+def _judge_container_root(verdict: Verdict, kernel: Mapping[str, Any], subject: str, here: Mapping[str, Any]) -> None:
     rows, uid = kernel.get("uid_map"), (here.get("user") or {}).get("uid")
     if rows is None:
-        verdict.find("unread", f"the ID map of {who} could not be read", UNKNOWN)
+        verdict.find("unread", f"the ID map of {subject} could not be read", UNKNOWN)
         return
     verdict.saw(f"/proc/{kernel['pid']}/uid_map", rows)
     if not rows or rows[0][:2] != [0, uid]:
-        verdict.find("container_map", f"root of {who} is no ID of the engine's user ({uid}): {rows}", ABSENT)
+        verdict.find("container_map", f"root of {subject} is not the engine's user ({uid}): {rows}", ABSENT)
 
 
-def _lasting(verdict: Verdict, here: Mapping[str, Any], user: str) -> None:
-    """What holds now need not hold after a logout or a boot."""
-    verdict.saw(f"/var/lib/systemd/linger/{user}", "there" if here["linger"] else "no such file")
+def _judge_persistence(verdict: Verdict, here: Mapping[str, Any], user: str) -> None:
+    """Judge whether the engine survives a logout and starts at boot."""
+    verdict.saw(f"/var/lib/systemd/linger/{user}", "exists" if here["linger"] else "no such file")
     if not here["linger"]:
-        text = f"{user} does not linger: its engine ends with its last login, and does not start at boot"
+        text = f"lingering is off for {user}: the engine ends with the last login, and does not start at boot"
         verdict.find("no_linger", text, DEGRADED, f"loginctl enable-linger {user}")
     if here.get("own_unit"):
-        verdict.find("own_unit", f"the engine is started by {here['own_unit']}, which is the user's and was not looked at")
+        verdict.find("own_unit", f"the engine is started by {here['own_unit']}, which belongs to the user and was not examined")
         if not here["own_unit_enabled"]:
             text = f"{here['own_unit']} is not enabled: the engine does not start at boot"
             verdict.find("not_enabled", text, DEGRADED, f"systemctl --user -M {user}@ enable docker.service")
-    else:
-        unit, enabled = here["files"].get(names.UNIT) or {}, here["files"].get(names.ENABLED) or {}
-        if not unit.get("text"):
-            verdict.find("unit_missing", f"{names.UNIT} is missing: the engine does not start again", DEGRADED, _AGAIN)
-        if enabled.get("link") != "../docker.service":
-            verdict.find("not_enabled", f"{names.ENABLED} is missing: the engine does not start at boot", DEGRADED, _AGAIN)
-        if unit and (unit.get("uid") != 0 or int(unit.get("mode") or 0) & 0o022):
-            verdict.find(
-                "unit_writable",
-                f"{names.UNIT} can be written by others than root",
-                DEGRADED,
-                f"chown root {names.UNIT}; chmod 644 {names.UNIT}",
-            )
-
-
-def _ports(verdict: Verdict, here: Mapping[str, Any], desired: int | None) -> None:
-    if desired is None:
         return
-    now = here["first_port"]
-    verdict.saw(names.FIRST_PORT, now)
-    if not now.isdigit():
+    unit, enabled = here["files"].get(names.UNIT) or {}, here["files"].get(names.ENABLED) or {}
+    if not unit.get("text"):
+        verdict.find("unit_missing", f"{names.UNIT} is missing: the engine does not start again", DEGRADED, _RUN_AGAIN)
+    if enabled.get("link") != "../docker.service":
+        verdict.find("not_enabled", f"{names.ENABLED} is missing: the engine does not start at boot", DEGRADED, _RUN_AGAIN)
+    if unit and (unit.get("uid") != 0 or int(unit.get("mode") or 0) & 0o022):
+        remedy = f"chown root {names.UNIT}; chmod 644 {names.UNIT}"
+        verdict.find("unit_writable", f"{names.UNIT} can be written by others than root", DEGRADED, remedy)
+
+
+def _judge_first_port(verdict: Verdict, here: Mapping[str, Any], expected: int | None) -> None:
+    if expected is None:
+        return
+    present = here["first_port"]
+    verdict.saw(names.FIRST_PORT, present)
+    if not present.isdigit():
         verdict.find("port_unread", f"{names.FIRST_PORT} could not be read", UNKNOWN)
-    elif int(now) > desired:
-        verdict.find(
-            "port", f"{names.FIRST_PORT} is {now}: the engine can't publish the ports {desired} to {int(now) - 1}", DEGRADED, _AGAIN
-        )
-    elif int(now) < desired:
-        verdict.find("port_lower", f"{names.FIRST_PORT} is {now}, lower than the {desired} asked for")
+    elif int(present) > expected:
+        text = f"{names.FIRST_PORT} is {present}: the engine cannot publish the ports {expected} to {int(present) - 1}"
+        verdict.find("port", text, DEGRADED, _RUN_AGAIN)
+    elif int(present) < expected:
+        verdict.find("port_lower", f"{names.FIRST_PORT} is {present}, lower than the required {expected}")
 
 
-def _controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
+def _judge_controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
     uid = (here.get("user") or {}).get("uid")
     source = f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
-    given = here.get("controllers")
-    if given is None:
+    delegated = here.get("controllers")
+    if delegated is None:
         verdict.find("controllers_unread", f"{source} could not be read: the user's manager does not run", UNKNOWN)
     else:
-        verdict.saw(source, " ".join(given))
-        lacking = [name for name in names.CONTROLLERS if name not in given]
+        verdict.saw(source, " ".join(delegated))
+        lacking = [name for name in names.CONTROLLERS if name not in delegated]
         if lacking:
-            text = f"the user's manager may not limit {', '.join(lacking)}: containers ask for such limits in vain"
-            verdict.find("not_delegated", text, DEGRADED, _AGAIN)
+            text = f"the user's manager cannot limit {', '.join(lacking)}: such limits of containers have no effect"
+            verdict.find("not_delegated", text, DEGRADED, _RUN_AGAIN)
     drop_in = names.delegation_path(uid)
     if not (here["files"].get(drop_in) or {}).get("text"):
-        verdict.find(
-            "delegation_missing", f"{drop_in} is missing: with the next boot some controllers are no longer delegated", DEGRADED, _AGAIN
-        )
+        text = f"{drop_in} is missing: some controllers are no longer delegated after the next boot"
+        verdict.find("delegation_missing", text, DEGRADED, _RUN_AGAIN)
 
 
-def _runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[str, Any], desired: Mapping[str, Any] | None) -> None:
-    """The OCI runtime without which no container of a rootless engine has an AppArmor profile."""
-    if not desired:
+def _judge_runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[str, Any], expected: Mapping[str, Any] | None) -> None:
+    """Judge the OCI runtime that gives containers of a rootless engine their AppArmor profile."""
+    if not expected:
         return
-    path = desired["path"]
+    path = expected["path"]
     file = here["files"].get(path) or {}
     default = (engine.get("info") or {}).get("DefaultRuntime")
     if not file:
-        verdict.find("runtime_missing", f"{path}, the engine's default runtime, is missing: no container starts", DEGRADED, _AGAIN)
+        verdict.find("runtime_missing", f"{path}, the engine's default runtime, is missing: no container starts", DEGRADED, _RUN_AGAIN)
     elif file.get("link") or file.get("uid") != 0 or int(file.get("mode") or 0) & 0o022:
-        verdict.find("runtime_writable", f"{path} can be replaced or written by others than root", DEGRADED, _AGAIN)
-    elif sha256(str(file.get("text"))) != desired["sha256"]:
-        verdict.find("runtime_differs", f"{path} is not the program that the inventory wants", DEGRADED, _AGAIN)
+        verdict.find("runtime_writable", f"{path} can be replaced or written by others than root", DEGRADED, _RUN_AGAIN)
+    elif sha256(str(file.get("text"))) != expected["sha256"]:
+        verdict.find("runtime_differs", f"{path} is not the program that the inventory requires", DEGRADED, _RUN_AGAIN)
     else:
-        verdict.saw(f"sha256sum {path}", desired["sha256"])
+        verdict.saw(f"sha256sum {path}", expected["sha256"])
     if default is not None and default != names.RUNTIME:
-        verdict.find("runtime_not_default", f"the engine's default runtime is {default}, not {names.RUNTIME}", DEGRADED, _AGAIN)
+        verdict.find("runtime_not_default", f"the engine's default runtime is {default}, not {names.RUNTIME}", DEGRADED, _RUN_AGAIN)
 
 
-def _rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, beside: Mapping[int, Any]) -> None:
+def _judge_rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, other_engines: Mapping[int, Any]) -> None:
     if not disable:
         if rootful["pid"]:
-            lacking = _lacking(beside.get(rootful["pid"]))
-            how = "its containers were not looked into" if lacking is None else "its defaults hold"
+            lacking = _list_lacking(other_engines.get(rootful["pid"]))
+            result = "its containers were not examined" if lacking is None else "its defaults are enforced"
             if lacking:
-                how = f"of its defaults do not hold: {', '.join(lacking)}"
-            verdict.find("rootful_kept", f"a rootful engine runs beside it, as the inventory wants it; {how}")
+                result = f"its defaults that are not enforced: {', '.join(lacking)}"
+            verdict.find("rootful_kept", f"a rootful engine runs too, as the inventory allows; {result}")
         return
     if rootful["pid"]:
-        text = f"a rootful engine runs here (dockerd {rootful['pid']}), which the inventory does not want"
-        verdict.find("rootful_running", text, DEGRADED, _AGAIN)
-    left = [unit for unit in rootful["present"] if unit not in rootful["masked"]]
-    if left:
-        verdict.find(
-            "rootful_not_masked", f"{', '.join(left)} is not masked: somebody or something may start a rootful engine", DEGRADED, _AGAIN
-        )
+        text = f"a rootful engine runs here (dockerd {rootful['pid']}), which the inventory does not allow"
+        verdict.find("rootful_running", text, DEGRADED, _RUN_AGAIN)
+    unmasked = [unit for unit in rootful["present"] if unit not in rootful["masked"]]
+    if unmasked:
+        verdict.find("rootful_not_masked", f"{', '.join(unmasked)} is not masked: a rootful engine may be started", DEGRADED, _RUN_AGAIN)
     elif rootful["listening"]:
-        verdict.find("rootful_socket", "systemd listens on /run/docker.sock and would start a rootful engine", DEGRADED, _AGAIN)
+        verdict.find("rootful_socket", "systemd listens on /run/docker.sock and would start a rootful engine", DEGRADED, _RUN_AGAIN)

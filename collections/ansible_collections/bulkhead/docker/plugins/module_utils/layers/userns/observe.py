@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""User namespaces as a host has them: subordinate ranges, accounts, the kernel's limits, remapped roots on disk."""
+"""Observes user namespaces: subordinate ranges, accounts, the kernel's limits, and data roots on disk."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ _REMAPPED = re.compile(r"(\d+)\.(\d+)")
 
 
 def observe(host: Host) -> dict[str, Any]:
-    """Read-only; no command is run. What a host lacks is None or empty.
+    """Return the state of the layer. It runs no command; what a host does not have is None or empty.
 
     subuid, subgid: `text` and `mtime` of the files. max_user_namespaces: None where the kernel has no user namespaces.
-    host_namespace: the host's own user namespace, as /proc/1/ns/user names it. roots: what lies on disk, root by root, for an engine
-    that does
-    not run. unreadable: file → error.
+    host_namespace: the target of /proc/1/ns/user. roots: the content of each data root on disk, for an engine that does not run.
+    unreadable: file -> error.
     """
     found: dict[str, Any] = {"unreadable": {}}
     for name, path in (("subuid", SUBUID), ("subgid", SUBGID)):
         try:
-            found[name] = {"text": host.read(path), "mtime": _mtime(host, path)}
+            found[name] = {"text": host.read(path), "mtime": _read_mtime(host, path)}
         except OSError as error:
             found[name] = {"text": None, "mtime": None}
             found["unreadable"][path] = error.strerror or str(error)
     accounts = read_accounts(host)
-    configured = _daemon_json(host)
+    configured = _read_daemon_json(host)
     data_root = str(configured.get("data-root") or configured.get("graph") or DEFAULT_DATA_ROOT)
     found |= {
         "uids": dict(accounts.uids),
@@ -42,22 +41,22 @@ def observe(host: Host) -> dict[str, Any]:
         "lowest": accounts.lowest,
         "primary_groups": parse_primary_groups(host.read("/etc/passwd") or ""),
         "sssd": host.path("/etc/sssd/sssd.conf").exists(),
-        "max_user_namespaces": _number(host.read("/proc/sys/user/max_user_namespaces")),
-        "host_namespace": _link(host, "/proc/1/ns/user"),
+        "max_user_namespaces": _parse_number(host.read("/proc/sys/user/max_user_namespaces")),
+        "host_namespace": _read_link(host, "/proc/1/ns/user"),
         "configured": configured.get("userns-remap"),
         "data_root": data_root,
-        "roots": _roots(host, data_root),
+        "roots": _list_data_roots(host, data_root),
         "state": {},
     }
     try:
         found["state"] = state.load(host, "userns")
     except (ValueError, OSError) as error:
-        found["unreadable"]["the memory of this layer"] = str(error)
+        found["unreadable"]["the remembered state of this layer"] = str(error)
     return found
 
 
-def _daemon_json(host: Host) -> dict[str, Any]:
-    """The few keys that concern this layer; whether the file is sound is for others to say."""
+def _read_daemon_json(host: Host) -> dict[str, Any]:
+    """Return the content of daemon.json; empty when it cannot be parsed, which the engine's configuration reports."""
     try:
         content = json.loads(host.read(DAEMON_JSON) or "{}")
     except (OSError, ValueError):
@@ -65,34 +64,36 @@ def _daemon_json(host: Host) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _roots(host: Host, data_root: str) -> list[dict[str, Any]]:
-    """The roots under the engine's data root: its own (`remapped` None) and those named UID.GID, with how many things each one holds."""
+def _list_data_roots(host: Host, data_root: str) -> list[dict[str, Any]]:
+    """Return the engine's data root (`remapped` None) and those named UID.GID below it, with the number of objects in each."""
     try:
         names = sorted(entry for entry in os.listdir(host.path(data_root)) if _REMAPPED.fullmatch(entry))
     except OSError:
         return []
-    return [_root(host, data_root, None)] + [_root(host, f"{data_root}/{name}", name) for name in names]
+    return [_count_objects(host, data_root, None)] + [_count_objects(host, f"{data_root}/{name}", name) for name in names]
 
 
-def _root(host: Host, path: str, remapped: str | None) -> dict[str, Any]:
+def _count_objects(host: Host, path: str, remapped: str | None) -> dict[str, Any]:
     image_store = f"{path}/image"
     return {
         "path": path,
         "remapped": remapped,
-        "containers": len(_folders(host, f"{path}/containers")),
-        "volumes": len(_folders(host, f"{path}/volumes")),
-        "images": sum(len(_entries(host, f"{image_store}/{driver}/imagedb/content/sha256")) for driver in _folders(host, image_store)),
+        "containers": len(_list_folders(host, f"{path}/containers")),
+        "volumes": len(_list_folders(host, f"{path}/volumes")),
+        "images": sum(
+            len(_list_entries(host, f"{image_store}/{driver}/imagedb/content/sha256")) for driver in _list_folders(host, image_store)
+        ),
     }
 
 
-def _entries(host: Host, path: str) -> list[str]:
+def _list_entries(host: Host, path: str) -> list[str]:
     try:
         return os.listdir(host.path(path))
     except OSError:
         return []
 
 
-def _folders(host: Host, path: str) -> list[str]:
+def _list_folders(host: Host, path: str) -> list[str]:
     try:
         with os.scandir(host.path(path)) as entries:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -100,20 +101,20 @@ def _folders(host: Host, path: str) -> list[str]:
         return []
 
 
-def _mtime(host: Host, path: str) -> float | None:
+def _read_mtime(host: Host, path: str) -> float | None:
     try:
         return host.path(path).stat().st_mtime
     except OSError:
         return None
 
 
-def _link(host: Host, path: str) -> str | None:
+def _read_link(host: Host, path: str) -> str | None:
     try:
         return os.readlink(host.path(path))
     except OSError:
         return None
 
 
-def _number(text: str | None) -> int | None:
+def _parse_number(text: str | None) -> int | None:
     text = (text or "").strip()
     return int(text) if text.isdigit() else None

@@ -99,9 +99,9 @@ def of_default(status: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("seen", "status", "said"),
     [
-        ({}, "degraded", "its containers were not looked into"),
-        ({43: of_default("enforced")}, "enforced", "its defaults hold"),
-        ({43: of_default("unknown")}, "degraded", "of its defaults do not hold: seccomp (unknown)"),
+        ({}, "degraded", "its containers were not examined"),
+        ({43: of_default("enforced")}, "enforced", "its defaults are enforced"),
+        ({43: of_default("unknown")}, "degraded", "its defaults that are not enforced: seccomp (unknown)"),
     ],
 )
 def test_an_engine_of_another_user_is_as_good_as_its_defaults(seen: dict[int, Any], status: str, said: str) -> None:
@@ -115,9 +115,9 @@ def test_an_engine_of_another_user_is_as_good_as_its_defaults(seen: dict[int, An
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
-        ({}, "its containers were not looked into"),
-        ({7: of_default("enforced")}, "its defaults hold"),
-        ({7: of_default("absent")}, "of its defaults do not hold: seccomp (absent)"),
+        ({}, "its containers were not examined"),
+        ({7: of_default("enforced")}, "its defaults are enforced"),
+        ({7: of_default("absent")}, "its defaults that are not enforced: seccomp (absent)"),
     ],
 )
 def test_a_rootful_engine_that_is_kept_is_told_of_and_nothing_is_demanded_of_it(seen: dict[int, Any], said: str) -> None:

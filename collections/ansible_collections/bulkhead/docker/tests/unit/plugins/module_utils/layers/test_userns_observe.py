@@ -67,7 +67,7 @@ def test_what_can_not_be_read_is_named(tmp_path: Path) -> None:
     put(tmp_path, "var/lib/bulkhead/userns.json", "[")
     found = observe(Host(tmp_path))
     assert found["unreadable"]["/etc/subuid"] == "Is a directory"
-    assert "userns.json: not valid JSON" in found["unreadable"]["the memory of this layer"]
+    assert "userns.json: not valid JSON" in found["unreadable"]["the remembered state of this layer"]
     assert found["configured"] is None
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.data_guard import in_words, listed, shifting
+from ansible_collections.bulkhead.docker.plugins.module_utils.formatting import format_contents, format_size
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.data_guard import build_chown_command
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import expectation, plan
 
 from .userns_host import CONTENTS, DEBIAN, LINE, WANTED, observed, seen, with_user
@@ -86,19 +87,19 @@ def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, gr
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"user": "root"}, "userns_remap_user: root can't be remapped to itself"),
+        ({"user": "root"}, "userns_remap_user: root cannot be remapped to itself"),
         ({"user": "0"}, "userns_remap_user: root"),
-        ({"user": "1000"}, "userns_remap_user: 1000 names an ID"),
-        ({"user": "alice:1000"}, "userns_remap_user: alice:1000 names an ID"),
-        ({"user": ""}, "userns_remap_user: '' is no user"),
-        ({"user": "two words"}, "userns_remap_user: 'two words' is no user"),
-        ({"user": "alice:"}, "userns_remap_user: 'alice:' is no user"),
-        ({"user": "a:b:c"}, "userns_remap_user: 'a:b:c' is no user"),
-        ({"user": "-x"}, "userns_remap_user: '-x' is no user"),
+        ({"user": "1000"}, "userns_remap_user: 1000 is an ID"),
+        ({"user": "alice:1000"}, "userns_remap_user: alice:1000 is an ID"),
+        ({"user": ""}, "userns_remap_user: '' is not a user"),
+        ({"user": "two words"}, "userns_remap_user: 'two words' is not a user"),
+        ({"user": "alice:"}, "userns_remap_user: 'alice:' is not a user"),
+        ({"user": "a:b:c"}, "userns_remap_user: 'a:b:c' is not a user"),
+        ({"user": "-x"}, "userns_remap_user: '-x' is not a user"),
         ({"range_size": 1000}, "userns_remap_range_size: 1000 is too few"),
         ({"range_size": 0}, "userns_remap_range_size: 0 is too few"),
-        ({"range_start": 1000}, "userns_remap_range_start: 1000 lies among the host's own accounts"),
-        ({"range_start": -1}, "userns_remap_range_start: -1 lies among"),
+        ({"range_start": 1000}, "userns_remap_range_start: 1000 is among the host's own accounts"),
+        ({"range_start": -1}, "userns_remap_range_start: -1 is among"),
         ({"range_start": 4294967000}, "userns_remap_range_start: 4294967000, with userns_remap_range_size 65536"),
         (
             {"range_start": 100000, "range_exact": True},
@@ -123,7 +124,7 @@ def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
         (seen("dockremap:x:65536\n"), "/etc/subuid:1 (dockremap:x:65536) has the start 'x'"),
         (seen("some words\n"), "/etc/subuid:1 (some words) has 1 fields"),
         (seen("dockremap:65000:65536\n"), "contains the ID of the user nobody"),
-        (seen(unreadable={"/etc/subuid": "Permission denied"}), "/etc/subuid can't be read: Permission denied"),
+        (seen(unreadable={"/etc/subuid": "Permission denied"}), "/etc/subuid cannot be read: Permission denied"),
         (seen(max_user_namespaces=0), "/proc/sys/user/max_user_namespaces is 0"),
         (seen(max_user_namespaces=None), "no user namespaces"),
         (seen(host_namespace=None), "no user namespaces"),
@@ -131,7 +132,7 @@ def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
 )
 def test_hosts_that_are_refused(here: dict[str, Any], sentence: str) -> None:
     found = plan(observed(here), WANTED)
-    assert any(sentence in refusal for refusal in found.blockers), found.blockers
+    assert any(sentence in blocker for blocker in found.blockers), found.blockers
     assert not found.changes
 
 
@@ -162,16 +163,16 @@ def test_sssd_is_warned_of() -> None:
         (
             seen(),
             {"contents": CONTENTS},
-            "the engine's root changes from /var/lib/docker to /var/lib/docker/231072.231072, and 2 images (nginx:1, redis:7; 200 MB), "
-            "2 containers (web running, db exited), 1 volume (data) would become invisible; write userns_remap_existing_data: migrate",
+            "the engine's data root changes from /var/lib/docker to /var/lib/docker/231072.231072, and 2 images (nginx:1, redis:7; 200 MB), "
+            "2 containers (web running, db exited), 1 volume (data) would become invisible; set userns_remap_existing_data: migrate",
         ),
-        (seen(), {"contents": CONTENTS}, "userns_remap_existing_data: migrate to take them along"),
+        (seen(), {"contents": CONTENTS}, "userns_remap_existing_data: migrate to copy them"),
         (
             seen(),
             {"contents": CONTENTS, "orphans": [{"id": "c" * 64, "uid_map": [[0, 0, 4294967295]]}]},
-            "the engine does not know: cccccccccccc",
+            "the engine does not list: cccccccccccc",
         ),
-        (seen(), {"contents": None, "error": "timed out"}, "what it holds is not known: timed out"),
+        (seen(), {"contents": None, "error": "timed out"}, "its content is not known: timed out"),
         # the remapped root itself moves
         (with_user(), {"remapped": "500000.500000", "contents": CONTENTS}, "from /var/lib/docker/500000.500000 to"),
         (with_user(), {"remapped": "231072.100000", "contents": CONTENTS}, "from /var/lib/docker/231072.100000 to"),
@@ -194,7 +195,7 @@ def test_sssd_is_warned_of() -> None:
 )
 def test_refused_for_existing_data(here: dict[str, Any], engine: dict[str, Any], sentence: str) -> None:
     found = plan(observed(here, **engine), WANTED)
-    assert any(sentence in refusal for refusal in found.blockers), found.blockers
+    assert any(sentence in blocker for blocker in found.blockers), found.blockers
     assert not found.changes
     assert not found.daemon_keys
 
@@ -204,7 +205,7 @@ def test_carried_over_where_the_inventory_says_so() -> None:
     found = plan(observed(contents={**CONTENTS, "containers": [web]}), desired(existing_data="migrate"))
     assert found.blockers == []
     assert found.apply["migrate"] is True
-    assert any("are carried over" in notice for notice in found.notices)
+    assert any("are migrated" in notice for notice in found.notices)
     assert [w for w in found.warnings if "/srv/the data of the host is mounted for writing into web" in w]
     assert not any("docker.sock" in warning for warning in found.warnings)
 
@@ -223,7 +224,7 @@ def test_the_command_that_mends_a_bind_mount(tmp_path: Path) -> None:
     ):
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    command = shifting(str(folder), ([[0, 231072, 65536]], [[0, 300000, 65536]]))
+    command = build_chown_command(str(folder), ([[0, 231072, 65536]], [[0, 300000, 65536]]))
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0
@@ -242,14 +243,14 @@ def test_the_command_that_mends_a_bind_mount(tmp_path: Path) -> None:
 def test_what_cannot_be_carried_over(engine: dict[str, Any], more: dict[str, Any], sentence: str) -> None:
     here = seen(roots=[{**ROOT_ON_DISK[1], "remapped": None}]) if engine.get("running") is False else seen()
     found = plan(observed(here, **engine), {**desired(existing_data="migrate"), **more})
-    assert any(sentence in refusal for refusal in found.blockers), found.blockers
+    assert any(sentence in blocker for blocker in found.blockers), found.blockers
     assert not found.apply.get("migrate")
 
 
 def test_hidden_where_the_inventory_says_so() -> None:
     found = plan(observed(contents=CONTENTS), desired(existing_data="hide"))
     assert found.blockers == []
-    assert "stay in the old root, invisible until" in found.warnings[0]
+    assert "stay in the old data root, invisible until" in found.warnings[0]
     assert len(found.warnings) == 1
 
 
@@ -274,7 +275,7 @@ def test_no_refusal_where_the_root_stays_or_is_empty(here: dict[str, Any], engin
 
 def test_a_root_that_comes_back_is_announced() -> None:
     found = plan(observed(seen(roots=ROOT_ON_DISK)), WANTED)
-    assert any("2 images, 1 container come back with it" in notice for notice in found.notices)
+    assert any("2 images, 1 container become visible again" in notice for notice in found.notices)
 
 
 # --- switched off ---
@@ -306,7 +307,7 @@ def test_going_back_after_a_migration_needs_the_old_root() -> None:
         there = {**observed(with_user(state=OURS, roots=[root]), **REMAPPED, contents=CONTENTS), **OUR_KEY}
         found = plan(there, desired(layer="disabled", existing_data="migrate"))
         assert bool(found.blockers) == refused, root
-        assert any("what comes back is as it was before it was carried over" in w for w in found.warnings) != refused
+        assert any("the old data is as it was before the migration" in w for w in found.warnings) != refused
     assert "userns_remap_existing_data: hide to leave them" in found.blockers[0]
 
 
@@ -326,7 +327,7 @@ def test_off_gives_back_what_was_there(before: str | None, options: dict[str, st
         "managed": {"files": {PATH: {"keys": {"/userns-remap": ours}}}},
     }
     found = plan(there, {**desired(layer="disabled"), "docker_daemon_options": options})
-    assert [sentence in refusal for refusal in found.blockers] == ([True] if sentence else [])
+    assert [sentence in blocker for blocker in found.blockers] == ([True] if sentence else [])
 
 
 def test_the_ranges_stay_while_files_of_theirs_do() -> None:
@@ -369,10 +370,10 @@ def test_expectation() -> None:
     ("size", "words"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_250_000_000, "1.2 GB"), (5 * 10**15, "5000 TB")]
 )
 def test_sizes_in_words(size: int, words: str) -> None:
-    assert in_words(size) == words
+    assert format_size(size) == words
 
 
 def test_long_lists_are_cut() -> None:
     images = [{"name": f"i{n}", "bytes": 1} for n in range(7)]
-    assert listed({"images": images}) == "7 images (i0, i1, i2, i3, i4, and 2 more; 7 B)"
-    assert listed({"volumes": [{"name": "ab" * 32}, {"name": "v" * 50}]}) == f"2 volumes ({'ab' * 6}, {'v' * 39}…)"
+    assert format_contents({"images": images}) == "7 images (i0, i1, i2, i3, i4, and 2 more; 7 B)"
+    assert format_contents({"volumes": [{"name": "ab" * 32}, {"name": "v" * 50}]}) == f"2 volumes ({'ab' * 6}, {'v' * 39}…)"
