@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check the language of the repository: vocabulary, names of tasks and tests, length of sentences, width of Markdown.
+
+    check_language.py [path …]     check these files, or every file that git knows
+
+The rules are in CONTRIBUTING.md and the vocabulary is in docs/glossary.md. There is no list of exceptions. What is code
+is not read: names in backquotes, Ansible's markup such as C(name), fenced blocks, regular expressions.
+Output is one line per finding, ``path:line: rule: text``. The exit code is 1 if there are findings.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+LONGEST_SENTENCE = 35
+WIDEST_LINE = 100
+LONGEST_TEST_NAME = 60
+GENERATED_NAME = "CHANGELOG.md"
+
+# The first word of a task's or play's name.
+VERBS = set(
+    """
+    Accept Add Adopt Allocate Allow Apply Assemble Assert Assign Attack Attach Bake Boot Build Change Check Clean Clear
+    Collect Commit Compare Compose Compute Configure Confirm Connect Converge Convert Copy Count Create Decide Defer Define
+    Delete Deliver Deny Deploy Describe Destroy Detach Determine Disable Download Drain Enable End Enforce Ensure Evaluate
+    Expect Export Extend Fail Fetch Filter Finalize Finish Flush Format Gather Generate Grant Group Harden Ignore Import
+    Include Inspect Install Invalidate Keep Kill Label Launch Limit Link List Load Lock Log Make Mark Measure Merge
+    Migrate Mount Move Observe Open Parse Pause Plan Prepare Preserve Print Probe Provide Publish Pull Purge
+    Push Query Read Rebuild Reboot Receive Record Recover Reduce Refresh Refuse Register Reject Release Reload Remember
+    Remove Rename Render Repair Replace Replay Report Request Require Reserve Reset Resolve Restart Restore Resume Retry Return
+    Revert Revoke Roll Rotate Run Save Scan Schedule Select Send Set Show Skip Snapshot Sort Start Stop Store Summarize
+    Switch Synchronize Template Test Touch Trace Turn Uninstall Unload Unlock Unmount Update Upgrade Use Validate
+    Verify Wait Warn Watch Weaken Write
+    """.split()
+)
+
+
+class Banned(NamedTuple):
+    """Words that are not in the vocabulary, and what replaces them."""
+
+    pattern: re.Pattern[str]
+    instead: str
+
+
+class Finding(NamedTuple):
+    """One place that breaks a rule."""
+
+    line: int
+    rule: str
+    text: str
+
+
+class Text(NamedTuple):
+    """A piece of text, and the line where it begins."""
+
+    line: int
+    text: str
+
+
+# Words with one meaning: searched for in all text, comments and docstrings too.
+EVERYWHERE = [
+    Banned(re.compile(r"(?<!-)\b(prov(e|es|ed|en|ing)|proofs?)\b", re.I), "verify, verification, verified"),
+    Banned(re.compile(r"\b(kernel|engine|daemon)'s (own )?words?\b", re.I), "evidence; reported by the engine"),
+    Banned(re.compile(r"\bwhat the (kernel|engine|daemon) says\b", re.I), "evidence; reported by the engine"),
+    Banned(re.compile(r"\bcanary (container|image)s?\b|\b(a|the|its|each|every) canary\b(?! (group|hosts?|batch))", re.I), "probe container"),
+    Banned(re.compile(r"\brefusals?\b", re.I), "blocker (of a plan), denial (by the kernel)"),
+    Banned(re.compile(r"\bknock(s|ed|ing)?\b", re.I), "denial, denied"),
+    Banned(re.compile(r"\b(whoever|whosoever|somebody|nobody's)\b", re.I), "name who it is: the operator, another program"),
+    Banned(re.compile(r"\b(he|she|his|him|her)\b", re.I), "they, their"),
+    Banned(re.compile(r"\bcarr(y|ies|ied|ying) (it |them )?over\b|\bold roots?\b", re.I), "migrate; migrated data root"),
+    Banned(re.compile(r"(?<!there )\b(is|are) no (?!longer\b|more\b|less\b)\w+", re.I), "is not a …"),
+    Banned(re.compile(r"\b(a|one|two|three|\d+) ((module )?(runs?|visits?|rows?|lines?|processes) )?a (host|machine|layer)\b", re.I), "per host"),
+    Banned(re.compile(r"\b(stands|stood)\b(?! for\b)", re.I), "exists, is set, contains"),
+    Banned(re.compile(r"\b(come|comes|came|coming) back\b", re.I), "is restored, returns"),
+    Banned(re.compile(r"\b(spare|spares|spared)\b", re.I), "skipped, not selected"),
+    Banned(re.compile(r"\b(truth|truthful|lies|liars?)\b", re.I), "verifier accuracy, mismatch"),
+    Banned(re.compile(r"\bcalm\b", re.I), "compact"),
+    Banned(re.compile(r"\bplay(s|ed|ing)? (the |an |each |every |all |its |these )?(attacks?|moves?)\b", re.I), "run an attack"),
+    Banned(re.compile(r"\b(feels?|felt)\b", re.I), "effect on running containers, disruption"),
+    Banned(re.compile(r"\brun that died\b|\bstates? that (nobody|somebody) wanted\b", re.I), "interrupted run, recover"),
+]
+# Words that have other meanings in code: searched for in names of tasks and in messages only.
+IN_MESSAGES = [
+    *EVERYWHERE,
+    Banned(re.compile(r"(?<!onnection )\brefused\b", re.I), "rejected, denied; blocker"),
+    Banned(re.compile(r"\b(wanted|wish|wishes|wished)\b", re.I), "desired"),
+    Banned(re.compile(r"\b(ours|theirs|foreign)\b", re.I), "managed, unmanaged"),
+    Banned(re.compile(r"\bbeside\b", re.I), "other engines; next to"),
+    Banned(re.compile(r"\b(heard|hears)\b", re.I), "denials"),
+    Banned(re.compile(r"\bwalls?\b(?![- ](clock|time)\b)", re.I), "denial"),
+    Banned(re.compile(r"\bfates?\b", re.I), "decision"),
+    Banned(re.compile(r"\b(demands|demanded)\b", re.I), "settings; requires"),
+    Banned(re.compile(r"\bcarried\b", re.I), "migrated"),
+]
+
+# What is a name or code inside text: `name`, ``name``, C(name), O(option), …
+CODE = re.compile(r"``.+?``|`[^`]+`|\b(?:[CVOBIMPLU]|RV|HORIZONTALLINE)\([^()]*\)", re.DOTALL)
+FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+COMMENT_LINE = re.compile(r"\s*<!--.*-->\s*$")
+ITEM = re.compile(r"\s*([-*+]|\d+[.)])\s+")
+LINK = re.compile(r"!?\[([^]]*)\]\([^)]*\)")
+LINK_ONLY = re.compile(r"\s*(([-*+]|\d+[.)])\s+)?(!?\[.*\]\(\S+\)\S*|\[[^]]+\]:\s+\S+|<?https?://\S+)\s*$")
+SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!?][)\"'*_]*(?=\s|$)")
+TEXT_KEYS = {"name", "msg", "fail_msg", "success_msg", "description", "short_description", "title", "notes"}
+TASK_LISTS = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always")
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+def check_words(text: str, banned: Iterable[Banned]) -> Iterator[Finding]:
+    """Yield a finding for each word of the text that is not in the vocabulary; the text begins on line 0."""
+    plain = CODE.sub(lambda found: " ` " + "\n" * found[0].count("\n"), text)
+    for pattern, instead in banned:
+        for found in pattern.finditer(plain):
+            yield Finding(plain.count("\n", 0, found.start()), "vocabulary", f"{' '.join(found[0].split())!r}; use: {instead}")
+
+
+def check_task_name(name: str) -> Iterator[Finding]:
+    """Yield a finding if the name does not begin with a verb. A name that begins with a variable says nothing of itself."""
+    first = name.split()[0].rstrip(",:") if name.strip() else ""
+    if first not in VERBS and not first.startswith("{{"):
+        yield Finding(0, "task name", f"{name!r} does not begin with a verb")
+
+
+def check_test_name(name: str) -> Iterator[Finding]:
+    """Yield a finding if a test's name is too long."""
+    if name.startswith("test_") and len(name) > LONGEST_TEST_NAME:
+        yield Finding(0, "test name", f"{name} has {len(name)} characters, {LONGEST_TEST_NAME} at most")
+
+
+def check_sentences(paragraph: str) -> Iterator[Finding]:
+    """Yield a finding for each sentence that is too long. A link counts as its text, code counts as one word."""
+    plain = CODE.sub("code", LINK.sub(r"\1", paragraph))
+    begin = 0
+    for end in [*(found.end() for found in SENTENCE_END.finditer(plain)), len(plain)]:
+        words = [word for word in plain[begin:end].split() if re.search(r"\w", word)]
+        if len(words) > LONGEST_SENTENCE:
+            start = len(plain[:end]) - len(plain[begin:end].lstrip())
+            line = plain.count("\n", 0, start)
+            yield Finding(line, "sentence", f"{len(words)} words, {LONGEST_SENTENCE} at most: {' '.join(words[:8])} …")
+        begin = end
+
+
+def check_width(line: str) -> Iterator[Finding]:
+    """Yield a finding if a line of prose is too wide; a line that is only a link cannot be wrapped."""
+    if len(line) > WIDEST_LINE and not LINK_ONLY.match(line):
+        yield Finding(0, "width", f"{len(line)} columns, {WIDEST_LINE} at most")
+
+
+# --- what is text in a file ------------------------------------------------------------------------------------------
+
+
+def read_prose_lines(markdown: str) -> Iterator[Text]:
+    """Yield the lines outside of fenced code, tables, and generated blocks. A block begins and ends with the same comment line."""
+    fence = block = ""
+    lines = markdown.splitlines()
+    for number, line in enumerate(lines, 1):
+        opening = FENCE.match(line)
+        if fence:
+            fence = "" if opening and opening[1].startswith(fence) else fence
+        elif block:
+            block = "" if line.strip() == block else block
+        elif opening:
+            fence = opening[1]
+        elif COMMENT_LINE.match(line):
+            block = line.strip() if line.strip() in (later.strip() for later in lines[number:]) else ""
+        elif not line.lstrip().startswith("|"):
+            yield Text(number, line)
+            continue
+        yield Text(number, "")
+
+
+def read_paragraphs(lines: Iterable[Text]) -> Iterator[Text]:
+    """Yield paragraphs, headings and list items, each as one text."""
+    begin, collected = 0, list[str]()
+    for number, line in [*lines, Text(0, "")]:
+        if collected and (not line.strip() or ITEM.match(line) or line.startswith("#")):
+            yield Text(begin, "\n".join(collected))
+            collected = []
+        if line.strip():
+            begin = begin if collected else number
+            collected.append(ITEM.sub("", line, count=1))
+            if line.startswith("#"):
+                yield Text(number, collected.pop())
+
+
+def read_tasks(node: yaml.Node | None) -> Iterator[Text]:
+    """Yield the names of the tasks and plays in a list of them."""
+    if not isinstance(node, yaml.SequenceNode):
+        return
+    for task in node.value:
+        if isinstance(task, yaml.MappingNode):
+            for key, value in task.value:
+                if key.value == "name" and isinstance(value, yaml.ScalarNode):
+                    yield Text(value.start_mark.line + 1, value.value)
+                elif key.value in TASK_LISTS:
+                    yield from read_tasks(value)
+
+
+def read_yaml_texts(node: yaml.Node | None, is_text: bool = False) -> Iterator[Text]:
+    """Yield what people read in a YAML document: values of ``name``, ``msg``, ``description`` and others."""
+    if isinstance(node, yaml.ScalarNode) and is_text:
+        yield Text(node.start_mark.line + 1, node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            yield from read_yaml_texts(child, is_text)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from read_yaml_texts(value, key.value in TEXT_KEYS)
+
+
+def read_docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Yield the docstrings of a module, its classes and functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                yield first.value
+
+
+def read_messages(tree: ast.Module) -> Iterator[Text]:
+    """Yield the strings that contain a space and are neither docstrings nor arguments of a function of ``re``."""
+    skipped: set[ast.AST] = set(read_docstrings(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "re":
+            skipped.update(child for argument in node.args for child in ast.walk(argument))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+            skipped.update(part for part in node.values if isinstance(part, ast.Constant))
+            if node not in skipped and " " in "".join(parts):
+                yield Text(node.lineno, "".join(parts))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value and node not in skipped:
+            yield Text(node.lineno, node.value)
+
+
+def read_comments(source: str) -> Iterator[Text]:
+    """Yield the comments of Python source; lines that follow each other are one text."""
+    begin, collected = 0, list[str]()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            if collected and token.start[0] != begin + len(collected):
+                yield Text(begin, "\n".join(collected))
+                collected = []
+            begin = begin if collected else token.start[0]
+            collected.append(token.string.lstrip("# "))
+    if collected:
+        yield Text(begin, "\n".join(collected))
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def shift(findings: Iterable[Finding], line: int) -> Iterator[Finding]:
+    """Yield findings in a text that begins on the given line with their line in the file."""
+    for finding in findings:
+        yield finding._replace(line=finding.line + line)
+
+
+def check_markdown(source: str) -> Iterator[Finding]:
+    """Yield the findings in a Markdown file."""
+    lines = list(read_prose_lines(source))
+    for number, line in lines:
+        yield from shift(check_width(line), number)
+    for begin, paragraph in read_paragraphs(lines):
+        yield from shift(check_sentences(paragraph), begin)
+        yield from shift(check_words(paragraph, EVERYWHERE), begin)
+
+
+def check_yaml(source: str) -> Iterator[Finding]:
+    """Yield the findings in a YAML file."""
+    for document in yaml.compose_all(source, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for line, name in read_tasks(document):
+            yield from shift(check_task_name(name), line)
+        for line, text in read_yaml_texts(document):
+            yield from shift(check_words(text, IN_MESSAGES), line)
+    for number, line in enumerate(source.splitlines(), 1):
+        comment = re.search(r"(?:^|\s)# (.*)", line)
+        if comment:
+            yield from shift(check_words(comment[1], EVERYWHERE), number)
+
+
+def check_python(source: str, is_test: bool) -> Iterator[Finding]:
+    """Yield the findings in a Python file. The strings of tests are not messages."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if is_test and isinstance(node, ast.FunctionDef):
+            yield from shift(check_test_name(node.name), node.lineno)
+    for docstring in read_docstrings(tree):
+        yield from shift(check_words(str(docstring.value), EVERYWHERE), docstring.lineno)
+    for line, text in read_comments(source):
+        yield from shift(check_words(text, EVERYWHERE), line)
+    if not is_test:
+        for line, text in read_messages(tree):
+            yield from shift(check_words(text, IN_MESSAGES), line)
+
+
+def check_lines(source: str) -> Iterator[Finding]:
+    """Yield the findings in a file of another language, line by line."""
+    for number, line in enumerate(source.splitlines(), 1):
+        yield from shift(check_words(line, EVERYWHERE), number)
+
+
+def check_file(path: Path) -> Iterator[Finding]:
+    """Yield the findings in a file of a known kind."""
+    if path.name == GENERATED_NAME or not path.is_file():
+        return
+    is_script = not path.suffix and path.parent.name in ("scripts", ".ci")
+    if path.suffix == ".md":
+        yield from check_markdown(path.read_text(encoding="utf-8"))
+    elif path.suffix in (".yml", ".yaml"):
+        yield from check_yaml(path.read_text(encoding="utf-8"))
+    elif path.suffix == ".py":
+        yield from check_python(path.read_text(encoding="utf-8"), "tests" in path.parts)
+    elif path.suffix in (".sh", ".j2", ".js", ".css", ".html", ".toml", ".ini", ".cfg") or path.name == "Makefile" or is_script:
+        yield from check_lines(path.read_text(encoding="utf-8"))
+
+
+def main(arguments: list[str]) -> int:
+    """Print the findings; the exit code says whether there are any."""
+    known = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True)
+    paths = [Path(name) for name in arguments or sorted(known.stdout.split("\0")) if name]
+    count = 0
+    for path in paths:
+        for finding in sorted(check_file(path)):
+            print(f"{path}:{finding.line}: {finding.rule}: {finding.text}")
+            count += 1
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
