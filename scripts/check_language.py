@@ -72,14 +72,19 @@ EVERYWHERE = [
     Banned(re.compile(r"(?<!-)\b(prov(e|es|ed|en|ing)|proofs?)\b", re.I), "verify, verification, verified"),
     Banned(re.compile(r"\b(kernel|engine|daemon)'s (own )?words?\b", re.I), "evidence; reported by the engine"),
     Banned(re.compile(r"\bwhat the (kernel|engine|daemon) says\b", re.I), "evidence; reported by the engine"),
-    Banned(re.compile(r"\bcanary (container|image)s?\b|\b(a|the|its|each|every) canary\b(?! (group|hosts?|batch))", re.I), "probe container"),
+    Banned(
+        re.compile(r"\bcanary (container|image)s?\b|\b(a|the|its|each|every) canary\b(?! (group|hosts?|batch))", re.I), "probe container"
+    ),
     Banned(re.compile(r"\brefusals?\b", re.I), "blocker (of a plan), denial (by the kernel)"),
     Banned(re.compile(r"\bknock(s|ed|ing)?\b", re.I), "denial, denied"),
     Banned(re.compile(r"\b(whoever|whosoever|somebody|nobody's)\b", re.I), "name who it is: the operator, another program"),
     Banned(re.compile(r"\b(he|she|his|him|her)\b", re.I), "they, their"),
     Banned(re.compile(r"\bcarr(y|ies|ied|ying) (it |them )?over\b|\bold roots?\b", re.I), "migrate; migrated data root"),
     Banned(re.compile(r"(?<!there )\b(is|are) no (?!longer\b|more\b|less\b)\w+", re.I), "is not a …"),
-    Banned(re.compile(r"\b(a|one|two|three|\d+) ((module )?(runs?|visits?|rows?|lines?|processes) )?a (host|machine|layer)\b", re.I), "per host"),
+    Banned(
+        re.compile(r"\b(a|one|two|three|\d+) ((module )?(runs?|visits?|rows?|lines?|processes) )?a (host|machine|layer)\b", re.I),
+        "per host",
+    ),
     Banned(re.compile(r"\b(stands|stood)\b(?! for\b)", re.I), "exists, is set, contains"),
     Banned(re.compile(r"\b(come|comes|came|coming) back\b", re.I), "is restored, returns"),
     Banned(re.compile(r"\b(spare|spares|spared)\b", re.I), "skipped, not selected"),
@@ -162,11 +167,14 @@ def check_width(line: str) -> Iterator[Finding]:
 
 
 def read_prose_lines(markdown: str) -> Iterator[Text]:
-    """Yield the lines outside of fenced code, tables, and generated blocks. A block begins and ends with the same comment line."""
+    """Yield every line; those of code, tables and generated blocks are empty. A block begins and ends with the same comment line."""
     fence = block = ""
+    in_list = in_code = False
     lines = markdown.splitlines()
     for number, line in enumerate(lines, 1):
         opening = FENCE.match(line)
+        is_indented = line.startswith("    ")
+        in_code = not in_list and is_indented and (in_code or number == 1 or not lines[number - 2].strip())
         if fence:
             fence = "" if opening and opening[1].startswith(fence) else fence
         elif block:
@@ -175,7 +183,8 @@ def read_prose_lines(markdown: str) -> Iterator[Text]:
             fence = opening[1]
         elif COMMENT_LINE.match(line):
             block = line.strip() if line.strip() in (later.strip() for later in lines[number:]) else ""
-        elif not line.lstrip().startswith("|"):
+        elif not in_code and not line.lstrip().startswith("|"):
+            in_list = bool(ITEM.match(line)) or (in_list and (not line.strip() or line.startswith(" ")))
             yield Text(number, line)
             continue
         yield Text(number, "")
@@ -208,16 +217,16 @@ def read_tasks(node: yaml.Node | None) -> Iterator[Text]:
                     yield from read_tasks(value)
 
 
-def read_yaml_texts(node: yaml.Node | None, is_text: bool = False) -> Iterator[Text]:
-    """Yield what people read in a YAML document: values of ``name``, ``msg``, ``description`` and others."""
-    if isinstance(node, yaml.ScalarNode) and is_text:
+def read_yaml_texts(node: yaml.Node | None, is_fragment: bool, is_text: bool = False) -> Iterator[Text]:
+    """Yield what people read in a YAML document: values of ``name``, ``msg``, ``description`` and others; all of a fragment."""
+    if isinstance(node, yaml.ScalarNode) and (is_fragment or is_text):
         yield Text(node.start_mark.line + 1, node.value)
     elif isinstance(node, yaml.SequenceNode):
         for child in node.value:
-            yield from read_yaml_texts(child, is_text)
+            yield from read_yaml_texts(child, is_fragment, is_text)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from read_yaml_texts(value, key.value in TEXT_KEYS)
+            yield from read_yaml_texts(value, is_fragment, key.value in TEXT_KEYS)
 
 
 def read_docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
@@ -237,10 +246,10 @@ def read_messages(tree: ast.Module) -> Iterator[Text]:
             skipped.update(child for argument in node.args for child in ast.walk(argument))
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
-            skipped.update(part for part in node.values if isinstance(part, ast.Constant))
+            parts = [str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values]
             if node not in skipped and " " in "".join(parts):
                 yield Text(node.lineno, "".join(parts))
+            skipped.update(part for part in node.values if isinstance(part, ast.Constant))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value and node not in skipped:
             yield Text(node.lineno, node.value)
@@ -279,15 +288,15 @@ def check_markdown(source: str) -> Iterator[Finding]:
         yield from shift(check_words(paragraph, EVERYWHERE), begin)
 
 
-def check_yaml(source: str) -> Iterator[Finding]:
-    """Yield the findings in a YAML file."""
+def check_yaml(source: str, is_fragment: bool) -> Iterator[Finding]:
+    """Yield the findings in a YAML file. Every value of a changelog fragment is text."""
     for document in yaml.compose_all(source, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         for line, name in read_tasks(document):
             yield from shift(check_task_name(name), line)
-        for line, text in read_yaml_texts(document):
+        for line, text in read_yaml_texts(document, is_fragment):
             yield from shift(check_words(text, IN_MESSAGES), line)
-    for number, line in enumerate(source.splitlines(), 1):
-        comment = re.search(r"(?:^|\s)# (.*)", line)
+    for number, content in enumerate(source.splitlines(), 1):
+        comment = re.search(r"(?:^|\s)# (.*)", content)
         if comment:
             yield from shift(check_words(comment[1], EVERYWHERE), number)
 
@@ -321,7 +330,7 @@ def check_file(path: Path) -> Iterator[Finding]:
     if path.suffix == ".md":
         yield from check_markdown(path.read_text(encoding="utf-8"))
     elif path.suffix in (".yml", ".yaml"):
-        yield from check_yaml(path.read_text(encoding="utf-8"))
+        yield from check_yaml(path.read_text(encoding="utf-8"), path.parent.name == "fragments")
     elif path.suffix == ".py":
         yield from check_python(path.read_text(encoding="utf-8"), "tests" in path.parts)
     elif path.suffix in (".sh", ".j2", ".js", ".css", ".html", ".toml", ".ini", ".cfg") or path.name == "Makefile" or is_script:
@@ -330,7 +339,9 @@ def check_file(path: Path) -> Iterator[Finding]:
 
 def main(arguments: list[str]) -> int:
     """Print the findings; the exit code says whether there are any."""
-    known = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True)
+    known = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True
+    )
     paths = [Path(name) for name in arguments or sorted(known.stdout.split("\0")) if name]
     count = 0
     for path in paths:
