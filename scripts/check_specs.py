@@ -3,7 +3,7 @@
 
 For every role of the collection, ``defaults/main.yml`` and the entry point ``main`` of ``meta/argument_specs.yml`` must
 name the same variables with the same default values. A variable without a default is either required, or marked as
-having none by standing in the spec alone with neither ``default`` nor ``required``.
+having none: it is in the spec alone, with neither ``default`` nor ``required``.
 
 ``inventory/group_vars`` shows every one of these variables, commented out with its default, on one line each.
 """
@@ -22,7 +22,7 @@ COLLECTION = Path("collections/ansible_collections/bulkhead/docker")
 GROUP_VARS = Path("inventory/group_vars")
 # A commented variable, or one that the example sets.
 SHOWN = re.compile(r"^(# )?([a-z][a-z0-9_]*: .*)$", re.MULTILINE)
-# What a playbook, or somebody's own play, gives a role, and no inventory does.
+# Variables that a play sets for a role, and that an inventory does not set.
 GIVEN = {"attack_matrix_configurations", "attack_matrix_container", "attack_matrix_report_dir", "docker_daemon_layers"}
 # Variables of hosts that playbooks read (plugin_utils/rollout/decision.py).
 OF_PLAYBOOKS = {"bulkhead_blocked": {"default": "stop"}, "bulkhead_unreachable": {"default": "leave_out"}}
@@ -43,18 +43,18 @@ def same(left: object, right: object) -> bool:
 
 
 def compare(role: str, defaults: dict[str, Any], options: dict[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each difference between a role's defaults and its argument spec."""
+    """Yield a message per difference between a role's defaults and its argument spec."""
     for name in sorted(defaults.keys() | options.keys()):
         if not name.startswith(f"{role}_"):
             yield f"{name} must begin with {role}_ (internal variables, __{role}_…, belong in vars/main.yml)"
         elif name not in options:
-            yield f"{name} stands in defaults/main.yml but not in meta/argument_specs.yml"
+            yield f"{name} is in defaults/main.yml and not in meta/argument_specs.yml"
         elif name in defaults and "default" not in options[name]:
             yield f"{name} has the default {defaults[name]!r} in defaults/main.yml and none in meta/argument_specs.yml"
         elif name in defaults and not same(defaults[name], options[name]["default"]):
             yield (f"{name} is {defaults[name]!r} in defaults/main.yml and {options[name]['default']!r} in meta/argument_specs.yml")
         elif name not in defaults and "default" in options[name]:
-            yield f"{name} has a default in meta/argument_specs.yml and does not stand in defaults/main.yml"
+            yield f"{name} has a default in meta/argument_specs.yml and is missing in defaults/main.yml"
 
 
 def check_role(path: Path) -> Iterator[str]:
@@ -76,7 +76,7 @@ def check_lengths(paths: list[Path], longest: int) -> Iterator[str]:
     for path in sorted(paths):
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > longest:
-            yield f"{path.relative_to(COLLECTION)}: {lines} lines, {longest} at most; is there more than one subject?"
+            yield f"{path.relative_to(COLLECTION)}: {lines} lines, {longest} at most; split it by subject"
 
 
 def check_example(text: str, options: dict[str, Any]) -> Iterator[str]:
@@ -86,7 +86,7 @@ def check_example(text: str, options: dict[str, Any]) -> Iterator[str]:
         name, value = next(iter(yaml.safe_load(line).items()))
         seen.add(name)
         if name not in options:
-            yield f"{name} is no role's variable"
+            yield f"{name} is not a variable of a role"
         elif commented and "default" in options[name] and not same(value, options[name]["default"]):
             yield f"{name} is shown as {value!r}, and its default is {options[name]['default']!r}"
     for name in sorted(options.keys() - seen - GIVEN):

@@ -87,7 +87,7 @@ def test_a_refusal_is_its_sentences_and_no_more(tmp_path: Path) -> None:
     assert "desired:" not in said and "ansible_facts" not in said
 
 
-def test_the_proof_of_an_earlier_play_is_not_taken_for_one_of_this(tmp_path: Path) -> None:
+def test_a_verification_of_an_earlier_play_is_not_reused(tmp_path: Path) -> None:
     prove = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
     tasks = [
         {"name": "Not reached", "ignore_unreachable": True, "block": [prove]},
@@ -139,7 +139,7 @@ def test_few_hosts_can_be_calm_too(tmp_path: Path) -> None:
     assert "ok: [host0]" not in done.stdout
 
 
-def test_hosts_beyond_a_limit_stay_as_they_were_and_those_that_left_are_gone(tmp_path: Path) -> None:
+def test_hosts_outside_a_limit_keep_their_condition(tmp_path: Path) -> None:
     assert replay(tmp_path, ["web1", "web1", "web1"]).returncode == 0
     done = replay(tmp_path, ["web1", "web3"], "--limit", "host1")
     assert done.returncode == 2

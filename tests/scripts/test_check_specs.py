@@ -19,7 +19,7 @@ import pytest
         ({"r_a": []}, {"r_a": {"type": "list", "default": []}}, None),
         ({"r_a": 1}, {}, "not in meta/argument_specs.yml"),
         ({"r_a": 1}, {"r_a": {"type": "int"}}, "none in meta/argument_specs.yml"),
-        ({}, {"r_a": {"type": "int", "default": 1}}, "does not stand in defaults/main.yml"),
+        ({}, {"r_a": {"type": "int", "default": 1}}, "is missing in defaults/main.yml"),
         ({"r_a": 1}, {"r_a": {"type": "int", "default": 2}}, "r_a is 1 in defaults/main.yml and 2 in"),
         ({"r_a": True}, {"r_a": {"type": "bool", "default": 1}}, "r_a is True"),
         ({"r_a": "5"}, {"r_a": {"type": "str", "default": 5}}, "r_a is '5'"),
@@ -52,7 +52,7 @@ def test_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fits.yml").write_text("x\n" * 3)
     (tmp_path / "long.yml").write_text("x\n" * 4)
     found = list(check_specs.check_lengths(list(tmp_path.glob("*.yml")), 3))
-    assert found == ["long.yml: 4 lines, 3 at most; is there more than one subject?"]
+    assert found == ["long.yml: 4 lines, 3 at most; split it by subject"]
 
 
 OPTIONS = {"r_a": {"default": 1}, "r_b": {}, "attack_matrix_container": {"default": ""}}
@@ -65,7 +65,7 @@ OPTIONS = {"r_a": {"default": 1}, "r_b": {}, "attack_matrix_container": {"defaul
         ("r_a: 2\n# r_b: anything\n", None),
         ("# r_a: 1\n", "r_b is missing"),
         ("# r_a: 2\n# r_b: x\n", "r_a is shown as 2, and its default is 1"),
-        ("# r_a: 1\n# r_b: x\n# r_c: 3\n", "r_c is no role's variable"),
+        ("# r_a: 1\n# r_b: x\n# r_c: 3\n", "r_c is not a variable of a role"),
     ],
 )
 def test_the_example_inventory_shows_everything(text: str, words: str | None) -> None:
