@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import wanted_user
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import find_desired_user
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import desired as wanting
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import plan_lines
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
         if not args["observe"]:
             return result
 
-        observed = args["observed"] or self._observed(variables, result, args["refresh"], wanted_user(desired.values))
+        observed = args["observed"] or self._observed(variables, result, args["refresh"], find_desired_user(desired.values))
         if result.get("failed"):
             return result
         plan = planning.make(observed, desired.values, selected, of_run)

@@ -120,8 +120,8 @@ from ..module_utils.engine.api import EngineError
 from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
-from ..module_utils.rootless.rendering import File
-from ..module_utils.rootless.setup import SetupFailed, Wish, absent, present
+from ..module_utils.rootless.rendering import ManagedFile
+from ..module_utils.rootless.setup import RootlessRequest, SetupFailed, remove_engine, set_up_engine
 from ..module_utils.subid.allocate import RangeRequest
 from ..module_utils.subid.apply import SubidError
 from ..module_utils.subid.decide import UserRequest
@@ -161,20 +161,20 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    wished = given["range"]
-    wish = Wish(
+    range_options = given["range"]
+    request = RootlessRequest(
         user=given["user"],
-        ranges=UserRequest(RangeRequest(given["user"], wished["start"], wished["size"], wished["exact"])),
-        files=[File(f["path"], f["content"], int(f["mode"], 8), f["link"]) for f in given["files"]],
+        ranges=UserRequest(RangeRequest(given["user"], range_options["start"], range_options["size"], range_options["exact"])),
+        files=[ManagedFile(f["path"], f["content"], int(f["mode"], 8), f["link"]) for f in given["files"]],
         disable_rootful=given["disable_rootful"],
         stop_containers=given["stop_containers"],
         timeout=given["timeout"],
     )
     try:
         if given["state"] == "present":
-            outcome = present(Host(), wish, module.check_mode, module.run_command)
+            outcome = set_up_engine(Host(), request, module.check_mode, module.run_command)
         else:
-            outcome = absent(Host(), given["user"], given["stop_containers"], given["timeout"], module.check_mode)
+            outcome = remove_engine(Host(), given["user"], given["stop_containers"], given["timeout"], module.check_mode)
     except BlockingIOError:
         module.fail_json(msg="another run of this collection is changing this host; run again when it has finished")
     except (SetupFailed, SubidError, ShadowLocked, ServiceError, EngineError, OSError, ValueError) as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The docker client's context for a user's rootless engine, as the client itself writes it (docker/cli: cli/context/store)."""
+"""Writes the docker client's context for a user's rootless engine, as the client does (docker/cli: cli/context/store)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from ..host.root import Host
 NAME = "rootless"
 
 
-def paths(instance: Instance) -> tuple[str, str]:
-    """The context's own file, and the client's configuration that says which context is the current one."""
+def list_paths(instance: Instance) -> tuple[str, str]:
+    """Return the path of the context's file, and of the client's configuration that names the current context."""
     folder = hashlib.sha256(NAME.encode()).hexdigest()
     return f"{instance.home}/.docker/contexts/meta/{folder}/meta.json", f"{instance.home}/.docker/config.json"
 
 
-def meta(instance: Instance) -> dict[str, Any]:
+def build_metadata(instance: Instance) -> dict[str, Any]:
+    """Return the content of the context's file."""
     return {
         "Name": NAME,
         "Metadata": {"Description": "the engine of this user"},
@@ -30,81 +31,86 @@ def meta(instance: Instance) -> dict[str, Any]:
     }
 
 
-def look(host: Host, instance: Instance) -> dict[str, Any]:
-    """host: `Instance.on`. meta: whether a context of that name leads to the engine, whoever made it; elsewhere: where one of that name leads
-    instead; current: the context in use; error: why that is not known."""
-    own, config = paths(instance)
+def read_context(host: Host, instance: Instance) -> dict[str, Any]:
+    """Return the state of the context. host: from `Instance.on`.
+
+    meta: whether a context of that name has the engine's address. elsewhere: the other address of a context of that name. current: the
+    context in use. error: why that is not known.
+    """
+    own, config = list_paths(instance)
     try:
-        there = json.loads(host.read(own) or "null")
-        leads_to = _leads_to(there)
-        here = leads_to == f"unix://{instance.socket}"
+        content = json.loads(host.read(own) or "null")
+        address = _find_address(content)
+        is_engine = address == f"unix://{instance.socket}"
         return {
-            "meta": here,
-            "elsewhere": None if here or there is None else str(leads_to),
-            "current": _config(host, config).get("currentContext"),
+            "meta": is_engine,
+            "elsewhere": None if is_engine or content is None else str(address),
+            "current": _read_config(host, config).get("currentContext"),
             "error": None,
         }
     except (OSError, ValueError, RecursionError) as error:
         return {"meta": False, "elsewhere": None, "current": None, "error": str(error)}
 
 
-def lacking(seen: Mapping[str, Any]) -> bool:
-    """Whether `put` would do anything, by what `look` saw. A context of that name that leads elsewhere is the user's affair."""
-    return not seen.get("elsewhere") and (not seen.get("meta") or seen.get("current") in (None, "", "default"))
+def is_incomplete(context: Mapping[str, Any]) -> bool:
+    """Whether `create_context` would change anything. context: from `read_context`. A context with another address is left alone."""
+    return not context.get("elsewhere") and (not context.get("meta") or context.get("current") in (None, "", "default"))
 
 
-def put(host: Host, instance: Instance) -> list[str]:
-    """Make the context, and the current one unless the user has chosen another. Returns what was made, for `drop`: `meta`, `current`, and `config`
-    where the client had no configuration. Raises OSError, ValueError."""
-    own, config = paths(instance)
-    seen, made = look(host, instance), list[str]()
-    if seen["elsewhere"]:
-        return made
-    if not seen["meta"]:
-        _write(host, own, meta(instance))
-        made.append("meta")
-    content = _config(host, config)
+def create_context(host: Host, instance: Instance) -> list[str]:
+    """Create the context, and make it the current one unless the user chose another. Raises OSError, ValueError.
+
+    Returns what was created, for `remove_context`: `meta`, `current`, and `config` where the client had no configuration.
+    """
+    own, config = list_paths(instance)
+    context, created = read_context(host, instance), list[str]()
+    if context["elsewhere"]:
+        return created
+    if not context["meta"]:
+        _write(host, own, build_metadata(instance))
+        created.append("meta")
+    content = _read_config(host, config)
     if content.get("currentContext") in (None, "", "default"):
-        made += ["current"] if host.read(config) is not None else ["current", "config"]
+        created += ["current"] if host.read(config) is not None else ["current", "config"]
         _write(host, config, {**content, "currentContext": NAME})
-    return made
+    return created
 
 
-def drop(host: Host, instance: Instance, made: Collection[str]) -> None:
-    """Take away what `put` has made. Raises OSError, ValueError."""
-    own, config = paths(instance)
-    if "meta" in made:
+def remove_context(host: Host, instance: Instance, created: Collection[str]) -> None:
+    """Remove what `create_context` created. Raises OSError, ValueError."""
+    own, config = list_paths(instance)
+    if "meta" in created:
         with host.as_owner(own):
             host.path(own).unlink(missing_ok=True)
             if host.path(own).parent.is_dir():
                 host.path(own).parent.rmdir()
-    content = _config(host, config)
-    if "current" in made and content.get("currentContext") == NAME:
+    content = _read_config(host, config)
+    if "current" in created and content.get("currentContext") == NAME:
         del content["currentContext"]
-        if content or "config" not in made:
+        if content or "config" not in created:
             _write(host, config, content)
         else:
             with host.as_owner(config):
                 host.path(config).unlink()
 
 
-def _leads_to(content: Any) -> Any:
-    """The engine's address in a context's file; None where it has none."""
+def _find_address(content: Any) -> Any:
+    """Return the engine's address in a context's file; None without one."""
     try:
         return content["Endpoints"]["docker"]["Host"]
     except (KeyError, TypeError):
         return None
 
 
-def _config(host: Host, path: str) -> dict[str, Any]:
+def _read_config(host: Host, path: str) -> dict[str, Any]:
     content = json.loads(host.read(path) or "{}")
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds no JSON object, so that the docker client can't read it either; mend or remove it")
+        raise ValueError(f"{path}: is not a JSON object, and the docker client cannot read it either; correct or remove it")
     return content
 
 
 def _write(host: Host, path: str, content: dict[str, Any]) -> None:
-    """The client's file may hold passwords for registries: nobody else reads it."""
+    """Write a file of the user that only the user can read: the client's file may contain passwords for registries."""
     with host.as_owner(path):
         host.path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(host.path(path), json.dumps(content, indent="\t"), 0o600, (os.geteuid(), os.getegid()))

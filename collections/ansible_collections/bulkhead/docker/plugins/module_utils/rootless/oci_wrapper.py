@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An OCI runtime for rootless Docker engines: runc, told the AppArmor profile that the engine leaves out.
+"""An OCI runtime for rootless Docker engines: runc with the AppArmor profile that the engine leaves out.
 
-A rootless dockerd drops every `--security-opt apparmor=…` and knows no default profile either (moby daemon/apparmor: not in a user
-namespace), though the kernel lets anybody confine himself. So this writes the profile into the bundle's config.json as a rootful
-engine would, and becomes runc. For `exec` it is the profile of the container itself, as with a rootful engine, put into the request that
-the engine hands over (`--process`): runc gives an exec none of its own accord (measured with 1.1.15).
+A rootless dockerd ignores every `--security-opt apparmor=…` and has no default profile (moby daemon/apparmor: not in a user namespace),
+though the kernel lets every process confine itself. This program writes the profile into the bundle's config.json, as a rootful engine
+does, and executes runc. For `exec` it writes the container's own profile into the request of the engine (`--process`), because runc
+gives an exec no profile itself (measured with 1.1.15).
 
-Which profile: the one that the container's request names (`unconfined` included), none for --privileged, otherwise the default. The request
-stands in hostconfig.json in the engine's data root. A container of the engine whose request is not found is not started. Steps of a build
-have no request, and get the default.
+The profile is the one that the container's request names (`unconfined` included), none for --privileged, otherwise the default. The
+request is in hostconfig.json in the engine's data root. A container whose request is not found is not started. Build steps have no
+request and get the default.
 
-Installed as a program of its own by rootless/texts.py, which puts the values in. Runs a few times for each container, in the user's
-engine, as the user: it is small, imports little, writes nothing but the two files that are runc's input and, on failure, runc's log, and
-has no right that its caller lacks.
+rootless/rendering.py inserts the values and installs this program. It runs a few times per container, in the user's engine, as the user.
+So it is small, imports little, writes only the two input files of runc and, on failure, runc's log, and has no more rights than its caller.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ import os
 import sys
 
 PROFILE = "@PROFILE@"
-# Where distributions and docker-ce install it: root's folders, so that PATH has no say.
+# Where distributions and docker-ce install runc: folders of root, so that PATH does not matter.
 RUNCS = ("/usr/bin/runc", "/usr/sbin/runc", "/usr/local/bin/runc", "/usr/local/sbin/runc")
 STARTS = ("create", "run", "restore")
 # runc's flags before the command that take a value (runc main.go); the others are switches.
 VALUED = ("--log", "--log-format", "--root", "--criu", "--rootless")
 
 
-def command_of(words: list[str]) -> str:
-    """`create`, `exec`, …: the first word that is neither a flag nor a flag's value; empty without one."""
+def find_command(words: list[str]) -> str:
+    """Return `create`, `exec`, …: the first word that is neither a flag nor a flag's value; empty without one."""
     rest = iter(words)
     for word in rest:
         if word in VALUED:
@@ -39,8 +38,8 @@ def command_of(words: list[str]) -> str:
     return ""
 
 
-def option(words: list[str], *names: str) -> str:
-    """The value of a flag, given as `--name value` or `--name=value`; empty without it."""
+def find_option(words: list[str], *names: str) -> str:
+    """Return the value of a flag, written `--name value` or `--name=value`; empty without it."""
     for index, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name in names:
@@ -50,10 +49,10 @@ def option(words: list[str], *names: str) -> str:
     return ""
 
 
-def request_of(config: dict, container: str) -> str:
-    """The path of the container's hostconfig.json: below the folder that its root or its /etc/hosts and the like come from.
+def find_request(config: dict, container: str) -> str:
+    """Return the path of the container's hostconfig.json, found from the sources of its root, /etc/hosts and similar files.
 
-    Empty when there is none: the engine has not made this bundle. Raises OSError when the engine has and the file is not there.
+    Empty for a bundle that the engine did not make. Raises OSError when the engine made it and the file does not exist.
     """
     inside = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
     places = [mount.get("source", "") for mount in config.get("mounts") or [] if mount.get("destination") in inside]
@@ -64,12 +63,12 @@ def request_of(config: dict, container: str) -> str:
             if os.path.exists(path):
                 return path
     if any("/containers/" in place for place in places):
-        raise FileNotFoundError(f"hostconfig.json of container {container} is not found, so that what it asked for is not known")
+        raise FileNotFoundError(f"hostconfig.json of container {container} is not found, so that its settings are not known")
     return ""
 
 
-def profile_for(request: dict, default: str) -> str:
-    """What a rootful engine would write (moby daemon/apparmor_linux.go of 26.1: WithApparmor; parseSecurityOpt for the older `apparmor:X`)."""
+def select_profile(request: dict, default: str) -> str:
+    """Return the profile that a rootful engine would set (moby 26.1 daemon/apparmor_linux.go: WithApparmor; parseSecurityOpt for `apparmor:X`)."""
     named = ""
     for word in request.get("SecurityOpt") or []:
         for sign in ("=", ":"):
@@ -82,34 +81,34 @@ def profile_for(request: dict, default: str) -> str:
     return "unconfined" if request.get("Privileged") else default
 
 
-def confine(bundle: str, container: str, default: str) -> None:
-    """Write the profile into a bundle's config.json. Raises OSError and ValueError; then the container must not start."""
+def confine_bundle(bundle: str, container: str, default: str) -> None:
+    """Write the profile into a bundle's config.json. Raises OSError and ValueError, after which the container must not start."""
     import json
 
     path = os.path.join(bundle, "config.json")
     with open(path, encoding="utf-8") as handle:
         config = json.load(handle)
     request = {}
-    place = request_of(config, container)
+    place = find_request(config, container)
     if place:
         with open(place, encoding="utf-8") as handle:
             request = json.load(handle)
-    config["process"]["apparmorProfile"] = profile_for(request, default)
+    config["process"]["apparmorProfile"] = select_profile(request, default)
     draft = f"{path}.bulkhead"
     with open(draft, "w", encoding="utf-8") as handle:
         json.dump(config, handle)
     os.replace(draft, path)
 
 
-def enter(words: list[str], default: str) -> None:
-    """Write the container's own profile into the request to run a further program in it. Raises OSError and ValueError."""
+def confine_exec(words: list[str], default: str) -> None:
+    """Write the container's own profile into the request to execute a program in it. Raises OSError and ValueError."""
     import json
 
-    path = option(words, "--process", "-p")
+    path = find_option(words, "--process", "-p")
     if not path:
-        return  # a person at a terminal, who calls runc by hand
-    # runc's own state has no profile (1.1.15), but says where the bundle is that the container was created from.
-    with open(os.path.join(option(words, "--root"), words[-1], "state.json"), encoding="utf-8") as handle:
+        return  # runc is called by hand at a terminal
+    # runc's state has no profile (1.1.15), but names the bundle of the container.
+    with open(os.path.join(find_option(words, "--root"), words[-1], "state.json"), encoding="utf-8") as handle:
         labels = json.load(handle)["config"].get("labels") or []
     bundle = [label.partition("=")[2] for label in labels if label.startswith("bundle=")]
     if not bundle:
@@ -124,11 +123,11 @@ def enter(words: list[str], default: str) -> None:
         handle.truncate()
 
 
-def refuse(words: list[str], reason: str) -> int:
-    """Say why, to who called and where the engine looks for runc's last words (its --log, containerd's getLastRuntimeError)."""
+def report_failure(words: list[str], reason: str) -> int:
+    """Write the reason to stderr and to runc's --log, where the engine looks for it (containerd getLastRuntimeError). Returns 1."""
     text = f"bulkhead: not started, because the AppArmor profile could not be set: {reason}"
     sys.stderr.write(text + "\n")
-    log = option(words, "--log")
+    log = find_option(words, "--log")
     if log:
         import json
 
@@ -138,19 +137,19 @@ def refuse(words: list[str], reason: str) -> int:
 
 
 def main(words: list[str]) -> int:
-    command = command_of(words)
+    command = find_command(words)
     if command in STARTS or command == "exec":
         try:
             if command == "exec":
-                enter(words, PROFILE)
+                confine_exec(words, PROFILE)
             else:
-                confine(option(words, "--bundle", "-b") or os.getcwd(), words[-1], PROFILE)
+                confine_bundle(find_option(words, "--bundle", "-b") or os.getcwd(), words[-1], PROFILE)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return refuse(words, str(error) or type(error).__name__)
+            return report_failure(words, str(error) or type(error).__name__)
     for runc in RUNCS:
         if os.access(runc, os.X_OK):
             os.execv(runc, ["runc", *words])
-    return refuse(words, f"there is no runc; looked for {', '.join(RUNCS)}")
+    return report_failure(words, f"there is no runc; looked for {', '.join(RUNCS)}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From which port on anybody may listen (ip_unprivileged_port_start, Documentation/networking/ip-sysctl): a rootless engine publishes no lower one."""
+"""Sets the lowest port that every user may listen on, and a rootless engine may publish.
+
+It is ip_unprivileged_port_start (Documentation/networking/ip-sysctl).
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,17 @@ from . import names, rendering
 SUBJECT = "rootless"
 
 
-def now(host: Host) -> str:
-    """The kernel's value; empty where it has none."""
+def read_first_port(host: Host) -> str:
+    """Return the kernel's value; empty without one."""
     return (host.read(names.FIRST_PORT) or "").strip()
 
 
-def open_from(host: Host, content: str, known: dict[str, Any], run: Callable[[list[str]], tuple[int, str, str]]) -> str:
-    """Make the kernel's value that of the file PORTS; somebody may have changed it since that was written. Returns what was done, empty for nothing.
+def set_first_port(host: Host, content: str, known: dict[str, Any], run: Callable[[list[str]], tuple[int, str, str]]) -> str:
+    """Set the kernel's value to that of the file PORTS. Returns what was changed; empty for nothing.
 
-    known: what we remember, where the value before us goes. Raises OSError.
+    known: the remembered state, which gets the previous value. Raises OSError.
     """
-    desired, before = rendering.first_port(content), now(host)
+    desired, before = rendering.parse_first_port(content), read_first_port(host)
     if desired is None or desired == before:
         return ""
     known.setdefault("first_port", before)
@@ -31,11 +34,11 @@ def open_from(host: Host, content: str, known: dict[str, Any], run: Callable[[li
     code, out, err = run(["sysctl", "--quiet", "--load", names.PORTS])
     if code:
         raise OSError(f"sysctl --load {names.PORTS}: {(err or out).strip() or f'exit status {code}'}")
-    return f"ports from {desired} on are for anybody"
+    return f"every user may listen on ports from {desired} on"
 
 
-def give_back(host: Host, known: dict[str, Any]) -> None:
-    """As before us, unless others have changed it since. Comes before the file PORTS goes."""
+def restore_first_port(host: Host, known: dict[str, Any]) -> None:
+    """Restore the previous value unless others changed it since. Call it before the file PORTS is removed."""
     before = known.pop("first_port", None)
-    if before and now(host) == rendering.first_port(host.read(names.PORTS) or ""):
+    if before and read_first_port(host) == rendering.parse_first_port(host.read(names.PORTS) or ""):
         host.path(names.FIRST_PORT).write_text(before)

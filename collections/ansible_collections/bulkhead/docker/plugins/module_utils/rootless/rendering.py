@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files that a rootless engine needs on a host, all of them root's: the user who owns the engine can't write them. Pure.
-
-What differs between hosts is given; what differs between users stands in the text, as a host has one such engine of ours.
-"""
+"""Renders the files that a rootless engine needs on a host. They belong to root: the engine's user cannot write them. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from dataclasses import dataclass
 
 from .names import CONTROLLERS, ENABLED, LOGIN, MODULES, PORTS, PROFILE, ROOTLESSKIT, UNIT, WRAPPER, delegation_path
 
-# What dockerd-rootless.sh is told for a network driver; nothing, and it takes slirp4netns where that is installed. pasta brings its own way
-# of publishing ports; 65520 is what the script itself takes for slirp4netns when it is not told.
+# Variables of dockerd-rootless.sh for each network driver. Without any it uses slirp4netns where that is installed. pasta publishes ports
+# itself; 65520 is the script's own default for slirp4netns.
 _NETWORKS: dict[str, tuple[str, ...]] = {
     "": (),
     "pasta": ("NET=pasta", "PORT_DRIVER=implicit"),
@@ -23,8 +20,8 @@ _NOTE = "# Written by Bulkhead (role rootless_docker)"
 
 
 @dataclass(frozen=True)
-class File:
-    """One file of root's. link: it is a symbolic link to there instead."""
+class ManagedFile:
+    """One file of root. link: the target of a symbolic link, which it is instead."""
 
     path: str
     content: str = ""
@@ -32,7 +29,7 @@ class File:
     link: str = ""
 
 
-def files(
+def render_files(
     user: str,
     uid: int | None,
     script: str,
@@ -41,46 +38,46 @@ def files(
     first_port: int | None = None,
     rootlesskit: str | None = None,
     own_unit: bool = True,
-) -> list[File]:
-    """What shall be there. wrapper: the OCI runtime's text, None without one. network: rootlesskit's driver where it is not the usual one.
-    rootlesskit: its path where it needs a profile to make user namespaces.
+) -> list[ManagedFile]:
+    """Return the files of one engine.
 
-    own_unit: the user has no docker.service of his own in his folder, which would win over ours.
+    wrapper: text of the OCI runtime, None without one. network: rootlesskit's driver where it is not the default. rootlesskit: its path
+    where it needs a profile to create user namespaces. own_unit: whether to write the unit; a user's own docker.service would override it.
     """
     desired = [
-        File(
+        ManagedFile(
             delegation_path(uid),
-            f"{_NOTE}.\n# Which of its own limits the user's manager may set for containers.\n[Service]\nDelegate={' '.join(CONTROLLERS)}\n",
+            f"{_NOTE}.\n# The controllers with which the user's manager may limit containers.\n[Service]\nDelegate={' '.join(CONTROLLERS)}\n",
         ),
-        File(
+        ManagedFile(
             MODULES,
-            f"{_NOTE}.\n# A rootless engine can't load these itself: traffic between containers is filtered with them.\nbr_netfilter\nip_tables\n",
+            f"{_NOTE}.\n# A rootless engine cannot load these itself. It filters traffic between containers with them.\nbr_netfilter\nip_tables\n",
         ),
-        File(LOGIN, login(user)),
+        ManagedFile(LOGIN, render_login(user)),
     ]
     if own_unit:
-        desired += [File(UNIT, unit(user, script, network)), File(ENABLED, link="../docker.service")]
+        desired += [ManagedFile(UNIT, render_unit(user, script, network)), ManagedFile(ENABLED, link="../docker.service")]
     if wrapper is not None:
-        desired.append(File(WRAPPER, wrapper, 0o755))
+        desired.append(ManagedFile(WRAPPER, wrapper, 0o755))
     if first_port is not None:
-        text = f"{_NOTE}, rootless_docker_first_port).\n# From this port on, anybody may listen.\nnet.ipv4.ip_unprivileged_port_start = {first_port}\n"
-        desired.append(File(PORTS, text))
+        note = f"{_NOTE}, rootless_docker_first_port).\n# Every user may listen on ports from this one on.\n"
+        desired.append(ManagedFile(PORTS, f"{note}net.ipv4.ip_unprivileged_port_start = {first_port}\n"))
     if rootlesskit is not None:
-        desired.append(File(ROOTLESSKIT, profile_of_rootlesskit(rootlesskit)))
+        desired.append(ManagedFile(ROOTLESSKIT, render_rootlesskit_profile(rootlesskit)))
     return desired
 
 
-def first_port(content: str) -> str | None:
-    """The port that the file PORTS sets; None where it sets none."""
+def parse_first_port(content: str) -> str | None:
+    """Return the port that the file PORTS sets; None without one."""
     found = re.search(r"(?m)^net\.ipv4\.ip_unprivileged_port_start *= *(\d+)$", content)
     return found[1] if found else None
 
 
-def unit(user: str, script: str, network: str = "") -> str:
-    """docker.service for the managers of users, of whom only one gets it.
+def render_unit(user: str, script: str, network: str = "") -> str:
+    """Return docker.service for users' managers; its condition selects one user.
 
-    Restarts as upstream's own unit has them (moby contrib/dockerd-rootless-setuptool.sh). The wrapper's folder comes first in PATH, so that it is
-    also what the engine and its builds take for plain `runc`.
+    Restart settings are those of upstream's unit (moby contrib/dockerd-rootless-setuptool.sh). The wrapper's folder is first in PATH, so that
+    the engine and its builds use the wrapper for plain `runc` too.
     """
     driver = "".join(f"Environment=DOCKERD_ROOTLESS_ROOTLESSKIT_{word}\n" for word in _NETWORKS[network])
     folder = WRAPPER.rpartition("/")[0]
@@ -113,17 +110,17 @@ WantedBy=default.target
 """
 
 
-def login(user: str) -> str:
-    """For the user's shells; nobody else's."""
-    return f"""{_NOTE}: where the docker client of {user} finds its engine.
+def render_login(user: str) -> str:
+    """Return the login script that sets DOCKER_HOST for this user."""
+    return f"""{_NOTE}: the engine of the docker client of {user}.
 if [ "$(id -un)" = "{user}" ]; then
   export DOCKER_HOST="unix://${{XDG_RUNTIME_DIR:-/run/user/$(id -u)}}/docker.sock"
 fi
 """
 
 
-def profile_of_rootlesskit(path: str) -> str:
-    """Where the kernel refuses user namespaces to who has no profile that grants them (Ubuntu's apparmor_restrict_unprivileged_userns)."""
+def render_rootlesskit_profile(path: str) -> str:
+    """Return a profile that allows user namespaces, for kernels that require one (Ubuntu's apparmor_restrict_unprivileged_userns)."""
     return f"""{_NOTE}.
 abi <abi/4.0>,
 include <tunables/global>
@@ -134,17 +131,17 @@ profile {PROFILE} {path} flags=(unconfined) {{
 """
 
 
-def wrapper_text(source: str, profile: str) -> str:
-    """The OCI runtime from rootless/oci_wrapper.py: isolated from environment and site folders, as it stands between an engine and runc."""
+def render_wrapper(source: str, profile: str) -> str:
+    """Return the OCI runtime from rootless/oci_wrapper.py, isolated from environment and site folders."""
     return "#!/usr/bin/python3 -IS\n" + source.replace("@PROFILE@", profile)
 
 
-def differing(desired: list[File], seen: Mapping[str, Mapping[str, object]]) -> list[File]:
-    """Those of the desired files that are not so on the host. seen: path → `look`."""
-    return [file for file in desired if not _same(file, seen.get(file.path) or {})]
+def list_differing(desired: list[ManagedFile], present: Mapping[str, Mapping[str, object]]) -> list[ManagedFile]:
+    """Return the desired files that differ on the host. present: path -> `read_file_state`."""
+    return [file for file in desired if not _is_same(file, present.get(file.path) or {})]
 
 
-def _same(file: File, seen: Mapping[str, object]) -> bool:
+def _is_same(file: ManagedFile, present: Mapping[str, object]) -> bool:
     if file.link:
-        return seen.get("link") == file.link
-    return seen.get("text") == file.content and seen.get("mode") == file.mode and seen.get("uid") == 0 and not seen.get("link")
+        return present.get("link") == file.link
+    return present.get("text") == file.content and present.get("mode") == file.mode and present.get("uid") == 0 and not present.get("link")

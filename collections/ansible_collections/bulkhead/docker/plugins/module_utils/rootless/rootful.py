@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rootful engine beside a rootless one: stopped and masked, and brought back as it was."""
+"""Stops and masks the rootful engine of a host with a rootless one, and restores it."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ from ..host.root import Host
 from .names import ROOTFUL_UNITS, SUBJECT, read_file_state
 
 
-def off(host: Host, known: dict[str, Any], stop_containers: bool, timeout: float) -> str:
-    """Stop and mask it. With live-restore its containers would outlive it, so they are stopped by it first. Returns what was done, empty for nothing.
+def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeout: float) -> str:
+    """Stop and mask the rootful engine. Returns what was changed; empty for nothing.
 
-    known: what we remember, where its state goes. Raises ValueError where containers run that may not be stopped, and ServiceError.
+    Its containers are stopped first, because with live-restore they would survive it. known: the remembered state, which gets the engine's.
+    Raises ValueError where containers run that must not be stopped, and ServiceError.
     """
-    there = [unit for unit in ROOTFUL_UNITS if any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)]
+    units = [unit for unit in ROOTFUL_UNITS if any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)]
     masked = [unit for unit in ROOTFUL_UNITS if read_file_state(host, f"/etc/systemd/system/{unit}").get("link") == "/dev/null"]
-    active = [unit for unit in there if _word("is-active", unit) in ("active", "activating", "reloading")]
-    if not active and set(there) <= set(masked):
+    active = [unit for unit in units if _ask_systemctl("is-active", unit) in ("active", "activating", "reloading")]
+    if not active and set(units) <= set(masked):
         return ""
     engine, running = Engine(ROOTFUL.socket, timeout), []
     if "docker.service" in active:
         before = engine_restart.look(engine)
         if not before.running:
             raise ValueError(
-                f"docker.service is active, but no engine answers on {ROOTFUL.socket}, and what runs in it is not known; mend it, or stop it"
+                f"docker.service is active, but no engine answers on {ROOTFUL.socket}, and its containers are not known; repair it, or stop it"
                 " and its containers, first"
             )
         running = before.containers
         if running and not stop_containers:
             names = ", ".join(c["name"] for c in running)
-            raise ValueError(f"containers run in the rootful engine: {names}; stop them first, or write stop_containers: true")
+            raise ValueError(f"containers run in the rootful engine: {names}; stop them first, or set stop_containers: true")
     memory = known.setdefault(
-        "rootful", {"enabled": [u for u in there if _word("is-enabled", u) == "enabled"], "active": active, "masked": masked}
+        "rootful", {"enabled": [u for u in units if _ask_systemctl("is-enabled", u) == "enabled"], "active": active, "masked": masked}
     )
-    # On disk before any is stopped; a run that died has stopped some of them already.
+    # Remembered before any is stopped; an interrupted run may have stopped some of them already.
     earlier = memory.get("containers", []) if memory.get("stopping") else []
     memory["containers"] = [*earlier, *(c for c in running if c["id"] not in {e["id"] for e in earlier})]
     memory["stopping"] = True
     state.save(host, SUBJECT, known)
     engine_restart.stop(engine, running)
-    systemctl("disable", "--now", *there, timeout=timeout)
-    systemctl("mask", *there, timeout=timeout)
+    systemctl("disable", "--now", *units, timeout=timeout)
+    systemctl("mask", *units, timeout=timeout)
     del memory["stopping"]
     state.save(host, SUBJECT, known)
     return "rootful engine stopped and masked"
 
 
-def back(known: dict[str, Any], timeout: float, warnings: list[str]) -> str:
-    """Enabled and started is what was, the containers that ran included. Returns what was done, empty where we had not touched it.
+def restore_rootful(known: dict[str, Any], timeout: float, warnings: list[str]) -> str:
+    """Enable and start the rootful engine and its containers as they were. Returns what was changed; empty for nothing.
 
-    warnings: where it goes what does not run again. Raises ServiceError.
+    warnings: gets one sentence per container that does not start again. Raises ServiceError.
     """
     before = known.pop("rootful", None)
     if not before:
@@ -66,27 +67,27 @@ def back(known: dict[str, Any], timeout: float, warnings: list[str]) -> str:
     if before.get("active"):
         systemctl("start", *before["active"], timeout=timeout)
     if "docker.service" in before.get("active", []) and before.get("containers"):
-        warnings += _bring_back(before["containers"], timeout)
-    return "rootful engine back"
+        warnings += _start_containers(before["containers"], timeout)
+    return "rootful engine restored"
 
 
-def _bring_back(containers: list[dict[str, Any]], timeout: float) -> list[str]:
-    """They were stopped through the API, which the engine takes for a wish: no restart policy starts them again (`unless-stopped`)."""
+def _start_containers(containers: list[dict[str, Any]], timeout: float) -> list[str]:
+    """Start the containers again. They were stopped through the API, so that the policy `unless-stopped` does not start them."""
     engine = Engine(ROOTFUL.socket, timeout)
     names = ", ".join(container["name"] for container in containers)
     if not engine_restart.wait_until_it_answers(engine, timeout):
-        return [
-            f"the rootful engine does not answer on {ROOTFUL.socket}; these containers ran in it, and are to be started by hand: {names}"
-        ]
+        return [f"the rootful engine does not answer on {ROOTFUL.socket}; these containers ran in it, start them by hand: {names}"]
     try:
-        back = engine_restart.bring_back(engine, containers, timeout)
+        result = engine_restart.bring_back(engine, containers, timeout)
     except (EngineError, EngineUnreachable) as error:
-        return [f"containers of the rootful engine could not be started again ({error}); start those by hand that do not run: {names}"]
-    return [f"container {name} of the rootful engine ran before, and does not start again: {why}" for name, why in back.failed.items()]
+        return [f"containers of the rootful engine could not be started again ({error}); start by hand those that do not run: {names}"]
+    return [
+        f"container {name} of the rootful engine ran before and does not start again: {reason}" for name, reason in result.failed.items()
+    ]
 
 
-def _word(verb: str, unit: str) -> str:
-    """What `systemctl is-active` and `is-enabled` say; their exit status says no more."""
+def _ask_systemctl(verb: str, unit: str) -> str:
+    """Return the output of `systemctl is-active` or `is-enabled`, whose exit status adds nothing."""
     try:
         return systemctl(verb, unit).strip()
     except ServiceError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The containers that a run stops and has to start again: on disk before they are stopped, so that the next run knows of them when this one dies."""
+"""Remembers the containers that a run stops and has to start again, so that the run after an interruption starts them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ..host.root import Host
 from .names import SUBJECT
 
 
-def remember(host: Host, known: dict[str, Any], before: Before) -> None:
-    """known: what we remember of the rootless engine."""
+def save_stopped(host: Host, known: dict[str, Any], before: Before) -> None:
+    """Save the running containers before they are stopped. known: the remembered state of the rootless engine."""
     if before.running:
         known["stopped"] = before.containers
         state.save(host, SUBJECT, known)
 
 
-def recall(known: Mapping[str, Any], before: Before) -> Before:
-    """The engine before this run, with what a run that died had stopped."""
+def merge_stopped(known: Mapping[str, Any], before: Before) -> Before:
+    """Return the engine before this run, with the containers that an interrupted run stopped."""
     earlier = known.get("stopped")
     if earlier is None:
         return before
-    more = [container for container in before.containers if container["id"] not in {c["id"] for c in earlier}]
-    return replace(before, running=True, containers=[*earlier, *more])
+    others = [container for container in before.containers if container["id"] not in {c["id"] for c in earlier}]
+    return replace(before, running=True, containers=[*earlier, *others])
 
 
-def left(known: Mapping[str, Any]) -> list[str]:
-    """The names of what a run that died had stopped."""
+def list_stopped(known: Mapping[str, Any]) -> list[str]:
+    """Return the names of the containers that an interrupted run stopped."""
     return [container["name"] for container in known.get("stopped") or ()]
 
 
-def forget(host: Host, known: dict[str, Any]) -> None:
-    """All runs again that can."""
+def clear_stopped(host: Host, known: dict[str, Any]) -> None:
+    """Remove the remembered containers once they run again."""
     if known.pop("stopped", None) is not None:
         state.save(host, SUBJECT, known)

@@ -55,10 +55,10 @@ def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[st
     """
     problems = []
     if isinstance(desired.get("apparmor_profiles_list"), list):
-        desired["apparmor_profiles_list"] = rootless.complete(desired)
-    if rootless.default_profile(desired):
+        desired["apparmor_profiles_list"] = rootless.add_default_profile(desired)
+    if rootless.find_default_profile(desired):
         source = (Path(rendering.__file__).parent / "oci_wrapper.py").read_text(encoding="utf-8")
-        desired[rootless.WRAPPER] = rendering.wrapper_text(source, rootless.default_profile(desired))
+        desired[rootless.WRAPPER] = rendering.render_wrapper(source, rootless.find_default_profile(desired))
     for variable, room in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
         try:
             desired[variable] = load_planners()[room].resolve(desired.get(variable) or [], read_file)
@@ -90,7 +90,7 @@ def make(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[
         if name in selected:
             plan.layers[name] = room.plan(observed, desired)
     if rootless.LAYER in selected and "apparmor" not in (selected if of_run is None else of_run):
-        plan.problems += filter(None, [rootless.unconfinable(observed, desired)])
+        plan.problems += filter(None, [rootless.explain_missing_profile(observed, desired)])
     if selected:
         plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, desired, plan.layers, selected)
         for layer in plan.layers.values():
@@ -145,7 +145,7 @@ def selected_layers(
     """
     layers = set(SWITCHES) if asked is None else set(asked) & set(SWITCHES)
     named = set(run_tags) & set(SWITCHES)
-    if rootless.LAYER in named and rootless.default_profile(desired or {}):
+    if rootless.LAYER in named and rootless.find_default_profile(desired or {}):
         named.add("apparmor")
     if named:
         layers &= named

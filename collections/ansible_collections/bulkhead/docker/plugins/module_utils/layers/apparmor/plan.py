@@ -32,7 +32,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     reason = _cannot_carry(seen)
     if reason and planned.requirement != DISABLED:
         return planned.cannot(reason)
-    stopping = {identifier[:12] for identifier in rootless.stopping(observed, desired)}
+    stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
     steps = [step for profile in listed.profiles if (step := _step(planned, seen, profile, stopping))]
     if not listed.blockers:  # a name with a typo elsewhere in its entry is not one that was dropped
         dropped = sorted(set(seen["managed"]) - {profile.name for profile in listed.profiles})

@@ -40,7 +40,7 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
     found["restrict_userns"] = (host.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") or "").strip() == "1"
     found["unprivileged_userns"] = (host.read("/proc/sys/kernel/unprivileged_userns_clone") or "1").strip() == "1"
-    found["first_port"] = ports.now(host)
+    found["first_port"] = ports.read_first_port(host)
     if desired.rootless:
         found.update(_of_user(host, desired))
         kit = found["tools"]["rootlesskit"]
@@ -58,7 +58,7 @@ def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
         "files": {path: names.read_file_state(host, path) for path in names.list_managed_paths(instance.uid)},
         "own_unit": f"{own}/docker.service" if exists and _own(host, instance, f"{own}/docker.service") else None,
         "own_unit_enabled": exists and _own(host, instance, f"{own}/default.target.wants/docker.service"),
-        "context": client_context.look(instance.on(host), instance) if exists else {},
+        "context": client_context.read_context(instance.on(host), instance) if exists else {},
         "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
         "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
         "controllers": None if controllers is None else controllers.split(),

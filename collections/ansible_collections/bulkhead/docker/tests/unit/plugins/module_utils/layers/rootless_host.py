@@ -15,7 +15,7 @@ from . import userns_host
 USER = Instance("rootless", 990, 990, "/home/rootless")
 LINE = "rootless:296608:65536\n"
 MAP = [[0, 990, 1], [1, 296608, 65536]]
-PROGRAM = rendering.wrapper_text("PROFILE = '@PROFILE@'\n", "bulkhead-rootless")
+PROGRAM = rendering.render_wrapper("PROFILE = '@PROFILE@'\n", "bulkhead-rootless")
 SCRIPT = names.SCRIPTS[2]
 
 WANTED: dict[str, Any] = {
@@ -101,7 +101,7 @@ def virgin(**more: Any) -> dict[str, Any]:
 
 def settled(**more: Any) -> dict[str, Any]:
     """A host as our own run left it."""
-    files = rendering.files("rootless", 990, SCRIPT, wrapper=PROGRAM)
+    files = rendering.render_files("rootless", 990, SCRIPT, wrapper=PROGRAM)
     seen: dict[str, dict[str, Any]] = {
         f.path: {"link": f.link, "uid": 0} if f.link else {"text": f.content, "mode": f.mode, "uid": 0} for f in files
     }

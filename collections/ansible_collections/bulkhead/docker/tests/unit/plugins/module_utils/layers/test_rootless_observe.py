@@ -121,7 +121,7 @@ def test_memory_that_is_damaged_is_an_error(host: Host) -> None:
 
 
 def test_ports_are_opened_once_and_given_back(host: Host) -> None:
-    (file,) = (f for f in rendering.files("u", USER.uid, "/s", first_port=80) if f.path == names.PORTS)
+    (file,) = (f for f in rendering.render_files("u", USER.uid, "/s", first_port=80) if f.path == names.PORTS)
     asked: list[list[str]] = []
 
     def sysctl(words: list[str]) -> tuple[int, str, str]:
@@ -132,24 +132,24 @@ def test_ports_are_opened_once_and_given_back(host: Host) -> None:
     kernel(host, "1024")
     write(host, names.PORTS, file.content)
     known: dict[str, object] = {"user": "u", "files": [names.PORTS]}
-    assert ports.open_from(host, file.content, known, sysctl) == "ports from 80 on are for anybody"
+    assert ports.set_first_port(host, file.content, known, sysctl) == "every user may listen on ports from 80 on"
     assert asked == [["sysctl", "--quiet", "--load", names.PORTS]] and known["first_port"] == "1024"
-    assert ports.open_from(host, file.content, known, sysctl) == "" and len(asked) == 1
-    ports.give_back(host, known)
-    assert ports.now(host) == "1024" and "first_port" not in known
+    assert ports.set_first_port(host, file.content, known, sysctl) == "" and len(asked) == 1
+    ports.restore_first_port(host, known)
+    assert ports.read_first_port(host) == "1024" and "first_port" not in known
 
 
 def test_a_port_that_others_have_set_since_stays(host: Host) -> None:
     write(host, names.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
     kernel(host, "443")
-    ports.give_back(host, {"first_port": "1024"})
-    assert ports.now(host) == "443"
+    ports.restore_first_port(host, {"first_port": "1024"})
+    assert ports.read_first_port(host) == "443"
 
 
 def test_a_kernel_that_refuses_the_port_is_told(host: Host) -> None:
     kernel(host, "1024")
     with pytest.raises(OSError, match="no such knob"):
-        ports.open_from(host, "net.ipv4.ip_unprivileged_port_start = 80\n", {}, lambda words: (1, "", "no such knob"))
+        ports.set_first_port(host, "net.ipv4.ip_unprivileged_port_start = 80\n", {}, lambda words: (1, "", "no such knob"))
 
 
 # --- the docker client's context ---
@@ -158,48 +158,48 @@ def test_a_kernel_that_refuses_the_port_is_told(host: Host) -> None:
 def test_a_context_is_made_and_taken_away(host: Host) -> None:
     user = USER.on(host)
     write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
-    seen = client_context.look(user, USER)
-    assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and client_context.lacking(seen)
-    made = client_context.put(user, USER)
-    seen = client_context.look(user, USER)
-    assert seen == {"meta": True, "elsewhere": None, "current": "rootless", "error": None} and not client_context.lacking(seen)
-    assert client_context.put(user, USER) == []
-    client_context.drop(user, USER, made)
+    seen = client_context.read_context(user, USER)
+    assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and client_context.is_incomplete(seen)
+    made = client_context.create_context(user, USER)
+    seen = client_context.read_context(user, USER)
+    assert seen == {"meta": True, "elsewhere": None, "current": "rootless", "error": None} and not client_context.is_incomplete(seen)
+    assert client_context.create_context(user, USER) == []
+    client_context.remove_context(user, USER, made)
     assert json.loads(host.read("/home/u/.docker/config.json") or "") == {"auths": {"r": {}}}
-    assert client_context.look(user, USER)["meta"] is False
+    assert client_context.read_context(user, USER)["meta"] is False
 
 
 def test_without_a_configuration_of_the_client_none_is_left(host: Host) -> None:
-    made = client_context.put(USER.on(host), USER)
+    made = client_context.create_context(USER.on(host), USER)
     assert made == ["meta", "current", "config"]
-    client_context.drop(USER.on(host), USER, made)
+    client_context.remove_context(USER.on(host), USER, made)
     assert list(host.path("/home/u/.docker").rglob("*.json")) == []
 
 
 @pytest.mark.parametrize(("leads_to", "elsewhere"), [(f"unix://{USER.socket}", None), ("tcp://far", "tcp://far")])
 def test_a_context_of_the_users_own_stays(host: Host, leads_to: str, elsewhere: str | None) -> None:
-    user, (own, config) = USER.on(host), client_context.paths(USER)
+    user, (own, config) = USER.on(host), client_context.list_paths(USER)
     text = json.dumps({"Name": "rootless", "Metadata": {"Description": "mine"}, "Endpoints": {"docker": {"Host": leads_to}}})
     write(host, own, text)
     write(host, config, '{\n\t"auths": {}\n}')
-    assert client_context.look(user, USER)["elsewhere"] == elsewhere
-    made = client_context.put(user, USER)
+    assert client_context.read_context(user, USER)["elsewhere"] == elsewhere
+    made = client_context.create_context(user, USER)
     assert made == ([] if elsewhere else ["current"])
-    client_context.drop(user, USER, made)
+    client_context.remove_context(user, USER, made)
     assert (host.read(own), host.read(config)) == (text, '{\n\t"auths": {}\n}')
 
 
 def test_another_context_that_the_user_chose_stays(host: Host) -> None:
     write(host, "/home/u/.docker/config.json", '{"currentContext": "far"}')
-    client_context.put(USER.on(host), USER)
-    assert client_context.look(USER.on(host), USER)["current"] == "far"
+    client_context.create_context(USER.on(host), USER)
+    assert client_context.read_context(USER.on(host), USER)["current"] == "far"
 
 
 def test_a_link_in_the_place_of_the_clients_configuration_is_not_followed(host: Host) -> None:
     write(host, "/etc/secret", "{}")
     host.path("/home/u/.docker").mkdir()
     host.path("/home/u/.docker/config.json").symlink_to(host.path("/etc/secret"))
-    assert client_context.look(USER.on(host), USER)["error"]
+    assert client_context.read_context(USER.on(host), USER)["error"]
     with pytest.raises(OSError):
-        client_context.put(USER.on(host), USER)
+        client_context.create_context(USER.on(host), USER)
     assert host.read("/etc/secret") == "{}"

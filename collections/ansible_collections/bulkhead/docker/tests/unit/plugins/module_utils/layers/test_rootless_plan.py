@@ -22,9 +22,9 @@ def test_a_virgin_host_gets_everything() -> None:
     assert plan.blockers == []
     said = "; ".join(change.summary for change in plan.changes)
     for word in (
-        "user rootless is created",
+        "create user rootless",
         "/etc/subuid: add rootless:296608:65536",
-        "lingers",
+        "enable lingering",
         "stop and mask the rootful engine",
         "context",
     ):
@@ -42,13 +42,13 @@ def test_a_settled_host_needs_nothing() -> None:
 @pytest.mark.parametrize(
     ("desired", "sentence"),
     [
-        ({"rootless_docker_user": "root"}, "rootless_docker_user: root is the user"),
-        ({"rootless_docker_user": "a b"}, "rootless_docker_user: 'a b' is no user's name"),
+        ({"rootless_docker_user": "root"}, "rootless_docker_user: a rootless engine of root"),
+        ({"rootless_docker_user": "a b"}, "rootless_docker_user: 'a b' is not a user name"),
         ({"userns_remap_layer": "required"}, "write userns_remap_layer: disabled for this host"),
         ({"docker_daemon_options": {"userns-remap": "default"}}, "docker_daemon_options['userns-remap']"),
         ({"rootless_docker_range_size": 1000}, "rootless_docker_range_size: 1000 is too few"),
-        ({"rootless_docker_range_start": 5}, "rootless_docker_range_start: 5 lies among"),
-        ({"rootless_docker_first_port": 8080}, "rootless_docker_first_port: 8080 is no such port"),
+        ({"rootless_docker_range_start": 5}, "rootless_docker_range_start: 5 is among"),
+        ({"rootless_docker_first_port": 8080}, "rootless_docker_first_port: 8080 is not valid"),
         ({"rootless_docker_apparmor_profile": "mine"}, "rootless_docker_apparmor_profile: mine is not in apparmor_profiles_list"),
     ],
 )
@@ -60,10 +60,10 @@ def test_bad_input_is_one_sentence(desired: dict[str, Any], sentence: str) -> No
 @pytest.mark.parametrize(
     ("here", "desired", "sentence"),
     [
-        ({"script": None}, {}, "there is no dockerd-rootless.sh"),
+        ({"script": None}, {}, "dockerd-rootless.sh was not found"),
         ({"user_bus": False}, {"rootless_docker_install_packages": False}, "dbus-user-session: missing on this host"),
-        ({}, {"rootless_docker_create_user": False}, "there is no user rootless on this host"),
-        ({"files": {names.UNIT: {"text": "mine", "mode": 0o644, "uid": 0}}}, {}, f"{names.UNIT}: is somebody else's"),
+        ({}, {"rootless_docker_create_user": False}, "the user rootless does not exist on this host"),
+        ({"files": {names.UNIT: {"text": "mine", "mode": 0o644, "uid": 0}}}, {}, f"{names.UNIT}: has other content"),
         ({"state": {"user": "old", "files": []}}, {}, "this host has the engine of old"),
         ({"error": "/var/lib/bulkhead/rootless.json: not valid JSON"}, {}, "not valid JSON"),
         ({"unprivileged_userns": False}, {}, "unprivileged_userns_clone is 0"),
@@ -80,7 +80,7 @@ def test_containers_of_the_rootful_engine_are_not_stopped_unasked() -> None:
     allowed = planned(host, rootless_docker_stop_containers=True)
     assert not allowed.blockers and "with it: web, db" in allowed.effects[0]
     kept = planned(host, rootless_docker_disable_rootful=False)
-    assert not kept.blockers and "kept beside" in kept.warnings[0]
+    assert not kept.blockers and "beside the rootless one" in kept.warnings[0]
 
 
 def test_a_rootful_engine_that_is_to_be_kept_after_all_comes_back() -> None:
@@ -127,7 +127,7 @@ def test_the_networks_driver(tools: dict[str, Any], takes_pasta: bool, choice: s
 
 def test_pasta_is_refused_where_rootlesskit_does_not_know_it() -> None:
     (refusal,) = planned(virgin(tools=PASTA), rootless_docker_network="pasta").blockers
-    assert refusal.startswith("rootless_docker_network: pasta, but /usr/bin/rootlesskit of this host does not know it")
+    assert refusal.startswith("rootless_docker_network: pasta, but /usr/bin/rootlesskit of this host does not support it")
 
 
 def test_a_port_that_somebody_has_closed_again_is_opened() -> None:
@@ -142,7 +142,7 @@ def test_a_context_that_leads_elsewhere_stays_the_users() -> None:
     host = settled()
     host["layers"]["rootless"]["context"] = {"meta": False, "elsewhere": "tcp://far", "current": "default", "error": None}
     plan = planned(host)
-    assert plan.changes == [] and "leads to tcp://far" in plan.notices[0]
+    assert plan.changes == [] and "has the address tcp://far" in plan.notices[0]
 
 
 def test_a_unit_of_the_users_own_stays() -> None:
@@ -175,7 +175,7 @@ def test_ubuntus_restriction_gets_a_profile_for_rootlesskit() -> None:
 
 def test_what_a_run_that_died_has_left_undone_is_a_change() -> None:
     host = settled(restrict_userns=True)
-    kit = rendering.File(names.ROOTLESSKIT, rendering.profile_of_rootlesskit("/usr/bin/rootlesskit"))
+    kit = rendering.ManagedFile(names.ROOTLESSKIT, rendering.render_rootlesskit_profile("/usr/bin/rootlesskit"))
     here = host["layers"]["rootless"]
     here["files"][kit.path] = {"text": kit.content, "mode": kit.mode, "uid": 0}
     here["state"]["files"].append(kit.path)
@@ -184,8 +184,8 @@ def test_what_a_run_that_died_has_left_undone_is_a_change() -> None:
     host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce"}
     here["state"]["stopped"] = [{"id": "1", "name": "web"}]
     assert [change.summary for change in room.plan(host, WANTED).changes] == [
-        "the profile bulkhead-rootlesskit is loaded, which the kernel does not have",
-        "start again what a run that died had stopped: web",
+        "load the profile bulkhead-rootlesskit",
+        "start what an interrupted run stopped: web",
     ]
 
 
@@ -197,7 +197,7 @@ def test_what_is_not_ours_is_not_taken_back() -> None:
 def test_taking_back_leaves_the_users_data() -> None:
     plan = planned(settled(), rootless_docker_layer="disabled")
     assert plan.apply == {"state": "absent", "user": "rootless", "stop_containers": False, "timeout": 300}
-    assert "the user rootless stays" in plan.notices[0] and "remove them, and create them again" in plan.notices[1]
+    assert "the user rootless and its subordinate ranges are kept" in plan.notices[0] and "remove them and create them again" in plan.notices[1]
     host = settled(containers=["ab" * 32])
     assert "1 containers run in it" in planned(host, rootless_docker_layer="disabled").blockers[0]
     assert not planned(host, rootless_docker_layer="disabled", rootless_docker_stop_containers=True).blockers
@@ -212,27 +212,27 @@ def test_userns_remap_is_not_for_a_rootless_engine(requirement: str, refused: bo
 
 
 def test_the_default_profile_is_added_once() -> None:
-    listed = room.complete(WANTED)
+    listed = room.add_default_profile(WANTED)
     assert [entry["name"] for entry in listed] == ["bulkhead-rootless"]
-    assert room.complete({**WANTED, "apparmor_profiles_list": listed}) == listed
-    assert room.complete({**WANTED, "rootless_docker_layer": "disabled"}) == []
-    assert room.complete({**WANTED, "apparmor_profiles_layer": "disabled"}) == []
+    assert room.add_default_profile({**WANTED, "apparmor_profiles_list": listed}) == listed
+    assert room.add_default_profile({**WANTED, "rootless_docker_layer": "disabled"}) == []
+    assert room.add_default_profile({**WANTED, "apparmor_profiles_layer": "disabled"}) == []
 
 
 def test_which_containers_end_with_the_engine() -> None:
     host, off = settled(containers=["ab" * 32]), {**WANTED, "rootless_docker_layer": "disabled"}
-    assert room.stopping(host, {**off, "rootless_docker_stop_containers": True}) == {"ab" * 32}
-    assert room.stopping(host, off) == room.stopping(host, {**WANTED, "rootless_docker_stop_containers": True}) == set()
-    assert room.stopping(virgin(containers=["ab" * 32]), {**off, "rootless_docker_stop_containers": True}) == set()
+    assert room.list_stopping_containers(host, {**off, "rootless_docker_stop_containers": True}) == {"ab" * 32}
+    assert room.list_stopping_containers(host, off) == room.list_stopping_containers(host, {**WANTED, "rootless_docker_stop_containers": True}) == set()
+    assert room.list_stopping_containers(virgin(containers=["ab" * 32]), {**off, "rootless_docker_stop_containers": True}) == set()
 
 
 def test_a_run_without_profiles_is_refused_where_no_container_would_start() -> None:
     host = virgin()
-    assert "bulkhead-rootless, is not loaded" in room.unconfinable(host, WANTED)
-    assert room.unconfinable(host, {**WANTED, "rootless_docker_apparmor_profile": ""}) == ""
+    assert "bulkhead-rootless, is not loaded" in room.explain_missing_profile(host, WANTED)
+    assert room.explain_missing_profile(host, {**WANTED, "rootless_docker_apparmor_profile": ""}) == ""
     host["layers"]["apparmor"]["modes"] = {"bulkhead-rootless": "enforce"}
-    assert room.unconfinable(host, WANTED) == ""
-    assert room.unconfinable({"layers": {"apparmor": {"enabled": False}}}, WANTED) == ""
+    assert room.explain_missing_profile(host, WANTED) == ""
+    assert room.explain_missing_profile({"layers": {"apparmor": {"enabled": False}}}, WANTED) == ""
 
 
 def test_expectation() -> None:

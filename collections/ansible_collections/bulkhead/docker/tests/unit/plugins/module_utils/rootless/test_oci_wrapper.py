@@ -29,7 +29,7 @@ GLOBAL = ["--root", "/run/user/990/docker/runtime-runc/moby", "--log", "/tmp/log
     ],
 )
 def test_the_command_is_found(words: list[str], command: str) -> None:
-    assert oci_wrapper.command_of(words) == command
+    assert oci_wrapper.find_command(words) == command
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_command_is_found(words: list[str], command: str) -> None:
     ],
 )
 def test_the_profile_is_the_one_that_a_rootful_engine_would_write(request_: dict[str, Any], profile: str) -> None:
-    assert oci_wrapper.profile_for(request_, "default") == profile
+    assert oci_wrapper.select_profile(request_, "default") == profile
 
 
 def bundle(folder: Path, request_: dict[str, Any] | None, mounts: bool = True, root: str = "overlay2/859b/merged") -> Path:
@@ -71,27 +71,27 @@ def written(there: Path) -> str | None:
 
 def test_a_container_gets_the_profile_it_asked_for(tmp_path: Path) -> None:
     there = bundle(tmp_path, {"SecurityOpt": ["apparmor=web"]})
-    oci_wrapper.confine(str(there), ID, "default")
+    oci_wrapper.confine_bundle(str(there), ID, "default")
     assert written(there) == "web"
     assert os.listdir(there) == ["config.json"]
 
 
 def test_the_request_is_found_by_the_root_alone(tmp_path: Path) -> None:
     there = bundle(tmp_path, {"Privileged": True}, mounts=False)
-    oci_wrapper.confine(str(there), ID, "default")
+    oci_wrapper.confine_bundle(str(there), ID, "default")
     assert written(there) == "unconfined"
 
 
 def test_a_container_whose_request_is_missing_does_not_start(tmp_path: Path) -> None:
     there = bundle(tmp_path, None)
-    with pytest.raises(OSError, match="what it asked for is not known"):
-        oci_wrapper.confine(str(there), ID, "default")
+    with pytest.raises(OSError, match="its settings are not known"):
+        oci_wrapper.confine_bundle(str(there), ID, "default")
     assert written(there) is None
 
 
 def test_a_step_of_a_build_gets_the_default(tmp_path: Path) -> None:
     there = bundle(tmp_path, None, mounts=False)
-    oci_wrapper.confine(str(there), "buildkit-step", "default")
+    oci_wrapper.confine_bundle(str(there), "buildkit-step", "default")
     assert written(there) == "default"
 
 
@@ -101,11 +101,11 @@ def test_a_program_that_enters_gets_the_containers_own_profile(tmp_path: Path) -
     (tmp_path / ID / "state.json").write_text(json.dumps({"config": {"labels": ["other=x", f"bundle={tmp_path}"]}}))
     process = tmp_path / "runc-process1"
     process.write_text(json.dumps({"args": ["cat"], "env": ["A=" + "x" * 100]}))
-    oci_wrapper.enter(["--root", str(tmp_path), "exec", "--process", str(process), ID], "default")
+    oci_wrapper.confine_exec(["--root", str(tmp_path), "exec", "--process", str(process), ID], "default")
     assert json.loads(process.read_text()) == {"args": ["cat"], "env": ["A=" + "x" * 100], "apparmorProfile": "web"}
     (tmp_path / ID / "state.json").write_text(json.dumps({"config": {"labels": []}}))
     with pytest.raises(ValueError, match="does not name its bundle"):
-        oci_wrapper.enter(["--root", str(tmp_path), "exec", "--process", str(process), ID], "default")
+        oci_wrapper.confine_exec(["--root", str(tmp_path), "exec", "--process", str(process), ID], "default")
 
 
 def program(folder: Path) -> Path:
@@ -114,7 +114,7 @@ def program(folder: Path) -> Path:
     runc.write_text('#!/bin/sh\necho "$0 $*"\n')
     source = Path(oci_wrapper.__file__).read_text()
     text = (
-        rendering.wrapper_text(source, "default")
+        rendering.render_wrapper(source, "default")
         .replace('"/usr/bin/runc"', f'"{runc}"')
         .replace("#!/usr/bin/python3", f"#!{sys.executable}")
     )

@@ -110,11 +110,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_the_rootful_engine_comes_back_with_what_ran(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
-    assert rootful.off(machine.host, known, True, 10)
+    assert rootful.stop_rootful(machine.host, known, True, 10)
     assert state.load(machine.host, "rootless")["rootful"]["containers"] == [WEB, DB]
     assert not any(machine.running.values())
     warnings: list[str] = []
-    assert rootful.back(state.load(machine.host, "rootless"), 10, warnings) == "rootful engine back"
+    assert rootful.restore_rootful(state.load(machine.host, "rootless"), 10, warnings) == "rootful engine restored"
     assert (machine.running, warnings) == ({"1": True, "2": True}, [])
 
 
@@ -122,25 +122,25 @@ def test_the_rootful_engine_comes_back_with_what_ran(machine: Machine) -> None:
 def test_a_run_that_died_while_it_stopped_the_rootful_engine_has_forgotten_nothing(machine: Machine, dies: str) -> None:
     machine.dies = dies
     with pytest.raises(Killed):
-        rootful.off(machine.host, {"user": "rootless"}, True, 10)
+        rootful.stop_rootful(machine.host, {"user": "rootless"}, True, 10)
     machine.dies = ""
-    rootful.off(machine.host, state.load(machine.host, "rootless"), True, 10)
+    rootful.stop_rootful(machine.host, state.load(machine.host, "rootless"), True, 10)
     known = state.load(machine.host, "rootless")["rootful"]
     assert (known["containers"], known["active"], "stopping" in known) == ([WEB, DB], ["docker.service"], False)
 
 
 def test_what_ran_the_time_before_is_not_what_ran_now(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
-    rootful.off(machine.host, known, True, 10)
+    rootful.stop_rootful(machine.host, known, True, 10)
     machine.active, machine.running = True, {"1": False, "2": True}
-    rootful.off(machine.host, known, True, 10)
+    rootful.stop_rootful(machine.host, known, True, 10)
     assert known["rootful"]["containers"] == [DB]
 
 
 def test_a_rootful_engine_that_is_active_and_silent_is_not_stopped(machine: Machine) -> None:
     machine.answers = False
     with pytest.raises(ValueError, match=r"docker.service is active, but no engine answers on /var/run/docker.sock"):
-        rootful.off(machine.host, {"user": "rootless"}, True, 10)
+        rootful.stop_rootful(machine.host, {"user": "rootless"}, True, 10)
     assert machine.log == []
 
 
@@ -149,28 +149,28 @@ def test_a_rootful_engine_that_is_active_and_silent_is_not_stopped(machine: Mach
 
 def test_what_a_run_had_stopped_before_it_died_runs_again_after_the_next(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
-    outcome, wish = setup.Outcome(instance=USER), setup.Wish("rootless", None)  # type: ignore[arg-type]
+    outcome, wish = setup.SetupOutcome(instance=USER), setup.RootlessRequest("rootless", None)  # type: ignore[arg-type]
     machine.dies = "restart"
     with pytest.raises(Killed):
-        setup._revive(machine.host, wish, known, engine_restart.look(machine), True, outcome)  # type: ignore[arg-type]
+        setup._restart_engine(machine.host, wish, known, engine_restart.look(machine), True, outcome)  # type: ignore[arg-type]
     machine.dies = ""
     known = state.load(machine.host, "rootless")
-    assert stopped.left(known) == ["web", "db"]
-    before = stopped.recall(known, engine_restart.look(machine))  # type: ignore[arg-type]
-    setup._revive(machine.host, wish, known, before, False, outcome)
+    assert stopped.list_stopped(known) == ["web", "db"]
+    before = stopped.merge_stopped(known, engine_restart.look(machine))  # type: ignore[arg-type]
+    setup._restart_engine(machine.host, wish, known, before, False, outcome)
     assert machine.running == {"1": True, "2": True}
-    assert (stopped.left(state.load(machine.host, "rootless")), outcome.steps) == ([], ["started again: web, db"])
+    assert (stopped.list_stopped(state.load(machine.host, "rootless")), outcome.steps) == ([], ["started again: web, db"])
     machine.log.clear()
-    setup._revive(machine.host, wish, known, engine_restart.look(machine), False, outcome)  # type: ignore[arg-type]
+    setup._restart_engine(machine.host, wish, known, engine_restart.look(machine), False, outcome)  # type: ignore[arg-type]
     assert machine.log == []
 
 
 def test_what_was_stopped_is_recalled_once_beside_what_runs_now() -> None:
     now = engine_restart.Before(running=True, containers=[DB])
-    assert stopped.recall({}, now) is now
-    assert stopped.recall({"stopped": [WEB, DB]}, now).containers == [WEB, DB]
-    assert stopped.recall({"stopped": [WEB]}, now).containers == [WEB, DB]
-    assert stopped.recall({"stopped": []}, engine_restart.Before()).running
+    assert stopped.merge_stopped({}, now) is now
+    assert stopped.merge_stopped({"stopped": [WEB, DB]}, now).containers == [WEB, DB]
+    assert stopped.merge_stopped({"stopped": [WEB]}, now).containers == [WEB, DB]
+    assert stopped.merge_stopped({"stopped": []}, engine_restart.Before()).running
 
 
 def policy(host: Host, *names: str) -> None:
@@ -182,13 +182,13 @@ def policy(host: Host, *names: str) -> None:
 @pytest.mark.parametrize("loaded", [True, False])
 def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loaded: bool) -> None:
     policy(machine.host, "docker-default", *([names.PROFILE] if loaded else []))
-    outcome, commands = setup.Outcome(), []
+    outcome, commands = setup.SetupOutcome(), []
 
     def run(command: list[str]) -> tuple[int, str, str]:
         commands.append(command)
         return 0, "", ""
 
-    setup._modules(machine.host, [rendering.File(names.ROOTLESSKIT, "text")], {}, outcome, run)
+    setup._load_modules(machine.host, [rendering.ManagedFile(names.ROOTLESSKIT, "text")], {}, outcome, run)
     assert commands == ([] if loaded else [["apparmor_parser", "--replace", names.ROOTLESSKIT]])
     assert outcome.changed is not loaded
 
@@ -201,8 +201,8 @@ def test_a_profile_that_is_not_loaded_is_no_hindrance_to_its_removal(
     machine.host.path(names.ROOTLESSKIT).write_text("text")
     state.save(machine.host, "rootless", {"user": "gone", "files": [names.ROOTLESSKIT]})
     commands: list[list[str]] = []
-    monkeypatch.setattr(setup, "_command", commands.append)
-    setup.absent(machine.host, "gone", False, 10, False)
+    monkeypatch.setattr(setup, "_run_command", commands.append)
+    setup.remove_engine(machine.host, "gone", False, 10, False)
     assert commands == ([["apparmor_parser", "--remove", names.ROOTLESSKIT]] if loaded else [])
     assert not machine.host.path(names.ROOTLESSKIT).exists()
     assert state.load(machine.host, "rootless") == {}
