@@ -18,7 +18,7 @@ PYTHON = .venv/bin/python
 .PHONY: help setup tools demo test lint sanity units labtest molecule faults bench bench-fleet report vm-up vm-down vm-list build docs lock clean
 
 help: ## Show this list
-	@echo "Bulkhead hardens Docker hosts and proves it from the kernel's evidence."
+	@echo "Bulkhead hardens Docker hosts and verifies the result from the kernel's evidence."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what the tools and the lab need (packages, .venv)
@@ -27,7 +27,7 @@ setup: ## Install what the tools and the lab need (packages, .venv)
 tools: ## Only what playbooks against real hosts need (.venv)
 	@scripts/setup --no-lab
 
-demo: setup ## Boot a VM, harden it, prove every layer, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
+demo: setup ## Boot a VM, harden it, verify every layer, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
 	@SUITE=$(SUITE) KEEP=$(KEEP) ROOTLESS=$(ROOTLESS) scripts/demo
 
 test: ## All that CI runs: lint, sanity, units, lab, molecule

@@ -35,7 +35,7 @@ START_CONTAINERS = "for n in $(seq {first} {last}); do docker run -d --name benc
 
 @dataclass
 class Run:
-    """One run of a command of Ansible's; `pings`: how many times the ping beside it that took."""
+    """One run of an Ansible command; `pings`: its time as a multiple of the ping next to it."""
 
     seconds: float
     visits: int
@@ -91,7 +91,7 @@ class Machine:
 
 
 def row(what: str, figure: float, target: float, unit: str = "") -> None:
-    """Print one figure beside its target."""
+    """Print one figure and its target."""
     shown = f"{figure:.1f}{unit}" if unit else f"{figure:.0f}"
     limit = f"{target:g}{unit}"
     print(f"{what:<58} {shown:>8}   at most {limit:<6} {'' if figure <= target else 'MISSED'}", flush=True)
@@ -101,15 +101,15 @@ def measure(machine: Machine) -> None:
     """Take the figures, in the order in which a host's life goes."""
     machine.ping()  # opens the connection that all others share
     machine.pings.clear()
-    print("\nx: so many times what ansible -m ping took beside it\n")
+    print("\nx: multiples of the time that ansible -m ping took\n")
 
     first = ansible(machine.playbook("harden"))
     row("first harden.yml: module runs", first.visits, 20)
     steady = machine.median(machine.playbook("harden", "-e", "bulkhead_resume=false"))
-    row("steady harden.yml, proof included: module runs", steady.visits, 4)
-    row("steady harden.yml, proof included: changed", steady.changed, 0)
+    row("steady harden.yml, with verification: module runs", steady.visits, 4)
+    row("steady harden.yml, with verification: changed", steady.changed, 0)
     bare = machine.median(machine.playbook("harden", "-e", "bulkhead_resume=false", "-e", "bulkhead_verify=false"))
-    row("steady harden.yml, without the proof: time", bare.pings, 2.5, "x")
+    row("steady harden.yml, without verification: time", bare.pings, 2.5, "x")
 
     machine.shell(MAKE_IMAGE + START_CONTAINERS.format(first=1, last=3))
     few = machine.median(machine.playbook("verify"))
