@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A disk that forgets at a power cut what the guest never flushed, as a drive with a volatile cache does.
+"""A disk that loses at a power cut what the guest has not flushed, as a drive with a volatile cache does.
 
-The lab's own disks are started with cache=unsafe: whatever a guest has written is in the control node's page cache, and survives the
-end of qemu whether it was flushed or not. Here qemu speaks NBD (https://github.com/NetworkBlockDevice/nbd, doc/proto.md) to a server of
-ours, which writes through, and keeps what stood there before until the guest's next flush. At a cut it puts that back: for all writes
-since the flush, or for some of them, as a drive that had begun to write its cache in an order of its own.
+The lab's other disks are started with cache=unsafe: what a guest has written is in the control node's page cache and survives the end of
+qemu, flushed or not. Here qemu speaks NBD (https://github.com/NetworkBlockDevice/nbd, doc/proto.md) to the server in this file. The server
+writes through and keeps the previous content until the guest's next flush. At a power cut it restores that content: for all writes since the
+flush, or for some of them, as a drive does that writes its cache in its own order.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ _REP_ACK, _REP_INFO, _REP_UNSUPPORTED = 1, 3, 0x80000001
 _HAS_FLAGS, _SEND_FLUSH = 1, 4
 _REQUEST, _REPLY = 0x25609513, 0x67446698
 _READ, _WRITE, _DISCONNECT, _FLUSH = 0, 1, 2, 3
-# A qcow2 file grows, an NBD export does not: what is exported is as large as the file may ever become. It is sparse.
-ROOM = 24 << 30
+# A qcow2 file grows, an NBD export does not: the export is as large as the file can become. The file is sparse.
+EXPORT_SIZE = 24 << 30
 
 
 class VolatileDisk:
-    """Serves one file on a unix socket to one qemu.
+    """A server of one file for one qemu, on a Unix socket.
 
-    path: the qcow2 file. socket_path: where qemu connects.
+    path: the qcow2 file. socket_path: the socket that qemu connects to.
     """
 
     def __init__(self, path: Path, socket_path: Path) -> None:
         self.path = path
-        os.truncate(path, max(ROOM, path.stat().st_size))
+        os.truncate(path, max(EXPORT_SIZE, path.stat().st_size))
         self._file = os.open(path, os.O_RDWR)
         self._pending: list[tuple[int, bytes, bytes]] = []  # offset, new, old: since the last flush
         self.writes = 0
-        self.awaited = 0  # the number of the write after which it is deaf; 0 for none
+        self.awaited = 0  # the number of the last write that is accepted; 0 for no limit
         self._reached = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         socket_path.unlink(missing_ok=True)
@@ -53,18 +53,18 @@ class VolatileDisk:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def await_write(self, further: int, timeout: float) -> bool:
-        """Let that many writes more come, then be deaf. Whether it came to that in time (seconds); if not, the disk works on."""
+    def wait_for_write(self, further: int, timeout: float) -> bool:
+        """Accept that many further writes, then no request at all. Return whether they came in time (seconds); if not, the disk keeps working."""
         self.awaited = self.writes + further
         if self._reached.wait(timeout):
             return True
         self.awaited = 0
         return self._reached.is_set()
 
-    def cut(self, chance: random.Random | None = None) -> tuple[int, int]:
-        """Lose what was not flushed; qemu has to be dead already. Returns the writes since the last flush, and how many of them were lost.
+    def drop_unflushed(self, chance: random.Random | None = None) -> tuple[int, int]:
+        """Drop what was not flushed. Return the number of writes since the last flush, and how many of them were lost.
 
-        chance: decides for each write whether it is lost; None loses all.
+        qemu must have ended. chance: decides for each write whether it is lost; without it all are lost.
         """
         self._thread.join(60)
         for offset, _new, old in reversed(self._pending):
@@ -76,7 +76,7 @@ class VolatileDisk:
         return len(self._pending), len(self._pending) - len(kept)
 
     def close(self) -> None:
-        """End the server; what was written stays written."""
+        """Stop the server and keep what was written."""
         self._listener.close()
         self._thread.join(60)
         os.close(self._file)
@@ -88,10 +88,10 @@ class VolatileDisk:
             return
         with connection, cast(IO[bytes], connection.makefile("rwb", buffering=1 << 20)) as stream:
             try:
-                if _Handshake(stream).run():
+                if _Handshake(stream).negotiate():
                     self._transmit(stream)
             except (OSError, EOFError, struct.error, ValueError):
-                return  # qemu has gone, in the middle of whatever it did
+                return  # qemu has ended in the middle of a request
 
     def _transmit(self, stream: IO[bytes]) -> None:
         while True:
@@ -123,13 +123,13 @@ class VolatileDisk:
 
 
 class _Handshake:
-    """The fixed newstyle negotiation, as far as qemu uses it."""
+    """The part of the fixed newstyle negotiation that qemu uses."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.read, self.write, self.flush = stream.read, stream.write, stream.flush
 
-    def run(self) -> bool:
-        """Whether it ended in transmission."""
+    def negotiate(self) -> bool:
+        """Return whether the client wants transmission to start."""
         self.write(struct.pack(">QQH", _MAGIC, _OPTION_MAGIC, 3))  # fixed newstyle, no zeroes
         self.flush()
         self.read(4)
@@ -140,11 +140,11 @@ class _Handshake:
             _magic, option, length = struct.unpack(">QII", head)
             self.read(length)
             if option == _OPT_EXPORT_NAME:
-                self.write(struct.pack(">QH", ROOM, _HAS_FLAGS | _SEND_FLUSH))
+                self.write(struct.pack(">QH", EXPORT_SIZE, _HAS_FLAGS | _SEND_FLUSH))
                 self.flush()
                 return True
             if option in (_OPT_GO, _OPT_INFO):
-                self._reply(option, _REP_INFO, struct.pack(">HQH", 0, ROOM, _HAS_FLAGS | _SEND_FLUSH))
+                self._reply(option, _REP_INFO, struct.pack(">HQH", 0, EXPORT_SIZE, _HAS_FLAGS | _SEND_FLUSH))
                 self._reply(option, _REP_ACK)
                 if option == _OPT_GO:
                     return True

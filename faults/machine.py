@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine that faults are tried on: brought to the same seeded state before each try, and cut off from power."""
+"""The machine on which faults are caused: it starts each attempt in the same seeded state, and its power can be cut."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lab.progress import Heartbeat, say
 from lab.qmp import Monitor
 
 SEEDED = "seeded"
-ANSWERS = "systemctl -q is-active docker && docker info"
-PATIENCE = 1800.0  # seconds: a boot takes one minute where the host is idle, and it may not be
+IS_ENGINE_READY = "systemctl -q is-active docker && docker info"
+PATIENCE = 1800.0  # seconds: a boot takes one minute on an idle control node
 
 
 class FaultMachine:
-    """One throwaway machine, its disk a copy of one that was booted, seeded with what may not be lost, and stopped.
+    """One throwaway machine. Its disk is a copy of a disk that was booted, seeded with the markers, and stopped.
 
-    Its folder is the lab's (`.lab/NAME`), so that `python3 -m lab ssh NAME` and `lab down NAME` work.
+    Its folder is `.lab/NAME`, so that `python3 -m lab ssh NAME` and `lab down NAME` work.
     """
 
     def __init__(self, name: str, suite: str) -> None:
@@ -46,10 +46,10 @@ class FaultMachine:
     def inventory(self) -> Path:
         return self.folder / "inventory.yml"
 
-    # Life
+    # Start and stop
 
     def prepare(self) -> None:
-        """Make the seeded state, which every try starts from, or take the one that an earlier campaign has kept."""
+        """Create the seeded state that every attempt starts from, unless an earlier campaign has kept it."""
         self._held = locks.try_lock(image.use_lock(self.base.key()), shared=True)
         image.ensure(self.base, self.shape)
         if (self.folder / "seeded.qcow2").exists() and self.machine.state.get("seed") == self._seed():
@@ -62,11 +62,11 @@ class FaultMachine:
         self._make_disk()
         self.machine.remember(name=self.name, suite=self.suite, image=self.base.key(), ready=False, seed=self._seed())
         self._boot(None, None)
-        if not wait(ANSWERS, self, 600):
-            raise LabError("the engine does not come up after the first boot")
-        self.run("systemctl is-system-running --wait; loginctl enable-linger root")
-        self.check("! dmesg | grep -q 'without journal'")
-        self.check(markers.SEED, 900)
+        if not wait_for(IS_ENGINE_READY, self, 600):
+            raise LabError("the engine does not start after the first boot")
+        self.run_script("systemctl is-system-running --wait; loginctl enable-linger root")
+        self.check_script("! dmesg | grep -q 'without journal'")
+        self.check_script(markers.SEED, 900)
         with Monitor(self.folder, timeout=900) as monitor:
             monitor.execute("stop")
             complaint = monitor.human(f"savevm {SEEDED}").strip()
@@ -77,7 +77,7 @@ class FaultMachine:
         say(f"{self.name} is seeded")
 
     def _make_disk(self) -> None:
-        """A disk of the machine's own, whose file system has a journal: the lab's have none, for speed, and are not fit for a power cut."""
+        """Create a disk whose file system has a journal. The lab's disks have none, for speed, and do not survive a power cut."""
         disk, raw = self.folder / "disk.qcow2", self.folder / "disk.raw"
         subprocess.run(["qemu-img", "convert", "-O", "raw", str(self.image.disk), str(raw)], check=True)
         subprocess.run(["/usr/sbin/tune2fs", "-j", str(raw)], check=True, stdout=subprocess.DEVNULL)
@@ -87,35 +87,35 @@ class FaultMachine:
     def _seed(self) -> str:
         return f"{self.base.key()} {self.shape.key()} {recipe.digest(markers.SEED)} journal"
 
-    def fresh(self, volatile: bool = False) -> None:
-        """Be in the seeded state, running. volatile: on a disk that can lose what was not flushed."""
+    def start_fresh(self, volatile: bool = False) -> None:
+        """Start the machine in the seeded state. volatile: with a disk that can lose what was not flushed."""
         self.stop()
         disk = self.folder / "disk.qcow2"
         subprocess.run(["cp", "--reflink=auto", "--sparse=always", str(self.folder / "seeded.qcow2"), str(disk)], check=True)
-        self._boot(self._drive() if volatile else None, SEEDED)
+        self._boot(self._start_volatile_disk() if volatile else None, SEEDED)
 
-    def cut(self, chance: random.Random | None) -> tuple[int, int]:
+    def cut_power(self, chance: random.Random | None) -> tuple[int, int]:
         """Cut the power. Returns the disk's writes since the guest's last flush, and how many of them were lost."""
         os.kill(int(self.machine.state["pid"]), signal.SIGKILL)
         self.machine.stop()
-        assert self._volatile, "only a machine that was made fresh with volatile=True can lose its power"
-        counts = self._volatile.cut(chance)
+        assert self._volatile, "start_fresh(volatile=True) must come before cut_power"
+        counts = self._volatile.drop_unflushed(chance)
         self._volatile = None
         return counts
 
     @property
     def writes(self) -> int:
-        """The writes to a volatile disk since the machine is on."""
+        """The number of writes to a volatile disk since the machine was started."""
         assert self._volatile
         return self._volatile.writes
 
-    def await_write(self, further: int, timeout: float) -> bool:
-        """Wait until that many writes more have come to a volatile disk, which takes none after them. Whether it came to that in time."""
+    def wait_for_write(self, further: int, timeout: float) -> bool:
+        """Wait for that many further writes to a volatile disk, which then accepts no more. Return whether they came in time."""
         assert self._volatile
-        return self._volatile.await_write(further, timeout)
+        return self._volatile.wait_for_write(further, timeout)
 
     def power_on(self) -> None:
-        """Boot from what the disk holds."""
+        """Boot from the present content of the disk."""
         self._boot(None, None)
 
     def stop(self) -> None:
@@ -128,7 +128,7 @@ class FaultMachine:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _drive(self) -> str:
+    def _start_volatile_disk(self) -> str:
         self._volatile = VolatileDisk(self.folder / "disk.qcow2", self.folder / "nbd.sock")
         return "file.driver=nbd,file.server.type=unix,file.server.path=nbd.sock,cache=writeback"
 
@@ -151,29 +151,37 @@ class FaultMachine:
         variables = inventory.host_variables(remote.port, remote.key, remote.known_hosts)
         self.inventory.write_text(inventory.inventory_text(self.name, variables, ()), encoding="utf-8")
 
-    # What is done in it, and to it
+    # Scripts and playbooks
 
-    def run(self, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def run_script(self, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a shell script in the machine as root."""
         command = self.machine.remote().command(["bash", "-s"])
         return subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout, check=False)
 
-    def check(self, script: str, timeout: float = 600) -> str:
-        """The same for a script that has to succeed; returns what it printed."""
-        done = self.run(script, timeout)
+    def check_script(self, script: str, timeout: float = 600) -> str:
+        """Run a shell script in the machine as root and return its output. Raises LabError if it fails."""
+        done = self.run_script(script, timeout)
         if done.returncode:
             raise LabError(f"in {self.name}: {script.strip().splitlines()[0]}…: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def begin(self, playbook: str, *arguments: str, log: str = "run.log") -> subprocess.Popen[bytes]:
+    def start_playbook(self, playbook: str, *arguments: str, log: str = "run.log") -> subprocess.Popen[bytes]:
         """Start one of the project's playbooks against the machine, in a process group of its own."""
         program = Path(sys.executable).parent / "ansible-playbook"
         settings = {"ANSIBLE_CONFIG": str(paths.REPOSITORY / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-        # Connections that are kept open would outlive a machine's power cut, and the next machine's port is another.
+        # Open connections would outlive a machine's power cut, and the next machine has another port.
         settings["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self.folder / f"cp-{time.monotonic_ns()}")
         with open(self.folder / log, "wb") as out:
             return subprocess.Popen(
-                [str(program), "-i", str(self.inventory), f"playbooks/{playbook}.yml", "-e", f"bulkhead_report_dir={self.folder}", *arguments],
+                [
+                    str(program),
+                    "-i",
+                    str(self.inventory),
+                    f"playbooks/{playbook}.yml",
+                    "-e",
+                    f"bulkhead_report_dir={self.folder}",
+                    *arguments,
+                ],
                 cwd=paths.REPOSITORY,
                 env={**os.environ, **settings},
                 stdin=subprocess.DEVNULL,
@@ -182,29 +190,32 @@ class FaultMachine:
                 start_new_session=True,
             )
 
-    def playbook(self, name: str, *arguments: str, log: str = "run.log", timeout: float = 1800) -> tuple[int, str]:
-        """Run a playbook to its end; returns its exit status and what it printed."""
-        process = self.begin(name, *arguments, log=log)
+    def run_playbook(self, name: str, *arguments: str, log: str = "run.log", timeout: float = 1800) -> tuple[int, str]:
+        """Run a playbook to its end and return its exit status and its output."""
+        process = self.start_playbook(name, *arguments, log=log)
         try:
             process.wait(timeout)
         finally:
-            end(process)
+            kill_playbook(process)
         return process.returncode, (self.folder / log).read_text(errors="replace")
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a playbook and all that it started, as an operator's lost terminal would."""
+def kill_playbook(process: subprocess.Popen[bytes]) -> None:
+    """Kill a playbook and every process that it started, as a lost terminal of the operator would."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def wait(condition: str, machine: FaultMachine, seconds: float) -> bool:
-    """Whether a shell condition holds in the machine within that time. It is asked in the machine, as each connection costs a second of its processor."""
+def wait_for(condition: str, machine: FaultMachine, seconds: float) -> bool:
+    """Return whether a shell condition becomes true in the machine within that time.
+
+    The loop runs in the machine, because each connection costs a second of its processor.
+    """
     limit = time.monotonic() + seconds
     heartbeat = Heartbeat(f"waiting in {machine.name} for: {condition}", lambda: "")
     while time.monotonic() < limit:
-        if machine.run(f"for unused in $(seq 20); do {condition} && exit; sleep 1; done >/dev/null 2>&1; exit 1").returncode == 0:
+        if machine.run_script(f"for unused in $(seq 20); do {condition} && exit; sleep 1; done >/dev/null 2>&1; exit 1").returncode == 0:
             return True
         heartbeat.beat()
     return False

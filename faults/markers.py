@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may not be lost: an image, volumes, containers and a network, made before a fault and looked at after it.
+"""Markers: an image, volumes, containers and a network that no fault may lose. They are created before a fault and compared after it.
 
-The volume has what copies tend to lose: holes, hard links, extended attributes, an access control list, file capabilities, setuid bits,
-owners other than root, times.
+The volume has what copies often lose: holes, hard links, extended attributes, an access control list, file capabilities, setuid bits,
+owners other than root, and times.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Runs(Protocol):
-    """A machine in which a shell script can be run as root."""
+class Shell(Protocol):
+    """A machine that runs shell scripts as root."""
 
-    def run(self, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]: ...
+    def run_script(self, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]: ...
 
 
 _GUEST = Path(__file__).parent / "guest"
 SEED = (_GUEST / "seed.sh").read_text(encoding="utf-8")
-LOOK = f"python3 - <<'LOOK'\n{(_GUEST / 'look.py').read_text(encoding='utf-8')}LOOK\n"
+READ_MARKERS = f"python3 - <<'PROGRAM'\n{(_GUEST / 'markers.py').read_text(encoding='utf-8')}PROGRAM\n"
 
 
-def look(machine: Runs) -> dict[str, Any]:
-    """Everything that may not be lost, as it is in the machine; `engine` is False where none answers."""
-    done = machine.run(LOOK)
+def read_markers(machine: Shell) -> dict[str, Any]:
+    """Return the present state of the markers; `engine` is False if no engine answers."""
+    done = machine.run_script(READ_MARKERS)
     text = (done.stdout.strip() or done.stderr.strip()).splitlines()
     try:
-        seen: dict[str, Any] = json.loads(text[-1])
+        state: dict[str, Any] = json.loads(text[-1])
     except (IndexError, ValueError):
         return {"engine": False, "error": "\n".join(text[-5:])}
-    return seen
+    return state
 
 
-def lost(before: dict[str, Any], after: dict[str, Any], running: frozenset[str]) -> list[str]:
-    """What of `before` is not there, or not as it was. running: the containers that have to run."""
+def find_losses(before: dict[str, Any], after: dict[str, Any], running: frozenset[str]) -> list[str]:
+    """Return what of `before` is missing or differs. running: the containers that must run."""
     if not after.get("engine"):
         return [f"the engine does not answer: {after.get('error')}"]
     found = []
     for kind in ("images", "volumes", "containers", "networks"):
-        for name, was in before[kind].items():
-            found += [f"{kind} {name} {where}" for where in _differences(was, after[kind].get(name))]
+        for name, earlier in before[kind].items():
+            found += [f"{kind} {name} {difference}" for difference in _find_differences(earlier, after[kind].get(name))]
     stopped = [name for name in sorted(running) if not after["containers"].get(name, {}).get("running")]
     return found + [f"container {name} does not run" for name in stopped]
 
 
-def _differences(was: Any, now: Any) -> list[str]:
+def _find_differences(earlier: Any, now: Any) -> list[str]:
     if now is None:
-        return ["is gone"]
-    if not isinstance(was, dict):
-        return [] if was == now else [f"was {was}, is {now}"]
+        return ["is missing"]
+    if not isinstance(earlier, dict):
+        return [] if earlier == now else [f"was {earlier}, is {now}"]
     found = []
-    for key, value in was.items():
+    for key, value in earlier.items():
         if key == "running":
             continue
         if isinstance(value, dict) and isinstance(now.get(key), dict):
-            found += [f"{key}/{text}" for text in _differences(value, now[key])]
+            found += [f"{key}/{text}" for text in _find_differences(value, now[key])]
         elif value != now.get(key):
             found.append(f"{key}: was {value}, is {now.get(key)}")
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Run in the machine: makes what may not be lost. The image is of the host's own programs.
+# Runs in the machine: creates the markers. The image contains programs of the host.
 set -eu
 root=$(mktemp -d)
 for program in sleep sh cat touch id ls; do

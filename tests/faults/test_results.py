@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What counts as a loss, and how it is told."""
+"""What counts as a loss, and its message."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ BEFORE: dict[str, Any] = {
 }
 
 
-def changed(**parts: Any) -> dict[str, Any]:
+def change_markers(**parts: Any) -> dict[str, Any]:
     return {**BEFORE, **parts}
 
 
-def test_nothing_is_lost() -> None:
-    assert markers.lost(BEFORE, BEFORE, frozenset("c")) == []
+def test_unchanged_markers_are_no_loss() -> None:
+    assert markers.find_losses(BEFORE, BEFORE, frozenset("c")) == []
 
 
-def test_each_kind_of_loss_is_named() -> None:
-    everyone = frozenset("c")
+def test_each_kind_of_loss_has_a_message() -> None:
+    running = frozenset("c")
     cases = {
-        "images i:latest is gone": changed(images={}),
-        "volumes v files/f/sha256: was 1, is 2": changed(
+        "images i:latest is missing": change_markers(images={}),
+        "volumes v files/f/sha256: was 1, is 2": change_markers(
             volumes={"v": {"Labels": {"a": "b"}, "files": {"f": {"sha256": "2", "owner": [0, 0]}}}}
         ),
-        "container c does not run": changed(containers={"c": {"id": "1", "running": False}}),
-        "networks n id: was 2, is 3": changed(networks={"n": {"id": "3"}}),
+        "container c does not run": change_markers(containers={"c": {"id": "1", "running": False}}),
+        "networks n id: was 2, is 3": change_markers(networks={"n": {"id": "3"}}),
     }
-    for sentence, after in cases.items():
-        assert markers.lost(BEFORE, after, everyone) == [sentence]
-    assert markers.lost(BEFORE, changed(containers={"c": {"id": "1", "running": False}}), frozenset()) == []
-    assert "does not answer" in markers.lost(BEFORE, {"engine": False, "error": "no"}, everyone)[0]
+    for message, after in cases.items():
+        assert markers.find_losses(BEFORE, after, running) == [message]
+    assert markers.find_losses(BEFORE, change_markers(containers={"c": {"id": "1", "running": False}}), frozenset()) == []
+    assert "does not answer" in markers.find_losses(BEFORE, {"engine": False, "error": "no"}, running)[0]
 
 
-def test_the_table_counts_what_was_tried() -> None:
-    tries = [{"case": "power-cut", "suite": "trixie", "lost": lost} for lost in ([], [], ["volume v is gone"])]
-    assert table.markdown(tries).splitlines()[2:] == ["| power cut in a converge (`power-cut`) | trixie | 3 | 2 | volume v is gone |"]
+def test_the_table_counts_the_attempts() -> None:
+    attempts = [{"case": "power-cut", "suite": "trixie", "lost": lost} for lost in ([], [], ["volume v is missing"])]
+    assert table.render_table(attempts).splitlines()[2:] == [
+        "| power cut in a converge (`power-cut`) | trixie | 3 | 2 | volume v is missing |"
+    ]
 
 
-def test_every_case_has_a_name_of_its_own() -> None:
+def test_names_of_cases_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run in the machine: prints what may not be lost as one JSON object. Owners are shown as a container sees them."""
+"""Runs in the machine: prints the markers as one JSON object. Owners are shown as a container sees them."""
 
 import hashlib
 import http.client
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 
-class Socket(http.client.HTTPConnection):
-    """The engine's socket: its program takes most of a second for each question on an emulated machine."""
+class EngineConnection(http.client.HTTPConnection):
+    """A connection to the engine's socket. The docker program takes most of a second per request on an emulated machine."""
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
@@ -23,8 +23,8 @@ class Socket(http.client.HTTPConnection):
         self.sock.connect("/var/run/docker.sock")
 
 
-def raw(path: str) -> bytes:
-    connection = Socket("engine")
+def fetch_bytes(path: str) -> bytes:
+    connection = EngineConnection("engine")
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -36,25 +36,25 @@ def raw(path: str) -> bytes:
     return text
 
 
-def ask(path: str) -> Any:
-    return json.loads(raw(path))
+def fetch_json(path: str) -> Any:
+    return json.loads(fetch_bytes(path))
 
 
-info = ask("/info")
+info = fetch_json("/info")
 tail = os.path.basename(info["DockerRootDir"])
 base = int(tail.split(".")[0]) if "." in tail else 0
 
 
-def remapped(number: int) -> int:
+def to_container_id(number: int) -> int:
     return number - base
 
 
-def acl(raw: bytes) -> list[tuple[int, int, int | None]]:
+def parse_acl(raw: bytes) -> list[tuple[int, int, int | None]]:
     entries = [struct.unpack("<HHI", raw[i : i + 8]) for i in range(4, len(raw), 8)]
-    return [(tag, perm, remapped(who) if tag in (2, 8) else None) for tag, perm, who in entries]
+    return [(tag, perm, to_container_id(who) if tag in (2, 8) else None) for tag, perm, who in entries]
 
 
-def tree(top: str) -> dict[str, dict[str, object]]:
+def read_tree(top: str) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
     links: dict[int, list[str]] = {}
     for folder, folders, files in os.walk(top):
@@ -63,7 +63,7 @@ def tree(top: str) -> dict[str, dict[str, object]]:
             s = os.lstat(path)
             entry = {
                 "mode": oct(s.st_mode),
-                "owner": [remapped(s.st_uid), remapped(s.st_gid)],
+                "owner": [to_container_id(s.st_uid), to_container_id(s.st_gid)],
                 "size": s.st_size if not stat.S_ISDIR(s.st_mode) else 0,
             }
             if stat.S_ISREG(s.st_mode):
@@ -77,23 +77,23 @@ def tree(top: str) -> dict[str, dict[str, object]]:
                 links[s.st_ino].append(os.path.relpath(path, top))
             for key in os.listxattr(path, follow_symlinks=False):
                 raw = os.getxattr(path, key, follow_symlinks=False)
-                entry[key] = acl(raw) if "posix_acl" in key else raw.hex()
+                entry[key] = parse_acl(raw) if "posix_acl" in key else raw.hex()
             found[os.path.relpath(path, top)] = entry
     for names in links.values():
         names.sort()
     return found
 
 
-seen: dict[str, Any] = {"engine": True, "root": info["DockerRootDir"], "images": {}, "volumes": {}, "containers": {}, "networks": {}}
-for image in ask("/images/json"):
+markers: dict[str, Any] = {"engine": True, "root": info["DockerRootDir"], "images": {}, "volumes": {}, "containers": {}, "networks": {}}
+for image in fetch_json("/images/json"):
     for name in image["RepoTags"] or []:
-        seen["images"][name] = image["Id"]
-for v in ask("/volumes")["Volumes"] or []:
-    seen["volumes"][v["Name"]] = {k: v.get(k) for k in ("Driver", "Labels", "Options", "Scope")} | {"files": tree(v["Mountpoint"])}
-for listed in ask("/containers/json?all=true"):
-    c = ask(f"/containers/{listed['Id']}/json")
+        markers["images"][name] = image["Id"]
+for v in fetch_json("/volumes")["Volumes"] or []:
+    markers["volumes"][v["Name"]] = {k: v.get(k) for k in ("Driver", "Labels", "Options", "Scope")} | {"files": read_tree(v["Mountpoint"])}
+for listed in fetch_json("/containers/json?all=true"):
+    c = fetch_json(f"/containers/{listed['Id']}/json")
     h = c["HostConfig"]
-    seen["containers"][c["Name"].lstrip("/")] = {
+    markers["containers"][c["Name"].lstrip("/")] = {
         "id": c["Id"],
         "image": c["Image"],
         "env": c["Config"]["Env"],
@@ -104,16 +104,16 @@ for listed in ask("/containers/json?all=true"):
         "volumes": sorted((m.get("Name") or "", m["Destination"]) for m in c["Mounts"]),
         "running": c["State"]["Running"],
     }
-if "ended" in seen["containers"]:
-    with tarfile.open(fileobj=io.BytesIO(raw("/containers/ended/archive?path=/left"))) as archive:
+if "ended" in markers["containers"]:
+    with tarfile.open(fileobj=io.BytesIO(fetch_bytes("/containers/ended/archive?path=/left"))) as archive:
         member = archive.extractfile("left")
-        seen["containers"]["ended"]["left"] = member.read().decode() if member else None
-for n in ask("/networks"):
+        markers["containers"]["ended"]["left"] = member.read().decode() if member else None
+for n in fetch_json("/networks"):
     if n["Name"].startswith("marker"):
-        seen["networks"][n["Name"]] = {
+        markers["networks"][n["Name"]] = {
             "id": n["Id"],
             "driver": n["Driver"],
             "labels": n["Labels"],
             "subnets": [c["Subnet"] for c in n["IPAM"]["Config"]],
         }
-print(json.dumps(seen))
+print(json.dumps(markers))
