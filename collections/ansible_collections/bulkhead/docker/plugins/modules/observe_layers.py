@@ -8,15 +8,15 @@ module: observe_layers
 short_description: Collect the state of every hardening layer of a Docker host
 version_added: 0.1.0
 description:
-  - Reads in one visit what planning needs, namely the machine (kernel, LSMs, cgroup version), the engine (version, drivers, what C(/info) says, what
-    runs and what data there is), C(daemon.json) and the unit's flags, subordinate ID files, AppArmor profiles on disk and in the kernel, seccomp
-    profiles, and what this collection remembers as its own.
-  - Changes nothing, starts nothing.
+  - Reads in one visit what planning needs. That is the machine (kernel, LSMs, cgroup version), the engine (version, drivers, C(/info), running
+    containers, data), C(daemon.json) and the unit's flags, subordinate ID files, AppArmor profiles on disk and in the kernel, seccomp profiles, and
+    the remembered state of this collection.
+  - Changes nothing and starts nothing.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   user:
-    description: The user whose rootless engine is desired on this host. Left out, it is the rootful engine that everything is about.
+    description: The user whose rootless engine is observed. Without it, the rootful engine is.
     type: str
   timeout:
     description: Seconds that one answer of the engine may take.
@@ -36,37 +36,37 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See what there is
+- name: Collect the state of the host
   bulkhead.docker.observe_layers:
   register: host
 """
 
 RETURN = r"""
 observed:
-  description: The host, as C(docs/architecture.md) describes it. An engine that does not answer is described by C(engine.running) and C(engine.error).
+  description: The host, as C(docs/architecture.md) describes it. C(engine.running) and C(engine.error) describe an engine that does not answer.
   returned: success
   type: dict
   contains:
     at:
-      description: When it was observed, in seconds since the epoch, by the host's clock.
+      description: Time of the observation in seconds since the epoch, by the host's clock.
       type: float
     system:
       description: Kernel release, machine, distribution, LSMs, cgroup version, whether systemd is the running init.
       type: dict
     pending:
-      description: What waits for a restart (C(reboot), C(modules), C(replaced)), and the C(room) that the engine has on its disk.
+      description: What requires a restart (C(reboot), C(modules), C(replaced)), and the free space on the engine's disk (C(room)).
       type: dict
     instance:
-      description: Which engine that is. C(user) is empty for the rootful one.
+      description: The observed engine. C(user) is empty for the rootful one.
       type: dict
     engine:
-      description: The desired engine, its containers in brief, and what data it holds.
+      description: The engine, one line per container, and its data.
       type: dict
     daemon_json:
       description: The engine's configuration file.
       type: dict
     layers:
-      description: For each layer with a state of its own, that state.
+      description: The state of each layer that has one on the host.
       type: dict
 """
 

@@ -5,66 +5,66 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rootless_engine
-short_description: Set up a user's rootless Docker engine, or take it away
+short_description: Set up or remove a user's rootless Docker engine
 version_added: 0.1.0
 description:
-  - In one visit makes the user and its subordinate ID ranges, lets it linger, delegates cgroup controllers to its service manager, writes the files that
-    M(bulkhead.docker.plan_layers) has planned (unit, OCI runtime, drop-ins), makes the docker client's context, and stops and masks the rootful engine.
-  - Does not start the engine; M(bulkhead.docker.daemon_config) does, with O(bulkhead.docker.daemon_config#module:start), once its configuration is there.
-    An engine that runs is restarted when its unit has changed.
-  - What was made is remembered in C(/var/lib/bulkhead), so that it can be taken away again. The user, its images, containers and volumes always stay.
+  - Creates the user and its subordinate ID ranges in one visit, enables lingering, and delegates cgroup controllers to its service manager. Writes the
+    files that M(bulkhead.docker.plan_layers) planned (unit, OCI runtime, drop-ins) and the docker client's context, and stops and masks the rootful engine.
+  - Does not start the engine. M(bulkhead.docker.daemon_config) does, with O(bulkhead.docker.daemon_config#module:start), after writing its configuration.
+    An engine that runs is restarted when its unit changed.
+  - What was created is remembered in C(/var/lib/bulkhead), so that it can be removed. The user, its images, containers and volumes always stay.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   state:
     description:
       - V(present) sets the engine up.
-      - V(absent) stops it, takes away what this module has made, gives back the keys in the user's C(daemon.json) that were ours, and brings back the
-        rootful engine if this module had stopped it.
+      - V(absent) stops it, removes what this module created, restores the managed keys in the user's C(daemon.json), and restores the rootful
+        engine if this module stopped it.
     type: str
     choices: [present, absent]
     default: present
   user:
-    description: Whose engine it is. Made as a system user with a home and a shell when there is none.
+    description: Owner of the engine. A missing user is created as a system user with a home and a shell.
     type: str
     required: true
   range:
-    description: The subordinate range to give the user when it has none, as M(bulkhead.docker.subid_range) takes it.
+    description: The subordinate range for a user without one, as for M(bulkhead.docker.subid_range).
     type: dict
     default: {}
     suboptions:
       start:
-        description: Where to look for a free range first.
+        description: First ID where a free range is searched.
         type: int
         default: 296608
       size:
-        description: How many IDs.
+        description: Number of IDs.
         type: int
         default: 65536
       exact:
-        description: That range and no other.
+        description: Allow this range only.
         type: bool
         default: false
   files:
-    description: Files of root's that the engine needs. In C(path), C(user@UID.service.d) stands for the user's own ID.
+    description: Files of root that the engine needs. In C(path), C(user@UID.service.d) is replaced by the user's ID.
     type: list
     elements: dict
     default: []
     suboptions:
       path:
-        description: Where it is.
+        description: Path of the file.
         type: path
         required: true
       content:
-        description: Its text.
+        description: Content of the file.
         type: str
         default: ''
       mode:
-        description: Its mode, octal.
+        description: Mode of the file, octal.
         type: str
         default: "0644"
       link:
-        description: Make it a symbolic link to there instead.
+        description: Create a symbolic link with this target instead.
         type: str
         default: ''
   disable_rootful:
@@ -72,7 +72,7 @@ options:
     type: bool
     default: true
   stop_containers:
-    description: Allow to stop the containers of an engine that is to be stopped. Without it the task fails where there are any.
+    description: Allow stopping the containers of an engine that is stopped. Without it the task fails when there are any.
     type: bool
     default: false
   timeout:
@@ -81,7 +81,7 @@ options:
     default: 300
 attributes:
   check_mode:
-    description: Says what would be done, and does nothing.
+    description: Returns what would be changed, and changes nothing.
     support: full
   diff_mode:
     description: The plan shows the difference.
@@ -92,7 +92,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Take the rootless engine away
+- name: Remove the rootless engine
   bulkhead.docker.rootless_engine:
     state: absent
     user: rootless
@@ -100,13 +100,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: What was done, a sentence each.
+  description: What was changed, one text per step.
   returned: success
   type: list
   elements: str
   sample: ["user rootless created", "rootless lingers"]
 uid:
-  description: The user's ID; null where there is no such user.
+  description: The user's ID; null when the user does not exist.
   returned: success
   type: int
 socket:

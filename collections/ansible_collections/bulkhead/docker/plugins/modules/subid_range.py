@@ -5,22 +5,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: subid_range
-short_description: Give users subordinate ID ranges that overlap nobody's
+short_description: Allocate subordinate ID ranges that do not overlap others
 version_added: 0.1.0
 description:
-  - Writes C(/etc/subuid) and C(/etc/subgid) so that each user has a range, the same in both files where that is possible. A valid range
-    that a user has is kept. A range that overlaps another line, holds the ID of an account, or lies where systemd hands out IDs is not
-    given.
-  - Lines of others, comments and order stay byte for byte. Both files are replaced atomically under the locks of the shadow tools
-    (C(/etc/.pwd.lock), C(/etc/subuid.lock), C(/etc/subgid.lock)), and as those do, the text before is kept in C(/etc/subuid-) and
-    C(/etc/subgid-).
-  - Ranges of two users that overlap, and malformed lines of a user that is asked for, are an error that names file and lines. Nothing is
-    changed then.
+  - Writes C(/etc/subuid) and C(/etc/subgid) so that each user has a range, the same in both files where that is possible. A user keeps a valid
+    range. A range that overlaps another line, contains the ID of an account, or is reserved by systemd is not allocated.
+  - Other lines, comments and their order stay byte for byte. Both files are replaced atomically under the locks of the shadow tools
+    (C(/etc/.pwd.lock), C(/etc/subuid.lock), C(/etc/subgid.lock)). As those tools do, it keeps the previous text in C(/etc/subuid-) and C(/etc/subgid-).
+  - Overlapping ranges of two users, and malformed lines of a requested user, are an error that names file and lines. Nothing is changed then.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   ranges:
-    description: The users, all settled in one run.
+    description: The users; one run allocates all of them.
     type: list
     elements: dict
     required: true
@@ -31,20 +28,19 @@ options:
         required: true
       group:
         description:
-          - A group that has to exist as well; it is created as a system group when it does not. A user that is created gets it as its
-            primary one.
+          - A group that has to exist too; a missing one is created as a system group. A created user gets it as primary group.
         type: str
       start:
-        description: First ID of the range. Where it is taken, the next free range in steps of 65536 is given, unless O(ranges[].exact).
+        description: First ID of the range. If it is taken, the next free range in steps of 65536 is allocated, unless O(ranges[].exact).
         type: int
         default: 231072
       size:
-        description: How many IDs.
+        description: Number of IDs.
         type: int
         default: 65536
       exact:
         description:
-          - This range and no other. A different one that the user has is replaced if this module has written it, and is an error otherwise.
+          - Allow this range only. Another range of the user is replaced if this module wrote it, and is an error otherwise.
         type: bool
         default: false
       create:
@@ -53,21 +49,21 @@ options:
         default: false
       state:
         description:
-          - V(absent) takes back what this module has given the user, and removes the user if this module has created it and it has no other
-            range. It is an error while a process runs with an ID of the range.
+          - V(absent) removes the ranges that this module allocated, and the user if this module created it and it has no other range. It is an error
+            while a process runs with an ID of the range.
         type: str
         choices: [absent, present]
         default: present
   subject:
-    description: Under which name in C(/var/lib/bulkhead) it is remembered what this module has written. Each role has its own.
+    description: Name of the state in C(/var/lib/bulkhead) that remembers what this module wrote. Each role has its own.
     type: str
     default: userns
 attributes:
   check_mode:
-    description: Says what would be changed and changes nothing.
+    description: Returns what would be changed and changes nothing.
     support: full
   diff_mode:
-    description: Shows both files, and users that come or go.
+    description: Shows both files, and users that are created or removed.
     support: full
 seealso:
   - name: The files
@@ -110,17 +106,17 @@ ranges:
       description: Its uid; null in check mode when it does not exist yet.
       type: int
     subuid:
-      description: Pairs of start and count, in the order of C(/etc/subuid); the first holds root of a container.
+      description: Pairs of start and count, in the order of C(/etc/subuid); root of a container is in the first.
       type: list
       elements: list
       sample: [[231072, 65536]]
     subgid:
-      description: The same of C(/etc/subgid).
+      description: The same for C(/etc/subgid).
       type: list
       elements: list
       sample: [[231072, 65536]]
 notes:
-  description: What is worth knowing, a sentence each, such as that a wished range was taken.
+  description: Remarks, one sentence each, such as that a requested range was taken.
   returned: success
   type: list
   elements: str

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: verify_layers
-short_description: Prove from the kernel's evidence which hardening layers of a Docker host hold
+short_description: Verify from kernel evidence which hardening layers of a Docker host are enforced
 version_added: 0.1.0
 description:
-  - Starts one short-lived probe container without any security option, from an image put together on the host from the host's own binaries and
-    without network, so that what the kernel does to it is what the host does by default. Reads the kernel's view of the probe and of every running
-    container, judges each layer, and removes probe and image whatever happens.
-  - Evidence comes from C(/proc), cgroupfs, securityfs and the seccomp program that the kernel holds, each with the source that a reader can repeat.
-    What could not be seen is C(unknown), never C(enforced).
-  - The task does not fail because a layer does not hold; M(bulkhead.docker.report_layers) does.
+  - Starts one short-lived probe container without any security option. Its image is built on the host from the host's own programs, without network.
+    What the kernel does to the probe is the host's default. The module reads the kernel's view of the probe and of every running container, judges each
+    layer, and always removes probe and image.
+  - Evidence comes from C(/proc), cgroupfs, securityfs and the seccomp program in the kernel, each piece with a source that a reader can repeat.
+    A layer without evidence is C(unknown), never C(enforced).
+  - The task does not fail for a layer that is not enforced; M(bulkhead.docker.report_layers) does.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   expect:
     description:
-      - What each layer is expected to do, by layer, as M(bulkhead.docker.plan_layers) returns it under C(expect).
-      - A layer left out is judged by what can be said without an expectation, and counts as not required.
+      - The expectation of each layer, as M(bulkhead.docker.plan_layers) returns it under C(expect).
+      - A layer without an expectation is judged by its evidence alone, and is not required.
     type: dict
     default: {}
   layers:
@@ -28,7 +28,7 @@ options:
     type: list
     elements: str
   probe:
-    description: Whether to start a probe. Without one, what only a probe can show is C(unknown).
+    description: Whether to start a probe container. Without one, what only a probe shows is C(unknown).
     type: bool
     default: true
   deep:
@@ -39,8 +39,8 @@ options:
     default: false
   user:
     description:
-      - The user whose rootless engine is judged, by a probe that is started through that user's socket. By default the one that O(expect) names under
-        C(rootless), and without one the rootful engine.
+      - The user whose rootless engine is judged, through that user's socket. The default is the user that O(expect) names under C(rootless), and without
+        one the rootful engine.
     type: str
   timeout:
     description: Seconds that one answer of the engine may take.
@@ -49,10 +49,10 @@ options:
 extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
-    description: In check mode no probe is started.
+    description: In check mode no probe container is started.
     support: full
   diff_mode:
-    description: Nothing that outlives the task is changed.
+    description: Changes nothing that outlives the task.
     support: none
 seealso:
   - module: bulkhead.docker.plan_layers
@@ -60,24 +60,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say what the inventory wants
+- name: Resolve the desired state
   bulkhead.docker.plan_layers:
     observe: false
   register: desired
 
-- name: Prove what holds
+- name: Verify the layers
   bulkhead.docker.verify_layers:
     expect: "{{ desired.expect }}"
   register: verification
 
-- name: Show it, write the report, and fail when a required layer does not hold
+- name: Report the layers, and fail when a required one is not enforced
   bulkhead.docker.report_layers:
     verification: "{{ verification }}"
 """
 
 RETURN = r"""
 layers:
-  description: The defaults of the judged engine, a layer each, in order of effort.
+  description: The defaults of the judged engine, one entry per layer.
   returned: success
   type: list
   elements: dict
@@ -95,7 +95,7 @@ layers:
       type: str
       sample: required
     expected:
-      description: What would be C(enforced), in words.
+      description: The state that is C(enforced), as a sentence.
       type: str
     evidence:
       description: What was read, and where.
@@ -107,14 +107,14 @@ layers:
           type: str
           sample: /proc/4711/uid_map
         value:
-          description: What stood there.
+          description: What it contained.
           type: raw
     findings:
       description: What is wrong or worth knowing, each with C(id), C(text), C(status) and C(remedy).
       type: list
       elements: dict
 containers:
-  description: One entry a running container, with the same a layer.
+  description: One entry per running container.
   returned: success
   type: list
   elements: dict
@@ -123,34 +123,34 @@ containers:
       description: Name of the container.
       type: str
     layers:
-      description: As above, and C(opted_out) and C(disagreements).
+      description: As above, with C(opted_out) and C(disagreements).
       type: list
       elements: dict
     opted_out:
-      description: Layers that the container asked to be without.
+      description: Layers that the container's settings switch off.
       type: list
       elements: str
     disagreements:
-      description: Where the engine's word (C(docker inspect)) and the kernel's differ.
+      description: Where the engine's report (C(docker inspect)) and the kernel's differ.
       type: list
       elements: str
     findings:
-      description: What it was given that undoes more than one layer.
+      description: Exposures, which weaken more than one layer.
       type: list
       elements: dict
 findings:
-  description: What concerns no single layer, such as an engine that does not answer.
+  description: Findings on the host itself, such as an engine that does not answer.
   returned: success
   type: list
   elements: dict
 engines:
-  description: Every Docker engine that runs on the host, the judged one among them.
+  description: Every Docker engine that runs on the host, the judged one included.
   returned: success
   type: list
   elements: dict
   contains:
     kind:
-      description: C(rootful), or C(rootless) where dockerd lives in a user namespace.
+      description: C(rootful), or C(rootless) where dockerd is in a user namespace.
       type: str
       sample: rootless
     user:
@@ -160,26 +160,24 @@ engines:
       description: ID of that user on the host.
       type: int
     pid:
-      description: The process dockerd.
+      description: Process ID of dockerd.
       type: int
     uid_map:
       description: Its C(/proc/PID/uid_map), rows of first ID inside, first ID outside, count.
       type: list
       elements: list
     socket:
-      description: Its usual socket with C(path), C(uid), C(gid) and C(mode) (octal), null where there is none.
+      description: Its usual socket with C(path), C(uid), C(gid) and C(mode) (octal); null without one.
       type: dict
     judged:
-      description: Whether RV(layers) and RV(containers) are about this one.
+      description: Whether RV(layers) and RV(containers) describe this engine.
       type: bool
     layers:
-      description: >-
-        Of another one that could be asked: what it does to its containers by default (C(pids_limit), C(no_new_privileges), C(seccomp), C(apparmor),
-        C(capabilities)), by a probe of its own, as under RV(layers). Nothing is demanded of it.
+      description: Of another engine, what it gives containers by default, by a probe of its own, as under RV(layers). Nothing is required of it.
       type: list
       elements: dict
     containers:
-      description: The running containers of another one, as under RV(containers).
+      description: The running containers of another engine, as under RV(containers).
       type: list
       elements: dict
 host:
@@ -187,11 +185,11 @@ host:
   returned: success
   type: dict
 at:
-  description: When it was verified, in seconds since the epoch, by the host's clock.
+  description: Time of the verification in seconds since the epoch, by the host's clock.
   returned: success
   type: float
 probe:
-  description: Whether the evidence is that of a probe.
+  description: Whether a probe container gave the evidence.
   returned: success
   type: bool
 """

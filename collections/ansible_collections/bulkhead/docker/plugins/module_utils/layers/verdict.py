@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words in which a layer is planned and judged. Pure data, shared by every layer."""
+"""The data in which every layer is planned and judged. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ABSENT = "absent"
 NOT_APPLICABLE = "not_applicable"
 UNKNOWN = "unknown"
 
-# From best to worst: a layer is as good as the worst thing that was seen of it.
-_BADNESS = {ENFORCED: 0, NOT_APPLICABLE: 0, DEGRADED: 1, UNKNOWN: 2, ABSENT: 3}
+# Order of the statuses: the worst finding decides.
+_SEVERITY = {ENFORCED: 0, NOT_APPLICABLE: 0, DEGRADED: 1, UNKNOWN: 2, ABSENT: 3}
 
 REQUIRED = "required"
 OPTIONAL = "optional"
@@ -25,9 +25,9 @@ class Finding:
     """One thing that is wrong or worth knowing.
 
     id: stable, dotted, starts with the layer's name (`userns.overlap`); people filter by it.
-    text: one sentence for a person, naming file, key, value or container.
-    status: what this finding makes of the layer; None when it only informs.
-    remedy: what to do about it, one sentence or command; empty when there is nothing to say.
+    text: one sentence that names file, key, value or container.
+    status: the status that this finding gives the layer; None when it only informs.
+    remedy: one sentence or command; empty without one.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass
 class Verdict:
-    """What a layer does for every container that asks for nothing (the host's default), as the kernel shows it."""
+    """The status of one layer for containers without options of their own (the host's default)."""
 
     layer: str
     expected: str
@@ -47,20 +47,20 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
 
     def saw(self, source: str, value: Any, headline: bool = False) -> None:
-        """Record one piece of evidence: where it was read (a path or command that a reader can repeat) and what stood there.
+        """Add a piece of evidence: a path or command that a reader can repeat, and its value.
 
-        The first piece is the one that a table shows; `headline` puts this one there.
+        Tables show the first piece; `headline` makes this one the first.
         """
         self.evidence.insert(0 if headline else len(self.evidence), {"source": source, "value": value})
 
     def find(self, id: str, text: str, status: str | None = None, remedy: str = "") -> None:
-        """Add a finding under this layer's name; `id` comes without the layer."""
+        """Add a finding. id: without the layer's name."""
         self.findings.append(Finding(f"{self.layer}.{id}", text, status, remedy))
 
     def conclude(self, otherwise: str = ENFORCED) -> Self:
-        """Set the status to the worst that the findings say, or to `otherwise` when none says anything."""
-        said = [f.status for f in self.findings if f.status]
-        self.status = max(said, key=lambda s: _BADNESS[s]) if said else otherwise
+        """Set the status to the worst of the findings, or to `otherwise` when none has a status."""
+        found = [finding.status for finding in self.findings if finding.status]
+        self.status = max(found, key=lambda s: _SEVERITY[s]) if found else otherwise
         return self
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class Verdict:
 
 @dataclass
 class ContainerVerdict(Verdict):
-    """What a layer does for one running container.
+    """The status of one layer for one running container.
 
-    opted_out: the container asked to be without the layer (`--privileged`, `--userns=host`, …).
-    disagreements: where the engine's word (`docker inspect`) and the kernel's differ, one sentence each.
+    opted_out: whether its settings switch the layer off (`--privileged`, `--userns=host`, …).
+    disagreements: where the engine's report (`docker inspect`) and the kernel's differ, one sentence each.
     """
 
     opted_out: bool = False
@@ -81,7 +81,7 @@ class ContainerVerdict(Verdict):
 
 @dataclass
 class Change:
-    """One thing that applying a plan would alter on the host; `before` and `after` feed `--diff`."""
+    """One change that applying a plan makes on the host. before, after: for `--diff`."""
 
     path: str
     summary: str
@@ -93,13 +93,13 @@ class Change:
 class LayerPlan:
     """What one layer needs on one host.
 
-    blockers: sentences; any of them stops the run before anything is touched.
-    warnings, notices: sentences to show; a notice explains, a warning wants attention.
-    changes: empty when the host already has what is desired.
+    blockers: sentences; each of them stops the run before anything is changed.
+    warnings, notices: sentences to show; a notice explains, a warning needs attention.
+    changes: empty when the host is in the desired state.
     apply: arguments of the module that makes the changes.
-    daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` makes one change of all layers'.
-    with_engine: what of this layer that one change will make on this host; empty when it is all there.
-    effects: what running containers will feel, one sentence each.
+    daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` combines those of all layers in one change.
+    with_engine: the part of this layer that the change of the engine's configuration makes; empty when nothing changes.
+    effects: effects on running containers, one sentence each.
     """
 
     layer: str
@@ -116,7 +116,7 @@ class LayerPlan:
     effects: list[str] = field(default_factory=list)
 
     def cannot(self, reason: str) -> LayerPlan:
-        """The host can't carry this layer: refused when it is required, reported when it is optional."""
+        """Mark the layer as unsupported on this host: a blocker when it is required, only reported when it is optional."""
         self.applicable = False
         self.reason = reason
         if self.requirement == REQUIRED:
