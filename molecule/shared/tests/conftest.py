@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of every scenario share: a plain container to look at, and the project's own verdict to hold against it.
+"""Fixtures for the tests of all scenarios: a container without options, and the project's own verification.
 
 Run by Molecule, or by hand on a machine of the lab:
     pytest molecule/shared/tests --ansible-inventory .lab/NAME/inventory.yml --hosts ansible://docker_hosts
@@ -23,7 +23,7 @@ from testinfra.host import Host
 REPOSITORY = Path(__file__).resolve().parents[3]
 PLAIN = "testinfra-plain"
 
-# An image of the host's own sleep and shell: the tests build theirs with other means than the module builds its canary.
+# An image of programs of the host. The tests build it with other means than the module builds the image of its probe.
 MAKE_IMAGE = r"""
 set -e
 docker image inspect testimage >/dev/null 2>&1 && exit 0
@@ -40,23 +40,23 @@ rm -r "$root"
 
 
 @dataclass
-class Proof:
-    """One run of verify.yml: its exit code, what it printed, and the report it wrote."""
+class Verification:
+    """One run of verify.yml: its exit code, its output, and its report."""
 
     code: int
     output: str
     report: dict[str, Any]
 
     def status(self) -> dict[str, str]:
-        return {layer["layer"]: layer["status"] for layer in self.report["proof"]["layers"]}
+        return {layer["layer"]: layer["status"] for layer in self.report["verification"]["layers"]}
 
     def findings(self) -> list[str]:
-        """The IDs of all findings that make a layer worse, of the host's defaults."""
-        layers = self.report["proof"]["layers"]
-        return [f["id"] for layer in layers for f in layer["findings"] if f["status"]] + [f["id"] for f in self.report["proof"]["findings"]]
+        """Return the IDs of the findings that make a layer of the host's defaults worse."""
+        layers = self.report["verification"]["layers"]
+        return [f["id"] for layer in layers for f in layer["findings"] if f["status"]] + [f["id"] for f in self.report["verification"]["findings"]]
 
     def container(self, name: str) -> dict[str, Any]:
-        return next(c for c in self.report["proof"]["containers"] if c["name"] == name)
+        return next(c for c in self.report["verification"]["containers"] if c["name"] == name)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def playbook_command(inventories: list[str], path: Path, *arguments: str) -> lis
 
 
 def playbook_environment() -> dict[str, str]:
-    """The project's own configuration and collection, whatever the scenario's are."""
+    """Return an environment with the project's own configuration and collection instead of the scenario's."""
     return {
         **os.environ,
         "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
@@ -93,22 +93,22 @@ def playbook(inventory: str) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def prove(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Proof]:
+def verify(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Verification]:
     """Run verify.yml and read its report."""
 
-    def run(*arguments: str) -> Proof:
+    def run(*arguments: str) -> Verification:
         folder = tmp_path_factory.mktemp("reports")
         done = playbook("verify", "-e", f"bulkhead_report_dir={folder}", *arguments)
         reports = list(folder.glob("verify-*.json"))
         assert reports, f"verify.yml wrote no report:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
-        return Proof(done.returncode, done.stdout, json.loads(reports[0].read_text()))
+        return Verification(done.returncode, done.stdout, json.loads(reports[0].read_text()))
 
     return run
 
 
 @pytest.fixture(scope="module")
 def plain(host: Host) -> Iterator[dict[str, Any]]:
-    """A container started without any security option; gives its PID and inspection."""
+    """Start a container without any security option; return its inspection."""
     host.check_output(MAKE_IMAGE)
     host.run(f"docker rm -f {PLAIN}")
     host.check_output(f"docker run -d --network none --name {PLAIN} testimage")
@@ -125,7 +125,7 @@ def pid(plain: dict[str, Any]) -> int:
 
 @pytest.fixture
 def engine_log(host: Host) -> Iterator[None]:
-    """When a test fails, say what the engine said."""
+    """Print the engine's log, which pytest shows if the test fails."""
     since = host.check_output("date '+%F %T'")
     yield
     print(host.run(f"journalctl -u docker --no-pager -n 40 --since '{since}'").stdout)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The matrix on a hardened host, cell by cell; that it leaves nothing; and what happens to exactly which cells when a layer is off."""
+"""The attack matrix on a hardened host: every cell has its expected outcome, and a run leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from testinfra.host import Host
 
 TABLES = Path(__file__).resolve().parents[1] / "attack"
 SIGN = {"blocked": "#", "succeeded": ".", "inconclusive": "-", "unknown": "?"}
-# Held by the matrix of a hardened host of every suite.
-DEMANDS = {"host_disk": 3, "core_pattern": 3, "kexec_load": 3, "setuid_program": 1, "fork_bomb": 1, "engine_socket": 1}
-GONE = "999999:1"  # the owner that a killed run leaves on its things: a process that is no more
+# Requirements that a hardened host of every suite meets.
+REQUIRED = {"host_disk": 3, "core_pattern": 3, "kexec_load": 3, "setuid_program": 1, "fork_bomb": 1, "engine_socket": 1}
+DEAD_OWNER = "999999:1"  # the owner that a killed run leaves on its objects: a process that has ended
 
 
 @dataclass
-class Played:
-    """One run of attack.yml: its exit code, what it printed, and the report it wrote."""
+class AttackRun:
+    """One run of attack.yml: its exit code, its output, and its report."""
 
     code: int
     output: str
     report: dict[str, Any]
 
-    def table(self) -> list[str]:
-        """The columns' names, then a line an attack: its name, and a sign a column."""
+    def render_table(self) -> list[str]:
+        """Return the names of the columns, then one line per attack: its name, and one sign per column."""
         names = [column["name"] for column in self.report["matrix"]["configurations"]]
         rows = self.report["matrix"]["attacks"]
         return [" ".join(names), *(f"{row['name']:<18} {' '.join(SIGN[row['cells'][name]['outcome']] for name in names)}" for row in rows)]
 
 
-def play(playbook: Callable[..., subprocess.CompletedProcess[str]], folder: Path, **variables: Any) -> Played:
-    """Run attack.yml with its report in `folder`, and read it."""
+def run_attacks(playbook: Callable[..., subprocess.CompletedProcess[str]], folder: Path, **variables: Any) -> AttackRun:
+    """Run attack.yml with its report in `folder`, and read the report."""
     done = playbook("attack", "-e", json.dumps({"bulkhead_report_dir": str(folder), **variables}))
     reports = list(folder.glob("attack-*.json"))
     assert reports, f"attack.yml wrote no report:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
-    return Played(done.returncode, done.stdout, json.loads(reports[0].read_text()))
+    return AttackRun(done.returncode, done.stdout, json.loads(reports[0].read_text()))
 
 
 @pytest.fixture(scope="module")
-def attack(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Played]:
+def attack(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AttackRun]:
     """Run attack.yml and read its report."""
-    return lambda **variables: play(playbook, tmp_path_factory.mktemp("reports"), **variables)
+    return lambda **variables: run_attacks(playbook, tmp_path_factory.mktemp("reports"), **variables)
 
 
-def inventory_of(host: Host) -> str:
-    """All that a run could leave behind."""
+def list_objects(host: Host) -> str:
+    """Return everything that a run could leave behind."""
     return host.check_output(
         "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; ls -A /var/lib/bulkhead; cut -d' ' -f1 /proc/modules | sort;"
         " grep -c . /proc/1/mountinfo /proc/1/cgroup; ls -A /run | grep bulkhead; sha256sum /etc/docker/daemon.json /etc/subuid"
@@ -58,54 +58,54 @@ def inventory_of(host: Host) -> str:
 
 
 @pytest.fixture(scope="module")
-def left(host: Host) -> Iterator[tuple[str, str]]:
-    """The host with what a killed run leaves; gives it before that, and clears it should the run not."""
-    place = f"/var/lib/bulkhead/attack-{GONE.replace(':', '.')}"
-    before = inventory_of(host)
+def leftovers(host: Host) -> Iterator[tuple[str, str]]:
+    """Create what a killed run leaves. Yield the objects before that, and the folder. Remove it all if the run has not."""
+    folder = f"/var/lib/bulkhead/attack-{DEAD_OWNER.replace(':', '.')}"
+    before = list_objects(host)
     host.check_output(
-        f"mkdir -p {place} && tar -c -T /dev/null | docker import -c 'LABEL io.bulkhead.canary={GONE}' - attack-left &&"
-        f" docker create --name attack-left --label io.bulkhead.canary={GONE} attack-left nothing"
+        f"mkdir -p {folder} && tar -c -T /dev/null | docker import -c 'LABEL io.bulkhead.probe={DEAD_OWNER}' - attack-left &&"
+        f" docker create --name attack-left --label io.bulkhead.probe={DEAD_OWNER} attack-left nothing"
     )
     try:
-        yield before, place
+        yield before, folder
     finally:
-        host.run(f"rm -rf {place}; docker rm -f attack-left; docker rmi -f attack-left")
+        host.run(f"rm -rf {folder}; docker rm -f attack-left; docker rmi -f attack-left")
 
 
 @pytest.fixture(scope="module")
-def played(left: tuple[str, str], attack: Callable[..., Played]) -> Played:
-    return attack(attack_matrix_required=DEMANDS)
+def attack_run(leftovers: tuple[str, str], attack: Callable[..., AttackRun]) -> AttackRun:
+    return attack(attack_matrix_required=REQUIRED)
 
 
-def test_every_cell_is_as_expected(host: Host, played: Played) -> None:
+def test_every_cell_is_as_expected(host: Host, attack_run: AttackRun) -> None:
     expected = (TABLES / f"{host.system_info.codename}.txt").read_text().splitlines()
-    assert played.table() == expected, played.output
+    assert attack_run.render_table() == expected, attack_run.output
 
 
-def test_every_column_was_what_its_name_says(played: Played) -> None:
-    trouble = {c["name"]: c["trouble"] for c in played.report["matrix"]["configurations"] if c["trouble"]}
-    # The oldest engine has no name for its own seccomp filter once another one is its default.
+def test_every_column_has_the_layers_of_its_name(attack_run: AttackRun) -> None:
+    trouble = {c["name"]: c["trouble"] for c in attack_run.report["matrix"]["configurations"] if c["trouble"]}
+    # The oldest engine cannot select its own seccomp filter when another one is its default.
     assert set(trouble) <= {"engine"}, trouble
 
 
-def test_demands_that_hold_are_met(played: Played) -> None:
-    assert (played.code, played.report["met"], played.report["unmet"]) == (0, True, []), played.output
+def test_requirements_are_met(attack_run: AttackRun) -> None:
+    assert (attack_run.code, attack_run.report["met"], attack_run.report["unmet"]) == (0, True, []), attack_run.output
 
 
-def test_nothing_is_left_not_even_of_a_killed_run(host: Host, left: tuple[str, str], played: Played) -> None:
-    assert inventory_of(host) == left[0]
+def test_nothing_is_left_of_this_run_or_a_killed_one(host: Host, leftovers: tuple[str, str], attack_run: AttackRun) -> None:
+    assert list_objects(host) == leftovers[0]
 
 
-def test_denials_are_in_the_log_and_silence_is_told(played: Played) -> None:
-    cells = {row["name"]: row["cells"] for row in played.report["matrix"]["attacks"]}
-    denied = cells["host_shadow"]["apparmor"]
-    assert denied["logged"], denied
-    assert "apparmor=DENIED operation=ptrace" in denied["log"][0]
+def test_denials_are_logged_and_silent_ones_explained(attack_run: AttackRun) -> None:
+    cells = {row["name"]: row["cells"] for row in attack_run.report["matrix"]["attacks"]}
+    cell = cells["host_shadow"]["apparmor"]
+    assert cell["logged"], cell
+    assert "apparmor=DENIED operation=ptrace" in cell["log"][0]
     assert cells["keyctl"]["seccomp"]["logged"] is False
     assert "flag LOG" in cells["keyctl"]["seccomp"]["silent"]
-    assert played.report["matrix"]["log"]["error"] == ""
+    assert attack_run.report["matrix"]["log"]["error"] == ""
 
 
-def test_the_table_is_printed(played: Played) -> None:
-    assert "host_disk" in played.output
-    assert "no proof" in played.output
+def test_the_table_is_printed(attack_run: AttackRun) -> None:
+    assert "host_disk" in attack_run.output
+    assert "no proof" in attack_run.output

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bad input gets one clear sentence, before anything on the host is touched.
+"""Bad input gets one clear message before anything on the host changes.
 
-All cases of the inventory are planned in one run of Ansible, from one look at the host; cases of the host's own files are
-made by hand on the machine, planned, and taken back.
+All cases of the inventory are planned in one run of Ansible, from one observation of the host. Cases of the host's own files are
+created on the machine, planned, and removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from testinfra.host import Host
 
 @dataclass
 class Inventory:
-    """Variables that nobody should write, and the words that the sentence must have."""
+    """Variables with wrong values, and the words that the message must contain."""
 
     name: str
     variables: dict[str, Any]
@@ -28,7 +28,7 @@ class Inventory:
 
 @dataclass
 class OnHost:
-    """A host that nobody should have: how it comes about and is mended, and the words that the sentence must have."""
+    """A file on the host with wrong content: how it is created and repaired, and the words that the message must contain."""
 
     name: str
     do: str
@@ -127,16 +127,16 @@ INVENTORY = [
 ]
 
 DAEMON = "/etc/docker/daemon.json"
-KEPT = f"[ ! -e {DAEMON} ] || mv {DAEMON} /root/daemon.json; mkdir -p /etc/docker"
-MENDED = f"rm -rf {DAEMON}; [ ! -e /root/daemon.json ] || mv /root/daemon.json {DAEMON}"
+SAVE = f"[ ! -e {DAEMON} ] || mv {DAEMON} /root/daemon.json; mkdir -p /etc/docker"
+RESTORE = f"rm -rf {DAEMON}; [ ! -e /root/daemon.json ] || mv /root/daemon.json {DAEMON}"
 
 ON_HOST = [
-    OnHost("comment", f"{KEPT}; printf '{{\\n // no\\n}}' > {DAEMON}", MENDED, [f"{DAEMON}: line 2", "comment"]),
-    OnHost("duplicate-key", f'{KEPT}; echo \'{{"icc": true, "icc": false}}\' > {DAEMON}', MENDED, [DAEMON, "icc", "twice"]),
-    OnHost("byte-order-mark", f"{KEPT}; printf '\\357\\273\\277{{}}' > {DAEMON}", MENDED, [DAEMON, "byte order mark"]),
-    OnHost("truncated", f"{KEPT}; echo '{{\"icc\": ' > {DAEMON}", MENDED, [f"{DAEMON}: line"]),
-    OnHost("list", f"{KEPT}; echo '[]' > {DAEMON}", MENDED, [DAEMON, "object"]),
-    OnHost("directory", f"{KEPT}; mkdir {DAEMON}", MENDED, [DAEMON, "directory"]),
+    OnHost("comment", f"{SAVE}; printf '{{\\n // no\\n}}' > {DAEMON}", RESTORE, [f"{DAEMON}: line 2", "comment"]),
+    OnHost("duplicate-key", f'{SAVE}; echo \'{{"icc": true, "icc": false}}\' > {DAEMON}', RESTORE, [DAEMON, "icc", "twice"]),
+    OnHost("byte-order-mark", f"{SAVE}; printf '\\357\\273\\277{{}}' > {DAEMON}", RESTORE, [DAEMON, "byte order mark"]),
+    OnHost("truncated", f"{SAVE}; echo '{{\"icc\": ' > {DAEMON}", RESTORE, [f"{DAEMON}: line"]),
+    OnHost("list", f"{SAVE}; echo '[]' > {DAEMON}", RESTORE, [DAEMON, "object"]),
+    OnHost("directory", f"{SAVE}; mkdir {DAEMON}", RESTORE, [DAEMON, "directory"]),
     OnHost(
         "overlap",
         "printf 'alice:400000:65536\\nbob:420000:65536\\n' >> /etc/subuid",
@@ -146,8 +146,8 @@ ON_HOST = [
 ]
 
 
-def _tasks(name: str, variables: dict[str, Any], refresh: bool) -> list[dict[str, Any]]:
-    # Through JSON: a list that two cases share would become a YAML alias.
+def _plan_tasks(name: str, variables: dict[str, Any], refresh: bool) -> list[dict[str, Any]]:
+    # Copied through JSON: a list that two cases share would become a YAML alias.
     plan: dict[str, Any] = {
         "name": f"Plan {name}",
         "bulkhead.docker.plan_layers": {"refresh": refresh},
@@ -159,7 +159,7 @@ def _tasks(name: str, variables: dict[str, Any], refresh: bool) -> list[dict[str
     remember = {
         "name": f"Remember {name}",
         "ansible.builtin.set_fact": {
-            "answers": f"{{{{ answers | default({{}}) | combine({{'{name}': answer.refusals | default(['nothing was refused'])}}) }}}}"
+            "answers": f"{{{{ answers | default({{}}) | combine({{'{name}': answer.blockers | default(['no blockers'])}}) }}}}"
         },
     }
     return [plan, remember]
@@ -167,24 +167,24 @@ def _tasks(name: str, variables: dict[str, Any], refresh: bool) -> list[dict[str
 
 @pytest.fixture(scope="module")
 def answers(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Case → refusals."""
+    """Return the blockers of each case."""
     folder = tmp_path_factory.mktemp("bad_input")
     tasks: list[dict[str, Any]] = []
     for case in INVENTORY:
-        tasks += _tasks(case.name, case.variables, refresh=False)
-    for trouble in ON_HOST:
-        tasks.append({"name": f"Break: {trouble.name}", "ansible.builtin.raw": trouble.do})
-        tasks += _tasks(trouble.name, trouble.variables, refresh=True)
-        tasks.append({"name": f"Mend: {trouble.name}", "ansible.builtin.raw": trouble.undo})
+        tasks += _plan_tasks(case.name, case.variables, refresh=False)
+    for broken in ON_HOST:
+        tasks.append({"name": f"Break: {broken.name}", "ansible.builtin.raw": broken.do})
+        tasks += _plan_tasks(broken.name, broken.variables, refresh=True)
+        tasks.append({"name": f"Repair: {broken.name}", "ansible.builtin.raw": broken.undo})
     result = folder / "answers.json"
     tasks.append(
         {
-            "name": "Write",
+            "name": "Write the answers",
             "ansible.builtin.copy": {"content": "{{ answers | to_json }}", "dest": str(result), "mode": "0644"},
             "delegate_to": "localhost",
         }
     )
-    play = [{"name": "Bad input", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
+    play = [{"name": "Plan bad input", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
     book = folder / "book.yml"
     book.write_text(yaml.safe_dump(play, sort_keys=False))
     before = host.check_output(
@@ -195,15 +195,15 @@ def answers(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory
     after = host.check_output(
         "sha256sum /etc/subuid /etc/subgid /etc/passwd; cat /etc/docker/daemon.json 2>/dev/null; docker ps -aq; ls /var/lib"
     )
-    assert after == before, "planning touched the host"
+    assert after == before, "planning changed the host"
     return dict(json.loads(result.read_text()))
 
 
 @pytest.mark.parametrize("case", INVENTORY, ids=lambda c: c.name)
-def test_inventory(answers: dict[str, list[str]], case: Inventory) -> None:
-    assert any(all(word in sentence for word in case.words) for sentence in answers[case.name]), answers[case.name]
+def test_blockers_of_inventories(answers: dict[str, list[str]], case: Inventory) -> None:
+    assert any(all(word in message for word in case.words) for message in answers[case.name]), answers[case.name]
 
 
 @pytest.mark.parametrize("case", ON_HOST, ids=lambda c: c.name)
-def test_host(answers: dict[str, list[str]], case: OnHost) -> None:
-    assert any(all(word in sentence for word in case.words) for sentence in answers[case.name]), answers[case.name]
+def test_blockers_of_hosts(answers: dict[str, list[str]], case: OnHost) -> None:
+    assert any(all(word in message for word in case.words) for message in answers[case.name]), answers[case.name]

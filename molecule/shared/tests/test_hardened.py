@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Proof
+from conftest import Verification
 from test_services import SERVICES, images, since  # noqa: F401 (fixtures)
 from testinfra.host import Host
 
@@ -105,26 +105,26 @@ def test_they_answer_log_and_are_entered(host: Host, running: Any) -> None:
     assert seen["redis"][0][:2] == ["+PONG", "+OK"], seen
 
 
-def test_the_kernel_has_every_setting(running: Any, prove: Callable[..., Proof]) -> None:
-    proof = prove(*variables(LIST))
-    assert proof.code == 0, proof.output
+def test_the_kernel_has_every_setting(running: Any, verify: Callable[..., Verification]) -> None:
+    verification = verify(*variables(LIST))
+    assert verification.code == 0, verification.output
     for entry in LIST:
-        demands = {d["setting"]: d["status"] for d in proof.container(entry["name"])["demands"]}
+        demands = {d["setting"]: d["status"] for d in verification.container(entry["name"])["demands"]}
         assert len(demands) == 10
         assert set(demands.values()) == {"enforced"}, demands
 
 
-def test_a_setting_that_is_lost_is_named_and_no_other(host: Host, running: Any, prove: Callable[..., Proof]) -> None:
+def test_a_setting_that_is_lost_is_named_and_no_other(host: Host, running: Any, verify: Callable[..., Verification]) -> None:
     host.check_output("docker update --memory 1g --memory-swap 1g good-redis")
     entry = {**LIST[1], "user": "1000:1000"}  # the inventory says another user than the container has
     gone = {**LIST[2], "name": "good-gone"}
-    proof = prove(*variables([LIST[0], entry, LIST[2], LIST[3], gone]))
-    assert proof.code != 0
-    assert proof.report["not_enforced"] == [
+    verification = verify(*variables([LIST[0], entry, LIST[2], LIST[3], gone]))
+    assert verification.code != 0
+    assert verification.report["not_enforced"] == [
         "container good-python: user (absent)",
         "container good-redis: memory (degraded)",
         "container good-gone of hardened_container_list does not run",
-    ], proof.output
+    ], verification.output
 
 
 def test_what_fails_is_put_back_and_what_is_foreign_is_refused(

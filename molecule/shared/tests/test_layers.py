@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import PLAIN, Proof
+from conftest import PLAIN, Verification
 from testinfra.host import Host
 
 
@@ -84,17 +84,17 @@ def test_what_we_remember_is_roots_alone(host: Host) -> None:
     assert (folder.user, folder.mode) == ("root", 0o700)
 
 
-def test_our_own_verdict_agrees_and_leaves_nothing_behind(host: Host, plain: dict[str, Any], prove: Callable[..., Proof]) -> None:
+def test_our_own_verdict_agrees_and_leaves_nothing_behind(host: Host, plain: dict[str, Any], verify: Callable[..., Verification]) -> None:
     before = host.check_output(
         "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid"
     )
-    proof = prove()
-    assert proof.code == 0, proof.output
-    status = proof.status()
+    verification = verify()
+    assert verification.code == 0, verification.output
+    status = verification.status()
     assert {name for name, value in status.items() if value == "enforced"} == {
         "pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities",
-    }, proof.output  # fmt: skip
-    assert proof.container(PLAIN)["disagreements"] == []
+    }, verification.output  # fmt: skip
+    assert verification.container(PLAIN)["disagreements"] == []
     after = host.check_output(
         "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid"
     )

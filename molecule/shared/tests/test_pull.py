@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hardened host that pulls its own configuration: a good signature, drift, a wrong signature, an origin that is away; and the agent taken back."""
+"""A hardened host pulls its own configuration: valid signature, drift, invalid signature, unreachable origin, removal of the agent."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from pulling import DRIFT, DRIFTS, FLEET, LEFT, at_origin, commit, make_origin, metrics, ok, wish
+from pulling import MAKE_DRIFT, DRIFTED_FILE, FLEET, LIST_AGENT_FILES, run_at_origin, commit_all, make_origin, read_metrics, format_result, render_variables
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 TRAP = "- {hosts: docker_hosts, gather_facts: false, tasks: [{ansible.builtin.command: touch /var/lib/bulkhead/pull/owned}]}"
 
 
-def signed_by(who: str) -> tuple[str, str]:
+def sign_as(who: str) -> tuple[str, str]:
     return "gpg.format=ssh", f"user.signingkey=/srv/{who}"
 
 
@@ -23,91 +23,91 @@ def _agent(playbook: Playbook, host: Host, inventory: str) -> None:
     make_origin(host, inventory)
     host.check_output("rm -f /srv/ops* /srv/eve* /var/lib/bulkhead/pull/owned")
     host.check_output("for who in ops eve; do ssh-keygen -q -t ed25519 -N '' -C $who -f /srv/$who; done")
-    commit(host, "first", *signed_by("ops"))
-    wanted = wish(
+    commit_all(host, "first", *sign_as("ops"))
+    variables = render_variables(
         url=FLEET,
         allowed_signers=f"ops@example.com {host.check_output('cat /srv/ops.pub')}",
         random_delay="1d",  # the tests start it by hand
     )
-    foreseen = playbook("pull", "--check", "-e", wanted)
-    assert foreseen.returncode == 0, foreseen.stdout + foreseen.stderr
-    assert " changed=1 " in foreseen.stdout
-    assert host.run(LEFT).stdout == "", "check mode touched the host"
-    done = playbook("pull", "-e", wanted)
+    planned = playbook("pull", "--check", "-e", variables)
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert " changed=1 " in planned.stdout
+    assert host.run(LIST_AGENT_FILES).stdout == "", "check mode touched the host"
+    done = playbook("pull", "-e", variables)
     assert done.returncode == 0, done.stdout + done.stderr
-    again = playbook("pull", "-e", wanted)
+    again = playbook("pull", "-e", variables)
     assert " changed=0 " in again.stdout, again.stdout + again.stderr
     assert host.check_output("systemctl is-enabled bulkhead-pull.timer") == "enabled"
     assert "bulkhead-pull.service" in host.check_output("systemctl list-timers --no-pager")
     host.check_output("systemctl stop bulkhead-pull.timer")
 
 
-def pull(host: Host) -> tuple[int, str, dict[str, str]]:
-    """Start the unit as its timer would; its exit code, what it said, and the metrics."""
+def run_agent(host: Host) -> tuple[int, str, dict[str, str]]:
+    """Start the unit as its timer does; return its exit code, its output, and the metrics."""
     since = host.check_output("date +%s.%N")
     code = host.run("systemctl start bulkhead-pull.service").rc
-    said = host.check_output(f"journalctl -u bulkhead-pull.service -o cat --since @{since}")
-    print(said[-6000:])
-    return code, said, metrics(host)
+    output = host.check_output(f"journalctl -u bulkhead-pull.service -o cat --since @{since}")
+    print(output[-6000:])
+    return code, output, read_metrics(host)
 
 
-def test_what_ops_signed_is_run_and_drift_made_by_hand_is_noticed_and_left_alone(host: Host) -> None:
-    host.check_output(f"cp -p {DRIFTS} /root/kept && {DRIFT}")
-    drifted = host.file(DRIFTS).sha256sum
+def test_a_signed_commit_runs_and_drift_is_reported_not_changed(host: Host) -> None:
+    host.check_output(f"cp -p {DRIFTED_FILE} /root/kept && {MAKE_DRIFT}")
+    drifted = host.file(DRIFTED_FILE).sha256sum
     try:
-        code, said, found = pull(host)
-        assert host.file(DRIFTS).sha256sum == drifted, "who only watches changes nothing"
+        code, output, found = run_agent(host)
+        assert host.file(DRIFTED_FILE).sha256sum == drifted, "mode watch changes nothing"
     finally:
-        host.check_output(f"cp -p /root/kept {DRIFTS}")
+        host.check_output(f"cp -p /root/kept {DRIFTED_FILE}")
     assert code != 0
-    assert "has drifted from what the inventory wants" in said and DRIFTS in said
-    assert ok(found) == '"run"} 0'
+    assert "has drifted from what the inventory wants" in output and DRIFTED_FILE in output
+    assert format_result(found) == '"run"} 0'
     changes = {name: float(value) for name, value in found.items() if name.startswith("bulkhead_drift_changes")}
     changed = {name.partition('layer="')[2].partition('"')[0] for name, value in changes.items() if value}
-    assert changed == {"seccomp", "engine_config"}, "the file, and the engine that would have to read it anew"
-    # The unit's own sandbox must not blind it: the filters of containers are shown to unfiltered processes alone.
+    assert changed == {"seccomp", "engine_config"}, "the file, and the engine that has to load it again"
+    # The unit's own sandbox must not hide evidence: the kernel shows filters of containers only to processes without a filter.
     assert [name for name in found if name.startswith("bulkhead_layer_holds") and 'layer="userns"' in name and 'status="enforced"' in name]
     assert not [name for name in found if name.startswith("bulkhead_layer_holds") and 'status="unknown"' in name]
 
 
-def test_what_somebody_else_signed_is_not_run(host: Host) -> None:
-    good = at_origin(host, "git rev-parse HEAD")
-    at_origin(host, f"echo '{TRAP}' > playbooks/watch.yml")
-    commit(host, "evil", *signed_by("eve"))
-    code, said, found = pull(host)
-    at_origin(host, f"git reset -q --hard {good}")
+def test_a_commit_with_an_untrusted_signature_does_not_run(host: Host) -> None:
+    good = run_at_origin(host, "git rev-parse HEAD")
+    run_at_origin(host, f"echo '{TRAP}' > playbooks/watch.yml")
+    commit_all(host, "evil", *sign_as("eve"))
+    code, output, found = run_agent(host)
+    run_at_origin(host, f"git reset -q --hard {good}")
     assert code != 0 and not host.file("/var/lib/bulkhead/pull/owned").exists
-    assert "is not signed by anybody whom this host trusts" in said
-    assert ok(found) == '"signature"} 0'
+    assert "is not signed by anybody whom this host trusts" in output
+    assert format_result(found) == '"signature"} 0'
     assert not [name for name in found if name.startswith(("bulkhead_host", "bulkhead_layer"))], (
-        "the last good state is not passed off as fresh"
+        "an earlier good state is not reported as current"
     )
     assert host.check_output("systemctl is-failed bulkhead-pull.service || true") == "failed"
 
 
-def test_an_origin_that_is_away(host: Host) -> None:
+def test_an_unreachable_origin_runs_nothing(host: Host) -> None:
     host.check_output(f"mv {FLEET} /srv/away")
-    code, said, found = pull(host)
+    code, output, found = run_agent(host)
     host.check_output(f"mv /srv/away {FLEET}")
     assert code != 0
-    assert "the origin /srv/fleet can't be fetched" in said
-    assert ok(found) == '"unreachable"} 0'
+    assert "the origin /srv/fleet can't be fetched" in output
+    assert format_result(found) == '"unreachable"} 0'
     assert not [name for name in found if name.startswith(("bulkhead_host", "bulkhead_layer"))]
     assert "bulkhead_pull_last_attempt_timestamp_seconds" in found
 
 
-def test_what_ops_sign_next_is_run_and_all_is_well(host: Host) -> None:
-    at_origin(host, f"echo '{TRAP}' > playbooks/watch.yml")
-    second = commit(host, "second", *signed_by("ops"))
-    code, said, found = pull(host)
-    assert code == 0, said[-3000:]
-    assert ok(found) == '""} 1'
+def test_the_next_signed_commit_runs_and_succeeds(host: Host) -> None:
+    run_at_origin(host, f"echo '{TRAP}' > playbooks/watch.yml")
+    second = commit_all(host, "second", *sign_as("ops"))
+    code, output, found = run_agent(host)
+    assert code == 0, output[-3000:]
+    assert format_result(found) == '""} 1'
     assert host.file("/var/lib/bulkhead/pull/owned").exists
     assert second in next(name for name in found if name.startswith("bulkhead_pull_revision_info"))
 
 
-def test_it_goes_without_a_trace(playbook: Playbook, host: Host) -> None:
+def test_removal_leaves_no_files(playbook: Playbook, host: Host) -> None:
     done = playbook("pull", "-e", "pull_agent_enabled=false")
     assert done.returncode == 0 and " changed=1 " in done.stdout, done.stdout + done.stderr
-    assert host.run(LEFT).stdout == ""
+    assert host.run(LIST_AGENT_FILES).stdout == ""
     assert host.run("systemctl status bulkhead-pull.timer").rc == 4, "no such unit"

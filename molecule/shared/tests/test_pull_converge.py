@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host that converges by what it pulls: its timer starts it, the origin is behind ssh, and the signature is GPG's. Nothing here starts it by hand."""
+"""A host converges to what it pulls: its timer starts the agent, the origin is reached by SSH, and commits are signed with GPG.
+
+No test starts the agent by hand.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from pulling import DRIFT, DRIFTS, FLEET, LEFT, at_origin, commit, make_origin, metrics, ok, wish
+from pulling import MAKE_DRIFT, DRIFTED_FILE, FLEET, LIST_AGENT_FILES, run_at_origin, commit_all, make_origin, read_metrics, format_result, render_variables
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
-# A key whose public half alone is where the agent looks; and a key that may do nothing but fetch. The host's own sshd is the origin's.
-KEYS = f"""
+# The agent has only the public part of the signing key, and an SSH key that can only fetch. The host's own sshd serves the origin.
+CREATE_KEYS = f"""
 rm -rf /root/signer /etc/bulkhead-keys /root/deploy* && mkdir -m 700 /root/signer /etc/bulkhead-keys
 gpg --homedir /root/signer --batch --quiet --passphrase '' --quick-generate-key ops@example.com ed25519 sign never
 gpg --homedir /root/signer --export | gpg --homedir /etc/bulkhead-keys --batch --quiet --import
@@ -24,9 +27,9 @@ echo "restrict,command=\\"git-upload-pack {FLEET}\\" $(cat /root/deploy.pub)" >>
 ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null > /etc/ssh/ssh_known_hosts
 """
 SIGNED = ("gpg.program=/root/gpg", "user.signingkey=ops@example.com")
-PROGRAM = "printf '#!/bin/sh\\nexec gpg --homedir /root/signer \"$@\"\\n' > /root/gpg && chmod 755 /root/gpg"
-AGAIN = "gpgconf --homedir /root/signer --kill gpg-agent; mv /root/authorized_keys.kept ~/.ssh/authorized_keys; rm -rf /etc/ssh/ssh_known_hosts /root/gpg"
-LOOK = r"""
+CREATE_GPG_WRAPPER = "printf '#!/bin/sh\\nexec gpg --homedir /root/signer \"$@\"\\n' > /root/gpg && chmod 755 /root/gpg"
+REMOVE_KEYS = "gpgconf --homedir /root/signer --kill gpg-agent; mv /root/authorized_keys.kept ~/.ssh/authorized_keys; rm -rf /etc/ssh/ssh_known_hosts /root/gpg"
+WAIT_FOR_RUN = r"""
 import json, subprocess, sys, time
 from pathlib import Path
 attempts, deadline = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
@@ -41,11 +44,11 @@ json.dump(seen, sys.stdout)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def wanted(host: Host, inventory: str) -> Iterator[str]:
-    """The role's variables, for an origin that is ready to be pulled from."""
+def variables(host: Host, inventory: str) -> Iterator[str]:
+    """Create an origin and return the role's variables for it."""
     make_origin(host, inventory)
-    host.check_output(KEYS + PROGRAM)
-    yield wish(
+    host.check_output(CREATE_KEYS + CREATE_GPG_WRAPPER)
+    yield render_variables(
         url=f"ssh://root@127.0.0.1{FLEET}",
         ssh_key="/root/deploy",
         gpg_home="/etc/bulkhead-keys",
@@ -53,62 +56,62 @@ def wanted(host: Host, inventory: str) -> Iterator[str]:
         interval="1min",
         random_delay="0s",
     )
-    host.check_output(AGAIN)
+    host.check_output(REMOVE_KEYS)
 
 
-def ended(host: Host, after: float) -> dict[str, Any]:
-    """What is known of the first run that began after that time (seconds since the epoch) and has ended."""
-    seen: dict[str, Any] = json.loads(host.check_output(f"python3 - {after:.0f} 900 <<'LOOK'\n{LOOK}\nLOOK"))
+def wait_for_run(host: Host, after: float) -> dict[str, Any]:
+    """Return the state of the first run that started after that time (seconds since the epoch), when it has ended."""
+    seen: dict[str, Any] = json.loads(host.check_output(f"python3 - {after:.0f} 900 <<'PROGRAM'\n{WAIT_FOR_RUN}\nPROGRAM"))
     assert seen and not seen["running"] and seen["attempt"] > after, seen
     return seen
 
 
-def assert_mended(host: Host, good: str, revision: str) -> None:
-    """All is well by what the agent says, the kernel was asked, and what drifted is as it was."""
-    found = metrics(host)
+def assert_restored(host: Host, good: str, revision: str) -> None:
+    """The agent reports success, seccomp was verified, and the drifted file has its previous content."""
+    found = read_metrics(host)
     print(host.run("journalctl -u bulkhead-pull.service -o cat | tail -n 60").stdout)
-    assert ok(found) == '""} 1'
+    assert format_result(found) == '""} 1'
     assert f'bulkhead_pull_revision_info{{revision="{revision}",mode="converge"}}' in found
     assert [name for name in found if name.startswith("bulkhead_layer_holds") and 'layer="seccomp"' in name and 'status="enforced"' in name]
-    assert host.file(DRIFTS).sha256sum == good
+    assert host.file(DRIFTED_FILE).sha256sum == good
 
 
-def test_its_timer_puts_back_what_drifted_and_proves_it_again_and_again(playbook: Playbook, host: Host, wanted: str) -> None:
-    good, revision = host.file(DRIFTS).sha256sum, commit(host, "first", *SIGNED)
-    host.check_output(DRIFT)
-    begun = float(host.check_output("date +%s")) - 1
-    done = playbook("pull", "-e", wanted)
+def test_the_timer_restores_drift_and_verifies_every_time(playbook: Playbook, host: Host, variables: str) -> None:
+    good, revision = host.file(DRIFTED_FILE).sha256sum, commit_all(host, "first", *SIGNED)
+    host.check_output(MAKE_DRIFT)
+    started = float(host.check_output("date +%s")) - 1
+    done = playbook("pull", "-e", variables)
     assert done.returncode == 0, done.stdout + done.stderr
-    first = ended(host, begun)
-    # The timer's next run begins at once, as its minute is over, and is half a minute away from looking at the file.
-    kept = host.check_output(f"sha256sum < {DRIFTS}; {DRIFT}")
+    first = wait_for_run(host, started)
+    # The timer's next run starts at once, because its minute is over. It reads the file half a minute later.
+    kept = host.check_output(f"sha256sum < {DRIFTED_FILE}; {MAKE_DRIFT}")
     assert kept.split()[0] == good, first
-    second = ended(host, first["attempt"] + 1)
-    assert_mended(host, good, revision)
-    assert second["success"] > first["success"], "proven anew, however fresh the last proof was"
+    second = wait_for_run(host, first["attempt"] + 1)
+    assert_restored(host, good, revision)
+    assert second["success"] > first["success"], "verified again, however recent the last verification was"
 
 
-def test_a_run_that_is_ended_is_no_good_one(host: Host) -> None:
-    # The next one begins within a minute: so exact is a timer (man 5 systemd.timer, AccuracySec).
+def test_a_run_that_is_stopped_is_a_failure(host: Host) -> None:
+    # The next run starts within a minute, the accuracy of a timer (man 5 systemd.timer, AccuracySec).
     state = "[ $(systemctl show -P ActiveState bulkhead-pull.service) = activating ]"
     host.check_output(f"for unused in $(seq 150); do {state} && break; sleep 1; done; {state} && systemctl stop bulkhead-pull.timer")
     host.check_output("sleep 5; systemctl stop bulkhead-pull.service")
-    found = metrics(host)
-    assert ok(found) == '"ended"} 0'
-    assert not [name for name in found if name.startswith(("bulkhead_host", "bulkhead_layer"))], "of the last run, which is not this one"
+    found = read_metrics(host)
+    assert format_result(found) == '"ended"} 0'
+    assert not [name for name in found if name.startswith(("bulkhead_host", "bulkhead_layer"))], "there are no metrics of an earlier run"
 
 
-def test_a_commit_that_a_key_of_ssh_signed_is_not_run_where_only_gpg_counts(host: Host) -> None:
+def test_an_ssh_signature_is_invalid_where_gpg_is_required(host: Host) -> None:
     host.check_output("rm -f /root/other* && ssh-keygen -q -t ed25519 -N '' -f /root/other")
-    at_origin(host, "echo 'not even yaml: [' > playbooks/harden.yml")
-    commit(host, "other", "gpg.format=ssh", "user.signingkey=/root/other")
-    begun = float(host.check_output("date +%s")) - 1
+    run_at_origin(host, "echo 'not even yaml: [' > playbooks/harden.yml")
+    commit_all(host, "other", "gpg.format=ssh", "user.signingkey=/root/other")
+    started = float(host.check_output("date +%s")) - 1
     host.check_output("systemctl start bulkhead-pull.timer")
-    seen = ended(host, begun)
-    assert seen["reason"] == "signature" and ok(metrics(host)) == '"signature"} 0'
+    seen = wait_for_run(host, started)
+    assert seen["reason"] == "signature" and format_result(read_metrics(host)) == '"signature"} 0'
 
 
-def test_it_goes_without_a_trace(playbook: Playbook, host: Host) -> None:
+def test_removal_leaves_no_files(playbook: Playbook, host: Host) -> None:
     done = playbook("pull", "-e", "pull_agent_enabled=false")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert host.run(LEFT).stdout == ""
+    assert host.run(LIST_AGENT_FILES).stdout == ""

@@ -33,7 +33,7 @@ def left_behind(host: Host) -> str:
 def before(host: Host) -> Iterator[str]:
     """What there is before a killed run, of which something is left then."""
     seen = left_behind(host)
-    label = f"io.bulkhead.canary={GONE}"
+    label = f"io.bulkhead.probe={GONE}"
     host.check_output(
         ENGINE + f"mkdir {STAGE} && tar -c -T /dev/null | docker import -c 'LABEL {label}' - attack-left &&"
         f" docker create --name attack-left --label {label} attack-left nothing"

@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rootless import CONFINED, USER, assert_confined, look
+from rootless import CONFINED, USER, assert_confined, inspect_engine
 from testinfra.host import Host
 
 
 @pytest.fixture(scope="module")
 def seen(host: Host) -> dict[str, Any]:
-    return look(host)
+    return inspect_engine(host)
 
 
 def test_a_container_that_asks_for_nothing_is_confined_limited_entered_and_stops_cleanly(seen: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from conftest import Proof
-from rootless import HARDENED, OPTIONS, assert_all_hold, assert_hardened
+from conftest import Verification
+from rootless import HARDENED, OPTIONS, assert_all_enforced, assert_hardened
 from testinfra.host import Host
 
 
@@ -31,10 +31,10 @@ def _rebooted(host: Host, playbook: Callable[..., Any]) -> None:
     pytest.fail("the machine and its rootless engine did not come back within 600 s")
 
 
-def test_everything_holds_and_the_rootful_engine_stays_away(prove: Callable[..., Proof], host: Host) -> None:
-    proof = prove(*OPTIONS, *HARDENED)
-    assert_all_hold(proof)
-    assert_hardened(proof)
-    assert [(engine["kind"], engine["user"], engine["judged"]) for engine in proof.report["proof"]["engines"]] == [
+def test_everything_holds_and_the_rootful_engine_stays_away(verify: Callable[..., Verification], host: Host) -> None:
+    verification = verify(*OPTIONS, *HARDENED)
+    assert_all_enforced(verification)
+    assert_hardened(verification)
+    assert [(engine["kind"], engine["user"], engine["judged"]) for engine in verification.report["verification"]["engines"]] == [
         ("rootless", "rootless", True)
     ]

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from conftest import Proof
-from rootless import HARDENED, OPTIONS, USER, assert_all_hold, assert_hardened
+from conftest import Verification
+from rootless import HARDENED, OPTIONS, USER, assert_all_enforced, assert_hardened
 from testinfra.host import Host
 
 RUNTIME = "/usr/local/libexec/bulkhead/rootless/runc"
@@ -45,28 +45,28 @@ def shell(host: Host, script: str) -> None:
     host.check_output(AS_ROOT + script)
 
 
-def test_without_the_runtime_no_container_starts_and_nothing_is_enforced(host: Host, prove: Callable[..., Proof]) -> None:
+def test_without_the_runtime_no_container_starts_and_nothing_is_enforced(host: Host, verify: Callable[..., Verification]) -> None:
     shell(host, f"mv {RUNTIME} /root/runc")
-    proof = prove(*OPTIONS)
+    verification = verify(*OPTIONS)
     shell(host, f"mv /root/runc {RUNTIME}\n" + BARE)
-    assert "rootless.runtime_missing" in proof.findings(), proof.output
-    assert "enforced" not in {proof.status()[name] for name in ("apparmor", "seccomp", "pids_limit", "rootless")}
+    assert "rootless.runtime_missing" in verification.findings(), verification.output
+    assert "enforced" not in {verification.status()[name] for name in ("apparmor", "seccomp", "pids_limit", "rootless")}
 
 
 def test_every_piece_that_is_taken_away_is_named_and_so_is_a_container_that_goes_round_the_runtime(
-    host: Host, prove: Callable[..., Proof]
+    host: Host, verify: Callable[..., Verification]
 ) -> None:
     shell(host, "\n".join(PIECES))
-    proof = prove(*OPTIONS)
-    assert proof.code != 0
-    found = set(proof.findings())
-    assert [names for names in PIECES.values() if names and not names & found] == [], proof.output
-    bare = proof.container("bare")
+    verification = verify(*OPTIONS)
+    assert verification.code != 0
+    found = set(verification.findings())
+    assert [names for names in PIECES.values() if names and not names & found] == [], verification.output
+    bare = verification.container("bare")
     assert any("bulkhead-web" in text and text.startswith("apparmor") for text in bare["disagreements"]), bare
     assert {v["layer"]: v["status"] for v in bare["layers"]}["apparmor"] == "absent"
 
 
-def test_undelegated_controllers_are_named(host: Host, prove: Callable[..., Proof]) -> None:
+def test_undelegated_controllers_are_named(host: Host, verify: Callable[..., Verification]) -> None:
     shell(
         host,
         f"""loginctl enable-linger {USER}  # otherwise the manager would end with the next login
@@ -76,16 +76,16 @@ printf '[Service]\\nDelegate=\\nDelegate=pids memory\\n' > /etc/systemd/system/u
 systemctl daemon-reload; systemctl restart user@$uid.service
 for i in $(seq 120); do [ -S /run/user/$uid/bus ] && break; sleep 1; done; $manager start docker.service""",
     )
-    proof = prove(*OPTIONS)
+    verification = verify(*OPTIONS)
     shell(host, "rm /etc/systemd/system/user@$uid.service.d/90-mine.conf")
-    assert "rootless.not_delegated" in proof.findings(), proof.output
+    assert "rootless.not_delegated" in verification.findings(), verification.output
 
 
-def test_one_run_puts_everything_back_and_what_ran_runs(host: Host, playbook: Callable[..., Any], prove: Callable[..., Proof]) -> None:
+def test_one_run_puts_everything_back_and_what_ran_runs(host: Host, playbook: Callable[..., Any], verify: Callable[..., Verification]) -> None:
     done = playbook("harden", *OPTIONS, "-e", "bulkhead_verify=false", "-e", "rootless_docker_stop_containers=true")
     assert done.returncode == 0, done.stdout[-4000:]
     # systemd was never told of a limit of no swap at all (runc writes it past it), and lifts it when it gives the scope new controllers.
     shell(host, f"su - {USER} -c 'docker restart good'")
-    proof = prove(*OPTIONS, *HARDENED)
-    assert_all_hold(proof)
-    assert_hardened(proof)
+    verification = verify(*OPTIONS, *HARDENED)
+    assert_all_enforced(verification)
+    assert_hardened(verification)

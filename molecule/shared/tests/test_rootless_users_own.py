@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import MAKE_IMAGE, Proof
-from rootless import VARIABLES, assert_all_hold, assert_confined, look
+from conftest import MAKE_IMAGE, Verification
+from rootless import VARIABLES, assert_all_enforced, assert_confined, inspect_engine
 from testinfra.host import Host
 
 USER = "ada"
@@ -85,21 +85,21 @@ def hardened(before: str, playbook: Callable[..., Any]) -> Iterator[None]:
     yield
 
 
-def test_his_engine_is_hardened_and_so_is_said_of_the_one_beside_it(host: Host, hardened: None, prove: Callable[..., Proof]) -> None:
-    proof = prove(*OWN)
-    assert_all_hold(proof)
-    engines = {engine["user"]: engine for engine in proof.report["proof"]["engines"]}
+def test_his_engine_is_hardened_and_so_is_said_of_the_one_beside_it(host: Host, hardened: None, verify: Callable[..., Verification]) -> None:
+    verification = verify(*OWN)
+    assert_all_enforced(verification)
+    engines = {engine["user"]: engine for engine in verification.report["verification"]["engines"]}
     assert {user: engine["judged"] for user, engine in engines.items()} == {USER: True, "root": False}
     beside = {layer["layer"]: layer["status"] for layer in engines["root"]["layers"]}
     assert (beside["apparmor"], beside["capabilities"], beside["no_new_privileges"]) == ("enforced", "enforced", "absent"), beside
-    assert "a rootful engine runs too, as the inventory allows; its defaults that are not enforced: pids_limit" in proof.output
+    assert "a rootful engine runs too, as the inventory allows; its defaults that are not enforced: pids_limit" in verification.output
     # His unit has no PATH of ours, so that what was made under `runc` before goes round the runtime: that is said.
-    mine = {verdict["layer"]: verdict["status"] for verdict in proof.container("mine")["layers"]}
+    mine = {verdict["layer"]: verdict["status"] for verdict in verification.container("mine")["layers"]}
     assert (mine["apparmor"], mine["seccomp"], mine["pids_limit"]) == ("absent", "enforced", "enforced")
 
 
 def test_what_he_starts_is_confined_in_his_own_storage(host: Host, hardened: None) -> None:
-    assert_confined(look(host, "brief", user=USER))
+    assert_confined(inspect_engine(host, "brief", user=USER))
     assert host.check_output(f"docker -H unix:///run/user/$(id -u {USER})/docker.sock info -f '{{{{.Driver}}}}'") == "fuse-overlayfs"
     assert host.check_output(f"cut -d' ' -f1,2 /proc/$(pgrep -x -u {USER} dockerd)/uid_map | wc -l") == "2"
 

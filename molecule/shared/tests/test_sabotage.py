@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import MAKE_IMAGE, REPOSITORY, Proof, run_playbook, wait_for_engine
+from conftest import MAKE_IMAGE, REPOSITORY, Verification, run_playbook, wait_for_engine
 from testinfra.host import Host
 
 ALL_HOLD = dict.fromkeys(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities"), "enforced")
@@ -140,7 +140,7 @@ def _play(folder: Path) -> list[dict[str, Any]]:
             undo.append(RESTART)
         name = sabotage.name if sabotage else "everything is back"
         tasks.append({"name": f"By hand: {name}", "ansible.builtin.raw": "\n".join(["set -e", *undo, *do, WAIT])})
-        proof = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
+        verification = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
         noted = {"ansible.builtin.set_fact": {"failed_proofs": "{{ failed_proofs + [number] }}"}}
         tasks.append({"name": "Prove", "vars": {"number": number, "bulkhead_report_dir": f"{folder}/{number}"}, "block": [proof], "rescue": [noted]})
     answer = {"content": "{{ failed_proofs | to_json }}", "dest": f"{folder}/failed.json", "mode": "0644"}
@@ -168,7 +168,7 @@ def test_the_parameters_cover_every_layer_that_a_host_configures() -> None:
 @pytest.mark.parametrize("number", range(len(SABOTAGES)), ids=lambda n: SABOTAGES[n].name.replace(" ", "-"))
 def test_the_verdict_names_the_layer_and_no_other(verdicts: list[Verdict], number: int) -> None:
     sabotage, verdict = SABOTAGES[number], verdicts[number]
-    layers = verdict.report["proof"]["layers"]
+    layers = verdict.report["verification"]["layers"]
     said = json.dumps([layer for layer in layers if layer["status"] != "enforced"], indent=1)
     assert verdict.failed, said
     status = {layer["layer"]: layer["status"] for layer in layers}
@@ -201,48 +201,48 @@ OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [
 ]
 
 
-def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host, prove: Callable[..., Proof]) -> None:
+def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host, verify: Callable[..., Verification]) -> None:
     host.check_output(MAKE_IMAGE)
     # A run that was killed has left its canary: the next one clears it.
-    host.check_output(f"docker run -d --network none --label io.bulkhead.canary=999999:1 --name {LEFT_BEHIND} testimage")
+    host.check_output(f"docker run -d --network none --label io.bulkhead.probe=999999:1 --name {LEFT_BEHIND} testimage")
     try:
         for name, options, _, _ in OPT_OUTS:
             host.check_output(f"docker run -d --network none --name {name} {options} testimage")
         host.check_output("docker run -d --network none --name unlimited testimage && docker update --pids-limit -1 unlimited")
         host.check_output(f"echo '{OWN_FILTER}' > /root/own.json")
         host.check_output("docker run -d --network none --name own-filter --security-opt seccomp=/root/own.json testimage")
-        proof = prove("-e", "bulkhead_deep=true")
+        verification = verify("-e", "bulkhead_deep=true")
         for name, _, layers, findings in OPT_OUTS:
-            seen = proof.container(name)
+            seen = verification.container(name)
             assert set(seen["opted_out"]) == layers, (name, seen)
             assert findings <= {f["id"] for f in seen["findings"]}, (name, seen)
             lifted = {v["layer"]: v["status"] for v in seen["layers"] if v["layer"] in layers}
             assert "enforced" not in lifted.values(), (name, lifted)
-        unlimited = {v["layer"]: v["status"] for v in proof.container("unlimited")["layers"]}
+        unlimited = {v["layer"]: v["status"] for v in verification.container("unlimited")["layers"]}
         assert unlimited["pids_limit"] == "absent"
-        own = next(v for v in proof.container("own-filter")["layers"] if v["layer"] == "seccomp")
+        own = next(v for v in verification.container("own-filter")["layers"] if v["layer"] == "seccomp")
         assert (own["status"], [f["id"] for f in own["findings"]]) == ("degraded", ["seccomp.wide_open"]), own
-        assert proof.code == 0, "the host's defaults hold; what a container opted out of is shown, not failed"
+        assert verification.code == 0, "the host's defaults hold; what a container opted out of is shown, not failed"
         assert host.run(f"docker inspect {LEFT_BEHIND}").rc != 0
     finally:
         host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited", "own-filter", LEFT_BEHIND]))
 
 
-def test_an_engine_that_is_down_is_unknown_and_not_enforced(host: Host, prove: Callable[..., Proof]) -> None:
+def test_an_engine_that_is_down_is_unknown_and_not_enforced(host: Host, verify: Callable[..., Verification]) -> None:
     host.check_output("systemctl stop docker.socket docker.service")
     try:
-        proof = prove()
+        verification = verify()
     finally:
         host.check_output(f"{FORGET} && systemctl start docker.socket docker.service")
         wait_for_engine(host)
-    assert proof.code != 0
-    assert "engine.not_running" in proof.findings()
-    assert "enforced" not in {value for name, value in proof.status().items() if name in ALL_HOLD}
+    assert verification.code != 0
+    assert "engine.not_running" in verification.findings()
+    assert "enforced" not in {value for name, value in verification.status().items() if name in ALL_HOLD}
 
 
-def test_without_a_canary_what_it_alone_shows_is_unknown(prove: Callable[..., Proof]) -> None:
-    proof = prove("--check")
-    assert proof.code == 0, proof.output
-    assert proof.report["proof"]["canary"] is False
-    assert set(proof.status().values()) <= {"unknown", "not_applicable"}
-    assert "no canary was started" in json.dumps(proof.report)
+def test_without_a_canary_what_it_alone_shows_is_unknown(verify: Callable[..., Verification]) -> None:
+    verification = verify("--check")
+    assert verification.code == 0, verification.output
+    assert verification.report["verification"]["canary"] is False
+    assert set(verification.status().values()) <= {"unknown", "not_applicable"}
+    assert "no canary was started" in json.dumps(verification.report)
