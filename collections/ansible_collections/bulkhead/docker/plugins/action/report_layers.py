@@ -20,39 +20,39 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import ch
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("begun", "demand", "expect", "fail", "failure", "plan", "verification", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("expect", "fail", "failure", "plan", "report_dir", "required_layers", "show", "started", "verification"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(
             argument_spec={
-                "begun": {"type": "bool", "default": False},
-                "demand": {"type": "list", "elements": "str"},
                 "expect": {"type": "dict"},
                 "fail": {"type": "bool", "default": True},
                 "failure": {"type": "dict"},
                 "plan": {"type": "dict"},
                 "verification": {"type": "dict"},
                 "report_dir": {"type": "str", "default": "reports"},
+                "required_layers": {"type": "list", "elements": "str"},
+                "started": {"type": "bool", "default": False},
                 "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
             }
         )
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "host")
-        verification = {"msg": single.BEGUN} if args["begun"] else args["verification"]
+        verification = {"msg": single.BEGUN} if args["started"] else args["verification"]
         if verification is None:
-            return {**result, "failed": True, "msg": "verification: is missing; write what verify_layers returned, or begun: true"}
+            return {**result, "failed": True, "msg": "verification: is missing; write what verify_layers returned, or started: true"}
         path = Path(args["report_dir"]) / f"verify-{host}.json"
         # A host that the last try came to nothing on must not be left with the good report of an earlier one.
-        demand = None if args["demand"] is None else narrowed(args["demand"])
+        demand = None if args["required_layers"] is None else narrowed(args["required_layers"])
         report = single.make(host, verification, self._task.check_mode, demand, args["failure"])
         if args["plan"] is not None:
             report["drift"], drifted = _drift(host, args["plan"])
             report["problem"] = "; ".join(sentence for sentence in (report["problem"], drifted) if sentence)
-        report.update(run=of_worker(), begun=args["begun"], expected=digests(args["expect"] or {}))
+        report.update(run=of_worker(), begun=args["started"], expected=digests(args["expect"] or {}))
         write(path, report)
-        if args["begun"]:
+        if args["started"]:
             return {**result, "changed": False, "report": str(path)}
         problem = report["problem"]
 

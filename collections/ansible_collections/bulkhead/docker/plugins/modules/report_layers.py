@@ -16,13 +16,13 @@ description:
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
-  begun:
+  started:
     description:
       - Write that a run is about to change this host and that nothing has been verified since, in place of an earlier report. Nothing else is done.
       - A host that a run leaves in the middle, whatever ends it, is then no good one.
     type: bool
     default: false
-  demand:
+  required_layers:
     description:
       - The layers that have to hold, by name, such as RV(bulkhead.docker.plan_layers#module:selected). The report says of all of them what holds.
       - Left out, all layers that the inventory requires, and the containers that it describes.
@@ -48,7 +48,7 @@ options:
         RV(problem), and fails as a layer does that does not hold.
     type: dict
   verification:
-    description: What M(bulkhead.docker.verify_layers) returned. Not needed with O(begun).
+    description: What M(bulkhead.docker.verify_layers) returned. Not needed with O(started).
     type: dict
   report_dir:
     description: Folder on the control node for the report, made when missing; relative to where the playbook was started.
