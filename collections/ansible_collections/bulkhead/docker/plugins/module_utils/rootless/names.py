@@ -51,3 +51,8 @@ def read_file_state(host: Host, path: str) -> dict[str, Any]:
         return {"text": host.read(path), "mode": status.st_mode & 0o7777, "uid": status.st_uid}
     except OSError:
         return {}
+
+
+def read_first_port(host: Host) -> str:
+    """Return the kernel's value; empty without one."""
+    return (host.read(FIRST_PORT) or "").strip()

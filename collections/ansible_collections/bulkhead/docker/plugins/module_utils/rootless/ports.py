@@ -13,24 +13,17 @@ from ..host import state
 from ..host.root import Host
 from . import names, rendering
 
-SUBJECT = "rootless"
-
-
-def read_first_port(host: Host) -> str:
-    """Return the kernel's value; empty without one."""
-    return (host.read(names.FIRST_PORT) or "").strip()
-
 
 def set_first_port(host: Host, content: str, known: dict[str, Any], run: Callable[[list[str]], tuple[int, str, str]]) -> str:
     """Set the kernel's value to that of the file PORTS. Returns what was changed; empty for nothing.
 
     known: the remembered state, which gets the previous value. Raises OSError.
     """
-    desired, before = rendering.parse_first_port(content), read_first_port(host)
+    desired, before = rendering.parse_first_port(content), names.read_first_port(host)
     if desired is None or desired == before:
         return ""
     known.setdefault("first_port", before)
-    state.save(host, SUBJECT, known)
+    state.save(host, names.SUBJECT, known)
     code, out, err = run(["sysctl", "--quiet", "--load", names.PORTS])
     if code:
         raise OSError(f"sysctl --load {names.PORTS}: {(err or out).strip() or f'exit status {code}'}")
@@ -40,5 +33,5 @@ def set_first_port(host: Host, content: str, known: dict[str, Any], run: Callabl
 def restore_first_port(host: Host, known: dict[str, Any]) -> None:
     """Restore the previous value unless others changed it since. Call it before the file PORTS is removed."""
     before = known.pop("first_port", None)
-    if before and read_first_port(host) == rendering.parse_first_port(host.read(names.PORTS) or ""):
+    if before and names.read_first_port(host) == rendering.parse_first_port(host.read(names.PORTS) or ""):
         host.path(names.FIRST_PORT).write_text(before)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rootless engines on a host: all that run, and what the desired one consists of. Files and /proc only, but for the rootful engine's containers."""
+"""Observes rootless engines: every engine that runs, and the parts of the selected one.
+
+Reads files and /proc; asks only the rootful engine, for its containers.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,18 @@ from ...engine.instance import ROOTFUL, Instance, find
 from ...engine.processes import dockerds
 from ...host import state
 from ...host.root import Host
-from ...rootless import client_context, names, ports
+from ...rootless import client_context, names
 
 _TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc", "useradd")
 _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 
 
 def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
-    """engines: every running one, as `verify_layers` returns it. state, ranges: what we remember; error when that is damaged.
-    rootful: the rootful engine's units and containers. The rest is about the desired user's engine, or the one that we set up before:
-    files (path → text, mode, uid, link), linger, manager (whether the user's runs), controllers (None: not readable), containers (IDs).
+    """Return the state of the layer.
+
+    engines: every running one, as `verify_layers` returns it. state, ranges: the remembered state; error when it is damaged. rootful: units and
+    containers of the rootful engine. The rest describes the engine of the selected user, or of the user that Bulkhead set up before:
+    files (path -> text, mode, uid, link), linger, manager (whether it runs), controllers (None: not readable), containers (IDs).
     """
     found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None, "tools": {}}
     try:
@@ -31,33 +36,33 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     daemons = dockerds(host)
-    found["engines"] = [_engine(host, daemon, instance) for daemon in daemons]
-    desired = instance if instance.rootless else find(host, found["state"].get("user"))
-    found["rootful"] = _rootful(host, daemons, instance.rootless)
+    found["engines"] = [_describe_engine(host, daemon, instance) for daemon in daemons]
+    selected = instance if instance.rootless else find(host, found["state"].get("user"))
+    found["rootful"] = _observe_rootful(host, daemons, instance.rootless)
     found["script"] = next((path for path in names.SCRIPTS if host.path(path).exists()), None)
     for tool in _TOOLS:
         found["tools"][tool] = next((f"{folder}/{tool}" for folder in _FOLDERS if os.access(host.path(f"{folder}/{tool}"), os.X_OK)), None)
     found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
     found["restrict_userns"] = (host.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") or "").strip() == "1"
     found["unprivileged_userns"] = (host.read("/proc/sys/kernel/unprivileged_userns_clone") or "1").strip() == "1"
-    found["first_port"] = ports.read_first_port(host)
-    if desired.rootless:
-        found.update(_of_user(host, desired))
+    found["first_port"] = names.read_first_port(host)
+    if selected.rootless:
+        found.update(_observe_user(host, selected))
         kit = found["tools"]["rootlesskit"]
-        # Network driver since rootlesskit 2.0; a Go program carries the names of its drivers literally.
+        # A network driver since rootlesskit 2.0. A Go program contains the names of its drivers literally.
         found["takes_pasta"] = bool(kit and found["tools"]["pasta"] and contains(str(host.path(kit)), "pasta"))
     return found
 
 
-def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
+def _observe_user(host: Host, instance: Instance) -> dict[str, Any]:
     exists = instance.uid is not None
     own = f"{instance.home}/.config/systemd/user"
     controllers = host.read(f"{instance.manager_cgroup}/cgroup.controllers") if exists else None
     return {
         "user": instance.as_dict(),
         "files": {path: names.read_file_state(host, path) for path in names.list_managed_paths(instance.uid)},
-        "own_unit": f"{own}/docker.service" if exists and _own(host, instance, f"{own}/docker.service") else None,
-        "own_unit_enabled": exists and _own(host, instance, f"{own}/default.target.wants/docker.service"),
+        "own_unit": f"{own}/docker.service" if exists and _has_own_file(host, instance, f"{own}/docker.service") else None,
+        "own_unit_enabled": exists and _has_own_file(host, instance, f"{own}/default.target.wants/docker.service"),
         "context": client_context.read_context(instance.on(host), instance) if exists else {},
         "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
         "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
@@ -67,13 +72,13 @@ def _of_user(host: Host, instance: Instance) -> dict[str, Any]:
     }
 
 
-def _own(host: Host, instance: Instance, path: str) -> bool:
-    """Whether there is such a file, or link, of the user's own."""
+def _has_own_file(host: Host, instance: Instance, path: str) -> bool:
+    """Whether the user has such a file or link."""
     with instance.on(host).as_owner(path):
         return os.path.lexists(host.path(path))
 
 
-def _engine(host: Host, daemon: dict[str, Any], desired: Instance) -> dict[str, Any]:
+def _describe_engine(host: Host, daemon: dict[str, Any], selected: Instance) -> dict[str, Any]:
     uid = daemon["uid"]
     name = next(
         (line.split(":")[0] for line in (host.read("/etc/passwd") or "").splitlines() if line.split(":")[2:3] == [str(uid)]), str(uid)
@@ -84,12 +89,12 @@ def _engine(host: Host, daemon: dict[str, Any], desired: Instance) -> dict[str, 
         "uid": uid,
         "pid": daemon["pid"],
         "uid_map": daemon["uid_map"],
-        "socket": _socket(host, f"/run/user/{uid}/docker.sock" if daemon["rootless"] else "/run/docker.sock"),
-        "judged": desired.owns(daemon),
+        "socket": _describe_socket(host, f"/run/user/{uid}/docker.sock" if daemon["rootless"] else "/run/docker.sock"),
+        "judged": selected.owns(daemon),
     }
 
 
-def _socket(host: Host, path: str) -> dict[str, Any] | None:
+def _describe_socket(host: Host, path: str) -> dict[str, Any] | None:
     try:
         status = os.lstat(host.path(path))
         folder = os.lstat(host.path(path.rpartition("/")[0]))
@@ -106,20 +111,20 @@ def _socket(host: Host, path: str) -> dict[str, Any] | None:
     }
 
 
-def _rootful(host: Host, daemons: list[dict[str, Any]], beside: bool) -> dict[str, Any]:
-    """present, masked, enabled: of its units. containers: names of those that run, asked for only where a rootless engine is desired."""
+def _observe_rootful(host: Host, daemons: list[dict[str, Any]], ask_containers: bool) -> dict[str, Any]:
+    """Return `present` and `masked` units, and the names of running containers, which are asked for only beside a rootless engine."""
     system = "/etc/systemd/system"
     pid = next((daemon["pid"] for daemon in daemons if not daemon["rootless"]), None)
     found: dict[str, Any] = {
         "pid": pid,
-        "present": [unit for unit in names.ROOTFUL_UNITS if _somewhere(host, unit)],
+        "present": [unit for unit in names.ROOTFUL_UNITS if _has_unit(host, unit)],
         "masked": [unit for unit in names.ROOTFUL_UNITS if names.read_file_state(host, f"{system}/{unit}").get("link") == "/dev/null"],
         "listening": host.path("/run/docker.sock").exists() and any(
             line.split()[-1:] == ["/run/docker.sock"] for line in (host.read("/proc/net/unix") or "").splitlines()
         ),
         "containers": [],
     }  # fmt: skip
-    if pid and beside:
+    if pid and ask_containers:
         try:
             listed = Engine("/run/docker.sock", 30).get("/containers/json")
             found["containers"] = [(c.get("Names") or [c["Id"][:12]])[0].lstrip("/") for c in listed]
@@ -128,5 +133,5 @@ def _rootful(host: Host, daemons: list[dict[str, Any]], beside: bool) -> dict[st
     return found
 
 
-def _somewhere(host: Host, unit: str) -> bool:
+def _has_unit(host: Host, unit: str) -> bool:
     return any(host.path(f"{folder}/{unit}").exists() for folder in ROOTFUL.unit_dirs)

@@ -48,9 +48,7 @@ def add_default_profile(desired: Mapping[str, Any]) -> list[Any]:
     if find_default_profile(desired) == DEFAULT_PROFILE and not any(
         isinstance(entry, Mapping) and entry.get("name") == DEFAULT_PROFILE for entry in listed
     ):
-        listed.append(
-            {"name": DEFAULT_PROFILE, "description": "default of containers of the rootless engine", "extends": "any"}
-        )
+        listed.append({"name": DEFAULT_PROFILE, "description": "default of containers of the rootless engine", "extends": "any"})
     return listed
 
 
@@ -225,9 +223,7 @@ def _plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mappin
     result.blockers += decision.errors
     result.notices += decision.notes
     if instance.uid is None:
-        result.changes.append(
-            Change("/etc/passwd", f"create user {instance.user} with the home {instance.home}", "", f"{instance.user}\n")
-        )
+        result.changes.append(Change("/etc/passwd", f"create user {instance.user} with the home {instance.home}", "", f"{instance.user}\n"))
     for path, before, after in ((SUBUID, seen.subuid, decision.subuid), (SUBGID, seen.subgid, decision.subgid)):
         if before.text() != after.text():
             new = sorted({line.text for line in after.ranges} - {line.text for line in before.ranges})
@@ -286,7 +282,8 @@ def _plan_user(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[str,
     if not here.get("linger"):
         result.changes.append(
             Change(
-                f"/var/lib/systemd/linger/{instance.user}", f"enable lingering for {instance.user}: its services start at boot and survive its logins"
+                f"/var/lib/systemd/linger/{instance.user}",
+                f"enable lingering for {instance.user}: its services start at boot and survive its logins",
             )
         )
     lacking = sorted(set(names.CONTROLLERS) - set(here.get("controllers") or []))
@@ -313,7 +310,9 @@ def _plan_user(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[str,
             f"the context rootless of {instance.user} has the address {seen['elsewhere']}; it belongs to the user and stays as it is"
         )
     elif client_context.is_incomplete(seen):
-        result.changes.append(Change(f"{instance.home}/.docker", f"the docker client of {instance.user} uses its engine (context rootless)"))
+        result.changes.append(
+            Change(f"{instance.home}/.docker", f"the docker client of {instance.user} uses its engine (context rootless)")
+        )
 
 
 def _plan_rootful(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, Any]) -> None:

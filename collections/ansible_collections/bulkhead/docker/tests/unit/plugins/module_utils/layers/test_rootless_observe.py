@@ -136,14 +136,14 @@ def test_ports_are_opened_once_and_given_back(host: Host) -> None:
     assert asked == [["sysctl", "--quiet", "--load", names.PORTS]] and known["first_port"] == "1024"
     assert ports.set_first_port(host, file.content, known, sysctl) == "" and len(asked) == 1
     ports.restore_first_port(host, known)
-    assert ports.read_first_port(host) == "1024" and "first_port" not in known
+    assert names.read_first_port(host) == "1024" and "first_port" not in known
 
 
 def test_a_port_that_others_have_set_since_stays(host: Host) -> None:
     write(host, names.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
     kernel(host, "443")
     ports.restore_first_port(host, {"first_port": "1024"})
-    assert ports.read_first_port(host) == "443"
+    assert names.read_first_port(host) == "443"
 
 
 def test_a_kernel_that_refuses_the_port_is_told(host: Host) -> None:
