@@ -19,7 +19,7 @@ def ids(verdict: Any) -> list[str]:
     return [finding.id.removeprefix("rootless.") for finding in verdict.findings if finding.status]
 
 
-def test_a_settled_host_is_enforced() -> None:
+def test_complete_host_is_enforced() -> None:
     verdict = room.judge(evidence(), EXPECT)
     assert (verdict.status, ids(verdict)) == ("enforced", [])
     assert verdict.evidence[0] == {"source": "/proc/42/uid_map", "value": MAP}
@@ -47,7 +47,7 @@ def test_a_settled_host_is_enforced() -> None:
         ),
     ],
 )
-def test_each_thing_that_is_wrong_is_named(here: dict[str, Any], found: str, status: str) -> None:
+def test_each_deviation_is_named(here: dict[str, Any], found: str, status: str) -> None:
     host = settled()
     host["layers"]["rootless"].update(here)
     verdict = room.judge(evidence(host), EXPECT)
@@ -68,7 +68,7 @@ def test_each_thing_that_is_wrong_is_named(here: dict[str, Any], found: str, sta
         (names.WRAPPER, {"link": "/home/rootless/runc", "uid": 0}, "runtime_writable"),
     ],
 )
-def test_each_file_that_is_wrong_is_named(path: str, seen: dict[str, Any], found: str) -> None:
+def test_each_wrong_file_is_named(path: str, seen: dict[str, Any], found: str) -> None:
     host = settled()
     host["layers"]["rootless"]["files"][path] = seen
     assert ids(room.judge(evidence(host), EXPECT)) == [found]
@@ -78,14 +78,14 @@ def test_each_file_that_is_wrong_is_named(path: str, seen: dict[str, Any], found
     ("now", "found", "status"),
     [("80", [], "enforced"), ("1024", ["port"], "degraded"), ("", ["port_unread"], "unknown"), ("0", [], "enforced")],
 )
-def test_ports_that_are_to_be_published(now: str, found: list[str], status: str) -> None:
+def test_first_port_is_judged(now: str, found: list[str], status: str) -> None:
     host = settled(first_port=now)
     verdict = room.judge(evidence(host), {**EXPECT, "first_port": 80})
     assert (ids(verdict), verdict.status) == (found, status)
 
 
 @pytest.mark.parametrize(("enabled", "found"), [(True, []), (False, ["not_enabled"])])
-def test_a_unit_of_the_users_own(enabled: bool, found: list[str]) -> None:
+def test_own_unit_of_the_user(enabled: bool, found: list[str]) -> None:
     host = settled(own_unit="/home/rootless/.config/systemd/user/docker.service", own_unit_enabled=enabled)
     for path in (names.UNIT, names.ENABLED):
         host["layers"]["rootless"]["files"][path] = {}
@@ -104,7 +104,7 @@ def of_default(status: str) -> dict[str, Any]:
         ({43: of_default("unknown")}, "degraded", "its defaults that are not enforced: seccomp (unknown)"),
     ],
 )
-def test_an_engine_of_another_user_is_as_good_as_its_defaults(seen: dict[int, Any], status: str, said: str) -> None:
+def test_other_users_engine_is_judged_by_its_defaults(seen: dict[int, Any], status: str, said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["engines"].append(engine(user="eve", uid=1001, pid=43, judged=False))
     verdict = room.judge({**evidence(host), "other_engines": seen}, EXPECT)
@@ -120,7 +120,7 @@ def test_an_engine_of_another_user_is_as_good_as_its_defaults(seen: dict[int, An
         ({7: of_default("absent")}, "its defaults that are not enforced: seccomp (absent)"),
     ],
 )
-def test_a_rootful_engine_that_is_kept_is_told_of_and_nothing_is_demanded_of_it(seen: dict[int, Any], said: str) -> None:
+def test_kept_rootful_engine_is_reported_only(seen: dict[int, Any], said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["rootful"] = virgin()["layers"]["rootless"]["rootful"]
     verdict = room.judge({**evidence(host), "other_engines": seen}, {**EXPECT, "disable_rootful": False})
@@ -142,16 +142,16 @@ def test_another_default_runtime_is_named() -> None:
         ({"label": "other (enforce)"}, "profile", "degraded"),
     ],
 )
-def test_a_canary_that_is_not_as_it_should_be(kernel: dict[str, Any], found: str, status: str) -> None:
+def test_wrong_probe_is_named(kernel: dict[str, Any], found: str, status: str) -> None:
     verdict = room.judge(evidence(**kernel), EXPECT)
     assert (ids(verdict), verdict.status) == ([found], status)
 
 
-def test_without_a_canary_it_is_unknown() -> None:
+def test_unknown_without_a_probe() -> None:
     assert room.judge({"observed": settled(), "probe": None}, EXPECT).status == "unknown"
 
 
-def test_where_none_is_wanted_one_that_runs_is_said() -> None:
+def test_running_engine_is_reported_when_disabled() -> None:
     host = settled()
     host["layers"]["rootless"]["engines"] = [engine(judged=False)]
     assert ids(room.judge(evidence(host), {})) == ["not_examined"]
@@ -166,5 +166,5 @@ def test_a_container() -> None:
     assert room.judge_container(container, evidence(), {}).status == "not_applicable"
 
 
-def test_user_namespaces_are_then_this_layers_affair() -> None:
+def test_userns_is_not_applicable_to_rootless() -> None:
     assert userns.judge(evidence(), {"requirement": "disabled"}).status == "not_applicable"

@@ -59,7 +59,7 @@ def test_a_host_with_nothing(host: Host) -> None:
     assert set(desired["files"]) == set(names.list_managed_paths(USER.uid)) and not any(desired["files"].values())
 
 
-def test_every_engine_of_the_host_and_which_one_is_meant(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_engine_and_the_judged_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     process(host, 7, 4242, "0 4242 1\n1 100000 65536\n")
     process(host, 9, 0, "0 0 4294967295\n")
     seen = observe(host)["engines"]
@@ -68,7 +68,7 @@ def test_every_engine_of_the_host_and_which_one_is_meant(host: Host, monkeypatch
     assert [e["judged"] for e in observe(host, other)["engines"]] == [True, False]
 
 
-def test_what_a_users_engine_consists_of(host: Host) -> None:
+def test_parts_of_a_users_engine(host: Host) -> None:
     write(host, f"{USER.manager_cgroup}/cgroup.controllers", "cpu memory pids\n")
     write(host, f"{USER.manager_cgroup}/app.slice/docker-{CONTAINER}.scope/cgroup.procs", "")
     write(host, f"/var/lib/systemd/linger/{USER.user}")
@@ -84,7 +84,7 @@ def test_what_a_users_engine_consists_of(host: Host) -> None:
 
 
 @pytest.mark.parametrize(("program", "takes"), [("…slirp4netns…pasta…", True), ("…slirp4netns…", False)])
-def test_whether_rootlesskit_knows_pasta(host: Host, program: str, takes: bool) -> None:
+def test_rootlesskit_support_for_pasta(host: Host, program: str, takes: bool) -> None:
     for tool, text in (("rootlesskit", program), ("pasta", "x")):
         write(host, f"/usr/bin/{tool}", text)
         host.path(f"/usr/bin/{tool}").chmod(0o755)
@@ -112,7 +112,7 @@ def test_a_socket_with_its_folder(host: Host, monkeypatch: pytest.MonkeyPatch) -
     }
 
 
-def test_memory_that_is_damaged_is_an_error(host: Host) -> None:
+def test_damaged_state_is_an_error(host: Host) -> None:
     write(host, "/var/lib/bulkhead/rootless.json", "{")
     assert "rootless.json: not valid JSON" in observe(host)["error"]
 
@@ -120,7 +120,7 @@ def test_memory_that_is_damaged_is_an_error(host: Host) -> None:
 # --- privileged ports ---
 
 
-def test_ports_are_opened_once_and_given_back(host: Host) -> None:
+def test_first_port_is_set_once_and_restored(host: Host) -> None:
     (file,) = (f for f in rendering.render_files("u", USER.uid, "/s", first_port=80) if f.path == names.PORTS)
     asked: list[list[str]] = []
 
@@ -139,14 +139,14 @@ def test_ports_are_opened_once_and_given_back(host: Host) -> None:
     assert names.read_first_port(host) == "1024" and "first_port" not in known
 
 
-def test_a_port_that_others_have_set_since_stays(host: Host) -> None:
+def test_first_port_set_by_others_is_kept(host: Host) -> None:
     write(host, names.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
     kernel(host, "443")
     ports.restore_first_port(host, {"first_port": "1024"})
     assert names.read_first_port(host) == "443"
 
 
-def test_a_kernel_that_refuses_the_port_is_told(host: Host) -> None:
+def test_kernel_error_of_port_is_reported(host: Host) -> None:
     kernel(host, "1024")
     with pytest.raises(OSError, match="no such knob"):
         ports.set_first_port(host, "net.ipv4.ip_unprivileged_port_start = 80\n", {}, lambda words: (1, "", "no such knob"))
@@ -155,7 +155,7 @@ def test_a_kernel_that_refuses_the_port_is_told(host: Host) -> None:
 # --- the docker client's context ---
 
 
-def test_a_context_is_made_and_taken_away(host: Host) -> None:
+def test_context_is_created_and_removed(host: Host) -> None:
     user = USER.on(host)
     write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
     seen = client_context.read_context(user, USER)
@@ -169,7 +169,7 @@ def test_a_context_is_made_and_taken_away(host: Host) -> None:
     assert client_context.read_context(user, USER)["meta"] is False
 
 
-def test_without_a_configuration_of_the_client_none_is_left(host: Host) -> None:
+def test_created_client_config_is_removed(host: Host) -> None:
     made = client_context.create_context(USER.on(host), USER)
     assert made == ["meta", "current", "config"]
     client_context.remove_context(USER.on(host), USER, made)
@@ -177,7 +177,7 @@ def test_without_a_configuration_of_the_client_none_is_left(host: Host) -> None:
 
 
 @pytest.mark.parametrize(("leads_to", "elsewhere"), [(f"unix://{USER.socket}", None), ("tcp://far", "tcp://far")])
-def test_a_context_of_the_users_own_stays(host: Host, leads_to: str, elsewhere: str | None) -> None:
+def test_own_context_is_kept(host: Host, leads_to: str, elsewhere: str | None) -> None:
     user, (own, config) = USER.on(host), client_context.list_paths(USER)
     text = json.dumps({"Name": "rootless", "Metadata": {"Description": "mine"}, "Endpoints": {"docker": {"Host": leads_to}}})
     write(host, own, text)
@@ -189,13 +189,13 @@ def test_a_context_of_the_users_own_stays(host: Host, leads_to: str, elsewhere: 
     assert (host.read(own), host.read(config)) == (text, '{\n\t"auths": {}\n}')
 
 
-def test_another_context_that_the_user_chose_stays(host: Host) -> None:
+def test_chosen_context_is_kept(host: Host) -> None:
     write(host, "/home/u/.docker/config.json", '{"currentContext": "far"}')
     client_context.create_context(USER.on(host), USER)
     assert client_context.read_context(USER.on(host), USER)["current"] == "far"
 
 
-def test_a_link_in_the_place_of_the_clients_configuration_is_not_followed(host: Host) -> None:
+def test_link_instead_of_client_config_is_not_followed(host: Host) -> None:
     write(host, "/etc/secret", "{}")
     host.path("/home/u/.docker").mkdir()
     host.path("/home/u/.docker/config.json").symlink_to(host.path("/etc/secret"))

@@ -17,7 +17,7 @@ def planned(host: dict[str, Any], **desired: Any) -> Any:
     return room.plan(host, {**WANTED, **desired})
 
 
-def test_a_virgin_host_gets_everything() -> None:
+def test_new_host_gets_everything() -> None:
     plan = planned(virgin())
     assert plan.blockers == []
     said = "; ".join(change.summary for change in plan.changes)
@@ -34,7 +34,7 @@ def test_a_virgin_host_gets_everything() -> None:
     assert plan.daemon_keys == {"runtimes": {"bulkhead": {"path": names.WRAPPER}}, "default-runtime": "bulkhead"}
 
 
-def test_a_settled_host_needs_nothing() -> None:
+def test_complete_host_needs_no_change() -> None:
     plan = planned(settled())
     assert (plan.changes, plan.blockers, plan.warnings) == ([], [], [])
 
@@ -52,7 +52,7 @@ def test_a_settled_host_needs_nothing() -> None:
         ({"rootless_docker_apparmor_profile": "mine"}, "rootless_docker_apparmor_profile: mine is not in apparmor_profiles_list"),
     ],
 )
-def test_bad_input_is_one_sentence(desired: dict[str, Any], sentence: str) -> None:
+def test_bad_input_is_one_message(desired: dict[str, Any], sentence: str) -> None:
     blockers = planned(virgin(), **desired).blockers
     assert len(blockers) == 1 and sentence in blockers[0]
 
@@ -69,12 +69,12 @@ def test_bad_input_is_one_sentence(desired: dict[str, Any], sentence: str) -> No
         ({"unprivileged_userns": False}, {}, "unprivileged_userns_clone is 0"),
     ],
 )
-def test_what_stands_in_the_way(here: dict[str, Any], desired: dict[str, Any], sentence: str) -> None:
+def test_host_blockers(here: dict[str, Any], desired: dict[str, Any], sentence: str) -> None:
     blockers = planned(virgin(**here), **desired).blockers
     assert any(sentence in text for text in blockers), blockers
 
 
-def test_containers_of_the_rootful_engine_are_not_stopped_unasked() -> None:
+def test_rootful_containers_are_not_stopped_unasked() -> None:
     host = virgin(rootful={"pid": 7, "present": ["docker.service"], "masked": [], "listening": True, "containers": ["web", "db"]})
     assert "these containers run in it: web, db" in planned(host).blockers[0]
     allowed = planned(host, rootless_docker_stop_containers=True)
@@ -83,7 +83,7 @@ def test_containers_of_the_rootful_engine_are_not_stopped_unasked() -> None:
     assert not kept.blockers and "beside the rootless one" in kept.warnings[0]
 
 
-def test_a_rootful_engine_that_is_to_be_kept_after_all_comes_back() -> None:
+def test_rootful_engine_is_restored_when_kept() -> None:
     kept = planned(settled(), rootless_docker_disable_rootful=False)
     assert [change.summary for change in kept.changes] == ["unmask the rootful engine, and start it if it ran before"]
     host = settled()
@@ -125,12 +125,12 @@ def test_the_networks_driver(tools: dict[str, Any], takes_pasta: bool, choice: s
     assert ("PORT_DRIVER=implicit" in unit) == (driver == "NET=pasta")
 
 
-def test_pasta_is_refused_where_rootlesskit_does_not_know_it() -> None:
+def test_pasta_needs_support_in_rootlesskit() -> None:
     (refusal,) = planned(virgin(tools=PASTA), rootless_docker_network="pasta").blockers
     assert refusal.startswith("rootless_docker_network: pasta, but /usr/bin/rootlesskit of this host does not support it")
 
 
-def test_a_port_that_somebody_has_closed_again_is_opened() -> None:
+def test_changed_first_port_is_set_again() -> None:
     host = settled(first_port="1024")
     texts_of = [change.path for change in planned(host, rootless_docker_first_port=80).changes]
     assert names.FIRST_PORT in texts_of
@@ -138,20 +138,20 @@ def test_a_port_that_somebody_has_closed_again_is_opened() -> None:
     assert names.FIRST_PORT not in [change.path for change in planned(host, rootless_docker_first_port=80).changes]
 
 
-def test_a_context_that_leads_elsewhere_stays_the_users() -> None:
+def test_context_with_another_address_is_kept() -> None:
     host = settled()
     host["layers"]["rootless"]["context"] = {"meta": False, "elsewhere": "tcp://far", "current": "default", "error": None}
     plan = planned(host)
     assert plan.changes == [] and "has the address tcp://far" in plan.notices[0]
 
 
-def test_a_unit_of_the_users_own_stays() -> None:
+def test_own_unit_is_kept() -> None:
     plan = planned(virgin(own_unit="/home/rootless/.config/systemd/user/docker.service"))
     assert names.UNIT not in {file["path"] for file in plan.apply["files"]}
     assert "is used as it is" in plan.notices[0]
 
 
-def test_without_apparmor_there_is_no_runtime_of_ours() -> None:
+def test_no_wrapper_without_apparmor() -> None:
     host = virgin()
     host["layers"]["apparmor"]["enabled"] = False
     for plan in (
@@ -162,7 +162,7 @@ def test_without_apparmor_there_is_no_runtime_of_ours() -> None:
         assert plan.daemon_keys == {} and names.WRAPPER not in {file["path"] for file in plan.apply["files"]}
 
 
-def test_ubuntus_restriction_gets_a_profile_for_rootlesskit() -> None:
+def test_userns_restriction_needs_a_rootlesskit_profile() -> None:
     host = virgin(restrict_userns=True)
     assert names.ROOTLESSKIT in {file["path"] for file in planned(host).apply["files"]}
     host["layers"]["apparmor"]["modes"] = {"rootlesskit": "unconfined"}
@@ -173,7 +173,7 @@ def test_ubuntus_restriction_gets_a_profile_for_rootlesskit() -> None:
     assert "profile bulkhead-rootlesskit /usr/local/bin/rootlesskit flags=(unconfined) {\n  userns,\n}" in profile
 
 
-def test_what_a_run_that_died_has_left_undone_is_a_change() -> None:
+def test_unfinished_steps_are_changes() -> None:
     host = settled(restrict_userns=True)
     kit = rendering.ManagedFile(names.ROOTLESSKIT, rendering.render_rootlesskit_profile("/usr/bin/rootlesskit"))
     here = host["layers"]["rootless"]
@@ -189,22 +189,25 @@ def test_what_a_run_that_died_has_left_undone_is_a_change() -> None:
     ]
 
 
-def test_what_is_not_ours_is_not_taken_back() -> None:
+def test_unmanaged_ranges_are_not_removed() -> None:
     plan = planned(virgin(), rootless_docker_layer="disabled")
     assert (plan.changes, plan.apply) == ([], {})
 
 
-def test_taking_back_leaves_the_users_data() -> None:
+def test_removal_keeps_user_data() -> None:
     plan = planned(settled(), rootless_docker_layer="disabled")
     assert plan.apply == {"state": "absent", "user": "rootless", "stop_containers": False, "timeout": 300}
-    assert "the user rootless and its subordinate ranges are kept" in plan.notices[0] and "remove them and create them again" in plan.notices[1]
+    assert (
+        "the user rootless and its subordinate ranges are kept" in plan.notices[0]
+        and "remove them and create them again" in plan.notices[1]
+    )
     host = settled(containers=["ab" * 32])
     assert "1 containers run in it" in planned(host, rootless_docker_layer="disabled").blockers[0]
     assert not planned(host, rootless_docker_layer="disabled", rootless_docker_stop_containers=True).blockers
 
 
 @pytest.mark.parametrize(("requirement", "refused"), [("required", True), ("optional", False), ("disabled", False)])
-def test_userns_remap_is_not_for_a_rootless_engine(requirement: str, refused: bool) -> None:
+def test_userns_remap_excludes_rootless(requirement: str, refused: bool) -> None:
     plan = userns.plan(settled(), {**WANTED, "userns_remap_layer": requirement})
     assert bool(plan.blockers) == refused
     assert plan.applicable == (requirement == "disabled")
@@ -219,14 +222,18 @@ def test_the_default_profile_is_added_once() -> None:
     assert room.add_default_profile({**WANTED, "apparmor_profiles_layer": "disabled"}) == []
 
 
-def test_which_containers_end_with_the_engine() -> None:
+def test_containers_that_stop_with_the_engine() -> None:
     host, off = settled(containers=["ab" * 32]), {**WANTED, "rootless_docker_layer": "disabled"}
     assert room.list_stopping_containers(host, {**off, "rootless_docker_stop_containers": True}) == {"ab" * 32}
-    assert room.list_stopping_containers(host, off) == room.list_stopping_containers(host, {**WANTED, "rootless_docker_stop_containers": True}) == set()
+    assert (
+        room.list_stopping_containers(host, off)
+        == room.list_stopping_containers(host, {**WANTED, "rootless_docker_stop_containers": True})
+        == set()
+    )
     assert room.list_stopping_containers(virgin(containers=["ab" * 32]), {**off, "rootless_docker_stop_containers": True}) == set()
 
 
-def test_a_run_without_profiles_is_refused_where_no_container_would_start() -> None:
+def test_missing_profile_is_a_blocker() -> None:
     host = virgin()
     assert "bulkhead-rootless, is not loaded" in room.explain_missing_profile(host, WANTED)
     assert room.explain_missing_profile(host, {**WANTED, "rootless_docker_apparmor_profile": ""}) == ""

@@ -111,7 +111,7 @@ def test_both_lines_are_named() -> None:
 
 
 @pytest.mark.parametrize(("mtime", "said"), [(100.0, False), (300.0, True), (None, False)])
-def test_an_edit_after_the_start_is_said(mtime: float | None, said: bool) -> None:
+def test_edit_after_start_is_reported(mtime: float | None, said: bool) -> None:
     here = host(DEBIAN + "dockremap:300000:65536\n")
     here["subuid"]["mtime"] = mtime
     (finding,) = judge(evidence(here), EXPECT).findings
@@ -131,7 +131,7 @@ def test_engines_differ_in_lines_by_uid(version: str | None, status: str) -> Non
     ("expect", "finding"),
     [({"user": "alice"}, ("user", "degraded")), ({"start": 300000}, ("start", "degraded"))],
 )
-def test_another_mapping_than_wanted(expect: dict[str, Any], finding: tuple[str, str]) -> None:
+def test_unexpected_mapping(expect: dict[str, Any], finding: tuple[str, str]) -> None:
     assert found_by(judge(evidence(), {**EXPECT, **expect})) == [finding]
 
 
@@ -150,7 +150,7 @@ def test_without_evidence() -> None:
     assert "Permission denied" in verdict.findings[0].text
 
 
-def test_optional_where_it_can_not_be() -> None:
+def test_optional_on_unsupported_host() -> None:
     none = {**evidence(host(max_user_namespaces=0), kernel(IDENTITY, namespace=HOST_NS)), "probe": None}
     assert judge(none, {**EXPECT, "requirement": "optional"}).status == "not_applicable"
     assert judge(none, EXPECT).status == "unknown"
@@ -180,6 +180,6 @@ def test_containers(mode: str, process: dict[str, Any], engine: dict[str, Any], 
     assert [disagreement in text for text in verdict.disagreements] == ([True] if disagreement else [])
 
 
-def test_a_container_that_could_not_be_read() -> None:
+def test_unreadable_container_is_unknown() -> None:
     container = {"name": "web", "kernel": {"pid": 7}, "inspect": {"HostConfig": {}}}
     assert judge_container(container, evidence(), EXPECT).status == "unknown"

@@ -24,7 +24,7 @@ def test_a_bare_host(tmp_path: Path) -> None:
     assert (found["roots"], found["unreadable"], found["state"]) == ([], {}, {})
 
 
-def test_a_host_with_everything(tmp_path: Path) -> None:
+def test_host_with_everything(tmp_path: Path) -> None:
     put(tmp_path, "etc/subuid", "alice:100000:65536\r\n")
     put(tmp_path, "etc/subgid", "")
     put(tmp_path, "etc/passwd", "alice:x:1000:100::/:/bin/sh\n+::::::\n")
@@ -61,7 +61,7 @@ def test_a_host_with_everything(tmp_path: Path) -> None:
     assert found["state"] == {"users": {"alice": {}}}
 
 
-def test_what_can_not_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "etc/subuid").mkdir(parents=True)
     put(tmp_path, "etc/docker/daemon.json", "{ not json")
     put(tmp_path, "var/lib/bulkhead/userns.json", "[")
@@ -84,5 +84,5 @@ def test_names_and_ids(text: str, ids: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(("text", "lowest"), [("", 100000), ("SUB_UID_MIN 65536\n", 65536), ("SUB_GID_MIN x\n", 100000)])
-def test_where_login_defs_begins(text: str, lowest: int) -> None:
+def test_lowest_id_of_login_defs(text: str, lowest: int) -> None:
     assert parse_lowest(text) == lowest

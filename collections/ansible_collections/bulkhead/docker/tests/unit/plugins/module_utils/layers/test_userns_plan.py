@@ -30,7 +30,7 @@ def desired(**more: Any) -> dict[str, Any]:
     return {**WANTED, **{f"userns_remap_{key}": value for key, value in more.items()}}
 
 
-def test_a_virgin_host() -> None:
+def test_new_host() -> None:
     found = plan(observed(), WANTED)
     assert found.blockers == []
     assert found.daemon_keys == {"userns-remap": "default"}
@@ -57,7 +57,7 @@ def test_a_virgin_host() -> None:
     assert len(found.effects) == 1
 
 
-def test_a_host_that_is_as_wanted() -> None:
+def test_host_in_desired_state() -> None:
     found = plan(observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS, live_restore=True), WANTED)
     assert (found.blockers, found.warnings, found.changes, found.effects) == ([], [], [], [])
     assert found.daemon_keys == {"userns-remap": "default"}
@@ -130,20 +130,20 @@ def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
         (seen(host_namespace=None), "no user namespaces"),
     ],
 )
-def test_hosts_that_are_refused(here: dict[str, Any], sentence: str) -> None:
+def test_host_blockers(here: dict[str, Any], sentence: str) -> None:
     found = plan(observed(here), WANTED)
     assert any(sentence in blocker for blocker in found.blockers), found.blockers
     assert not found.changes
 
 
-def test_optional_where_it_can_not_be() -> None:
+def test_optional_on_unsupported_host() -> None:
     found = plan(observed(seen(max_user_namespaces=0)), desired(layer="optional"))
     assert found.blockers == []
     assert not found.applicable
     assert not found.daemon_keys
 
 
-def test_a_line_that_engines_since_28_pass_over() -> None:
+def test_malformed_line_since_engine_28() -> None:
     found = plan(observed(seen("some words\n"), version="28.5.2"), WANTED)
     assert found.blockers == []
     assert "/etc/subuid:1 (some words)" in found.warnings[0]
@@ -193,14 +193,14 @@ def test_sssd_is_warned_of() -> None:
         ),
     ],
 )
-def test_refused_for_existing_data(here: dict[str, Any], engine: dict[str, Any], sentence: str) -> None:
+def test_existing_data_is_a_blocker(here: dict[str, Any], engine: dict[str, Any], sentence: str) -> None:
     found = plan(observed(here, **engine), WANTED)
     assert any(sentence in blocker for blocker in found.blockers), found.blockers
     assert not found.changes
     assert not found.daemon_keys
 
 
-def test_carried_over_where_the_inventory_says_so() -> None:
+def test_migrate_is_planned() -> None:
     web = {"name": "web", "state": "exited", "binds": ["/srv/the data", "/var/run/docker.sock"]}
     found = plan(observed(contents={**CONTENTS, "containers": [web]}), desired(existing_data="migrate"))
     assert found.blockers == []
@@ -210,7 +210,7 @@ def test_carried_over_where_the_inventory_says_so() -> None:
     assert not any("docker.sock" in warning for warning in found.warnings)
 
 
-def test_the_command_that_mends_a_bind_mount(tmp_path: Path) -> None:
+def test_chown_command_for_bind_mounts(tmp_path: Path) -> None:
     """With a chown that only says what it would do: who runs the tests need not be root."""
     folder, programs = tmp_path / "the data", tmp_path / "bin"
     folder.mkdir()
@@ -240,14 +240,14 @@ def test_the_command_that_mends_a_bind_mount(tmp_path: Path) -> None:
         ({"contents": CONTENTS, "remapped": "500000.500000"}, {}, "would become invisible"),
     ],
 )
-def test_what_cannot_be_carried_over(engine: dict[str, Any], more: dict[str, Any], sentence: str) -> None:
+def test_migration_blockers(engine: dict[str, Any], more: dict[str, Any], sentence: str) -> None:
     here = seen(roots=[{**ROOT_ON_DISK[1], "remapped": None}]) if engine.get("running") is False else seen()
     found = plan(observed(here, **engine), {**desired(existing_data="migrate"), **more})
     assert any(sentence in blocker for blocker in found.blockers), found.blockers
     assert not found.apply.get("migrate")
 
 
-def test_hidden_where_the_inventory_says_so() -> None:
+def test_hide_is_planned() -> None:
     found = plan(observed(contents=CONTENTS), desired(existing_data="hide"))
     assert found.blockers == []
     assert "stay in the old data root, invisible until" in found.warnings[0]
@@ -269,11 +269,11 @@ def test_orphans_are_explained() -> None:
         (with_user(roots=ROOT_ON_DISK), {"running": False, "contents": None}),
     ],
 )
-def test_no_refusal_where_the_root_stays_or_is_empty(here: dict[str, Any], engine: dict[str, Any]) -> None:
+def test_no_blocker_for_same_or_empty_data_root(here: dict[str, Any], engine: dict[str, Any]) -> None:
     assert plan(observed(here, **engine), WANTED).blockers == []
 
 
-def test_a_root_that_comes_back_is_announced() -> None:
+def test_reused_data_root_is_announced() -> None:
     found = plan(observed(seen(roots=ROOT_ON_DISK)), WANTED)
     assert any("2 images, 1 container become visible again" in notice for notice in found.notices)
 
@@ -281,17 +281,17 @@ def test_a_root_that_comes_back_is_announced() -> None:
 # --- switched off ---
 
 
-def test_off_and_never_on() -> None:
+def test_disabled_from_the_start() -> None:
     found = plan(observed(contents=CONTENTS), desired(layer="disabled"))
     assert (found.blockers, found.changes, found.apply, found.daemon_keys) == ([], [], {}, {})
 
 
-def test_off_while_another_hand_remapped_the_engine() -> None:
+def test_disabled_while_remapped_by_others() -> None:
     found = plan(observed(with_user(), **REMAPPED, contents=CONTENTS), desired(layer="disabled"))
     assert (found.blockers, found.changes) == ([], [])
 
 
-def test_switching_off_hides_as_well() -> None:
+def test_disabling_hides_data_too() -> None:
     seen_ = {**observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS), **OUR_KEY}
     found = plan(seen_, desired(layer="disabled"))
     assert "from /var/lib/docker/231072.231072 to /var/lib/docker, and 2 images" in found.blockers[0]
@@ -301,7 +301,7 @@ def test_switching_off_hides_as_well() -> None:
     assert "dockremap stay reserved" in found.notices[0]
 
 
-def test_going_back_after_a_migration_needs_the_old_root() -> None:
+def test_return_after_migration_needs_old_data_root() -> None:
     plain = {"path": "/var/lib/docker", "remapped": None, "containers": 2, "volumes": 1, "images": 2}
     for root, refused in ((plain, False), ({**plain, "containers": 0, "volumes": 0, "images": 0}, True)):
         there = {**observed(with_user(state=OURS, roots=[root]), **REMAPPED, contents=CONTENTS), **OUR_KEY}
@@ -319,7 +319,7 @@ def test_going_back_after_a_migration_needs_the_old_root() -> None:
         (None, {"userns-remap": "default"}, ""),
     ],
 )
-def test_off_gives_back_what_was_there(before: str | None, options: dict[str, str], sentence: str) -> None:
+def test_disabling_restores_previous_state(before: str | None, options: dict[str, str], sentence: str) -> None:
     ours = {"value": "default", **({"before": before} if before else {})}
     there = {
         **observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS),
@@ -330,12 +330,12 @@ def test_off_gives_back_what_was_there(before: str | None, options: dict[str, st
     assert [sentence in blocker for blocker in found.blockers] == ([True] if sentence else [])
 
 
-def test_the_ranges_stay_while_files_of_theirs_do() -> None:
+def test_ranges_stay_while_their_files_exist() -> None:
     here = {**with_user(state=OURS, roots=ROOT_ON_DISK), "configured": None}
     assert plan(observed(here), desired(layer="disabled")).changes == []
 
 
-def test_the_ranges_go_when_nothing_needs_them() -> None:
+def test_unused_ranges_are_removed() -> None:
     here = {**with_user(state=OURS), "configured": None}
     found = plan(observed(here), desired(layer="disabled"))
     assert found.apply == {"subject": "userns", "ranges": [{"user": "dockremap", "state": "absent"}]}
@@ -346,7 +346,7 @@ def test_the_ranges_go_when_nothing_needs_them() -> None:
     ]
 
 
-def test_a_flag_of_the_unit_counts_as_configured() -> None:
+def test_unit_flag_counts_as_configured() -> None:
     here = {**with_user(state=OURS), "configured": None}
     flagged = {**observed(here), "unit": {"flags": {"userns-remap": "default"}}}
     assert plan(flagged, desired(layer="disabled")).changes == []
@@ -369,7 +369,7 @@ def test_expectation() -> None:
 @pytest.mark.parametrize(
     ("size", "words"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_250_000_000, "1.2 GB"), (5 * 10**15, "5000 TB")]
 )
-def test_sizes_in_words(size: int, words: str) -> None:
+def test_format_size(size: int, words: str) -> None:
     assert format_size(size) == words
 
 

@@ -47,7 +47,7 @@ def test_the_command_is_found(words: list[str], command: str) -> None:
         ({"SecurityOpt": ["label=apparmor=web"]}, "default"),
     ],
 )
-def test_the_profile_is_the_one_that_a_rootful_engine_would_write(request_: dict[str, Any], profile: str) -> None:
+def test_profile_equals_that_of_a_rootful_engine(request_: dict[str, Any], profile: str) -> None:
     assert oci_wrapper.select_profile(request_, "default") == profile
 
 
@@ -69,33 +69,33 @@ def written(there: Path) -> str | None:
     return json.loads((there / "config.json").read_text())["process"].get("apparmorProfile")
 
 
-def test_a_container_gets_the_profile_it_asked_for(tmp_path: Path) -> None:
+def test_container_gets_requested_profile(tmp_path: Path) -> None:
     there = bundle(tmp_path, {"SecurityOpt": ["apparmor=web"]})
     oci_wrapper.confine_bundle(str(there), ID, "default")
     assert written(there) == "web"
     assert os.listdir(there) == ["config.json"]
 
 
-def test_the_request_is_found_by_the_root_alone(tmp_path: Path) -> None:
+def test_request_is_found_by_root_path(tmp_path: Path) -> None:
     there = bundle(tmp_path, {"Privileged": True}, mounts=False)
     oci_wrapper.confine_bundle(str(there), ID, "default")
     assert written(there) == "unconfined"
 
 
-def test_a_container_whose_request_is_missing_does_not_start(tmp_path: Path) -> None:
+def test_container_without_request_does_not_start(tmp_path: Path) -> None:
     there = bundle(tmp_path, None)
     with pytest.raises(OSError, match="its settings are not known"):
         oci_wrapper.confine_bundle(str(there), ID, "default")
     assert written(there) is None
 
 
-def test_a_step_of_a_build_gets_the_default(tmp_path: Path) -> None:
+def test_build_step_gets_default_profile(tmp_path: Path) -> None:
     there = bundle(tmp_path, None, mounts=False)
     oci_wrapper.confine_bundle(str(there), "buildkit-step", "default")
     assert written(there) == "default"
 
 
-def test_a_program_that_enters_gets_the_containers_own_profile(tmp_path: Path) -> None:
+def test_exec_gets_the_containers_own_profile(tmp_path: Path) -> None:
     (tmp_path / ID).mkdir()
     (tmp_path / "config.json").write_text(json.dumps({"process": {"apparmorProfile": "web"}}))
     (tmp_path / ID / "state.json").write_text(json.dumps({"config": {"labels": ["other=x", f"bundle={tmp_path}"]}}))
@@ -125,7 +125,7 @@ def program(folder: Path) -> Path:
     return path
 
 
-def test_it_becomes_runc_with_the_same_words(tmp_path: Path) -> None:
+def test_runc_gets_the_same_arguments(tmp_path: Path) -> None:
     there = bundle(tmp_path, {})
     words = ["--root", "/r", "create", "--bundle", str(there), ID]
     done = subprocess.run([program(tmp_path), *words], capture_output=True, text=True, check=True)
@@ -133,7 +133,7 @@ def test_it_becomes_runc_with_the_same_words(tmp_path: Path) -> None:
     assert written(there) == "default"
 
 
-def test_when_it_fails_nothing_starts_and_the_engine_learns_why(tmp_path: Path) -> None:
+def test_failure_starts_nothing_and_is_reported(tmp_path: Path) -> None:
     log = tmp_path / "log.json"
     words = ["--log", str(log), "create", "--bundle", str(tmp_path / "none"), ID]
     done = subprocess.run([program(tmp_path), *words], capture_output=True, text=True, check=False)
@@ -143,7 +143,7 @@ def test_when_it_fails_nothing_starts_and_the_engine_learns_why(tmp_path: Path) 
     assert said["level"] == "error" and "config.json" in said["msg"]
 
 
-def test_a_bundle_that_is_no_json_does_not_start(tmp_path: Path) -> None:
+def test_invalid_bundle_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[]")
     done = subprocess.run([program(tmp_path), "create", "--bundle", str(tmp_path), ID], capture_output=True, text=True, check=False)
     assert done.returncode != 0 and done.stdout == ""

@@ -108,7 +108,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 # --- the rootful engine ---
 
 
-def test_the_rootful_engine_comes_back_with_what_ran(machine: Machine) -> None:
+def test_rootful_engine_is_restored_with_containers(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
     assert rootful.stop_rootful(machine.host, known, True, 10)
     assert state.load(machine.host, "rootless")["rootful"]["containers"] == [WEB, DB]
@@ -119,7 +119,7 @@ def test_the_rootful_engine_comes_back_with_what_ran(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("dies", ["stop 2", "stop 1", "disable", "mask"])
-def test_a_run_that_died_while_it_stopped_the_rootful_engine_has_forgotten_nothing(machine: Machine, dies: str) -> None:
+def test_interrupted_stop_of_rootful_engine_is_remembered(machine: Machine, dies: str) -> None:
     machine.dies = dies
     with pytest.raises(Killed):
         rootful.stop_rootful(machine.host, {"user": "rootless"}, True, 10)
@@ -129,7 +129,7 @@ def test_a_run_that_died_while_it_stopped_the_rootful_engine_has_forgotten_nothi
     assert (known["containers"], known["active"], "stopping" in known) == ([WEB, DB], ["docker.service"], False)
 
 
-def test_what_ran_the_time_before_is_not_what_ran_now(machine: Machine) -> None:
+def test_earlier_containers_are_not_restored(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
     rootful.stop_rootful(machine.host, known, True, 10)
     machine.active, machine.running = True, {"1": False, "2": True}
@@ -137,7 +137,7 @@ def test_what_ran_the_time_before_is_not_what_ran_now(machine: Machine) -> None:
     assert known["rootful"]["containers"] == [DB]
 
 
-def test_a_rootful_engine_that_is_active_and_silent_is_not_stopped(machine: Machine) -> None:
+def test_silent_rootful_engine_is_not_stopped(machine: Machine) -> None:
     machine.answers = False
     with pytest.raises(ValueError, match=r"docker.service is active, but no engine answers on /var/run/docker.sock"):
         rootful.stop_rootful(machine.host, {"user": "rootless"}, True, 10)
@@ -147,7 +147,7 @@ def test_a_rootful_engine_that_is_active_and_silent_is_not_stopped(machine: Mach
 # --- the rootless engine ---
 
 
-def test_what_a_run_had_stopped_before_it_died_runs_again_after_the_next(machine: Machine) -> None:
+def test_containers_stopped_by_interrupted_run_start_again(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
     outcome, wish = setup.SetupOutcome(instance=USER), setup.RootlessRequest("rootless", None)  # type: ignore[arg-type]
     machine.dies = "restart"
@@ -165,7 +165,7 @@ def test_what_a_run_had_stopped_before_it_died_runs_again_after_the_next(machine
     assert machine.log == []
 
 
-def test_what_was_stopped_is_recalled_once_beside_what_runs_now() -> None:
+def test_stopped_containers_are_merged_once() -> None:
     now = engine_restart.Before(running=True, containers=[DB])
     assert stopped.merge_stopped({}, now) is now
     assert stopped.merge_stopped({"stopped": [WEB, DB]}, now).containers == [WEB, DB]
@@ -180,7 +180,7 @@ def policy(host: Host, *names: str) -> None:
 
 
 @pytest.mark.parametrize("loaded", [True, False])
-def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loaded: bool) -> None:
+def test_missing_profile_is_loaded(machine: Machine, loaded: bool) -> None:
     policy(machine.host, "docker-default", *([names.PROFILE] if loaded else []))
     outcome, commands = setup.SetupOutcome(), []
 
@@ -194,9 +194,7 @@ def test_a_profile_is_loaded_where_the_kernel_has_it_not(machine: Machine, loade
 
 
 @pytest.mark.parametrize("loaded", [True, False])
-def test_a_profile_that_is_not_loaded_is_no_hindrance_to_its_removal(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, loaded: bool
-) -> None:
+def test_profile_that_is_not_loaded_can_be_removed(machine: Machine, monkeypatch: pytest.MonkeyPatch, loaded: bool) -> None:
     policy(machine.host, *([names.PROFILE] if loaded else []))
     machine.host.path(names.ROOTLESSKIT).write_text("text")
     state.save(machine.host, "rootless", {"user": "gone", "files": [names.ROOTLESSKIT]})

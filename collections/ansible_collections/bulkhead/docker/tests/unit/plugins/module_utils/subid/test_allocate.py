@@ -54,7 +54,7 @@ def test_the_next_free_range(subuid: str, subgid: str, expected: int) -> None:
         (Accounts({"ldap": 296608}, {}), 231072),
     ],
 )
-def test_accounts_are_in_the_way(accounts: Accounts, expected: int) -> None:
+def test_accounts_take_ids(accounts: Accounts, expected: int) -> None:
     assert find_free_start(231072, 65536, [parse_subid(SUBUID, "")], accounts) == expected
 
 
@@ -68,11 +68,11 @@ def test_accounts_are_in_the_way(accounts: Accounts, expected: int) -> None:
         (231072, 400_000, 231072),
     ],
 )
-def test_odd_wishes(start: int, count: int, expected: int | None) -> None:
+def test_unusual_requests(start: int, count: int, expected: int | None) -> None:
     assert find_free_start(start, count, [parse_subid(SUBUID, "")], ACCOUNTS) == expected
 
 
-def test_login_defs_says_where_subordinate_ids_begin() -> None:
+def test_login_defs_sets_first_subordinate_id() -> None:
     full = parse_subid(SUBUID, blocks(231072, 296608, 362144, 427680))
     assert find_free_start(231072, 65536, [full], Accounts(lowest=165536)) == 165536
 
@@ -89,7 +89,7 @@ def test_login_defs_says_where_subordinate_ids_begin() -> None:
         ("dockremap:600000:65536\n", "systemd-nspawn"),
     ],
 )
-def test_a_range_that_is_there_is_kept(text: str, note: str) -> None:
+def test_existing_range_is_kept(text: str, note: str) -> None:
     accounts = Accounts({**UIDS, "dockremap": 105}, GIDS)
     found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, text), parse_subid(SUBGID, text), accounts)
     assert found.errors == []
@@ -111,7 +111,7 @@ def test_a_range_that_is_there_is_kept(text: str, note: str) -> None:
         ),
     ],
 )
-def test_a_range_in_one_file_alone(subuid: str, subgid: str, after: str, note: str) -> None:
+def test_range_in_one_file_only(subuid: str, subgid: str, after: str, note: str) -> None:
     found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, subuid), parse_subid(SUBGID, subgid), ACCOUNTS)
     assert found.errors == []
     assert found.subuid.text() == subuid
@@ -140,7 +140,7 @@ def test_a_range_in_one_file_alone(subuid: str, subgid: str, after: str, note: s
         ("", "dockremap:1000:1\n", "contains the ID of the group alice"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_changed(subuid: str, subgid: str, sentence: str) -> None:
+def test_errors_change_nothing(subuid: str, subgid: str, sentence: str) -> None:
     found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, subuid), parse_subid(SUBGID, subgid), ACCOUNTS)
     assert any(sentence in error for error in found.errors), found.errors
     assert (found.subuid.text(), found.subgid.text()) == (subuid, subgid)
@@ -154,7 +154,7 @@ def test_what_is_wrong_is_said_and_nothing_changed(subuid: str, subgid: str, sen
         (4294900000, 131072, "last ID"),
     ],
 )
-def test_bounds_of_a_wish(start: int, count: int, sentence: str) -> None:
+def test_bounds_of_a_request(start: int, count: int, sentence: str) -> None:
     found = allocate_range(RangeRequest("dockremap", start, count), parse_subid(SUBUID, ""), parse_subid(SUBGID, ""), ACCOUNTS)
     assert len(found.errors) == 1
     assert sentence in found.errors[0]
@@ -176,13 +176,13 @@ def test_exact_and_free() -> None:
         ("dockremap:231072:65536\n", {SUBUID: [(231072, 65000)]}, "was not written by Bulkhead"),
     ],
 )
-def test_exact_and_refused(subuid: str, ours: dict[str, list[tuple[int, int]]], sentence: str) -> None:
+def test_exact_errors(subuid: str, ours: dict[str, list[tuple[int, int]]], sentence: str) -> None:
     found = allocate_range(EXACT, parse_subid(SUBUID, subuid), parse_subid(SUBGID, ""), ACCOUNTS, ours)
     assert len(found.errors) == 1
     assert sentence in found.errors[0]
 
 
-def test_exact_replaces_what_we_wrote() -> None:
+def test_exact_replaces_managed_lines() -> None:
     text = "x:1:2\ndockremap:231072:65536\ny:3:4\n"
     ours = {path: [(231072, 65536)] for path in (SUBUID, SUBGID)}
     found = allocate_range(EXACT, parse_subid(SUBUID, text), parse_subid(SUBGID, text), ACCOUNTS, ours)
@@ -191,5 +191,7 @@ def test_exact_replaces_what_we_wrote() -> None:
 
 
 def test_nothing_is_free() -> None:
-    found = allocate_range(RangeRequest("dockremap", 231072, 1 << 30), parse_subid(SUBUID, "x:231072:1\n"), parse_subid(SUBGID, ""), ACCOUNTS)
+    found = allocate_range(
+        RangeRequest("dockremap", 231072, 1 << 30), parse_subid(SUBUID, "x:231072:1\n"), parse_subid(SUBGID, ""), ACCOUNTS
+    )
     assert "no other range of 1073741824 IDs is free" in found.errors[0]

@@ -103,7 +103,7 @@ def test_first_run_second_run_and_back(host: Host, tools: Tools) -> None:
     assert not run(host, tools, GONE).changed
 
 
-def test_files_that_are_missing_are_made(host: Host, tools: Tools) -> None:
+def test_missing_files_are_created(host: Host, tools: Tools) -> None:
     host.path("/etc/subuid").unlink()
     host.path("/etc/subgid").unlink()
     run(host, tools)
@@ -118,7 +118,7 @@ def test_the_backup_keeps_the_time(host: Host, tools: Tools) -> None:
     assert host.path("/etc/subuid-").stat().st_mtime == 2000
 
 
-def test_a_user_that_was_there_is_not_ours(host: Host, tools: Tools) -> None:
+def test_existing_user_is_unmanaged(host: Host, tools: Tools) -> None:
     host.path("/etc/passwd").write_text(PASSWD + "dockremap:x:105:110::/:/bin/false\n")
     run(host, tools)
     run(host, tools, GONE)
@@ -126,7 +126,7 @@ def test_a_user_that_was_there_is_not_ours(host: Host, tools: Tools) -> None:
     assert content(host, "subuid") == FOREIGN + "\n"
 
 
-def test_lines_that_were_there_are_not_ours(host: Host, tools: Tools) -> None:
+def test_existing_lines_are_unmanaged(host: Host, tools: Tools) -> None:
     text = FOREIGN + "\ndockremap:300000:65536\n"
     for name in ("subuid", "subgid"):
         host.path(f"/etc/{name}").write_bytes(text.encode())
@@ -154,7 +154,7 @@ def test_not_removed_while_in_use(host: Host, tools: Tools, monkeypatch: pytest.
     assert everything(host) == before
 
 
-def test_decided_again_under_the_locks(host: Host, tools: Tools) -> None:
+def test_decision_is_repeated_under_locks(host: Host, tools: Tools) -> None:
     """Somebody takes the range between our look and our lock."""
     tools.between = lambda: host.path("/etc/subuid").write_text("bob:231072:65536\n") and None
     done = run(host, tools)
@@ -176,7 +176,7 @@ def test_both_files_or_none(host: Host, tools: Tools, monkeypatch: pytest.Monkey
     assert not host.path("/etc/subuid.lock").exists()
 
 
-def test_two_users_at_once_do_not_get_the_same(host: Host, tools: Tools) -> None:
+def test_two_users_get_different_ranges(host: Host, tools: Tools) -> None:
     host.path("/etc/passwd").write_text(PASSWD + "bob:x:1001:1001::/home/bob:/bin/bash\n")
     done = run(host, tools, UserRequest(RangeRequest("bob")), UserRequest(RangeRequest("alice", 400000)))
     assert [entry["subuid"] for entry in done.ranges] == [[[231072, 65536]], [[100000, 65536]]]
@@ -191,7 +191,7 @@ def test_two_users_at_once_do_not_get_the_same(host: Host, tools: Tools) -> None
         (UserRequest(RangeRequest("dockremap", 100000, 10, exact=True), create=True), "cannot be allocated to dockremap: /etc/subuid:2"),
     ],
 )
-def test_refused_before_anything_changes(host: Host, tools: Tools, request_: UserRequest, sentence: str) -> None:
+def test_error_before_any_change(host: Host, tools: Tools, request_: UserRequest, sentence: str) -> None:
     before = everything(host)
     with pytest.raises(SubidError, match=sentence):
         run(host, tools, request_)
@@ -199,13 +199,13 @@ def test_refused_before_anything_changes(host: Host, tools: Tools, request_: Use
     assert tools.ran == []
 
 
-def test_a_tool_that_fails_is_quoted(host: Host) -> None:
+def test_failing_tool_is_quoted(host: Host) -> None:
     with pytest.raises(SubidError, match="groupadd --system dockremap failed: cannot lock /etc/group"):
         apply_ranges(host, [DOCKREMAP], "userns", False, lambda command: (10, "", "cannot lock /etc/group; try again later.\n"))
     assert content(host, "subuid") == FOREIGN
 
 
-def test_an_exact_wish_moves_what_is_ours(host: Host, tools: Tools) -> None:
+def test_exact_request_replaces_managed_range(host: Host, tools: Tools) -> None:
     run(host, tools)
     exact = UserRequest(RangeRequest("dockremap", 300000, 65536, exact=True), "dockremap", create=True)
     assert run(host, tools, exact).changed
@@ -215,7 +215,7 @@ def test_an_exact_wish_moves_what_is_ours(host: Host, tools: Tools) -> None:
     assert content(host, "subuid") == FOREIGN + "\n"
 
 
-def test_a_user_that_could_not_be_removed_is_removed_next_time(host: Host, tools: Tools) -> None:
+def test_failed_user_removal_is_retried(host: Host, tools: Tools) -> None:
     run(host, tools)
     with pytest.raises(SubidError, match="userdel dockremap failed"):
         apply_ranges(host, [GONE], "userns", False, lambda command: (8, "", "user dockremap is currently used"))

@@ -46,36 +46,39 @@ def test_released_after_an_error(host: Host) -> None:
 
 
 @pytest.mark.parametrize("left", [b"999999999\0", b"999999999", b"999999999\n"])
-def test_a_lock_whose_process_is_gone_is_taken_over(host: Host, left: bytes) -> None:
+def test_stale_lock_is_replaced(host: Host, left: bytes) -> None:
     host.path("/etc/subuid.lock").write_bytes(left)
     with shadow_locks(host, "/etc/subuid", timeout=1):
         assert host.path("/etc/subuid.lock").read_bytes() == b"%d\0" % os.getpid()
 
 
-def test_a_lock_of_our_own_pid_is_left_from_somebody_before_us(host: Host) -> None:
+def test_lock_with_own_pid_is_stale(host: Host) -> None:
     host.path("/etc/subuid.lock").write_bytes(b"%d\0" % os.getpid())
     with shadow_locks(host, "/etc/subuid", timeout=1):
         pass
 
 
-def test_a_lock_whose_process_lives_is_waited_for_and_left(host: Host) -> None:
+def test_held_lock_is_awaited_and_kept(host: Host) -> None:
     lock = host.path("/etc/subuid.lock")
     lock.write_bytes(b"%d\0" % os.getppid())
-    with pytest.raises(ShadowLocked, match=f"subuid.lock is held by process {os.getppid()}"), shadow_locks(host, "/etc/subuid", timeout=0.2):
+    with (
+        pytest.raises(ShadowLocked, match=f"subuid.lock is held by process {os.getppid()}"),
+        shadow_locks(host, "/etc/subuid", timeout=0.2),
+    ):
         pytest.fail("must not be entered")
     assert lock.read_bytes() == b"%d\0" % os.getppid()
     assert files(host) == [".pwd.lock", "subuid", "subuid.lock"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"abc\0", b"-1\0", b"0\0"])
-def test_a_lock_without_a_pid_is_left_to_a_person(host: Host, content: bytes) -> None:
+def test_lock_without_pid_is_an_error(host: Host, content: bytes) -> None:
     host.path("/etc/subuid.lock").write_bytes(content)
     with pytest.raises(ShadowLocked, match="instead of a process ID"), shadow_locks(host, "/etc/subuid", timeout=1):
         pytest.fail("must not be entered")
     assert host.path("/etc/subuid.lock").read_bytes() == content
 
 
-def test_lckpwdf_is_waited_for(host: Host) -> None:
+def test_password_lock_is_awaited(host: Host) -> None:
     path = host.path("/etc/.pwd.lock")
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_FCNTL, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -33,14 +33,14 @@ def test_every_byte_is_kept(text: str) -> None:
     assert file.remove_lines([]).text() == text
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_missing_file() -> None:
     file = parse_subid(SUBUID, None)
     assert not file.present
     assert file.text() == ""
     assert file.add_range("a", 1, 2).present
 
 
-def test_lines_are_numbered_and_read_as_the_engine_does() -> None:
+def test_lines_are_read_as_the_engine_does() -> None:
     file = parse_subid(SUBUID, ODD)
     assert [(line.number, line.owner, line.start, line.count) for line in file.ranges] == [
         (2, "alice", 100000, 65536),
