@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build container images of ordinary web services from the packages that this host has installed: no registry, no network.
+"""Build container images of web services from the packages that are installed on this host, without a registry or a network.
 
     build_service_image.py nginx python node redis
 
-Each image `bulkhead-test/NAME:1` holds the service's binaries, the libraries that `ldd` names for them, its data files, and a shell for
-`docker exec`. It listens on the port that `SERVICES` says and ends by itself at its stop signal, as process 1: give that to `docker run
---stop-signal`, as `docker import` of 20.10 can't put it into an image. Run as root on the Docker host; only the standard library is used.
+Each image `bulkhead-test/NAME:1` contains the service's binaries, the libraries that `ldd` names for them, its data files, and a shell for
+`docker exec`. The service listens on its port in `SERVICES`, and ends as process 1 at its stop signal. Give that signal to `docker run
+--stop-signal`, because `docker import` of 20.10 cannot write it into an image. Run it as root on the Docker host. It uses only the standard library.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ if (!isMainThread) { parentPort.postMessage('thread'); } else {
 
 @dataclass(frozen=True)
 class Service:
-    """What goes into an image: programs with their libraries, folders and files by glob pattern, files made here, Docker's options.
+    """The content of an image: programs with their libraries, folders by glob pattern, files with their text, options of Docker.
 
-    scripts: a folder of scripts, of which those go in that the libraries name (Debian keeps parts of Node outside of libnode).
+    scripts: a folder of scripts. The image contains those that the libraries name (Debian has parts of Node outside of libnode).
     """
 
     programs: tuple[str, ...]
@@ -106,27 +106,27 @@ def main() -> int:
 
 
 def import_image(tag: str, service: Service) -> None:
-    """Pack the service and give it to `docker import`."""
+    """Pack the service and pipe it to `docker import`."""
     changes = [
         f"CMD [{', '.join(f'{chr(34)}{word}{chr(34)}' for word in service.command)}]",
         "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         f"EXPOSE {service.port}",
     ]
     arguments = ["docker", "import", *(word for change in changes for word in ("--change", change)), "-", tag]
-    subprocess.run(arguments, input=pack(service), check=True, capture_output=True)
+    subprocess.run(arguments, input=pack_service(service), check=True, capture_output=True)
 
 
-def pack(service: Service) -> bytes:
-    """The image's file system as a tar archive."""
-    programs = [find(name) for name in (*service.programs, "sh", "cat")]
-    paths = {*programs, *libraries(programs)}
+def pack_service(service: Service) -> bytes:
+    """Return the image's file system as a tar archive."""
+    programs = [find_program(name) for name in (*service.programs, "sh", "cat")]
+    paths = {*programs, *list_libraries(programs)}
     for pattern in service.trees:
         for path in glob(pattern):
-            paths.update(walk(path))
-    paths.update(libraries(path for path in sorted(paths) if path.endswith(".so")))
+            paths.update(list_files(path))
+    paths.update(list_libraries(path for path in sorted(paths) if path.endswith(".so")))
     if service.scripts:
         for path in sorted(paths):
-            paths.update(named_in(path, service.scripts))
+            paths.update(find_named_scripts(path, service.scripts))
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         for folder in ("dev", "proc", "sys", "tmp", "run", "srv", "var/log/nginx", "var/lib/nginx"):
@@ -138,7 +138,7 @@ def pack(service: Service) -> bytes:
                 tar.add(f"/{link}", link)
         done: set[str] = set()
         for path in sorted(paths):
-            add(tar, path, done)
+            add_file(tar, path, done)
         for path, text in {"/etc/passwd": PASSWD, "/etc/group": GROUP, **service.files}.items():
             entry = tarfile.TarInfo(path.lstrip("/"))
             entry.size = len(text.encode())
@@ -146,30 +146,30 @@ def pack(service: Service) -> bytes:
     return output.getvalue()
 
 
-def find(program: str) -> str:
-    """The program's path. Raises FileNotFoundError."""
+def find_program(program: str) -> str:
+    """Return the program's path. Raises FileNotFoundError."""
     for folder in ("/usr/local/bin", "/usr/sbin", "/usr/bin"):
         if os.access(f"{folder}/{program}", os.X_OK):
             return f"{folder}/{program}"
     raise FileNotFoundError(f"{program} is not installed on this host")
 
 
-def libraries(paths: Iterable[str]) -> set[str]:
-    """What the dynamic linker would load for these files, itself included (man 1 ldd)."""
-    wanted = list(paths)
-    if not wanted:
+def list_libraries(paths: Iterable[str]) -> set[str]:
+    """Return what the dynamic linker loads for these files, including itself (man 1 ldd)."""
+    files = list(paths)
+    if not files:
         return set()
-    told = subprocess.run(["ldd", *wanted], capture_output=True, text=True, check=False).stdout
-    return {match[1] for match in re.finditer(r"(?:=> )?(/\S+) \(0x", told)}
+    output = subprocess.run(["ldd", *files], capture_output=True, text=True, check=False).stdout
+    return {match[1] for match in re.finditer(r"(?:=> )?(/\S+) \(0x", output)}
 
 
-def named_in(path: str, folder: str) -> set[str]:
-    """The scripts in `folder` that a binary names."""
+def find_named_scripts(path: str, folder: str) -> set[str]:
+    """Return the scripts in `folder` that a binary names."""
     with open(path, "rb") as handle:
         return {match.decode() for match in re.findall(re.escape(folder.encode()) + rb"[\w@./-]+\.js", handle.read())}
 
 
-def walk(path: str) -> Iterable[str]:
+def list_files(path: str) -> Iterable[str]:
     if not os.path.isdir(path) or os.path.islink(path):
         yield path
         return
@@ -178,8 +178,8 @@ def walk(path: str) -> Iterable[str]:
         yield from (os.path.join(folder, name) for name in files)
 
 
-def add(tar: tarfile.TarFile, path: str, done: set[str]) -> None:
-    """Add a file under its real place; where its name is a symbolic link, the link and what it points at."""
+def add_file(tar: tarfile.TarFile, path: str, done: set[str]) -> None:
+    """Add a file under its real path. For a symbolic link, add the link and its target."""
     folder = os.path.realpath(os.path.dirname(path))
     place = os.path.join(folder, os.path.basename(path))
     if place in done or not os.path.lexists(place):
@@ -189,10 +189,10 @@ def add(tar: tarfile.TarFile, path: str, done: set[str]) -> None:
     if os.path.islink(place):
         target = os.path.normpath(os.path.join(folder, os.readlink(place)))
         if os.path.isdir(target):
-            for inner in walk(target):
-                add(tar, inner, done)
+            for inner in list_files(target):
+                add_file(tar, inner, done)
         else:
-            add(tar, target, done)
+            add_file(tar, target, done)
 
 
 if __name__ == "__main__":

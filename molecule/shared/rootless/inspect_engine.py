@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs on the host, as root, in one visit: containers of the rootless engine, started by its user's own docker client at a login shell, and what
-the kernel says of them. Prints JSON. Looks by other means than the project's own module.
+"""Runs on the host as root: starts containers of the rootless engine with the user's own docker client in a login shell, and reads what the
+kernel enforces on them. Prints JSON. It shares no code with the project's own module.
 
-    python3 look.py USER [brief]
+    python3 inspect_engine.py USER [brief]
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any
 
 USER, BRIEF = sys.argv[1], "brief" in sys.argv[2:]
 UID = pwd.getpwnam(USER).pw_uid
-# What ends of its own accord when it is told to, with a status that says so.
-STUBBORN = "sh -c 'trap \"exit 7\" TERM; while :; do sleep 0.1; done'"
-IMAGE = r"""
+# Ends with status 7 on SIGTERM.
+COMMAND = "sh -c 'trap \"exit 7\" TERM; while :; do sleep 0.1; done'"
+MAKE_IMAGE = r"""
 set -e
 docker image inspect testimage >/dev/null 2>&1 && exit 0
 root=$(mktemp -d)
@@ -39,27 +39,27 @@ rm -r "$root"
 """
 
 
-def run(command: str) -> subprocess.CompletedProcess[str]:
+def run_as_user(command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["su", "-", USER, "-c", command], capture_output=True, text=True, timeout=300, check=False)
 
 
-def said(command: str) -> str:
-    """What a command of the user's prints, or what it complained of."""
-    done = run(command)
+def read_output(command: str) -> str:
+    """Run a command as the user; return its output, or its error after `failed: `."""
+    done = run_as_user(command)
     return (done.stdout if done.returncode == 0 else f"failed: {done.stderr}").strip("\n\0 ")
 
 
-def wait(until: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(until: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not until() and time.monotonic() < deadline:
         time.sleep(1)
 
 
-def label(name: str) -> str:
-    return Path(f"/proc/{said(f'docker inspect -f {{{{.State.Pid}}}} {name}')}/attr/current").read_text().strip("\n\0 ")
+def read_label(name: str) -> str:
+    return Path(f"/proc/{read_output(f'docker inspect -f {{{{.State.Pid}}}} {name}')}/attr/current").read_text().strip("\n\0 ")
 
 
-def kernel(pid: str) -> dict[str, Any]:
+def read_process(pid: str) -> dict[str, Any]:
     proc = Path("/proc", pid)
     fields = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line)
     cgroup = (proc / "cgroup").read_text().strip().removeprefix("0::")
@@ -75,39 +75,39 @@ def kernel(pid: str) -> dict[str, Any]:
     }
 
 
-def plain() -> dict[str, Any]:
-    """A container that asks for no security option, but for limits that need delegated controllers."""
+def inspect_plain_container() -> dict[str, Any]:
+    """Inspect a container without security options, but with limits that need delegated controllers."""
     limits = "--memory 64m --cpus 0.5 --cpuset-cpus 0"
     health = "--health-cmd 'cat /proc/self/attr/current' --health-interval 2s --health-timeout 120s"
-    run("docker rm -f plain")
-    started = said(f"docker run --pull never -d --name plain --restart always {limits} {health} testimage {STUBBORN}")
-    pid = said("docker inspect -f '{{.State.Pid}}' plain")
-    found = {**kernel(pid), "started": started, "exec": said("docker exec plain cat /proc/self/attr/current")}
+    run_as_user("docker rm -f plain")
+    started = read_output(f"docker run --pull never -d --name plain --restart always {limits} {health} testimage {COMMAND}")
+    pid = read_output("docker inspect -f '{{.State.Pid}}' plain")
+    found = {**read_process(pid), "started": started, "exec": read_output("docker exec plain cat /proc/self/attr/current")}
     if not BRIEF:
-        found["exec --privileged"] = said("docker exec --privileged plain cat /proc/self/attr/current")
-        wait(lambda: said("docker inspect -f '{{.State.Health.Status}}' plain") == "healthy")
-        found["health"] = json.loads(said("docker inspect -f '{{json .State.Health}}' plain"))["Log"][-1]["Output"].strip("\n\0 ")
-    run("docker update --restart no plain")
-    said("docker stop -t 20 plain")
-    found["stopped"] = said("docker inspect -f '{{.State.ExitCode}}' plain")
-    run("docker rm -f plain")
+        found["exec --privileged"] = read_output("docker exec --privileged plain cat /proc/self/attr/current")
+        wait_for(lambda: read_output("docker inspect -f '{{.State.Health.Status}}' plain") == "healthy")
+        found["health"] = json.loads(read_output("docker inspect -f '{{json .State.Health}}' plain"))["Log"][-1]["Output"].strip("\n\0 ")
+    run_as_user("docker update --restart no plain")
+    read_output("docker stop -t 20 plain")
+    found["stopped"] = read_output("docker inspect -f '{{.State.ExitCode}}' plain")
+    run_as_user("docker rm -f plain")
     return found
 
 
-def named() -> dict[str, Any]:
-    """A container that names a profile."""
+def inspect_named_profile() -> dict[str, Any]:
+    """Inspect a container that requests a profile."""
     found = {
-        "started": said("docker run --pull never -d --network none --name web --security-opt apparmor=bulkhead-web testimage"),
-        "label": label("web"),
+        "started": read_output("docker run --pull never -d --network none --name web --security-opt apparmor=bulkhead-web testimage"),
+        "label": read_label("web"),
     }
-    found["entered"] = said("docker exec web cat /proc/self/attr/current").strip("\n\0 ")
-    said("docker restart -t 1 web")
-    found["restarted"] = label("web")
-    run("docker rm -f web")
+    found["entered"] = read_output("docker exec web cat /proc/self/attr/current").strip("\n\0 ")
+    read_output("docker restart -t 1 web")
+    found["restarted"] = read_label("web")
+    run_as_user("docker rm -f web")
     return found
 
 
-# A service on a privileged port, which tells who asks how it is confined itself.
+# A service on a privileged port. Its answer is its own AppArmor label.
 PAGE = """
 import signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
@@ -119,8 +119,8 @@ while True:
 """
 
 
-def compose() -> dict[str, str]:
-    """The same by `docker compose`: up until it is healthy, asked from the host, entered, killed so that it comes back, down."""
+def inspect_compose_service() -> dict[str, str]:
+    """Inspect a service of `docker compose`: start it until it is healthy, query it, run docker exec, kill it, wait for the restart, remove it."""
     folders = [f"{path}:{path}:ro" for path in ("/usr", "/lib", "/lib64")]
     health = {"test": ["CMD", "/bin/cat", "/proc/self/attr/current"], "interval": "2s", "timeout": "120s"}
     page = {
@@ -132,50 +132,53 @@ def compose() -> dict[str, str]:
     }
     Path("/tmp/page.yml").write_text(json.dumps({"services": {"page": {**page, "volumes": folders, "healthcheck": health}}}))
     base = "docker compose --file /tmp/page.yml --project-name page"
-    up = run(f"{base} up --detach --wait")
+    up = run_as_user(f"{base} up --detach --wait")
     found = {
         "up": up.stderr if up.returncode else "",
-        "answers": answer(),
-        "entered": said(f"{base} exec -T page cat /proc/self/attr/current"),
+        "answers": query_page(),
+        "entered": read_output(f"{base} exec -T page cat /proc/self/attr/current"),
     }
-    state = json.loads(said("docker inspect -f '{{json .State}}' page-page-1") or "{}")
+    state = json.loads(read_output("docker inspect -f '{{json .State}}' page-page-1") or "{}")
     found["health"] = state["Health"]["Log"][-1]["Output"].strip("\n\0 ")
     os.kill(state["Pid"], signal.SIGKILL)
-    wait(lambda: said("docker inspect -f '{{.State.Pid}}' page-page-1") not in ("0", str(state["Pid"])))
-    found["answers again"], found["restarted"] = answer(), label("page-page-1")
-    run(f"{base} down --timeout 20")
-    found["left"] = said("docker ps --all --quiet --filter name=page; docker network ls --quiet --filter name=page")
+    wait_for(lambda: read_output("docker inspect -f '{{.State.Pid}}' page-page-1") not in ("0", str(state["Pid"])))
+    found["answers again"], found["restarted"] = query_page(), read_label("page-page-1")
+    run_as_user(f"{base} down --timeout 20")
+    found["left"] = read_output("docker ps --all --quiet --filter name=page; docker network ls --quiet --filter name=page")
     return found
 
 
-def answer() -> str:
-    """What the service says to the host; the engine may still be about to publish its port."""
+def query_page() -> str:
+    """Return the service's answer to the host. The engine may publish its port late."""
     deadline, problem = time.monotonic() + 30, ""
     while time.monotonic() < deadline:
         try:
             with socket.create_connection(("127.0.0.1", 80), timeout=5) as client:
-                heard = client.recv(100).decode().strip("\n\0 ")
-            if heard:
-                return heard
+                answer = client.recv(100).decode().strip("\n\0 ")
+            if answer:
+                return answer
         except OSError as error:
             problem = str(error)
         time.sleep(0.5)
     return f"no answer: {problem}"
 
 
-def options() -> dict[str, str]:
-    """What a program in a container sees under some options."""
-    tried = (
+def inspect_options() -> dict[str, str]:
+    """Return the label of a program in a container under some options."""
+    all_options = (
         "--privileged",
         "--security-opt apparmor=unconfined",
         "--runtime runc",
         "--security-opt no-new-privileges=false",
         "--security-opt apparmor=nonesuch",
     )
-    return {words: said(f"docker run --pull never --rm --network none {words} testimage cat /proc/self/attr/current") for words in tried}
+    return {
+        options: read_output(f"docker run --pull never --rm --network none {options} testimage cat /proc/self/attr/current")
+        for options in all_options
+    }
 
 
-def owners(paths: list[str]) -> dict[str, list[str]]:
+def read_owners(paths: list[str]) -> dict[str, list[str]]:
     found = {}
     for path in paths:
         status = os.stat(path)
@@ -183,20 +186,20 @@ def owners(paths: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def host() -> dict[str, Any]:
-    """What stands around the containers."""
+def inspect_host() -> dict[str, Any]:
+    """Inspect the engine and its files on the host."""
     settings = f"/home/{USER}/.config/docker/daemon.json"
     content = json.loads(Path(settings).read_text())
     dockerd = subprocess.run(["pgrep", "-x", "dockerd"], capture_output=True, text=True, check=False).stdout.split()
     units = ["systemctl", "is-enabled", "docker.service", "docker.socket"]
     return {
         "daemon.json": content,
-        "owners": owners(
+        "owners": read_owners(
             [settings, "/etc/systemd/user/docker.service", content["runtimes"]["bulkhead"]["path"], f"/run/user/{UID}/docker.sock"]
         ),
         "dockerd": [Path(f"/proc/{pid}/status").read_text().split("Uid:")[1].split()[0] for pid in dockerd],
-        "context": said("env -u DOCKER_HOST docker context show || env -u DOCKER_HOST docker context ls | grep '\\*'"),
-        "DOCKER_HOST": said("echo $DOCKER_HOST"),
+        "context": read_output("env -u DOCKER_HOST docker context show || env -u DOCKER_HOST docker context ls | grep '\\*'"),
+        "DOCKER_HOST": read_output("echo $DOCKER_HOST"),
         "network": [
             name for name in ("pasta", "slirp4netns") if subprocess.run(["pgrep", f"^{name}"], capture_output=True, check=False).stdout
         ],
@@ -205,12 +208,12 @@ def host() -> dict[str, Any]:
 
 
 def main() -> None:
-    image = said(f"bash -c {shlex.quote(IMAGE)}")
+    image = read_output(f"bash -c {shlex.quote(MAKE_IMAGE)}")
     if image:
-        sys.exit(f"no image of the host's own programs could be made: {image}")
-    found: dict[str, Any] = {"uid": str(UID), "plain": plain()}
+        sys.exit(f"the test image cannot be built: {image}")
+    found: dict[str, Any] = {"uid": str(UID), "plain": inspect_plain_container()}
     if not BRIEF:
-        found.update(named=named(), compose=compose(), options=options(), host=host())
+        found.update(named=inspect_named_profile(), compose=inspect_compose_service(), options=inspect_options(), host=inspect_host())
     print(json.dumps(found))
 
 

@@ -53,7 +53,9 @@ class Verification:
     def findings(self) -> list[str]:
         """Return the IDs of the findings that make a layer of the host's defaults worse."""
         layers = self.report["verification"]["layers"]
-        return [f["id"] for layer in layers for f in layer["findings"] if f["status"]] + [f["id"] for f in self.report["verification"]["findings"]]
+        return [f["id"] for layer in layers for f in layer["findings"] if f["status"]] + [
+            f["id"] for f in self.report["verification"]["findings"]
+        ]
 
     def container(self, name: str) -> dict[str, Any]:
         return next(c for c in self.report["verification"]["containers"] if c["name"] == name)
@@ -93,7 +95,9 @@ def playbook(inventory: str) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def verify(playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Verification]:
+def verify(
+    playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Verification]:
     """Run verify.yml and read its report."""
 
     def run(*arguments: str) -> Verification:

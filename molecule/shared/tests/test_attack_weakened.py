@@ -67,7 +67,11 @@ def attack_columns(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> 
             },
         ]  # fmt: skip
         book = folder / "book.yml"
-        book.write_text(yaml.safe_dump([{"name": "Attack some columns", "hosts": "docker_hosts", "gather_facts": False, "become": True, "tasks": tasks}]))
+        book.write_text(
+            yaml.safe_dump(
+                [{"name": "Attack some columns", "hosts": "docker_hosts", "gather_facts": False, "become": True, "tasks": tasks}]
+            )
+        )
         done = run_playbook(inventory, book)
         reports = list(folder.glob("attack-*.json"))
         assert reports, done.stdout[-3000:] + done.stderr[-2000:]

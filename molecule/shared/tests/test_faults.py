@@ -74,9 +74,7 @@ def test_a_failed_restart_restores_the_previous_data_root(
     machine.run_script("rm -r /var/lib/docker/.231072.231072.undone-*")
 
 
-def test_the_next_run_recovers_from_a_killed_migration(
-    host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook
-) -> None:
+def test_the_next_run_recovers_from_a_killed_migration(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
     # With pipelining, the module's process has no name of its own. It is the process that holds the lock of Bulkhead.
     killer = """
         for _ in $(seq 3000); do
@@ -149,9 +147,7 @@ def test_the_last_change_is_reverted_to_the_byte(host: Host, machine: Machine, b
     assert mistyped.returncode != 0 and "write last, or leave it out" in join_output(mistyped)
 
 
-def test_finalize_removes_only_the_migrated_data_root(
-    host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook
-) -> None:
+def test_finalize_removes_only_the_migrated_data_root(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
     host.check_output(f"rm -rf {REMAPPED}")  # the data root of the first migration, as the blocker says
     files = "touch own other && ln own again && chown 33:33 own && chmod 4755 own && chown 1000:1001 other"
     host.check_output(f"mkdir -p '/srv/the data' && cd '/srv/the data' && {files}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The good citizens: the same services under everything stacked, run as a compose project by role hardened_container, proven by verify.yml, attacked."""
+"""Services as a compose project of role hardened_container: they run under all layers, verify.yml verifies them, and they are attacked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conftest import Verification
 from test_services import SERVICES, images, since  # noqa: F401 (fixtures)
 from testinfra.host import Host
 
-# What differs from the role's defaults: whose files a service has, where it writes, how it stops.
+# What differs from the role's defaults: the owner of a service's files, the folders that it writes to, its stop signal.
 LIST = [
     {"name": "good-nginx", "image": "bulkhead-test/nginx:1", "user": "33:33", "tmpfs": ["/tmp", "/run", "/var/lib/nginx", "/var/log/nginx"],
      "stop_signal": "SIGQUIT", "environment": {"A": "b"}},
@@ -27,8 +27,8 @@ LIST = [
 
 
 COMPOSE_FILE = "/etc/bulkhead/compose.yml"
-# As soon as a container of a run plays, the process that started it is killed; it has told whose the run is.
-KILL = r"""
+# Kills the process of a run as soon as its first container runs attacks. The file names that process.
+KILL_ATTACK = r"""
 for second in $(seq 300); do
   if docker ps --format '{{.Names}}' | grep -q bulkhead-attack-; then sleep 1; kill -9 "$(cut -d: -f1 /run/bulkhead-attack-*/owner)"; exit; fi
   sleep 1
@@ -37,16 +37,16 @@ exit 1
 """
 
 
-def variables(entries: list[dict[str, Any]]) -> tuple[str, str]:
+def render_variables(entries: list[dict[str, Any]]) -> tuple[str, str]:
     return ("-e", json.dumps({"hardened_container_list": entries}))
 
 
 @pytest.fixture(scope="module")
 def role(inventory: str, playbook: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the role alone, as somebody's own playbook would."""
+    """Run only the role, as an operator's own playbook does."""
 
     def run(entries: list[dict[str, Any]], *arguments: str) -> subprocess.CompletedProcess[str]:
-        return playbook("containers", *variables(entries), *arguments)
+        return playbook("containers", *render_variables(entries), *arguments)
 
     return run
 
@@ -70,55 +70,57 @@ def test_a_second_run_changes_nothing(running: Any, role: Callable[..., subproce
     assert "changed=0" in again.stdout, again.stdout
 
 
-def test_another_default_of_the_host_leaves_them_without_swap(
+def test_a_new_default_limit_keeps_containers_without_swap(
     host: Host, running: Any, playbook: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """systemd writes the limits of all scopes anew then, and knows of a limit of no swap only if it is told."""
+    """systemd then writes the limits of all scopes again. It keeps a swap limit of zero only if its unit has it."""
     arguments = ("--tags", "pids_limit", "-e", "bulkhead_verify=false", "-e", "bulkhead_resume=false")
     for limit in (90, 100):
         done = playbook("harden", *arguments, "-e", f"docker_daemon_default_pids_limit={limit}")
         assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-4000:]
-        host.check_output("docker run --rm --network none --entrypoint /bin/sh bulkhead-test/redis:1 -c true")  # systemd now writes them
+        host.check_output(
+            "docker run --rm --network none --entrypoint /bin/sh bulkhead-test/redis:1 -c true"
+        )  # makes systemd write the limits
         limits = host.check_output("cat /sys/fs/cgroup/system.slice/docker-*.scope/memory.swap.max").split()
         assert len(limits) >= len(LIST) and set(limits) == {"0"}, limits
 
 
-def test_they_answer_log_and_are_entered(host: Host, running: Any) -> None:
+def test_services_answer_log_and_accept_docker_exec(host: Host, running: Any) -> None:
     script = (
         "import sys; sys.path.insert(0, '/root/services'); import json, try_services as t\n"
         "names = json.loads(sys.argv[1])\n"
         "address = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'\n"
         "for n in names:\n"
-        "    ip = t.docker('inspect', '--format', address, 'good-' + n).stdout.strip()\n"
-        "    entered = t.docker('exec', 'good-' + n, 'sh', '-c', 'cat /proc/self/status').returncode\n"
-        "    answers = t.ask(n, ip)\n"
-        "    log = t.docker('logs', 'good-' + n)\n"
+        "    ip = t.run_docker('inspect', '--format', address, 'good-' + n).stdout.strip()\n"
+        "    entered = t.run_docker('exec', 'good-' + n, 'sh', '-c', 'cat /proc/self/status').returncode\n"
+        "    answers = t.query_service(n, ip)\n"
+        "    log = t.run_docker('logs', 'good-' + n)\n"
         "    print(json.dumps([n, answers, entered, bool(log.stdout + log.stderr)]))\n"
     )
     host.check_output(f"cat > /root/services/talk.py <<'END_OF_FILE'\n{script}END_OF_FILE")
-    told = host.run(f"python3 /root/services/talk.py '{json.dumps(SERVICES)}'")
-    seen = {line[0]: line[1:] for line in map(json.loads, told.stdout.splitlines())}
-    assert set(seen) == set(SERVICES), told.stderr
+    done = host.run(f"python3 /root/services/talk.py '{json.dumps(SERVICES)}'")
+    seen = {line[0]: line[1:] for line in map(json.loads, done.stdout.splitlines())}
+    assert set(seen) == set(SERVICES), done.stderr
     assert seen["nginx"] == [["hello"], 0, True]
     assert seen["python"] == [["hello"], 0, True]
     assert seen["node"][:2] == [["hello", "child", "thread"], 0]  # it logs nothing
     assert seen["redis"][0][:2] == ["+PONG", "+OK"], seen
 
 
-def test_the_kernel_has_every_setting(running: Any, verify: Callable[..., Verification]) -> None:
-    verification = verify(*variables(LIST))
+def test_the_kernel_enforces_every_setting(running: Any, verify: Callable[..., Verification]) -> None:
+    verification = verify(*render_variables(LIST))
     assert verification.code == 0, verification.output
     for entry in LIST:
-        demands = {d["setting"]: d["status"] for d in verification.container(entry["name"])["demands"]}
-        assert len(demands) == 10
-        assert set(demands.values()) == {"enforced"}, demands
+        settings = {s["setting"]: s["status"] for s in verification.container(entry["name"])["settings"]}
+        assert len(settings) == 10
+        assert set(settings.values()) == {"enforced"}, settings
 
 
-def test_a_setting_that_is_lost_is_named_and_no_other(host: Host, running: Any, verify: Callable[..., Verification]) -> None:
+def test_the_report_names_exactly_the_missing_settings(host: Host, running: Any, verify: Callable[..., Verification]) -> None:
     host.check_output("docker update --memory 1g --memory-swap 1g good-redis")
-    entry = {**LIST[1], "user": "1000:1000"}  # the inventory says another user than the container has
+    entry = {**LIST[1], "user": "1000:1000"}  # another user than the container has
     gone = {**LIST[2], "name": "good-gone"}
-    verification = verify(*variables([LIST[0], entry, LIST[2], LIST[3], gone]))
+    verification = verify(*render_variables([LIST[0], entry, LIST[2], LIST[3], gone]))
     assert verification.code != 0
     assert verification.report["not_enforced"] == [
         "container good-python: user (absent)",
@@ -127,37 +129,40 @@ def test_a_setting_that_is_lost_is_named_and_no_other(host: Host, running: Any, 
     ], verification.output
 
 
-def test_what_fails_is_put_back_and_what_is_foreign_is_refused(
+def test_a_failed_change_is_reverted_and_names_are_protected(
     host: Host, running: Any, role: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     file = host.file(COMPOSE_FILE).content_string
     broken = role([{**LIST[0], "command": ["/nowhere"]}, *LIST[1:], {**LIST[3], "name": "good-new", "command": ["/nowhere"]}])
     assert broken.returncode != 0
     said = " ".join(broken.stdout.split())
-    assert "do not run as described (good-new: create, good-nginx: replace). The previous containers were restored. Message of compose:" in said
+    assert (
+        "do not run as described (good-new: create, good-nginx: replace). The previous containers were restored. Message of compose:"
+        in said
+    )
     assert host.check_output("docker inspect -f '{{.Config.Cmd}} {{.State.Running}}' good-nginx") == "[nginx -c /etc/nginx.conf] true"
     assert host.run("docker inspect good-new").rc != 0
     assert host.file(COMPOSE_FILE).content_string == file
-    host.check_output("docker run -d --name foreign --network none bulkhead-test/redis:1")
+    host.check_output("docker run -d --name unmanaged --network none bulkhead-test/redis:1")
     try:
-        refused = role([{**LIST[3], "name": "foreign"}])
-        assert "container foreign is there and was not made by this role" in " ".join(refused.stdout.split())
+        blocked = role([{**LIST[3], "name": "unmanaged"}])
+        assert "container unmanaged is there and was not made by this role" in " ".join(blocked.stdout.split())
     finally:
-        host.run("docker rm -f foreign")
+        host.run("docker rm -f unmanaged")
 
 
-def left(host: Host) -> str:
-    """All that a run of attacks could leave, one a line: what the engine has, control groups, processes, files, kernel modules."""
+def list_objects(host: Host) -> str:
+    """Return all that attacks could leave, one object per line: the engine's objects, cgroups, processes, files, kernel modules."""
     return host.check_output(
         "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; find /sys/fs/cgroup -name 'docker-*.scope' | sort;"
-        " pgrep -fc '[p]layer.main'; find /run /tmp /var/tmp /var/lib /var/lib/bulkhead -maxdepth 1 -name '*attack*' | sort;"
+        " pgrep -fc '[r]unner.main'; find /run /tmp /var/tmp /var/lib /var/lib/bulkhead -maxdepth 1 -name '*attack*' | sort;"
         " cut -d' ' -f1 /proc/modules | sort"
     )
 
 
 @dataclass
 class Killed:
-    """before, after: what there was (see `left`) before a run and after its process was killed. output: what the run printed."""
+    """before, after: the objects (see `list_objects`) before a run and after its process was killed. output: the output of the run."""
 
     before: str
     after: str
@@ -168,22 +173,27 @@ class Killed:
 def killed(
     host: Host, running: Any, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Killed:
-    """The module of a run that plays is killed as soon as the container without any layer is at its attacks."""
-    before = left(host)
-    arguments = ("-e", f"bulkhead_report_dir={tmp_path_factory.mktemp('killed')}", "-e", json.dumps({"attack_matrix_configurations": ["seccomp"]}))
+    """Kill the module of a run as soon as the container without any layer runs its attacks."""
+    before = list_objects(host)
+    arguments = (
+        "-e",
+        f"bulkhead_report_dir={tmp_path_factory.mktemp('killed')}",
+        "-e",
+        json.dumps({"attack_matrix_configurations": ["seccomp"]}),
+    )
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(playbook, "attack", *arguments)
-        host.check_output(KILL)
-        after = left(host)
+        host.check_output(KILL_ATTACK)
+        after = list_objects(host)
         done = run.result()
     assert done.returncode == 2, done.stdout
     return Killed(before, after, done.stdout)
 
 
-def test_who_is_killed_leaves_something_and_says_so(killed: Killed) -> None:
+def test_a_killed_run_reports_that_it_leaves_objects(killed: Killed) -> None:
     assert "the process that played them is gone; the next run clears what it left" in " ".join(killed.output.split())
     new = [line for line in killed.after.splitlines() if line not in killed.before.splitlines()]
-    # A container, with its control group while it plays on, its image; the job, the stage and the module's code.
+    # A container, its cgroup while its attacks still run, its image; the job, the preparation and the module's code.
     assert len([line for line in new if len(line) == 64]) == 1, new
     assert len([line for line in new if line.startswith("sha256:")]) == 1, new
     assert len([line for line in new if line.startswith("/sys/fs/cgroup")]) <= 1, new
@@ -191,7 +201,7 @@ def test_who_is_killed_leaves_something_and_says_so(killed: Killed) -> None:
         assert len([line for line in new if line.startswith(place)]) == 1, new
 
 
-def test_the_host_does_not_feel_it(host: Host, killed: Killed, since: str) -> None:  # noqa: F811
+def test_attacks_do_not_disturb_other_containers(host: Host, killed: Killed, since: str) -> None:  # noqa: F811
     states = host.check_output(
         "docker inspect -f '{{.Name}} {{.State.Running}} {{.RestartCount}}' " + " ".join(entry["name"] for entry in LIST)
     )
@@ -202,7 +212,7 @@ def test_the_host_does_not_feel_it(host: Host, killed: Killed, since: str) -> No
     )
 
 
-def test_a_sibling_is_attacked_with_the_container_s_settings(
+def test_attacks_run_in_a_sibling_with_the_same_settings(
     host: Host, running: Any, killed: Killed, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     columns = {"attack_matrix_configurations": ["capabilities", "container"]}
@@ -213,16 +223,16 @@ def test_a_sibling_is_attacked_with_the_container_s_settings(
     assert {c["name"]: c["trouble"] for c in matrix["configurations"] if c["trouble"]} == {}, done.stdout
     through = [row["name"] for row in matrix["attacks"] if row["cells"]["container"]["outcome"] != "blocked"]
     assert through == [], done.stdout
-    # Its own layers, not the host's: it has no capabilities at all, so that raw sockets are stopped by that alone.
+    # The container's own layers count, not the host's. It has no capabilities, which alone stops raw sockets.
     raw = next(row for row in matrix["attacks"] if row["name"] == "raw_socket")
     assert "capabilities" in raw["stopped_by"]
 
 
-def test_the_next_run_clears_what_the_killed_one_left(host: Host, killed: Killed) -> None:
-    assert left(host) == killed.before
+def test_the_next_run_removes_what_the_killed_run_left(host: Host, killed: Killed) -> None:
+    assert list_objects(host) == killed.before
 
 
-def test_they_stop_by_themselves_and_go(host: Host, running: Any, role: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_services_stop_cleanly_and_are_removed(host: Host, running: Any, role: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     host.check_output("docker stop --time 30 " + " ".join(entry["name"] for entry in LIST))
     for entry in LIST:
         assert host.check_output(f"docker inspect -f '{{{{.State.ExitCode}}}}' {entry['name']}") == "0", entry["name"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does every layer hold for a container that asks for nothing? Looked at by other means than the project's own module."""
+"""The kernel enforces every layer on a container without options. The tests read it with other means than the project's own module."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from conftest import PLAIN, Verification
 from testinfra.host import Host
 
 
-def status_field(host: Host, pid: int, name: str) -> str:
+def read_status_field(host: Host, pid: int, name: str) -> str:
     return host.check_output(f"awk '/^{name}:/ {{print $2}}' /proc/{pid}/status")
 
 
-def test_root_in_the_container_is_nobody_on_the_host(host: Host, pid: int) -> None:
+def test_root_in_the_container_has_no_rights_on_the_host(host: Host, pid: int) -> None:
     for name in ("uid_map", "gid_map"):
         assert host.file(f"/proc/{pid}/{name}").content_string.split() == ["0", "231072", "65536"]
     assert host.file("/etc/subuid").contains("^dockremap:231072:65536$")
     assert host.file("/etc/subgid").contains("^dockremap:231072:65536$")
-    assert status_field(host, pid, "Uid") == "231072"
+    assert read_status_field(host, pid, "Uid") == "231072"
 
 
-def test_the_pids_limit_holds(host: Host, pid: int) -> None:
+def test_the_pids_limit_is_enforced(host: Host, pid: int) -> None:
     cgroup = host.check_output(f"cut -d: -f3 /proc/{pid}/cgroup")
     assert host.file(f"/sys/fs/cgroup{cgroup}/pids.max").content_string.strip() == "100"
 
@@ -36,23 +36,23 @@ def test_a_fork_bomb_ends_at_the_limit(host: Host, plain: dict[str, Any]) -> Non
 
 
 def test_no_new_privileges(host: Host, pid: int) -> None:
-    assert status_field(host, pid, "NoNewPrivs") == "1"
+    assert read_status_field(host, pid, "NoNewPrivs") == "1"
 
 
-def test_seccomp_filters_by_our_profile(host: Host, pid: int) -> None:
-    assert status_field(host, pid, "Seccomp") == "2"
+def test_seccomp_uses_the_managed_profile(host: Host, pid: int) -> None:
+    assert read_status_field(host, pid, "Seccomp") == "2"
     configured = json.loads(host.file("/etc/docker/daemon.json").content_string)["seccomp-profile"]
     profile = host.file(configured)
     assert (profile.user, profile.group, profile.mode) == ("root", "root", 0o644)
     assert json.loads(profile.content_string)["defaultAction"] == "SCMP_ACT_ERRNO"
 
 
-def test_apparmor_confines(host: Host, pid: int) -> None:
+def test_apparmor_confines_the_container(host: Host, pid: int) -> None:
     assert host.file(f"/proc/{pid}/attr/current").content_string.strip("\0\n ") == "docker-default (enforce)"
     assert "bulkhead-web (enforce)" in host.file("/sys/kernel/security/apparmor/profiles").content_string
 
 
-def test_a_container_under_the_shipped_profiles_starts_is_entered_and_stops_cleanly(host: Host, plain: dict[str, Any]) -> None:
+def test_a_container_works_under_the_web_profile(host: Host, plain: dict[str, Any]) -> None:
     host.check_output(
         "docker run -d --network none --name web --security-opt apparmor=bulkhead-web testimage sh -c 'trap \"exit 7\" TERM; while :; do sleep 0.1; done'"
     )
@@ -79,12 +79,12 @@ def test_the_engine_is_configured(host: Host, key: str, value: Any) -> None:
     assert json.loads(host.file("/etc/docker/daemon.json").content_string)[key] == value
 
 
-def test_what_we_remember_is_roots_alone(host: Host) -> None:
+def test_only_root_reads_the_state_of_bulkhead(host: Host) -> None:
     folder = host.file("/var/lib/bulkhead")
     assert (folder.user, folder.mode) == ("root", 0o700)
 
 
-def test_our_own_verdict_agrees_and_leaves_nothing_behind(host: Host, plain: dict[str, Any], verify: Callable[..., Verification]) -> None:
+def test_verification_agrees_and_leaves_nothing_behind(host: Host, plain: dict[str, Any], verify: Callable[..., Verification]) -> None:
     before = host.check_output(
         "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid"
     )

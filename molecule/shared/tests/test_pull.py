@@ -7,7 +7,18 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from pulling import MAKE_DRIFT, DRIFTED_FILE, FLEET, LIST_AGENT_FILES, run_at_origin, commit_all, make_origin, read_metrics, format_result, render_variables
+from pulling import (
+    DRIFTED_FILE,
+    FLEET,
+    LIST_AGENT_FILES,
+    MAKE_DRIFT,
+    commit_all,
+    format_result,
+    make_origin,
+    read_metrics,
+    render_variables,
+    run_at_origin,
+)
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The matrix in a rootless engine, cell by cell; that it claims nothing which the user namespace may have done; and that it leaves nothing."""
+"""The attack matrix of a rootless engine: every cell has its expected outcome, no layer is credited for what the user namespace
+stops, and a run leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -11,67 +12,69 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 from rootless import USER
-from test_attack import GONE, TABLES, Played, play
+from test_attack import DEAD_OWNER, TABLES, AttackRun, run_attacks
 from testinfra.host import Host
 
-# Held in the user's engine; of what the user namespace stops, nothing can be demanded.
-DEMANDS = {"mount_tmpfs": 3, "new_mount_api": 3, "install_tool": 2, "setuid_program": 1, "fork_bomb": 1, "keyctl": 1}
-NO_PROOF = "it fails in the user namespace alone as well, whether by it or by the kernel: "
-STAGE = f"/var/lib/bulkhead-attack-{GONE.replace(':', '.')}"
-ENGINE = f"export DOCKER_HOST=unix:///run/user/$(id -u {USER})/docker.sock; "
+# Requirements that the user's engine meets. Attacks that the user namespace stops cannot be required.
+REQUIRED = {"mount_tmpfs": 3, "new_mount_api": 3, "install_tool": 2, "setuid_program": 1, "fork_bomb": 1, "keyctl": 1}
+INCONCLUSIVE = "it fails in the user namespace alone as well, whether by it or by the kernel: "
+PREPARATION = f"/var/lib/bulkhead-attack-{DEAD_OWNER.replace(':', '.')}"
+SET_ENGINE = f"export DOCKER_HOST=unix:///run/user/$(id -u {USER})/docker.sock; "
 
 
-def left_behind(host: Host) -> str:
-    """All that a run could leave."""
+def list_objects(host: Host) -> str:
+    """Return everything that a run could leave behind."""
     return host.check_output(
-        ENGINE + "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; ls -A /var/lib /var/lib/bulkhead;"
+        SET_ENGINE + "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; ls -A /var/lib /var/lib/bulkhead;"
         f" cut -d' ' -f1 /proc/modules | sort; grep -c . /proc/1/mountinfo; sha256sum ~{USER}/.config/docker/daemon.json"
     )
 
 
 @pytest.fixture(scope="module")
 def before(host: Host) -> Iterator[str]:
-    """What there is before a killed run, of which something is left then."""
-    seen = left_behind(host)
-    label = f"io.bulkhead.probe={GONE}"
+    """Create what a killed run leaves. Yield the objects before that."""
+    objects = list_objects(host)
+    label = f"io.bulkhead.probe={DEAD_OWNER}"
     host.check_output(
-        ENGINE + f"mkdir {STAGE} && tar -c -T /dev/null | docker import -c 'LABEL {label}' - attack-left &&"
+        SET_ENGINE + f"mkdir {PREPARATION} && tar -c -T /dev/null | docker import -c 'LABEL {label}' - attack-left &&"
         f" docker create --name attack-left --label {label} attack-left nothing"
     )
     try:
-        yield seen
+        yield objects
     finally:
-        host.run(ENGINE + f"rm -rf {STAGE}; docker rm -f attack-left; docker rmi -f attack-left")
+        host.run(SET_ENGINE + f"rm -rf {PREPARATION}; docker rm -f attack-left; docker rmi -f attack-left")
 
 
 @pytest.fixture(scope="module")
-def played(before: str, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Played:
+def attack_run(
+    before: str, playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
+) -> AttackRun:
     variables = yaml.safe_load(Path(REPOSITORY, "inventory/group_vars/rootless.yml").read_text())
-    return play(playbook, tmp_path_factory.mktemp("reports"), **variables, attack_matrix_required=DEMANDS)
+    return run_attacks(playbook, tmp_path_factory.mktemp("reports"), **variables, attack_matrix_required=REQUIRED)
 
 
-def test_every_cell_is_as_expected(host: Host, played: Played) -> None:
+def test_every_cell_is_as_expected(host: Host, attack_run: AttackRun) -> None:
     expected = (TABLES / f"{host.system_info.codename}-rootless.txt").read_text().splitlines()
-    assert played.table() == expected, played.output
+    assert attack_run.render_table() == expected, attack_run.output
 
 
-def test_the_control_is_the_user_namespace_and_devices_are_not_the_engines_to_limit(played: Played) -> None:
-    columns = {column["name"]: column for column in played.report["matrix"]["configurations"]}
+def test_the_baseline_is_the_user_namespace(attack_run: AttackRun) -> None:
+    columns = {column["name"]: column for column in attack_run.report["matrix"]["configurations"]}
     assert (columns["userns"]["kind"], columns["userns"]["layers"]) == ("control", ["userns"])
     assert columns["userns"]["confinement"]["uid_map"] != "0 0 4294967295"
     assert columns["apparmor"]["confinement"]["label"] == "bulkhead-rootless (enforce)"
     assert {name for name, column in columns.items() if column["trouble"]} == {"devices"}
 
 
-def test_what_fails_in_the_control_as_well_is_no_layers_merit(played: Played) -> None:
-    for row in played.report["matrix"]["attacks"]:
+def test_no_layer_is_credited_for_what_the_baseline_stops(attack_run: AttackRun) -> None:
+    for row in attack_run.report["matrix"]["attacks"]:
         assert "userns" not in row["stopped_by"]
-        assert row["provable"] or row["reason"].startswith(NO_PROOF), row
+        assert row["provable"] or row["reason"].startswith(INCONCLUSIVE), row
 
 
-def test_demands_that_hold_are_met(played: Played) -> None:
-    assert (played.code, played.report["met"], played.report["unmet"]) == (0, True, []), played.output
+def test_requirements_are_met(attack_run: AttackRun) -> None:
+    assert (attack_run.code, attack_run.report["met"], attack_run.report["unmet"]) == (0, True, []), attack_run.output
 
 
-def test_nothing_is_left_not_even_of_a_killed_run(host: Host, before: str, played: Played) -> None:
-    assert left_behind(host) == before
+def test_nothing_is_left_of_this_run_or_a_killed_one(host: Host, before: str, attack_run: AttackRun) -> None:
+    assert list_objects(host) == before

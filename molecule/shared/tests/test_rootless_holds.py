@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does every layer hold in the user's engine? Asked through the user's own client, and of the kernel by other means than our module."""
+"""Every layer is enforced in the user's engine. The tests use the user's own client, and read the kernel with other means than the module."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def seen(host: Host) -> dict[str, Any]:
     return inspect_engine(host)
 
 
-def test_a_container_that_asks_for_nothing_is_confined_limited_entered_and_stops_cleanly(seen: dict[str, Any]) -> None:
+def test_a_container_without_options_has_every_layer(seen: dict[str, Any]) -> None:
     assert_confined(seen)
     assert seen["plain"]["uid_map"] == [["0", seen["uid"], "1"], ["1", "296608", "65536"]]
 
 
-def test_programs_that_enter_are_confined(seen: dict[str, Any]) -> None:
+def test_programs_of_docker_exec_are_confined(seen: dict[str, Any]) -> None:
     assert (seen["plain"]["exec --privileged"], seen["plain"]["health"]) == (CONFINED, CONFINED)
 
 
-def test_a_named_profile_is_honoured_also_for_who_enters_and_after_a_restart(seen: dict[str, Any]) -> None:
+def test_a_requested_profile_is_enforced_after_a_restart_too(seen: dict[str, Any]) -> None:
     assert {key: seen["named"][key] for key in ("label", "entered", "restarted")} == dict.fromkeys(
         ("label", "entered", "restarted"), "bulkhead-web (enforce)"
     )
 
 
-def test_compose_brings_up_a_confined_service_on_a_privileged_port_that_is_entered_and_comes_back(seen: dict[str, Any]) -> None:
+def test_a_compose_service_is_confined_on_a_privileged_port(seen: dict[str, Any]) -> None:
     page = seen["compose"]
     assert page["up"] == "", page
     labels = {name: page[name] for name in ("answers", "entered", "health", "restarted", "answers again")}
@@ -38,7 +38,7 @@ def test_compose_brings_up_a_confined_service_on_a_privileged_port_that_is_enter
     assert page["left"] == "", page
 
 
-def test_the_network_is_pastas(seen: dict[str, Any]) -> None:
+def test_the_network_is_pasta(seen: dict[str, Any]) -> None:
     assert seen["host"]["network"] == ["pasta"]
 
 
@@ -51,7 +51,7 @@ def test_the_network_is_pastas(seen: dict[str, Any]) -> None:
         ("--security-opt no-new-privileges=false", CONFINED),
     ],
 )
-def test_opting_out_is_as_with_a_rootful_engine(seen: dict[str, Any], options: str, shown: str) -> None:
+def test_options_have_the_same_effect_as_in_a_rootful_engine(seen: dict[str, Any], options: str, shown: str) -> None:
     assert seen["options"][options] == shown
 
 
@@ -60,7 +60,7 @@ def test_a_profile_that_does_not_exist_starts_nothing(seen: dict[str, Any]) -> N
     assert said.startswith("failed: ") and "apparmor" in said
 
 
-def test_the_engine_is_the_users_and_what_could_lift_its_layers_is_roots(seen: dict[str, Any]) -> None:
+def test_root_owns_the_files_that_could_disable_layers(seen: dict[str, Any]) -> None:
     host = seen["host"]
     assert host["dockerd"] == [seen["uid"]]
     content = host["daemon.json"]
@@ -73,7 +73,7 @@ def test_the_engine_is_the_users_and_what_could_lift_its_layers_is_roots(seen: d
     }
 
 
-def test_the_user_finds_the_engine_and_nobody_another_one(seen: dict[str, Any]) -> None:
+def test_the_user_reaches_only_the_rootless_engine(seen: dict[str, Any]) -> None:
     host = seen["host"]
     assert "rootless" in host["context"]
     assert host["DOCKER_HOST"] == f"unix:///run/user/{seen['uid']}/docker.sock"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After a reboot, and without anybody's login, everything still holds, a hardened container included."""
+"""After a reboot and without a login, every layer is still enforced, also on a hardened container."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def _rebooted(host: Host, playbook: Callable[..., Any]) -> None:
     done = playbook("containers", *OPTIONS, *HARDENED)
     assert done.returncode == 0, done.stdout[-4000:]
     boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
-    with suppress(RuntimeError):  # the connection may go before the answer comes
+    with suppress(RuntimeError):  # the connection may close before the answer
         host.run("systemctl reboot")
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         time.sleep(3)
-        with suppress(RuntimeError, AssertionError):  # ssh's own failure: no sshd, or one that is going down
+        with suppress(RuntimeError, AssertionError):  # ssh itself fails: sshd does not run, or it is stopping
             now = host.check_output("cat /proc/sys/kernel/random/boot_id")
             if now not in ("", boot) and host.run("docker -H unix:///run/user/$(id -u rootless)/docker.sock info").rc == 0:
                 return
-    pytest.fail("the machine and its rootless engine did not come back within 600 s")
+    pytest.fail("the machine and its rootless engine were not reachable within 600 s")
 
 
-def test_everything_holds_and_the_rootful_engine_stays_away(verify: Callable[..., Verification], host: Host) -> None:
+def test_all_layers_are_enforced_without_a_rootful_engine(verify: Callable[..., Verification], host: Host) -> None:
     verification = verify(*OPTIONS, *HARDENED)
     assert_all_enforced(verification)
     assert_hardened(verification)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take each piece away by hand: the verdict has to name it. Then one run of harden.yml puts everything back."""
+"""Remove each part by hand: the report must name it. Then one run of harden.yml restores everything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rootless import HARDENED, OPTIONS, USER, assert_all_enforced, assert_harden
 from testinfra.host import Host
 
 RUNTIME = "/usr/local/libexec/bulkhead/rootless/runc"
-# Done at once, as none hides another: what is done, and what has to be found.
+# All are applied at once, because none hides another: the command, and the findings of which one must be reported.
 PIECES = {
     f"rm /var/lib/systemd/linger/{USER}": {"rootless.no_linger"},
     "rm /etc/systemd/user/default.target.wants/docker.service": {"rootless.not_enabled"},
@@ -21,12 +21,12 @@ PIECES = {
     "aa-complain bulkhead-rootless": {"apparmor.complain"},
     f"chmod 777 {RUNTIME}": {"rootless.runtime_writable"},
     "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024": {"rootless.port"},
-    # Without the drop-in what is left is systemd's own limit.
+    # Without the drop-in, systemd's own limit remains.
     "rm /etc/systemd/user/docker-.scope.d/10-bulkhead-pids.conf": {"pids_limit.unlimited", "pids_limit.too_high"},
     "$manager daemon-reload": set(),
 }
-# As upstream does it: the request names a profile, `docker inspect` repeats it, and the kernel has none.
-BARE = f"""
+# As without Bulkhead: the request names a profile, `docker inspect` repeats it, and the kernel enforces none.
+RUN_BARE_CONTAINER = f"""
 su - {USER} -c 'python3 -c "
 import json
 path = \\".config/docker/daemon.json\\"
@@ -38,25 +38,23 @@ pkill -HUP -x -u {USER} dockerd
 for i in $(seq 60); do su - {USER} -c 'docker info' 2>/dev/null | grep -q plain && break; sleep 1; done
 su - {USER} -c 'docker run --pull never -d --network none --name bare --runtime plain --security-opt apparmor=bulkhead-web testimage'
 """
-AS_ROOT = f'set -e; uid=$(id -u {USER}); manager="setpriv --reuid=$uid --regid=$uid --clear-groups env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user"\n'
+SET_MANAGER = f'set -e; uid=$(id -u {USER}); manager="setpriv --reuid=$uid --regid=$uid --clear-groups env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user"\n'
 
 
-def shell(host: Host, script: str) -> None:
-    host.check_output(AS_ROOT + script)
+def run_as_root(host: Host, script: str) -> None:
+    host.check_output(SET_MANAGER + script)
 
 
-def test_without_the_runtime_no_container_starts_and_nothing_is_enforced(host: Host, verify: Callable[..., Verification]) -> None:
-    shell(host, f"mv {RUNTIME} /root/runc")
+def test_without_the_runtime_no_layer_is_enforced(host: Host, verify: Callable[..., Verification]) -> None:
+    run_as_root(host, f"mv {RUNTIME} /root/runc")
     verification = verify(*OPTIONS)
-    shell(host, f"mv /root/runc {RUNTIME}\n" + BARE)
+    run_as_root(host, f"mv /root/runc {RUNTIME}\n" + RUN_BARE_CONTAINER)
     assert "rootless.runtime_missing" in verification.findings(), verification.output
     assert "enforced" not in {verification.status()[name] for name in ("apparmor", "seccomp", "pids_limit", "rootless")}
 
 
-def test_every_piece_that_is_taken_away_is_named_and_so_is_a_container_that_goes_round_the_runtime(
-    host: Host, verify: Callable[..., Verification]
-) -> None:
-    shell(host, "\n".join(PIECES))
+def test_every_missing_part_and_every_bypass_is_reported(host: Host, verify: Callable[..., Verification]) -> None:
+    run_as_root(host, "\n".join(PIECES))
     verification = verify(*OPTIONS)
     assert verification.code != 0
     found = set(verification.findings())
@@ -66,10 +64,10 @@ def test_every_piece_that_is_taken_away_is_named_and_so_is_a_container_that_goes
     assert {v["layer"]: v["status"] for v in bare["layers"]}["apparmor"] == "absent"
 
 
-def test_undelegated_controllers_are_named(host: Host, verify: Callable[..., Verification]) -> None:
-    shell(
+def test_missing_delegation_is_reported(host: Host, verify: Callable[..., Verification]) -> None:
+    run_as_root(
         host,
-        f"""loginctl enable-linger {USER}  # otherwise the manager would end with the next login
+        f"""loginctl enable-linger {USER}  # otherwise the manager ends with the next login
 su - {USER} -c 'docker rm -f bare'
 mkdir -p /etc/systemd/system/user@$uid.service.d
 printf '[Service]\\nDelegate=\\nDelegate=pids memory\\n' > /etc/systemd/system/user@$uid.service.d/90-mine.conf
@@ -77,15 +75,17 @@ systemctl daemon-reload; systemctl restart user@$uid.service
 for i in $(seq 120); do [ -S /run/user/$uid/bus ] && break; sleep 1; done; $manager start docker.service""",
     )
     verification = verify(*OPTIONS)
-    shell(host, "rm /etc/systemd/system/user@$uid.service.d/90-mine.conf")
+    run_as_root(host, "rm /etc/systemd/system/user@$uid.service.d/90-mine.conf")
     assert "rootless.not_delegated" in verification.findings(), verification.output
 
 
-def test_one_run_puts_everything_back_and_what_ran_runs(host: Host, playbook: Callable[..., Any], verify: Callable[..., Verification]) -> None:
+def test_one_run_restores_every_part_and_all_containers_run(
+    host: Host, playbook: Callable[..., Any], verify: Callable[..., Verification]
+) -> None:
     done = playbook("harden", *OPTIONS, "-e", "bulkhead_verify=false", "-e", "rootless_docker_stop_containers=true")
     assert done.returncode == 0, done.stdout[-4000:]
-    # systemd was never told of a limit of no swap at all (runc writes it past it), and lifts it when it gives the scope new controllers.
-    shell(host, f"su - {USER} -c 'docker restart good'")
+    # runc writes the swap limit of zero without systemd, which removes it when it adds controllers to the scope.
+    run_as_root(host, f"su - {USER} -c 'docker restart good'")
     verification = verify(*OPTIONS, *HARDENED)
     assert_all_enforced(verification)
     assert_hardened(verification)

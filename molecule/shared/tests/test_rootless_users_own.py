@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A user who has an engine of his own already, beside a rootful one that stays: his files and ranges are kept, all engines are judged, and taking it
-back brings back what there was."""
+"""A user who already has a rootless engine, on a host whose rootful engine stays: their files and ranges are kept, both engines are
+judged, and a rollback restores the previous state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = (
     "-e",
     "rootless_docker_first_port=80",
 )
-# A home, a shell, a group and ranges that are not what we would have made; an engine that he set up himself, with a storage driver of his choice.
+# A home, a shell, a group and ranges that differ from those the role creates, and an engine with another storage driver.
 SET_UP = f"""
 set -e
 groupadd crew
@@ -58,11 +58,11 @@ docker context create rootless --description mine --docker host=$DOCKER_HOST
 docker run --detach --name mine --restart always --network none testimage
 END_OF_OWN
 """
-# All that could be touched, each file of his by mode, owner and content.
-STATE = f"""
+# Lists everything that could change: mode, owner and content of each of the user's files.
+LIST_STATE = f"""
 cd /srv/{USER}
 find . -path ./.local/share/docker -prune -o -type f -exec stat -c '%n %a %U %G' {{}} + ! -name daemon.json -exec sha256sum {{}} + -o -type l -print | sort
-python3 -m json.tool .config/docker/daemon.json  # its layout may be another where a value had been changed
+python3 -m json.tool .config/docker/daemon.json  # its layout may differ where a value was changed
 grep ^{USER}: /etc/subuid /etc/subgid /etc/passwd; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
 ls /var/lib/systemd/linger /etc/systemd/user /etc/systemd/system /etc/sysctl.d /etc/profile.d /etc/modules-load.d /usr/local/libexec
 systemctl is-enabled docker.service docker.socket; systemctl is-active docker.service
@@ -74,42 +74,42 @@ docker -H unix:///run/user/$(id -u {USER})/docker.sock ps --format '{{{{.Names}}
 @pytest.fixture(scope="module")
 def before(host: Host) -> str:
     host.check_output(SET_UP)
-    return str(host.run(STATE).stdout)
+    return str(host.run(LIST_STATE).stdout)
 
 
 @pytest.fixture(scope="module")
 def hardened(before: str, playbook: Callable[..., Any]) -> Iterator[None]:
-    # His manager is restarted, to delegate more, and with it what runs.
+    # The user's manager is restarted to delegate more controllers, and with it the containers.
     done = playbook("harden", *OWN, "-e", "bulkhead_verify=false", "-e", "rootless_docker_stop_containers=true")
     assert done.returncode == 0, done.stdout[-4000:]
     yield
 
 
-def test_his_engine_is_hardened_and_so_is_said_of_the_one_beside_it(host: Host, hardened: None, verify: Callable[..., Verification]) -> None:
+def test_both_engines_are_verified(host: Host, hardened: None, verify: Callable[..., Verification]) -> None:
     verification = verify(*OWN)
     assert_all_enforced(verification)
     engines = {engine["user"]: engine for engine in verification.report["verification"]["engines"]}
     assert {user: engine["judged"] for user, engine in engines.items()} == {USER: True, "root": False}
-    beside = {layer["layer"]: layer["status"] for layer in engines["root"]["layers"]}
-    assert (beside["apparmor"], beside["capabilities"], beside["no_new_privileges"]) == ("enforced", "enforced", "absent"), beside
+    other = {layer["layer"]: layer["status"] for layer in engines["root"]["layers"]}
+    assert (other["apparmor"], other["capabilities"], other["no_new_privileges"]) == ("enforced", "enforced", "absent"), other
     assert "a rootful engine runs too, as the inventory allows; its defaults that are not enforced: pids_limit" in verification.output
-    # His unit has no PATH of ours, so that what was made under `runc` before goes round the runtime: that is said.
+    # The user's unit has no managed PATH, so containers that were created with `runc` bypass the runtime. The report contains that.
     mine = {verdict["layer"]: verdict["status"] for verdict in verification.container("mine")["layers"]}
     assert (mine["apparmor"], mine["seccomp"], mine["pids_limit"]) == ("absent", "enforced", "enforced")
 
 
-def test_what_he_starts_is_confined_in_his_own_storage(host: Host, hardened: None) -> None:
+def test_new_containers_are_confined_in_the_users_own_storage(host: Host, hardened: None) -> None:
     assert_confined(inspect_engine(host, "brief", user=USER))
     assert host.check_output(f"docker -H unix:///run/user/$(id -u {USER})/docker.sock info -f '{{{{.Driver}}}}'") == "fuse-overlayfs"
     assert host.check_output(f"cut -d' ' -f1,2 /proc/$(pgrep -x -u {USER} dockerd)/uid_map | wc -l") == "2"
 
 
-def test_containers_are_not_stopped_unasked(host: Host, hardened: None, playbook: Callable[..., Any]) -> None:
+def test_a_rollback_does_not_stop_containers_unasked(host: Host, hardened: None, playbook: Callable[..., Any]) -> None:
     done = playbook("rollback")
     assert done.returncode != 0 and "1 containers run in it; stop them first" in done.stdout, done.stdout[-3000:]
 
 
-def test_what_there_was_is_back(host: Host, before: str, hardened: None, playbook: Callable[..., Any]) -> None:
+def test_a_rollback_restores_the_previous_state(host: Host, before: str, hardened: None, playbook: Callable[..., Any]) -> None:
     done = playbook("rollback", "-e", "rootless_docker_stop_containers=true")
     assert done.returncode == 0, done.stdout[-4000:]
-    assert host.run(STATE).stdout == before
+    assert host.run(LIST_STATE).stdout == before

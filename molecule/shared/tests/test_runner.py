@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ansible-runner, which is what AWX and other schedulers run playbooks with: its events make the very report that the run itself wrote.
+"""The events of ansible-runner, which AWX and other schedulers use, give the same report that the run itself wrote.
 
-One host that is there, one that nobody reaches; in check mode and without.
+One host is reachable, one is not. The tests run in check mode and without it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ AWAY = {"docker_hosts": {"hosts": {"away": {"ansible_host": "127.0.0.1", "ansibl
 
 @dataclass
 class Job:
-    """One run: where its artifacts and its reports are."""
+    """The folders of a run's artifacts and reports."""
 
     artifacts: Path
     reports: Path
 
-    def word(self, name: str) -> str:
+    def read_artifact(self, name: str) -> str:
         return (self.artifacts / name).read_text()
 
     def events(self, kind: str) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ class Job:
 
 @pytest.fixture(scope="module", params=["--check", ""], ids=["check", "real"])
 def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """verify.yml, as somebody's scheduler starts it who has no shell here: a folder of settings, and nothing of our environment."""
+    """Run verify.yml as a scheduler does: with a folder of settings, and without the environment of this process."""
     home = tmp_path_factory.mktemp("runner")
     (home / "env").mkdir()
     (home / "inventory").mkdir()
@@ -59,13 +59,13 @@ def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest
     return Job(home / "artifacts" / "job", home / "reports")
 
 
-def test_it_ends_as_the_playbook_ends(job: Job) -> None:
-    assert (job.word("rc"), job.word("status")) == ("4", "failed")
-    assert "Fleet: 0 of 2 hosts proven" in job.word("stdout"), "the project's own output goes through the runner's"
+def test_the_exit_code_is_that_of_the_playbook(job: Job) -> None:
+    assert (job.read_artifact("rc"), job.read_artifact("status")) == ("4", "failed")
+    assert "Fleet: 0 of 2 hosts proven" in job.read_artifact("stdout"), "the runner's output contains the project's own output"
     assert [event["event_data"]["host"] for event in job.events("runner_on_unreachable")] == ["away", "away"]
 
 
-def test_its_events_make_the_same_report(job: Job, inventory: str, tmp_path: Path) -> None:
+def test_events_give_the_same_report(job: Job, inventory: str, tmp_path: Path) -> None:
     done = subprocess.run(
         ["make", "report", f"EVENTS={job.artifacts}", f"REPORTS={tmp_path}", f"INVENTORY={inventory}"],
         cwd=REPOSITORY,
@@ -74,21 +74,21 @@ def test_its_events_make_the_same_report(job: Job, inventory: str, tmp_path: Pat
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    made = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("verify-*.json")}
-    wrote = {path.name: json.loads(path.read_text()) for path in job.reports.glob("verify-*.json")}
-    assert len(wrote) == 2
-    for name, report in wrote.items():
-        # By the second, and the event comes after the file.
-        assert abs(seconds(made[name].pop("written")) - seconds(report.pop("written"))) <= 2
-        # What a rollout that is started again goes by is not among the events: it proves such a host anew.
+    rebuilt = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("verify-*.json")}
+    written = {path.name: json.loads(path.read_text()) for path in job.reports.glob("verify-*.json")}
+    assert len(written) == 2
+    for name, report in written.items():
+        # In seconds, and the event is written after the file.
+        assert abs(parse_time(rebuilt[name].pop("written")) - parse_time(report.pop("written"))) <= 2
+        # The events do not contain what a resumed rollout needs: such a host is verified again.
         for key in ("run", "begun", "expected"):
-            assert key in report and key not in made[name]
+            assert key in report and key not in rebuilt[name]
             del report[key]
-        assert made[name] == report
-    assert "<strong>0 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text(), "of the inventory that was named"
+        assert rebuilt[name] == report
+    assert "<strong>0 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text(), "the inventory of the command counts"
 
 
-def test_what_it_found_is_an_artifact_of_the_job(job: Job) -> None:
+def test_the_result_is_an_artifact_of_the_job(job: Job) -> None:
     (stats,) = job.events("playbook_on_stats")
     fleet = stats["event_data"]["artifact_data"]["bulkhead_fleet"]
     assert fleet["proven"] is False
@@ -96,5 +96,5 @@ def test_what_it_found_is_an_artifact_of_the_job(job: Job) -> None:
     assert fleet["not_proven"]["unreachable"] == ["away"]
 
 
-def seconds(written: str) -> float:
+def parse_time(written: str) -> float:
     return datetime.fromisoformat(written).timestamp()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Switch each layer off by hand: the verdict has to name that one, and no other. A check that cannot fail proves nothing."""
+"""Disable each layer by hand: the report must name that layer and no other. A check that cannot fail is worth nothing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import yaml
 from conftest import MAKE_IMAGE, REPOSITORY, Verification, run_playbook, wait_for_engine
 from testinfra.host import Host
 
-ALL_HOLD = dict.fromkeys(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities"), "enforced")
+ALL_ENFORCED = dict.fromkeys(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities"), "enforced")
 EDIT = 'python3 -c \'import json; p="/etc/docker/daemon.json"; d=json.load(open(p)); {change}; json.dump(d, open(p, "w"))\''
 PROFILE = "/etc/docker/seccomp/bulkhead-default.json"
-# Without the first, systemd refuses a fourth start within a minute (StartLimitBurst of docker.service).
-FORGET = "systemctl reset-failed docker.service docker.socket"
-RESTART = f"{FORGET} && systemctl restart docker"
-WAIT = "for n in $(seq 120); do docker info >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
+# Without it, systemd allows no fourth start within a minute (StartLimitBurst of docker.service).
+RESET_FAILURES = "systemctl reset-failed docker.service docker.socket"
+RESTART = f"{RESET_FAILURES} && systemctl restart docker"
+WAIT_FOR_ENGINE = "for n in $(seq 120); do docker info >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
 
 
 @dataclass
 class Sabotage:
-    """What is done by hand, how it is undone, and what the verdict then has to be.
+    """A command, the command that reverts it, and the expected verdict.
 
-    restart: the engine has to be restarted for either to hold.
+    restart: the engine must be restarted after either.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Sabotage:
     undo: str
     layer: str
     status: set[str]
-    findings: set[str] = field(default_factory=set)  # at least one of them has to be there, when any is named
+    findings: set[str] = field(default_factory=set)  # at least one of them must be reported, if there are any
     restart: bool = False
 
 
@@ -71,7 +71,7 @@ SABOTAGES = [
         restart=True,
     ),
     Sabotage(
-        "the engine's own seccomp profile is back",
+        "the engine's own seccomp profile is used",
         EDIT.format(change='d.pop("seccomp-profile")'),
         EDIT.format(change=f'd["seccomp-profile"]="{PROFILE}"'),
         "seccomp",
@@ -81,7 +81,7 @@ SABOTAGES = [
     Sabotage(
         "the seccomp profile is edited, and the engine still has the old one",
         f"""cp {PROFILE} /root/p.json && sed -i 's/"names": \\[/"names": ["ptrace",/' {PROFILE}""",
-        # Written again it is newer than the engine, which to the verdict is drift: the engine has to read it.
+        # The restored file is newer than the engine, which is drift in the verdict: the engine must load it.
         f"cat /root/p.json > {PROFILE} && {RESTART}",
         "seccomp",
         {"degraded"},
@@ -95,7 +95,7 @@ SABOTAGES = [
         {"degraded", "absent"},
     ),
     Sabotage(
-        "the kernel holds another policy under the profile's name",
+        "the kernel has another policy under the profile's name",
         "echo 'profile bulkhead-web { file, network, capability, }' | apparmor_parser -r",
         "apparmor_parser -r /etc/apparmor.d/bulkhead-web",
         "apparmor",
@@ -110,7 +110,7 @@ SABOTAGES = [
         restart=True,
     ),
     Sabotage(
-        "somebody else gets the same subordinate IDs",
+        "another user gets the same subordinate IDs",
         "echo 'intruder:231072:65536' >> /etc/subuid",
         "sed -i /^intruder:/d /etc/subuid",
         "userns",
@@ -122,15 +122,15 @@ SABOTAGES = [
 
 @dataclass
 class Verdict:
-    """What a run of playbooks/tasks/verify.yml came to: whether it failed, and the report it wrote."""
+    """The result of playbooks/tasks/verify.yml: whether it failed, and its report."""
 
     failed: bool
     report: dict[str, Any]
 
 
-def _play(folder: Path) -> list[dict[str, Any]]:
-    """One play for all: sabotage, prove, undo. Where two in a row need a restart, one will do for both."""
-    tasks: list[dict[str, Any]] = [{"name": "Begin", "ansible.builtin.set_fact": {"failed_proofs": []}}]
+def _write_play(folder: Path) -> list[dict[str, Any]]:
+    """Return one play for all sabotages: apply, verify, revert. One restart serves two in a row."""
+    tasks: list[dict[str, Any]] = [{"name": "Set the failed verifications", "ansible.builtin.set_fact": {"failed_verifications": []}}]
     for number, (before, sabotage) in enumerate(zip([None, *SABOTAGES], [*SABOTAGES, None], strict=True)):
         undo = [before.undo] if before else []
         do = [sabotage.do] if sabotage else []
@@ -138,22 +138,29 @@ def _play(folder: Path) -> list[dict[str, Any]]:
             do.append(RESTART)
         elif before and before.restart:
             undo.append(RESTART)
-        name = sabotage.name if sabotage else "everything is back"
-        tasks.append({"name": f"By hand: {name}", "ansible.builtin.raw": "\n".join(["set -e", *undo, *do, WAIT])})
+        name = sabotage.name if sabotage else "revert everything"
+        tasks.append({"name": f"Run by hand: {name}", "ansible.builtin.raw": "\n".join(["set -e", *undo, *do, WAIT_FOR_ENGINE])})
         verification = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
-        noted = {"ansible.builtin.set_fact": {"failed_proofs": "{{ failed_proofs + [number] }}"}}
-        tasks.append({"name": "Prove", "vars": {"number": number, "bulkhead_report_dir": f"{folder}/{number}"}, "block": [proof], "rescue": [noted]})
-    answer = {"content": "{{ failed_proofs | to_json }}", "dest": f"{folder}/failed.json", "mode": "0644"}
-    tasks.append({"name": "Write", "ansible.builtin.copy": answer, "delegate_to": "localhost"})
-    return [{"name": "Sabotage", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
+        record = {"ansible.builtin.set_fact": {"failed_verifications": "{{ failed_verifications + [number] }}"}}
+        tasks.append(
+            {
+                "name": "Verify",
+                "vars": {"number": number, "bulkhead_report_dir": f"{folder}/{number}"},
+                "block": [verification],
+                "rescue": [record],
+            }
+        )
+    answer = {"content": "{{ failed_verifications | to_json }}", "dest": f"{folder}/failed.json", "mode": "0644"}
+    tasks.append({"name": "Write the failed verifications", "ansible.builtin.copy": answer, "delegate_to": "localhost"})
+    return [{"name": "Disable each layer", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]
 
 
 @pytest.fixture(scope="module")
 def verdicts(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
-    """The verdict on each of the SABOTAGES, and a last one when all are undone."""
+    """Return the verdict on each of the SABOTAGES, and a last one after all are reverted."""
     folder = tmp_path_factory.mktemp("sabotage")
     book = folder / "book.yml"
-    book.write_text(yaml.safe_dump(_play(folder), sort_keys=False))
+    book.write_text(yaml.safe_dump(_write_play(folder), sort_keys=False))
     done = run_playbook(inventory, book)
     assert (folder / "failed.json").exists(), done.stdout[-6000:] + done.stderr[-2000:]
     failed = json.loads((folder / "failed.json").read_text())
@@ -161,32 +168,32 @@ def verdicts(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> list[V
     return [Verdict(number in failed, report) for number, report in enumerate(reports)]
 
 
-def test_the_parameters_cover_every_layer_that_a_host_configures() -> None:
-    assert {s.layer for s in SABOTAGES} == set(ALL_HOLD) - {"capabilities"}
+def test_sabotages_cover_every_configured_layer() -> None:
+    assert {s.layer for s in SABOTAGES} == set(ALL_ENFORCED) - {"capabilities"}
 
 
 @pytest.mark.parametrize("number", range(len(SABOTAGES)), ids=lambda n: SABOTAGES[n].name.replace(" ", "-"))
-def test_the_verdict_names_the_layer_and_no_other(verdicts: list[Verdict], number: int) -> None:
+def test_the_report_names_the_layer_and_no_other(verdicts: list[Verdict], number: int) -> None:
     sabotage, verdict = SABOTAGES[number], verdicts[number]
     layers = verdict.report["verification"]["layers"]
-    said = json.dumps([layer for layer in layers if layer["status"] != "enforced"], indent=1)
-    assert verdict.failed, said
+    details = json.dumps([layer for layer in layers if layer["status"] != "enforced"], indent=1)
+    assert verdict.failed, details
     status = {layer["layer"]: layer["status"] for layer in layers}
-    assert status[sabotage.layer] in sabotage.status, said
-    others = {name: value for name, value in ALL_HOLD.items() if name != sabotage.layer}
-    assert {name: status[name] for name in others} == others, said
+    assert status[sabotage.layer] in sabotage.status, details
+    others = {name: value for name, value in ALL_ENFORCED.items() if name != sabotage.layer}
+    assert {name: status[name] for name in others} == others, details
     assert [entry.split()[0] for entry in verdict.report["not_enforced"]] == [sabotage.layer]
     if sabotage.findings:
-        assert sabotage.findings & {finding["id"] for layer in layers for finding in layer["findings"]}, said
+        assert sabotage.findings & {finding["id"] for layer in layers for finding in layer["findings"]}, details
 
 
-def test_everything_holds_again_when_all_is_undone(verdicts: list[Verdict]) -> None:
+def test_every_layer_is_enforced_after_all_is_reverted(verdicts: list[Verdict]) -> None:
     assert not verdicts[-1].failed, verdicts[-1].report["not_enforced"]
 
 
-# Seccomp: 2, and a filter that filters next to nothing: only `deep` tells.
+# The container has a filter (Seccomp: 2) that stops almost nothing. Only bulkhead_deep finds that.
 OWN_FILTER = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
-LEFT_BEHIND = "bulkhead-canary-999999"
+LEFT_BEHIND = "bulkhead-probe-999999"
 OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [
     ("host-userns", "--userns=host", {"userns"}, set()),
     ("no-seccomp", "--security-opt seccomp=unconfined", {"seccomp"}, set()),
@@ -201,9 +208,9 @@ OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [
 ]
 
 
-def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host, verify: Callable[..., Verification]) -> None:
+def test_containers_that_opt_out_are_reported(host: Host, verify: Callable[..., Verification]) -> None:
     host.check_output(MAKE_IMAGE)
-    # A run that was killed has left its canary: the next one clears it.
+    # A killed run leaves its probe. The next run removes it.
     host.check_output(f"docker run -d --network none --label io.bulkhead.probe=999999:1 --name {LEFT_BEHIND} testimage")
     try:
         for name, options, _, _ in OPT_OUTS:
@@ -222,27 +229,27 @@ def test_containers_that_opt_out_are_named_with_what_they_are_without(host: Host
         assert unlimited["pids_limit"] == "absent"
         own = next(v for v in verification.container("own-filter")["layers"] if v["layer"] == "seccomp")
         assert (own["status"], [f["id"] for f in own["findings"]]) == ("degraded", ["seccomp.wide_open"]), own
-        assert verification.code == 0, "the host's defaults hold; what a container opted out of is shown, not failed"
+        assert verification.code == 0, "the host's defaults are enforced; a container's own options are reported, not failed"
         assert host.run(f"docker inspect {LEFT_BEHIND}").rc != 0
     finally:
         host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited", "own-filter", LEFT_BEHIND]))
 
 
-def test_an_engine_that_is_down_is_unknown_and_not_enforced(host: Host, verify: Callable[..., Verification]) -> None:
+def test_a_stopped_engine_is_unknown_and_not_enforced(host: Host, verify: Callable[..., Verification]) -> None:
     host.check_output("systemctl stop docker.socket docker.service")
     try:
         verification = verify()
     finally:
-        host.check_output(f"{FORGET} && systemctl start docker.socket docker.service")
+        host.check_output(f"{RESET_FAILURES} && systemctl start docker.socket docker.service")
         wait_for_engine(host)
     assert verification.code != 0
     assert "engine.not_running" in verification.findings()
-    assert "enforced" not in {value for name, value in verification.status().items() if name in ALL_HOLD}
+    assert "enforced" not in {value for name, value in verification.status().items() if name in ALL_ENFORCED}
 
 
-def test_without_a_canary_what_it_alone_shows_is_unknown(verify: Callable[..., Verification]) -> None:
+def test_without_a_probe_its_layers_are_unknown(verify: Callable[..., Verification]) -> None:
     verification = verify("--check")
     assert verification.code == 0, verification.output
-    assert verification.report["verification"]["canary"] is False
+    assert verification.report["verification"]["probe"] is False
     assert set(verification.status().values()) <= {"unknown", "not_applicable"}
     assert "no canary was started" in json.dumps(verification.report)

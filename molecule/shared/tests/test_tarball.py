@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Galaxy tarball, installed without a network into an empty folder, does by its own playbooks what a clone does."""
+"""The Galaxy tarball, installed without a network into an empty folder, has playbooks that do what those of a clone do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from conftest import REPOSITORY
 
 TOOLS = Path(sys.executable).parent
-# What is no Python and yet code: a tarball without it would only fail when it runs.
+# Code that is not Python: a tarball without it fails only at run time.
 NEEDED = {
     "playbooks/harden.yml",
     "playbooks/tasks/verify.yml",
@@ -29,7 +29,7 @@ NEEDED = {
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, inventory: str) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Build and install it; gives a way to run its playbooks from a folder that knows nothing of the repository."""
+    """Build and install the tarball. Return a function that runs its playbooks from a folder outside of the repository."""
     home = tmp_path_factory.mktemp("tarball")
     built = subprocess.run(["make", "build", f"DIST={home}/dist"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -51,10 +51,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory, inventory: str) -> Calla
     return lambda playbook, *more: run("ansible-playbook", "-i", inventory, f"bulkhead.docker.{playbook}", *more)
 
 
-def test_it_finds_a_hardened_host_as_it_wants_it_and_proves_that(
+def test_it_changes_nothing_on_a_hardened_host_and_verifies_it(
     installed: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    # The proof comes once, from the playbook that is there for it.
+    # verify.yml verifies the host below.
     done = installed("harden", "-e", "bulkhead_verify=false")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " changed=0 " in done.stdout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hardened rootful host becomes a rootless one, and every layer holds there as well. Comes last: the machine is another one afterwards."""
+"""A hardened rootful host becomes a rootless one with every layer enforced. This file runs last, because it changes the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rootless import VARIABLES, assert_all_enforced, assert_confined, inspect_en
 from testinfra.host import Host
 
 
-def test_the_host_turns_rootless_and_its_user_finds_every_layer(
+def test_a_rootful_host_becomes_rootless_with_every_layer(
     host: Host, playbook: Callable[..., Any], verify: Callable[..., Verification]
 ) -> None:
     done = playbook("harden", *VARIABLES, "-e", "rootless_docker_stop_containers=true", "-e", "bulkhead_verify=false")
