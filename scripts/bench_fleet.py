@@ -211,7 +211,16 @@ def measure(folder: Path, inventory: Path, hosts: int, settings: Mapping[str, st
     reports = folder / "reports"
     shutil.rmtree(reports, ignore_errors=True)
     spared = set(parents()) - {os.getpid()}
-    command = ["ansible-playbook", "-i", str(inventory), str(playbook), "-e", f"bulkhead_report_dir={reports}", "-e", "bulkhead_show=failing"]
+    command = [
+        "ansible-playbook",
+        "-i",
+        str(inventory),
+        str(playbook),
+        "-e",
+        f"bulkhead_report_dir={reports}",
+        "-e",
+        "bulkhead_show=failing",
+    ]
     watch = Watch(spared)
     before, began = spent(), time.monotonic()
     with open(folder / "run.log", "wb") as log:

@@ -51,7 +51,7 @@ def test_a_page_for_each_module_and_role(site: Path) -> None:
 
 def test_a_page_says_what_the_source_says(site: Path) -> None:
     page = text(site / "collection" / "verify_layers_module.html")
-    assert "Prove from the kernel" in page
+    assert "Verify from kernel evidence" in page
     assert "bulkhead.docker.verify_layers" in page
 
 
