@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parsers of what others write, fed with what nobody would: they give a result or their own error, and lose no byte."""
+"""Parsers with arbitrary input: they return a result or raise their own error, and lose no byte."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ OBJECTS = st.dictionaries(KEYS, VALUES, max_size=6)
 LAYOUTS = st.sampled_from([{}, {"indent": 2}, {"indent": "\t"}, {"separators": (",", ":")}])
 
 
-def lines(*fields: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
-    """Text that looks almost like lines of colon-separated fields."""
+def make_lines(*fields: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
+    """Generate text that resembles lines of colon-separated fields."""
     line = st.tuples(*fields).map(lambda parts: ":".join(map(str, parts)))
     return st.lists(line | ANYTHING, max_size=8).flatmap(lambda found: st.sampled_from(["\n", "\r\n"]).map(lambda end: end.join(found)))
 
 
 NUMBERS = st.integers(-5, 2**33) | st.sampled_from(["", "0100", "1e3", "٣", " 5", "0x10"])
-SUBIDS = lines(st.sampled_from(["root", "dockremap", "1000", "", "#a", "ä"]), NUMBERS, NUMBERS)
+SUBIDS = make_lines(st.sampled_from(["root", "dockremap", "1000", "", "#a", "ä"]), NUMBERS, NUMBERS)
 
 
 # --- /etc/subuid, /etc/subgid ---
@@ -57,28 +57,28 @@ def test_no_byte_of_a_subid_file_is_lost(text: str) -> None:
 
 
 @given(SUBIDS, st.booleans())
-def test_an_engines_map_has_no_hole_inside(text: str, numeric_first: bool) -> None:
-    inside = 0
+def test_the_map_of_an_engine_has_no_gaps(text: str, numeric_first: bool) -> None:
+    next_inside = 0
     for start, unused, count in ranges.build_engine_map(ranges.parse_subid(ranges.SUBUID, text), "dockremap", 1000, numeric_first):
-        assert start == inside
-        inside += count
+        assert start == next_inside
+        next_inside += count
 
 
 @given(SUBIDS)
-def test_overlaps_are_those_that_a_comparison_of_all_pairs_finds(text: str) -> None:
+def test_overlaps_are_found_as_by_comparing_all_pairs(text: str) -> None:
     file = ranges.parse_subid(ranges.SUBUID, text)
     found = {(a.number, b.number) for a, b in ranges.find_overlaps(file)}
-    every = {
+    expected = {
         (a.number, b.number)
         for a in file.ranges
         for b in file.ranges
         if a.number < b.number and a.owner != b.owner and a.start <= b.last and b.start <= a.last
     }
-    assert found == every
+    assert found == expected
 
 
-@given(lines(st.text(max_size=5), st.just("x"), NUMBERS, NUMBERS))
-def test_account_files_give_numbers_or_nothing(text: str) -> None:
+@given(make_lines(st.text(max_size=5), st.just("x"), NUMBERS, NUMBERS))
+def test_account_files_give_numbers(text: str) -> None:
     assert all(isinstance(number, int) for number in accounts.parse_ids(text).values())
     accounts.parse_primary_groups(text)
     assert accounts.parse_lowest(text) >= 0
@@ -88,7 +88,7 @@ def test_account_files_give_numbers_or_nothing(text: str) -> None:
 
 
 @given(ANYTHING)
-def test_a_daemon_json_is_read_or_refused_in_one_sentence(text: str) -> None:
+def test_a_daemon_json_is_parsed_or_rejected_in_one_line(text: str) -> None:
     try:
         document = daemon_json.parse(text, "/etc/docker/daemon.json")
     except daemon_json.DaemonJsonError as error:
@@ -99,7 +99,7 @@ def test_a_daemon_json_is_read_or_refused_in_one_sentence(text: str) -> None:
 
 
 @given(OBJECTS, LAYOUTS)
-def test_a_sound_daemon_json_comes_back_to_the_byte(content: dict[str, Any], layout: dict[str, Any]) -> None:
+def test_a_valid_daemon_json_is_written_back_to_the_byte(content: dict[str, Any], layout: dict[str, Any]) -> None:
     text = json.dumps(content, **layout)
     document = daemon_json.parse(text)
     assert document.content() == content
@@ -107,36 +107,36 @@ def test_a_sound_daemon_json_comes_back_to_the_byte(content: dict[str, Any], lay
 
 
 @given(OBJECTS, LAYOUTS, OBJECTS, st.frozensets(KEYS, max_size=3))
-def test_what_is_not_ours_stays_as_it_was(
-    content: dict[str, Any], layout: dict[str, Any], ours: dict[str, Any], gone: frozenset[str]
+def test_unmanaged_keys_stay_as_they_are(
+    content: dict[str, Any], layout: dict[str, Any], managed: dict[str, Any], removed: frozenset[str]
 ) -> None:
     document = daemon_json.parse(json.dumps(content, **layout))
     raw = {member.key: member.raw for member in document.members}
-    for key, value in ours.items():
+    for key, value in managed.items():
         document.put(key, value)
-    for key in gone:
+    for key in removed:
         document.drop(key)
     after = daemon_json.parse(document.text())
-    assert after.content() == {key: value for key, value in {**content, **ours}.items() if key not in gone}
-    assert all(member.raw == raw[member.key] for member in after.members if member.key not in ours)
+    assert after.content() == {key: value for key, value in {**content, **managed}.items() if key not in removed}
+    assert all(member.raw == raw[member.key] for member in after.members if member.key not in managed)
 
 
 @given(OBJECTS, st.text(alphabet='{}[]",:\\ 0tfn\ufeff\x00', max_size=3), st.integers(0, 200), st.integers(0, 3))
-def test_a_spoilt_daemon_json_is_never_read_as_something_else(content: dict[str, Any], put: str, at: int, cut: int) -> None:
+def test_a_damaged_daemon_json_is_parsed_as_json_or_rejected(content: dict[str, Any], inserted: str, at: int, cut: int) -> None:
     text = json.dumps(content)
-    spoilt = text[:at] + put + text[at + cut :]
+    damaged = text[:at] + inserted + text[at + cut :]
     try:
-        document = daemon_json.parse(spoilt)
+        document = daemon_json.parse(damaged)
     except daemon_json.DaemonJsonError:
         return
-    assert document.content() == (json.loads(spoilt) if spoilt.strip() else {})
+    assert document.content() == (json.loads(damaged) if damaged.strip() else {})
 
 
 # --- profiles ---
 
 
 @given(ANYTHING | OBJECTS.map(json.dumps))
-def test_a_seccomp_profile_is_read_or_refused(text: str) -> None:
+def test_a_seccomp_profile_is_parsed_or_rejected(text: str) -> None:
     try:
         profile.parse(text, "mine")
     except ValueError as error:
@@ -144,7 +144,7 @@ def test_a_seccomp_profile_is_read_or_refused(text: str) -> None:
 
 
 @given(ANYTHING)
-def test_labels_and_modes_of_apparmor(text: str) -> None:
+def test_labels_and_modes_of_apparmor_are_parsed(text: str) -> None:
     assert all(isinstance(mode, str) for mode in policy.parse_modes(text).values())
     with suppress(ValueError):
         policy.parse_label(text)
@@ -153,21 +153,21 @@ def test_labels_and_modes_of_apparmor(text: str) -> None:
 # --- what the kernel and systemd write ---
 
 
-@given(ANYTHING | lines(st.sampled_from(["Uid", "Gid", "CapEff", "NoNewPrivs", "Seccomp"]), ANYTHING))
+@given(ANYTHING | make_lines(st.sampled_from(["Uid", "Gid", "CapEff", "NoNewPrivs", "Seccomp"]), ANYTHING))
 def test_files_of_proc_give_a_result_or_a_value_error(text: str) -> None:
     for parse in (process.parse_status, process.parse_id_map, process.parse_root_read_only, cgroup.pids_folder):
-        with suppress(ValueError):  # read_process takes that for unreadable, and what can't be read is unknown
+        with suppress(ValueError):  # read_process reports an unreadable process, which makes its layers unknown
             parse(text)
 
 
 @given(st.lists(ANYTHING.map(lambda text: text.replace("\0", "")), max_size=6))
-def test_flags_of_an_engine(argv: list[str]) -> None:
+def test_flags_of_an_engine_are_parsed(argv: list[str]) -> None:
     found = unit.flags(unit.arguments(["dockerd", *argv]))
     assert all(isinstance(value, str) for value in found.values())
 
 
 @given(ANYTHING | st.lists(st.text(alphabet="ID=\"'\\ $x#", max_size=8), max_size=5).map("\n".join))
-def test_an_os_release_that_nobody_would_write(text: str) -> None:
+def test_any_os_release_is_parsed(text: str) -> None:
     system._os_release(text)
 
 
@@ -177,10 +177,10 @@ def test_an_os_release_that_nobody_would_write(text: str) -> None:
 @given(st.binary(max_size=64) | st.lists(st.tuples(st.integers(0, 40), st.integers(0, 7), st.integers(0, 70000)), max_size=6).map(
     lambda entries: struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 ))  # fmt: skip
-def test_an_access_control_list_is_mapped_or_refused(raw: bytes) -> None:
+def test_an_access_control_list_is_mapped_or_rejected(raw: bytes) -> None:
     ids = Ids([[0, 231072, 65536]], [[0, 231072, 65536]])
     try:
         mapped = ids.acl(raw)
-    except ValueError:  # Unmapped is one
+    except ValueError:  # Unmapped is a ValueError
         return
     assert len(mapped) == len(raw)

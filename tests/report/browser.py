@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A headless Chromium, driven through its DevTools protocol over a pair of pipes: no driver, no port, no library.
+"""A headless Chromium, controlled through its DevTools protocol over a pair of pipes, without a driver, a port or a library.
 
 The protocol: https://chromedevtools.github.io/devtools-protocol/; `--remote-debugging-pipe` reads commands from descriptor 3 and writes answers to
 descriptor 4, each a JSON text that ends with a zero byte.
@@ -26,16 +26,16 @@ KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowUp": 38, "ArrowDown": 40, "Ar
 
 
 class BrowserError(Exception):
-    """The browser refused a command, or an expression in the page raised."""
+    """The browser rejected a command, or an expression in the page raised an exception."""
 
 
 class Browser:
-    """One page of one Chromium. errors: what the page's console and policy complained of."""
+    """One page of one Chromium. errors: errors of the page's console and policy."""
 
     def __init__(self, width: int = 1400, height: int = 900, timeout: float = 120.0) -> None:
         program = shutil.which("chromium")
         if not program:
-            raise FileNotFoundError("no chromium on PATH: it is a Debian package, which `make labtest` installs (tests/packages.txt)")
+            raise FileNotFoundError("chromium is not on PATH; run make labtest, which installs the package (tests/packages.txt)")
         self.errors: list[str] = []
         self._timeout = timeout
         self._number = 0
@@ -77,7 +77,7 @@ class Browser:
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command and return its answer; events that come before it are looked through for complaints."""
+        """Send a command and return its answer. Errors among the events before it are collected."""
         self._number += 1
         command = {"id": self._number, "method": method, "params": params, **({"sessionId": self._session} if self._session else {})}
         os.write(self._commands, json.dumps(command).encode() + b"\0")
@@ -90,7 +90,7 @@ class Browser:
                 return result
 
     def open(self, path: Path) -> float:
-        """Load a file and wait until its script has run; returns the seconds from the request to the end of the load event."""
+        """Load a file, wait until its script has run, and return the seconds from the request to the end of the load event."""
         self.call("Page.navigate", url=path.absolute().as_uri())
         deadline = time.monotonic() + self._timeout
         while self.run("document.readyState") != "complete" or self.run("performance.timing.loadEventEnd") == 0:
@@ -100,7 +100,7 @@ class Browser:
         return float(self.run("performance.timing.loadEventEnd - performance.timing.navigationStart")) / 1000
 
     def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
+        """Return the value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserError(answer["exceptionDetails"].get("exception", {}).get("description", "an exception"))
@@ -121,15 +121,15 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type="keyUp", **code)
 
     def type(self, text: str) -> None:
-        """Write into what has the focus."""
+        """Type text into the focused element."""
         self.call("Input.insertText", text=text)
 
     def screenshot(self, path: Path) -> None:
-        """What the window shows, as PNG."""
+        """Save the window as PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def pdf(self) -> bytes:
-        """The page as it prints."""
+        """Return the printed page as PDF."""
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)["data"])
 
     def _read(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Browser:
             ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
             chunk = os.read(self._answers, 1 << 20) if ready else b""
             if not chunk:
-                raise BrowserError("chromium ended" if ready else f"chromium said nothing for {self._timeout:.0f} s")
+                raise BrowserError("chromium ended" if ready else f"chromium did not answer for {self._timeout:.0f} s")
             self._buffer += chunk
         raw, _, self._buffer = self._buffer.partition(b"\0")
         message: dict[str, Any] = json.loads(raw)

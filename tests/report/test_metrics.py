@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The metrics, read by the parser of Prometheus' own client library; the example alerts ask for metrics that there are."""
+"""The parser of Prometheus' own client library reads the metrics. The example alerts use only existing metrics."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 ALERTS = Path(__file__).parents[2] / "docs" / "alerts.yml"
 
 
-def test_prometheus_reads_the_metrics_hostile_names_too(tmp_path: Path) -> None:
-    without = samples.container("p", opted_out=["userns"])
-    played = samples.attack("a", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers"])
-    samples.lay(tmp_path, samples.verify("a", containers=[without]), samples.verify(samples.HOSTILE), samples.unreachable('b\\"c'), played)
+def test_prometheus_reads_metrics_with_hostile_names(tmp_path: Path) -> None:
+    opted_out = samples.container("p", opted_out=["userns"])
+    attacked = samples.attack("a", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers"])
+    samples.lay(
+        tmp_path, samples.verify("a", containers=[opted_out]), samples.verify(samples.HOSTILE), samples.unreachable('b\\"c'), attacked
+    )
     samples.lay(tmp_path, samples.verify("d", drift=[]), samples.denials("d", samples.denial(samples.HOSTILE)))
     publish.publish(tmp_path, None, samples.NOW, samples.DAY, "1", "0")
     families = {family.name: family for family in text_string_to_metric_families((tmp_path / publish.METRICS).read_text())}
@@ -30,12 +32,12 @@ def test_prometheus_reads_the_metrics_hostile_names_too(tmp_path: Path) -> None:
     assert families["bulkhead_report_timestamp_seconds"].samples[0].value == samples.NOW
 
 
-def test_the_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
+def test_alerts_use_only_existing_metrics_and_labels() -> None:
     rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
     assert rules
     for rule in rules:
         named = set(re.findall(r"\bbulkhead_\w+", rule["expr"]))
         assert named
         assert named <= {*prometheus.METRICS, *agent.METRICS}, rule["alert"]
-        ours = {"host", "layer", "status", "condition", "container"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
-        assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= ours
+        known = {"host", "layer", "status", "condition", "container"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
+        assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= known

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page in a real browser, made of real reports: verifications/ holds what verify.yml wrote of VMs of the lab (Debian 13, docker.io 26.1.5): hardened;
-with containers that opted out; sabotaged by hand; with its engine stopped."""
+"""The page in a real browser, made of real reports. verifications/ contains reports of verify.yml on VMs of the lab (Debian 13, docker.io
+26.1.5): a hardened host, one with containers that opted out, one with layers disabled by hand, and one with a stopped engine."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CELL = "document.querySelector('#heat tbody tr[data-n=\"{row}\"]').cells[{cell}]
 DIALOG = "document.getElementById('details')"
 
 
-def real(name: str, host: str = "") -> dict[str, Any]:
+def load_report(name: str, host: str = "") -> dict[str, Any]:
     report: dict[str, Any] = json.loads((REPORTS / f"verify-{name}.json").read_text())
     return {**report, "host": host or name, "written": datetime.fromtimestamp(NOW - 300, UTC).isoformat()}
 
 
-def page(folder: Path, *reports: dict[str, Any], expected: tuple[str, ...] = ()) -> Path:
+def write_page(folder: Path, *reports: dict[str, Any], expected: tuple[str, ...] = ()) -> Path:
     groups = {report["host"]: {"validation" if report["host"] == "web1" else "fleet"} for report in reports}
     publish.publish(samples.lay(folder, *reports), fleet.Inventory(groups, expected), NOW, 2 * samples.DAY, "test", "0.0.0")
     return folder / publish.PAGE
@@ -37,17 +37,21 @@ def page(folder: Path, *reports: dict[str, Any], expected: tuple[str, ...] = ())
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
+    with Browser() as started:
+        yield started
 
 
 @pytest.fixture
 def small(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
-    """The four hosts, one more that was never verified, one that was not reached, and an attack matrix."""
-    played = samples.attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
+    """Open a page with the four hosts, one that was never verified, an unreachable one, and an attack matrix."""
+    attacked = samples.attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
     browser.errors.clear()
-    knocks = samples.denials("web1", samples.denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")])
-    browser.open(page(tmp_path, *(real(f"web{n}") for n in range(1, 5)), samples.unreachable("away"), played, knocks, expected=("web5",)))
+    denied = samples.denials("web1", samples.denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")])
+    browser.open(
+        write_page(
+            tmp_path, *(load_report(f"web{n}") for n in range(1, 5)), samples.unreachable("away"), attacked, denied, expected=("web5",)
+        )
+    )
     yield browser
     assert browser.errors == []
 
@@ -57,7 +61,7 @@ def set_value(browser: Browser, element: str, value: str) -> None:
     browser.run(f"(e => {{ e.value = {json.dumps(value)}; e.dispatchEvent({event}); }})(document.getElementById('{element}'))")
 
 
-def test_it_needs_nothing_but_itself(small: Browser) -> None:
+def test_the_page_loads_nothing_else(small: Browser) -> None:
     assert small.run("location.protocol") == "file:"
     assert small.run("performance.getEntriesByType('resource').length") == 0
     assert "1 of 6 hosts verified" not in small.run("document.title")
@@ -65,7 +69,7 @@ def test_it_needs_nothing_but_itself(small: Browser) -> None:
     assert small.run(SHOWN) == ["web3", "web4", "away", "web5", "web1", "web2"]
 
 
-def test_it_sorts_by_clicks_on_the_heads(small: Browser) -> None:
+def test_a_click_on_a_heading_sorts(small: Browser) -> None:
     head = "document.querySelector('#heat thead button[data-key=\"{}\"]')"
     small.click(head.format("host"))
     assert small.run(SHOWN) == ["away", "web1", "web2", "web3", "web4", "web5"]
@@ -73,14 +77,14 @@ def test_it_sorts_by_clicks_on_the_heads(small: Browser) -> None:
     assert small.run(SHOWN) == ["web5", "web4", "web3", "web2", "web1", "away"]
     assert small.run(head.format("host") + ".parentElement.getAttribute('aria-sort')") == "descending"
     assert small.run("document.querySelectorAll('#heat thead [aria-sort=none]').length") == 12
-    small.click(head.format("2"))  # seccomp: what is absent first, then what nobody knows
+    small.click(head.format("2"))  # seccomp: absent first, then unknown
     assert small.run(SHOWN) == ["web3", "away", "web4", "web5", "web1", "web2"]
     small.click(head.format("out"))
     small.click(head.format("out"))
     assert small.run(SHOWN)[0] == "web2"
 
 
-def test_it_filters(small: Browser) -> None:
+def test_the_filters_select_hosts(small: Browser) -> None:
     small.run("document.getElementById('words').focus()")
     small.type("seccomp:absent")
     assert small.run(SHOWN) == ["web3"]
@@ -97,7 +101,7 @@ def test_it_filters(small: Browser) -> None:
     assert small.run(SHOWN) == ["web3"]
 
 
-def test_a_cell_opens_its_evidence_and_how_to_repeat_it(small: Browser) -> None:
+def test_a_cell_opens_its_evidence_and_commands(small: Browser) -> None:
     small.click(CELL.format(row=0, cell=7))  # userns of web3
     text = small.run(f"{DIALOG}.open && {DIALOG}.innerText")
     for words in ("web3: User namespaces", "degraded, required", "/proc/2097/uid_map", "0 231072 65536", "overlaps /etc/subuid:2",
@@ -114,7 +118,7 @@ def test_a_cell_opens_its_evidence_and_how_to_repeat_it(small: Browser) -> None:
         assert words in text
 
 
-def test_who_knocks_and_what_may_be_missing(small: Browser) -> None:
+def test_denials_and_log_gaps_are_shown(small: Browser) -> None:
     text = small.run("document.getElementById('denials').innerText")
     for words in (
         "What the kernels of 1 host said",
@@ -128,7 +132,7 @@ def test_who_knocks_and_what_may_be_missing(small: Browser) -> None:
     assert "Refusals (1)" in small.run("document.querySelector('nav').innerText")
 
 
-def test_the_keyboard_is_enough(small: Browser) -> None:
+def test_the_page_works_with_the_keyboard_alone(small: Browser) -> None:
     small.run("document.querySelector('#heat thead tr').lastElementChild.firstElementChild.focus()")
     small.press("Tab")
     assert small.run("document.activeElement.textContent") == "web3"
@@ -136,15 +140,15 @@ def test_the_keyboard_is_enough(small: Browser) -> None:
     assert small.run(f"{DIALOG}.open") is True
     assert "web3: Default PIDs limit" in small.run(f"{DIALOG}.innerText")
     small.press("Escape", "Tab")
-    assert small.run("document.activeElement.closest('#heat tbody')") is None, "the table is one stop, not one a cell"
+    assert small.run("document.activeElement.closest('#heat tbody')") is None, "the table is one tab stop, not one per cell"
 
 
-def test_hosts_without_a_proof_say_why(small: Browser) -> None:
+def test_hosts_without_a_verification_give_a_reason(small: Browser) -> None:
     small.click(CELL.format(row=2, cell=5))
     assert "No evidence: last tried < 2 min ago: no route" in small.run(f"{DIALOG}.innerText")
 
 
-def test_nothing_is_said_by_colour_alone(small: Browser) -> None:
+def test_every_status_has_a_sign_and_a_word(small: Browser) -> None:
     cells = small.run("Array.from(document.querySelectorAll('#heat td.s')).map(cell => [cell.classList[2], cell.textContent])")
     signs = {"enforced": "+ enforced", "degraded": "! degraded", "absent": "x absent", "unknown": "? unknown", "not_applicable": "- n/a"}
     assert len(cells) == 6 * 9
@@ -153,8 +157,8 @@ def test_nothing_is_said_by_colour_alone(small: Browser) -> None:
         assert text == signs[status]
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance of `rgb(r, g, b)`, as WCAG 2 defines it."""
+def compute_luminance(colour: str) -> float:
+    """Return the relative luminance of `rgb(r, g, b)` as WCAG 2 defines it."""
     linear = []
     for number in re.findall(r"\d+", colour)[:3]:
         part = int(number) / 255
@@ -162,17 +166,17 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_text_has_contrast_and_the_worse_is_the_darker(small: Browser) -> None:
+def test_text_has_contrast_and_worse_statuses_are_darker(small: Browser) -> None:
     style = "(s => [s.color, s.backgroundColor])(getComputedStyle(document.querySelector('#heat .s.{}')))"
     backgrounds = {}
     for status in ("enforced", "degraded", "absent", "not_applicable"):
-        text, background = (luminance(colour) for colour in small.run(style.format(status)))
+        text, background = (compute_luminance(colour) for colour in small.run(style.format(status)))
         assert (max(text, background) + 0.05) / (min(text, background) + 0.05) >= 4.5, status
         backgrounds[status] = background
     assert backgrounds["enforced"] > backgrounds["degraded"] > backgrounds["absent"]
 
 
-def test_on_paper_the_tools_are_gone_and_no_row_is_cut_off(small: Browser) -> None:
+def test_print_has_no_tools_and_cuts_no_row(small: Browser) -> None:
     small.call("Emulation.setEmulatedMedia", media="print")
     try:
         assert small.run("getComputedStyle(document.querySelector('.tools')).display") == "none"
@@ -184,7 +188,7 @@ def test_on_paper_the_tools_are_gone_and_no_row_is_cut_off(small: Browser) -> No
     assert len(pdf) > 20_000
 
 
-def test_the_attack_matrix_opens(small: Browser) -> None:
+def test_a_cell_of_the_attack_matrix_opens(small: Browser) -> None:
     small.click("document.querySelector('#matrix tbody td:nth-child(4)')")
     text = small.run(f"{DIALOG}.innerText")
     assert "bpf: seccomp" in text
@@ -193,13 +197,13 @@ def test_the_attack_matrix_opens(small: Browser) -> None:
 
 
 def test_a_real_matrix(browser: Browser, tmp_path: Path) -> None:
-    """attack-web1.json is what attack.yml wrote of a hardened VM, with fewer attacks."""
-    played: dict[str, Any] = json.loads((Path(samples.__file__).parents[1] / "fixtures" / "attack-web1.json").read_text())
+    """attack-web1.json is a report of attack.yml on a hardened VM, with fewer attacks."""
+    attacked: dict[str, Any] = json.loads((Path(samples.__file__).parents[1] / "fixtures" / "attack-web1.json").read_text())
     browser.errors.clear()
-    browser.open(page(tmp_path, real("web1"), {**played, "written": samples.stamp()}))
-    assert browser.run("document.querySelectorAll('#matrix tbody tr').length") == len(played["matrix"]["attacks"])
-    assert browser.run("document.querySelectorAll('#matrix thead th').length") == 1 + len(played["matrix"]["configurations"])
-    assert browser.run("document.querySelector('#heat tbody td').textContent") == "failing", "more is demanded than is shown"
+    browser.open(write_page(tmp_path, load_report("web1"), {**attacked, "written": samples.stamp()}))
+    assert browser.run("document.querySelectorAll('#matrix tbody tr').length") == len(attacked["matrix"]["attacks"])
+    assert browser.run("document.querySelectorAll('#matrix thead th').length") == 1 + len(attacked["matrix"]["configurations"])
+    assert browser.run("document.querySelector('#heat tbody td').textContent") == "failing", "a requirement is not met"
     browser.click(
         "Array.from(document.querySelectorAll('#matrix tbody th')).find(head => head.textContent.startsWith('host_disk')).nextElementSibling"
     )
@@ -207,12 +211,12 @@ def test_a_real_matrix(browser: Browser, tmp_path: Path) -> None:
     assert browser.errors == []
 
 
-def test_what_is_hostile_is_text(browser: Browser, tmp_path: Path) -> None:
+def test_hostile_input_is_shown_as_text(browser: Browser, tmp_path: Path) -> None:
     odd = samples.finding("seccomp.off", samples.HOSTILE, "absent", samples.HOSTILE)
     own = samples.layer("seccomp", "absent", findings=[odd], evidence=[{"source": samples.HOSTILE, "value": samples.HOSTILE}])
     box = samples.container(samples.HOSTILE, image=samples.HOSTILE, opted_out=["seccomp"], findings=[odd], layers=[own])
     browser.errors.clear()
-    browser.open(page(tmp_path, samples.verify(samples.HOSTILE, own, containers=[box])))
+    browser.open(write_page(tmp_path, samples.verify(samples.HOSTILE, own, containers=[box])))
     browser.click(CELL.format(row=0, cell=5))
     text = browser.run(f"{DIALOG}.innerText")
     assert "</script><img src=x onerror=alert(1)>" in text
@@ -220,12 +224,12 @@ def test_what_is_hostile_is_text(browser: Browser, tmp_path: Path) -> None:
     browser.press("Escape")
     browser.click(CELL.format(row=0, cell=0))
     assert browser.run("document.querySelectorAll('img').length") == 0
-    assert browser.run("document.scripts.length") == 3  # the host's data, what is known, the script
+    assert browser.run("document.scripts.length") == 3  # the data of the hosts, the data of layers and controls, the script
     assert browser.errors == []
 
 
-def test_a_script_that_got_in_would_not_run(browser: Browser, tmp_path: Path) -> None:
-    path = page(tmp_path, samples.verify("a"))
+def test_the_policy_blocks_an_injected_script(browser: Browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, samples.verify("a"))
     path.write_text(path.read_text().replace("<main>", "<main><script>window.ran = true</script><img src=x onerror='window.ran = true'>"))
     browser.open(path)
     assert browser.run("window.ran") is None
@@ -234,9 +238,9 @@ def test_a_script_that_got_in_would_not_run(browser: Browser, tmp_path: Path) ->
 
 
 def test_a_thousand_hosts(browser: Browser, tmp_path: Path, record_property: pytest.RecordProperty) -> None:
-    """The bounds are generous: CI's machines are slow. What was measured stands in docs/report.md."""
-    kinds = [real(f"web{n}") for n in (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)]
-    path = page(tmp_path, *({**kinds[n % 10], "host": f"docker-{n}.example.com"} for n in range(1000)))
+    """The bounds are generous, because CI's machines are slow. docs/report.md has measured values."""
+    kinds = [load_report(f"web{n}") for n in (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)]
+    path = write_page(tmp_path, *({**kinds[n % 10], "host": f"docker-{n}.example.com"} for n in range(1000)))
     seconds = browser.open(path)
     record_property("bytes", path.stat().st_size)
     record_property("load_seconds", seconds)

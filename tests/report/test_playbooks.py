@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the playbooks print and how they exit, without a VM: with hosts that nobody can reach, and with verifications that were taken earlier."""
+"""The output and the exit codes of the playbooks, without a VM: with unreachable hosts, and with verifications of an earlier run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 
 
-def closed_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def find_closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def play(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *more: str) -> subprocess.CompletedProcess[str]:
+def run_playbook(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *more: str) -> subprocess.CompletedProcess[str]:
     inventory = folder / "inventory.yml"
     inventory.write_text(yaml.safe_dump({"docker_hosts": {"hosts": hosts}}))
     command = [
@@ -46,56 +46,58 @@ def play(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *more: s
 
 def replay(folder: Path, reports: list[str], *more: str) -> subprocess.CompletedProcess[str]:
     hosts = {f"host{number}": {"report": report} for number, report in enumerate(reports)}
-    return play("tests/report/replay.yml", folder, hosts, *more)
+    return run_playbook("tests/report/replay.yml", folder, hosts, *more)
 
 
-def conditions(folder: Path) -> dict[str, str]:
+def read_conditions(folder: Path) -> dict[str, str]:
     state = json.loads((folder / "reports" / "fleet.json").read_text())
     return {name: host["condition"] for name, host in state["hosts"].items()}
 
 
-def test_a_host_that_nobody_reaches_loses_its_good_report(tmp_path: Path) -> None:
-    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+def test_an_unreachable_host_loses_its_good_report(tmp_path: Path) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
     assert replay(tmp_path, ["web1"]).returncode == 0
-    assert conditions(tmp_path) == {"host0": "verified"}
-    done = play("playbooks/verify.yml", tmp_path, {"host0": away})
+    assert read_conditions(tmp_path) == {"host0": "verified"}
+    done = run_playbook("playbooks/verify.yml", tmp_path, {"host0": away})
     assert done.returncode == 4, done.stdout + done.stderr
-    assert conditions(tmp_path) == {"host0": "unreachable"}
+    assert read_conditions(tmp_path) == {"host0": "unreachable"}
     report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
     assert (report["enforced"], report["unreachable"], report["verification"]) == (False, True, {})
     assert "Connection refused" in report["error"]
     assert "Fleet: 0 of 1 hosts verified" in done.stdout
-    assert "host0: host: verified -> unreachable" in done.stdout, "what got worse since the last run is said"
+    assert "host0: host: verified -> unreachable" in done.stdout, "the output names what got worse since the last run"
 
 
-def test_a_host_whose_inventory_is_refused_loses_its_good_report(tmp_path: Path) -> None:
+def test_a_host_with_blockers_loses_its_good_report(tmp_path: Path) -> None:
     assert replay(tmp_path, ["web1"]).returncode == 0
-    done = play("playbooks/verify.yml", tmp_path, {"host0": {"docker_daemon_default_pids_limit": "many"}})
+    done = run_playbook("playbooks/verify.yml", tmp_path, {"host0": {"docker_daemon_default_pids_limit": "many"}})
     assert done.returncode == 2, done.stdout + done.stderr
-    assert conditions(tmp_path) == {"host0": "unproven"}
+    assert read_conditions(tmp_path) == {"host0": "unproven"}
     report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
     assert "docker_daemon_default_pids_limit: 'many' is not a whole number" in report["error"]
 
 
-def test_a_refusal_is_its_sentences_and_no_more(tmp_path: Path) -> None:
+def test_a_blocked_host_prints_only_its_blockers(tmp_path: Path) -> None:
     wrong = {"docker_daemon_default_pids_limit": "many", "docker_daemon_icc": "perhaps"}
-    done = play("playbooks/harden.yml", tmp_path, {"host0": {**wrong, "ansible_connection": "local"}})
+    done = run_playbook("playbooks/harden.yml", tmp_path, {"host0": {**wrong, "ansible_connection": "local"}})
     assert done.returncode == 2, done.stdout + done.stderr
-    said = done.stdout + done.stderr
-    assert "failed: [host0]: Nothing was changed. 2 things stand in the way:" in said
-    assert "docker_daemon_icc: 'perhaps' is not true or false" in said
-    assert "desired:" not in said and "ansible_facts" not in said
+    output = done.stdout + done.stderr
+    assert "failed: [host0]: Nothing was changed. 2 things stand in the way:" in output
+    assert "docker_daemon_icc: 'perhaps' is not true or false" in output
+    assert "desired:" not in output and "ansible_facts" not in output
 
 
 def test_a_verification_of_an_earlier_play_is_not_reused(tmp_path: Path) -> None:
-    prove = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
+    verify = {"ansible.builtin.include_tasks": str(REPOSITORY / "playbooks/tasks/verify.yml")}
     tasks = [
-        {"name": "Not reached", "ignore_unreachable": True, "block": [prove]},
-        {"name": "Refused", "vars": {"docker_daemon_default_pids_limit": "many"}, "block": [prove]},
+        {"name": "Reach no host", "ignore_unreachable": True, "block": [verify]},
+        {"name": "Plan a blocked host", "vars": {"docker_daemon_default_pids_limit": "many"}, "block": [verify]},
     ]
-    (tmp_path / "twice.yml").write_text(yaml.safe_dump([{"name": "Twice", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]))
-    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
-    done = play(str(tmp_path / "twice.yml"), tmp_path, {"host0": away})
+    (tmp_path / "twice.yml").write_text(
+        yaml.safe_dump([{"name": "Verify twice", "hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}])
+    )
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
+    done = run_playbook(str(tmp_path / "twice.yml"), tmp_path, {"host0": away})
     report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
     assert "'many' is not a whole number" in report["error"], done.stdout
     assert not report["unreachable"]
@@ -113,10 +115,10 @@ def test_exit_codes(tmp_path: Path, reports: list[str], code: int, words: str) -
     done = replay(tmp_path, reports)
     assert done.returncode == code, done.stdout + done.stderr
     assert words in done.stdout
-    assert " seccomp " in done.stdout, "a table for each of a few hosts"
+    assert " seccomp " in done.stdout, "few hosts have one table each"
 
 
-def test_many_hosts_are_calm(tmp_path: Path) -> None:
+def test_output_for_many_hosts_is_compact(tmp_path: Path) -> None:
     done = replay(tmp_path, ["web1"] * 28 + ["web3"] * 2)
     lines = (done.stdout + done.stderr).splitlines()
     assert done.returncode == 2
@@ -133,7 +135,7 @@ def test_many_hosts_are_calm(tmp_path: Path) -> None:
     assert "host7                      : ok=2" in done.stdout
 
 
-def test_few_hosts_can_be_calm_too(tmp_path: Path) -> None:
+def test_output_for_few_hosts_can_be_compact(tmp_path: Path) -> None:
     done = replay(tmp_path, ["web1"], "-e", "bulkhead_show=failing")
     assert " pids_limit " not in done.stdout
     assert "ok: [host0]" not in done.stdout
@@ -144,38 +146,38 @@ def test_hosts_outside_a_limit_keep_their_condition(tmp_path: Path) -> None:
     done = replay(tmp_path, ["web1", "web3"], "--limit", "host1")
     assert done.returncode == 2
     assert "Fleet: 1 of 2 hosts verified" in done.stdout
-    assert conditions(tmp_path) == {"host0": "verified", "host1": "failing", "host2": "gone"}
+    assert read_conditions(tmp_path) == {"host0": "verified", "host1": "failing", "host2": "gone"}
     done = subprocess.run(["make", "report", f"REPORTS={tmp_path}/reports"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert conditions(tmp_path) == {"host0": "verified", "host1": "failing", "host2": "verified"}, (
-        "without an inventory nobody knows who left"
+    assert read_conditions(tmp_path) == {"host0": "verified", "host1": "failing", "host2": "verified"}, (
+        "without an inventory, hosts that were removed are unknown"
     )
 
 
-def test_a_host_that_no_attack_reaches_loses_its_good_reports(tmp_path: Path) -> None:
-    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+def test_an_unreachable_host_loses_its_attack_report(tmp_path: Path) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
     assert replay(tmp_path, ["web1", "web2"]).returncode == 0
     (tmp_path / "reports" / "attack-host0.json").write_text(
         json.dumps({"host": "host0", "written": "2026-01-01T00:00:00+00:00", "met": True, "unmet": [], "matrix": {}})
     )
-    done = play("playbooks/attack.yml", tmp_path, {"host0": away, "host1": away, "host2": away})
+    done = run_playbook("playbooks/attack.yml", tmp_path, {"host0": away, "host1": away, "host2": away})
     assert done.returncode == 4, done.stdout + done.stderr
-    assert conditions(tmp_path) == dict.fromkeys(("host0", "host1", "host2"), "unreachable"), "also one that was never verified"
+    assert read_conditions(tmp_path) == dict.fromkeys(("host0", "host1", "host2"), "unreachable"), "also a host that was never verified"
     report = json.loads((tmp_path / "reports" / "attack-host0.json").read_text())
     assert (report["met"], report["unreachable"], report["matrix"]) == (False, True, {})
     assert "Connection refused" in report["error"]
     assert "Fleet: 0 of 3 hosts verified" in done.stdout
     assert "host1: host: verified -> unreachable" in done.stdout
-    # What is verified after that is verified; there is no matrix of it.
+    # A later verification counts. There is no matrix of these hosts.
     assert replay(tmp_path, ["web1", "web2", "web1"]).returncode == 0
-    assert set(conditions(tmp_path).values()) == {"verified"}
+    assert set(read_conditions(tmp_path).values()) == {"verified"}
 
 
-def test_a_host_on_which_nothing_is_played_is_no_good_one(tmp_path: Path) -> None:
+def test_a_host_without_attacks_is_not_verified(tmp_path: Path) -> None:
     assert replay(tmp_path, ["web1"]).returncode == 0
-    done = play("playbooks/attack.yml", tmp_path, {"host0": {"attack_matrix_required": {"host_dsik": 1}}})
+    done = run_playbook("playbooks/attack.yml", tmp_path, {"host0": {"attack_matrix_required": {"host_dsik": 1}}})
     assert done.returncode == 2, done.stdout + done.stderr
-    assert conditions(tmp_path) == {"host0": "unproven"}
+    assert read_conditions(tmp_path) == {"host0": "unproven"}
     assert "host_dsik" in json.loads((tmp_path / "reports" / "attack-host0.json").read_text())["error"]
 
 
@@ -184,26 +186,28 @@ PLAYBOOKS = ["attack", "containers", "denials", "finalize", "harden", "pull", "r
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_a_former_variable_stops_a_playbook_before_any_host(tmp_path: Path, playbook: str) -> None:
-    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
-    done = play(f"playbooks/{playbook}.yml", tmp_path, {"host0": away, "host1": away}, "-e", "target=host1", "-e", "bulkhead_shw=all")
-    said = done.stdout + done.stderr
-    assert done.returncode == 2, said
-    assert "bulkhead_shw: is not a known variable; write bulkhead_show; target: was renamed; write -e bulkhead_target=" in said
-    assert said.count("TASK [") == 1 and "unreachable=1" not in said and "host0" not in said.replace("host1", ""), said
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
+    done = run_playbook(
+        f"playbooks/{playbook}.yml", tmp_path, {"host0": away, "host1": away}, "-e", "target=host1", "-e", "bulkhead_shw=all"
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output
+    assert "bulkhead_shw: is not a known variable; write bulkhead_show; target: was renamed; write -e bulkhead_target=" in output
+    assert output.count("TASK [") == 1 and "unreachable=1" not in output and "host0" not in output.replace("host1", ""), output
     assert not (tmp_path / "reports").exists()
 
 
 def test_a_former_target_that_no_inventory_knows_is_an_error(tmp_path: Path) -> None:
     inventory = tmp_path / "web.yml"
     inventory.write_text(yaml.safe_dump({"web": {"hosts": {"web0": {}}}}))
-    done = play("playbooks/verify.yml", tmp_path, {}, "-i", str(inventory), "-e", "target=web")
+    done = run_playbook("playbooks/verify.yml", tmp_path, {}, "-i", str(inventory), "-e", "target=web")
     assert done.returncode == 2, done.stdout + done.stderr
 
 
 def test_former_variables_of_an_inventory_are_ignored(tmp_path: Path) -> None:
     others = {"target": "nobody", "show": "nothing", "container": {"name": "web"}, "since": "ever", "report_dir": "/nowhere", "batch": 0}
-    away = {"ansible_host": "127.0.0.1", "ansible_port": closed_port()}
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
     for playbook in ("harden", "verify"):
-        done = play(f"playbooks/{playbook}.yml", tmp_path, {"host0": {**away, **others}})
+        done = run_playbook(f"playbooks/{playbook}.yml", tmp_path, {"host0": {**away, **others}})
         assert done.returncode == 4, done.stdout + done.stderr
-        assert conditions(tmp_path) == {"host0": "unreachable"}, "the report is where it always is"
+        assert read_conditions(tmp_path) == {"host0": "unreachable"}, "the report is in its usual folder"
