@@ -316,10 +316,10 @@ def check_python(source: str, is_test: bool) -> Iterator[Finding]:
             yield from shift(check_words(text, IN_MESSAGES), line)
 
 
-def check_lines(source: str) -> Iterator[Finding]:
+def check_lines(source: str, banned: Iterable[Banned]) -> Iterator[Finding]:
     """Yield the findings in a file of another language, line by line."""
     for number, line in enumerate(source.splitlines(), 1):
-        yield from shift(check_words(line, EVERYWHERE), number)
+        yield from shift(check_words(line, banned), number)
 
 
 def check_file(path: Path) -> Iterator[Finding]:
@@ -333,8 +333,10 @@ def check_file(path: Path) -> Iterator[Finding]:
         yield from check_yaml(path.read_text(encoding="utf-8"), path.parent.name == "fragments")
     elif path.suffix == ".py":
         yield from check_python(path.read_text(encoding="utf-8"), "tests" in path.parts)
-    elif path.suffix in (".sh", ".j2", ".js", ".css", ".html", ".toml", ".ini", ".cfg") or path.name == "Makefile" or is_script:
-        yield from check_lines(path.read_text(encoding="utf-8"))
+    elif path.suffix in (".j2", ".js", ".html"):
+        yield from check_lines(path.read_text(encoding="utf-8"), IN_MESSAGES)
+    elif path.suffix in (".sh", ".css", ".toml", ".ini", ".cfg", ".txt") or path.name == "Makefile" or is_script:
+        yield from check_lines(path.read_text(encoding="utf-8"), EVERYWHERE)
 
 
 def main(arguments: list[str]) -> int:
@@ -345,7 +347,11 @@ def main(arguments: list[str]) -> int:
     paths = [Path(name) for name in arguments or sorted(known.stdout.split("\0")) if name]
     count = 0
     for path in paths:
-        for finding in sorted(check_file(path)):
+        try:
+            findings = sorted(check_file(path))
+        except (SyntaxError, yaml.YAMLError) as error:
+            findings = [Finding(1, "syntax", " ".join(str(error).split()))]
+        for finding in findings:
             print(f"{path}:{finding.line}: {finding.rule}: {finding.text}")
             count += 1
     return 1 if count else 0

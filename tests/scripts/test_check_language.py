@@ -256,6 +256,8 @@ def test_docstrings_and_comments_of_python() -> None:
         ("tests/a.py", "y = 1  # It proves.\n", ["1: vocabulary"]),
         ("tests/a.py", f"def test_{'x' * 60}(): ...\n", ["1: test name"]),
         ("scripts/a", "# It proves.\n", ["1: vocabulary"]),
+        ("a.html", "the wanted value\n", ["1: vocabulary"]),
+        ("a.cfg", "the wanted value\n", []),
         ("a.bin", "It proves.\n", []),
         ("absent.md", None, []),
     ],
@@ -277,5 +279,9 @@ def test_the_exit_code_and_the_output(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, program, str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == f"{file}:1: vocabulary: 'proves'; use: verify, verification, verified\n"
+    broken = tmp_path / "a.py"
+    broken.write_text("def\n")
+    done = subprocess.run([sys.executable, program, str(broken)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, f"{broken}:1: syntax: invalid syntax (<unknown>, line 1)\n")
     file.write_text("Fine.\n")
     assert subprocess.run([sys.executable, program, str(file)], check=False).returncode == 0
