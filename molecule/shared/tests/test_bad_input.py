@@ -49,7 +49,7 @@ INVENTORY = [
     Inventory(
         "typo", {"docker_daemon_default_pid_limit": 100}, ["docker_daemon_default_pid_limit", "write docker_daemon_default_pids_limit"]
     ),
-    Inventory("limit-text", {"docker_daemon_default_pids_limit": "many"}, ["docker_daemon_default_pids_limit: 'many'", "whole number"]),
+    Inventory("limit-text", {"docker_daemon_default_pids_limit": "many"}, ["docker_daemon_default_pids_limit: 'many'", "an integer"]),
     Inventory("limit-zero", {"docker_daemon_default_pids_limit": 0}, ["docker_daemon_default_pids_limit: 0 is no limit", "1 or more"]),
     Inventory("limit-negative", {"docker_daemon_default_pids_limit": -1}, ["docker_daemon_default_pids_limit: -1", "disabled"]),
     Inventory(
@@ -71,7 +71,7 @@ INVENTORY = [
     Inventory(
         "option-contradicts",
         {"docker_daemon_options": {"no-new-privileges": False}},
-        ["no-new-privileges", "contradicts the layer", "take it out"],
+        ["no-new-privileges", "contradicts the layer", "remove it"],
     ),
     Inventory("option-userns", {"docker_daemon_options": {"userns-remap": "nobody"}}, ["userns-remap", "contradicts the layer userns"]),
     Inventory(

@@ -33,7 +33,7 @@ def collect(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFac
         print(done.stdout)
         assert done.returncode == 0, done.stdout + done.stderr
         (path,) = folder.glob("denials-*.json")
-        report: dict[str, Any] = json.loads(path.read_text())["denials"]
+        report: dict[str, Any] = json.loads(path.read_text())["denials_info"]
         assert all(str(entry["count"]) in (folder / "fleet.html").read_text() for entry in report["denials"])
         return report
 

@@ -71,7 +71,7 @@ def test_a_signed_commit_runs_and_drift_is_reported_not_changed(host: Host) -> N
     finally:
         host.check_output(f"cp -p /root/kept {DRIFTED_FILE}")
     assert code != 0
-    assert "has drifted from what the inventory wants" in output and DRIFTED_FILE in output
+    assert "differs from the desired state" in output and DRIFTED_FILE in output
     assert format_result(found) == '"run"} 0'
     changes = {name: float(value) for name, value in found.items() if name.startswith("bulkhead_drift_changes")}
     changed = {name.partition('layer="')[2].partition('"')[0] for name, value in changes.items() if value}

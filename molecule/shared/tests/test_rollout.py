@@ -105,8 +105,8 @@ def test_a_blocked_host_stops_the_rollout_before_any_change(fleet: Fleet) -> Non
     code, output = fleet.harden()
     assert code == 4, output
     assert before == {name: fleet.list_state(name) for name in (CANARY, FLEET)}
-    assert re.search(r"^  [A-Z] +1  fleet +refused, and stops the rollout$", output, re.MULTILINE), output
-    assert re.search(r"^  [A-Z] +1  fleet +not reached, and left out$", output, re.MULTILINE), output
+    assert re.search(r"^  [A-Z] +1  fleet +blocked; stops the rollout$", output, re.MULTILINE), output
+    assert re.search(r"^  [A-Z] +1  fleet +unreachable; left out$", output, re.MULTILINE), output
     assert "/etc/docker/daemon.json: debug:" in output
     assert "Nothing was changed: 1 of 3 hosts are blocked or unreachable" in output
     assert fleet.read_report(AWAY)["unreachable"] and not fleet.read_report(CANARY)
@@ -117,15 +117,15 @@ def test_a_canary_host_that_is_lost_during_its_batch_fails(fleet: Fleet) -> None
     before = {name: fleet.list_state(name) for name in (CANARY, FLEET)}
     process = fleet.start()
     deadline = time.monotonic() + 300
-    while not fleet.read_report(CANARY).get("begun") and process.poll() is None and time.monotonic() < deadline:
+    while not fleet.read_report(CANARY).get("started") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     fleet.port.write_text(str(fleet.closed))
     output, unused = process.communicate()
     fleet.port.write_text(str(fleet.open))
     assert process.returncode == 4, output
     assert "The rollout has stopped in batch canary" in output
-    assert f"? {CANARY}: was begun, and was no longer reached" in output
-    assert f". not touched: {FLEET}" in output
+    assert f"? {CANARY}: became unreachable during its change" in output
+    assert f". not changed: {FLEET}" in output
     assert fleet.read_conditions() == {CANARY: "unreachable", FLEET: "never", AWAY: "unreachable"}
     assert before == {name: fleet.list_state(name) for name in (CANARY, FLEET)}
 
@@ -139,10 +139,10 @@ def test_a_canary_host_that_fails_stops_the_rollout(fleet: Fleet) -> None:
     assert f'x {CANARY}: "Change the engine\'s configuration" failed:' in output
     assert "required and not enforced: pids_limit (absent), no_new_privileges (absent)" in output
     assert re.search(r"pids_limit: \d+  <- /sys/fs/cgroup/", output), "the message contains the evidence"
-    assert f". not touched: {FLEET}" in output
+    assert f". not changed: {FLEET}" in output
     assert before == fleet.list_state(FLEET)
     report = fleet.read_report(CANARY)
-    assert report["failure"]["task"] == "Change the engine's configuration" and not report["begun"]
+    assert report["failure"]["task"] == "Change the engine's configuration" and not report["started"]
     assert fleet.read_conditions()[CANARY] == "failing"
     assert canary.run("docker info").rc == 0 and not canary.file("/etc/docker/daemon.json").exists
     canary.check_output(f"umount {SCOPE}")
@@ -153,11 +153,11 @@ def test_a_repaired_rollout_continues_to_the_next_failing_host(fleet: Fleet) -> 
     second.check_output(f"mkdir -p {SCOPE} && printf '[Scope]\\nTasksMax=50\\n' > {LATER}")
     code, output = fleet.harden("--limit", f"!{AWAY}")
     assert code == 2, output
-    assert "Batch canary is proven: 1 of 2 hosts of this rollout" in output
+    assert "Batch canary is verified: 1 of 2 hosts of this rollout" in output
     assert "The rollout has stopped in batch fleet" in output
     assert f"x {FLEET}: required and not enforced on {FLEET}: pids_limit" in output
-    assert f"+ proven before: {CANARY}" in output
-    assert fleet.read_conditions()[CANARY] == "proven" and fleet.read_conditions()[FLEET] == "failing"
+    assert f"+ verified before: {CANARY}" in output
+    assert fleet.read_conditions()[CANARY] == "verified" and fleet.read_conditions()[FLEET] == "failing"
 
 
 def test_a_second_start_resumes_the_rollout(fleet: Fleet) -> None:
@@ -165,10 +165,10 @@ def test_a_second_start_resumes_the_rollout(fleet: Fleet) -> None:
     before = fleet.list_state(CANARY)
     code, output = fleet.harden()
     assert code == 4, output
-    assert re.search(r"^  [A-Z] +1  canary +left out: as wanted, and proven$", output, re.MULTILINE), output
+    assert re.search(r"^  [A-Z] +1  canary +skipped: as desired and verified$", output, re.MULTILINE), output
     assert not is_visited(output, CANARY) and is_visited(output, FLEET)
     assert before == fleet.list_state(CANARY)
-    assert fleet.read_conditions() == {CANARY: "proven", FLEET: "proven", AWAY: "unreachable"}
+    assert fleet.read_conditions() == {CANARY: "verified", FLEET: "verified", AWAY: "unreachable"}
     assert fleet.host(FLEET).check_output(f"cat {SCOPE}/10-bulkhead-pids.conf").count("TasksMax=100") == 1
 
 
@@ -185,7 +185,7 @@ def test_a_restarted_engine_is_verified_again(fleet: Fleet) -> None:
     fleet.host(CANARY).check_output("systemctl restart docker.service")
     code, output = fleet.harden("--limit", CANARY)
     assert code == 0, output
-    assert "as wanted, and to be proven" in output
+    assert "as desired; will be verified" in output
     assert is_visited(output, CANARY) and "changed: [" not in output
 
 
@@ -193,7 +193,7 @@ def test_a_rollout_of_one_layer_requires_only_that_layer(fleet: Fleet) -> None:
     arguments = ("--limit", CANARY, "--tags", "seccomp", "-e", "seccomp_profiles_layer=required", "-e", "userns_remap_layer=required")
     code, output = fleet.harden(*arguments)
     assert code == 0, output
-    assert "Batch canary is proven" in output
+    assert "Batch canary is verified" in output
     assert "userns (absent)" in fleet.read_report(CANARY)["not_enforced"], "the report contains every required layer"
     assert fleet.read_conditions()[CANARY] == "failing"
     code, output = fleet.harden(*arguments)

@@ -61,7 +61,7 @@ def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest
 
 def test_the_exit_code_is_that_of_the_playbook(job: Job) -> None:
     assert (job.read_artifact("rc"), job.read_artifact("status")) == ("4", "failed")
-    assert "Fleet: 0 of 2 hosts proven" in job.read_artifact("stdout"), "the runner's output contains the project's own output"
+    assert "Fleet: 0 of 2 hosts verified" in job.read_artifact("stdout"), "the runner's output contains the project's own output"
     assert [event["event_data"]["host"] for event in job.events("runner_on_unreachable")] == ["away", "away"]
 
 
@@ -81,19 +81,19 @@ def test_events_give_the_same_report(job: Job, inventory: str, tmp_path: Path) -
         # In seconds, and the event is written after the file.
         assert abs(parse_time(rebuilt[name].pop("written")) - parse_time(report.pop("written"))) <= 2
         # The events do not contain what a resumed rollout needs: such a host is verified again.
-        for key in ("run", "begun", "expected"):
+        for key in ("run", "started", "expected"):
             assert key in report and key not in rebuilt[name]
             del report[key]
         assert rebuilt[name] == report
-    assert "<strong>0 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text(), "the inventory of the command counts"
+    assert "<strong>0 of 1</strong> hosts verified" in (tmp_path / "fleet.html").read_text(), "the inventory of the command counts"
 
 
 def test_the_result_is_an_artifact_of_the_job(job: Job) -> None:
     (stats,) = job.events("playbook_on_stats")
     fleet = stats["event_data"]["artifact_data"]["bulkhead_fleet"]
-    assert fleet["proven"] is False
-    assert (fleet["hosts"]["failing"], fleet["hosts"]["unreachable"], fleet["hosts"]["proven"]) == (1, 1, 0)
-    assert fleet["not_proven"]["unreachable"] == ["away"]
+    assert fleet["verified"] is False
+    assert (fleet["hosts"]["failing"], fleet["hosts"]["unreachable"], fleet["hosts"]["verified"]) == (1, 1, 0)
+    assert fleet["not_verified"]["unreachable"] == ["away"]
 
 
 def parse_time(written: str) -> float:

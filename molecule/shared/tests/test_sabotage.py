@@ -252,4 +252,4 @@ def test_without_a_probe_its_layers_are_unknown(verify: Callable[..., Verificati
     assert verification.code == 0, verification.output
     assert verification.report["verification"]["probe"] is False
     assert set(verification.status().values()) <= {"unknown", "not_applicable"}
-    assert "no canary was started" in json.dumps(verification.report)
+    assert "no probe container was started" in json.dumps(verification.report)

@@ -62,4 +62,4 @@ def test_it_changes_nothing_on_a_hardened_host_and_verifies_it(
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     (report,) = tmp_path.glob("verify-*.json")
     assert json.loads(report.read_text())["enforced"] is True
-    assert "<strong>1 of 1</strong> hosts proven" in (tmp_path / "fleet.html").read_text()
+    assert "<strong>1 of 1</strong> hosts verified" in (tmp_path / "fleet.html").read_text()
