@@ -16,13 +16,13 @@ ALERTS = Path(__file__).parents[2] / "docs" / "alerts.yml"
 
 
 def test_prometheus_reads_metrics_with_hostile_names(tmp_path: Path) -> None:
-    opted_out = samples.container("p", opted_out=["userns"])
-    attacked = samples.attack("a", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers"])
-    samples.lay(
-        tmp_path, samples.verify("a", containers=[opted_out]), samples.verify(samples.HOSTILE), samples.unreachable('b\\"c'), attacked
+    opted_out = samples.make_container("p", opted_out=["userns"])
+    attacked = samples.make_attack("a", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers"])
+    samples.write_reports(
+        tmp_path, samples.make_verification("a", containers=[opted_out]), samples.make_verification(samples.HOSTILE), samples.make_unreachable('b\\"c'), attacked
     )
-    samples.lay(tmp_path, samples.verify("d", drift=[]), samples.denials("d", samples.denial(samples.HOSTILE)))
-    publish.publish(tmp_path, None, samples.NOW, samples.DAY, "1", "0")
+    samples.write_reports(tmp_path, samples.make_verification("d", drift=[]), samples.make_denials("d", samples.make_denial(samples.HOSTILE)))
+    publish.publish_report(tmp_path, None, samples.NOW, samples.DAY, "1", "0")
     families = {family.name: family for family in text_string_to_metric_families((tmp_path / publish.METRICS).read_text())}
     assert set(families) == set(prometheus.METRICS)
     assert {family.type for family in families.values()} == {"gauge"}

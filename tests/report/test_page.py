@@ -31,7 +31,7 @@ def load_report(name: str, host: str = "") -> dict[str, Any]:
 
 def write_page(folder: Path, *reports: dict[str, Any], expected: tuple[str, ...] = ()) -> Path:
     groups = {report["host"]: {"validation" if report["host"] == "web1" else "fleet"} for report in reports}
-    publish.publish(samples.lay(folder, *reports), fleet.Inventory(groups, expected), NOW, 2 * samples.DAY, "test", "0.0.0")
+    publish.publish_report(samples.write_reports(folder, *reports), fleet.Inventory(groups, expected), NOW, 2 * samples.DAY, "test", "0.0.0")
     return folder / publish.PAGE
 
 
@@ -44,12 +44,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def small(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
     """Open a page with the four hosts, one that was never verified, an unreachable one, and an attack matrix."""
-    attacked = samples.attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
+    attacked = samples.make_attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
     browser.errors.clear()
-    denied = samples.denials("web1", samples.denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")])
+    denied = samples.make_denials("web1", samples.make_denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")])
     browser.open(
         write_page(
-            tmp_path, *(load_report(f"web{n}") for n in range(1, 5)), samples.unreachable("away"), attacked, denied, expected=("web5",)
+            tmp_path, *(load_report(f"web{n}") for n in range(1, 5)), samples.make_unreachable("away"), attacked, denied, expected=("web5",)
         )
     )
     yield browser
@@ -85,12 +85,12 @@ def test_a_click_on_a_heading_sorts(small: Browser) -> None:
 
 
 def test_the_filters_select_hosts(small: Browser) -> None:
-    small.run("document.getElementById('words').focus()")
+    small.run("document.getElementById('terms').focus()")
     small.type("seccomp:absent")
     assert small.run(SHOWN) == ["web3"]
     assert small.run("document.getElementById('shown').textContent") == "1 of 6 hosts shown."
     for words, hosts in (("validation", ["web1"]), ("no-seccomp", ["web2"]), ("seccomp.unfiltered fleet", ["web3"]), ("zzz", [])):
-        set_value(small, "words", words)
+        set_value(small, "terms", words)
         assert small.run(SHOWN) == hosts, words
     small.click("document.querySelector('.tools button[type=reset]')")
     assert len(small.run(f"new Promise(done => setTimeout(() => done({SHOWN}), 50))")) == 6
@@ -107,7 +107,7 @@ def test_a_cell_opens_its_evidence_and_commands(small: Browser) -> None:
     for words in ("web3: User namespaces", "degraded, required", "/proc/2097/uid_map", "0 231072 65536", "overlaps /etc/subuid:2",
                   "give one of them another range", "2.10", "cat /proc/$pid/uid_map", "bulkhead.docker.verify --limit web3"):  # fmt: skip
         assert words in text
-    assert "Container everything: absent, as it asked for" in text
+    assert "Container everything: absent, opted out" in text
     small.press("Escape")
     assert small.run(f"{DIALOG}.open") is False
     small.run("new Promise(done => setTimeout(done, 100))")
@@ -121,7 +121,7 @@ def test_a_cell_opens_its_evidence_and_commands(small: Browser) -> None:
 def test_denials_and_log_gaps_are_shown(small: Browser) -> None:
     text = small.run("document.getElementById('denials').innerText")
     for words in (
-        "What the kernels of 1 host said",
+        "kernel logs of 1 host",
         "shop",
         "the process lives there",
         "open name=/proc/kcore",
@@ -129,7 +129,7 @@ def test_denials_and_log_gaps_are_shown(small: Browser) -> None:
         "web1: 7 of the kernel's audit messages",
     ):
         assert words in text
-    assert "Refusals (1)" in small.run("document.querySelector('nav').innerText")
+    assert "Denials (1)" in small.run("document.querySelector('nav').innerText")
 
 
 def test_the_page_works_with_the_keyboard_alone(small: Browser) -> None:
@@ -200,7 +200,7 @@ def test_a_real_matrix(browser: Browser, tmp_path: Path) -> None:
     """attack-web1.json is a report of attack.yml on a hardened VM, with fewer attacks."""
     attacked: dict[str, Any] = json.loads((Path(samples.__file__).parents[1] / "fixtures" / "attack-web1.json").read_text())
     browser.errors.clear()
-    browser.open(write_page(tmp_path, load_report("web1"), {**attacked, "written": samples.stamp()}))
+    browser.open(write_page(tmp_path, load_report("web1"), {**attacked, "written": samples.format_time()}))
     assert browser.run("document.querySelectorAll('#matrix tbody tr').length") == len(attacked["matrix"]["attacks"])
     assert browser.run("document.querySelectorAll('#matrix thead th').length") == 1 + len(attacked["matrix"]["configurations"])
     assert browser.run("document.querySelector('#heat tbody td').textContent") == "failing", "a requirement is not met"
@@ -212,11 +212,11 @@ def test_a_real_matrix(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_hostile_input_is_shown_as_text(browser: Browser, tmp_path: Path) -> None:
-    odd = samples.finding("seccomp.off", samples.HOSTILE, "absent", samples.HOSTILE)
-    own = samples.layer("seccomp", "absent", findings=[odd], evidence=[{"source": samples.HOSTILE, "value": samples.HOSTILE}])
-    box = samples.container(samples.HOSTILE, image=samples.HOSTILE, opted_out=["seccomp"], findings=[odd], layers=[own])
+    odd = samples.make_finding("seccomp.off", samples.HOSTILE, "absent", samples.HOSTILE)
+    own = samples.make_layer("seccomp", "absent", findings=[odd], evidence=[{"source": samples.HOSTILE, "value": samples.HOSTILE}])
+    box = samples.make_container(samples.HOSTILE, image=samples.HOSTILE, opted_out=["seccomp"], findings=[odd], layers=[own])
     browser.errors.clear()
-    browser.open(write_page(tmp_path, samples.verify(samples.HOSTILE, own, containers=[box])))
+    browser.open(write_page(tmp_path, samples.make_verification(samples.HOSTILE, own, containers=[box])))
     browser.click(CELL.format(row=0, cell=5))
     text = browser.run(f"{DIALOG}.innerText")
     assert "</script><img src=x onerror=alert(1)>" in text
@@ -229,7 +229,7 @@ def test_hostile_input_is_shown_as_text(browser: Browser, tmp_path: Path) -> Non
 
 
 def test_the_policy_blocks_an_injected_script(browser: Browser, tmp_path: Path) -> None:
-    path = write_page(tmp_path, samples.verify("a"))
+    path = write_page(tmp_path, samples.make_verification("a"))
     path.write_text(path.read_text().replace("<main>", "<main><script>window.ran = true</script><img src=x onerror='window.ran = true'>"))
     browser.open(path)
     assert browser.run("window.ran") is None
@@ -247,7 +247,7 @@ def test_a_thousand_hosts(browser: Browser, tmp_path: Path, record_property: pyt
     assert path.stat().st_size < 15_000_000
     assert seconds < 60
     assert browser.run(f"{VISIBLE}.length") == 1000
-    set_value(browser, "words", "seccomp:absent")
+    set_value(browser, "terms", "seccomp:absent")
     assert browser.run(f"{VISIBLE}.length") == 100
     browser.click(f"{VISIBLE}[99].cells[5]")
     assert "seccomp.unfiltered" in browser.run(f"{DIALOG}.innerText")

@@ -39,7 +39,7 @@ def run_playbook(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], 
         **os.environ,
         "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
         "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_CALM_PROGRESS_SECONDS": "0",
+        "ANSIBLE_COMPACT_PROGRESS_SECONDS": "0",
     }
     return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
 
@@ -72,9 +72,9 @@ def test_a_host_with_blockers_loses_its_good_report(tmp_path: Path) -> None:
     assert replay(tmp_path, ["web1"]).returncode == 0
     done = run_playbook("playbooks/verify.yml", tmp_path, {"host0": {"docker_daemon_default_pids_limit": "many"}})
     assert done.returncode == 2, done.stdout + done.stderr
-    assert read_conditions(tmp_path) == {"host0": "unproven"}
+    assert read_conditions(tmp_path) == {"host0": "unverified"}
     report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
-    assert "docker_daemon_default_pids_limit: 'many' is not a whole number" in report["error"]
+    assert "docker_daemon_default_pids_limit: 'many' is not an integer" in report["error"]
 
 
 def test_a_blocked_host_prints_only_its_blockers(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_blocked_host_prints_only_its_blockers(tmp_path: Path) -> None:
     done = run_playbook("playbooks/harden.yml", tmp_path, {"host0": {**wrong, "ansible_connection": "local"}})
     assert done.returncode == 2, done.stdout + done.stderr
     output = done.stdout + done.stderr
-    assert "failed: [host0]: Nothing was changed. 2 things stand in the way:" in output
+    assert "failed: [host0]: Nothing was changed. 2 blockers:" in output
     assert "docker_daemon_icc: 'perhaps' is not true or false" in output
     assert "desired:" not in output and "ansible_facts" not in output
 
@@ -99,7 +99,7 @@ def test_a_verification_of_an_earlier_play_is_not_reused(tmp_path: Path) -> None
     away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
     done = run_playbook(str(tmp_path / "twice.yml"), tmp_path, {"host0": away})
     report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
-    assert "'many' is not a whole number" in report["error"], done.stdout
+    assert "'many' is not an integer" in report["error"], done.stdout
     assert not report["unreachable"]
 
 
@@ -177,7 +177,7 @@ def test_a_host_without_attacks_is_not_verified(tmp_path: Path) -> None:
     assert replay(tmp_path, ["web1"]).returncode == 0
     done = run_playbook("playbooks/attack.yml", tmp_path, {"host0": {"attack_matrix_required": {"host_dsik": 1}}})
     assert done.returncode == 2, done.stdout + done.stderr
-    assert read_conditions(tmp_path) == {"host0": "unproven"}
+    assert read_conditions(tmp_path) == {"host0": "unverified"}
     assert "host_dsik" in json.loads((tmp_path / "reports" / "attack-host0.json").read_text())["error"]
 
 

@@ -24,9 +24,9 @@ def test_the_preflight_of_many_hosts_is_one_table(tmp_path: Path) -> None:
     done = run_playbook(HARDEN, tmp_path, hosts)
     lines = (done.stdout + done.stderr).splitlines()
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "  A      5  fleet       refused, and stops the rollout" in lines
-    assert "  B    100  fleet       not reached, and left out" in lines
-    assert sum("docker_daemon_default_pids_limit: 'many' is not a whole number" in line for line in lines) == 10, (
+    assert "  A      5  fleet       blocked; stops the rollout" in lines
+    assert "  B    100  fleet       unreachable; left out" in lines
+    assert sum("docker_daemon_default_pids_limit: 'many' is not an integer" in line for line in lines) == 10, (
         "in the table, and once per host"
     )
     assert "    105 of 105 hosts, 100 unreachable" in lines
@@ -43,7 +43,7 @@ def test_an_unreachable_host_is_left_out_and_not_verified(tmp_path: Path) -> Non
     assert done.returncode == 4, done.stdout + done.stderr
     report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
     assert report["unreachable"] and not report["enforced"]
-    assert json.loads((tmp_path / "reports" / "plan-host0.json").read_text())["fate"] == "unreachable"
+    assert json.loads((tmp_path / "reports" / "plan-host0.json").read_text())["decision"] == "unreachable"
 
 
 def test_check_mode_writes_no_report(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_a_blocked_host_can_be_left_out_and_is_not_verified(tmp_path: Path) -> N
     hosts = {"host0": {**LOCAL, **WRONG, "bulkhead_blocked": "leave_out"}}
     done = run_playbook(HARDEN, tmp_path, hosts)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "fleet       refused, and left out" in done.stdout
-    assert "'many' is not a whole number" in json.loads((tmp_path / "reports" / "verify-host0.json").read_text())["error"]
+    assert "fleet       blocked; left out" in done.stdout
+    assert "'many' is not an integer" in json.loads((tmp_path / "reports" / "verify-host0.json").read_text())["error"]
 
 
 def test_an_invalid_switch_is_a_blocker(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background import ANSWER, FOLDERS, OWNER, PREFIX, PROGRESS
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
 PAUSE = 5.0
 # Longer than the slowest emulated machine takes for all containers.
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
             time.sleep(PAUSE)
             state, *lines = self._command(_look(folder)).splitlines() or [_GONE]
             if len(lines) > shown:
-                show(self._display, [(f"{host}: played {', '.join(lines[shown:])}", "dark gray")])
+                print_lines(self._display, [(f"{host}: played {', '.join(lines[shown:])}", "dark gray")])
                 shown = len(lines)
             if state == _DONE:
                 answer: dict[str, Any] = json.loads(self._command(f"cat {folder}/{ANSWER} && rm -r {folder}"))

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the report of the whole fleet from the reports of its hosts. Documented in modules/fleet_report.py."""
+"""Writes the fleet report from the reports of single hosts. Documented in modules/fleet_report.py."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import replace
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import replace_file
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import events, publish, summary
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, VERIFIED, Inventory
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import inventory_groups, of_worker, version
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import get_run_id, map_inventory_groups, read_collection_version
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
 
 class ActionModule(ActionBase):
@@ -35,16 +35,17 @@ class ActionModule(ActionBase):
             }
         )
         folder = Path(args["report_dir"])
-        inventory = None if args["hosts"] is None else Inventory(inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
+        inventory = None if args["hosts"] is None else Inventory(map_inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
         try:
-            untold = [problem for path in args["events"] for problem in events.take(Path(path), folder)]
-            done = publish.publish(folder, inventory, time.time(), args["stale_hours"] * 3600, of_worker(), version(), untold)
+            problems = [problem for path in args["events"] for problem in events.import_events(Path(path), folder)]
+            now, stale_seconds = time.time(), args["stale_hours"] * 3600
+            done = publish.publish_report(folder, inventory, now, stale_seconds, get_run_id(), read_collection_version(), problems)
             if args["metrics_file"]:
-                replace(Path(args["metrics_file"]), (folder / publish.METRICS).read_text(encoding="utf-8"))
+                replace_file(Path(args["metrics_file"]), (folder / publish.METRICS).read_text(encoding="utf-8"))
         except OSError as error:
-            return {**result, "failed": True, "msg": f"the report of the fleet could not be written: {error}"}
+            return {**result, "failed": True, "msg": f"the fleet report cannot be written: {error}"}
         if args["show"]:
-            show(self._display, summary.lines(done))
+            print_lines(self._display, summary.render_summary(done))
         hosts = {condition: [host.name for host in done.fleet.hosts if host.condition == condition] for condition in CONDITIONS}
         verified = not any(names for condition, names in hosts.items() if condition not in (VERIFIED, GONE)) and not done.fleet.problems
         result.update(
@@ -53,13 +54,13 @@ class ActionModule(ActionBase):
             problems=done.fleet.problems,
             hosts=hosts,
             verified=verified,
-            ansible_stats=_stats(hosts, verified),
+            ansible_stats=_build_stats(hosts, verified),
         )
         return result
 
 
-def _stats(hosts: Mapping[str, list[str]], verified: bool) -> dict[str, Any]:
-    """What ansible-core itself returns from set_stats. What a later report of the same run says takes the place of the earlier."""
+def _build_stats(hosts: Mapping[str, list[str]], verified: bool) -> dict[str, Any]:
+    """Return statistics as module set_stats does. A later report of the same run replaces them."""
     fleet = {
         "verified": verified,
         "hosts": {condition: len(names) for condition, names in hosts.items()},

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plan on the control node; the host is visited only when nobody has observed it in this run. Documented in modules/plan_layers.py."""
+"""Plans on the control node. Observes the host only if this run has not observed it yet. Documented in modules/plan_layers.py."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import find_desired_user
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import desired as wanting
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import plan_lines
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import load_specs, resolve_desired
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import render_plan
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 OBSERVED = "bulkhead_observed"
-# A rollout over a fleet can take hours; what was seen before is then no longer what is.
-OBSERVED_FOR = 900.0
+# Seconds. A rollout over a fleet can take hours, and an observation becomes outdated.
+MAX_AGE = 900.0
 
 
 class ActionModule(ActionBase):
@@ -40,18 +40,18 @@ class ActionModule(ActionBase):
                 "show": {"type": "bool", "default": False},
             }
         )
-        desired = wanting.collect(wanting.load_specs(ROLES), variables, self._template, _origin)
+        desired = resolve_desired(load_specs(ROLES), variables, self._template, _locate)
         desired.problems += planning.resolve(desired.values, self._read_file)
         result.update(expect=planning.expectations(desired.values) if not desired.problems else {}, desired=desired.values)
         tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), desired.values)
         selected, of_run = (planning.selected_layers(asked, *tags) for asked in (args["layers"], None))
         result["selected"] = sorted(selected)
         if desired.problems:
-            return self._refuse(result, desired.problems)
+            return _add_blockers(result, desired.problems)
         if not args["observe"]:
             return result
 
-        observed = args["observed"] or self._observed(variables, result, args["refresh"], find_desired_user(desired.values))
+        observed = args["observed"] or self._observe(variables, result, args["refresh"], find_desired_user(desired.values))
         if result.get("failed"):
             return result
         plan = planning.make(observed, desired.values, selected, of_run)
@@ -62,12 +62,12 @@ class ActionModule(ActionBase):
             **{kind: plan.gathered(kind) for kind in ("warnings", "notices", "effects")},
         )
         if args["show"]:
-            show(self._display, plan_lines(variables.get("inventory_hostname", "host"), result))
+            print_lines(self._display, render_plan(variables.get("inventory_hostname", "host"), result))
         else:
             for text in result["notices"]:
                 self._display.v(text)
         if plan.blockers:
-            return self._refuse(result, plan.blockers)
+            return _add_blockers(result, plan.blockers)
         if self._task.check_mode:
             changes = [change for layer in plan.layers.values() for change in layer.changes]
             result["changed"] = bool(changes)
@@ -83,12 +83,12 @@ class ActionModule(ActionBase):
             ]
         return result
 
-    def _observed(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool, user: str) -> dict[str, Any]:
-        """What is known of the host from earlier in this run; otherwise it is visited, once, and remembered for the rest of the run."""
-        # The parent is ansible-playbook itself: facts of another run, out of a persistent cache, are not of this one.
+    def _observe(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool, user: str) -> dict[str, Any]:
+        """Return the observation of this run, or observe the host and keep it for the rest of the run. Sets `failed` in result."""
+        # The parent is ansible-playbook. Facts from a persistent cache may belong to another run.
         run = os.getppid()
         known = variables.get("ansible_facts", {}).get(OBSERVED)
-        if known and not refresh and known["run"] == run and known["user"] == user and time.time() - known["taken"] < OBSERVED_FOR:
+        if known and not refresh and known["run"] == run and known["user"] == user and time.time() - known["taken"] < MAX_AGE:
             return dict(known["observed"])
         answer = self._execute_module(
             module_name="bulkhead.docker.observe_layers", module_args={"user": user} if user else {}, task_vars=variables
@@ -99,13 +99,6 @@ class ActionModule(ActionBase):
         result["ansible_facts"] = {OBSERVED: {"run": run, "user": user, "taken": time.time(), "observed": answer["observed"]}}
         return dict(answer["observed"])
 
-    def _refuse(self, result: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
-        result["failed"] = True
-        result["blockers"] = sentences
-        head = "Nothing was changed. " + (f"{len(sentences)} things stand in the way:\n" if len(sentences) > 1 else "")
-        result["msg"] = head + "\n".join(f"- {s}" for s in sentences) if len(sentences) > 1 else head + sentences[0]
-        return result
-
     def _template(self, value: Any) -> Any:
         try:
             return self._templar.template(value)
@@ -113,15 +106,24 @@ class ActionModule(ActionBase):
             raise ValueError(str(error)) from error
 
     def _read_file(self, name: str) -> str:
-        """A file on the control node: absolute, or searched as the `src` of a copy task is."""
+        """Return the text of a file on the control node: absolute, or searched like the `src` of a copy task."""
         try:
             return Path(self._find_needle("files", name)).read_text(encoding="utf-8")
         except AnsibleError as error:
-            raise FileNotFoundError(f"{name}: no such file on the control node, looked for beside the playbook and in files/") from error
+            raise FileNotFoundError(
+                f"{name}: does not exist on the control node; write an absolute path, or put it beside the playbook or in its files/"
+            ) from error
 
 
-def _origin(value: Any) -> str:
-    """Where an inventory value was written, as `file:line`; ansible-core 2.19 and later know it, and the way to ask is not a public one."""
+def _add_blockers(result: dict[str, Any], blockers: list[str]) -> dict[str, Any]:
+    """Return the result as a failure with the blockers."""
+    text = blockers[0] if len(blockers) == 1 else f"{len(blockers)} blockers:\n" + "\n".join(f"- {blocker}" for blocker in blockers)
+    result.update(failed=True, blockers=blockers, msg=f"Nothing was changed. {text}")
+    return result
+
+
+def _locate(value: Any) -> str:
+    """Return where an inventory value was written, as `file:line`; empty if unknown. ansible-core 2.19 and later know it, without a public API."""
     try:
         from ansible._internal._datatag._tags import Origin
     except ImportError:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_requirements import problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_table import matrix_lines
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import chosen, show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
 
 
 class ActionModule(ActionBase):
@@ -38,9 +38,9 @@ class ActionModule(ActionBase):
         if wrong:
             return {**result, "failed": True, "msg": "\n".join(wrong)}
         path = Path(args["report_dir"]) / f"attack-{host}.json"
-        report, problem = single.attack(host, matrix, required)
+        report, problem = single.build_attack_report(host, matrix, required)
         if not self._task.check_mode:  # where nothing is played
-            write(path, report)
+            write_report(path, report)
             if report["unmet"]:
                 problem += f"; all in {path}"
         elif matrix.get("skipped"):
@@ -48,9 +48,9 @@ class ActionModule(ActionBase):
         if (
             "attacks" in matrix
             and args["show"]
-            and chosen(str(variables.get("bulkhead_show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all"
+            and choose_shown(str(variables.get("bulkhead_show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all"
         ):
-            show(self._display, matrix_lines(host, matrix, report["unmet"]))
+            print_lines(self._display, matrix_lines(host, matrix, report["unmet"]))
         unreached = bool(report.get("unreachable"))
         result.update(changed=False, report=str(path), required=required, unmet=report["unmet"], problem=problem, unreached=unreached)
         if problem and args["fail"]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials, single
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import chosen, show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
 
 
 class ActionModule(ActionBase):
@@ -31,9 +31,9 @@ class ActionModule(ActionBase):
         host, heard = variables.get("inventory_hostname", "host"), args["denials"]
         path = Path(args["report_dir"]) / f"denials-{host}.json"
         # A host that the last try came to nothing on must not be left with the quiet report of an earlier one.
-        report, problem = single.denials(host, heard)
-        write(path, report)
-        if report["denials_info"] and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
-            show(self._display, denials.lines(host, report["denials_info"]))
+        report, problem = single.build_denials_report(host, heard)
+        write_report(path, report)
+        if report["denials_info"] and choose_shown(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
+            print_lines(self._display, denials.lines(host, report["denials_info"]))
         result.update(changed=False, report=str(path), problem=problem, unreached=report.get("unreachable", False))
         return result

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Show a host's verification, write it down, and fail when a required layer does not hold. Documented in modules/report_layers.py."""
+"""Shows and writes a host's verification, and fails if a required layer is not enforced. Documented in modules/report_layers.py."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import table
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.plan import narrowed
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.decision import digests
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import of_worker
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import chosen, show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.verification_table import render_verification
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.decision import hash_expectations
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import get_run_id
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
+
+# The number of changes in the message; the report has all.
+MAX_CHANGES = 5
 
 
 class ActionModule(ActionBase):
@@ -40,24 +43,24 @@ class ActionModule(ActionBase):
         )
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "host")
-        verification = {"msg": single.BEGUN} if args["started"] else args["verification"]
+        verification = {"msg": single.STARTED} if args["started"] else args["verification"]
         if verification is None:
-            return {**result, "failed": True, "msg": "verification: is missing; write what verify_layers returned, or started: true"}
+            return {**result, "failed": True, "msg": "verification: is missing; write the result of verify_layers, or started: true"}
         path = Path(args["report_dir"]) / f"verify-{host}.json"
-        # A host that the last try came to nothing on must not be left with the good report of an earlier one.
-        demand = None if args["required_layers"] is None else narrowed(args["required_layers"])
-        report = single.make(host, verification, self._task.check_mode, demand, args["failure"])
+        # A run without a result must replace the good report of an earlier run.
+        required = None if args["required_layers"] is None else narrowed(args["required_layers"])
+        report = single.build_report(host, verification, self._task.check_mode, required, args["failure"])
         if args["plan"] is not None:
-            report["drift"], drifted = _drift(host, args["plan"])
-            report["problem"] = "; ".join(sentence for sentence in (report["problem"], drifted) if sentence)
-        report.update(run=of_worker(), begun=args["started"], expected=digests(args["expect"] or {}))
-        write(path, report)
+            report["drift"], drift = _describe_drift(host, args["plan"])
+            report["problem"] = "; ".join(sentence for sentence in (report["problem"], drift) if sentence)
+        report.update(run=get_run_id(), started=args["started"], expected=hash_expectations(args["expect"] or {}))
+        write_report(path, report)
         if args["started"]:
             return {**result, "changed": False, "report": str(path)}
         problem = report["problem"]
 
-        if "layers" in verification and chosen(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
-            show(self._display, table.verification_lines(host, verification))
+        if "layers" in verification and choose_shown(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
+            print_lines(self._display, render_verification(host, verification))
         result.update(
             changed=False,
             report=str(path),
@@ -66,17 +69,17 @@ class ActionModule(ActionBase):
             unreached=report.get("unreachable", False),
         )
         if problem and args["fail"]:
-            result.update(failed=True, msg=single.with_evidence(result))
+            result.update(failed=True, msg=single.describe_problem(result))
         return result
 
 
-def _drift(host: str, plan: Mapping[str, Any]) -> tuple[list[dict[str, str]] | None, str]:
-    """What harden.yml would change, or refuses to, and the same in one sentence. None where there is no plan to tell it."""
+def _describe_drift(host: str, plan: Mapping[str, Any]) -> tuple[list[dict[str, str]] | None, str]:
+    """Return what harden.yml would change, and its blockers, as a list and as one sentence. The list is None without a plan."""
     if "layers" not in plan:
-        return None, f"nobody knows whether {host} is as the inventory wants it: {plan.get('msg', 'plan_layers did not run')}"
+        return None, f"the drift of {host} is unknown: {plan.get('msg', 'plan_layers did not run')}"
     found = [{"layer": name, "summary": change["summary"]} for name, layer in plan["layers"].items() for change in layer["changes"]]
-    found += [{"layer": "refused", "summary": sentence} for sentence in plan.get("blockers", ())]
-    told = "; ".join(f"{change['layer']}: {change['summary']}" for change in found[:5])
-    return found, f"{host} has drifted from what the inventory wants: {told}" + (
-        f"; and {len(found) - 5} more" if len(found) > 5 else ""
-    ) if found else ""
+    found += [{"layer": "blocked", "summary": text} for text in plan.get("blockers", ())]
+    texts = [f"{change['layer']}: {change['summary']}" for change in found[:MAX_CHANGES]]
+    if len(found) > MAX_CHANGES:
+        texts.append(f"and {len(found) - MAX_CHANGES} more")
+    return found, f"{host} differs from the desired state: {'; '.join(texts)}" if found else ""

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last word on a host: fails, or counts it as unreachable. Documented in modules/require_layers.py."""
+"""Fails a host with a problem, or makes it unreachable. Documented in modules/require_layers.py."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(argument_spec={"report": {"type": "dict", "required": True}})
         report = args["report"]
-        problem = single.with_evidence(report) if "problem" in report else "nothing was reported of this host"
+        problem = single.describe_problem(report) if "problem" in report else "there is no report of this host"
         result["changed"] = False
         if report.get("unreached"):
-            # As if the connection had failed in this task: then Ansible's recap and exit code say so, after the report was written.
+            # As if this task had lost the connection, so that Ansible's recap and exit code show it after the report was written.
             result.update(unreachable=True, msg=problem)
         elif problem:
-            result.update(failed=True, msg=problem, **({"blockers": report["refused"]} if report.get("refused") else {}))
+            result.update(failed=True, msg=problem, **({"blockers": report["blockers"]} if report.get("blockers") else {}))
         return result

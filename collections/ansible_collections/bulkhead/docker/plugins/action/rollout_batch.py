@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say how a batch of a rollout ended. Documented in modules/rollout_batch.py."""
+"""Reports the result of a batch of a rollout. Documented in modules/rollout_batch.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import publish, single
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import Inventory
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import batch, files
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import inventory_groups, of_worker, version
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import get_run_id, map_inventory_groups, read_collection_version
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
 
 class ActionModule(ActionBase):
@@ -33,27 +33,28 @@ class ActionModule(ActionBase):
                 "stale_hours": {"type": "float", "default": 48.0},
             }
         )
-        folder, run = Path(args["report_dir"]), of_worker()
+        folder, run = Path(args["report_dir"]), get_run_id()
         try:
-            done = files.come_to(folder, args["hosts"], run)
-            for host in done.lost:
-                # Ansible drops a host that it does not reach from the play, so that nobody has said it of this one.
-                write(folder / f"verify-{host}.json", {**single.make(host, {"msg": single.LOST, "unreachable": True}, False), "run": run})
-            if done.lost:
-                inventory = Inventory(inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
-                publish.publish(folder, inventory, time.time(), args["stale_hours"] * 3600, run, version())
+            progress = files.read_progress(folder, args["hosts"], run)
+            for host in progress.lost:
+                # Ansible drops an unreachable host from the play, so no other task reports it.
+                report = single.build_report(host, {"msg": single.LOST, "unreachable": True}, False)
+                write_report(folder / f"verify-{host}.json", {**report, "run": run})
+            if progress.lost:
+                inventory = Inventory(map_inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
+                publish.publish_report(folder, inventory, time.time(), args["stale_hours"] * 3600, run, read_collection_version())
         except (OSError, ValueError) as error:
-            return {**result, "failed": True, "msg": f"how the batch ended can't be told: {error}"}
-        # At the gate of a batch it is news only of hosts that nobody could speak for before.
-        if done.lost or not args["gate"]:
-            show(self._display, batch.lines(args["batch"], done, args["report_dir"]))
+            return {**result, "failed": True, "msg": f"the result of the batch cannot be read: {error}"}
+        # Before a batch, only lost hosts are new: the others were reported after their batch.
+        if progress.lost or not args["gate"]:
+            print_lines(self._display, batch.render_batch(args["batch"], progress, args["report_dir"]))
         result.update(
             changed=False,
-            stopped=done.wrong,
-            verified=done.verified,
-            not_verified=done.failed,
-            beside=done.stopped,
-            lost=done.lost,
-            untouched=done.untouched,
+            stopped=progress.stopped,
+            verified=progress.verified,
+            not_verified=progress.failed,
+            incomplete=progress.incomplete,
+            lost=progress.lost,
+            untouched=progress.untouched,
         )
         return result

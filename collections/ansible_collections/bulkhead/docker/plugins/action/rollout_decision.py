@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write down what the preflight found of a host, and say what becomes of it. Documented in modules/rollout_decision.py."""
+"""Decides what a rollout does with a host, and writes the decision. Documented in modules/rollout_decision.py."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import read, single
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.read import read_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision, files
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import OURS, of_worker
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import BATCH_GROUP_PREFIX, get_run_id
 
 
 class ActionModule(ActionBase):
@@ -33,40 +34,41 @@ class ActionModule(ActionBase):
         variables, plan = task_vars or {}, dict(args["plan"])
         host = variables["inventory_hostname"]
         switches = {name: self._templar.template(variables[name]) for name in decision.SWITCHES if name in variables}
-        problem = decision.problem({**dict.fromkeys(variables), **switches})
+        problem = decision.find_switch_problem({**dict.fromkeys(variables), **switches})
         if problem:
             plan = {"msg": f"Nothing was changed. {problem}", "blockers": [problem]}
             switches = {}
-        folder, run = Path(args["report_dir"]), of_worker()
+        folder, run = Path(args["report_dir"]), get_run_id()
         minutes = args["resume_minutes"] if args["resume"] else 0.0
-        last = read.one(folder, "verify", host)
-        verification = decision.Verification(last, plan.get("expect", {}), plan.get("selected", ()), minutes, time.time())
-        found = decision.make(host, plan, variables.get("group_names", ()), switches, verification)
+        report = read_report(folder, "verify", host)
+        last = decision.LastReport(report, plan.get("expect", {}), plan.get("selected", ()), minutes, time.time())
+        found = decision.decide(host, plan, variables.get("group_names", ()), switches, last)
         try:
-            files.save(folder, found, run)
-            if found["fate"] == decision.UNREACHABLE or (found["fate"] == decision.REFUSED and not found["stops"]):
-                self._report(folder, host, plan, run)
+            files.save_decision(folder, found, run)
+            if found["decision"] == decision.UNREACHABLE or (found["decision"] == decision.BLOCKED and not found["stops"]):
+                self._write_report(folder, host, plan, run)
         except OSError as error:
-            return {**result, "failed": True, "msg": f"what was found of {host} could not be written: {error}"}
+            return {**result, "failed": True, "msg": f"the decision for {host} cannot be written: {error}"}
+        batch = found["batch"] if found["decision"] == decision.INCLUDED else ""
         result.update(
             changed=False,
-            batch=found["batch"] if found["fate"] == decision.TAKE else "",
-            group=f"{OURS}{found['batch'] if found['fate'] == decision.TAKE else 'none'}",
-            fate=found["fate"],
-            problem=_problem(host, found),
-            unreached=found["fate"] == decision.UNREACHABLE,
-            refused=found["blockers"],
+            batch=batch,
+            group=f"{BATCH_GROUP_PREFIX}{batch or 'none'}",
+            decision=found["decision"],
+            problem=_describe_problem(host, found),
+            unreached=found["decision"] == decision.UNREACHABLE,
+            blockers=found["blockers"],
         )
         return result
 
-    def _report(self, folder: Path, host: str, plan: dict[str, Any], run: str) -> None:
-        """A host that is left out, or away, is not a good one, whatever was verified of it before."""
+    def _write_report(self, folder: Path, host: str, plan: dict[str, Any], run: str) -> None:
+        """Replace earlier results of a host that is left out or unreachable, so that it does not count as verified."""
         if not self._task.check_mode:
-            report = single.make(host, {"msg": plan.get("msg"), "unreachable": plan.get("unreachable")}, False)
-            write(folder / f"verify-{host}.json", {**report, "run": run})
+            report = single.build_report(host, {"msg": plan.get("msg"), "unreachable": plan.get("unreachable")}, False)
+            write_report(folder / f"verify-{host}.json", {**report, "run": run})
 
 
-def _problem(host: str, found: dict[str, Any]) -> str:
-    if found["fate"] == decision.UNREACHABLE:
+def _describe_problem(host: str, found: dict[str, Any]) -> str:
+    if found["decision"] == decision.UNREACHABLE:
         return f"{host} was not reached: {found['why']}"
-    return str(found["why"]) if found["fate"] == decision.REFUSED else ""
+    return str(found["why"]) if found["decision"] == decision.BLOCKED else ""

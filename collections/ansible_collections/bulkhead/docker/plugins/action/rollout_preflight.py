@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Show in one table what a rollout will do where. Documented in modules/rollout_preflight.py."""
+"""Shows in one table what a rollout will do to which hosts. Documented in modules/rollout_preflight.py."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import files, preflight
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.decision import REFUSED, UNREACHABLE
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import of_worker
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import show
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.decision import BLOCKED, UNREACHABLE
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import get_run_id
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
 
 class ActionModule(ActionBase):
@@ -29,16 +29,16 @@ class ActionModule(ActionBase):
             }
         )
         try:
-            notes = files.notes(Path(args["report_dir"]), args["hosts"], of_worker())
+            decisions = files.read_decisions(Path(args["report_dir"]), args["hosts"], get_run_id())
         except (OSError, ValueError) as error:
-            return {**result, "failed": True, "msg": f"what was found of the hosts can't be read: {error}"}
-        missing = sorted(set(args["hosts"]) - {note["host"] for note in notes})
+            return {**result, "failed": True, "msg": f"the decisions cannot be read: {error}"}
+        missing = sorted(set(args["hosts"]) - {entry["host"] for entry in decisions})
         if missing:
-            return {**result, "failed": True, "msg": f"of these hosts nothing was found out: {', '.join(missing)}"}
-        show(self._display, preflight.lines(notes, args["batch_size"], args["report_dir"]))
+            return {**result, "failed": True, "msg": f"there is no decision for {', '.join(missing)}"}
+        print_lines(self._display, preflight.render_preflight(decisions, args["batch_size"], args["report_dir"]))
         result.update(
             changed=False,
-            stops=[note["host"] for note in notes if note["stops"]],
-            not_taken=[note["host"] for note in notes if note["fate"] in (REFUSED, UNREACHABLE)],
+            stops=[entry["host"] for entry in decisions if entry["stops"]],
+            excluded=[entry["host"] for entry in decisions if entry["decision"] in (BLOCKED, UNREACHABLE)],
         )
         return result

@@ -5,39 +5,39 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: plan_layers
-short_description: Compare a Docker host with what the inventory wants of it
+short_description: Compare a Docker host with the desired state
 version_added: 0.1.0
 description:
-  - Reads the variables of all roles of this collection from the inventory, checks them (types, choices, misspelt names, files that are named), and
-    compares them with what M(bulkhead.docker.observe_layers) saw. Says what is refused, what deserves a warning, and what would change, by layer.
-  - Runs on the control node. The host is visited only when it has not been observed in the last 15 minutes of the same run of the playbook.
-  - Fails with all blockers at once, before anything is touched. In check mode it reports C(changed) and, with C(--diff), the differences.
-  - Tags that are names of layers narrow the plan to these layers.
+  - Reads the variables of all roles of this collection, checks them (types, choices, misspelt names, named files), and compares them with the result of
+    M(bulkhead.docker.observe_layers). Returns blockers, warnings and changes by layer.
+  - Runs on the control node. Observes the host only if the same run has not done so in the last 15 minutes.
+  - Fails with all blockers at once, before anything is changed. In check mode it reports C(changed) and, with C(--diff), the differences.
+  - Tags that are names of layers select these layers.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   layers:
-    description: Plan these layers only; all when left out.
+    description: Plan these layers only; all if left out.
     type: list
     elements: str
   observe:
-    description: Whether to compare with the host at all. Without it the host is not looked at, and only the checked variables and C(expect) are returned.
+    description: Whether to compare with the host. If V(false), only the checked variables and C(expect) are returned.
     type: bool
     default: true
   observed:
-    description: What M(bulkhead.docker.observe_layers) returned, instead of what this run remembers.
+    description: Result of M(bulkhead.docker.observe_layers), instead of the observation of this run.
     type: dict
   refresh:
-    description: Observe the host anew, because a task has changed what was seen before.
+    description: Observe the host again, because a task has changed it.
     type: bool
     default: false
   show:
-    description: Print the table of what will happen on this host.
+    description: Print the table of planned changes.
     type: bool
     default: false
 attributes:
   check_mode:
-    description: Plans in both; only in check mode are changes reported as such, since outside it other tasks make them.
+    description: Plans in both modes. Reports changes in check mode only, because outside it other tasks make them.
     support: full
   diff_mode:
     description: Shows the differences in check mode.
@@ -57,19 +57,19 @@ EXAMPLES = r"""
 RETURN = r"""
 layers:
   description:
-    - For each planned layer, and for C(engine_config), the change of the engine's configuration, what is to do.
+    - The plan of each layer, and of C(engine_config), the change of the engine's configuration.
   returned: when the host was compared
   type: dict
 observed:
-  description: What M(bulkhead.docker.observe_layers) returned of the host, now or up to 15 minutes ago.
+  description: Result of M(bulkhead.docker.observe_layers), up to 15 minutes old.
   returned: when the host was compared
   type: dict
 expect:
-  description: What verification shall demand, by layer; the option O(bulkhead.docker.verify_layers#module:expect).
+  description: The expectations of the verification, by layer; the option O(bulkhead.docker.verify_layers#module:expect).
   returned: always
   type: dict
 selected:
-  description: Names of the layers that this run is about.
+  description: Names of the layers that this run selects.
   returned: always
   type: list
   elements: str
@@ -78,22 +78,22 @@ desired:
   returned: always
   type: dict
 blockers:
-  description: What stands in the way, a sentence each. The task fails when there is one.
+  description: Why the plan cannot proceed, one sentence each. The task fails if there is one.
   returned: when the host was compared
   type: list
   elements: str
 warnings:
-  description: What wants attention.
+  description: What needs attention.
   returned: when the host was compared
   type: list
   elements: str
 notices:
-  description: How something in the inventory was understood.
+  description: How values of the inventory are interpreted.
   returned: when the host was compared
   type: list
   elements: str
 effects:
-  description: What running containers will feel.
+  description: Effects on running containers.
   returned: when the host was compared
   type: list
   elements: str

@@ -5,65 +5,64 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_layers
-short_description: Show and write down what was verified of a host, and fail when a required layer does not hold
+short_description: Show and write the verification of a host, and fail if a required layer is not enforced
 version_added: 0.1.0
 description:
-  - Prints a compact table of the layers and a line for each finding, and writes C(verify-HOST.json) on the control node.
-  - Fails when a layer that the inventory requires is anything but C(enforced). In check mode, where no probe runs, C(unknown) is shown and forgiven.
-  - A host of which nothing was verified, because it was not reached or M(bulkhead.docker.verify_layers) failed, gets a report that says so in place of the
-    one of an earlier run.
+  - Prints a compact table of the layers and one line per finding, and writes C(verify-HOST.json) on the control node.
+  - Fails if a layer that the inventory requires is not C(enforced). C(unknown) is accepted in check mode, where no probe container runs.
+  - If the host was not reached, or M(bulkhead.docker.verify_layers) failed, the report says so and replaces the one of an earlier run.
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   started:
     description:
-      - Write that a run is about to change this host and that nothing has been verified since, in place of an earlier report. Nothing else is done.
-      - A host that a run leaves in the middle, whatever ends it, is then no good one.
+      - Replace an earlier report by one that says that a run has started to change this host. Nothing else is done.
+      - A host on which the run is interrupted then does not count as verified.
     type: bool
     default: false
   required_layers:
     description:
-      - The layers that have to hold, by name, such as RV(bulkhead.docker.plan_layers#module:selected). The report says of all of them what holds.
-      - Left out, all layers that the inventory requires, and the containers that it describes.
+      - Names of the layers that can fail this host, such as RV(bulkhead.docker.plan_layers#module:selected). The report contains the status of all layers.
+      - If left out, all layers that the inventory requires, and the settings of its containers.
     type: list
     elements: str
   expect:
     description:
-      - What verification demanded, RV(bulkhead.docker.plan_layers#module:expect). A digest of it is kept in the report, so that a later run sees
-        whether the host was held against what is desired then.
+      - The expectations of the verification, RV(bulkhead.docker.plan_layers#module:expect). The report keeps a digest, which shows a later run whether the
+        desired state has changed since.
     type: dict
   failure:
     description:
-      - What ended the run on this host before its verification, C(task) and C(msg). The host is then no good one, whatever the verification says.
-      - With an empty C(task) it was stopped because another host failed.
+      - The failure that ended the run on this host before its verification, C(task) and C(msg). The host then does not count as verified, whatever its status.
+      - With an empty C(task), it was stopped because another host failed.
     type: dict
   fail:
-    description: Fail when a required layer does not hold. If V(false), M(bulkhead.docker.require_layers) can do so later.
+    description: Fail if a required layer is not enforced. If V(false), M(bulkhead.docker.require_layers) can do so later.
     type: bool
     default: true
   plan:
     description:
-      - What M(bulkhead.docker.plan_layers) returned, for a host that is only watched. What it would change is drift; it is written into the report, named in
-        RV(problem), and fails as a layer does that does not hold.
+      - Result of M(bulkhead.docker.plan_layers), for a host that is watched. Its changes are drift. Drift is written into the report and RV(problem), and
+        fails the task like a layer that is not enforced.
     type: dict
   verification:
-    description: What M(bulkhead.docker.verify_layers) returned. Not needed with O(started).
+    description: Result of M(bulkhead.docker.verify_layers). Not needed with O(started).
     type: dict
   report_dir:
-    description: Folder on the control node for the report, made when missing; relative to where the playbook was started.
+    description: Folder on the control node. Created if it does not exist; relative to the working directory.
     type: str
     default: reports
   show:
     description:
-      - Whether to print the table of the host, V(all), or to leave it to the failure to say what does not hold, V(failing).
-      - V(auto) is V(all) for a play of up to 20 hosts and V(failing) for one of more.
+      - Print the table of every host, V(all), or only the message of a failing host, V(failing).
+      - V(auto) is V(all) for a play of up to 20 hosts and V(failing) for more.
     type: str
     choices: [auto, all, failing]
     default: auto
 attributes:
   check_mode:
-    description: Writes the report in check mode too; nothing on the host is concerned.
+    description: Writes the report in check mode too. The host is not affected.
     support: full
   diff_mode:
     description: Changes nothing on a host.
@@ -75,7 +74,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show what was verified
+- name: Report the verification
   bulkhead.docker.report_layers:
     verification: "{{ verification }}"
     report_dir: /srv/reports
@@ -83,18 +82,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: Path of the file that was written on the control node.
+  description: Path of the report on the control node.
   returned: always
   type: str
   sample: reports/verify-web1.json
 not_enforced:
-  description: The required layers that do not hold, each with its status.
+  description: The required layers that are not enforced, each with its status.
   returned: always
   type: list
   elements: str
   sample: ["userns (absent)"]
 problem:
-  description: What is wrong on the host, in one sentence; empty when nothing is.
+  description: What is wrong on the host, one sentence; empty if nothing is.
   returned: always
   type: str
 unreached:

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: require_layers
-short_description: Fail a host on which a required layer does not hold, after all reports are written
+short_description: Fail a host on which a required layer is not enforced, after all reports are written
 version_added: 0.1.0
 description:
-  - M(bulkhead.docker.report_layers) with O(bulkhead.docker.report_layers#module:fail=false) lets a play go on, so that the report of the whole fleet can
-    be written; this says what the host's report says. A host that was not reached becomes unreachable here, so that Ansible counts it as such.
+  - With O(bulkhead.docker.report_layers#module:fail=false), M(bulkhead.docker.report_layers) does not fail, so that the play can write the fleet report. This
+    module then fails with the problem of the host's report. A host that was not reached becomes unreachable, so that Ansible counts it as such.
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   report:
-    description: What M(bulkhead.docker.report_layers) returned, or M(bulkhead.docker.rollout_decision).
+    description: Result of M(bulkhead.docker.report_layers) or M(bulkhead.docker.rollout_decision).
     type: dict
     required: true
 attributes:
   check_mode:
-    description: Says the same in check mode.
+    description: Behaves the same in check mode.
     support: full
   diff_mode:
     description: Changes nothing on a host.
@@ -31,25 +31,25 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show it and write the report
+- name: Report the verification
   bulkhead.docker.report_layers:
     verification: "{{ verification }}"
     fail: false
   register: report
 
-- name: Write the report of the fleet
+- name: Write the fleet report
   bulkhead.docker.fleet_report:
     hosts: "{{ groups.docker_hosts }}"
   run_once: true
 
-- name: Fail where a required layer does not hold
+- name: Fail if a required layer is not enforced
   bulkhead.docker.require_layers:
     report: "{{ report }}"
 """
 
 RETURN = r"""
 msg:
-  description: What is wrong on the host, and where the evidence is.
+  description: What is wrong on the host, and the file with the evidence.
   returned: failure
   type: str
   sample: "required and not enforced on web1: userns (absent); evidence in reports/verify-web1.json"

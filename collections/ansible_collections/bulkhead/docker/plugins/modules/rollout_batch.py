@@ -5,15 +5,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_batch
-short_description: Say how a batch of a rollout ended, and whether the next may begin
+short_description: Report the result of a batch of a rollout, and whether the next may begin
 version_added: 0.1.0
 description:
-  - Prints one line when every host of this run that was begun is verified. Otherwise it prints what stopped the rollout, namely each host with the task that
-    failed, the layers that do not hold, what the kernel showed of them and the file with the evidence; then who was stopped with them, who was verified
-    before, and who was not touched.
-  - A host that was begun, and that Ansible dropped from the play because it was no longer reached, gets a report that says so.
-  - A rollout asks before each batch (O(gate)), as ansible-core goes on after a batch in which a host was no longer reached, even where every error is
-    fatal; it compares the number of hosts with those that failed and those that were not reached, and such a host is both (2.19,
+  - Prints one line if every host that this run has started to change is verified. Otherwise it prints each host that stopped the rollout, with the failed task,
+    the layers that are not enforced, their evidence and its file. It also lists the hosts that were not completed, verified before, or not changed.
+  - A host that became unreachable during its change, and that Ansible dropped from the play, gets a report that says so.
+  - A rollout checks this before each batch (O(gate)), because ansible-core continues after a batch in which a host became unreachable, even if every error is
+    fatal. It compares the number of hosts with the sum of failed and unreachable hosts, and such a host counts twice (2.19,
     C(executor/playbook_executor.py)).
   - Runs on the control node; no host is visited.
 author:
@@ -24,7 +23,7 @@ options:
     type: str
     required: true
   gate:
-    description: Ask at the beginning of a batch, and print nothing that has been said already.
+    description: Check at the beginning of a batch, and print nothing that was printed already.
     type: bool
     default: false
   hosts:
@@ -33,7 +32,7 @@ options:
     elements: str
     required: true
   report_dir:
-    description: Folder on the control node that plans and reports are in.
+    description: Folder of the plans and reports on the control node.
     type: str
     default: reports
   stale_hours:
@@ -42,7 +41,7 @@ options:
     default: 48
 attributes:
   check_mode:
-    description: Says the same in check mode.
+    description: Behaves the same in check mode.
     support: full
   diff_mode:
     description: Changes nothing on a host.
@@ -53,19 +52,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See whether all before went well
+- name: Check earlier batches
   bulkhead.docker.rollout_batch:
     batch: canary
     hosts: "{{ groups.docker_hosts }}"
     gate: true
-  register: before
+  register: earlier
   run_once: true
 
-- name: End it otherwise
+- name: Stop after a failed batch
   ansible.builtin.meta: end_play
-  when: before.stopped
+  when: earlier.stopped
 
-- name: Say how the batch ended
+- name: Report the result of the batch
   bulkhead.docker.rollout_batch:
     batch: canary
     hosts: "{{ groups.docker_hosts }}"
@@ -74,31 +73,31 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verified:
-  description: Hosts that this run has begun, and that are verified.
+  description: Hosts that this run has changed and verified.
   returned: success
   type: list
   elements: str
 not_verified:
-  description: Hosts on which something failed, or on which a required layer does not hold.
+  description: Hosts on which a task failed, or a required layer is not enforced.
   returned: success
   type: list
   elements: str
 stopped:
-  description: Whether the rollout must not go on.
+  description: Whether the rollout must stop.
   returned: success
   type: bool
-beside:
-  description: Hosts that were stopped because another one of their batch failed.
+incomplete:
+  description: Hosts that were not completed because another host of their batch failed.
   returned: success
   type: list
   elements: str
 lost:
-  description: Hosts that were begun, and then no longer reached.
+  description: Hosts that became unreachable during their change.
   returned: success
   type: list
   elements: str
 untouched:
-  description: Hosts that this run has not begun.
+  description: Hosts that this run has not started to change.
   returned: success
   type: list
   elements: str

@@ -5,33 +5,32 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_decision
-short_description: Say what becomes of a host in a rollout, from its plan
+short_description: Decide from a host's plan what a rollout does with the host
 version_added: 0.1.0
 description:
-  - Reads what M(bulkhead.docker.plan_layers) found of a host and decides whether the rollout goes to it (C(take)), need not (C(verified)), must not
-    (C(refused)) or can't (C(unreachable)).
-  - A host is C(verified) when its plan has nothing to do and warns of nothing, and C(verify-HOST.json) shows every layer that is desired enforced, held against
-    the same settings, by a verification that is younger than O(resume_minutes) and than the engine's start.
-  - Writes C(plan-HOST.json) on the control node. A host that was not reached, or is left out because it is refused, gets a C(verify-HOST.json) that says so.
+  - The decision is C(included), C(skipped), C(blocked) (the plan has blockers) or C(unreachable).
+  - A host is C(skipped) if its plan has no change and no warning, and its C(verify-HOST.json) shows every required layer enforced. The report must have been
+    made for the same settings, and be younger than O(resume_minutes) and than the engine's start.
+  - Writes C(plan-HOST.json) on the control node. A host that was not reached, or that is blocked and left out, gets a C(verify-HOST.json) that says so.
   - Reads the variables C(bulkhead_blocked) and C(bulkhead_unreachable) of the host, C(stop) or C(leave_out).
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   plan:
-    description: What M(bulkhead.docker.plan_layers) returned, or the failure of its task.
+    description: Result of M(bulkhead.docker.plan_layers), or the failure of its task.
     type: dict
     required: true
   report_dir:
-    description: Folder on the control node for plans and reports; relative to where the playbook was started.
+    description: Folder on the control node for plans and reports; relative to the working directory.
     type: str
     default: reports
   resume:
-    description: Whether a host may be C(verified) by an earlier report.
+    description: Whether a host may be C(skipped) because of an earlier report.
     type: bool
     default: true
   resume_minutes:
-    description: How old that report may be.
+    description: Maximum age of that report.
     type: float
     default: 60
 attributes:
@@ -47,25 +46,25 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan what will happen
+- name: Plan the changes
   bulkhead.docker.plan_layers:
   register: plan
   ignore_unreachable: true
   failed_when: false
 
-- name: Note what becomes of each host
+- name: Assign a decision to each host
   bulkhead.docker.rollout_decision:
     plan: "{{ plan }}"
-  register: note
+  register: decision
 """
 
 RETURN = r"""
 batch:
-  description: The batch that the host goes with, C(validation), C(canary) or C(fleet); empty when it goes with none.
+  description: The batch of an included host, C(validation), C(canary) or C(fleet); otherwise empty.
   returned: success
   type: str
-fate:
-  description: C(take), C(verified), C(refused) or C(unreachable).
+decision:
+  description: C(included), C(skipped), C(blocked) or C(unreachable).
   returned: success
   type: str
 group:
@@ -74,11 +73,11 @@ group:
   type: str
   sample: bulkhead_batch_canary
 problem:
-  description: Why the host can't be taken; empty when it can, or need not.
+  description: Why the host is blocked or unreachable; otherwise empty.
   returned: success
   type: str
-refused:
-  description: What stands in the way, a sentence each.
+blockers:
+  description: Why the plan cannot proceed, one sentence each.
   returned: success
   type: list
   elements: str

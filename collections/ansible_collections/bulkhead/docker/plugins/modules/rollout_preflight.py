@@ -5,26 +5,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_preflight
-short_description: Show in one table what a rollout will do where
+short_description: Show in one table what a rollout will do to which hosts
 version_added: 0.1.0
 description:
-  - Reads what M(bulkhead.docker.rollout_decision) wrote in this run and prints one table. Hosts of which the same can be said are one row, so that it is as
-    long for 500 equal hosts as for one; below it stands for each row what is done, what containers feel, and what is refused or worth knowing.
+  - Reads the decisions that M(bulkhead.docker.rollout_decision) wrote in this run and prints one table. Identical hosts share one row, so the table is as
+    long for 500 identical hosts as for one. Details of each row follow, namely changes, effects on running containers, warnings, notices and blockers.
   - Runs on the control node; no host is visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   batch_size:
-    description: How many hosts of the fleet go at a time, to be shown.
+    description: Size of the batches of the fleet, for display.
     type: str
     default: 25%
   hosts:
-    description: The hosts that the rollout is about.
+    description: The hosts of the rollout.
     type: list
     elements: str
     required: true
   report_dir:
-    description: Folder on the control node that the plans are in.
+    description: Folder of the plans on the control node.
     type: str
     default: reports
 attributes:
@@ -40,7 +40,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show what will happen where
+- name: Show the plan of all hosts
   bulkhead.docker.rollout_preflight:
     hosts: "{{ ansible_play_hosts_all }}"
   register: preflight
@@ -48,13 +48,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-not_taken:
-  description: The hosts that are refused or were not reached.
+excluded:
+  description: The hosts that are blocked or unreachable.
   returned: success
   type: list
   elements: str
 stops:
-  description: The hosts because of which no host may be touched.
+  description: The hosts that stop the rollout before any host is changed.
   returned: success
   type: list
   elements: str

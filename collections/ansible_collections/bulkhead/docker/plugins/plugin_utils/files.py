@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reports on the control node."""
+"""Writes reports on the control node."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 
-def write(path: Path, report: dict[str, Any], made: datetime | None = None) -> None:
-    """The report as JSON, with the time: now, unless it was made earlier."""
-    report["written"] = (made or datetime.now(UTC)).isoformat(timespec="seconds")
-    replace(path, json.dumps(report, indent=1, default=str) + "\n")
+def write_report(path: Path, report: dict[str, Any], time: datetime | None = None) -> None:
+    """Write the report as JSON, with its time (default: now) under `written`. Raises OSError."""
+    report["written"] = (time or datetime.now(UTC)).isoformat(timespec="seconds")
+    replace_file(path, json.dumps(report, indent=1, default=str) + "\n")
 
 
-def replace(path: Path, text: str) -> None:
-    """Old or new, never half: a report may be read while a fleet is under way, by node_exporter for one.
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file in one step, because others (node_exporter) may read it meanwhile. Raises OSError.
 
-    The folder may be another user's, node_exporter's for one: the draft has a name that nobody knows, and no link is followed.
+    Another user may own the folder: the draft's name cannot be guessed, and links are not followed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

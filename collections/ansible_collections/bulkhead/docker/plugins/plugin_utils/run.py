@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""This run of ansible-playbook: its name, the collection that it uses, and the inventory that it sees."""
+"""The present run of ansible-playbook: its ID, the version of the collection, and the groups of the inventory."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from pathlib import Path
 from ansible.module_utils.common.yaml import yaml_load
 
 COLLECTION = Path(__file__).resolve().parents[2]
-# Groups that harden.yml makes for the time of a run; nobody's inventory.
-OURS = "bulkhead_batch_"
+# harden.yml creates groups of this prefix for its own run; they are not part of the inventory.
+BATCH_GROUP_PREFIX = "bulkhead_batch_"
 
 
-def of_worker() -> str:
-    """Names this run, asked by an action, which runs in a child of ansible-playbook."""
-    return of_process(os.getppid())
+def get_run_id() -> str:
+    """Return the ID of this run. For actions, which run in a child of ansible-playbook."""
+    return get_process_run_id(os.getppid())
 
 
-def of_process(pid: int) -> str:
-    """The process ID of ansible-playbook, and when it started (man 5 proc, stat)."""
+def get_process_run_id(pid: int) -> str:
+    """Return the ID of the run of an ansible-playbook process: its PID and start time (man 5 proc, stat)."""
     try:
         started = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except OSError:  # a control node that is no Linux
+    except OSError:  # the control node does not run Linux
         started = ""
     return f"{pid}:{started}"
 
 
-def inventory_groups(groups: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """Every host of the inventory → its groups, but for those that every host is in, and ours."""
+def map_inventory_groups(groups: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    """Return host -> groups for every host of the inventory, without the batch groups and the groups that Ansible adds."""
     found: dict[str, set[str]] = {}
     for group, members in groups.items():
-        for host in () if str(group).startswith(OURS) else members:
+        for host in () if str(group).startswith(BATCH_GROUP_PREFIX) else members:
             found.setdefault(host, set()).update({str(group)} - {"all", "ungrouped"})
     return found
 
 
-def version() -> str:
-    """The collection's version: galaxy.yml in a clone, MANIFEST.json once it is installed (a subset of YAML)."""
+def read_collection_version() -> str:
+    """Return the collection's version: from galaxy.yml in a clone, from MANIFEST.json once installed (JSON is a subset of YAML)."""
     for name in ("galaxy.yml", "MANIFEST.json"):
         try:
             about = yaml_load((COLLECTION / name).read_text(encoding="utf-8"))

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from . import keys
+
 _BLANK = " \t\r\n"
 
 
@@ -261,6 +263,21 @@ class Merge:
     text: str | None
     memory: dict[str, dict[str, Any]]
     notices: list[str]
+
+    @property
+    def changed(self) -> list[str]:
+        """The top-level keys that differ, sorted."""
+        return keys.changed(self.before, self.after)
+
+    @property
+    def needs_restart(self) -> bool:
+        """Whether a changed key takes effect only with a restart of the engine."""
+        return bool(keys.needs_restart(self.before, self.after))
+
+    @property
+    def switches_root(self) -> bool:
+        """Whether a changed key gives the engine another data root."""
+        return not keys.ROOT_KEYS.isdisjoint(self.changed)
 
 
 def pointer(*path: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be known of a host before it is changed, beside its layers: what waits for a restart, and whether there is room. Pure."""
+"""Finds conditions of a host, other than its layers, that need attention before a change: pending restarts and free disk space. Pure."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from ...module_utils.formatting import format_size
 from ...module_utils.host.pending import REBOOT
 from ...module_utils.layers.verdict import LayerPlan
 
-# The verification imports an image of some MB, and an engine that can't write ends badly long before the last byte.
-ROOM = 500_000_000
+# Bytes. Verification imports an image of some MB, and an engine fails badly long before the disk is completely full.
+LITTLE_SPACE = 500_000_000
 
 
-def warnings(observed: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> list[str]:
-    """A sentence each. None of it keeps a host from being hardened: what has to be certain is looked at again on the host itself."""
+def find_warnings(observed: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> list[str]:
+    """Return one sentence per condition. None of them is a blocker: the host itself checks again what must be certain."""
     pending, engine = observed.get("pending") or {}, observed["engine"]
     found = []
     if pending.get("reboot") is not None:
         packages = f" for {', '.join(pending['reboot'])}" if pending["reboot"] else ""
-        found.append(f"a reboot is pending{packages} ({REBOOT}): what is verified now is verified of the kernel that runs now")
+        found.append(f"a reboot is pending{packages} ({REBOOT}): verification now covers the running kernel only")
     if pending.get("modules") is False:
         kernel = observed["system"]["kernel"]
         found.append(
-            f"/lib/modules/{kernel} is gone, so that the kernel that runs can load no further module: an engine that is restarted may not"
-            " find what its networks need; reboot first"
+            f"/lib/modules/{kernel} does not exist, so the running kernel cannot load modules, and a restarted engine may lack those of its"
+            " networks; reboot first"
         )
     if pending.get("replaced"):
-        found.append(f"dockerd was replaced since it started: its next restart brings another engine than {engine.get('version') or 'now'}")
-    return found + _room(pending.get("room"), engine.get("contents") or {}, layers)
+        found.append(
+            f"dockerd was replaced since it started: its next restart starts another version than {engine.get('version') or 'the running one'}"
+        )
+    return found + _find_space_warnings(pending.get("room"), engine.get("contents") or {}, layers)
 
 
-def _room(room: Mapping[str, Any] | None, contents: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> list[str]:
-    if not room:
+def _find_space_warnings(space: Mapping[str, Any] | None, contents: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> list[str]:
+    if not space:
         return []
-    free = f"{room['path']} has {format_size(room['free'])} free"
-    carried = contents.get("bytes") or 0
-    if "userns" in layers and layers["userns"].apply.get("migrate") and carried > room["free"]:
-        # Layers that images share are counted for each, so this may be too much; the host counts exactly, before anything stops.
-        return [f"{free}, and up to {format_size(carried)} are to be carried into the remapped root; make room (docker system prune)"]
-    return [f"{free}, which is little for an engine that is to be restarted and verified"] if room["free"] < ROOM else []
+    free = f"{space['path']} has {format_size(space['free'])} free"
+    size = contents.get("bytes") or 0
+    if "userns" in layers and layers["userns"].apply.get("migrate") and size > space["free"]:
+        # An upper bound: layers that images share are counted once per image. The host counts exactly before it stops anything.
+        return [f"{free}, and up to {format_size(size)} are to be migrated into the remapped data root; free some (docker system prune)"]
+    return [f"{free}, which is little for restarting and verifying the engine"] if space["free"] < LITTLE_SPACE else []

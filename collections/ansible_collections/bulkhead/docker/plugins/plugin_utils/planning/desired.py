@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the inventory wants: every role's variables, checked against the roles' argument specs. Control node only.
+"""Resolves the desired state: the variables of all roles, checked against the roles' argument specs. Control node only.
 
-Names, types, choices and defaults stand in `meta/argument_specs.yml` of each role and nowhere else.
+`meta/argument_specs.yml` of each role is the only source of names, types, choices and defaults.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 
-Specs = dict[str, dict[str, dict[str, Any]]]  # role → variable → its spec
+Specs = dict[str, dict[str, dict[str, Any]]]  # role -> variable -> its spec
 
 
 @dataclass
-class Wanted:
+class DesiredState:
     """values: every public variable with its value or default. problems: one sentence each; any of them stops the run."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Wanted:
 
 
 def load_specs(roles: Path) -> Specs:
-    """The `main` options of each role below `roles`."""
+    """Return the `main` options of each role below `roles`."""
     specs = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
         content = yaml_load(path.read_text())
@@ -35,15 +35,15 @@ def load_specs(roles: Path) -> Specs:
     return specs
 
 
-def collect(
-    specs: Specs, variables: Mapping[str, Any], template: Callable[[Any], Any], origin: Callable[[Any], str] = lambda _: ""
-) -> Wanted:
-    """Every role variable, templated and checked.
+def resolve_desired(
+    specs: Specs, variables: Mapping[str, Any], template: Callable[[Any], Any], locate: Callable[[Any], str] = lambda _: ""
+) -> DesiredState:
+    """Return every role variable, templated and checked.
 
-    variables: all that Ansible knows for the host. template: resolves one value, raising ValueError with a sentence.
-    origin: where a value was written (`file:line`), empty when that is not known.
+    variables: all variables of the host. template: resolves one value; raises ValueError with a sentence.
+    locate: returns where a value was written (`file:line`); empty if that is unknown.
     """
-    desired = Wanted()
+    desired = DesiredState()
     for options in specs.values():
         given = {}
         for name, spec in options.items():
@@ -51,27 +51,27 @@ def collect(
                 try:
                     given[name] = template(variables[name])
                 except ValueError as error:
-                    desired.problems.append(_place(origin, variables[name]) + f"{name}: cannot be templated: {error}")
+                    desired.problems.append(_format_place(locate, variables[name]) + f"{name}: cannot be templated: {error}")
                     given[name] = spec.get("default")
             else:
                 given[name] = spec.get("default")
-        checked = _validate(options, given)
+        converted = _convert_values(options, given)
         for name in options:
-            desired.values[name] = checked[name] if name in checked else given[name]
-            problem = _problem(name, options[name], given[name])
+            desired.values[name] = converted[name] if name in converted else given[name]
+            problem = _describe_problem(name, options[name], given[name])
             if problem:
-                desired.problems.append(_place(origin, variables.get(name)) + problem)
-    for name, known in misspelt(variables, specs):
+                desired.problems.append(_format_place(locate, variables.get(name)) + problem)
+    for name, known in find_misspelt(variables, specs):
         close = difflib.get_close_matches(name, known, 1, 0.5)
         advice = f"write {close[0]}" if close else f"known are {', '.join(sorted(known))}"
         desired.problems.append(
-            _place(origin, variables[name]) + f"{name}: no role has such a variable; {advice}, or rename it if it is your own"
+            _format_place(locate, variables[name]) + f"{name}: is not a variable of any role; {advice}, or rename it if it is your own"
         )
     return desired
 
 
-def misspelt(variables: Iterable[str], specs: Specs) -> list[tuple[str, list[str]]]:
-    """Variables that begin with a role's name and are none of its own, each with the names that the role knows."""
+def find_misspelt(variables: Iterable[str], specs: Specs) -> list[tuple[str, list[str]]]:
+    """Return the variables that have a role's prefix and that the role does not define, each with the names that it defines."""
     found = []
     for name in sorted(variables):
         role = max((role for role in specs if name.startswith(f"{role}_")), key=len, default=None)
@@ -80,50 +80,45 @@ def misspelt(variables: Iterable[str], specs: Specs) -> list[tuple[str, list[str
     return found
 
 
-def _validate(options: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as the argument spec converts them; those that it refuses are named by `_problem`, one by one."""
-    validator = ArgumentSpecValidator({name: _ansible(spec) for name, spec in options.items()})
+def _convert_values(options: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as the argument spec converts them. Invalid ones are reported by `_describe_problem`, one by one."""
+    validator = ArgumentSpecValidator({name: _translate_spec(spec) for name, spec in options.items()})
     return dict(validator.validate(dict(values)).validated_parameters)
 
 
-def _problem(name: str, spec: Mapping[str, Any], value: Any) -> str | None:
+def _describe_problem(name: str, spec: Mapping[str, Any], value: Any) -> str | None:
     if value is None:
         if spec.get("default") is not None:
-            return f"{name}: has no value; leave it out for its default, {spec['default']!r}, or write {_kind(spec)}"
+            return f"{name}: has no value; leave it out for its default, {spec['default']!r}, or write {_describe_type(spec)}"
         return f"{name}: is required and has no value" if spec.get("required") else None
-    messages = ArgumentSpecValidator({name: _ansible(spec)}).validate({name: value}).error_messages
+    messages = ArgumentSpecValidator({name: _translate_spec(spec)}).validate({name: value}).error_messages
     if not messages:
         return None
     if spec.get("choices"):
-        return f"{name}: {value!r} is none of its choices; write {', '.join(map(str, spec['choices'][:-1]))} or {spec['choices'][-1]}"
-    if (
-        isinstance(value, Mapping | list)
-        and isinstance(spec.get("type"), str)
-        and spec["type"] in ("dict", "list")
-        and not _wrong_kind(spec["type"], value)
-    ):
+        return f"{name}: {value!r} is not valid; write {', '.join(map(str, spec['choices'][:-1]))} or {spec['choices'][-1]}"
+    if isinstance(value, Mapping | list) and spec.get("type") in ("dict", "list") and _has_type(spec["type"], value):
         return f"{name}: {messages[0]}"
-    return f"{name}: {value!r} is not {_kind(spec)}"
+    return f"{name}: {value!r} is not {_describe_type(spec)}"
 
 
-def _kind(spec: Mapping[str, Any]) -> str:
-    kinds = {"int": "a whole number", "bool": "true or false", "str": "a text", "dict": "a mapping", "list": "a list", "path": "a path"}
+def _describe_type(spec: Mapping[str, Any]) -> str:
+    names = {"int": "an integer", "bool": "true or false", "str": "a text", "dict": "a mapping", "list": "a list", "path": "a path"}
     kind = spec.get("type", "str")
-    return kinds.get(kind, str(kind))
+    return names.get(kind, str(kind))
 
 
-def _wrong_kind(kind: str, value: Any) -> bool:
-    return isinstance(value, Mapping) != (kind == "dict")
+def _has_type(kind: str, value: Any) -> bool:
+    return isinstance(value, Mapping) == (kind == "dict")
 
 
-def _ansible(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """An option of argument_specs.yml in the words that the validator knows."""
+def _translate_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an option of argument_specs.yml as ArgumentSpecValidator takes it."""
     known = {key: spec[key] for key in ("type", "choices", "required", "elements", "default") if key in spec}
     if "options" in spec:
-        known["options"] = {name: _ansible(sub) for name, sub in spec["options"].items()}
+        known["options"] = {name: _translate_spec(sub) for name, sub in spec["options"].items()}
     return known
 
 
-def _place(origin: Callable[[Any], str], value: Any) -> str:
-    place = origin(value)
+def _format_place(locate: Callable[[Any], str], value: Any) -> str:
+    place = locate(value)
     return f"{place}: " if place else ""

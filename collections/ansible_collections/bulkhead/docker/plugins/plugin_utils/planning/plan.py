@@ -95,7 +95,7 @@ def make(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[
         plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, desired, plan.layers, selected)
         for layer in plan.layers.values():
             layer.with_engine = _changed_with_engine(layer, config)
-    plan.conditions = conditions.warnings(observed, plan.layers)
+    plan.conditions = conditions.find_warnings(observed, plan.layers)
     return plan
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .fleet import GONE, Fleet, HostState
-from .read import written
-from .text import age
+from .read import get_report_time
+from .text import format_age
 
 BLOCKED, SUCCEEDED = "blocked", "succeeded"
 SIGNS = {BLOCKED: "+", SUCCEEDED: "x", "inconclusive": "-", "unknown": "?"}
@@ -47,9 +47,9 @@ def matrix(fleet: Fleet) -> Matrix:
     counted = []
     for host in fleet.hosts:
         if host.attack and host.condition != GONE:
-            seconds = max(0.0, fleet.now - written(host.attack))
+            seconds = max(0.0, fleet.now - get_report_time(host.attack))
             old = seconds > fleet.stale_seconds
-            found.hosts.append(_about(host, age(seconds), old))
+            found.hosts.append(_about(host, format_age(seconds), old))
             if not old:
                 counted.append(host)
     plays = [(host.name, host.attack["matrix"]) for host in counted if host.attack]

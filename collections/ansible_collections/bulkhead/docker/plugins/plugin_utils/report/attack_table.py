@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...module_utils.layers.registry import LAYERS
-from ..lines import Line, wrapped
+from ..terminal import Line, wrap_text
 
 # Not by colour alone: each outcome has a sign of its own. A refusal that the kernel logged has LOGGED behind it.
 _SIGN = {"blocked": "#", "succeeded": ".", "inconclusive": "-", "unknown": "?"}
@@ -28,7 +28,7 @@ def matrix_lines(host: str, matrix: Mapping[str, Any], unmet: Sequence[str]) -> 
     about, columns, rows = matrix.get("host", {}), matrix["configurations"], matrix["attacks"]
     title = f"{host}: {len(rows)} attacks on {matrix['subject']}, {len(columns)} configurations, {matrix['seconds']:.0f} s"
     title += f" ({about.get('distribution_name')}, kernel {about.get('kernel')}, engine {about.get('version')})"
-    lines: list[Line] = [*wrapped("", title, None), (_head(columns), None)]
+    lines: list[Line] = [*wrap_text("", title, None), (_head(columns), None)]
     family = ""
     for row in rows:
         if row["family"] != family:
@@ -36,7 +36,7 @@ def matrix_lines(host: str, matrix: Mapping[str, Any], unmet: Sequence[str]) -> 
             lines.append((f"  {family}", "dark gray"))
         lines.append((_row(row, columns), _colour(row, columns)))
     lines += [
-        *wrapped(
+        *wrap_text(
             "  ",
             "# stopped, #* and the kernel logged it, . got through, - no verification, ? unknown; each layer alone, then together",
             None,
@@ -44,7 +44,7 @@ def matrix_lines(host: str, matrix: Mapping[str, Any], unmet: Sequence[str]) -> 
     ]
     lines += _notes(matrix)
     for text in unmet:
-        lines += wrapped("  x ", text, "red")
+        lines += wrap_text("  x ", text, "red")
     return lines
 
 
@@ -80,22 +80,22 @@ def _notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
     columns, rows = matrix["configurations"], matrix["attacks"]
     for column in columns:
         if column["trouble"]:
-            yield from wrapped(f"  ? {column['title']}: ", column["trouble"], "yellow")
+            yield from wrap_text(f"  ? {column['title']}: ", column["trouble"], "yellow")
     for general, attacks in _unprovable(rows).items():
         if len(attacks) == 1:
             name, particular = attacks[0]
-            yield from wrapped(f"  - {name}: ", ": ".join(filter(None, (general, particular))), None)
+            yield from wrap_text(f"  - {name}: ", ": ".join(filter(None, (general, particular))), None)
         else:
-            yield from wrapped("  - ", f"{general}:", None)
-            yield from wrapped("    ", ", ".join(f"{name} ({particular})" for name, particular in attacks), None)
+            yield from wrap_text("  - ", f"{general}:", None)
+            yield from wrap_text("    ", ", ".join(f"{name} ({particular})" for name, particular in attacks), None)
     for column in (c for c in columns if c["kind"] == "together" and c["name"] != "engine"):
         through = [row["name"] for row in rows if row["cells"][column["name"]]["outcome"] == "succeeded"]
         if through:
-            yield from wrapped(f"  ! with {column['title']} get through: ", ", ".join(through), "yellow")
+            yield from wrap_text(f"  ! with {column['title']} get through: ", ", ".join(through), "yellow")
     if matrix["log"]["error"]:
-        yield from wrapped("  ? ", matrix["log"]["error"], "yellow")
+        yield from wrap_text("  ? ", matrix["log"]["error"], "yellow")
     else:
-        yield from wrapped("  i ", logged(columns, rows), None)
+        yield from wrap_text("  i ", logged(columns, rows), None)
 
 
 def _unprovable(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is different from the report before this one. The state that the next report compares with is `fleet.json`."""
+"""Finds what changed since the previous report, from the state in `fleet.json`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from ...module_utils.layers.verdict import ABSENT, DEGRADED, ENFORCED, NOT_APPLICABLE, UNKNOWN
 from .fleet import VERIFIED, Fleet
 
-_BETTER = {ABSENT: 0, UNKNOWN: 1, DEGRADED: 2, NOT_APPLICABLE: 3, ENFORCED: 4}
+_RANK = {ABSENT: 0, UNKNOWN: 1, DEGRADED: 2, NOT_APPLICABLE: 3, ENFORCED: 4}
 
 
 @dataclass(frozen=True)
-class Change:
-    """better: None where a change is neither good nor bad."""
+class HostChange:
+    """One difference of a host between two reports. better: None if it is neither better nor worse."""
 
     host: str
     what: str
@@ -24,8 +24,8 @@ class Change:
     better: bool | None = None
 
 
-def snapshot(fleet: Fleet) -> dict[str, Any]:
-    """What the next report has to know of this one: host → condition, when it was verified, statuses, who opted out of what."""
+def take_snapshot(fleet: Fleet) -> dict[str, Any]:
+    """Return what the next report compares with: host -> condition, time of the report, statuses, and what containers opted out of."""
     return {
         host.name: {
             "condition": host.condition,
@@ -37,49 +37,52 @@ def snapshot(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def baseline(state: Mapping[str, Any], run: str, hosts: Mapping[str, Any]) -> dict[str, Any]:
-    """The report to compare with, as `{"written": …, "hosts": …}`: that of an earlier run, also when this run writes one after each batch, or when
-    `make report` is repeated and nothing was verified in between.
+def select_baseline(state: Mapping[str, Any], run: str, hosts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report to compare with, `{"written": …, "hosts": …}`.
 
-    state: what fleet.json holds, `{}` when there is none. run: names this run. hosts: the snapshot of now.
+    It is of an earlier run, also if this run writes a report per batch, or if `make report` is repeated without a verification in between.
+
+    state: content of fleet.json; `{}` without one. run: ID of this run. hosts: the present snapshot.
     """
-    last = state.get("hosts", {})
-    if not last:
+    previous = state.get("hosts", {})
+    if not previous:
         return {}
-    fresh = any(seen["written"] != last.get(name, {}).get("written") for name, seen in hosts.items())
-    if state.get("run") == run or (not fresh and set(last) == set(hosts)):
+    is_new = any(host["written"] != previous.get(name, {}).get("written") for name, host in hosts.items())
+    if state.get("run") == run or (not is_new and set(previous) == set(hosts)):
         return dict(state.get("since", {}))
-    return {"written": state.get("written", ""), "hosts": last}
+    return {"written": state.get("written", ""), "hosts": previous}
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What changed between two snapshots, what got worse first."""
+def compare_snapshots(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[HostChange]:
+    """Return the changes between two snapshots, those for the worse first."""
     found = []
     for name in sorted(before.keys() | after.keys()):
         if name not in before:
-            found.append(Change(name, "host", "", "new"))
+            found.append(HostChange(name, "host", "", "new"))
         elif name not in after:
-            found.append(Change(name, "host", before[name]["condition"], "no report, and not in the inventory"))
+            found.append(HostChange(name, "host", before[name]["condition"], "no report, and not in the inventory"))
         else:
-            found += _host(name, before[name], after[name])
+            found += _compare_host(name, before[name], after[name])
     return sorted(found, key=lambda change: (change.better is not False, change.better is None, change.host))
 
 
-def _host(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _compare_host(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[HostChange]:
     if before["condition"] != after["condition"]:
         better = True if after["condition"] == VERIFIED else False if before["condition"] == VERIFIED else None
-        yield Change(name, "host", before["condition"], after["condition"], better)
-    # A host of which nothing was verified, before or now, is one change and not one a layer.
+        yield HostChange(name, "host", before["condition"], after["condition"], better)
+    # A host without a verification, before or now, is one change and not one per layer.
     both = before["layers"] and after["layers"]
-    # On a host that turned rootless what the rootful engine alone could have is not lost: the user's namespace took its place.
+    # A host that became rootless has not lost the layers that only a rootful engine can have: the user's namespace replaces them.
     replaced = after["layers"].get("rootless") == ENFORCED != before["layers"].get("rootless")
     for layer in [*before["layers"], *(new for new in after["layers"] if new not in before["layers"])]:
         was, now = before["layers"].get(layer, UNKNOWN), after["layers"].get(layer, UNKNOWN)
         if both and was != now:
-            yield Change(name, layer, was, now, None if replaced and now == NOT_APPLICABLE else _BETTER.get(now, 0) > _BETTER.get(was, 0))
+            better = None if replaced and now == NOT_APPLICABLE else _RANK.get(now, 0) > _RANK.get(was, 0)
+            yield HostChange(name, layer, was, now, better)
     for container in sorted(before["opted_out"].keys() | after["opted_out"].keys()):
         was, now = before["opted_out"].get(container, []), after["opted_out"].get(container, [])
         if was != now:
             more, less = set(now) - set(was), set(was) - set(now)
             better = None if more and less else not more
-            yield Change(name, f"container {container} opted out of", ", ".join(was) or "nothing", ", ".join(now) or "nothing", better)
+            text = f"container {container} opted out of"
+            yield HostChange(name, text, ", ".join(was) or "nothing", ", ".join(now) or "nothing", better)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which controls of which catalog a finding belongs to (controls.yml), and the commands that repeat a layer's verification (registry of layers)."""
+"""Looks up the controls of a finding (controls.yml) and the commands that repeat the verification of a layer (registry of layers)."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..lines import Line, wrapped
+from ..terminal import Line, wrap_text
 from .fleet import GONE, Fleet, HostState
-from .read import written
-from .text import age
+from .read import get_report_time
+from .text import format_age
 
 # So many rows stand on the page, those that came most often; denials-HOST.json has them all.
 SHOWN = 500
@@ -22,7 +22,7 @@ _BY = {"pid": "the process lives there", "profile": "no other had the profile", 
 def fresh(host: HostState, fleet: Fleet) -> Mapping[str, Any] | None:
     """What was heard on the host; None where nothing was, or too long ago to count."""
     report = host.denials
-    if not report or not report["denials_info"] or host.condition == GONE or fleet.now - written(report) > fleet.stale_seconds:
+    if not report or not report["denials_info"] or host.condition == GONE or fleet.now - get_report_time(report) > fleet.stale_seconds:
         return None
     heard: Mapping[str, Any] = report["denials_info"]
     return heard
@@ -36,7 +36,7 @@ def of_fleet(fleet: Fleet) -> dict[str, Any]:
             continue
         heard = fresh(host, fleet)
         if heard is None:
-            why = host.denials.get("error") or f"last looked at {age(fleet.now - written(host.denials))} ago"
+            why = host.denials.get("error") or f"last looked at {format_age(fleet.now - get_report_time(host.denials))} ago"
             silent.append({"host": host.name, "why": why})
             continue
         rows += [_row(host.name, entry) for entry in heard["denials"]]
@@ -62,9 +62,9 @@ def lines(host: str, heard: Mapping[str, Any]) -> list[Line]:
     found: list[Line] = [(f"{host}: {heard['total']} denials since {_when(heard['since'])}", None)]
     for row in (_row(host, entry) for entry in heard["denials"]):
         sign = "x" if row["refused"] else "-"
-        found += wrapped(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")
+        found += wrap_text(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")
     for gap in heard["gaps"]:
-        found += wrapped("  ? ", f"{gap['kind']}: {gap['text']}", "yellow")
+        found += wrap_text("  ? ", f"{gap['kind']}: {gap['text']}", "yellow")
     return found
 
 

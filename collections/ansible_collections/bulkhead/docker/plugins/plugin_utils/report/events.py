@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reports of hosts, made again from the events of a run that somebody else started.
+"""Restores the reports of hosts from the events of an earlier run, possibly on another control node.
 
-ansible-runner keeps a file an event (`artifacts/IDENT/job_events/`), AWX gives the same events as pages of its API. An event of a task on a host has
-`event` (runner_on_ok …), `created`, `counter`, and `event_data` with `task_action`, `host` and `res`, what the task returned.
+ansible-runner keeps one file per event (`artifacts/IDENT/job_events/`); AWX returns the same events in pages of its API. The event of a task on a host has
+`event` (runner_on_ok …), `created`, `counter`, and `event_data` with `task_action`, `host` and `res`, the task's result.
 """
 
 from __future__ import annotations
@@ -14,101 +14,101 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import write
+from ..files import write_report
 from . import single
 
 _ENDED = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable")
-_OURS = "bulkhead.docker."
+_COLLECTION = "bulkhead.docker."
 _CUT = "the event of its verification was empty: ansible-runner cuts results longer than MAX_EVENT_RES (700000 characters unless set)"
 
 
 @dataclass
-class Told:
-    """What the events of one run tell. verify, attack: by host, the report and when it was made. problems: a sentence for each file that is no event."""
+class RunReports:
+    """The reports in the events of one run. verify, attack: by host, the time and the report. problems: one sentence per file without valid events."""
 
     verify: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
     attack: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
-def load(path: Path) -> Told:
-    """What an artifact folder of ansible-runner, its job_events, or a JSON file of events tells. Raises OSError when there is no such thing."""
-    told = Told()
-    files = _files(path)
+def read_events(path: Path) -> RunReports:
+    """Return the reports in an artifact folder of ansible-runner, its job_events, or a JSON file of events. Raises OSError if there is no such thing."""
+    found = RunReports()
+    files = _list_files(path)
     if not files:
-        raise FileNotFoundError(f"{path} holds no events: name an artifact folder of ansible-runner, or a file of events")
+        raise FileNotFoundError(f"{path} contains no events: name an artifact folder of ansible-runner, or a file of events")
     events: list[dict[str, Any]] = []
     for file in files:
         try:
-            events += _events(json.loads(file.read_text(encoding="utf-8")))
+            events += _check_events(json.loads(file.read_text(encoding="utf-8")))
         except ValueError as error:
-            told.problems.append(f"{file} holds no event: {error}")
-    gather(events, told)
-    return told
+            found.problems.append(f"{file} does not contain valid events: {error}")
+    collect_reports(events, found)
+    return found
 
 
-def take(path: Path, folder: Path) -> list[str]:
-    """Write into `folder` what the events under `path` tell, unless what is there is newer; the problems that there were. Raises OSError."""
-    told = load(path)
+def import_events(path: Path, folder: Path) -> list[str]:
+    """Write the reports in the events under `path` into `folder`, except over newer ones. Returns the problems. Raises OSError."""
+    found = read_events(path)
     for kind in ("verify", "attack"):
-        for host, (made, report) in getattr(told, kind).items():
+        for host, (time, report) in getattr(found, kind).items():
             target = folder / f"{kind}-{host}.json"
-            if not _newer(target, made):
-                write(target, report, made)
-    if not told.verify and not told.attack:
-        told.problems.append(f"{path} tells of no host: no verify.yml, harden.yml or attack.yml ran to its report there")
-    return told.problems
+            if not _is_newer(target, time):
+                write_report(target, report, time)
+    if not found.verify and not found.attack:
+        found.problems.append(f"{path} contains no result of a host: no verify.yml, harden.yml or attack.yml wrote a report in that run")
+    return found.problems
 
 
-def gather(events: Iterable[Mapping[str, Any]], told: Told) -> None:
-    """Go through the events in their order; a host has a report once the task that wrote it has ended. Pure."""
+def collect_reports(events: Iterable[Mapping[str, Any]], found: RunReports) -> None:
+    """Add the reports in the events to `found`. A host has a report if the task that wrote it has ended. Pure."""
     verifications: dict[str, Mapping[str, Any]] = {}
     matrices: dict[str, Mapping[str, Any]] = {}
-    for host, action, event, result, made in _tasks(events):
+    for host, action, event, result, time in _list_tasks(events):
         if action == "plan_layers":
-            # As in tasks/prove.yml: nobody's verification of an earlier play, where this one came to none.
+            # As in tasks/verify.yml: the verification of an earlier play does not count if this play has none.
             verifications.pop(host, None)
             if event == "runner_on_failed":
-                verifications[host] = {"msg": result.get("msg", "what the inventory wants was refused")}
+                verifications[host] = {"msg": result.get("msg", "the desired state could not be resolved")}
         elif action == "verify_layers":
             verifications[host] = result or {"msg": _CUT}
         elif action == "report_layers":
-            report = single.make(host, verifications.pop(host, {}), check_mode=False)
-            # What the run complained of: in check mode that is not all that does not hold.
+            report = single.build_report(host, verifications.pop(host, {}), check_mode=False)
+            # In check mode, the run itself reported less than is not enforced.
             report["not_enforced"] = result.get("not_enforced", report["not_enforced"])
             report["problem"] = result.get("problem", report["problem"])
-            told.verify[host] = (made, report)
+            found.verify[host] = (time, report)
         elif action == "attack_matrix":
             matrices[host] = result or {"msg": _CUT}
         elif action == "report_attacks" and "unmet" in result:
-            told.attack[host] = (made, single.attack(host, matrices.pop(host, {}), result.get("required", {}))[0])
+            found.attack[host] = (time, single.build_attack_report(host, matrices.pop(host, {}), result.get("required", {}))[0])
 
 
-def _tasks(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, Mapping[str, Any], datetime]]:
-    """Host, action, event, result and time of our own tasks that ended."""
+def _list_tasks(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, Mapping[str, Any], datetime]]:
+    """Yield host, action, event, result and time of each ended task of this collection."""
     for event in sorted(events, key=lambda event: event["counter"]):
         data = event.get("event_data") or {}
         action = str(data.get("task_action", ""))
-        if event.get("event") not in _ENDED or not action.startswith(_OURS):
+        if event.get("event") not in _ENDED or not action.startswith(_COLLECTION):
             continue
         host = str(data.get("host", ""))
         if not host or "/" in host or host.startswith("."):
-            continue  # it is to become the name of a file
-        made = datetime.fromisoformat(event["created"]).astimezone(UTC)
+            continue  # not usable in the name of a file
+        time = datetime.fromisoformat(event["created"]).astimezone(UTC)
         result = data.get("res")
-        yield host, action.removeprefix(_OURS), event["event"], result if isinstance(result, dict) else {}, made
+        yield host, action.removeprefix(_COLLECTION), event["event"], result if isinstance(result, dict) else {}, time
 
 
-def _files(path: Path) -> list[Path]:
-    """The files of events; a file that ansible-runner has not finished is none."""
+def _list_files(path: Path) -> list[Path]:
+    """Return the files of events, without those that ansible-runner has not finished."""
     if path.is_file():
         return [path]
     folder = path / "job_events" if (path / "job_events").is_dir() else path
     return [file for file in sorted(folder.glob("*.json")) if not file.name.endswith("-partial.json")]
 
 
-def _events(content: Any) -> list[dict[str, Any]]:
-    """One event, a list of them, or a page of AWX's API. Raises ValueError."""
+def _check_events(content: Any) -> list[dict[str, Any]]:
+    """Return the events of an event, a list of them, or a page of AWX's API. Raises ValueError."""
     if isinstance(content, dict):
         content = content["results"] if isinstance(content.get("results"), list) else [content]
     if not isinstance(content, list) or not all(isinstance(event, dict) and "event" in event for event in content):
@@ -122,9 +122,9 @@ def _events(content: Any) -> list[dict[str, Any]]:
     return content
 
 
-def _newer(target: Path, made: datetime) -> bool:
-    """Whether the folder has a report of that host which was made later."""
+def _is_newer(target: Path, time: datetime) -> bool:
+    """Return whether the file is a report that was written later."""
     try:
-        return datetime.fromisoformat(json.loads(target.read_text(encoding="utf-8"))["written"]) > made
+        return datetime.fromisoformat(json.loads(target.read_text(encoding="utf-8"))["written"]) > time
     except (OSError, ValueError, KeyError, TypeError):
         return False

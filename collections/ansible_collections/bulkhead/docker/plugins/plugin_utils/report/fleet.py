@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of a fleet, judged from the reports of its hosts. Pure: what every format of the report is made of."""
+"""Assesses the hosts of a fleet from their reports; the basis of every report format. Pure."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 from ...module_utils.layers.registry import JUDGED
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED, UNKNOWN
-from ..planning.table import container_notes, not_enforced
 from . import single
-from .read import Reports, written
-from .text import age
+from .read import Reports, get_report_time
+from .text import format_age
+from .verification_table import list_container_notes, list_unenforced
 
-# A host's condition, the worst first. Only `verified` is good; each of the others says why nobody may count on this host.
+# Conditions of a host, the worst first. Only `verified` is good.
 FAILING = "failing"
 UNREACHABLE = "unreachable"
-UNPROVEN = "unproven"
+UNVERIFIED = "unverified"
 NEVER = "never"
 STALE = "stale"
 GONE = "gone"
 VERIFIED = "verified"
 CONDITIONS = {
-    FAILING: "a required layer does not hold, an attack is not stopped as demanded, or a change failed",
-    UNREACHABLE: "not reached when last tried",
-    UNPROVEN: "no verification came of the last try",
+    FAILING: "a required layer is not enforced, fewer layers than required stop an attack, or a change failed",
+    UNREACHABLE: "not reached by the last run",
+    UNVERIFIED: "the last run has no verification result",
     NEVER: "in the inventory, never verified",
     STALE: "verified too long ago",
     GONE: "no longer in the inventory",
-    VERIFIED: "every required layer holds",
+    VERIFIED: "every required layer is enforced",
 }
 
 
@@ -37,10 +37,10 @@ CONDITIONS = {
 class HostState:
     """One host.
 
-    condition: of CONDITIONS; why: one sentence about it. seconds: since its report was written, None without one.
-    layers: by name, the verdicts as `verify_layers` gives them. containers: those of which a person should know something, each with `notes`.
-    running: how many containers run in all. attack: its attack matrix, as it was written. denials: what was heard of blockers, as it was written.
-    drift: what harden.yml would change, each with `layer` and `summary`; None where nobody looked.
+    condition: of CONDITIONS; why: its reason, one sentence. seconds: since the report was written; None without one.
+    layers: by name, the verdicts of `verify_layers`. containers: those that a reader should know about, each with `notes`.
+    running: the number of running containers. attack, denials: the reports as written.
+    drift: what harden.yml would change, each with `layer` and `summary`; None if no plan was made.
     """
 
     name: str
@@ -60,21 +60,21 @@ class HostState:
 
     @property
     def age(self) -> str:
-        return "" if self.seconds is None else age(self.seconds)
+        return "" if self.seconds is None else format_age(self.seconds)
 
-    def status(self, layer: str) -> str:
-        """The layer's status; `unknown` where the report has none, and where the last try came to nothing."""
+    def get_status(self, layer: str) -> str:
+        """Return the layer's status; `unknown` if the report has none or the last run had no result."""
         return str(self.layers[layer]["status"]) if layer in self.layers else UNKNOWN
 
-    def holds(self, layer: str) -> bool:
-        """Whether the layer is what the inventory asks for."""
-        return self.status(layer) == ENFORCED or self.layers.get(layer, {}).get("requirement") != REQUIRED
+    def is_satisfied(self, layer: str) -> bool:
+        """Return whether the layer is enforced or not required."""
+        return self.get_status(layer) == ENFORCED or self.layers.get(layer, {}).get("requirement") != REQUIRED
 
 
 @dataclass
 class Fleet:
-    """hosts: the worst first, then by name. layers: the names, in order of effort. problems: files that are no reports.
-    now: seconds since the epoch. stale_seconds: what is older is not counted on.
+    """hosts: the worst first, then by name. layers: the names, in order of effort. problems: files that are not reports.
+    now: seconds since the epoch. stale_seconds: the maximum age of a report that counts.
     """
 
     hosts: list[HostState]
@@ -85,47 +85,47 @@ class Fleet:
 
     @property
     def size(self) -> int:
-        """How many hosts there are; one that is gone is shown, and is none of them."""
+        """The number of hosts without those that are gone."""
         return len(self.hosts) - self.count(GONE)
 
     def count(self, condition: str) -> int:
+        """Return the number of hosts in a condition."""
         return sum(host.condition == condition for host in self.hosts)
 
 
 @dataclass
 class Inventory:
-    """groups: of every host that the inventory knows. expected: the hosts that ought to have a report."""
+    """groups: of every host in the inventory. expected: the hosts that must have a report."""
 
     groups: Mapping[str, Collection[str]]
     expected: Collection[str]
 
 
-def judge(reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> Fleet:
-    """What is known of each host.
+def judge_fleet(reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> Fleet:
+    """Return the state of each host.
 
-    inventory: None when nobody says which hosts there ought to be. now: seconds since the epoch.
-    stale_seconds: how old a report may be for its host to count as verified.
+    inventory: None if it is unknown which hosts must have a report. now: seconds since the epoch. stale_seconds: the maximum age of a report that counts.
     """
     names = set(reports.verify) | set(reports.attack) | set(reports.denials) | set(inventory.expected if inventory else ())
-    hosts = [_host(name, reports, inventory, now, stale_seconds) for name in names]
+    hosts = [_judge_host(name, reports, inventory, now, stale_seconds) for name in names]
     order = list(CONDITIONS)
     hosts.sort(key=lambda host: (order.index(host.condition), host.name))
-    return Fleet(hosts, _layers(hosts), list(reports.problems), now, stale_seconds)
+    return Fleet(hosts, _list_layers(hosts), list(reports.problems), now, stale_seconds)
 
 
-def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> HostState:
+def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> HostState:
     report = reports.verify.get(name)
     groups = sorted(inventory.groups.get(name, ())) if inventory else []
     attack, denials = reports.attack.get(name), reports.denials.get(name)
     if attack and not attack["matrix"]:
-        if report is None or written(attack) >= written(report):
-            return _not_played(name, attack, groups, inventory, now)
+        if report is None or get_report_time(attack) >= get_report_time(report):
+            return _judge_failed_attack(name, attack, groups, inventory, now)
         attack = None
     if report is None:
         return HostState(name, NEVER, "there is no report of this host", groups, attack=attack, denials=denials)
     verification = report.get("verification") or {}
-    seconds = max(0.0, now - written(report))
-    condition, why = _condition(name, report, inventory, seconds, stale_seconds, attack["unmet"] if attack else ())
+    seconds = max(0.0, now - get_report_time(report))
+    condition, why = _find_condition(name, report, inventory, seconds, stale_seconds, attack["unmet"] if attack else ())
     return HostState(
         name,
         condition,
@@ -133,10 +133,10 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
         groups,
         seconds,
         report["written"],
-        {**(verification.get("host") or {}), **_engines(verification)},
+        {**(verification.get("host") or {}), **_describe_engines(verification)},
         {layer["layer"]: layer for layer in verification.get("layers", ())},
         list(verification.get("findings", ())),
-        [kept for container in verification.get("containers", ()) if (kept := _of_interest(container))],
+        [kept for container in verification.get("containers", ()) if (kept := _reduce_container(container))],
         len(verification.get("containers", ())),
         attack,
         denials,
@@ -144,59 +144,64 @@ def _host(name: str, reports: Reports, inventory: Inventory | None, now: float, 
     )
 
 
-def _not_played(name: str, attack: Mapping[str, Any], groups: list[str], inventory: Inventory | None, now: float) -> HostState:
-    """A host on which attack.yml was the last try, and came to nothing. What held earlier is no longer known."""
-    seconds = max(0.0, now - written(attack))
-    if inventory and name not in inventory.groups and name not in inventory.expected:
-        condition, why = GONE, f"not in the inventory; the last report is {age(seconds)} old"
+def _judge_failed_attack(name: str, attack: Mapping[str, Any], groups: list[str], inventory: Inventory | None, now: float) -> HostState:
+    """Return the state of a host whose last run was an attack.yml without a result. Earlier results no longer count."""
+    seconds = max(0.0, now - get_report_time(attack))
+    if _is_gone(name, inventory):
+        condition, why = GONE, f"not in the inventory; the last report is {format_age(seconds)} old"
     elif attack.get("unreachable"):
-        condition, why = UNREACHABLE, f"last tried {age(seconds)} ago: {attack['error']}"
+        condition, why = UNREACHABLE, f"last tried {format_age(seconds)} ago: {attack['error']}"
     else:
-        condition, why = UNPROVEN, f"no attack was played {age(seconds)} ago: {attack['error']}"
+        condition, why = UNVERIFIED, f"no attack was run {format_age(seconds)} ago: {attack['error']}"
     return HostState(name, condition, why, groups, seconds, attack["written"])
 
 
-def _condition(
+def _is_gone(name: str, inventory: Inventory | None) -> bool:
+    return inventory is not None and name not in inventory.groups and name not in inventory.expected
+
+
+def _find_condition(
     name: str, report: Mapping[str, Any], inventory: Inventory | None, seconds: float, stale_seconds: float, unmet: Sequence[str]
 ) -> tuple[str, str]:
-    if inventory and name not in inventory.groups and name not in inventory.expected:
-        return GONE, f"not in the inventory; the last report is {age(seconds)} old"
+    """Return the condition of a host and its reason."""
+    if _is_gone(name, inventory):
+        return GONE, f"not in the inventory; the last report is {format_age(seconds)} old"
     if report.get("unreachable"):
-        return UNREACHABLE, f"last tried {age(seconds)} ago: {report.get('error', 'no reason given')}"
+        return UNREACHABLE, f"last tried {format_age(seconds)} ago: {report.get('error', 'no reason given')}"
     if report.get("failure"):
-        return FAILING, f"{age(seconds)} ago {single.failed(report['failure'])}"
+        return FAILING, f"{format_age(seconds)} ago {single.describe_failure(report['failure'])}"
     verification = report.get("verification") or {}
     if not verification.get("layers"):
-        return UNPROVEN, f"nothing was verified {age(seconds)} ago: {report.get('error', 'the report has no verification')}"
+        return UNVERIFIED, f"nothing was verified {format_age(seconds)} ago: {report.get('error', 'the report has no verification')}"
     if seconds > stale_seconds:
-        return STALE, f"the last report is {age(seconds)} old, {age(stale_seconds)} are allowed"
-    lacking = not_enforced(verification)
-    if not all(entry.endswith(f"({UNKNOWN})") for entry in lacking):
-        return FAILING, f"required and not enforced: {', '.join(lacking)}"
-    if lacking or not verification.get("probe"):
-        return UNPROVEN, f"nobody knows whether what is required holds: {', '.join(lacking) or 'no probe ran'}"
+        return STALE, f"the last report is {format_age(seconds)} old, {format_age(stale_seconds)} are allowed"
+    missing = list_unenforced(verification)
+    if not all(entry.endswith(f"({UNKNOWN})") for entry in missing):
+        return FAILING, f"required and not enforced: {', '.join(missing)}"
+    if missing or not verification.get("probe"):
+        return UNVERIFIED, f"requirements could not be verified: {', '.join(missing) or 'no probe container ran'}"
     if unmet:
-        return FAILING, f"attacks are not stopped as the inventory demands: {'; '.join(unmet)}"
+        return FAILING, f"fewer layers than required stop attacks: {'; '.join(unmet)}"
     if not any(layer.get("requirement") == REQUIRED for layer in verification["layers"]):
-        return UNPROVEN, "the inventory requires no layer, so that there is nothing that could hold"
+        return UNVERIFIED, "the inventory requires no layer, so there is nothing to verify"
     return VERIFIED, CONDITIONS[VERIFIED]
 
 
-def _engines(verification: Mapping[str, Any]) -> dict[str, str]:
-    """The engines of a host that has more than the one that was judged, or another than the rootful one."""
+def _describe_engines(verification: Mapping[str, Any]) -> dict[str, str]:
+    """Return the engines of a host that has several, or one that is not rootful."""
     engines = verification.get("engines", ())
     if len(engines) == 1 and engines[0]["kind"] == "rootful":
         return {}
-    told = [
-        f"{e['kind']} of {e['user']}, {'judged' if e.get('judged') else 'looked into' if 'layers' in e else 'not looked into'}"
-        for e in engines
+    texts = [
+        f"{engine['kind']} of {engine['user']}, {'judged' if engine.get('judged') else 'examined' if 'layers' in engine else 'not examined'}"
+        for engine in engines
     ]
-    return {"engines": "; ".join(told)} if told else {}
+    return {"engines": "; ".join(texts)} if texts else {}
 
 
-def _of_interest(container: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A container that deviates from the host's defaults, with the layers in which it does; None for one that is as the host would have it."""
-    notes = container_notes(container)
+def _reduce_container(container: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a container with the layers in which it deviates from the host's defaults; None if there is nothing to know about it."""
+    notes = list_container_notes(container)
     if not notes:
         return None
     deviating = [layer for layer in container["layers"] if layer["status"] not in (ENFORCED, NOT_APPLICABLE) or layer["findings"]]
@@ -204,7 +209,7 @@ def _of_interest(container: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**kept, "settings": list(container.get("settings", ())), "layers": deviating, "notes": notes}
 
 
-def _layers(hosts: Iterable[HostState]) -> list[str]:
-    """Those of the catalog in its order, then what reports name besides."""
-    seen = {name for host in hosts for name in host.layers}
-    return [*JUDGED, *sorted(seen - set(JUDGED))]
+def _list_layers(hosts: Iterable[HostState]) -> list[str]:
+    """Return the judged layers of the registry in its order, then further ones that reports name."""
+    reported = {name for host in hosts for name in host.layers}
+    return [*JUDGED, *sorted(reported - set(JUDGED))]

@@ -1,10 +1,10 @@
 "use strict";
-// What is shown comes from hosts that may be in foreign hands: it is set as text, never as markup.
+// Data come from hosts that may be compromised: they are set as text, never as markup.
 (() => {
   const $ = (id) => document.getElementById(id);
   const body = $("heat").tBodies[0];
   const rows = Array.from(body.rows);
-  const { layers, controls, attack } = JSON.parse($("known").textContent);
+  const { layers, controls, attack } = JSON.parse($("fleet-data").textContent);
   const BADNESS = { absent: 0, unknown: 1, degraded: 2, enforced: 3, not_applicable: 4 };
   const firstLayer = 3; // the columns before it: host, condition, age
 
@@ -18,7 +18,7 @@
 
   // Filter
   const matches = (row) => {
-    const terms = $("words").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = $("terms").value.toLowerCase().split(/\s+/).filter(Boolean);
     const condition = $("condition").value;
     const own = row.cells[1].textContent;
     const layer = $("layer").value;
@@ -73,7 +73,7 @@
     if (button) sort(button);
   });
 
-  // One stop for the tab key in a whole table; the arrows go on from there (ARIA Authoring Practices: grid).
+  // The tab key stops once per table; the arrow keys move inside it (ARIA Authoring Practices: grid).
   const stops = new Map();
   let opened = null;
   const openable = (row) => Array.from(row.querySelectorAll(".o"));
@@ -151,13 +151,13 @@
     const parts = [];
     if (!layer) return [make("p", `No evidence: ${host.why}`)];
     parts.push(make("p", `${layer.status}, ${layer.requirement}. Expected: ${layer.expected}.`));
-    if (layer.evidence.length) parts.push(make("h3", "What was read, and where"), evidence(layer));
+    if (layer.evidence.length) parts.push(make("h3", "Evidence and sources"), evidence(layer));
     if (layer.findings.length) parts.push(make("h3", "Findings"), findings(layer.findings));
     if (about.by_hand) parts.push(make("h3", "By hand, on the host"), make("pre", about.by_hand));
     for (const container of host.containers) {
       const own = container.layers[about.name];
       if (!own) continue;
-      parts.push(make("h3", `Container ${container.name}: ${own.status}${container.opted_out.includes(about.name) ? ", as it asked for" : ""}`), evidence(own));
+      parts.push(make("h3", `Container ${container.name}: ${own.status}${container.opted_out.includes(about.name) ? ", opted out" : ""}`), evidence(own));
       if (own.findings.length) parts.push(findings(own.findings));
       if (about.by_hand_container) parts.push(make("pre", about.by_hand_container.replace("CONTAINER", container.id)));
     }
@@ -170,7 +170,7 @@
     for (const [key, value] of Object.entries(about)) if (value) facts.append(make("tr", "", make("th", key.replaceAll("_", " ")), make("td", value)));
     parts.push(facts);
     if (host.findings.length) parts.push(make("h3", "Findings"), findings(host.findings));
-    if (host.containers.length) parts.push(make("h3", "Containers of which to know something"));
+    if (host.containers.length) parts.push(make("h3", "Containers that deviate"));
     for (const container of host.containers) {
       const notes = make("ul");
       for (const note of container.notes) notes.append(make("li", note));
@@ -179,15 +179,15 @@
     return parts;
   };
   const hostData = (row) => JSON.parse($(`h${row.dataset.n}`).textContent);
-  const tell = (title, parts) => {
+  const fillDialog = (title, parts) => {
     $("details-title").textContent = title;
     $("details-body").replaceChildren(...parts);
   };
   const openHost = (cell) => {
     const host = hostData(cell.parentElement);
     const column = cell.cellIndex - firstLayer;
-    const again = [make("h3", "Prove it again, from the control node"), make("pre", host.again)];
-    tell(column < 0 ? host.host : `${host.host}: ${layers[column].title}`, [...(column < 0 ? hostParts(host) : layerParts(host, column)), ...again]);
+    const again = [make("h3", "Verify again, from the control node"), make("pre", host.again)];
+    fillDialog(column < 0 ? host.host : `${host.host}: ${layers[column].title}`, [...(column < 0 ? hostParts(host) : layerParts(host, column)), ...again]);
   };
   const kindText = (kind) => {
     const parts = [kind.outcome.replace("_", " ")];
@@ -209,7 +209,7 @@
     }
     const parts = [];
     for (const [number, names] of byKind) parts.push(make("h3", kindText(attack.kinds[number])), make("p", names.sort(collator.compare).join(", ")));
-    tell(`${attack.rows[row]}: ${attack.columns[column].title}`, parts.length ? parts : [make("p", "Not played.")]);
+    fillDialog(`${attack.rows[row]}: ${attack.columns[column].title}`, parts.length ? parts : [make("p", "Not run.")]);
   };
   $("details").addEventListener("close", () => opened.focus());
 

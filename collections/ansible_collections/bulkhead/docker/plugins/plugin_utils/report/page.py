@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fleet as one HTML file that needs nothing else: no server, no network, no second file.
+"""Renders the fleet as one HTML file that needs no server, no network and no second file.
 
-The table is plain HTML, readable without a script. The evidence lies beside it as JSON, a block a host, and is parsed when a cell is opened, so that
-a thousand hosts load fast. Whatever came from a host is escaped by Jinja2, set as text by the script, and could run nothing if it were not: the
-page's policy (CSP) allows the one script and the one style whose hashes it names.
+The table is plain HTML, readable without a script. The evidence is one block of JSON per host, parsed when a cell is opened, so that a thousand hosts
+load fast. Jinja2 escapes data from hosts, and the script sets them as text. The page's policy (CSP) allows only the script and style with its hashes.
 """
 
 from __future__ import annotations
@@ -22,55 +21,55 @@ from markupsafe import Markup
 
 from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import ENFORCED, REQUIRED
-from ..planning.table import SIGN
 from . import controls, denials
 from .attack import Matrix
-from .changes import Change
-from .findings import Problem, problems
+from .changes import HostChange
+from .findings import Problem, list_problems
 from .fleet import CONDITIONS, VERIFIED, Fleet, HostState
-from .text import words
+from .text import render_value
+from .verification_table import SIGN
 
 HERE = Path(__file__).parent
 _LEVELS = ("error", "warning", "note")
-_WORDS = {"not_applicable": "n/a"}
+_LABELS = {"not_applicable": "n/a"}
 
 
-def render(fleet: Fleet, changes: Sequence[Change], since: str, matrix: Matrix, version: str) -> str:
-    """changes: since the report written at `since` (empty: there is none). version: of the collection."""
+def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matrix, version: str) -> str:
+    """Return the page. changes: since the report of `since`, empty without one. version: of the collection."""
     style, script = (HERE / "page.css").read_text(encoding="utf-8"), (HERE / "page.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(words=words, named=controls.cite_control)
+    environment.filters.update(render_value=render_value, cite=controls.cite_control)
     return environment.get_template("page.html.j2").render(
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; style-src '{_hash_text(style)}'; script-src '{_hash_text(script)}'; base-uri 'none'; form-action 'none'",
         when=datetime.fromtimestamp(fleet.now, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=version,
         size=fleet.size,
         conditions=CONDITIONS,
         counts={condition: fleet.count(condition) for condition in CONDITIONS},
-        layers=[{"name": name, "title": controls.get_layer_title(name), **_tally(fleet, name)} for name in fleet.layers],
-        hosts=[_row(host, fleet.layers, matrix) for host in fleet.hosts],
+        layers=[{"name": name, "title": controls.get_layer_title(name), **_count_enforced(fleet, name)} for name in fleet.layers],
+        hosts=[_build_row(host, fleet.layers, matrix) for host in fleet.hosts],
         problems=fleet.problems,
         changes=changes,
         since=since,
-        wrong=_grouped(problems(fleet)),
+        wrong=_group_problems(list_problems(fleet)),
         opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
         matrix=matrix,
-        knocks=denials.of_fleet(fleet),
+        denials=denials.of_fleet(fleet),
         registry=[layer for layer in LAYERS if layer.judged],
         prepare=controls.load_controls()["prepare"],
         data={
-            "layers": [_layer_data(name) for name in fleet.layers],
+            "layers": [_build_layer(name) for name in fleet.layers],
             "attack": {"columns": matrix.columns, "rows": [row["name"] for row in matrix.rows], "kinds": matrix.kinds},
             "controls": {control: controls.cite_control(control) for control in controls.load_controls()["controls"]},
         },
     )
 
 
-def _layer_data(name: str) -> dict[str, str]:
+def _build_layer(name: str) -> dict[str, str]:
     return {
         "name": name,
         "title": controls.get_layer_title(name),
@@ -79,8 +78,8 @@ def _layer_data(name: str) -> dict[str, str]:
     }
 
 
-def _row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[str, Any]:
-    cells = [_cell(host, name) for name in layers]
+def _build_row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[str, Any]:
+    cells = [_build_cell(host, name) for name in layers]
     found = {finding["id"] for layer in host.layers.values() for finding in layer["findings"]}
     found |= {finding["id"] for container in host.containers for finding in container["findings"]}
     terms = [host.name, *host.groups, host.condition, *(f"{name}:{cell['status']}" for name, cell in zip(layers, cells, strict=True))]
@@ -91,20 +90,20 @@ def _row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[str, An
         "cells": cells,
         "terms": " ".join(terms).lower(),
         "opted_out": sum(bool(container["opted_out"]) for container in host.containers),
-        "details": {**_details(host, layers), "attacks": matrix.picked.get(host.name, [])},
+        "details": {**_build_details(host, layers), "attacks": matrix.picked.get(host.name, [])},
     }
 
 
-def _cell(host: HostState, name: str) -> dict[str, Any]:
-    status = host.status(name)
+def _build_cell(host: HostState, name: str) -> dict[str, Any]:
+    status = host.get_status(name)
     required = host.layers.get(name, {}).get("requirement") == REQUIRED
-    # What a layer was like on a host that is not freshly verified is shown, and not as something to rely on.
+    # The class free makes a status pale that the inventory does not require.
     kind = status if status == ENFORCED or required or name not in host.layers else f"{status} free"
-    return {"status": status, "word": _WORDS.get(status, status), "sign": SIGN.get(status, "?"), "kind": kind}
+    return {"status": status, "label": _LABELS.get(status, status), "sign": SIGN.get(status, "?"), "kind": kind}
 
 
-def _details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
-    """What the script shows when a cell of this host is opened."""
+def _build_details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
+    """Return what the script shows when a cell of this host is opened."""
     return {
         "host": host.name,
         "condition": host.condition,
@@ -115,42 +114,45 @@ def _details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
         "about": {key: str(value) for key, value in host.about.items() if value is not None},
         "running": host.running,
         "again": f"ansible-playbook -i INVENTORY bulkhead.docker.verify --limit {shlex.quote(host.name)}",
-        "findings": [_finding(finding) for finding in host.findings],
-        "layers": {name: _evidence(host.layers[name]) for name in layers if name in host.layers},
+        "findings": [_build_finding(finding) for finding in host.findings],
+        "layers": {name: _build_evidence(host.layers[name]) for name in layers if name in host.layers},
         "containers": [
             {
                 **{key: container[key] for key in ("name", "id", "image", "opted_out", "notes")},
-                "layers": {layer["layer"]: _evidence(layer) for layer in container["layers"]},
+                "layers": {layer["layer"]: _build_evidence(layer) for layer in container["layers"]},
             }
             for container in host.containers
         ],
     }
 
 
-def _evidence(layer: Mapping[str, Any]) -> dict[str, Any]:
+def _build_evidence(layer: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": layer["status"],
         "requirement": layer.get("requirement", ""),
         "expected": layer.get("expected", ""),
-        "evidence": [[piece["source"], words(piece["value"])] for piece in layer["evidence"]],
-        "findings": [_finding(finding) for finding in layer["findings"]],
+        "evidence": [[piece["source"], render_value(piece["value"])] for piece in layer["evidence"]],
+        "findings": [_build_finding(finding) for finding in layer["findings"]],
     }
 
 
-def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: finding[key] for key in ("id", "text", "remedy")}, "controls": controls.list_finding_controls(finding["id"], finding["text"])}
+def _build_finding(finding: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: finding[key] for key in ("id", "text", "remedy")},
+        "controls": controls.list_finding_controls(finding["id"], finding["text"]),
+    }
 
 
-def _tally(fleet: Fleet, name: str) -> dict[str, int]:
-    """How many verified or failing hosts have the layer enforced, of those that should."""
-    asked = [
+def _count_enforced(fleet: Fleet, name: str) -> dict[str, int]:
+    """Return how many verified or failing hosts require the layer, and on how many of them it is enforced."""
+    required = [
         host for host in fleet.hosts if host.layers.get(name, {}).get("requirement") == REQUIRED and host.condition in (VERIFIED, "failing")
     ]
-    return {"asked": len(asked), "good": sum(host.status(name) == ENFORCED for host in asked)}
+    return {"required": len(required), "enforced": sum(host.get_status(name) == ENFORCED for host in required)}
 
 
-def _grouped(found: Sequence[Problem]) -> list[dict[str, Any]]:
-    """A finding that many hosts share, once, with the hosts; what most hosts have first."""
+def _group_problems(found: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Return each problem once with its hosts, the most frequent first."""
     kinds: dict[tuple[str, str], list[Problem]] = {}
     for problem in found:
         kinds.setdefault((problem.level, problem.id), []).append(problem)
@@ -167,5 +169,5 @@ def _grouped(found: Sequence[Problem]) -> list[dict[str, Any]]:
     ]
 
 
-def _hash(text: str) -> str:
+def _hash_text(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All formats of a fleet's report, written into its folder."""
+"""Writes all formats of the fleet report into its folder."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import replace
+from ..files import replace_file
 from . import junit, page, prometheus, sarif
 from .attack import matrix
-from .changes import Change, baseline, compare, snapshot
-from .fleet import Fleet, Inventory, judge
-from .read import read
+from .changes import HostChange, compare_snapshots, select_baseline, take_snapshot
+from .fleet import Fleet, Inventory, judge_fleet
+from .read import read_reports
 
 PAGE, JUNIT, SARIF, METRICS, STATE = "fleet.html", "fleet.junit.xml", "fleet.sarif", "fleet.prom", "fleet.json"
 
 
 @dataclass
 class Published:
-    """fleet: what was found. changes: since the report written at `since`. files: what was written."""
+    """A report that was written. changes: since the report of `since`. files: their paths."""
 
     fleet: Fleet
-    changes: list[Change]
+    changes: list[HostChange]
     since: str
     files: list[str]
 
 
-def publish(
+def publish_report(
     folder: Path, inventory: Inventory | None, now: float, stale_seconds: float, run: str, version: str, problems: Sequence[str] = ()
 ) -> Published:
-    """Read the reports of single hosts in `folder` and write there what they say of the fleet.
+    """Read the reports of single hosts in `folder` and write the fleet report there. Raises OSError.
 
-    inventory: None when it is not known. run: names this run of Ansible's. problems: what went wrong before the reports were there. Raises OSError.
+    inventory: None if it is unknown. run: ID of this run. version: of the collection. problems: what went wrong earlier, to be shown.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fleet = judge(read(folder), inventory, now, stale_seconds)
+    fleet = judge_fleet(read_reports(folder), inventory, now, stale_seconds)
     fleet.problems += problems
-    state = _state(folder / STATE, fleet)
-    hosts = snapshot(fleet)
-    since = baseline(state, run, hosts)
-    changes = compare(since["hosts"], hosts) if since else []
+    state = _read_state(folder / STATE, fleet)
+    hosts = take_snapshot(fleet)
+    since = select_baseline(state, run, hosts)
+    changes = compare_snapshots(since["hosts"], hosts) if since else []
     earlier = since.get("written", "")
     when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
     texts = {
@@ -54,12 +54,12 @@ def publish(
         STATE: json.dumps({"written": when, "run": run, "hosts": hosts, "since": since}, indent=1) + "\n",
     }
     for name, text in texts.items():
-        replace(folder / name, text)
+        replace_file(folder / name, text)
     return Published(fleet, changes, earlier, [str(folder / name) for name in texts])
 
 
-def _state(path: Path, fleet: Fleet) -> dict[str, Any]:
-    """What the last report left; one that can't be read is a problem to show, and the report begins anew."""
+def _read_state(path: Path, fleet: Fleet) -> dict[str, Any]:
+    """Return the state of the previous report. An invalid one is a problem to show, and there is nothing to compare with."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(state, dict) or not isinstance(state.get("hosts"), dict) or not isinstance(state.get("since"), dict):
@@ -68,5 +68,5 @@ def _state(path: Path, fleet: Fleet) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        fleet.problems.append(f"{path} can't be read, so that nothing is known of the last report: {error}")
+        fleet.problems.append(f"{path} cannot be read, so changes since the previous report are unknown: {error}")
         return {}

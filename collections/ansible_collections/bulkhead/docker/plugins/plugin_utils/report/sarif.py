@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SARIF 2.1.0 (OASIS standard, errata 01): for dashboards that gather findings of many tools."""
+"""Renders SARIF 2.1.0 (OASIS standard, errata 01) for dashboards that collect findings of many tools."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from urllib.parse import quote
 
 from . import controls
-from .findings import Problem, problems
+from .findings import Problem, list_problems
 from .fleet import Fleet
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
 def render(fleet: Fleet, version: str) -> str:
-    """version: of the collection."""
-    found = problems(fleet)
+    """Return the JSON text. version: of the collection."""
+    found = list_problems(fleet)
     cited = sorted({control for problem in found for control in problem.controls})
     rules = {problem.id: problem for problem in found}
     run = {
@@ -26,8 +26,8 @@ def render(fleet: Fleet, version: str) -> str:
             "driver": {
                 "name": "Bulkhead",
                 "semanticVersion": version,
-                "rules": [_rule(rules[identifier], found) for identifier in sorted(rules)],
-                "supportedTaxonomies": [{"name": about["name"]} for about in _catalogs(cited).values()],
+                "rules": [_build_rule(rules[identifier], found) for identifier in sorted(rules)],
+                "supportedTaxonomies": [{"name": about["name"]} for about in _select_catalogs(cited).values()],
             }
         },
         "taxonomies": [
@@ -36,23 +36,25 @@ def render(fleet: Fleet, version: str) -> str:
                 "version": about["version"],
                 "organization": catalog,
                 "taxa": [
-                    {"id": c, "shortDescription": {"text": controls.load_controls()["controls"][c]}} for c in cited if c.startswith(f"{catalog}-")
+                    {"id": c, "shortDescription": {"text": controls.load_controls()["controls"][c]}}
+                    for c in cited
+                    if c.startswith(f"{catalog}-")
                 ],
             }
-            for catalog, about in _catalogs(cited).items()
+            for catalog, about in _select_catalogs(cited).items()
         ],
-        "results": [_result(problem) for problem in found],
+        "results": [_build_result(problem) for problem in found],
         "columnKind": "unicodeCodePoints",
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
 
 
-def _catalogs(cited: Iterable[str]) -> dict[str, Any]:
+def _select_catalogs(cited: Iterable[str]) -> dict[str, Any]:
     used = {control.partition("-")[0] for control in cited}
     return {catalog: about for catalog, about in controls.load_controls()["catalogs"].items() if catalog in used}
 
 
-def _rule(problem: Problem, found: Iterable[Problem]) -> dict[str, Any]:
+def _build_rule(problem: Problem, found: Iterable[Problem]) -> dict[str, Any]:
     cited = sorted({control for other in found if other.id == problem.id for control in other.controls})
     catalogs = controls.load_controls()["catalogs"]
     rule: dict[str, Any] = {
@@ -69,10 +71,10 @@ def _rule(problem: Problem, found: Iterable[Problem]) -> dict[str, Any]:
     return rule
 
 
-def _result(problem: Problem) -> dict[str, Any]:
+def _build_result(problem: Problem) -> dict[str, Any]:
     name, identifier = problem.container
     place = "/".join(part for part in (problem.host, f"containers/{name}" if name else "", problem.layer) if part)
-    # What makes a finding the same as yesterday's: not its text, which holds numbers that change with each start.
+    # Identifies a finding across runs. Its text contains numbers that change with each start.
     same = "\n".join((problem.host, problem.id, name, problem.layer))
     return {
         "ruleId": problem.id,

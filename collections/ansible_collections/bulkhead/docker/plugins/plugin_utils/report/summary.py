@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fleet in a few lines, for the terminal: numbers, then whoever is not verified, then what got worse."""
+"""Renders the fleet in a few lines for the terminal: numbers, hosts that are not verified, and what became worse."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from ..lines import Line, wrapped
-from .findings import ERROR, problems
+from ..terminal import Line, wrap_text
+from .findings import ERROR, list_problems
 from .fleet import CONDITIONS, FAILING, VERIFIED
 from .publish import Published
 
-# So many names, and so many changes, are written out; the page has them all. Few enough hosts get a sentence each.
-NAMED = 20
+# The number of names and changes that are written out; the page has all. Up to EXPLAINED hosts get one sentence each.
+MAX_NAMES = 20
 EXPLAINED = 5
 _SIGNS = {VERIFIED: "+", FAILING: "x"}
 _COLOURS = {VERIFIED: "green", FAILING: "red"}
 
 
-def lines(done: Published) -> list[Line]:
-    fleet = done.fleet
+def render_summary(published: Published) -> list[Line]:
+    """Return the lines."""
+    fleet = published.fleet
     found: list[Line] = [(f"Fleet: {fleet.count(VERIFIED)} of {fleet.size} hosts verified", None)]
     for condition, meaning in reversed(CONDITIONS.items()):
         hosts = [host for host in fleet.hosts if host.condition == condition]
@@ -30,25 +31,25 @@ def lines(done: Published) -> list[Line]:
             continue
         if len(hosts) <= EXPLAINED:
             for host in hosts:
-                found += wrapped(f"         {host.name}: ", host.why)
+                found += wrap_text(f"         {host.name}: ", host.why)
         else:
-            found += wrapped("         ", _some([host.name for host in hosts]))
-    wrong = Counter(problem.id for problem in problems(fleet) if problem.level == ERROR and problem.layer)
+            found += wrap_text("         ", _shorten([host.name for host in hosts]))
+    wrong = Counter(problem.id for problem in list_problems(fleet) if problem.level == ERROR and problem.layer)
     if wrong and fleet.count(FAILING) > EXPLAINED:
-        found += wrapped("  Why: ", _some([f"{identifier} ({number})" for identifier, number in wrong.most_common()]))
-    worse = [change for change in done.changes if change.better is False]
+        found += wrap_text("  Why: ", _shorten([f"{identifier} ({number})" for identifier, number in wrong.most_common()]))
+    worse = [change for change in published.changes if change.better is False]
     if worse:
-        found.append((f"  Worse since {done.since}:", "yellow"))
-        for change in worse[:NAMED]:
-            found += wrapped("         ", f"{change.host}: {change.what}: {change.before} -> {change.after}")
-        if len(worse) > NAMED:
-            found.append((f"         and {len(worse) - NAMED} more", None))
+        found.append((f"  Worse since {published.since}:", "yellow"))
+        for change in worse[:MAX_NAMES]:
+            found += wrap_text("         ", f"{change.host}: {change.what}: {change.before} -> {change.after}")
+        if len(worse) > MAX_NAMES:
+            found.append((f"         and {len(worse) - MAX_NAMES} more", None))
     for problem in fleet.problems:
-        found += wrapped("  ! ", problem, "red")
-    found.append((f"  The evidence: {done.files[0]}", None))
+        found += wrap_text("  ! ", problem, "red")
+    found.append((f"  The evidence: {published.files[0]}", None))
     return found
 
 
-def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + rest
+def _shorten(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a rollout has come, and what stopped it: from the notes of its preflight and the reports of its hosts. Pure."""
+"""The progress of a rollout and what stopped it, from the decisions of its preflight and the reports of its hosts. Pure."""
 
 from __future__ import annotations
 
@@ -7,89 +7,89 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..lines import Line, wrapped
-from ..report import single
-from ..report.text import words
-from .decision import TAKE
-from .preflight import names
+from ..report.single import describe_failure
+from ..report.text import render_value
+from ..terminal import Line, wrap_text
+from .decision import INCLUDED
+from .preflight import shorten_names
 
-# So many hosts are explained; the report of the fleet has them all.
+# The number of hosts with details; the fleet report has all.
 EXPLAINED = 10
 
 
 @dataclass
-class Progress:
-    """Hosts that this run was to change. failed: something went wrong there, or it was not verified. stopped: another host of its batch failed before
-    it was done. lost: it was begun, and nobody said how it ended. untouched: its batch has not begun. where: the batches of those that are wrong.
+class RolloutProgress:
+    """The hosts of a run's rollout.
+
+    failed: its change failed, or it is not verified. incomplete: not completed because another host of its batch failed. lost: became unreachable
+    during its change. untouched: not started. batches: those with hosts that are failed, incomplete or lost.
     """
 
     verified: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    stopped: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     untouched: list[str] = field(default_factory=list)
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    where: list[str] = field(default_factory=list)
+    batches: list[str] = field(default_factory=list)
 
     @property
-    def wrong(self) -> bool:
-        return bool(self.failed or self.stopped or self.lost)
+    def stopped(self) -> bool:
+        return bool(self.failed or self.incomplete or self.lost)
 
 
-def progress(notes: Sequence[Mapping[str, Any]], reports: Mapping[str, Mapping[str, Any]], run: str) -> Progress:
-    """notes, reports: of any run, of which only those of `run` are counted."""
-    found = Progress()
-    for note in notes:
-        if note["run"] != run or note["fate"] != TAKE:
+def measure_progress(decisions: Sequence[Mapping[str, Any]], reports: Mapping[str, Mapping[str, Any]], run: str) -> RolloutProgress:
+    """Return the progress of a run. decisions, reports: of any run; only those of `run` count."""
+    found = RolloutProgress()
+    for entry in decisions:
+        if entry["run"] != run or entry["decision"] != INCLUDED:
             continue
-        host = note["host"]
+        host = entry["host"]
         report = reports.get(host, {})
         if report.get("run") != run:
             found.untouched.append(host)
             continue
         found.reports[host] = report
-        if not report.get("begun") and not report.get("problem"):
+        if not report.get("started") and not report.get("problem"):
             found.verified.append(host)
             continue
-        (found.lost if report.get("begun") else found.stopped if report.get("stopped") else found.failed).append(host)
-        if note["batch"] not in found.where:
-            found.where.append(note["batch"])
+        (found.lost if report.get("started") else found.incomplete if report.get("stopped") else found.failed).append(host)
+        if entry["batch"] not in found.batches:
+            found.batches.append(entry["batch"])
     return found
 
 
-def lines(batch: str, done: Progress, folder: str) -> list[Line]:
-    """One line when all is well; otherwise the block that a person reads who comes back to a rollout that stopped."""
-    if not done.wrong:
-        return [
-            (
-                f"Batch {batch} is verified: {len(done.verified)} of {len(done.verified) + len(done.untouched)} hosts of this rollout",
-                "green",
-            )
-        ]
-    found: list[Line] = [(f"The rollout has stopped in batch {', '.join(done.where)}", "red")]
-    for host in done.failed[:EXPLAINED]:
-        found += _host(host, done.reports[host], folder)
-    if len(done.failed) > EXPLAINED:
-        found.append((f"  x and on {len(done.failed) - EXPLAINED} more: {names(done.failed[EXPLAINED:])}", "red"))
-    for host in done.lost:
-        found += wrapped(f"  ? {host}: ", "was begun, and was no longer reached; how it is now, nobody knows", "red")
-    if done.stopped:
-        found += wrapped("  - ", f"stopped with them, before all was done there: {names(done.stopped)}", "yellow")
-    for colour, what, hosts in (("green", "+ verified before", done.verified), (None, ". not touched", done.untouched)):
+def render_batch(batch: str, progress: RolloutProgress, folder: str) -> list[Line]:
+    """Return one line if all hosts so far are verified; otherwise what stopped the rollout. folder: of the reports."""
+    if not progress.stopped:
+        total = len(progress.verified) + len(progress.untouched)
+        return [(f"Batch {batch} is verified: {len(progress.verified)} of {total} hosts of this rollout", "green")]
+    found: list[Line] = [(f"The rollout has stopped in batch {', '.join(progress.batches)}", "red")]
+    for host in progress.failed[:EXPLAINED]:
+        found += _render_failed_host(host, progress.reports[host], folder)
+    if len(progress.failed) > EXPLAINED:
+        more = progress.failed[EXPLAINED:]
+        found.append((f"  x and on {len(more)} more: {shorten_names(more)}", "red"))
+    for host in progress.lost:
+        found += wrap_text(f"  ? {host}: ", "became unreachable during its change; its state is unknown", "red")
+    if progress.incomplete:
+        names = shorten_names(progress.incomplete)
+        found += wrap_text("  - ", f"not completed, because another host of the batch failed: {names}", "yellow")
+    for colour, label, hosts in (("green", "+ verified before", progress.verified), (None, ". not changed", progress.untouched)):
         if hosts:
-            found += wrapped(f"  {what}: ", names(hosts), colour)
-    found += wrapped("  ", "Mend it, and start again with the same command: hosts that are as desired and verified are left out")
+            found += wrap_text(f"  {label}: ", shorten_names(hosts), colour)
+    found += wrap_text("  ", "Fix this and repeat the same command: hosts that are as desired and verified are skipped")
     return found
 
 
-def _host(host: str, report: Mapping[str, Any], folder: str) -> Iterator[Line]:
+def _render_failed_host(host: str, report: Mapping[str, Any], folder: str) -> Iterator[Line]:
     failure = report.get("failure")
-    lacking = ", ".join(report["not_enforced"])
-    yield from wrapped(f"  x {host}: ", single.failed(failure) if failure else report["problem"], "red")
-    if failure and lacking:
-        yield from wrapped("      ", f"required and not enforced: {lacking}", "red")
+    missing = ", ".join(report["not_enforced"])
+    yield from wrap_text(f"  x {host}: ", describe_failure(failure) if failure else report["problem"], "red")
+    if failure and missing:
+        yield from wrap_text("      ", f"required and not enforced: {missing}", "red")
     for layer in report["verification"].get("layers", ()):
-        seen = layer["evidence"][0] if layer["evidence"] else None
-        if seen and any(entry.startswith(f"{layer['layer']} (") for entry in report["not_enforced"]):
-            yield from wrapped("      ", f"{layer['layer']}: {words(seen['value'])}  <- {seen['source']}")
+        first = layer["evidence"][0] if layer["evidence"] else None
+        if first and any(entry.startswith(f"{layer['layer']} (") for entry in report["not_enforced"]):
+            yield from wrap_text("      ", f"{layer['layer']}: {render_value(first['value'])}  <- {first['source']}")
     yield f"      evidence in {folder}/verify-{host}.json", None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the preflight of a rollout finds of one host, and what becomes of that host in it. Pure.
+"""Decides from a host's plan what a rollout does with the host. Pure.
 
-A note is what `plan-HOST.json` holds, and all that the table of the fleet is made of.
+The decision is the content of `plan-HOST.json`; the table of all hosts is made of the decisions.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from typing import Any
 
 from ...module_utils.formatting import format_contents
 from ..planning.plan import narrowed
-from ..planning.table import AS_WANTED, CANNOT, DISABLED, layer_state, not_enforced
+from ..planning.table import AS_DESIRED, DISABLED, NOT_APPLICABLE, describe_layer
 from ..renamed_variables import find_inventory_problem
-from ..report.read import written
-from ..report.text import age
+from ..report.read import get_report_time
+from ..report.text import format_age
+from ..report.verification_table import list_unenforced
 
-# The batches, in their order. A host that is in the groups of two goes with the first.
+# The batches, in their order. A host in the groups of several belongs to the first.
 BATCHES = VALIDATION, CANARY, FLEET = ("validation", "canary", "fleet")
-# What becomes of a host.
-TAKE = "take"  # it goes into its batch
-VERIFIED = "verified"  # it is as desired, and was verified a short time ago: nothing to do
-REFUSED = "refused"  # something stands in the way
+# Decisions.
+INCLUDED = "included"  # it belongs to its batch
+SKIPPED = "skipped"  # as desired and recently verified: nothing to do
+BLOCKED = "blocked"  # its plan has blockers
 UNREACHABLE = "unreachable"
-# What the inventory may say of a host that can't be taken.
+# What the inventory can choose for a blocked or unreachable host.
 STOP, LEAVE_OUT = "stop", "leave_out"
-# States of a layer in which nothing is done; one that a host cannot carry, and must, is refused before this is asked.
-_AT_REST = (AS_WANTED, DISABLED, CANNOT)
+# States of a layer that need no change. A required layer that does not apply is a blocker, which is checked first.
+_NO_CHANGE = (AS_DESIRED, DISABLED, NOT_APPLICABLE)
 SWITCHES = {"bulkhead_blocked": (STOP, LEAVE_OUT), "bulkhead_unreachable": (STOP, LEAVE_OUT)}
 
 
 @dataclass(frozen=True)
-class Verification:
-    """The last report of a host, as far as it can spare it a batch.
+class LastReport:
+    """The last verification of a host, because of which a rollout may skip the host.
 
-    report: `verify-HOST.json`, None without one. expect: what verification would demand now. selected: the layers that the run is about.
-    minutes: how old it may be; 0: no verification spares anything. now: seconds since the epoch, by the control node's clock.
+    report: `verify-HOST.json`; None without one. expect: present expectations of the verification. selected: the layers of this run.
+    minutes: maximum age; 0: no host is skipped. now: seconds since the epoch, by the control node's clock.
     """
 
     report: Mapping[str, Any] | None
@@ -49,55 +50,46 @@ class Verification:
     now: float
 
 
-def batch_of(groups: Collection[str]) -> str:
+def choose_batch(groups: Collection[str]) -> str:
+    """Return the batch of a host that is in these groups."""
     return next((batch for batch in BATCHES if batch in groups), FLEET)
 
 
-def make(
-    host: str, plan: Mapping[str, Any], groups: Collection[str], switches: Mapping[str, str], verification: Verification
-) -> dict[str, Any]:
-    """plan: what `plan_layers` returned, or the failure of the task. switches: of SWITCHES, as the inventory has them for this host."""
-    batch = batch_of(groups)
-    fate, why = _fate(plan, verification)
-    # A batch that is there to be tried first is worth nothing without its hosts; of a fleet some host is always down.
+def decide(host: str, plan: Mapping[str, Any], groups: Collection[str], switches: Mapping[str, str], last: LastReport) -> dict[str, Any]:
+    """Return the decision for a host. plan: result of `plan_layers`, or the failure of the task. switches: values of SWITCHES for this host."""
+    batch = choose_batch(groups)
+    decision, why = _decide_plan(plan, last)
+    # The early batches are useless without their hosts. In a large fleet some host is always down.
     unreachable = switches.get("bulkhead_unreachable") or (LEAVE_OUT if batch == FLEET else STOP)
-    choice = {REFUSED: switches.get("bulkhead_blocked") or STOP, UNREACHABLE: unreachable}.get(fate)
+    choice = {BLOCKED: switches.get("bulkhead_blocked") or STOP, UNREACHABLE: unreachable}.get(decision)
     observed = plan.get("observed") or {}
     layers = plan.get("layers") or {}
     return {
         "host": host,
         "batch": batch,
-        "fate": fate,
+        "decision": decision,
         "why": why,
         "stops": choice == STOP,
-        "about": _about(observed) if observed else {},
-        "layers": {name: dict(zip(("state", "what"), layer_state(layer), strict=True)) for name, layer in layers.items()},
-        "effects": [effect(text, [c["name"] for c in observed["engine"].get("containers") or ()]) for text in plan.get("effects", ())],
+        "about": _describe_host(observed) if observed else {},
+        "layers": {name: dict(zip(("state", "text"), describe_layer(layer), strict=True)) for name, layer in layers.items()},
+        "effects": [
+            split_effect(text, [container["name"] for container in observed["engine"].get("containers") or ()])
+            for text in plan.get("effects", ())
+        ],
         **{kind: list(plan.get(kind) or ()) for kind in ("warnings", "notices", "blockers")},
     }
 
 
-def problem(variables: Mapping[str, Any]) -> str:
-    """What is wrong with the inventory's switches of a rollout, one sentence; empty when nothing is."""
+def find_switch_problem(variables: Mapping[str, Any]) -> str:
+    """Return what is wrong with the rollout switches of a host, one sentence; empty if nothing is."""
     for name, choices in SWITCHES.items():
         if name in variables and variables[name] not in choices:
             return f"{name}: {variables[name]!r} is not valid; write {' or '.join(choices)}"
     return find_inventory_problem(variables)
 
 
-def _about(observed: Mapping[str, Any]) -> dict[str, Any]:
-    engine, room = observed["engine"], (observed.get("pending") or {}).get("room")
-    state = f"engine {engine['version']}" if engine.get("running") else "an engine that does not run"
-    return {
-        "system": f"{observed['system']['distribution_name']}, kernel {observed['system']['kernel']}",
-        "engine": state if engine["installed"] else "no engine",
-        "data": format_contents(engine.get("contents") or {}),
-        "free": room["free"] if room else None,
-    }
-
-
-def effect(text: str, names: Sequence[str]) -> dict[str, Any]:
-    """A sentence of what containers feel, and the containers that it ends with: `{"text": …, "containers": […]}`."""
+def split_effect(text: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return `{"text": …, "containers": […]}` of an effect that may end with names of containers."""
     head, colon, tail = text.rpartition(": ")
     found = tail.split(", ")
     if colon and names and set(found) <= set(names):
@@ -105,38 +97,50 @@ def effect(text: str, names: Sequence[str]) -> dict[str, Any]:
     return {"text": text, "containers": []}
 
 
-def digests(expect: Mapping[str, Any]) -> dict[str, str]:
-    """Layer → what stands for all that is expected of it, so that a report can say what it was held against."""
+def hash_expectations(expect: Mapping[str, Any]) -> dict[str, str]:
+    """Return layer -> digest of its expectations, which a report keeps to show what the host was verified against."""
     return {
         name: hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16] for name, value in expect.items()
     }
 
 
-def _fate(plan: Mapping[str, Any], verification: Verification) -> tuple[str, str]:
+def _describe_host(observed: Mapping[str, Any]) -> dict[str, Any]:
+    engine, space = observed["engine"], (observed.get("pending") or {}).get("room")
+    state = f"engine {engine['version']}" if engine.get("running") else "the engine is not running"
+    return {
+        "system": f"{observed['system']['distribution_name']}, kernel {observed['system']['kernel']}",
+        "engine": state if engine["installed"] else "no engine",
+        "data": format_contents(engine.get("contents") or {}),
+        "free": space["free"] if space else None,
+    }
+
+
+def _decide_plan(plan: Mapping[str, Any], last: LastReport) -> tuple[str, str]:
+    """Return the decision and its reason."""
     if plan.get("unreachable"):
         return UNREACHABLE, " ".join(str(plan.get("msg", "no reason given")).removeprefix("Task failed: ").split())
     if plan.get("blockers") or "layers" not in plan:
-        return REFUSED, str(plan.get("msg", "nothing could be planned")).removeprefix("Task failed: ")
-    spared = _spared(plan, verification)
-    return (VERIFIED, spared) if spared else (TAKE, "")
+        return BLOCKED, str(plan.get("msg", "nothing could be planned")).removeprefix("Task failed: ")
+    verified = _describe_valid_verification(plan, last)
+    return (SKIPPED, verified) if verified else (INCLUDED, "")
 
 
-def _spared(plan: Mapping[str, Any], verification: Verification) -> str:
-    """Since when a host is verified to be what is desired; empty when it has to be gone to."""
-    report = verification.report or {}
-    verified = report.get("verification") or {}
-    if plan.get("warnings") or any(layer_state(layer)[0] not in _AT_REST for layer in plan["layers"].values()):
+def _describe_valid_verification(plan: Mapping[str, Any], last: LastReport) -> str:
+    """Return how long ago the host was verified to be as desired; empty if the rollout must visit it."""
+    report = last.report or {}
+    verification = report.get("verification") or {}
+    if plan.get("warnings") or any(describe_layer(layer)[0] not in _NO_CHANGE for layer in plan["layers"].values()):
         return ""
-    seconds = verification.now - written(report) if report else inf
-    if not 0 <= seconds < verification.minutes * 60 or not verified.get("probe"):
+    seconds = last.now - get_report_time(report) if report else inf
+    if not 0 <= seconds < last.minutes * 60 or not verification.get("probe"):
         return ""
-    # Both by the host's clock. An engine that started later is another one, and so is a machine that took over the name.
+    # Both times by the host's clock. A later start means a restarted engine, or another machine with the same name.
     started = plan["observed"]["engine"].get("started_at")
-    if started is None or started >= verified.get("at", 0.0):
+    if started is None or started >= verification.get("at", 0.0):
         return ""
-    desired, held, about = digests(verification.expect), report.get("expected") or {}, narrowed(verification.selected)
-    if any(held.get(name) != desired.get(name) for name in (desired.keys() | held.keys() if about is None else about)):
+    desired, earlier, selected = hash_expectations(last.expect), report.get("expected") or {}, narrowed(last.selected)
+    if any(earlier.get(name) != desired.get(name) for name in (desired.keys() | earlier.keys() if selected is None else selected)):
         return ""
-    if report.get("failure") or not_enforced(verified, only=about):
+    if report.get("failure") or list_unenforced(verification, only=selected):
         return ""
-    return f"as desired, and verified {age(seconds)} ago"
+    return f"as desired and verified {format_age(seconds)} ago"

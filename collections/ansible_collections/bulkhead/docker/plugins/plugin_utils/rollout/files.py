@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The notes of a rollout's hosts on the control node, one file a host, beside the reports."""
+"""Reads and writes the decisions of a rollout, one `plan-HOST.json` per host beside the reports on the control node."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..files import write
-from ..report.read import one
-from .batch import Progress, progress
+from ..files import write_report
+from ..report.read import read_report
+from .batch import RolloutProgress, measure_progress
 
 
-def note_path(folder: Path, host: str) -> Path:
+def get_decision_path(folder: Path, host: str) -> Path:
     return folder / f"plan-{host}.json"
 
 
-def save(folder: Path, note: dict[str, Any], run: str) -> None:
-    """Raises OSError."""
-    write(note_path(folder, note["host"]), {**note, "run": run})
+def save_decision(folder: Path, decision: dict[str, Any], run: str) -> None:
+    """Write the decision for a host. Raises OSError."""
+    write_report(get_decision_path(folder, decision["host"]), {**decision, "run": run})
 
 
-def notes(folder: Path, hosts: Iterable[str], run: str) -> list[dict[str, Any]]:
-    """The notes that this run wrote, in the order of `hosts`. Raises OSError; ValueError for a file that is none."""
+def read_decisions(folder: Path, hosts: Iterable[str], run: str) -> list[dict[str, Any]]:
+    """Return the decisions of this run, in the order of `hosts`. Raises OSError, and ValueError if a file is not JSON."""
     found = []
     for host in hosts:
-        path = note_path(folder, host)
+        path = get_decision_path(folder, host)
         if path.exists():
-            note = json.loads(path.read_text(encoding="utf-8"))
-            if note["run"] == run:
-                found.append(note)
+            decision = json.loads(path.read_text(encoding="utf-8"))
+            if decision["run"] == run:
+                found.append(decision)
     return found
 
 
-def come_to(folder: Path, hosts: Iterable[str], run: str) -> Progress:
-    """How far the rollout of this run has come. A report that can't be read is none, and its host is not a good one."""
-    found = notes(folder, hosts, run)
-    reports = {note["host"]: report for note in found if (report := one(folder, "verify", note["host"]))}
-    return progress(found, reports, run)
+def read_progress(folder: Path, hosts: Iterable[str], run: str) -> RolloutProgress:
+    """Return the progress of this run's rollout. A host without a valid report does not count as verified."""
+    decisions = read_decisions(folder, hosts, run)
+    reports = {entry["host"]: report for entry in decisions if (report := read_report(folder, "verify", entry["host"]))}
+    return measure_progress(decisions, reports, run)

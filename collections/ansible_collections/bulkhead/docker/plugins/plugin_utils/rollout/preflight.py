@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One table of what a rollout will do where, and which containers will feel it: hosts of which the same can be said are one row. Pure."""
+"""Renders one table of what a rollout will do to which hosts and containers. Identical hosts share one row. Pure."""
 
 from __future__ import annotations
 
@@ -10,192 +10,190 @@ from string import ascii_uppercase
 from typing import Any
 
 from ...module_utils.formatting import format_size
-from ..lines import Line, wrapped
-from ..planning.table import AS_WANTED, DISABLED, STATE_COLOUR
-from .decision import BATCHES, REFUSED, TAKE, UNREACHABLE, VERIFIED
+from ..planning.table import AS_DESIRED, DISABLED, STATE_COLOUR
+from ..terminal import Line, wrap_text
+from .decision import BATCHES, BLOCKED, INCLUDED, SKIPPED, UNREACHABLE
 
-# So many names, and so many sentences, are written out of one row; the hosts' own files have them all.
-NAMED = 12
-SAID = 12
-_ORDER = {TAKE: 0, VERIFIED: 1, REFUSED: 2, UNREACHABLE: 3}
-_FATE = {VERIFIED: "left out: as desired, and verified", REFUSED: "refused", UNREACHABLE: "not reached"}
-_COLOUR = {TAKE: "yellow", VERIFIED: "green", REFUSED: "red", UNREACHABLE: "red"}
+# How many names, and how many sentences of a kind, are written per row; `plan-HOST.json` has all.
+MAX_NAMES = 12
+MAX_TEXTS = 12
+_ORDER = {INCLUDED: 0, SKIPPED: 1, BLOCKED: 2, UNREACHABLE: 3}
+_COLOUR = {INCLUDED: "yellow", SKIPPED: "green", BLOCKED: "red", UNREACHABLE: "red"}
 _KINDS = (("warnings", "!", "bright purple"), ("notices", "i", None), ("blockers", "x", "red"))
 
-Note = Mapping[str, Any]
+Decision = Mapping[str, Any]
 
 
 @dataclass
 class Row:
-    """Hosts of one batch with one fate and the same layers to be changed."""
+    """Hosts of one batch with the same decision and the same changed layers."""
 
     label: str
-    notes: list[Note]
+    hosts: list[Decision]
 
     @property
-    def fate(self) -> str:
-        return str(self.notes[0]["fate"])
+    def decision(self) -> str:
+        return str(self.hosts[0]["decision"])
 
 
-def rows(notes: Sequence[Note]) -> list[Row]:
-    """In the order of what happens: by batch, then whoever is left out."""
-    found: dict[tuple[Any, ...], list[Note]] = {}
-    for note in notes:
-        states = tuple((name, layer["state"]) for name, layer in note["layers"].items())
-        feel = any(effect["containers"] for effect in note["effects"])
-        key = (BATCHES.index(note["batch"]), _ORDER[note["fate"]], note["stops"], *((feel, states) if note["fate"] == TAKE else ()))
-        found.setdefault(key, []).append(note)
+def group_hosts(decisions: Sequence[Decision]) -> list[Row]:
+    """Return the rows, by batch and decision."""
+    found: dict[tuple[Any, ...], list[Decision]] = {}
+    for entry in decisions:
+        states = tuple((name, layer["state"]) for name, layer in entry["layers"].items())
+        affects = any(effect["containers"] for effect in entry["effects"])
+        details = (affects, states) if entry["decision"] == INCLUDED else ()
+        found.setdefault((BATCHES.index(entry["batch"]), _ORDER[entry["decision"]], entry["stops"], *details), []).append(entry)
     ordered = sorted(found.items(), key=lambda item: item[0][:3])
-    return [Row(_label(number), members) for number, (unused, members) in enumerate(ordered)]
+    return [Row(_name_row(number), members) for number, (unused, members) in enumerate(ordered)]
 
 
-def lines(notes: Sequence[Note], size: str, folder: str) -> list[Line]:
-    """size: of a batch of the fleet, as the run was told. folder: where the single plans are."""
-    table = rows(notes)
-    layers = _layers(table)
-    found: list[Line] = [(f"Preflight: {_hosts(len(notes))} looked at, and nothing has been touched", None)]
-    found.append(
-        (f"     hosts  {'batch':<10}  {' '.join(_cell(name, name) for name in layers)} {'containers' if layers else ''}".rstrip(), None)
-    )
-    found += [(_row(row, layers), _COLOUR[row.fate]) for row in table]
-    for row in table:
-        found += _details(row)
-    found.append((_summary(notes, size), None))
-    if len(notes) > 1:
+def render_preflight(decisions: Sequence[Decision], batch_size: str, folder: str) -> list[Line]:
+    """Return the table. batch_size: of the batch fleet, for display. folder: of the plans."""
+    rows = group_hosts(decisions)
+    layers = _list_columns(rows)
+    found: list[Line] = [(f"Preflight: {_count_hosts(len(decisions))} planned, none changed", None)]
+    head = f"     hosts  {'batch':<10}  {' '.join(_pad_cell(name, name) for name in layers)} {'containers' if layers else ''}"
+    found.append((head.rstrip(), None))
+    found += [(_render_row(row, layers), _COLOUR[row.decision]) for row in rows]
+    for row in rows:
+        found += _render_details(row)
+    found.append((_summarize(decisions, batch_size), None))
+    if len(decisions) > 1:
         found.append((f"  The plan of each host: {folder}/plan-HOST.json", None))
     return found
 
 
-def _layers(table: Sequence[Row]) -> list[str]:
-    """The columns: what is planned on any host that is taken."""
-    return list(dict.fromkeys(name for row in table if row.fate == TAKE for note in row.notes for name in note["layers"]))
+def _list_columns(rows: Sequence[Row]) -> list[str]:
+    """Return the layers that are planned on any included host."""
+    return list(dict.fromkeys(name for row in rows if row.decision == INCLUDED for entry in row.hosts for name in entry["layers"]))
 
 
-def _row(row: Row, layers: Sequence[str]) -> str:
-    head = f"  {row.label:<2} {len(row.notes):>5}  {row.notes[0]['batch']:<10}  "
-    if row.fate != TAKE:
-        return (
-            head
-            + _FATE[row.fate]
-            + (", and stops the rollout" if row.notes[0]["stops"] else ", and left out" if row.fate != VERIFIED else "")
-        )
-    states = {name: layer["state"] for name, layer in row.notes[0]["layers"].items()}
-    cells = [_cell(name, states.get(name, "-")) for name in layers]
-    return f"{head}{' '.join(cells)} {_felt(row.notes) or 'feel nothing'}"
+def _render_row(row: Row, layers: Sequence[str]) -> str:
+    first = row.hosts[0]
+    head = f"  {row.label:<2} {len(row.hosts):>5}  {first['batch']:<10}  "
+    if row.decision == SKIPPED:
+        return f"{head}skipped: as desired and verified"
+    if row.decision != INCLUDED:
+        return f"{head}{row.decision}; {'stops the rollout' if first['stops'] else 'left out'}"
+    states = {name: layer["state"] for name, layer in first["layers"].items()}
+    cells = [_pad_cell(name, states.get(name, "-")) for name in layers]
+    return f"{head}{' '.join(cells)} {_count_affected(row.hosts) or 'not affected'}"
 
 
-def _cell(layer: str, text: str) -> str:
-    """A column is as wide as its head, or as the longest word that can stand in it."""
+def _pad_cell(layer: str, text: str) -> str:
+    """Return the text in a column as wide as its heading, or as the longest state."""
     return f"{text:<{max(len(layer), *map(len, STATE_COLOUR))}}"
 
 
-def _felt(notes: Sequence[Note]) -> str:
-    per_host = [len({name for effect in note["effects"] for name in effect["containers"]}) for note in notes]
+def _count_affected(decisions: Sequence[Decision]) -> str:
+    per_host = [len({name for effect in entry["effects"] for name in effect["containers"]}) for entry in decisions]
     total = sum(per_host)
-    if not total or len(notes) == 1:
-        return f"{total} feel it" if total else ""
-    return f"{total} on {_hosts(sum(bool(number) for number in per_host))}"
+    if not total or len(decisions) == 1:
+        return f"{total} affected" if total else ""
+    return f"{total} on {_count_hosts(sum(bool(number) for number in per_host))}"
 
 
-def _details(row: Row) -> Iterator[Line]:
-    notes = row.notes
-    yield from wrapped(f"  {row.label:<2} ", names([note["host"] for note in notes]), _COLOUR[row.fate])
-    if row.fate in (VERIFIED, UNREACHABLE):
-        yield from _said([(note["host"], note["why"]) for note in notes], len(notes), "       ", None)
+def _render_details(row: Row) -> Iterator[Line]:
+    hosts = row.hosts
+    yield from wrap_text(f"  {row.label:<2} ", shorten_names([entry["host"] for entry in hosts]), _COLOUR[row.decision])
+    if row.decision in (SKIPPED, UNREACHABLE):
+        yield from _render_texts([(entry["host"], entry["why"]) for entry in hosts], len(hosts), "       ", None)
         return
-    known = [note["about"] for note in notes if note["about"]]
+    known = [entry["about"] for entry in hosts if entry["about"]]
     for key in ("system", "engine") if known else ():
-        yield from wrapped("       ", _counted([about[key] for about in known], len(notes)))
-    data = [(note["host"], f"holds {note['about']['data']}") for note in notes if note["about"].get("data")]
-    yield from _said(data, len(notes), "       ", None)
-    tight = [note["about"]["free"] for note in notes if note["about"].get("free") is not None]
-    if tight:
-        yield f"       {format_size(min(tight))} free on its disk" + (", the least of them" if len(tight) > 1 else ""), None
-    if row.fate == TAKE:
-        yield from _steps(notes)
-        yield from _effects(notes)
-    elif not any(note["blockers"] for note in notes):
-        yield from _said([(note["host"], note["why"]) for note in notes], len(notes), "     x ", "red")
+        yield from wrap_text("       ", _render_counts([about[key] for about in known], len(hosts)))
+    data = [(entry["host"], f"has {entry['about']['data']}") for entry in hosts if entry["about"].get("data")]
+    yield from _render_texts(data, len(hosts), "       ", None)
+    free = [entry["about"]["free"] for entry in hosts if entry["about"].get("free") is not None]
+    if free:
+        yield f"       {'at least ' if len(free) > 1 else ''}{format_size(min(free))} free on the disk", None
+    if row.decision == INCLUDED:
+        yield from _render_steps(hosts)
+        yield from _render_effects(hosts)
+    elif not any(entry["blockers"] for entry in hosts):
+        yield from _render_texts([(entry["host"], entry["why"]) for entry in hosts], len(hosts), "     x ", "red")
     for kind, sign, colour in _KINDS:
-        yield from _said([(note["host"], text) for note in notes for text in note[kind]], len(notes), f"     {sign} ", colour)
+        yield from _render_texts([(entry["host"], text) for entry in hosts for text in entry[kind]], len(hosts), f"     {sign} ", colour)
 
 
-def _steps(notes: Sequence[Note]) -> Iterator[Line]:
-    """What is done, a line a layer; where hosts differ, the sentence of most of them and how many there are of others."""
-    nothing = True
-    for name, first in notes[0]["layers"].items():
-        if first["state"] not in (AS_WANTED, DISABLED):
-            nothing = False
-            whats = Counter(note["layers"][name]["what"] for note in notes).most_common()
-            more = f" ({_hosts(whats[0][1])}; another way on {_hosts(len(notes) - whats[0][1])})" if len(whats) > 1 else ""
-            yield from wrapped(f"       {name:<18} ", whats[0][0] + more, STATE_COLOUR[first["state"]])
-    if nothing:
-        yield "       as desired, and to be verified", "green"
+def _render_steps(hosts: Sequence[Decision]) -> Iterator[Line]:
+    """Yield one line per layer that changes. If hosts differ, it is the most frequent change, with the number of the other hosts."""
+    unchanged = True
+    for name, first in hosts[0]["layers"].items():
+        if first["state"] not in (AS_DESIRED, DISABLED):
+            unchanged = False
+            texts = Counter(entry["layers"][name]["text"] for entry in hosts).most_common()
+            text, number = texts[0]
+            more = f" ({_count_hosts(number)}; differs on {_count_hosts(len(hosts) - number)})" if len(texts) > 1 else ""
+            yield from wrap_text(f"       {name:<18} ", text + more, STATE_COLOUR[first["state"]])
+    if unchanged:
+        yield "       as desired; will be verified", "green"
 
 
-def _effects(notes: Sequence[Note]) -> Iterator[Line]:
-    """Each sentence once, with the containers that it is about, and where."""
-    said: dict[str, list[tuple[str, Sequence[str]]]] = {}
-    for note in notes:
-        for effect in note["effects"]:
-            said.setdefault(effect["text"], []).append((note["host"], effect["containers"]))
-    for text, places in list(said.items())[:SAID]:
-        where = "" if len(places) == len(notes) else f" ({_where([host for host, unused in places])})"
+def _render_effects(hosts: Sequence[Decision]) -> Iterator[Line]:
+    """Yield each effect once, with its containers and hosts."""
+    found: dict[str, list[tuple[str, Sequence[str]]]] = {}
+    for entry in hosts:
+        for effect in entry["effects"]:
+            found.setdefault(effect["text"], []).append((entry["host"], effect["containers"]))
+    for text, places in list(found.items())[:MAX_TEXTS]:
+        where = "" if len(places) == len(hosts) else f" ({_name_hosts([host for host, unused in places])})"
         if not any(containers for unused, containers in places):
-            felt = ""
-        elif len(notes) == 1:
-            felt = f": {', '.join(places[0][1])}"
+            affected = ""
+        elif len(hosts) == 1:
+            affected = f": {', '.join(places[0][1])}"
         else:
-            felt = f": {'; '.join(f'{host}: {names(found)}' for host, found in places[:NAMED])}" + (
-                f"; and on {_hosts(len(places) - NAMED)} more" if len(places) > NAMED else ""
-            )
-        yield from wrapped("     > ", text + where + felt, "yellow")
+            affected = f": {'; '.join(f'{host}: {shorten_names(names)}' for host, names in places[:MAX_NAMES])}"
+            affected += f"; and on {_count_hosts(len(places) - MAX_NAMES)} more" if len(places) > MAX_NAMES else ""
+        yield from wrap_text("     > ", text + where + affected, "yellow")
 
 
-def _said(sentences: Sequence[tuple[str, str]], hosts: int, prefix: str, colour: str | None) -> Iterator[Line]:
-    """Each sentence once, with the hosts that it is about unless it is about all."""
+def _render_texts(texts: Sequence[tuple[str, str]], hosts: int, prefix: str, colour: str | None) -> Iterator[Line]:
+    """Yield each sentence once, with its hosts unless it applies to all. texts: (host, sentence). hosts: the number of all hosts."""
     where: dict[str, list[str]] = {}
-    for host, text in sentences:
+    for host, text in texts:
         where.setdefault(text, []).append(host)
-    for text, found in list(where.items())[:SAID]:
-        yield from wrapped(prefix, text if len(found) == hosts else f"{_where(found)}: {text}", colour)
-    if len(where) > SAID:
-        yield f"{prefix}and {len(where) - SAID} more of this kind", colour
+    for text, found in list(where.items())[:MAX_TEXTS]:
+        yield from wrap_text(prefix, text if len(found) == hosts else f"{_name_hosts(found)}: {text}", colour)
+    if len(where) > MAX_TEXTS:
+        yield f"{prefix}and {len(where) - MAX_TEXTS} more of this kind", colour
 
 
-def _summary(notes: Sequence[Note], size: str) -> str:
-    counts = {batch: sum(note["batch"] == batch and note["fate"] == TAKE for note in notes) for batch in BATCHES}
-    if any(note["stops"] for note in notes):
-        return "  Nothing will be touched on any host before what stops the rollout is mended"
-    words = [
-        f"{batch} ({_hosts(number)}{f', {size} at a time' if batch == BATCHES[-1] and number > 1 else ''})"
+def _summarize(decisions: Sequence[Decision], batch_size: str) -> str:
+    if any(entry["stops"] for entry in decisions):
+        return "  No host will be changed: fix or leave out the hosts that stop the rollout"
+    counts = {batch: sum(entry["batch"] == batch and entry["decision"] == INCLUDED for entry in decisions) for batch in BATCHES}
+    batches = [
+        f"{batch} ({_count_hosts(number)}{f', {batch_size} at a time' if batch == BATCHES[-1] and number > 1 else ''})"
         for batch, number in counts.items()
         if number
     ]
-    return f"  Batches, each verified before the next begins: {', then '.join(words)}" if words else "  There is nothing to do"
+    return f"  Batches, each verified before the next begins: {', then '.join(batches)}" if batches else "  There is nothing to do"
 
 
-def names(found: Sequence[str]) -> str:
-    rest = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return ", ".join(found[:NAMED]) + rest
+def shorten_names(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest
 
 
-def _where(hosts: Sequence[str]) -> str:
-    return names(hosts) if len(hosts) <= 3 else _hosts(len(hosts))
+def _name_hosts(hosts: Sequence[str]) -> str:
+    return shorten_names(hosts) if len(hosts) <= 3 else _count_hosts(len(hosts))
 
 
-def _counted(words: Sequence[str], hosts: int) -> str:
-    counts = Counter(words).most_common()
+def _render_counts(texts: Sequence[str], hosts: int) -> str:
+    counts = Counter(texts).most_common()
     if len(counts) == 1 and counts[0][1] == hosts:
         return counts[0][0]
-    return "; ".join(f"{word} ({number})" for word, number in counts[:SAID])
+    return "; ".join(f"{text} ({number})" for text, number in counts[:MAX_TEXTS])
 
 
-def _hosts(number: int) -> str:
+def _count_hosts(number: int) -> str:
     return f"{number} host{'' if number == 1 else 's'}"
 
 
-def _label(number: int) -> str:
-    """A, B, …, Z, A2, …"""
+def _name_row(number: int) -> str:
+    """Return A, B, …, Z, A2, …"""
     turn, place = divmod(number, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(turn + 1) if turn else "")

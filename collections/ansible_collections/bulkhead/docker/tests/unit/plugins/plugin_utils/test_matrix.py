@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.lines import WIDTH
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import attack_requirements, attack_table
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import WIDTH
 
 REPORT: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures/attack-web1.json").read_text())
 

@@ -11,28 +11,28 @@ GB = 10**9
 MOVE = {"userns": LayerPlan("userns", apply={"migrate": True})}
 
 
-def room(free: int) -> dict[str, Any]:
+def make_space(free: int) -> dict[str, Any]:
     return {"room": {"path": "/var/lib/docker", "free": free, "size": 9 * GB}}
 
 
 @pytest.mark.parametrize(
-    ("pending", "layers", "words"),
+    ("pending", "layers", "text"),
     [
         ({}, {}, ""),
         ({"reboot": None, "modules": None, "replaced": False, "room": None}, {}, ""),
         ({"modules": True}, {}, ""),
         ({"reboot": []}, {}, "a reboot is pending (/run/reboot-required)"),
         ({"reboot": ["libc6", "linux-image"]}, {}, "a reboot is pending for libc6, linux-image (/run"),
-        ({"modules": False}, {}, "/lib/modules/6.12 is gone"),
-        ({"replaced": True}, {}, "dockerd was replaced since it started: its next restart brings another engine than 26.1"),
-        (room(6 * GB), {}, ""),
-        (room(GB // 10), {}, "/var/lib/docker has 100 MB free, which is little"),
-        (room(6 * GB), MOVE, ""),
-        (room(2 * GB), MOVE, "/var/lib/docker has 2.0 GB free, and up to 3.0 GB are to be carried"),
-        (room(2 * GB), {"userns": LayerPlan("userns")}, ""),
+        ({"modules": False}, {}, "/lib/modules/6.12 does not exist"),
+        ({"replaced": True}, {}, "dockerd was replaced since it started: its next restart starts another version than 26.1"),
+        (make_space(6 * GB), {}, ""),
+        (make_space(GB // 10), {}, "/var/lib/docker has 100 MB free, which is little"),
+        (make_space(6 * GB), MOVE, ""),
+        (make_space(2 * GB), MOVE, "/var/lib/docker has 2.0 GB free, and up to 3.0 GB are to be migrated"),
+        (make_space(2 * GB), {"userns": LayerPlan("userns")}, ""),
     ],
 )
-def test_what_is_to_be_known_before_a_change(pending: dict[str, Any], layers: dict[str, LayerPlan], words: str) -> None:
+def test_conditions_before_a_change(pending: dict[str, Any], layers: dict[str, LayerPlan], text: str) -> None:
     observed = {"system": {"kernel": "6.12"}, "engine": {"version": "26.1", "contents": {"bytes": 3 * GB}}, "pending": pending}
-    found = conditions.warnings(observed, layers)
-    assert (len(found) == 1 and found[0].startswith(words)) if words else found == []
+    found = conditions.find_warnings(observed, layers)
+    assert (len(found) == 1 and found[0].startswith(text)) if text else found == []

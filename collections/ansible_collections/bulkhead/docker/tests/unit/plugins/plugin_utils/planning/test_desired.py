@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import Wanted, collect, load_specs
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import DesiredState, load_specs, resolve_desired
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.plan import selected_layers
 
 SPECS: dict[str, dict[str, dict[str, Any]]] = {
@@ -26,68 +26,68 @@ SPECS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def look(**variables: Any) -> Wanted:
-    return collect(SPECS, variables, lambda value: value, lambda value: "hosts.yml:3" if value is not None else "")
+def resolve(**variables: Any) -> DesiredState:
+    return resolve_desired(SPECS, variables, lambda value: value, lambda value: "hosts.yml:3" if value is not None else "")
 
 
-def test_what_is_not_said_is_the_default() -> None:
-    desired = look()
+def test_unset_variables_have_their_defaults() -> None:
+    desired = resolve()
     assert desired.problems == []
     assert desired.values["docker_daemon_default_pids_limit"] == 100
     assert desired.values["seccomp_profiles_list"] == []
 
 
 def test_values_are_converted() -> None:
-    desired = look(docker_daemon_default_pids_limit="200", docker_daemon_icc="yes")
+    desired = resolve(docker_daemon_default_pids_limit="200", docker_daemon_icc="yes")
     assert (desired.values["docker_daemon_default_pids_limit"], desired.values["docker_daemon_icc"]) == (200, True)
 
 
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"docker_daemon_default_pids_limit": "many"}, "hosts.yml:3: docker_daemon_default_pids_limit: 'many' is not a whole number"),
+        ({"docker_daemon_default_pids_limit": "many"}, "hosts.yml:3: docker_daemon_default_pids_limit: 'many' is not an integer"),
         ({"docker_daemon_icc": "perhaps"}, "hosts.yml:3: docker_daemon_icc: 'perhaps' is not true or false"),
         ({"docker_daemon_icc": None}, "docker_daemon_icc: has no value; leave it out for its default, False, or write true or false"),
         ({"docker_daemon_options": ["a"]}, "hosts.yml:3: docker_daemon_options: ['a'] is not a mapping"),
         (
             {"docker_daemon_pids_limit_layer": "on"},
-            "hosts.yml:3: docker_daemon_pids_limit_layer: 'on' is none of its choices; write required, optional or disabled",
+            "hosts.yml:3: docker_daemon_pids_limit_layer: 'on' is not valid; write required, optional or disabled",
         ),
         (
             {"docker_daemon_pids_limit_layer": False},
-            "hosts.yml:3: docker_daemon_pids_limit_layer: False is none of its choices; write required, optional or disabled",
+            "hosts.yml:3: docker_daemon_pids_limit_layer: False is not valid; write required, optional or disabled",
         ),
         (
             {"docker_daemon_default_pid_limit": 5},
-            "hosts.yml:3: docker_daemon_default_pid_limit: no role has such a variable; write docker_daemon_default_pids_limit, "
+            "hosts.yml:3: docker_daemon_default_pid_limit: is not a variable of any role; write docker_daemon_default_pids_limit, "
             "or rename it if it is your own",
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(variables: dict[str, Any], sentence: str) -> None:
-    assert look(**variables).problems == [sentence]
+def test_a_problem_is_one_sentence(variables: dict[str, Any], sentence: str) -> None:
+    assert resolve(**variables).problems == [sentence]
 
 
 def test_a_missing_key_inside_a_list_is_named() -> None:
-    (problem,) = look(seccomp_profiles_list=[{"blocks": []}]).problems
+    (problem,) = resolve(seccomp_profiles_list=[{"blocks": []}]).problems
     assert "seccomp_profiles_list" in problem and "name" in problem
 
 
-def test_internal_and_foreign_variables_are_left_alone() -> None:
-    assert look(__docker_daemon_plan={}, docker_users=["a"], docker_hosts=[]).problems == []
+def test_internal_and_other_variables_are_ignored() -> None:
+    assert resolve(__docker_daemon_plan={}, docker_users=["a"], docker_hosts=[]).problems == []
 
 
-def test_a_template_that_fails_is_a_problem_of_the_inventory() -> None:
+def test_a_failing_template_is_a_problem() -> None:
     def fails(value: Any) -> Any:
         raise ValueError("'nowhere' is undefined")
 
-    desired = collect(SPECS, {"docker_daemon_icc": "{{ nowhere }}"}, fails)
+    desired = resolve_desired(SPECS, {"docker_daemon_icc": "{{ nowhere }}"}, fails)
     assert desired.problems == ["docker_daemon_icc: cannot be templated: 'nowhere' is undefined"]
 
 
-def test_the_roles_own_defaults_pass_their_own_specs() -> None:
+def test_the_defaults_of_the_roles_match_their_specs() -> None:
     roles = Path(__file__).parents[4] / "roles"
-    assert collect(load_specs(roles), {}, lambda value: value).problems == []
+    assert resolve_desired(load_specs(roles), {}, lambda value: value).problems == []
 
 
 ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "rootless"}
@@ -107,7 +107,7 @@ ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "root
         (["nonsense"], ["all"], [], set()),
     ],
 )
-def test_tags_narrow_the_plan(asked: list[str] | None, run: list[str], skip: list[str], expected: set[str]) -> None:
+def test_tags_select_layers(asked: list[str] | None, run: list[str], skip: list[str], expected: set[str]) -> None:
     assert selected_layers(asked, run, skip) == expected
 
 
@@ -120,7 +120,7 @@ def test_tags_narrow_the_plan(asked: list[str] | None, run: list[str], skip: lis
         (None, ["seccomp"], [], {"seccomp"}),
     ],
 )
-def test_a_rootless_engine_brings_the_profile_that_its_runtime_names(
+def test_a_rootless_engine_also_selects_its_apparmor_profile(
     asked: list[str] | None, run: list[str], skip: list[str], expected: set[str]
 ) -> None:
     desired = {"rootless_docker_layer": "required", "rootless_docker_user": "u", "rootless_docker_apparmor_profile": "bulkhead-rootless"}

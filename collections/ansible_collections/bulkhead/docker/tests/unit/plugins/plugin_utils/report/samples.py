@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reports of hosts, as small as they can be and as hostile as somebody in a container can make them."""
+"""Builds minimal reports of hosts, and one with the most hostile strings that a container can produce."""
 
 from __future__ import annotations
 
@@ -10,49 +10,53 @@ from typing import Any
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-# Markup, an attribute's end, a script's end, a template's expression, a formula, terminal escapes, writing from right to left, what XML can't hold.
+# Markup, the end of an attribute and of a script, a template, a terminal escape, a change of writing direction, characters that XML does not allow.
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}]]>\x1b[31m\x00\u202etxt.exe\ufffe\ud800"
 
 
-def stamp(seconds_ago: float = 60) -> str:
+def format_time(seconds_ago: float = 60) -> str:
     return datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat(timespec="seconds")
 
 
-def layer(name: str, status: str = "enforced", requirement: str = "required", **more: Any) -> dict[str, Any]:
+def make_layer(name: str, status: str = "enforced", requirement: str = "required", **more: Any) -> dict[str, Any]:
     evidence = [{"source": f"/proc/1/{name}", "value": [[0, 231072, 65536]]}]
     return {
-        "layer": name, "status": status, "requirement": requirement, "expected": "that it holds", "evidence": evidence, "findings": [], **more,
+        "layer": name, "status": status, "requirement": requirement, "expected": "it is enforced", "evidence": evidence, "findings": [], **more,
     }  # fmt: skip
 
 
-def finding(identifier: str, text: str = "it is wrong", status: str | None = "absent", remedy: str = "make it right") -> dict[str, Any]:
+def make_finding(
+    identifier: str, text: str = "it is wrong", status: str | None = "absent", remedy: str = "make it right"
+) -> dict[str, Any]:
     return {"id": identifier, "text": text, "status": status, "remedy": remedy}
 
 
-def container(name: str = "web", **more: Any) -> dict[str, Any]:
+def make_container(name: str = "web", **more: Any) -> dict[str, Any]:
     return {
         "name": name, "id": "c0ffee" * 10 + "beef", "image": "nginx", "pid": 1, "layers": [], "opted_out": [], "disagreements": [], "findings": [], **more,
     }  # fmt: skip
 
 
-def verify(host: str, *layers: dict[str, Any], ago: float = 60, containers: Any = (), probe: bool = True, **more: Any) -> dict[str, Any]:
+def make_verification(
+    host: str, *layers: dict[str, Any], ago: float = 60, containers: Any = (), probe: bool = True, **more: Any
+) -> dict[str, Any]:
     verification = {
         "probe": probe,
         "at": NOW,
         "host": {"kernel": "6.12", "version": "26.1"},
-        "layers": list(layers) or [layer("seccomp"), layer("userns")],
+        "layers": list(layers) or [make_layer("seccomp"), make_layer("userns")],
         "containers": list(containers),
         "findings": [],
     }
-    return {"host": host, "written": stamp(ago), "verification": verification, **more}
+    return {"host": host, "written": format_time(ago), "verification": verification, **more}
 
 
-def unreachable(host: str, ago: float = 60) -> dict[str, Any]:
-    return {"host": host, "written": stamp(ago), "enforced": False, "unreachable": True, "error": "no route", "verification": {}}
+def make_unreachable(host: str, ago: float = 60) -> dict[str, Any]:
+    return {"host": host, "written": format_time(ago), "enforced": False, "unreachable": True, "error": "no route", "verification": {}}
 
 
-def attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unmet: Any = ()) -> dict[str, Any]:
-    """outcomes: attack → configuration → outcome."""
+def make_attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unmet: Any = ()) -> dict[str, Any]:
+    """outcomes: attack -> configuration -> outcome."""
     columns = list(next(iter(outcomes.values())))
     kinds = {"none": "control", "host": "together", "stacked": "together"}
     matrix = {
@@ -70,10 +74,10 @@ def attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unme
             for name, cells in outcomes.items()
         ],
     }
-    return {"host": host, "written": stamp(ago), "unmet": list(unmet), "required": {}, "matrix": matrix}
+    return {"host": host, "written": format_time(ago), "unmet": list(unmet), "required": {}, "matrix": matrix}
 
 
-def denial(name: str | None = "web", scope: str = "container", **more: Any) -> dict[str, Any]:
+def make_denial(name: str | None = "web", scope: str = "container", **more: Any) -> dict[str, Any]:
     container = {"id": "c0ffee" * 10 + "beef", "name": name, "image": "nginx"} if scope == "container" else None
     return {
         "layer": "apparmor", "refused": True, "operation": "open", "detail": "name=/proc/kcore denied_mask=r", "profile": "docker-default", "comm": "sh",
@@ -82,15 +86,15 @@ def denial(name: str | None = "web", scope: str = "container", **more: Any) -> d
     }  # fmt: skip
 
 
-def denials(host: str, *entries: dict[str, Any], gaps: Any = (), ago: float = 60, **more: Any) -> dict[str, Any]:
-    heard = {
+def make_denials(host: str, *entries: dict[str, Any], gaps: Any = (), ago: float = 60, **more: Any) -> dict[str, Any]:
+    info = {
         "since": NOW - DAY, "at": NOW, "total": sum(entry["count"] for entry in entries), "complete": not gaps, "denials": list(entries),
         "gaps": [{"kind": kind, "source": "journal", "from": None, "to": NOW - 70, "lost": 7, "text": text} for kind, text in gaps],
     }  # fmt: skip
-    return {"host": host, "written": stamp(ago), "denials_info": heard, **more}
+    return {"host": host, "written": format_time(ago), "denials_info": info, **more}
 
 
-def lay(folder: Path, *reports: dict[str, Any]) -> Path:
+def write_reports(folder: Path, *reports: dict[str, Any]) -> Path:
     """Write the reports as files."""
     for report in reports:
         kind = "attack" if "matrix" in report else "denials" if "denials_info" in report else "verify"

@@ -12,14 +12,14 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import cont
 PLUGINS = Path(controls.__file__).parents[2]
 
 
-def test_every_layer_has_controls_a_meaning_and_commands() -> None:
+def test_every_layer_has_controls_meaning_and_commands() -> None:
     for layer in JUDGED:
         assert controls.list_layer_controls(layer)
         assert controls.render_commands(layer)
         assert BY_NAME[layer].meaning
 
 
-def test_only_controls_with_a_title_are_cited_and_all_of_them_are() -> None:
+def test_exactly_the_controls_with_a_title_are_cited() -> None:
     known = controls.load_controls()
     entries: list[Any] = [layer.controls for layer in LAYERS]
     for entry in known["findings"].values():
@@ -43,7 +43,7 @@ def test_controls_of_a_finding(identifier: str, text: str, expected: list[str]) 
     assert controls.list_finding_controls(identifier, text) == expected
 
 
-def test_findings_named_there_exist() -> None:
+def test_findings_with_controls_exist() -> None:
     code = (PLUGINS / "module_utils" / "exposures" / "judge.py").read_text()
     for identifier, entry in controls.load_controls()["findings"].items():
         assert f'"{identifier}"' in code
@@ -53,7 +53,7 @@ def test_findings_named_there_exist() -> None:
             assert {words.partition("=")[0] for words in entry} == set(re.findall(r'"(\w+Mode)"', keys[1]))
 
 
-def test_a_container_is_named_by_its_id_alone() -> None:
+def test_commands_name_a_container_by_its_id() -> None:
     assert "docker inspect -f '{{.State.Pid}}' c0ffee)" in controls.render_commands("userns", "c0ffee")
     assert "docker run" in controls.render_commands("userns")
     assert controls.render_commands("no_such_layer") == ""

@@ -9,19 +9,22 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials, fleet, prometheus, publish, read, summary
 
-from .samples import DAY, HOSTILE, NOW, denial, lay, unreachable, verify
-from .samples import denials as heard
+from .samples import DAY, HOSTILE, NOW, make_denial, make_denials, make_unreachable, make_verification, write_reports
 
 
 def judged(folder: Path, *reports: dict[str, Any]) -> fleet.Fleet:
     inventory = fleet.Inventory({report["host"]: {"fleet"} for report in reports}, ())
-    return fleet.judge(read.read(lay(folder, *reports)), inventory, NOW, 2 * DAY)
+    return fleet.judge_fleet(read.read_reports(write_reports(folder, *reports)), inventory, NOW, 2 * DAY)
 
 
 def test_rows_gaps_and_hosts_of_which_nothing_is_known(tmp_path: Path) -> None:
-    loud = heard("web1", denial(count=1), denial(None, "unknown", candidates=["a", "b"], count=9), gaps=[("serials", "7 are in no log")])
-    lost = {**heard("web2"), "denials_info": {}, "error": "no route"}
-    found = denials.of_fleet(judged(tmp_path, loud, heard("web3", ago=9 * DAY), lost, heard("web4"), verify("web5")))
+    loud = make_denials(
+        "web1", make_denial(count=1), make_denial(None, "unknown", candidates=["a", "b"], count=9), gaps=[("serials", "7 are in no log")]
+    )
+    lost = {**make_denials("web2"), "denials_info": {}, "error": "no route"}
+    found = denials.of_fleet(
+        judged(tmp_path, loud, make_denials("web3", ago=9 * DAY), lost, make_denials("web4"), make_verification("web5"))
+    )
     assert [(row["who"], row["known"], row["count"]) for row in found["rows"]] == [
         ("unknown", "one of a, b", 9),
         ("web", "the process lives there", 1),
@@ -32,15 +35,22 @@ def test_rows_gaps_and_hosts_of_which_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_the_page_is_bounded_and_what_was_only_logged_comes_last(tmp_path: Path) -> None:
-    many = [denial(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.SHOWN + 20)]
-    found = denials.of_fleet(judged(tmp_path, heard("web1", *many)))
+    many = [make_denial(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.SHOWN + 20)]
+    found = denials.of_fleet(judged(tmp_path, make_denials("web1", *many)))
     assert (len(found["rows"]), found["more"]) == (denials.SHOWN, 20)
     assert found["rows"][0]["refused"] and not found["rows"][-1]["refused"]
 
 
 def test_metrics_count_refusals_and_gaps_of_fresh_reports_alone(tmp_path: Path) -> None:
-    knocks = [denial(count=2), denial(detail="x", count=3), denial(count=5, refused=False), denial(None, "unknown", count=4)]
-    text = prometheus.render(judged(tmp_path, heard("a", *knocks, gaps=[("lost", "some")]), heard("old", denial(), ago=9 * DAY)))
+    knocks = [
+        make_denial(count=2),
+        make_denial(detail="x", count=3),
+        make_denial(count=5, refused=False),
+        make_denial(None, "unknown", count=4),
+    ]
+    text = prometheus.render(
+        judged(tmp_path, make_denials("a", *knocks, gaps=[("lost", "some")]), make_denials("old", make_denial(), ago=9 * DAY))
+    )
     assert 'bulkhead_denials{host="a",layer="apparmor",scope="container",container="web"} 5' in text
     assert 'bulkhead_denials{host="a",layer="apparmor",scope="unknown",container=""} 4' in text
     assert 'bulkhead_denials_gaps{host="a"} 1' in text
@@ -48,46 +58,53 @@ def test_metrics_count_refusals_and_gaps_of_fresh_reports_alone(tmp_path: Path) 
 
 
 def test_drift_is_a_warning_and_a_metric(tmp_path: Path) -> None:
-    drifted = verify("a", drift=[{"layer": "seccomp", "summary": "write /etc/docker/seccomp/x.json"}])
-    fresh = judged(tmp_path, drifted, verify("b", drift=[]), verify("c"), {**unreachable("d"), "drift": None})
+    drifted = make_verification("a", drift=[{"layer": "seccomp", "summary": "write /etc/docker/seccomp/x.json"}])
+    fresh = judged(tmp_path, drifted, make_verification("b", drift=[]), make_verification("c"), {**make_unreachable("d"), "drift": None})
     text = prometheus.render(fresh)
     assert 'bulkhead_drift_changes{host="a",layer="seccomp"} 1' in text
     assert 'bulkhead_drift_changes{host="b",layer="seccomp"} 0' in text
     assert 'bulkhead_drift_changes{host="c"' not in text, "nobody looked"
-    from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.findings import problems
+    from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.findings import list_problems
 
-    assert [(p.level, p.id, p.host) for p in problems(fresh) if p.id.startswith("drift")] == [("warning", "drift.seccomp", "a")]
+    assert [(p.level, p.id, p.host) for p in list_problems(fresh) if p.id.startswith("drift")] == [("warning", "drift.seccomp", "a")]
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"denials_info": []}, "no mapping heard"),
+        ({"denials_info": []}, "no mapping denials_info"),
         ({"denials_info": {"since": 1}}, "has no total"),
         ({"denials_info": {"since": 1, "total": 0, "denials": [{}], "gaps": []}}, "a denial has no layer"),
-        ({"denials_info": {"since": 1, "total": 0, "denials": [{**denial(), "count": "3"}], "gaps": []}}, "a denial has no count"),
+        ({"denials_info": {"since": 1, "total": 0, "denials": [{**make_denial(), "count": "3"}], "gaps": []}}, "a denial has no count"),
         (
-            {"denials_info": {"since": 1, "total": 0, "denials": [{**denial(), "container": "web"}], "gaps": []}},
+            {"denials_info": {"since": 1, "total": 0, "denials": [{**make_denial(), "container": "web"}], "gaps": []}},
             "no candidates, no container",
         ),
-        ({"denials_info": {"since": 1, "total": 0, "denials": [{**denial(), "refused": "no"}], "gaps": []}}, "whether it is one"),
+        ({"denials_info": {"since": 1, "total": 0, "denials": [{**make_denial(), "refused": "no"}], "gaps": []}}, "no boolean refused"),
         ({"denials_info": {"since": 1, "total": 0, "denials": [], "gaps": [{"kind": "x", "text": "y", "from": "z"}]}}, "has no time"),
     ],
 )
 def test_files_that_are_no_reports(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    found = read.read(lay(tmp_path, {**heard("a"), **change}))
+    found = read.read_reports(write_reports(tmp_path, {**make_denials("a"), **change}))
     assert not found.denials
     assert words in found.problems[0]
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    published = publish.publish(lay(tmp_path, heard("a", denial(HOSTILE, comm=HOSTILE, detail=HOSTILE))), None, NOW, DAY, "1", "0")
+    published = publish.publish_report(
+        write_reports(tmp_path, make_denials("a", make_denial(HOSTILE, comm=HOSTILE, detail=HOSTILE))), None, NOW, DAY, "1", "0"
+    )
     assert "<img" not in (tmp_path / publish.PAGE).read_text()
-    assert summary.lines(published)
+    assert summary.render_summary(published)
 
 
 def test_lines_for_the_terminal() -> None:
-    shown = [text for text, unused in denials.lines("web1", heard("web1", denial(), gaps=[("serials", "7 are in no log")])["denials_info"])]
+    shown = [
+        text
+        for text, unused in denials.lines(
+            "web1", make_denials("web1", make_denial(), gaps=[("serials", "7 are in no log")])["denials_info"]
+        )
+    ]
     assert "3 denials since" in shown[0]
     assert "web: apparmor open name=/proc/kcore" in shown[1]
     assert shown[-1] == "  ? serials: 7 are in no log"

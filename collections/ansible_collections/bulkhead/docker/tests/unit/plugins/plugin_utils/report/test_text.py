@@ -18,9 +18,9 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import text
         ("\U000e0001", "\\U000e0001"),
     ],
 )
-def test_what_a_reader_could_not_see_is_written_out(given: str, shown: str) -> None:
-    assert text.visible(given) == shown
-    assert text.cleaned({given: [given, 1, None]}) == {shown: [shown, 1, None]}
+def test_invisible_characters_are_escaped(given: str, shown: str) -> None:
+    assert text.escape_hidden(given) == shown
+    assert text.escape_value({given: [given, 1, None]}) == {shown: [shown, 1, None]}
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_what_a_reader_could_not_see_is_written_out(given: str, shown: str) -> N
         ([], ""),
     ],
 )
-def test_evidence_in_words(value: object, shown: str) -> None:
-    assert text.words(value) == shown
+def test_values_are_rendered_in_one_line(value: object, shown: str) -> None:
+    assert text.render_value(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_evidence_in_words(value: object, shown: str) -> None:
         (1e7, "115 days"),
     ],
 )
-def test_age(seconds: float, shown: str) -> None:
-    assert text.age(seconds) == shown
+def test_ages_are_formatted(seconds: float, shown: str) -> None:
+    assert text.format_age(seconds) == shown

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plans and reports of hosts, as small as they can be."""
+"""Builds minimal plans and reports of hosts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NOW = 1_800_000_000.0
 EXPECT = {name: {"requirement": "required"} for name in SWITCHES}
 
 
-def layer(state: str = "as desired", **more: Any) -> dict[str, Any]:
+def make_layer(state: str = "as desired", **more: Any) -> dict[str, Any]:
     changes = [{"summary": "set it", "path": "/etc/x"}] if state == "change" else []
     requirement = "disabled" if state == "disabled" else "required"
     return {"requirement": requirement, "applicable": True, "changes": changes, "with_engine": "", "reason": "", "blockers": [], **more}
 
 
-def plan(containers: Any = (), **more: Any) -> dict[str, Any]:
+def make_plan(containers: Any = (), **more: Any) -> dict[str, Any]:
     observed = {
         "system": {"distribution_name": "Debian 13", "kernel": "6.12"},
         "engine": {
@@ -32,15 +32,15 @@ def plan(containers: Any = (), **more: Any) -> dict[str, Any]:
         },
         "pending": {"room": {"path": "/var/lib/docker", "free": 7_000_000_000, "size": 9_000_000_000}},
     }
-    return {"layers": {name: layer() for name in SWITCHES}, "observed": observed, "warnings": [], "notices": [], "effects": [], **more}
+    return {"layers": {name: make_layer() for name in SWITCHES}, "observed": observed, "warnings": [], "notices": [], "effects": [], **more}
 
 
-def report(seconds_ago: float = 600, **more: Any) -> dict[str, Any]:
+def make_report(seconds_ago: float = 600, **more: Any) -> dict[str, Any]:
     layers = [{"layer": name, "status": "enforced", "requirement": "required", "evidence": []} for name in SWITCHES]
     return {
         "host": "web",
         "written": datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat(timespec="seconds"),
-        "expected": decision.digests(EXPECT),
+        "expected": decision.hash_expectations(EXPECT),
         "not_enforced": [],
         "problem": "",
         "verification": {"probe": True, "at": NOW - seconds_ago, "layers": layers, "containers": [], "findings": []},
@@ -48,9 +48,9 @@ def report(seconds_ago: float = 600, **more: Any) -> dict[str, Any]:
     }
 
 
-def verification(last: dict[str, Any] | None, **more: Any) -> decision.Verification:
-    return decision.Verification(**{"report": last, "expect": EXPECT, "selected": list(SWITCHES), "minutes": 60.0, "now": NOW, **more})
+def make_last_report(last: dict[str, Any] | None, **more: Any) -> decision.LastReport:
+    return decision.LastReport(**{"report": last, "expect": EXPECT, "selected": list(SWITCHES), "minutes": 60.0, "now": NOW, **more})
 
 
-def made(host: str = "web", groups: Any = (), **more: Any) -> dict[str, Any]:
-    return decision.make(host, plan(**more), groups, {}, verification(None))
+def make_decision(host: str = "web", groups: Any = (), **more: Any) -> dict[str, Any]:
+    return decision.decide(host, make_plan(**more), groups, {}, make_last_report(None))

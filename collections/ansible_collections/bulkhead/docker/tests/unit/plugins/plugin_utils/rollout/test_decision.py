@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of a host in a rollout. A host that is spared its batch must be verified; everything that could make the verification another's counts."""
+"""Decisions of a rollout. A host may be skipped only if its verification is recent and of the same state."""
 
 from __future__ import annotations
 
@@ -8,73 +8,75 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision
 
-from .samples import EXPECT, NOW, layer, plan, report, verification
+from .samples import EXPECT, NOW, make_last_report, make_layer, make_plan, make_report
 
 
-def fate(last: dict[str, Any] | None, more: dict[str, Any] | None = None, **asked: Any) -> str:
-    return str(decision.make("web", plan(**(more or {})), (), {}, verification(last, **asked))["fate"])
+def decide(last: dict[str, Any] | None, more: dict[str, Any] | None = None, **asked: Any) -> str:
+    return str(decision.decide("web", make_plan(**(more or {})), (), {}, make_last_report(last, **asked))["decision"])
 
 
-def without(status: str, name: str = "seccomp") -> dict[str, Any]:
-    found = report()
+def make_report_with(status: str, name: str = "seccomp") -> dict[str, Any]:
+    found = make_report()
     next(entry for entry in found["verification"]["layers"] if entry["layer"] == name)["status"] = status
     return found
 
 
-def test_a_host_that_is_as_wanted_and_was_proven_is_spared() -> None:
-    found = decision.make("web", plan(), (), {}, verification(report()))
-    assert (found["fate"], found["why"], found["stops"]) == (decision.VERIFIED, "as desired, and verified 10 min ago", False)
+def test_a_recently_verified_host_as_desired_is_skipped() -> None:
+    found = decision.decide("web", make_plan(), (), {}, make_last_report(make_report()))
+    assert (found["decision"], found["why"], found["stops"]) == (decision.SKIPPED, "as desired and verified 10 min ago", False)
 
 
 @pytest.mark.parametrize(
     "last",
     [
         None,
-        report(3700),  # too old
-        report(-60),  # of the future: a clock is wrong
-        report(verification={}),
-        report(verification={**report()["verification"], "probe": False}),
-        report(verification={**report()["verification"], "at": NOW - 6000}),  # of an engine that ran before this one
-        report(failure={"task": "x", "msg": "y"}),
-        report(expected={}),  # of a time when nobody wrote down what it was held against
-        report(expected=decision.digests({**EXPECT, "pids_limit": {"requirement": "required", "limit": 5}})),
-        report(expected=decision.digests({**EXPECT, "containers": {"web": {}}})),  # a container was demanded that is not any more
-        without("degraded"),
-        without("unknown"),
+        make_report(3700),  # too old
+        make_report(-60),  # in the future: a clock is wrong
+        make_report(verification={}),
+        make_report(verification={**make_report()["verification"], "probe": False}),
+        make_report(verification={**make_report()["verification"], "at": NOW - 6000}),  # older than the start of the engine
+        make_report(failure={"task": "x", "msg": "y"}),
+        make_report(expected={}),  # of a version that kept no expectations
+        make_report(expected=decision.hash_expectations({**EXPECT, "pids_limit": {"requirement": "required", "limit": 5}})),
+        make_report(
+            expected=decision.hash_expectations({**EXPECT, "containers": {"web": {}}})
+        ),  # a container was required that is no longer
+        make_report_with("degraded"),
+        make_report_with("unknown"),
     ],
 )
-def test_no_other_report_spares_a_host(last: dict[str, Any] | None) -> None:
-    assert fate(last) == decision.TAKE
+def test_no_other_report_lets_a_host_be_skipped(last: dict[str, Any] | None) -> None:
+    assert decide(last) == decision.INCLUDED
 
 
 @pytest.mark.parametrize(
     "more",
     [
-        {"layers": {"pids_limit": layer("change")}},
-        {"layers": {"pids_limit": layer(with_engine="set it")}},
+        {"layers": {"pids_limit": make_layer("change")}},
+        {"layers": {"pids_limit": make_layer(with_engine="set it")}},
         {"warnings": ["somebody else's drop-in wins"]},
     ],
 )
-def test_a_plan_that_has_or_warns_of_something_is_gone_to(more: dict[str, Any]) -> None:
-    assert fate(report(), more) == decision.TAKE
+def test_a_plan_with_changes_or_warnings_is_included(more: dict[str, Any]) -> None:
+    assert decide(make_report(), more) == decision.INCLUDED
 
 
-def test_an_engine_that_does_not_run_is_gone_to() -> None:
-    stopped = plan()["observed"]
+def test_a_host_with_a_stopped_engine_is_included() -> None:
+    stopped = make_plan()["observed"]
     stopped["engine"]["started_at"] = None
-    assert fate(report(), {"observed": stopped}) == decision.TAKE
+    assert decide(make_report(), {"observed": stopped}) == decision.INCLUDED
 
 
-def test_nobody_is_spared_when_that_is_not_wanted() -> None:
-    assert fate(report(0)) == decision.VERIFIED
-    assert fate(report(0), minutes=0.0) == decision.TAKE
+def test_no_host_is_skipped_without_resume() -> None:
+    assert decide(make_report(0)) == decision.SKIPPED
+    assert decide(make_report(0), minutes=0.0) == decision.INCLUDED
 
 
-def test_a_run_that_is_about_one_layer_asks_for_the_proof_of_that_layer() -> None:
-    assert fate(without("absent"), selected=["pids_limit"]) == decision.VERIFIED
-    assert fate(without("absent"), selected=["seccomp"]) == decision.TAKE
-    other = decision.digests({**EXPECT, "seccomp": {"requirement": "optional"}})
-    assert fate(report(expected=other), selected=["pids_limit"]) == decision.VERIFIED
+def test_a_run_of_one_layer_needs_only_its_verification() -> None:
+    assert decide(make_report_with("absent"), selected=["pids_limit"]) == decision.SKIPPED
+    assert decide(make_report_with("absent"), selected=["seccomp"]) == decision.INCLUDED
+    other = decision.hash_expectations({**EXPECT, "seccomp": {"requirement": "optional"}})
+    assert decide(make_report(expected=other), selected=["pids_limit"]) == decision.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -86,27 +88,27 @@ def test_a_run_that_is_about_one_layer_asks_for_the_proof_of_that_layer() -> Non
         (["fleet", "canary", "validation"], "validation"),
     ],
 )
-def test_a_host_goes_with_the_first_of_its_batches(groups: list[str], batch: str) -> None:
-    assert decision.batch_of(groups) == batch
+def test_a_host_belongs_to_the_first_of_its_batches(groups: list[str], batch: str) -> None:
+    assert decision.choose_batch(groups) == batch
 
 
 @pytest.mark.parametrize(
-    ("found", "groups", "switches", "fate_and_stops"),
+    ("found", "groups", "switches", "expected"),
     [
         ({"unreachable": True, "msg": "no route"}, [], {}, (decision.UNREACHABLE, False)),
         ({"unreachable": True, "msg": "no route"}, ["canary"], {}, (decision.UNREACHABLE, True)),
         ({"unreachable": True, "msg": "no route"}, ["validation"], {"bulkhead_unreachable": "leave_out"}, (decision.UNREACHABLE, False)),
         ({"unreachable": True, "msg": "no route"}, [], {"bulkhead_unreachable": "stop"}, (decision.UNREACHABLE, True)),
-        ({"blockers": ["no"], "msg": "Nothing was changed. no"}, [], {}, (decision.REFUSED, True)),
-        ({"blockers": ["no"], "msg": "Nothing was changed. no"}, [], {"bulkhead_blocked": "leave_out"}, (decision.REFUSED, False)),
-        ({"msg": "no python"}, [], {}, (decision.REFUSED, True)),
-        ({}, [], {}, (decision.REFUSED, True)),
+        ({"blockers": ["no"], "msg": "Nothing was changed. no"}, [], {}, (decision.BLOCKED, True)),
+        ({"blockers": ["no"], "msg": "Nothing was changed. no"}, [], {"bulkhead_blocked": "leave_out"}, (decision.BLOCKED, False)),
+        ({"msg": "no python"}, [], {}, (decision.BLOCKED, True)),
+        ({}, [], {}, (decision.BLOCKED, True)),
     ],
 )
-def test_who_stops_a_rollout(found: dict[str, Any], groups: list[str], switches: dict[str, str], fate_and_stops: tuple[str, bool]) -> None:
-    made = decision.make("web", found, groups, switches, verification(report()))
-    assert (made["fate"], made["stops"]) == fate_and_stops
-    assert made["why"]
+def test_which_hosts_stop_a_rollout(found: dict[str, Any], groups: list[str], switches: dict[str, str], expected: tuple[str, bool]) -> None:
+    found = decision.decide("web", found, groups, switches, make_last_report(make_report()))
+    assert (found["decision"], found["stops"]) == expected
+    assert found["why"]
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,8 @@ def test_who_stops_a_rollout(found: dict[str, Any], groups: list[str], switches:
         ({"rollout_refused": "leave_out"}, "rollout_refused: was renamed; write bulkhead_blocked"),
     ],
 )
-def test_bad_switches(variables: dict[str, Any], words: str) -> None:
-    found = decision.problem(variables)
+def test_invalid_switches_are_a_problem(variables: dict[str, Any], words: str) -> None:
+    found = decision.find_switch_problem(variables)
     assert found.startswith(words) if words else found == ""
 
 
@@ -135,7 +137,7 @@ def test_bad_switches(variables: dict[str, Any], words: str) -> None:
         ("one: two: web", ["web"], ["web"]),
     ],
 )
-def test_the_containers_of_an_effect(text: str, names: list[str], containers: list[str]) -> None:
-    found = decision.effect(text, names)
+def test_containers_are_split_from_an_effect(text: str, names: list[str], containers: list[str]) -> None:
+    found = decision.split_effect(text, names)
     assert found["containers"] == containers
     assert text == (f"{found['text']}: {', '.join(containers)}" if containers else found["text"])

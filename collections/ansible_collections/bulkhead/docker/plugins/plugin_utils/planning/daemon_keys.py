@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Collects the keys that daemon.json must have: those of the selected layers, of role docker_daemon, and docker_daemon_options. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...module_utils.engine import unit
+from ...module_utils.engine.instance import of
+from ...module_utils.engine_config import checks, daemon_json, keys
+from ...module_utils.layers.pids_limit.plan import KEY as PIDS_KEY
+from ...module_utils.layers.pids_limit.plan import knows_key
+from ...module_utils.layers.registry import LAYERS
+from ...module_utils.layers.verdict import REQUIRED, LayerPlan
+
+OPTIONS = "docker_daemon_options"
+# Key -> its layer. All other keys belong to role docker_daemon, and are set when both of its layers are selected.
+OWNERS = {key: layer.name for layer in LAYERS for key in layer.daemon_keys}
+_ROOTLESS_OWNERS = {key: layer.name for layer in LAYERS for key in layer.rootless_keys}
+_WITH_OPTIONS = frozenset(layer.name for layer in LAYERS if layer.role == "docker_daemon")
+# Containers of a rootless engine end with it, as their namespaces do. Before 28.0, its published ports need the proxy.
+_NOT_ROOTLESS = ("live-restore", "userland-proxy")
+# Variable -> key. None: the key is not set.
+_PLAIN = {
+    "docker_daemon_icc": "icc",
+    "docker_daemon_live_restore": "live-restore",
+    "docker_daemon_userland_proxy": "userland-proxy",
+    "docker_daemon_log_driver": "log-driver",
+    "docker_daemon_log_opts": "log-opts",
+}
+
+
+@dataclass
+class DesiredKeys:
+    """values: the keys to set. keep: managed keys that this run leaves unchanged."""
+
+    values: dict[str, Any]
+    keep: frozenset[str]
+
+
+def find_blockers(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> list[str]:
+    """Return why no configuration can be planned, one sentence each."""
+    file, docker_unit = observed["daemon_json"], observed.get("unit") or {}
+    found = []
+    configured = desired.get("docker_daemon_config_path") or file["path"]
+    if configured != file["path"]:
+        flagged = "config-file" in docker_unit.get("flags", {})
+        source = f" (--config-file in {docker_unit['places'].get('config-file') or 'docker.service'})" if flagged else ""
+        found.append(
+            f"docker_daemon_config_path: {configured} is not the file that the engine reads; write {file['path']}{source}, or leave the"
+            " variable out"
+        )
+    found += [text for text in (file["error"], observed.get("managed_error")) if text]
+    options = desired.get(OPTIONS) or {}
+    if not isinstance(options, Mapping):
+        found.append(f'{OPTIONS}: {options!r} is not a mapping; write keys of daemon.json with their values, such as {{"debug": true}}')
+    return found
+
+
+def collect_keys(
+    observed: Mapping[str, Any],
+    desired: Mapping[str, Any],
+    layer_plans: Mapping[str, LayerPlan],
+    selected: set[str],
+    memory: Mapping[str, Any],
+    result: LayerPlan,
+) -> DesiredKeys:
+    """Return the keys to set. memory: managed keys by pointer. result: gets the blockers, warnings and notices."""
+    options = {key: value for key, value in (desired.get(OPTIONS) or {}).items() if key != PIDS_KEY}
+    _check_options(options, result)
+    owners = {**OWNERS, **_ROOTLESS_OWNERS} if of(observed).rootless else OWNERS
+    with_options = selected >= _WITH_OPTIONS
+    values: dict[str, Any] = {}
+    if with_options:
+        values.update(_collect_plain(observed, desired, options, result))
+    for layer in layer_plans.values():
+        for key, value in layer.daemon_keys.items():
+            values[key] = value
+            if key in options and options[key] != value:
+                _add_contradiction(key, options[key], value, layer, result)
+    for key, value in options.items():
+        if not (with_options or owners.get(key) in selected):
+            continue
+        if value is None:
+            values.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            values[key] = {**values[key], **value}
+        else:
+            values[key] = dict(value) if isinstance(value, Mapping) else value
+    if isinstance(values.get("log-opts"), dict):
+        values["log-opts"] = {name: _convert_log_option(value) for name, value in values["log-opts"].items()}
+    _drop_flagged(observed.get("unit") or {}, values, result)
+    managed = {daemon_json.path_of(pointer)[0] for pointer in memory}
+    chosen = {key for key in managed if (owners[key] in selected if key in owners else with_options)}
+    return DesiredKeys(values, frozenset(managed - chosen))
+
+
+def find_content_blockers(observed: Mapping[str, Any], after: Mapping[str, Any], desired: DesiredKeys, earlier: list[str]) -> list[str]:
+    """Return what is wrong with the new content, as far as the control node can tell; the engine's own check follows on the host.
+
+    earlier: blockers that are known already; a key is not reported twice.
+    """
+    path, docker_unit = observed["daemon_json"]["path"], observed.get("unit") or {}
+    unmanaged = {key: value for key, value in after.items() if key not in desired.values}
+    found = [*checks.types(unmanaged, path), *checks.log_options(after, path)]
+    for key, flag in unit.clashes(docker_unit.get("flags", {}), after).items():
+        if not any(text.startswith(f"{key}:") for text in [*earlier, *found]):
+            place = docker_unit["places"].get(flag) or "the command line of docker.service"
+            found.append(f"{path}: {key} is also set by --{flag} in {place}, and the engine does not start with both; remove one of them")
+    if PIDS_KEY in after and not knows_key(observed):
+        found.append(
+            f"{path}: {PIDS_KEY}: this engine does not know the key and does not start with it; remove it, and set"
+            " docker_daemon_default_pids_limit"
+        )
+    return found
+
+
+def _collect_plain(
+    observed: Mapping[str, Any], desired: Mapping[str, Any], options: Mapping[str, Any], result: LayerPlan
+) -> dict[str, Any]:
+    """Return the keys of role docker_daemon that belong to no layer."""
+    found = {key: desired[variable] for variable, key in _PLAIN.items() if desired.get(variable) not in (None, "", {})}
+    if observed["engine"].get("swarm") and found.get("live-restore"):
+        if options.get("live-restore"):
+            result.blockers.append(f"{OPTIONS}['live-restore']: the engine of a swarm node does not start with live-restore; remove it")
+        del found["live-restore"]
+        result.notices.append("docker_daemon_live_restore is left out: this is a swarm node, and the engine does not start with both")
+    if of(observed).rootless:
+        found = {key: value for key, value in found.items() if key not in _NOT_ROOTLESS}
+    flagged = (observed.get("unit") or {}).get("flags", {}).get("log-driver")
+    driver = flagged or options.get("log-driver") or found.get("log-driver") or _read_current(observed).get("log-driver") or "json-file"
+    if "log-opts" in found and (
+        unknown := sorted(set(found["log-opts"]) - keys.LOG_OPTS.get(driver, frozenset()) - keys.LOG_OPTS_EVERYWHERE)
+    ):
+        del found["log-opts"]
+        result.notices.append(f"docker_daemon_log_opts is left out: the log driver is {driver}, which does not take {', '.join(unknown)}")
+    return found
+
+
+def _read_current(observed: Mapping[str, Any]) -> dict[str, Any]:
+    return daemon_json.parse(observed["daemon_json"]["text"], observed["daemon_json"]["path"]).content()
+
+
+def _convert_log_option(value: Any) -> Any:
+    """Return a log option as text, which the engine expects; unquoted YAML values are numbers and booleans."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _check_options(options: Mapping[str, Any], result: LayerPlan) -> None:
+    plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in options.items() if value is not None}
+    result.blockers += checks.types(plain, OPTIONS)
+    for key in plain:
+        if key not in keys.KNOWN:
+            close = difflib.get_close_matches(str(key), keys.KNOWN, 1, 0.75)
+            advice = f"did you mean {close[0]}?" if close else "the engine's own check decides"
+            result.warnings.append(f"{OPTIONS}['{key}']: is not a key of any known engine; {advice}")
+
+
+def _add_contradiction(key: str, option: Any, value: Any, layer: LayerPlan, result: LayerPlan) -> None:
+    text = f"{OPTIONS}['{key}']: {option!r} contradicts the layer {layer.layer}, which needs {value!r}"
+    if layer.requirement == REQUIRED:
+        result.blockers.append(f"{text}; remove it, or set the layer's switch to disabled")
+    else:
+        result.warnings.append(f"{text}; the option takes precedence")
+
+
+def _drop_flagged(docker_unit: Mapping[str, Any], values: dict[str, Any], result: LayerPlan) -> None:
+    """Drop keys that a flag already sets to the same value: the engine does not start if both set a key. Another value is a blocker."""
+    flags = docker_unit.get("flags", {})
+    for key, flag in unit.flagged_keys(flags).items():
+        if key not in values:
+            continue
+        place = docker_unit.get("places", {}).get(flag) or "the command line of docker.service"
+        if unit.agrees(flags[flag], values[key]):
+            result.notices.append(
+                f"{key} is left out of daemon.json: --{flag}={flags[flag]} in {place} already sets it, and the engine does not start with both"
+            )
+            del values[key]
+        else:
+            result.blockers.append(
+                f"{key}: {values[key]!r} cannot be set in daemon.json: {place} contains --{flag}={flags[flag]}, and the engine does not start"
+                " with both; remove the flag, or do not set the key"
+            )
