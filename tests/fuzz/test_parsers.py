@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import unit
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
@@ -162,7 +162,7 @@ def test_files_of_proc_give_a_result_or_a_value_error(text: str) -> None:
 
 @given(st.lists(ANYTHING.map(lambda text: text.replace("\0", "")), max_size=6))
 def test_flags_of_an_engine_are_parsed(argv: list[str]) -> None:
-    found = unit.flags(unit.arguments(["dockerd", *argv]))
+    found = flags.parse_flags(flags.find_dockerd_arguments(["dockerd", *argv]))
     assert all(isinstance(value, str) for value in found.values())
 
 

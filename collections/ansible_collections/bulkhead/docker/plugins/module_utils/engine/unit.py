@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..engine_config.keys import BOOLEAN_FLAGS, KEY_OF_FLAG, NEVER_CLASH, SHORT_FLAGS
 from ..host.root import Host
+from .flags import SHORT_FLAGS
 from .instance import ROOTFUL, SYSTEM_UNITS, Instance
 
 
@@ -27,61 +26,6 @@ class Unit:
 
     files: dict[str, str] = field(default_factory=dict)
     argv: list[str] = field(default_factory=list)
-
-
-def flags(argv: Sequence[str]) -> dict[str, str]:
-    """The flags of a dockerd command line (its own name left out), long names without dashes; repeated ones joined by commas."""
-    found: dict[str, str] = {}
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-        elif word.startswith("-") and len(word) > 1:
-            name, equals, value = SHORT_FLAGS.get(word[1], word[1]), "=" if len(word) > 2 else "", word[2:].removeprefix("=")
-        else:
-            continue
-        if not equals:
-            value = "true" if name in BOOLEAN_FLAGS or not rest else rest.pop(0)
-        found[name] = f"{found[name]},{value}" if name in found and name not in BOOLEAN_FLAGS else value
-    return found
-
-
-def arguments(argv: Sequence[str]) -> list[str]:
-    """What dockerd itself gets of a command line: the words after its name, which a wrapper (`env`, `nice`) may stand before."""
-    for index, word in enumerate(argv):
-        if word.rsplit("/", 1)[-1] in ("dockerd", "dockerd-rootless.sh"):
-            return list(argv[index + 1 :])
-    return []
-
-
-def key_of(flag: str) -> str:
-    """The key of daemon.json that says the same as this flag."""
-    return KEY_OF_FLAG.get(flag, flag)
-
-
-def flagged_keys(found: Mapping[str, str]) -> dict[str, str]:
-    """Key of daemon.json → the flag that already sets it."""
-    return {key_of(flag): flag for flag in found if flag not in NEVER_CLASH}
-
-
-def clashes(found: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, str]:
-    """Key → flag, for what is said both on the command line and in daemon.json."""
-    # The engine looks inside this object as well (configValuesSet in daemon/config/config.go): its members are flags.
-    inside = content.get("proxies")
-    names = set(content) | (set(inside) if isinstance(inside, dict) else set())
-    return {key: flag for key, flag in flagged_keys(found).items() if key in names}
-
-
-def agrees(flag_value: str, desired: Any) -> bool:
-    """Whether a flag's value says the same as a desired value of daemon.json."""
-    if isinstance(desired, bool):
-        return flag_value.lower() in (("true", "1", "t") if desired else ("false", "0", "f"))
-    if isinstance(desired, list):
-        return flag_value.split(",") == [str(item) for item in desired]
-    if isinstance(desired, dict):
-        return sorted(flag_value.split(",")) == sorted(f"{name}={value}" for name, value in desired.items())
-    return flag_value == str(desired)
 
 
 def where(flag: str, files: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine import binary, unit
+from ..engine import binary, flags, unit
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.service import Service, ServiceError, State
 from ..host import state
@@ -137,9 +137,9 @@ def _refusal(problem: str, outcome: Outcome) -> Failed:
 def _problem(host: Host, request: Request, merge: daemon_json.Merge) -> str:
     """Why the engine would not start, or not work, with this configuration; empty when nothing is known against it."""
     docker_unit = unit.read(host, request.instance)
-    arguments = unit.arguments(docker_unit.argv)
-    found = unit.flags(arguments)
-    for key, flag in unit.clashes(found, merge.after).items():
+    arguments = flags.find_dockerd_arguments(docker_unit.argv)
+    found = flags.parse_flags(arguments)
+    for key, flag in flags.find_clashes(found, merge.after).items():
         place = unit.where(flag, docker_unit.files) or f"the command line of {request.instance.unit}"
         return (
             f"{request.file}: {key} is also set by --{flag}={found[flag]} in {place}, and the engine does not start with both;"

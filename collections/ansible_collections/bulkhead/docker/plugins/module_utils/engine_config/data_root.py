@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from ..engine import containers, unit
+from ..engine import containers, flags, unit
 from ..engine.api import Engine
 from ..engine.service import Service, ServiceError
 from ..host.root import Host
@@ -36,7 +36,7 @@ def stale_root(host: Host, root: str, after: Mapping[str, Any]) -> bool:
     if not root:
         return False  # it does not run
     remapped = bool(re.search(r"/\d+\.\d+$", root))
-    return remapped != bool(after.get("userns-remap")) and "userns-remap" not in unit.flags(unit.arguments(unit.read(host).argv))
+    return remapped != bool(after.get("userns-remap")) and "userns-remap" not in flags.parse_command_line(unit.read(host).argv)
 
 
 def orphans(host: Host, engine: Engine) -> list[str]:

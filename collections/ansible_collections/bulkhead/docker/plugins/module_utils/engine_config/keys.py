@@ -8,10 +8,8 @@ November 2026: `cmd/dockerd/{config,config_unix,options}.go` (flags), `daemon/co
 
 from __future__ import annotations
 
-_BOOL = (
-    "allow-direct-routing cri-containerd debug experimental icc init ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6"
-    " live-restore no-new-privileges raw-logs selinux-enabled tls tlsverify userland-proxy"
-)
+from ..engine.flags import BOOLEAN_KEYS
+
 _TEXT = (
     "api-cors-header bip bip6 bridge bridge-accept-fwmark cgroup-parent cluster-advertise cluster-store containerd containerd-namespace"
     " containerd-plugin-namespace data-root default-cgroupns-mode default-gateway default-gateway-v6 default-init default-ipc-mode"
@@ -31,49 +29,13 @@ _OBJECT = "builder cluster-store-opts default-network-opts default-ulimits featu
 
 # Key → what its value must be; a key with two spellings of a value (a size as "64M" or 67108864) is left to the engine.
 TYPES: dict[str, str] = {
-    **dict.fromkeys(_BOOL.split(), "boolean"),
+    **dict.fromkeys(BOOLEAN_KEYS, "boolean"),
     **dict.fromkeys(_TEXT.split(), "text"),
     **dict.fromkeys(_NUMBER.split(), "number"),
     **dict.fromkeys(_LIST.split(), "list"),
     **dict.fromkeys(_OBJECT.split(), "object"),
 }
 KNOWN: frozenset[str] = frozenset(TYPES) | {"default-shm-size", "default-pids-limit"}
-BOOLEAN_FLAGS: frozenset[str] = frozenset(_BOOL.split()) | {"help", "restart", "rootless", "validate", "version"}
-
-# The flag has another name than the key (opts.Named*Opts in moby). Elsewhere they are the same.
-KEY_OF_FLAG: dict[str, str] = {
-    "authorization-plugin": "authorization-plugins",
-    "cdi-spec-dir": "cdi-spec-dirs",
-    "containerd-plugins-namespace": "containerd-plugin-namespace",
-    "default-address-pool": "default-address-pools",
-    "default-network-opt": "default-network-opts",
-    "default-ulimit": "default-ulimits",
-    "dns-opt": "dns-opts",
-    "exec-opt": "exec-opts",
-    "feature": "features",
-    "host": "hosts",
-    "insecure-registry": "insecure-registries",
-    "label": "labels",
-    "log-opt": "log-opts",
-    "node-generic-resource": "node-generic-resources",
-    "registry-mirror": "registry-mirrors",
-    "storage-opt": "storage-opts",
-}
-# Merged by the engine instead of refused when they stand in both places (skipDuplicates in daemon/config/config.go), or no key at all.
-NEVER_CLASH: frozenset[str] = frozenset({"add-runtime", "config-file", "validate", "rootless", "version", "help"})
-SHORT_FLAGS: dict[str, str] = {
-    "b": "bridge",
-    "D": "debug",
-    "G": "group",
-    "g": "graph",
-    "H": "host",
-    "h": "help",
-    "l": "log-level",
-    "p": "pidfile",
-    "r": "restart",
-    "s": "storage-driver",
-    "v": "version",
-}
 
 # Taken over on SIGHUP when they stand in the file. Of these, RESET_ON_RELOAD go back to their default when they vanish from it; the
 # others keep the old value until a restart (daemon/reload.go: `if conf.IsValueSet(...)`).

@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from ..engine import binary, unit
+from ..engine.flags import parse_command_line
 from ..engine.instance import ROOTFUL, Instance
 from ..host import state
 from ..host.root import Host
@@ -29,7 +30,7 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """
     host = instance.on(host)
     docker_unit = unit.read(host, instance)
-    flags = unit.flags(unit.arguments(docker_unit.argv))
+    flags = parse_command_line(docker_unit.argv)
     managed, managed_error = _managed(host, instance)
     return {
         "daemon_json": _daemon_json(host, flags.get("config-file", instance.config), instance),

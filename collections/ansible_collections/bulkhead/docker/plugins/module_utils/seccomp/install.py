@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import unit
+from ..engine.flags import parse_command_line
 from ..engine.instance import ROOTFUL, Instance, find, find_by_uid
 from ..engine.processes import dockerds
 from ..host import state
 from ..host.files import fsync_folder, sha256, write_atomically
 from ..host.root import STATE_DIR, Host
-from .check import problems
+from .check import find_profile_problems
 
 SUBJECT = "seccomp"
 REPLACED = f"{STATE_DIR}/seccomp-replaced"
 MODE = 0o644  # `docker run --security-opt seccomp=FILE` reads the file as the user who calls it
 
 
-class CannotInstall(ValueError):
+class SeccompInstallError(ValueError):
     """Nothing was changed; `problems` holds one sentence for each reason."""
 
     def __init__(self, sentences: list[str]) -> None:
@@ -33,7 +34,7 @@ class CannotInstall(ValueError):
 
 
 @dataclass
-class Step:
+class SeccompStep:
     """One file and what is to be done with it; `reason` is empty when nothing is. before and after: its text, None without a file."""
 
     name: str
@@ -45,8 +46,8 @@ class Step:
     postponed: bool = False
 
 
-def decide(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) -> list[Step]:
-    """What the list comes to on this host. Raises CannotInstall, and ValueError for a damaged memory."""
+def plan_seccomp_steps(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) -> list[SeccompStep]:
+    """What the list comes to on this host. Raises SeccompInstallError, and ValueError for a damaged memory."""
     managed = state.load(host, SUBJECT).get("profiles", {})
     steps, blockers, seen = [], [], set()
     for at, profile in enumerate(profiles):
@@ -61,9 +62,9 @@ def decide(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) ->
             blockers.append(f"profiles[{at}].name: {name} is listed twice; write each profile once.")
         seen.add(path)
         if profile["state"] == "present":
-            blockers += problems(profile["content"], path, bool(profile.get("permissive")))
+            blockers += find_profile_problems(profile["content"], path, bool(profile.get("permissive")))
         try:
-            step = _step(host, profile, path, path in managed)
+            step = _plan_step(host, profile, path, path in managed)
         except OSError as error:
             blockers.append(f"{path}: can't be read ({error.strerror}); see what it is and move it away.")
             continue
@@ -71,62 +72,62 @@ def decide(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) ->
             blockers.append(f"{path}: is not ours and {step.reason}; choose another name, or write force: true (a copy is then kept).")
         steps.append(step)
     if blockers:
-        raise CannotInstall(blockers)
+        raise SeccompInstallError(blockers)
     return steps
 
 
-def _step(host: Host, profile: Mapping[str, Any], path: str, ours: bool) -> Step:
+def _plan_step(host: Host, profile: Mapping[str, Any], path: str, ours: bool) -> SeccompStep:
     before = host.read(path)
     foreign = before is not None and not ours
     if profile["state"] == "absent":
         reason = "would be removed" if before is not None else ("is gone already" if ours else "")
-        return Step(profile["name"], path, reason, before, None, foreign, bool(reason) and in_use(host, path))
+        return SeccompStep(profile["name"], path, reason, before, None, foreign, bool(reason) and is_named_by_engine(host, path))
     after = profile["content"]
     reason = ""
     if before is None:
         reason = "is new"
     elif sha256(before) != sha256(after):
         reason = "says something else"
-    elif _loose(host.path(path)):
+    elif _has_loose_permissions(host.path(path)):
         reason = "can be written by others than root"
-    return Step(profile["name"], path, reason, before, after, foreign)
+    return SeccompStep(profile["name"], path, reason, before, after, foreign)
 
 
-def _loose(path: Path) -> bool:
+def _has_loose_permissions(path: Path) -> bool:
     status = path.stat()
     return bool(status.st_mode & 0o022) or status.st_uid != 0
 
 
-def in_use(host: Host, path: str) -> bool:
+def is_named_by_engine(host: Host, path: str) -> bool:
     """Whether an engine would miss the file at its next start: its daemon.json, or a flag of its dockerd's, names it.
 
     The rootful engine, and the rootless ones that run or are remembered here; what a user has is read with that user's rights, and may
     name the file where it can't be read.
     """
     running = dockerds(host)
-    return any(_misses(instance.on(host), instance, path, running) for instance in (ROOTFUL, *_rootless(host, running)))
+    return any(_needs_file(instance.on(host), instance, path, running) for instance in (ROOTFUL, *_list_rootless_engines(host, running)))
 
 
-def _rootless(host: Host, running: Sequence[Mapping[str, Any]]) -> list[Instance]:
+def _list_rootless_engines(host: Host, running: Sequence[Mapping[str, Any]]) -> list[Instance]:
     remembered = [entry.stem.removeprefix("daemon-") for entry in host.path(STATE_DIR).glob("daemon-*.json")]
     instances = [find(host, user) for user in remembered] + [find_by_uid(host, daemon["uid"]) for daemon in running if daemon["rootless"]]
     return [instance for instance in dict.fromkeys(instances) if instance and instance.owner]
 
 
-def _misses(host: Host, instance: Instance, path: str, running: Sequence[Mapping[str, Any]]) -> bool:
+def _needs_file(host: Host, instance: Instance, path: str, running: Sequence[Mapping[str, Any]]) -> bool:
     try:
         argvs = [unit.read(host, instance).argv, *(daemon["argv"] for daemon in running if instance.owns(daemon))]
-        flags = [unit.flags(unit.arguments(argv)) for argv in argvs]
+        flags = [parse_command_line(argv) for argv in argvs]
         configs = {instance.config, *(found["config-file"] for found in flags if "config-file" in found)}
         texts = [host.read(config, whose=instance.owner) or "" for config in configs]
     except (OSError, ValueError):
         if not instance.rootless:
             raise
         return True
-    return any(found.get("seccomp-profile") == path for found in flags) or any(_names(text, path) for text in texts)
+    return any(found.get("seccomp-profile") == path for found in flags) or any(_has_profile_path(text, path) for text in texts)
 
 
-def _names(text: str, path: str) -> bool:
+def _has_profile_path(text: str, path: str) -> bool:
     try:
         content = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -134,7 +135,7 @@ def _names(text: str, path: str) -> bool:
     return isinstance(content, dict) and content.get("seccomp-profile") == path
 
 
-def apply(host: Host, steps: Sequence[Step]) -> None:
+def apply_seccomp_steps(host: Host, steps: Sequence[SeccompStep]) -> None:
     """Do it, and remember it. When one file fails, those before it are put back. Raises OSError, BlockingIOError."""
     todo = [step for step in steps if step.reason and not step.postponed]
     if not todo:
@@ -145,16 +146,16 @@ def apply(host: Host, steps: Sequence[Step]) -> None:
         # Remembered first: a file that is remembered and missing harms nobody, one that is there and not remembered stays for ever.
         for step in todo:
             if step.after is not None:
-                managed[step.path] = _remembered(host, step, managed.get(step.path, {}))
+                managed[step.path] = _describe_memory(host, step, managed.get(step.path, {}))
         _save(host, memory, managed)
-        done: list[Step] = []
+        done: list[SeccompStep] = []
         try:
             for step in todo:
                 done.append(step)
-                _do(host, step, managed)
+                _apply_step(host, step, managed)
         except OSError:
             for step in reversed(done):
-                _put(host, step.path, step.before)
+                _write_file(host, step.path, step.before)
             state.save(host, SUBJECT, memory)
             raise
         _save(host, memory, managed)
@@ -164,25 +165,25 @@ def _save(host: Host, memory: dict[str, Any], managed: dict[str, Any]) -> None:
     state.save(host, SUBJECT, {**memory, "profiles": managed} if managed else {})
 
 
-def _remembered(host: Host, step: Step, before: dict[str, Any]) -> dict[str, Any]:
-    kept = _keep(host, step) if step.foreign and step.before is not None else before.get("replaced")
+def _describe_memory(host: Host, step: SeccompStep, before: dict[str, Any]) -> dict[str, Any]:
+    kept = _keep_replaced(host, step) if step.foreign and step.before is not None else before.get("replaced")
     made = before.get("made_folder") or not host.path(step.path).parent.exists()
     return {"sha256": sha256(step.after or ""), **({"replaced": kept} if kept else {}), **({"made_folder": True} if made else {})}
 
 
-def _do(host: Host, step: Step, managed: dict[str, Any]) -> None:
+def _apply_step(host: Host, step: SeccompStep, managed: dict[str, Any]) -> None:
     if step.after is None:
         remembered = managed.pop(step.path, {})
-        _put(host, step.path, _kept(host, remembered.get("replaced")))
+        _write_file(host, step.path, _read_replaced(host, remembered.get("replaced")))
         if remembered.get("made_folder"):
             with suppress(OSError):  # others have files there
                 host.path(step.path).parent.rmdir()
         return
     host.path(step.path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _put(host, step.path, step.after)
+    _write_file(host, step.path, step.after)
 
 
-def _put(host: Host, path: str, text: str | None) -> None:
+def _write_file(host: Host, path: str, text: str | None) -> None:
     """Make the file say `text`, owned by root and writable by nobody else; None removes it."""
     target = host.path(path)
     if text is None:
@@ -192,12 +193,12 @@ def _put(host: Host, path: str, text: str | None) -> None:
         return
     owner = state.folder(host).stat()  # root, except in tests
     write_atomically(target, text, MODE, (owner.st_uid, owner.st_gid))
-    if _loose(target):
+    if _has_loose_permissions(target):
         target.chmod(MODE)
         os.chown(target, owner.st_uid, owner.st_gid)
 
 
-def _keep(host: Host, step: Step) -> str:
+def _keep_replaced(host: Host, step: SeccompStep) -> str:
     """Keep a foreign file's text aside; returns where."""
     folder = host.path(REPLACED)
     state.folder(host)
@@ -208,6 +209,6 @@ def _keep(host: Host, step: Step) -> str:
     return f"{REPLACED}/{name}"
 
 
-def _kept(host: Host, path: str | None) -> str | None:
+def _read_replaced(host: Host, path: str | None) -> str | None:
     """What stood in a file's place before ours, so that it can come back."""
     return host.read(path) if path else None

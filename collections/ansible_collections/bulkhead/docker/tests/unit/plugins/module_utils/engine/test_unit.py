@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docker.service's flags: read from its files, compared with the keys of daemon.json."""
+"""The command line of docker.service, read from its unit files."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import unit
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags, unit
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
@@ -19,63 +17,9 @@ FRAGMENT = "/usr/lib/systemd/system/docker.service"
 OVERRIDE = "/etc/systemd/system/docker.service.d/override.conf"
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
-
-
 def _put(host: Host, path: str, text: str) -> None:
     host.path(path).parent.mkdir(parents=True, exist_ok=True)
     host.path(path).write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        ([], {}),
-        (["-H", "fd://"], {"host": "fd://"}),
-        (["-H", "fd://", "-H", "tcp://0.0.0.0:2375"], {"host": "fd://,tcp://0.0.0.0:2375"}),
-        (["--host=fd://", "--icc=false"], {"host": "fd://", "icc": "false"}),
-        (["--icc", "--debug", "--mtu", "1450"], {"icc": "true", "debug": "true", "mtu": "1450"}),
-        (["-D", "-lwarn", "-s", "overlay2"], {"debug": "true", "log-level": "warn", "storage-driver": "overlay2"}),
-        (["--log-opt", "a=1", "--log-opt", "b=2"], {"log-opt": "a=1,b=2"}),
-        (["--config-file=/x.json", "stray"], {"config-file": "/x.json"}),
-    ],
-)
-def test_flags(argv: list[str], expected: dict[str, str]) -> None:
-    assert unit.flags(argv) == expected
-
-
-@pytest.mark.parametrize(
-    ("flags", "content", "expected"),
-    [
-        ({"host": "fd://"}, {"hosts": ["fd://"]}, {"hosts": "host"}),
-        ({"host": "fd://"}, {"icc": False}, {}),
-        ({"icc": "false"}, {"icc": False}, {"icc": "icc"}),
-        ({"log-opt": "a=1"}, {"log-opts": {"b": "2"}}, {"log-opts": "log-opt"}),
-        ({"add-runtime": "a=b"}, {"runtimes": {}}, {}),
-        ({"http-proxy": "http://a"}, {"proxies": {"http-proxy": "http://b"}}, {"http-proxy": "http-proxy"}),
-        ({"config-file": "/x"}, {"config-file": "/x"}, {}),
-    ],
-)
-def test_clashes(flags: dict[str, str], content: dict[str, Any], expected: dict[str, str]) -> None:
-    assert unit.clashes(flags, content) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "desired", "expected"),
-    [
-        ("false", False, True),
-        ("0", False, True),
-        ("true", False, False),
-        ("overlay2", "overlay2", True),
-        ("a=1,b=2", {"b": "2", "a": "1"}, True),
-        ("a=1", {"a": "2"}, False),
-        ("fd://", ["fd://"], True),
-    ],
-)
-def test_agrees(value: str, desired: Any, expected: bool) -> None:
-    assert unit.agrees(value, desired) is expected
 
 
 def test_no_unit(host: Host) -> None:
@@ -86,7 +30,14 @@ def test_the_environment_file_is_put_in_and_named(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN)
     _put(host, "/etc/default/docker", '# DOCKER_OPTS="--icc=true"\nDOCKER_OPTS="--icc=false --dns 9.9.9.9"\n')
     found = unit.read(host)
-    assert unit.arguments(found.argv) == ["-H", "fd://", "--containerd=/run/containerd.sock", "--icc=false", "--dns", "9.9.9.9"]
+    assert flags.find_dockerd_arguments(found.argv) == [
+        "-H",
+        "fd://",
+        "--containerd=/run/containerd.sock",
+        "--icc=false",
+        "--dns",
+        "9.9.9.9",
+    ]
     assert unit.where("icc", found.files) == "/etc/default/docker"
     assert unit.where("host", found.files) == FRAGMENT
 
@@ -97,7 +48,7 @@ def test_the_last_drop_in_wins(host: Host) -> None:
         host, OVERRIDE, "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd \\\n  --userland-proxy=false \\\n  -H unix:///run/docker.sock\n"
     )
     found = unit.read(host)
-    assert unit.flags(unit.arguments(found.argv)) == {"userland-proxy": "false", "host": "unix:///run/docker.sock"}
+    assert flags.parse_command_line(found.argv) == {"userland-proxy": "false", "host": "unix:///run/docker.sock"}
     assert unit.where("userland-proxy", found.files) == OVERRIDE
 
 
@@ -111,7 +62,7 @@ def test_a_unit_in_etc_hides_the_distributions(host: Host) -> None:
     _put(host, "/etc/systemd/system/docker.service", "[Service]\nExecStart=/usr/bin/nice dockerd --icc=false\n")
     found = unit.read(host)
     assert list(found.files) == ["/etc/systemd/system/docker.service"]
-    assert unit.arguments(found.argv) == ["--icc=false"]
+    assert flags.find_dockerd_arguments(found.argv) == ["--icc=false"]
 
 
 def test_drop_ins_are_sorted_by_name_and_etc_wins(host: Host) -> None:

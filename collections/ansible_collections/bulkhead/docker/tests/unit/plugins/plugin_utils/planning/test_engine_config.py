@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import unit
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges import plan as no_new_privileges
@@ -333,7 +333,7 @@ def test_planning_does_not_change_its_arguments() -> None:
     copy = deepcopy(host)
     make_plan(host, docker_daemon_options={"log-opts": {"max-size": "1m"}})
     assert host == copy
-    assert unit.flags(["-H", "fd://"]) == {"host": "fd://"}
+    assert flags.parse_flags(["-H", "fd://"]) == {"host": "fd://"}
 
 
 def test_an_immutable_file_blocks_only_a_change() -> None:
