@@ -111,7 +111,7 @@ class ActionModule(ActionBase):
             return Path(self._find_needle("files", name)).read_text(encoding="utf-8")
         except AnsibleError as error:
             raise FileNotFoundError(
-                f"{name}: does not exist on the control node; write an absolute path, or put it beside the playbook or in its files/"
+                f"{name}: does not exist on the control node; write an absolute path, or put it next to the playbook or in its folder files/"
             ) from error
 
 

@@ -158,7 +158,7 @@ def _add_effects(engine: Mapping[str, Any], merge: daemon_json.Merge, loses_cont
 
 
 def _is_edited_later(observed: Mapping[str, Any], managed: Mapping[str, Any], merge: daemon_json.Merge) -> bool:
-    """Return whether somebody else wrote the file after the engine's start. The engine does not report all of its configuration."""
+    """Return whether another program or an operator wrote the file after the engine's start. The engine does not report all of its configuration."""
     file, started = observed["daemon_json"], observed["engine"].get("started_at")
     if not file["exists"] or merge.text != file["text"] or started is None or file["mtime"] <= started + 1:
         return False

@@ -61,7 +61,7 @@ def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[st
         desired[rootless.WRAPPER] = rendering.render_wrapper(source, rootless.find_default_profile(desired))
     for variable, room in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
         try:
-            desired[variable] = load_planners()[room].resolve(desired.get(variable) or [], read_file)
+            desired[variable] = load_planners()[room].resolve_sources(desired.get(variable) or [], read_file)
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:

@@ -55,7 +55,7 @@ def _collect_samples(name: str, fleet: Fleet) -> Iterable[Sample]:
 def _collect_host_samples(name: str, fleet: Fleet) -> Iterator[Sample]:
     for host in fleet.hosts:
         label = {"host": host.name}
-        # Earlier results are no statement about the present state.
+        # Earlier results do not show the present state.
         recent = host.condition in (VERIFIED, FAILING)
         match name:
             case "bulkhead_host_verified":

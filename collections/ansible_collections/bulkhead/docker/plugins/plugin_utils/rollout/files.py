@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads and writes the decisions of a rollout, one `plan-HOST.json` per host beside the reports on the control node."""
+"""Reads and writes the decisions of a rollout, one `plan-HOST.json` per host, next to the reports on the control node."""
 
 from __future__ import annotations
 
