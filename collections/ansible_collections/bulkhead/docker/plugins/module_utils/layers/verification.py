@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from ..exposures.judge import find_exposures
 from ..hardened import judge as hardened
 from .evidence import CONTAINERS, UNUSABLE_ANSWER, keep_defaults, list_engines
 from .judges import JUDGES
 from .registry import ENGINE_DEFAULTS
-from .verdict import DEGRADED, DISABLED, UNKNOWN, Finding, Verdict
+from .verdict import DEGRADED, DISABLED, UNKNOWN, ContainerVerdict, Finding, Verdict
+
+_Kind = TypeVar("_Kind", bound=Verdict)
 
 
 def expected_user(expect: Mapping[str, Any]) -> str:
@@ -41,7 +43,7 @@ def judge_engine(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: C
     layers = []
     for name in names:
         wanted = expect.get(name, {})
-        verdict: Verdict = JUDGES[name].judge(evidence, wanted)
+        verdict = _run_judge(name, Verdict, JUDGES[name].judge, evidence, wanted)
         if verdict.status == UNKNOWN and evidence["probe_error"]:
             verdict.find("no_probe", evidence["probe_error"])
         layers.append({**verdict.as_dict(), "requirement": wanted.get("requirement", DISABLED)})
@@ -51,7 +53,10 @@ def judge_engine(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: C
 def _judge_container(
     container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any], names: Collection[str]
 ) -> dict[str, Any]:
-    layers = {name: JUDGES[name].judge_container(container, evidence, expect.get(name, {})).as_dict() for name in names}
+    layers = {
+        name: _run_judge(name, ContainerVerdict, JUDGES[name].judge_container, container, evidence, expect.get(name, {})).as_dict()
+        for name in names
+    }
     required = expect.get(CONTAINERS, {}).get(container["name"])
     return {
         **({"settings": hardened.judge(container, required, layers.get("seccomp"))} if required else {}),
@@ -61,6 +66,16 @@ def _judge_container(
         "disagreements": [f"{name}: {text}" for name, verdict in layers.items() for text in verdict["disagreements"]],
         "findings": [finding.__dict__ for finding in find_exposures(container)],
     }
+
+
+def _run_judge(layer: str, kind: type[_Kind], judge: Callable[..., _Kind], *arguments: Any) -> _Kind:
+    """Return a judge's verdict. A judge that fails gives `unknown` for its layer and does not affect the others."""
+    try:
+        return judge(*arguments)
+    except Exception as error:  # evidence that no judge expects, such as a container that ends while it is read
+        verdict = kind(layer, "could not be judged")
+        verdict.find("not_judged", f"the evidence could not be judged: {type(error).__name__}: {error}", UNKNOWN)
+        return verdict.conclude()
 
 
 def _find_host_problems(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> list[Finding]:

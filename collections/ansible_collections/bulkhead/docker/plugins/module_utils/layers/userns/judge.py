@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.instance import of
+from ...engine.instance import get_observed_instance
 from ...subid.accounts import list_accounts_inside
 from ...subid.mapping import (
     MIN_IDS,
@@ -28,7 +28,7 @@ _SHOWN = 5
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     observed = evidence["observed"]
     here, engine = observed["layers"][LAYER], observed["engine"]
-    if of(observed).rootless:
+    if get_observed_instance(observed).rootless:
         verdict = Verdict(LAYER, "the user namespace of the rootless engine, judged as layer rootless")
         if evidence.get("probe"):
             verdict.saw(f"/proc/{evidence['probe']['pid']}/uid_map", evidence["probe"]["kernel"].get("uid_map"))
@@ -54,7 +54,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     here, engine = evidence["observed"]["layers"][LAYER], evidence["observed"]["engine"]
     name, kernel = container["name"], container["kernel"]
-    if of(evidence["observed"]).rootless:
+    if get_observed_instance(evidence["observed"]).rootless:
         return ContainerVerdict(LAYER, "the user namespace of the rootless engine").conclude(NOT_APPLICABLE)
     asked_host = container["inspect"]["HostConfig"].get("UsernsMode") == "host"
     verdict = ContainerVerdict(LAYER, "root of the container is an unprivileged ID of the host", opted_out=asked_host)
@@ -103,7 +103,7 @@ def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], subject: str, he
     if own is not None and own == host:
         verdict.find("host_namespace", f"{subject} is in the host's user namespace ({own}): its root is the host's root", ABSENT, remedy)
     elif not kernel["uid_map"] or not kernel["gid_map"]:
-        verdict.find("unmapped", f"{subject} has a user namespace without a map: every ID in it is nobody", DEGRADED)
+        verdict.find("unmapped", f"{subject} has a user namespace without a map: its IDs on the host are not known", UNKNOWN)
     elif _contains(kernel["uid_map"], 0) or _contains(kernel["gid_map"], 0):
         maps = f"{_format_map(kernel['uid_map'])} (uid), {_format_map(kernel['gid_map'])} (gid)"
         verdict.find("host_root", f"{subject} has the host's root in its map: {maps}", ABSENT, remedy)

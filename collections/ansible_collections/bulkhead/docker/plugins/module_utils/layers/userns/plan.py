@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.instance import of
+from ...engine.instance import get_observed_instance
 from ...subid.allocate import RangeRequest, describe_bounds_problem
 from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from ...subid.mapping import (
@@ -42,7 +42,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     result = LayerPlan(LAYER, desired["userns_remap_layer"])
-    if of(observed).rootless:
+    if get_observed_instance(observed).rootless:
         # The ranges of the rootful engine are kept for the time when it is used again.
         return result if result.requirement == DISABLED else result.cannot(NOT_WITH_ROOTLESS)
     here, engine = observed["layers"][LAYER], observed["engine"]

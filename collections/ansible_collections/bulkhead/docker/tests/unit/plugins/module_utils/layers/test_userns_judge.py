@@ -61,7 +61,7 @@ def test_enforced() -> None:
         # a namespace with the host's root in it
         (kernel([[0, 1, 10], [10, 0, 1]]), host(), {}, "absent", ["host_root"]),
         (kernel(MAPPED, [[0, 0, 65536]]), host(), {}, "absent", ["host_root"]),
-        (kernel([]), host(), {}, "degraded", ["unmapped"]),
+        (kernel([]), host(), {}, "unknown", ["unmapped"]),
         # drift
         (kernel(), host(DEBIAN + "dockremap:300000:65536\n"), {}, "degraded", ["drift"]),
         (kernel(), host(None, DEBIAN + "dockremap:300000:65536\n"), {}, "degraded", ["drift"]),
@@ -183,3 +183,10 @@ def test_containers(mode: str, process: dict[str, Any], engine: dict[str, Any], 
 def test_unreadable_container_is_unknown() -> None:
     container = {"name": "web", "kernel": {"pid": 7}, "inspect": {"HostConfig": {}}}
     assert judge_container(container, evidence(), EXPECT).status == "unknown"
+
+
+@pytest.mark.parametrize("name", ["uid_map", "gid_map"])
+def test_a_container_with_an_empty_map_is_unknown(name: str) -> None:
+    container = {"name": "web", "kernel": {**kernel(), name: []}, "inspect": {"HostConfig": {}}}
+    verdict = judge_container(container, evidence(), EXPECT)
+    assert (verdict.status, found_by(verdict)) == ("unknown", [("unmapped", "unknown")])

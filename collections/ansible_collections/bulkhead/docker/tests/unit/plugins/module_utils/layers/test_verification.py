@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers import evidence
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.judges import JUDGES
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
 
 
@@ -71,6 +72,24 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
     assert asked == list(answers)
     assert list(gathered["other_engines"]) == [2, 5, 8]
     assert all("layers" not in entry for entry in judge_host(gathered, {}, {"rootless", "capabilities"})["engines"])
+
+
+def test_a_failing_judge_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(JUDGES["capabilities"], "judge", fail)
+    monkeypatch.setattr(JUDGES["capabilities"], "judge_container", fail)
+    gathered = build_evidence()
+    gathered["containers"] = [
+        {"name": "web", "id": "1", "image": "i", "pid": 1, "kernel": {"pid": 1}, "inspect": {"HostConfig": {}, "Mounts": []}}
+    ]
+    result = judge_host(gathered, {}, {"rootless", "capabilities"})
+    capabilities, rootless = result["layers"]
+    assert (capabilities["status"], rootless["status"]) == ("unknown", "not_applicable")
+    assert "IndexError" in capabilities["findings"][0]["text"]
+    (container,) = result["containers"]
+    assert [layer["status"] for layer in container["layers"]] == ["unknown", "not_applicable"]
 
 
 def test_only_selected_layers_are_judged_in_order() -> None:
