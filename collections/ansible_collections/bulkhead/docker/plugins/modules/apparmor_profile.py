@@ -119,7 +119,7 @@ profiles:
 from typing import Any
 
 from ..module_utils.apparmor import install, policy
-from ..module_utils.apparmor.parameters import name_problem
+from ..module_utils.apparmor.parameters import describe_name_problem
 from ..module_utils.apparmor.parser import Parser, PolicyError
 from ..module_utils.host import state
 from ..module_utils.host.root import Host
@@ -149,13 +149,13 @@ def main() -> None:
         if module.check_mode:
             steps = examine(host, module.params["profiles"])
         else:
-            with state.exclusive(host):
+            with state.lock_host(host):
                 steps = examine(host, module.params["profiles"])
-                install.carry_out(host, Parser.find(host), [step for step in steps if step.reasons])
-        kernel = {step.entry.name: policy.loaded(host, step.entry.name) for step in steps}
+                install.apply_apparmor_steps(host, Parser.find(host), [step for step in steps if step.reasons])
+        kernel = {step.entry.name: policy.read_profile(host, step.entry.name) for step in steps}
     except BlockingIOError:
         module.fail_json(msg="another run is changing this host; wait for it to end, and start again")
-    except (install.Refused, PolicyError, OSError, ValueError) as error:
+    except (install.AppArmorConflict, PolicyError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=any(step.reasons for step in steps),
@@ -164,24 +164,24 @@ def main() -> None:
     )
 
 
-def examine(host: Host, profiles: list[dict[str, Any]]) -> list[install.Step]:
-    """Every entry against the host, before any is acted upon. Raises Refused, PolicyError, OSError, ValueError."""
-    if not policy.enabled(host) and any(profile["state"] == "present" for profile in profiles):
-        raise install.Refused("AppArmor is not active in this host's kernel; boot with it (kernel parameter lsm=…,apparmor)")
+def examine(host: Host, profiles: list[dict[str, Any]]) -> list[install.AppArmorStep]:
+    """Every entry against the host, before any is acted upon. Raises AppArmorConflict, PolicyError, OSError, ValueError."""
+    if not policy.is_enabled(host) and any(profile["state"] == "present" for profile in profiles):
+        raise install.AppArmorConflict("AppArmor is not active in this host's kernel; boot with it (kernel parameter lsm=…,apparmor)")
     ours, parser = install.memory(host), Parser.find(host)
     steps, seen = [], set()
     for index, profile in enumerate(profiles):
         name = profile["name"]
-        problem = name_problem(name) or (f"{name!r} stands in the list twice; write it once" if name in seen else None)
+        problem = describe_name_problem(name) or (f"{name!r} stands in the list twice; write it once" if name in seen else None)
         if problem:
-            raise install.Refused(f"profiles[{index}].name: {problem}")
+            raise install.AppArmorConflict(f"profiles[{index}].name: {problem}")
         seen.add(name)
-        entry = install.Entry(name, profile["content"] or "", profile["mode"], profile["state"] == "present", profile["force"])
-        steps.append(install.examine(host, parser, entry, ours))
+        entry = install.AppArmorRequest(name, profile["content"] or "", profile["mode"], profile["state"] == "present", profile["force"])
+        steps.append(install.plan_apparmor_step(host, parser, entry, ours))
     return steps
 
 
-def summary(step: install.Step, kernel: dict[str, Any] | None) -> dict[str, Any]:
+def summary(step: install.AppArmorStep, kernel: dict[str, Any] | None) -> dict[str, Any]:
     loaded = kernel or {"mode": None, "hash": None}
     return {
         "name": step.entry.name,
@@ -192,7 +192,7 @@ def summary(step: install.Step, kernel: dict[str, Any] | None) -> dict[str, Any]
     }
 
 
-def difference(step: install.Step) -> dict[str, str]:
+def difference(step: install.AppArmorStep) -> dict[str, str]:
     entry, mode = step.entry, step.seen["mode"]
     before = f"# {f'loaded in {mode} mode' if mode else 'not loaded'}\n{step.before or ''}" if mode or step.before is not None else ""
     after = f"# loaded in {entry.mode} mode\n{entry.content}" if entry.present else ""

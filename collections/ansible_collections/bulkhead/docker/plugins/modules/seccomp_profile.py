@@ -115,7 +115,7 @@ from typing import Any
 from ..module_utils.host.files import sha256
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
-from ..module_utils.seccomp.install import CannotInstall, Step, apply, decide
+from ..module_utils.seccomp.install import SeccompInstallError, SeccompStep, apply_seccomp_steps, plan_seccomp_steps
 
 ARGUMENTS: dict[str, Any] = {
     "directory": {"type": "path", "default": "/etc/docker/seccomp"},
@@ -140,10 +140,10 @@ def main() -> None:
     module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
     host = Host()
     try:
-        steps = decide(host, module.params["profiles"], module.params["directory"])
+        steps = plan_seccomp_steps(host, module.params["profiles"], module.params["directory"])
         if not module.check_mode:
-            apply(host, steps)
-    except CannotInstall as error:
+            apply_seccomp_steps(host, steps)
+    except SeccompInstallError as error:
         module.fail_json(msg="Nothing was changed. " + " ".join(error.problems), problems=error.problems)
     except BlockingIOError:
         module.fail_json(msg="another run is changing this host (/var/lib/bulkhead/lock is held); try again when it is done")
@@ -152,7 +152,7 @@ def main() -> None:
     changing = [step for step in steps if step.reason and not step.postponed]
     module.exit_json(
         changed=bool(changing),
-        profiles=[_told(step) for step in steps],
+        profiles=[_summarize_step(step) for step in steps],
         postponed=[step.path for step in steps if step.postponed],
         diff=[
             {"before": step.before or "", "after": step.after or "", "before_header": step.path, "after_header": step.path}
@@ -161,7 +161,7 @@ def main() -> None:
     )
 
 
-def _told(step: Step) -> dict[str, Any]:
+def _summarize_step(step: SeccompStep) -> dict[str, Any]:
     return {
         "name": step.name,
         "path": step.path,

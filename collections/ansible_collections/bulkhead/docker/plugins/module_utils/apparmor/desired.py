@@ -10,9 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..host.files import sha256
-from .parameters import CAPABILITIES, access_problem, capability, name_problem, network_problem, path_problem, rule_problem
+from .parameters import (
+    CAPABILITIES,
+    describe_access_problem,
+    describe_name_problem,
+    describe_network_problem,
+    describe_path_problem,
+    describe_rule_problem,
+    normalize_capability,
+)
 from .presets import PRESETS
-from .render import ABI, render
+from .render import ABI, render_profile
 
 VARIABLE = "apparmor_profiles_list"
 FOLDER = "/etc/apparmor.d"
@@ -21,7 +29,7 @@ _LISTS = ("readable", "writable", "executable", "networks", "capabilities", "aud
 _TEMPLATE = (*_LISTS, "extends", "description")
 _COMMON = ("name", "mode", "state", "force")
 _KEYS = (*_COMMON, *_TEMPLATE, "src")
-# What `resolve` adds to an entry with `src`.
+# What `resolve_sources` adds to an entry with `src`.
 _RESOLVED = ("content", "src_problem")
 
 _COMMENT = re.compile(r"#(?!include\b).*")
@@ -30,7 +38,7 @@ _SIGNAL = re.compile(r"(?m)^\s*(?:audit\s+|allow\s+)*signal\b")
 
 
 @dataclass(frozen=True)
-class Profile:
+class AppArmorProfile:
     """One entry: what shall be on the host under this name; `content` is empty where `state` is absent."""
 
     name: str
@@ -49,16 +57,16 @@ class Profile:
 
 
 @dataclass
-class Wanted:
+class AppArmorProfiles:
     """The whole list: profiles without fault, and a sentence for each fault."""
 
-    profiles: list[Profile] = field(default_factory=list)
+    profiles: list[AppArmorProfile] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def resolve(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any]:
-    """The entries, those with `src` joined by the file's text as `content`. What can't be read is told by `read`."""
+def resolve_sources(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any]:
+    """The entries, those with `src` joined by the file's text as `content`. What can't be read is told by `read_profiles`."""
     resolved: list[Any] = []
     for entry in entries:
         if isinstance(entry, Mapping) and isinstance(entry.get("src"), str) and "content" not in entry:
@@ -71,9 +79,9 @@ def resolve(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any
     return resolved
 
 
-def read(entries: object) -> Wanted:
+def read_profiles(entries: object) -> AppArmorProfiles:
     """Check the list and render its profiles."""
-    desired = Wanted()
+    desired = AppArmorProfiles()
     if isinstance(entries, str) or not isinstance(entries, Sequence):
         desired.blockers.append(f"{VARIABLE}: {entries!r} is no list; write a list of profiles, or [] for none")
         return desired
@@ -82,7 +90,7 @@ def read(entries: object) -> Wanted:
         where = f"{VARIABLE}[{index}]"
         # An omitted key is null where a playbook passes entries through an argument spec.
         entry = {key: value for key, value in given.items() if value is not None} if isinstance(given, Mapping) else given
-        problems = _problems(where, entry)
+        problems = _find_problems(where, entry)
         name = entry.get("name") if isinstance(entry, Mapping) else None
         if isinstance(name, str) and name in seen:
             problems.append(f"{where}.name: {name!r} stands in {VARIABLE}[{seen[name]}] already; write each profile once")
@@ -90,32 +98,34 @@ def read(entries: object) -> Wanted:
             seen[name] = index
         desired.blockers += problems
         if not problems:
-            profile = _profile(entry)
+            profile = _build_profile(entry)
             desired.profiles.append(profile)
-            desired.warnings += _warnings(where, entry, profile)
+            desired.warnings += _find_warnings(where, entry, profile)
     return desired
 
 
-def _profile(entry: Mapping[str, Any]) -> Profile:
+def _build_profile(entry: Mapping[str, Any]) -> AppArmorProfile:
     name, state = entry["name"], entry.get("state", "present")
     content = ""
     if state == "present":
-        content = entry["content"] if "src" in entry else render(name, _extended(entry))
-    return Profile(name, entry.get("mode", "enforce"), state, bool(entry.get("force", False)), content)
+        content = entry["content"] if "src" in entry else render_profile(name, _extend_preset(entry))
+    return AppArmorProfile(name, entry.get("mode", "enforce"), state, bool(entry.get("force", False)), content)
 
 
-def _extended(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _extend_preset(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The entry's own lists after those of the preset that it extends."""
     preset = PRESETS[entry["extends"]] if entry.get("extends") else {}
     lists = {key: [*preset.get(key, []), *(entry.get(key) or [])] for key in _LISTS}
     return {**lists, "description": entry.get("description", ""), "abi": preset.get("abi", ABI)}
 
 
-def _problems(where: str, entry: object) -> list[str]:
+def _find_problems(where: str, entry: object) -> list[str]:
     if not isinstance(entry, Mapping):
         return [f"{where}: {entry!r} is no profile; write a mapping with a name, such as {{name: my-web, extends: web}}"]
     found = [f"{where}.{key}: no such key{_suggestion(key, _KEYS)}" for key in entry if key not in (*_KEYS, *_RESOLVED)]
-    problem = name_problem(entry["name"]) if "name" in entry else "missing; write the name that `--security-opt apparmor=NAME` will use"
+    problem = (
+        describe_name_problem(entry["name"]) if "name" in entry else "missing; write the name that `--security-opt apparmor=NAME` will use"
+    )
     if problem:
         found.append(f"{where}.name: {problem}")
     for key, allowed in (("mode", ("enforce", "complain")), ("state", ("present", "absent"))):
@@ -129,13 +139,13 @@ def _problems(where: str, entry: object) -> list[str]:
     if "src" in entry:
         if template:
             found.append(f"{where}.src: goes with no {', '.join(template)}; write either a file or the template's parameters")
-        return found + _source_problems(where, entry)
+        return found + _find_source_problems(where, entry)
     if not template:
         found.append(f"{where}: says nothing of what it allows; write src, extends or parameters such as readable")
-    return found + _template_problems(where, entry)
+    return found + _find_template_problems(where, entry)
 
 
-def _source_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
+def _find_source_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
     name, src, text = entry.get("name"), entry["src"], entry.get("content")
     if not isinstance(src, str) or not src:
         return [f"{where}.src: {src!r} is no file name; write the path of a profile on the control node"]
@@ -149,7 +159,7 @@ def _source_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _template_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
+def _find_template_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
     found = []
     if entry.get("extends") and (not isinstance(entry["extends"], str) or entry["extends"] not in PRESETS):
         found.append(f"{where}.extends: {entry['extends']!r} is no preset; write one of {', '.join(sorted(PRESETS))}")
@@ -164,27 +174,27 @@ def _template_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
             found.append(f"{where}.{key}: {values!r} is no list; write [{values}]")
             continue
         for index, value in enumerate(values):
-            problem = _value_problem(key, value)
+            problem = _describe_value_problem(key, value)
             if problem:
                 found.append(f"{where}.{key}[{index}]: {problem}")
     return found
 
 
-def _value_problem(key: str, value: object) -> str | None:
+def _describe_value_problem(key: str, value: object) -> str | None:
     if key == "networks":
-        return network_problem(value)
+        return describe_network_problem(value)
     if key == "rules":
-        return rule_problem(value)
+        return describe_rule_problem(value)
     if key == "capabilities":
         plain = str(value).lower().removeprefix("cap_")
         hint = _suggestion(plain, CAPABILITIES) or "; see man 7 capabilities, and write it like net_bind_service"
-        return None if capability(value) else f"{value!r} is no capability{hint}"
+        return None if normalize_capability(value) else f"{value!r} is no capability{hint}"
     if key == "audited_denies" and isinstance(value, Mapping):
         unknown = [name for name in value if name not in ("path", "access")]
         if unknown or "path" not in value:
             return f"{dict(value)!r} is no deny; write a path, or {{path: …, access: rwklmx}}"
-        return path_problem(value["path"]) or (access_problem(value["access"]) if "access" in value else None)
-    return path_problem(value)
+        return describe_path_problem(value["path"]) or (describe_access_problem(value["access"]) if "access" in value else None)
+    return describe_path_problem(value)
 
 
 def _suggestion(word: object, known: Any) -> str:
@@ -192,7 +202,7 @@ def _suggestion(word: object, known: Any) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _warnings(where: str, entry: Mapping[str, Any], profile: Profile) -> list[str]:
+def _find_warnings(where: str, entry: Mapping[str, Any], profile: AppArmorProfile) -> list[str]:
     if profile.state == "absent":
         return []
     found = []
@@ -204,13 +214,13 @@ def _warnings(where: str, entry: Mapping[str, Any], profile: Profile) -> list[st
     both = [
         path
         for path in entry.get("writable") or []
-        if "src" not in entry and any(_covers(folder, path) for folder in _extended(entry)["executable"])
+        if "src" not in entry and any(_is_inside(folder, path) for folder in _extend_preset(entry)["executable"])
     ]
     for path in both:
         found.append(f"{where}.writable: what is written under {path} can be executed as well; keep programs and data apart where you can")
     return found
 
 
-def _covers(folder: str, path: str) -> bool:
+def _is_inside(folder: str, path: str) -> bool:
     """Whether a plain folder of one list holds a path of the other; patterns are left to the reader."""
     return not set(folder) & set("*?[{") and (path == folder or path.startswith(folder.rstrip("/") + "/"))

@@ -21,12 +21,12 @@ BACKUPS = f"{STATE_DIR}/apparmor-replaced"
 _CACHE = "/var/cache/apparmor"
 
 
-class Refused(Exception):
+class AppArmorConflict(Exception):
     """What is asked for would harm something that is not ours; the message is one sentence."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class AppArmorRequest:
     """A profile that shall be there in this text and mode, or not be there. `force`: also over what is somebody else's, or in use."""
 
     name: str
@@ -41,10 +41,10 @@ class Entry:
 
 
 @dataclass
-class Step:
+class AppArmorStep:
     """One entry against the host as it is. `reasons`: why something has to be done; nothing has when it is empty."""
 
-    entry: Entry
+    entry: AppArmorRequest
     before: str | None
     seen: dict[str, Any]
     reasons: list[str] = field(default_factory=list)
@@ -59,49 +59,51 @@ def memory(host: Host) -> dict[str, dict[str, Any]]:
     return dict(known)
 
 
-def examine(host: Host, parser: Parser | None, entry: Entry, ours: Mapping[str, Any]) -> Step:
-    """Compare an entry with the host. Raises Refused, PolicyError, OSError."""
+def plan_apparmor_step(host: Host, parser: Parser | None, entry: AppArmorRequest, ours: Mapping[str, Any]) -> AppArmorStep:
+    """Compare an entry with the host. Raises AppArmorConflict, PolicyError, OSError."""
     before = host.read(entry.path)
-    kernel = policy.loaded(host, entry.name) if policy.enabled(host) else None
+    kernel = policy.read_profile(host, entry.name) if policy.is_enabled(host) else None
     seen = {
         "sha256": None if before is None else sha256(before),
-        "links": sources.links(host).get(entry.name, []),
+        "links": sources.read_links(host).get(entry.name, []),
         "mode": kernel["mode"] if kernel else None,
         "current": None,
         "ours": entry.name in ours if not entry.present else "sha256" in ours.get(entry.name, {}),
     }
-    step = Step(entry, before, seen)
+    step = AppArmorStep(entry, before, seen)
     foreign = not seen["ours"] and not entry.force
     if entry.present:
         if foreign and before is not None and before != entry.content:
-            raise Refused(
+            raise AppArmorConflict(
                 f"{entry.path}: is somebody else's and differs; pick another name, or set force: true (the file is then kept aside)"
             )
         if foreign and before is None and kernel:
-            raise Refused(f"profile {entry.name}: is loaded already, and not from {entry.path}; pick another name, or set force: true")
+            raise AppArmorConflict(
+                f"profile {entry.name}: is loaded already, and not from {entry.path}; pick another name, or set force: true"
+            )
         if parser is None:
-            raise Refused("/usr/sbin/apparmor_parser: there is none; install the package apparmor")
+            raise AppArmorConflict("/usr/sbin/apparmor_parser: there is none; install the package apparmor")
         if before == entry.content and kernel:
-            seen["current"] = policy.agrees(kernel["hashes"], parser.compile(str(host.path(entry.path))))
-        step.reasons = sources.differences(seen, sha256(entry.content), entry.mode)
+            seen["current"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(entry.path))))
+        step.reasons = sources.list_differences(seen, sha256(entry.content), entry.mode)
         if seen["sha256"] != sha256(entry.content) or not seen["ours"]:
             parser.check(entry.name, entry.content)
         return step
     if before is None and kernel is None and not seen["ours"]:
         return step
     if foreign:
-        raise Refused(f"{entry.path}: is not ours to remove; remove it by hand, or set force: true")
-    used = policy.confined(host, [entry.name]).get(entry.name) if kernel else None
+        raise AppArmorConflict(f"{entry.path}: is not ours to remove; remove it by hand, or set force: true")
+    used = policy.find_confined(host, [entry.name]).get(entry.name) if kernel else None
     if used and not entry.force:
-        raise Refused(
-            f"profile {entry.name}: is in use by {policy.describe(used)}, which would run unconfined without it; "
+        raise AppArmorConflict(
+            f"profile {entry.name}: is in use by {policy.describe_processes(used)}, which would run unconfined without it; "
             "stop them first, or list it with state: absent and force: true"
         )
     step.reasons = ["is no longer desired"]
     return step
 
 
-def carry_out(host: Host, parser: Parser | None, steps: Iterable[Step]) -> None:
+def apply_apparmor_steps(host: Host, parser: Parser | None, steps: Iterable[AppArmorStep]) -> None:
     """Do all steps and remember what is ours; when one fails, put files, links and the kernel's policy back for all of them.
 
     Raises PolicyError, OSError; then the host is as it was, or the message says what is not.
@@ -109,14 +111,14 @@ def carry_out(host: Host, parser: Parser | None, steps: Iterable[Step]) -> None:
     before = memory(host)
     ours = dict(before)
     done: list[_Snapshot] = []
-    inputs = sources.Inputs(host)
+    inputs = sources.CompileInputs(host)
     try:
         for step in steps:
             done.append(_Snapshot.take(host, step.entry.name))
             if step.entry.present:
-                if parser is None:  # examine() refuses before it comes to this
+                if parser is None:  # plan_apparmor_step() refuses before it comes to this
                     raise PolicyError("no apparmor_parser")
-                replaced = _keep_foreign(host, step, ours.get(step.entry.name, {}))
+                replaced = _keep_unmanaged(host, step, ours.get(step.entry.name, {}))
                 # Remembered first: what a run that dies has written is ours, and what it has kept aside comes back.
                 if not step.seen["ours"]:
                     ours[step.entry.name] = replaced
@@ -133,23 +135,23 @@ def carry_out(host: Host, parser: Parser | None, steps: Iterable[Step]) -> None:
         raise PolicyError(f"{error}{rest}") from error
 
 
-def _install(host: Host, parser: Parser, entry: Entry, inputs: sources.Inputs) -> dict[str, Any]:
+def _install(host: Host, parser: Parser, entry: AppArmorRequest, inputs: sources.CompileInputs) -> dict[str, Any]:
     """Write, mark and load one profile, and see that the kernel has it. Returns what to remember."""
     file = str(host.path(entry.path))
     write_atomically(Path(file), entry.content)
-    _link(host, sources.DISABLE_LINK, entry.name, False)
-    _link(host, sources.COMPLAIN_LINK, entry.name, entry.mode == "complain")
+    _set_link(host, sources.DISABLE_LINK, entry.name, False)
+    _set_link(host, sources.COMPLAIN_LINK, entry.name, entry.mode == "complain")
     parser.load(file)
     compiled = parser.compile(file)
-    _drop_children(host, entry.name, set(policy.pieces(compiled)))
-    kernel = policy.loaded(host, entry.name)
+    _remove_stale_children(host, entry.name, set(policy.split_compiled(compiled)))
+    kernel = policy.read_profile(host, entry.name)
     if kernel is None:
         raise PolicyError(f"profile {entry.name}: apparmor_parser loaded it without an error, and the kernel does not have it")
     if kernel["mode"] != entry.mode:
         raise PolicyError(
             f"profile {entry.name}: is in {kernel['mode']} mode once loaded, and not in {entry.mode} mode; look at the flags in its text"
         )
-    if policy.agrees(kernel["hashes"], compiled) is False:
+    if policy.is_same_policy(kernel["hashes"], compiled) is False:
         raise PolicyError(f"profile {entry.name}: the kernel's policy ({kernel['hash']}) is not what {entry.path} compiles to")
     return {"sha256": sha256(entry.content), "mode": entry.mode, "hashes": kernel["hashes"], "inputs": inputs.digest(entry.content)}
 
@@ -160,40 +162,40 @@ def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, An
     replaced = host.read(known["replaced"]) if known.get("replaced") else None
     links = known.get("links", []) if replaced is not None else []
     for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
-        _link(host, kind, name, kind in links)
+        _set_link(host, kind, name, kind in links)
     if replaced is not None:
         write_atomically(path, replaced)
     if replaced is not None and sources.DISABLE_LINK not in links:
         if parser:
             parser.load(str(path))
         return
-    if policy.enabled(host) and policy.loaded(host, name):
-        policy.remove(host, name)
+    if policy.is_enabled(host) and policy.read_profile(host, name):
+        policy.unload_profile(host, name)
     if replaced is None:
         _unlink(path)
     for cached in host.path(_CACHE).glob(f"*/{name}"):
         _unlink(cached)
 
 
-def _drop_children(host: Host, name: str, desired: set[str]) -> None:
+def _remove_stale_children(host: Host, name: str, desired: set[str]) -> None:
     """Loading a profile leaves the children that its former text had (Linux security/apparmor/policy.c, __replace_profile)."""
-    kernel = policy.loaded(host, name)
+    kernel = policy.read_profile(host, name)
     for child in sorted(set(kernel["hashes"]) - desired - {name}, reverse=True) if kernel else []:
-        policy.remove(host, child)
+        policy.unload_profile(host, child)
 
 
-def _keep_foreign(host: Host, step: Step, known: Mapping[str, Any]) -> dict[str, Any]:
+def _keep_unmanaged(host: Host, step: AppArmorStep, known: Mapping[str, Any]) -> dict[str, Any]:
     """Before a foreign file is overwritten (`force`), keep it and which links it had; `_remove` brings them back."""
     if step.seen["ours"] or step.before is None or step.before == step.entry.content:
         return {key: known[key] for key in ("replaced", "links") if known.get(key)}
-    state.folder(host)
+    state.ensure_folder(host)
     kept = f"{BACKUPS}/{step.entry.name}"
     host.path(BACKUPS).mkdir(mode=0o700, exist_ok=True)
     write_atomically(host.path(kept), step.before, mode=0o600)
     return {"replaced": kept, "links": step.seen["links"]}
 
 
-def _link(host: Host, kind: str, name: str, desired: bool) -> None:
+def _set_link(host: Host, kind: str, name: str, desired: bool) -> None:
     """Set or remove the link that `kind` means to the parser; it points to the file, as aa-complain and aa-disable make it."""
     path = host.path(f"{sources.FOLDER}/{kind}/{name}")
     if desired and not os.path.lexists(path):
@@ -222,9 +224,9 @@ class _Snapshot:
 
     @classmethod
     def take(cls, host: Host, name: str) -> _Snapshot:
-        kernel = policy.loaded(host, name) if policy.enabled(host) else None
-        data, names = (policy.raw_data(host, name), set(kernel["hashes"])) if kernel else ([], set())
-        return cls(name, host.read(f"{sources.FOLDER}/{name}"), sources.links(host).get(name, []), data, names)
+        kernel = policy.read_profile(host, name) if policy.is_enabled(host) else None
+        data, names = (policy.read_raw_data(host, name), set(kernel["hashes"])) if kernel else ([], set())
+        return cls(name, host.read(f"{sources.FOLDER}/{name}"), sources.read_links(host).get(name, []), data, names)
 
     def restore(self, host: Host, parser: Parser | None) -> list[str]:
         """Returns a sentence for each thing that could not be put back."""
@@ -236,7 +238,7 @@ class _Snapshot:
             else:
                 write_atomically(path, self.text)
             for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
-                _link(host, kind, self.name, kind in self.links)
+                _set_link(host, kind, self.name, kind in self.links)
             for cached in host.path(_CACHE).glob(f"*/{self.name}"):
                 _unlink(cached)  # compiled from what was just taken back
         except OSError as error:
@@ -247,9 +249,9 @@ class _Snapshot:
             elif self.names and parser:
                 for data in self.kernel:
                     parser.load_compiled(self.name, data)
-                _drop_children(host, self.name, self.names)
-            elif policy.enabled(host) and policy.loaded(host, self.name):
-                policy.remove(host, self.name)
+                _remove_stale_children(host, self.name, self.names)
+            elif policy.is_enabled(host) and policy.read_profile(host, self.name):
+                policy.unload_profile(host, self.name)
         except (PolicyError, OSError) as error:
             lost.append(f"the kernel's policy {self.name} ({error})")
         return lost

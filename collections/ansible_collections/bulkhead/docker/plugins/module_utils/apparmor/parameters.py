@@ -41,7 +41,7 @@ _PATH_SIGNS = frozenset("/_.+-@{}[]*?^,:=~%!")
 _VARIABLE = re.compile(r"@\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
-def name_problem(name: object) -> str | None:
+def describe_name_problem(name: object) -> str | None:
     """A profile's name, which is its file's name in /etc/apparmor.d as well."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{name!r} is no profile name; write a letter, then letters, digits, '.', '_' or '-' (64 at most)"
@@ -53,7 +53,7 @@ def name_problem(name: object) -> str | None:
     return None
 
 
-def path_problem(path: object) -> str | None:
+def describe_path_problem(path: object) -> str | None:
     """A path or a pattern of paths (man 5 apparmor.d, Globbing), as seen inside the container."""
     if not isinstance(path, str) or not path:
         return f"{path!r} is no path; write an absolute path such as /var/lib/app"
@@ -64,10 +64,10 @@ def path_problem(path: object) -> str | None:
             return f"{path!r} holds {sign!r}, which would change the rule; write ? in its place, which matches any one character"
     if "//" in path or any(part in (".", "..") for part in path.split("/")):
         return f"{path!r} is no path that the kernel ever sees; write it without '//', '.' and '..'"
-    return _brackets_problem(path)
+    return _describe_brackets_problem(path)
 
 
-def _brackets_problem(path: str) -> str | None:
+def _describe_brackets_problem(path: str) -> str | None:
     depth, in_class = 0, False
     for sign in _VARIABLE.sub("", path):
         if in_class:
@@ -87,13 +87,13 @@ def _brackets_problem(path: str) -> str | None:
     return None
 
 
-def capability(value: object) -> str | None:
+def normalize_capability(value: object) -> str | None:
     """A capability as AppArmor spells it (`CAP_NET_RAW` and `NET_RAW` are `net_raw`); None when there is no such capability."""
     plain = value.lower().removeprefix("cap_") if isinstance(value, str) else ""
     return plain if plain in CAPABILITIES else None
 
 
-def network_problem(value: object) -> str | None:
+def describe_network_problem(value: object) -> str | None:
     """`FAMILY` or `FAMILY TYPE`, such as `inet stream`."""
     words = value.split() if isinstance(value, str) else []
     if not 1 <= len(words) <= 2:
@@ -105,14 +105,14 @@ def network_problem(value: object) -> str | None:
     return None
 
 
-def access_problem(value: object) -> str | None:
+def describe_access_problem(value: object) -> str | None:
     """What a deny takes away: letters of `rwklmx`."""
     if not isinstance(value, str) or not value or set(value) - set(DENIABLE) or len(set(value)) != len(value):
         return f"{value!r} is no access; write letters of '{DENIABLE}' (read, write, lock, link, map as code, execute)"
     return None
 
 
-def rule_problem(value: object) -> str | None:
+def describe_rule_problem(value: object) -> str | None:
     """One line of policy, written by somebody who knows AppArmor; it may say anything, but only inside the profile."""
     if not isinstance(value, str) or not value.strip():
         return f"{value!r} is no rule; write one line of AppArmor policy such as 'mount fstype=tmpfs -> /scratch/,'"

@@ -26,7 +26,7 @@ class Parser:
 
     @classmethod
     def find(cls, host: Host) -> Parser | None:
-        path = sources.parser_path(host)
+        path = sources.find_parser(host)
         return cls(str(host.path(path))) if path else None
 
     def compile(self, file: str) -> bytes:
@@ -62,11 +62,11 @@ class Parser:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise PolicyError(f"profile {name}: {self.path} could not be run: {error}") from error
         if done.returncode:
-            raise PolicyError(explain(name, done.stderr.decode("utf-8", "replace")))
+            raise PolicyError(explain_parser_error(name, done.stderr.decode("utf-8", "replace")))
         return done.stdout
 
 
-def explain(name: str, stderr: str) -> str:
+def explain_parser_error(name: str, stderr: str) -> str:
     """The parser's complaint, with the profile's name and the line, and without the warnings around it."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(("Warning", "Cache"))]
     for line in lines:

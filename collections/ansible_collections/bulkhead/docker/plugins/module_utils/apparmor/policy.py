@@ -63,47 +63,47 @@ def parse_modes(text: str) -> dict[str, str]:
     return found
 
 
-def enabled(host: Host) -> bool:
+def is_enabled(host: Host) -> bool:
     """Whether the kernel enforces AppArmor: built in, and not switched off at boot (kernel parameters apparmor=, lsm=)."""
     return (host.read("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y" and host.path(SECURITYFS).is_dir()
 
 
-def modes(host: Host) -> dict[str, str]:
+def read_modes(host: Host) -> dict[str, str]:
     """Every loaded profile and its mode, in one read. Raises OSError."""
     return parse_modes(host.read(f"{SECURITYFS}/profiles") or "")
 
 
-def loaded(host: Host, name: str) -> dict[str, Any] | None:
+def read_profile(host: Host, name: str) -> dict[str, Any] | None:
     """A profile in the kernel; None when it is not loaded. Raises OSError.
 
     `mode`; `hash`, such as `sha256:…` (`sha1:…` in older kernels), None where the kernel keeps none (apparmor.hash_policy=0,
     apparmor.export_binary=0); `source`: where it stands; `hashes`: name → hash of the profile and of its children.
     A hash is that of the data which was loaded, byte for byte what `apparmor_parser -S` prints.
     """
-    for folder in _folders(host, name):
-        source, value = _hash(host, folder)
-        hashes = {name: value, **{child: _hash(host, path)[1] for child, path in _children(host, folder, name)}}
+    for folder in _find_folders(host, name):
+        source, value = _read_hash(host, folder)
+        hashes = {name: value, **{child: _read_hash(host, path)[1] for child, path in _find_children(host, folder, name)}}
         return {"mode": (host.read(f"{folder}/mode") or "").strip(), "hash": value, "source": source, "hashes": hashes}
     return None
 
 
-def raw_data(host: Host, name: str) -> list[bytes]:
+def read_raw_data(host: Host, name: str) -> list[bytes]:
     """The loaded profile and its children as the kernel was given them, to be given back; empty when there is none to be had."""
     found: list[bytes] = []
-    for folder in _folders(host, name):
-        for path in (folder, *(path for unused, path in _children(host, folder, name))):
+    for folder in _find_folders(host, name):
+        for path in (folder, *(path for unused, path in _find_children(host, folder, name))):
             data = host.path(f"{path}/raw_data")
             if data.exists() and (content := data.read_bytes()) not in found:
                 found.append(content)
     return found
 
 
-def remove(host: Host, name: str) -> None:
+def unload_profile(host: Host, name: str) -> None:
     """Take a profile and its children out of the kernel; the processes that it confined become unconfined. Raises OSError."""
     host.path(f"{SECURITYFS}/.remove").write_text(name)
 
 
-def _folders(host: Host, name: str) -> Iterator[str]:
+def _find_folders(host: Host, name: str) -> Iterator[str]:
     """The folder of a top-level profile is its name, a dot and a number of its own."""
     for path in host.path(f"{SECURITYFS}/policy/profiles").glob(f"{name}.[0-9]*"):
         folder = f"{SECURITYFS}/policy/profiles/{path.name}"
@@ -111,17 +111,17 @@ def _folders(host: Host, name: str) -> Iterator[str]:
             yield folder
 
 
-def _children(host: Host, folder: str, name: str) -> Iterator[tuple[str, str]]:
+def _find_children(host: Host, folder: str, name: str) -> Iterator[tuple[str, str]]:
     """Each child profile, the children's children too: its name as PARENT//CHILD, and its folder."""
     inside = host.path(f"{folder}/profiles")
     for path in sorted(inside.iterdir()) if inside.is_dir() else []:
         child = f"{folder}/profiles/{path.name}"
         full = f"{name}//{(host.read(f'{child}/name') or '').strip()}"
         yield full, child
-        yield from _children(host, child, full)
+        yield from _find_children(host, child, full)
 
 
-def _hash(host: Host, folder: str) -> tuple[str, str | None]:
+def _read_hash(host: Host, folder: str) -> tuple[str, str | None]:
     for algorithm in ("sha256", "sha1"):
         digest = (host.read(f"{folder}/raw_{algorithm}") or "").strip()
         if digest:
@@ -129,20 +129,20 @@ def _hash(host: Host, folder: str) -> tuple[str, str | None]:
     return f"{folder}/mode", None
 
 
-def pieces(compiled: bytes) -> dict[str, bytes]:
+def split_compiled(compiled: bytes) -> dict[str, bytes]:
     """What the parser printed, a piece for each profile in it, children as PARENT//CHILD."""
     starts = [(match.start(), match[1].decode("utf-8", "surrogateescape")) for match in _BEGINS.finditer(compiled)]
     return {name: compiled[start:end] for (start, name), (end, unused) in pairwise([*starts, (len(compiled), "")])}
 
 
-def agrees(kernel: Mapping[str, str | None], compiled: bytes) -> bool | None:
-    """Whether the kernel (`hashes` of `loaded`) holds what was compiled, no child more or less; None where it keeps no hashes.
+def is_same_policy(kernel: Mapping[str, str | None], compiled: bytes) -> bool | None:
+    """Whether the kernel (`hashes` of `read_profile`) holds what was compiled, no child more or less; None where it keeps no hashes.
 
     A file may be loaded in one piece, or a profile at a time, as it was on Linux 7.2 with parser 4.1.8; each hash is of what was loaded at once.
     """
     if None in kernel.values():
         return None
-    expected = pieces(compiled)
+    expected = split_compiled(compiled)
     return kernel.keys() == expected.keys() and all(
         given in (_digest(given, expected[name]), _digest(given, compiled)) for name, given in kernel.items() if given
     )
@@ -153,7 +153,7 @@ def _digest(like: str, data: bytes) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
-def confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+def find_confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
     """The running processes under each of these profiles: pid, command, and the container's short ID where there is one."""
     desired = set(names)
     found: dict[str, list[dict[str, Any]]] = {}
@@ -161,7 +161,7 @@ def confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]
         return found
     for process in sorted(int(entry.name) for entry in host.path("/proc").iterdir() if entry.name.isdigit()):
         try:
-            label = parse_label(_attribute(host, process))
+            label = parse_label(_read_label(host, process))
             # A process in a child profile (PARENT//CHILD) runs by its parent's file.
             for name in desired & {part.split("//")[0] for part in label.profiles}:
                 comm = (host.read(f"/proc/{process}/comm") or "").strip()
@@ -172,13 +172,13 @@ def confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]
     return found
 
 
-def _attribute(host: Host, process: int) -> str:
+def _read_label(host: Host, process: int) -> str:
     """attr/apparmor is AppArmor's own whatever other security modules run (Linux 5.8); attr/current is the first module's."""
     text = host.read(f"/proc/{process}/attr/apparmor/current")
     return text if text is not None else host.read(f"/proc/{process}/attr/current") or ""
 
 
-def describe(processes: Iterable[dict[str, Any]], most: int = 3) -> str:
+def describe_processes(processes: Iterable[dict[str, Any]], most: int = 3) -> str:
     """Processes in words: `nginx (pid 12, container 0a1b…), redis (pid 14) and 2 more`."""
     listed = [f"{p['command']} (pid {p['pid']}" + (f", container {p['container']})" if p["container"] else ")") for p in processes]
     more = len(listed) - most

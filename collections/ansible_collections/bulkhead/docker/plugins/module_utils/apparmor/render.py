@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .parameters import DENIABLE, capability
+from .parameters import DENIABLE, normalize_capability
 
 # Who sends a container its signals: the engine where runc has no profile, otherwise the distribution's profile of the runtime.
 # Without them `docker stop` ends in SIGKILL (exit code 137), and a rootless container can't be stopped at all.
@@ -21,7 +21,7 @@ _FLAGS = "attach_disconnected, mediate_deleted"
 ABI = "abi/3.0"
 
 
-def render(name: str, parameters: Mapping[str, Any]) -> str:
+def render_profile(name: str, parameters: Mapping[str, Any]) -> str:
     """The text of /etc/apparmor.d/NAME. The parameters must have passed the checks of `desired.py`."""
     description = parameters.get("description") or "a profile for containers"
     abi = parameters.get("abi", ABI)
@@ -47,7 +47,7 @@ def _sections(name: str, parameters: Mapping[str, Any]) -> Iterable[tuple[str, l
         return list(parameters.get(key) or [])
 
     def paths(key: str, access: str) -> list[str]:
-        return sorted({f"{pattern(path)} {access}," for path in given(key)})
+        return sorted({f"{expand_path(path)} {access}," for path in given(key)})
 
     yield (
         "What any program needs: the C library, terminals, what the kernel says of a process.",
@@ -62,15 +62,15 @@ def _sections(name: str, parameters: Mapping[str, Any]) -> Iterable[tuple[str, l
         [f"ptrace (read, readby, trace, tracedby) peer={name},", f"signal (send, receive) peer={name},"],
     )
     yield "Networks", sorted({f"network {' '.join(value.split())}," for value in given("networks")})
-    yield "Capabilities", sorted({f"capability {capability(value)}," for value in given("capabilities")})
+    yield "Capabilities", sorted({f"capability {normalize_capability(value)}," for value in given("capabilities")})
     yield "To read", paths("readable", "r")
     yield "To read, write, lock and link", paths("writable", "rwkl")
     yield "To execute, under this same profile, and to map as code", paths("executable", "mrix")
-    yield "Refused and logged, whatever is allowed above (a plain `deny` would be silent)", _denies(given("audited_denies"))
+    yield "Denied and logged, whatever is allowed above (a plain `deny` would be silent)", _denies(given("audited_denies"))
     yield "From the inventory, as written there", [_rule(rule) for rule in given("rules")]
 
 
-def pattern(path: str) -> str:
+def expand_path(path: str) -> str:
     """A path without wildcards stands for itself and, where it is a folder, for everything in it; a pattern stands for itself."""
     if any(sign in path.replace("@{", "") for sign in "*?[{"):
         return path
@@ -83,7 +83,7 @@ def _denies(values: Iterable[Any]) -> list[str]:
     rules = set()
     for value in values:
         path, access = (value, DENIABLE) if isinstance(value, str) else (value["path"], value.get("access") or DENIABLE)
-        rules.add(f"audit deny {pattern(path)} {''.join(sorted(access, key=DENIABLE.index))},")
+        rules.add(f"audit deny {expand_path(path)} {''.join(sorted(access, key=DENIABLE.index))},")
     return sorted(rules)
 
 

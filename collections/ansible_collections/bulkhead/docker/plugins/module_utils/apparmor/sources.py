@@ -22,11 +22,11 @@ _CONFIGURATION = "/etc/apparmor/parser.conf"
 _INCLUDE = re.compile(r'(?m)^\s*(?:#?include(?:\s+if\s+exists)?|abi)\s+(?:<([^>\n]+)>|"([^"\n]+)")')
 
 
-def parser_path(host: Host) -> str | None:
+def find_parser(host: Host) -> str | None:
     return next((path for path in PARSERS if host.path(path).exists()), None)
 
 
-def files(host: Host) -> dict[str, str]:
+def read_files(host: Host) -> dict[str, str]:
     """Each file directly in /etc/apparmor.d, as AppArmor would load it at boot: name → SHA-256 of its text."""
     found = {}
     try:
@@ -39,7 +39,7 @@ def files(host: Host) -> dict[str, str]:
     return found
 
 
-def links(host: Host) -> dict[str, list[str]]:
+def read_links(host: Host) -> dict[str, list[str]]:
     """The files that have one of the two links: name → which."""
     found: dict[str, list[str]] = {}
     for kind in (COMPLAIN_LINK, DISABLE_LINK):
@@ -49,7 +49,7 @@ def links(host: Host) -> dict[str, list[str]]:
     return found
 
 
-class Inputs:
+class CompileInputs:
     """What decides, besides the profile's own text, how it compiles: included files, the parser, and its configuration.
 
     One digest stands for all of it. Included files are read once, however many profiles include them.
@@ -59,7 +59,7 @@ class Inputs:
         self._host = host
         self._texts: dict[str, str | None] = {}
         self._common = [host.read(_CONFIGURATION) or ""]
-        parser = parser_path(host)
+        parser = find_parser(host)
         if parser:
             status = host.path(parser).stat()
             self._common.append(f"{status.st_size} {status.st_mtime_ns}")
@@ -95,7 +95,7 @@ class Inputs:
         return self._texts[path]
 
 
-def loaded_at_boot(host: Host) -> bool | None:
+def is_loaded_at_boot(host: Host) -> bool | None:
     """Whether systemd loads /etc/apparmor.d at boot; None without systemd's files to tell by."""
     unit = host.path("/etc/systemd/system/apparmor.service")
     if unit.is_symlink() and os.readlink(unit) == "/dev/null":
@@ -103,16 +103,16 @@ def loaded_at_boot(host: Host) -> bool | None:
     folders = [path for path in ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system") if host.path(path).is_dir()]
     if not folders:
         return None
-    return any(host.path(path).is_symlink() for folder in folders for path in _wanted_by(host, folder))
+    return any(host.path(path).is_symlink() for folder in folders for path in _list_unit_links(host, folder))
 
 
-def _wanted_by(host: Host, folder: str) -> Iterator[str]:
+def _list_unit_links(host: Host, folder: str) -> Iterator[str]:
     for entry in os.scandir(host.path(folder)):
         if entry.name.endswith((".target.wants", ".target.requires")):
             yield f"{folder}/{entry.name}/apparmor.service"
 
 
-def differences(seen: Mapping[str, object], sha: str, mode: str) -> list[str]:
+def list_differences(seen: Mapping[str, object], sha: str, mode: str) -> list[str]:
     """What keeps a profile from being what is desired, each as the end of a sentence that begins with its name; empty when nothing does.
 
     seen: `sha256` of its file (None without one), `links`, `mode` in the kernel (None when not loaded), `current`: whether the kernel's

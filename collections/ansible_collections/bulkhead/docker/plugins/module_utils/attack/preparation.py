@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.instance import Instance
-from ..engine.probe_image import find
-from ..engine.temporary import identity, lives
+from ..engine.probe_image import find_program
+from ..engine.temporary import identify_process, is_running
 from ..host.root import STATE_DIR, Host
-from ..host.state import folder
-from ..seccomp.syscalls import table
+from ..host.state import ensure_folder
+from ..seccomp.syscalls import load_table
 from .catalog import CALLS, MODULES
 from .image import SETUID
 
@@ -38,9 +38,9 @@ def stage(host: Host, machine: str, instance: Instance) -> Iterator[dict[str, An
     instance: the engine that mounts it.
     """
     known = host.path(STATE_DIR).exists()
-    base = folder(host)
+    base = ensure_folder(host)
     _clear(host, base)
-    name = identity(host).replace(":", ".")
+    name = identify_process(host).replace(":", ".")
     place = host.path(f"{_USERS_STAGE}{name}") if instance.rootless else base / f"{_STAGE}{name}"
     owner = (instance.uid or 0, instance.gid or 0)
     before = modules(host)
@@ -56,11 +56,11 @@ def stage(host: Host, machine: str, instance: Instance) -> Iterator[dict[str, An
         memory = ctypes.create_string_buffer(secret.encode())
         if not instance.rootless:  # there, root in a container is always the one whom the image's belongs to
             # A copy that belongs to the host's root: the image's belongs to the remapped one where the engine remaps.
-            (place / "shared" / "setuid").write_bytes(Path(find("id")).read_bytes())
+            (place / "shared" / "setuid").write_bytes(Path(find_program("id")).read_bytes())
             (place / "shared" / "setuid").chmod(0o4755)
         listener = _listen(place / "shared" / "engine.sock", owner)
         yield {
-            "numbers": {name: number for name, number in table(machine).items() if name in CALLS},
+            "numbers": {name: number for name, number in load_table(machine).items() if name in CALLS},
             "binds": [f"/proc:{PROC}", f"{place}/shared:{SHARED}:ro"],
             "ground": {
                 "name": f"bulkhead-{os.getpid()}",
@@ -89,7 +89,7 @@ def stage(host: Host, machine: str, instance: Instance) -> Iterator[dict[str, An
 def _clear(host: Host, base: Path) -> None:
     """Remove what runs left that are gone, kernel modules that they made the kernel load included."""
     for left in [*base.glob(f"{_STAGE}*"), *base.parent.glob(f"{base.name}-{_STAGE}*")]:
-        if not lives(host, left.name.rpartition(_STAGE)[2].replace(".", ":")):
+        if not is_running(host, left.name.rpartition(_STAGE)[2].replace(".", ":")):
             with suppress(OSError):
                 _unload(host, set((left / _MODULES).read_text().split()))
             shutil.rmtree(left, ignore_errors=True)
@@ -154,4 +154,4 @@ def _unload(host: Host, before: set[str]) -> None:
     for unused in MODULES:  # in any order of dependence
         for name in MODULES:
             if name in modules(host) - before:
-                libc.syscall(ctypes.c_long(table(os.uname().machine)["delete_module"]), name.encode(), ctypes.c_long(os.O_NONBLOCK))
+                libc.syscall(ctypes.c_long(load_table(os.uname().machine)["delete_module"]), name.encode(), ctypes.c_long(os.O_NONBLOCK))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..seccomp.syscalls import AUDIT_ARCH, name_of
+from ..seccomp.syscalls import AUDIT_ARCH, name_syscall
 from .messages import APPARMOR, Message
 
 _LONGEST = 200
@@ -67,7 +67,7 @@ def of_message(message: Message) -> Denial | None:
     action = _ACTIONS.get(int(fields["code"], 16) & 0xFFFF0000, "unknown")
     machine = _MACHINES.get(int(fields["arch"], 16), "")
     try:
-        call = name_of(machine, int(fields["syscall"]))
+        call = name_syscall(machine, int(fields["syscall"]))
     except KeyError:
         call = f"syscall {fields['syscall']}"
     detail = f"action={action}" + ("" if machine else f" arch={fields['arch']}")

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.cgroups import own_groups
-from ..engine.instance import ROOTFUL, Instance, find
-from ..engine.probe import ProbeFailed, probe
+from ..engine.cgroups import select_own_groups
+from ..engine.instance import ROOTFUL, Instance, find_instance
+from ..engine.probe import ProbeFailed, start_probe
 from ..host import cgroup
 from ..host.root import Host
 from ..seccomp import dump
@@ -43,7 +43,7 @@ def gather_evidence(
         path, rootful = entry["socket"]["path"], entry["kind"] == "rootful"
         if path not in by_socket:
             other = Engine(path, min(engine.timeout, PIECE_SECONDS), None if rootful else entry["uid"], TOTAL_SECONDS)
-            other_instance = ROOTFUL if rootful else find(host, entry["user"])
+            other_instance = ROOTFUL if rootful else find_instance(host, entry["user"])
             try:
                 # A user's engine may name any process: no process is stopped on its word alone.
                 by_socket[path] = _gather_engine(host, other, keep_defaults(expect), use_probe, deep and rootful, other_instance)
@@ -79,7 +79,7 @@ def _gather_engine(
             evidence["probe_error"] = f"no probe container could be started: {observed['engine']['error']}"
         else:
             try:
-                evidence["probe"] = stack.enter_context(probe(host, engine))
+                evidence["probe"] = stack.enter_context(start_probe(host, engine))
             except (ProbeFailed, EngineError, EngineUnreachable) as error:
                 evidence["probe_error"] = str(error)
         evidence["layer_evidence"] = {name: gather(host, evidence["probe"], expect.get(name, {})) for name, gather in GATHERERS.items()}
@@ -94,7 +94,7 @@ def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mappi
     for container in containers:
         settings = required[container["name"]]
         try:
-            groups = own_groups(container["kernel"].get("cgroup", ""), container["id"])
+            groups = select_own_groups(container["kernel"].get("cgroup", ""), container["id"])
             container["kernel"]["limits"] = cgroup.read_limits(host, groups)
             settings["seccomp_text"] = host.read(settings["seccomp_path"]) if settings.get("seccomp_path") else None
         except (OSError, ValueError) as error:
@@ -104,6 +104,6 @@ def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mappi
 def _dump_filters(containers: list[dict[str, Any]]) -> None:
     for container in containers:
         try:
-            container["seccomp_filter"] = dump.dump(container["pid"])
+            container["seccomp_filter"] = dump.dump_filters(container["pid"])
         except OSError as error:
             container["kernel"]["unreadable"][f"seccomp filter of {container['pid']}"] = str(error)

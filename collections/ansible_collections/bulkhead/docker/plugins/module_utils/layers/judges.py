@@ -38,4 +38,4 @@ JUDGES: dict[str, ModuleType] = {
     "rootless": rootless,
 }
 # Layer -> the function that gathers its own evidence: (host, probe container or None, expectation) -> evidence.
-GATHERERS: dict[str, Gatherer] = {"seccomp": seccomp_evidence.gather, "apparmor": apparmor_evidence.gather}
+GATHERERS: dict[str, Gatherer] = {"seccomp": seccomp_evidence.gather_evidence, "apparmor": apparmor_evidence.gather_evidence}

@@ -18,11 +18,11 @@ from typing import Any
 from ..apparmor import policy
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.cgroups import list_container_ids
-from ..engine.instance import ROOTFUL, Instance, find
+from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.service import Service, systemctl
 from ..engine_config import engine_restart
-from ..engine_config.change import Failed, configure
-from ..engine_config.request import Request as Configuration
+from ..engine_config.change import ConfigFailed, change_config
+from ..engine_config.request import ConfigRequest as Configuration
 from ..host import state
 from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host
@@ -69,11 +69,11 @@ def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -
 
     Raises SetupFailed, SubidError, OSError, ValueError, ServiceError, and BlockingIOError during another run.
     """
-    outcome = SetupOutcome(instance=find(host, request.user))
+    outcome = SetupOutcome(instance=find_instance(host, request.user))
     if check:
         _plan_setup(host, request, outcome, run)
         return outcome
-    with state.exclusive(host):
+    with state.lock_host(host):
         known = state.load(host, SUBJECT) or {"user": request.user, "files": [], "linger": False, "created": False}
         if known["user"] != request.user:
             raise SetupFailed(f"user: this host has the engine of {known['user']}; remove it first (state: absent)")
@@ -82,13 +82,13 @@ def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -
             state.save(host, SUBJECT, known)
             _create_user(request.user, run)
             outcome.did(f"user {request.user} created")
-            outcome.instance = find(host, request.user)
+            outcome.instance = find_instance(host, request.user)
     ranges = apply_ranges(host, [request.ranges], RANGES, False, run)  # takes its own lock
     if ranges.changed:
         outcome.did("subordinate ranges allocated")
     before = stopped.merge_stopped(known, _read_running_engine(outcome.instance, request))
     known.setdefault("ran", before.running)
-    with state.exclusive(host):
+    with state.lock_host(host):
         step = (
             rootful.stop_rootful(host, known, request.stop_containers, request.timeout)
             if request.disable_rootful
@@ -114,10 +114,10 @@ def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -
 def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, check: bool) -> SetupOutcome:
     """Remove what Bulkhead set up. The user, images, containers and volumes stay. Raises as `set_up_engine`."""
     known = state.load(host, SUBJECT)
-    outcome = SetupOutcome(instance=find(host, known.get("user") or user))
+    outcome = SetupOutcome(instance=find_instance(host, known.get("user") or user))
     if not known:
         return outcome
-    instance, before = outcome.instance, engine_restart.Before()
+    instance, before = outcome.instance, engine_restart.EngineSnapshot()
     outcome.changed = True
     if check:
         outcome.did(f"rootless engine of {instance.user} removed")
@@ -129,7 +129,7 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
                 f"{len(running)} containers run in the engine of {instance.user}; stop them first, or write stop_containers: true"
             )
         before = _stop_engine(host, known, instance, timeout, outcome)
-    with state.exclusive(host):
+    with state.lock_host(host):
         ports.restore_first_port(host, known)
         for path in [*known.get("files", [])]:
             if os.path.lexists(host.path(path)):
@@ -140,7 +140,7 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
                 outcome.did(f"{path} removed")
         if instance.uid is not None:
             with suppress(OSError, ValueError):
-                client_context.remove_context(instance.on(host), instance, known.get("context", []))
+                client_context.remove_context(instance.scope_host(host), instance, known.get("context", []))
             if os.path.exists(f"{instance.runtime_dir}/bus"):
                 systemctl("daemon-reload", timeout=timeout, instance=instance)
         systemctl("daemon-reload", timeout=timeout)
@@ -240,11 +240,11 @@ def _load_modules(host: Host, files: list[rendering.ManagedFile], known: dict[st
 
 def _is_profile_loaded(host: Host) -> bool:
     """Whether the kernel has rootlesskit's profile; an interrupted run may have only written the file. Raises OSError."""
-    return names.PROFILE in policy.modes(host)
+    return names.PROFILE in policy.read_modes(host)
 
 
 def _prepare_manager(
-    host: Host, request: RootlessRequest, known: dict[str, Any], before: engine_restart.Before, outcome: SetupOutcome
+    host: Host, request: RootlessRequest, known: dict[str, Any], before: engine_restart.EngineSnapshot, outcome: SetupOutcome
 ) -> None:
     """Make the user's service manager run from boot on, with all controllers delegated."""
     instance = outcome.instance
@@ -267,7 +267,7 @@ def _prepare_manager(
             )
         stopped.save_stopped(host, known, before)
         with suppress(EngineError, EngineUnreachable):
-            engine_restart.stop(Engine.of(instance, request.timeout), before.containers)
+            engine_restart.stop_containers(Engine.for_instance(instance, request.timeout), before.containers)
         systemctl("daemon-reload", timeout=request.timeout)  # a drop-in that was removed is otherwise still in effect
         systemctl("restart", f"user@{instance.uid}.service", timeout=request.timeout)
         _wait_for(f"{instance.runtime_dir}/bus", request.timeout, f"the service manager of {instance.user} did not start again")
@@ -295,39 +295,39 @@ def _remove_unneeded_files(host: Host, request: RootlessRequest, known: dict[str
 
 def _create_client_context(host: Host, known: dict[str, Any], outcome: SetupOutcome) -> None:
     instance = outcome.instance
-    present = client_context.read_context(instance.on(host), instance)
+    present = client_context.read_context(instance.scope_host(host), instance)
     if present["error"]:
         raise SetupFailed(present["error"])
     if client_context.is_incomplete(present):
-        created = client_context.create_context(instance.on(host), instance)
+        created = client_context.create_context(instance.scope_host(host), instance)
         known["context"] = sorted({*known.get("context", []), *created})
         outcome.did("docker context rootless created")
 
 
-def _read_running_engine(instance: Instance, request: RootlessRequest) -> engine_restart.Before:
+def _read_running_engine(instance: Instance, request: RootlessRequest) -> engine_restart.EngineSnapshot:
     """Return the engine and its running containers before any change."""
-    if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).state().running:
-        return engine_restart.Before()
-    return engine_restart.look(Engine.of(instance, request.timeout))
+    if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).read_state().running:
+        return engine_restart.EngineSnapshot()
+    return engine_restart.take_snapshot(Engine.for_instance(instance, request.timeout))
 
 
 def _restart_engine(
-    host: Host, request: RootlessRequest, known: dict[str, Any], before: engine_restart.Before, unit_changed: bool, outcome: SetupOutcome
+    host: Host, request: RootlessRequest, known: dict[str, Any], before: engine_restart.EngineSnapshot, unit_changed: bool, outcome: SetupOutcome
 ) -> None:
     """Restart an engine that ran, with its containers, after a change of its unit or a restart of its manager."""
     instance = outcome.instance
-    service, engine = Service(instance), Engine.of(instance, request.timeout)
+    service, engine = Service(instance), Engine.for_instance(instance, request.timeout)
     if not before.running:
         return
-    if unit_changed or not service.state().running:
+    if unit_changed or not service.read_state().running:
         stopped.save_stopped(host, known, before)
         service.restart(request.timeout)
-        if not engine_restart.wait_until_it_answers(engine, request.timeout):
+        if not engine_restart.wait_for_engine(engine, request.timeout):
             raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
         outcome.did("engine restarted")
     elif not stopped.list_stopped(known):
         return
-    result = engine_restart.bring_back(engine, before.containers, request.timeout)
+    result = engine_restart.restart_containers(engine, before.containers, request.timeout)
     if result.started:
         outcome.did(f"started again: {', '.join(result.started)}")
     stopped.clear_stopped(host, known)
@@ -336,36 +336,36 @@ def _restart_engine(
         raise SetupFailed("; ".join(f"container {name} does not start again: {reason}" for name, reason in failed.items()))
 
 
-def _start_user_unit(before: engine_restart.Before, instance: Instance, timeout: float, outcome: SetupOutcome) -> None:
+def _start_user_unit(before: engine_restart.EngineSnapshot, instance: Instance, timeout: float, outcome: SetupOutcome) -> None:
     """Start the engine that the user ran by a unit of their own before."""
-    service, engine = Service(instance), Engine.of(instance, timeout)
-    if not service.state().loaded:
+    service, engine = Service(instance), Engine.for_instance(instance, timeout)
+    if not service.read_state().loaded:
         return
     service.restart(timeout)
-    if not engine_restart.wait_until_it_answers(engine, timeout):
+    if not engine_restart.wait_for_engine(engine, timeout):
         raise SetupFailed(f"the engine of {instance.user} does not answer after its restart by its own unit")
     outcome.did(f"engine of {instance.user} started by its own unit")
-    for name, reason in engine_restart.bring_back(engine, before.containers, timeout).failed.items():
+    for name, reason in engine_restart.restart_containers(engine, before.containers, timeout).failed.items():
         outcome.warnings.append(f"container {name} of {instance.user} ran before, and does not start again: {reason}")
 
 
-def _stop_engine(host: Host, known: dict[str, Any], instance: Instance, timeout: float, outcome: SetupOutcome) -> engine_restart.Before:
+def _stop_engine(host: Host, known: dict[str, Any], instance: Instance, timeout: float, outcome: SetupOutcome) -> engine_restart.EngineSnapshot:
     """Stop the containers, then the engine, and remove the managed keys from its configuration. Returns what ran."""
-    before = stopped.merge_stopped(known, engine_restart.Before())
+    before = stopped.merge_stopped(known, engine_restart.EngineSnapshot())
     if not os.path.exists(f"{instance.runtime_dir}/bus"):
         return before
-    service, engine = Service(instance), Engine.of(instance, timeout)
-    if service.state().running:
-        before = stopped.merge_stopped(known, engine_restart.look(engine))
-        with state.exclusive(host):
+    service, engine = Service(instance), Engine.for_instance(instance, timeout)
+    if service.read_state().running:
+        before = stopped.merge_stopped(known, engine_restart.take_snapshot(engine))
+        with state.lock_host(host):
             stopped.save_stopped(host, known, before)
         with suppress(EngineError, EngineUnreachable):
-            engine_restart.stop(engine, before.containers)
+            engine_restart.stop_containers(engine, before.containers)
         service.stop(timeout)
         outcome.did(f"engine of {instance.user} stopped")
     try:
-        result = configure(host, engine, Configuration(options={}, instance=instance, pids_limit=0, own_checks=False, timeout=timeout))
-    except Failed as error:
+        result = change_config(host, engine, Configuration(options={}, instance=instance, pids_limit=0, own_checks=False, timeout=timeout))
+    except ConfigFailed as error:
         raise SetupFailed(str(error)) from error
     if result.changed:
         outcome.did(f"{instance.config} restored")

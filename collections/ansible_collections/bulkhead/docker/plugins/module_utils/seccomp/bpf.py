@@ -43,25 +43,25 @@ JUMPS = {0x15: "eq", 0x25: "gt", 0x35: "ge", 0x45: "set"}
 INDEX = 0x08  # the operand is register X, not k
 
 
-class BadProgram(ValueError):
+class BpfError(ValueError):
     """Not a filter that the kernel would have taken; says which instruction and why."""
 
 
-def decode(raw: bytes) -> Program:
-    """The instructions of an array of struct sock_filter (little-endian), checked as the kernel checks them. Raises BadProgram."""
+def decode_program(raw: bytes) -> Program:
+    """The instructions of an array of struct sock_filter (little-endian), checked as the kernel checks them. Raises BpfError."""
     if not raw or len(raw) % INSTRUCTION_SIZE or len(raw) > MAX_INSTRUCTIONS * INSTRUCTION_SIZE:
-        raise BadProgram(f"a filter has 1 to {MAX_INSTRUCTIONS} instructions of {INSTRUCTION_SIZE} bytes, this has {len(raw)} bytes")
+        raise BpfError(f"a filter has 1 to {MAX_INSTRUCTIONS} instructions of {INSTRUCTION_SIZE} bytes, this has {len(raw)} bytes")
     program = tuple(struct.iter_unpack("<HBBI", raw))
     for at, (code, true, false, k) in enumerate(program):
-        trouble = _trouble(code, true, false, k, len(program) - at - 1)
-        if trouble:
-            raise BadProgram(f"instruction {at} (code {code:#x}, k {k:#x}): {trouble}")
+        fault = _find_fault(code, true, false, k, len(program) - at - 1)
+        if fault:
+            raise BpfError(f"instruction {at} (code {code:#x}, k {k:#x}): {fault}")
     if program[-1][0] not in (RET_K, RET_A):
-        raise BadProgram(f"instruction {len(program) - 1}: the last one is no return")
+        raise BpfError(f"instruction {len(program) - 1}: the last one is no return")
     return program
 
 
-def _trouble(code: int, true: int, false: int, k: int, left: int) -> str:
+def _find_fault(code: int, true: int, false: int, k: int, left: int) -> str:
     """What is wrong with one instruction that has `left` others behind it; empty when nothing is."""
     if code & ~INDEX in JUMPS:
         return "jumps behind the end" if max(true, false) >= left else ""
@@ -81,29 +81,29 @@ def _trouble(code: int, true: int, false: int, k: int, left: int) -> str:
     return "" if code in _LOADS | {TAX, TXA, RET_K, RET_A, NEG} else "no instruction that a seccomp filter may have"
 
 
-def action_of(value: int) -> int:
+def extract_action(value: int) -> int:
     """The action in a filter's return value, without its data; an unknown one kills the process (man 2 seccomp)."""
     action = value & 0xFFFF0000
     return action if action in _NAMES else KILL_PROCESS
 
 
-def describe(value: int) -> str:
+def describe_answer(value: int) -> str:
     """`ALLOW`, `ERRNO(1)`, `KILL_PROCESS`, …"""
-    action = action_of(value)
+    action = extract_action(value)
     return f"{_NAMES[action]}({value & 0xFFFF})" if action in (ERRNO, TRACE, TRAP) else _NAMES[action]
 
 
-def lets_through(value: int) -> bool:
+def is_allowing(value: int) -> bool:
     """Whether the call may happen: allowed, logged, or left to a supervisor or tracer that may allow it."""
-    return action_of(value) in (ALLOW, LOG, TRACE, USER_NOTIF)
+    return extract_action(value) in (ALLOW, LOG, TRACE, USER_NOTIF)
 
 
-def strictest(values: Iterable[int]) -> int:
+def find_strictest(values: Iterable[int]) -> int:
     """What the kernel does when several filters answer; `values` from the newest filter to the oldest, for on a tie the newest counts."""
-    return min(values, key=lambda value: action_of(value) - (1 << 32 if action_of(value) & 0x80000000 else 0))
+    return min(values, key=lambda value: extract_action(value) - (1 << 32 if extract_action(value) & 0x80000000 else 0))
 
 
-def run(program: Program, nr: int, arch: int, args: Sequence[int] = (0, 0, 0, 0, 0, 0)) -> int:
+def run_program(program: Program, nr: int, arch: int, args: Sequence[int] = (0, 0, 0, 0, 0, 0)) -> int:
     """The filter's return value for one call: number, AUDIT_ARCH_* value, up to six unsigned 64-bit arguments."""
     data = [nr & WORD, arch & WORD, 0, 0]
     for arg in (*args, 0, 0, 0, 0, 0, 0)[:6]:
@@ -116,7 +116,7 @@ def run(program: Program, nr: int, arch: int, args: Sequence[int] = (0, 0, 0, 0,
         if code == LD_ABS:
             a = data[k >> 2]
         elif code & ~INDEX in JUMPS:
-            pc += true if holds(JUMPS[code & ~INDEX], a, x if code & INDEX else k) else false
+            pc += true if test_operand(JUMPS[code & ~INDEX], a, x if code & INDEX else k) else false
         elif code == RET_K:
             return k
         elif code == JA:
@@ -126,23 +126,23 @@ def run(program: Program, nr: int, arch: int, args: Sequence[int] = (0, 0, 0, 0,
         elif code in (ST, STX):
             memory[k] = a if code == ST else x
         elif code in (LDX_LEN, LDX_IMM, LDX_MEM, TAX):
-            x = a if code == TAX else loaded(code, k, memory)
+            x = a if code == TAX else load_constant(code, k, memory)
         elif code & ~INDEX in ALU:
             operand = x if code & INDEX else k
             if ALU[code & ~INDEX] == "div" and operand == 0:
                 return 0  # the classic interpreter ends with 0, which is KILL_THREAD
             a = calculate(ALU[code & ~INDEX], a, operand)
         else:
-            a = x if code == TXA else -a & WORD if code == NEG else loaded(code, k, memory)
+            a = x if code == TXA else -a & WORD if code == NEG else load_constant(code, k, memory)
 
 
-def loaded(code: int, k: int, memory: Sequence[int]) -> int:
+def load_constant(code: int, k: int, memory: Sequence[int]) -> int:
     if code in (LD_LEN, LDX_LEN):
         return DATA_SIZE
     return memory[k] if code in (LD_MEM, LDX_MEM) else k
 
 
-def holds(test: str, a: int, operand: int) -> bool:
+def test_operand(test: str, a: int, operand: int) -> bool:
     if test == "eq":
         return a == operand
     if test == "gt":

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from . import bpf
-from .profile import DEFAULT_CAPABILITIES, Profile, ProfileError, parse
-from .semantics import NATIVE, expand
-from .syscalls import X86_64, known_names, table
+from .profile import DEFAULT_CAPABILITIES, ParsedProfile, ProfileError, parse_profile
+from .semantics import NATIVE, expand_profile
+from .syscalls import X86_64, list_known_names, load_table
 
 # Without any one of these no container starts, or `docker exec` fails, under runc 1.1.5, 1.1.15 or 1.3.6: taken away one by one from a
 # profile that works, with and without no-new-privileges. (With it the filter is loaded later, and fewer are needed; but a container can
@@ -38,22 +38,22 @@ FLOOR = [
 RECENT_KERNEL = (6, 12)
 
 
-def problems(text: str, where: str, permissive: bool = False) -> list[str]:
+def find_profile_problems(text: str, where: str, permissive: bool = False) -> list[str]:
     """One sentence for each thing that is wrong with a profile's text; `where` names it. `permissive`: it may allow by default."""
     try:
-        profile = parse(text, where)
+        profile = parse_profile(text, where)
     except ProfileError as error:
         return error.problems
     return [
-        *_unknown_calls(profile, where),
-        *_open_by_default(profile, where, permissive),
-        *_void_conditions(profile, where),
-        *_floor(profile, where),
+        *_find_unknown_calls(profile, where),
+        *_find_permissive_default(profile, where, permissive),
+        *_find_void_conditions(profile, where),
+        *_find_missing_runc_calls(profile, where),
     ]
 
 
-def _unknown_calls(profile: Profile, where: str) -> list[str]:
-    known = known_names()
+def _find_unknown_calls(profile: ParsedProfile, where: str) -> list[str]:
+    known = list_known_names()
     found = []
     for at, rule in enumerate(profile.rules):
         for name in rule.names:
@@ -69,16 +69,16 @@ def _unknown_calls(profile: Profile, where: str) -> list[str]:
     return found
 
 
-def _open_by_default(profile: Profile, where: str, permissive: bool) -> list[str]:
-    if permissive or not bpf.lets_through(profile.default):
+def _find_permissive_default(profile: ParsedProfile, where: str, permissive: bool) -> list[str]:
+    if permissive or not bpf.is_allowing(profile.default):
         return []
     return [
-        f"{where}: defaultAction: {bpf.describe(profile.default)} lets every call through that no rule names, those of future kernels too; "
+        f"{where}: defaultAction: {bpf.describe_answer(profile.default)} lets every call through that no rule names, those of future kernels too; "
         "write SCMP_ACT_ERRNO and list what is needed, or say `permissive: true` in the entry."
     ]
 
 
-def _void_conditions(profile: Profile, where: str) -> list[str]:
+def _find_void_conditions(profile: ParsedProfile, where: str) -> list[str]:
     """Conditions that say less than they seem to, once runc and libseccomp have read them."""
     found = []
     for at, rule in enumerate(profile.rules):
@@ -103,13 +103,13 @@ def _void_conditions(profile: Profile, where: str) -> list[str]:
     return found
 
 
-def _floor(profile: Profile, where: str) -> list[str]:
+def _find_missing_runc_calls(profile: ParsedProfile, where: str) -> list[str]:
     """Calls that runc cannot do without and that the profile refuses whatever their arguments are."""
-    machines = [machine for machine, name in NATIVE.items() if _covers(profile, name)] or [X86_64]
+    machines = [machine for machine, name in NATIVE.items() if _is_covered(profile, name)] or [X86_64]
     for machine in machines:
-        expanded = expand(profile, machine, RECENT_KERNEL, DEFAULT_CAPABILITIES)
-        numbers = table(machine)
-        refused = [n for n in FLOOR if n in numbers and not any(map(bpf.lets_through, expanded.answers(numbers[n])))]
+        expanded = expand_profile(profile, machine, RECENT_KERNEL, DEFAULT_CAPABILITIES)
+        numbers = load_table(machine)
+        refused = [n for n in FLOOR if n in numbers and not any(map(bpf.is_allowing, expanded.answers(numbers[n])))]
         if refused:
             return [
                 f"{where}: no container would start with it: runc itself needs {', '.join(refused)} once the filter is loaded; "
@@ -118,5 +118,5 @@ def _floor(profile: Profile, where: str) -> list[str]:
     return []
 
 
-def _covers(profile: Profile, architecture: str) -> bool:
+def _is_covered(profile: ParsedProfile, architecture: str) -> bool:
     return architecture in profile.architectures or any(architecture == name for name, unused in profile.arch_map)

@@ -14,7 +14,7 @@ from .blocks import BLOCKS
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
 
 
-def compose(
+def compose_profile(
     blocks: Sequence[str],
     allow: Sequence[str] = (),
     deny: Sequence[str] = (),
@@ -47,7 +47,7 @@ def compose(
     return profile
 
 
-def render(profile: Mapping[str, Any]) -> str:
+def render_profile(profile: Mapping[str, Any]) -> str:
     """The profile as it stands in a file: readable, and the same text every time."""
     return json.dumps(profile, indent=2) + "\n"
 

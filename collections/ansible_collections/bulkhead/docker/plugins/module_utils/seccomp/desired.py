@@ -12,11 +12,11 @@ from typing import Any
 
 from ..host.files import sha256
 from .blocks import BLOCKS, PRESETS
-from .check import problems
-from .compose import ARCHITECTURES, compose, render
+from .check import find_profile_problems
+from .compose import ARCHITECTURES, compose_profile, render_profile
 from .profile import ACTIONS
 from .profile import ARCHITECTURES as KNOWN_ARCHITECTURES
-from .syscalls import known_names
+from .syscalls import list_known_names
 
 LIST = "seccomp_profiles_list"
 DEFAULT = "seccomp_profiles_daemon_default"
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SeccompProfile:
     """One profile that the inventory names; `text` is empty where it is to be absent."""
 
     name: str
@@ -46,15 +46,15 @@ class Wanted:
 
 
 @dataclass
-class Listed:
+class SeccompProfiles:
     """What the inventory wants of profiles; blockers where it is not clear."""
 
-    profiles: list[Wanted] = field(default_factory=list)
-    daemon_default: Wanted | None = None
+    profiles: list[SeccompProfile] = field(default_factory=list)
+    daemon_default: SeccompProfile | None = None
     blockers: list[str] = field(default_factory=list)
 
 
-def resolve(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any]:
+def resolve_sources(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any]:
     """The entries, those with `src` joined by the file's text as `content`. Raises ValueError for a file that cannot be read."""
     resolved = []
     for at, entry in enumerate(entries):
@@ -68,9 +68,9 @@ def resolve(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any
     return resolved
 
 
-def read(desired: Mapping[str, Any]) -> Listed:
+def read_profiles(desired: Mapping[str, Any]) -> SeccompProfiles:
     """Check the variables and compose the profiles."""
-    listed = Listed()
+    listed = SeccompProfiles()
     directory, entries = desired[DIRECTORY], desired[LIST]
     if not isinstance(directory, str) or not directory.startswith("/"):
         listed.blockers.append(f"{DIRECTORY}: {directory!r} is no absolute path; write for example /etc/docker/seccomp")
@@ -91,14 +91,18 @@ def read(desired: Mapping[str, Any]) -> Listed:
             seen[name] = at
         if not faults:
             profile = _profile(entry, directory)
-            faults = problems(profile.text, _told_as(where, entry), bool(entry.get("permissive"))) if profile.state == "present" else []
+            faults = (
+                find_profile_problems(profile.text, _told_as(where, entry), bool(entry.get("permissive")))
+                if profile.state == "present"
+                else []
+            )
             listed.profiles.append(profile)
         listed.blockers += faults
     _daemon_default(listed, desired[DEFAULT])
     return listed
 
 
-def _daemon_default(listed: Listed, name: Any) -> None:
+def _daemon_default(listed: SeccompProfiles, name: Any) -> None:
     if name in ("", None):
         return
     listed.daemon_default = next((p for p in listed.profiles if p.name == name and p.state == "present"), None)
@@ -158,7 +162,7 @@ def _composed_problems(where: str, entry: Mapping[str, Any]) -> Iterable[str]:
     yield from _unknown(f"{where}.architectures", entry.get("architectures", []), KNOWN_ARCHITECTURES, "architecture")
     for key in ("allow", "deny"):
         if entry.get(key):
-            yield from _unknown(f"{where}.{key}", entry[key], known_names(), "system call that libseccomp knows")
+            yield from _unknown(f"{where}.{key}", entry[key], list_known_names(), "system call that libseccomp knows")
     both = sorted(set(entry.get("allow", [])) & set(entry.get("deny", [])))
     if both:
         yield f"{where}.deny: {', '.join(both)} stands under allow as well; write it in one of them"
@@ -177,18 +181,18 @@ def _unknown(where: str, words: Sequence[str], known: Iterable[str], what: str) 
             yield f'{where}: "{word}" is no {what}; {hint}'
 
 
-def _profile(entry: Mapping[str, Any], directory: str) -> Wanted:
+def _profile(entry: Mapping[str, Any], directory: str) -> SeccompProfile:
     name, state = entry["name"], entry.get("state", "present")
     path = f"{directory.rstrip('/')}/{name}.json"
     text = ""
     if state == "present":
-        text = entry["content"] if "content" in entry else render(_composed(entry))
-    return Wanted(name, path, text, state, bool(entry.get("force")), bool(entry.get("log")), bool(entry.get("permissive")))
+        text = entry["content"] if "content" in entry else render_profile(_composed(entry))
+    return SeccompProfile(name, path, text, state, bool(entry.get("force")), bool(entry.get("log")), bool(entry.get("permissive")))
 
 
 def _composed(entry: Mapping[str, Any]) -> dict[str, Any]:
     blocks = list(dict.fromkeys([*PRESETS.get(entry.get("extends", ""), ()), *entry.get("blocks", [])]))
-    return compose(
+    return compose_profile(
         blocks,
         entry.get("allow", ()),
         entry.get("deny", ()),

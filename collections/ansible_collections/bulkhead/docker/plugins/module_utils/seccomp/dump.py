@@ -22,77 +22,77 @@ STOP_TIMEOUT = 2.0  # seconds
 MAX_FILTERS = 64
 
 
-class CannotDump(OSError):
+class DumpError(OSError):
     """The filters could not be read; the message says why, and what would help."""
 
 
 def read_filters(pid: int) -> list[bytes]:
     """The filters of process `pid` as arrays of struct sock_filter, the oldest first; none where it is not filtered.
 
-    Needs CAP_SYS_ADMIN and a caller that is not filtered itself. Raises CannotDump.
+    Needs CAP_SYS_ADMIN and a caller that is not filtered itself. Raises DumpError.
     """
-    mode = _mode(pid)
+    mode = _read_mode(pid)
     if mode == 0:
         return []
     if mode != 2:
-        raise CannotDump(f"process {pid} is in seccomp mode {mode}, which has no filter to read")
-    libc = _libc()
-    _call(libc, _SEIZE, pid, 0, None)
+        raise DumpError(f"process {pid} is in seccomp mode {mode}, which has no filter to read")
+    libc = _load_libc()
+    _call_ptrace(libc, _SEIZE, pid, 0, None)
     signal = 0
     try:
-        _call(libc, _INTERRUPT, pid, 0, None)
+        _call_ptrace(libc, _INTERRUPT, pid, 0, None)
         signal = _wait_for_stop(pid)
-        return _filters(libc, pid)
+        return _read_stopped(libc, pid)
     finally:
         # Fails only when the process is gone or was never stopped; then there is nothing to let go.
         libc.ptrace(_DETACH, pid, None, ctypes.c_void_p(signal))
 
 
-def dump(pid: int) -> list[str]:
-    """The same as text for JSON (see `encode`). Raises CannotDump."""
-    return encode(read_filters(pid))
+def dump_filters(pid: int) -> list[str]:
+    """The same as text for JSON (see `encode_filters`). Raises DumpError."""
+    return encode_filters(read_filters(pid))
 
 
-def encode(filters: Sequence[bytes]) -> list[str]:
+def encode_filters(filters: Sequence[bytes]) -> list[str]:
     """Filters as text for JSON: zlib, then base64."""
     return [base64.b64encode(zlib.compress(raw, 9)).decode() for raw in filters]
 
 
-def decode(texts: Sequence[str]) -> list[bytes]:
-    """The opposite of `encode`. Raises ValueError."""
+def decode_filters(texts: Sequence[str]) -> list[bytes]:
+    """The opposite of `encode_filters`. Raises ValueError."""
     try:
         return [zlib.decompress(base64.b64decode(text, validate=True)) for text in texts]
     except zlib.error as error:
         raise ValueError(f"not a compressed filter: {error}") from error
 
 
-def _mode(pid: int) -> int:
+def _read_mode(pid: int) -> int:
     """0 not filtered, 1 strict, 2 filter (man 5 proc_pid_status)."""
     try:
         with open(f"/proc/{pid}/status") as handle:
             fields = dict(line.split(":", 1) for line in handle if ":" in line)
     except (FileNotFoundError, ProcessLookupError) as error:
-        raise CannotDump(f"process {pid} does not exist (any more)") from error
+        raise DumpError(f"process {pid} does not exist (any more)") from error
     if "Seccomp" not in fields:
-        raise CannotDump("this kernel was built without seccomp (CONFIG_SECCOMP)")
+        raise DumpError("this kernel was built without seccomp (CONFIG_SECCOMP)")
     return int(fields["Seccomp"])
 
 
-def _libc() -> ctypes.CDLL:
+def _load_libc() -> ctypes.CDLL:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.restype = ctypes.c_long
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     return libc
 
 
-def _call(libc: ctypes.CDLL, request: int, pid: int, address: int, data: object) -> int:
+def _call_ptrace(libc: ctypes.CDLL, request: int, pid: int, address: int, data: object) -> int:
     result = libc.ptrace(request, pid, address, data)
     if result == -1:
-        raise CannotDump(_explain(request, pid, ctypes.get_errno()))
+        raise DumpError(_explain_errno(request, pid, ctypes.get_errno()))
     return int(result)
 
 
-def _explain(request: int, pid: int, number: int) -> str:
+def _explain_errno(request: int, pid: int, number: int) -> str:
     """One sentence for each errno that these requests give (kernel/ptrace.c, kernel/seccomp.c)."""
     if number == errno.ESRCH:
         return f"process {pid} ended while it was looked at"
@@ -116,22 +116,22 @@ def _wait_for_stop(pid: int) -> int:
         seen, status = os.waitpid(pid, os.WNOHANG | _WALL)
         if seen:
             if not os.WIFSTOPPED(status):
-                raise CannotDump(f"process {pid} ended while it was looked at")
+                raise DumpError(f"process {pid} ended while it was looked at")
             return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
-    raise CannotDump(f"process {pid} did not stop within {STOP_TIMEOUT:.0f} s (state D in /proc/{pid}/status?)")
+    raise DumpError(f"process {pid} did not stop within {STOP_TIMEOUT:.0f} s (state D in /proc/{pid}/status?)")
 
 
-def _filters(libc: ctypes.CDLL, pid: int) -> list[bytes]:
+def _read_stopped(libc: ctypes.CDLL, pid: int) -> list[bytes]:
     found: list[bytes] = []
     while len(found) < MAX_FILTERS:
         length = libc.ptrace(_GET_FILTER, pid, len(found), None)
         if length == -1 and ctypes.get_errno() == errno.ENOENT and found:
             break  # there are no more
         if length == -1:
-            raise CannotDump(_explain(_GET_FILTER, pid, ctypes.get_errno()))
+            raise DumpError(_explain_errno(_GET_FILTER, pid, ctypes.get_errno()))
         buffer = ctypes.create_string_buffer(8 * length)
-        _call(libc, _GET_FILTER, pid, len(found), buffer)
+        _call_ptrace(libc, _GET_FILTER, pid, len(found), buffer)
         found.append(buffer.raw)
     return found

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..engine import unit
 from ..engine.flags import parse_command_line
-from ..engine.instance import ROOTFUL, Instance, find, find_by_uid
-from ..engine.processes import dockerds
+from ..engine.instance import ROOTFUL, Instance, find_instance, find_instance_by_uid
+from ..engine.processes import list_dockerds
 from ..host import state
 from ..host.files import fsync_folder, sha256, write_atomically
 from ..host.root import STATE_DIR, Host
@@ -104,22 +104,26 @@ def is_named_by_engine(host: Host, path: str) -> bool:
     The rootful engine, and the rootless ones that run or are remembered here; what a user has is read with that user's rights, and may
     name the file where it can't be read.
     """
-    running = dockerds(host)
-    return any(_needs_file(instance.on(host), instance, path, running) for instance in (ROOTFUL, *_list_rootless_engines(host, running)))
+    running = list_dockerds(host)
+    return any(
+        _needs_file(instance.scope_host(host), instance, path, running) for instance in (ROOTFUL, *_list_rootless_engines(host, running))
+    )
 
 
 def _list_rootless_engines(host: Host, running: Sequence[Mapping[str, Any]]) -> list[Instance]:
     remembered = [entry.stem.removeprefix("daemon-") for entry in host.path(STATE_DIR).glob("daemon-*.json")]
-    instances = [find(host, user) for user in remembered] + [find_by_uid(host, daemon["uid"]) for daemon in running if daemon["rootless"]]
+    instances = [find_instance(host, user) for user in remembered] + [
+        find_instance_by_uid(host, daemon["uid"]) for daemon in running if daemon["rootless"]
+    ]
     return [instance for instance in dict.fromkeys(instances) if instance and instance.owner]
 
 
 def _needs_file(host: Host, instance: Instance, path: str, running: Sequence[Mapping[str, Any]]) -> bool:
     try:
-        argvs = [unit.read(host, instance).argv, *(daemon["argv"] for daemon in running if instance.owns(daemon))]
+        argvs = [unit.read_unit(host, instance).argv, *(daemon["argv"] for daemon in running if instance.owns_process(daemon))]
         flags = [parse_command_line(argv) for argv in argvs]
         configs = {instance.config, *(found["config-file"] for found in flags if "config-file" in found)}
-        texts = [host.read(config, whose=instance.owner) or "" for config in configs]
+        texts = [host.read(config, user=instance.owner) or "" for config in configs]
     except (OSError, ValueError):
         if not instance.rootless:
             raise
@@ -140,7 +144,7 @@ def apply_seccomp_steps(host: Host, steps: Sequence[SeccompStep]) -> None:
     todo = [step for step in steps if step.reason and not step.postponed]
     if not todo:
         return
-    with state.exclusive(host):
+    with state.lock_host(host):
         memory = state.load(host, SUBJECT)
         managed = dict(memory.get("profiles", {}))
         # Remembered first: a file that is remembered and missing harms nobody, one that is there and not remembered stays for ever.
@@ -191,7 +195,7 @@ def _write_file(host: Host, path: str, text: str | None) -> None:
         if target.parent.is_dir():
             fsync_folder(target.parent)
         return
-    owner = state.folder(host).stat()  # root, except in tests
+    owner = state.ensure_folder(host).stat()  # root, except in tests
     write_atomically(target, text, MODE, (owner.st_uid, owner.st_gid))
     if _has_loose_permissions(target):
         target.chmod(MODE)
@@ -201,7 +205,7 @@ def _write_file(host: Host, path: str, text: str | None) -> None:
 def _keep_replaced(host: Host, step: SeccompStep) -> str:
     """Keep a foreign file's text aside; returns where."""
     folder = host.path(REPLACED)
-    state.folder(host)
+    state.ensure_folder(host)
     folder.mkdir(mode=0o700, exist_ok=True)
     name = f"{step.path.strip('/').replace('/', '_')}"
     owner = folder.stat()

@@ -156,7 +156,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Filter:
+class RuleFilter:
     """For which containers and hosts a rule counts."""
 
     caps: tuple[str, ...] = ()
@@ -165,28 +165,28 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Rule:
+class SyscallRule:
     """One entry of `syscalls`; `answer` is the filter's return value."""
 
     names: tuple[str, ...]
     answer: int
     conditions: tuple[Condition, ...] = ()
-    includes: Filter = Filter()
-    excludes: Filter = Filter()
+    includes: RuleFilter = RuleFilter()
+    excludes: RuleFilter = RuleFilter()
 
 
 @dataclass(frozen=True)
-class Profile:
+class ParsedProfile:
     """A whole profile; `arch_map` pairs an architecture with those that come with it."""
 
     default: int
     architectures: tuple[str, ...] = ()
     arch_map: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[SyscallRule, ...] = ()
     errno: int | None = None
 
 
-def parse(text: str, where: str) -> Profile:
+def parse_profile(text: str, where: str) -> ParsedProfile:
     """The profile in a JSON text. Raises ProfileError; its sentences begin with `where` (a file or a variable) and the JSON path."""
     reader = _Reader(where)
     profile = reader.profile(_json(text, where))
@@ -227,10 +227,10 @@ class _Reader:
     def fault(self, path: str, text: str) -> None:
         self.problems.append(f"{self.where}: {path}: {text}." if path else f"{self.where}: {text}.")
 
-    def profile(self, data: Any) -> Profile:
+    def profile(self, data: Any) -> ParsedProfile:
         if not isinstance(data, dict):
             self.fault("", f"a seccomp profile is a JSON object, this is {_kind(data)}")
-            return Profile(bpf.ERRNO)
+            return ParsedProfile(bpf.ERRNO)
         self.keys(data, _TOP, "")
         if "defaultAction" not in data:
             self.fault(
@@ -244,11 +244,11 @@ class _Reader:
         for at, flag in enumerate(self.entries(data, "flags", "")):
             self.choice(flag, FLAGS, f"flags[{at}]", "filter flag")
         rules = tuple(self.rule(entry, f"syscalls[{at}]") for at, entry in enumerate(self.entries(data, "syscalls", "")))
-        if any(bpf.action_of(rule.answer) == bpf.USER_NOTIF for rule in rules) and not data.get("listenerPath"):
+        if any(bpf.extract_action(rule.answer) == bpf.USER_NOTIF for rule in rules) and not data.get("listenerPath"):
             self.fault(
                 "listenerPath", "is missing, and SCMP_ACT_NOTIFY needs a supervisor that listens there; write its path or another action"
             )
-        return Profile(
+        return ParsedProfile(
             default=_answer(action, errno),
             architectures=self.architectures(data, "architectures", ""),
             arch_map=tuple(self.arch_map(entry, f"archMap[{at}]") for at, entry in enumerate(self.entries(data, "archMap", ""))),
@@ -256,10 +256,10 @@ class _Reader:
             errno=errno,
         )
 
-    def rule(self, data: Any, path: str) -> Rule:
+    def rule(self, data: Any, path: str) -> SyscallRule:
         if not isinstance(data, dict):
             self.fault(path, f"an object with names and action belongs here, not {_kind(data)}")
-            return Rule((), bpf.ERRNO)
+            return SyscallRule((), bpf.ERRNO)
         self.keys(data, _SYSCALL, path)
         if "name" in data and data.get("names"):
             self.fault(f"{path}.name", 'stands beside "names", and the engine refuses both together; keep "names"')
@@ -274,7 +274,7 @@ class _Reader:
         action, errno = self.action(data, "action", "errnoRet", path)
         if action == bpf.USER_NOTIF and "write" in names:
             self.fault(f"{path}.names", "runc refuses SCMP_ACT_NOTIFY for write; take it out of this rule")
-        return Rule(
+        return SyscallRule(
             names=tuple(name for name in names if isinstance(name, str)),
             answer=_answer(action, errno),
             conditions=tuple(self.condition(arg, f"{path}.args[{at}]") for at, arg in enumerate(self.entries(data, "args", path))),
@@ -300,14 +300,14 @@ class _Reader:
             self.number(data, "valueTwo", path, 2**64 - 1),
         )
 
-    def filter(self, data: Mapping[str, Any], key: str, path: str) -> Filter:
+    def filter(self, data: Mapping[str, Any], key: str, path: str) -> RuleFilter:
         path = f"{path}.{key}"
         value = data.get(key)
         if value is None:
-            return Filter()
+            return RuleFilter()
         if not isinstance(value, dict):
             self.fault(path, f"an object with caps, arches or minKernel belongs here, not {_kind(value)}")
-            return Filter()
+            return RuleFilter()
         self.keys(value, _FILTER, path)
         caps = [
             self.choice(cap, CAPABILITIES, f"{path}.caps[{at}]", "capability") for at, cap in enumerate(self.entries(value, "caps", path))
@@ -320,7 +320,7 @@ class _Reader:
         match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", kernel) if isinstance(kernel, str) else None
         if kernel is not None and not match:
             self.fault(f"{path}.minKernel", f'{json.dumps(kernel)} is no kernel version; write it like "5.10"')
-        return Filter(tuple(caps), tuple(arches), (int(match[1]), int(match[2])) if match else None)
+        return RuleFilter(tuple(caps), tuple(arches), (int(match[1]), int(match[2])) if match else None)
 
     def arch_map(self, data: Any, path: str) -> tuple[str, tuple[str, ...]]:
         if not isinstance(data, dict):

@@ -15,7 +15,7 @@ _UNKNOWN = -2  # something made from arguments
 _Registers = tuple[int, int, tuple[tuple[int, int], ...]]  # A, X, memory slots that were written
 
 
-def reachable(program: bpf.Program, arch: int, numbers: Sequence[int]) -> list[frozenset[int]]:
+def find_reachable_answers(program: bpf.Program, arch: int, numbers: Sequence[int]) -> list[frozenset[int]]:
     """For each of `numbers` (ascending), every value that the filter can return for it, for some arguments.
 
     Jumps only go forward, so each instruction is visited once, with the set of those numbers (one bit each) that arrive there. A test
@@ -24,13 +24,13 @@ def reachable(program: bpf.Program, arch: int, numbers: Sequence[int]) -> list[f
     """
     arriving: list[dict[_Registers, int]] = [{} for unused in program]
     returned: dict[int, int] = {}
-    matching = _matcher(numbers)
+    matching = _build_matcher(numbers)
 
-    def go(pc: int, registers: _Registers, which: int) -> None:
+    def visit(pc: int, registers: _Registers, which: int) -> None:
         if which:
             arriving[pc][registers] = arriving[pc].get(registers, 0) | which
 
-    go(0, (0, 0, ()), (1 << len(numbers)) - 1)
+    visit(0, (0, 0, ()), (1 << len(numbers)) - 1)
     for pc, (code, true, false, k) in enumerate(program):
         for registers, which in arriving[pc].items():
             a, x, memory = registers
@@ -42,27 +42,27 @@ def reachable(program: bpf.Program, arch: int, numbers: Sequence[int]) -> list[f
                     met = which & matching(test, operand)
                     unmet = which & ~met
                 else:
-                    met, unmet = (which, 0) if bpf.holds(test, a, operand) else (0, which)
-                go(pc + 1 + true, registers, met)
-                go(pc + 1 + false, registers, unmet)
+                    met, unmet = (which, 0) if bpf.test_operand(test, a, operand) else (0, which)
+                visit(pc + 1 + true, registers, met)
+                visit(pc + 1 + false, registers, unmet)
             elif code == bpf.LD_ABS:
-                go(pc + 1, (_NUMBER if k == 0 else arch if k == 4 else _UNKNOWN, x, memory), which)
+                visit(pc + 1, (_NUMBER if k == 0 else arch if k == 4 else _UNKNOWN, x, memory), which)
             elif code == bpf.JA:
-                go(pc + 1 + k, registers, which)
+                visit(pc + 1 + k, registers, which)
             elif code == bpf.RET_K:
                 returned[k] = returned.get(k, 0) | which
             else:  # rare in filters: told number by number
-                for one, own in _apart(registers, which, numbers):
+                for one, own in _split_by_number(registers, which, numbers):
                     if code == bpf.RET_A:
                         # a value made from arguments could be anything, "allow" included
                         value = bpf.ALLOW if one[0] == _UNKNOWN else one[0]
                         returned[value] = returned.get(value, 0) | own
                     else:
-                        go(pc + 1, _after(code, k, one), own)
+                        visit(pc + 1, _update_registers(code, k, one), own)
     return [frozenset(value for value, which in returned.items() if which >> at & 1) for at in range(len(numbers))]
 
 
-def _matcher(numbers: Sequence[int]) -> Callable[[str, int], int]:
+def _build_matcher(numbers: Sequence[int]) -> Callable[[str, int], int]:
     """A function (test, operand) → those of the ascending `numbers` that meet the test, one bit each."""
     everything = (1 << len(numbers)) - 1
     with_bits: dict[int, int] = {}
@@ -80,7 +80,7 @@ def _matcher(numbers: Sequence[int]) -> Callable[[str, int], int]:
     return matching
 
 
-def _apart(registers: _Registers, which: int, numbers: Sequence[int]) -> Iterator[tuple[_Registers, int]]:
+def _split_by_number(registers: _Registers, which: int, numbers: Sequence[int]) -> Iterator[tuple[_Registers, int]]:
     """The same state with the call's number written out where a register holds it."""
     a, x, memory = registers
     if a != _NUMBER:
@@ -91,7 +91,7 @@ def _apart(registers: _Registers, which: int, numbers: Sequence[int]) -> Iterato
             yield (number, x, memory), 1 << at
 
 
-def _after(code: int, k: int, registers: _Registers) -> _Registers:
+def _update_registers(code: int, k: int, registers: _Registers) -> _Registers:
     """The registers behind an instruction that neither jumps nor returns."""
     a, x, memory = registers
     slots = dict(memory)
@@ -102,9 +102,9 @@ def _after(code: int, k: int, registers: _Registers) -> _Registers:
         value = slots.get(k, 0)
         return (value, x, memory) if code == bpf.LD_MEM else (a, value, memory)
     if code in (bpf.LD_LEN, bpf.LD_IMM):
-        return bpf.loaded(code, k, ()), x, memory
+        return bpf.load_constant(code, k, ()), x, memory
     if code in (bpf.LDX_LEN, bpf.LDX_IMM):
-        return a, bpf.loaded(code, k, ()), memory
+        return a, bpf.load_constant(code, k, ()), memory
     if code == bpf.TAX:
         return a, a, memory
     if code == bpf.TXA:
@@ -119,7 +119,7 @@ def _after(code: int, k: int, registers: _Registers) -> _Registers:
     return bpf.calculate(bpf.ALU[code & ~bpf.INDEX], a, operand), x, memory
 
 
-def tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[int, set[int]]:
+def find_tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[int, set[int]]:
     """Index of an argument → values on and beside what the filter compares it with, for this call.
 
     Arithmetic other than masking is not followed.
@@ -141,15 +141,15 @@ def tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[int, 
             waiting.append((pc + 1 + k, half, value))
         elif code & ~bpf.INDEX in bpf.JUMPS:
             if value is not None and not code & bpf.INDEX:
-                waiting.append((pc + 1 + (true if bpf.holds(bpf.JUMPS[code], value, k) else false), half, value))
+                waiting.append((pc + 1 + (true if bpf.test_operand(bpf.JUMPS[code], value, k) else false), half, value))
                 continue
             if half is not None:
                 halves.setdefault(half, set()).update(
-                    bits_of(k) if bpf.JUMPS[code & ~bpf.INDEX] == "set" else {k - 1 & bpf.WORD, k, k + 1 & bpf.WORD}
+                    list_mask_values(k) if bpf.JUMPS[code & ~bpf.INDEX] == "set" else {k - 1 & bpf.WORD, k, k + 1 & bpf.WORD}
                 )
             waiting += [(pc + 1 + true, half, value), (pc + 1 + false, half, value)]
         elif code == 0x54 and half is not None:  # A &= k
-            halves.setdefault(half, set()).update(bits_of(k))
+            halves.setdefault(half, set()).update(list_mask_values(k))
             waiting.append((pc + 1, half, None))
         elif code not in (bpf.RET_K, bpf.RET_A):
             waiting.append((pc + 1, None, None) if code not in (bpf.ST, bpf.STX, bpf.TAX) else (pc + 1, half, value))
@@ -160,6 +160,6 @@ def tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[int, 
     }
 
 
-def bits_of(mask: int) -> set[int]:
+def list_mask_values(mask: int) -> set[int]:
     """Nothing, everything outside of a mask, and each of its bits."""
     return {0, ~mask & bpf.WORD, *(1 << bit for bit in range(32) if mask >> bit & 1)}

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import bpf
-from .profile import ENOSYS, Condition, Filter, Profile
-from .syscalls import AARCH64, X86_64, table
+from .profile import ENOSYS, Condition, ParsedProfile, RuleFilter
+from .syscalls import AARCH64, X86_64, load_table
 
 NATIVE = {X86_64: "SCMP_ARCH_X86_64", AARCH64: "SCMP_ARCH_AARCH64"}
 _DOCKER_ARCH = {X86_64: "amd64", AARCH64: "arm64"}
@@ -51,18 +51,18 @@ class Expanded:
         possible = self.answers(number)
         if len(possible) == 1:
             return next(iter(possible))
-        matching = {answer for answer, conditions in self.rules[number] if all(holds(c, args) for c in conditions)}
+        matching = {answer for answer, conditions in self.rules[number] if all(meets_condition(c, args) for c in conditions)}
         if len(matching) > 1:
             return None
         return matching.pop() if matching else self.default
 
 
-def expand(profile: Profile, machine: str, kernel: tuple[int, int], capabilities: Collection[str]) -> Expanded:
+def expand_profile(profile: ParsedProfile, machine: str, kernel: tuple[int, int], capabilities: Collection[str]) -> Expanded:
     """What Docker and runc make of a profile.
 
     machine: as `uname -m` says. kernel: major and minor version. capabilities: the container's bounding set, names with CAP_.
     """
-    numbers = table(machine)
+    numbers = load_table(machine)
     architectures = profile.architectures
     for name, others in profile.arch_map:
         if name == NATIVE[machine]:
@@ -71,7 +71,7 @@ def expand(profile: Profile, machine: str, kernel: tuple[int, int], capabilities
     expanded = Expanded(machine, profile.default, architectures=architectures or (NATIVE[machine],))
     named = 0
     for rule in profile.rules:
-        if not _counts(rule.includes, rule.excludes, machine, kernel, capabilities):
+        if not _applies(rule.includes, rule.excludes, machine, kernel, capabilities):
             continue
         for number in (numbers[name] for name in rule.names if name in numbers):
             named = max(named, number)
@@ -82,12 +82,12 @@ def expand(profile: Profile, machine: str, kernel: tuple[int, int], capabilities
                 expanded.rules.setdefault(number, []).extend((rule.answer, (c,)) for c in rule.conditions)
             else:
                 expanded.rules.setdefault(number, []).append((rule.answer, rule.conditions))
-    if architectures and named and bpf.action_of(profile.default) not in (bpf.ALLOW, bpf.LOG, bpf.TRACE):
+    if architectures and named and bpf.extract_action(profile.default) not in (bpf.ALLOW, bpf.LOG, bpf.TRACE):
         expanded.newest = named
     return expanded
 
 
-def _counts(includes: Filter, excludes: Filter, machine: str, kernel: tuple[int, int], capabilities: Collection[str]) -> bool:
+def _applies(includes: RuleFilter, excludes: RuleFilter, machine: str, kernel: tuple[int, int], capabilities: Collection[str]) -> bool:
     """Whether a rule is for this container: all of `includes` is met, nothing of `excludes`."""
     arch = _DOCKER_ARCH[machine]
     if arch in excludes.arches or any(cap in capabilities for cap in excludes.caps):
@@ -101,7 +101,7 @@ def _counts(includes: Filter, excludes: Filter, machine: str, kernel: tuple[int,
     return not (includes.min_kernel and kernel < includes.min_kernel)
 
 
-def holds(condition: Condition, args: Sequence[int]) -> bool:
+def meets_condition(condition: Condition, args: Sequence[int]) -> bool:
     """Whether a call's arguments (unsigned, 64 bits) meet a condition."""
     arg, value = args[condition.index], condition.value
     return {
@@ -115,7 +115,7 @@ def holds(condition: Condition, args: Sequence[int]) -> bool:
     }[condition.op]
 
 
-def telling_arguments(
+def list_boundary_arguments(
     rules: Sequence[tuple[int, tuple[Condition, ...]]], others: Mapping[int, set[int]] | None = None
 ) -> Iterator[tuple[int, ...]]:
     """Arguments that sit on and beside every boundary of a call's conditions: where a filter would show that it was made of others.

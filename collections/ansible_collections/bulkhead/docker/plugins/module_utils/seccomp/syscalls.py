@@ -13,7 +13,7 @@ X32_BIT = 0x40000000
 _tables: dict[str, dict[str, int]] = {}
 
 
-def table(machine: str) -> dict[str, int]:
+def load_table(machine: str) -> dict[str, int]:
     """Name → number on `machine` (as `uname -m` names it). Raises KeyError for a machine without a table."""
     if machine not in _tables:
         if machine == X86_64:
@@ -22,11 +22,11 @@ def table(machine: str) -> dict[str, int]:
             from .syscalls_aarch64 import TABLE
         else:
             raise KeyError(machine)
-        _tables[machine] = parse(TABLE)
+        _tables[machine] = parse_table(TABLE)
     return _tables[machine]
 
 
-def parse(text: str) -> dict[str, int]:
+def parse_table(text: str) -> dict[str, int]:
     """Names in the order of their numbers, which begin at 0; `@N` says that the next name has number N."""
     numbers: dict[str, int] = {}
     number = 0
@@ -39,13 +39,13 @@ def parse(text: str) -> dict[str, int]:
     return numbers
 
 
-def known_names() -> set[str]:
+def list_known_names() -> set[str]:
     """Every name that libseccomp has for any architecture."""
     from .syscalls_other import NAMES
 
-    return {*table(X86_64), *table(AARCH64), *NAMES.split()}
+    return {*load_table(X86_64), *load_table(AARCH64), *NAMES.split()}
 
 
-def name_of(machine: str, number: int) -> str:
+def name_syscall(machine: str, number: int) -> str:
     """The call's name, or `syscall 471` for one that is newer than the table."""
-    return next((name for name, n in table(machine).items() if n == number), f"syscall {number}")
+    return next((name for name, n in load_table(machine).items() if n == number), f"syscall {number}")

@@ -8,7 +8,7 @@ libseccomp (July 2026). To renew it: print the names of the header's `#define __
 
 from __future__ import annotations
 
-# One string, so that importing it costs a host next to nothing; `syscalls.table` splits it.
+# One string, so that importing it costs a host next to nothing; `syscalls.load_table` splits it.
 TABLE = """
 io_setup io_destroy io_submit io_cancel io_getevents setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr
 flistxattr removexattr lremovexattr fremovexattr getcwd lookup_dcookie eventfd2 epoll_create1 epoll_ctl epoll_pwait dup dup3 fcntl

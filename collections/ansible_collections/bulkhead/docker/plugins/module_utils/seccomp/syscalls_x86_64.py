@@ -8,7 +8,7 @@ libseccomp (July 2026). To renew it: print the names of the header's `#define __
 
 from __future__ import annotations
 
-# One string, so that importing it costs a host next to nothing; `syscalls.table` splits it.
+# One string, so that importing it costs a host next to nothing; `syscalls.load_table` splits it.
 TABLE = """
 read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
 readv writev access pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer alarm

@@ -12,15 +12,15 @@ from ...host.files import sha256
 from ...host.root import Host
 
 
-def gather(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:
+def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:
     """For each profile that is expected: `sha256` of its file; `mode`, `hash` and `source` of the kernel's policy; `agrees`: whether that
     policy is what the file compiles to (None where it can't be told, and `error` says why); `children`: the modes of its child profiles.
     """
     parser = Parser.find(host)
-    if not policy.enabled(host):
+    if not policy.is_enabled(host):
         return {"profiles": {}, "error": None}
     try:
-        modes = policy.modes(host)
+        modes = policy.read_modes(host)
         profiles = {p["name"]: _profile(host, parser, p, modes) for p in expect.get("profiles", ())}
     except OSError as error:
         return {"profiles": {}, "error": f"the kernel's policy can't be read: {error}"}
@@ -30,14 +30,14 @@ def gather(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any
 def _profile(host: Host, parser: Parser | None, desired: Mapping[str, Any], modes: Mapping[str, str]) -> dict[str, Any]:
     name, path = desired["name"], desired["path"]
     text = host.read(path)
-    kernel = policy.loaded(host, name)
+    kernel = policy.read_profile(host, name)
     found: dict[str, Any] = {
         "sha256": None if text is None else sha256(text),
         "mode": kernel["mode"] if kernel else None,
         "hash": kernel["hash"] if kernel else None,
         "source": kernel["source"] if kernel else None,
         "children": {child: mode for child, mode in modes.items() if child.startswith(f"{name}//")},
-        "links": sources.links(host).get(name, []),
+        "links": sources.read_links(host).get(name, []),
         "agrees": None,
         "error": None,
     }
@@ -49,7 +49,7 @@ def _profile(host: Host, parser: Parser | None, desired: Mapping[str, Any], mode
         found["error"] = "there is no apparmor_parser to compile it with"
     else:
         try:
-            found["agrees"] = policy.agrees(kernel["hashes"], parser.compile(str(host.path(path))))
+            found["agrees"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(path))))
         except PolicyError as error:
             found["error"] = str(error)
     return found

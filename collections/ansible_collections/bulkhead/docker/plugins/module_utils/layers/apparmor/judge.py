@@ -45,7 +45,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         return verdict.conclude(NOT_APPLICABLE if expect.get("requirement") == OPTIONAL else ABSENT)
     who = f"container {container['name']}"
     config = container["inspect"]["HostConfig"]
-    asked = _asked(config)
+    asked = _read_option(config)
     verdict.opted_out = asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
     label = _judge_label(verdict, container["kernel"], who, "unconfined" if not verdict.opted_out else "opted_out")
     if label is None:
@@ -55,7 +55,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     for key, word in words.items():
         # `docker run --security-opt apparmor=X` with a label that is stacked on X still holds X.
         if word is not None and word != shown and not (label.confined and word in label.profiles):
-            verdict.disagreements.append(f"docker inspect says {key} {word}, the kernel's label of the process is {_text(label)}")
+            verdict.disagreements.append(f"docker inspect says {key} {word}, the kernel's label of the process is {_format_label(label)}")
     if verdict.disagreements and label.confined and asked not in (None, "unconfined"):
         verdict.find("other_profile", f"{who} asked for {asked} and runs under {label.name}", DEGRADED)
     return verdict.conclude()
@@ -82,7 +82,7 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
         return None
     verdict.saw(source, text, headline=True)
     if not label.confined:
-        verdict.find(unconfined, f"{who} is confined by no AppArmor profile ({_text(label)})", ABSENT, _REMEDIES[unconfined])
+        verdict.find(unconfined, f"{who} is confined by no AppArmor profile ({_format_label(label)})", ABSENT, _REMEDIES[unconfined])
     elif label.mode not in ("enforce", "kill"):
         text = f"{who} is only watched: {label.name} is in {label.mode} mode, which logs and forbids nothing"
         verdict.find("complain", text, DEGRADED, f"aa-enforce {label.name}")
@@ -126,7 +126,7 @@ def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], seen: Mapping[s
         verdict.find("policy_unknown", f"profile {name}: can't tell whether the kernel holds {path}: {seen['error']}", UNKNOWN)
 
 
-def _asked(config: Mapping[str, Any]) -> str | None:
+def _read_option(config: Mapping[str, Any]) -> str | None:
     """The profile named by --security-opt; `apparmor:NAME` is the old way of writing it (moby daemon/daemon_unix.go, parseSecurityOpt)."""
     for option in config.get("SecurityOpt") or []:
         key, separator, value = option.partition("=") if "=" in option else option.partition(":")
@@ -135,5 +135,5 @@ def _asked(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _text(label: Label) -> str:
+def _format_label(label: Label) -> str:
     return label.name if label.name == label.mode else f"{label.name} ({label.mode})"

@@ -18,16 +18,16 @@ from ...host.root import Host
 
 def observe(host: Host) -> dict[str, Any]:
     """`modes`: every loaded profile; `files`: every file with its SHA-256; `links`: name → force-complain, disable;
-    `managed`: ours, each as `sources.differences` takes it, with its text; `confined`: processes under ours.
+    `managed`: ours, each as `sources.list_differences` takes it, with its text; `confined`: processes under ours.
     """
     parser = Parser.find(host)
     found: dict[str, Any] = {
-        "enabled": policy.enabled(host),
-        "parser": sources.parser_path(host),
-        "at_boot": sources.loaded_at_boot(host),
+        "enabled": policy.is_enabled(host),
+        "parser": sources.find_parser(host),
+        "at_boot": sources.is_loaded_at_boot(host),
         "modes": {},
-        "files": sources.files(host),
-        "links": sources.links(host),
+        "files": sources.read_files(host),
+        "links": sources.read_links(host),
         "managed": {},
         "confined": {},
         "error": None,
@@ -35,9 +35,9 @@ def observe(host: Host) -> dict[str, Any]:
     try:
         known = install.memory(host)
         if found["enabled"]:
-            found["modes"] = policy.modes(host)
-            found["confined"] = policy.confined(host, known)
-        inputs = sources.Inputs(host)
+            found["modes"] = policy.read_modes(host)
+            found["confined"] = policy.find_confined(host, known)
+        inputs = sources.CompileInputs(host)
         found["managed"] = {name: _managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
     except (OSError, ValueError) as error:
         found["error"] = str(error)
@@ -45,11 +45,11 @@ def observe(host: Host) -> dict[str, Any]:
 
 
 def _managed(
-    host: Host, parser: Parser | None, name: str, remembered: Mapping[str, Any], found: Mapping[str, Any], inputs: sources.Inputs
+    host: Host, parser: Parser | None, name: str, remembered: Mapping[str, Any], found: Mapping[str, Any], inputs: sources.CompileInputs
 ) -> dict[str, Any]:
     path = f"{sources.FOLDER}/{name}"
     text = host.read(path)
-    kernel = policy.loaded(host, name) if found["enabled"] else None
+    kernel = policy.read_profile(host, name) if found["enabled"] else None
     seen = {
         "text": text,
         "sha256": None if text is None else sha256(text),
@@ -66,7 +66,7 @@ def _managed(
         seen["current"] = True
     elif parser:
         try:
-            seen["current"] = policy.agrees(kernel["hashes"], parser.compile(str(host.path(path))))
+            seen["current"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(path))))
         except PolicyError as error:
             seen["error"] = str(error)
     return seen

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ...apparmor import desired as wanted_profiles
-from ...apparmor.desired import VARIABLE, Profile, resolve
-from ...apparmor.policy import describe
-from ...apparmor.sources import COMPLAIN_LINK, FOLDER, differences
+from ...apparmor import desired as desired_profiles
+from ...apparmor.desired import VARIABLE, AppArmorProfile, resolve_sources
+from ...apparmor.policy import describe_processes
+from ...apparmor.sources import COMPLAIN_LINK, FOLDER, list_differences
 from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, LayerPlan
 
-__all__ = ["expectation", "plan", "resolve"]
+__all__ = ["expectation", "plan", "resolve_sources"]
 
 LAYER = "apparmor"
 SWITCH = "apparmor_profiles_layer"
@@ -23,20 +23,20 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """Refusals for the list and for what is foreign on the host; a change for each profile that differs, is new or is no longer desired."""
     seen = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
-    listed = wanted_profiles.read([] if planned.requirement == DISABLED else desired[VARIABLE])
+    listed = desired_profiles.read_profiles([] if planned.requirement == DISABLED else desired[VARIABLE])
     planned.blockers += listed.blockers
     planned.warnings += listed.warnings
     if seen["error"]:
         planned.blockers.append(f"AppArmor on this host can't be read: {seen['error']}")
         return planned
-    reason = _cannot_carry(seen)
+    reason = _explain_missing_support(seen)
     if reason and planned.requirement != DISABLED:
         return planned.cannot(reason)
     stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
-    steps = [step for profile in listed.profiles if (step := _step(planned, seen, profile, stopping))]
+    steps = [step for profile in listed.profiles if (step := _plan_step(planned, seen, profile, stopping))]
     if not listed.blockers:  # a name with a typo elsewhere in its entry is not one that was dropped
         dropped = sorted(set(seen["managed"]) - {profile.name for profile in listed.profiles})
-        steps += [step for name in dropped if (step := _step(planned, seen, Profile(name, state="absent"), stopping))]
+        steps += [step for name in dropped if (step := _plan_step(planned, seen, AppArmorProfile(name, state="absent"), stopping))]
     if steps:
         planned.apply = {"profiles": steps}
     if any(profile.state == "present" for profile in listed.profiles) and seen["at_boot"] is False:
@@ -47,7 +47,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What verification demands: each profile's file, mode and text (as SHA-256)."""
     requirement = desired[SWITCH]
-    listed = wanted_profiles.read([] if requirement == DISABLED else desired[VARIABLE])
+    listed = desired_profiles.read_profiles([] if requirement == DISABLED else desired[VARIABLE])
     return {
         "requirement": requirement,
         "profiles": [
@@ -58,7 +58,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cannot_carry(seen: Mapping[str, Any]) -> str | None:
+def _explain_missing_support(seen: Mapping[str, Any]) -> str | None:
     if not seen["enabled"]:
         return "AppArmor is not active in this host's kernel; boot with it (lsm=…,apparmor), or write apparmor_profiles_layer: optional"
     if not seen["parser"]:
@@ -66,7 +66,7 @@ def _cannot_carry(seen: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile, stopping: Collection[str]) -> dict[str, Any] | None:
+def _plan_step(planned: LayerPlan, seen: Mapping[str, Any], profile: AppArmorProfile, stopping: Collection[str]) -> dict[str, Any] | None:
     """One entry of the module's list, its change recorded in the plan; None when nothing is to be done.
 
     stopping: short IDs of containers that have ended by the time that profiles go.
@@ -80,35 +80,35 @@ def _step(planned: LayerPlan, seen: Mapping[str, Any], profile: Profile, stoppin
         "current": None,
         "ours": False,
     }
-    foreign = None if profile.force or now["ours"] else _foreign(now, profile)
+    foreign = None if profile.force or now["ours"] else _explain_conflict(now, profile)
     if foreign:
         planned.blockers.append(foreign)
         return None
     users = [user for user in seen["confined"].get(name, []) if profile.state == "present" or user["container"] not in stopping]
     if profile.state == "present":
-        reasons = differences(now, profile.sha256, profile.mode)
+        reasons = list_differences(now, profile.sha256, profile.mode)
         if not reasons:
             return None
-        planned.changes.append(Change(profile.path, f"{name} {', '.join(reasons)}", _shown(now), _shown_wanted(profile)))
+        planned.changes.append(Change(profile.path, f"{name} {', '.join(reasons)}", _render_current(now), _render_desired(profile)))
         if users:
-            planned.effects.append(f"the new policy of {name} holds at once for {describe(users)}")
+            planned.effects.append(f"the new policy of {name} holds at once for {describe_processes(users)}")
     else:
         if now["sha256"] is None and now["mode"] is None and not now["ours"]:
             return None
         if users and not profile.force:
             planned.blockers.append(
-                f"profile {name} is no longer desired, but in use by {describe(users)}, which would run unconfined without it; "
+                f"profile {name} is no longer desired, but in use by {describe_processes(users)}, which would run unconfined without it; "
                 f"stop them first, or write {{name: {name}, state: absent, force: true}} into {VARIABLE}"
             )
             return None
-        planned.changes.append(Change(profile.path, f"{name} is no longer desired", _shown(now)))
+        planned.changes.append(Change(profile.path, f"{name} is no longer desired", _render_current(now)))
         if users:
-            planned.effects.append(f"without {name}, unconfined from now on: {describe(users)}")
+            planned.effects.append(f"without {name}, unconfined from now on: {describe_processes(users)}")
     step = {"name": name, "state": profile.state, "mode": profile.mode, "force": profile.force}
     return {**step, "content": profile.content} if profile.state == "present" else step
 
 
-def _foreign(now: Mapping[str, Any], profile: Profile) -> str | None:
+def _explain_conflict(now: Mapping[str, Any], profile: AppArmorProfile) -> str | None:
     """Why a name that is not ours can't be taken, or given up, without force."""
     absent = profile.state == "absent"
     if now["sha256"] not in (None, None if absent else profile.sha256):
@@ -120,7 +120,7 @@ def _foreign(now: Mapping[str, Any], profile: Profile) -> str | None:
     return None
 
 
-def _shown(now: Mapping[str, Any]) -> str:
+def _render_current(now: Mapping[str, Any]) -> str:
     """What --diff shows of a profile as it is: what the kernel does with it, then its text."""
     if now["sha256"] is None and now["mode"] is None:
         return ""
@@ -130,7 +130,7 @@ def _shown(now: Mapping[str, Any]) -> str:
     return f"# {state}{_links(now['links'])}\n{now['text'] or ''}"
 
 
-def _shown_wanted(profile: Profile) -> str:
+def _render_desired(profile: AppArmorProfile) -> str:
     return f"# loaded in {profile.mode} mode{_links([COMPLAIN_LINK] if profile.mode == 'complain' else [])}\n{profile.content}"
 
 

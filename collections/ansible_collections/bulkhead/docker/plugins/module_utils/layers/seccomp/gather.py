@@ -11,9 +11,9 @@ from typing import Any
 from ...host.files import sha256
 from ...host.root import Host
 from ...seccomp import bpf, dump
-from ...seccomp.compare import allowed, compare
-from ...seccomp.profile import CAPABILITIES, ProfileError, parse
-from ...seccomp.semantics import Expanded, expand
+from ...seccomp.compare import compare_filters, list_allowed_calls
+from ...seccomp.profile import CAPABILITIES, ProfileError, parse_profile
+from ...seccomp.semantics import Expanded, expand_profile
 from ...seccomp.syscalls import AARCH64, X86_64
 
 # What every profile of Docker's refuses to a container without added capabilities (moby profiles/seccomp, 19.03 to 29): who meets one of
@@ -50,9 +50,9 @@ NEVER = [
 ]
 
 
-def gather(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:
+def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:
     """filters: instructions of each filter of the probe (None: not read, and error says why). file: the daemon-wide profile as it stands.
-    against: what the filters were compared with (`inventory`, `file`, None). comparison: as Comparison.as_dict.
+    against: what the filters were compared with (`inventory`, `file`, None). comparison: as Comparison.to_dict.
     never: calls that are let through although no profile should. profile_error: why the profile could not be read.
     """
     found: dict[str, Any] = {
@@ -61,7 +61,7 @@ def gather(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any
     desired = expect.get("daemon_profile")
     text = desired.get("content") if desired else None
     if desired:
-        found["file"] = _file(host, desired["path"])
+        found["file"] = _read_profile_file(host, desired["path"])
         if text is None:
             text = found["file"].pop("text")
         found["file"].pop("text", None)
@@ -72,10 +72,10 @@ def gather(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any
     except OSError as error:
         found["error"] = str(error)
         return found
-    return {**found, **look(raw, probe["kernel"], text)}
+    return {**found, **examine_filters(raw, probe["kernel"], text)}
 
 
-def look(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None, desired: bool = True) -> dict[str, Any]:
+def examine_filters(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None, desired: bool = True) -> dict[str, Any]:
     """What filters (as the kernel gave them) let through, and how they differ from a profile's text.
 
     kernel: what host/process.py read of the process; its bounding set decides which rules count.
@@ -86,45 +86,49 @@ def look(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None, desi
     if system.machine not in (X86_64, AARCH64):
         return {**found, "error": f"there is no table of system calls for {system.machine} here; filters are judged on x86_64 and aarch64"}
     try:
-        programs = [bpf.decode(one) for one in raw]
-    except bpf.BadProgram as error:
+        programs = [bpf.decode_program(one) for one in raw]
+    except bpf.BpfError as error:
         return {**found, "error": f"the filter could not be read: {error}"}
     found["filters"] = [len(program) for program in programs]
     if not programs:
         return found
-    capabilities = names_of(kernel.get("cap", {}).get("bnd", 0))
+    capabilities = list_capabilities(kernel.get("cap", {}).get("bnd", 0))
     # What a capability is for, Docker's own profile allows to who has it.
-    found["never"] = allowed(programs, system.machine, NEVER) if not capabilities & {"CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_BPF"} else []
+    found["never"] = (
+        list_allowed_calls(programs, system.machine, NEVER) if not capabilities & {"CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_BPF"} else []
+    )
     if text is not None:
         try:
-            expected = expand(parse(text, "the profile"), system.machine, release(system.release), capabilities)
+            expected = expand_profile(
+                parse_profile(text, "the profile"), system.machine, parse_kernel_version(system.release), capabilities
+            )
         except ProfileError as error:
             return {**found, "profile_error": str(error)}
-        found["comparison"] = compare(programs, expected).as_dict()
+        found["comparison"] = compare_filters(programs, expected).to_dict()
         if desired:
-            found["never"] = [name for name in found["never"] if not _asked_for(expected, name)]
+            found["never"] = [name for name in found["never"] if not _is_in_profile(expected, name)]
     return found
 
 
-def _asked_for(expected: Expanded, name: str) -> bool:
+def _is_in_profile(expected: Expanded, name: str) -> bool:
     """Whether the profile itself allows the call."""
-    from ...seccomp.syscalls import table
+    from ...seccomp.syscalls import load_table
 
-    return any(map(bpf.lets_through, expected.answers(table(expected.machine)[name])))
+    return any(map(bpf.is_allowing, expected.answers(load_table(expected.machine)[name])))
 
 
-def names_of(mask: int) -> set[str]:
+def list_capabilities(mask: int) -> set[str]:
     """Capabilities of a bit mask of /proc/PID/status."""
     return {name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1}
 
 
-def release(text: str) -> tuple[int, int]:
+def parse_kernel_version(text: str) -> tuple[int, int]:
     """Major and minor version of the kernel, as `includes.minKernel` means it."""
     match = re.match(r"(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _file(host: Host, path: str) -> dict[str, Any]:
+def _read_profile_file(host: Host, path: str) -> dict[str, Any]:
     found: dict[str, Any] = {"path": path, "sha256": None, "mtime": None, "error": None, "text": None}
     try:
         found["text"] = host.read(path)

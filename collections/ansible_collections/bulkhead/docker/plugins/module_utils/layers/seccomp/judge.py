@@ -53,7 +53,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     probe = evidence.get("probe")
     if probe is None:
         verdict.find("no_probe", "no probe ran, so that the filter which containers get is not known", UNKNOWN)
-    elif _filtered(verdict, probe["kernel"], "a container without any option"):
+    elif _judge_mode(verdict, probe["kernel"], "a container without any option"):
         _judge_filters(verdict, own, probe["pid"], desired)
     return verdict.conclude()
 
@@ -61,10 +61,10 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     verdict = ContainerVerdict(LAYER, "filtered by the kernel (Seccomp: 2)")
     who, kernel, config = f"container {container['name']}", container["kernel"], container["inspect"]["HostConfig"]
-    asked = _asked(config)
+    asked = _read_option(config)
     # A privileged container has no filter, unless it names a profile (moby daemon/seccomp_linux.go, WithSeccomp).
     verdict.opted_out = asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
-    filtered = _filtered(verdict, kernel, who, opted_out=verdict.opted_out)
+    filtered = _judge_mode(verdict, kernel, who, opted_out=verdict.opted_out)
     if filtered is None:
         return verdict.conclude()
     if not filtered and not verdict.opted_out:
@@ -79,7 +79,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     return verdict.conclude()
 
 
-def _filtered(verdict: Verdict, kernel: Mapping[str, Any], who: str, opted_out: bool = False) -> bool | None:
+def _judge_mode(verdict: Verdict, kernel: Mapping[str, Any], who: str, opted_out: bool = False) -> bool | None:
     """Whether the process is filtered at all; None, with a finding, when that could not be read."""
     source, mode = f"/proc/{kernel['pid']}/status", kernel.get("seccomp")
     if mode is None:
@@ -127,7 +127,7 @@ def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], desired: Mapping[
         verdict.find("file_differs", f"{path} is not what the inventory wants", DEGRADED, f"{repair}; --diff shows how it differs")
     started = evidence["observed"]["engine"].get("started_at")
     if started and file["mtime"] > started + 1:  # the start time of a process is known to about a second
-        same = file["sha256"] == desired["sha256"] and _equal(own.get("comparison"))
+        same = file["sha256"] == desired["sha256"] and _is_equal(own.get("comparison"))
         verdict.find(
             "file_newer",
             f"{path} was written after the engine started, which reads it only then"
@@ -160,7 +160,10 @@ def _judge_filters(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: 
 def _judge_never(verdict: Verdict, never: Sequence[str]) -> None:
     if never:
         verdict.find(
-            "wide_open", f"the filter lets through what no profile should: {_few(never)}", DEGRADED, "deploy a profile, or the engine's own"
+            "wide_open",
+            f"the filter lets through what no profile should: {_shorten_list(never)}",
+            DEGRADED,
+            "deploy a profile, or the engine's own",
         )
 
 
@@ -180,22 +183,22 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
         ("abis", "the kernel lets calls of other ABIs through, which {} does not name: {}"),
     ):
         if comparison[key]:
-            verdict.find(key, text.format(name, _few(comparison[key])), DEGRADED, remedy)
+            verdict.find(key, text.format(name, _shorten_list(comparison[key])), DEGRADED, remedy)
     if own_filters:
         return
     missing = sorted({*comparison["missing"], *comparison["tightened"]})
     unknown = [call for call in missing if call in NEWER_THAN_LIBSECCOMP]
     refused = [call for call in missing if call not in NEWER_THAN_LIBSECCOMP]
     if refused:
-        verdict.find("missing", f"the kernel refuses calls that {name} allows: {_few(refused)}", DEGRADED, remedy)
+        verdict.find("missing", f"the kernel refuses calls that {name} allows: {_shorten_list(refused)}", DEGRADED, remedy)
     if unknown and not refused and not any(comparison[key] for key in ("surplus", "loosened", "abis")):
-        verdict.find("too_new", f"refused, because this engine's libseccomp does not know them yet: {_few(unknown)}")
+        verdict.find("too_new", f"refused, because this engine's libseccomp does not know them yet: {_shorten_list(unknown)}")
 
 
 def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: str | None, expect: Mapping[str, Any]) -> None:
     """A container's own filters, against the profile that it was given: its own, or the daemon-wide one."""
-    from ...seccomp.dump import decode
-    from .gather import look
+    from ...seccomp.dump import decode_filters
+    from .gather import examine_filters
 
     daemon = expect.get("daemon_profile") or {}
     own = asked is not None and asked.startswith("{")
@@ -204,7 +207,7 @@ def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: 
         text = None
     try:
         # What a container's own profile allows is nobody's will but its own.
-        seen = look(decode(container["seccomp_filter"]), container["kernel"], text, desired=not own)
+        seen = examine_filters(decode_filters(container["seccomp_filter"]), container["kernel"], text, desired=not own)
     except ValueError as error:
         seen = {"filters": None, "error": str(error)}
     if seen["filters"] is None:
@@ -218,7 +221,7 @@ def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: 
     _judge_never(verdict, seen["never"])
 
 
-def _asked(config: Mapping[str, Any]) -> str | None:
+def _read_option(config: Mapping[str, Any]) -> str | None:
     """What --security-opt says of seccomp: `unconfined`, `builtin`, or the text of a profile, which the client has read from its file."""
     for option in config.get("SecurityOpt") or []:
         key, unused, value = option.partition("=") if "=" in option.split(":")[0] else option.partition(":")
@@ -227,7 +230,7 @@ def _asked(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _equal(comparison: Mapping[str, Any] | None) -> bool:
+def _is_equal(comparison: Mapping[str, Any] | None) -> bool:
     """Whether the kernel lets through what the profile does; calls that libseccomp cannot know aside."""
     if comparison is None:
         return False
@@ -235,6 +238,6 @@ def _equal(comparison: Mapping[str, Any] | None) -> bool:
     return not differing - NEWER_THAN_LIBSECCOMP
 
 
-def _few(calls: Sequence[str]) -> str:
+def _shorten_list(calls: Sequence[str]) -> str:
     """The calls, or the first of many."""
     return ", ".join(calls) if len(calls) <= SHOWN else f"{', '.join(calls[:SHOWN])} and {len(calls) - SHOWN} more"

@@ -32,11 +32,11 @@ def observe(host: Host) -> dict[str, Any]:
         if host.path(folder).is_dir():
             for entry in sorted(host.path(folder).glob("*.json")):
                 path = f"{folder}/{entry.name}"
-                found["files"][path] = _file(host, path, path in found["managed"])
+                found["files"][path] = _read_profile_file(host, path, path in found["managed"])
     return found
 
 
-def _file(host: Host, path: str, ours: bool) -> dict[str, Any]:
+def _read_profile_file(host: Host, path: str, ours: bool) -> dict[str, Any]:
     try:
         status = host.path(path).stat()
         text = host.read(path) or ""

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...seccomp import desired as wanted_profiles
-from ...seccomp.desired import LIST, Wanted, resolve
+from ...seccomp import desired as desired_profiles
+from ...seccomp.desired import LIST, SeccompProfile, resolve_sources
 from ..verdict import DISABLED, Change, LayerPlan
 
-__all__ = ["expectation", "plan", "resolve"]
+__all__ = ["expectation", "plan", "resolve_sources"]
 
 LAYER = "seccomp"
 SWITCH = "seccomp_profiles_layer"
@@ -28,26 +28,26 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     seen = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
     disabled = planned.requirement == DISABLED
-    listed = wanted_profiles.Listed() if disabled else wanted_profiles.read(desired)
+    listed = desired_profiles.SeccompProfiles() if disabled else desired_profiles.read_profiles(desired)
     planned.blockers += listed.blockers
     if seen["error"]:
         planned.blockers.append(seen["error"])
-    reason = _cannot_carry(observed, seen)
+    reason = _explain_missing_support(observed, seen)
     if reason and not disabled:
         return planned.cannot(reason)
     if planned.blockers:
         return planned
     if listed.daemon_default:
         planned.daemon_keys = {"seccomp-profile": listed.daemon_default.path}
-    steps = [step for profile in listed.profiles if (step := _step(planned, observed, profile))]
+    steps = [step for profile in listed.profiles if (step := _plan_step(planned, observed, profile))]
     named = {profile.path for profile in listed.profiles}
     for path in sorted(set(seen["managed"]) - named):
         name = path.rpartition("/")[2].removesuffix(".json")
-        step = _step(planned, observed, Wanted(name, path, "", "absent"))
+        step = _plan_step(planned, observed, SeccompProfile(name, path, "", "absent"))
         steps += [step] if step else []
-    _mind_old_engines(planned, observed, listed)
+    _warn_of_old_engine(planned, observed, listed)
     if steps:
-        retired = [step for step in steps if step["state"] == "absent" and _named_by_engine(observed, step["path"])]
+        retired = [step for step in steps if step["state"] == "absent" and _is_named_by_engine(observed, step["path"])]
         planned.apply = {"profiles": [step for step in steps if step not in retired], "retire": retired}
     return planned
 
@@ -55,7 +55,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """What verification demands: the daemon-wide profile with its text, and the files of all profiles."""
     requirement = desired[SWITCH]
-    listed = wanted_profiles.Listed() if requirement == DISABLED else wanted_profiles.read(desired)
+    listed = desired_profiles.SeccompProfiles() if requirement == DISABLED else desired_profiles.read_profiles(desired)
     daemon = listed.daemon_default
     return {
         "requirement": requirement,
@@ -64,11 +64,11 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reference(profile: Wanted) -> dict[str, str]:
+def _reference(profile: SeccompProfile) -> dict[str, str]:
     return {"name": profile.name, "path": profile.path, "sha256": profile.sha256}
 
 
-def _cannot_carry(observed: Mapping[str, Any], seen: Mapping[str, Any]) -> str | None:
+def _explain_missing_support(observed: Mapping[str, Any], seen: Mapping[str, Any]) -> str | None:
     either = f"or write {SWITCH}: optional"
     if not seen["in_kernel"]:
         return f"this host's kernel has no seccomp filters (/proc/sys/kernel/seccomp is missing); boot one that has, {either}"
@@ -78,7 +78,7 @@ def _cannot_carry(observed: Mapping[str, Any], seen: Mapping[str, Any]) -> str |
     return None
 
 
-def _step(planned: LayerPlan, observed: Mapping[str, Any], profile: Wanted) -> dict[str, Any] | None:
+def _plan_step(planned: LayerPlan, observed: Mapping[str, Any], profile: SeccompProfile) -> dict[str, Any] | None:
     """One entry of the module's list, its change recorded in the plan; None when nothing is to be done."""
     seen = observed["layers"][LAYER]
     now, ours = seen["files"].get(profile.path), profile.path in seen["managed"]
@@ -89,10 +89,10 @@ def _step(planned: LayerPlan, observed: Mapping[str, Any], profile: Wanted) -> d
         if not ours and not profile.force:
             planned.blockers.append(f"{profile.path}: is not ours to remove; take {profile.name} out of {LIST}, or write force: true there")
             return None
-        later = ", once the engine no longer names it" if _named_by_engine(observed, profile.path) else ""
+        later = ", once the engine no longer names it" if _is_named_by_engine(observed, profile.path) else ""
         planned.changes.append(Change(profile.path, f"remove {profile.name}, which is no longer desired{later}", _text(now)))
         return step
-    reason = _difference(now, profile)
+    reason = _describe_difference(now, profile)
     if not reason:
         return None
     if now is not None and not ours and not profile.force:
@@ -107,7 +107,7 @@ def _step(planned: LayerPlan, observed: Mapping[str, Any], profile: Wanted) -> d
     return {**step, "content": profile.text, "permissive": profile.permissive}
 
 
-def _difference(now: Mapping[str, Any] | None, profile: Wanted) -> str:
+def _describe_difference(now: Mapping[str, Any] | None, profile: SeccompProfile) -> str:
     """Why a file is not as desired, as the end of a sentence that begins with its name; empty when it is."""
     if now is None:
         return "is new"
@@ -124,14 +124,14 @@ def _text(now: Mapping[str, Any] | None) -> str:
     return str(now.get("text", "")) if now else ""
 
 
-def _named_by_engine(observed: Mapping[str, Any], path: str) -> bool:
+def _is_named_by_engine(observed: Mapping[str, Any], path: str) -> bool:
     """Whether the engine would miss the file at its next start."""
     referenced = (observed.get("daemon_json") or {}).get("referenced", {}).get("seccomp-profile") or {}
     flag = ((observed.get("unit") or {}).get("flags") or {}).get("seccomp-profile")
     return path in (referenced.get("path"), flag)
 
 
-def _mind_old_engines(planned: LayerPlan, observed: Mapping[str, Any], listed: wanted_profiles.Listed) -> None:
+def _warn_of_old_engine(planned: LayerPlan, observed: Mapping[str, Any], listed: desired_profiles.SeccompProfiles) -> None:
     version = re.match(r"\d+", str(observed["engine"].get("version") or ""))
     logging = [profile.name for profile in listed.profiles if profile.log]
     if version and int(version[0]) < KNOWS_FLAGS and logging:

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install as apparmor
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in, engine_restart
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import left_open
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup
@@ -115,7 +115,7 @@ def test_the_engines_configuration(
         if now == desired != before:
             assert world.host.read(drop_in.PATH) == limit, at
         run(world, **to)
-        assert (world.host.read(PATH), world.host.read(drop_in.PATH), left_open(world.host)) == (desired, limit, []), at
+        assert (world.host.read(PATH), world.host.read(drop_in.PATH), list_open(world.host)) == (desired, limit, []), at
         run(world, options={}, pids_limit=0)
         assert (world.host.read(PATH), world.host.read(drop_in.PATH), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
         assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
@@ -142,21 +142,21 @@ def test_taking_the_last_change_back(world: World, fresh: Callable[[Path], Calla
 def test_apparmor_profiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
 ) -> None:
-    monkeypatch.setattr(policy, "remove", apparmor_test.unload)
+    monkeypatch.setattr(policy, "unload_profile", apparmor_test.unload)
     host = apparmor_machine.machine(tmp_path / "host")
     old_text = apparmor_test.TEXT.replace("/a", "/old")
     if there == "ours":
-        apparmor_test.apply(host, apparmor.Entry("web", old_text))
+        apparmor_test.apply(host, apparmor.AppArmorRequest("web", old_text))
     elif there:
         host.path(apparmor_test.FILE).write_text(there)
     before, make = host.read(apparmor_test.FILE), fresh(host.root)
-    desired = apparmor.Entry("web", apparmor_test.TEXT, force=True)
+    desired = apparmor.AppArmorRequest("web", apparmor_test.TEXT, force=True)
     for at, root in every_step(host.root, make, lambda root: apparmor_test.apply(Host(root), desired) and None):
         host = Host(root)
         assert host.read(apparmor_test.FILE) in (before, apparmor_test.TEXT), at
         apparmor_test.apply(host, desired)
         assert host.read(apparmor_test.FILE) == apparmor_test.TEXT, at
-        apparmor_test.apply(host, apparmor.Entry("web", present=False))
+        apparmor_test.apply(host, apparmor.AppArmorRequest("web", present=False))
         assert host.read(apparmor_test.FILE) == (None if there == "ours" else there), at
         assert apparmor.memory(host) == {}, at
 
@@ -165,7 +165,7 @@ def test_apparmor_profiles(
 def test_seccomp_profiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
 ) -> None:
-    monkeypatch.setattr(seccomp, "_loose", lambda path: bool(path.stat().st_mode & 0o022))
+    monkeypatch.setattr(seccomp, "_has_loose_permissions", lambda path: bool(path.stat().st_mode & 0o022))
     root, path = tmp_path / "host", f"{seccomp_test.FOLDER}/web.json"
     (root / "proc").mkdir(parents=True)
     (root / "var" / "lib").mkdir(parents=True)

@@ -84,20 +84,20 @@ profile mine flags=(attach_disconnected) {
     ],
 )
 def test_refusals(entries: Any, said: str) -> None:
-    found = desired.read(entries)
+    found = desired.read_profiles(entries)
     assert len(found.blockers) == 1, found.blockers
     assert said in found.blockers[0]
     assert "\n" not in found.blockers[0]
 
 
 def test_every_fault_is_told_at_once() -> None:
-    found = desired.read([{"name": "a", "readable": ["x", "y"]}, {"name": "b", "extends": "web"}, {"extends": "web"}])
+    found = desired.read_profiles([{"name": "a", "readable": ["x", "y"]}, {"name": "b", "extends": "web"}, {"extends": "web"}])
     assert len(found.blockers) == 3
     assert [profile.name for profile in found.profiles] == ["b"]
 
 
 def test_extends_adds_to_the_preset() -> None:
-    (profile,) = desired.read([{"name": "shop", "extends": "web", "writable": ["/srv/uploads"]}]).profiles
+    (profile,) = desired.read_profiles([{"name": "shop", "extends": "web", "writable": ["/srv/uploads"]}]).profiles
     assert "  /srv/uploads{,/,/**} rwkl,\n" in profile.content
     assert "  /tmp{,/,/**} rwkl,\n" in profile.content
     assert (profile.path, profile.mode, profile.state) == ("/etc/apparmor.d/shop", "enforce", "present")
@@ -105,22 +105,22 @@ def test_extends_adds_to_the_preset() -> None:
 
 def test_keys_without_value_count_as_left_out() -> None:
     entry = {"name": "a", "extends": "web", "src": None, "readable": None, "mode": None, "state": None, "force": None}
-    found = desired.read([entry])
+    found = desired.read_profiles([entry])
     assert (found.blockers, found.profiles[0].mode) == ([], "enforce")
 
 
 def test_absent_needs_a_name_only() -> None:
-    assert desired.read([{"name": "old", "state": "absent"}]).profiles == [desired.Profile("old", state="absent")]
+    assert desired.read_profiles([{"name": "old", "state": "absent"}]).profiles == [desired.AppArmorProfile("old", state="absent")]
 
 
 def test_source_is_taken_as_it_is() -> None:
-    found = desired.read([{"name": "mine", "src": "f", "content": SOURCE}])
+    found = desired.read_profiles([{"name": "mine", "src": "f", "content": SOURCE}])
     assert (found.blockers, found.warnings, found.profiles[0].content) == ([], [], SOURCE)
 
 
 def test_complain_flag_goes_with_complain_mode() -> None:
     text = SOURCE.replace("attach_disconnected", "attach_disconnected, complain")
-    assert not desired.read([{"name": "mine", "src": "f", "content": text, "mode": "complain"}]).blockers
+    assert not desired.read_profiles([{"name": "mine", "src": "f", "content": text, "mode": "complain"}]).blockers
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_complain_flag_goes_with_complain_mode() -> None:
     ],
 )
 def test_warnings(entry: dict[str, Any], said: str | None) -> None:
-    found = desired.read([{"name": "mine", **entry}])
+    found = desired.read_profiles([{"name": "mine", **entry}])
     assert not found.blockers
     assert not found.warnings if said is None else said in found.warnings[0]
 
@@ -150,9 +150,9 @@ def test_resolve_reads_the_files() -> None:
         return files[name]
 
     entries = [{"name": "mine", "src": "a.profile"}, {"name": "b", "src": "b.profile"}, {"name": "c", "extends": "web"}]
-    resolved = desired.resolve(entries, read_file)
+    resolved = desired.resolve_sources(entries, read_file)
     assert resolved[0]["content"] == SOURCE
     assert resolved[2] == entries[2]
-    assert desired.read(resolved).blockers == [
+    assert desired.read_profiles(resolved).blockers == [
         "apparmor_profiles_list[1].src: b.profile: No such file or directory; write the path of a profile on the control node"
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, policy
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.install import Entry, Refused
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.install import AppArmorConflict, AppArmorRequest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
@@ -26,7 +26,7 @@ def as_any_user(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host = machine(tmp_path)
-    monkeypatch.setattr(policy, "remove", unload)
+    monkeypatch.setattr(policy, "unload_profile", unload)
     return host
 
 
@@ -41,14 +41,14 @@ def parser(host: Host) -> Parser:
     return Parser(str(host.path("/usr/sbin/apparmor_parser")))
 
 
-def examine(host: Host, *entries: Entry) -> list[install.Step]:
+def examine(host: Host, *entries: AppArmorRequest) -> list[install.AppArmorStep]:
     ours = install.memory(host)
-    return [install.examine(host, parser(host), entry, ours) for entry in entries]
+    return [install.plan_apparmor_step(host, parser(host), entry, ours) for entry in entries]
 
 
-def apply(host: Host, *entries: Entry) -> list[list[str]]:
+def apply(host: Host, *entries: AppArmorRequest) -> list[list[str]]:
     steps = examine(host, *entries)
-    install.carry_out(host, parser(host), [step for step in steps if step.reasons])
+    install.apply_apparmor_steps(host, parser(host), [step for step in steps if step.reasons])
     return [step.reasons for step in steps]
 
 
@@ -63,9 +63,9 @@ def everything(host: Host) -> dict[str, str]:
 
 @pytest.mark.parametrize("mode", ["enforce", "complain"])
 def test_install_and_again(host: Host, mode: str) -> None:
-    entry = Entry("web", TEXT, mode)
+    entry = AppArmorRequest("web", TEXT, mode)
     assert apply(host, entry) == [["is new"]]
-    kernel = policy.loaded(host, "web")
+    kernel = policy.read_profile(host, "web")
     assert kernel and kernel["mode"] == mode
     assert host.read(FILE) == TEXT
     remembered = install.memory(host)["web"]
@@ -76,18 +76,18 @@ def test_install_and_again(host: Host, mode: str) -> None:
 
 
 def test_mode_is_switched_without_touching_the_text(host: Host) -> None:
-    apply(host, Entry("web", TEXT))
-    apply(host, Entry("web", TEXT, "complain"))
+    apply(host, AppArmorRequest("web", TEXT))
+    apply(host, AppArmorRequest("web", TEXT, "complain"))
     assert host.path("/etc/apparmor.d/force-complain/web").is_symlink()
-    apply(host, Entry("web", TEXT))
+    apply(host, AppArmorRequest("web", TEXT))
     assert not host.path("/etc/apparmor.d/force-complain/web").is_symlink()
     assert host.read(FILE) == TEXT
-    kernel = policy.loaded(host, "web")
+    kernel = policy.read_profile(host, "web")
     assert kernel and kernel["mode"] == "enforce"
 
 
 def test_a_child_that_the_text_lost_is_unloaded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    apply(host, Entry("web", TEXT))
+    apply(host, AppArmorRequest("web", TEXT))
     child = host.path("/sys/kernel/security/apparmor/policy/profiles/web.3/profiles/sub.4")
     child.mkdir(parents=True)
     (child / "name").write_text("sub\n")
@@ -100,13 +100,13 @@ def test_a_child_that_the_text_lost_is_unloaded(host: Host, monkeypatch: pytest.
             entry.unlink()
         child.rmdir()
 
-    monkeypatch.setattr(policy, "remove", remove)
-    assert apply(host, Entry("web", TEXT)) == [["is loaded with another policy than its file has now"]]
+    monkeypatch.setattr(policy, "unload_profile", remove)
+    assert apply(host, AppArmorRequest("web", TEXT)) == [["is loaded with another policy than its file has now"]]
     assert removed == ["web//sub"]
 
 
 def test_drift_is_undone(host: Host) -> None:
-    entry = Entry("web", TEXT)
+    entry = AppArmorRequest("web", TEXT)
     apply(host, entry)
     good = everything(host)
     load(host, "web", "enforce", b"enforce\nprofile web { /** rwx, }")
@@ -126,7 +126,7 @@ def test_drift_is_undone(host: Host) -> None:
 def test_a_syntax_error_is_found_before_anything_is_touched(host: Host) -> None:
     before = everything(host)
     with pytest.raises(PolicyError, match="profile bad, line 2: syntax error"):
-        apply(host, Entry("web", TEXT), Entry("bad", "profile bad {\nsyntax error\n}\n"))
+        apply(host, AppArmorRequest("web", TEXT), AppArmorRequest("bad", "profile bad {\nsyntax error\n}\n"))
     assert everything(host) == before
 
 
@@ -138,9 +138,14 @@ def test_a_syntax_error_is_found_before_anything_is_touched(host: Host) -> None:
     ],
 )
 def test_a_late_failure_puts_everything_back(host: Host, text: str, said: str) -> None:
-    apply(host, Entry("old", TEXT.replace("web", "old"), "complain"), Entry("web", TEXT))
+    apply(host, AppArmorRequest("old", TEXT.replace("web", "old"), "complain"), AppArmorRequest("web", TEXT))
     before = everything(host)
-    changed = (Entry("old", state_of("old")), Entry("web", TEXT.replace("/a", "/b")), Entry("new", state_of("new")), Entry("late", text))
+    changed = (
+        AppArmorRequest("old", state_of("old")),
+        AppArmorRequest("web", TEXT.replace("/a", "/b")),
+        AppArmorRequest("new", state_of("new")),
+        AppArmorRequest("late", text),
+    )
     with pytest.raises(PolicyError, match=said) as caught:
         apply(host, *changed)
     assert "all profiles are as they were before" in str(caught.value)
@@ -153,14 +158,14 @@ def state_of(name: str) -> str:
 
 def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
     host.path(FILE).write_text("profile web {\n}\n")
-    with pytest.raises(Refused, match="is somebody else's and differs"):
-        examine(host, Entry("web", TEXT))
-    apply(host, Entry("web", TEXT, force=True))
+    with pytest.raises(AppArmorConflict, match="is somebody else's and differs"):
+        examine(host, AppArmorRequest("web", TEXT))
+    apply(host, AppArmorRequest("web", TEXT, force=True))
     assert host.read("/var/lib/bulkhead/apparmor-replaced/web") == "profile web {\n}\n"
-    apply(host, Entry("web", TEXT, "complain"))
-    apply(host, Entry("web", present=False))
+    apply(host, AppArmorRequest("web", TEXT, "complain"))
+    apply(host, AppArmorRequest("web", present=False))
     assert host.read(FILE) == "profile web {\n}\n"
-    kernel = policy.loaded(host, "web")
+    kernel = policy.read_profile(host, "web")
     assert kernel and kernel["mode"] == "enforce"
     assert install.memory(host) == {}
 
@@ -170,12 +175,12 @@ def test_a_foreign_file_comes_back_with_its_link(host: Host, kind: str, mode: st
     host.path(FILE).write_text("profile web {\n}\n")
     link = host.path(f"/etc/apparmor.d/{kind}/web")
     link.symlink_to(FILE)
-    apply(host, Entry("web", TEXT, force=True))
-    apply(host, Entry("web", TEXT.replace("/a", "/b")))
+    apply(host, AppArmorRequest("web", TEXT, force=True))
+    apply(host, AppArmorRequest("web", TEXT.replace("/a", "/b")))
     assert not link.is_symlink()
-    apply(host, Entry("web", present=False))
+    apply(host, AppArmorRequest("web", present=False))
     assert host.read(FILE) == "profile web {\n}\n" and os.readlink(link) == FILE
-    kernel = policy.loaded(host, "web")
+    kernel = policy.read_profile(host, "web")
     assert (kernel and kernel["mode"]) == mode
     assert install.memory(host) == {}
 
@@ -194,14 +199,14 @@ def test_a_run_that_dies_over_a_foreign_file_does_not_lose_it(host: Host, monkey
             patch.setattr(Parser, "load", die)
         else:
             patch.setattr(install, "_install", die)
-        apply(host, Entry("web", TEXT, force=True))
+        apply(host, AppArmorRequest("web", TEXT, force=True))
     assert (host.read(FILE) == TEXT) == (dies_at == "load")
     if dies_at == "write":
         host.path(FILE).write_text("profile web {\n /changed r,\n}\n")
     kept = "profile web {\n /changed r,\n}\n" if dies_at == "write" else "profile web {\n}\n"
-    assert apply(host, Entry("web", TEXT, force=True))[0]
+    assert apply(host, AppArmorRequest("web", TEXT, force=True))[0]
     assert install.memory(host)["web"]["sha256"]
-    apply(host, Entry("web", present=False))
+    apply(host, AppArmorRequest("web", present=False))
     assert host.read(FILE) == kept
     assert install.memory(host) == {}
 
@@ -212,9 +217,9 @@ def test_what_a_run_that_died_had_begun_is_taken_off_without_another_run(host: H
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Parser, "load", die)
-        apply(host, Entry("web", TEXT))
+        apply(host, AppArmorRequest("web", TEXT))
     assert host.read(FILE) == TEXT
-    apply(host, Entry("web", present=False))
+    apply(host, AppArmorRequest("web", present=False))
     assert host.read(FILE) is None
     assert install.memory(host) == {}
 
@@ -222,48 +227,48 @@ def test_what_a_run_that_died_had_begun_is_taken_off_without_another_run(host: H
 def test_foreign_file_of_the_same_text_becomes_ours(host: Host) -> None:
     host.path(FILE).write_text(TEXT)
     parser(host).load(str(host.path(FILE)))
-    assert apply(host, Entry("web", TEXT)) == [["is there already, and becomes ours"]]
+    assert apply(host, AppArmorRequest("web", TEXT)) == [["is there already, and becomes ours"]]
     assert "web" in install.memory(host)
 
 
 def test_foreign_policy_without_a_file_is_refused(host: Host) -> None:
     load(host, "web", "enforce", b"x")
-    with pytest.raises(Refused, match="is loaded already, and not from"):
-        examine(host, Entry("web", TEXT))
+    with pytest.raises(AppArmorConflict, match="is loaded already, and not from"):
+        examine(host, AppArmorRequest("web", TEXT))
 
 
 def test_remove(host: Host) -> None:
     bare = everything(host)
-    apply(host, Entry("web", TEXT, "complain"))
+    apply(host, AppArmorRequest("web", TEXT, "complain"))
     cached = host.path("/var/cache/apparmor/0a1b.0/web")
     cached.parent.mkdir(parents=True)
     cached.write_text("compiled")
-    assert apply(host, Entry("web", present=False)) == [["is no longer desired"]]
-    assert policy.loaded(host, "web") is None
+    assert apply(host, AppArmorRequest("web", present=False)) == [["is no longer desired"]]
+    assert policy.read_profile(host, "web") is None
     assert everything(host) == bare
-    assert apply(host, Entry("web", present=False)) == [[]]
+    assert apply(host, AppArmorRequest("web", present=False)) == [[]]
 
 
 def test_what_is_not_ours_is_not_removed(host: Host) -> None:
     host.path(FILE).write_text(TEXT)
-    with pytest.raises(Refused, match="is not ours to remove"):
-        examine(host, Entry("web", present=False))
-    apply(host, Entry("web", present=False, force=True))
+    with pytest.raises(AppArmorConflict, match="is not ours to remove"):
+        examine(host, AppArmorRequest("web", present=False))
+    apply(host, AppArmorRequest("web", present=False, force=True))
     assert host.read(FILE) is None
 
 
 def test_what_is_in_use_is_not_removed(host: Host) -> None:
-    apply(host, Entry("web", TEXT))
+    apply(host, AppArmorRequest("web", TEXT))
     folder = host.path("/proc/12/attr/apparmor")
     folder.mkdir(parents=True)
     (folder / "current").write_text("web (enforce)\n")
     (folder.parents[1] / "comm").write_text("nginx\n")
-    with pytest.raises(Refused, match=r"is in use by nginx \(pid 12\), which would run unconfined without it"):
-        examine(host, Entry("web", present=False))
-    apply(host, Entry("web", present=False, force=True))
-    assert policy.loaded(host, "web") is None
+    with pytest.raises(AppArmorConflict, match=r"is in use by nginx \(pid 12\), which would run unconfined without it"):
+        examine(host, AppArmorRequest("web", present=False))
+    apply(host, AppArmorRequest("web", present=False, force=True))
+    assert policy.read_profile(host, "web") is None
 
 
 def test_without_a_parser(host: Host) -> None:
-    with pytest.raises(Refused, match="install the package apparmor"):
-        install.examine(host, None, Entry("web", TEXT), {})
+    with pytest.raises(AppArmorConflict, match="install the package apparmor"):
+        install.plan_apparmor_step(host, None, AppArmorRequest("web", TEXT), {})

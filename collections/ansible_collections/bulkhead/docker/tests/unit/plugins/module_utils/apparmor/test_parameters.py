@@ -9,7 +9,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import pa
 
 @pytest.mark.parametrize("name", ["web", "bulkhead-web", "A.b_c-1", "x" * 64])
 def test_good_names(name: str) -> None:
-    assert parameters.name_problem(name) is None
+    assert parameters.describe_name_problem(name) is None
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_good_names(name: str) -> None:
     ],
 )
 def test_bad_names(name: object, said: str) -> None:
-    assert said in str(parameters.name_problem(name))
+    assert said in str(parameters.describe_name_problem(name))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_bad_names(name: object, said: str) -> None:
     ],
 )
 def test_good_paths(path: str) -> None:
-    assert parameters.path_problem(path) is None
+    assert parameters.describe_path_problem(path) is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_good_paths(path: str) -> None:
     ],
 )
 def test_bad_paths(path: object, said: str) -> None:
-    assert said in str(parameters.path_problem(path))
+    assert said in str(parameters.describe_path_problem(path))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_bad_paths(path: object, said: str) -> None:
     ],
 )
 def test_capability(given: object, plain: str | None) -> None:
-    assert parameters.capability(given) == plain
+    assert parameters.normalize_capability(given) == plain
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_capability(given: object, plain: str | None) -> None:
     ],
 )
 def test_networks(value: object, said: str | None) -> None:
-    problem = parameters.network_problem(value)
+    problem = parameters.describe_network_problem(value)
     assert problem is None if said is None else said in str(problem)
 
 
@@ -124,7 +124,7 @@ def test_networks(value: object, said: str | None) -> None:
     ("value", "good"), [("r", True), ("rwklmx", True), ("", False), ("ra", False), ("ww", False), ("r,", False), (None, False)]
 )
 def test_access(value: object, good: bool) -> None:
-    assert (parameters.access_problem(value) is None) is good
+    assert (parameters.describe_access_problem(value) is None) is good
 
 
 @pytest.mark.parametrize(
@@ -142,5 +142,5 @@ def test_access(value: object, good: bool) -> None:
     ],
 )
 def test_rules(value: object, said: str | None) -> None:
-    problem = parameters.rule_problem(value)
+    problem = parameters.describe_rule_problem(value)
     assert problem is None if said is None else said in str(problem)

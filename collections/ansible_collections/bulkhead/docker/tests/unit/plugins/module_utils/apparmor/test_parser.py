@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError, explain
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError, explain_parser_error
 
 from .machine import machine
 
@@ -35,7 +35,7 @@ from .machine import machine
     ],
 )
 def test_explain(stderr: str, said: str) -> None:
-    assert explain("web", stderr) == said
+    assert explain_parser_error("web", stderr) == said
 
 
 @pytest.fixture

@@ -66,29 +66,29 @@ def test_enabled(tmp_path: Path, parameter: str | None, enabled: bool) -> None:
     path.unlink()
     if parameter:
         path.write_text(parameter)
-    assert policy.enabled(host) is enabled
+    assert policy.is_enabled(host) is enabled
 
 
 def test_loaded_profile_is_told_from_one_that_begins_alike(tmp_path: Path) -> None:
     host = machine(tmp_path, kernel={"web": ("enforce", b"one"), "web.7": ("complain", b"two")})
-    one, two = policy.loaded(host, "web"), policy.loaded(host, "web.7")
+    one, two = policy.read_profile(host, "web"), policy.read_profile(host, "web.7")
     assert one and two
     assert (one["mode"], one["hash"]) == ("enforce", "sha256:" + hashlib.sha256(b"one").hexdigest())
     assert one["source"].endswith("/raw_sha256")
     assert two["mode"] == "complain"
-    assert policy.raw_data(host, "web.7") == [b"two"]
-    assert policy.loaded(host, "we") is None
-    assert policy.raw_data(host, "we") == []
+    assert policy.read_raw_data(host, "web.7") == [b"two"]
+    assert policy.read_profile(host, "we") is None
+    assert policy.read_raw_data(host, "we") == []
 
 
 def test_kernel_with_sha1_and_kernel_without_hash(tmp_path: Path) -> None:
     host = machine(tmp_path, kernel={"web": ("enforce", b"one")})
     folder = next(host.path("/sys/kernel/security/apparmor/policy/profiles").iterdir())
     (folder / "raw_sha256").rename(folder / "raw_sha1")
-    loaded = policy.loaded(host, "web")
+    loaded = policy.read_profile(host, "web")
     assert loaded and loaded["hash"].startswith("sha1:")
     (folder / "raw_sha1").unlink()
-    loaded = policy.loaded(host, "web")
+    loaded = policy.read_profile(host, "web")
     assert loaded and loaded["hash"] is None
 
 
@@ -102,8 +102,8 @@ PARENT, CHILD = piece("web", b"parent"), piece("web//sub", b"child")
 
 
 def test_pieces() -> None:
-    assert policy.pieces(PARENT + CHILD) == {"web": PARENT, "web//sub": CHILD}
-    assert policy.pieces(b"") == {}
+    assert policy.split_compiled(PARENT + CHILD) == {"web": PARENT, "web//sub": CHILD}
+    assert policy.split_compiled(b"") == {}
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha1"])
@@ -121,7 +121,7 @@ def test_pieces() -> None:
 )
 def test_agreement_with_what_was_compiled(given: dict[str, bytes], agrees: bool, algorithm: str) -> None:
     hashes: dict[str, str | None] = {name: f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}" for name, data in given.items()}
-    assert policy.agrees(hashes, PARENT + CHILD) is agrees
+    assert policy.is_same_policy(hashes, PARENT + CHILD) is agrees
 
 
 def test_children_are_read_with_their_parent(tmp_path: Path) -> None:
@@ -132,13 +132,13 @@ def test_children_are_read_with_their_parent(tmp_path: Path) -> None:
         host.path(f"{folder}/name").write_text(name + "\n")
         host.path(f"{folder}/raw_sha256").write_text(data.decode() + "\n")
         host.path(f"{folder}/raw_data").write_bytes(data)
-    loaded = policy.loaded(host, "web")
+    loaded = policy.read_profile(host, "web")
     assert loaded and loaded["hashes"] == {"web": loaded["hash"], "web//sub": "sha256:two", "web//sub//deep": "sha256:one"}
-    assert policy.raw_data(host, "web") == [b"one", b"two"]
+    assert policy.read_raw_data(host, "web") == [b"one", b"two"]
 
 
 def test_no_hash_is_no_answer() -> None:
-    assert policy.agrees({"web": None}, b"") is None
+    assert policy.is_same_policy({"web": None}, b"") is None
 
 
 def test_confined_processes(tmp_path: Path) -> None:
@@ -156,13 +156,13 @@ def test_confined_processes(tmp_path: Path) -> None:
         (folder.parents[1] / "comm").write_text(comm + "\n")
         (folder.parents[1] / "cgroup").write_text(f"0::{cgroup}\n")
     host.path("/proc/99").mkdir()  # gone while we look
-    found = policy.confined(host, ["web", "unused"])
+    found = policy.find_confined(host, ["web", "unused"])
     assert found == {
         "web": [
             {"pid": 7, "command": "sh", "container": None},
             {"pid": 12, "command": "nginx", "container": "0123456789ab"},
         ]
     }
-    assert policy.describe(found["web"]) == "sh (pid 7), nginx (pid 12, container 0123456789ab)"
-    assert policy.describe(found["web"] * 3).endswith(" and 3 more")
-    assert policy.confined(Host(tmp_path / "nowhere"), []) == {}
+    assert policy.describe_processes(found["web"]) == "sh (pid 7), nginx (pid 12, container 0123456789ab)"
+    assert policy.describe_processes(found["web"] * 3).endswith(" and 3 more")
+    assert policy.find_confined(Host(tmp_path / "nowhere"), []) == {}

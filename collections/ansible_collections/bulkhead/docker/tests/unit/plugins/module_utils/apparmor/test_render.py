@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.presets import PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.render import pattern, render
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.render import expand_path, render_profile
 
 WHOLE = """\
 # shop: the shop's web server
@@ -49,7 +49,7 @@ profile shop flags=(attach_disconnected, mediate_deleted) {
   # To execute, under this same profile, and to map as code
   /usr/bin/shop{,/,/**} mrix,
 
-  # Refused and logged, whatever is allowed above (a plain `deny` would be silent)
+  # Denied and logged, whatever is allowed above (a plain `deny` would be silent)
   audit deny /etc/shadow{,/,/**} rwklmx,
   audit deny /proc/sys/** wl,
 
@@ -76,16 +76,16 @@ def parameters(**more: Any) -> dict[str, Any]:
 
 
 def test_the_whole_text() -> None:
-    assert render("shop", parameters()) == WHOLE
+    assert render_profile("shop", parameters()) == WHOLE
 
 
 def test_order_of_the_inventory_does_not_matter() -> None:
     turned = {key: value[::-1] if isinstance(value, list) and key != "rules" else value for key, value in parameters().items()}
-    assert render("shop", turned) == WHOLE
+    assert render_profile("shop", turned) == WHOLE
 
 
 def test_an_empty_profile_can_still_be_stopped() -> None:
-    text = render("bare", {"readable": None})
+    text = render_profile("bare", {"readable": None})
     assert "signal (receive) peer={unconfined,runc,crun,rootlesskit}," in text
     assert "signal (send, receive) peer=bare," in text
     assert "# To read" not in text
@@ -105,12 +105,12 @@ def test_an_empty_profile_can_still_be_stopped() -> None:
     ],
 )
 def test_pattern(path: str, shown: str) -> None:
-    assert pattern(path) == shown
+    assert expand_path(path) == shown
 
 
 def test_the_preset_for_any_container_leaves_the_abi_to_the_distribution() -> None:
-    assert "abi <" not in render("any", PRESETS["any"])
-    assert "userns" not in render("any", PRESETS["any"])
+    assert "abi <" not in render_profile("any", PRESETS["any"])
+    assert "userns" not in render_profile("any", PRESETS["any"])
 
 
 def test_presets_do_not_write_where_they_execute() -> None:

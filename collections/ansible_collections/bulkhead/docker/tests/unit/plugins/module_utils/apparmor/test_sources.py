@@ -55,39 +55,39 @@ def host(tmp_path: Path) -> Host:
     ],
 )
 def test_what_decides_how_a_file_compiles(host: Host, path: str, counts: bool) -> None:
-    before = sources.Inputs(host).digest(TEXT)
+    before = sources.CompileInputs(host).digest(TEXT)
     changed = host.path(f"/etc/apparmor.d/{path}")
     changed.parent.mkdir(exist_ok=True)
     changed.write_text("changed\n")
-    assert (sources.Inputs(host).digest(TEXT) != before) is counts
+    assert (sources.CompileInputs(host).digest(TEXT) != before) is counts
 
 
 def test_another_parser_counts_too(host: Host) -> None:
-    before = sources.Inputs(host).digest(TEXT)
+    before = sources.CompileInputs(host).digest(TEXT)
     host.path("/usr/sbin/apparmor_parser").write_text("another")
-    assert sources.Inputs(host).digest(TEXT) != before
+    assert sources.CompileInputs(host).digest(TEXT) != before
 
 
 def test_files_and_links(host: Host) -> None:
     host.path("/etc/apparmor.d/.swap").write_text("")
     host.path("/etc/apparmor.d/disable/web").symlink_to("/etc/apparmor.d/web")
     host.path("/etc/apparmor.d/force-complain/web").symlink_to("/nowhere")
-    assert list(sources.files(host)) == ["web"]
-    assert sources.links(host) == {"web": ["force-complain", "disable"]}
-    assert sources.files(Host(host.root / "empty")) == {}
-    assert sources.links(Host(host.root / "empty")) == {}
+    assert list(sources.read_files(host)) == ["web"]
+    assert sources.read_links(host) == {"web": ["force-complain", "disable"]}
+    assert sources.read_files(Host(host.root / "empty")) == {}
+    assert sources.read_links(Host(host.root / "empty")) == {}
 
 
 def test_loaded_at_boot(tmp_path: Path) -> None:
     host = Host(tmp_path)
-    assert sources.loaded_at_boot(host) is None
+    assert sources.is_loaded_at_boot(host) is None
     wants = host.path("/etc/systemd/system/sysinit.target.wants")
     wants.mkdir(parents=True)
-    assert sources.loaded_at_boot(host) is False
+    assert sources.is_loaded_at_boot(host) is False
     (wants / "apparmor.service").symlink_to("/usr/lib/systemd/system/apparmor.service")
-    assert sources.loaded_at_boot(host) is True
+    assert sources.is_loaded_at_boot(host) is True
     host.path("/etc/systemd/system/apparmor.service").symlink_to("/dev/null")
-    assert sources.loaded_at_boot(host) is False
+    assert sources.is_loaded_at_boot(host) is False
 
 
 GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current": True, "ours": True}
@@ -113,4 +113,4 @@ GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current"
     ],
 )
 def test_differences(seen: dict[str, Any], mode: str, said: list[str]) -> None:
-    assert sources.differences({**GOOD, **seen}, "a", mode) == said
+    assert sources.list_differences({**GOOD, **seen}, "a", mode) == said

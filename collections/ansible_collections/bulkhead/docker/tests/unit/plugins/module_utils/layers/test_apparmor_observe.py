@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, parser
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.gather import gather
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.gather import gather_evidence
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.observe import observe
 
 from ..apparmor.machine import load, machine
@@ -25,7 +25,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host = machine(tmp_path, files={"foreign": "profile foreign {\n}\n"})
     host.path("/sys/kernel/security/apparmor/profiles").write_text("docker-default (enforce)\nweb (enforce)\nweb//sub (complain)\n")
     program = parser.Parser(str(host.path("/usr/sbin/apparmor_parser")))
-    install.carry_out(host, program, [install.examine(host, program, install.Entry("web", TEXT), {})])
+    install.apply_apparmor_steps(host, program, [install.plan_apparmor_step(host, program, install.AppArmorRequest("web", TEXT), {})])
     return host
 
 
@@ -82,7 +82,7 @@ def test_file_that_no_longer_compiles(host: Host) -> None:
 def test_host_without_apparmor(tmp_path: Path) -> None:
     seen = observe(Host(tmp_path))
     assert (seen["enabled"], seen["parser"], seen["at_boot"], seen["managed"], seen["error"]) == (False, None, None, {}, None)
-    assert gather(Host(tmp_path), None, EXPECT) == {"profiles": {}, "error": None}
+    assert gather_evidence(Host(tmp_path), None, EXPECT) == {"profiles": {}, "error": None}
 
 
 def test_damaged_memory(host: Host) -> None:
@@ -91,7 +91,7 @@ def test_damaged_memory(host: Host) -> None:
 
 
 def test_proof(host: Host, compiled: list[str]) -> None:
-    proof = gather(host, None, EXPECT)["profiles"]["web"]
+    proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert (proof["mode"], proof["agrees"], proof["error"], compiled) == ("enforce", True, None, ["web"])
     assert proof["children"] == {"web//sub": "complain"}
     assert proof["hash"].startswith("sha256:")
@@ -99,15 +99,15 @@ def test_proof(host: Host, compiled: list[str]) -> None:
 
 def test_proof_of_other_policy(host: Host) -> None:
     load(host, "web", "enforce", b"other")
-    assert gather(host, None, EXPECT)["profiles"]["web"]["agrees"] is False
+    assert gather_evidence(host, None, EXPECT)["profiles"]["web"]["agrees"] is False
 
 
 def test_proof_without_file_and_without_policy(host: Host) -> None:
     host.path("/etc/apparmor.d/web").unlink()
-    proof = gather(host, None, EXPECT)["profiles"]["web"]
+    proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert (proof["sha256"], proof["agrees"]) == (None, None)
     absent = {"profiles": [{"name": "none", "path": "/etc/apparmor.d/none", "mode": "enforce", "sha256": "a"}]}
-    proof = gather(host, None, absent)["profiles"]["none"]
+    proof = gather_evidence(host, None, absent)["profiles"]["none"]
     assert (proof["mode"], proof["hash"]) == (None, None)
 
 
@@ -120,6 +120,6 @@ def test_proof_without_file_and_without_policy(host: Host) -> None:
 )
 def test_proof_that_cannot_be_had(host: Host, break_it: str, said: str) -> None:
     host.path(break_it).unlink()
-    proof = gather(host, None, EXPECT)["profiles"]["web"]
+    proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert proof["agrees"] is None
     assert said in proof["error"]

@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import desired as wanted_profiles
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import desired as desired_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.plan import expectation, plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 
 WEB = {"name": "web", "extends": "web"}
-PROFILE = wanted_profiles.read([WEB]).profiles[0]
+PROFILE = desired_profiles.read_profiles([WEB]).profiles[0]
 PATH = "/etc/apparmor.d/web"
 NGINX = {"pid": 12, "command": "nginx", "container": "0123456789ab"}
 

@@ -15,11 +15,11 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.obs
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose, render
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
 
 FIXTURES = Path(__file__).parents[1] / "seccomp" / "fixtures"
 PATH = "/etc/docker/seccomp/web.json"
-TEXT = render(compose(PRESETS["web"]))
+TEXT = render_profile(compose_profile(PRESETS["web"]))
 WANTED = {"name": "web", "path": PATH, "sha256": "a", "content": TEXT}
 WIDE = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
 EQUAL: dict[str, Any] = {"surplus": [], "missing": [], "loosened": [], "tightened": [], "abis": [], "counts": {"allowed": 246}}
@@ -180,16 +180,16 @@ def test_deep_with_damaged_evidence_is_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("text", "surplus"),
-    [(TEXT, []), (render(compose(PRESETS["web"], deny=["chmod"])), ["chmod"])],
+    [(TEXT, []), (render_profile(compose_profile(PRESETS["web"], deny=["chmod"])), ["chmod"])],
 )
 def test_gather_compares_the_canary_with_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, surplus: list[str]
 ) -> None:
     monkeypatch.setattr(gather.os, "uname", Machine)
-    monkeypatch.setattr(gather.dump, "read_filters", lambda pid: dump.decode(filters("web-trixie")))
+    monkeypatch.setattr(gather.dump, "read_filters", lambda pid: dump.decode_filters(filters("web-trixie")))
     (tmp_path / "etc/docker/seccomp").mkdir(parents=True)
     (tmp_path / PATH.lstrip("/")).write_text("{}")
-    found = gather.gather(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect(content=text))
+    found = gather.gather_evidence(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect(content=text))
     assert found["filters"] == [294]
     assert found["comparison"]["surplus"] == surplus
     assert found["never"] == []
@@ -198,17 +198,17 @@ def test_gather_compares_the_canary_with_the_profile(
 
 def test_gather_says_why_it_saw_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refused(pid: int) -> list[bytes]:
-        raise dump.CannotDump("run as root")
+        raise dump.DumpError("run as root")
 
     monkeypatch.setattr(gather.dump, "read_filters", refused)
-    found = gather.gather(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect())
+    found = gather.gather_evidence(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect())
     assert (found["filters"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
-    assert gather.gather(Host(tmp_path), None, {"daemon_profile": None})["file"] is None
+    assert gather.gather_evidence(Host(tmp_path), None, {"daemon_profile": None})["file"] is None
 
 
 def test_other_machines_are_told_that_there_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather.os, "uname", type("Riscv", (), {"machine": "riscv64", "release": "6.12"}))
-    assert "riscv64" in gather.look([b""], kernel(2), None)["error"]
+    assert "riscv64" in gather.examine_filters([b""], kernel(2), None)["error"]
 
 
 def test_observe(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import sha256
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.plan import expectation, plan, resolve
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.plan import expectation, plan, resolve_sources
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose, render
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
 
 FOLDER = "/etc/docker/seccomp"
-WEB, GENERAL = render(compose(PRESETS["web"])), render(compose(PRESETS["general"]))
+WEB, GENERAL = render_profile(compose_profile(PRESETS["web"])), render_profile(compose_profile(PRESETS["general"]))
 LIST = [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}]
 
 
@@ -228,7 +228,7 @@ def test_a_relative_directory() -> None:
 
 
 def test_files_of_the_control_node_are_joined() -> None:
-    assert resolve([{"name": "a", "src": "a.json"}, LIST[0], 7], lambda name: f"text of {name}") == [
+    assert resolve_sources([{"name": "a", "src": "a.json"}, LIST[0], 7], lambda name: f"text of {name}") == [
         {"name": "a", "src": "a.json", "content": "text of a.json"},
         LIST[0],
         7,
@@ -238,7 +238,7 @@ def test_files_of_the_control_node_are_joined() -> None:
         raise FileNotFoundError(2, "No such file or directory", name)
 
     with pytest.raises(ValueError, match=r"seccomp_profiles_list\[0\].src: a.json can't be read \(No such file or directory\)"):
-        resolve([{"name": "a", "src": "a.json"}], missing)
+        resolve_sources([{"name": "a", "src": "a.json"}], missing)
 
 
 def test_the_expectation_has_the_text_of_the_daemon_wide_profile() -> None:

@@ -65,7 +65,7 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
         return {**build_evidence(), "containers": [{"name": "web", "inspect": {"HostConfig": "no", "Mounts": [], "User": ""}}]}
 
     monkeypatch.setattr(evidence, "_gather_engine", gather_engine)
-    monkeypatch.setattr(evidence, "find", lambda *_: None)
+    monkeypatch.setattr(evidence, "find_instance", lambda *_: None)
     monkeypatch.setattr(evidence, "Engine", lambda path, *_: SimpleNamespace(socket=path))
     selected: Any = SimpleNamespace(socket="selected", timeout=60)
     gathered = evidence.gather_evidence(None, selected, {}, True, False)  # type: ignore[arg-type]

@@ -25,9 +25,9 @@ def assemble(*instructions: tuple[int, int, int, int]) -> bytes:
 
 
 def program(*instructions: tuple[int, int, int, int]) -> bpf.Program:
-    return bpf.decode(assemble(*instructions))
+    return bpf.decode_program(assemble(*instructions))
 
 
 def dumped(name: str) -> list[bpf.Program]:
     """The filters of a real container."""
-    return [bpf.decode(raw) for raw in dump.decode(json.loads((FIXTURES / f"{name}.json").read_text())["filters"])]
+    return [bpf.decode_program(raw) for raw in dump.decode_filters(json.loads((FIXTURES / f"{name}.json").read_text())["filters"])]

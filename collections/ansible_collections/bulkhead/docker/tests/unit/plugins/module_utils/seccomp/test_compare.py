@@ -9,22 +9,24 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import BLOCKS, PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import Comparison, allowed, compare
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose, render
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, parse
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import expand
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import Comparison, compare_filters, list_allowed_calls
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import expand_profile
 
 from .programs import JEQ, LD, NR, RET, X86_64, arg, dumped, program
 
-WEB = compose(PRESETS["web"])
+WEB = compose_profile(PRESETS["web"])
 
 
 def against(profile: dict[str, Any], fixture: str = "web-trixie") -> Comparison:
-    return compare(dumped(fixture), expand(parse(render(profile), "x"), "x86_64", (6, 12), DEFAULT_CAPABILITIES))
+    return compare_filters(
+        dumped(fixture), expand_profile(parse_profile(render_profile(profile), "x"), "x86_64", (6, 12), DEFAULT_CAPABILITIES)
+    )
 
 
 def changed(**keys: Any) -> dict[str, Any]:
-    return compose(PRESETS["web"], **keys)
+    return compose_profile(PRESETS["web"], **keys)
 
 
 def test_the_kernel_enforces_what_the_profile_says() -> None:
@@ -46,7 +48,7 @@ def test_the_kernel_enforces_what_the_profile_says() -> None:
 def test_each_difference_has_its_name(profile: dict[str, Any], expected: dict[str, list[str]]) -> None:
     found = against(profile)
     assert not found.equal
-    assert {key: value for key, value in found.as_dict().items() if value and key != "counts"} == expected
+    assert {key: value for key, value in found.to_dict().items() if value and key != "counts"} == expected
 
 
 def test_arguments_that_decide_otherwise_are_found() -> None:
@@ -68,8 +70,8 @@ def test_calls_of_other_abis_are_noticed() -> None:
 
 
 def test_no_filter_lets_everything_through() -> None:
-    assert allowed([], "x86_64", ["kexec_load", "read"]) == ["kexec_load", "read"]
-    assert allowed(dumped("default-trixie"), "x86_64", ["kexec_load", "read", "socket"]) == ["read", "socket"]
+    assert list_allowed_calls([], "x86_64", ["kexec_load", "read"]) == ["kexec_load", "read"]
+    assert list_allowed_calls(dumped("default-trixie"), "x86_64", ["kexec_load", "read", "socket"]) == ["read", "socket"]
 
 
 def test_a_second_filter_tightens() -> None:
@@ -77,9 +79,9 @@ def test_a_second_filter_tightens() -> None:
     no_unix = program(
         (LD, 0, 0, NR), (JEQ, 0, 3, 41), (LD, 0, 0, arg(0)), (JEQ, 0, 1, 1), (RET, 0, 0, bpf.ERRNO | 1), (RET, 0, 0, bpf.ALLOW)
     )
-    assert bpf.run(no_unix, 41, X86_64, (1,)) == bpf.ERRNO | 1
-    expected = expand(parse(render(WEB), "x"), "x86_64", (6, 12), DEFAULT_CAPABILITIES)
-    assert compare([web, no_unix], expected).tightened == ["socket"]
+    assert bpf.run_program(no_unix, 41, X86_64, (1,)) == bpf.ERRNO | 1
+    expected = expand_profile(parse_profile(render_profile(WEB), "x"), "x86_64", (6, 12), DEFAULT_CAPABILITIES)
+    assert compare_filters([web, no_unix], expected).tightened == ["socket"]
 
 
 def test_every_block_says_what_it_is_for() -> None:

@@ -7,12 +7,12 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.gather import NEVER
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import BLOCKS, PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, problems
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import allowed
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose, render
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, parse
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import known_names, table
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, find_profile_problems
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import list_allowed_calls
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import list_known_names, load_table
 
 from .programs import dumped
 
@@ -25,18 +25,18 @@ NEWER = {"file_getattr", "fchmodat2", "map_shadow_stack", "mseal", "getxattrat",
 
 
 def expanded(preset: str, machine: str = "x86_64") -> Expanded:
-    return expand(parse(render(compose(PRESETS[preset])), "x"), machine, (6, 12), DEFAULT_CAPABILITIES)
+    return expand_profile(parse_profile(render_profile(compose_profile(PRESETS[preset])), "x"), machine, (6, 12), DEFAULT_CAPABILITIES)
 
 
 def is_open(profile: Expanded, name: str, *args: int) -> bool:
-    answer = profile.answer(table(profile.machine)[name], (*args, 0, 0, 0, 0, 0, 0)[:6])
+    answer = profile.answer(load_table(profile.machine)[name], (*args, 0, 0, 0, 0, 0, 0)[:6])
     assert answer is not None
-    return bpf.lets_through(answer)
+    return bpf.is_allowing(answer)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_blocks_name_real_calls(block: str) -> None:
-    assert set(BLOCKS[block].names.split()) | {n for r in BLOCKS[block].rules for n in r["names"]} <= known_names()
+    assert set(BLOCKS[block].names.split()) | {n for r in BLOCKS[block].rules for n in r["names"]} <= list_known_names()
 
 
 def test_the_block_runc_has_the_floor() -> None:
@@ -45,21 +45,21 @@ def test_the_block_runc_has_the_floor() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_pass_their_own_check(preset: str) -> None:
-    assert problems(render(compose(PRESETS[preset])), preset) == []
+    assert find_profile_problems(render_profile(compose_profile(PRESETS[preset])), preset) == []
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_refuse_what_attacks_are_made_of(preset: str, machine: str) -> None:
-    profile, numbers = expanded(preset, machine), table(machine)
-    assert [n for n in REFUSED if n in numbers and any(map(bpf.lets_through, profile.answers(numbers[n])))] == []
+    profile, numbers = expanded(preset, machine), load_table(machine)
+    assert [n for n in REFUSED if n in numbers and any(map(bpf.is_allowing, profile.answers(numbers[n])))] == []
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_stricter_than_the_engines_default(preset: str) -> None:
     profile = expanded(preset)
-    opened = {name for name, number in table("x86_64").items() if any(map(bpf.lets_through, profile.answers(number)))}
-    assert opened - set(allowed(dumped("default-trixie"), "x86_64", table("x86_64"))) <= NEWER
+    opened = {name for name, number in load_table("x86_64").items() if any(map(bpf.is_allowing, profile.answers(number)))}
+    assert opened - set(list_allowed_calls(dumped("default-trixie"), "x86_64", load_table("x86_64"))) <= NEWER
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -70,27 +70,33 @@ def test_arguments_decide(preset: str) -> None:
     assert not is_open(profile, "socket", 2**32 | 38)
     assert is_open(profile, "clone", 0x3D0F00)  # what pthread_create asks for
     assert not any(is_open(profile, "clone", 1 << bit | 17) for bit in (17, 25, 26, 27, 28, 29, 30))
-    assert profile.answers(table("x86_64")["clone3"]) == {bpf.ERRNO | 38}
+    assert profile.answers(load_table("x86_64")["clone3"]) == {bpf.ERRNO | 38}
     assert is_open(profile, "personality", 0xFFFFFFFF) and not is_open(profile, "personality", 0x0040000)
 
 
 def test_allow_opens_a_call_for_all_arguments_and_deny_closes_it() -> None:
-    numbers = table("x86_64")
-    opened = expand(parse(render(compose(PRESETS["web"], allow=["socket", "ptrace"])), "x"), "x86_64", (6, 12), ())
-    closed = expand(parse(render(compose(PRESETS["web"], deny=["socket", "clone3", "chmod"])), "x"), "x86_64", (6, 12), ())
+    numbers = load_table("x86_64")
+    opened = expand_profile(
+        parse_profile(render_profile(compose_profile(PRESETS["web"], allow=["socket", "ptrace"])), "x"), "x86_64", (6, 12), ()
+    )
+    closed = expand_profile(
+        parse_profile(render_profile(compose_profile(PRESETS["web"], deny=["socket", "clone3", "chmod"])), "x"), "x86_64", (6, 12), ()
+    )
     assert opened.answers(numbers["socket"]) == opened.answers(numbers["ptrace"]) == {bpf.ALLOW}
     assert [closed.answers(numbers[n]) for n in ("socket", "clone3", "chmod")] == [{bpf.ERRNO | 1}] * 3
 
 
 def test_architectures_bring_their_32_bit_relatives() -> None:
     names = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64"]
-    assert compose(["runc"], architectures=names)["archMap"] == [
+    assert compose_profile(["runc"], architectures=names)["archMap"] == [
         {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
         {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []},
     ]
-    assert compose(["runc"], architectures=["SCMP_ARCH_X86"])["archMap"] == [{"architecture": "SCMP_ARCH_X86", "subArchitectures": []}]
+    assert compose_profile(["runc"], architectures=["SCMP_ARCH_X86"])["archMap"] == [
+        {"architecture": "SCMP_ARCH_X86", "subArchitectures": []}
+    ]
 
 
 def test_the_text_is_the_same_every_time() -> None:
-    assert render(compose(PRESETS["general"])) == render(compose(list(PRESETS["general"])))
-    assert "SECCOMP_FILTER_FLAG_LOG" in render(compose(["runc"], log=True))
+    assert render_profile(compose_profile(PRESETS["general"])) == render_profile(compose_profile(list(PRESETS["general"])))
+    assert "SECCOMP_FILTER_FLAG_LOG" in render_profile(compose_profile(["runc"], log=True))

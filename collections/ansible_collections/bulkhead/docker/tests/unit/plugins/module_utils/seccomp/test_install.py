@@ -11,16 +11,18 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose, render
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
 
 FOLDER = "/etc/docker/seccomp"
-WEB, GENERAL = render(compose(PRESETS["web"])), render(compose(PRESETS["general"]))
+WEB, GENERAL = render_profile(compose_profile(PRESETS["web"])), render_profile(compose_profile(PRESETS["general"]))
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     (tmp_path / "proc").mkdir()
-    monkeypatch.setattr(install, "_loose", lambda path: bool(path.stat().st_mode & 0o022))  # the owner is who runs the tests
+    monkeypatch.setattr(
+        install, "_has_loose_permissions", lambda path: bool(path.stat().st_mode & 0o022)
+    )  # the owner is who runs the tests
     return Host(tmp_path)
 
 
@@ -33,8 +35,8 @@ def absent(name: str = "web", **more: Any) -> dict[str, Any]:
 
 
 def run(host: Host, *profiles: dict[str, Any]) -> list[str]:
-    steps = install.decide(host, profiles, FOLDER)
-    install.apply(host, steps)
+    steps = install.plan_seccomp_steps(host, profiles, FOLDER)
+    install.apply_seccomp_steps(host, steps)
     return [step.reason for step in steps]
 
 
@@ -53,7 +55,7 @@ def test_a_profile_comes_and_stays_and_goes(host: Host) -> None:
 
 
 def test_nothing_is_touched_when_one_of_the_list_is_bad(host: Host) -> None:
-    with pytest.raises(install.CannotInstall) as caught:
+    with pytest.raises(install.SeccompInstallError) as caught:
         run(host, present(), present("bad", "{}"), present("a/b"), present())
     assert [p.split(":")[0] for p in caught.value.problems][:1] == [f"{FOLDER}/bad.json"]
     assert any("is no name of a file" in p for p in caught.value.problems)
@@ -65,9 +67,9 @@ def test_a_foreign_file_is_refused_or_kept_and_given_back(host: Host) -> None:
     path = host.path(f"{FOLDER}/web.json")
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    with pytest.raises(install.CannotInstall, match="is not ours and says something else"):
+    with pytest.raises(install.SeccompInstallError, match="is not ours and says something else"):
         run(host, present())
-    with pytest.raises(install.CannotInstall, match="is not ours and would be removed"):
+    with pytest.raises(install.SeccompInstallError, match="is not ours and would be removed"):
         run(host, absent())
     run(host, present(force=True))
     assert path.read_text() == WEB
@@ -78,7 +80,7 @@ def test_a_foreign_file_is_refused_or_kept_and_given_back(host: Host) -> None:
 
 def test_a_permissive_profile_has_to_be_asked_for(host: Host) -> None:
     text = '{"defaultAction": "SCMP_ACT_LOG"}'
-    with pytest.raises(install.CannotInstall, match="lets every call through"):
+    with pytest.raises(install.SeccompInstallError, match="lets every call through"):
         run(host, present(content=text))
     assert run(host, present(content=text, permissive=True)) == ["is new"]
 
@@ -97,9 +99,9 @@ def test_a_file_that_the_engine_names_stays(host: Host, how: str) -> None:
     text = json.dumps({"seccomp-profile": path})
     host.path("/etc/docker/daemon.json").write_text({"daemon.json": text, "damaged daemon.json": text + "}"}.get(how, "{}"))
     host.path("/etc/other.json").write_text(text if how == "other config file" else "{}")
-    (step,) = install.decide(host, [absent()], FOLDER)
+    (step,) = install.plan_seccomp_steps(host, [absent()], FOLDER)
     assert step.postponed
-    install.apply(host, [step])
+    install.apply_seccomp_steps(host, [step])
     assert host.path(path).exists() and path in state.load(host, "seccomp")["profiles"]
     (process / "cmdline").write_text("dockerd\0")
     host.path("/etc/docker/daemon.json").write_text("{}")
@@ -128,7 +130,7 @@ def test_a_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: 
         (process / "status").write_text(f"Uid:\t{me}\t{me}\t{me}\t{me}\nGid:\t0\t0\t0\t0\n")
         (process / "uid_map").write_text("0 1000 1\n")
         (process / "cmdline").write_text(f"dockerd\0--seccomp-profile\0{path}\0" if how == "flag" else "dockerd\0")
-    (step,) = install.decide(host, [absent()], FOLDER)
+    (step,) = install.plan_seccomp_steps(host, [absent()], FOLDER)
     assert step.postponed is stays
 
 
@@ -157,14 +159,14 @@ def test_a_file_that_was_written_when_the_power_went_is_known_as_ours(
     if foreign:
         path.parent.mkdir(parents=True)
         path.write_text(foreign)
-    real = install._put
+    real = install._write_file
 
     def put(*arguments: Any) -> None:
         real(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
-        cut.setattr(install, "_put", put)
+        cut.setattr(install, "_write_file", put)
         run(host, present(force=True))
     assert path.read_text() == WEB
     run(host, absent())
@@ -172,5 +174,5 @@ def test_a_file_that_was_written_when_the_power_went_is_known_as_ours(
 
 
 def test_another_run_is_waited_out_by_saying_so(host: Host) -> None:
-    with state.exclusive(host), pytest.raises(BlockingIOError):
+    with state.lock_host(host), pytest.raises(BlockingIOError):
         run(host, present())

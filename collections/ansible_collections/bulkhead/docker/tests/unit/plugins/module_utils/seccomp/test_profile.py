@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, problems
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition, Filter, ProfileError, parse
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, find_profile_problems
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition, ProfileError, RuleFilter, parse_profile
 
 FLOOR_RULE = {"names": FLOOR, "action": "SCMP_ACT_ALLOW"}
 
@@ -83,7 +83,7 @@ def arg(**keys: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_faults_are_sentences(text: str, sentence: str) -> None:
-    found = problems(text, "x.json")
+    found = find_profile_problems(text, "x.json")
     assert any(sentence in one for one in found), found
     assert all(one.startswith("x.json: ") and one.endswith(".") for one in found)
 
@@ -99,16 +99,16 @@ def test_faults_are_sentences(text: str, sentence: str) -> None:
     ],
 )
 def test_good_profiles_pass(text: str) -> None:
-    assert problems(text, "x.json") == []
+    assert find_profile_problems(text, "x.json") == []
 
 
 def test_a_permissive_profile_can_be_asked_for() -> None:
-    assert problems('{"defaultAction": "SCMP_ACT_LOG"}', "x.json", permissive=True) == []
+    assert find_profile_problems('{"defaultAction": "SCMP_ACT_LOG"}', "x.json", permissive=True) == []
 
 
 def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(ProfileError) as caught:
-        parse(profile(rule(acton=1), arg(index=9), syscallz=1), "x.json")
+        parse_profile(profile(rule(acton=1), arg(index=9), syscallz=1), "x.json")
     assert len(caught.value.problems) == 3
 
 
@@ -123,9 +123,9 @@ def test_a_profile_is_read() -> None:
         },
         archMap=[{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
     )
-    read = parse(text, "x.json")
+    read = parse_profile(text, "x.json")
     assert read.default == bpf.ERRNO | 1  # runc's own default errno
     assert read.arch_map == (("SCMP_ARCH_X86_64", ("SCMP_ARCH_X86",)),)
     assert read.rules[1].conditions == (Condition(0, "SCMP_CMP_MASKED_EQ", 2114060288, 0),)
-    assert read.rules[1].includes == Filter(arches=("amd64",), min_kernel=(4, 8))
-    assert read.rules[1].excludes == Filter(caps=("CAP_SYS_ADMIN",))
+    assert read.rules[1].includes == RuleFilter(arches=("amd64",), min_kernel=(4, 8))
+    assert read.rules[1].excludes == RuleFilter(caps=("CAP_SYS_ADMIN",))

@@ -9,17 +9,22 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, Condition, parse
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand, holds, telling_arguments
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import table
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, Condition, parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import (
+    Expanded,
+    expand_profile,
+    list_boundary_arguments,
+    meets_condition,
+)
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 
 ALLOW, EPERM, ENOSYS = bpf.ALLOW, bpf.ERRNO | 1, bpf.ERRNO | 38
-NUMBERS = table("x86_64")
+NUMBERS = load_table("x86_64")
 
 
 def expanded(*rules: dict[str, Any], capabilities: Collection[str] = DEFAULT_CAPABILITIES, machine: str = "x86_64", **top: Any) -> Expanded:
     text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules, **top})
-    return expand(parse(text, "x"), machine, (6, 1), capabilities)
+    return expand_profile(parse_profile(text, "x"), machine, (6, 1), capabilities)
 
 
 def allow(name: str, *args: tuple[int, str, int], **keys: Any) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def test_which_rules_count(keys: dict[str, Any], counts: bool) -> None:
     ],
 )
 def test_conditions(op: str, value: int, two: int, arg: int, met: bool) -> None:
-    assert holds(Condition(0, f"SCMP_CMP_{op}", value, two), (arg,)) is met
+    assert meets_condition(Condition(0, f"SCMP_CMP_{op}", value, two), (arg,)) is met
 
 
 def test_a_rule_without_conditions_swallows_those_with() -> None:
@@ -117,6 +122,6 @@ def test_architectures_are_those_of_the_machine() -> None:
 
 def test_telling_arguments_lie_on_both_sides_of_every_condition() -> None:
     one = expanded(allow("socket", (0, "LT", 38)), allow("socket", (0, "EQ", 39)), allow("socket", (1, "MASKED_EQ", 6)))
-    seen = list(telling_arguments(one.rules[NUMBERS["socket"]]))
+    seen = list(list_boundary_arguments(one.rules[NUMBERS["socket"]]))
     assert {37, 38, 39, 40, 2**32 + 38} <= {args[0] for args in seen}
     assert {0, 2, 4} <= {args[1] for args in seen}

@@ -5,13 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import known_names, name_of, parse, table
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import (
+    list_known_names,
+    load_table,
+    name_syscall,
+    parse_table,
+)
 
 HEADERS = {"x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")}
 
 
 def test_the_compact_form_is_read() -> None:
-    assert parse("read write @9 mmap") == {"read": 0, "write": 1, "mmap": 9}
+    assert parse_table("read write @9 mmap") == {"read": 0, "write": 1, "mmap": 9}
 
 
 @pytest.mark.parametrize(
@@ -30,12 +35,12 @@ def test_the_compact_form_is_read() -> None:
     ],
 )
 def test_numbers(machine: str, name: str, number: int) -> None:
-    assert table(machine)[name] == number
-    assert name_of(machine, number) == name
+    assert load_table(machine)[name] == number
+    assert name_syscall(machine, number) == name
 
 
 def test_a_number_without_a_name() -> None:
-    assert name_of("x86_64", 511) == "syscall 511"
+    assert name_syscall("x86_64", 511) == "syscall 511"
 
 
 @pytest.mark.parametrize("machine", HEADERS)
@@ -43,12 +48,12 @@ def test_the_tables_agree_with_the_kernel_headers_of_this_machine(machine: str) 
     if not HEADERS[machine].exists():
         pytest.skip("no kernel headers here (linux-libc-dev)")
     defined = re.findall(r"#define __NR_(\w+) (\d+)", HEADERS[machine].read_text())
-    known = table(machine)
+    known = load_table(machine)
     assert len(defined) > 300
     # the headers may be newer than the table
     assert {name: int(number) for name, number in defined if name in known} == {n: known[n] for n, unused in defined if n in known}
 
 
 def test_names_of_other_architectures_are_no_typing_errors() -> None:
-    assert {"socketcall", "arm_fadvise64_64", "s390_pci_mmio_read", "mmap2", "riscv_flush_icache"} <= known_names()
-    assert "opennat" not in known_names()
+    assert {"socketcall", "arm_fadvise64_64", "s390_pci_mmio_read", "mmap2", "riscv_flush_icache"} <= list_known_names()
+    assert "opennat" not in list_known_names()
