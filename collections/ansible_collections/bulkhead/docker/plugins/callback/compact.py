@@ -117,9 +117,11 @@ class CallbackModule(Default):
         super().v2_playbook_on_handler_task_start(task)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
-        """Print the task's heading; in compact output only before the first line below it."""
+        """Print the task's heading. In compact output, or if a condition may skip the task, it waits for the first line below it."""
         if not self._compact:
             super()._task_start(task, prefix)
+            if self._last_task_name is not None and not task.when:
+                self._show_banner()
             return
         self._task_type_cache[task._uuid] = prefix
         self._last_task_name = task.get_name().strip()
