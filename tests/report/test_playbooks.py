@@ -181,6 +181,16 @@ def test_a_host_without_attacks_is_not_verified(tmp_path: Path) -> None:
     assert "host_dsik" in json.loads((tmp_path / "reports" / "attack-host0.json").read_text())["error"]
 
 
+def test_skipped_tasks_are_shown_only_when_verbose(tmp_path: Path) -> None:
+    tasks = [{"name": name, "ansible.builtin.debug": {"msg": name}, "when": name == "Keep this"} for name in ("Skip this", "Keep this")]
+    play = {"name": "Skip", "hosts": "docker_hosts", "connection": "local", "gather_facts": False, "tasks": tasks}
+    (tmp_path / "skip.yml").write_text(yaml.safe_dump([play]))
+    done = run_playbook(str(tmp_path / "skip.yml"), tmp_path, {"host0": {}})
+    assert "TASK [Keep this]" in done.stdout and "Skip this" not in done.stdout and "skipping" not in done.stdout
+    done = run_playbook(str(tmp_path / "skip.yml"), tmp_path, {"host0": {}}, "-v")
+    assert "TASK [Skip this]" in done.stdout and "skipping: [host0]" in done.stdout
+
+
 PLAYBOOKS = ["attack", "containers", "denials", "finalize", "harden", "pull", "report", "rollback", "verify", "watch"]
 
 
