@@ -19,9 +19,15 @@ def test_prometheus_reads_metrics_with_hostile_names(tmp_path: Path) -> None:
     opted_out = samples.make_container("p", opted_out=["userns"])
     attacked = samples.make_attack("a", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers"])
     samples.write_reports(
-        tmp_path, samples.make_verification("a", containers=[opted_out]), samples.make_verification(samples.HOSTILE), samples.make_unreachable('b\\"c'), attacked
+        tmp_path,
+        samples.make_verification("a", containers=[opted_out]),
+        samples.make_verification(samples.HOSTILE),
+        samples.make_unreachable('b\\"c'),
+        attacked,
     )
-    samples.write_reports(tmp_path, samples.make_verification("d", drift=[]), samples.make_denials("d", samples.make_denial(samples.HOSTILE)))
+    samples.write_reports(
+        tmp_path, samples.make_verification("d", drift=[]), samples.make_denials("d", samples.make_denial(samples.HOSTILE))
+    )
     publish.publish_report(tmp_path, None, samples.NOW, samples.DAY, "1", "0")
     families = {family.name: family for family in text_string_to_metric_families((tmp_path / publish.METRICS).read_text())}
     assert set(families) == set(prometheus.METRICS)

@@ -31,7 +31,9 @@ def load_report(name: str, host: str = "") -> dict[str, Any]:
 
 def write_page(folder: Path, *reports: dict[str, Any], expected: tuple[str, ...] = ()) -> Path:
     groups = {report["host"]: {"validation" if report["host"] == "web1" else "fleet"} for report in reports}
-    publish.publish_report(samples.write_reports(folder, *reports), fleet.Inventory(groups, expected), NOW, 2 * samples.DAY, "test", "0.0.0")
+    publish.publish_report(
+        samples.write_reports(folder, *reports), fleet.Inventory(groups, expected), NOW, 2 * samples.DAY, "test", "0.0.0"
+    )
     return folder / publish.PAGE
 
 
@@ -46,7 +48,9 @@ def small(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
     """Open a page with the four hosts, one that was never verified, an unreachable one, and an attack matrix."""
     attacked = samples.make_attack("web1", {"bpf": {"none": "succeeded", "seccomp": "blocked", "host": "blocked"}})
     browser.errors.clear()
-    denied = samples.make_denials("web1", samples.make_denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")])
+    denied = samples.make_denials(
+        "web1", samples.make_denial("shop", count=41), gaps=[("serials", "7 of the kernel's audit messages are in no log")]
+    )
     browser.open(
         write_page(
             tmp_path, *(load_report(f"web{n}") for n in range(1, 5)), samples.make_unreachable("away"), attacked, denied, expected=("web5",)

@@ -79,6 +79,7 @@ class CallbackModule(Default):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "bulkhead.docker.compact"
+    _last_task_name: str | None
 
     def __init__(self) -> None:
         super().__init__()

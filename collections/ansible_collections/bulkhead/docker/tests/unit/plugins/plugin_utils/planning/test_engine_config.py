@@ -73,7 +73,7 @@ def make_hardened() -> dict[str, Any]:
     host = make_observed(json.dumps(KEYS), live_restore=True)
     host["engine"]["security_options"].append("name=no-new-privileges")
     host["engine"]["info"]["LiveRestoreEnabled"] = True
-    text = drop_in.render(100)
+    text = drop_in.render_drop_in(100)
     ours = {"path": drop_in.PATH, "exists": True, "text": text, "tasks_max": "100"}
     host["layers"]["pids_limit"] = {"drop_in": ours, "drop_ins": [{**ours, "name": drop_in.NAME, "ours": True}]}
     keys = {f"/{key}": {"value": value} for key, value in KEYS.items() if key != "log-opts"}
