@@ -90,7 +90,7 @@ def test_account_files_give_numbers(text: str) -> None:
 @given(ANYTHING)
 def test_a_daemon_json_is_parsed_or_rejected_in_one_line(text: str) -> None:
     try:
-        document = daemon_json.parse(text, "/etc/docker/daemon.json")
+        document = daemon_json.parse_daemon_json(text, "/etc/docker/daemon.json")
     except daemon_json.DaemonJsonError as error:
         assert str(error).startswith("/etc/docker/daemon.json")
         assert "\n" not in str(error)
@@ -101,7 +101,7 @@ def test_a_daemon_json_is_parsed_or_rejected_in_one_line(text: str) -> None:
 @given(OBJECTS, LAYOUTS)
 def test_a_valid_daemon_json_is_written_back_to_the_byte(content: dict[str, Any], layout: dict[str, Any]) -> None:
     text = json.dumps(content, **layout)
-    document = daemon_json.parse(text)
+    document = daemon_json.parse_daemon_json(text)
     assert document.content() == content
     assert document.text() == text
 
@@ -110,13 +110,13 @@ def test_a_valid_daemon_json_is_written_back_to_the_byte(content: dict[str, Any]
 def test_unmanaged_keys_stay_as_they_are(
     content: dict[str, Any], layout: dict[str, Any], managed: dict[str, Any], removed: frozenset[str]
 ) -> None:
-    document = daemon_json.parse(json.dumps(content, **layout))
+    document = daemon_json.parse_daemon_json(json.dumps(content, **layout))
     raw = {member.key: member.raw for member in document.members}
     for key, value in managed.items():
         document.put(key, value)
     for key in removed:
         document.drop(key)
-    after = daemon_json.parse(document.text())
+    after = daemon_json.parse_daemon_json(document.text())
     assert after.content() == {key: value for key, value in {**content, **managed}.items() if key not in removed}
     assert all(member.raw == raw[member.key] for member in after.members if member.key not in managed)
 
@@ -126,7 +126,7 @@ def test_a_damaged_daemon_json_is_parsed_as_json_or_rejected(content: dict[str, 
     text = json.dumps(content)
     damaged = text[:at] + inserted + text[at + cut :]
     try:
-        document = daemon_json.parse(damaged)
+        document = daemon_json.parse_daemon_json(damaged)
     except daemon_json.DaemonJsonError:
         return
     assert document.content() == (json.loads(damaged) if damaged.strip() else {})
@@ -155,7 +155,7 @@ def test_labels_and_modes_of_apparmor_are_parsed(text: str) -> None:
 
 @given(ANYTHING | make_lines(st.sampled_from(["Uid", "Gid", "CapEff", "NoNewPrivs", "Seccomp"]), ANYTHING))
 def test_files_of_proc_give_a_result_or_a_value_error(text: str) -> None:
-    for parse in (process.parse_status, process.parse_id_map, process.parse_root_read_only, cgroup.pids_folder):
+    for parse in (process.parse_status, process.parse_id_map, process.parse_root_read_only, cgroup.find_pids_folder):
         with suppress(ValueError):  # read_process reports an unreadable process, which makes its layers unknown
             parse(text)
 

@@ -16,21 +16,21 @@ class Module(AnsibleModule):
     """ansible-core (2.19) refuses an answer with anything in it that is no UTF-8, and then nothing at all is known of the host."""
 
     def exit_json(self, **answer: Any) -> None:
-        super().exit_json(**readable(answer))
+        super().exit_json(**make_readable(answer))
 
     def fail_json(self, msg: str, **answer: Any) -> None:
-        super().fail_json(**readable({"msg": msg, **answer}))
+        super().fail_json(**make_readable({"msg": msg, **answer}))
 
 
-def readable(value: Any) -> Any:
+def make_readable(value: Any) -> Any:
     """The same with a byte that is no UTF-8 written as `\\xff`, in the keys and values of JSON-able data."""
     match value:
         case str():
             return _HALVES.sub(_written, value)
         case dict():
-            return {readable(key): readable(item) for key, item in value.items()}
+            return {make_readable(key): make_readable(item) for key, item in value.items()}
         case list() | tuple():
-            return [readable(item) for item in value]
+            return [make_readable(item) for item in value]
     return value
 
 

@@ -258,9 +258,9 @@ from ..module_utils.attack.background import Job
 from ..module_utils.attack.catalog import NAMES
 from ..module_utils.attack.matrix import CannotPlay, play
 from ..module_utils.engine.api import Engine, EngineError
-from ..module_utils.engine.instance import find
+from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
-from ..module_utils.host.system import observe
+from ..module_utils.host.system import observe_system
 from ..module_utils.module import Module
 
 HARDENED: dict[str, Any] = {
@@ -313,7 +313,7 @@ def main() -> None:
 
 def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[str, float], told: Callable[[str], None]) -> dict[str, Any]:
     """The module's answer."""
-    instance = find(host, params["user"])
+    instance = find_instance(host, params["user"])
     if instance.uid is None:
         text = f"user: there is no {instance.user} on this host; harden it first, or name the user who runs its engine"
         return {"failed": True, "msg": f"the attacks were not played: {text}"}
@@ -321,7 +321,7 @@ def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[s
         matrix = play(
             host,
             instance,
-            lambda: Engine.of(instance, params["timeout"], params["socket"]),
+            lambda: Engine.for_instance(instance, params["timeout"], params["socket"]),
             params["hardened"],
             params["container"],
             params["configurations"],
@@ -331,7 +331,7 @@ def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[s
         )
     except (CannotPlay, EngineError, OSError) as error:
         return {"failed": True, "msg": f"the attacks were not played: {error}"}
-    system = observe(host)
+    system = observe_system(host)
     about = {key: system[key] for key in ("kernel", "machine", "distribution_name")}
     return {"changed": False, "at": time.time(), "host": {**about, "version": matrix.pop("engine")}, **matrix}
 

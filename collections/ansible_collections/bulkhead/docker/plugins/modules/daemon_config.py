@@ -184,15 +184,15 @@ notices:
 """
 
 from ..module_utils.engine.api import Engine
-from ..module_utils.engine.instance import find
+from ..module_utils.engine.instance import find_instance
 from ..module_utils.engine_config import daemon_json
-from ..module_utils.engine_config.change import ALWAYS, NEEDED, NEVER, Failed, Outcome, Request, configure
+from ..module_utils.engine_config.change import ALWAYS, NEEDED, NEVER, ConfigFailed, ConfigOutcome, ConfigRequest, change_config
 from ..module_utils.host.root import Host
 from ..module_utils.migration.move import move_for
 from ..module_utils.module import Module
 
 
-def result(outcome: Outcome) -> dict[str, object]:
+def result(outcome: ConfigOutcome) -> dict[str, object]:
     """An outcome as the module returns it."""
     return {
         "changed": outcome.changed,
@@ -211,8 +211,8 @@ def result(outcome: Outcome) -> dict[str, object]:
             {
                 "before_header": path,
                 "after_header": path,
-                "before": daemon_json.private(before),
-                "after": daemon_json.private(after),
+                "before": daemon_json.mask_passwords(before),
+                "after": daemon_json.mask_passwords(after),
             }
             for path, (before, after) in outcome.diff.items()
         ],
@@ -242,7 +242,7 @@ def main() -> None:
     )
     given = module.params
     host = Host()
-    instance = find(host, given["user"])
+    instance = find_instance(host, given["user"])
     if instance.uid is None:
         module.fail_json(msg=f"user: there is no user {instance.user} on this host; create it first, or write one that there is")
     move = None
@@ -251,7 +251,7 @@ def main() -> None:
             move = move_for(host, given["options"].get("userns-remap"), frozenset(given["migrate_accept"]))
         except (OSError, ValueError) as error:
             module.fail_json(msg=f"nothing was changed: {error}")
-    request = Request(
+    request = ConfigRequest(
         options=given["options"],
         keep=frozenset(given["keep"]),
         pids_limit=given["pids_limit"],
@@ -271,8 +271,8 @@ def main() -> None:
         module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")
     failure = None
     try:
-        outcome = configure(host, Engine.of(instance, given["timeout"], given["socket"]), request)
-    except Failed as failed:
+        outcome = change_config(host, Engine.for_instance(instance, given["timeout"], given["socket"]), request)
+    except ConfigFailed as failed:
         failure, outcome = str(failed), failed.outcome
     for warning in outcome.warnings:
         module.warn(warning)

@@ -78,7 +78,7 @@ def main() -> None:
         entries = cleanup.carried(host, info) if carried else cleanup.empty(host, info)
         size = sum(cleanup.size(entry) for entry in entries)
         if entries and not module.check_mode:
-            with state.exclusive(host):
+            with state.lock_host(host):
                 if carried:
                     cleanup.remove_carried(host, entries)
                 else:

@@ -192,7 +192,7 @@ from ..module_utils.audit.containers import owners
 from ..module_utils.audit.denials import grouped, of_message
 from ..module_utils.audit.gather import gather, moment
 from ..module_utils.engine.api import Engine
-from ..module_utils.engine.instance import find
+from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
 
@@ -219,7 +219,7 @@ def main() -> None:
     except ValueError as error:
         module.fail_json(msg=str(error))
     host = Host()
-    instance = find(host, params["user"])
+    instance = find_instance(host, params["user"])
     if instance.uid is None:
         module.fail_json(msg=f"user: there is no {instance.user} on this host; name the user who runs its engine, or leave it out")
     heard = gather(host, since, params["max_entries"])
@@ -227,7 +227,7 @@ def main() -> None:
     trouble, total = "", 0
     denials: list[dict[str, Any]] = []
     if denied:
-        whose, trouble = owners(host, Engine.of(instance, params["timeout"], params["socket"]), instance, since, heard.journal)
+        whose, trouble = owners(host, Engine.for_instance(instance, params["timeout"], params["socket"]), instance, since, heard.journal)
         denials, total = grouped(denied, whose.of, params["max_denials"])
     module.exit_json(
         changed=False,

@@ -71,7 +71,7 @@ observed:
 """
 
 from ..module_utils.engine.api import Engine
-from ..module_utils.engine.instance import find
+from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.layers.observation import observe_host, shorten_for_planning
 from ..module_utils.module import Module
@@ -82,8 +82,8 @@ def main() -> None:
         argument_spec={"user": {"type": "str"}, "socket": {"type": "path"}, "timeout": {"type": "int", "default": 60}},
         supports_check_mode=True,
     )
-    instance = find(Host(), module.params["user"])
-    engine = Engine.of(instance, module.params["timeout"], module.params["socket"])
+    instance = find_instance(Host(), module.params["user"])
+    engine = Engine.for_instance(instance, module.params["timeout"], module.params["socket"])
     try:
         observed = observe_host(Host(), engine, instance)
     except (OSError, ValueError) as error:

@@ -100,7 +100,7 @@ docker_host:
 """
 
 from ..module_utils.engine.api import Engine, EngineError
-from ..module_utils.engine.instance import find
+from ..module_utils.engine.instance import find_instance
 from ..module_utils.hardened.plan import CannotRun, lacking, plan
 from ..module_utils.hardened.settings import COMPOSE, CONTAINER
 from ..module_utils.host.root import Host
@@ -123,12 +123,12 @@ def main() -> None:
     )
     params = module.params
     host = Host()
-    instance = find(host, params["user"])
+    instance = find_instance(host, params["user"])
     if instance.uid is None:
         module.fail_json(msg=f"user: there is no {instance.user} on this host; harden it first, or name the user who runs its engine")
     socket = params["socket"] or instance.socket
     try:
-        engine = Engine.of(instance, params["timeout"], socket)
+        engine = Engine.for_instance(instance, params["timeout"], socket)
         planned = plan(host, engine, params["containers"], params["seccomp_directory"], params["run_by"], params["project"])
         problem = lacking(params["run_by"]) if planned.actions else ""
         if problem:

@@ -146,12 +146,12 @@ def main() -> None:
     wish["playbook"] = wish["playbook"] or rendering.PLAYBOOKS[wish["mode"]]
     try:
         if wish["state"] == "absent":
-            outcome = setup.absent(host, module.check_mode)
+            outcome = setup.remove_agent(host, module.check_mode)
             module.exit_json(changed=bool(outcome.steps), steps=outcome.steps, missing=[])
-        wrong = rendering.problems(wish)
+        wrong = rendering.find_setting_problems(wish)
         if wrong:
             module.fail_json(msg="\n".join(wrong))
-        lacking = setup.missing()
+        lacking = setup.list_missing_packages()
         if lacking and not wish["install"]:
             packages = " and ".join(lacking)
             module.fail_json(
@@ -159,10 +159,10 @@ def main() -> None:
             )
         if lacking and not module.check_mode:
             module.exit_json(changed=False, steps=[], missing=lacking)
-        old = "" if lacking else setup.too_old()
+        old = "" if lacking else setup.explain_old_ansible()
         if old:
             module.fail_json(msg=old)
-        outcome = setup.present(host, wish, module.check_mode)
+        outcome = setup.install_agent(host, wish, module.check_mode)
     except (OSError, ServiceError, ValueError) as error:
         module.fail_json(msg=str(error))
     diff = [{"before": before, "after": after, "before_header": path, "after_header": path} for path, before, after in outcome.diff]

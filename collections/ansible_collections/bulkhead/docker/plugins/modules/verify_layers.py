@@ -195,7 +195,7 @@ probe:
 """
 
 from ..module_utils.engine.api import Engine
-from ..module_utils.engine.instance import find
+from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.layers.evidence import gather_evidence
 from ..module_utils.layers.verification import expected_user, judge_host
@@ -217,8 +217,8 @@ def main() -> None:
     )
     params = module.params
     host = Host()
-    instance = find(host, params["user"] or expected_user(params["expect"]))
-    engine = Engine.of(instance, params["timeout"], params["socket"])
+    instance = find_instance(host, params["user"] or expected_user(params["expect"]))
+    engine = Engine.for_instance(instance, params["timeout"], params["socket"])
     only = set(params["layers"]) if params["layers"] is not None else None
     try:
         evidence = gather_evidence(host, engine, params["expect"], params["probe"] and not module.check_mode, params["deep"], instance)

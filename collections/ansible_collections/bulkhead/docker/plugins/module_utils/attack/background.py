@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..engine.temporary import identity, lives
+from ..engine.temporary import identify_process, is_running
 from ..host.root import Host
 
 FOLDERS = "/run"
@@ -26,7 +26,7 @@ class Job:
     def __init__(self, host: Host, name: str) -> None:
         for left in host.path(FOLDERS).glob(f"{PREFIX}*"):
             owner = left / OWNER
-            if owner.exists() and not lives(host, owner.read_text()):
+            if owner.exists() and not is_running(host, owner.read_text()):
                 code = left / CODE
                 if code.exists() and code.read_text():
                     shutil.rmtree(code.read_text(), ignore_errors=True)
@@ -43,7 +43,7 @@ class Job:
         self._write(CODE, unpacked(__file__))
         process = os.fork()
         if process:
-            self._write(OWNER, identity(self._host, process))
+            self._write(OWNER, identify_process(self._host, process))
             try:
                 answer()
             except SystemExit:

@@ -8,7 +8,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from ..engine.probe_image import build, find, libraries
+from ..engine.probe_image import build_image, find_program, list_libraries
 from . import attacks_host, attacks_kernel, calls, runner
 
 PYTHON = "python3"
@@ -27,20 +27,20 @@ _START = f"import sys; sys.path.insert(0, {FOLDER!r}); from attack import runner
 
 def command() -> list[str]:
     """What a container of the image runs: isolated, so that nothing in the container's environment matters but what the player reads itself."""
-    return [find(PYTHON), "-I", "-S", "-B", "-c", _START]
+    return [find_program(PYTHON), "-I", "-S", "-B", "-c", _START]
 
 
 def archive() -> bytes:
     """The image's root file system. Raises FileNotFoundError, OSError, subprocess.SubprocessError."""
-    asked = subprocess.run([find(PYTHON), "-I", "-S", "-c", _ASK], capture_output=True, text=True, timeout=120, check=True)
+    asked = subprocess.run([find_program(PYTHON), "-I", "-S", "-c", _ASK], capture_output=True, text=True, timeout=120, check=True)
     files = set(json.loads(asked.stdout))
-    files.update(libraries(find(PYTHON), sorted(path for path in files if path.endswith(".so"))))
+    files.update(list_libraries(find_program(PYTHON), sorted(path for path in files if path.endswith(".so"))))
     made = {}
     for name in (module.__name__ for module in (calls, attacks_host, attacks_kernel, runner)):
         made[f"{FOLDER}/attack/{name.rsplit('.', 1)[1]}.py"] = (_source(name), 0o644)
     made[f"{FOLDER}/attack/__init__.py"] = (b"", 0o644)
-    made[SETUID] = (Path(find(_ID)).read_bytes(), 0o4755)
-    return build([PYTHON, _ID], sorted(files), made)
+    made[SETUID] = (Path(find_program(_ID)).read_bytes(), 0o4755)
+    return build_image([PYTHON, _ID], sorted(files), made)
 
 
 def _source(name: str) -> bytes:

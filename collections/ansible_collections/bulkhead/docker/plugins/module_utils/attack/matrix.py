@@ -11,7 +11,7 @@ from typing import Any
 from ..audit.listener import Listener
 from ..engine.api import Engine, EngineError
 from ..engine.instance import Instance
-from ..engine.temporary import clear_leftovers, identity, import_image, remove
+from ..engine.temporary import identify_process, import_image, remove_leftovers, remove_temporary
 from ..host.process import parse_status
 from ..host.root import Host
 from . import configurations as columns
@@ -53,8 +53,8 @@ def play(
     check_kind(instance, engine.socket, info)
     desired = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
     desired = chosen(desired, only)
-    clear_leftovers(host, engine)
-    owner, image, began = identity(host), None, time.monotonic()
+    remove_leftovers(host, engine)
+    owner, image, began = identify_process(host), None, time.monotonic()
     name = f"bulkhead-attack-{os.getpid()}"
     try:
         image = import_image(engine, name, owner, archive())
@@ -69,7 +69,7 @@ def play(
     except KeyError as error:
         raise CannotPlay(f"there is no table of system calls for this machine ({error.args[0]})") from error
     finally:
-        remove(engine, None, image)
+        remove_temporary(engine, None, image)
         engine.close()
     control = played[desired[0].name]
     if len(played) < len(desired):

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.containers import PROBE_LABEL
-from ..engine.temporary import remove
+from ..engine.temporary import remove_temporary
 from .configurations import Configuration
 from .image import command
 from .runner import ENVIRONMENT
@@ -78,7 +78,7 @@ def _play(
             engine.post(f"/containers/{container}/wait")
         return said(engine.read(f"/containers/{container}/logs", stdout=True, stderr=True))
     finally:
-        remove(engine, container, None)
+        remove_temporary(engine, container, None)
 
 
 def creation(image: str, owner: str, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from functools import cache, partial
 from typing import Any
 
 from ..engine.api import Engine, EngineError
-from ..engine.cgroups import cgroups
-from ..engine.containers import process_of
+from ..engine.cgroups import list_container_cgroups
+from ..engine.containers import get_first_pid
 from ..engine.instance import Instance
 from ..host.root import Host
-from ..host.system import started_at
+from ..host.system import read_start_time
 from .attribution import Known, Owners, lifetimes
 from .reading import Reading
 
@@ -41,7 +41,7 @@ def owners(host: Host, engine: Engine, instance: Instance, since: float, journal
 def process(host: Host, pid: int) -> tuple[float, str] | None:
     """When a process began, in seconds since the epoch, and its cgroup; None for one that is gone."""
     try:
-        began, text = started_at(host, pid), host.read(f"/proc/{pid}/cgroup")
+        began, text = read_start_time(host, pid), host.read(f"/proc/{pid}/cgroup")
     except OSError:
         return None
     return None if began is None or text is None else (began, text)
@@ -50,7 +50,7 @@ def process(host: Host, pid: int) -> tuple[float, str] | None:
 def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
     state = inspect.get("State") or {}
     begin, end = _time(state.get("StartedAt", "")), _time(state.get("FinishedAt", ""))
-    running = process_of(inspect)
+    running = get_first_pid(inspect)
     profile = _label(host, running) if running else (inspect.get("AppArmorProfile") or None)
     runs: list[tuple[float | None, float | None]] = [(begin, None if running else end)] if begin else []
     image = (inspect.get("Config") or {}).get("Image")
@@ -59,7 +59,7 @@ def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
 
 def _running(host: Host, instance: Instance, known: set[str]) -> list[Known]:
     """What runs in a control group of Docker's and is not the engine's (any more)."""
-    identifiers = {identifier for identifier, _cgroup in cgroups(host, instance)} - known
+    identifiers = {identifier for identifier, _cgroup in list_container_cgroups(host, instance)} - known
     return [Known(identifier, runs=[(None, None)]) for identifier in sorted(identifiers)]
 
 

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..engine.cgroups import container_of
+from ..engine.cgroups import parse_scope_name
 from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, gap, suppressed
 from .messages import of_journal, of_kernel_log
 from .reading import Reading
@@ -84,7 +84,7 @@ def _take(reading: Reading, entry: Mapping[str, Any], moment: float) -> None:
         case _ if entry.get("MESSAGE_ID") == _MISSED:
             reading.gaps.append(gap(MISSED, SOURCE, f"journald was too slow for the kernel's log: {text}", None, moment))
         case _:
-            container = container_of(str(entry.get("UNIT", "")))
+            container = parse_scope_name(str(entry.get("UNIT", "")))
             if container:
                 reading.scopes.append((container, entry.get("MESSAGE_ID") == _STARTED, moment))
 

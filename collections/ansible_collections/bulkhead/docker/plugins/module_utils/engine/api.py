@@ -97,7 +97,7 @@ class Engine:
         self._connection = _UnixConnection(socket, timeout, uid)
 
     @classmethod
-    def of(cls, instance: Instance, timeout: float = 60, socket: str | None = None) -> Engine:
+    def for_instance(cls, instance: Instance, timeout: float = 60, socket: str | None = None) -> Engine:
         """The engine of `instance`: at its usual socket, or at another one of the same user's."""
         return cls(socket or instance.socket, timeout, (-1 if instance.uid is None else instance.uid) if instance.rootless else None)
 

@@ -20,7 +20,7 @@ _LOGGED = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"(?:.*? error
 _GOOD = ("configuration OK", "dockerd needs to be started with root privileges")
 
 
-def find(running: int | None = None) -> str | None:
+def find_dockerd(running: int | None = None) -> str | None:
     """The path of dockerd: the running one's when its process is given, otherwise the first of the usual places."""
     if running:
         try:
@@ -33,14 +33,14 @@ def find(running: int | None = None) -> str | None:
     return None
 
 
-def version(dockerd: str) -> str | None:
+def read_version(dockerd: str) -> str | None:
     """`28.5.2` from `dockerd --version`; None when it does not say."""
     run = subprocess.run([dockerd, "--version"], capture_output=True, text=True, timeout=30, check=False)
     match = re.search(r"version (\d+(?:\.\d+)*)", run.stdout)
     return match[1] if match else None
 
 
-def contains(program: str, key: str) -> bool:
+def contains_text(program: str, key: str) -> bool:
     """Whether the program's file has this text anywhere. A Go program carries the names of its flags and JSON keys literally,
     so `False` is certain; `True` may be a chance."""
     with open(program, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as image:
@@ -49,12 +49,12 @@ def contains(program: str, key: str) -> bool:
 
 def knows_key(dockerd: str, key: str, value: Any) -> bool:
     """Whether this engine takes `key` with `value` in daemon.json: looked up in the program first, then asked of it."""
-    if not contains(dockerd, key):
+    if not contains_text(dockerd, key):
         return False
-    return validate(dockerd, json.dumps({key: value})) is None
+    return validate_config(dockerd, json.dumps({key: value})) is None
 
 
-def creates_user(content: Mapping[str, Any]) -> bool:
+def would_create_user(content: Mapping[str, Any]) -> bool:
     """Whether the engine, given this, would want to create the user dockremap, which its validation does as well."""
     if content.get("userns-remap") not in ("default", "dockremap"):
         return False
@@ -65,26 +65,26 @@ def creates_user(content: Mapping[str, Any]) -> bool:
     return False
 
 
-def validate(dockerd: str, text: str, flags: Sequence[str] = ("-H", "fd://"), path: str = "/etc/docker/daemon.json") -> str | None:
+def validate_config(dockerd: str, text: str, flags: Sequence[str] = ("-H", "fd://"), path: str = "/etc/docker/daemon.json") -> str | None:
     """The engine's own error message for this daemon.json under these flags, in its words; None when it has none.
 
     Always as nobody, never as root: as root `--validate` with `userns-remap: default` creates a user and its ranges. Where the
     option does not exist (20.10), a plain start gets as far as its demand for root privileges, and that comes after the check of
     the file (cmd/dockerd/daemon.go, `start`). The text reaches it through a nameless file in memory: it may hold a password.
     """
-    arguments = [*without(flags, "config-file"), "--config-file", "/proc/self/fd/0"]
+    arguments = [*remove_flag(flags, "config-file"), "--config-file", "/proc/self/fd/0"]
     said = _as_nobody([dockerd, "--validate", *arguments], text)
     if "unknown flag: --validate" in said:
         said = _as_nobody([dockerd, *arguments], text)
     if any(word in said for word in _GOOD):
         return None
-    message = complaint(said)
+    message = extract_error(said)
     if "permission denied" in message and "/proc/self/fd" not in message:
         return None  # something that only root may read, a TLS key for instance: not the configuration's fault
     return message.replace("/proc/self/fd/0", path)
 
 
-def without(flags: Sequence[str], name: str) -> list[str]:
+def remove_flag(flags: Sequence[str], name: str) -> list[str]:
     """A command line without one flag that takes a value."""
     kept: list[str] = []
     skip = False
@@ -98,7 +98,7 @@ def without(flags: Sequence[str], name: str) -> list[str]:
     return kept
 
 
-def complaint(output: str) -> str:
+def extract_error(output: str) -> str:
     """The one line of dockerd's output that says why: the last that is no ordinary log line, otherwise the last error logged."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     plain = [
@@ -136,18 +136,18 @@ def _as_nobody(command: list[str], text: str) -> str:
     return run.stdout
 
 
-def identity(program: str) -> dict[str, Any]:
+def read_identity(program: str) -> dict[str, Any]:
     """What changes when the program is replaced."""
     status = Path(program).stat()
     return {"path": program, "size": status.st_size, "mtime": int(status.st_mtime)}
 
 
-def known(remembered: Mapping[str, Any], key: str) -> dict[str, Any]:
+def recall_known_keys(remembered: Mapping[str, Any], key: str) -> dict[str, Any]:
     """What this host's dockerd knows (engine/observe_config.py), so that the next observation need not read the whole program."""
-    program = find()
+    program = find_dockerd()
     if program is None:
         return {}
-    this, before = identity(program), remembered.get("dockerd", {})
+    this, before = read_identity(program), remembered.get("dockerd", {})
     if {name: before.get(name) for name in this} == this:
         return dict(before)
     return {**this, "knows": {key: knows_key(program, key, 100)}}

@@ -10,7 +10,7 @@ from typing import Any
 from ..host.process import read_process
 from ..host.root import Host
 from .api import Engine, EngineError
-from .cgroups import cgroups, own_groups
+from .cgroups import list_container_cgroups, select_own_groups
 from .instance import ROOTFUL, Instance
 
 # What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
@@ -23,7 +23,7 @@ _HOST_CONFIG = (
 PROBE_LABEL = "io.bulkhead.probe"
 
 
-def trimmed(inspect: Mapping[str, Any]) -> dict[str, Any]:
+def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an inspection that says how a container is confined."""
     config = inspect.get("HostConfig", {})
     return {
@@ -35,13 +35,13 @@ def trimmed(inspect: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def process_of(inspect: Mapping[str, Any]) -> int:
+def get_first_pid(inspect: Mapping[str, Any]) -> int:
     """The container's first process; 0 when it does not run. A text would lead out of /proc: a user's engine says what it likes."""
     pid = (inspect.get("State") or {}).get("Pid")
     return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else 0
 
 
-def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | None:
+def read_container(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | None:
     """One container as `evidence` holds it; None when it does not run (any more). Raises EngineError, EngineUnreachable."""
     try:
         inspect = engine.get(f"/containers/{identifier}/json")
@@ -49,7 +49,7 @@ def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | Non
         if error.status == 404:
             return None
         raise
-    pid = process_of(inspect)
+    pid = get_first_pid(inspect)
     if not pid:
         return None
     return {
@@ -57,25 +57,25 @@ def look_at(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | Non
         "id": inspect["Id"],
         "pid": pid,
         "image": inspect.get("Config", {}).get("Image", ""),
-        "inspect": trimmed(inspect),
-        "kernel": read_process(host, pid, lambda cgroup_file: own_groups(cgroup_file, inspect["Id"])),
+        "inspect": trim_inspect(inspect),
+        "kernel": read_process(host, pid, lambda cgroup_file: select_own_groups(cgroup_file, inspect["Id"])),
         "seccomp_filter": None,
     }
 
 
-def running(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict[str, Any]]:
+def read_containers(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict[str, Any]]:
     """Those of the containers `identifiers` that run, by name."""
-    seen = [look_at(host, engine, identifier) for identifier in identifiers]
+    seen = [read_container(host, engine, identifier) for identifier in identifiers]
     return sorted((c for c in seen if c), key=lambda c: c["name"])
 
 
-def orphans(host: Host, known: set[str], instance: Instance = ROOTFUL) -> list[dict[str, Any]]:
+def find_orphans(host: Host, known: set[str], instance: Instance = ROOTFUL) -> list[dict[str, Any]]:
     """Containers that run in a cgroup of Docker's, but that the engine does not list: what live-restore leaves behind when the data root changes.
 
     known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each.
     """
     found = []
-    for identifier, path in cgroups(host, instance):
+    for identifier, path in list_container_cgroups(host, instance):
         pids = [] if identifier in known else _members(host, path)
         if pids:
             found.append({"id": identifier, "cgroup": path, "pids": pids, "uid_map": read_process(host, pids[0]).get("uid_map", [])})

@@ -17,7 +17,7 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _REMAPPED_ROOT = re.compile(r"/\d+\.\d+/volumes/")
 
 
-def contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
+def list_contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
     """Images, containers, volumes and the networks that somebody made, each a list of dictionaries with `name`, and `bytes` where it is
     known.
 

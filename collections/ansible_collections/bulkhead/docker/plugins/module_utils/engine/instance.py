@@ -81,11 +81,11 @@ class Instance:
         """The user whose engine it is; None for the rootful one, and where there is no such user (yet)."""
         return None if not self.rootless or self.uid is None or self.gid is None else Owner(self.home, self.uid, self.gid)
 
-    def on(self, host: Host) -> Host:
+    def scope_host(self, host: Host) -> Host:
         """The host, with what is below the user's home touched only as that user."""
         return replace(host, owners=(self.owner,)) if self.owner else host
 
-    def misplaced(self, config: str) -> str | None:
+    def explain_misplaced(self, config: str) -> str | None:
         """Why this daemon.json is not touched; None when it may be. A user's unit may name any file, and root would read and write it."""
         if not self.rootless or config.startswith(f"{self.home}/"):
             return None
@@ -94,7 +94,7 @@ class Instance:
             f" below {self.home}, or take the flag out, so that {self.config} is read"
         )
 
-    def owns(self, daemon: Mapping[str, Any]) -> bool:
+    def owns_process(self, daemon: Mapping[str, Any]) -> bool:
         """Whether a dockerd process (engine/processes.py) is this engine's."""
         return bool(daemon["rootless"]) == self.rootless and (not self.rootless or daemon["uid"] == self.uid)
 
@@ -105,26 +105,26 @@ class Instance:
 ROOTFUL = Instance()
 
 
-def of(observed: Mapping[str, Any]) -> Instance:
+def get_observed_instance(observed: Mapping[str, Any]) -> Instance:
     """The engine that an observation is about."""
     known = observed.get("instance")
     return Instance(**known) if known else ROOTFUL
 
 
-def find_by_uid(host: Host, uid: int) -> Instance | None:
+def find_instance_by_uid(host: Host, uid: int) -> Instance | None:
     """The rootless engine of the user with this ID; None where there is no such user."""
     if host.root == Host().root:
         import pwd
 
         try:
-            return find(host, pwd.getpwuid(uid).pw_name)
+            return find_instance(host, pwd.getpwuid(uid).pw_name)
         except KeyError:
             return None
     lines = [line.split(":") for line in (host.read("/etc/passwd") or "").splitlines()]
-    return next((find(host, fields[0]) for fields in lines if fields[2:3] == [str(uid)]), None)
+    return next((find_instance(host, fields[0]) for fields in lines if fields[2:3] == [str(uid)]), None)
 
 
-def find(host: Host, user: str | None) -> Instance:
+def find_instance(host: Host, user: str | None) -> Instance:
     """The rootless engine of `user`, with what the host says of him; the rootful one for None and an empty name."""
     if not user:
         return ROOTFUL

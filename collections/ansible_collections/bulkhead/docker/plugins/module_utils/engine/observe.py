@@ -10,9 +10,9 @@ from ..host import system
 from ..host.root import Host
 from . import containers
 from .api import Engine, EngineError, EngineUnreachable
-from .contents import contents
+from .contents import list_contents
 from .instance import ROOTFUL, Instance
-from .processes import dockerds
+from .processes import list_dockerds
 
 _INFO = (
     "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
@@ -21,10 +21,10 @@ _INFO = (
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 
-def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
+def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """One engine of this host, whether or not it runs. `containers` is the whole evidence of each running one; `daemons` are all engines'."""
-    daemons = dockerds(host)
-    this = next((d for d in daemons if instance.owns(d)), None)
+    daemons = list_dockerds(host)
+    this = next((d for d in daemons if instance.owns_process(d)), None)
     found: dict[str, Any] = {
         "socket": engine.socket,
         "package": _package(host),
@@ -33,7 +33,7 @@ def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[st
         "error": None,
         "pid": this["pid"] if this else None,
         "argv": this["argv"] if this else [],
-        "started_at": system.started_at(host, this["pid"]) if this else None,
+        "started_at": system.read_start_time(host, this["pid"]) if this else None,
         "daemons": daemons,
         "containers": [],
         "orphans": [],
@@ -42,15 +42,15 @@ def observe(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[st
         found.update(_ask(engine))
         listed = engine.get("/containers/json")
         others = [c["Id"] for c in listed if containers.PROBE_LABEL not in (c.get("Labels") or {})]
-        found["containers"] = containers.running(host, engine, others)
-        found["orphans"] = containers.orphans(host, {c["Id"] for c in listed}, instance)
-        found["contents"] = contents(engine.get)
+        found["containers"] = containers.read_containers(host, engine, others)
+        found["orphans"] = containers.find_orphans(host, {c["Id"] for c in listed}, instance)
+        found["contents"] = list_contents(engine.get)
     except (EngineError, EngineUnreachable) as error:
         found["error"] = str(error)
     return found
 
 
-def brief(container: Mapping[str, Any]) -> dict[str, Any]:
+def summarize_container(container: Mapping[str, Any]) -> dict[str, Any]:
     """What planning needs of a running container."""
     config = container["inspect"]["HostConfig"]
     return {

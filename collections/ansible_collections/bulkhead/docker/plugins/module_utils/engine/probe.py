@@ -15,10 +15,10 @@ from typing import Any
 
 from ..host.root import Host
 from .api import Engine, EngineError
-from .containers import PROBE_LABEL, look_at, process_of
-from .probe_image import build, find
-from .processes import command_of
-from .temporary import clear_leftovers, identity, import_image, remove
+from .containers import PROBE_LABEL, read_container, get_first_pid
+from .probe_image import build_image, find_program
+from .processes import read_command
+from .temporary import remove_leftovers, identify_process, import_image, remove_temporary
 
 PROGRAM = "sleep"
 LIFETIME = 180
@@ -30,22 +30,22 @@ class ProbeFailed(Exception):
 
 
 @contextmanager
-def probe(host: Host, engine: Engine) -> Iterator[dict[str, Any]]:
+def start_probe(host: Host, engine: Engine) -> Iterator[dict[str, Any]]:
     """A running probe, as `evidence` holds a container. Whatever happens, container and image are removed at the end.
 
     Raises ProbeFailed, EngineError, EngineUnreachable.
     """
-    clear_leftovers(host, engine)
-    owner = identity(host)
+    remove_leftovers(host, engine)
+    owner = identify_process(host)
     name = f"bulkhead-probe-{os.getpid()}"
     image, container = None, None
     try:
-        image = import_image(engine, name, owner, build([PROGRAM]))
+        image = import_image(engine, name, owner, build_image([PROGRAM]))
         container = engine.post(
             "/containers/create",
             {
                 "Image": image,
-                "Cmd": [find(PROGRAM), str(LIFETIME)],
+                "Cmd": [find_program(PROGRAM), str(LIFETIME)],
                 "Labels": {PROBE_LABEL: owner},
                 # None of these is a security setting: no network because none is needed, no log because nothing is said.
                 "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True},
@@ -61,16 +61,16 @@ def probe(host: Host, engine: Engine) -> Iterator[dict[str, Any]]:
     except EngineError as error:
         raise ProbeFailed(f"the engine refuses to start a container without any security option: {error.message}") from error
     finally:
-        remove(engine, container, image)
+        remove_temporary(engine, container, image)
 
 
 def _settled(host: Host, engine: Engine, container: str) -> dict[str, Any]:
     """The container once its own program runs: until then the kernel shows runc's init, with runc's filter not yet loaded."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        pid = process_of(engine.get(f"/containers/{container}/json"))
-        if pid and command_of(host, pid) == PROGRAM:
-            seen = look_at(host, engine, container)
+        pid = get_first_pid(engine.get(f"/containers/{container}/json"))
+        if pid and read_command(host, pid) == PROGRAM:
+            seen = read_container(host, engine, container)
             if seen:
                 return seen
         time.sleep(0.05)

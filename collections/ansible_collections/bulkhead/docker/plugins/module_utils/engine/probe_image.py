@@ -15,7 +15,7 @@ from pathlib import Path
 _ADDRESS = " (0x"
 
 
-def find(program: str) -> str:
+def find_program(program: str) -> str:
     """Where a program of the distribution is. Raises FileNotFoundError."""
     found = shutil.which(program, path="/usr/bin:/bin:/usr/sbin:/sbin")
     if not found:
@@ -23,7 +23,7 @@ def find(program: str) -> str:
     return found
 
 
-def libraries(program: str, extensions: Iterable[str] = ()) -> list[str]:
+def list_libraries(program: str, extensions: Iterable[str] = ()) -> list[str]:
     """The shared objects that `program` loads, as the dynamic loader resolves them (man 8 ld.so: LD_TRACE_LOADED_OBJECTS); none when it is static.
 
     extensions: shared objects that it opens by itself later, whose own ones are listed too.
@@ -41,7 +41,7 @@ def libraries(program: str, extensions: Iterable[str] = ()) -> list[str]:
     return paths
 
 
-def build(programs: Iterable[str], files: Iterable[str] = (), made: Mapping[str, tuple[bytes, int]] | None = None) -> bytes:
+def build_image(programs: Iterable[str], files: Iterable[str] = (), made: Mapping[str, tuple[bytes, int]] | None = None) -> bytes:
     """A tar of a root file system in which `programs` (names on PATH) run, at the paths that they have on the host.
 
     files: other paths of the host that go in. made: path → content and mode of what the host does not have.
@@ -50,8 +50,8 @@ def build(programs: Iterable[str], files: Iterable[str] = (), made: Mapping[str,
     made = made or {}
     desired: dict[str, Path] = {}
     for name in programs:
-        found = find(name)
-        for path in (found, *libraries(found)):
+        found = find_program(name)
+        for path in (found, *list_libraries(found)):
             desired[path] = Path(path).resolve()
     desired.update({path: Path(path).resolve() for path in files})
     buffer = io.BytesIO()

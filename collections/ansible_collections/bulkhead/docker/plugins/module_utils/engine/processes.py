@@ -9,7 +9,7 @@ from ..host.process import parse_id_map, parse_status
 from ..host.root import Host
 
 
-def command_of(host: Host, pid: int | str) -> str:
+def read_command(host: Host, pid: int | str) -> str:
     """The name that the kernel shows for a process; empty for one that ended, also between open and read (ESRCH)."""
     try:
         return (host.read(f"/proc/{pid}/comm") or "").strip()
@@ -17,14 +17,14 @@ def command_of(host: Host, pid: int | str) -> str:
         return ""
 
 
-def dockerds(host: Host) -> list[dict[str, Any]]:
+def list_dockerds(host: Host) -> list[dict[str, Any]]:
     """Every dockerd on the host: who owns it, and whether it lives in a user namespace of its own (rootless).
 
     One that has neither that nor root's rights is something else of that name: dockerd refuses to start so (moby cmd/dockerd/daemon.go).
     """
     found = []
     for entry in host.path("/proc").iterdir():
-        if not entry.name.isdigit() or command_of(host, entry.name) != "dockerd":
+        if not entry.name.isdigit() or read_command(host, entry.name) != "dockerd":
             continue
         try:
             status = parse_status(host.read(f"/proc/{entry.name}/status") or "")

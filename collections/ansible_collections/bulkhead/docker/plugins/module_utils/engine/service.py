@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..host.root import Host
-from .binary import complaint
+from .binary import extract_error
 from .instance import ROOTFUL, Instance
-from .processes import dockerds
+from .processes import list_dockerds
 
 SERVICE = "docker.service"
 SOCKET_UNIT = "docker.socket"
@@ -28,7 +28,7 @@ class ServiceError(Exception):
 
 
 @dataclass(frozen=True)
-class State:
+class ServiceState:
     """active: `active`, `inactive`, `failed`, `activating`, … (systemctl(1)); pid: main process, 0 without one."""
 
     active: str
@@ -83,14 +83,14 @@ class Service:
     def _systemctl(self, *arguments: str, timeout: float = 120) -> str:
         return systemctl(*arguments, timeout=timeout, instance=self.instance)
 
-    def state(self) -> State:
+    def read_state(self) -> ServiceState:
         """How docker.service is now."""
         shown = dict(
             line.split("=", 1)
             for line in self._systemctl("show", SERVICE, "-p", "ActiveState,MainPID,LoadState").splitlines()
             if "=" in line
         )
-        return State(shown.get("ActiveState", "unknown"), int(shown.get("MainPID") or 0), shown.get("LoadState") == "loaded")
+        return ServiceState(shown.get("ActiveState", "unknown"), int(shown.get("MainPID") or 0), shown.get("LoadState") == "loaded")
 
     def reload_units(self, timeout: float) -> None:
         """Let systemd read its unit files again; drop-ins for scopes then apply to running containers at once."""
@@ -114,7 +114,7 @@ class Service:
     def stop(self, timeout: float) -> None:
         self._systemctl("stop", SERVICE, timeout=timeout)
 
-    def stop_wholly(self, timeout: float) -> None:
+    def stop_with_socket(self, timeout: float) -> None:
         """Stop the engine, and its socket first, as a connection to that would start it again. Without live-restore it stops its
         containers, and does not take that for somebody's wish (`unless-stopped`)."""
         with suppress(ServiceError):  # not loaded: no socket unit here
@@ -123,14 +123,14 @@ class Service:
 
     def reload_engine(self) -> None:
         """Ask the engine to read daemon.json again; only some of its keys are taken over (`keys.RELOADABLE`)."""
-        pid = self.state().pid
+        pid = self.read_state().pid
         if self.instance.rootless:  # the service's main process is rootlesskit
-            pid = next((d["pid"] for d in dockerds(Host()) if d["rootless"] and d["uid"] == self.instance.uid), 0)
+            pid = next((d["pid"] for d in list_dockerds(Host()) if d["rootless"] and d["uid"] == self.instance.uid), 0)
         if not pid:
             raise ServiceError(f"{self.instance.unit} has no process that could read its configuration again")
         os.kill(pid, signal.SIGHUP)
 
-    def journal_since(self, moment: float, timeout: float = 30) -> str:
+    def read_journal(self, moment: float, timeout: float = 30) -> str:
         """What docker.service has logged since `moment` (seconds since the epoch); empty when the journal can't be read."""
         # Of a system user's services journald keeps the words in the system's journal, of others in their own (journald.conf(5)).
         unit = [f"_SYSTEMD_USER_UNIT={SERVICE}", f"_UID={self.instance.uid}"] if self.instance.rootless else [f"--unit={SERVICE}"]
@@ -140,21 +140,21 @@ class Service:
         except (OSError, subprocess.TimeoutExpired):
             return ""
 
-    def failure_since(self, moment: float) -> str:
+    def find_failure(self, moment: float) -> str:
         """The engine's own reason for a failure since `moment`, in one line; empty when it left none."""
-        lines = [line for line in self.journal_since(moment).splitlines() if _dockerds(line)]
+        lines = [line for line in self.read_journal(moment).splitlines() if _dockerds(line)]
         for mark in ("unable to configure the Docker daemon", "failed to start daemon", "failed to load listeners", "level=fatal"):
             found = [line for line in lines if mark in line]
             if found:
-                return complaint(found[-1])
+                return extract_error(found[-1])
         errors = [line for line in lines if "level=error" in line]
-        return complaint(errors[-1]) if errors else ""
+        return extract_error(errors[-1]) if errors else ""
 
-    def reload_error(self, moment: float) -> str | None:
+    def find_reload_error(self, moment: float) -> str | None:
         """What the engine logged against its configuration since `moment`; None when it has nothing against it."""
         pattern = re.compile(r"level=(error|fatal) .*(configur|reload|directive|plugin)")
-        errors = [line for line in self.journal_since(moment).splitlines() if pattern.search(line)]
-        return complaint(errors[-1]) if errors else None
+        errors = [line for line in self.read_journal(moment).splitlines() if pattern.search(line)]
+        return extract_error(errors[-1]) if errors else None
 
 
 def _dockerds(line: str) -> bool:

@@ -15,19 +15,19 @@ from .api import Engine, EngineError, EngineUnreachable
 from .containers import PROBE_LABEL
 
 
-def identity(host: Host, pid: int | None = None) -> str:
+def identify_process(host: Host, pid: int | None = None) -> str:
     """A process (None: this one) named so that a later one with the same PID is another: PID and start in clock ticks since boot."""
     pid = pid or os.getpid()
     stat = host.read(f"/proc/{pid}/stat") or ""
     return f"{pid}:{stat.rsplit(')', 1)[1].split()[19]}" if stat else f"{pid}:gone"
 
 
-def lives(host: Host, owner: str) -> bool:
+def is_running(host: Host, owner: str) -> bool:
     """Whether the process that `identity` named still runs."""
-    return owner == identity(host, int(owner.split(":")[0]))
+    return owner == identify_process(host, int(owner.split(":")[0]))
 
 
-def clear_leftovers(host: Host, engine: Engine) -> None:
+def remove_leftovers(host: Host, engine: Engine) -> None:
     """Remove what is left of runs that are gone; what belongs to one that still lives is left to it. Raises EngineError, EngineUnreachable."""
     label = {"label": [PROBE_LABEL]}
     for kind, listed in (
@@ -35,7 +35,7 @@ def clear_leftovers(host: Host, engine: Engine) -> None:
         ("images", engine.get("/images/json", filters=label)),
     ):
         for entry in listed:
-            if not lives(host, entry["Labels"][PROBE_LABEL]):
+            if not is_running(host, entry["Labels"][PROBE_LABEL]):
                 with suppress(EngineError):
                     engine.delete(f"/{kind}/{entry['Id']}", force=True)
 
@@ -60,7 +60,7 @@ def import_image(engine: Engine, name: str, owner: str, archive: bytes) -> str:
     return str(last["status"])
 
 
-def remove(engine: Engine, container: str | None, image: str | None) -> None:
+def remove_temporary(engine: Engine, container: str | None, image: str | None) -> None:
     """Whatever is there of the two; never raises, as it is the last thing that happens."""
     with suppress(EngineError, EngineUnreachable):
         if container:

@@ -28,7 +28,7 @@ class Unit:
     argv: list[str] = field(default_factory=list)
 
 
-def where(flag: str, files: Mapping[str, str]) -> str:
+def find_flag_file(flag: str, files: Mapping[str, str]) -> str:
     """The file that has this flag, the last one that systemd reads; empty where none has it (an instance started by hand)."""
     short = next((letter for letter, name in SHORT_FLAGS.items() if name == flag), None)
     pattern = re.compile(rf"--{re.escape(flag)}(?![\w-])" + (rf"|(?<![\w-])-{short}(?=[\s=\w])" if short else ""))
@@ -36,14 +36,14 @@ def where(flag: str, files: Mapping[str, str]) -> str:
     return holding[-1] if holding else ""
 
 
-def read(host: Host, instance: Instance = ROOTFUL, name: str = "docker.service") -> Unit:
+def read_unit(host: Host, instance: Instance = ROOTFUL, name: str = "docker.service") -> Unit:
     """Read a unit and its drop-ins from its files: no call of systemctl."""
     unit = Unit()
     fragment = next((path for path in (f"{folder}/{name}" for folder in instance.unit_dirs) if host.path(path).exists()), None)
     if fragment is None:
         return unit
     unit.files[fragment] = host.read(fragment) or ""
-    for path in drop_in_paths(host, f"{name}.d", instance.unit_dirs):
+    for path in list_drop_ins(host, f"{name}.d", instance.unit_dirs):
         unit.files[path] = host.read(path) or ""
     command, environment = "", dict[str, str]()
     for text in list(unit.files.values()):
@@ -67,12 +67,12 @@ def _named_by_unit(host: Host, path: str, instance: Instance) -> str | None:
     if not instance.rootless:
         return host.read(path)
     try:
-        return host.read(path, whose=instance.owner) if instance.owner else None
+        return host.read(path, user=instance.owner) if instance.owner else None
     except OSError:
         return None
 
 
-def drop_in_paths(host: Host, folder: str, unit_dirs: Iterable[str] = SYSTEM_UNITS) -> list[str]:
+def list_drop_ins(host: Host, folder: str, unit_dirs: Iterable[str] = SYSTEM_UNITS) -> list[str]:
     """The `*.conf` of a drop-in folder as systemd takes them: sorted by name, /etc over /run over /usr, masked ones left out."""
     chosen: dict[str, str] = {}
     for base in unit_dirs:

@@ -22,20 +22,20 @@ _WRITE_INSTEAD = {
 }
 
 
-def problems(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
+def check_content(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
     """All of the checks below over the content of one daemon.json."""
-    wrong = types(content, path)
+    wrong = check_types(content, path)
     if wrong:
         return wrong
     return [
-        *seccomp_profile(content, host, path),
-        *log_options(content, path),
-        *storage_driver(content, path),
-        *default_runtime(content, host, path),
+        *check_seccomp_profile(content, host, path),
+        *check_log_options(content, path),
+        *check_storage_driver(content, path),
+        *check_default_runtime(content, host, path),
     ]
 
 
-def types(content: Mapping[str, Any], path: str) -> list[str]:
+def check_types(content: Mapping[str, Any], path: str) -> list[str]:
     """Values of another type than their key takes. Unknown keys are left to the engine."""
     found = []
     for key, value in content.items():
@@ -51,13 +51,13 @@ def _is(value: Any, desired: str) -> bool:
     return isinstance(value, {"boolean": bool, "text": str, "list": list, "object": dict}[desired])
 
 
-def seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
+def check_seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
     """A missing file keeps the engine down, a malformed one lets it start and every `docker run` fail."""
     profile = content.get("seccomp-profile", "")
     if not profile or profile in ("builtin", "unconfined", "default"):
         return []
     try:
-        text = host.read(profile, whose=host.owner(path))  # a user's daemon.json may name any file
+        text = host.read(profile, user=host.find_owner(path))  # a user's daemon.json may name any file
     except OSError as error:
         return [f"{path}: seccomp-profile: {profile} can't be read ({error.strerror}); name a readable file"]
     if text is None:
@@ -73,7 +73,7 @@ def seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[s
     return []
 
 
-def log_options(content: Mapping[str, Any], path: str) -> list[str]:
+def check_log_options(content: Mapping[str, Any], path: str) -> list[str]:
     """Options that the log driver does not know keep the engine down, and so do values that are not texts."""
     driver = content.get("log-driver") or "json-file"
     options = content.get("log-opts") or {}
@@ -92,7 +92,7 @@ def log_options(content: Mapping[str, Any], path: str) -> list[str]:
     return found
 
 
-def storage_driver(content: Mapping[str, Any], path: str) -> list[str]:
+def check_storage_driver(content: Mapping[str, Any], path: str) -> list[str]:
     """With containerd's image store the name is a snapshotter's, of which there is no closed list."""
     driver = content.get("storage-driver", "")
     if not driver or driver in STORAGE_DRIVERS or (content.get("features") or {}).get("containerd-snapshotter"):
@@ -102,7 +102,7 @@ def storage_driver(content: Mapping[str, Any], path: str) -> list[str]:
     return [f"{path}: storage-driver: there is no driver {driver}; the usual one is overlay2"]
 
 
-def default_runtime(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
+def check_default_runtime(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
     """The default runtime must be registered (or be runc, or the full name of a containerd shim) and be there."""
     name = content.get("default-runtime", "")
     runtimes = content.get("runtimes") or {}

@@ -91,7 +91,7 @@ class Document:
         return json.dumps(value, indent=indent or "  ", ensure_ascii=False).replace("\n", f"\n{indent}")
 
 
-def parse(text: str | None, path: str = "/etc/docker/daemon.json") -> Document:
+def parse_daemon_json(text: str | None, path: str = "/etc/docker/daemon.json") -> Document:
     """Read the file's text. None and nothing but white space are an empty configuration, as they are for the engine.
 
     Stricter than the engine, which takes the last of two members of one name without a word. Raises DaemonJsonError.
@@ -241,7 +241,7 @@ def _same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def private(text: str) -> str:
+def mask_passwords(text: str) -> str:
     """A text for people, without the passwords in its URLs (a proxy's)."""
     return re.sub(r"(://[^/\s:@\"]+):[^/\s@\"]+@", r"\1:***@", text)
 
@@ -267,12 +267,12 @@ class Merge:
     @property
     def changed(self) -> list[str]:
         """The top-level keys that differ, sorted."""
-        return keys.changed(self.before, self.after)
+        return keys.list_changed_keys(self.before, self.after)
 
     @property
     def needs_restart(self) -> bool:
         """Whether a changed key takes effect only with a restart of the engine."""
-        return bool(keys.needs_restart(self.before, self.after))
+        return bool(keys.list_restart_keys(self.before, self.after))
 
     @property
     def switches_root(self) -> bool:
@@ -280,17 +280,17 @@ class Merge:
         return not keys.ROOT_KEYS.isdisjoint(self.changed)
 
 
-def pointer(*path: str) -> str:
+def build_pointer(*path: str) -> str:
     """The name of a place in the file (RFC 6901)."""
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def path_of(place: str) -> list[str]:
+def parse_pointer(place: str) -> list[str]:
     """The parts of a `pointer`."""
     return [part.replace("~1", "/").replace("~0", "~") for part in place.split("/")[1:]]
 
 
-def merge(
+def merge_keys(
     document: Document,
     desired: Mapping[str, Any],
     memory: Mapping[str, Mapping[str, Any]],
@@ -308,18 +308,18 @@ def merge(
     before = document.content()
     after = json.loads(json.dumps(before))
     places = _places(desired, before, memory)
-    kept = {place: dict(entry) for place, entry in memory.items() if path_of(place)[0] in keep}
+    kept = {place: dict(entry) for place, entry in memory.items() if parse_pointer(place)[0] in keep}
     ours = {place: entry for place, entry in memory.items() if place not in kept}
     notices: list[str] = []
 
     for place, entry in ours.items():
         if place not in places and not _is_parent(place, places):
-            _give_up(after, path_of(place), entry, path, notices)
+            _give_up(after, parse_pointer(place), entry, path, notices)
     remembered = dict(kept)
     for place, value in places.items():
-        if path_of(place)[0] in keep:
+        if parse_pointer(place)[0] in keep:
             continue
-        remembered[place] = _claim(after, path_of(place), value, ours.get(place), path, notices)
+        remembered[place] = _claim(after, parse_pointer(place), value, ours.get(place), path, notices)
 
     if _same(before, after):
         return Merge(before, after, document.source, remembered, notices)
@@ -334,10 +334,10 @@ def _places(desired: Mapping[str, Any], current: Mapping[str, Any], memory: Mapp
     """The desired values by place: members of an object one by one, unless something else than an object stands or stood there."""
     places: dict[str, Any] = {}
     for key, value in desired.items():
-        if isinstance(value, dict) and value and isinstance(current.get(key, {}), dict) and pointer(key) not in memory:
-            places.update({pointer(key, name): member for name, member in value.items()})
+        if isinstance(value, dict) and value and isinstance(current.get(key, {}), dict) and build_pointer(key) not in memory:
+            places.update({build_pointer(key, name): member for name, member in value.items()})
         else:
-            places[pointer(key)] = value
+            places[build_pointer(key)] = value
     return places
 
 

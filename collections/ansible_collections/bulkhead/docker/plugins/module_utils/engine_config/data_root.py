@@ -15,7 +15,7 @@ from . import engine_restart
 from .transaction import Transaction
 
 
-class Move(Protocol):
+class DataMigration(Protocol):
     """Carries what the engine holds to its root to come (migration/move.py). leave: containers that may not start there."""
 
     leave: frozenset[str]
@@ -31,58 +31,58 @@ class Move(Protocol):
         """Carry it, with the engine stopped. Raises OSError, ValueError; nothing is left of it then."""
 
 
-def stale_root(host: Host, root: str, after: Mapping[str, Any]) -> bool:
+def has_stale_root(host: Host, root: str, after: Mapping[str, Any]) -> bool:
     """Whether the engine's root is not the one of its file, because somebody wrote userns-remap there and did not restart it."""
     if not root:
         return False  # it does not run
     remapped = bool(re.search(r"/\d+\.\d+$", root))
-    return remapped != bool(after.get("userns-remap")) and "userns-remap" not in flags.parse_command_line(unit.read(host).argv)
+    return remapped != bool(after.get("userns-remap")) and "userns-remap" not in flags.parse_command_line(unit.read_unit(host).argv)
 
 
-def orphans(host: Host, engine: Engine) -> list[str]:
+def find_writing_orphans(host: Host, engine: Engine) -> list[str]:
     """Containers of a plain root that run without the engine knowing it: nothing would stop them, and they write in what is copied."""
     return _unknown(host, {container["Id"] for container in engine.get("/containers/json", all="1")})
 
 
 def _unknown(host: Host, known: set[str]) -> list[str]:
-    return [o["id"] for o in containers.orphans(host, known) if any(row[1] == 0 for row in o["uid_map"])]
+    return [o["id"] for o in containers.find_orphans(host, known) if any(row[1] == 0 for row in o["uid_map"])]
 
 
-def carry(move: Move, engine: Engine, transaction: Transaction, before: engine_restart.Before, timeout: float) -> None:
+def migrate_data(move: DataMigration, engine: Engine, transaction: Transaction, before: engine_restart.EngineSnapshot, timeout: float) -> None:
     """Stop everything and carry it over. The configuration is written after this, so that whatever cuts it short leaves the old root in use."""
-    transaction.step("move")
+    transaction.record_step("move")
     if before.live_restore:  # its containers would outlive the engine, and write on in the old root
-        engine_restart.stop(engine, before.containers)
-    Service().stop_wholly(timeout)
+        engine_restart.stop_containers(engine, before.containers)
+    Service().stop_with_socket(timeout)
     left = _unknown(transaction.host, set())
     if left:  # an engine that is killed in its shutdown, as systemd does after TimeoutStopSec, leaves its containers running
         raise ServiceError(f"the engine was stopped, and {', '.join(i[:12] for i in left)} run on; nothing is copied while they may write")
     move.carry()
 
 
-def taken_up(transaction: Transaction, engine: Engine) -> bool:
+def is_migrated_root_in_use(transaction: Transaction, engine: Engine) -> bool:
     """Whether an engine works with the root that was carried: what its containers wrote there since must not be left behind."""
     root = transaction.journal["facts"].get("moves_to")
-    return bool(root) and Service().state().running and engine_restart.look(engine).root == root
+    return bool(root) and Service().read_state().running and engine_restart.take_snapshot(engine).root == root
 
 
-def finish(transaction: Transaction, engine: Engine, timeout: float) -> list[str]:
+def finish_migration(transaction: Transaction, engine: Engine, timeout: float) -> list[str]:
     """Bring a change to its end whose engine has taken up the root. Returns the names of the containers that had to be started."""
-    back = engine_restart.bring_back(engine, transaction.journal["facts"].get("containers", []), timeout)
+    back = engine_restart.restart_containers(engine, transaction.journal["facts"].get("containers", []), timeout)
     transaction.commit()
     return back.started
 
 
-def put_aside(transaction: Transaction, timeout: float) -> list[str]:
+def set_migrated_root_aside(transaction: Transaction, timeout: float) -> list[str]:
     """A carried root that an engine has tried is kept: nobody can tell whether its containers wrote anything that the old root has not.
 
     Returns what to say of it.
     """
     root = transaction.journal["facts"].get("moves_to")
     path = transaction.host.path(root) if root else None
-    if path is None or not transaction.did("restart") or not path.is_dir():
+    if path is None or not transaction.has_step("restart") or not path.is_dir():
         return []
-    Service().stop_wholly(timeout)
+    Service().stop_with_socket(timeout)
     aside = path.with_name(f".{path.name}.undone-{transaction.id}")
     path.rename(aside)
     return [f"what was carried over, and has been tried, is in {aside}; remove it when nothing in it is needed"]

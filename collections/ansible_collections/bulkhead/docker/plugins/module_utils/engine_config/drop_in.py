@@ -16,7 +16,7 @@ FOLDER, NAME = SCOPE_DROP_IN.split("/")
 PATH = ROOTFUL.drop_in
 
 
-def render(limit: int) -> str:
+def render_drop_in(limit: int) -> str:
     """The file's text for a limit (tasks per container, 1 or more)."""
     return (
         "# Written by Bulkhead (role docker_daemon, docker_daemon_default_pids_limit).\n"
@@ -25,7 +25,7 @@ def render(limit: int) -> str:
     )
 
 
-def tasks_max(text: str) -> str | None:
+def parse_tasks_max(text: str) -> str | None:
     """The last TasksMax= of a drop-in as it stands there (`100`, `15%`, `infinity`); None without one, empty for a reset."""
     found = re.findall(r"^[ \t]*TasksMax[ \t]*=[ \t]*(\S*)[ \t]*$", text, re.MULTILINE)
     return found[-1] if found else None

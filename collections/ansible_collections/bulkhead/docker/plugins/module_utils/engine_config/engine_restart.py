@@ -17,7 +17,7 @@ _FOREVER, _MARGIN = 3600, 30
 
 
 @dataclass
-class Before:
+class EngineSnapshot:
     """The engine before the change. `containers`: id and name of each that ran, in the order in which they were created; `looping` for one
     that kept ending and being restarted, which no change has to bring to run."""
 
@@ -29,7 +29,7 @@ class Before:
 
 
 @dataclass
-class Return:
+class RestartResult:
     """What came back. `started`: names that we had to start; `gone`: removed with their stop (`--rm`); `failed`: name → reason."""
 
     started: list[str] = field(default_factory=list)
@@ -37,20 +37,20 @@ class Return:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def look(engine: Engine) -> Before:
+def take_snapshot(engine: Engine) -> EngineSnapshot:
     """The engine as it is; not running when it does not answer."""
     try:
         info = engine.get("/info")
         listed = engine.get("/containers/json")
     except (EngineError, EngineUnreachable):
-        return Before()
+        return EngineSnapshot()
     containers = [
         {"id": c["Id"], "name": (c.get("Names") or [c["Id"][:12]])[0].lstrip("/"), **({"looping": True} if _loops(engine, c) else {})}
         for c in sorted(listed, key=lambda c: c.get("Created", 0))
         if _PROBE_LABEL not in (c.get("Labels") or {})
     ]
     swarm = (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive")
-    return Before(True, bool(info.get("LiveRestoreEnabled")), swarm, info.get("DockerRootDir", ""), containers)
+    return EngineSnapshot(True, bool(info.get("LiveRestoreEnabled")), swarm, info.get("DockerRootDir", ""), containers)
 
 
 def _loops(engine: Engine, listed: dict[str, Any]) -> bool:
@@ -65,7 +65,7 @@ def _loops(engine: Engine, listed: dict[str, Any]) -> bool:
         return False
 
 
-def wait_until_it_answers(engine: Engine, timeout: float) -> bool:
+def wait_for_engine(engine: Engine, timeout: float) -> bool:
     """Whether `/_ping` and `/info` answer within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -116,7 +116,7 @@ def wait_for_reload(engine: Engine, moment: float, timeout: float, failed: Calla
     return False
 
 
-def stop(engine: Engine, containers: list[dict[str, Any]]) -> None:
+def stop_containers(engine: Engine, containers: list[dict[str, Any]]) -> None:
     """Stop containers, each with its own patience, the youngest first. Raises EngineError, EngineUnreachable."""
     for container in reversed(containers):
         try:
@@ -128,11 +128,11 @@ def stop(engine: Engine, containers: list[dict[str, Any]]) -> None:
                 raise
 
 
-def ended_after(engine: Engine, containers: list[dict[str, Any]], moment: float) -> list[dict[str, Any]]:
+def list_ended_after(engine: Engine, containers: list[dict[str, Any]], moment: float) -> list[dict[str, Any]]:
     """Those of `containers` that do not run and ended later than `moment` (seconds since the epoch); none when the engine does not answer."""
     found = []
     try:
-        for container in _missing(engine, containers, Return()):
+        for container in _missing(engine, containers, RestartResult()):
             ended = engine.get(f"/containers/{container['id']}/json")["State"]["FinishedAt"]  # RFC 3339; the year 1 for never
             if datetime.fromisoformat(ended).timestamp() > moment:
                 found.append(container)
@@ -141,13 +141,13 @@ def ended_after(engine: Engine, containers: list[dict[str, Any]], moment: float)
     return found
 
 
-def bring_back(engine: Engine, containers: list[dict[str, Any]], timeout: float, outlive: bool = False) -> Return:
+def restart_containers(engine: Engine, containers: list[dict[str, Any]], timeout: float, outlive: bool = False) -> RestartResult:
     """Start those of `containers` that do not run. A restart policy of theirs gets a moment to do it first.
 
     outlive: they outlived the engine's restart (live-restore), so one that has ended well meanwhile has done its work, and is not started again.
     Twice over, because one may share the namespaces of another that comes later.
     """
-    result = Return()
+    result = RestartResult()
     if outlive:
         done = {c["Id"] for c in engine.get("/containers/json", all="1") if c.get("Status", "").startswith("Exited (0)")}
         containers = [container for container in containers if container["id"] not in done]
@@ -172,7 +172,7 @@ def bring_back(engine: Engine, containers: list[dict[str, Any]], timeout: float,
     return result
 
 
-def _missing(engine: Engine, containers: list[dict[str, Any]], result: Return) -> list[dict[str, Any]]:
+def _missing(engine: Engine, containers: list[dict[str, Any]], result: RestartResult) -> list[dict[str, Any]]:
     everything = {c["Id"]: c.get("State") for c in engine.get("/containers/json", all="1")}
     missing = []
     for container in containers:

@@ -14,10 +14,10 @@ from ..engine.instance import ROOTFUL, Instance
 from ..host import state
 from ..host.root import Host
 from . import daemon_json
-from .transaction import left_open
+from .transaction import list_open
 
 
-def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
+def observe_config(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """Reading only, and no command but dockerd's own validation, as nobody, where a key's name was found in its program for the first time.
 
     daemon_json: path, exists, text (None without a file), error (a sentence when it is no daemon.json), mtime, fixed (a sentence when
@@ -28,20 +28,20 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     interrupted: names of the changes that a run which died has left open; the next daemon_config undoes them
     dockerd:     path, knows {key: bool}; path None where there is none
     """
-    host = instance.on(host)
-    docker_unit = unit.read(host, instance)
+    host = instance.scope_host(host)
+    docker_unit = unit.read_unit(host, instance)
     flags = parse_command_line(docker_unit.argv)
     managed, managed_error = _managed(host, instance)
     return {
         "daemon_json": _daemon_json(host, flags.get("config-file", instance.config), instance),
         "managed": managed,
         "managed_error": managed_error,
-        "interrupted": [transaction.id for transaction in left_open(host)],
+        "interrupted": [transaction.id for transaction in list_open(host)],
         "unit": {
             "files": list(docker_unit.files),
             "argv": docker_unit.argv,
             "flags": flags,
-            "places": {flag: unit.where(flag, docker_unit.files) for flag in flags},
+            "places": {flag: unit.find_flag_file(flag, docker_unit.files) for flag in flags},
         },
         "dockerd": _dockerd(managed),
     }
@@ -49,7 +49,7 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
 
 def _daemon_json(host: Host, path: str, instance: Instance) -> dict[str, Any]:
     found: dict[str, Any] = {"path": path, "exists": False, "text": None, "error": None, "mtime": None, "fixed": None, "referenced": {}}
-    found["error"] = instance.misplaced(path)
+    found["error"] = instance.explain_misplaced(path)
     if found["error"]:
         return found
     try:
@@ -67,7 +67,7 @@ def _daemon_json(host: Host, path: str, instance: Instance) -> dict[str, Any]:
             )
             return found
         found.update(exists=True, fixed=_fixed(host, path), mtime=status.st_mtime)
-        content = daemon_json.parse(found["text"], path).content()
+        content = daemon_json.parse_daemon_json(found["text"], path).content()
     except OSError as error:
         why = "it is a symbolic link, and none is followed in a user's folder" if error.errno == errno.ELOOP else error.strerror
         found["error"] = f"{path}: can't be read ({why}); put a readable file there, or none"
@@ -109,11 +109,11 @@ def _managed(host: Host, instance: Instance) -> tuple[dict[str, Any], str | None
 
 def _dockerd(managed: dict[str, Any]) -> dict[str, Any]:
     """Whether this engine knows the one key that tutorials tell and upstream never had; remembered, as looking takes a read of 100 MB."""
-    program = binary.find()
+    program = binary.find_dockerd()
     if program is None:
         return {"path": None, "knows": {}}
     remembered = managed.get("dockerd", {})
-    identity = binary.identity(program)
+    identity = binary.read_identity(program)
     if {key: remembered.get(key) for key in identity} == identity:
         return {**identity, "knows": remembered["knows"]}
     return {**identity, "knows": {"default-pids-limit": binary.knows_key(program, "default-pids-limit", 100)}}

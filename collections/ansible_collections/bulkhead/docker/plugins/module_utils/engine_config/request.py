@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.instance import ROOTFUL, Instance
-from .data_root import Move
+from .data_root import DataMigration
 
 NEEDED, ALWAYS, NEVER = "needed", "always", "never"
 
 
 @dataclass(frozen=True)
-class Request:
+class ConfigRequest:
     """What the engine's configuration is to be. The fields are the options of the module daemon_config, described there."""
 
     options: Mapping[str, Any]
@@ -28,7 +28,7 @@ class Request:
     own_checks: bool = True
     timeout: float = 120
     check: bool = False
-    move: Move | None = None
+    move: DataMigration | None = None
     recover: bool = False
     revert: bool = False
 
@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass
-class Outcome:
+class ConfigOutcome:
     """What was done. `diff`: path → (before, after)."""
 
     changed: bool = False
@@ -59,9 +59,9 @@ class Outcome:
     diff: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-class Failed(Exception):
+class ConfigFailed(Exception):
     """Refused, or tried and undone. `outcome` says how far it went."""
 
-    def __init__(self, message: str, outcome: Outcome) -> None:
+    def __init__(self, message: str, outcome: ConfigOutcome) -> None:
         super().__init__(message)
         self.outcome = outcome

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 
-from ..engine.cgroups import cgroups
+from ..engine.cgroups import list_container_cgroups
 from ..engine.service import Service, ServiceError
 from ..host.root import Host
 
 
-def keep(host: Host, service: Service, timeout: float) -> None:
+def keep_zero_swap(host: Host, service: Service, timeout: float) -> None:
     """Tell the engine's systemd of the limit of 0 that running containers have. Raises ServiceError."""
-    for unused, path in cgroups(host, service.instance):
+    for unused, path in list_container_cgroups(host, service.instance):
         if not path.endswith(".scope") or (host.read(f"{path}/memory.swap.max") or "").strip() != "0":
             continue
         try:

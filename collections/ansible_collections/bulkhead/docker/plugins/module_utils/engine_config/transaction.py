@@ -75,12 +75,12 @@ class Transaction:
             if target.parent.name.endswith(".d"):
                 _remove_empty(target.parent)
 
-    def step(self, name: str) -> None:
+    def record_step(self, name: str) -> None:
         """Write down that something is about to be done that is no file (`restart`, `daemon-reload`)."""
         self.journal["steps"].append(name)
         self._save()
 
-    def did(self, name: str) -> bool:
+    def has_step(self, name: str) -> bool:
         return name in self.journal["steps"]
 
     def commit(self) -> None:
@@ -105,19 +105,19 @@ class Transaction:
                 _remove_empty(self.host.path(folder))
         return differing
 
-    def edited(self) -> list[str]:
+    def list_edited(self) -> list[str]:
         """The files that are neither as they were before nor as we wrote them: somebody else has changed them since."""
-        before = self.texts()
+        before = self.read_copies()
         return [
             entry["path"]
             for entry in self.journal["files"]
             if (now := self.host.read(entry["path"])) is not None and now != before[entry["path"]] and sha256(now) != entry.get("wrote")
         ]
 
-    def keep_edited(self) -> dict[str, Path]:
+    def copy_edited(self) -> dict[str, Path]:
         """Copy them beside the journal, with mode and owner, before `restore` replaces them. Path → copy."""
         kept = {}
-        for path in self.edited():
+        for path in self.list_edited():
             name = f"edited-{len(list(self.folder.glob('edited-*')))}"
             entry = _saved(self.host, path, self.folder / name)
             if not entry["existed"]:
@@ -129,18 +129,18 @@ class Transaction:
             kept[path] = self.folder / name
         return kept
 
-    def texts(self) -> dict[str, str | None]:
+    def read_copies(self) -> dict[str, str | None]:
         """The files as they were before: path → text, None where there was none."""
         return {
             entry["path"]: (self.folder / entry["copy"]).read_text("utf-8", "surrogateescape") if entry["existed"] else None
             for entry in self.journal["files"]
         }
 
-    def undone(self) -> None:
+    def mark_undone(self) -> None:
         """The previous state is back."""
         self._end(UNDONE)
 
-    def left(self) -> None:
+    def mark_left(self) -> None:
         """Somebody has taken over what a run that died left; nothing is put back."""
         self._end(LEFT)
 
@@ -181,12 +181,12 @@ def _put_back(target: Path, entry: Mapping[str, Any], content: str | None) -> bo
     return differs
 
 
-def left_open(host: Host) -> list[Transaction]:
+def list_open(host: Host) -> list[Transaction]:
     """The transactions that no run ended, the newest first: undone in that order, the oldest state comes back."""
     return [transaction for transaction in _all(host) if transaction.journal.get("state") == OPEN]
 
 
-def ended(host: Host) -> list[Transaction]:
+def list_ended(host: Host) -> list[Transaction]:
     """Those that are committed, undone or left, the newest first."""
     return [transaction for transaction in _all(host) if transaction.journal.get("state") != OPEN]
 

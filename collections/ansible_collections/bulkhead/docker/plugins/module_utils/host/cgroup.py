@@ -10,14 +10,14 @@ from .root import Host
 CGROUPFS = "/sys/fs/cgroup"
 
 
-def version(host: Host) -> int | None:
+def detect_version(host: Host) -> int | None:
     """2 for the unified hierarchy, 1 for the legacy one, None where no cgroup file system is mounted."""
     if host.path(f"{CGROUPFS}/cgroup.controllers").exists():
         return 2
     return 1 if host.path(f"{CGROUPFS}/pids").is_dir() else None
 
 
-def pids_folder(cgroup_file: str) -> str | None:
+def find_pids_folder(cgroup_file: str) -> str | None:
     """The folder with pids.* of a process right in it, from the text of its /proc/PID/cgroup (man 7 cgroups): v2 `0::/x`, v1 `7:pids:/x`."""
     unified = None
     for line in cgroup_file.splitlines():

@@ -10,11 +10,11 @@ from typing import Any
 from .root import Host
 
 # Written by the hooks of Debian's and Ubuntu's packages (unattended-upgrades, update-notifier-common) where those are installed.
-REBOOT = "/run/reboot-required"
+REBOOT_REQUIRED = "/run/reboot-required"
 _DATA_ROOT = "/var/lib/docker"
 
 
-def observe(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
+def observe_pending(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Reading only.
 
     reboot:   packages that ask for a reboot, which may be none by name; None where nobody asks
@@ -31,9 +31,9 @@ def observe(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reboot(host: Host) -> list[str] | None:
-    if not host.path(REBOOT).exists():
+    if not host.path(REBOOT_REQUIRED).exists():
         return None
-    return sorted(set((host.read(f"{REBOOT}.pkgs") or "").split()))
+    return sorted(set((host.read(f"{REBOOT_REQUIRED}.pkgs") or "").split()))
 
 
 def _modules(host: Host) -> bool | None:

@@ -82,7 +82,7 @@ def read_process(host: Host, pid: int, groups: Callable[[str], str] = str) -> di
 
 
 def _pids(host: Host, cgroup_file: str) -> dict[str, Any]:
-    folder = cgroup.pids_folder(cgroup_file)
+    folder = cgroup.find_pids_folder(cgroup_file)
     if not folder:
         raise ValueError("names no control group with a limit of tasks that is this container's own")
     return cgroup.read_pids(host, folder)

@@ -30,7 +30,7 @@ def load(host: Host, subject: str) -> dict[str, Any]:
     return state
 
 
-def folder(host: Host) -> Path:
+def ensure_folder(host: Host) -> Path:
     """/var/lib/bulkhead, made when missing, readable by root alone."""
     path = host.path(STATE_DIR)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def folder(host: Host) -> Path:
 
 def save(host: Host, subject: str, state: dict[str, Any]) -> None:
     """Remember `state` under `subject`; an empty state removes the file."""
-    path = folder(host) / f"{subject}.json"
+    path = ensure_folder(host) / f"{subject}.json"
     if state:
         write_atomically(path, json.dumps(state, indent=1, sort_keys=True) + "\n", mode=0o600)
     elif path.exists():
@@ -50,9 +50,9 @@ def save(host: Host, subject: str, state: dict[str, Any]) -> None:
 
 
 @contextmanager
-def exclusive(host: Host) -> Iterator[None]:
+def lock_host(host: Host) -> Iterator[None]:
     """Hold the host against other runs that change it. Raises BlockingIOError when one is under way."""
-    descriptor = os.open(folder(host) / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(ensure_folder(host) / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

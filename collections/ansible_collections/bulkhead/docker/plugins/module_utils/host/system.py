@@ -11,7 +11,7 @@ from . import cgroup
 from .root import Host
 
 
-def observe(host: Host) -> dict[str, Any]:
+def observe_system(host: Host) -> dict[str, Any]:
     """Read-only, no command is run.
 
     `systemd` is whether it is the running init (man 3 sd_booted), `apparmor` whether the kernel enforces it, `lsm` the active modules in order.
@@ -26,14 +26,14 @@ def observe(host: Host) -> dict[str, Any]:
         "distribution": release.get("ID", "unknown"),
         "distribution_name": release.get("PRETTY_NAME", "unknown"),
         "systemd": host.path("/run/systemd/system").is_dir(),
-        "cgroup_version": cgroup.version(host),
+        "cgroup_version": cgroup.detect_version(host),
         "apparmor": enabled == "Y",
         "lsm": [name for name in (host.read("/sys/kernel/security/lsm") or "").strip().split(",") if name],
         "namespaces": {name: _link(host, f"/proc/1/ns/{name}") for name in ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt")},
     }
 
 
-def boot_time(host: Host) -> float:
+def read_boot_time(host: Host) -> float:
     """When the kernel started, in seconds since the epoch by the present clock (man 5 proc_stat: btime)."""
     for line in (host.read("/proc/stat") or "").splitlines():
         if line.startswith("btime "):
@@ -41,13 +41,13 @@ def boot_time(host: Host) -> float:
     raise ValueError("/proc/stat has no btime")
 
 
-def started_at(host: Host, pid: int) -> float | None:
+def read_start_time(host: Host, pid: int) -> float | None:
     """When a process started, in seconds since the epoch; None when it is gone (man 5 proc_pid_stat: starttime, field 22)."""
     stat = host.read(f"/proc/{pid}/stat")
     if not stat:
         return None
     ticks = int(stat.rsplit(")", 1)[1].split()[19])
-    return boot_time(host) + ticks / os.sysconf("SC_CLK_TCK")
+    return read_boot_time(host) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _os_release(text: str) -> dict[str, str]:

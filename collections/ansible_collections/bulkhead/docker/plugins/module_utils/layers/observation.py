@@ -20,14 +20,14 @@ def observe_host(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> di
 
     instance: the engine that the inventory selects for this host. `engine`, `daemon_json`, `unit`, `managed` and the layers describe that one.
     """
-    engine_state = engine_observe.observe(host, engine, instance)
+    engine_state = engine_observe.observe_engine(host, engine, instance)
     return {
         "at": time.time(),
-        "system": system.observe(host),
-        "pending": pending.observe(host, engine_state),
+        "system": system.observe_system(host),
+        "pending": pending.observe_pending(host, engine_state),
         "instance": instance.as_dict(),
         "engine": engine_state,
-        **observe_config.observe(host, instance),
+        **observe_config.observe_config(host, instance),
         "layers": observe_layers(host, instance),
     }
 
@@ -35,5 +35,5 @@ def observe_host(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> di
 def shorten_for_planning(observed: dict[str, Any]) -> dict[str, Any]:
     """Return the observation without what only judging needs: planning reads one line per container."""
     engine = dict(observed["engine"])
-    engine["containers"] = [engine_observe.brief(container) for container in engine["containers"]]
+    engine["containers"] = [engine_observe.summarize_container(container) for container in engine["containers"]]
     return {**observed, "engine": engine}

@@ -25,7 +25,7 @@ from ..host import state
 from ..host.files import fsync_folder
 from ..host.root import Host
 from ..subid.accounts import read_accounts, read_subid_files
-from ..subid.mapping import prefers_numeric_owner, parse_remap_user
+from ..subid.mapping import parse_remap_user, prefers_numeric_owner
 from ..subid.ranges import build_engine_map
 from . import layout, tree
 from .ids import Ids
@@ -236,8 +236,8 @@ class Move:
 def move_for(host: Host, setting: str | None, leave: frozenset[str]) -> Move:
     """The move to the root of a `userns-remap` setting, whose user has its ranges already. Raises ValueError, OSError."""
     user = parse_remap_user(setting or "")[0]
-    dockerd = binary.find()
-    first = prefers_numeric_owner(binary.version(dockerd) if dockerd else None)
+    dockerd = binary.find_dockerd()
+    first = prefers_numeric_owner(binary.read_version(dockerd) if dockerd else None)
     accounts = read_accounts(host)
     found = []
     for file in read_subid_files(host):

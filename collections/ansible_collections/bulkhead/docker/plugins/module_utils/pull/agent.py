@@ -40,7 +40,7 @@ METRICS = {
 }
 
 
-class Trouble(Exception):
+class PullError(Exception):
     """reason: one of the words above. Its text is one sentence for whoever reads the journal."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -65,7 +65,7 @@ class Agent:
         try:
             with self.alone():
                 return self.attempt()
-        except Trouble as trouble:
+        except PullError as trouble:
             return _complain(trouble)
 
     @contextmanager
@@ -76,7 +76,7 @@ class Agent:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Trouble(BUSY, "another run is under way on this host") from None
+                raise PullError(BUSY, "another run is under way on this host") from None
             self.state = _read(self.state_dir / "state.json")
             yield
 
@@ -84,11 +84,11 @@ class Agent:
         self.remember(attempt=time.time(), running=True)
         try:
             if not self.config.get("url"):
-                raise Trouble(CONFIGURATION, f"{CONFIG} names no url; run the role pull_agent again")
+                raise PullError(CONFIGURATION, f"{CONFIG} names no url; run the role pull_agent again")
             commit = self.fetch()
             self.check(commit)
             self.play(commit)
-        except Trouble as trouble:
+        except PullError as trouble:
             self.finish(trouble.reason)
             return _complain(trouble)
         self.finish("")
@@ -102,9 +102,9 @@ class Agent:
                     return 0
                 (self.state_dir / "fresh.prom").unlink(missing_ok=True)
                 self.finish(ENDED)
-        except Trouble:
+        except PullError:
             return 0
-        return _complain(Trouble(ENDED, f"it was ended before it had an answer ({os.environ.get('SERVICE_RESULT', 'unknown')})"))
+        return _complain(PullError(ENDED, f"it was ended before it had an answer ({os.environ.get('SERVICE_RESULT', 'unknown')})"))
 
     def fetch(self) -> str:
         """The commit that the origin has, or that is pinned. A pinned one that is here already needs no origin."""
@@ -118,7 +118,7 @@ class Agent:
         if not pin:
             return self.git("rev-parse", "--verify", f"{CANDIDATE}^{{commit}}", reason=REVISION)
         if not self.has(pin):
-            raise Trouble(REVISION, f"the origin {self.config['url']} has no commit {pin} on any branch")
+            raise PullError(REVISION, f"the origin {self.config['url']} has no commit {pin} on any branch")
         return str(pin)
 
     def has(self, commit: str) -> bool:
@@ -130,14 +130,14 @@ class Agent:
             done = self.called("verify-commit", commit)
             if done.returncode:
                 said = " ".join((done.stderr or done.stdout).split()) or "it has no signature"
-                raise Trouble(SIGNATURE, f"commit {commit[:12]} is not signed by anybody whom this host trusts: {said}")
+                raise PullError(SIGNATURE, f"commit {commit[:12]} is not signed by anybody whom this host trusts: {said}")
         elif commit != self.config.get("revision"):
-            raise Trouble(SIGNATURE, "neither a pinned revision nor signers are configured; run the role pull_agent again")
+            raise PullError(SIGNATURE, "neither a pinned revision nor signers are configured; run the role pull_agent again")
         last = str(self.state.get("revision", ""))
         follows = self.config.get("revision") or self.config.get("rewind") or not last or not self.has(last)
         if not follows and self.called("merge-base", "--is-ancestor", last, commit).returncode:
             text = f"commit {commit[:12]} does not follow {last[:12]}, which this host ran last: an old state is served, or the branch was rewritten"
-            raise Trouble(REWIND, f"{text}; pull_agent_rewind: true lets it through")
+            raise PullError(REWIND, f"{text}; pull_agent_rewind: true lets it through")
         # What is checked out is cloned from here, and only this can be.
         self.git("update-ref", VERIFIED, commit, reason=CONFIGURATION)
         self.git("symbolic-ref", "HEAD", VERIFIED, reason=CONFIGURATION)
@@ -165,7 +165,7 @@ class Agent:
             elif last.endswith("=>") and line.strip().startswith(("msg: ", '"msg": ')):
                 last = f"{last.removesuffix('=>')}{line.strip()}"
         if done.wait():
-            raise Trouble(
+            raise PullError(
                 RUN, f"{self.config['playbook']} of {commit[:12]} failed (exit code {done.returncode}): {last or 'see its output above'}"
             )
 
@@ -223,16 +223,16 @@ class Agent:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise Trouble(CONFIGURATION, "there is no git on this host") from error
+            raise PullError(CONFIGURATION, "there is no git on this host") from error
         except subprocess.TimeoutExpired as error:
-            raise Trouble(UNREACHABLE, f"git {arguments[0]} did not end within 300 s") from error
+            raise PullError(UNREACHABLE, f"git {arguments[0]} did not end within 300 s") from error
 
     def git(self, *arguments: str, reason: str, outside: bool = False) -> str:
         done = self.called(*arguments, outside=outside)
         if done.returncode:
             said = "; ".join(line.strip() for line in done.stderr.splitlines() if line.strip()) or f"exit code {done.returncode}"
             what = f"the origin {self.config['url']} can't be fetched" if reason == UNREACHABLE else f"git {arguments[0]}"
-            raise Trouble(reason, f"{what}: {said}")
+            raise PullError(reason, f"{what}: {said}")
         return done.stdout.strip()
 
     def finish(self, reason: str) -> None:
@@ -250,14 +250,14 @@ class Agent:
             fresh.unlink()
         else:
             shown.unlink(missing_ok=True)
-        _replace(self.path(folder) / OWN_METRICS, metrics(self.state), 0o644)
+        _replace(self.path(folder) / OWN_METRICS, render_metrics(self.state), 0o644)
 
     def remember(self, **values: Any) -> None:
         self.state.update(values)
         _replace(self.state_dir / "state.json", json.dumps(self.state) + "\n", 0o600)
 
 
-def metrics(state: dict[str, Any]) -> str:
+def render_metrics(state: dict[str, Any]) -> str:
     """Prometheus' text format 0.0.4. state: as in state.json."""
     samples = {
         "bulkhead_pull_last_attempt_timestamp_seconds": state.get("attempt"),
@@ -304,7 +304,7 @@ def _replace(path: Path, text: str, mode: int) -> None:
         raise
 
 
-def _complain(trouble: Trouble) -> int:
+def _complain(trouble: PullError) -> int:
     sys.stderr.write(f"bulkhead-pull: {trouble.reason}: {trouble}\n")
     return 1
 

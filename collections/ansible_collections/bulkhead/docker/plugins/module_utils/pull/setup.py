@@ -24,19 +24,19 @@ Manager = Callable[..., str]
 
 
 @dataclass
-class Outcome:
+class PullOutcome:
     """steps: what was, or would be, done, a sentence each. diff: path, before, after."""
 
     steps: list[str] = field(default_factory=list)
     diff: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def missing() -> list[str]:
+def list_missing_packages() -> list[str]:
     """Packages of the distribution whose programs are not there."""
     return [package for program, package in PACKAGES.items() if not shutil.which(program)]
 
 
-def too_old() -> str:
+def explain_old_ansible() -> str:
     """A sentence where the host's Ansible can't run the collection; empty where it can."""
     try:
         text = importlib.metadata.version("ansible-core")
@@ -49,10 +49,10 @@ def too_old() -> str:
     return ""
 
 
-def present(host: Host, wish: Mapping[str, Any], check: bool, run: Manager = systemctl) -> Outcome:
+def install_agent(host: Host, wish: Mapping[str, Any], check: bool, run: Manager = systemctl) -> PullOutcome:
     """Raises OSError, ServiceError, ValueError."""
-    outcome, known = Outcome(), state.load(host, SUBJECT)
-    desired = rendering.files(wish, source())
+    outcome, known = PullOutcome(), state.load(host, SUBJECT)
+    desired = rendering.render_agent_files(wish, read_agent_source())
     if not check:  # remembered first, so that whatever is there can be taken away
         state.save(host, SUBJECT, {"files": sorted({*known.get("files", ()), *desired}), "metrics_dir": wish["metrics_dir"]})
     written = []
@@ -84,9 +84,9 @@ def present(host: Host, wish: Mapping[str, Any], check: bool, run: Manager = sys
     return outcome
 
 
-def absent(host: Host, check: bool, run: Manager = systemctl) -> Outcome:
+def remove_agent(host: Host, check: bool, run: Manager = systemctl) -> PullOutcome:
     """What is ours goes: timer, unit, program, the checkout and the metrics. Raises OSError, ServiceError, ValueError."""
-    outcome, known = Outcome(), state.load(host, SUBJECT)
+    outcome, known = PullOutcome(), state.load(host, SUBJECT)
     if not known:
         return outcome
     outcome.steps.append(f"{rendering.TIMER_UNIT} stopped and disabled")
@@ -104,7 +104,7 @@ def absent(host: Host, check: bool, run: Manager = systemctl) -> Outcome:
     return outcome
 
 
-def source() -> str:
+def read_agent_source() -> str:
     """The agent's text, from a file or from the archive in which Ansible sends it."""
     spec = importlib.util.find_spec(agent.__name__)
     text = spec.loader.get_source(agent.__name__) if spec and spec.loader and hasattr(spec.loader, "get_source") else None
@@ -120,14 +120,14 @@ def _runs(run: Manager) -> bool:
         return False
 
 
-def _remove(host: Host, path: str, outcome: Outcome, check: bool) -> None:
+def _remove(host: Host, path: str, outcome: PullOutcome, check: bool) -> None:
     if host.path(path).exists():
         outcome.steps.append(f"{path} removed")
         if not check:
             host.path(path).unlink()
 
 
-def _remove_metrics(host: Host, folder: str, outcome: Outcome, check: bool) -> None:
+def _remove_metrics(host: Host, folder: str, outcome: PullOutcome, check: bool) -> None:
     """Those of a host that nobody asks any more would be taken for fresh."""
     for name in (agent.OWN_METRICS, agent.HOST_METRICS):
         _remove(host, f"{folder}/{name}", outcome, check)

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..engine_config.engine_restart import Before
+from ..engine_config.engine_restart import EngineSnapshot
 from ..host import state
 from ..host.root import Host
 from .names import SUBJECT
 
 
-def save_stopped(host: Host, known: dict[str, Any], before: Before) -> None:
+def save_stopped(host: Host, known: dict[str, Any], before: EngineSnapshot) -> None:
     """Save the running containers before they are stopped. known: the remembered state of the rootless engine."""
     if before.running:
         known["stopped"] = before.containers
         state.save(host, SUBJECT, known)
 
 
-def merge_stopped(known: Mapping[str, Any], before: Before) -> Before:
+def merge_stopped(known: Mapping[str, Any], before: EngineSnapshot) -> EngineSnapshot:
     """Return the engine before this run, with the containers that an interrupted run stopped."""
     earlier = known.get("stopped")
     if earlier is None:

@@ -47,7 +47,7 @@ def apply_ranges(host: Host, requests: Sequence[UserRequest], subject: str, chec
     outcome = _build_outcome(decision, subuid, subgid, requests, accounts)
     if check or not (outcome.changed or decision.memory != memory):
         return outcome
-    with state.exclusive(host):
+    with state.lock_host(host):
         for name in decision.groups:
             _run_command(run, ["groupadd", "--system", name])
         for request in decision.users:

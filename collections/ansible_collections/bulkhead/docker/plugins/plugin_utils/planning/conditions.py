@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.formatting import format_size
-from ...module_utils.host.pending import REBOOT
+from ...module_utils.host.pending import REBOOT_REQUIRED
 from ...module_utils.layers.verdict import LayerPlan
 
 # Bytes. Verification imports an image of some MB, and an engine fails badly long before the disk is completely full.
@@ -20,7 +20,7 @@ def find_warnings(observed: Mapping[str, Any], layers: Mapping[str, LayerPlan]) 
     found = []
     if pending.get("reboot") is not None:
         packages = f" for {', '.join(pending['reboot'])}" if pending["reboot"] else ""
-        found.append(f"a reboot is pending{packages} ({REBOOT}): verification now covers the running kernel only")
+        found.append(f"a reboot is pending{packages} ({REBOOT_REQUIRED}): verification now covers the running kernel only")
     if pending.get("modules") is False:
         kernel = observed["system"]["kernel"]
         found.append(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils.engine.flags import find_clashes, is_same_value, list_flagged_keys
-from ...module_utils.engine.instance import of
+from ...module_utils.engine.instance import get_observed_instance
 from ...module_utils.engine_config import checks, daemon_json, keys
 from ...module_utils.layers.pids_limit.plan import KEY as PIDS_KEY
 from ...module_utils.layers.pids_limit.plan import knows_key
@@ -71,7 +71,7 @@ def collect_keys(
     """Return the keys to set. memory: managed keys by pointer. result: gets the blockers, warnings and notices."""
     options = {key: value for key, value in (desired.get(OPTIONS) or {}).items() if key != PIDS_KEY}
     _check_options(options, result)
-    owners = {**OWNERS, **_ROOTLESS_OWNERS} if of(observed).rootless else OWNERS
+    owners = {**OWNERS, **_ROOTLESS_OWNERS} if get_observed_instance(observed).rootless else OWNERS
     with_options = selected >= _WITH_OPTIONS
     values: dict[str, Any] = {}
     if with_options:
@@ -93,7 +93,7 @@ def collect_keys(
     if isinstance(values.get("log-opts"), dict):
         values["log-opts"] = {name: _convert_log_option(value) for name, value in values["log-opts"].items()}
     _drop_flagged(observed.get("unit") or {}, values, result)
-    managed = {daemon_json.path_of(pointer)[0] for pointer in memory}
+    managed = {daemon_json.parse_pointer(pointer)[0] for pointer in memory}
     chosen = {key for key in managed if (owners[key] in selected if key in owners else with_options)}
     return DesiredKeys(values, frozenset(managed - chosen))
 
@@ -105,7 +105,7 @@ def find_content_blockers(observed: Mapping[str, Any], after: Mapping[str, Any],
     """
     path, docker_unit = observed["daemon_json"]["path"], observed.get("unit") or {}
     unmanaged = {key: value for key, value in after.items() if key not in desired.values}
-    found = [*checks.types(unmanaged, path), *checks.log_options(after, path)]
+    found = [*checks.check_types(unmanaged, path), *checks.check_log_options(after, path)]
     for key, flag in find_clashes(docker_unit.get("flags", {}), after).items():
         if not any(text.startswith(f"{key}:") for text in [*earlier, *found]):
             place = docker_unit["places"].get(flag) or "the command line of docker.service"
@@ -128,7 +128,7 @@ def _collect_plain(
             result.blockers.append(f"{OPTIONS}['live-restore']: the engine of a swarm node does not start with live-restore; remove it")
         del found["live-restore"]
         result.notices.append("docker_daemon_live_restore is left out: this is a swarm node, and the engine does not start with both")
-    if of(observed).rootless:
+    if get_observed_instance(observed).rootless:
         found = {key: value for key, value in found.items() if key not in _NOT_ROOTLESS}
     flagged = (observed.get("unit") or {}).get("flags", {}).get("log-driver")
     driver = flagged or options.get("log-driver") or found.get("log-driver") or _read_current(observed).get("log-driver") or "json-file"
@@ -141,7 +141,7 @@ def _collect_plain(
 
 
 def _read_current(observed: Mapping[str, Any]) -> dict[str, Any]:
-    return daemon_json.parse(observed["daemon_json"]["text"], observed["daemon_json"]["path"]).content()
+    return daemon_json.parse_daemon_json(observed["daemon_json"]["text"], observed["daemon_json"]["path"]).content()
 
 
 def _convert_log_option(value: Any) -> Any:
@@ -153,7 +153,7 @@ def _convert_log_option(value: Any) -> Any:
 
 def _check_options(options: Mapping[str, Any], result: LayerPlan) -> None:
     plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in options.items() if value is not None}
-    result.blockers += checks.types(plain, OPTIONS)
+    result.blockers += checks.check_types(plain, OPTIONS)
     for key in plain:
         if key not in keys.KNOWN:
             close = difflib.get_close_matches(str(key), keys.KNOWN, 1, 0.75)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...module_utils.engine.instance import of
+from ...module_utils.engine.instance import get_observed_instance
 from ...module_utils.engine_config import daemon_json, drop_in, keys
 from ...module_utils.host.files import sha256
 from ...module_utils.layers.verdict import REQUIRED, Change, LayerPlan
@@ -33,12 +33,12 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     result = LayerPlan(LAYER, REQUIRED, blockers=find_blockers(observed, desired))
     if result.blockers:
         return result
-    file, instance = observed["daemon_json"], of(observed)
+    file, instance = observed["daemon_json"], get_observed_instance(observed)
     managed = (observed.get("managed") or {}).get("files", {}).get(file["path"], {})
     goal = collect_keys(observed, desired, layer_plans, selected, managed.get("keys", {}), result)
-    document = daemon_json.parse(file["text"], file["path"])
+    document = daemon_json.parse_daemon_json(file["text"], file["path"])
     created = bool(managed.get("created")) or file["text"] is None
-    merge = daemon_json.merge(document, goal.values, managed.get("keys", {}), goal.keep, created, file["path"])
+    merge = daemon_json.merge_keys(document, goal.values, managed.get("keys", {}), goal.keep, created, file["path"])
     result.notices += merge.notices
     result.blockers += find_content_blockers(observed, merge.after, goal, result.blockers)
     if merge.text != file["text"] and file.get("fixed"):
@@ -84,18 +84,18 @@ def _plan_file(file: Mapping[str, Any], merge: daemon_json.Merge) -> list[Change
     if merge.text == file["text"]:
         return []
     summary = f"change {', '.join(merge.changed)}" if merge.changed else "write"
-    return [Change(file["path"], summary, daemon_json.private(file["text"] or ""), daemon_json.private(merge.text or ""))]
+    return [Change(file["path"], summary, daemon_json.mask_passwords(file["text"] or ""), daemon_json.mask_passwords(merge.text or ""))]
 
 
 def _plan_drop_in(observed: Mapping[str, Any], limit: int | None) -> list[Change]:
     if limit is None:
         return []
     before = observed["layers"]["pids_limit"]["drop_in"]["text"]
-    after = drop_in.render(limit) if limit > 0 else None
+    after = drop_in.render_drop_in(limit) if limit > 0 else None
     if before == after:
         return []
     summary = f"default PIDs limit {limit}" if limit > 0 else "remove the default PIDs limit"
-    return [Change(of(observed).drop_in, summary, before or "", after or "")]
+    return [Change(get_observed_instance(observed).drop_in, summary, before or "", after or "")]
 
 
 def _plan_restart(
@@ -108,7 +108,7 @@ def _plan_restart(
 ) -> bool:
     """Return whether the engine will be restarted. A restart without a changed file becomes a change. unchanged: keys that the file already sets."""
     if not observed["engine"].get("running"):
-        if result.changes and not of(observed).rootless:
+        if result.changes and not get_observed_instance(observed).rootless:
             result.notices.append("the engine is stopped and stays stopped; its configuration takes effect at its next start")
         return False
     if not may_restart:

@@ -100,4 +100,4 @@ def _written(observed: Mapping[str, Any]) -> bool | None:
     file = observed["daemon_json"]
     if file["error"]:
         return None
-    return daemon_json.parse(file["text"], file["path"]).content().get(KEY) is True
+    return daemon_json.parse_daemon_json(file["text"], file["path"]).content().get(KEY) is True

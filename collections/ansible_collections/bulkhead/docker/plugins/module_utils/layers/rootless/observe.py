@@ -11,10 +11,10 @@ import stat
 from typing import Any
 
 from ...engine.api import Engine, EngineError, EngineUnreachable
-from ...engine.binary import contains
+from ...engine.binary import contains_text
 from ...engine.cgroups import list_container_ids
-from ...engine.instance import ROOTFUL, Instance, find
-from ...engine.processes import dockerds
+from ...engine.instance import ROOTFUL, Instance, find_instance
+from ...engine.processes import list_dockerds
 from ...host import state
 from ...host.root import Host
 from ...rootless import client_context, names
@@ -35,9 +35,9 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
         found.update(state=state.load(host, names.SUBJECT), ranges=state.load(host, names.RANGES).get("users", {}))
     except (OSError, ValueError) as error:
         found["error"] = str(error)
-    daemons = dockerds(host)
+    daemons = list_dockerds(host)
     found["engines"] = [_describe_engine(host, daemon, instance) for daemon in daemons]
-    selected = instance if instance.rootless else find(host, found["state"].get("user"))
+    selected = instance if instance.rootless else find_instance(host, found["state"].get("user"))
     found["rootful"] = _observe_rootful(host, daemons, instance.rootless)
     found["script"] = next((path for path in names.SCRIPTS if host.path(path).exists()), None)
     for tool in _TOOLS:
@@ -50,7 +50,7 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
         found.update(_observe_user(host, selected))
         kit = found["tools"]["rootlesskit"]
         # A network driver since rootlesskit 2.0. A Go program contains the names of its drivers literally.
-        found["takes_pasta"] = bool(kit and found["tools"]["pasta"] and contains(str(host.path(kit)), "pasta"))
+        found["takes_pasta"] = bool(kit and found["tools"]["pasta"] and contains_text(str(host.path(kit)), "pasta"))
     return found
 
 
@@ -63,7 +63,7 @@ def _observe_user(host: Host, instance: Instance) -> dict[str, Any]:
         "files": {path: names.read_file_state(host, path) for path in names.list_managed_paths(instance.uid)},
         "own_unit": f"{own}/docker.service" if exists and _has_own_file(host, instance, f"{own}/docker.service") else None,
         "own_unit_enabled": exists and _has_own_file(host, instance, f"{own}/default.target.wants/docker.service"),
-        "context": client_context.read_context(instance.on(host), instance) if exists else {},
+        "context": client_context.read_context(instance.scope_host(host), instance) if exists else {},
         "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
         "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
         "controllers": None if controllers is None else controllers.split(),
@@ -74,7 +74,7 @@ def _observe_user(host: Host, instance: Instance) -> dict[str, Any]:
 
 def _has_own_file(host: Host, instance: Instance, path: str) -> bool:
     """Whether the user has such a file or link."""
-    with instance.on(host).as_owner(path):
+    with instance.scope_host(host).as_owner(path):
         return os.path.lexists(host.path(path))
 
 
@@ -90,7 +90,7 @@ def _describe_engine(host: Host, daemon: dict[str, Any], selected: Instance) -> 
         "pid": daemon["pid"],
         "uid_map": daemon["uid_map"],
         "socket": _describe_socket(host, f"/run/user/{uid}/docker.sock" if daemon["rootless"] else "/run/docker.sock"),
-        "judged": selected.owns(daemon),
+        "judged": selected.owns_process(daemon),
     }
 
 

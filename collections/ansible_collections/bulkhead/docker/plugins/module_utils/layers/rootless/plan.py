@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.instance import Instance, of
+from ...engine.instance import Instance, get_observed_instance
 from ...host.files import sha256
 from ...rootless import client_context, names, rendering
 from ...subid.allocate import RangeRequest, describe_bounds_problem
@@ -81,7 +81,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return result
     if reason:
         return result.cannot(reason)
-    instance = of(observed)
+    instance = get_observed_instance(observed)
     packages = _plan_packages(observed, here, result, bool(desired.get("rootless_docker_install_packages")), _select_network(here, desired))
     request = _plan_ranges(result, observed, desired, instance)
     wrapper = desired.get(WRAPPER) if find_default_profile(desired) and observed["layers"]["apparmor"]["enabled"] else None
@@ -171,7 +171,7 @@ def _plan_packages(observed: Mapping[str, Any], here: Mapping[str, Any], result:
     """Return the packages to install; add blockers where installing is not allowed or the package is not known."""
     tools, packages = here["tools"], set()
     for tool, package in _PACKAGES.items():
-        needed = not (tool == "slirp4netns" and network == "pasta") and not (tool == "useradd" and of(observed).uid is not None)
+        needed = not (tool == "slirp4netns" and network == "pasta") and not (tool == "useradd" and get_observed_instance(observed).uid is not None)
         if needed and not tools.get(tool):
             packages.add(package)
     if network == "pasta" and not tools.get("pasta"):

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.module import readable
+from ansible_collections.bulkhead.docker.plugins.module_utils.module import make_readable
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,5 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.module import read
     ],
 )
 def test_an_answer_is_utf8_whatever_a_file_holds(value: Any, expected: Any) -> None:
-    assert readable(value) == expected
-    json.dumps(readable(value), ensure_ascii=False).encode("utf-8")
+    assert make_readable(value) == expected
+    json.dumps(make_readable(value), ensure_ascii=False).encode("utf-8")

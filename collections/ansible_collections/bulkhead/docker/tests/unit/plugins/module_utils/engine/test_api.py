@@ -113,17 +113,17 @@ def test_another_users_engine_behind_a_users_socket_is_not_spoken_to(engine: Eng
     (tmp_path / "link.sock").symlink_to(tmp_path / "docker.sock")
     link = str(tmp_path / "link.sock")
     own, other = Instance("u", os.geteuid(), os.getegid(), "/home/u"), Instance("v", os.geteuid() + 1, os.getegid(), "/home/v")
-    assert Engine.of(own, 5, link).get("/info") and Engine.of(ROOTFUL, 5, link).get("/info")
+    assert Engine.for_instance(own, 5, link).get("/info") and Engine.for_instance(ROOTFUL, 5, link).get("/info")
     Answers.seen = []
     for instance in (other, Instance("nobody-knows", None, None, "/home/w")):
         with pytest.raises(EngineUnreachable, match=f"user {os.geteuid()} listens there, and not user"):
-            Engine.of(instance, 5, link).post("/containers/x/stop")
+            Engine.for_instance(instance, 5, link).post("/containers/x/stop")
     assert Answers.seen == []
 
 
 def test_each_engine_has_its_own_socket() -> None:
-    assert Engine.of(ROOTFUL).socket == "/var/run/docker.sock"
-    assert Engine.of(Instance("u", 990, 991, "/home/u")).socket == "/run/user/990/docker.sock"
+    assert Engine.for_instance(ROOTFUL).socket == "/var/run/docker.sock"
+    assert Engine.for_instance(Instance("u", 990, 991, "/home/u")).socket == "/run/user/990/docker.sock"
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

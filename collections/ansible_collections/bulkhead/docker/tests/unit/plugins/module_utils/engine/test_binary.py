@@ -45,12 +45,12 @@ def _dockerd(folder: Path, script: str) -> str:
 def test_validate(tmp_path: Path, script: str, expected: str | None) -> None:
     if not hasattr(binary.os, "geteuid") or binary.os.geteuid() != 0:
         pytest.skip("becoming nobody takes root")
-    assert binary.validate(_dockerd(tmp_path, script), '{"icc": false}') == expected
+    assert binary.validate_config(_dockerd(tmp_path, script), '{"icc": false}') == expected
 
 
 @pytest.mark.parametrize(("key", "expected"), [("default-address-pools", True), ("default-pids-limit", False)])
 def test_contains(tmp_path: Path, key: str, expected: bool) -> None:
-    assert binary.contains(_dockerd(tmp_path, "true"), key) is expected
+    assert binary.contains_text(_dockerd(tmp_path, "true"), key) is expected
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_contains(tmp_path: Path, key: str, expected: bool) -> None:
     ],
 )
 def test_complaint(output: str, expected: str) -> None:
-    assert binary.complaint(output) == expected
+    assert binary.extract_error(output) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_complaint(output: str, expected: str) -> None:
     ],
 )
 def test_without(flags: list[str], expected: list[str]) -> None:
-    assert binary.without(flags, "config-file") == expected
+    assert binary.remove_flag(flags, "config-file") == expected

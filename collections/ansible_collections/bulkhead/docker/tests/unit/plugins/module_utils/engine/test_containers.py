@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers, probe_image
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import own_groups
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import select_own_groups
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 ONE, TWO, THREE = "1" * 64, "2" * 64, "3" * 64
@@ -27,13 +27,13 @@ def test_orphans_are_what_runs_and_is_not_listed(tmp_path: Path) -> None:
     cgroup(tmp_path, f"system.slice/docker-{TWO}.scope/nested", 8, 9)
     cgroup(tmp_path, f"docker/{THREE}", 10)
     cgroup(tmp_path, f"system.slice/{'4' * 64}", 11)  # nothing of Docker's
-    found = containers.orphans(Host(tmp_path), {ONE})
+    found = containers.find_orphans(Host(tmp_path), {ONE})
     assert {(o["id"], tuple(o["pids"])) for o in found} == {(TWO, (8, 9)), (THREE, (10,))}
 
 
 def test_a_scope_without_processes_is_no_orphan(tmp_path: Path) -> None:
     cgroup(tmp_path, f"system.slice/docker-{ONE}.scope")
-    assert containers.orphans(Host(tmp_path), set()) == []
+    assert containers.find_orphans(Host(tmp_path), set()) == []
 
 
 class Fake:
@@ -49,7 +49,7 @@ class Fake:
 
 def test_a_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
     engine: Any = Fake({f"/containers/{ONE}/json": EngineError(404, "gone"), f"/containers/{TWO}/json": {"State": {"Pid": 0}}})
-    assert containers.running(Host(tmp_path), engine, [ONE, TWO]) == []
+    assert containers.read_containers(Host(tmp_path), engine, [ONE, TWO]) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_the_containers_own_control_groups(text: str, own: str | None) -> None:
-    assert own_groups(text, ONE) == (text.rpartition("/")[0] if own is None else own)
+    assert select_own_groups(text, ONE) == (text.rpartition("/")[0] if own is None else own)
 
 
 @pytest.mark.parametrize(("own", "leaf"), [("100", "max"), ("max", "100")])
@@ -78,7 +78,7 @@ def test_the_limit_is_read_where_the_engine_set_it(tmp_path: Path, own: str, lea
     (tmp_path / "proc/7").mkdir(parents=True)
     (tmp_path / "proc/7/cgroup").write_text(f"0::/system.slice/docker-{ONE}.scope/init.scope\n")
     engine: Any = Fake({f"/containers/{ONE}/json": {"Id": ONE, "Name": "/web", "State": {"Pid": 7}}})
-    (seen,) = containers.running(Host(tmp_path), engine, [ONE])
+    (seen,) = containers.read_containers(Host(tmp_path), engine, [ONE])
     assert seen["kernel"]["pids"]["source"] == f"/sys/fs/cgroup/system.slice/docker-{ONE}.scope/pids.max"
     assert seen["kernel"]["pids"]["max"] == (None if own == "max" else int(own))
     assert seen["kernel"]["cgroup"].endswith("init.scope"), "what /proc says is shown as it is"
@@ -90,33 +90,33 @@ def test_a_process_that_is_not_in_the_containers_group_has_no_limit_of_its(tmp_p
     (tmp_path / "proc/7").mkdir(parents=True)
     (tmp_path / "proc/7/cgroup").write_text(f"0::/system.slice/docker-{TWO}.scope\n")
     engine: Any = Fake({f"/containers/{ONE}/json": {"Id": ONE, "Name": "/web", "State": {"Pid": 7}}})
-    (seen,) = containers.running(Host(tmp_path), engine, [ONE])
+    (seen,) = containers.read_containers(Host(tmp_path), engine, [ONE])
     assert "pids" not in seen["kernel"] and "own" in seen["kernel"]["unreadable"]["/proc/7/cgroup"]
 
 
 @pytest.mark.parametrize("pid", ["../home/x", "7", 0, -1, True, 1.5, None, [7]])
 def test_what_is_no_process_id_is_no_process(tmp_path: Path, pid: Any) -> None:
-    assert containers.process_of({"State": {"Pid": pid}}) == 0
+    assert containers.get_first_pid({"State": {"Pid": pid}}) == 0
     engine: Any = Fake({f"/containers/{ONE}/json": {"State": {"Pid": pid}}})
-    assert containers.running(Host(tmp_path), engine, [ONE]) == []
+    assert containers.read_containers(Host(tmp_path), engine, [ONE]) == []
 
 
 def test_environment_variables_stay_on_the_host() -> None:
     inspect = {"Config": {"Env": ["SECRET=x"], "User": "www-data"}, "HostConfig": {"Privileged": True, "Binds": ["/a:/b"]}, "Mounts": []}
-    kept = containers.trimmed(inspect)
+    kept = containers.trim_inspect(inspect)
     assert kept["User"] == "www-data"
     assert kept["HostConfig"] == {"Privileged": True}
     assert "SECRET" not in str(kept)
 
 
 def test_the_canarys_image_holds_the_program_and_what_it_loads() -> None:
-    with tarfile.open(fileobj=io.BytesIO(probe_image.build(["sleep"]))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(probe_image.build_image(["sleep"]))) as tar:
         names = set(tar.getnames())
-        assert probe_image.find("sleep").lstrip("/") in names
+        assert probe_image.find_program("sleep").lstrip("/") in names
         assert any("libc.so" in name or "musl" in name for name in names)
         assert all(member.isdir() or member.isfile() for member in tar.getmembers())
 
 
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-program: not found"):
-        probe_image.build(["no-such-program"])
+        probe_image.build_image(["no-such-program"])

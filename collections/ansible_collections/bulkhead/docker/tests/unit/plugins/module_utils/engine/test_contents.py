@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers import PROBE_LABEL
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.contents import contents
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.contents import list_contents
 
 ANONYMOUS = "ab" * 32
 IMAGES: list[dict[str, Any]] = [
@@ -57,7 +57,7 @@ class Engine:
 
 
 def test_all_kinds() -> None:
-    found = contents(Engine().get)
+    found = list_contents(Engine().get)
     assert [(image["name"], image["bytes"]) for image in found["images"]] == [("nginx:1", 100), ("2" * 12, 20), ("app@sha256:99", 3)]
     assert found["images"][0]["tags"] == ["nginx:1", "nginx:latest"]
     assert [(c["name"], c["state"]) for c in found["containers"]] == [("web", "running"), ("d" * 12, "dead")]
@@ -73,7 +73,7 @@ def test_all_kinds() -> None:
 
 def test_an_empty_engine() -> None:
     engine = Engine(**{"/images/json": [], "/containers/json": [], "/volumes": {"Volumes": None}, "/networks": NETWORKS[:4]})
-    assert contents(engine.get) == {"images": [], "containers": [], "volumes": [], "networks": [], "bytes": 0}
+    assert list_contents(engine.get) == {"images": [], "containers": [], "volumes": [], "networks": [], "bytes": 0}
     assert "/system/df" not in engine.asked
 
 
@@ -88,7 +88,7 @@ def test_an_empty_engine() -> None:
 )
 def test_volumes_are_measured_only_where_a_switch_would_hide_them(mountpoint: str, measure: bool | None, asked: bool) -> None:
     engine = Engine(**{"/volumes": {"Volumes": [{**VOLUMES[0], "Mountpoint": mountpoint}]}})
-    contents(engine.get, measure)
+    list_contents(engine.get, measure)
     assert ("/system/df" in engine.asked) is asked
 
 
@@ -102,9 +102,9 @@ def test_volumes_are_measured_only_where_a_switch_would_hide_them(mountpoint: st
     ],
 )
 def test_sizes_by_whatever_the_engine_says(answer: Any, size: int | None) -> None:
-    assert contents(Engine(**{"/system/df": answer}).get)["volumes"][0]["bytes"] == size
+    assert list_contents(Engine(**{"/system/df": answer}).get)["volumes"][0]["bytes"] == size
 
 
 def test_an_engine_that_fails_is_not_an_empty_one() -> None:
     with pytest.raises(EngineUnreachable):
-        contents(Engine(**{"/networks": EngineUnreachable("gone")}).get)
+        list_contents(Engine(**{"/networks": EngineUnreachable("gone")}).get)

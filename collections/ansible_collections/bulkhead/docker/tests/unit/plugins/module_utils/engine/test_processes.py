@@ -26,7 +26,7 @@ def test_who_an_engine_is(tmp_path: Path) -> None:
     process(tmp_path, 8, "dockerd", 1000, OWN)
     process(tmp_path, 9, "dockerd", 1000, PLAIN)  # anybody can name a program so
     process(tmp_path, 10, "sleep", 0, PLAIN)
-    assert [(d["pid"], d["uid"], d["rootless"]) for d in processes.dockerds(Host(tmp_path))] == [(7, 0, False), (8, 1000, True)]
+    assert [(d["pid"], d["uid"], d["rootless"]) for d in processes.list_dockerds(Host(tmp_path))] == [(7, 0, False), (8, 1000, True)]
 
 
 @pytest.mark.parametrize("name", ["comm", "status", "uid_map", "cmdline"])
@@ -35,12 +35,12 @@ def test_a_process_that_ends_between_open_and_read(tmp_path: Path, monkeypatch: 
     process(tmp_path, 8, "dockerd", 0, PLAIN)
     real = Host.read
 
-    def read(self: Host, path: str, limit: int = 1 << 20, whose: Owner | None = None) -> str | None:
+    def read(self: Host, path: str, limit: int = 1 << 20, user: Owner | None = None) -> str | None:
         if path == f"/proc/7/{name}":
             raise ProcessLookupError(3, "No such process")
-        return real(self, path, limit, whose)
+        return real(self, path, limit, user)
 
     monkeypatch.setattr(Host, "read", read)
-    assert [d["pid"] for d in processes.dockerds(Host(tmp_path))] == [8]
-    assert processes.command_of(Host(tmp_path), 8) == "dockerd"
-    assert processes.command_of(Host(tmp_path), 9) == ""
+    assert [d["pid"] for d in processes.list_dockerds(Host(tmp_path))] == [8]
+    assert processes.read_command(Host(tmp_path), 8) == "dockerd"
+    assert processes.read_command(Host(tmp_path), 9) == ""

@@ -23,13 +23,13 @@ def _put(host: Host, path: str, text: str) -> None:
 
 
 def test_no_unit(host: Host) -> None:
-    assert unit.read(host) == unit.Unit()
+    assert unit.read_unit(host) == unit.Unit()
 
 
 def test_the_environment_file_is_put_in_and_named(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN)
     _put(host, "/etc/default/docker", '# DOCKER_OPTS="--icc=true"\nDOCKER_OPTS="--icc=false --dns 9.9.9.9"\n')
-    found = unit.read(host)
+    found = unit.read_unit(host)
     assert flags.find_dockerd_arguments(found.argv) == [
         "-H",
         "fd://",
@@ -38,8 +38,8 @@ def test_the_environment_file_is_put_in_and_named(host: Host) -> None:
         "--dns",
         "9.9.9.9",
     ]
-    assert unit.where("icc", found.files) == "/etc/default/docker"
-    assert unit.where("host", found.files) == FRAGMENT
+    assert unit.find_flag_file("icc", found.files) == "/etc/default/docker"
+    assert unit.find_flag_file("host", found.files) == FRAGMENT
 
 
 def test_the_last_drop_in_wins(host: Host) -> None:
@@ -47,20 +47,20 @@ def test_the_last_drop_in_wins(host: Host) -> None:
     _put(
         host, OVERRIDE, "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd \\\n  --userland-proxy=false \\\n  -H unix:///run/docker.sock\n"
     )
-    found = unit.read(host)
+    found = unit.read_unit(host)
     assert flags.parse_command_line(found.argv) == {"userland-proxy": "false", "host": "unix:///run/docker.sock"}
-    assert unit.where("userland-proxy", found.files) == OVERRIDE
+    assert unit.find_flag_file("userland-proxy", found.files) == OVERRIDE
 
 
 def test_a_flag_in_a_comment_is_no_flag(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN + "# --icc=false\n")
-    assert unit.where("icc", unit.read(host).files) == ""
+    assert unit.find_flag_file("icc", unit.read_unit(host).files) == ""
 
 
 def test_a_unit_in_etc_hides_the_distributions(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN)
     _put(host, "/etc/systemd/system/docker.service", "[Service]\nExecStart=/usr/bin/nice dockerd --icc=false\n")
-    found = unit.read(host)
+    found = unit.read_unit(host)
     assert list(found.files) == ["/etc/systemd/system/docker.service"]
     assert flags.find_dockerd_arguments(found.argv) == ["--icc=false"]
 
@@ -70,7 +70,7 @@ def test_drop_ins_are_sorted_by_name_and_etc_wins(host: Host) -> None:
         _put(host, path, "")
     _put(host, "/usr/lib/systemd/system/x.d/20-c.conf", "")
     host.path("/etc/systemd/system/x.d/20-c.conf").symlink_to("/dev/null")
-    assert unit.drop_in_paths(host, "x.d") == ["/run/systemd/system/x.d/05-b.conf", "/etc/systemd/system/x.d/10-a.conf"]
+    assert unit.list_drop_ins(host, "x.d") == ["/run/systemd/system/x.d/05-b.conf", "/etc/systemd/system/x.d/10-a.conf"]
 
 
 def test_a_users_environment_file_is_read_with_his_rights(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,14 +80,14 @@ def test_a_users_environment_file_is_read_with_his_rights(host: Host, monkeypatc
     taken: list[Owner | None] = []
     real = Host.read
 
-    def read(self: Host, path: str, limit: int = 1 << 20, whose: Owner | None = None) -> str | None:
+    def read(self: Host, path: str, limit: int = 1 << 20, user: Owner | None = None) -> str | None:
         if path == "/root/secret":
-            taken.append(whose)
+            taken.append(user)
             raise PermissionError(13, "Permission denied", path)
-        return real(self, path, limit, whose)
+        return real(self, path, limit, user)
 
     monkeypatch.setattr(Host, "read", read)
-    found = unit.read(host, user)
+    found = unit.read_unit(host, user)
     assert taken == [Owner("/home/u", 990, 991)]
     assert found.argv == ["dockerd-rootless.sh", "--label="] and "/root/secret" not in found.files
 
@@ -97,4 +97,4 @@ def test_a_pipe_as_a_users_environment_file_holds_nobody_up(host: Host) -> None:
     _put(host, "/etc/systemd/user/docker.service", "[Service]\nEnvironmentFile=/tmp/fifo\nExecStart=dockerd-rootless.sh\n")
     host.path("/tmp").mkdir()
     os.mkfifo(host.path("/tmp/fifo"))
-    assert unit.read(host, user).argv == ["dockerd-rootless.sh"]
+    assert unit.read_unit(host, user).argv == ["dockerd-rootless.sh"]

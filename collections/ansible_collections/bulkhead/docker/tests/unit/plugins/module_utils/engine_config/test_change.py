@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine import bina
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import change, data_root, drop_in, recovery
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import Transaction, left_open
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import Transaction, list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
@@ -49,8 +49,8 @@ class World:
     def set_property(self, unit: str, assignment: str, timeout: float) -> None:
         self.log.append(f"{unit} {assignment}")
 
-    def state(self) -> service.State:
-        return service.State(self.active, 7 if self.active == "active" else 0, True)
+    def read_state(self) -> service.ServiceState:
+        return service.ServiceState(self.active, 7 if self.active == "active" else 0, True)
 
     def restart(self, timeout: float) -> None:
         self.log.append("restart")
@@ -63,7 +63,7 @@ class World:
         if self.elsewhere:
             self.containers = {}
 
-    def stop_wholly(self, timeout: float) -> None:
+    def stop_with_socket(self, timeout: float) -> None:
         self.stop(timeout)
         self.containers = dict.fromkeys(self.containers, "exited")
 
@@ -78,10 +78,10 @@ class World:
         self.log.append("reload")
         self.live_restore = json.loads(self.host.read(PATH) or "{}").get("live-restore", self.live_restore)
 
-    def reload_error(self, moment: float) -> str | None:
+    def find_reload_error(self, moment: float) -> str | None:
         return "Error reconfiguring the daemon: no" if self.deaf else None
 
-    def failure_since(self, moment: float) -> str:
+    def find_failure(self, moment: float) -> str:
         return "failed to start daemon: bad thing" if self.active == "failed" else ""
 
     # the engine
@@ -137,22 +137,22 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     there = World(host)
     for room in (change, recovery, data_root):
         monkeypatch.setattr(room, "Service", lambda *unused: there)
-    monkeypatch.setattr(change, "started_at", lambda *unused: 10.0**12)
+    monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)
     monkeypatch.setattr(change.engine_restart.time, "sleep", lambda unused: None)
-    monkeypatch.setattr(binary, "find", lambda *unused: "/usr/sbin/dockerd")
-    monkeypatch.setattr(binary, "identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
+    monkeypatch.setattr(binary, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")
+    monkeypatch.setattr(binary, "read_identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
     monkeypatch.setattr(binary, "knows_key", lambda *unused: False)
-    monkeypatch.setattr(binary, "validate", lambda _program, text, *unused: "unknown directive: iccc" if "iccc" in text else None)
+    monkeypatch.setattr(binary, "validate_config", lambda _program, text, *unused: "unknown directive: iccc" if "iccc" in text else None)
     return there
 
 
-def run(world: World, **request: Any) -> change.Outcome:
+def run(world: World, **request: Any) -> change.ConfigOutcome:
     request.setdefault("options", {"icc": False, "live-restore": True})
-    return change.configure(world.host, world, change.Request(**request))  # type: ignore[arg-type]
+    return change.change_config(world.host, world, change.ConfigRequest(**request))  # type: ignore[arg-type]
 
 
-def failure(world: World, **request: Any) -> change.Failed:
-    with pytest.raises(change.Failed) as caught:
+def failure(world: World, **request: Any) -> change.ConfigFailed:
+    with pytest.raises(change.ConfigFailed) as caught:
         run(world, **request)
     return caught.value
 
@@ -165,7 +165,7 @@ def states(world: World) -> list[str]:
 def test_a_good_change(world: World) -> None:
     outcome = run(world, pids_limit=100)
     assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
-    assert world.host.read(drop_in.PATH) == drop_in.render(100)
+    assert world.host.read(drop_in.PATH) == drop_in.render_drop_in(100)
     assert (outcome.changed, outcome.restarted, outcome.containers_restarted) == (True, True, [])
     # live-restore is taken over first, so that the containers survive even this restart.
     assert world.log == ["daemon-reload", "reload", "restart"]
@@ -235,14 +235,14 @@ def test_what_a_run_that_died_left_is_undone_first(world: World, steps: list[str
     dead = Transaction.begin(world.host, [PATH, drop_in.PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
     dead.write(PATH, '{"half": true}')
     for step in steps:
-        dead.step(step)
+        dead.record_step(step)
     if steps:
         world.active, world.containers = "failed", {"web": "exited"}
     outcome = run(world)
     assert outcome.recovered == [dead.id]
     assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
     assert world.containers["web"] == "running"
-    assert left_open(world.host) == []
+    assert list_open(world.host) == []
 
 
 def died(world: World) -> Transaction:
@@ -256,7 +256,7 @@ def died(world: World) -> Transaction:
 def test_what_somebody_edited_since_a_run_died_and_the_engine_works_with_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     dead = died(world)
     world.containers["web"] = "exited"
-    monkeypatch.setattr(recovery, "started_at", lambda *unused: time.time() + 10)
+    monkeypatch.setattr(recovery, "read_start_time", lambda *unused: time.time() + 10)
     outcome = run(world, recover=True)
     assert (outcome.recovered, outcome.changed, world.log, states(world)) == ([], False, [], ["left"])
     assert json.loads(world.host.read(PATH) or "")["dns"] == ["1.1.1.1"]
@@ -269,7 +269,7 @@ def test_what_somebody_edited_and_no_engine_has_shown_to_work_is_kept_as_a_copy(
     world: World, monkeypatch: pytest.MonkeyPatch, started: float | None
 ) -> None:
     dead = died(world)
-    monkeypatch.setattr(recovery, "started_at", lambda *unused: started)
+    monkeypatch.setattr(recovery, "read_start_time", lambda *unused: started)
     outcome = run(world, recover=True)
     assert (world.host.read(PATH), states(world)) == (FOREIGN, ["undone"])
     copy = dead.folder / "edited-0"
@@ -283,7 +283,7 @@ def test_what_was_stopped_long_after_a_run_died_stays_so(world: World, monkeypat
     dead.write(PATH, '{"icc": false}')
     world.containers["web"] = "exited"
     world.ended = datetime.fromtimestamp(time.time() + after, UTC).isoformat()
-    monkeypatch.setattr(recovery, "started_at", lambda *unused: 1.0)
+    monkeypatch.setattr(recovery, "read_start_time", lambda *unused: 1.0)
     outcome = run(world, recover=True)
     assert (world.log, world.host.read(PATH)) == (log, FOREIGN)
     assert any("not started again" in warning for warning in outcome.warnings) == (not log)
@@ -298,7 +298,7 @@ def test_an_engine_that_is_stopped_stays_so(world: World) -> None:
 
 
 def test_a_second_run_at_the_same_time_is_told(world: World) -> None:
-    with state.exclusive(world.host):
+    with state.lock_host(world.host):
         assert "another run of Bulkhead is changing this host" in str(failure(world))
 
 
@@ -415,7 +415,7 @@ def test_a_seccomp_profile_newer_than_the_engine_needs_a_restart(world: World, m
     options = {"seccomp-profile": "/etc/docker/p.json", "live-restore": True}
     run(world, options=options)
     assert not run(world, options=options).changed
-    monkeypatch.setattr(change, "started_at", lambda *unused: profile.stat().st_mtime - 60)
+    monkeypatch.setattr(change, "read_start_time", lambda *unused: profile.stat().st_mtime - 60)
     assert run(world, options=options).restarted
 
 
@@ -467,7 +467,7 @@ def test_a_rootless_engines_files_are_its_own(world: World) -> None:
     run(world, instance=user, options={"icc": False}, pids_limit=100)
     assert json.loads(world.host.read(user.config) or "") == {"icc": False}
     assert world.host.path(user.config).stat().st_mode & 0o777 == 0o600
-    assert world.host.read(user.drop_in) == drop_in.render(100)
+    assert world.host.read(user.drop_in) == drop_in.render_drop_in(100)
     assert state.load(world.host, "daemon-u")["files"].keys() == {user.config}
     assert world.host.read(PATH) == FOREIGN and state.load(world.host, "daemon") == {}
 

@@ -39,7 +39,7 @@ def test_problems(tmp_path: Path, content: dict[str, Any], sentence: str) -> Non
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/broken.json").write_text('{"defaultAction": ')
     (tmp_path / "etc/empty.json").write_text("{}")
-    found = checks.problems(content, Host(tmp_path), PATH)
+    found = checks.check_content(content, Host(tmp_path), PATH)
     assert len(found) == 1
     assert found[0].startswith(f"{PATH}: ")
     assert sentence in found[0]
@@ -64,7 +64,7 @@ def test_problems(tmp_path: Path, content: dict[str, Any], sentence: str) -> Non
 def test_no_problem(tmp_path: Path, content: dict[str, Any]) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/good.json").write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
-    assert checks.problems(content, Host(tmp_path), PATH) == []
+    assert checks.check_content(content, Host(tmp_path), PATH) == []
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,4 @@ def test_no_problem(tmp_path: Path, content: dict[str, Any]) -> None:
     ],
 )
 def test_needs_restart(before: dict[str, object], after: dict[str, object], restart: list[str]) -> None:
-    assert keys.needs_restart(before, after) == restart
+    assert keys.list_restart_keys(before, after) == restart

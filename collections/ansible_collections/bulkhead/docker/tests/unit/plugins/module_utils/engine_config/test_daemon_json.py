@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_json import (
     DaemonJsonError,
-    merge,
-    parse,
-    path_of,
-    pointer,
-    private,
+    merge_keys,
+    parse_daemon_json,
+    parse_pointer,
+    build_pointer,
+    mask_passwords,
 )
 
 PATH = "/etc/docker/daemon.json"
@@ -35,11 +35,11 @@ PATH = "/etc/docker/daemon.json"
     ],
 )
 def test_unchanged_text_survives_to_the_byte(text: str) -> None:
-    document = parse(text)
+    document = parse_daemon_json(text)
     if document.members:
         assert document.text() == text
         assert document.content() == json.loads(text)
-    assert merge(document, {}, {}).text == text
+    assert merge_keys(document, {}, {}).text == text
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_unchanged_text_survives_to_the_byte(text: str) -> None:
 )
 def test_bad_text_is_refused_with_place_and_advice(text: str, place: str, sentence: str) -> None:
     with pytest.raises(DaemonJsonError) as caught:
-        parse(text, PATH)
+        parse_daemon_json(text, PATH)
     assert str(caught.value).startswith(f"{PATH}: {place}")
     assert sentence in str(caught.value)
 
@@ -82,7 +82,7 @@ def test_bad_text_is_refused_with_place_and_advice(text: str, place: str, senten
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' + "[" * 200_000])
 def test_brackets_without_end_are_refused(text: str) -> None:
     with pytest.raises(DaemonJsonError, match="line 1, column"):
-        parse(text)
+        parse_daemon_json(text)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_brackets_without_end_are_refused(text: str) -> None:
     ],
 )
 def test_ours_is_put_in_and_the_rest_stays(text: str | None, desired: dict[str, Any], after: str) -> None:
-    merged = merge(parse(text), desired, {}, created=text is None)
+    merged = merge_keys(parse_daemon_json(text), desired, {}, created=text is None)
     assert merged.text == after
-    again = merge(parse(merged.text), desired, merged.memory)
+    again = merge_keys(parse_daemon_json(merged.text), desired, merged.memory)
     assert (again.text, again.memory) == (after, merged.memory)
 
 
@@ -119,7 +119,7 @@ FOREIGN = '{\n  "debug": true,\n  "icc": true,\n  "log-opts": {"tag": "x"}\n}\n'
 
 
 def _applied() -> tuple[str, dict[str, dict[str, Any]]]:
-    merged = merge(parse(FOREIGN), {"icc": False, "live-restore": True, "log-opts": {"max-size": "10m"}}, {})
+    merged = merge_keys(parse_daemon_json(FOREIGN), {"icc": False, "live-restore": True, "log-opts": {"max-size": "10m"}}, {})
     assert merged.text is not None
     return merged.text, merged.memory
 
@@ -135,7 +135,7 @@ def test_memory_says_what_stood_there() -> None:
 
 def test_giving_everything_up_brings_the_old_content_back() -> None:
     text, memory = _applied()
-    merged = merge(parse(text), {}, memory)
+    merged = merge_keys(parse_daemon_json(text), {}, memory)
     assert json.loads(merged.text or "") == json.loads(FOREIGN)
     assert merged.memory == {}
     assert any("icc gets back true" in notice for notice in merged.notices)
@@ -143,21 +143,21 @@ def test_giving_everything_up_brings_the_old_content_back() -> None:
 
 def test_giving_up_one_keeps_the_others() -> None:
     text, memory = _applied()
-    merged = merge(parse(text), {"icc": False}, memory)
+    merged = merge_keys(parse_daemon_json(text), {"icc": False}, memory)
     assert merged.after == {"debug": True, "icc": False, "log-opts": {"tag": "x"}}
     assert merged.memory == {"/icc": {"value": False, "before": True}}
 
 
 def test_a_value_changed_by_hand_is_theirs_when_we_give_up() -> None:
     text, memory = _applied()
-    merged = merge(parse(text.replace('"live-restore": true', '"live-restore": false')), {}, memory)
+    merged = merge_keys(parse_daemon_json(text.replace('"live-restore": true', '"live-restore": false')), {}, memory)
     assert merged.after["live-restore"] is False
     assert any("live-restore" in notice and "somebody changed it" in notice for notice in merged.notices)
 
 
 def test_a_value_changed_by_hand_is_ours_again_when_we_still_want_it() -> None:
     text, memory = _applied()
-    merged = merge(parse(text.replace('"icc": false', '"icc": "odd"')), {"icc": False}, memory)
+    merged = merge_keys(parse_daemon_json(text.replace('"icc": false', '"icc": "odd"')), {"icc": False}, memory)
     assert merged.after["icc"] is False
     assert merged.memory["/icc"] == {"value": False, "before": "odd"}
 
@@ -166,44 +166,44 @@ def test_a_key_removed_by_hand_is_forgotten_when_we_give_up() -> None:
     text, memory = _applied()
     content = json.loads(text)
     del content["live-restore"]
-    merged = merge(parse(json.dumps(content)), {"icc": False}, memory)
+    merged = merge_keys(parse_daemon_json(json.dumps(content)), {"icc": False}, memory)
     assert "live-restore" not in merged.after
     assert merged.memory.keys() == {"/icc"}
 
 
 def test_a_new_value_of_ours_remembers_the_foreign_one_still() -> None:
-    merged = merge(parse('{"log-opts": {"max-size": "1m"}}'), {"log-opts": {"max-size": "10m"}}, {})
-    merged = merge(parse(merged.text), {"log-opts": {"max-size": "20m"}}, merged.memory)
+    merged = merge_keys(parse_daemon_json('{"log-opts": {"max-size": "1m"}}'), {"log-opts": {"max-size": "10m"}}, {})
+    merged = merge_keys(parse_daemon_json(merged.text), {"log-opts": {"max-size": "20m"}}, merged.memory)
     assert merged.memory == {"/log-opts/max-size": {"value": "20m", "before": "1m"}}
-    assert merge(parse(merged.text), {}, merged.memory).after == {"log-opts": {"max-size": "1m"}}
+    assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory).after == {"log-opts": {"max-size": "1m"}}
 
 
 def test_kept_keys_stay_in_file_and_memory() -> None:
     text, memory = _applied()
-    merged = merge(parse(text), {"icc": False}, memory, keep=frozenset({"live-restore", "log-opts"}))
+    merged = merge_keys(parse_daemon_json(text), {"icc": False}, memory, keep=frozenset({"live-restore", "log-opts"}))
     assert merged.text == text
     assert merged.memory == memory
 
 
 def test_a_foreign_key_of_our_value_is_left_when_given_up() -> None:
-    merged = merge(parse('{"icc": false}'), {"icc": False}, {})
-    assert merge(parse(merged.text), {}, merged.memory).text == '{"icc": false}'
+    merged = merge_keys(parse_daemon_json('{"icc": false}'), {"icc": False}, {})
+    assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory).text == '{"icc": false}'
 
 
 @pytest.mark.parametrize(("created", "text"), [(True, None), (False, "{}\n")])
 def test_a_file_that_we_made_goes_with_its_last_member(created: bool, text: str | None) -> None:
-    merged = merge(parse(None), {"icc": False}, {}, created=True)
-    assert merge(parse(merged.text), {}, merged.memory, created=created).text == text
+    merged = merge_keys(parse_daemon_json(None), {"icc": False}, {}, created=True)
+    assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory, created=created).text == text
 
 
 def test_no_file_and_nothing_wanted_is_no_file() -> None:
-    assert merge(parse(None), {}, {}, created=True).text is None
+    assert merge_keys(parse_daemon_json(None), {}, {}, created=True).text is None
 
 
 @pytest.mark.parametrize("parts", [("icc",), ("log-opts", "max-size"), ("runtimes", "a/b~c")])
 def test_pointers_are_reversible(parts: tuple[str, ...]) -> None:
-    assert path_of(pointer(*parts)) == list(parts)
+    assert parse_pointer(build_pointer(*parts)) == list(parts)
 
 
 def test_passwords_in_urls_are_masked() -> None:
-    assert private('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://me:***@proxy:3128"'
+    assert mask_passwords('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://me:***@proxy:3128"'

@@ -54,19 +54,19 @@ LOOPING = [
 @pytest.mark.parametrize("after", ["restarting", "running", "exited"])
 def test_what_kept_ending_before_a_change_is_no_failure_of_it(container: dict[str, Any], after: str) -> None:
     engine = Containers(web=dict(container))
-    before = engine_restart.look(engine).containers  # type: ignore[arg-type]
+    before = engine_restart.take_snapshot(engine).containers  # type: ignore[arg-type]
     assert before == [{"id": "web", "name": "web", "looping": True}]
     engine.containers["web"].update(State=after, starts="exited")
-    assert engine_restart.bring_back(engine, before, 1).failed == {}  # type: ignore[arg-type]
+    assert engine_restart.restart_containers(engine, before, 1).failed == {}  # type: ignore[arg-type]
     assert ("start web" in dict(engine.posted)) == (after == "exited")
 
 
 @pytest.mark.parametrize("container", [{"Status": "Up 2 seconds"}, {"Status": "Up 3 weeks", "RestartCount": 4}])
 def test_what_ran_and_keeps_ending_after_a_change_is_a_failure_of_it(container: dict[str, Any]) -> None:
     engine = Containers(web={"State": "running", **container})
-    before = engine_restart.look(engine).containers  # type: ignore[arg-type]
+    before = engine_restart.take_snapshot(engine).containers  # type: ignore[arg-type]
     engine.containers["web"]["State"] = "restarting"
-    assert engine_restart.bring_back(engine, before, 1).failed == {"web": "it was started and ended again"}  # type: ignore[arg-type]
+    assert engine_restart.restart_containers(engine, before, 1).failed == {"web": "it was started and ended again"}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_what_ran_and_keeps_ending_after_a_change_is_a_failure_of_it(container: 
 )
 def test_a_job_that_ended_well_while_it_outlived_the_engine_is_not_run_twice(status: str, outlive: bool, posted: list[str]) -> None:
     engine = Containers(job={"State": "exited", "Status": status})
-    assert engine_restart.bring_back(engine, [{"id": "job", "name": "job"}], 1, outlive).failed == {}  # type: ignore[arg-type]
+    assert engine_restart.restart_containers(engine, [{"id": "job", "name": "job"}], 1, outlive).failed == {}  # type: ignore[arg-type]
     assert [what for what, _patience in engine.posted] == posted
 
 
 @pytest.mark.parametrize(("own", "patience"), [(None, 60), (10, 60), (120, 150), (-1, 3600)])
 def test_a_container_is_waited_for_as_long_as_it_may_take_to_stop(own: int | None, patience: float) -> None:
     engine = Containers(web={"State": "running", "StopTimeout": own})
-    engine_restart.stop(engine, [{"id": "web", "name": "web"}, {"id": "gone", "name": "gone"}])  # type: ignore[arg-type]
+    engine_restart.stop_containers(engine, [{"id": "web", "name": "web"}, {"id": "gone", "name": "gone"}])  # type: ignore[arg-type]
     assert engine.posted == [("stop web", patience)]
 
 
@@ -95,4 +95,4 @@ def test_an_engine_that_does_not_answer_runs_nothing() -> None:
         def get(self, _path: str) -> Any:
             raise EngineUnreachable("no engine answers")
 
-    assert engine_restart.look(Silent()) == engine_restart.Before()  # type: ignore[arg-type]
+    assert engine_restart.take_snapshot(Silent()) == engine_restart.EngineSnapshot()  # type: ignore[arg-type]

@@ -19,18 +19,18 @@ PATH = "/etc/docker/daemon.json"
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     (tmp_path / "etc" / "docker").mkdir(parents=True)
-    monkeypatch.setattr(binary, "find", lambda *unused: None)
+    monkeypatch.setattr(binary, "find_dockerd", lambda *unused: None)
     return Host(tmp_path)
 
 
 def test_a_dangling_link_is_named_with_its_target(host: Host) -> None:
     host.path(PATH).symlink_to("/nowhere/daemon.json")
-    assert "is a symbolic link to /nowhere/daemon.json, which does not exist" in observe_config.observe(host)["daemon_json"]["error"]
+    assert "is a symbolic link to /nowhere/daemon.json, which does not exist" in observe_config.observe_config(host)["daemon_json"]["error"]
 
 
 def test_a_folder_can_not_be_read(host: Host) -> None:
     host.path(PATH).mkdir()
-    assert "can't be read (Is a directory)" in observe_config.observe(host)["daemon_json"]["error"]
+    assert "can't be read (Is a directory)" in observe_config.observe_config(host)["daemon_json"]["error"]
 
 
 @pytest.mark.parametrize(("bits", "word"), [(0x10, "chattr -i"), (0x20, "chattr -a"), (0, None)])
@@ -43,7 +43,7 @@ def test_a_file_that_nobody_can_change(host: Host, monkeypatch: pytest.MonkeyPat
         return 0
 
     monkeypatch.setattr(fcntl, "ioctl", flags)
-    fixed = observe_config.observe(host)["daemon_json"]["fixed"]
+    fixed = observe_config.observe_config(host)["daemon_json"]["fixed"]
     assert (word in fixed) if word else fixed is None
 
 
@@ -54,7 +54,7 @@ def test_where_there_are_no_such_flags_nothing_is_said(host: Host, monkeypatch: 
         raise OSError(25, "Inappropriate ioctl for device")
 
     monkeypatch.setattr(fcntl, "ioctl", refuse)
-    assert observe_config.observe(host)["daemon_json"]["fixed"] is None
+    assert observe_config.observe_config(host)["daemon_json"]["fixed"] is None
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_users_unit_does_not_choose_which_file_root_reads(host: Host, config: 
     )
     for path in (PATH, "/home/u/x.json"):
         host.path(path).write_text('{"icc": true}')
-    found = observe_config.observe(host, user)["daemon_json"]
+    found = observe_config.observe_config(host, user)["daemon_json"]
     assert (found["path"], found["exists"], found["text"] is not None) == (config, read, read)
     assert (
         found["error"] is None

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import Transaction, ended, left_open
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import Transaction, list_ended, list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 OLD, NEW = "/etc/docker/daemon.json", "/etc/systemd/system/docker-.scope.d/10-x.conf"
@@ -34,7 +34,7 @@ def _changed(host: Host) -> Transaction:
 def test_what_is_written_is_there_and_the_journal_is_open(host: Host) -> None:
     transaction = _changed(host)
     assert (host.read(OLD), host.read(NEW)) == ("new", "[Scope]")
-    assert [t.id for t in left_open(host)] == [transaction.id]
+    assert [t.id for t in list_open(host)] == [transaction.id]
     assert transaction.folder.stat().st_mode & 0o777 == 0o700
     assert (transaction.folder / "0").stat().st_mode & 0o777 == 0o600
 
@@ -42,17 +42,17 @@ def test_what_is_written_is_there_and_the_journal_is_open(host: Host) -> None:
 def test_restoring_brings_back_text_mode_and_time_and_takes_away_what_was_new(host: Host) -> None:
     transaction = _changed(host)
     assert transaction.restore() == [OLD, NEW]
-    transaction.undone()
+    transaction.mark_undone()
     status = host.path(OLD).stat()
     assert (host.read(OLD), status.st_mode & 0o777, status.st_mtime) == ("old \udcff", 0o640, 1)
     assert not host.path("/etc/systemd").exists()
-    assert left_open(host) == []
+    assert list_open(host) == []
 
 
 def test_the_next_run_can_undo(host: Host) -> None:
-    _changed(host).step("restart")
-    (again,) = left_open(host)
-    assert again.did("restart") and not again.did("daemon-reload")
+    _changed(host).record_step("restart")
+    (again,) = list_open(host)
+    assert again.has_step("restart") and not again.has_step("daemon-reload")
     assert again.journal["facts"] == {"running": True}
     again.restore()
     assert host.read(OLD) == "old \udcff" and host.read(NEW) is None
@@ -66,15 +66,15 @@ def test_restoring_twice_is_the_same(host: Host) -> None:
 
 def test_a_text_of_somebody_elses_is_kept_with_mode_and_owner(host: Host) -> None:
     transaction = _changed(host)
-    assert transaction.edited() == [] and transaction.keep_edited() == {}
+    assert transaction.list_edited() == [] and transaction.copy_edited() == {}
     host.path(OLD).write_text("edited")
     os.chmod(host.path(OLD), 0o604)
     host.path(NEW).unlink()
-    (again,) = left_open(host)
-    assert again.edited() == [OLD]
-    (copy,) = again.keep_edited().values()
+    (again,) = list_open(host)
+    assert again.list_edited() == [OLD]
+    (copy,) = again.copy_edited().values()
     again.restore()
-    again.undone()
+    again.mark_undone()
     assert (host.read(OLD), copy.read_text(), copy.stat().st_mode & 0o777) == ("old \udcff", "edited", 0o604)
     for _number in range(6):
         Transaction.begin(host, [OLD], {}).commit()
@@ -84,13 +84,13 @@ def test_a_text_of_somebody_elses_is_kept_with_mode_and_owner(host: Host) -> Non
 def test_what_was_not_written_yet_and_was_edited_is_kept_too(host: Host) -> None:
     Transaction.begin(host, [OLD, NEW], {})
     host.path(OLD).write_text("edited")
-    (again,) = left_open(host)
-    assert [copy.read_text() for copy in again.keep_edited().values()] == ["edited"]
+    (again,) = list_open(host)
+    assert [copy.read_text() for copy in again.copy_edited().values()] == ["edited"]
 
 
 def test_a_committed_change_is_nobodys_to_undo(host: Host) -> None:
     _changed(host).commit()
-    assert left_open(host) == []
+    assert list_open(host) == []
     assert host.read(OLD) == "new"
 
 
@@ -122,7 +122,7 @@ def test_a_file_that_was_not_announced_is_not_written(host: Host) -> None:
 def test_a_journal_cut_off_is_no_transaction(host: Host) -> None:
     transaction = _changed(host)
     (transaction.folder / "journal.json").write_text("{")
-    assert left_open(host) == []
+    assert list_open(host) == []
 
 
 def test_only_the_last_five_are_kept(host: Host) -> None:
@@ -143,5 +143,5 @@ def test_a_clock_that_is_set_back_does_not_change_the_order(host: Host, monkeypa
         transaction = Transaction.begin(host, [], {})
         transaction.commit()
         names.append(transaction.id)
-    assert [t.id for t in ended(host)] == names[::-1]
+    assert [t.id for t in list_ended(host)] == names[::-1]
     assert len(set(names)) == 5

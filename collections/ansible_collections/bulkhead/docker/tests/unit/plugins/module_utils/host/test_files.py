@@ -88,7 +88,7 @@ def test_damaged_state_is_named(tmp_path: Path, damage: str) -> None:
 
 def test_two_runs_exclude_each_other(tmp_path: Path) -> None:
     host = Host(tmp_path)
-    with state.exclusive(host), pytest.raises(BlockingIOError), state.exclusive(host):
+    with state.lock_host(host), pytest.raises(BlockingIOError), state.lock_host(host):
         pass
-    with state.exclusive(host):
+    with state.lock_host(host):
         pass

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance, find, of
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance, find_instance, get_observed_instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
 
@@ -49,14 +49,14 @@ def test_a_pipe_outside_does_not_hold_anybody_up_either(host: Host) -> None:
 def test_what_a_user_has_named_is_read_with_his_rights(host: Host) -> None:
     host.path("/secret").chmod(0o600)
     with pytest.raises(PermissionError):
-        host.read("/secret", whose=Owner("/home/u", 65534, 65534))
+        host.read("/secret", user=Owner("/home/u", 65534, 65534))
     assert host.read("/secret") == "roots alone"
 
 
 def test_what_a_user_has_named_is_a_regular_file(host: Host) -> None:
     host.path("/null").symlink_to("/dev/null")
     with pytest.raises(OSError, match="no regular file"):
-        host.read("/null", whose=Owner("/home/u", os.geteuid(), os.getegid()))
+        host.read("/null", user=Owner("/home/u", os.geteuid(), os.getegid()))
     assert host.read("/null") == ""
 
 
@@ -64,26 +64,26 @@ def test_what_a_user_has_named_is_a_regular_file(host: Host) -> None:
     ("path", "owned"), [("/home/u/.config/x", True), ("/home/u", False), ("/home/u2/x", False), ("/etc/passwd", False)]
 )
 def test_whose_a_path_is(host: Host, path: str, owned: bool) -> None:
-    assert (host.owner(path) is not None) == owned
+    assert (host.find_owner(path) is not None) == owned
 
 
 def test_the_instances_of_a_host(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nu:x:990:991::/home/u/:/bin/sh\n")
     host = Host(tmp_path)
-    assert find(host, None) == find(host, "") == ROOTFUL
-    user = find(host, "u")
+    assert find_instance(host, None) == find_instance(host, "") == ROOTFUL
+    user = find_instance(host, "u")
     assert user == Instance("u", 990, 991, "/home/u")
     assert (user.socket, user.config) == ("/run/user/990/docker.sock", "/home/u/.config/docker/daemon.json")
     assert user.drop_in == "/etc/systemd/user/docker-.scope.d/10-bulkhead-pids.conf"
-    assert user.on(host).owners == (Owner("/home/u", 990, 991),)
-    assert find(host, "nobody-knows").uid is None
-    assert of({"instance": user.as_dict()}) == user
-    assert of({}) == ROOTFUL
+    assert user.scope_host(host).owners == (Owner("/home/u", 990, 991),)
+    assert find_instance(host, "nobody-knows").uid is None
+    assert get_observed_instance({"instance": user.as_dict()}) == user
+    assert get_observed_instance({}) == ROOTFUL
 
 
 def test_whose_a_dockerd_is() -> None:
     user = Instance("u", 990, 991, "/home/u")
-    assert user.owns({"rootless": True, "uid": 990}) and not user.owns({"rootless": True, "uid": 1000})
-    assert not user.owns({"rootless": False, "uid": 990})
-    assert ROOTFUL.owns({"rootless": False, "uid": 0}) and not ROOTFUL.owns({"rootless": True, "uid": 990})
+    assert user.owns_process({"rootless": True, "uid": 990}) and not user.owns_process({"rootless": True, "uid": 1000})
+    assert not user.owns_process({"rootless": False, "uid": 990})
+    assert ROOTFUL.owns_process({"rootless": False, "uid": 0}) and not ROOTFUL.owns_process({"rootless": True, "uid": 990})

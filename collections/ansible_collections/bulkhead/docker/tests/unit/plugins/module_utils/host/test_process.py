@@ -59,7 +59,7 @@ def test_read_only_root_is_the_mount_on_top(mountinfo: str, expected: bool | Non
     ],
 )
 def test_pids_folder(text: str, expected: str | None) -> None:
-    assert cgroup.pids_folder(text) == expected
+    assert cgroup.find_pids_folder(text) == expected
 
 
 def _container_cgroup(root: Path, limit: str) -> None:

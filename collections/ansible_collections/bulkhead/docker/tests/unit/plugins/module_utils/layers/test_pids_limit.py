@@ -155,7 +155,7 @@ def test_a_limit_below_the_runtimes_own_need_is_told() -> None:
 def test_observe(tmp_path: Path) -> None:
     host = Host(tmp_path)
     for path, text in {
-        drop_in.PATH: drop_in.render(100),
+        drop_in.PATH: drop_in.render_drop_in(100),
         "/usr/lib/systemd/system/docker-.scope.d/60-vendor.conf": "[Scope]\nTasksMax = 15%\n",
         "/etc/systemd/system/scope.d/05-all.conf": "[Scope]\nMemoryMax=1G\n",
         "/etc/systemd/system/docker-.scope.d/readme.txt": "TasksMax=1",
@@ -163,7 +163,7 @@ def test_observe(tmp_path: Path) -> None:
         host.path(path).parent.mkdir(parents=True, exist_ok=True)
         host.path(path).write_text(text)
     found = observe(host)
-    assert found["drop_in"] == {"path": drop_in.PATH, "exists": True, "text": drop_in.render(100), "tasks_max": "100"}
+    assert found["drop_in"] == {"path": drop_in.PATH, "exists": True, "text": drop_in.render_drop_in(100), "tasks_max": "100"}
     assert [(e["name"], e["tasks_max"], e["ours"]) for e in found["drop_ins"]] == [
         ("05-all.conf", None, False),
         (drop_in.NAME, "100", True),

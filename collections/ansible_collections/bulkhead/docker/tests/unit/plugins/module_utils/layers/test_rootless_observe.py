@@ -156,7 +156,7 @@ def test_kernel_error_of_port_is_reported(host: Host) -> None:
 
 
 def test_context_is_created_and_removed(host: Host) -> None:
-    user = USER.on(host)
+    user = USER.scope_host(host)
     write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
     seen = client_context.read_context(user, USER)
     assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and client_context.is_incomplete(seen)
@@ -170,15 +170,15 @@ def test_context_is_created_and_removed(host: Host) -> None:
 
 
 def test_created_client_config_is_removed(host: Host) -> None:
-    made = client_context.create_context(USER.on(host), USER)
+    made = client_context.create_context(USER.scope_host(host), USER)
     assert made == ["meta", "current", "config"]
-    client_context.remove_context(USER.on(host), USER, made)
+    client_context.remove_context(USER.scope_host(host), USER, made)
     assert list(host.path("/home/u/.docker").rglob("*.json")) == []
 
 
 @pytest.mark.parametrize(("leads_to", "elsewhere"), [(f"unix://{USER.socket}", None), ("tcp://far", "tcp://far")])
 def test_own_context_is_kept(host: Host, leads_to: str, elsewhere: str | None) -> None:
-    user, (own, config) = USER.on(host), client_context.list_paths(USER)
+    user, (own, config) = USER.scope_host(host), client_context.list_paths(USER)
     text = json.dumps({"Name": "rootless", "Metadata": {"Description": "mine"}, "Endpoints": {"docker": {"Host": leads_to}}})
     write(host, own, text)
     write(host, config, '{\n\t"auths": {}\n}')
@@ -191,15 +191,15 @@ def test_own_context_is_kept(host: Host, leads_to: str, elsewhere: str | None) -
 
 def test_chosen_context_is_kept(host: Host) -> None:
     write(host, "/home/u/.docker/config.json", '{"currentContext": "far"}')
-    client_context.create_context(USER.on(host), USER)
-    assert client_context.read_context(USER.on(host), USER)["current"] == "far"
+    client_context.create_context(USER.scope_host(host), USER)
+    assert client_context.read_context(USER.scope_host(host), USER)["current"] == "far"
 
 
 def test_link_instead_of_client_config_is_not_followed(host: Host) -> None:
     write(host, "/etc/secret", "{}")
     host.path("/home/u/.docker").mkdir()
     host.path("/home/u/.docker/config.json").symlink_to(host.path("/etc/secret"))
-    assert client_context.read_context(USER.on(host), USER)["error"]
+    assert client_context.read_context(USER.scope_host(host), USER)["error"]
     with pytest.raises(OSError):
-        client_context.create_context(USER.on(host), USER)
+        client_context.create_context(USER.scope_host(host), USER)
     assert host.read("/etc/secret") == "{}"

@@ -50,7 +50,7 @@ def make_host(folder: Path) -> Host:
     (root / "volumes" / "data" / "_data" / "row").write_text("1")
     host.path("/proc/self").mkdir(parents=True)
     host.path("/proc/self/mountinfo").write_text("")
-    state.folder(host)
+    state.ensure_folder(host)
     return host
 
 

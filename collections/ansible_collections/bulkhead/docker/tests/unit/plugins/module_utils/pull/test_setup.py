@@ -44,31 +44,31 @@ def snapshot(host: Host) -> dict[str, Any]:
 
 def test_it_comes_once_and_goes_without_a_trace(host: Host) -> None:
     manager = Manager()
-    foreseen = setup.set_up_engine(host, GOOD, True, manager)
+    foreseen = setup.install_agent(host, GOOD, True, manager)
     assert snapshot(host) == {} and manager.calls == []
-    done = setup.set_up_engine(host, GOOD, False, manager)
+    done = setup.install_agent(host, GOOD, False, manager)
     assert done.steps == foreseen.steps and done.diff == foreseen.diff
     assert manager.calls == ["daemon-reload", "enable", "restart"]
     before = snapshot(host)
-    assert setup.set_up_engine(host, GOOD, False, manager).steps == []
+    assert setup.install_agent(host, GOOD, False, manager).steps == []
     assert snapshot(host) == before and len(manager.calls) == 3
 
     metric = host.path(f"{GOOD['metrics_dir']}/bulkhead-watch.prom")
     metric.write_text("bulkhead_host_verified 1\n")
-    foreseen = setup.remove_engine(host, True, manager)
+    foreseen = setup.remove_agent(host, True, manager)
     assert metric.exists()
-    assert setup.remove_engine(host, False, manager).steps == foreseen.steps
+    assert setup.remove_agent(host, False, manager).steps == foreseen.steps
     assert snapshot(host) == {}
     assert manager.calls[3:] == ["disable", "stop", "daemon-reload"]
-    assert setup.remove_engine(host, False, manager).steps == []
+    assert setup.remove_agent(host, False, manager).steps == []
 
 
 def test_a_wish_that_changes_leaves_nothing_behind(host: Host) -> None:
     manager = Manager()
-    setup.set_up_engine(host, GOOD, False, manager)
+    setup.install_agent(host, GOOD, False, manager)
     host.path(f"{GOOD['metrics_dir']}/bulkhead-pull.prom").write_text("old\n")
     pinned = {**GOOD, "allowed_signers": "", "revision": "0" * 40, "metrics_dir": "/srv/metrics", "interval": "1h"}
-    done = setup.set_up_engine(host, pinned, False, manager)
+    done = setup.install_agent(host, pinned, False, manager)
     assert f"{rendering.SIGNERS} removed" in done.steps
     assert not host.path(f"{GOOD['metrics_dir']}/bulkhead-pull.prom").exists()
     assert manager.calls[3:] == ["daemon-reload", "enable", "restart"]
@@ -76,6 +76,6 @@ def test_a_wish_that_changes_leaves_nothing_behind(host: Host) -> None:
 
 def test_a_timer_that_somebody_stopped_runs_again(host: Host) -> None:
     manager = Manager()
-    setup.set_up_engine(host, GOOD, False, manager)
+    setup.install_agent(host, GOOD, False, manager)
     manager.enabled = False
-    assert setup.set_up_engine(host, GOOD, False, manager).steps == [f"{rendering.TIMER_UNIT} enabled and started"]
+    assert setup.install_agent(host, GOOD, False, manager).steps == [f"{rendering.TIMER_UNIT} enabled and started"]

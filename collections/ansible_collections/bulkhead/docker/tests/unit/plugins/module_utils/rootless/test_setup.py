@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError, State
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError, ServiceState
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
@@ -78,8 +78,8 @@ class Machine:
         return ""
 
     # the service of a user
-    def state(self) -> State:
-        return State("active" if self.active else "inactive", 7, True)
+    def read_state(self) -> ServiceState:
+        return ServiceState("active" if self.active else "inactive", 7, True)
 
     def restart(self, _timeout: float) -> None:
         self.running = dict.fromkeys(self.running, False)
@@ -95,7 +95,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     host.path("/usr/lib/systemd/system/docker.service").write_text("")
     there = Machine(host)
     monkeypatch.setattr(rootful, "Engine", lambda *_unused: there)
-    monkeypatch.setattr(setup.Engine, "of", lambda *_unused: there)
+    monkeypatch.setattr(setup.Engine, "for_instance", lambda *_unused: there)
     for room in (rootful, setup):
         monkeypatch.setattr(room, "systemctl", there.systemctl)
     monkeypatch.setattr(setup, "Service", lambda *_unused: there)
@@ -152,25 +152,25 @@ def test_containers_stopped_by_interrupted_run_start_again(machine: Machine) -> 
     outcome, wish = setup.SetupOutcome(instance=USER), setup.RootlessRequest("rootless", None)  # type: ignore[arg-type]
     machine.dies = "restart"
     with pytest.raises(Killed):
-        setup._restart_engine(machine.host, wish, known, engine_restart.look(machine), True, outcome)  # type: ignore[arg-type]
+        setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine), True, outcome)  # type: ignore[arg-type]
     machine.dies = ""
     known = state.load(machine.host, "rootless")
     assert stopped.list_stopped(known) == ["web", "db"]
-    before = stopped.merge_stopped(known, engine_restart.look(machine))  # type: ignore[arg-type]
+    before = stopped.merge_stopped(known, engine_restart.take_snapshot(machine))  # type: ignore[arg-type]
     setup._restart_engine(machine.host, wish, known, before, False, outcome)
     assert machine.running == {"1": True, "2": True}
     assert (stopped.list_stopped(state.load(machine.host, "rootless")), outcome.steps) == ([], ["started again: web, db"])
     machine.log.clear()
-    setup._restart_engine(machine.host, wish, known, engine_restart.look(machine), False, outcome)  # type: ignore[arg-type]
+    setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine), False, outcome)  # type: ignore[arg-type]
     assert machine.log == []
 
 
 def test_stopped_containers_are_merged_once() -> None:
-    now = engine_restart.Before(running=True, containers=[DB])
+    now = engine_restart.EngineSnapshot(running=True, containers=[DB])
     assert stopped.merge_stopped({}, now) is now
     assert stopped.merge_stopped({"stopped": [WEB, DB]}, now).containers == [WEB, DB]
     assert stopped.merge_stopped({"stopped": [WEB]}, now).containers == [WEB, DB]
-    assert stopped.merge_stopped({"stopped": []}, engine_restart.Before()).running
+    assert stopped.merge_stopped({"stopped": []}, engine_restart.EngineSnapshot()).running
 
 
 def policy(host: Host, *names: str) -> None:
