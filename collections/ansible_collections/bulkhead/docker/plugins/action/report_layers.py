@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
         report = single.build_report(host, verification, self._task.check_mode, required, args["failure"])
         if args["plan"] is not None:
             report["drift"], drift = _describe_drift(host, args["plan"])
-            report["problem"] = "; ".join(sentence for sentence in (report["problem"], drift) if sentence)
+            report["problem"] = "; ".join(message for message in (report["problem"], drift) if message)
         report.update(run=get_run_id(), started=args["started"], expected=hash_expectations(args["expect"] or {}))
         write_report(path, report)
         if args["started"]:
@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
 
 
 def _describe_drift(host: str, plan: Mapping[str, Any]) -> tuple[list[dict[str, str]] | None, str]:
-    """Return what harden.yml would change, and its blockers, as a list and as one sentence. The list is None without a plan."""
+    """Return what harden.yml would change, and its blockers, as a list and as one message. The list is None without a plan."""
     if "layers" not in plan:
         return None, f"the drift of {host} is unknown: {plan.get('msg', 'plan_layers did not run')}"
     found = [{"layer": name, "summary": change["summary"]} for name, layer in plan["layers"].items() for change in layer["changes"]]

@@ -97,7 +97,7 @@ ansible_stats:
   returned: success
   type: dict
 problems:
-  description: One sentence per file that is not a report, or does not contain events.
+  description: One message per file that is not a report, or does not contain events.
   returned: success
   type: list
   elements: str

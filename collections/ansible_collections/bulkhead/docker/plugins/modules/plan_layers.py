@@ -78,7 +78,7 @@ desired:
   returned: always
   type: dict
 blockers:
-  description: Why the plan cannot proceed, one sentence each. The task fails if there is one.
+  description: Why the plan cannot proceed, one message each. The task fails if there is one.
   returned: when the host was compared
   type: list
   elements: str

@@ -93,7 +93,7 @@ not_enforced:
   elements: str
   sample: ["userns (absent)"]
 problem:
-  description: What is wrong on the host, one sentence; empty if nothing is.
+  description: What is wrong on the host, one message; empty if nothing is.
   returned: always
   type: str
 unreached:

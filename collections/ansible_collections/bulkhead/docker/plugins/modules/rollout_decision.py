@@ -77,7 +77,7 @@ problem:
   returned: success
   type: str
 blockers:
-  description: Why the plan cannot proceed, one sentence each.
+  description: Why the plan cannot proceed, one message each.
   returned: success
   type: list
   elements: str

@@ -42,7 +42,7 @@ class DesiredKeys:
 
 
 def find_blockers(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> list[str]:
-    """Return why no configuration can be planned, one sentence each."""
+    """Return why no configuration can be planned, one message each."""
     file, docker_unit = observed["daemon_json"], observed.get("unit") or {}
     found = []
     configured = desired.get("docker_daemon_config_path") or file["path"]

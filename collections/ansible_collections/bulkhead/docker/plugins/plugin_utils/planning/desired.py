@@ -20,7 +20,7 @@ Specs = dict[str, dict[str, dict[str, Any]]]  # role -> variable -> its spec
 
 @dataclass
 class DesiredState:
-    """values: every public variable with its value or default. problems: one sentence each; any of them stops the run."""
+    """values: every public variable with its value or default. problems: one message each; any of them stops the run."""
 
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ def resolve_desired(
 ) -> DesiredState:
     """Return every role variable, templated and checked.
 
-    variables: all variables of the host. template: resolves one value; raises ValueError with a sentence.
+    variables: all variables of the host. template: resolves one value; raises ValueError with a message.
     locate: returns where a value was written (`file:line`); empty if that is unknown.
     """
     desired = DesiredState()

@@ -24,7 +24,7 @@ _CUT = "the event of its verification was empty: ansible-runner cuts results lon
 
 @dataclass
 class RunReports:
-    """The reports in the events of one run. verify, attack: by host, the time and the report. problems: one sentence per file without valid events."""
+    """The reports in the events of one run. verify, attack: by host, the time and the report. problems: one message per file without valid events."""
 
     verify: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
     attack: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)

@@ -37,7 +37,7 @@ CONDITIONS = {
 class HostState:
     """One host.
 
-    condition: of CONDITIONS; why: its reason, one sentence. seconds: since the report was written; None without one.
+    condition: of CONDITIONS; why: its reason, one message. seconds: since the report was written; None without one.
     layers: by name, the verdicts of `verify_layers`. containers: those that a reader should know about, each with `notes`.
     running: the number of running containers. attack, denials: the reports as written.
     drift: what harden.yml would change, each with `layer` and `summary`; None if no plan was made.

@@ -17,7 +17,7 @@ KINDS = ("verify", "attack", "denials")
 
 @dataclass
 class Reports:
-    """The reports of a folder, every string escaped. verify, attack, denials: by host. problems: one sentence per file that is not a report."""
+    """The reports of a folder, every string escaped. verify, attack, denials: by host. problems: one message per file that is not a report."""
 
     verify: dict[str, dict[str, Any]] = field(default_factory=dict)
     attack: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -26,7 +26,7 @@ def build_report(
     required_layers: Collection[str] | None = None,
     failure: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return `verify-HOST.json`. Its `problem` is one sentence, empty if nothing is wrong or check mode accepts it.
+    """Return `verify-HOST.json`. Its `problem` is one message, empty if nothing is wrong or check mode accepts it.
 
     verification: result of `verify_layers`, or the failure of that task. required_layers: the layers of this run; None: all. Empty: a run without a
     verification requires none.
@@ -66,7 +66,7 @@ def describe_failure(failure: Mapping[str, str]) -> str:
 
 
 def build_attack_report(host: str, matrix: Mapping[str, Any], required: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return `attack-HOST.json`, and what is wrong there in one sentence; empty if nothing is."""
+    """Return `attack-HOST.json`, and what is wrong there as one message; empty if nothing is."""
     report: dict[str, Any] = {"host": host, "required": required}
     if "attacks" not in matrix:
         # A run without a result must replace the good report of an earlier run.
@@ -79,7 +79,7 @@ def build_attack_report(host: str, matrix: Mapping[str, Any], required: Mapping[
 
 
 def build_denials_report(host: str, info: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return `denials-HOST.json`, and what is wrong there in one sentence; empty if nothing is. info: result of `denials_info`."""
+    """Return `denials-HOST.json`, and what is wrong there as one message; empty if nothing is. info: result of `denials_info`."""
     if "denials" in info:
         return {"host": host, "denials_info": {key: info[key] for key in _DENIALS if key in info}}, ""
     why, problem = _describe_missing_result(host, info, "denials_info", "denials are unknown on")
@@ -87,7 +87,7 @@ def build_denials_report(host: str, info: Mapping[str, Any]) -> tuple[dict[str, 
 
 
 def _describe_missing_result(host: str, result: Mapping[str, Any], module: str, otherwise: str) -> tuple[dict[str, Any], str]:
-    """Return `error` and `unreachable` of a task without a result, and the same in one sentence."""
+    """Return `error` and `unreachable` of a task without a result, and the same as one message."""
     error = str(result.get("msg", f"{module} did not run")).strip().removeprefix("Task failed: ")
     unreachable = bool(result.get("unreachable"))
     what = f"{host} was not reached" if unreachable else f"{otherwise} {host}"

@@ -11,7 +11,7 @@ from .findings import ERROR, list_problems
 from .fleet import CONDITIONS, FAILING, VERIFIED
 from .publish import Published
 
-# The number of names and changes that are written out; the page has all. Up to EXPLAINED hosts get one sentence each.
+# The number of names and changes that are written out; the page has all. Up to EXPLAINED hosts get one message each.
 MAX_NAMES = 20
 EXPLAINED = 5
 _SIGNS = {VERIFIED: "+", FAILING: "x"}

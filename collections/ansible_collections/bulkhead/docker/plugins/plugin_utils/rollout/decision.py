@@ -81,7 +81,7 @@ def decide(host: str, plan: Mapping[str, Any], groups: Collection[str], switches
 
 
 def find_switch_problem(variables: Mapping[str, Any]) -> str:
-    """Return what is wrong with the rollout switches of a host, one sentence; empty if nothing is."""
+    """Return what is wrong with the rollout switches of a host, one message; empty if nothing is."""
     for name, choices in SWITCHES.items():
         if name in variables and variables[name] not in choices:
             return f"{name}: {variables[name]!r} is not valid; write {' or '.join(choices)}"

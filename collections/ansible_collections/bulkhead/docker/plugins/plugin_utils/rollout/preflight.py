@@ -14,7 +14,7 @@ from ..planning.table import AS_DESIRED, DISABLED, STATE_COLOUR
 from ..terminal import Line, wrap_text
 from .decision import BATCHES, BLOCKED, INCLUDED, SKIPPED, UNREACHABLE
 
-# How many names, and how many sentences of a kind, are written per row; `plan-HOST.json` has all.
+# How many names, and how many messages of a kind, are written per row; `plan-HOST.json` has all.
 MAX_NAMES = 12
 MAX_TEXTS = 12
 _ORDER = {INCLUDED: 0, SKIPPED: 1, BLOCKED: 2, UNREACHABLE: 3}
@@ -150,7 +150,7 @@ def _render_effects(hosts: Sequence[Decision]) -> Iterator[Line]:
 
 
 def _render_texts(texts: Sequence[tuple[str, str]], hosts: int, prefix: str, colour: str | None) -> Iterator[Line]:
-    """Yield each sentence once, with its hosts unless it applies to all. texts: (host, sentence). hosts: the number of all hosts."""
+    """Yield each message once, with its hosts unless it applies to all. texts: (host, message). hosts: the number of all hosts."""
     where: dict[str, list[str]] = {}
     for host, text in texts:
         where.setdefault(text, []).append(host)
