@@ -207,3 +207,17 @@ def test_pointers_are_reversible(parts: tuple[str, ...]) -> None:
 
 def test_passwords_in_urls_are_masked() -> None:
     assert mask_passwords('"http-proxy": "http://me:secret@proxy:3128"') == '"http-proxy": "http://me:***@proxy:3128"'
+
+
+@pytest.mark.parametrize(
+    ("desired", "changed", "needs_restart", "switches_root"),
+    [
+        ({}, [], False, False),
+        ({"debug": True}, ["debug"], False, False),
+        ({"icc": False, "debug": True}, ["debug", "icc"], True, False),
+        ({"userns-remap": "default"}, ["userns-remap"], True, True),
+    ],
+)
+def test_a_merge_knows_what_its_changes_need(desired: dict[str, Any], changed: list[str], needs_restart: bool, switches_root: bool) -> None:
+    merge = merge_keys(parse_daemon_json("{}"), desired, {})
+    assert (merge.changed, merge.needs_restart, merge.switches_root) == (changed, needs_restart, switches_root)
