@@ -138,7 +138,7 @@ def test_a_damaged_daemon_json_is_parsed_as_json_or_rejected(content: dict[str, 
 @given(ANYTHING | OBJECTS.map(json.dumps))
 def test_a_seccomp_profile_is_parsed_or_rejected(text: str) -> None:
     try:
-        profile.parse(text, "mine")
+        profile.parse_profile(text, "mine")
     except ValueError as error:
         assert str(error)
 
