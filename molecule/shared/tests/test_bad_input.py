@@ -93,7 +93,7 @@ INVENTORY = [
     Inventory(
         "apparmor-capability",
         apparmor(extends="web", capabilities=["net_admn"]),
-        ["'net_admn' is no capability", "did you mean net_admin?"],
+        ["'net_admn' is not a capability", "did you mean net_admin?"],
     ),
     Inventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is no network family"]),
     Inventory("apparmor-key", apparmor(extends="web", readble=["/srv"]), ["apparmor_profiles_list[0].readble", "readable"]),
@@ -103,7 +103,7 @@ INVENTORY = [
         ["docker-default", "belongs to the system"],
     ),
     Inventory(
-        "apparmor-twice", {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2}, ["apparmor_profiles_list[1].name", "already"]
+        "apparmor-twice", {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2}, ["apparmor_profiles_list[1].name", "also the name of"]
     ),
     Inventory("apparmor-mode", apparmor(extends="web", mode="enforced"), ["apparmor_profiles_list[0].mode", "enforce or complain"]),
     Inventory("apparmor-file", apparmor(src="nowhere.profile"), ["apparmor_profiles_list[0].src: nowhere.profile", "control node"]),
