@@ -41,10 +41,10 @@ class ActionModule(ActionBase):
             }
         )
         desired = resolve_desired(load_specs(ROLES), variables, self._template, _locate)
-        desired.problems += planning.resolve(desired.values, self._read_file)
-        result.update(expect=planning.expectations(desired.values) if not desired.problems else {}, desired=desired.values)
+        desired.problems += planning.add_file_contents(desired.values, self._read_file)
+        result.update(expect=planning.build_expectations(desired.values) if not desired.problems else {}, desired=desired.values)
         tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), desired.values)
-        selected, of_run = (planning.selected_layers(asked, *tags) for asked in (args["layers"], None))
+        selected, of_run = (planning.select_layers(asked, *tags) for asked in (args["layers"], None))
         result["selected"] = sorted(selected)
         if desired.problems:
             return _add_blockers(result, desired.problems)
@@ -54,12 +54,12 @@ class ActionModule(ActionBase):
         observed = args["observed"] or self._observe(variables, result, args["refresh"], find_desired_user(desired.values))
         if result.get("failed"):
             return result
-        plan = planning.make(observed, desired.values, selected, of_run)
+        plan = planning.plan_host(observed, desired.values, selected, of_run)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
             blockers=plan.blockers,
             observed=observed,
-            **{kind: plan.gathered(kind) for kind in ("warnings", "notices", "effects")},
+            **{kind: plan.collect(kind) for kind in ("warnings", "notices", "effects")},
         )
         if args["show"]:
             print_lines(self._display, render_plan(variables.get("inventory_hostname", "host"), result))

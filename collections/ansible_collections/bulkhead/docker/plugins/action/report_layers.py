@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.plan import narrowed
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.plan import narrow_selection
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.verification_table import render_verification
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout.decision import hash_expectations
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": "verification: is missing; write the result of verify_layers, or started: true"}
         path = Path(args["report_dir"]) / f"verify-{host}.json"
         # A run without a result must replace the good report of an earlier run.
-        required = None if args["required_layers"] is None else narrowed(args["required_layers"])
+        required = None if args["required_layers"] is None else narrow_selection(args["required_layers"])
         report = single.build_report(host, verification, self._task.check_mode, required, args["failure"])
         if args["plan"] is not None:
             report["drift"], drift = _describe_drift(host, args["plan"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of one host: every selected layer's, and the one change of the engine's configuration. Pure; no host is visited."""
+"""Plans one host: every selected layer, and the one change of the engine's configuration. Pure; no host is visited."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ ENGINE_CONFIG = "engine_config"
 
 @dataclass
 class Plan:
-    """What one host needs. `layers` holds a plan a selected layer, and `engine_config`, the change of the engine's configuration.
+    """What one host needs. layers: one plan per selected layer, and `engine_config` for the change of the engine's configuration.
 
-    conditions: warnings that are no layer's.
+    problems: blockers of the host as a whole. conditions: warnings about the host as a whole.
     """
 
     layers: dict[str, LayerPlan] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
 
-    def gathered(self, kind: str) -> list[str]:
-        """All `blockers`, `warnings`, `notices` or `effects`, each once, in order of effort."""
+    def collect(self, kind: str) -> list[str]:
+        """Return all `blockers`, `warnings`, `notices` or `effects`, each once, in the order of the layers."""
         own = self.conditions if kind == "warnings" else []
         return list(dict.fromkeys([*(text for plan in self.layers.values() for text in getattr(plan, kind)), *own]))
 
     @property
     def blockers(self) -> list[str]:
-        return list(dict.fromkeys([*self.problems, *self.gathered("blockers")]))
+        return list(dict.fromkeys([*self.problems, *self.collect("blockers")]))
 
     @property
     def changed(self) -> bool:
         return any(plan.changes for plan in self.layers.values())
 
 
-def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[str]:
-    """Put the text of files on the control node into `desired` (profiles given as `src`, the OCI runtime), and the profile that a rootless engine needs.
+def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[str]:
+    """Add to `desired` the text of files on the control node, and the profile that a rootless engine needs.
 
-    Returns what cannot be read, a sentence each.
+    read_file: returns the text of a file; raises OSError. Returns one message per file that cannot be read.
     """
     problems = []
     if isinstance(desired.get("apparmor_profiles_list"), list):
@@ -59,9 +59,9 @@ def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[st
     if rootless.find_default_profile(desired):
         source = (Path(rendering.__file__).parent / "oci_wrapper.py").read_text(encoding="utf-8")
         desired[rootless.WRAPPER] = rendering.render_wrapper(source, rootless.find_default_profile(desired))
-    for variable, room in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
+    for variable, layer in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
         try:
-            desired[variable] = load_planners()[room].resolve_sources(desired.get(variable) or [], read_file)
+            desired[variable] = load_planners()[layer].resolve_sources(desired.get(variable) or [], read_file)
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:
@@ -71,36 +71,38 @@ def resolve(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[st
     return problems + attack_requirements.problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
 
 
-def expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What verification shall demand of each layer that a host configures."""
-    layers = {name: {"requirement": requirement(name, desired), **room.expectation(desired)} for name, room in load_planners().items()}
+def build_expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what verification expects of each configured layer, and of the containers of hardened_container_list."""
+    layers = {
+        name: {"requirement": get_requirement(name, desired), **planner.expectation(desired)} for name, planner in load_planners().items()
+    }
     containers = hardened.expectations(desired.get(hardened.VARIABLE) or [], str(desired.get("seccomp_profiles_directory")))
     return {**layers, **({"containers": containers} if containers else {})}
 
 
-def make(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[str], of_run: set[str] | None = None) -> Plan:
-    """Compare a host with what is desired, for the selected layers. of_run: those of the whole run, where this is a part of it."""
+def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[str], of_run: set[str] | None = None) -> Plan:
+    """Return the plan for the selected layers. of_run: the layers of the whole run, when `selected` is a part of them."""
     plan = Plan()
     engine = observed["engine"]
     if not engine["installed"]:
-        return _without_engine(plan, desired)
+        return _plan_engine(plan, desired)
     if observed.get("interrupted"):
-        return _unfinished(plan, observed["interrupted"])
-    for name, room in load_planners().items():
+        return _plan_recovery(plan, observed["interrupted"])
+    for name, planner in load_planners().items():
         if name in selected:
-            plan.layers[name] = room.plan(observed, desired)
+            plan.layers[name] = planner.plan(observed, desired)
     if rootless.LAYER in selected and "apparmor" not in (selected if of_run is None else of_run):
         plan.problems += filter(None, [rootless.explain_missing_profile(observed, desired)])
     if selected:
         plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, desired, plan.layers, selected)
         for layer in plan.layers.values():
-            layer.with_engine = _changed_with_engine(layer, config)
+            layer.with_engine = _describe_engine_change(layer, config)
     plan.conditions = conditions.find_warnings(observed, plan.layers)
     return plan
 
 
-def _changed_with_engine(layer: LayerPlan, config: LayerPlan) -> str:
-    """What of this layer the change of the engine's configuration will make; empty when it is all there."""
+def _describe_engine_change(layer: LayerPlan, config: LayerPlan) -> str:
+    """Return the part of this layer that the change of the engine's configuration makes; empty when nothing changes."""
     if not config.changes or config.blockers or layer is config:
         return ""
     texts = [(json.loads(c.before or "{}"), json.loads(c.after or "{}")) for c in config.changes if c.path == config.apply.get("path")]
@@ -109,19 +111,17 @@ def _changed_with_engine(layer: LayerPlan, config: LayerPlan) -> str:
     return "; ".join([*(f"set {key}" for key in keys), *limits])
 
 
-def _unfinished(plan: Plan, transactions: Iterable[str]) -> Plan:
-    """A host in the middle of a change says nothing of what it will be like afterwards."""
-    changes = [
-        Change(f"{STATE_DIR}/transactions/{name}", "undo, or finish, what a run that died in the middle has left") for name in transactions
-    ]
-    plan.layers[ENGINE_CONFIG] = LayerPlan(ENGINE_CONFIG, changes=changes, notices=["the layers are planned once that is done"])
+def _plan_recovery(plan: Plan, transactions: Iterable[str]) -> Plan:
+    """Plan only the recovery from an interrupted run: the state afterwards is not known yet."""
+    changes = [Change(f"{STATE_DIR}/transactions/{name}", "undo or finish the change of an interrupted run") for name in transactions]
+    plan.layers[ENGINE_CONFIG] = LayerPlan(ENGINE_CONFIG, changes=changes, notices=["the layers are planned after that"])
     return plan
 
 
-def _without_engine(plan: Plan, desired: Mapping[str, Any]) -> Plan:
+def _plan_engine(plan: Plan, desired: Mapping[str, Any]) -> Plan:
     package = desired["docker_engine_package"]
     if desired["docker_engine_install"]:
-        notices = ["the layers are planned once the engine is installed"]
+        notices = ["the layers are planned after the engine is installed"]
         plan.layers["engine"] = LayerPlan("engine", changes=[Change(f"package {package}", f"install {package}")], notices=notices)
     else:
         plan.problems.append(
@@ -130,20 +130,20 @@ def _without_engine(plan: Plan, desired: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def requirement(layer: str, desired: Mapping[str, Any]) -> str:
-    """`required`, `optional` or `disabled`, by the layer's switch."""
+def get_requirement(layer: str, desired: Mapping[str, Any]) -> str:
+    """Return `required`, `optional` or `disabled`, by the layer's switch."""
     switch = SWITCHES.get(layer)
     return str(desired.get(switch) or REQUIRED) if switch else DISABLED
 
 
-def selected_layers(
-    asked: Iterable[str] | None, run_tags: Iterable[str], skip_tags: Iterable[str], desired: Mapping[str, Any] | None = None
+def select_layers(
+    given: Iterable[str] | None, run_tags: Iterable[str], skip_tags: Iterable[str], desired: Mapping[str, Any] | None = None
 ) -> set[str]:
-    """The layers that this run is about: those asked for, narrowed by the tags that name layers.
+    """Return the layers of this run: the given ones (None: all), narrowed by the tags that name layers.
 
-    The tag `rootless` brings `apparmor` along where the engine's runtime names a profile: no container would start without it.
+    The tag `rootless` also selects `apparmor` where the engine's runtime names a profile, because no container would start without it.
     """
-    layers = set(SWITCHES) if asked is None else set(asked) & set(SWITCHES)
+    layers = set(SWITCHES) if given is None else set(given) & set(SWITCHES)
     named = set(run_tags) & set(SWITCHES)
     if rootless.LAYER in named and rootless.find_default_profile(desired or {}):
         named.add("apparmor")
@@ -152,7 +152,7 @@ def selected_layers(
     return layers - set(skip_tags)
 
 
-def narrowed(selected: Iterable[str]) -> set[str] | None:
-    """The layers that a run is about; None where it is about all of them, and about single containers too."""
+def narrow_selection(selected: Iterable[str]) -> set[str] | None:
+    """Return the selected layers; None when all are selected, which includes single containers."""
     layers = set(selected)
     return None if layers >= set(SWITCHES) else layers

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from ...module_utils.formatting import format_contents
-from ..planning.plan import narrowed
+from ..planning.plan import narrow_selection
 from ..planning.table import AS_DESIRED, DISABLED, NOT_APPLICABLE, describe_layer
 from ..renamed_variables import find_inventory_problem
 from ..report.read import get_report_time
@@ -138,7 +138,7 @@ def _describe_valid_verification(plan: Mapping[str, Any], last: LastReport) -> s
     started = plan["observed"]["engine"].get("started_at")
     if started is None or started >= verification.get("at", 0.0):
         return ""
-    desired, earlier, selected = hash_expectations(last.expect), report.get("expected") or {}, narrowed(last.selected)
+    desired, earlier, selected = hash_expectations(last.expect), report.get("expected") or {}, narrow_selection(last.selected)
     if any(earlier.get(name) != desired.get(name) for name in (desired.keys() | earlier.keys() if selected is None else selected)):
         return ""
     if report.get("failure") or list_unenforced(verification, only=selected):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import DesiredState, load_specs, resolve_desired
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.plan import selected_layers
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.plan import select_layers
 
 SPECS: dict[str, dict[str, dict[str, Any]]] = {
     "docker_daemon": {
@@ -108,7 +108,7 @@ ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "root
     ],
 )
 def test_tags_select_layers(asked: list[str] | None, run: list[str], skip: list[str], expected: set[str]) -> None:
-    assert selected_layers(asked, run, skip) == expected
+    assert select_layers(asked, run, skip) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,5 +124,5 @@ def test_a_rootless_engine_also_selects_its_apparmor_profile(
     asked: list[str] | None, run: list[str], skip: list[str], expected: set[str]
 ) -> None:
     desired = {"rootless_docker_layer": "required", "rootless_docker_user": "u", "rootless_docker_apparmor_profile": "bulkhead-rootless"}
-    assert selected_layers(asked, run, skip, desired) == expected
-    assert "apparmor" not in selected_layers(None, ["rootless"], [], {**desired, "rootless_docker_layer": "disabled"})
+    assert select_layers(asked, run, skip, desired) == expected
+    assert "apparmor" not in select_layers(None, ["rootless"], [], {**desired, "rootless_docker_layer": "disabled"})

@@ -8,8 +8,8 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import pl
 
 def test_an_interrupted_change_is_recovered_first() -> None:
     observed = {"engine": {"installed": True}, "interrupted": ["20261123T204423.000001"]}
-    made = plan.make(observed, {}, {"userns", "seccomp"})
-    assert list(made.layers) == [plan.ENGINE_CONFIG]
-    (change,) = made.layers[plan.ENGINE_CONFIG].changes
-    assert change.path.endswith("20261123T204423.000001") and "undo, or finish" in change.summary
-    assert (made.blockers, made.gathered("notices")) == ([], ["the layers are planned once that is done"])
+    result = plan.plan_host(observed, {}, {"userns", "seccomp"})
+    assert list(result.layers) == [plan.ENGINE_CONFIG]
+    (change,) = result.layers[plan.ENGINE_CONFIG].changes
+    assert change.path.endswith("20261123T204423.000001") and "undo or finish" in change.summary
+    assert (result.blockers, result.collect("notices")) == ([], ["the layers are planned after that"])
