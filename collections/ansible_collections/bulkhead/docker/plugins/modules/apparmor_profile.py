@@ -5,25 +5,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: apparmor_profile
-short_description: Install, load and remove AppArmor profiles, and see that the kernel has them
+short_description: Install, load and remove AppArmor profiles, and check that the kernel has them
 version_added: 0.1.0
 description:
-  - Compiles every profile of the list before any of them is installed; an error is told in the parser's words, with profile and line.
-  - Installs each as C(/etc/apparmor.d/NAME), loads it, and then reads from the kernel that it is there, in the mode asked for, and that
-    the hash of the kernel's policy is that of the compiled file. When one profile fails, files, links and the kernel's policy of all of
-    them are put back.
-  - The file's name is the profile's name, so that a reader finds the one by the other. The mode stands beside the file and not in it, as
-    the link C(/etc/apparmor.d/force-complain/NAME), which C(apparmor_parser) and C(aa-enforce) know too. So the text stays as it was
-    given, and the mode survives a reboot.
-  - A profile is loaded again when its text, its mode, an included file or the kernel's policy is another than it should be, whoever
-    changed it.
-  - What is ours is remembered in C(/var/lib/bulkhead/apparmor.json). A file or a loaded profile of the same name that is not ours is
-    refused.
+  - Compiles every profile of the list before it installs any of them. An error has the parser's message, the profile and the line.
+  - Installs each profile as C(/etc/apparmor.d/NAME) and loads it. Then it reads from the kernel that the profile is loaded in the desired
+    mode, and that the hash of the kernel's policy is that of the compiled file. If one profile fails, the files, links and kernel policies
+    of all of them are restored.
+  - The file has the name of the profile. The mode is not in the file, but in the link C(/etc/apparmor.d/force-complain/NAME), which
+    C(apparmor_parser) and C(aa-enforce) use too. So the text stays as given, and the mode survives a reboot.
+  - A profile is loaded again if its text, its mode, an included file or the kernel's policy differs from the desired state.
+  - Managed profiles are remembered in C(/var/lib/bulkhead/apparmor.json). The module fails if an unmanaged file or loaded profile has the
+    same name.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   profiles:
-    description: The profiles to install or to remove. Others are left alone.
+    description: The profiles to install or to remove. Others are not changed.
     type: list
     elements: dict
     required: true
@@ -31,11 +29,11 @@ options:
       name:
         description:
           - Name of the profile, as in C(docker run --security-opt apparmor=NAME), and of its file.
-          - A letter, then letters, digits, C(.), C(_) or C(-), 64 at most; not a name of the engine's or the distribution's.
+          - A letter, then letters, digits, C(.), C(_) or C(-), 64 at most. Names that the engine or the distribution uses are invalid.
         type: str
         required: true
       content:
-        description: The text of the profile; it must declare the profile O(profiles[].name) and, its child profiles aside, no other.
+        description: The text of the profile. It must declare the profile O(profiles[].name) and no other, except child profiles.
         type: str
       mode:
         description: V(enforce) forbids and logs what the profile does not allow, V(complain) only logs it.
@@ -45,20 +43,20 @@ options:
       state:
         description:
           - V(absent) unloads the profile and removes its file.
-          - This is refused while a process runs under it, because that would go on unconfined.
+          - The module fails while a process runs under the profile, because the process would become unconfined.
         type: str
         choices: [present, absent]
         default: present
       force:
         description:
-          - With O(profiles[].state=present), take the place of a profile that is not ours. Its file is kept in
-            C(/var/lib/bulkhead/apparmor-replaced), and comes back when ours is removed.
-          - With O(profiles[].state=absent), also remove a profile that is not ours, or that processes run under.
+          - With O(profiles[].state=present), replace an unmanaged profile. A copy of its file is kept in
+            C(/var/lib/bulkhead/apparmor-replaced) and restored when the managed profile is removed.
+          - With O(profiles[].state=absent), also remove an unmanaged profile, or one that processes run under.
         type: bool
         default: false
 attributes:
   check_mode:
-    description: Compiles and compares, changes nothing.
+    description: Compiles and compares the profiles, and changes nothing.
     support: full
   diff_mode:
     description: Shows the text of each profile that changes, and how it is loaded.
@@ -71,7 +69,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Confine a web service, and watch what a new one does
+- name: Confine a web service, and log what a new one does
   bulkhead.docker.apparmor_profile:
     profiles:
       - name: shop-web
@@ -80,7 +78,7 @@ EXAMPLES = r"""
         content: "{{ lookup('ansible.builtin.file', 'shop-worker.apparmor') }}"
         mode: complain
 
-- name: Give up a profile
+- name: Remove a profile
   bulkhead.docker.apparmor_profile:
     profiles:
       - name: shop-old
@@ -89,7 +87,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 profiles:
-  description: What was done, or in check mode would be, for each profile of the list.
+  description: What was done for each profile of the list. In check mode, what would be done.
   returned: success
   type: list
   elements: dict
@@ -99,19 +97,19 @@ profiles:
       type: str
       sample: shop-web
     changed:
-      description: Whether anything was to be done.
+      description: Whether the profile had to change.
       type: bool
     reasons:
-      description: Why, each as the end of a sentence that begins with the name.
+      description: Why it had to change. Each reason follows the name in a sentence.
       type: list
       elements: str
       sample: ["is in complain mode"]
     mode:
-      description: The mode that the kernel has the profile in, null when it is not loaded.
+      description: The mode of the profile in the kernel; null if it is not loaded.
       type: str
       sample: enforce
     hash:
-      description: Algorithm and hash of the policy that the kernel was given; null when it is not loaded or the kernel keeps none.
+      description: Algorithm and hash of the loaded policy; null if the profile is not loaded or the kernel keeps no hash.
       type: str
       sample: "sha256:0f343b0931126a20…"
 """
@@ -119,11 +117,12 @@ profiles:
 from typing import Any
 
 from ..module_utils.apparmor import install, policy
-from ..module_utils.apparmor.parameters import describe_name_problem
+from ..module_utils.apparmor.names import describe_name_problem
 from ..module_utils.apparmor.parser import Parser, PolicyError
 from ..module_utils.host import state
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
+from ..module_utils.profiles.managed import APPARMOR, load_managed_profiles
 
 ARGUMENTS: dict[str, Any] = {
     "profiles": {
@@ -147,44 +146,44 @@ def main() -> None:
     host = Host()
     try:
         if module.check_mode:
-            steps = examine(host, module.params["profiles"])
+            steps = plan_steps(host, module.params["profiles"])
         else:
             with state.lock_host(host):
-                steps = examine(host, module.params["profiles"])
+                steps = plan_steps(host, module.params["profiles"])
                 install.apply_apparmor_steps(host, Parser.find(host), [step for step in steps if step.reasons])
-        kernel = {step.entry.name: policy.read_profile(host, step.entry.name) for step in steps}
+        kernel = {step.request.name: policy.read_profile(host, step.request.name) for step in steps}
     except BlockingIOError:
-        module.fail_json(msg="another run is changing this host; wait for it to end, and start again")
+        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (install.AppArmorConflict, PolicyError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=any(step.reasons for step in steps),
-        diff=[difference(step) for step in steps if step.reasons],
-        profiles=[summary(step, kernel[step.entry.name]) for step in steps],
+        diff=[render_diff(step) for step in steps if step.reasons],
+        profiles=[summarize_step(step, kernel[step.request.name]) for step in steps],
     )
 
 
-def examine(host: Host, profiles: list[dict[str, Any]]) -> list[install.AppArmorStep]:
-    """Every entry against the host, before any is acted upon. Raises AppArmorConflict, PolicyError, OSError, ValueError."""
+def plan_steps(host: Host, profiles: list[dict[str, Any]]) -> list[install.AppArmorStep]:
+    """Return a step per entry, before any is applied. Raises AppArmorConflict, PolicyError, OSError, ValueError."""
     if not policy.is_enabled(host) and any(profile["state"] == "present" for profile in profiles):
-        raise install.AppArmorConflict("AppArmor is not active in this host's kernel; boot with it (kernel parameter lsm=…,apparmor)")
-    ours, parser = install.memory(host), Parser.find(host)
+        raise install.AppArmorConflict("AppArmor is not active in this host's kernel; boot it with the kernel parameter lsm=…,apparmor")
+    managed, parser = load_managed_profiles(host, APPARMOR), Parser.find(host)
     steps, seen = [], set()
     for index, profile in enumerate(profiles):
         name = profile["name"]
-        problem = describe_name_problem(name) or (f"{name!r} stands in the list twice; write it once" if name in seen else None)
+        problem = describe_name_problem(name) or (f"{name!r} is in the list twice; write it once" if name in seen else None)
         if problem:
             raise install.AppArmorConflict(f"profiles[{index}].name: {problem}")
         seen.add(name)
-        entry = install.AppArmorRequest(name, profile["content"] or "", profile["mode"], profile["state"] == "present", profile["force"])
-        steps.append(install.plan_apparmor_step(host, parser, entry, ours))
+        request = install.AppArmorRequest(name, profile["content"] or "", profile["mode"], profile["state"] == "present", profile["force"])
+        steps.append(install.plan_apparmor_step(host, parser, request, managed))
     return steps
 
 
-def summary(step: install.AppArmorStep, kernel: dict[str, Any] | None) -> dict[str, Any]:
+def summarize_step(step: install.AppArmorStep, kernel: dict[str, Any] | None) -> dict[str, Any]:
     loaded = kernel or {"mode": None, "hash": None}
     return {
-        "name": step.entry.name,
+        "name": step.request.name,
         "changed": bool(step.reasons),
         "reasons": step.reasons,
         "mode": loaded["mode"],
@@ -192,11 +191,11 @@ def summary(step: install.AppArmorStep, kernel: dict[str, Any] | None) -> dict[s
     }
 
 
-def difference(step: install.AppArmorStep) -> dict[str, str]:
-    entry, mode = step.entry, step.seen["mode"]
+def render_diff(step: install.AppArmorStep) -> dict[str, str]:
+    request, mode = step.request, step.observed["mode"]
     before = f"# {f'loaded in {mode} mode' if mode else 'not loaded'}\n{step.before or ''}" if mode or step.before is not None else ""
-    after = f"# loaded in {entry.mode} mode\n{entry.content}" if entry.present else ""
-    return {"before_header": entry.path, "after_header": entry.path, "before": before, "after": after}
+    after = f"# loaded in {request.mode} mode\n{request.content}" if request.present else ""
+    return {"before_header": request.path, "after_header": request.path, "before": before, "after": after}
 
 
 if __name__ == "__main__":

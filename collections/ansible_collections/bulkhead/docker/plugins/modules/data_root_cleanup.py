@@ -5,20 +5,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: data_root_cleanup
-short_description: Remove roots of a Docker engine that it no longer uses
+short_description: Remove data roots that the Docker engine no longer uses
 version_added: 0.1.0
 description:
-  - After M(bulkhead.docker.daemon_config) with O(bulkhead.docker.daemon_config#module:migrate) has carried everything over, the plain root
-    stays as it was. V(carried) removes it, for good; it fails where an engine has worked there since, as that is then nowhere else.
-  - An engine that was remapped once leaves a root named UID.GID. V(empty) removes such roots where they hold no image, container, volume or
-    network.
+  - M(bulkhead.docker.daemon_config) with O(bulkhead.docker.daemon_config#module:migrate) copies everything to the remapped data root and
+    does not change the plain one. V(migrated) removes the plain data root. It fails if an engine has worked there since the migration,
+    because that data exists nowhere else.
+  - An engine that was remapped leaves a data root named UID.GID. V(empty) removes such data roots if they contain no image, container,
+    volume or network.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   which:
-    description: Which roots.
+    description: Which data roots to remove.
     type: str
-    choices: [carried, empty]
+    choices: [migrated, empty]
     required: true
   socket:
     description: The engine's unix socket.
@@ -26,30 +27,30 @@ options:
     default: /var/run/docker.sock
 attributes:
   check_mode:
-    description: Says what would be removed.
+    description: Lists what would be removed.
     support: full
   diff_mode:
-    description: Shows the folders that go.
+    description: Shows the files and folders that are removed.
     support: full
 seealso:
   - module: bulkhead.docker.daemon_config
 """
 
 EXAMPLES = r"""
-- name: Nothing is missing in the remapped root, so the old one may go
+- name: Remove the plain data root after a migration
   bulkhead.docker.data_root_cleanup:
-    which: carried
+    which: migrated
 """
 
 RETURN = r"""
 removed:
-  description: The folders and files that went, or in check mode would go.
+  description: The files and folders that were removed. In check mode, those that would be removed.
   returned: success
   type: list
   elements: str
   sample: [/var/lib/docker/containers, /var/lib/docker/image]
 bytes:
-  description: What they took on disk.
+  description: Their size on disk.
   returned: success
   type: int
 """
@@ -66,30 +67,30 @@ from ..module_utils.module import Module
 def main() -> None:
     module = Module(
         argument_spec={
-            "which": {"type": "str", "choices": ["carried", "empty"], "required": True},
+            "which": {"type": "str", "choices": ["migrated", "empty"], "required": True},
             "socket": {"type": "path", "default": "/var/run/docker.sock"},
         },
         supports_check_mode=True,
     )
     host = Host()
-    carried = module.params["which"] == "carried"
+    is_migrated = module.params["which"] == "migrated"
     try:
         info = Engine(module.params["socket"]).get("/info")
-        entries = cleanup.carried(host, info) if carried else cleanup.empty(host, info)
-        size = sum(cleanup.size(entry) for entry in entries)
+        entries = cleanup.list_migrated(host, info) if is_migrated else cleanup.list_empty_roots(host, info)
+        size = sum(cleanup.measure_size(entry) for entry in entries)
         if entries and not module.check_mode:
             with state.lock_host(host):
-                if carried:
-                    cleanup.remove_carried(host, entries)
+                if is_migrated:
+                    cleanup.remove_migrated(host, entries)
                 else:
                     for entry in entries:
                         shutil.rmtree(entry)
     except BlockingIOError:
-        module.fail_json(msg="another run of Bulkhead is changing this host; run again when it has ended")
+        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (EngineError, EngineUnreachable, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     names = [str(entry) for entry in entries]
-    diff = {"before": "".join(f"{name}\n" for name in names), "after": "", "before_header": "roots", "after_header": "roots"}
+    diff = {"before": "".join(f"{name}\n" for name in names), "after": "", "before_header": "data roots", "after_header": "data roots"}
     module.exit_json(changed=bool(entries), removed=names, bytes=size, diff=diff)
 
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: seccomp_profile
-short_description: Install and remove seccomp profiles for Docker, checked as the engine does not check them
+short_description: Check, install and remove seccomp profiles for Docker
 version_added: 0.1.0
 description:
-  - Checks every profile of the list before any file is touched. The engine takes C({}) for "no filter", ignores a misspelt key and a
-    system call that it does not know, and finds out when a container starts that runc itself is refused what it needs; here each is an
-    error.
-  - Replaces files atomically, owned by root and readable by all, since C(docker run --security-opt seccomp=FILE) reads the file as the
-    calling user. When one file fails, those before it are put back.
-  - What is ours is remembered in C(/var/lib/bulkhead/seccomp.json). A file of the same name that is not ours is refused.
-  - The engine reads the daemon-wide profile once, at its start. Restarting it is M(bulkhead.docker.daemon_config)'s business.
+  - Checks every profile of the list before it changes a file. The engine accepts C({}) as "no filter", and ignores a misspelt key or an
+    unknown system call. It notices only at the start of a container that runc cannot work with the profile. In this module, each of
+    these is an error.
+  - Replaces files atomically, owned by root and readable by all, because C(docker run --security-opt seccomp=FILE) reads the file as the
+    calling user. If one file fails, those before it are restored.
+  - Managed files are remembered in C(/var/lib/bulkhead/seccomp.json). The module fails if an unmanaged file has the same name.
+  - The engine reads the daemon-wide profile only at its start. M(bulkhead.docker.daemon_config) restarts it.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   directory:
-    description: Where the files are put, as C(NAME.json).
+    description: The folder of the files, which are named C(NAME.json).
     type: path
     default: /etc/docker/seccomp
   profiles:
-    description: The profiles to install or to remove. Others are left alone.
+    description: The profiles to install or to remove. Others are not changed.
     type: list
     elements: dict
     required: true
@@ -36,29 +36,29 @@ options:
         description: The whole profile, in Docker's JSON format.
         type: str
       path:
-        description: The file, where it is not in O(directory).
+        description: The file, if it is not in O(directory).
         type: path
       state:
         description:
           - V(absent) removes the file.
-          - A file that C(daemon.json) or a flag of dockerd names stays for now and is listed in RV(postponed), because the engine would
+          - A file that C(daemon.json) or a flag of dockerd names is not removed, but listed in RV(postponed), because the engine would
             not start without it.
         type: str
         choices: [present, absent]
         default: present
       force:
         description: >-
-          Take the place of a file that is not ours, or remove it. A replaced file is kept in C(/var/lib/bulkhead/seccomp-replaced), and
-          comes back when ours is removed.
+          Replace or remove an unmanaged file. A copy of a replaced file is kept in C(/var/lib/bulkhead/seccomp-replaced) and restored when
+          the managed file is removed.
         type: bool
         default: false
       permissive:
-        description: Accept a profile whose default action lets calls through.
+        description: Accept a profile whose default action allows calls.
         type: bool
         default: false
 attributes:
   check_mode:
-    description: Checks and compares, changes nothing.
+    description: Checks and compares the profiles, and changes nothing.
     support: full
   diff_mode:
     description: Shows each file that changes.
@@ -69,7 +69,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Install a profile, and give up another
+- name: Install a profile, and remove another
   bulkhead.docker.seccomp_profile:
     profiles:
       - name: shop-web
@@ -80,7 +80,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 profiles:
-  description: What was done, or in check mode would be, for each profile of the list.
+  description: What was done for each profile of the list. In check mode, what would be done.
   returned: success
   type: list
   elements: dict
@@ -94,17 +94,17 @@ profiles:
       type: str
       sample: /etc/docker/seccomp/shop-web.json
     changed:
-      description: Whether anything was to be done.
+      description: Whether the file had to change.
       type: bool
     reason:
-      description: Why, as the end of a sentence that begins with the name; empty when nothing was to be done.
+      description: Why it had to change; empty if it did not. The reason follows the name in a sentence.
       type: str
-      sample: says something else
+      sample: has another text
     sha256:
-      description: Of the desired text; null for one that is to be absent.
+      description: SHA-256 of the desired text; null if the file is to be absent.
       type: str
 postponed:
-  description: Paths of files that are to go, but stay until the engine no longer names them.
+  description: Paths of files that are removed once the engine no longer names them.
   returned: success
   type: list
   elements: str
@@ -146,7 +146,7 @@ def main() -> None:
     except SeccompInstallError as error:
         module.fail_json(msg="Nothing was changed. " + " ".join(error.problems), problems=error.problems)
     except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (/var/lib/bulkhead/lock is held); try again when it is done")
+        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     changing = [step for step in steps if step.reason and not step.postponed]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Putting profiles on a host and taking them off again: all of a list, or none of it."""
+"""Installs and removes the AppArmor profiles of a list: all of them, or none."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..host import state
 from ..host.files import fsync_folder, sha256, write_atomically
-from ..host.root import STATE_DIR, Host
+from ..host.root import Host
+from ..profiles.managed import APPARMOR, keep_replaced_file, load_managed_profiles, read_replaced_file, save_managed_profiles
 from . import policy, sources
 from .parser import Parser, PolicyError
 
-SUBJECT = "apparmor"
-BACKUPS = f"{STATE_DIR}/apparmor-replaced"
 _CACHE = "/var/cache/apparmor"
 
 
 class AppArmorConflict(Exception):
-    """What is asked for would harm something that is not ours; the message is one sentence."""
+    """The request would change something unmanaged or in use."""
 
 
 @dataclass(frozen=True)
 class AppArmorRequest:
-    """A profile that shall be there in this text and mode, or not be there. `force`: also over what is somebody else's, or in use."""
+    """The desired state of one profile. force: also replace or remove an unmanaged profile, or one in use."""
 
     name: str
     content: str = ""
@@ -42,61 +40,52 @@ class AppArmorRequest:
 
 @dataclass
 class AppArmorStep:
-    """One entry against the host as it is. `reasons`: why something has to be done; nothing has when it is empty."""
+    """A request and the state of the host. reasons: why the profile has to change; empty if it does not."""
 
-    entry: AppArmorRequest
+    request: AppArmorRequest
     before: str | None
-    seen: dict[str, Any]
+    observed: dict[str, Any]
     reasons: list[str] = field(default_factory=list)
 
 
-def memory(host: Host) -> dict[str, dict[str, Any]]:
-    """The profiles that are ours: name → `sha256` of the text, `mode`, `hashes` of the loaded policy, `inputs`, and where we took
-    a foreign file's place, `replaced` (where it is kept) and `links` (which it had). One without `sha256` was begun by a run that died.
-    Raises ValueError for a damaged file.
-    """
-    known = state.load(host, SUBJECT).get("profiles", {})
-    return dict(known)
-
-
-def plan_apparmor_step(host: Host, parser: Parser | None, entry: AppArmorRequest, ours: Mapping[str, Any]) -> AppArmorStep:
-    """Compare an entry with the host. Raises AppArmorConflict, PolicyError, OSError."""
-    before = host.read(entry.path)
-    kernel = policy.read_profile(host, entry.name) if policy.is_enabled(host) else None
-    seen = {
+def plan_apparmor_step(host: Host, parser: Parser | None, request: AppArmorRequest, managed: Mapping[str, Any]) -> AppArmorStep:
+    """Compare a request with the host; `managed` from `load_managed_profiles`. Raises AppArmorConflict, PolicyError, OSError."""
+    before = host.read(request.path)
+    kernel = policy.read_profile(host, request.name) if policy.is_enabled(host) else None
+    observed = {
         "sha256": None if before is None else sha256(before),
-        "links": sources.read_links(host).get(entry.name, []),
+        "links": sources.read_links(host).get(request.name, []),
         "mode": kernel["mode"] if kernel else None,
         "current": None,
-        "ours": entry.name in ours if not entry.present else "sha256" in ours.get(entry.name, {}),
+        "is_managed": request.name in managed if not request.present else "sha256" in managed.get(request.name, {}),
     }
-    step = AppArmorStep(entry, before, seen)
-    foreign = not seen["ours"] and not entry.force
-    if entry.present:
-        if foreign and before is not None and before != entry.content:
+    step = AppArmorStep(request, before, observed)
+    unmanaged = not observed["is_managed"] and not request.force
+    if request.present:
+        if unmanaged and before is not None and before != request.content:
             raise AppArmorConflict(
-                f"{entry.path}: is somebody else's and differs; pick another name, or set force: true (the file is then kept aside)"
+                f"{request.path}: is unmanaged and has another text; choose another name, or set force: true (a copy is then kept)"
             )
-        if foreign and before is None and kernel:
+        if unmanaged and before is None and kernel:
             raise AppArmorConflict(
-                f"profile {entry.name}: is loaded already, and not from {entry.path}; pick another name, or set force: true"
+                f"profile {request.name}: is loaded, but not from {request.path}; choose another name, or set force: true"
             )
         if parser is None:
-            raise AppArmorConflict("/usr/sbin/apparmor_parser: there is none; install the package apparmor")
-        if before == entry.content and kernel:
-            seen["current"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(entry.path))))
-        step.reasons = sources.list_differences(seen, sha256(entry.content), entry.mode)
-        if seen["sha256"] != sha256(entry.content) or not seen["ours"]:
-            parser.check(entry.name, entry.content)
+            raise AppArmorConflict("/usr/sbin/apparmor_parser: does not exist; install the package apparmor")
+        if before == request.content and kernel:
+            observed["current"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(request.path))))
+        step.reasons = sources.list_differences(observed, sha256(request.content), request.mode)
+        if observed["sha256"] != sha256(request.content) or not observed["is_managed"]:
+            parser.check(request.name, request.content)
         return step
-    if before is None and kernel is None and not seen["ours"]:
+    if before is None and kernel is None and not observed["is_managed"]:
         return step
-    if foreign:
-        raise AppArmorConflict(f"{entry.path}: is not ours to remove; remove it by hand, or set force: true")
-    used = policy.find_confined(host, [entry.name]).get(entry.name) if kernel else None
-    if used and not entry.force:
+    if unmanaged:
+        raise AppArmorConflict(f"{request.path}: is unmanaged and not removed; remove it by hand, or set force: true")
+    used = policy.find_confined(host, [request.name]).get(request.name) if kernel else None
+    if used and not request.force:
         raise AppArmorConflict(
-            f"profile {entry.name}: is in use by {policy.describe_processes(used)}, which would run unconfined without it; "
+            f"profile {request.name}: is in use by {policy.describe_processes(used)}, which would run unconfined without it; "
             "stop them first, or list it with state: absent and force: true"
         )
     step.reasons = ["is no longer desired"]
@@ -104,63 +93,63 @@ def plan_apparmor_step(host: Host, parser: Parser | None, entry: AppArmorRequest
 
 
 def apply_apparmor_steps(host: Host, parser: Parser | None, steps: Iterable[AppArmorStep]) -> None:
-    """Do all steps and remember what is ours; when one fails, put files, links and the kernel's policy back for all of them.
+    """Apply the steps and remember the managed profiles. If one fails, restore files, links and the kernel's policy of all.
 
-    Raises PolicyError, OSError; then the host is as it was, or the message says what is not.
+    Raises PolicyError, OSError; the message names what could not be restored.
     """
-    before = memory(host)
-    ours = dict(before)
+    before = load_managed_profiles(host, APPARMOR)
+    managed = dict(before)
     done: list[_Snapshot] = []
     inputs = sources.CompileInputs(host)
     try:
         for step in steps:
-            done.append(_Snapshot.take(host, step.entry.name))
-            if step.entry.present:
-                if parser is None:  # plan_apparmor_step() refuses before it comes to this
+            done.append(_Snapshot.read(host, step.request.name))
+            if step.request.present:
+                if parser is None:  # plan_apparmor_step() has raised before
                     raise PolicyError("no apparmor_parser")
-                replaced = _keep_unmanaged(host, step, ours.get(step.entry.name, {}))
-                # Remembered first: what a run that dies has written is ours, and what it has kept aside comes back.
-                if not step.seen["ours"]:
-                    ours[step.entry.name] = replaced
-                    state.save(host, SUBJECT, {"profiles": ours})
-                ours[step.entry.name] = _install(host, parser, step.entry, inputs) | replaced
+                replaced = _keep_unmanaged(host, step, managed.get(step.request.name, {}))
+                # Remember first: what an interrupted run wrote is managed, and what it replaced is restored.
+                if not step.observed["is_managed"]:
+                    managed[step.request.name] = replaced
+                    save_managed_profiles(host, APPARMOR, managed)
+                managed[step.request.name] = _install(host, parser, step.request, inputs) | replaced
             else:
-                _remove(host, parser, step.entry.name, ours.pop(step.entry.name, {}))
-        state.save(host, SUBJECT, {"profiles": ours} if ours else {})
+                _remove(host, parser, step.request.name, managed.pop(step.request.name, {}))
+        save_managed_profiles(host, APPARMOR, managed)
     except (PolicyError, OSError) as error:
-        lost = [sentence for snapshot in reversed(done) for sentence in snapshot.restore(host, parser)]
-        with suppress(OSError):  # what stays remembered of this run is harmless
-            state.save(host, SUBJECT, {"profiles": before} if before else {})
-        rest = "; and could not be put back: " + "; ".join(lost) if lost else "; all profiles are as they were before"
+        lost = [thing for snapshot in reversed(done) for thing in snapshot.restore(host, parser)]
+        with suppress(OSError):  # entries that stay in the state file do no harm
+            save_managed_profiles(host, APPARMOR, before)
+        rest = "; could not be restored: " + "; ".join(lost) if lost else "; all profiles are as before"
         raise PolicyError(f"{error}{rest}") from error
 
 
-def _install(host: Host, parser: Parser, entry: AppArmorRequest, inputs: sources.CompileInputs) -> dict[str, Any]:
-    """Write, mark and load one profile, and see that the kernel has it. Returns what to remember."""
-    file = str(host.path(entry.path))
-    write_atomically(Path(file), entry.content)
-    _set_link(host, sources.DISABLE_LINK, entry.name, False)
-    _set_link(host, sources.COMPLAIN_LINK, entry.name, entry.mode == "complain")
+def _install(host: Host, parser: Parser, request: AppArmorRequest, inputs: sources.CompileInputs) -> dict[str, Any]:
+    """Write, link and load one profile, and check that the kernel has it. Returns what to remember."""
+    file = str(host.path(request.path))
+    write_atomically(Path(file), request.content)
+    _set_link(host, sources.DISABLE_LINK, request.name, False)
+    _set_link(host, sources.COMPLAIN_LINK, request.name, request.mode == "complain")
     parser.load(file)
     compiled = parser.compile(file)
-    _remove_stale_children(host, entry.name, set(policy.split_compiled(compiled)))
-    kernel = policy.read_profile(host, entry.name)
+    _remove_stale_children(host, request.name, set(policy.split_compiled(compiled)))
+    kernel = policy.read_profile(host, request.name)
     if kernel is None:
-        raise PolicyError(f"profile {entry.name}: apparmor_parser loaded it without an error, and the kernel does not have it")
-    if kernel["mode"] != entry.mode:
+        raise PolicyError(f"profile {request.name}: apparmor_parser reported success, but the kernel does not have it")
+    if kernel["mode"] != request.mode:
         raise PolicyError(
-            f"profile {entry.name}: is in {kernel['mode']} mode once loaded, and not in {entry.mode} mode; look at the flags in its text"
+            f"profile {request.name}: was loaded in {kernel['mode']} mode, not in {request.mode} mode; correct the flags in its text"
         )
     if policy.is_same_policy(kernel["hashes"], compiled) is False:
-        raise PolicyError(f"profile {entry.name}: the kernel's policy ({kernel['hash']}) is not what {entry.path} compiles to")
-    return {"sha256": sha256(entry.content), "mode": entry.mode, "hashes": kernel["hashes"], "inputs": inputs.digest(entry.content)}
+        raise PolicyError(f"profile {request.name}: the kernel's policy ({kernel['hash']}) is not what {request.path} compiles to")
+    return {"sha256": sha256(request.content), "mode": request.mode, "hashes": kernel["hashes"], "inputs": inputs.digest(request.content)}
 
 
-def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, Any]) -> None:
-    """Take a profile off the host; a foreign file whose place it had comes back, with its links: one that was disabled is not loaded."""
+def _remove(host: Host, parser: Parser | None, name: str, remembered: Mapping[str, Any]) -> None:
+    """Remove a profile, and restore the file that it replaced, with its links. A file that was disabled is not loaded."""
     path = host.path(f"{sources.FOLDER}/{name}")
-    replaced = host.read(known["replaced"]) if known.get("replaced") else None
-    links = known.get("links", []) if replaced is not None else []
+    replaced = read_replaced_file(host, remembered)
+    links = remembered.get("links", []) if replaced is not None else []
     for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
         _set_link(host, kind, name, kind in links)
     if replaced is not None:
@@ -178,25 +167,22 @@ def _remove(host: Host, parser: Parser | None, name: str, known: Mapping[str, An
 
 
 def _remove_stale_children(host: Host, name: str, desired: set[str]) -> None:
-    """Loading a profile leaves the children that its former text had (Linux security/apparmor/policy.c, __replace_profile)."""
+    """Unload the children of the former text, which loading a profile leaves (Linux security/apparmor/policy.c, __replace_profile)."""
     kernel = policy.read_profile(host, name)
     for child in sorted(set(kernel["hashes"]) - desired - {name}, reverse=True) if kernel else []:
         policy.unload_profile(host, child)
 
 
-def _keep_unmanaged(host: Host, step: AppArmorStep, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Before a foreign file is overwritten (`force`), keep it and which links it had; `_remove` brings them back."""
-    if step.seen["ours"] or step.before is None or step.before == step.entry.content:
-        return {key: known[key] for key in ("replaced", "links") if known.get(key)}
-    state.ensure_folder(host)
-    kept = f"{BACKUPS}/{step.entry.name}"
-    host.path(BACKUPS).mkdir(mode=0o700, exist_ok=True)
-    write_atomically(host.path(kept), step.before, mode=0o600)
-    return {"replaced": kept, "links": step.seen["links"]}
+def _keep_unmanaged(host: Host, step: AppArmorStep, remembered: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep an unmanaged file and the names of its links before it is replaced (`force`); `_remove` restores them."""
+    if step.observed["is_managed"] or step.before is None or step.before == step.request.content:
+        return {key: remembered[key] for key in ("replaced", "links") if remembered.get(key)}
+    copy = keep_replaced_file(host, APPARMOR, step.request.name, step.before)
+    return {"replaced": copy, "links": step.observed["links"]}
 
 
 def _set_link(host: Host, kind: str, name: str, desired: bool) -> None:
-    """Set or remove the link that `kind` means to the parser; it points to the file, as aa-complain and aa-disable make it."""
+    """Set or remove a link that changes how the parser loads the file, as aa-complain and aa-disable do."""
     path = host.path(f"{sources.FOLDER}/{kind}/{name}")
     if desired and not os.path.lexists(path):
         path.parent.mkdir(exist_ok=True)
@@ -214,7 +200,7 @@ def _unlink(path: Path) -> None:
 
 @dataclass
 class _Snapshot:
-    """A profile before we touched it: its file, its links, and the kernel's policy, to be put back."""
+    """A profile before a change: its file, its links and the kernel's policy."""
 
     name: str
     text: str | None
@@ -223,13 +209,13 @@ class _Snapshot:
     names: set[str]
 
     @classmethod
-    def take(cls, host: Host, name: str) -> _Snapshot:
+    def read(cls, host: Host, name: str) -> _Snapshot:
         kernel = policy.read_profile(host, name) if policy.is_enabled(host) else None
         data, names = (policy.read_raw_data(host, name), set(kernel["hashes"])) if kernel else ([], set())
         return cls(name, host.read(f"{sources.FOLDER}/{name}"), sources.read_links(host).get(name, []), data, names)
 
     def restore(self, host: Host, parser: Parser | None) -> list[str]:
-        """Returns a sentence for each thing that could not be put back."""
+        """Restore the profile. Returns what could not be restored."""
         lost = []
         path = host.path(f"{sources.FOLDER}/{self.name}")
         try:
@@ -240,12 +226,12 @@ class _Snapshot:
             for kind in (sources.COMPLAIN_LINK, sources.DISABLE_LINK):
                 _set_link(host, kind, self.name, kind in self.links)
             for cached in host.path(_CACHE).glob(f"*/{self.name}"):
-                _unlink(cached)  # compiled from what was just taken back
+                _unlink(cached)  # compiled from the text that was just replaced
         except OSError as error:
             lost.append(f"{path} ({error})")
         try:
             if self.names and not (self.kernel and parser):
-                lost.append(f"the kernel's policy {self.name} (it gives no copy of it)")
+                lost.append(f"the kernel's policy {self.name} (the kernel gives no copy of it)")
             elif self.names and parser:
                 for data in self.kernel:
                     parser.load_compiled(self.name, data)

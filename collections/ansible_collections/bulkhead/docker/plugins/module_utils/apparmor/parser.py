@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""apparmor_parser (man 8 apparmor_parser): compiling, naming and loading policy. Raises PolicyError with the parser's own reason."""
+"""Runs apparmor_parser (man 8 apparmor_parser) to compile, list and load policy. Raises PolicyError with the parser's message."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MESSAGE = re.compile(r"AppArmor parser error(?: for (?P<file>\S+))?(?: in profi
 
 
 class PolicyError(Exception):
-    """The parser, or the kernel behind it, refuses a profile; the message is one sentence."""
+    """The parser or the kernel rejects a profile."""
 
 
 @dataclass(frozen=True)
 class Parser:
-    """path: the program. Loading needs root; compiling doesn't."""
+    """The program at `path`. Loading needs root; compiling does not."""
 
     path: str
 
@@ -30,23 +30,23 @@ class Parser:
         return cls(str(host.path(path))) if path else None
 
     def compile(self, file: str) -> bytes:
-        """What loading `file` would hand to the kernel, mode links included: no kernel (-S), no cache (-K -T)."""
+        """Return the policy that loading `file` gives to the kernel, including mode links: no kernel (-S), no cache (-K -T)."""
         return self._run(["-S", "-K", "-T", file], os.path.basename(file))
 
     def check(self, name: str, text: str) -> None:
-        """Compile a text that is not on disk yet, and see that it holds the profile `name` and no other (its children aside)."""
+        """Compile a text and check that it contains the profile `name` and no other, except its children."""
         self._run(["-S", "-K", "-T"], name, text)
-        held = [found for found in self._run(["-N"], name, text).decode("utf-8", "replace").split("\n") if found and "//" not in found]
-        if held != [name]:
-            listed = ", ".join(held) or "none"
-            raise PolicyError(f"profile {name}: the text holds the profiles {listed}; it must hold {name} alone, one text for each profile")
+        names = [found for found in self._run(["-N"], name, text).decode("utf-8", "replace").split("\n") if found and "//" not in found]
+        if names != [name]:
+            listed = ", ".join(names) or "none"
+            raise PolicyError(f"profile {name}: the text contains the profiles {listed}; write one text per profile, here {name} alone")
 
     def load(self, file: str) -> None:
-        """Put a file's policy into the kernel in place of the old (-r). The cache is written for the next boot (-W), not read (-T)."""
+        """Load a file's policy in place of the old one (-r). The cache is written for the next boot (-W) and not read (-T)."""
         self._run(["-r", "-T", "-W", file], os.path.basename(file))
 
     def load_compiled(self, name: str, policy: bytes) -> None:
-        """Put policy back that was taken from the kernel."""
+        """Load compiled policy, as the kernel gave it."""
         self._run(["-r", "-B"], name, policy)
 
     def version(self) -> str:
@@ -60,14 +60,14 @@ class Parser:
                 [self.path, *arguments], input=text, capture_output=True, timeout=300, env={**os.environ, "LC_ALL": "C.UTF-8"}, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise PolicyError(f"profile {name}: {self.path} could not be run: {error}") from error
+            raise PolicyError(f"profile {name}: {self.path} cannot be run: {error}") from error
         if done.returncode:
             raise PolicyError(explain_parser_error(name, done.stderr.decode("utf-8", "replace")))
         return done.stdout
 
 
 def explain_parser_error(name: str, stderr: str) -> str:
-    """The parser's complaint, with the profile's name and the line, and without the warnings around it."""
+    """Return the parser's error with the profile's name and the line, without warnings."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(("Warning", "Cache"))]
     for line in lines:
         found = _MESSAGE.match(line)

@@ -20,14 +20,14 @@ _BEGINS = re.compile(rb"\x04\x08\x00version\x00\x02.{4}\x04\x08\x00profile\x00\x
 
 @dataclass(frozen=True)
 class Label:
-    """What /proc/PID/attr/current says: the profile (several joined by `//&` when stacked) and its mode."""
+    """The content of /proc/PID/attr/current: the profile (several joined by `//&` if stacked) and its mode."""
 
     name: str
     mode: str
 
     @property
     def confined(self) -> bool:
-        """Whether a profile is in force or at least logging; a profile with flags=(unconfined) has a name and confines nothing."""
+        """Return whether a profile enforces or logs; one with flags=(unconfined) has a name and confines nothing."""
         return self.mode != "unconfined"
 
     @property
@@ -36,16 +36,16 @@ class Label:
 
 
 def parse_label(text: str) -> Label:
-    """`docker-default (enforce)`, `runc (unconfined)`, `unconfined`, `a//&b (enforce)`, or with a mode for each part of a stack.
+    """Parse `docker-default (enforce)`, `runc (unconfined)`, `unconfined`, `a//&b (enforce)`, or a stack with a mode per part.
 
-    The mode of a stack whose parts differ is `mixed`. Raises ValueError for what is none of these.
+    The mode of a stack whose parts differ is `mixed`. Raises ValueError for another text.
     """
     text = text.strip("\0\n ")
     if text == "unconfined":
         return Label("unconfined", "unconfined")
     parts = [re.fullmatch(r"(.+?)(?: \((\w+)\))?", part) for part in text.split("//&")]
     if not text or not all(parts):
-        raise ValueError(f"{text!r} is no AppArmor label")
+        raise ValueError(f"{text!r} is not an AppArmor label")
     names = [part[1] for part in parts if part]
     modes = {part[2] or ("unconfined" if part[1] == "unconfined" else "") for part in parts if part} - {""}
     if not modes:
@@ -54,7 +54,7 @@ def parse_label(text: str) -> Label:
 
 
 def parse_modes(text: str) -> dict[str, str]:
-    """/sys/kernel/security/apparmor/profiles: one `NAME (mode)` a line; children as PARENT//CHILD."""
+    """Parse /sys/kernel/security/apparmor/profiles: one `NAME (mode)` per line; children as PARENT//CHILD."""
     found = {}
     for line in text.splitlines():
         name, bracket, mode = line.rpartition(" (")
@@ -64,21 +64,21 @@ def parse_modes(text: str) -> dict[str, str]:
 
 
 def is_enabled(host: Host) -> bool:
-    """Whether the kernel enforces AppArmor: built in, and not switched off at boot (kernel parameters apparmor=, lsm=)."""
+    """Return whether the kernel enforces AppArmor: built in, and not disabled at boot (kernel parameters apparmor=, lsm=)."""
     return (host.read("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y" and host.path(SECURITYFS).is_dir()
 
 
 def read_modes(host: Host) -> dict[str, str]:
-    """Every loaded profile and its mode, in one read. Raises OSError."""
+    """Return every loaded profile and its mode, in one read. Raises OSError."""
     return parse_modes(host.read(f"{SECURITYFS}/profiles") or "")
 
 
 def read_profile(host: Host, name: str) -> dict[str, Any] | None:
-    """A profile in the kernel; None when it is not loaded. Raises OSError.
+    """Return a profile of the kernel; None if it is not loaded. Raises OSError.
 
-    `mode`; `hash`, such as `sha256:…` (`sha1:…` in older kernels), None where the kernel keeps none (apparmor.hash_policy=0,
-    apparmor.export_binary=0); `source`: where it stands; `hashes`: name → hash of the profile and of its children.
-    A hash is that of the data which was loaded, byte for byte what `apparmor_parser -S` prints.
+    mode. hash: such as `sha256:…` (`sha1:…` in older kernels), None if the kernel keeps none (apparmor.hash_policy=0,
+    apparmor.export_binary=0). source: its file. hashes: name -> hash of the profile and of its children. A hash covers the loaded data,
+    byte for byte what `apparmor_parser -S` prints.
     """
     for folder in _find_folders(host, name):
         source, value = _read_hash(host, folder)
@@ -88,7 +88,7 @@ def read_profile(host: Host, name: str) -> dict[str, Any] | None:
 
 
 def read_raw_data(host: Host, name: str) -> list[bytes]:
-    """The loaded profile and its children as the kernel was given them, to be given back; empty when there is none to be had."""
+    """Return the loaded data of a profile and its children; empty if the kernel does not keep it."""
     found: list[bytes] = []
     for folder in _find_folders(host, name):
         for path in (folder, *(path for unused, path in _find_children(host, folder, name))):
@@ -99,12 +99,12 @@ def read_raw_data(host: Host, name: str) -> list[bytes]:
 
 
 def unload_profile(host: Host, name: str) -> None:
-    """Take a profile and its children out of the kernel; the processes that it confined become unconfined. Raises OSError."""
+    """Unload a profile and its children; the processes that it confined become unconfined. Raises OSError."""
     host.path(f"{SECURITYFS}/.remove").write_text(name)
 
 
 def _find_folders(host: Host, name: str) -> Iterator[str]:
-    """The folder of a top-level profile is its name, a dot and a number of its own."""
+    """Yield the folder of a top-level profile: its name, a dot and a number."""
     for path in host.path(f"{SECURITYFS}/policy/profiles").glob(f"{name}.[0-9]*"):
         folder = f"{SECURITYFS}/policy/profiles/{path.name}"
         if (host.read(f"{folder}/name") or "").strip() == name:
@@ -112,7 +112,7 @@ def _find_folders(host: Host, name: str) -> Iterator[str]:
 
 
 def _find_children(host: Host, folder: str, name: str) -> Iterator[tuple[str, str]]:
-    """Each child profile, the children's children too: its name as PARENT//CHILD, and its folder."""
+    """Yield each child profile, recursively: its name as PARENT//CHILD, and its folder."""
     inside = host.path(f"{folder}/profiles")
     for path in sorted(inside.iterdir()) if inside.is_dir() else []:
         child = f"{folder}/profiles/{path.name}"
@@ -130,15 +130,15 @@ def _read_hash(host: Host, folder: str) -> tuple[str, str | None]:
 
 
 def split_compiled(compiled: bytes) -> dict[str, bytes]:
-    """What the parser printed, a piece for each profile in it, children as PARENT//CHILD."""
+    """Return the parser's output per profile; children as PARENT//CHILD."""
     starts = [(match.start(), match[1].decode("utf-8", "surrogateescape")) for match in _BEGINS.finditer(compiled)]
     return {name: compiled[start:end] for (start, name), (end, unused) in pairwise([*starts, (len(compiled), "")])}
 
 
 def is_same_policy(kernel: Mapping[str, str | None], compiled: bytes) -> bool | None:
-    """Whether the kernel (`hashes` of `read_profile`) holds what was compiled, no child more or less; None where it keeps no hashes.
+    """Return whether the kernel's policy (`hashes` of `read_profile`) is what was compiled, with the same children; None without hashes.
 
-    A file may be loaded in one piece, or a profile at a time, as it was on Linux 7.2 with parser 4.1.8; each hash is of what was loaded at once.
+    A file may be loaded as a whole or per profile, as on Linux 7.2 with parser 4.1.8; a hash covers what was loaded at once.
     """
     if None in kernel.values():
         return None
@@ -154,7 +154,7 @@ def _digest(like: str, data: bytes) -> str:
 
 
 def find_confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-    """The running processes under each of these profiles: pid, command, and the container's short ID where there is one."""
+    """Return the running processes under each of these profiles: pid, command, and short ID of the container or None."""
     desired = set(names)
     found: dict[str, list[dict[str, Any]]] = {}
     if not desired:
@@ -162,24 +162,24 @@ def find_confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, 
     for process in sorted(int(entry.name) for entry in host.path("/proc").iterdir() if entry.name.isdigit()):
         try:
             label = parse_label(_read_label(host, process))
-            # A process in a child profile (PARENT//CHILD) runs by its parent's file.
+            # A process in a child profile (PARENT//CHILD) belongs to the parent's file.
             for name in desired & {part.split("//")[0] for part in label.profiles}:
                 comm = (host.read(f"/proc/{process}/comm") or "").strip()
                 container = re.search(r"[0-9a-f]{64}", host.read(f"/proc/{process}/cgroup") or "")
                 found.setdefault(name, []).append({"pid": process, "command": comm, "container": container[0][:12] if container else None})
-        except (OSError, ValueError):  # it ended while we looked, or is a kernel thread of another security module
+        except (OSError, ValueError):  # it has ended, or its label is of another security module
             continue
     return found
 
 
 def _read_label(host: Host, process: int) -> str:
-    """attr/apparmor is AppArmor's own whatever other security modules run (Linux 5.8); attr/current is the first module's."""
+    """Read attr/apparmor, which is AppArmor's next to any other security module (Linux 5.8), or attr/current of the first module."""
     text = host.read(f"/proc/{process}/attr/apparmor/current")
     return text if text is not None else host.read(f"/proc/{process}/attr/current") or ""
 
 
 def describe_processes(processes: Iterable[dict[str, Any]], most: int = 3) -> str:
-    """Processes in words: `nginx (pid 12, container 0a1b…), redis (pid 14) and 2 more`."""
+    """Return processes as text: `nginx (pid 12, container 0a1b…), redis (pid 14) and 2 more`."""
     listed = [f"{p['command']} (pid {p['pid']}" + (f", container {p['container']})" if p["container"] else ")") for p in processes]
     more = len(listed) - most
     return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")

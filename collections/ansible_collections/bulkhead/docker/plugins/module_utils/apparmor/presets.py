@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ready sets of parameters that a profile can extend. Everything here holds inside a container, under its own root."""
+"""Sets of parameters that a profile can extend. Paths are those inside the container. Control node only."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Ordinary web services: nginx, a Python or Node server, Redis, as distributions install them or as images put them into /app.
-# What may be written can't be executed, and what may be executed can't be written.
+# Web services: nginx, a Python or Node server, Redis, as distributions install them or as images put them into /app.
+# Writable files are not executable, and executable files are not writable.
 WEB: dict[str, Any] = {
     "readable": ["/"],
     "writable": ["/data", "/dev/shm", "/run", "/tmp", "/var/cache", "/var/lib", "/var/log", "/var/tmp"],
@@ -22,11 +22,11 @@ WEB: dict[str, Any] = {
     ],
 }
 
-# Any container that runs under an engine's own default: everything inside, nothing that reaches the kernel's settings. For engines that can't
-# load a default profile themselves. /proc/PID stays writable, and of /proc/sys what System V shared memory needs (kernel/shm*).
+# Any container that runs under an engine's default profile: full access inside, none to kernel settings. For engines that cannot load a
+# default profile themselves. /proc/PID stays writable, and of /proc/sys what System V shared memory needs (kernel/shm*).
 #
-# No abi, as docker-default has none: what is mediated is then the distribution's choice. With AppArmor 4 that is also the making of user
-# namespaces, which nothing here allows; to AppArmor 3 the very word `userns` would be an error.
+# No abi, like docker-default: the distribution then decides what is mediated. AppArmor 4 also mediates new user namespaces, which no rule
+# here allows; for AppArmor 3 the keyword `userns` is an error.
 ANY: dict[str, Any] = {
     "abi": "",
     "rules": [

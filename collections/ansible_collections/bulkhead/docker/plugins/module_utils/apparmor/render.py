@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A profile's text from its parameters: sorted, commented, the same for the same parameters on every supported release."""
+"""Renders a profile from its parameters: sorted, commented, and equal for equal parameters. Control node only."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from .parameters import DENIABLE, normalize_capability
 
-# Who sends a container its signals: the engine where runc has no profile, otherwise the distribution's profile of the runtime.
-# Without them `docker stop` ends in SIGKILL (exit code 137), and a rootless container can't be stopped at all.
+# Labels that send signals to a container: the engine if runc has no profile, else the distribution's profile of the runtime.
+# Without them `docker stop` ends in SIGKILL (exit code 137), and a rootless container cannot be stopped.
 _RUNTIMES = "{unconfined,runc,crun,rootlesskit}"
 
-# As docker-default (moby profiles/apparmor/template.go): what was opened outside of the container, or deleted since, is mediated too.
-# Written as aa-complain and aa-enforce write it, so that going there and back leaves the text as it was.
+# As docker-default (moby profiles/apparmor/template.go): files opened outside of the container and deleted ones are mediated too.
+# In the form of aa-complain and aa-enforce, so that using both leaves the text unchanged.
 _FLAGS = "attach_disconnected, mediate_deleted"
 
 
-# Both AppArmor 3.0 and 4.1 ship this one; without any, the parser mediates what its default features name, of which there may be few.
+# AppArmor 3.0 and 4.1 ship this one. Without any, the parser mediates only its default features, which may be few.
 ABI = "abi/3.0"
 
 
 def render_profile(name: str, parameters: Mapping[str, Any]) -> str:
-    """The text of /etc/apparmor.d/NAME. The parameters must have passed the checks of `desired.py`."""
+    """Return the text of /etc/apparmor.d/NAME. The parameters must have passed the checks of `desired.py`."""
     description = parameters.get("description") or "a profile for containers"
     abi = parameters.get("abi", ABI)
     head = [
@@ -71,7 +71,7 @@ def _sections(name: str, parameters: Mapping[str, Any]) -> Iterable[tuple[str, l
 
 
 def expand_path(path: str) -> str:
-    """A path without wildcards stands for itself and, where it is a folder, for everything in it; a pattern stands for itself."""
+    """Return a pattern for a path and everything below it; a path with wildcards is returned as it is."""
     if any(sign in path.replace("@{", "") for sign in "*?[{"):
         return path
     if path.endswith("/"):

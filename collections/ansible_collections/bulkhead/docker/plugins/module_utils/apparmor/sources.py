@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/etc/apparmor.d: profiles' files, what they include, and the links that change how a file is loaded."""
+"""Reads /etc/apparmor.d: files of profiles, their includes, and the links that change how a file is loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..host.files import sha256
 from ..host.root import Host
 
 FOLDER = "/etc/apparmor.d"
-# A link of a profile's name in FOLDER/force-complain has it loaded in complain mode, one in FOLDER/disable not at all
+# A file with a link of its name in FOLDER/force-complain is loaded in complain mode, one in FOLDER/disable is not loaded
 # (apparmor parser/parser_main.c, test_for_dir_mode; aa-complain and aa-disable set and remove them).
 COMPLAIN_LINK = "force-complain"
 DISABLE_LINK = "disable"
@@ -27,7 +27,7 @@ def find_parser(host: Host) -> str | None:
 
 
 def read_files(host: Host) -> dict[str, str]:
-    """Each file directly in /etc/apparmor.d, as AppArmor would load it at boot: name → SHA-256 of its text."""
+    """Return the files directly in /etc/apparmor.d, which AppArmor loads at boot: name -> SHA-256 of the text."""
     found = {}
     try:
         entries = sorted(os.scandir(host.path(FOLDER)), key=lambda entry: entry.name)
@@ -40,7 +40,7 @@ def read_files(host: Host) -> dict[str, str]:
 
 
 def read_links(host: Host) -> dict[str, list[str]]:
-    """The files that have one of the two links: name → which."""
+    """Return the files that have one of the two links: name -> links."""
     found: dict[str, list[str]] = {}
     for kind in (COMPLAIN_LINK, DISABLE_LINK):
         folder = host.path(f"{FOLDER}/{kind}")
@@ -50,9 +50,9 @@ def read_links(host: Host) -> dict[str, list[str]]:
 
 
 class CompileInputs:
-    """What decides, besides the profile's own text, how it compiles: included files, the parser, and its configuration.
+    """What affects how a profile compiles, except its text: included files, the parser and its configuration.
 
-    One digest stands for all of it. Included files are read once, however many profiles include them.
+    One digest covers all of it. Each included file is read once.
     """
 
     def __init__(self, host: Host) -> None:
@@ -65,7 +65,7 @@ class CompileInputs:
             self._common.append(f"{status.st_size} {status.st_mtime_ns}")
 
     def digest(self, text: str) -> str:
-        """SHA-256 over the names and texts of everything that `text` includes, directly or not."""
+        """Return the SHA-256 of names and texts of all direct and indirect includes of `text`."""
         seen: dict[str, str | None] = {}
         self._collect(text, seen)
         whole = hashlib.sha256("\0".join(self._common).encode("utf-8", "surrogateescape"))
@@ -82,7 +82,7 @@ class CompileInputs:
                     self._collect(seen[path] or "", seen)
 
     def _expand(self, path: str) -> Iterator[str]:
-        """An include of a folder takes every file in it (man 5 apparmor.d, Include)."""
+        """Yield the files of an include; a folder includes every file in it (man 5 apparmor.d, Include)."""
         real = self._host.path(path)
         if real.is_dir():
             yield from (f"{path}/{name}" for name in sorted(os.listdir(real)) if not name.startswith(".") and (real / name).is_file())
@@ -96,7 +96,7 @@ class CompileInputs:
 
 
 def is_loaded_at_boot(host: Host) -> bool | None:
-    """Whether systemd loads /etc/apparmor.d at boot; None without systemd's files to tell by."""
+    """Return whether systemd loads /etc/apparmor.d at boot; None without systemd."""
     unit = host.path("/etc/systemd/system/apparmor.service")
     if unit.is_symlink() and os.readlink(unit) == "/dev/null":
         return False
@@ -112,34 +112,34 @@ def _list_unit_links(host: Host, folder: str) -> Iterator[str]:
             yield f"{folder}/{entry.name}/apparmor.service"
 
 
-def list_differences(seen: Mapping[str, object], sha: str, mode: str) -> list[str]:
-    """What keeps a profile from being what is desired, each as the end of a sentence that begins with its name; empty when nothing does.
+def list_differences(observed: Mapping[str, object], sha: str, mode: str) -> list[str]:
+    """Return how a profile differs from the desired state, each to follow its name in a sentence; empty if it does not.
 
-    seen: `sha256` of its file (None without one), `links`, `mode` in the kernel (None when not loaded), `current`: whether the kernel's
-    policy is what the file compiles to (None when that can't be told), `ours`: whether it is remembered as ours.
+    observed: `sha256` of its file (None without one), `links`, `mode` in the kernel (None if not loaded), `current`: whether the kernel's
+    policy is what the file compiles to (None if unknown), `is_managed`.
     """
-    if seen["sha256"] is None and seen["mode"] is None and not seen["ours"]:
+    if observed["sha256"] is None and observed["mode"] is None and not observed["is_managed"]:
         return ["is new"]
     found = []
-    if seen["sha256"] is None:
+    if observed["sha256"] is None:
         found.append("has no file")
-    elif seen["sha256"] != sha:
+    elif observed["sha256"] != sha:
         found.append("has another text")
-    present = seen["links"]
+    present = observed["links"]
     if not isinstance(present, list):
         raise TypeError(f"links: {present!r}")
     if DISABLE_LINK in present:
-        found.append(f"is kept from being loaded at boot by {FOLDER}/{DISABLE_LINK}")
+        found.append(f"is not loaded at boot because of {FOLDER}/{DISABLE_LINK}")
     if mode == "complain" and COMPLAIN_LINK not in present:
         found.append(f"is not marked for complain mode in {FOLDER}/{COMPLAIN_LINK}")
     if mode == "enforce" and COMPLAIN_LINK in present:
-        found.append(f"is put into complain mode by {FOLDER}/{COMPLAIN_LINK}")
-    if seen["mode"] is None:
+        found.append(f"is loaded in complain mode because of {FOLDER}/{COMPLAIN_LINK}")
+    if observed["mode"] is None:
         found.append("is not loaded")
-    elif seen["mode"] != mode:
-        found.append(f"is in {seen['mode']} mode")
-    if seen["current"] is False and seen["sha256"] == sha:
-        found.append("is loaded with another policy than its file has now")
-    if not found and not seen["ours"]:
-        found.append("is there already, and becomes ours")
+    elif observed["mode"] != mode:
+        found.append(f"is in {observed['mode']} mode")
+    if observed["current"] is False and observed["sha256"] == sha:
+        found.append("is loaded with a policy that differs from its file")
+    if not found and not observed["is_managed"]:
+        found.append("exists and becomes managed")
     return found

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..layers.capabilities.judge import names
+from ..capabilities import decode_capabilities
 from ..layers.non_root_user.judge import inside_id
 from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, UNKNOWN
 
@@ -77,7 +77,7 @@ def _capabilities(kernel: Mapping[str, Any], allowed: list[str], source: str) ->
     bits = kernel.get("cap", {}).get("bnd")
     if bits is None:
         return _demand("capabilities", UNKNOWN, allowed, None, source)
-    held = names(bits)
+    held = decode_capabilities(bits)
     return _demand("capabilities", ENFORCED if set(held) <= set(allowed) else DEGRADED, allowed, held, source)
 
 

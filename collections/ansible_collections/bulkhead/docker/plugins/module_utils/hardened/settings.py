@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..layers.capabilities.judge import NAMES
+from ..capabilities import CAPABILITIES
 
 # Settings with a default of their own, `hardened_container_KEY`, which an entry of the list may override.
 DEFAULTED = (
@@ -90,8 +90,8 @@ def _check(place: str, entry: Mapping[str, Any]) -> None:
     if str(entry["user"]).split(":", maxsplit=1)[0] in ("", "0", "root"):
         refuse("user", "is root; write the user that the service runs as, such as 65534:65534")
     for name in entry["capabilities"]:
-        if str(name).upper().removeprefix("CAP_") not in NAMES:
-            close = difflib.get_close_matches(str(name).upper(), NAMES, 1, 0.5)
+        if str(name).upper().removeprefix("CAP_") not in CAPABILITIES:
+            close = difflib.get_close_matches(str(name).upper(), CAPABILITIES, 1, 0.5)
             refuse("capabilities", f"names {name!r}, which is no capability" + (f"; did you mean {close[0]}?" if close else ""))
     for path in entry["tmpfs"]:
         if not str(path).startswith("/"):

@@ -27,7 +27,7 @@ _REMAPPED = re.compile(r"\d+\.\d+")
 _GOING = ".bulkhead-old"
 
 
-def carried(host: Host, info: Mapping[str, Any]) -> list[Path]:
+def list_migrated(host: Host, info: Mapping[str, Any]) -> list[Path]:
     """What there is of the plain root whose content the engine now has elsewhere; empty when nothing was carried, or it is gone.
 
     info: the engine's `/info`. Raises Refused while the engine works with another root than the one that was carried to, and where an engine has
@@ -89,7 +89,7 @@ def _unmount(point: Path) -> None:
         raise Refused(f"{point} can't be unmounted: {done.stderr.strip()}; stop what runs there first")
 
 
-def remove_carried(host: Host, entries: list[Path]) -> None:
+def remove_migrated(host: Host, entries: list[Path]) -> None:
     """Remove them: all out of the engine's sight first, so that it can never be given half a root again. Raises Refused, OSError."""
     source = host.path(state.load(host, SUBJECT)["source"])
     for point in _mounted(host, entries):
@@ -104,7 +104,7 @@ def remove_carried(host: Host, entries: list[Path]) -> None:
     state.save(host, SUBJECT, {})
 
 
-def empty(host: Host, info: Mapping[str, Any]) -> list[Path]:
+def list_empty_roots(host: Host, info: Mapping[str, Any]) -> list[Path]:
     """Remapped roots under the engine's plain one that hold nothing of anybody. None while the engine is remapped itself."""
     root = host.path(str(info.get("DockerRootDir") or "/nonexistent"))
     if _REMAPPED.fullmatch(root.name) or not root.is_dir():
@@ -112,7 +112,7 @@ def empty(host: Host, info: Mapping[str, Any]) -> list[Path]:
     return sorted(entry for entry in root.iterdir() if _REMAPPED.fullmatch(entry.name) and entry.is_dir() and is_empty(entry))
 
 
-def size(path: Path) -> int:
+def measure_size(path: Path) -> int:
     """Bytes on disk."""
     total = os.lstat(path).st_blocks * 512
     for top, folders, names in os.walk(path):

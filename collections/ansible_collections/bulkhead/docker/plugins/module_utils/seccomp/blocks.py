@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Named building blocks of which profiles are composed: what a kind of work needs of the kernel.
+"""Building blocks of profiles: the calls that a kind of work needs.
 
-A block lists names that are allowed, and rules for calls whose arguments decide. Names that one architecture lacks are ignored there.
+A block has names of allowed calls, and rules for calls that depend on arguments. An architecture ignores names that it lacks.
 The block `runc` was measured: strace of runc 1.1.5, 1.1.15 and 1.3.6, from the loading of the filter to the program's exec, for start and
 exec, with and without no-new-privileges; the rest is what Go's runtime may do in between (thread, heap, preemption).
 """
@@ -11,16 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-# CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET (linux/sched.h): making a namespace opens kernel code that
-# containers rarely need. CLONE_NEWTIME is no flag of clone().
+# CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET (linux/sched.h): a new namespace gives access to kernel
+# code that containers rarely need. CLONE_NEWTIME is not a flag of clone().
 NAMESPACE_FLAGS = 0x7E020000
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 ENOSYS = 38
 
 
 def _equal(name: str, index: int, *values: int) -> list[dict[str, Any]]:
-    """Allow a call for these values of one argument. A positive list: the kernel looks at 32 bits of most arguments and a filter at 64, so
-    "anything but X" can be passed by setting a high bit."""
+    """Return rules that allow a call for these values of one argument.
+
+    This is a list of allowed values because the kernel reads 32 bits of most arguments and a filter 64: setting a high bit evades "anything
+    but X".
+    """
     return [
         {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [{"index": index, "value": value, "op": "SCMP_CMP_EQ"}]} for value in values
     ]
@@ -41,7 +44,7 @@ _CLONE: list[dict[str, Any]] = [
         "names": ["clone3"],
         "action": "SCMP_ACT_ERRNO",
         "errnoRet": ENOSYS,
-        "comment": "its flags are in memory, where no filter can look; on ENOSYS a C library takes clone instead",
+        "comment": "its flags are in memory, which a filter cannot read; on ENOSYS a C library uses clone instead",
     },
 ]
 _CLIENT = """
@@ -52,7 +55,7 @@ _SOCKETS = [*_equal("socket", 0, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK), *_equa
 
 @dataclass(frozen=True)
 class Block:
-    """About: one line for people. Names: separated by blanks. Rules: entries of a profile's `syscalls`."""
+    """about: one line of description. names: separated by blanks. rules: entries of a profile's `syscalls`."""
 
     about: str
     names: str = ""
@@ -132,7 +135,7 @@ BLOCKS: dict[str, Block] = {
         """,
     ),
     "network-client": Block(
-        "Connecting over TCP, UDP and Unix sockets, resolving names; other socket families are refused", _CLIENT, _SOCKETS
+        "Connecting over TCP, UDP and Unix sockets, resolving names; other socket families are denied", _CLIENT, _SOCKETS
     ),
     "network-service": Block("The same, and listening for connections", f"{_CLIENT} accept accept4 bind listen", _SOCKETS),
     "ipc": Block(
@@ -186,8 +189,8 @@ BLOCKS: dict[str, Block] = {
     ),
 }
 
-# What a profile can extend, and the ready profiles do: `bulkhead-default` is `general`, `bulkhead-web` is `web`. Both let through less than
-# the engine's default (moby profiles, July 2026) and nothing beside it.
+# What a profile can extend, and the ready profiles do: `bulkhead-default` is `general`, `bulkhead-web` is `web`. Both allow less than
+# the engine's default (moby profiles, July 2026) and nothing else.
 PRESETS: dict[str, tuple[str, ...]] = {
     "general": (
         "runc", "libc", "filesystem", "file-attributes", "process", "worker", "event-loop", "timers", "network-service", "ipc", "async-io",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Classic BPF as seccomp uses it: decoding a filter, running it for one call, reading its answer.
+"""Classic BPF as seccomp uses it: decodes a filter, runs it for one call, and reads its answer.
 
 Sources: Documentation/userspace-api/seccomp_filter.rst, kernel/seccomp.c (seccomp_check_filter, seccomp_run_filters),
 net/core/filter.c (bpf_check_classic), linux/bpf_common.h.
@@ -18,7 +18,7 @@ MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 DATA_SIZE = 64  # sizeof(struct seccomp_data): nr, arch, instruction_pointer, six arguments
 WORD = 0xFFFFFFFF
 
-# Actions, from the strictest to the mildest: the kernel compares them as signed numbers and takes the smallest (man 2 seccomp).
+# Actions, the strictest first. The kernel compares them as signed numbers and uses the smallest (man 2 seccomp).
 KILL_PROCESS, KILL_THREAD, TRAP, ERRNO = 0x80000000, 0x00000000, 0x00030000, 0x00050000
 USER_NOTIF, TRACE, LOG, ALLOW = 0x7FC00000, 0x7FF00000, 0x7FFC0000, 0x7FFF0000
 _NAMES = {
@@ -44,11 +44,11 @@ INDEX = 0x08  # the operand is register X, not k
 
 
 class BpfError(ValueError):
-    """Not a filter that the kernel would have taken; says which instruction and why."""
+    """The kernel would not accept the filter; the message has the instruction and the reason."""
 
 
 def decode_program(raw: bytes) -> Program:
-    """The instructions of an array of struct sock_filter (little-endian), checked as the kernel checks them. Raises BpfError."""
+    """Return the instructions of an array of struct sock_filter (little-endian), checked as the kernel checks them. Raises BpfError."""
     if not raw or len(raw) % INSTRUCTION_SIZE or len(raw) > MAX_INSTRUCTIONS * INSTRUCTION_SIZE:
         raise BpfError(f"a filter has 1 to {MAX_INSTRUCTIONS} instructions of {INSTRUCTION_SIZE} bytes, this has {len(raw)} bytes")
     program = tuple(struct.iter_unpack("<HBBI", raw))
@@ -57,16 +57,16 @@ def decode_program(raw: bytes) -> Program:
         if fault:
             raise BpfError(f"instruction {at} (code {code:#x}, k {k:#x}): {fault}")
     if program[-1][0] not in (RET_K, RET_A):
-        raise BpfError(f"instruction {len(program) - 1}: the last one is no return")
+        raise BpfError(f"instruction {len(program) - 1}: the last instruction is not a return")
     return program
 
 
 def _find_fault(code: int, true: int, false: int, k: int, left: int) -> str:
-    """What is wrong with one instruction that has `left` others behind it; empty when nothing is."""
+    """Return what is wrong with an instruction that has `left` others after it; empty if nothing is."""
     if code & ~INDEX in JUMPS:
-        return "jumps behind the end" if max(true, false) >= left else ""
+        return "jumps past the end" if max(true, false) >= left else ""
     if code == JA:
-        return "jumps behind the end" if k >= left else ""
+        return "jumps past the end" if k >= left else ""
     if code == LD_ABS:
         return "reads outside of struct seccomp_data" if k % 4 or k >= DATA_SIZE else ""
     if code in _STORES:
@@ -78,23 +78,23 @@ def _find_fault(code: int, true: int, false: int, k: int, left: int) -> str:
         if operation in ("lsh", "rsh") and not code & INDEX and k > 31:
             return "shifts by more than 31"
         return ""
-    return "" if code in _LOADS | {TAX, TXA, RET_K, RET_A, NEG} else "no instruction that a seccomp filter may have"
+    return "" if code in _LOADS | {TAX, TXA, RET_K, RET_A, NEG} else "is not an instruction of seccomp filters"
 
 
 def extract_action(value: int) -> int:
-    """The action in a filter's return value, without its data; an unknown one kills the process (man 2 seccomp)."""
+    """Return the action in a filter's return value, without its data; an unknown one kills the process (man 2 seccomp)."""
     action = value & 0xFFFF0000
     return action if action in _NAMES else KILL_PROCESS
 
 
 def describe_answer(value: int) -> str:
-    """`ALLOW`, `ERRNO(1)`, `KILL_PROCESS`, …"""
+    """Return `ALLOW`, `ERRNO(1)`, `KILL_PROCESS`, …"""
     action = extract_action(value)
     return f"{_NAMES[action]}({value & 0xFFFF})" if action in (ERRNO, TRACE, TRAP) else _NAMES[action]
 
 
 def is_allowing(value: int) -> bool:
-    """Whether the call may happen: allowed, logged, or left to a supervisor or tracer that may allow it."""
+    """Return whether the call may proceed: allowed, logged, or decided by a supervisor or tracer."""
     return extract_action(value) in (ALLOW, LOG, TRACE, USER_NOTIF)
 
 
@@ -104,7 +104,7 @@ def find_strictest(values: Iterable[int]) -> int:
 
 
 def run_program(program: Program, nr: int, arch: int, args: Sequence[int] = (0, 0, 0, 0, 0, 0)) -> int:
-    """The filter's return value for one call: number, AUDIT_ARCH_* value, up to six unsigned 64-bit arguments."""
+    """Return the filter's answer for one call: number, AUDIT_ARCH_* value, up to six unsigned 64-bit arguments."""
     data = [nr & WORD, arch & WORD, 0, 0]
     for arg in (*args, 0, 0, 0, 0, 0, 0)[:6]:
         data += [arg & WORD, arg >> 32 & WORD]

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a profile is worth installing: what the engine would accept in silence, and what would start no container."""
+"""Checks a profile for faults that the engine accepts without a message, and for those that no container starts with."""
 
 from __future__ import annotations
 
+from ..capabilities import ENGINE_DEFAULT
 from . import bpf
-from .profile import DEFAULT_CAPABILITIES, ParsedProfile, ProfileError, parse_profile
+from .profile import ParsedProfile, ProfileError, parse_profile
 from .semantics import NATIVE, expand_profile
 from .syscalls import X86_64, list_known_names, load_table
 
-# Without any one of these no container starts, or `docker exec` fails, under runc 1.1.5, 1.1.15 or 1.3.6: taken away one by one from a
-# profile that works, with and without no-new-privileges. (With it the filter is loaded later, and fewer are needed; but a container can
-# opt out of it.)
+# If one of these is denied, no container starts or `docker exec` fails with runc 1.1.5, 1.1.15 or 1.3.6. Measured by removing them one by
+# one from a working profile, with and without no-new-privileges. (With it the filter is loaded later and fewer calls are needed, but a
+# container can opt out of it.)
 FLOOR = [
     "capget",
     "capset",
@@ -36,10 +37,11 @@ FLOOR = [
     "write",
 ]
 RECENT_KERNEL = (6, 12)
+DEFAULT_CAPABILITIES = frozenset(f"CAP_{name}" for name in ENGINE_DEFAULT)
 
 
 def find_profile_problems(text: str, where: str, permissive: bool = False) -> list[str]:
-    """One sentence for each thing that is wrong with a profile's text; `where` names it. `permissive`: it may allow by default."""
+    """Return a message per fault of a profile's text. where: its name in messages. permissive: it may allow by default."""
     try:
         profile = parse_profile(text, where)
     except ProfileError as error:
@@ -55,16 +57,16 @@ def find_profile_problems(text: str, where: str, permissive: bool = False) -> li
 def _find_unknown_calls(profile: ParsedProfile, where: str) -> list[str]:
     known = list_known_names()
     found = []
-    for at, rule in enumerate(profile.rules):
+    for index, rule in enumerate(profile.rules):
         for name in rule.names:
             if name not in known:
-                from difflib import get_close_matches  # only where something is wrong
+                from difflib import get_close_matches  # only needed for messages
 
                 near = get_close_matches(name, known, 1, 0.75)
-                hint = f'write "{near[0]}"' if near else "correct it or take it out"
+                hint = f'write "{near[0]}"' if near else "correct or remove it"
                 found.append(
-                    f'{where}: syscalls[{at}].names: "{name}" is no system call that libseccomp knows, and the engine would skip it '
-                    f"in silence; {hint}."
+                    f'{where}: syscalls[{index}].names: "{name}" is not a system call that libseccomp knows, and the engine ignores it; '
+                    f"{hint}."
                 )
     return found
 
@@ -73,47 +75,47 @@ def _find_permissive_default(profile: ParsedProfile, where: str, permissive: boo
     if permissive or not bpf.is_allowing(profile.default):
         return []
     return [
-        f"{where}: defaultAction: {bpf.describe_answer(profile.default)} lets every call through that no rule names, those of future kernels too; "
-        "write SCMP_ACT_ERRNO and list what is needed, or say `permissive: true` in the entry."
+        f"{where}: defaultAction: {bpf.describe_answer(profile.default)} allows every call that no rule names, also those of future kernels; "
+        "write SCMP_ACT_ERRNO and list what is needed, or write `permissive: true` in the entry."
     ]
 
 
 def _find_void_conditions(profile: ParsedProfile, where: str) -> list[str]:
-    """Conditions that say less than they seem to, once runc and libseccomp have read them."""
+    """Return a message per condition that runc or libseccomp ignores."""
     found = []
-    for at, rule in enumerate(profile.rules):
+    for index, rule in enumerate(profile.rules):
         indexes = [condition.index for condition in rule.conditions]
         if len(set(indexes)) < len(indexes):
             found.append(
-                f"{where}: syscalls[{at}].args: has two conditions on one argument, and runc lets a call pass that meets either; "
-                "write a rule for each if that is meant, or one condition."
+                f"{where}: syscalls[{index}].args: has two conditions on one argument, and runc allows a call that meets either; "
+                "write a rule for each if that is intended, or one condition."
             )
     free: dict[str, int] = {}
-    plain = [(at, rule) for at, rule in enumerate(profile.rules) if rule.includes == rule.excludes]
-    for at, rule in plain:
+    plain = [(index, rule) for index, rule in enumerate(profile.rules) if rule.includes == rule.excludes]
+    for index, rule in plain:
         if not rule.conditions and rule.answer != profile.default:
-            free.update({name: at for name in rule.names if name not in free})
-    for at, rule in plain:
+            free.update({name: index for name in rule.names if name not in free})
+    for index, rule in plain:
         for name in rule.names if rule.conditions else ():
             if name in free:
                 found.append(
-                    f'{where}: syscalls[{at}]: the conditions on "{name}" have no effect, because syscalls[{free[name]}] names it '
-                    "without any; take it out of one of them."
+                    f'{where}: syscalls[{index}]: the conditions on "{name}" have no effect, because syscalls[{free[name]}] names it '
+                    "without any; remove it from one of them."
                 )
     return found
 
 
 def _find_missing_runc_calls(profile: ParsedProfile, where: str) -> list[str]:
-    """Calls that runc cannot do without and that the profile refuses whatever their arguments are."""
+    """Return a message if the profile always denies calls that runc needs."""
     machines = [machine for machine, name in NATIVE.items() if _is_covered(profile, name)] or [X86_64]
     for machine in machines:
         expanded = expand_profile(profile, machine, RECENT_KERNEL, DEFAULT_CAPABILITIES)
         numbers = load_table(machine)
-        refused = [n for n in FLOOR if n in numbers and not any(map(bpf.is_allowing, expanded.answers(numbers[n])))]
-        if refused:
+        denied = [n for n in FLOOR if n in numbers and not any(map(bpf.is_allowing, expanded.answers(numbers[n])))]
+        if denied:
             return [
-                f"{where}: no container would start with it: runc itself needs {', '.join(refused)} once the filter is loaded; "
-                "allow them (the building block `runc` has them all)."
+                f"{where}: no container would start: runc needs {', '.join(denied)} after the filter is loaded; "
+                "allow them (the building block `runc` contains them)."
             ]
     return []
 

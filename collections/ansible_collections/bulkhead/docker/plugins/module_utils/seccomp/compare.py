@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters that the kernel holds against what a profile says: call by call, with every telling argument."""
+"""Compares the kernel's filters with a profile, call by call, with every argument that could differ."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .reach import find_reachable_answers, find_tested_arguments
 from .semantics import Expanded, list_boundary_arguments
 from .syscalls import AARCH64, AUDIT_ARCH, X32_BIT, X86_64, load_table
 
-# Numbers above the table are looked at as well: a filter may let newer calls through that have no name here yet.
+# Includes numbers above the table: a filter may allow newer calls, which have no name yet.
 NUMBERS = range(512)
-# Other ABIs that a kernel may offer to the same process: name → (AUDIT_ARCH_* name, bits added to each number, name in a profile).
+# Other ABIs of the same process: name → (AUDIT_ARCH_* name, bits added to each number, name in a profile).
 _COMPAT = {
     X86_64: {"x86": ("i386", 0, "SCMP_ARCH_X86"), "x32": (X86_64, X32_BIT, "SCMP_ARCH_X32")},
     AARCH64: {"arm": ("arm", 0, "SCMP_ARCH_ARM")},
@@ -27,10 +27,10 @@ _Answers = list[frozenset[int]]
 class Comparison:
     """Names of calls, sorted.
 
-    surplus: the kernel lets through what the profile never does. missing: the kernel refuses what the profile always or sometimes allows.
-    loosened, tightened: arguments decide, and for some of them the kernel allows more, or less, than the profile.
-    abis: other ABIs whose calls get through although the profile doesn't name their architecture.
-    counts: how many calls the kernel's filters allow, allow for some arguments, refuse with an error, and kill for.
+    surplus: the kernel allows what the profile never allows. missing: the kernel denies what the profile always or sometimes allows.
+    loosened, tightened: for some arguments the kernel allows more, or less, than the profile. abis: other ABIs whose calls are allowed
+    although the profile does not name their architecture. counts: how many calls the filters allow, allow for some arguments, deny with
+    an error, and kill for.
     """
 
     surplus: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Comparison:
 
 
 def find_answers(programs: Sequence[bpf.Program], arch: int, numbers: Sequence[int]) -> _Answers:
-    """For each number, every answer that all filters together can give; `programs` from the oldest to the newest."""
+    """Return per number the possible answers of all filters together. programs: the oldest first."""
     together = [frozenset({bpf.ALLOW})] * len(numbers)
     for program in programs:
         own = find_reachable_answers(program, arch, numbers)
@@ -62,7 +62,7 @@ def _combine_answers(newer: frozenset[int], older: frozenset[int]) -> frozenset[
 
 
 def count_answers(machine: str, answers: _Answers) -> dict[str, int]:
-    """Kinds of answers among the calls that `machine` has; `answers` for NUMBERS."""
+    """Count the kinds of answers of the calls of a machine. answers: for NUMBERS."""
     counts = {"allowed": 0, "conditional": 0, "errno": 0, "kill": 0}
     for number in load_table(machine).values():
         possible = answers[number]
@@ -79,7 +79,7 @@ def count_answers(machine: str, answers: _Answers) -> dict[str, int]:
 
 
 def list_allowed_calls(programs: Sequence[bpf.Program], machine: str, names: Collection[str]) -> list[str]:
-    """Those of `names` that the filters let through, if only for some arguments."""
+    """Return those of `names` that the filters allow, for all or some arguments."""
     numbers = load_table(machine)
     known = sorted((numbers[name], name) for name in names if name in numbers)
     answers = find_answers(programs, AUDIT_ARCH[machine], [number for number, unused in known])
@@ -87,7 +87,7 @@ def list_allowed_calls(programs: Sequence[bpf.Program], machine: str, names: Col
 
 
 def compare_filters(programs: Sequence[bpf.Program], expected: Expanded) -> Comparison:
-    """The filters of a process, oldest first, against a profile expanded for it."""
+    """Compare the filters of a process, the oldest first, with a profile that is expanded for it."""
     machine = expected.machine
     answers = find_answers(programs, AUDIT_ARCH[machine], NUMBERS)
     result = Comparison(counts=count_answers(machine, answers))
@@ -107,16 +107,16 @@ def compare_filters(programs: Sequence[bpf.Program], expected: Expanded) -> Comp
 
 
 def _choose_list(programs: Sequence[bpf.Program], expected: Expanded, number: int, kernel: frozenset[int]) -> str | None:
-    """Under which list of a Comparison a call belongs; None when kernel and profile agree."""
+    """Return the list of a Comparison to which a call belongs; None if kernel and profile agree."""
     desired = expected.answers(number)
-    kernel_allows, wanted_allows = ({bpf.is_allowing(value) for value in values} for values in (kernel, desired))
-    if kernel_allows == wanted_allows and len(wanted_allows) == 1:
+    kernel_allows, profile_allows = ({bpf.is_allowing(value) for value in values} for values in (kernel, desired))
+    if kernel_allows == profile_allows and len(profile_allows) == 1:
         return None
-    if wanted_allows == {False}:
+    if profile_allows == {False}:
         return "surplus"
     if kernel_allows == {False}:
         return "missing"
-    if wanted_allows == {True}:
+    if profile_allows == {True}:
         return "tightened"
     if kernel_allows == {True}:
         return "loosened"
@@ -124,7 +124,7 @@ def _choose_list(programs: Sequence[bpf.Program], expected: Expanded, number: in
 
 
 def _compare_arguments(programs: Sequence[bpf.Program], expected: Expanded, number: int) -> str | None:
-    """Arguments decide on both sides: whether they decide alike. A loosening outweighs a tightening."""
+    """Compare kernel and profile for arguments that both test. `loosened` takes precedence over `tightened`."""
     tightened = False
     tested: dict[int, set[int]] = {}
     for program in programs:

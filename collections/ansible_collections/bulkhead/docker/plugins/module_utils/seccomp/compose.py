@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From building blocks and a user's additions to the text of a profile."""
+"""Composes the text of a profile from building blocks and a user's additions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from .blocks import BLOCKS
 
-# An architecture and nothing beside it: programs of another ABI (32-bit x86, x32, 32-bit Arm) are killed. They would come with call
-# numbers of their own, `socketcall` among them, behind which no filter sees which socket is asked for.
+# Programs of other ABIs (32-bit x86, x32, 32-bit Arm) are killed. They have call numbers of their own, among them `socketcall`, which
+# hides from a filter which socket is requested.
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
 
 
@@ -22,10 +22,10 @@ def compose_profile(
     architectures: Sequence[str] = ARCHITECTURES,
     log: bool = False,
 ) -> dict[str, Any]:
-    """A profile that allows what the blocks and `allow` name, less what `deny` names.
+    """Return a profile that allows what the blocks and `allow` name, except what `deny` names.
 
-    A call in `allow` is allowed whatever its arguments are, also where a block looks at them. `deny` wins over both.
-    log: the kernel logs each refusal (engines before 23.0 ignore that).
+    A call in `allow` is allowed with any arguments, even if a block restricts them. `deny` takes precedence over both. log: the kernel logs
+    each denial (engines before 23.0 ignore that).
     """
     free = set(allow)
     for block in blocks:
@@ -48,12 +48,12 @@ def compose_profile(
 
 
 def render_profile(profile: Mapping[str, Any]) -> str:
-    """The profile as it stands in a file: readable, and the same text every time."""
+    """Return the text of a profile; equal profiles have equal texts."""
     return json.dumps(profile, indent=2) + "\n"
 
 
 def _arch_map(architectures: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Docker takes the entry of the machine that it runs on; the 32-bit ABIs go with their 64-bit parent."""
+    """Return the entries of `archMap`. Docker uses that of its machine; the 32-bit ABIs belong to their 64-bit parent."""
     parents = {"SCMP_ARCH_X86": "SCMP_ARCH_X86_64", "SCMP_ARCH_X32": "SCMP_ARCH_X86_64", "SCMP_ARCH_ARM": "SCMP_ARCH_AARCH64"}
     heads = [name for name in architectures if parents.get(name) not in architectures]
     return [(head, [name for name in architectures if parents.get(name) == head]) for head in heads]

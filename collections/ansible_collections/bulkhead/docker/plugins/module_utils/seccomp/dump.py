@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading the seccomp filters of a running process from the kernel (man 2 ptrace, PTRACE_SECCOMP_GET_FILTER; Linux 4.4).
+"""Reads the seccomp filters of a running process from the kernel (man 2 ptrace, PTRACE_SECCOMP_GET_FILTER; Linux 4.4).
 
-The process is stopped for as long as the reading takes (10 to 20 ms in an emulated machine) and goes on as before; a blocking call
-in which it was interrupted may return EINTR. Should we be killed meanwhile, the kernel detaches and lets it go on.
+The process is stopped during the read (10 to 20 ms in an emulated machine) and then continues. A blocking call that it interrupts may
+return EINTR. If the reader is killed, the kernel detaches and the process continues.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MAX_FILTERS = 64
 
 
 class DumpError(OSError):
-    """The filters could not be read; the message says why, and what would help."""
+    """The filters could not be read; the message says why and what to do."""
 
 
 def read_filters(pid: int) -> list[bytes]:
-    """The filters of process `pid` as arrays of struct sock_filter, the oldest first; none where it is not filtered.
+    """Return the filters of a process as arrays of struct sock_filter, the oldest first; none if it has no filter.
 
-    Needs CAP_SYS_ADMIN and a caller that is not filtered itself. Raises DumpError.
+    Needs CAP_SYS_ADMIN and a caller without a filter. Raises DumpError.
     """
     mode = _read_mode(pid)
     if mode == 0:
@@ -44,22 +44,22 @@ def read_filters(pid: int) -> list[bytes]:
         signal = _wait_for_stop(pid)
         return _read_stopped(libc, pid)
     finally:
-        # Fails only when the process is gone or was never stopped; then there is nothing to let go.
+        # Fails only if the process has ended or was never stopped; then there is nothing to detach.
         libc.ptrace(_DETACH, pid, None, ctypes.c_void_p(signal))
 
 
 def dump_filters(pid: int) -> list[str]:
-    """The same as text for JSON (see `encode_filters`). Raises DumpError."""
+    """Return the filters of a process as text (see `encode_filters`). Raises DumpError."""
     return encode_filters(read_filters(pid))
 
 
 def encode_filters(filters: Sequence[bytes]) -> list[str]:
-    """Filters as text for JSON: zlib, then base64."""
+    """Return filters as text for JSON: zlib, then base64."""
     return [base64.b64encode(zlib.compress(raw, 9)).decode() for raw in filters]
 
 
 def decode_filters(texts: Sequence[str]) -> list[bytes]:
-    """The opposite of `encode_filters`. Raises ValueError."""
+    """Return the filters of such texts. Raises ValueError."""
     try:
         return [zlib.decompress(base64.b64decode(text, validate=True)) for text in texts]
     except zlib.error as error:
@@ -67,12 +67,12 @@ def decode_filters(texts: Sequence[str]) -> list[bytes]:
 
 
 def _read_mode(pid: int) -> int:
-    """0 not filtered, 1 strict, 2 filter (man 5 proc_pid_status)."""
+    """Return the seccomp mode: 0 none, 1 strict, 2 filter (man 5 proc_pid_status)."""
     try:
         with open(f"/proc/{pid}/status") as handle:
             fields = dict(line.split(":", 1) for line in handle if ":" in line)
     except (FileNotFoundError, ProcessLookupError) as error:
-        raise DumpError(f"process {pid} does not exist (any more)") from error
+        raise DumpError(f"process {pid} does not exist") from error
     if "Seccomp" not in fields:
         raise DumpError("this kernel was built without seccomp (CONFIG_SECCOMP)")
     return int(fields["Seccomp"])
@@ -93,30 +93,30 @@ def _call_ptrace(libc: ctypes.CDLL, request: int, pid: int, address: int, data: 
 
 
 def _explain_errno(request: int, pid: int, number: int) -> str:
-    """One sentence for each errno that these requests give (kernel/ptrace.c, kernel/seccomp.c)."""
+    """Return a message for an errno of these requests (kernel/ptrace.c, kernel/seccomp.c)."""
     if number == errno.ESRCH:
-        return f"process {pid} ended while it was looked at"
+        return f"process {pid} ended during the read"
     if number == errno.EPERM:
         return (
-            f"the kernel does not let us trace process {pid}: it is traced by another (strace, a debugger), CAP_SYS_PTRACE is missing "
+            f"process {pid} cannot be traced: another program (strace, a debugger) traces it, CAP_SYS_PTRACE is missing "
             "(run as root), or kernel.yama.ptrace_scope is 3"
         )
     if number == errno.EACCES and request == _GET_FILTER:
-        return "reading filters needs CAP_SYS_ADMIN and a reader without a filter of its own: run as root, and not in a container"
+        return "reading filters needs CAP_SYS_ADMIN and a reader without a filter; run as root, outside of containers"
     if number == errno.EINVAL and request == _GET_FILTER:
-        return "this kernel cannot show filters (CONFIG_CHECKPOINT_RESTORE is off)"
+        return "the kernel cannot show filters (CONFIG_CHECKPOINT_RESTORE is off)"
     return f"ptrace request {request:#x} on process {pid}: {os.strerror(number)}"
 
 
 def _wait_for_stop(pid: int) -> int:
-    """Wait until the process stands still. Returns the signal that it was about to get and has to be given back; 0 for none."""
+    """Wait until the process is stopped. Returns the pending signal, which the caller delivers on detaching; 0 for none."""
     deadline = time.monotonic() + STOP_TIMEOUT
     pause = 0.0002
     while time.monotonic() < deadline:
         seen, status = os.waitpid(pid, os.WNOHANG | _WALL)
         if seen:
             if not os.WIFSTOPPED(status):
-                raise DumpError(f"process {pid} ended while it was looked at")
+                raise DumpError(f"process {pid} ended during the read")
             return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
@@ -128,7 +128,7 @@ def _read_stopped(libc: ctypes.CDLL, pid: int) -> list[bytes]:
     while len(found) < MAX_FILTERS:
         length = libc.ptrace(_GET_FILTER, pid, len(found), None)
         if length == -1 and ctypes.get_errno() == errno.ENOENT and found:
-            break  # there are no more
+            break  # no more filters
         if length == -1:
             raise DumpError(_explain_errno(_GET_FILTER, pid, ctypes.get_errno()))
         buffer = ctypes.create_string_buffer(8 * length)

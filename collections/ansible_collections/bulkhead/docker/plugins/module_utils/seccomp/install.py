@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Putting profiles on the host and taking them away: all of a list or none of it."""
+"""Installs and removes the seccomp profiles of a list: all of them, or none."""
 
 from __future__ import annotations
 
@@ -18,79 +18,78 @@ from ..engine.processes import list_dockerds
 from ..host import state
 from ..host.files import fsync_folder, sha256, write_atomically
 from ..host.root import STATE_DIR, Host
+from ..profiles.managed import SECCOMP, keep_replaced_file, load_managed_profiles, read_replaced_file, save_managed_profiles
 from .check import find_profile_problems
 
-SUBJECT = "seccomp"
-REPLACED = f"{STATE_DIR}/seccomp-replaced"
-MODE = 0o644  # `docker run --security-opt seccomp=FILE` reads the file as the user who calls it
+MODE = 0o644  # `docker run --security-opt seccomp=FILE` reads the file as the calling user
 
 
 class SeccompInstallError(ValueError):
-    """Nothing was changed; `problems` holds one sentence for each reason."""
+    """The list cannot be applied and nothing was changed. `problems` has one message per reason."""
 
-    def __init__(self, sentences: list[str]) -> None:
-        super().__init__(" ".join(sentences))
-        self.problems = sentences
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = problems
 
 
 @dataclass
 class SeccompStep:
-    """One file and what is to be done with it; `reason` is empty when nothing is. before and after: its text, None without a file."""
+    """A file and why it has to change; `reason` is empty if it does not. before and after: its text, None without a file."""
 
     name: str
     path: str
     reason: str
     before: str | None
     after: str | None
-    foreign: bool = False
+    unmanaged: bool = False
     postponed: bool = False
 
 
 def plan_seccomp_steps(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) -> list[SeccompStep]:
-    """What the list comes to on this host. Raises SeccompInstallError, and ValueError for a damaged memory."""
-    managed = state.load(host, SUBJECT).get("profiles", {})
+    """Return a step per profile of the list. Raises SeccompInstallError, and ValueError for a damaged state file."""
+    managed = load_managed_profiles(host, SECCOMP)
     steps, blockers, seen = [], [], set()
-    for at, profile in enumerate(profiles):
+    for index, profile in enumerate(profiles):
         name = profile["name"]
         path = profile.get("path") or f"{directory.rstrip('/')}/{name}.json"
         if "/" in name or name.startswith(".") or not name:
             blockers.append(
-                f"profiles[{at}].name: {name!r} is no name of a file; write one without a slash that does not begin with a dot."
+                f"profiles[{index}].name: {name!r} is not a file name; write one without a slash that does not begin with a dot."
             )
             continue
         if path in seen:
-            blockers.append(f"profiles[{at}].name: {name} is listed twice; write each profile once.")
+            blockers.append(f"profiles[{index}].name: {name} is listed twice; write each profile once.")
         seen.add(path)
         if profile["state"] == "present":
             blockers += find_profile_problems(profile["content"], path, bool(profile.get("permissive")))
         try:
             step = _plan_step(host, profile, path, path in managed)
         except OSError as error:
-            blockers.append(f"{path}: can't be read ({error.strerror}); see what it is and move it away.")
+            blockers.append(f"{path}: cannot be read ({error.strerror}); move it to another place.")
             continue
-        if step.foreign and step.reason and not profile["force"]:
-            blockers.append(f"{path}: is not ours and {step.reason}; choose another name, or write force: true (a copy is then kept).")
+        if step.unmanaged and step.reason and not profile["force"]:
+            blockers.append(f"{path}: is unmanaged and {step.reason}; choose another name, or write force: true (a copy is then kept).")
         steps.append(step)
     if blockers:
         raise SeccompInstallError(blockers)
     return steps
 
 
-def _plan_step(host: Host, profile: Mapping[str, Any], path: str, ours: bool) -> SeccompStep:
+def _plan_step(host: Host, profile: Mapping[str, Any], path: str, is_managed: bool) -> SeccompStep:
     before = host.read(path)
-    foreign = before is not None and not ours
+    unmanaged = before is not None and not is_managed
     if profile["state"] == "absent":
-        reason = "would be removed" if before is not None else ("is gone already" if ours else "")
-        return SeccompStep(profile["name"], path, reason, before, None, foreign, bool(reason) and is_named_by_engine(host, path))
+        reason = "would be removed" if before is not None else ("is missing already" if is_managed else "")
+        return SeccompStep(profile["name"], path, reason, before, None, unmanaged, bool(reason) and is_named_by_engine(host, path))
     after = profile["content"]
     reason = ""
     if before is None:
         reason = "is new"
     elif sha256(before) != sha256(after):
-        reason = "says something else"
+        reason = "has another text"
     elif _has_loose_permissions(host.path(path)):
-        reason = "can be written by others than root"
-    return SeccompStep(profile["name"], path, reason, before, after, foreign)
+        reason = "is writable by others than root"
+    return SeccompStep(profile["name"], path, reason, before, after, unmanaged)
 
 
 def _has_loose_permissions(path: Path) -> bool:
@@ -99,10 +98,10 @@ def _has_loose_permissions(path: Path) -> bool:
 
 
 def is_named_by_engine(host: Host, path: str) -> bool:
-    """Whether an engine would miss the file at its next start: its daemon.json, or a flag of its dockerd's, names it.
+    """Return whether an engine needs the file at its next start: its daemon.json, or a flag of its dockerd, names it.
 
-    The rootful engine, and the rootless ones that run or are remembered here; what a user has is read with that user's rights, and may
-    name the file where it can't be read.
+    This covers the rootful engine and the rootless ones that run or are remembered. A user's files are read with that user's rights; an
+    unreadable one counts as naming the file.
     """
     running = list_dockerds(host)
     return any(
@@ -140,18 +139,18 @@ def _has_profile_path(text: str, path: str) -> bool:
 
 
 def apply_seccomp_steps(host: Host, steps: Sequence[SeccompStep]) -> None:
-    """Do it, and remember it. When one file fails, those before it are put back. Raises OSError, BlockingIOError."""
+    """Apply the steps and remember the managed files. If one file fails, restore those before it. Raises OSError, BlockingIOError."""
     todo = [step for step in steps if step.reason and not step.postponed]
     if not todo:
         return
     with state.lock_host(host):
-        memory = state.load(host, SUBJECT)
-        managed = dict(memory.get("profiles", {}))
-        # Remembered first: a file that is remembered and missing harms nobody, one that is there and not remembered stays for ever.
+        before = load_managed_profiles(host, SECCOMP)
+        managed = dict(before)
+        # Remember first: a missing file that is remembered does no harm, but a file that is not remembered would never be removed.
         for step in todo:
             if step.after is not None:
-                managed[step.path] = _describe_memory(host, step, managed.get(step.path, {}))
-        _save(host, memory, managed)
+                managed[step.path] = _describe_managed(host, step, managed.get(step.path, {}))
+        save_managed_profiles(host, SECCOMP, managed)
         done: list[SeccompStep] = []
         try:
             for step in todo:
@@ -160,27 +159,25 @@ def apply_seccomp_steps(host: Host, steps: Sequence[SeccompStep]) -> None:
         except OSError:
             for step in reversed(done):
                 _write_file(host, step.path, step.before)
-            state.save(host, SUBJECT, memory)
+            save_managed_profiles(host, SECCOMP, before)
             raise
-        _save(host, memory, managed)
+        save_managed_profiles(host, SECCOMP, managed)
 
 
-def _save(host: Host, memory: dict[str, Any], managed: dict[str, Any]) -> None:
-    state.save(host, SUBJECT, {**memory, "profiles": managed} if managed else {})
-
-
-def _describe_memory(host: Host, step: SeccompStep, before: dict[str, Any]) -> dict[str, Any]:
-    kept = _keep_replaced(host, step) if step.foreign and step.before is not None else before.get("replaced")
-    made = before.get("made_folder") or not host.path(step.path).parent.exists()
-    return {"sha256": sha256(step.after or ""), **({"replaced": kept} if kept else {}), **({"made_folder": True} if made else {})}
+def _describe_managed(host: Host, step: SeccompStep, remembered: Mapping[str, Any]) -> dict[str, Any]:
+    copy = remembered.get("replaced")
+    if step.unmanaged and step.before is not None:
+        copy = keep_replaced_file(host, SECCOMP, step.path.strip("/").replace("/", "_"), step.before)
+    is_new_folder = remembered.get("made_folder") or not host.path(step.path).parent.exists()
+    return {"sha256": sha256(step.after or ""), **({"replaced": copy} if copy else {}), **({"made_folder": True} if is_new_folder else {})}
 
 
 def _apply_step(host: Host, step: SeccompStep, managed: dict[str, Any]) -> None:
     if step.after is None:
         remembered = managed.pop(step.path, {})
-        _write_file(host, step.path, _read_replaced(host, remembered.get("replaced")))
+        _write_file(host, step.path, read_replaced_file(host, remembered))
         if remembered.get("made_folder"):
-            with suppress(OSError):  # others have files there
+            with suppress(OSError):  # the folder has other files
                 host.path(step.path).parent.rmdir()
         return
     host.path(step.path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -188,7 +185,7 @@ def _apply_step(host: Host, step: SeccompStep, managed: dict[str, Any]) -> None:
 
 
 def _write_file(host: Host, path: str, text: str | None) -> None:
-    """Make the file say `text`, owned by root and writable by nobody else; None removes it."""
+    """Write the file, owned by root and writable by root alone; None removes it."""
     target = host.path(path)
     if text is None:
         target.unlink(missing_ok=True)
@@ -200,19 +197,3 @@ def _write_file(host: Host, path: str, text: str | None) -> None:
     if _has_loose_permissions(target):
         target.chmod(MODE)
         os.chown(target, owner.st_uid, owner.st_gid)
-
-
-def _keep_replaced(host: Host, step: SeccompStep) -> str:
-    """Keep a foreign file's text aside; returns where."""
-    folder = host.path(REPLACED)
-    state.ensure_folder(host)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    name = f"{step.path.strip('/').replace('/', '_')}"
-    owner = folder.stat()
-    write_atomically(folder / name, step.before or "", 0o600, (owner.st_uid, owner.st_gid))
-    return f"{REPLACED}/{name}"
-
-
-def _read_replaced(host: Host, path: str | None) -> str | None:
-    """What stood in a file's place before ours, so that it can come back."""
-    return host.read(path) if path else None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A seccomp profile as Docker reads it: parsed strictly, every fault told in a sentence.
+"""Parses a seccomp profile in Docker's format, strictly, with a message per fault.
 
-The engine is not strict: it takes `{}` for "no seccomp", ignores a key that it does not know and a system call that its libseccomp does
-not know, and spells keys without regard to case (Go's encoding/json). So a typing error opens a container. Here it is an error.
+The engine is not strict. It takes `{}` for "no seccomp", ignores unknown keys and system calls, and ignores the case of keys (Go's
+encoding/json). So a typing error weakens a container. Here it is an error.
 Format: moby/profiles seccomp/seccomp.go, opencontainers/runtime-spec config-linux.md.
 """
 
@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..capabilities import CAPABILITIES
 from . import bpf
 
 EPERM, ENOSYS = 1, 38
-MAX_ERRNO = 4095  # what the kernel caps a filter's errno at (kernel/seccomp.c)
+MAX_ERRNO = 4095  # the kernel's limit (kernel/seccomp.c)
 
 ACTIONS = {
     "SCMP_ACT_KILL_PROCESS": bpf.KILL_PROCESS,
@@ -60,73 +61,7 @@ FLAGS = (
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 )
-# In the order of their bits (linux/capability.h).
-CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "SETGID",
-        "SETUID",
-        "SETPCAP",
-        "LINUX_IMMUTABLE",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_ADMIN",
-        "NET_RAW",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "SYS_MODULE",
-        "SYS_RAWIO",
-        "SYS_CHROOT",
-        "SYS_PTRACE",
-        "SYS_PACCT",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_NICE",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "MKNOD",
-        "LEASE",
-        "AUDIT_WRITE",
-        "AUDIT_CONTROL",
-        "SETFCAP",
-        "MAC_OVERRIDE",
-        "MAC_ADMIN",
-        "SYSLOG",
-        "WAKE_ALARM",
-        "BLOCK_SUSPEND",
-        "AUDIT_READ",
-        "PERFMON",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-    ]
-)
-# What the engine gives a container that asks for nothing (moby oci/caps/defaults.go).
-DEFAULT_CAPABILITIES = frozenset(
-    f"CAP_{name}"
-    for name in [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FSETID",
-        "FOWNER",
-        "MKNOD",
-        "NET_RAW",
-        "SETGID",
-        "SETUID",
-        "SETFCAP",
-        "SETPCAP",
-        "NET_BIND_SERVICE",
-        "SYS_CHROOT",
-        "KILL",
-        "AUDIT_WRITE",
-    ]
-)
+_CAPABILITIES = tuple(f"CAP_{name}" for name in CAPABILITIES)
 
 _TOP = {
     "defaultAction", "defaultErrnoRet", "architectures", "archMap", "syscalls", "flags", "listenerPath", "listenerMetadata",
@@ -138,7 +73,7 @@ _MAP = {"architecture", "subArchitectures"}
 
 
 class ProfileError(ValueError):
-    """A profile that cannot be used; `problems` holds one sentence for each fault."""
+    """The profile is invalid; `problems` has one message per fault."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__(" ".join(problems))
@@ -147,7 +82,7 @@ class ProfileError(ValueError):
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison of an argument; with SCMP_CMP_MASKED_EQ, `value` is the mask and `value_two` what remains behind it."""
+    """One comparison of an argument; with SCMP_CMP_MASKED_EQ, `value` is the mask and `value_two` the masked value."""
 
     index: int
     op: str
@@ -157,7 +92,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class RuleFilter:
-    """For which containers and hosts a rule counts."""
+    """The containers and hosts to which a rule applies."""
 
     caps: tuple[str, ...] = ()
     arches: tuple[str, ...] = ()
@@ -177,7 +112,7 @@ class SyscallRule:
 
 @dataclass(frozen=True)
 class ParsedProfile:
-    """A whole profile; `arch_map` pairs an architecture with those that come with it."""
+    """A whole profile; `arch_map` pairs an architecture with its sub-architectures."""
 
     default: int
     architectures: tuple[str, ...] = ()
@@ -187,7 +122,7 @@ class ParsedProfile:
 
 
 def parse_profile(text: str, where: str) -> ParsedProfile:
-    """The profile in a JSON text. Raises ProfileError; its sentences begin with `where` (a file or a variable) and the JSON path."""
+    """Return the profile in a JSON text. Raises ProfileError; its messages begin with `where` (a file or a variable) and the JSON path."""
     reader = _Reader(where)
     profile = reader.profile(_json(text, where))
     if reader.problems:
@@ -201,25 +136,25 @@ def _json(text: str, where: str) -> Any:
         for key, unused in pairs:
             if sum(key == other for other, unused in pairs) > 1:
                 raise ProfileError(
-                    [f'{where}: the key "{key}" stands twice in one object; the engine takes the last one, so keep that one alone.']
+                    [f'{where}: the key "{key}" is in one object twice, and the engine uses the last one; remove the others.']
                 )
         return found
 
     if text.startswith("\ufeff"):
-        raise ProfileError([f"{where}: begins with a byte order mark, which the engine does not read; save it as UTF-8 without BOM."])
+        raise ProfileError([f"{where}: begins with a byte order mark, which the engine cannot read; save it as UTF-8 without BOM."])
     try:
         return json.loads(text, object_pairs_hook=no_duplicates)
     except ProfileError:
         raise
     except RecursionError as error:
-        raise ProfileError([f"{where}: is nested too deeply to be a seccomp profile."]) from error
+        raise ProfileError([f"{where}: is nested too deeply for a seccomp profile."]) from error
     except ValueError as error:
         raise ProfileError([f"{where}: is not valid JSON: {error}."]) from error
 
 
 @dataclass
 class _Reader:
-    """Reads a profile from parsed JSON and collects what is wrong with it."""
+    """Reads a profile from parsed JSON and collects its faults."""
 
     where: str
     problems: list[str] = field(default_factory=list)
@@ -229,24 +164,25 @@ class _Reader:
 
     def profile(self, data: Any) -> ParsedProfile:
         if not isinstance(data, dict):
-            self.fault("", f"a seccomp profile is a JSON object, this is {_kind(data)}")
+            self.fault("", f"a seccomp profile is a JSON object, not {_kind(data)}")
             return ParsedProfile(bpf.ERRNO)
         self.keys(data, _TOP, "")
         if "defaultAction" not in data:
             self.fault(
-                "defaultAction", 'is missing, and without it the engine may start containers with no filter at all; write "SCMP_ACT_ERRNO"'
+                "defaultAction", 'is missing, and without it the engine may start containers without a filter; write "SCMP_ACT_ERRNO"'
             )
         action, errno = self.action(data, "defaultAction", "defaultErrnoRet", "")
         if action == bpf.USER_NOTIF:
-            self.fault("defaultAction", "runc refuses SCMP_ACT_NOTIFY as default; write SCMP_ACT_ERRNO")
+            self.fault("defaultAction", "runc rejects SCMP_ACT_NOTIFY as default; write SCMP_ACT_ERRNO")
         if data.get("architectures") and data.get("archMap"):
-            self.fault("archMap", 'stands beside "architectures", and the engine refuses both together; keep one')
+            self.fault("archMap", 'cannot be combined with "architectures"; keep one of them')
         for at, flag in enumerate(self.entries(data, "flags", "")):
-            self.choice(flag, FLAGS, f"flags[{at}]", "filter flag")
+            self.choice(flag, FLAGS, f"flags[{at}]", "a filter flag")
         rules = tuple(self.rule(entry, f"syscalls[{at}]") for at, entry in enumerate(self.entries(data, "syscalls", "")))
         if any(bpf.extract_action(rule.answer) == bpf.USER_NOTIF for rule in rules) and not data.get("listenerPath"):
             self.fault(
-                "listenerPath", "is missing, and SCMP_ACT_NOTIFY needs a supervisor that listens there; write its path or another action"
+                "listenerPath",
+                "is missing, and SCMP_ACT_NOTIFY needs a supervisor that listens there; write its path or use another action",
             )
         return ParsedProfile(
             default=_answer(action, errno),
@@ -258,22 +194,22 @@ class _Reader:
 
     def rule(self, data: Any, path: str) -> SyscallRule:
         if not isinstance(data, dict):
-            self.fault(path, f"an object with names and action belongs here, not {_kind(data)}")
+            self.fault(path, f"{_kind(data)} is not a rule; write an object with names and action")
             return SyscallRule((), bpf.ERRNO)
         self.keys(data, _SYSCALL, path)
         if "name" in data and data.get("names"):
-            self.fault(f"{path}.name", 'stands beside "names", and the engine refuses both together; keep "names"')
+            self.fault(f"{path}.name", 'cannot be combined with "names"; keep "names"')
         names = [data["name"]] if data.get("name") else self.entries(data, "names", path)
         if not names:
-            self.fault(f"{path}.names", "is empty or missing; write the system calls that this rule is about")
+            self.fault(f"{path}.names", "is empty or missing; write the system calls of this rule")
         for at, name in enumerate(names):
             if not isinstance(name, str) or not name:
-                self.fault(f"{path}.names[{at}]", f"a system call's name belongs here, not {_kind(name)}")
+                self.fault(f"{path}.names[{at}]", f"{_kind(name)} is not the name of a system call; write a string")
         if "action" not in data:
             self.fault(f"{path}.action", 'is missing; write for example "SCMP_ACT_ALLOW"')
         action, errno = self.action(data, "action", "errnoRet", path)
         if action == bpf.USER_NOTIF and "write" in names:
-            self.fault(f"{path}.names", "runc refuses SCMP_ACT_NOTIFY for write; take it out of this rule")
+            self.fault(f"{path}.names", "runc rejects SCMP_ACT_NOTIFY for write; remove it from this rule")
         return SyscallRule(
             names=tuple(name for name in names if isinstance(name, str)),
             answer=_answer(action, errno),
@@ -284,15 +220,15 @@ class _Reader:
 
     def condition(self, data: Any, path: str) -> Condition:
         if not isinstance(data, dict):
-            self.fault(path, f"an object with index, value and op belongs here, not {_kind(data)}")
+            self.fault(path, f"{_kind(data)} is not a condition; write an object with index, value and op")
             return Condition(0, "SCMP_CMP_EQ", 0)
         self.keys(data, _ARG, path)
         for key in ("index", "value", "op"):
             if key not in data:
-                self.fault(f"{path}.{key}", "is missing, and the engine would take 0 or nothing for it; write it")
-        op = self.choice(data.get("op", "SCMP_CMP_EQ"), OPERATORS, f"{path}.op", "comparison")
+                self.fault(f"{path}.{key}", "is missing, and the engine would use 0 or nothing; write it")
+        op = self.choice(data.get("op", "SCMP_CMP_EQ"), OPERATORS, f"{path}.op", "a comparison")
         if data.get("valueTwo") and op != "SCMP_CMP_MASKED_EQ":
-            self.fault(f"{path}.valueTwo", f"has no meaning with {op}; it belongs to SCMP_CMP_MASKED_EQ, where value is the mask")
+            self.fault(f"{path}.valueTwo", f"has no meaning with {op}; remove it, or write SCMP_CMP_MASKED_EQ with the mask in value")
         return Condition(
             self.number(data, "index", path, 5),
             op,
@@ -306,42 +242,43 @@ class _Reader:
         if value is None:
             return RuleFilter()
         if not isinstance(value, dict):
-            self.fault(path, f"an object with caps, arches or minKernel belongs here, not {_kind(value)}")
+            self.fault(path, f"{_kind(value)} is not a filter; write an object with caps, arches or minKernel")
             return RuleFilter()
         self.keys(value, _FILTER, path)
         caps = [
-            self.choice(cap, CAPABILITIES, f"{path}.caps[{at}]", "capability") for at, cap in enumerate(self.entries(value, "caps", path))
+            self.choice(cap, _CAPABILITIES, f"{path}.caps[{at}]", "a capability")
+            for at, cap in enumerate(self.entries(value, "caps", path))
         ]
         arches = [
-            self.choice(arch, tuple(ARCHITECTURES.values()), f"{path}.arches[{at}]", "architecture, as Docker calls it here")
+            self.choice(arch, tuple(ARCHITECTURES.values()), f"{path}.arches[{at}]", "an architecture name of Docker")
             for at, arch in enumerate(self.entries(value, "arches", path))
         ]
         kernel = value.get("minKernel") or None
         match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", kernel) if isinstance(kernel, str) else None
         if kernel is not None and not match:
-            self.fault(f"{path}.minKernel", f'{json.dumps(kernel)} is no kernel version; write it like "5.10"')
+            self.fault(f"{path}.minKernel", f'{json.dumps(kernel)} is not a kernel version; write it like "5.10"')
         return RuleFilter(tuple(caps), tuple(arches), (int(match[1]), int(match[2])) if match else None)
 
     def arch_map(self, data: Any, path: str) -> tuple[str, tuple[str, ...]]:
         if not isinstance(data, dict):
-            self.fault(path, f"an object with architecture and subArchitectures belongs here, not {_kind(data)}")
+            self.fault(path, f"{_kind(data)} is not an entry of archMap; write an object with architecture and subArchitectures")
             return "", ()
         self.keys(data, _MAP, path)
-        name = self.choice(data.get("architecture"), tuple(ARCHITECTURES), f"{path}.architecture", "architecture")
+        name = self.choice(data.get("architecture"), tuple(ARCHITECTURES), f"{path}.architecture", "an architecture")
         return name, self.architectures(data, "subArchitectures", path)
 
     def architectures(self, data: Mapping[str, Any], key: str, path: str) -> tuple[str, ...]:
         prefix = f"{path}.{key}" if path else key
         return tuple(
-            self.choice(name, tuple(ARCHITECTURES), f"{prefix}[{at}]", "architecture")
+            self.choice(name, tuple(ARCHITECTURES), f"{prefix}[{at}]", "an architecture")
             for at, name in enumerate(self.entries(data, key, path))
         )
 
     def action(self, data: Mapping[str, Any], key: str, errno_key: str, path: str) -> tuple[int, int | None]:
-        name = self.choice(data.get(key, "SCMP_ACT_ERRNO"), tuple(ACTIONS), f"{path}.{key}" if path else key, "action")
+        name = self.choice(data.get(key, "SCMP_ACT_ERRNO"), tuple(ACTIONS), f"{path}.{key}" if path else key, "an action")
         errno = None if data.get(errno_key) is None else self.number(data, errno_key, path, MAX_ERRNO)
         if errno is not None and name not in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
-            self.fault(f"{path}.{errno_key}" if path else errno_key, f"has no meaning with {name}; leave it out or write SCMP_ACT_ERRNO")
+            self.fault(f"{path}.{errno_key}" if path else errno_key, f"has no meaning with {name}; remove it or write SCMP_ACT_ERRNO")
         return ACTIONS.get(name, bpf.ERRNO), errno
 
     def keys(self, data: Mapping[str, Any], known: Iterable[str], path: str) -> None:
@@ -349,32 +286,32 @@ class _Reader:
             if key not in known:
                 near = next((k for k in known if k.lower() == key.lower()), None) or _nearest(key, known)
                 hint = f'; write "{near}"' if near else f"; known are {', '.join(sorted(known))}"
-                self.fault(f"{path}.{key}" if path else key, f"is no key of a seccomp profile, and the engine would ignore it{hint}")
+                self.fault(f"{path}.{key}" if path else key, f"is not a key of a seccomp profile, and the engine would ignore it{hint}")
 
     def entries(self, data: Mapping[str, Any], key: str, path: str) -> list[Any]:
         value = data.get(key)
         if value is None or isinstance(value, list):
             return value or []
-        self.fault(f"{path}.{key}" if path else key, f"a list belongs here, not {_kind(value)}")
+        self.fault(f"{path}.{key}" if path else key, f"{_kind(value)} is not a list; write a list")
         return []
 
     def number(self, data: Mapping[str, Any], key: str, path: str, largest: int) -> int:
         value = data.get(key, 0)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
             return value
-        self.fault(f"{path}.{key}" if path else key, f"{json.dumps(value)[:80]} is no whole number from 0 to {largest}")
+        self.fault(f"{path}.{key}" if path else key, f"{json.dumps(value)[:80]} is not an integer from 0 to {largest}; write one")
         return 0
 
     def choice(self, value: Any, known: tuple[str, ...], path: str, what: str) -> str:
         if isinstance(value, str) and value in known:
             return value
         near = _nearest(value, known) if isinstance(value, str) else None
-        self.fault(path, f"{json.dumps(value)[:80]} is no {what}; write {near or 'one of ' + ', '.join(known)}")
+        self.fault(path, f"{json.dumps(value)[:80]} is not {what}; write {near or 'one of ' + ', '.join(known)}")
         return known[0]
 
 
 def _answer(action: int, errno: int | None) -> int:
-    """The filter's return value; runc answers EPERM where a profile names no number (runc libcontainer/seccomp/seccomp_linux.go)."""
+    """Return the filter's answer; runc uses EPERM if a profile sets no errno (runc libcontainer/seccomp/seccomp_linux.go)."""
     return action | (EPERM if errno is None else errno) if action in (bpf.ERRNO, bpf.TRACE) else action
 
 
@@ -392,6 +329,6 @@ def _kind(value: Any) -> str:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches  # only where something is wrong
+    from difflib import get_close_matches  # only needed for messages
 
     return next(iter(get_close_matches(word, list(known), 1, 0.75)), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a filter can answer for a system call whatever its arguments are: one walk through the program for all numbers at once."""
+"""Finds every answer of a filter per system call, for any arguments, in one walk through the program."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 from . import bpf
 
-# Abstract values of a register; everything else in it is a plain number.
+# Abstract values of a register; other values are plain numbers.
 _NUMBER = -1  # the number of the call
-_UNKNOWN = -2  # something made from arguments
+_UNKNOWN = -2  # computed from arguments
 
 _Registers = tuple[int, int, tuple[tuple[int, int], ...]]  # A, X, memory slots that were written
 
 
 def find_reachable_answers(program: bpf.Program, arch: int, numbers: Sequence[int]) -> list[frozenset[int]]:
-    """For each of `numbers` (ascending), every value that the filter can return for it, for some arguments.
+    """Return per number (ascending) every value that the filter can return for some arguments.
 
-    Jumps only go forward, so each instruction is visited once, with the set of those numbers (one bit each) that arrive there. A test
-    of the number splits the set, a test of an argument sends it both ways. Where a program tests one argument twice, a value may be
-    listed that no arguments lead to; none is ever missed.
+    Jumps only go forward, so each instruction is visited once, with the set of numbers (one bit each) that reach it. A test of the number
+    splits the set; a test of an argument passes it to both branches. If a program tests one argument twice, the result may contain a value
+    that no arguments lead to, but none is missing.
     """
     arriving: list[dict[_Registers, int]] = [{} for unused in program]
     returned: dict[int, int] = {}
@@ -51,10 +51,10 @@ def find_reachable_answers(program: bpf.Program, arch: int, numbers: Sequence[in
                 visit(pc + 1 + k, registers, which)
             elif code == bpf.RET_K:
                 returned[k] = returned.get(k, 0) | which
-            else:  # rare in filters: told number by number
+            else:  # rare in filters: handled number by number
                 for one, own in _split_by_number(registers, which, numbers):
                     if code == bpf.RET_A:
-                        # a value made from arguments could be anything, "allow" included
+                        # a value computed from arguments could be anything, including "allow"
                         value = bpf.ALLOW if one[0] == _UNKNOWN else one[0]
                         returned[value] = returned.get(value, 0) | own
                     else:
@@ -63,7 +63,7 @@ def find_reachable_answers(program: bpf.Program, arch: int, numbers: Sequence[in
 
 
 def _build_matcher(numbers: Sequence[int]) -> Callable[[str, int], int]:
-    """A function (test, operand) → those of the ascending `numbers` that meet the test, one bit each."""
+    """Return a function (test, operand) -> the numbers (ascending) that meet the test, one bit each."""
     everything = (1 << len(numbers)) - 1
     with_bits: dict[int, int] = {}
 
@@ -81,7 +81,7 @@ def _build_matcher(numbers: Sequence[int]) -> Callable[[str, int], int]:
 
 
 def _split_by_number(registers: _Registers, which: int, numbers: Sequence[int]) -> Iterator[tuple[_Registers, int]]:
-    """The same state with the call's number written out where a register holds it."""
+    """Yield the state per number of the call, if register A contains that number."""
     a, x, memory = registers
     if a != _NUMBER:
         yield registers, which
@@ -92,7 +92,7 @@ def _split_by_number(registers: _Registers, which: int, numbers: Sequence[int]) 
 
 
 def _update_registers(code: int, k: int, registers: _Registers) -> _Registers:
-    """The registers behind an instruction that neither jumps nor returns."""
+    """Return the registers after an instruction that neither jumps nor returns."""
     a, x, memory = registers
     slots = dict(memory)
     if code in (bpf.ST, bpf.STX):
@@ -120,7 +120,7 @@ def _update_registers(code: int, k: int, registers: _Registers) -> _Registers:
 
 
 def find_tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[int, set[int]]:
-    """Index of an argument → values on and beside what the filter compares it with, for this call.
+    """Return index of an argument -> values at and next to those that the filter compares it with, for this call.
 
     Arithmetic other than masking is not followed.
     """
@@ -161,5 +161,5 @@ def find_tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[
 
 
 def list_mask_values(mask: int) -> set[int]:
-    """Nothing, everything outside of a mask, and each of its bits."""
+    """Return 0, all bits outside of a mask, and each of its bits."""
     return {0, ~mask & bpf.WORD, *(1 << bit for bit in range(32) if mask >> bit & 1)}

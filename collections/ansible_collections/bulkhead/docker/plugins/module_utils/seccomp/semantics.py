@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a profile means for one container: the rules that Docker keeps of it, and the filter that runc and libseccomp make of those.
+"""Expands a profile for one container: the rules that Docker keeps, and the filter that runc and libseccomp build from them.
 
-Sources: moby/profiles seccomp/seccomp_linux.go (which rules count), runc libcontainer/seccomp/seccomp_linux.go (rules that repeat the
+Sources: moby/profiles seccomp/seccomp_linux.go (which rules apply), runc libcontainer/seccomp/seccomp_linux.go (rules that repeat the
 default, several conditions on one argument) and patchbpf/enosys_linux.go (ENOSYS for calls newer than the profile), libseccomp src/db.c.
 """
 
@@ -24,8 +24,8 @@ MAX_VECTORS = 2048
 class Expanded:
     """A profile for one machine, kernel and set of capabilities.
 
-    default: the answer for a call without a rule. rules: number → (answer, conditions), in the order in which libseccomp gets them.
-    newest: above this number, the answer is ENOSYS (None: no such stub). architectures: those whose calls the filter knows.
+    default: the answer for a call without a rule. rules: number → (answer, conditions), in the order that libseccomp gets.
+    newest: above this number, the answer is ENOSYS (None: no limit). architectures: those whose calls the filter knows.
     """
 
     machine: str
@@ -35,19 +35,19 @@ class Expanded:
     architectures: tuple[str, ...] = ()
 
     def answers(self, number: int) -> frozenset[int]:
-        """Every answer that a call can get, for some arguments."""
+        """Return every answer that a call can get, for some arguments."""
         if self.newest is not None and number > self.newest:
             return frozenset({bpf.ERRNO | ENOSYS})
         rules = self.rules.get(number)
         if not rules:
             return frozenset({self.default})
         for answer, conditions in rules:
-            if not conditions:  # libseccomp drops every rule with conditions beside one without
+            if not conditions:  # libseccomp drops rules with conditions if one has none
                 return frozenset({answer})
         return frozenset({self.default, *(answer for answer, unused in rules)})
 
     def answer(self, number: int, args: Sequence[int]) -> int | None:
-        """The answer for one call; None where rules with different actions both match, for then libseccomp's own order decides."""
+        """Return the answer for one call; None if rules with different actions match, because then libseccomp's order decides."""
         possible = self.answers(number)
         if len(possible) == 1:
             return next(iter(possible))
@@ -58,9 +58,9 @@ class Expanded:
 
 
 def expand_profile(profile: ParsedProfile, machine: str, kernel: tuple[int, int], capabilities: Collection[str]) -> Expanded:
-    """What Docker and runc make of a profile.
+    """Return a profile as Docker and runc apply it.
 
-    machine: as `uname -m` says. kernel: major and minor version. capabilities: the container's bounding set, names with CAP_.
+    machine: as `uname -m` prints it. kernel: major and minor version. capabilities: the container's bounding set, names with CAP_.
     """
     numbers = load_table(machine)
     architectures = profile.architectures
@@ -78,7 +78,7 @@ def expand_profile(profile: ParsedProfile, machine: str, kernel: tuple[int, int]
             if rule.answer == profile.default:
                 continue
             indexes = [c.index for c in rule.conditions]
-            if len(set(indexes)) < len(indexes):  # two conditions on one argument: runc makes a rule of each, so either is enough
+            if len(set(indexes)) < len(indexes):  # runc makes a rule of each, so either is enough
                 expanded.rules.setdefault(number, []).extend((rule.answer, (c,)) for c in rule.conditions)
             else:
                 expanded.rules.setdefault(number, []).append((rule.answer, rule.conditions))
@@ -88,7 +88,7 @@ def expand_profile(profile: ParsedProfile, machine: str, kernel: tuple[int, int]
 
 
 def _applies(includes: RuleFilter, excludes: RuleFilter, machine: str, kernel: tuple[int, int], capabilities: Collection[str]) -> bool:
-    """Whether a rule is for this container: all of `includes` is met, nothing of `excludes`."""
+    """Return whether a rule applies: all of `includes` and nothing of `excludes` is met."""
     arch = _DOCKER_ARCH[machine]
     if arch in excludes.arches or any(cap in capabilities for cap in excludes.caps):
         return False
@@ -102,7 +102,7 @@ def _applies(includes: RuleFilter, excludes: RuleFilter, machine: str, kernel: t
 
 
 def meets_condition(condition: Condition, args: Sequence[int]) -> bool:
-    """Whether a call's arguments (unsigned, 64 bits) meet a condition."""
+    """Return whether a call's arguments (unsigned, 64 bits) meet a condition."""
     arg, value = args[condition.index], condition.value
     return {
         "SCMP_CMP_NE": arg != value,
@@ -118,9 +118,9 @@ def meets_condition(condition: Condition, args: Sequence[int]) -> bool:
 def list_boundary_arguments(
     rules: Sequence[tuple[int, tuple[Condition, ...]]], others: Mapping[int, set[int]] | None = None
 ) -> Iterator[tuple[int, ...]]:
-    """Arguments that sit on and beside every boundary of a call's conditions: where a filter would show that it was made of others.
+    """Yield arguments at and next to every boundary of a call's conditions, for which a filter of another profile would answer differently.
 
-    others: index of an argument → further values to try.
+    others: index of an argument -> further values to try.
     """
     values: dict[int, set[int]] = {index: set(own) for index, own in (others or {}).items()}
     for condition in (c for unused, conditions in rules for c in conditions):

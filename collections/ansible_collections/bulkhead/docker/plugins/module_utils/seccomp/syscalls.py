@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""System calls by name and number, for the architectures whose filters are judged."""
+"""System calls by name and number, for the architectures on which filters are judged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _tables: dict[str, dict[str, int]] = {}
 
 
 def load_table(machine: str) -> dict[str, int]:
-    """Name → number on `machine` (as `uname -m` names it). Raises KeyError for a machine without a table."""
+    """Return name -> number on a machine (as `uname -m` names it). Raises KeyError for a machine without a table."""
     if machine not in _tables:
         if machine == X86_64:
             from .syscalls_x86_64 import TABLE
@@ -27,7 +27,7 @@ def load_table(machine: str) -> dict[str, int]:
 
 
 def parse_table(text: str) -> dict[str, int]:
-    """Names in the order of their numbers, which begin at 0; `@N` says that the next name has number N."""
+    """Return name -> number of names in the order of their numbers, from 0; after `@N`, the next number is N."""
     numbers: dict[str, int] = {}
     number = 0
     for word in text.split():
@@ -40,12 +40,12 @@ def parse_table(text: str) -> dict[str, int]:
 
 
 def list_known_names() -> set[str]:
-    """Every name that libseccomp has for any architecture."""
+    """Return every name that libseccomp has for any architecture."""
     from .syscalls_other import NAMES
 
     return {*load_table(X86_64), *load_table(AARCH64), *NAMES.split()}
 
 
 def name_syscall(machine: str, number: int) -> str:
-    """The call's name, or `syscall 471` for one that is newer than the table."""
+    """Return the call's name, or `syscall 471` for one that is newer than the table."""
     return next((name for name, n in load_table(machine).items() if n == number), f"syscall {number}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of system calls that only other architectures have (32-bit x86 and Arm, s390, PowerPC, MIPS, …), as libseccomp knows them.
 
-Source: the first column of src/syscalls.csv of libseccomp (July 2026), less what x86-64 and arm64 have. A profile may name them: they
-mean nothing on this machine, but they are no typing errors. Read only when a profile is checked.
+Source: the first column of src/syscalls.csv of libseccomp (July 2026), without those of x86-64 and arm64. A profile may name
+them: they have no effect, but are not typing errors. Read only to check a profile.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """System calls of x86-64: numbers and names.
 
-Source: Debian's linux-libc-dev 7.2.12-1, arch x86, asm/unistd_64.h, which says the same as src/syscalls.csv of
+Source: Debian's linux-libc-dev 7.2.12-1, arch x86, asm/unistd_64.h, which agrees with src/syscalls.csv of
 libseccomp (July 2026). To renew it: print the names of the header's `#define __NR_NAME NUMBER` lines in the order of their numbers, and
 `@NUMBER` before each name that does not follow its predecessor by one.
 """
 
 from __future__ import annotations
 
-# One string, so that importing it costs a host next to nothing; `syscalls.load_table` splits it.
+# One string, because that is fast to import; `syscalls.load_table` splits it.
 TABLE = """
 read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
 readv writev access pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer alarm

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The proof of the desired profiles: what each file compiles to, against what the kernel was given."""
+"""Gathers evidence of the desired AppArmor profiles: what each file compiles to, compared with the kernel's policy."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from ...host.root import Host
 
 
 def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:
-    """For each profile that is expected: `sha256` of its file; `mode`, `hash` and `source` of the kernel's policy; `agrees`: whether that
-    policy is what the file compiles to (None where it can't be told, and `error` says why); `children`: the modes of its child profiles.
+    """Return the evidence per expected profile.
+
+    sha256: of its file. mode, hash, source: of the kernel's policy. agrees: whether that policy is what the file compiles to (None if
+    unknown; `error` says why). children: modes of its child profiles.
     """
     parser = Parser.find(host)
     if not policy.is_enabled(host):
         return {"profiles": {}, "error": None}
     try:
         modes = policy.read_modes(host)
-        profiles = {p["name"]: _profile(host, parser, p, modes) for p in expect.get("profiles", ())}
+        profiles = {p["name"]: _gather_profile(host, parser, p, modes) for p in expect.get("profiles", ())}
     except OSError as error:
-        return {"profiles": {}, "error": f"the kernel's policy can't be read: {error}"}
+        return {"profiles": {}, "error": f"the kernel's policy cannot be read: {error}"}
     return {"profiles": profiles, "error": None}
 
 
-def _profile(host: Host, parser: Parser | None, desired: Mapping[str, Any], modes: Mapping[str, str]) -> dict[str, Any]:
+def _gather_profile(host: Host, parser: Parser | None, desired: Mapping[str, Any], modes: Mapping[str, str]) -> dict[str, Any]:
     name, path = desired["name"], desired["path"]
     text = host.read(path)
     kernel = policy.read_profile(host, name)
@@ -46,7 +48,7 @@ def _profile(host: Host, parser: Parser | None, desired: Mapping[str, Any], mode
     if not kernel["hash"]:
         found["error"] = "the kernel keeps no hash of its policy (parameters apparmor.hash_policy, apparmor.export_binary)"
     elif not parser:
-        found["error"] = "there is no apparmor_parser to compile it with"
+        found["error"] = "apparmor_parser does not exist on this host"
     else:
         try:
             found["agrees"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(path))))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AppArmor, judged by labels (/proc/PID/attr/current) and by the kernel's own hash of its policy. Pure."""
+"""Judges AppArmor by labels (/proc/PID/attr/current) and by the kernel's hash of its policy. Pure."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, Conta
 LAYER = "apparmor"
 _REMEDIES = {
     "opted_out": "run it without apparmor=unconfined and --privileged",
-    "unconfined": "see that the engine finds AppArmor when it starts (docker info lists name=apparmor), and start the container again",
+    "unconfined": "check that docker info lists name=apparmor, and restart the container",
 }
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     profiles = expect.get("profiles", [])
     names = ", ".join(f"{p['name']} ({p['mode']})" for p in profiles)
-    listed = f"; loaded as the inventory has them: {names}" if names else ""
+    listed = f"; loaded as desired: {names}" if names else ""
     verdict = Verdict(LAYER, f"a container without options confined in enforce mode{listed}")
     seen = evidence["observed"]["layers"][LAYER]
     verdict.saw("/sys/module/apparmor/parameters/enabled", "Y" if seen["enabled"] else "N")
     if not seen["enabled"]:
         if expect.get("requirement") == OPTIONAL:
-            verdict.find("not_in_kernel", "AppArmor is not active in this kernel, and optional here")
+            verdict.find("not_in_kernel", "AppArmor is not active in the kernel; it is optional on this host")
             return verdict.conclude(NOT_APPLICABLE)
-        verdict.find("not_in_kernel", "AppArmor is not active in this kernel", ABSENT, "boot with lsm=…,apparmor")
+        verdict.find("not_in_kernel", "AppArmor is not active in the kernel", ABSENT, "boot with lsm=…,apparmor")
         return verdict.conclude()
     _judge_probe(verdict, evidence.get("probe"))
-    own = evidence.get("layer_evidence", {}).get(LAYER) or {"profiles": {}, "error": "was not looked at"}
+    own = evidence.get("layer_evidence", {}).get(LAYER) or {"profiles": {}, "error": "it was not read"}
     for profile in profiles:
         _judge_profile(verdict, profile, own["profiles"].get(profile["name"]), own["error"])
     if profiles and seen["at_boot"] is False:
-        verdict.find("not_at_boot", "apparmor.service is not enabled: no profile is loaded at boot", DEGRADED, "systemctl enable apparmor")
+        verdict.find(
+            "not_at_boot", "apparmor.service is not enabled, so no profile is loaded at boot", DEGRADED, "systemctl enable apparmor"
+        )
     return verdict.conclude()
 
 
@@ -53,9 +55,11 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     words = {"HostConfig.SecurityOpt": asked, "AppArmorProfile": container["inspect"].get("AppArmorProfile") or None}
     shown = label.name if label.confined else "unconfined"
     for key, word in words.items():
-        # `docker run --security-opt apparmor=X` with a label that is stacked on X still holds X.
+        # A label that is stacked on X satisfies `docker run --security-opt apparmor=X`.
         if word is not None and word != shown and not (label.confined and word in label.profiles):
-            verdict.disagreements.append(f"docker inspect says {key} {word}, the kernel's label of the process is {_format_label(label)}")
+            verdict.disagreements.append(
+                f"docker inspect reports {key} {word}, but the kernel's label of the process is {_format_label(label)}"
+            )
     if verdict.disagreements and label.confined and asked not in (None, "unconfined"):
         verdict.find("other_profile", f"{who} asked for {asked} and runs under {label.name}", DEGRADED)
     return verdict.conclude()
@@ -63,13 +67,13 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
 
 def _judge_probe(verdict: Verdict, probe: Mapping[str, Any] | None) -> None:
     if probe is None:
-        verdict.find("no_probe", "no probe ran, so that the host's default is not known", UNKNOWN)
+        verdict.find("no_probe", "no probe ran, so the host's default is unknown", UNKNOWN)
     else:
         _judge_label(verdict, probe["kernel"], "a container without any option", "unconfined")
 
 
 def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfined: str) -> Label | None:
-    """Look at a process's label; None, with a finding, when it can't be read. `unconfined` is the finding's id when nothing confines it."""
+    """Judge a process's label and return it; None, with a finding, if it cannot be read. unconfined: ID of the finding if it is unconfined."""
     source = f"/proc/{kernel['pid']}/attr/current"
     text = kernel.get("label")
     try:
@@ -77,14 +81,14 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
     except ValueError:
         label = None
     if label is None:
-        why = kernel.get("unreadable", {}).get(source) or (f"says {text!r}" if text else "says nothing")
-        verdict.find("label_unreadable", f"the AppArmor label of {who} is not known: {source} {why}", UNKNOWN)
+        why = kernel.get("unreadable", {}).get(source) or (f"contains {text!r}" if text else "is empty")
+        verdict.find("label_unreadable", f"the AppArmor label of {who} is unknown: {source} {why}", UNKNOWN)
         return None
     verdict.saw(source, text, headline=True)
     if not label.confined:
         verdict.find(unconfined, f"{who} is confined by no AppArmor profile ({_format_label(label)})", ABSENT, _REMEDIES[unconfined])
     elif label.mode not in ("enforce", "kill"):
-        text = f"{who} is only watched: {label.name} is in {label.mode} mode, which logs and forbids nothing"
+        text = f"{who} is not confined: {label.name} is in {label.mode} mode, which only logs"
         verdict.find("complain", text, DEGRADED, f"aa-enforce {label.name}")
     return label
 
@@ -92,42 +96,44 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
 def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], seen: Mapping[str, Any] | None, error: str | None) -> None:
     name, path = desired["name"], desired["path"]
     if seen is None:
-        verdict.find("policy_unreadable", f"profile {name}: {error or 'nothing is known of it'}", UNKNOWN)
+        verdict.find("policy_unreadable", f"profile {name}: {error or 'it was not read'}", UNKNOWN)
         return
     repair = "run the role apparmor_profiles again"
     if seen["sha256"] is None:
-        verdict.find("file_missing", f"profile {name}: {path} is missing, so that it is gone after a reboot", DEGRADED, repair)
+        verdict.find("file_missing", f"profile {name}: {path} does not exist, so the next boot does not load it", DEGRADED, repair)
     elif seen["sha256"] != desired["sha256"]:
         verdict.find(
-            "file_differs", f"profile {name}: {path} is not what the inventory wants", DEGRADED, f"{repair}; --diff shows how it differs"
+            "file_differs", f"profile {name}: {path} differs from the desired text", DEGRADED, f"{repair}; --diff shows how it differs"
         )
     if DISABLE_LINK in seen["links"]:
-        verdict.find("disabled", f"profile {name}: {FOLDER}/{DISABLE_LINK}/{name} keeps it from being loaded at boot", DEGRADED, repair)
+        verdict.find("disabled", f"profile {name}: {FOLDER}/{DISABLE_LINK}/{name} prevents loading it at boot", DEGRADED, repair)
     if (COMPLAIN_LINK in seen["links"]) != (desired["mode"] == "complain"):
-        link, will = ("is there", "complain") if COMPLAIN_LINK in seen["links"] else ("is missing", "enforce")
-        text = f"profile {name}: {FOLDER}/{COMPLAIN_LINK}/{name} {link}, so that the next boot loads it in {will} mode"
+        link, mode = ("exists", "complain") if COMPLAIN_LINK in seen["links"] else ("does not exist", "enforce")
+        text = f"profile {name}: {FOLDER}/{COMPLAIN_LINK}/{name} {link}, so the next boot loads it in {mode} mode"
         verdict.find("mode_at_boot", text, DEGRADED, repair)
     if seen["mode"] is None:
-        verdict.find("not_loaded", f"profile {name} is not loaded: containers that name it do not start", DEGRADED, repair)
+        verdict.find("not_loaded", f"profile {name} is not loaded, so containers that name it do not start", DEGRADED, repair)
         return
     verdict.saw(f"{seen['source'].rsplit('/', 1)[0]}/mode", seen["mode"])
     for loaded, mode in {name: seen["mode"], **seen["children"]}.items():
         if mode != desired["mode"]:
-            verdict.find("mode", f"profile {loaded} is in {mode} mode, the inventory wants {desired['mode']}", DEGRADED, repair)
+            verdict.find("mode", f"profile {loaded} is in {mode} mode instead of {desired['mode']} mode", DEGRADED, repair)
     if seen["hash"]:
         verdict.saw(seen["source"], seen["hash"])
     if seen["agrees"] is False:
-        verdict.find("policy_differs", f"profile {name}: the kernel's policy is not what {path} compiles to", DEGRADED, repair)
+        verdict.find("policy_differs", f"profile {name}: the kernel's policy differs from the compiled {path}", DEGRADED, repair)
     elif seen["agrees"] is True:
-        # Children may have been given to the kernel apart from their parent: then no single sum is the kernel's.
+        # Children may be loaded apart from their parent; then no single hash covers all.
         total = " without the child profiles" if seen["children"] else f" | {seen['hash'].partition(':')[0]}sum"
         verdict.saw(f"apparmor_parser -S -K -T {path}{total}", seen["hash"])
     elif seen["sha256"] is not None:
-        verdict.find("policy_unknown", f"profile {name}: can't tell whether the kernel holds {path}: {seen['error']}", UNKNOWN)
+        verdict.find(
+            "policy_unknown", f"profile {name}: it is unknown whether the kernel's policy is that of {path}: {seen['error']}", UNKNOWN
+        )
 
 
 def _read_option(config: Mapping[str, Any]) -> str | None:
-    """The profile named by --security-opt; `apparmor:NAME` is the old way of writing it (moby daemon/daemon_unix.go, parseSecurityOpt)."""
+    """Return the profile of --security-opt; `apparmor:NAME` is the old form (moby daemon/daemon_unix.go, parseSecurityOpt)."""
     for option in config.get("SecurityOpt") or []:
         key, separator, value = option.partition("=") if "=" in option else option.partition(":")
         if separator and key == "apparmor":

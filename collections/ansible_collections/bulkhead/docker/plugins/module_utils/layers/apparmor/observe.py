@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AppArmor on a host: what the kernel holds, what /etc/apparmor.d says, and whether the profiles that are ours still agree with both.
+"""AppArmor on a host: the kernel's policy, the files in /etc/apparmor.d, and whether managed profiles agree with both.
 
-Cheap where nothing has changed since we loaded a profile: then no program is run. Only where the kernel's hash, the file, an
-included file or the parser is another than remembered is the file compiled, which alone tells whether the policy is.
+If nothing has changed since a profile was loaded, no program runs. A file is compiled only if the kernel's hash, the file, an included
+file or the parser differs from what is remembered.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...apparmor import install, policy, sources
+from ...apparmor import policy, sources
 from ...apparmor.parser import Parser, PolicyError
 from ...host.files import sha256
 from ...host.root import Host
+from ...profiles.managed import APPARMOR, load_managed_profiles
 
 
 def observe(host: Host) -> dict[str, Any]:
-    """`modes`: every loaded profile; `files`: every file with its SHA-256; `links`: name → force-complain, disable;
-    `managed`: ours, each as `sources.list_differences` takes it, with its text; `confined`: processes under ours.
+    """Return the state of AppArmor.
+
+    modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
+    `sources.list_differences`, and the text. confined: processes under managed profiles.
     """
     parser = Parser.find(host)
     found: dict[str, Any] = {
@@ -33,40 +36,40 @@ def observe(host: Host) -> dict[str, Any]:
         "error": None,
     }
     try:
-        known = install.memory(host)
+        known = load_managed_profiles(host, APPARMOR)
         if found["enabled"]:
             found["modes"] = policy.read_modes(host)
             found["confined"] = policy.find_confined(host, known)
         inputs = sources.CompileInputs(host)
-        found["managed"] = {name: _managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
+        found["managed"] = {name: _observe_managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     return found
 
 
-def _managed(
+def _observe_managed(
     host: Host, parser: Parser | None, name: str, remembered: Mapping[str, Any], found: Mapping[str, Any], inputs: sources.CompileInputs
 ) -> dict[str, Any]:
     path = f"{sources.FOLDER}/{name}"
     text = host.read(path)
     kernel = policy.read_profile(host, name) if found["enabled"] else None
-    seen = {
+    state = {
         "text": text,
         "sha256": None if text is None else sha256(text),
         "links": found["links"].get(name, []),
         "mode": kernel["mode"] if kernel else None,
         "hash": kernel["hash"] if kernel else None,
         "current": None,
-        "ours": "sha256" in remembered,
+        "is_managed": "sha256" in remembered,
         "error": None,
     }
     if text is None or not kernel or not kernel["hash"]:
-        return seen
-    if (kernel["hashes"], seen["sha256"], inputs.digest(text)) == tuple(remembered.get(key) for key in ("hashes", "sha256", "inputs")):
-        seen["current"] = True
+        return state
+    if (kernel["hashes"], state["sha256"], inputs.digest(text)) == tuple(remembered.get(key) for key in ("hashes", "sha256", "inputs")):
+        state["current"] = True
     elif parser:
         try:
-            seen["current"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(path))))
+            state["current"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(path))))
         except PolicyError as error:
-            seen["error"] = str(error)
-    return seen
+            state["error"] = str(error)
+    return state

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the desired profiles need on one host. Pure; runs on the control node."""
+"""Plans the AppArmor profiles of one host. Pure; control node only."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ SWITCH = "apparmor_profiles_layer"
 
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
-    """Refusals for the list and for what is foreign on the host; a change for each profile that differs, is new or is no longer desired."""
+    """Plan a change per profile that differs, is new or is no longer desired; a blocker per fault or unmanaged profile."""
     seen = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
     listed = desired_profiles.read_profiles([] if planned.requirement == DISABLED else desired[VARIABLE])
     planned.blockers += listed.blockers
     planned.warnings += listed.warnings
     if seen["error"]:
-        planned.blockers.append(f"AppArmor on this host can't be read: {seen['error']}")
+        planned.blockers.append(f"the state of AppArmor cannot be read: {seen['error']}")
         return planned
     reason = _explain_missing_support(seen)
     if reason and planned.requirement != DISABLED:
         return planned.cannot(reason)
     stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
     steps = [step for profile in listed.profiles if (step := _plan_step(planned, seen, profile, stopping))]
-    if not listed.blockers:  # a name with a typo elsewhere in its entry is not one that was dropped
+    if not listed.blockers:  # an entry with a fault does not count as removed from the list
         dropped = sorted(set(seen["managed"]) - {profile.name for profile in listed.profiles})
         steps += [step for name in dropped if (step := _plan_step(planned, seen, AppArmorProfile(name, state="absent"), stopping))]
     if steps:
         planned.apply = {"profiles": steps}
     if any(profile.state == "present" for profile in listed.profiles) and seen["at_boot"] is False:
-        planned.warnings.append("apparmor.service is not enabled: the next boot loads no profile; run `systemctl enable apparmor`")
+        planned.warnings.append("apparmor.service is not enabled, so the next boot loads no profile; run `systemctl enable apparmor`")
     return planned
 
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
-    """What verification demands: each profile's file, mode and text (as SHA-256)."""
+    """Return what verification expects: file, mode and SHA-256 of each profile."""
     requirement = desired[SWITCH]
     listed = desired_profiles.read_profiles([] if requirement == DISABLED else desired[VARIABLE])
     return {
@@ -60,16 +60,16 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain_missing_support(seen: Mapping[str, Any]) -> str | None:
     if not seen["enabled"]:
-        return "AppArmor is not active in this host's kernel; boot with it (lsm=…,apparmor), or write apparmor_profiles_layer: optional"
+        return "AppArmor is not active in the kernel; boot with lsm=…,apparmor, or write apparmor_profiles_layer: optional"
     if not seen["parser"]:
-        return "apparmor_parser is missing on this host; install the package apparmor, or write apparmor_profiles_layer: optional"
+        return "apparmor_parser does not exist; install the package apparmor, or write apparmor_profiles_layer: optional"
     return None
 
 
 def _plan_step(planned: LayerPlan, seen: Mapping[str, Any], profile: AppArmorProfile, stopping: Collection[str]) -> dict[str, Any] | None:
-    """One entry of the module's list, its change recorded in the plan; None when nothing is to be done.
+    """Return an entry for the module's list and add its change to the plan; None if nothing has to change.
 
-    stopping: short IDs of containers that have ended by the time that profiles go.
+    stopping: short IDs of containers that are stopped before profiles are removed.
     """
     name = profile.name
     now = seen["managed"].get(name) or {
@@ -78,11 +78,11 @@ def _plan_step(planned: LayerPlan, seen: Mapping[str, Any], profile: AppArmorPro
         "links": seen["links"].get(name, []),
         "mode": seen["modes"].get(name),
         "current": None,
-        "ours": False,
+        "is_managed": False,
     }
-    foreign = None if profile.force or now["ours"] else _explain_conflict(now, profile)
-    if foreign:
-        planned.blockers.append(foreign)
+    conflict = None if profile.force or now["is_managed"] else _explain_conflict(now, profile)
+    if conflict:
+        planned.blockers.append(conflict)
         return None
     users = [user for user in seen["confined"].get(name, []) if profile.state == "present" or user["container"] not in stopping]
     if profile.state == "present":
@@ -91,9 +91,9 @@ def _plan_step(planned: LayerPlan, seen: Mapping[str, Any], profile: AppArmorPro
             return None
         planned.changes.append(Change(profile.path, f"{name} {', '.join(reasons)}", _render_current(now), _render_desired(profile)))
         if users:
-            planned.effects.append(f"the new policy of {name} holds at once for {describe_processes(users)}")
+            planned.effects.append(f"the new policy of {name} applies at once to {describe_processes(users)}")
     else:
-        if now["sha256"] is None and now["mode"] is None and not now["ours"]:
+        if now["sha256"] is None and now["mode"] is None and not now["is_managed"]:
             return None
         if users and not profile.force:
             planned.blockers.append(
@@ -103,30 +103,30 @@ def _plan_step(planned: LayerPlan, seen: Mapping[str, Any], profile: AppArmorPro
             return None
         planned.changes.append(Change(profile.path, f"{name} is no longer desired", _render_current(now)))
         if users:
-            planned.effects.append(f"without {name}, unconfined from now on: {describe_processes(users)}")
+            planned.effects.append(f"{name} is removed, so these become unconfined: {describe_processes(users)}")
     step = {"name": name, "state": profile.state, "mode": profile.mode, "force": profile.force}
     return {**step, "content": profile.content} if profile.state == "present" else step
 
 
 def _explain_conflict(now: Mapping[str, Any], profile: AppArmorProfile) -> str | None:
-    """Why a name that is not ours can't be taken, or given up, without force."""
+    """Return why an unmanaged profile is not replaced or removed without force."""
     absent = profile.state == "absent"
     if now["sha256"] not in (None, None if absent else profile.sha256):
-        does = "is not ours to remove" if absent else "is somebody else's and says something else"
-        return f"{profile.path}: {does}; pick another name in {VARIABLE}, or write force: true there (the file is then kept aside)"
+        problem = "is unmanaged and not removed" if absent else "is unmanaged and has another text"
+        return f"{profile.path}: {problem}; choose another name in {VARIABLE}, or write force: true there (a copy is then kept)"
     if now["sha256"] is None and now["mode"] is not None:
-        choice = f"pick another name in {VARIABLE}, or write force: true there"
-        return f"profile {profile.name} is loaded already, and not from {profile.path}; {choice}"
+        choice = f"choose another name in {VARIABLE}, or write force: true there"
+        return f"profile {profile.name} is loaded, but not from {profile.path}; {choice}"
     return None
 
 
 def _render_current(now: Mapping[str, Any]) -> str:
-    """What --diff shows of a profile as it is: what the kernel does with it, then its text."""
+    """Return the current state for --diff: how the profile is loaded, then its text."""
     if now["sha256"] is None and now["mode"] is None:
         return ""
     state = f"loaded in {now['mode']} mode" if now["mode"] else "not loaded"
     if now["current"] is False:
-        state += ", with another policy than this file's"
+        state += "; its policy differs from this file"
     return f"# {state}{_links(now['links'])}\n{now['text'] or ''}"
 
 

@@ -6,27 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...capabilities import ENGINE_DEFAULT, decode_capabilities
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "capabilities"
-
-# include/uapi/linux/capability.h, by number.
-NAMES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW "
-    "IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD "
-    "LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
-
-# What the engine leaves a container that asks for nothing (moby oci/caps/defaults.go).
-ENGINE_DEFAULT = frozenset(
-    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
-)
-
-
-def names(bits: int) -> list[str]:
-    """The capabilities in a set, sorted; one that this list does not know yet by its number."""
-    found = [NAMES[n] if n < len(NAMES) else f"CAP_{n}" for n in range(bits.bit_length()) if bits >> n & 1]
-    return sorted(found)
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
@@ -59,7 +42,7 @@ def _look(verdict: Verdict, kernel: Mapping[str, Any], allowed: frozenset[str], 
     if bits is None:
         verdict.find("unread", f"the capabilities of {who} could not be read", UNKNOWN)
         return None
-    held = set(names(bits))
+    held = set(decode_capabilities(bits))
     verdict.saw(f"/proc/{kernel['pid']}/status CapBnd", f"{bits:016x}")
     verdict.saw(f"/proc/{kernel['pid']}/status CapEff", f"{kernel['cap'].get('eff', 0):016x}")
     surplus = held - allowed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The proof of seccomp: the probe's filters as the kernel holds them, against the profile that was deployed."""
+"""Gathers evidence of seccomp: the probe's filters in the kernel, compared with the deployed profile."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...capabilities import decode_capabilities
 from ...host.files import sha256
 from ...host.root import Host
 from ...seccomp import bpf, dump
 from ...seccomp.compare import compare_filters, list_allowed_calls
-from ...seccomp.profile import CAPABILITIES, ProfileError, parse_profile
+from ...seccomp.profile import ProfileError, parse_profile
 from ...seccomp.semantics import Expanded, expand_profile
 from ...seccomp.syscalls import AARCH64, X86_64
 
-# What every profile of Docker's refuses to a container without added capabilities (moby profiles/seccomp, 19.03 to 29): who meets one of
-# these allowed has no profile worth the name.
+# Calls that every default profile of Docker denies to a container without added capabilities (moby profiles/seccomp, 19.03 to 29). A
+# filter that allows one of them gives little protection.
 NEVER = [
     "acct",
     "add_key",
@@ -51,9 +52,10 @@ NEVER = [
 
 
 def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:
-    """filters: instructions of each filter of the probe (None: not read, and error says why). file: the daemon-wide profile as it stands.
-    against: what the filters were compared with (`inventory`, `file`, None). comparison: as Comparison.to_dict.
-    never: calls that are let through although no profile should. profile_error: why the profile could not be read.
+    """Return the evidence of the probe.
+
+    filters: number of instructions per filter (None: not read; `error` says why). file: the file of the daemon-wide profile. comparison:
+    as Comparison.to_dict. never: allowed calls that no profile should allow. profile_error: why the profile could not be read.
     """
     found: dict[str, Any] = {
         "filters": None, "error": None, "file": None, "against": None, "comparison": None, "never": [], "profile_error": None,
@@ -76,15 +78,15 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
 
 
 def examine_filters(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str | None, desired: bool = True) -> dict[str, Any]:
-    """What filters (as the kernel gave them) let through, and how they differ from a profile's text.
+    """Return what the kernel's filters allow, and how they differ from a profile's text.
 
-    kernel: what host/process.py read of the process; its bounding set decides which rules count.
-    desired: the profile is the inventory's, so that what it allows is no surprise.
+    kernel: the process as host/process.py reads it; its bounding set decides which rules apply. desired: the profile is the inventory's,
+    so what it allows is not reported as `never`.
     """
     system = os.uname()
     found: dict[str, Any] = {"filters": None, "error": None}
     if system.machine not in (X86_64, AARCH64):
-        return {**found, "error": f"there is no table of system calls for {system.machine} here; filters are judged on x86_64 and aarch64"}
+        return {**found, "error": f"{system.machine} has no table of system calls; filters are judged on x86_64 and aarch64"}
     try:
         programs = [bpf.decode_program(one) for one in raw]
     except bpf.BpfError as error:
@@ -92,8 +94,8 @@ def examine_filters(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str |
     found["filters"] = [len(program) for program in programs]
     if not programs:
         return found
-    capabilities = list_capabilities(kernel.get("cap", {}).get("bnd", 0))
-    # What a capability is for, Docker's own profile allows to who has it.
+    capabilities = {f"CAP_{name}" for name in decode_capabilities(kernel.get("cap", {}).get("bnd", 0))}
+    # Docker's default profile allows these calls to a container with the matching capability.
     found["never"] = (
         list_allowed_calls(programs, system.machine, NEVER) if not capabilities & {"CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_BPF"} else []
     )
@@ -111,19 +113,14 @@ def examine_filters(raw: Sequence[bytes], kernel: Mapping[str, Any], text: str |
 
 
 def _is_in_profile(expected: Expanded, name: str) -> bool:
-    """Whether the profile itself allows the call."""
+    """Return whether the profile itself allows the call."""
     from ...seccomp.syscalls import load_table
 
     return any(map(bpf.is_allowing, expected.answers(load_table(expected.machine)[name])))
 
 
-def list_capabilities(mask: int) -> set[str]:
-    """Capabilities of a bit mask of /proc/PID/status."""
-    return {name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1}
-
-
 def parse_kernel_version(text: str) -> tuple[int, int]:
-    """Major and minor version of the kernel, as `includes.minKernel` means it."""
+    """Return major and minor version of the kernel, as `includes.minKernel` uses them."""
     match = re.match(r"(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 

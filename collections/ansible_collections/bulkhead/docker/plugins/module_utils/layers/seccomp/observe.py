@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Seccomp profiles on the host: the files, and which of them are ours."""
+"""Seccomp profiles on a host: the files, and which of them are managed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ...host import state
 from ...host.files import sha256
 from ...host.root import Host
+from ...profiles.managed import SECCOMP, load_managed_profiles
 
 DIRECTORY = "/etc/docker/seccomp"
-STATE = "seccomp"
 
 
 def observe(host: Host) -> dict[str, Any]:
-    """in_kernel: whether the kernel filters at all. files: path → sha256, mtime, mode, uid, and for ours the text.
-    managed: path → sha256 as we wrote it; error: why that could not be read.
+    """Return the state of seccomp.
+
+    in_kernel: whether the kernel supports filters. files: path -> sha256, mtime, mode, uid, and the text of managed files. managed: path ->
+    what is remembered. error: why that could not be read.
     """
     found: dict[str, Any] = {
         "in_kernel": bool(host.read("/proc/sys/kernel/seccomp/actions_avail")),
@@ -24,7 +25,7 @@ def observe(host: Host) -> dict[str, Any]:
         "error": None,
     }
     try:
-        found["managed"] = dict(state.load(host, STATE).get("profiles", {}))
+        found["managed"] = load_managed_profiles(host, SECCOMP)
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     folders = {DIRECTORY, *(path.rpartition("/")[0] for path in found["managed"])}
@@ -36,13 +37,13 @@ def observe(host: Host) -> dict[str, Any]:
     return found
 
 
-def _read_profile_file(host: Host, path: str, ours: bool) -> dict[str, Any]:
+def _read_profile_file(host: Host, path: str, is_managed: bool) -> dict[str, Any]:
     try:
         status = host.path(path).stat()
         text = host.read(path) or ""
-    except FileNotFoundError:  # a link to nothing, or removed while we looked
-        return {"sha256": None, "error": "it points at nothing"}
+    except FileNotFoundError:  # a dangling link, or removed meanwhile
+        return {"sha256": None, "error": "its target does not exist"}
     except OSError as error:
         return {"sha256": None, "error": str(error)}
     found = {"sha256": sha256(text), "mtime": status.st_mtime, "mode": status.st_mode & 0o7777, "uid": status.st_uid, "error": None}
-    return {**found, "text": text} if ours else found
+    return {**found, "text": text} if is_managed else found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the desired seccomp profiles need on one host. Pure; runs on the control node."""
+"""Plans the seccomp profiles of one host. Pure; control node only."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["expectation", "plan", "resolve_sources"]
 
 LAYER = "seccomp"
 SWITCH = "seccomp_profiles_layer"
-# Before, the engine takes no `flags` from a profile, and says nothing (moby 22.06: profiles/seccomp embeds specs.LinuxSeccomp).
+# Earlier engines ignore `flags` of a profile without a message (moby 22.06: profiles/seccomp embeds specs.LinuxSeccomp).
 KNOWS_FLAGS = 23
 
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
-    """A change for each file that differs, is new or is no longer desired; `daemon_keys` names the daemon-wide profile.
+    """Plan a change per file that differs, is new or is no longer desired; `daemon_keys` names the daemon-wide profile.
 
-    The file of a daemon-wide profile that is given up can only go after the engine was told: without it the engine would not start.
-    Such files stand in `apply["retire"]`, for a handler at the play's end, and not in `apply["profiles"]`.
+    An engine that names a missing file does not start. So a file that the engine still names is in `apply["retire"]`, for a handler at
+    the end of the play, and not in `apply["profiles"]`.
     """
     seen = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
@@ -53,7 +53,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
 
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
-    """What verification demands: the daemon-wide profile with its text, and the files of all profiles."""
+    """Return what verification expects: the daemon-wide profile with its text, and the files of all profiles."""
     requirement = desired[SWITCH]
     listed = desired_profiles.SeccompProfiles() if requirement == DISABLED else desired_profiles.read_profiles(desired)
     daemon = listed.daemon_default
@@ -71,23 +71,27 @@ def _reference(profile: SeccompProfile) -> dict[str, str]:
 def _explain_missing_support(observed: Mapping[str, Any], seen: Mapping[str, Any]) -> str | None:
     either = f"or write {SWITCH}: optional"
     if not seen["in_kernel"]:
-        return f"this host's kernel has no seccomp filters (/proc/sys/kernel/seccomp is missing); boot one that has, {either}"
+        return (
+            f"the kernel has no seccomp filters (/proc/sys/kernel/seccomp is missing); boot a kernel with CONFIG_SECCOMP_FILTER, {either}"
+        )
     options = observed["engine"].get("security_options")
     if options is not None and not any(option.split(",")[0] == "name=seccomp" for option in options):
-        return f"this engine was built without seccomp (`docker info` does not list it); install another, {either}"
+        return f"the engine was built without seccomp (`docker info` does not list it); install another engine, {either}"
     return None
 
 
 def _plan_step(planned: LayerPlan, observed: Mapping[str, Any], profile: SeccompProfile) -> dict[str, Any] | None:
-    """One entry of the module's list, its change recorded in the plan; None when nothing is to be done."""
+    """Return an entry for the module's list and add its change to the plan; None if nothing has to change."""
     seen = observed["layers"][LAYER]
-    now, ours = seen["files"].get(profile.path), profile.path in seen["managed"]
+    now, is_managed = seen["files"].get(profile.path), profile.path in seen["managed"]
     step = {"name": profile.name, "path": profile.path, "state": profile.state, "force": profile.force}
     if profile.state == "absent":
-        if now is None and not ours:
+        if now is None and not is_managed:
             return None
-        if not ours and not profile.force:
-            planned.blockers.append(f"{profile.path}: is not ours to remove; take {profile.name} out of {LIST}, or write force: true there")
+        if not is_managed and not profile.force:
+            planned.blockers.append(
+                f"{profile.path}: is unmanaged and not removed; remove {profile.name} from {LIST}, or write force: true there"
+            )
             return None
         later = ", once the engine no longer names it" if _is_named_by_engine(observed, profile.path) else ""
         planned.changes.append(Change(profile.path, f"remove {profile.name}, which is no longer desired{later}", _text(now)))
@@ -95,28 +99,28 @@ def _plan_step(planned: LayerPlan, observed: Mapping[str, Any], profile: Seccomp
     reason = _describe_difference(now, profile)
     if not reason:
         return None
-    if now is not None and not ours and not profile.force:
+    if now is not None and not is_managed and not profile.force:
         planned.blockers.append(
-            f"{profile.path}: is somebody else's and {reason}; give the profile another name in {LIST}, "
+            f"{profile.path}: is unmanaged and {reason}; give the profile another name in {LIST}, "
             "or write force: true there (a copy is then kept)"
         )
         return None
-    if ours and now is not None and seen["managed"][profile.path]["sha256"] != now["sha256"]:
-        planned.warnings.append(f"{profile.path} was changed by hand since we wrote it; it is put back")
+    if is_managed and now is not None and seen["managed"][profile.path]["sha256"] != now["sha256"]:
+        planned.warnings.append(f"{profile.path} was changed by hand; the desired text is restored")
     planned.changes.append(Change(profile.path, f"{profile.name} {reason}", _text(now), profile.text))
     return {**step, "content": profile.text, "permissive": profile.permissive}
 
 
 def _describe_difference(now: Mapping[str, Any] | None, profile: SeccompProfile) -> str:
-    """Why a file is not as desired, as the end of a sentence that begins with its name; empty when it is."""
+    """Return why a file is not as desired, to follow its name in a sentence; empty if it is."""
     if now is None:
         return "is new"
     if now["error"]:
-        return f"can't be read ({now['error']})"
+        return f"cannot be read ({now['error']})"
     if now["sha256"] != profile.sha256:
-        return "says something else"
+        return "has another text"
     if now["mode"] & 0o022 or now["uid"] != 0:
-        return "can be written by others than root"
+        return "is writable by others than root"
     return ""
 
 
@@ -125,7 +129,7 @@ def _text(now: Mapping[str, Any] | None) -> str:
 
 
 def _is_named_by_engine(observed: Mapping[str, Any], path: str) -> bool:
-    """Whether the engine would miss the file at its next start."""
+    """Return whether the engine needs the file at its next start."""
     referenced = (observed.get("daemon_json") or {}).get("referenced", {}).get("seccomp-profile") or {}
     flag = ((observed.get("unit") or {}).get("flags") or {}).get("seccomp-profile")
     return path in (referenced.get("path"), flag)
@@ -136,5 +140,5 @@ def _warn_of_old_engine(planned: LayerPlan, observed: Mapping[str, Any], listed:
     logging = [profile.name for profile in listed.profiles if profile.log]
     if version and int(version[0]) < KNOWS_FLAGS and logging:
         planned.warnings.append(
-            f"{LIST}: log has no effect on this engine ({observed['engine']['version']}, it takes 23.0): {', '.join(logging)}"
+            f"{LIST}: log has no effect on this engine ({observed['engine']['version']}, 23.0 is needed): {', '.join(logging)}"
         )

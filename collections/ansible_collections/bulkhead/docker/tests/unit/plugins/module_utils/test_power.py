@@ -19,6 +19,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move
+from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.managed import APPARMOR, load_managed_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
 
@@ -158,7 +159,7 @@ def test_apparmor_profiles(
         assert host.read(apparmor_test.FILE) == apparmor_test.TEXT, at
         apparmor_test.apply(host, apparmor.AppArmorRequest("web", present=False))
         assert host.read(apparmor_test.FILE) == (None if there == "ours" else there), at
-        assert apparmor.memory(host) == {}, at
+        assert load_managed_profiles(host, APPARMOR) == {}, at
 
 
 @pytest.mark.parametrize("there", [None, seccomp_test.GENERAL])
@@ -250,9 +251,9 @@ def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable
 
     def finalize(root: Path) -> None:
         host = Host(root)
-        entries = cleanup.carried(host, remapped)
+        entries = cleanup.list_migrated(host, remapped)
         if entries:
-            cleanup.remove_carried(host, entries)
+            cleanup.remove_migrated(host, entries)
 
     for at, root in every_step(host.root, fresh(host.root), finalize):
         check(root, at)

@@ -20,57 +20,66 @@ profile mine flags=(attach_disconnected) {
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ("web", "apparmor_profiles_list: 'web' is no list; write a list of profiles, or [] for none"),
-        (None, "apparmor_profiles_list: None is no list"),
-        (["web"], "apparmor_profiles_list[0]: 'web' is no profile; write a mapping with a name"),
-        ([{"extends": "web"}], "apparmor_profiles_list[0].name: missing; write the name that `--security-opt apparmor=NAME` will use"),
-        ([{"name": "a/b", "extends": "web"}], "apparmor_profiles_list[0].name: 'a/b' is no profile name"),
-        ([{"name": "docker-default", "extends": "web"}], "apparmor_profiles_list[0].name: 'docker-default' belongs to the system"),
-        ([{"name": "a", "readble": ["/"], "extends": "web"}], "apparmor_profiles_list[0].readble: no such key; did you mean readable?"),
-        ([{"name": "a"}], "apparmor_profiles_list[0]: says nothing of what it allows; write src, extends"),
+        ("web", "apparmor_profiles_list: 'web' is not a list; write a list of profiles, or [] for none"),
+        (None, "apparmor_profiles_list: None is not a list"),
+        (["web"], "apparmor_profiles_list[0]: 'web' is not a profile; write a mapping with a name"),
+        ([{"extends": "web"}], "apparmor_profiles_list[0].name: is missing; write the name that `--security-opt apparmor=NAME` will use"),
+        ([{"name": "a/b", "extends": "web"}], "apparmor_profiles_list[0].name: 'a/b' is not a valid profile name"),
+        ([{"name": "docker-default", "extends": "web"}], "apparmor_profiles_list[0].name: 'docker-default' is used by the system"),
+        (
+            [{"name": "a", "readble": ["/"], "extends": "web"}],
+            "apparmor_profiles_list[0].readble: is not a key of a profile; did you mean readable?",
+        ),
+        ([{"name": "a"}], "apparmor_profiles_list[0]: does not say what it allows; write src, extends"),
         (
             [{"name": "a", "extends": "web", "mode": "permissive"}],
-            "apparmor_profiles_list[0].mode: 'permissive' is unknown; write enforce or complain",
+            "apparmor_profiles_list[0].mode: 'permissive' is not valid; write enforce or complain",
         ),
-        ([{"name": "a", "extends": "web", "state": "gone"}], "apparmor_profiles_list[0].state: 'gone' is unknown; write present or absent"),
-        ([{"name": "a", "extends": "web", "force": "perhaps"}], "apparmor_profiles_list[0].force: 'perhaps' is no truth value"),
-        ([{"name": "a", "extends": "db"}], "apparmor_profiles_list[0].extends: 'db' is no preset; write one of any, web"),
-        ([{"name": "a", "readable": "/srv"}], "apparmor_profiles_list[0].readable: '/srv' is no list; write [/srv]"),
+        (
+            [{"name": "a", "extends": "web", "state": "gone"}],
+            "apparmor_profiles_list[0].state: 'gone' is not valid; write present or absent",
+        ),
+        ([{"name": "a", "extends": "web", "force": "perhaps"}], "apparmor_profiles_list[0].force: 'perhaps' is not a boolean"),
+        ([{"name": "a", "extends": "db"}], "apparmor_profiles_list[0].extends: 'db' is not a preset; write one of any, web"),
+        ([{"name": "a", "readable": "/srv"}], "apparmor_profiles_list[0].readable: '/srv' is not a list; write [/srv]"),
         (
             [{"name": "a", "readable": ["/", "srv"]}],
             "apparmor_profiles_list[0].readable[1]: 'srv' is not absolute; write it with a leading /",
         ),
-        ([{"name": "a", "writable": ["/a,/b"]}], "apparmor_profiles_list[0].writable[0]: '/a,/b' holds ','"),
-        ([{"name": "a", "executable": ["/a\nb"]}], "apparmor_profiles_list[0].executable[0]: '/a\\nb' holds '\\n'"),
-        ([{"name": "a", "networks": ["inet tcp"]}], "apparmor_profiles_list[0].networks[0]: 'tcp' is no socket type"),
+        ([{"name": "a", "writable": ["/a,/b"]}], "apparmor_profiles_list[0].writable[0]: '/a,/b' contains ','"),
+        ([{"name": "a", "executable": ["/a\nb"]}], "apparmor_profiles_list[0].executable[0]: '/a\\nb' contains '\\n'"),
+        ([{"name": "a", "networks": ["inet tcp"]}], "apparmor_profiles_list[0].networks[0]: 'tcp' is not a socket type"),
         (
             [{"name": "a", "capabilities": ["NET_BIND"]}],
-            "apparmor_profiles_list[0].capabilities[0]: 'NET_BIND' is no capability; did you mean net_admin?",
+            "apparmor_profiles_list[0].capabilities[0]: 'NET_BIND' is not a capability; did you mean net_admin?",
         ),
-        ([{"name": "a", "capabilities": ["frobnicate"]}], "'frobnicate' is no capability; see man 7 capabilities"),
+        ([{"name": "a", "capabilities": ["frobnicate"]}], "'frobnicate' is not a capability; see man 7 capabilities"),
         (
             [{"name": "a", "audited_denies": [{"path": "/a", "acces": "w"}]}],
             "apparmor_profiles_list[0].audited_denies[0]: {'path': '/a', 'acces': 'w'}",
         ),
         (
             [{"name": "a", "audited_denies": [{"path": "/a", "access": "rz"}]}],
-            "apparmor_profiles_list[0].audited_denies[0]: 'rz' is no access",
+            "apparmor_profiles_list[0].audited_denies[0]: 'rz' is not an access",
         ),
         ([{"name": "a", "audited_denies": ["a"]}], "apparmor_profiles_list[0].audited_denies[0]: 'a' is not absolute"),
         ([{"name": "a", "rules": ["}"]}], "apparmor_profiles_list[0].rules[0]: '}' has braces that do not match"),
-        ([{"name": "a", "extends": "web", "description": "x\ny"}], "apparmor_profiles_list[0].description: must be one line of text"),
+        (
+            [{"name": "a", "extends": "web", "description": "x\ny"}],
+            "apparmor_profiles_list[0].description: 'x\\ny' is not one line of text",
+        ),
         (
             [{"name": "a", "extends": "web"}, {"name": "a", "state": "absent"}],
-            "apparmor_profiles_list[1].name: 'a' stands in apparmor_profiles_list[0] already; write each profile once",
+            "apparmor_profiles_list[1].name: 'a' is also the name of apparmor_profiles_list[0]; write each profile once",
         ),
         (
             [{"name": "a", "src": "a.profile"}],
             "apparmor_profiles_list[0].src: a.profile was not read; write the path of a profile on the control node",
         ),
-        ([{"name": "a", "src": ""}], "apparmor_profiles_list[0].src: '' is no file name"),
+        ([{"name": "a", "src": ""}], "apparmor_profiles_list[0].src: '' is not a file name"),
         (
             [{"name": "mine", "src": "f", "content": SOURCE, "readable": ["/"]}],
-            "apparmor_profiles_list[0].src: goes with no readable; write either a file or the template's parameters",
+            "apparmor_profiles_list[0].src: cannot be combined with readable; write either a file or the template's parameters",
         ),
         (
             [{"name": "a", "src": "f", "content": SOURCE}],
@@ -79,7 +88,7 @@ profile mine flags=(attach_disconnected) {
         ([{"name": "a", "src": "f", "content": "# profile a {\nprofile b {\n}\n"}], "f has no profile 'a'"),
         (
             [{"name": "mine", "src": "f", "content": SOURCE.replace("attach_disconnected", "complain")}],
-            "apparmor_profiles_list[0].mode: f says flags=(complain), which only logs",
+            "apparmor_profiles_list[0].mode: f has flags=(complain), which only logs",
         ),
     ],
 )
@@ -128,10 +137,10 @@ def test_complain_flag_goes_with_complain_mode() -> None:
     [
         (
             {"src": "f", "content": SOURCE.replace("  signal", "  # signal")},
-            "f has no signal rule, so that `docker stop` will end in SIGKILL",
+            "f has no signal rule, so `docker stop` ends in SIGKILL",
         ),
-        ({"executable": ["/app"], "writable": ["/app/cache"]}, "what is written under /app/cache can be executed as well"),
-        ({"extends": "web", "writable": ["/usr"]}, "what is written under /usr can be executed as well"),
+        ({"executable": ["/app"], "writable": ["/app/cache"]}, "files that are written under /app/cache can be executed as well"),
+        ({"extends": "web", "writable": ["/usr"]}, "files that are written under /usr can be executed as well"),
         ({"executable": ["/app"], "writable": ["/application"]}, None),
     ],
 )
@@ -154,5 +163,5 @@ def test_resolve_reads_the_files() -> None:
     assert resolved[0]["content"] == SOURCE
     assert resolved[2] == entries[2]
     assert desired.read_profiles(resolved).blockers == [
-        "apparmor_profiles_list[1].src: b.profile: No such file or directory; write the path of a profile on the control node"
+        "apparmor_profiles_list[1].src: b.profile cannot be read (No such file or directory); write the path of a profile on the control node"
     ]

@@ -11,6 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import in
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.install import AppArmorConflict, AppArmorRequest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.managed import APPARMOR, load_managed_profiles
 
 from .machine import load, machine
 
@@ -42,7 +43,7 @@ def parser(host: Host) -> Parser:
 
 
 def examine(host: Host, *entries: AppArmorRequest) -> list[install.AppArmorStep]:
-    ours = install.memory(host)
+    ours = load_managed_profiles(host, APPARMOR)
     return [install.plan_apparmor_step(host, parser(host), entry, ours) for entry in entries]
 
 
@@ -68,7 +69,7 @@ def test_install_and_again(host: Host, mode: str) -> None:
     kernel = policy.read_profile(host, "web")
     assert kernel and kernel["mode"] == mode
     assert host.read(FILE) == TEXT
-    remembered = install.memory(host)["web"]
+    remembered = load_managed_profiles(host, APPARMOR)["web"]
     assert (remembered["mode"], remembered["hashes"]) == (mode, kernel["hashes"])
     before = everything(host)
     assert apply(host, entry) == [[]]
@@ -101,7 +102,7 @@ def test_a_child_that_the_text_lost_is_unloaded(host: Host, monkeypatch: pytest.
         child.rmdir()
 
     monkeypatch.setattr(policy, "unload_profile", remove)
-    assert apply(host, AppArmorRequest("web", TEXT)) == [["is loaded with another policy than its file has now"]]
+    assert apply(host, AppArmorRequest("web", TEXT)) == [["is loaded with a policy that differs from its file"]]
     assert removed == ["web//sub"]
 
 
@@ -110,11 +111,11 @@ def test_drift_is_undone(host: Host) -> None:
     apply(host, entry)
     good = everything(host)
     load(host, "web", "enforce", b"enforce\nprofile web { /** rwx, }")
-    assert apply(host, entry) == [["is loaded with another policy than its file has now"]]
+    assert apply(host, entry) == [["is loaded with a policy that differs from its file"]]
     host.path(FILE).write_text(TEXT.replace("/a", "/b"))
     assert apply(host, entry) == [["has another text"]]
     host.path("/etc/apparmor.d/disable/web").symlink_to(FILE)
-    assert apply(host, entry) == [["is kept from being loaded at boot by /etc/apparmor.d/disable"]]
+    assert apply(host, entry) == [["is not loaded at boot because of /etc/apparmor.d/disable"]]
     unload(host, "web")
     assert apply(host, entry) == [["is not loaded"]]
     host.path(FILE).unlink()
@@ -134,7 +135,7 @@ def test_a_syntax_error_is_found_before_anything_is_touched(host: Host) -> None:
     ("text", "said"),
     [
         ("profile late {\n refused by the kernel\n}\n", "Unable to replace"),
-        ("profile late flags=(complain) {\n}\n", "is in complain mode once loaded, and not in enforce mode"),
+        ("profile late flags=(complain) {\n}\n", "was loaded in complain mode, not in enforce mode"),
     ],
 )
 def test_a_late_failure_puts_everything_back(host: Host, text: str, said: str) -> None:
@@ -148,7 +149,7 @@ def test_a_late_failure_puts_everything_back(host: Host, text: str, said: str) -
     )
     with pytest.raises(PolicyError, match=said) as caught:
         apply(host, *changed)
-    assert "all profiles are as they were before" in str(caught.value)
+    assert "all profiles are as before" in str(caught.value)
     assert everything(host) == before
 
 
@@ -158,7 +159,7 @@ def state_of(name: str) -> str:
 
 def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
     host.path(FILE).write_text("profile web {\n}\n")
-    with pytest.raises(AppArmorConflict, match="is somebody else's and differs"):
+    with pytest.raises(AppArmorConflict, match="is unmanaged and has another text"):
         examine(host, AppArmorRequest("web", TEXT))
     apply(host, AppArmorRequest("web", TEXT, force=True))
     assert host.read("/var/lib/bulkhead/apparmor-replaced/web") == "profile web {\n}\n"
@@ -167,7 +168,7 @@ def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
     assert host.read(FILE) == "profile web {\n}\n"
     kernel = policy.read_profile(host, "web")
     assert kernel and kernel["mode"] == "enforce"
-    assert install.memory(host) == {}
+    assert load_managed_profiles(host, APPARMOR) == {}
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("disable", None), ("force-complain", "complain")])
@@ -182,7 +183,7 @@ def test_a_foreign_file_comes_back_with_its_link(host: Host, kind: str, mode: st
     assert host.read(FILE) == "profile web {\n}\n" and os.readlink(link) == FILE
     kernel = policy.read_profile(host, "web")
     assert (kernel and kernel["mode"]) == mode
-    assert install.memory(host) == {}
+    assert load_managed_profiles(host, APPARMOR) == {}
 
 
 @pytest.mark.parametrize("dies_at", ["write", "load"])
@@ -205,10 +206,10 @@ def test_a_run_that_dies_over_a_foreign_file_does_not_lose_it(host: Host, monkey
         host.path(FILE).write_text("profile web {\n /changed r,\n}\n")
     kept = "profile web {\n /changed r,\n}\n" if dies_at == "write" else "profile web {\n}\n"
     assert apply(host, AppArmorRequest("web", TEXT, force=True))[0]
-    assert install.memory(host)["web"]["sha256"]
+    assert load_managed_profiles(host, APPARMOR)["web"]["sha256"]
     apply(host, AppArmorRequest("web", present=False))
     assert host.read(FILE) == kept
-    assert install.memory(host) == {}
+    assert load_managed_profiles(host, APPARMOR) == {}
 
 
 def test_what_a_run_that_died_had_begun_is_taken_off_without_another_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,19 +222,19 @@ def test_what_a_run_that_died_had_begun_is_taken_off_without_another_run(host: H
     assert host.read(FILE) == TEXT
     apply(host, AppArmorRequest("web", present=False))
     assert host.read(FILE) is None
-    assert install.memory(host) == {}
+    assert load_managed_profiles(host, APPARMOR) == {}
 
 
 def test_foreign_file_of_the_same_text_becomes_ours(host: Host) -> None:
     host.path(FILE).write_text(TEXT)
     parser(host).load(str(host.path(FILE)))
-    assert apply(host, AppArmorRequest("web", TEXT)) == [["is there already, and becomes ours"]]
-    assert "web" in install.memory(host)
+    assert apply(host, AppArmorRequest("web", TEXT)) == [["exists and becomes managed"]]
+    assert "web" in load_managed_profiles(host, APPARMOR)
 
 
 def test_foreign_policy_without_a_file_is_refused(host: Host) -> None:
     load(host, "web", "enforce", b"x")
-    with pytest.raises(AppArmorConflict, match="is loaded already, and not from"):
+    with pytest.raises(AppArmorConflict, match="is loaded, but not from"):
         examine(host, AppArmorRequest("web", TEXT))
 
 
@@ -251,7 +252,7 @@ def test_remove(host: Host) -> None:
 
 def test_what_is_not_ours_is_not_removed(host: Host) -> None:
     host.path(FILE).write_text(TEXT)
-    with pytest.raises(AppArmorConflict, match="is not ours to remove"):
+    with pytest.raises(AppArmorConflict, match="is unmanaged and not removed"):
         examine(host, AppArmorRequest("web", present=False))
     apply(host, AppArmorRequest("web", present=False, force=True))
     assert host.read(FILE) is None

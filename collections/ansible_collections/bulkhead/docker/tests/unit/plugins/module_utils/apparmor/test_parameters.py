@@ -4,36 +4,36 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import parameters
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import names, parameters
 
 
 @pytest.mark.parametrize("name", ["web", "bulkhead-web", "A.b_c-1", "x" * 64])
 def test_good_names(name: str) -> None:
-    assert parameters.describe_name_problem(name) is None
+    assert names.describe_name_problem(name) is None
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "is no profile name"),
-        (None, "is no profile name"),
-        ("/usr/bin/nginx", "is no profile name"),
-        ("../x", "is no profile name"),
-        (".hidden", "is no profile name"),
-        ("1web", "is no profile name"),
-        ("a b", "is no profile name"),
-        ("a//b", "is no profile name"),
-        ("web\n", "is no profile name"),
+        ("", "is not a valid profile name"),
+        (None, "is not a valid profile name"),
+        ("/usr/bin/nginx", "is not a valid profile name"),
+        ("../x", "is not a valid profile name"),
+        (".hidden", "is not a valid profile name"),
+        ("1web", "is not a valid profile name"),
+        ("a b", "is not a valid profile name"),
+        ("a//b", "is not a valid profile name"),
+        ("web\n", "is not a valid profile name"),
         ("x" * 65, "64 at most"),
         ("docker-default", "such as 'my-docker-default'"),
-        ("runc", "belongs to the system"),
-        ("abstractions", "belongs to the system"),
+        ("runc", "is used by the system"),
+        ("abstractions", "is used by the system"),
         ("web.dpkg-old", "'.dpkg-old'"),
         ("web.orig", "at boot"),
     ],
 )
 def test_bad_names(name: object, said: str) -> None:
-    assert said in str(parameters.describe_name_problem(name))
+    assert said in str(names.describe_name_problem(name))
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def test_good_paths(path: str) -> None:
         (7, "write an absolute path"),
         ("srv/data", "write it with a leading /"),
         ("@PROC/x", "write it with a leading /"),
-        ("/a b", "write ? in its place"),
-        ('/a"b', "write ? in its place"),
-        ("/a\n  capability sys_admin,", "write ? in its place"),
-        ("/a#b", "write ? in its place"),
-        ("/a\\b", "write ? in its place"),
-        ("/a\x00", "write ? in its place"),
-        ("/a rw, /b", "write ? in its place"),
-        ("/a,/b", "one list entry for each path"),
-        ("/a{b,c},", "one list entry for each path"),
+        ("/a b", "write ? instead"),
+        ('/a"b', "write ? instead"),
+        ("/a\n  capability sys_admin,", "write ? instead"),
+        ("/a#b", "write ? instead"),
+        ("/a\\b", "write ? instead"),
+        ("/a\x00", "write ? instead"),
+        ("/a rw, /b", "write ? instead"),
+        ("/a,/b", "one list entry per path"),
+        ("/a{b,c},", "one list entry per path"),
         ("/a{b", "do not match"),
         ("/a}b{", "do not match"),
         ("/a[b", "do not match"),
@@ -110,9 +110,9 @@ def test_capability(given: object, plain: str | None) -> None:
         ("", "write a family"),
         (None, "write a family"),
         ("inet stream tcp", "write a family"),
-        ("ipv4", "'ipv4' is no network family"),
-        ("inet tcp", "'tcp' is no socket type"),
-        ("inet,", "'inet,' is no network family"),
+        ("ipv4", "'ipv4' is not a network family"),
+        ("inet tcp", "'tcp' is not a socket type"),
+        ("inet,", "'inet,' is not a network family"),
     ],
 )
 def test_networks(value: object, said: str | None) -> None:
@@ -133,12 +133,12 @@ def test_access(value: object, good: bool) -> None:
         ("mount fstype=tmpfs -> /scratch/,", None),
         ("include <abstractions/nameservice>", None),
         ("/a{b,c} r,", None),
-        ("", "is no rule"),
-        (None, "is no rule"),
-        ("/a r,\n/b w,", "one list entry for each rule"),
+        ("", "is not a rule"),
+        (None, "is not a rule"),
+        ("/a r,\n/b w,", "one list entry per rule"),
         ("#include <abstractions/base>", "write 'include <…>'"),
-        ("} profile evil {", "would end or swallow"),
-        ("profile child {", "would end or swallow"),
+        ("} profile evil {", "which would end or extend"),
+        ("profile child {", "which would end or extend"),
     ],
 )
 def test_rules(value: object, said: str | None) -> None:

@@ -52,9 +52,9 @@ def test_check_takes_one_profile_of_the_right_name(parser: Parser) -> None:
     ("text", "said"),
     [
         ("profile web {\n  syntax error\n}\n", "profile web, line 2: syntax error"),
-        ("profile other {\n}\n", "profile web: the text holds the profiles other; it must hold web alone"),
-        ("profile web {\n}\nprofile other {\n}\n", "the text holds the profiles web, other"),
-        ("", "the text holds the profiles none"),
+        ("profile other {\n}\n", "profile web: the text contains the profiles other; write one text per profile, here web alone"),
+        ("profile web {\n}\nprofile other {\n}\n", "the text contains the profiles web, other"),
+        ("", "the text contains the profiles none"),
     ],
 )
 def test_check_refuses(parser: Parser, text: str, said: str) -> None:
@@ -68,5 +68,5 @@ def test_version(parser: Parser) -> None:
 
 
 def test_missing_program() -> None:
-    with pytest.raises(PolicyError, match="could not be run"):
+    with pytest.raises(PolicyError, match="cannot be run"):
         Parser("/nowhere/apparmor_parser").version()

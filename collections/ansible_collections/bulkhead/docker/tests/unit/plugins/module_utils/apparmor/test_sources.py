@@ -90,7 +90,7 @@ def test_loaded_at_boot(tmp_path: Path) -> None:
     assert sources.is_loaded_at_boot(host) is False
 
 
-GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current": True, "ours": True}
+GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current": True, "is_managed": True}
 
 
 @pytest.mark.parametrize(
@@ -99,17 +99,17 @@ GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current"
         ({}, "enforce", []),
         ({"current": None}, "enforce", []),
         ({"links": ["force-complain"], "mode": "complain"}, "complain", []),
-        ({"sha256": None, "mode": None, "ours": False, "current": None}, "enforce", ["is new"]),
+        ({"sha256": None, "mode": None, "is_managed": False, "current": None}, "enforce", ["is new"]),
         ({"sha256": None, "current": None}, "enforce", ["has no file"]),
         ({"sha256": "b", "current": False}, "enforce", ["has another text"]),
-        ({"current": False}, "enforce", ["is loaded with another policy than its file has now"]),
+        ({"current": False}, "enforce", ["is loaded with a policy that differs from its file"]),
         ({"mode": None, "current": None}, "enforce", ["is not loaded"]),
         ({"mode": "complain"}, "enforce", ["is in complain mode"]),
         ({"mode": "kill"}, "enforce", ["is in kill mode"]),
-        ({"links": ["disable"]}, "enforce", ["is kept from being loaded at boot by /etc/apparmor.d/disable"]),
-        ({"links": ["force-complain"]}, "enforce", ["is put into complain mode by /etc/apparmor.d/force-complain"]),
+        ({"links": ["disable"]}, "enforce", ["is not loaded at boot because of /etc/apparmor.d/disable"]),
+        ({"links": ["force-complain"]}, "enforce", ["is loaded in complain mode because of /etc/apparmor.d/force-complain"]),
         ({}, "complain", ["is not marked for complain mode in /etc/apparmor.d/force-complain", "is in enforce mode"]),
-        ({"ours": False}, "enforce", ["is there already, and becomes ours"]),
+        ({"is_managed": False}, "enforce", ["exists and becomes managed"]),
     ],
 )
 def test_differences(seen: dict[str, Any], mode: str, said: list[str]) -> None:

@@ -98,7 +98,7 @@ def test_complain_mode_where_it_is_wanted() -> None:
     assert findings(verdict) == [("apparmor.mode_at_boot", "degraded")]
 
 
-@pytest.mark.parametrize("layer_evidence", [{}, {"apparmor": {"profiles": {}, "error": "the kernel's policy can't be read: no"}}])
+@pytest.mark.parametrize("layer_evidence", [{}, {"apparmor": {"profiles": {}, "error": "the kernel's policy cannot be read: no"}}])
 def test_without_proof(layer_evidence: dict[str, Any]) -> None:
     verdict = judge(evidence(layer_evidence=layer_evidence), expect())
     assert (verdict.status, findings(verdict)) == ("unknown", [("apparmor.policy_unreadable", "unknown")])

@@ -115,7 +115,7 @@ def test_proof_without_file_and_without_policy(host: Host) -> None:
     ("break_it", "said"),
     [
         ("/sys/kernel/security/apparmor/policy/profiles/web.3/raw_sha256", "the kernel keeps no hash"),
-        ("/usr/sbin/apparmor_parser", "there is no apparmor_parser"),
+        ("/usr/sbin/apparmor_parser", "apparmor_parser does not exist"),
     ],
 )
 def test_proof_that_cannot_be_had(host: Host, break_it: str, said: str) -> None:

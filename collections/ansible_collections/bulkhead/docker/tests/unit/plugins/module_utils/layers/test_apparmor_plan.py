@@ -24,7 +24,7 @@ def ours(**more: Any) -> dict[str, Any]:
         "mode": "enforce",
         "hash": "sha256:1",
         "current": True,
-        "ours": True,
+        "is_managed": True,
     }
     return {**good, "error": None, **more}
 
@@ -59,11 +59,11 @@ def test_steady_state() -> None:
         ({"sha256": "other", "text": "x\n"}, "web has another text"),
         (
             {"mode": "complain", "links": ["force-complain"]},
-            "web is put into complain mode by /etc/apparmor.d/force-complain, is in complain mode",
+            "web is loaded in complain mode because of /etc/apparmor.d/force-complain, is in complain mode",
         ),
         ({"mode": None, "hash": None, "current": None}, "web is not loaded"),
-        ({"current": False}, "web is loaded with another policy than its file has now"),
-        ({"links": ["disable"]}, "web is kept from being loaded at boot by /etc/apparmor.d/disable"),
+        ({"current": False}, "web is loaded with a policy that differs from its file"),
+        ({"links": ["disable"]}, "web is not loaded at boot because of /etc/apparmor.d/disable"),
         ({"sha256": None, "text": None, "current": None}, "web has no file"),
     ],
 )
@@ -71,7 +71,7 @@ def test_drift(more: dict[str, Any], summary: str) -> None:
     found = planned(managed={"web": ours(**more)}, confined={"web": [NGINX]})
     assert [change.summary for change in found.changes] == [summary]
     assert found.changes[0].before != found.changes[0].after
-    assert found.effects == ["the new policy of web holds at once for nginx (pid 12, container 0123456789ab)"]
+    assert found.effects == ["the new policy of web applies at once to nginx (pid 12, container 0123456789ab)"]
 
 
 def test_one_of_two_differs() -> None:
@@ -114,7 +114,7 @@ def test_a_profile_goes_with_the_rootless_engine_whose_containers_end(allowed: b
 def test_dropped_profile_in_use_by_force() -> None:
     found = planned([{"name": "web", "state": "absent", "force": True}], managed={"web": ours()}, confined={"web": [NGINX]})
     assert (found.blockers, found.apply["profiles"][0]["force"]) == ([], True)
-    assert found.effects == ["without web, unconfined from now on: nginx (pid 12, container 0123456789ab)"]
+    assert found.effects == ["web is removed, so these become unconfined: nginx (pid 12, container 0123456789ab)"]
 
 
 def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
@@ -125,10 +125,10 @@ def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
 @pytest.mark.parametrize(
     ("entry", "more", "said"),
     [
-        (WEB, {"files": {"web": "x"}}, "/etc/apparmor.d/web: is somebody else's and says something else; pick another name"),
-        (WEB, {"modes": {"web": "enforce"}}, "profile web is loaded already, and not from /etc/apparmor.d/web; pick another name"),
-        ({"name": "web", "state": "absent"}, {"files": {"web": PROFILE.sha256}}, "/etc/apparmor.d/web: is not ours to remove"),
-        ({"name": "web", "state": "absent"}, {"modes": {"web": "enforce"}}, "profile web is loaded already, and not from"),
+        (WEB, {"files": {"web": "x"}}, "/etc/apparmor.d/web: is unmanaged and has another text; choose another name"),
+        (WEB, {"modes": {"web": "enforce"}}, "profile web is loaded, but not from /etc/apparmor.d/web; choose another name"),
+        ({"name": "web", "state": "absent"}, {"files": {"web": PROFILE.sha256}}, "/etc/apparmor.d/web: is unmanaged and not removed"),
+        ({"name": "web", "state": "absent"}, {"modes": {"web": "enforce"}}, "profile web is loaded, but not from"),
     ],
 )
 def test_foreign_is_refused_and_taken_by_force(entry: dict[str, Any], more: dict[str, Any], said: str) -> None:
@@ -141,7 +141,7 @@ def test_foreign_is_refused_and_taken_by_force(entry: dict[str, Any], more: dict
 
 def test_foreign_file_of_the_same_text_becomes_ours() -> None:
     found = planned(files={"web": PROFILE.sha256}, modes={"web": "enforce"})
-    assert [change.summary for change in found.changes] == ["web is there already, and becomes ours"]
+    assert [change.summary for change in found.changes] == ["web exists and becomes managed"]
 
 
 def test_absent_and_never_there() -> None:
@@ -149,7 +149,7 @@ def test_absent_and_never_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [({"enabled": False}, "not active in this host's kernel"), ({"parser": None}, "install the package apparmor")]
+    ("more", "said"), [({"enabled": False}, "not active in the kernel"), ({"parser": None}, "install the package apparmor")]
 )
 def test_host_that_cannot(more: dict[str, Any], said: str) -> None:
     required, optional, disabled = (planned(layer=layer, **more) for layer in ("required", "optional", "disabled"))

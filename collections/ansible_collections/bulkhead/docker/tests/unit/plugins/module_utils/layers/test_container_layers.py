@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.capabilities import ENGINE_DEFAULT, decode_capabilities
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.capabilities import judge as capabilities
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.non_root_user import judge as non_root_user
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.read_only_root import judge as read_only_root
@@ -23,7 +24,7 @@ def caps(bits: int) -> dict[str, Any]:
 
 
 def test_the_engines_default_is_what_the_kernel_shows() -> None:
-    assert set(capabilities.names(DEFAULT)) == capabilities.ENGINE_DEFAULT
+    assert set(decode_capabilities(DEFAULT)) == ENGINE_DEFAULT
 
 
 @pytest.mark.parametrize(

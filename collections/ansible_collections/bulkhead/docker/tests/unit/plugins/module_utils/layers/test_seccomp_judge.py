@@ -224,6 +224,6 @@ def test_observe(tmp_path: Path) -> None:
     seen = observe(host)
     assert seen["files"]["/etc/docker/seccomp/ours.json"]["text"] == "{}"
     assert "text" not in seen["files"]["/etc/docker/seccomp/theirs.json"]
-    assert seen["files"]["/etc/docker/seccomp/broken.json"]["error"] == "it points at nothing"
+    assert seen["files"]["/etc/docker/seccomp/broken.json"]["error"] == "its target does not exist"
     (memory / "seccomp.json").write_text("{")
     assert "not valid JSON" in observe(host)["error"]

@@ -82,10 +82,10 @@ def test_the_built_in_profile_can_stay_the_default() -> None:
 @pytest.mark.parametrize(
     ("seen", "reason"),
     [
-        (file(GENERAL), "says something else"),
-        (file(WEB, mode=0o666), "can be written by others than root"),
-        (file(WEB, uid=1000), "can be written by others than root"),
-        ({"sha256": None, "error": "it points at nothing"}, "can't be read (it points at nothing)"),
+        (file(GENERAL), "has another text"),
+        (file(WEB, mode=0o666), "is writable by others than root"),
+        (file(WEB, uid=1000), "is writable by others than root"),
+        ({"sha256": None, "error": "its target does not exist"}, "cannot be read (its target does not exist)"),
     ],
 )
 def test_what_differs_is_put_right(seen: dict[str, Any], reason: str) -> None:
@@ -96,14 +96,14 @@ def test_what_differs_is_put_right(seen: dict[str, Any], reason: str) -> None:
 
 def test_an_edit_by_hand_is_told() -> None:
     planned = plan(host({"bulkhead-web": file("{}")}, {"bulkhead-web": WEB}), desired(LIST[1:], default=""))
-    assert planned.warnings == [f"{FOLDER}/bulkhead-web.json was changed by hand since we wrote it; it is put back"]
+    assert planned.warnings == [f"{FOLDER}/bulkhead-web.json was changed by hand; the desired text is restored"]
     assert planned.changes[0].before == "{}"
 
 
 def test_a_foreign_file_is_refused_unless_forced() -> None:
     observed = host({"bulkhead-web": file("{}", ours=False)})
     refused = plan(observed, desired(LIST[1:], default=""))
-    assert refused.changes == [] and "is somebody else's and says something else" in refused.blockers[0]
+    assert refused.changes == [] and "is unmanaged and has another text" in refused.blockers[0]
     forced = plan(observed, desired([{**LIST[1], "force": True}], default=""))
     assert steps(forced) == [("bulkhead-web", "present")] and forced.apply["profiles"][0]["force"]
 
@@ -140,7 +140,7 @@ def test_a_disabled_layer_takes_back_what_is_ours_and_refuses_nothing() -> None:
 
 def test_absent_and_foreign() -> None:
     observed = host({"old": file("{}", ours=False)})
-    assert "is not ours to remove" in plan(observed, desired([{"name": "old", "state": "absent"}], default="")).blockers[0]
+    assert "is unmanaged and not removed" in plan(observed, desired([{"name": "old", "state": "absent"}], default="")).blockers[0]
     assert steps(plan(observed, desired([{"name": "old", "state": "absent", "force": True}], default=""))) == [("old", "absent")]
     assert plan(host(), desired([{"name": "old", "state": "absent"}], default="")).changes == []
 
@@ -149,8 +149,8 @@ def test_absent_and_foreign() -> None:
 @pytest.mark.parametrize(
     ("observed", "reason"),
     [
-        (host(in_kernel=False), "this host's kernel has no seccomp filters"),
-        ({**host(), "engine": {"version": "26.1", "security_options": ["name=apparmor"]}}, "this engine was built without seccomp"),
+        (host(in_kernel=False), "the kernel has no seccomp filters"),
+        ({**host(), "engine": {"version": "26.1", "security_options": ["name=apparmor"]}}, "the engine was built without seccomp"),
     ],
 )
 def test_hosts_that_cannot_carry_the_layer(observed: dict[str, Any], reason: str, layer: str) -> None:
@@ -178,28 +178,28 @@ def test_a_damaged_memory_is_refused() -> None:
 
 
 BAD = [
-    ("text", "seccomp_profiles_list: 'text' is no list"),
-    (["web"], "seccomp_profiles_list[0]: 'web' is no profile"),
+    ("text", "seccomp_profiles_list: 'text' is not a list"),
+    (["web"], "seccomp_profiles_list[0]: 'web' is not a profile"),
     ([{}], "seccomp_profiles_list[0].name: is missing"),
-    ([{"name": "a/b", "extends": "web"}], "'a/b' is no name; write letters, digits, dots, dashes and underscores, without a slash"),
-    ([{"name": "../x", "extends": "web"}], "'../x' is no name"),
-    ([{"name": "a.json", "extends": "web"}], '"a.json" already ends in .json, which is added to it; write "a"'),
-    ([*LIST, LIST[0]], 'seccomp_profiles_list[2].name: "bulkhead-default" stands in seccomp_profiles_list[0] already'),
-    ([{"name": "a"}], "seccomp_profiles_list[0]: says nothing of what the profile allows; write extends: web"),
-    ([{"name": "a", "extend": "web"}], "seccomp_profiles_list[0].extend: is no key of a profile; write extends"),
-    ([{"name": "a", "extends": "wen"}], "seccomp_profiles_list[0].extends: 'wen' is no preset; write one of general, web"),
-    ([{"name": "a", "blocks": ["libcc"]}], 'seccomp_profiles_list[0].blocks: "libcc" is no building block; write "libc"'),
-    ([{"name": "a", "blocks": "libc"}], "seccomp_profiles_list[0].blocks: 'libc' is no list of names; write for example [process]"),
-    ([{"name": "a", "blocks": ["libc"]}], "seccomp_profiles_list[0]: no container would start with it: runc itself needs"),
-    ([{"name": "a", "extends": "web", "allow": ["ptracee"]}], '[0].allow: "ptracee" is no system call that libseccomp knows; write'),
-    ([{"name": "a", "extends": "web", "deny": ["execve"]}], "[0]: no container would start with it: runc itself needs execve"),
-    ([{"name": "a", "extends": "web", "allow": ["sync"], "deny": ["sync"]}], "[0].deny: sync stands under allow as well"),
-    ([{"name": "a", "extends": "web", "default_action": "deny"}], "[0].default_action: 'deny' is no action; write one of"),
-    ([{"name": "a", "extends": "web", "default_action": "SCMP_ACT_LOG"}], "[0]: defaultAction: LOG lets every call through"),
-    ([{"name": "a", "extends": "web", "architectures": ["x86_64"]}], 'seccomp_profiles_list[0].architectures: "x86_64" is no architecture'),
-    ([{"name": "a", "extends": "web", "state": "gone"}], "seccomp_profiles_list[0].state: 'gone' is no state; write present or absent"),
-    ([{"name": "a", "extends": "web", "force": "yes"}], "seccomp_profiles_list[0].force: 'yes' is neither true nor false"),
-    ([{"name": "a", "src": "a.json", "content": "{}", "blocks": ["libc"]}], "[0].blocks: stands beside src, which is a whole profile"),
+    ([{"name": "a/b", "extends": "web"}], "'a/b' is not a valid name; write letters, digits, dots, dashes and underscores, without a slash"),
+    ([{"name": "../x", "extends": "web"}], "'../x' is not a valid name"),
+    ([{"name": "a.json", "extends": "web"}], '"a.json" ends in .json, which is added to it; write "a"'),
+    ([*LIST, LIST[0]], "seccomp_profiles_list[2].name: 'bulkhead-default' is also the name of seccomp_profiles_list[0]"),
+    ([{"name": "a"}], "seccomp_profiles_list[0]: does not say what the profile allows; write extends: web"),
+    ([{"name": "a", "extend": "web"}], "seccomp_profiles_list[0].extend: is not a key of a profile; write extends"),
+    ([{"name": "a", "extends": "wen"}], "seccomp_profiles_list[0].extends: 'wen' is not a preset; write one of general, web"),
+    ([{"name": "a", "blocks": ["libcc"]}], 'seccomp_profiles_list[0].blocks: "libcc" is not a building block; write "libc"'),
+    ([{"name": "a", "blocks": "libc"}], "seccomp_profiles_list[0].blocks: 'libc' is not a list of names; write for example [process]"),
+    ([{"name": "a", "blocks": ["libc"]}], "seccomp_profiles_list[0]: no container would start: runc needs"),
+    ([{"name": "a", "extends": "web", "allow": ["ptracee"]}], '[0].allow: "ptracee" is not a system call that libseccomp knows; write'),
+    ([{"name": "a", "extends": "web", "deny": ["execve"]}], "[0]: no container would start: runc needs execve"),
+    ([{"name": "a", "extends": "web", "allow": ["sync"], "deny": ["sync"]}], "[0].deny: sync is in allow as well"),
+    ([{"name": "a", "extends": "web", "default_action": "deny"}], "[0].default_action: 'deny' is not an action; write one of"),
+    ([{"name": "a", "extends": "web", "default_action": "SCMP_ACT_LOG"}], "[0]: defaultAction: LOG allows every call"),
+    ([{"name": "a", "extends": "web", "architectures": ["x86_64"]}], 'seccomp_profiles_list[0].architectures: "x86_64" is not a known architecture'),
+    ([{"name": "a", "extends": "web", "state": "gone"}], "seccomp_profiles_list[0].state: 'gone' is not a state; write present or absent"),
+    ([{"name": "a", "extends": "web", "force": "yes"}], "seccomp_profiles_list[0].force: 'yes' is not a boolean; write true or false"),
+    ([{"name": "a", "src": "a.json", "content": "{}", "blocks": ["libc"]}], "[0].blocks: cannot be combined with src, which is a whole profile"),
     ([{"name": "a", "src": "a.json", "content": "{}"}], "seccomp_profiles_list[0] (a.json): defaultAction: is missing"),
     ([{"name": "a", "src": "a.json", "content": "{"}], "seccomp_profiles_list[0] (a.json): is not valid JSON"),
 ]  # fmt: skip
@@ -214,16 +214,16 @@ def test_bad_input_is_a_sentence_and_nothing_is_planned(profiles: Any, sentence:
 
 def test_a_default_that_is_not_listed() -> None:
     assert plan(host(), desired(default="web")).blockers == [
-        'seccomp_profiles_daemon_default: "web" is no profile of seccomp_profiles_list (there: bulkhead-default, bulkhead-web); '
+        'seccomp_profiles_daemon_default: "web" is not a profile of seccomp_profiles_list (defined: bulkhead-default, bulkhead-web); '
         "write one of them, or '' for the engine's built-in profile"
     ]
     absent = [{**LIST[0], "state": "absent"}]
-    assert "(there: none)" in plan(host(), desired(absent)).blockers[0]
+    assert "(defined: none)" in plan(host(), desired(absent)).blockers[0]
 
 
 def test_a_relative_directory() -> None:
     assert plan(host(), desired(directory="seccomp")).blockers == [
-        "seccomp_profiles_directory: 'seccomp' is no absolute path; write for example /etc/docker/seccomp"
+        "seccomp_profiles_directory: 'seccomp' is not an absolute path; write for example /etc/docker/seccomp"
     ]
 
 
@@ -237,7 +237,7 @@ def test_files_of_the_control_node_are_joined() -> None:
     def missing(name: str) -> str:
         raise FileNotFoundError(2, "No such file or directory", name)
 
-    with pytest.raises(ValueError, match=r"seccomp_profiles_list\[0\].src: a.json can't be read \(No such file or directory\)"):
+    with pytest.raises(ValueError, match=r"seccomp_profiles_list\[0\].src: a.json cannot be read \(No such file or directory\)"):
         resolve_sources([{"name": "a", "src": "a.json"}], missing)
 
 

@@ -183,21 +183,21 @@ def test_a_root_that_an_engine_has_used_is_never_taken_for_a_draft(host: Host) -
 
 def test_an_empty_root_that_an_engine_has_left_is_no_hindrance(host: Host) -> None:
     host.path(f"{TARGET}/buildkit").mkdir(parents=True)
-    assert cleanup.empty(host, INFO) == [host.path(TARGET)]
+    assert cleanup.list_empty_roots(host, INFO) == [host.path(TARGET)]
     moved(host)
-    assert cleanup.empty(host, INFO) == []
+    assert cleanup.list_empty_roots(host, INFO) == []
 
 
 def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
     moved(host)
     host.path(f"{ROOT}/mine").write_text("somebody's")
     with pytest.raises(Refused, match="works with /var/lib/docker"):
-        cleanup.carried(host, INFO)
-    entries = cleanup.carried(host, {"DockerRootDir": TARGET})
+        cleanup.list_migrated(host, INFO)
+    entries = cleanup.list_migrated(host, {"DockerRootDir": TARGET})
     assert [entry.name for entry in entries] == ["containers", "image", "overlay2", "volumes"]
-    cleanup.remove_carried(host, entries)
+    cleanup.remove_migrated(host, entries)
     assert sorted(entry.name for entry in host.path(ROOT).iterdir()) == ["231072.231072", "mine"]
-    assert cleanup.carried(host, {"DockerRootDir": TARGET}) == []
+    assert cleanup.list_migrated(host, {"DockerRootDir": TARGET}) == []
 
 
 def started(root: Path, moment: int) -> None:
@@ -215,11 +215,11 @@ def test_a_plain_root_that_was_worked_in_since_is_never_removed(host: Host) -> N
     started(host.path(ROOT), 1)
     moved(host)
     started(host.path(TARGET), 2)
-    assert cleanup.carried(host, REMAPPED)
+    assert cleanup.list_migrated(host, REMAPPED)
     started(host.path(ROOT), 3)
     host.path(f"{ROOT}/volumes/data/_data/row").write_text("weeks")
     with pytest.raises(Refused, match=r"worked there since .*tmp changed.*1 containers, 1 volumes; .*rm --recursive .*/volumes"):
-        cleanup.carried(host, REMAPPED)
+        cleanup.list_migrated(host, REMAPPED)
 
 
 def test_a_plain_root_is_not_removed_after_a_move_that_was_undone(host: Host) -> None:
@@ -231,16 +231,16 @@ def test_a_plain_root_is_not_removed_after_a_move_that_was_undone(host: Host) ->
     host.path(TARGET).mkdir()
     started(host.path(TARGET), 3)
     with pytest.raises(Refused, match="an engine has worked there since"):
-        cleanup.carried(host, REMAPPED)
+        cleanup.list_migrated(host, REMAPPED)
 
 
 def test_a_plain_root_is_not_removed_for_another_root_of_the_carried_ones_name(host: Host) -> None:
     host.path(f"{ROOT}/engine-id").write_text("one")
     moved(host)
-    assert cleanup.carried(host, REMAPPED)
+    assert cleanup.list_migrated(host, REMAPPED)
     host.path(f"{TARGET}/engine-id").write_text("other")
     with pytest.raises(Refused, match="is another root than the one that it was carried to"):
-        cleanup.carried(host, REMAPPED)
+        cleanup.list_migrated(host, REMAPPED)
 
 
 def test_a_memory_that_does_not_say_how_the_plain_root_was_left_removes_nothing(host: Host) -> None:
@@ -249,7 +249,7 @@ def test_a_memory_that_does_not_say_how_the_plain_root_was_left_removes_nothing(
     del memory["left"]
     state.save(host, "migration", memory)
     with pytest.raises(Refused, match="is not removed"):
-        cleanup.carried(host, REMAPPED)
+        cleanup.list_migrated(host, REMAPPED)
 
 
 def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
@@ -257,7 +257,7 @@ def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
     point = host.path(f"{ROOT}/volumes/data/_data")
     host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {point} rw - ext4 /dev/vdb rw\n")
     with pytest.raises(Refused, match="something is mounted"):
-        cleanup.carried(host, {"DockerRootDir": TARGET})
+        cleanup.list_migrated(host, {"DockerRootDir": TARGET})
 
 
 def test_finalizing_unmounts_what_an_engine_has_left_mounted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_finalizing_unmounts_what_an_engine_has_left_mounted(host: Host, monkeyp
     host.path("/proc/self/mountinfo").write_text("".join(mounts))
     done: list[Path] = []
     monkeypatch.setattr(cleanup, "_unmount", done.append)
-    entries = cleanup.carried(host, {"DockerRootDir": TARGET})
+    entries = cleanup.list_migrated(host, {"DockerRootDir": TARGET})
     assert done == []
-    cleanup.remove_carried(host, entries)
+    cleanup.remove_migrated(host, entries)
     assert done == points[::-1]

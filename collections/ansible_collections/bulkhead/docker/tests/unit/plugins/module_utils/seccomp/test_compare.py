@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import BLOCKS, PRESETS
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import DEFAULT_CAPABILITIES
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import Comparison, compare_filters, list_allowed_calls
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import expand_profile
 
 from .programs import JEQ, LD, NR, RET, X86_64, arg, dumped, program

@@ -7,10 +7,10 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.gather import NEVER
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import BLOCKS, PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, find_profile_problems
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import DEFAULT_CAPABILITIES, FLOOR, find_profile_problems
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import list_allowed_calls
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import list_known_names, load_table
 

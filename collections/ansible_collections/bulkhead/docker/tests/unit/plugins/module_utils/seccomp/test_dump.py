@@ -30,7 +30,7 @@ def test_a_process_that_is_gone() -> None:
     ("request_", "number", "message"),
     [
         (dump._SEIZE, errno.EPERM, "CAP_SYS_PTRACE is missing.*ptrace_scope is 3"),
-        (dump._SEIZE, errno.ESRCH, "ended while it was looked at"),
+        (dump._SEIZE, errno.ESRCH, "ended during the read"),
         (dump._GET_FILTER, errno.EACCES, "CAP_SYS_ADMIN and a reader without a filter"),
         (dump._GET_FILTER, errno.EINVAL, "CONFIG_CHECKPOINT_RESTORE"),
         (dump._INTERRUPT, errno.EIO, "0x4207 on process 7"),

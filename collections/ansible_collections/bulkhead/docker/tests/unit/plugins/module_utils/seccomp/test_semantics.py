@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import DEFAULT_CAPABILITIES, Condition, parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import DEFAULT_CAPABILITIES
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition, parse_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import (
     Expanded,
     expand_profile,
