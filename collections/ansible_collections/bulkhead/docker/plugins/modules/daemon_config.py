@@ -188,7 +188,7 @@ from ..module_utils.engine.instance import find_instance
 from ..module_utils.engine_config import daemon_json
 from ..module_utils.engine_config.change import ALWAYS, NEEDED, NEVER, ConfigFailed, ConfigOutcome, ConfigRequest, change_config
 from ..module_utils.host.root import Host
-from ..module_utils.migration.move import move_for
+from ..module_utils.migration.migrate import build_migration
 from ..module_utils.module import Module
 
 
@@ -245,10 +245,10 @@ def main() -> None:
     instance = find_instance(host, given["user"])
     if instance.uid is None:
         module.fail_json(msg=f"user: there is no user {instance.user} on this host; create it first, or write one that there is")
-    move = None
+    migration = None
     if given["migrate"] and not module.check_mode and not given["recover"]:
         try:
-            move = move_for(host, given["options"].get("userns-remap"), frozenset(given["migrate_accept"]))
+            migration = build_migration(host, given["options"].get("userns-remap"), frozenset(given["migrate_accept"]))
         except (OSError, ValueError) as error:
             module.fail_json(msg=f"nothing was changed: {error}")
     request = ConfigRequest(
@@ -260,7 +260,7 @@ def main() -> None:
         restart=given["restart"],
         start=given["start"],
         stop_containers=given["stop_containers"],
-        move=move,
+        migration=migration,
         own_checks=given["own_checks"],
         timeout=given["timeout"],
         check=module.check_mode,

@@ -50,7 +50,7 @@ def _sections(name: str, parameters: Mapping[str, Any]) -> Iterable[tuple[str, l
         return sorted({f"{expand_path(path)} {access}," for path in given(key)})
 
     yield (
-        "What any program needs: the C library, terminals, what the kernel says of a process.",
+        "What any program needs: the C library, terminals, the /proc entries of a process.",
         ["include <abstractions/base>", "include <abstractions/consoles>", "@{PROC}/@{pid}/{,**} r,"],
     )
     yield (

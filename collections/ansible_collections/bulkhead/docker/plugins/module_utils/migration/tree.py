@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A tree of files copied with everything that a file has, its owners mapped, and held against the original afterwards.
+"""Copies a tree of files with mapped owners, and compares the copy with the original.
 
-Data with its holes, mode with the setuid bits, times, hard links, symbolic links, devices, pipes, sockets, extended attributes, file
-capabilities and access control lists. What is not carried: inode flags (chattr), creation times, and `trusted.overlay.origin`, which
-points from a copied-up file to the file it came from (Linux Documentation/filesystems/overlayfs.rst) and would name the old root's.
+Copied are data with holes, mode with setuid bits, times, hard links, symbolic links, devices, pipes, sockets, extended attributes, file
+capabilities and access control lists. Not copied are inode flags (chattr), creation times, and `trusted.overlay.origin`, which points from
+a copied-up file to its origin (Linux Documentation/filesystems/overlayfs.rst) and would name a file of the plain root.
 
-Nothing else may write in the source meanwhile. Names are never followed through links.
+Nothing else may write to the source meanwhile. Symbolic links are not followed.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .ids import Ids, Unmapped
+from .ids import IdMaps, UnmappedId
 
-_LEFT = frozenset({"trusted.overlay.origin"})
+_NOT_COPIED = frozenset({"trusted.overlay.origin"})
 _ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
 _CHUNK = 1 << 20
 
 
 @dataclass
-class Survey:
-    """What a tree holds. unmapped: `path: user ID n`, the first few."""
+class TreeSurvey:
+    """The content of trees. unmapped: `path: user ID n`, the first few."""
 
     bytes: int = 0
     inodes: int = 0
     unmapped: list[str] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
-    def add(self, path: str, ids: Ids, shown: int = 5) -> None:
-        """Walk through a tree in which others may write meanwhile. Raises OSError."""
-        for name, status in _walk(path, living=True):
+    def add(self, path: str, ids: IdMaps, shown: int = 5) -> None:
+        """Add a tree to which others may write meanwhile. Raises OSError."""
+        for name, status in _walk_tree(path, is_live=True):
             if (status.st_dev, status.st_ino) in self._seen:
                 continue
             if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
@@ -41,17 +41,17 @@ class Survey:
             self.bytes += status.st_blocks * 512
             self.inodes += 1
             try:
-                ids.uid(status.st_uid), ids.gid(status.st_gid)
-            except Unmapped as error:
+                ids.map_uid(status.st_uid), ids.map_gid(status.st_gid)
+            except UnmappedId as error:
                 if len(self.unmapped) < shown:
                     self.unmapped.append(f"{os.path.join(path, name) if name else path}: {error}")
 
 
-def copy(source: str, target: str, ids: Ids) -> None:
-    """Copy what is at `source` to `target`, which must not exist. Raises OSError, Unmapped."""
+def copy_tree(source: str, target: str, ids: IdMaps) -> None:
+    """Copy `source` to `target`, which must not exist. Raises OSError, UnmappedId."""
     links: dict[tuple[int, int], str] = {}
     folders: list[tuple[str, os.stat_result]] = []
-    for name, status in _walk(source):
+    for name, status in _walk_tree(source):
         old, new = (os.path.join(top, name) if name else top for top in (source, target))
         key = (status.st_dev, status.st_ino)
         if stat.S_ISDIR(status.st_mode):
@@ -63,19 +63,19 @@ def copy(source: str, target: str, ids: Ids) -> None:
             continue
         if status.st_nlink > 1:
             links[key] = new
-        _make(old, new, status)
-        _dress(old, new, status, ids)
-    for name, status in reversed(folders):  # last, as what is put into a folder changes its time
+        _copy_entry(old, new, status)
+        _copy_attributes(old, new, status, ids)
+    for name, status in reversed(folders):  # last, because new entries change the time of a folder
         old, new = (os.path.join(top, name) if name else top for top in (source, target))
-        _dress(old, new, status, ids)
+        _copy_attributes(old, new, status, ids)
 
 
-def differences(source: str, target: str, ids: Ids, shown: int = 5) -> list[str]:
-    """What of `target` is not what `copy` would make of `source`: every byte and every attribute is read. Empty when all is there."""
+def find_differences(source: str, target: str, ids: IdMaps, shown: int = 5) -> list[str]:
+    """Return how `target` differs from what `copy_tree` makes of `source`. Every byte and every attribute is read."""
     found: list[str] = []
     links: dict[tuple[int, int], int] = {}
     expected = {}
-    for name, status in _walk(source):
+    for name, status in _walk_tree(source):
         expected[name] = status
         old, new = (os.path.join(top, name) if name else top for top in (source, target))
         try:
@@ -83,24 +83,24 @@ def differences(source: str, target: str, ids: Ids, shown: int = 5) -> list[str]
         except FileNotFoundError:
             found.append(f"{new} is missing")
         else:
-            what = _differs(old, new, status, now, ids)
+            what = _compare_entry(old, new, status, now, ids)
             if not what and status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
                 what = "" if links.setdefault((status.st_dev, status.st_ino), now.st_ino) == now.st_ino else "hard link"
             if what:
-                found.append(f"{new}: its {what} is not that of {old}")
+                found.append(f"{new}: its {what} differs from that of {old}")
         if len(found) >= shown:
             return found
     if os.path.lexists(target):
-        found += [f"{os.path.join(target, name)} is too much" for name, _status in _walk(target) if name not in expected]
+        found += [f"{os.path.join(target, name)} is not in the original" for name, _status in _walk_tree(target) if name not in expected]
     return found[:shown]
 
 
-def _walk(top: str, living: bool = False) -> Iterator[tuple[str, os.stat_result]]:
-    """Every entry below `top`, itself first (as ""), a folder before what is in it. Other file systems are not entered.
+def _walk_tree(top: str, is_live: bool = False) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield `top` (as "") and every entry below it, a folder before its entries. Other file systems are not entered.
 
-    living: others write there, so what is gone when it is looked at is left out. Otherwise that is an error.
+    is_live: others write there, so entries that vanish are skipped. Otherwise that is an error.
     """
-    gone = (FileNotFoundError, NotADirectoryError) if living else ()
+    gone = (FileNotFoundError, NotADirectoryError) if is_live else ()
     try:
         status = os.lstat(top)
     except gone:
@@ -121,44 +121,44 @@ def _walk(top: str, living: bool = False) -> Iterator[tuple[str, os.stat_result]
             except gone:
                 continue
             if status.st_dev != device:
-                raise OSError(f"{os.path.join(top, path)} lies on another file system: something is mounted there; unmount it first")
+                raise OSError(f"{os.path.join(top, path)} is on another file system, because something is mounted there; unmount it first")
             yield path, status
             if stat.S_ISDIR(status.st_mode):
                 pending.append(path)
 
 
-def _make(old: str, new: str, status: os.stat_result) -> None:
+def _copy_entry(old: str, new: str, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         _copy_data(old, new, status.st_size)
     elif stat.S_ISLNK(status.st_mode):
         os.symlink(os.readlink(old), new)
-    else:  # devices (an overlay's whiteouts among them), pipes, sockets
+    else:  # devices (including whiteouts of overlays), pipes, sockets
         os.mknod(new, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev)
 
 
-def _dress(old: str, new: str, status: os.stat_result, ids: Ids) -> None:
-    """Owner first, since chown clears setuid bits and capabilities (man 2 chown); times last."""
-    os.chown(new, ids.uid(status.st_uid), ids.gid(status.st_gid), follow_symlinks=False)
+def _copy_attributes(old: str, new: str, status: os.stat_result, ids: IdMaps) -> None:
+    """Copy owner, mode, extended attributes and times. chown clears setuid bits and capabilities (man 2 chown), so it is first."""
+    os.chown(new, ids.map_uid(status.st_uid), ids.map_gid(status.st_gid), follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(new, stat.S_IMODE(status.st_mode))
-    for key, value in _attributes(old, ids).items():
+    for key, value in _read_xattrs(old, ids).items():
         os.setxattr(new, key, value, follow_symlinks=False)
     os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
 
 
-def _attributes(path: str, ids: Ids | None) -> dict[str, bytes]:
+def _read_xattrs(path: str, ids: IdMaps | None) -> dict[str, bytes]:
     found = {}
     for key in os.listxattr(path, follow_symlinks=False):
-        if key not in _LEFT:
+        if key not in _NOT_COPIED:
             value = os.getxattr(path, key, follow_symlinks=False)
-            found[key] = ids.acl(value) if ids and key in _ACLS else value
+            found[key] = ids.map_acl(value) if ids and key in _ACLS else value
     return found
 
 
-def _differs(old: str, new: str, was: os.stat_result, now: os.stat_result, ids: Ids) -> str:
+def _compare_entry(old: str, new: str, was: os.stat_result, now: os.stat_result, ids: IdMaps) -> str:
     checks = (
         ("kind", stat.S_IFMT(was.st_mode), stat.S_IFMT(now.st_mode)),
-        ("owner", (ids.uid(was.st_uid), ids.gid(was.st_gid)), (now.st_uid, now.st_gid)),
+        ("owner", (ids.map_uid(was.st_uid), ids.map_gid(was.st_gid)), (now.st_uid, now.st_gid)),
         ("mode", was.st_mode, now.st_mode),
         ("time", was.st_mtime_ns, now.st_mtime_ns),
         ("device", was.st_rdev, now.st_rdev),
@@ -168,9 +168,9 @@ def _differs(old: str, new: str, was: os.stat_result, now: os.stat_result, ids: 
             return what
     if stat.S_ISLNK(was.st_mode) and os.readlink(old) != os.readlink(new):
         return "target"
-    if _attributes(old, ids) != _attributes(new, None):
+    if _read_xattrs(old, ids) != _read_xattrs(new, None):
         return "extended attributes"
-    if stat.S_ISREG(was.st_mode) and (was.st_size != now.st_size or not _same_data(old, new)):
+    if stat.S_ISREG(was.st_mode) and (was.st_size != now.st_size or not _has_same_data(old, new)):
         return "content"
     return ""
 
@@ -184,12 +184,12 @@ def _copy_data(old: str, new: str, size: int) -> None:
     try:
         writer = _open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         os.ftruncate(writer, size)
-        for start, end in _extents(reader, size):
+        for start, end in _list_extents(reader, size):
             at = start
             while at < end:
                 chunk = os.pread(reader, min(_CHUNK, end - at), at)
                 if not chunk:
-                    raise OSError(f"{old} became shorter while it was copied: something writes there")
+                    raise OSError(f"{old} became shorter while it was copied; stop what writes to it")
                 written = 0
                 while written < len(chunk):
                     written += os.pwrite(writer, chunk[written:], at + written)
@@ -200,8 +200,8 @@ def _copy_data(old: str, new: str, size: int) -> None:
             os.close(writer)
 
 
-def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where the file has data; between lie holes (man 2 lseek)."""
+def _list_extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each range with data; between them are holes (man 2 lseek)."""
     at = 0
     while at < size:
         try:
@@ -212,13 +212,13 @@ def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, at
 
 
-def _same_data(old: str, new: str) -> bool:
-    """Byte for byte, over all that is data in either; a hole reads as zeros."""
+def _has_same_data(old: str, new: str) -> bool:
+    """Compare two files byte by byte where one of them has data; a hole reads as zeros."""
     one, other = _open(old, os.O_RDONLY), _open(new, os.O_RDONLY)
     try:
         size = os.fstat(one).st_size
         for descriptor in (one, other):
-            for start, end in _extents(descriptor, size):
+            for start, end in _list_extents(descriptor, size):
                 for at in range(start, end, _CHUNK):
                     length = min(_CHUNK, end - at)
                     if os.pread(one, length, at) != os.pread(other, length, at):

@@ -18,7 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.tran
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
 from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.managed import APPARMOR, load_managed_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
@@ -26,7 +26,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges impor
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
 from .engine_config.test_change import FOREIGN, PATH, World, make_world, run
-from .migration import test_move as move_test
+from .migration import test_migrate as migrate_test
 from .power import every_step
 from .seccomp import test_install as seccomp_test
 from .subid import test_apply as subid_test
@@ -212,12 +212,12 @@ def test_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path], Callable[[],
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]]) -> None:
-    host = move_test.make_host(tmp_path / "host")
-    top = host.path(move_test.ROOT)
+    host = migrate_test.make_host(tmp_path / "host")
+    top = host.path(migrate_test.ROOT)
     before = {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
 
     def originals(root: Path) -> dict[str, bytes]:
-        place = Host(root).path(move_test.ROOT)
+        place = Host(root).path(migrate_test.ROOT)
         hidden = (".bulkhead", "231072")
         return {
             str(path.relative_to(place)): path.read_bytes()
@@ -225,29 +225,29 @@ def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable
             if path.is_file() and not str(path.relative_to(place)).startswith(hidden)
         }
 
-    def carry(root: Path) -> None:
-        move = Move(Host(root), move_test.IDS)
-        move.prepare(move_test.INFO)
-        move.carry()
+    def migrate(root: Path) -> None:
+        migration = DataRootMigration(Host(root), migrate_test.IDS)
+        migration.prepare(migrate_test.INFO)
+        migration.migrate()
 
     def check(root: Path, at: int) -> None:
-        target = Host(root).path(move_test.TARGET)
+        target = Host(root).path(migrate_test.TARGET)
         assert (target / "volumes/data/_data/row").read_text() == "1", at
-        assert (target / f"overlay2/l/{'A' * 26}/file").read_text() == move_test.LAYER, at
-        assert json.loads((target / f"containers/{move_test.CONTAINER}/config.v2.json").read_text())["Name"] == "/web", at
+        assert (target / f"overlay2/l/{'A' * 26}/file").read_text() == migrate_test.LAYER, at
+        assert json.loads((target / f"containers/{migrate_test.CONTAINER}/config.v2.json").read_text())["Name"] == "/web", at
 
     make = fresh(host.root)
-    for at, root in every_step(host.root, make, carry):
+    for at, root in every_step(host.root, make, migrate):
         assert originals(root) == before, at
-        if Host(root).path(move_test.TARGET).exists():
+        if Host(root).path(migrate_test.TARGET).exists():
             check(root, at)
-        carry(root)
+        migrate(root)
         check(root, at)
         assert originals(root) == before, at
 
     make()
-    carry(host.root)
-    remapped = {"DockerRootDir": move_test.TARGET}
+    migrate(host.root)
+    remapped = {"DockerRootDir": migrate_test.TARGET}
 
     def finalize(root: Path) -> None:
         host = Host(root)

@@ -19,7 +19,7 @@ abi <abi/3.0>,
 include <tunables/global>
 
 profile shop flags=(attach_disconnected, mediate_deleted) {
-  # What any program needs: the C library, terminals, what the kernel says of a process.
+  # What any program needs: the C library, terminals, the /proc entries of a process.
   include <abstractions/base>
   include <abstractions/consoles>
   @{PROC}/@{pid}/{,**} r,

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, service
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import change, data_root, drop_in, recovery
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import activation, change, data_root, drop_in, recovery
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import Transaction, list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
@@ -135,10 +135,10 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)
     there = World(host)
-    for room in (change, recovery, data_root):
-        monkeypatch.setattr(room, "Service", lambda *unused: there)
+    for module in (change, activation, recovery, data_root):
+        monkeypatch.setattr(module, "Service", lambda *unused: there)
     monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)
-    monkeypatch.setattr(change.engine_restart.time, "sleep", lambda unused: None)
+    monkeypatch.setattr(activation.engine_restart.time, "sleep", lambda unused: None)
     monkeypatch.setattr(binary, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")
     monkeypatch.setattr(binary, "read_identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
     monkeypatch.setattr(binary, "knows_key", lambda *unused: False)
@@ -213,7 +213,7 @@ def test_what_the_engine_does_not_take_is_refused_before_anything(world: World, 
 def test_a_configuration_that_does_not_start_is_undone(world: World) -> None:
     world.poison = "bogus"
     failed = failure(world, options={"storage-driver": "bogus"}, pids_limit=50, own_checks=False, stop_containers=True)
-    assert "failed to start daemon: bad thing; the previous configuration is back and the engine runs with it" in str(failed)
+    assert "failed to start daemon: bad thing; the previous configuration is restored and the engine runs with it" in str(failed)
     assert failed.outcome.rolled_back and not failed.outcome.changed
     assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (FOREIGN, None)
     assert world.active == "active" and world.containers["web"] == "running"
@@ -293,7 +293,7 @@ def test_an_engine_that_is_stopped_stays_so(world: World) -> None:
     world.active = "inactive"
     outcome = run(world, pids_limit=100)
     assert outcome.changed and not outcome.restarted
-    assert any("was left so" in notice for notice in outcome.notices)
+    assert any("stays so" in notice for notice in outcome.notices)
     assert world.log == ["daemon-reload"]
 
 
@@ -304,7 +304,7 @@ def test_a_second_run_at_the_same_time_is_told(world: World) -> None:
 
 def test_containers_are_not_left_behind_unasked(world: World) -> None:
     refused = failure(world, options={"data-root": "/srv"})
-    assert "web would run on unseen" in str(refused)
+    assert "no longer manage the running containers web" in str(refused)
     assert (world.host.read(PATH), world.log) == (FOREIGN, [])
 
 
@@ -333,7 +333,7 @@ class Mover:
     def prepare(self, info: dict[str, Any], orphans: Any = ()) -> None:
         self._do("prepare")
 
-    def carry(self) -> None:
+    def migrate(self) -> None:
         assert self.world.active == "inactive"
         assert self.world.host.read(PATH) == FOREIGN, "the old configuration holds until all is carried"
         self._do("carry")
@@ -349,27 +349,27 @@ MOVE = {"options": {"userns-remap": "default"}, "stop_containers": True}
 
 
 def test_what_is_carried_over_is_started_there(world: World) -> None:
-    outcome = run(world, **MOVE, move=Mover(world))
+    outcome = run(world, **MOVE, migration=Mover(world))
     assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
     assert (outcome.containers_restarted, states(world)) == (["web"], ["committed"])
 
 
 def test_what_cannot_be_carried_is_refused_before_anything(world: World) -> None:
-    assert "no room" in str(failure(world, **MOVE, move=Mover(world, "prepare")))
+    assert "no room" in str(failure(world, **MOVE, migration=Mover(world, "prepare")))
     assert (world.log, world.host.read(PATH), states(world)) == (["prepare"], FOREIGN, [])
 
 
 def test_what_fails_while_it_is_carried_leaves_the_old_root(world: World) -> None:
-    assert "no room; the previous configuration is back" in str(failure(world, **MOVE, move=Mover(world, "carry")))
+    assert "no room; the previous configuration is restored" in str(failure(world, **MOVE, migration=Mover(world, "carry")))
     assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
     assert (world.host.read(PATH), world.containers["web"]) == (FOREIGN, "running")
 
 
 def test_a_carried_root_that_an_engine_has_tried_is_put_aside(world: World) -> None:
     world.poison = "userns"
-    failed = failure(world, **MOVE, move=Mover(world))
+    failed = failure(world, **MOVE, migration=Mover(world))
     assert not world.host.path(Mover.root).exists()
-    assert any("has been tried" in warning for warning in failed.outcome.warnings)
+    assert any("which the engine has used" in warning for warning in failed.outcome.warnings)
     assert world.host.path(f"/var/lib/docker/.231072.231072.undone-{failed.outcome.transaction}").is_dir()
 
 
@@ -392,7 +392,7 @@ def test_reloadable_keys_need_no_restart(world: World) -> None:
 def test_a_reload_that_is_not_taken_over_is_undone(world: World) -> None:
     world.deaf = True
     failed = failure(world, options={"debug": False})
-    assert "does not take over its configuration: Error reconfiguring the daemon: no; the previous configuration is back" in str(failed)
+    assert "the engine rejects the new configuration: Error reconfiguring the daemon: no; the previous configuration is restored" in str(failed)
     assert (world.host.read(PATH), world.active) == (FOREIGN, "active")
 
 
@@ -496,12 +496,12 @@ def test_the_last_change_is_taken_back_to_the_byte_and_then_the_one_before(world
 def test_a_change_that_others_built_on_is_not_taken_back(world: World) -> None:
     run(world, options={"icc": False})
     world.host.path(PATH).write_text('{"mine": 1}')
-    assert f"{PATH} has been changed since" in str(failure(world, revert=True))
+    assert f"{PATH} was edited after change" in str(failure(world, revert=True))
     assert world.host.read(PATH) == '{"mine": 1}'
 
 
 def test_a_change_of_root_is_taken_back_only_when_asked(world: World) -> None:
     run(world, options={"data-root": "/srv"}, stop_containers=True)
-    assert "gave the engine another root (data-root)" in str(failure(world, revert=True))
+    assert "gave the engine another data root (data-root)" in str(failure(world, revert=True))
     run(world, revert=True, stop_containers=True)
     assert world.host.read(PATH) == FOREIGN

@@ -6,17 +6,17 @@ from __future__ import annotations
 import struct
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids, Unmapped
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps, UnmappedId
 
-ONE = Ids([[0, 231072, 65536]], [[0, 300000, 65536]])
-TWO = Ids([[0, 500, 1], [1, 231072, 65535]], [[0, 231072, 65536]])
+ONE = IdMaps([[0, 231072, 65536]], [[0, 300000, 65536]])
+TWO = IdMaps([[0, 500, 1], [1, 231072, 65535]], [[0, 231072, 65536]])
 
 
 @pytest.mark.parametrize(
     ("ids", "number", "uid"), [(ONE, 0, 231072), (ONE, 65535, 296607), (TWO, 0, 500), (TWO, 1, 231072), (TWO, 65535, 296606)]
 )
-def test_a_user(ids: Ids, number: int, uid: int) -> None:
-    assert ids.uid(number) == uid
+def test_a_user(ids: IdMaps, number: int, uid: int) -> None:
+    assert ids.map_uid(number) == uid
 
 
 def test_the_containers_root() -> None:
@@ -25,19 +25,19 @@ def test_the_containers_root() -> None:
 
 @pytest.mark.parametrize("number", [65536, 231072, 4294967294])
 def test_an_id_without_a_place(number: int) -> None:
-    with pytest.raises(Unmapped, match=str(number)):
-        ONE.gid(number)
+    with pytest.raises(UnmappedId, match=str(number)):
+        ONE.map_gid(number)
 
 
 def test_an_access_control_list_has_its_users_and_groups_mapped_and_nothing_else() -> None:
     nobody = 0xFFFFFFFF
     entries = [(1, 6, nobody), (2, 7, 1000), (4, 4, nobody), (8, 5, 33), (16, 7, nobody), (32, 4, nobody)]
     raw = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-    mapped = list(struct.iter_unpack("<HHI", ONE.acl(raw)[4:]))
+    mapped = list(struct.iter_unpack("<HHI", ONE.map_acl(raw)[4:]))
     assert mapped == [(1, 6, nobody), (2, 7, 232072), (4, 4, nobody), (8, 5, 300033), (16, 7, nobody), (32, 4, nobody)]
 
 
 @pytest.mark.parametrize("raw", [struct.pack("<I", 3), struct.pack("<I", 2) + b"123"])
 def test_an_access_control_list_that_is_not_known(raw: bytes) -> None:
-    with pytest.raises(ValueError, match="not known"):
-        ONE.acl(raw)
+    with pytest.raises(ValueError, match="unknown format"):
+        ONE.map_acl(raw)

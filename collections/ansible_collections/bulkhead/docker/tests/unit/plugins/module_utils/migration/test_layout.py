@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import layout, move
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import layout, roots
 
 LAYER, INIT, BUILD, CONTAINER = "a" * 64, f"{'b' * 64}-init", "c" * 25, "d" * 64
 
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_everything_but_the_build_cache(root: Path) -> None:
-    found = {piece.name: [(part.path.rsplit("/", 1)[1], part.content) for part in piece.parts] for piece in layout.pieces(root)}
+    found = {piece.name: [(part.path.rsplit("/", 1)[1], part.content) for part in piece.parts] for piece in layout.list_pieces(root)}
     assert found[f"layer {LAYER}"] == [("diff", True), ("link", False)]
     assert found[f"container {CONTAINER[:12]}"] == [("hostconfig.json", False), ("hosts", True)]
     assert found["volume data"] == [("_data", True)]
@@ -47,14 +47,14 @@ def test_everything_but_the_build_cache(root: Path) -> None:
 
 
 def test_layers_that_nothing_writes_to(root: Path) -> None:
-    assert [piece.name for piece in layout.image_layers(root)] == [f"layer {LAYER}"]
+    assert [piece.name for piece in layout.list_image_layers(root)] == [f"layer {LAYER}"]
 
 
 @pytest.mark.parametrize("name", ["../../etc", "f" * 64])
 def test_a_damaged_root_is_named(root: Path, name: str) -> None:
     (root / "image" / "overlay2" / "layerdb" / "sha256" / ("1" * 64) / "cache-id").write_text(name)
     with pytest.raises(ValueError, match="damaged"):
-        layout.pieces(root)
+        layout.list_pieces(root)
 
 
 def test_a_container_finds_its_files_and_volumes_in_the_new_root() -> None:
@@ -66,7 +66,7 @@ def test_a_container_finds_its_files_and_volumes_in_the_new_root() -> None:
             "/mine": {"Type": "bind", "Source": "/var/lib/docker/volumes/x/_data"},
         },
     }
-    new = layout.moved(old, "/var/lib/docker", "/var/lib/docker/1.1")
+    new = layout.rebase_paths(old, "/var/lib/docker", "/var/lib/docker/1.1")
     assert new["LogPath"] == "/var/lib/docker/1.1/containers/d/d-json.log"
     assert new["Path"] == old["Path"]
     assert new["MountPoints"]["/data"]["Source"] == "/var/lib/docker/1.1/volumes/data/_data"
@@ -84,7 +84,7 @@ def test_a_container_finds_its_files_and_volumes_in_the_new_root() -> None:
     ],
 )
 def test_what_the_engine_refuses_under_remap(host: dict[str, Any], why: str) -> None:
-    assert layout.refused_under_remap({}, host) == why
+    assert layout.find_unsupported_option({}, host) == why
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_the_engine_refuses_under_remap(host: dict[str, Any], why: str) -> 
 )
 def test_an_empty_root(tmp_path: Path, spoil: Any, empty: bool) -> None:
     spoil(tmp_path)
-    assert move.is_empty(tmp_path) is empty
+    assert roots.is_empty(tmp_path) is empty
 
 
 def _networks(root: Path, *names: bytes) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration import tree
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 
 ROOT = os.geteuid() == 0
 ME, MY_GROUP = os.geteuid(), os.getegid()
-IDS = Ids([[0, 231072, 65536]], [[0, 231072, 65536]]) if ROOT else Ids([[ME, ME, 1]], [[MY_GROUP, MY_GROUP, 1]])
+IDS = IdMaps([[0, 231072, 65536]], [[0, 231072, 65536]]) if ROOT else IdMaps([[ME, ME, 1]], [[MY_GROUP, MY_GROUP, 1]])
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def copied(source: Path, tmp_path: Path) -> Path:
-    tree.copy(str(source), str(tmp_path / "target"), IDS)
+    tree.copy_tree(str(source), str(tmp_path / "target"), IDS)
     return tmp_path / "target"
 
 
 def test_all_is_there(source: Path, copied: Path) -> None:
-    assert tree.differences(str(source), str(copied), IDS) == []
+    assert tree.find_differences(str(source), str(copied), IDS) == []
     program, held = (copied / "program").stat(), (source / "program").stat()
     assert program.st_mode == held.st_mode and program.st_mode & stat.S_ISUID
     assert (copied / "file").stat().st_ino == (copied / "sub" / "hard").stat().st_ino
@@ -107,18 +107,18 @@ def test_what_differs_is_seen(source: Path, copied: Path, what: str) -> None:
         SPOILERS[what](copied)
     except OSError as error:
         pytest.skip(f"this file system has no such thing: {error}")
-    assert tree.differences(str(source), str(copied), IDS)
+    assert tree.find_differences(str(source), str(copied), IDS)
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")
 def test_an_owner_that_was_not_mapped_is_seen(source: Path, copied: Path) -> None:
     os.chown(copied / "file", 0, 0)
-    assert "owner" in tree.differences(str(source), str(copied), IDS)[0]
+    assert "owner" in tree.find_differences(str(source), str(copied), IDS)[0]
 
 
 def test_a_survey_counts_and_names_who_has_no_place(source: Path) -> None:
-    survey = tree.Survey()
-    survey.add(str(source), Ids([[500000, 1, 1]], [[500000, 1, 1]]))
+    survey = tree.TreeSurvey()
+    survey.add(str(source), IdMaps([[500000, 1, 1]], [[500000, 1, 1]]))
     assert survey.inodes >= 7
     assert 8 < survey.bytes < 1 << 20  # the hole takes nothing
     assert f"user ID {ME}" in survey.unmapped[0]
@@ -127,7 +127,7 @@ def test_a_survey_counts_and_names_who_has_no_place(source: Path) -> None:
 def test_what_vanishes_while_it_is_surveyed_is_not_counted_and_never_left_out_of_a_copy(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = tree.Survey()
+    whole = tree.TreeSurvey()
     whole.add(str(source), IDS)
     listdir = os.listdir
 
@@ -136,9 +136,9 @@ def test_what_vanishes_while_it_is_surveyed_is_not_counted_and_never_left_out_of
         return [*names, "temporary"] if path.rstrip("/") == str(source) else names
 
     monkeypatch.setattr(os, "listdir", listed)
-    survey = tree.Survey()
+    survey = tree.TreeSurvey()
     survey.add(str(source), IDS)
     survey.add(str(source / "gone"), IDS)
     assert (survey.inodes, survey.bytes) == (whole.inodes, whole.bytes)
     with pytest.raises(FileNotFoundError, match="temporary"):
-        tree.copy(str(source), str(tmp_path / "target"), IDS)
+        tree.copy_tree(str(source), str(tmp_path / "target"), IDS)

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup, move
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration.move import Move, Refused, has_run
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup, migrate
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.roots import MigrationBlocked, has_run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
-IDS = Ids([[0, 231072, 65536]], [[0, 231072, 65536]])
+IDS = IdMaps([[0, 231072, 65536]], [[0, 231072, 65536]])
 LAYER, MOUNT, CONTAINER = "a" * 64, "b" * 64, "d" * 64
 INFO = {"DockerRootDir": "/var/lib/docker", "Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]]}
 ROOT = "/var/lib/docker"
@@ -58,10 +59,10 @@ def container(host: Host, **changes: Any) -> None:
     host.path(f"{ROOT}/containers/{CONTAINER}/hostconfig.json").write_text(json.dumps(changes))
 
 
-def moved(host: Host, **options: Any) -> Move:
-    made = Move(host, IDS, **options)
+def moved(host: Host, **options: Any) -> DataRootMigration:
+    made = DataRootMigration(host, IDS, **options)
     made.prepare(INFO)
-    made.carry()
+    made.migrate()
     return made
 
 
@@ -103,22 +104,22 @@ def test_what_a_run_that_died_has_carried_is_kept_only_where_it_is_right(host: H
     ],
 )
 def test_engines_that_cannot_be_carried(host: Host, info: dict[str, Any], words: str) -> None:
-    with pytest.raises(Refused, match=words):
-        Move(host, IDS).prepare({**INFO, **info})
+    with pytest.raises(MigrationBlocked, match=words):
+        DataRootMigration(host, IDS).prepare({**INFO, **info})
     assert not host.path(f"{ROOT}/.bulkhead-231072.231072").exists()
 
 
 def test_containers_that_would_not_start_are_refused_unless_accepted(host: Host) -> None:
     container(host, Privileged=True)
-    with pytest.raises(Refused, match="container web has --privileged"):
-        Move(host, IDS).prepare(INFO)
+    with pytest.raises(MigrationBlocked, match="container web has --privileged"):
+        DataRootMigration(host, IDS).prepare(INFO)
     moved(host, leave=frozenset(["web"]))
 
 
 def test_an_owner_without_a_place_is_refused(host: Host) -> None:
     os.chown(host.path(f"{ROOT}/volumes/data/_data/row"), 70000, 0)
-    with pytest.raises(Refused, match=r"row: user ID 70000; raise userns_remap_range_size"):
-        Move(host, IDS).prepare(INFO)
+    with pytest.raises(MigrationBlocked, match=r"row: user ID 70000; raise userns_remap_range_size"):
+        DataRootMigration(host, IDS).prepare(INFO)
 
 
 def test_a_container_that_goes_while_it_is_surveyed_is_no_damage(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,16 +132,16 @@ def test_a_container_that_goes_while_it_is_surveyed_is_no_damage(host: Host, mon
         slept.append(seconds)
         shutil.rmtree(leaving, ignore_errors=True)
 
-    monkeypatch.setattr(move.time, "sleep", gone)
-    Move(host, IDS).prepare(INFO)
+    monkeypatch.setattr(migrate.time, "sleep", gone)
+    DataRootMigration(host, IDS).prepare(INFO)
     assert slept == [1]
 
 
 def test_a_root_that_stays_damaged_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(host.path(f"{ROOT}/overlay2/{MOUNT}/diff"))
-    monkeypatch.setattr(move.time, "sleep", lambda unused: None)
+    monkeypatch.setattr(migrate.time, "sleep", lambda unused: None)
     with pytest.raises(ValueError, match="the engine's root is damaged"):
-        Move(host, IDS).prepare(INFO)
+        DataRootMigration(host, IDS).prepare(INFO)
 
 
 def test_what_a_volume_mounts_is_not_surveyed_and_what_somebody_mounted_on_it_is(host: Host) -> None:
@@ -148,10 +149,10 @@ def test_what_a_volume_mounts_is_not_surveyed_and_what_somebody_mounted_on_it_is
     os.chown(data / "_data" / "row", 70000, 0)  # no owner of ours: it shows that it was looked at
     host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {data / '_data'} rw - nfs4 server:/x rw\n")
     (data / "opts.json").write_text('{"MountType": "", "MountOpts": "", "MountDevice": "", "Quota": {"Size": 1}}')
-    with pytest.raises(Refused, match="user ID 70000"):
-        Move(host, IDS).prepare(INFO)
+    with pytest.raises(MigrationBlocked, match="user ID 70000"):
+        DataRootMigration(host, IDS).prepare(INFO)
     (data / "opts.json").write_text('{"MountType": "nfs", "MountOpts": "addr=server", "MountDevice": ":/x", "Quota": {}}')
-    Move(host, IDS).prepare(INFO)
+    DataRootMigration(host, IDS).prepare(INFO)
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -160,24 +161,24 @@ def test_a_volume_that_is_a_symbolic_link_is_refused(host: Host, there: bool) ->
         host.path("/srv/data").mkdir(parents=True)
     host.path(f"{ROOT}/volumes/linked").mkdir()
     host.path(f"{ROOT}/volumes/linked/_data").symlink_to(host.path("/srv/data"))
-    with pytest.raises(Refused, match=r"linked/_data is a symbolic link to .*/srv/data"):
-        Move(host, IDS).prepare(INFO)
+    with pytest.raises(MigrationBlocked, match=r"linked/_data is a symbolic link to .*/srv/data"):
+        DataRootMigration(host, IDS).prepare(INFO)
 
 
 def test_orphans_and_a_small_disk_are_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refused, match="the engine does not know: eeeeeeeeeeee"):
-        Move(host, IDS).prepare(INFO, ["e" * 64])
+    with pytest.raises(MigrationBlocked, match="the engine does not know: eeeeeeeeeeee"):
+        DataRootMigration(host, IDS).prepare(INFO, ["e" * 64])
     full = os.statvfs_result((4096, 4096, 10, 0, 0, 10, 5, 5, 0, 255))
     monkeypatch.setattr(os, "statvfs", lambda unused: full)
-    with pytest.raises(Refused, match="0 MiB free; make room"):
-        Move(host, IDS).prepare(INFO)
+    with pytest.raises(MigrationBlocked, match="0 MiB free; enlarge the disk"):
+        DataRootMigration(host, IDS).prepare(INFO)
 
 
 def test_a_root_that_an_engine_has_used_is_never_taken_for_a_draft(host: Host) -> None:
     moved(host)
     host.path(f"{TARGET}/buildkit").mkdir()
-    with pytest.raises(Refused, match="has been an engine's root already, and holds 0 images, 1 containers, 1 volumes"):
-        Move(host, IDS).prepare(INFO)
+    with pytest.raises(MigrationBlocked, match="has been an engine's root before and contains 0 images, 1 containers, 1 volumes"):
+        DataRootMigration(host, IDS).prepare(INFO)
     assert host.path(f"{TARGET}/volumes/data").exists()
 
 
@@ -191,7 +192,7 @@ def test_an_empty_root_that_an_engine_has_left_is_no_hindrance(host: Host) -> No
 def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
     moved(host)
     host.path(f"{ROOT}/mine").write_text("somebody's")
-    with pytest.raises(Refused, match="works with /var/lib/docker"):
+    with pytest.raises(MigrationBlocked, match="uses /var/lib/docker"):
         cleanup.list_migrated(host, INFO)
     entries = cleanup.list_migrated(host, {"DockerRootDir": TARGET})
     assert [entry.name for entry in entries] == ["containers", "image", "overlay2", "volumes"]
@@ -218,7 +219,9 @@ def test_a_plain_root_that_was_worked_in_since_is_never_removed(host: Host) -> N
     assert cleanup.list_migrated(host, REMAPPED)
     started(host.path(ROOT), 3)
     host.path(f"{ROOT}/volumes/data/_data/row").write_text("weeks")
-    with pytest.raises(Refused, match=r"worked there since .*tmp changed.*1 containers, 1 volumes; .*rm --recursive .*/volumes"):
+    with pytest.raises(
+        MigrationBlocked, match=r"worked there since the migration .*tmp changed.*1 containers, 1 volumes; .*rm --recursive .*/volumes"
+    ):
         cleanup.list_migrated(host, REMAPPED)
 
 
@@ -230,7 +233,7 @@ def test_a_plain_root_is_not_removed_after_a_move_that_was_undone(host: Host) ->
     started(host.path(ROOT), 2)
     host.path(TARGET).mkdir()
     started(host.path(TARGET), 3)
-    with pytest.raises(Refused, match="an engine has worked there since"):
+    with pytest.raises(MigrationBlocked, match="an engine has worked there since"):
         cleanup.list_migrated(host, REMAPPED)
 
 
@@ -239,7 +242,7 @@ def test_a_plain_root_is_not_removed_for_another_root_of_the_carried_ones_name(h
     moved(host)
     assert cleanup.list_migrated(host, REMAPPED)
     host.path(f"{TARGET}/engine-id").write_text("other")
-    with pytest.raises(Refused, match="is another root than the one that it was carried to"):
+    with pytest.raises(MigrationBlocked, match="is not the root to which the data was migrated"):
         cleanup.list_migrated(host, REMAPPED)
 
 
@@ -248,7 +251,7 @@ def test_a_memory_that_does_not_say_how_the_plain_root_was_left_removes_nothing(
     memory = state.load(host, "migration")
     del memory["left"]
     state.save(host, "migration", memory)
-    with pytest.raises(Refused, match="is not removed"):
+    with pytest.raises(MigrationBlocked, match="is not removed"):
         cleanup.list_migrated(host, REMAPPED)
 
 
@@ -256,7 +259,7 @@ def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
     moved(host)
     point = host.path(f"{ROOT}/volumes/data/_data")
     host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {point} rw - ext4 /dev/vdb rw\n")
-    with pytest.raises(Refused, match="something is mounted"):
+    with pytest.raises(MigrationBlocked, match="something is mounted"):
         cleanup.list_migrated(host, {"DockerRootDir": TARGET})
 
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data roots of an engine: what they contain, and whether an engine has worked there."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from . import layout
+
+SUBJECT = "migration"
+_TRACED = (
+    "tmp", "runtimes", "buildkit", "containers", "volumes", "volumes/metadata.db", "network/files/local-kv.db",
+    f"image/{layout.DRIVER}/repositories.json",
+)  # fmt: skip
+
+
+class MigrationBlocked(ValueError):
+    """The data root cannot be migrated or removed, and nothing was changed."""
+
+
+def has_run(root: Path) -> bool:
+    """Return whether an engine has run with this root: it creates the folder of the build cache at every start, which is never copied."""
+    return (root / "buildkit").exists()
+
+
+def read_traces(root: Path) -> dict[str, int]:
+    """Return the times (st_mtime_ns) that change if an engine works in a root: each start creates `tmp` and `runtimes` again (moby
+    daemon/daemon.go, prepareTempDir; daemon/runtime_unix.go, initRuntimesDir), and the others change with the content."""
+    return {name: os.lstat(root / name).st_mtime_ns for name in _TRACED if os.path.lexists(root / name)}
+
+
+def is_empty(root: Path) -> bool:
+    """Return whether a root has no image, container, volume or network. An unreadable root is not empty."""
+    try:
+        if any(_count_content(root).values()):
+            return False
+        networks = root / "network" / "files" / "local-kv.db"
+        text = networks.read_bytes() if networks.exists() else b""
+    except OSError:
+        return False
+    # The store is a bolt file whose pages have a key, eight bytes of a counter, and JSON. A free page may still name a removed network, which
+    # then counts as existing.
+    names = set(re.findall(rb'docker/network/v1\.0/network/[0-9a-f]{64}/.{8}\{.{0,4000}?"name":"([^"]*)"', text, re.DOTALL))
+    return not text or (bool(names) and names <= {b"host", b"none", b"bridge"})
+
+
+def _count_content(root: Path) -> dict[str, int]:
+    images = sum(1 for _path in root.glob("image/*/imagedb/content/sha256/*"))
+    return {"images": images, "containers": len(layout.list_containers(root)), "volumes": len(layout.list_volumes(root))}
+
+
+def describe_content(root: Path) -> str:
+    """Return the content of a root as text."""
+    return ", ".join(f"{number} {kind}" for kind, number in _count_content(root).items())
