@@ -27,12 +27,12 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--memory", type=int, default=2048, metavar="MIB", help="default: %(default)s")
     shape.add_argument("--cpus", type=int, help="default: 2 with KVM, 1 without")
 
-    up = commands.add_parser("up", parents=[shape], help="bring machines up; prints the path of each one's inventory")
+    up = commands.add_parser("up", parents=[shape], help="start machines and print the path of each inventory")
     up.add_argument("names", nargs="+", metavar="NAME")
-    up.add_argument("--group", action="append", default=[], help="another inventory group, beside docker_hosts")
+    up.add_argument("--group", action="append", default=[], help="another inventory group, in addition to docker_hosts")
     up.add_argument("--inventory-dir", type=Path, metavar="DIR", help="also write DIR/host_vars/NAME.yml")
 
-    down = commands.add_parser("down", help="end machines and remove what is left of them")
+    down = commands.add_parser("down", help="stop machines and remove their files")
     down.add_argument("names", nargs="*", metavar="NAME")
     down.add_argument("--all", action="store_true", help="every machine of this checkout")
 

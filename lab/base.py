@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an image can be made of: Debian packages, or somebody's cloud image."""
+"""The sources of an image: Debian packages, or a cloud image."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Machines from somebody's cloud image, where no Debian packages can be unpacked.
+"""Machines from a cloud image, for systems whose packages cannot be unpacked like Debian's.
 
 A NoCloud seed (https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html) gives root our key
 and installs the engine on the first boot, from the mirrors that the image knows; later
@@ -32,7 +32,7 @@ _URL = re.compile(r"https?://")
 _CHUNK = 1 << 20
 # What counts is that our part of it was done to its end; other modules of the image may have failed.
 _SETTLE = f"""
-cloud-init status --wait >/dev/null || true # comes back early where a module has failed
+cloud-init status --wait >/dev/null || true # returns early if a module has failed
 systemctl start cloud-final.service || true # waits for its end
 [ -e {SCRIPTS}/done ] || {{ {{ tail -n 15 /var/log/cloud-init-output.log; cloud-init status --long; }} >&2; exit 1; }}
 """
@@ -178,7 +178,7 @@ def from_options(source: str, checksum: str | None) -> CloudBase:
     if not _URL.match(source):
         path = Path(source).expanduser().resolve()
         if not path.is_file():
-            raise LabError(f"--image {source}: there is no such file, and it is no http or https URL")
+            raise LabError(f"--image {source}: there is no such file, and it is not an http or https URL")
         source = str(path)
     packages = {*recipe.PACKAGES, *(name for extra in recipe.EXTRA_PACKAGES.values() for name in extra)} - NOT_WANTED
     return CloudBase(

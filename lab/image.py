@@ -63,7 +63,7 @@ def use_lock(key: str) -> Path:
 
 
 def build_lock(key: str) -> Path:
-    """Return the lock that whoever builds an image holds meanwhile."""
+    """Return the lock that is held while an image is built."""
     return paths.cache_dir() / "locks" / f"{key}.build"
 
 
@@ -152,7 +152,7 @@ def _settle(machine: Machine, base: Base) -> None:
 
 
 def prune(base: Base) -> None:
-    """Remove what is no longer used, unless a machine runs on it or somebody builds it.
+    """Remove what is no longer used, unless a machine runs on it or another process builds it.
 
     That is: images of the same label that an older recipe made, except for a few, because several
     checkouts may share the cache; snapshots of another shape; what killed builders left.

@@ -51,7 +51,7 @@ def check_groups(groups: Sequence[str]) -> list[str]:
     """Return the groups of a machine, ``docker_hosts`` first and none twice."""
     for group in groups:
         if not _GROUP_NAME.fullmatch(group) or group in ("all", "ungrouped"):
-            raise LabError(f"{group!r} is no group name: use letters, digits and underscores")
+            raise LabError(f"{group!r} is not a group name; use letters, digits and underscores")
     return list(dict.fromkeys([GROUP, *groups]))
 
 

@@ -14,7 +14,7 @@ from lab.progress import Heartbeat, say
 
 
 def try_lock(path: Path, *, shared: bool = False) -> int | None:
-    """Return a descriptor that holds the lock, or None if somebody else has it.
+    """Return a descriptor that holds the lock, or None if another process has it.
 
     The file stays for good: removing one that another process has just opened would
     give the two of them different locks of the same name.

@@ -115,9 +115,9 @@ class Machine:
             time.sleep(0.5)
 
     def greet(self, timeout: float) -> None:
-        """Set the clock and the host name of a machine that has just come back from its snapshot.
+        """Set the clock and the host name of a machine that has just resumed from its snapshot.
 
-        This is also the proof that ssh works; a connection more would cost a second.
+        This also shows that ssh works. Another connection would cost a second.
         """
         heartbeat = Heartbeat(f"resuming {self.name}", lambda: tail(self.serial, 1)[-100:])
         while True:

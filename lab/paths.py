@@ -64,5 +64,5 @@ def check_name(name: str) -> str:
     if name in _RESERVED:
         raise LabError(f"a machine cannot be called {name!r}: the name is taken; choose another")
     if not _NAME.fullmatch(name):
-        raise LabError(f"{name!r} is no machine name: use lower-case letters, digits and inner hyphens, at most 63")
+        raise LabError(f"{name!r} is not a machine name; use lower-case letters, digits and inner hyphens, at most 63")
     return name

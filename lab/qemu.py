@@ -28,7 +28,7 @@ class Shape:
     host_cpu: str = ""
 
     def key(self) -> str:
-        """Return a folder name that differs where a snapshot cannot be carried over."""
+        """Return a folder name that differs where a snapshot cannot be loaded."""
         text = f"{self.accelerator}-qemu{self.qemu_version}-{self.memory_mib}m-{self.cpus}c"
         return text + (f"-{self.host_cpu}" if self.host_cpu else "")
 

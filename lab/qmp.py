@@ -56,7 +56,7 @@ class Monitor:
         while True:
             reply = self._read()
             if "error" in reply:
-                raise LabError(f"qemu refused {name}: {reply['error'].get('desc', reply['error'])}")
+                raise LabError(f"qemu rejected {name}: {reply['error'].get('desc', reply['error'])}")
             if "return" in reply:
                 return reply["return"]
 

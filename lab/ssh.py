@@ -43,9 +43,9 @@ def create_key(path: Path) -> None:
 def answers(port: int, patience: float, meanwhile: Callable[[], None]) -> bool:
     """Say whether an ssh server greets on that port within the patience (seconds).
 
-    qemu itself accepts every connection; it closes one that the guest refuses, and tries again and
-    again while the guest is silent. So a connection is held on to: whoever hangs up early and comes
-    back makes a slow machine start one more server each time. ``meanwhile`` is called twice a second.
+    qemu itself accepts every connection. It closes one that the guest rejects, and repeats its attempts
+    while the guest is silent. So a connection is kept open: each new one would make a slow machine start
+    another server. ``meanwhile`` is called twice a second.
     """
     limit = time.monotonic() + patience
     try:

@@ -41,7 +41,7 @@ NO_REUSE = "-o ControlMaster=no -o ControlPath=none"
 
 
 class Trouble(Exception):
-    """A sentence for whoever started this."""
+    """The benchmark cannot run; the message says why."""
 
 
 @dataclass
@@ -110,7 +110,7 @@ def name(index: int) -> str:
 
 
 def await_answer(process: subprocess.Popen[bytes], address: str, folder: Path) -> None:
-    """Wait until a host's sshd answers, and not somebody else's."""
+    """Wait until the sshd of this host answers, and not one of another process."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -315,7 +315,7 @@ def bench(sizes: Sequence[int], knob_hosts: int, wait: float) -> None:
             say(f"which grew by {change:+.0f} % (at most {CONSTANT:.0f} %){'' if change <= CONSTANT else ' MISSED'}")
         if knob_hosts:
             patience.write_text(f"{wait}\n")
-            say(f"\n{knob_hosts} hosts; each command on a host takes {wait} s more, which cost nobody's processor")
+            say(f"\n{knob_hosts} hosts; each command on a host takes {wait} s more, without using a processor")
             inventory = write_inventory(folder, addresses[:knob_hosts])
             for what, settings, playbook in knobs(folder):
                 say(shown(what, measure(folder, inventory, knob_hosts, settings, playbook)))

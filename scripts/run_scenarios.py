@@ -22,7 +22,7 @@ LOGS = Path(".cache/logs")
 BEAT = 30.0  # seconds between two progress lines
 # What tells a reader where a scenario is: Molecule's own steps, Ansible's tasks, pytest's tests.
 PLACE = re.compile(r"(?:INFO\s+(.+ ➜ .+: Executing)|(TASK \[.*\])|(PLAY \[.*\])|(test_\w+\.py::.*))")
-# What Molecule shrugs off: a step of the test sequence that found nothing to do proves nothing.
+# Molecule accepts a step of the test sequence that had nothing to do. Such a step tests nothing.
 HOLLOW = re.compile(r"(Missing playbook|no tests found|collected 0 items)")
 # The longest first, so that the two lanes end at about the same time.
 ORDER = ("trixie", "rootless", "services", "faults", "forky", "bookworm", "rollout", "bad-input")

@@ -2,7 +2,7 @@
 """Run everything that CI runs, and close with one line in the form of pytest's.
 
 The VM images are built in the background meanwhile; a scenario whose image is not there yet waits for it. Every stage
-runs, whatever an earlier one said; a stage that is no test run counts as one test.
+runs, also after a failed one. A stage without tests counts as one test.
 """
 
 from __future__ import annotations

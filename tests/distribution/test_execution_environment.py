@@ -49,7 +49,7 @@ def test_hosts_are_reached_by_ssh(context: Path) -> None:
     assert "openssh-clients [platform:rpm]" in (context / "_build" / "bindep.txt").read_text().splitlines()
 
 
-def test_what_a_project_of_awx_asks_for_is_what_the_collection_declares() -> None:
+def test_awx_requires_what_the_collection_declares() -> None:
     """AWX installs what a project's requirements.yml names at each update of the project; the image gets what galaxy.yml names."""
     asked = yaml.safe_load((REPOSITORY / "requirements.yml").read_text())["collections"]
     declared = yaml.safe_load((REPOSITORY / "collections/ansible_collections/bulkhead/docker/galaxy.yml").read_text())["dependencies"]

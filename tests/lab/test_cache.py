@@ -132,7 +132,7 @@ def test_a_snapshot_unused_for_weeks_goes(cache: Path, tmp_path: Path) -> None:
     assert not old.exists()
 
 
-def test_an_image_unused_for_weeks_goes_even_if_it_is_the_only_other(cache: Path, tmp_path: Path) -> None:
+def test_an_image_that_is_unused_for_weeks_is_removed(cache: Path, tmp_path: Path) -> None:
     old_image(cache, "fake-a", 30)
     image.ensure(FakeBase(tmp_path / "notes"), SHAPE)
     assert folders(cache) == {"fake-1"}

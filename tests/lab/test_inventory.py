@@ -34,5 +34,5 @@ def test_host_vars() -> None:
 
 @pytest.mark.parametrize("group", ["", "all", "ungrouped", "my-group", "1st", "a b", "x:y"])
 def test_a_bad_group_is_named(group: str) -> None:
-    with pytest.raises(LabError, match="is no group name"):
+    with pytest.raises(LabError, match="is not a group name"):
         inventory.check_groups([group])

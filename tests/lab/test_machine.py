@@ -52,7 +52,7 @@ def test_a_guest_that_panics_now_and_then_may_boot_again(machine: Machine, panic
         ours.wait()
 
 
-def test_another_process_with_the_number_of_a_dead_machine_is_left_alone(machine: Machine) -> None:
+def test_a_process_with_the_id_of_a_dead_machine_is_ignored(machine: Machine) -> None:
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         machine.remember(pid=stranger.pid, started="1", ready=True)
