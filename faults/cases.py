@@ -210,7 +210,7 @@ CASES = (
         ENGINE,
         arrange=_FAIL_RESTART,
         repair="rm -r /etc/systemd/system/docker.service.d; systemctl daemon-reload",
-        messages=("the previous configuration is back",),
+        messages=("the previous configuration is restored",),
     ),
     _make_json_case("bom", "with a byte order mark", "byte order mark", text='\\xef\\xbb\\xbf{"debug": true}'),
     _make_json_case("comment", "with comments", text='// mine\\n{"debug": true}'),

@@ -66,7 +66,7 @@ def test_a_failed_restart_restores_the_previous_data_root(
 ) -> None:
     done = playbook("harden", *MIGRATE)
     assert done.returncode != 0
-    assert "the previous configuration is back and the engine runs with it" in join_output(done), done.stdout[-3000:]
+    assert "the previous configuration is restored and the engine runs with it" in join_output(done), done.stdout[-3000:]
     after = markers.read_markers(machine)
     assert after["root"] == before["root"]
     assert markers.find_losses(before, after, RUNNING) == []

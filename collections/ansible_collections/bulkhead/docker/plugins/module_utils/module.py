@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every module of this collection is: Ansible's, but with an answer that can be read whatever the host's files hold."""
+"""The base of all modules: an AnsibleModule whose result is valid UTF-8, whatever the files of the host contain."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-# How `Host.read` keeps a byte that is no UTF-8 (PEP 383), and what else is no character: halves of surrogate pairs.
-_HALVES = re.compile("[\ud800-\udfff]")
+# `Host.read` keeps a byte that is not UTF-8 as half of a surrogate pair (PEP 383); other halves are not characters either.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Module(AnsibleModule):
-    """ansible-core (2.19) refuses an answer with anything in it that is no UTF-8, and then nothing at all is known of the host."""
+    """ansible-core (2.19) rejects a result with a surrogate, and then nothing is known of the host."""
 
     def exit_json(self, **answer: Any) -> None:
         super().exit_json(**make_readable(answer))
@@ -23,10 +23,10 @@ class Module(AnsibleModule):
 
 
 def make_readable(value: Any) -> Any:
-    """The same with a byte that is no UTF-8 written as `\\xff`, in the keys and values of JSON-able data."""
+    """Return JSON data with each byte that is not UTF-8 written as `\\xff`, in keys and values."""
     match value:
         case str():
-            return _HALVES.sub(_written, value)
+            return _SURROGATES.sub(_escape, value)
         case dict():
             return {make_readable(key): make_readable(item) for key, item in value.items()}
         case list() | tuple():
@@ -34,6 +34,6 @@ def make_readable(value: Any) -> Any:
     return value
 
 
-def _written(half: re.Match[str]) -> str:
-    number = ord(half[0])
+def _escape(surrogate: re.Match[str]) -> str:
+    number = ord(surrogate[0])
     return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from functools import cache, partial
 from typing import Any
 
@@ -14,13 +12,11 @@ from ..engine.api import Engine, EngineError
 from ..engine.cgroups import list_container_cgroups
 from ..engine.containers import get_first_pid
 from ..engine.instance import Instance
+from ..engine.timestamps import parse_timestamp
 from ..host.root import Host
 from ..host.system import read_start_time
 from .attribution import Known, Owners, lifetimes
 from .reading import Reading
-
-_RFC3339 = re.compile(r"([^.]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
-
 
 def owners(host: Host, engine: Engine, instance: Instance, since: float, journal: Reading) -> tuple[Owners, str]:
     """And why the engine could not be asked; empty when it could."""
@@ -49,7 +45,7 @@ def process(host: Host, pid: int) -> tuple[float, str] | None:
 
 def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
     state = inspect.get("State") or {}
-    begin, end = _time(state.get("StartedAt", "")), _time(state.get("FinishedAt", ""))
+    begin, end = parse_timestamp(state.get("StartedAt", "")), parse_timestamp(state.get("FinishedAt", ""))
     running = get_first_pid(inspect)
     profile = _label(host, running) if running else (inspect.get("AppArmorProfile") or None)
     runs: list[tuple[float | None, float | None]] = [(begin, None if running else end)] if begin else []
@@ -69,11 +65,3 @@ def _label(host: Host, pid: int) -> str | None:
         return (host.read(f"/proc/{pid}/attr/current") or "").strip("\0\n").partition(" (")[0] or None
     except OSError:
         return None
-
-
-def _time(text: str) -> float | None:
-    """The engine's RFC 3339 with nanoseconds; its zero is the year 1."""
-    if not text or text.startswith("0001"):
-        return None
-    match = _RFC3339.fullmatch(text)
-    return datetime.fromisoformat(f"{match[1]}.{(match[2] or '')[:6].ljust(6, '0')}{match[3]}").timestamp() if match else None

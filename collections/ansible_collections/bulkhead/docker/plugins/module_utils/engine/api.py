@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's API over its unix socket: one kept connection, no `docker` command a question.
+"""The engine's API over its unix socket, on one kept connection and without the `docker` command.
 
-Paths carry no version, so each engine answers with its own newest (moby api/server/server.go: versionMiddleware).
+Paths have no version, so each engine answers with its newest (moby api/server/server.go: versionMiddleware).
 """
 
 from __future__ import annotations
@@ -20,14 +20,11 @@ from .instance import Instance
 SOCKET = "/var/run/docker.sock"
 LIMIT = 64 << 20  # bytes of one answer; an inspection has some kB, a list of 10,000 containers some 15 MB
 _DEPTH = 64  # of lists and objects in an answer; moby's own have about ten
-_PATIENCE = 5  # how many times the time for a piece of an answer the whole of it may take: what a layer's import says comes bit by bit
+_WHOLE_FACTOR = 5  # how many times the timeout of one piece the whole answer may take: the progress of an import comes in pieces
 
 
 class EngineError(Exception):
-    """The engine answered, and its answer is no.
-
-    status: HTTP status. message: the engine's own sentence.
-    """
+    """The engine answered with an error. status: HTTP status. message: the engine's own."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -36,11 +33,11 @@ class EngineError(Exception):
 
 
 class EngineUnreachable(OSError):
-    """Nothing answers on the socket."""
+    """No engine answers on the socket."""
 
 
 class _Socket(socket.socket):
-    """Waits `patience` seconds for a piece, until the moment `until` (monotonic) at most: an answer in single bytes would never end."""
+    """Waits `patience` seconds for a piece, and until `until` (monotonic) for the whole, so that an answer in single bytes ends."""
 
     patience = until = math.inf
 
@@ -55,7 +52,7 @@ class _Socket(socket.socket):
     def _wait(self) -> None:
         left = self.until - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer does not come to an end")
+            raise TimeoutError("the answer takes too long")
         self.settimeout(min(self.patience, left))
 
 
@@ -65,8 +62,8 @@ class _UnixConnection(HTTPConnection):
         self.path, self.uid, self.patience, self.until = path, uid, timeout, math.inf
         self.sock: _Socket | None
 
-    def expect(self, patience: float, until: float) -> None:
-        """How long each piece of the next answer may take, and until when all of it; on a connection that is open already as on one to come."""
+    def set_limits(self, patience: float, until: float) -> None:
+        """Limit the next answer: seconds per piece, and the time by which all of it has to arrive. Applies to an open connection too."""
         self.patience, self.until = patience, until
         if self.sock:
             self.sock.patience, self.sock.until = patience, until
@@ -76,18 +73,18 @@ class _UnixConnection(HTTPConnection):
         self.sock.patience, self.sock.until = self.patience, self.until
         self.sock.settimeout(self.patience)
         self.sock.connect(self.path)
-        # Who listens (man 7 unix, SO_PEERCRED: pid, uid, gid): a user may have put a link to another engine's socket in the place of his.
+        # The listener's IDs (man 7 unix, SO_PEERCRED: pid, uid, gid): a user may replace the socket by a link to another engine's.
         uid = struct.unpack("3i", self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
         if self.uid not in (None, uid):
-            raise OSError(f"user {uid} listens there, and not user {self.uid}, whose engine is meant; see whether the socket is a link")
+            raise OSError(f"user {uid} listens there instead of user {self.uid}; check whether the socket is a link")
 
 
 class Engine:
-    """One engine, spoken to through the socket it listens on.
+    """A client of one engine.
 
-    socket: path of its unix socket. timeout: seconds that one piece of an answer may take, the whole of it some more. budget: seconds for all answers
-    together. uid: whose engine it has to be, None for anybody's.
-    All calls raise EngineError when the engine refuses and EngineUnreachable when nothing answers.
+    socket: path of its unix socket. timeout: seconds per piece of an answer; the whole may take five times as long. budget: seconds for all
+    answers together. uid: the user that must own the engine, None for any.
+    All calls raise EngineError when the engine answers with an error, and EngineUnreachable when it does not answer.
     """
 
     def __init__(self, socket: str = SOCKET, timeout: float = 60, uid: int | None = None, budget: float = math.inf) -> None:
@@ -98,29 +95,30 @@ class Engine:
 
     @classmethod
     def for_instance(cls, instance: Instance, timeout: float = 60, socket: str | None = None) -> Engine:
-        """The engine of `instance`: at its usual socket, or at another one of the same user's."""
+        """Return a client of `instance`, at its default socket or at another one of the same user."""
         return cls(socket or instance.socket, timeout, (-1 if instance.uid is None else instance.uid) if instance.rootless else None)
 
     def get(self, path: str, **query: Any) -> Any:
-        """The JSON that the engine answers to GET `path`; `query` values that are no text are sent as JSON (filters)."""
+        """Return the JSON answer to GET `path`; `query` values that are not texts are sent as JSON (filters)."""
         return self._call("GET", path, query)
 
     def post(self, path: str, body: Any = None, content_type: str = "application/json", patience: float | None = None, **query: Any) -> Any:
-        """POST `body`: bytes or a file as they are (`content_type` says what), anything else as JSON.
+        """POST `body` and return the answer. Bytes and files need a `content_type`, anything else is sent as JSON.
 
-        patience: seconds that this answer may take, where that is not the engine's usual timeout.
+        patience: seconds per piece of this answer, instead of `timeout`.
         """
         return self._decoded(self._ask("POST", path, query, body, content_type, patience))
 
     def read(self, path: str, **query: Any) -> bytes:
-        """What the engine answers to GET `path`, as it is (logs, archives)."""
+        """Return the raw answer to GET `path` (logs, archives)."""
         return self._ask("GET", path, query)
 
     def delete(self, path: str, **query: Any) -> Any:
+        """Send DELETE `path` and return the answer."""
         return self._call("DELETE", path, query)
 
     def ping(self) -> bool:
-        """Whether an engine answers."""
+        """Return whether an engine answers."""
         try:
             self._call("GET", "/_ping", {})
         except (EngineError, EngineUnreachable):
@@ -140,7 +138,7 @@ class Engine:
         except RecursionError:
             deep = True
         if deep:
-            raise EngineUnreachable(f"what answers on {self.socket} is no engine: its JSON is nested more than {_DEPTH} deep")
+            raise EngineUnreachable(f"{self.socket}: the answer is not an engine's, its JSON has more than {_DEPTH} levels")
         return content
 
     def _ask(
@@ -161,17 +159,17 @@ class Engine:
             if content_type == "application/json":
                 body = json.dumps(body).encode()
         patience = patience or self.timeout
-        self._connection.expect(patience, min(time.monotonic() + _PATIENCE * patience, self._until))
+        self._connection.set_limits(patience, min(time.monotonic() + _WHOLE_FACTOR * patience, self._until))
         try:
             self._connection.request(method, target, body=body, headers=headers)
             answer = self._connection.getresponse()
             raw = answer.read(LIMIT + 1)
             if len(raw) > LIMIT:
                 raise OSError(f"the answer has more than {LIMIT >> 20} MiB")
-            if answer.length:  # unlike the whole, a part is read without a word when it ends too early
+            if answer.length:  # `read` with a size reports no error when the answer ends too early
                 raise IncompleteRead(raw, answer.length)
-        except (OSError, HTTPException, ValueError, OverflowError, MemoryError) as error:  # lengths that are none, or beyond all measure
-            self._connection.close()  # the next call connects anew
+        except (OSError, HTTPException, ValueError, OverflowError, MemoryError) as error:  # invalid or huge lengths
+            self._connection.close()  # the next call reconnects
             raise EngineUnreachable(f"no engine answers on {self.socket}: {error or type(error).__name__}") from error
         if answer.status >= 400:
             content = self._decoded(raw)
@@ -181,7 +179,7 @@ class Engine:
 
 
 def _decode(raw: bytes) -> Any:
-    """JSON where it is JSON; several JSON lines (progress of an import) become a list; text otherwise; None when empty."""
+    """Return JSON as data, several lines of JSON (progress of an import) as a list, anything else as text, and None when empty."""
     text = raw.decode("utf-8", "replace").strip()
     if not text:
         return None
@@ -196,7 +194,7 @@ def _decode(raw: bytes) -> Any:
 
 
 def _is_deep(content: Any) -> bool:
-    """Whether it is nested deeper than whoever reads it later can bear."""
+    """Return whether the answer has more levels than its readers can process by recursion."""
     level = [content]
     for _depth in range(_DEPTH):
         level = [

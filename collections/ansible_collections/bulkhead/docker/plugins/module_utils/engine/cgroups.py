@@ -16,16 +16,16 @@ _FOLDER = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_scope_name(unit: str) -> str | None:
-    """Full ID of the container whose processes systemd keeps in this unit; None for any other unit."""
+    """Return the full ID of the container whose scope this unit is; None for any other unit."""
     match = _UNIT.fullmatch(unit)
     return match[1] if match else None
 
 
 def select_own_groups(cgroup_file: str, identifier: str) -> str:
-    """The text of a /proc/PID/cgroup as it were of a process right in the container's own control groups, those that the engine made.
+    """Return the text of a /proc/PID/cgroup with paths cut after the container's own control groups, which the engine created.
 
-    Below them the container may have made others (systemd in a container does), and set what limits it likes there; above them it can't, so
-    that the first of its name is the engine's. A hierarchy in which it has no group of its own is left out.
+    The container may create groups below them (systemd in a container does) with any limits, but none above, so the first one of its name is
+    the engine's. A hierarchy without such a group is left out.
     """
     lines = []
     for line in cgroup_file.splitlines():
@@ -37,9 +37,9 @@ def select_own_groups(cgroup_file: str, identifier: str) -> str:
 
 
 def list_container_cgroups(host: Host, instance: Instance = ROOTFUL) -> Iterator[tuple[str, str]]:
-    """Full ID and path of the control group of each container that runs, with either cgroup driver.
+    """Yield full ID and control group path of each running container of an engine, with either cgroup driver.
 
-    A rootless engine's are below its user's manager, and none of the rootful one.
+    Those of a rootless engine are below its user's manager.
     """
     for folder, folders, unused in os.walk(host.path(instance.manager_cgroup if instance.rootless else CGROUPFS)):
         if not instance.rootless:
@@ -47,10 +47,10 @@ def list_container_cgroups(host: Host, instance: Instance = ROOTFUL) -> Iterator
         for name in list(folders):
             identifier = parse_scope_name(name) or (name if os.path.basename(folder) == "docker" and _FOLDER.fullmatch(name) else None)
             if identifier:
-                folders.remove(name)  # what is below belongs to the container itself
+                folders.remove(name)  # groups below are the container's own
                 yield identifier, f"{folder}/{name}".removeprefix(str(host.root).rstrip("/"))
 
 
 def list_container_ids(host: Host, instance: Instance = ROOTFUL) -> list[str]:
-    """Return the IDs of the containers that run below the manager of an engine's owner."""
+    """Return the full IDs of the running containers of an engine."""
     return [identifier for identifier, _path in list_container_cgroups(host, instance)]

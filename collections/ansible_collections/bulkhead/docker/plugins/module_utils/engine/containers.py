@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running containers: the engine's word beside the kernel's, and those that the engine does not know of."""
+"""Running containers, as reported by the engine and the kernel, and those that the engine does not know."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .api import Engine, EngineError
 from .cgroups import list_container_cgroups, select_own_groups
 from .instance import ROOTFUL, Instance
 
-# What judging and planning need of `docker inspect`; the rest (environment variables, for one) stays on the host.
+# What judging and planning need of `docker inspect`; the rest, such as environment variables, stays on the host.
 _HOST_CONFIG = (
     "AutoRemove", "CapAdd", "CapDrop", "CgroupParent", "CgroupnsMode", "Devices", "IpcMode", "MaskedPaths", "Memory", "MemorySwap", "NanoCpus",
     "NetworkMode", "PidMode", "PidsLimit", "Privileged", "ReadonlyPaths", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode",
     "UsernsMode",
 )  # fmt: skip
-# On everything that a probe leaves in the engine while it lives; the value says which run owns it (engine/probe.py).
+# Label of every temporary container and image; its value names the process that owns it (engine/temporary.py).
 PROBE_LABEL = "io.bulkhead.probe"
 
 
 def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an inspection that says how a container is confined."""
+    """Return the part of an inspection that describes the confinement."""
     config = inspect.get("HostConfig", {})
     return {
         "AppArmorProfile": inspect.get("AppArmorProfile", ""),
@@ -36,13 +36,13 @@ def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_first_pid(inspect: Mapping[str, Any]) -> int:
-    """The container's first process; 0 when it does not run. A text would lead out of /proc: a user's engine says what it likes."""
+    """Return the PID of the container's first process; 0 when it does not run, or when a user's engine reports anything but a PID."""
     pid = (inspect.get("State") or {}).get("Pid")
     return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else 0
 
 
 def read_container(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | None:
-    """One container as `evidence` holds it; None when it does not run (any more). Raises EngineError, EngineUnreachable."""
+    """Return the evidence on one container; None when it does not run. Raises EngineError, EngineUnreachable."""
     try:
         inspect = engine.get(f"/containers/{identifier}/json")
     except EngineError as error:
@@ -64,32 +64,32 @@ def read_container(host: Host, engine: Engine, identifier: str) -> dict[str, Any
 
 
 def read_containers(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict[str, Any]]:
-    """Those of the containers `identifiers` that run, by name."""
-    seen = [read_container(host, engine, identifier) for identifier in identifiers]
-    return sorted((c for c in seen if c), key=lambda c: c["name"])
+    """Return the evidence on those of the containers that run, sorted by name."""
+    found = [read_container(host, engine, identifier) for identifier in identifiers]
+    return sorted((c for c in found if c), key=lambda c: c["name"])
 
 
 def find_orphans(host: Host, known: set[str], instance: Instance = ROOTFUL) -> list[dict[str, Any]]:
-    """Containers that run in a cgroup of Docker's, but that the engine does not list: what live-restore leaves behind when the data root changes.
+    """Return ID, cgroup, pids and uid_map of each container that runs but is not `known` (full IDs that the engine lists).
 
-    known: full IDs of the containers that the engine does list. Returns ID, cgroup, pids and uid_map of each.
+    live-restore leaves them running when the data root changes.
     """
     found = []
     for identifier, path in list_container_cgroups(host, instance):
-        pids = [] if identifier in known else _members(host, path)
+        pids = [] if identifier in known else _list_pids(host, path)
         if pids:
             found.append({"id": identifier, "cgroup": path, "pids": pids, "uid_map": read_process(host, pids[0]).get("uid_map", [])})
     return found
 
 
-def _members(host: Host, cgroup: str) -> list[int]:
-    """The processes of a cgroup, the nested ones included."""
+def _list_pids(host: Host, cgroup: str) -> list[int]:
+    """Return the processes of a cgroup and of those below."""
     pids = []
     for folder, unused, files in os.walk(host.path(cgroup)):
         if "cgroup.procs" in files:
             try:
                 with open(f"{folder}/cgroup.procs") as handle:
                     pids += [int(line) for line in handle]
-            except OSError:  # removed while we looked, or a threaded cgroup, which lists none
+            except OSError:  # removed meanwhile, or a threaded cgroup, which lists none
                 continue
     return pids

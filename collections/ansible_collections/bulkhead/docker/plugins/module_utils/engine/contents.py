@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an engine holds: all that becomes invisible when it is given another root, and comes back with the old one."""
+"""Lists what an engine stores in its data root, and no longer sees with another root."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ _REMAPPED_ROOT = re.compile(r"/\d+\.\d+/volumes/")
 
 
 def list_contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
-    """Images, containers, volumes and the networks that somebody made, each a list of dictionaries with `name`, and `bytes` where it is
-    known.
+    """Return images, containers, volumes and user-defined networks, each a list of dictionaries with `name`, and `bytes` when known.
 
-    get: `Engine.get`. measure: whether to ask for the size of volumes, for which the engine walks through all their files; None: only where
-    they lie in a root that is not remapped yet, as they are then what a switch would hide. Without it a volume's `bytes` is None.
-    `bytes` is the total of what is known; images count in full though they share layers.
+    get: `Engine.get`. measure: whether to ask for the size of volumes, for which the engine reads all their folders; None: only in a root
+    that is not remapped, because a switch would hide them. Otherwise `bytes` of a volume is None.
+    `bytes` of the result is the total; images count in full, although they share layers.
     Raises EngineError, EngineUnreachable.
     """
-    images = [_image(entry) for entry in get("/images/json") or [] if not _probe(entry)]
-    containers = [_container(entry) for entry in get("/containers/json", all=True) or [] if not _probe(entry)]
+    images = [_build_image_entry(entry) for entry in get("/images/json") or [] if not _is_temporary(entry)]
+    containers = [_build_container_entry(entry) for entry in get("/containers/json", all=True) or [] if not _is_temporary(entry)]
     listed = (get("/volumes") or {}).get("Volumes") or []
     if measure is None:
         measure = not any(_REMAPPED_ROOT.search(entry.get("Mountpoint") or "") for entry in listed)
-    sizes = _volume_sizes(get) if listed and measure else {}
-    volumes = [_volume(entry, sizes) for entry in listed]
-    networks = [_network(entry) for entry in get("/networks") or [] if entry.get("Name") not in _BUILT_IN_NETWORKS]
+    sizes = _read_volume_sizes(get) if listed and measure else {}
+    volumes = [_build_volume_entry(entry, sizes) for entry in listed]
+    networks = [_build_network_entry(entry) for entry in get("/networks") or [] if entry.get("Name") not in _BUILT_IN_NETWORKS]
     return {
         "images": images,
         "containers": containers,
@@ -43,18 +42,18 @@ def list_contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
     }
 
 
-def _probe(entry: Mapping[str, Any]) -> bool:
+def _is_temporary(entry: Mapping[str, Any]) -> bool:
     return PROBE_LABEL in (entry.get("Labels") or {})
 
 
-def _image(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _build_image_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     tags = [tag for tag in entry.get("RepoTags") or [] if tag != "<none>:<none>"]
     digests = [digest for digest in entry.get("RepoDigests") or [] if not digest.startswith("<none>")]
     name = (tags or digests or [entry.get("Id", "").removeprefix("sha256:")[:12]])[0]
     return {"name": name, "id": entry.get("Id", ""), "tags": tags, "bytes": int(entry.get("Size") or 0)}
 
 
-def _container(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _build_container_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     names = entry.get("Names") or [entry.get("Id", "")[:12]]
     return {
         "name": names[0].lstrip("/"),
@@ -65,22 +64,21 @@ def _container(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _volume(entry: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+def _build_volume_entry(entry: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     name = entry.get("Name", "")
-    # The label came with engine 23.0; before, only the name's form tells.
+    # The label exists since engine 23.0; before, only the form of the name tells.
     anonymous = "com.docker.volume.anonymous" in (entry.get("Labels") or {}) or bool(_ANONYMOUS.fullmatch(name))
     return {"name": name, "driver": entry.get("Driver", ""), "anonymous": anonymous, "bytes": sizes.get(name)}
 
 
-def _network(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _build_network_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": entry.get("Name", ""), "id": entry.get("Id", ""), "driver": entry.get("Driver", "")}
 
 
-def _volume_sizes(get: Get) -> dict[str, int]:
-    """Name → bytes; empty when the engine does not answer in time, as a size is not worth failing for.
+def _read_volume_sizes(get: Get) -> dict[str, int]:
+    """Return name → bytes; empty when the engine does not answer in time, which is not an error.
 
-    `type` is known since API 1.42; older engines measure everything. Since API 1.52 the list is asked for by `verbose` and stands
-    elsewhere.
+    `type` exists since API 1.42; older engines measure everything. Since API 1.52 the list needs `verbose` and is in another key.
     """
     try:
         answer = get("/system/df", type="volume", verbose=True) or {}
@@ -88,4 +86,4 @@ def _volume_sizes(get: Get) -> dict[str, int]:
         return {}
     entries = (answer.get("VolumeUsage") or {}).get("Items") or answer.get("Volumes") or []
     sizes = {entry.get("Name", ""): int((entry.get("UsageData") or {}).get("Size", -1)) for entry in entries}
-    return {name: size for name, size in sizes.items() if size >= 0}  # -1: a driver that can't tell
+    return {name: size for name, size in sizes.items() if size >= 0}  # -1: the driver does not know

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which engine of a host is meant: the rootful one, or the rootless one of a user. Everything that differs between them stands here."""
+"""An engine of a host, rootful or a user's rootless one, and everything that differs between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCOPE_DROP_IN = "docker-.scope.d/10-bulkhead-pids.conf"
 
 @dataclass(frozen=True)
 class Instance:
-    """One engine. user: whose rootless engine it is, empty for the rootful one. uid is None where there is no such user (yet)."""
+    """One engine. user: owner of the rootless engine, empty for the rootful one. uid, gid: None when the user does not exist (yet)."""
 
     user: str = ""
     uid: int | None = 0
@@ -45,12 +45,12 @@ class Instance:
 
     @property
     def config(self) -> str:
-        """The daemon.json that the engine reads when no flag names another."""
+        """Path of the daemon.json that the engine reads by default."""
         return f"{self.home}/.config/docker/daemon.json" if self.rootless else "/etc/docker/daemon.json"
 
     @property
     def subject(self) -> str:
-        """Under which name its configuration is remembered in /var/lib/bulkhead."""
+        """Name of its state file in /var/lib/bulkhead."""
         return f"daemon-{self.user}" if self.rootless else "daemon"
 
     @property
@@ -59,7 +59,7 @@ class Instance:
 
     @property
     def drop_in(self) -> str:
-        """The default PIDs limit's. The user managers' folder is root's, so that the user can't lift the limit by editing it."""
+        """Path of the drop-in with the default PIDs limit. That of user managers is root's, so that the user can't edit it."""
         return f"/etc/systemd/{'user' if self.rootless else 'system'}/{SCOPE_DROP_IN}"
 
     @property
@@ -68,34 +68,34 @@ class Instance:
 
     @property
     def unit(self) -> str:
-        """The service, as a person would name it."""
+        """Name of the service, for messages."""
         return f"docker.service of {self.user}" if self.rootless else "docker.service"
 
     @property
     def manager_cgroup(self) -> str:
-        """The cgroup of the user's service manager, below which his containers run."""
+        """The cgroup of the user's service manager, above those of the user's containers."""
         return f"/sys/fs/cgroup/user.slice/user-{self.uid}.slice/user@{self.uid}.service"
 
     @property
     def owner(self) -> Owner | None:
-        """The user whose engine it is; None for the rootful one, and where there is no such user (yet)."""
+        """The user who owns the engine; None for the rootful one, and when the user does not exist (yet)."""
         return None if not self.rootless or self.uid is None or self.gid is None else Owner(self.home, self.uid, self.gid)
 
     def scope_host(self, host: Host) -> Host:
-        """The host, with what is below the user's home touched only as that user."""
+        """Return the host with access below the user's home as that user only."""
         return replace(host, owners=(self.owner,)) if self.owner else host
 
     def explain_misplaced(self, config: str) -> str | None:
-        """Why this daemon.json is not touched; None when it may be. A user's unit may name any file, and root would read and write it."""
+        """Return why this daemon.json is not accepted; None when it is. A user's unit may name any file, which root would read and write."""
         if not self.rootless or config.startswith(f"{self.home}/"):
             return None
         return (
-            f"{config}: --config-file of {self.unit}: is outside of {self.home}, and root touches no other file for a user; write a path"
-            f" below {self.home}, or take the flag out, so that {self.config} is read"
+            f"{config}: --config-file of {self.unit}: is outside of {self.home}, and root reads and writes no other file for a user; write a path"
+            f" below {self.home}, or remove the flag to use {self.config}"
         )
 
     def owns_process(self, daemon: Mapping[str, Any]) -> bool:
-        """Whether a dockerd process (engine/processes.py) is this engine's."""
+        """Return whether a dockerd process (engine/processes.py) is of this engine."""
         return bool(daemon["rootless"]) == self.rootless and (not self.rootless or daemon["uid"] == self.uid)
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,13 +106,13 @@ ROOTFUL = Instance()
 
 
 def get_observed_instance(observed: Mapping[str, Any]) -> Instance:
-    """The engine that an observation is about."""
+    """Return the engine that an observation describes."""
     known = observed.get("instance")
     return Instance(**known) if known else ROOTFUL
 
 
 def find_instance_by_uid(host: Host, uid: int) -> Instance | None:
-    """The rootless engine of the user with this ID; None where there is no such user."""
+    """Return the rootless engine of the user with this ID; None when no such user exists."""
     if host.root == Host().root:
         import pwd
 
@@ -125,7 +125,7 @@ def find_instance_by_uid(host: Host, uid: int) -> Instance | None:
 
 
 def find_instance(host: Host, user: str | None) -> Instance:
-    """The rootless engine of `user`, with what the host says of him; the rootful one for None and an empty name."""
+    """Return the rootless engine of `user`, with the IDs and home of the account; the rootful one for None and an empty name."""
     if not user:
         return ROOTFUL
     if host.root == Host().root:

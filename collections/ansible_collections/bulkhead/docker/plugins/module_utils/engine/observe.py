@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine as it runs: process, version, what `/info` says, what it holds and what runs in it."""
+"""Observes an engine: process, version, `/info`, what it stores and what runs in it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 
 def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
-    """One engine of this host, whether or not it runs. `containers` is the whole evidence of each running one; `daemons` are all engines'."""
+    """Return the state of one engine. `containers` has the whole evidence on each running one; `daemons` are the processes of all engines."""
     daemons = list_dockerds(host)
-    this = next((d for d in daemons if instance.owns_process(d)), None)
+    process = next((d for d in daemons if instance.owns_process(d)), None)
     found: dict[str, Any] = {
         "socket": engine.socket,
-        "package": _package(host),
-        "installed": _installed(host),
+        "package": _find_package(host),
+        "installed": _is_installed(host),
         "running": False,
         "error": None,
-        "pid": this["pid"] if this else None,
-        "argv": this["argv"] if this else [],
-        "started_at": system.read_start_time(host, this["pid"]) if this else None,
+        "pid": process["pid"] if process else None,
+        "argv": process["argv"] if process else [],
+        "started_at": system.read_start_time(host, process["pid"]) if process else None,
         "daemons": daemons,
         "containers": [],
         "orphans": [],
     }
     try:
-        found.update(_ask(engine))
+        found.update(_read_info(engine))
         listed = engine.get("/containers/json")
         others = [c["Id"] for c in listed if containers.PROBE_LABEL not in (c.get("Labels") or {})]
         found["containers"] = containers.read_containers(host, engine, others)
@@ -51,7 +51,7 @@ def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> 
 
 
 def summarize_container(container: Mapping[str, Any]) -> dict[str, Any]:
-    """What planning needs of a running container."""
+    """Return what planning needs of a running container."""
     config = container["inspect"]["HostConfig"]
     return {
         "name": container["name"],
@@ -63,7 +63,7 @@ def summarize_container(container: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ask(engine: Engine) -> dict[str, Any]:
+def _read_info(engine: Engine) -> dict[str, Any]:
     info = engine.get("/info")
     options = info.get("SecurityOptions") or []
     root = info.get("DockerRootDir", "")
@@ -77,7 +77,7 @@ def _ask(engine: Engine) -> dict[str, Any]:
         "cgroup_version": int(info.get("CgroupVersion") or 1),
         "storage_driver": info.get("Driver"),
         "root_dir": root,
-        # The remapped root is named after the ids that root becomes, UID.GID (moby daemon/daemon_unix.go, setupDaemonRoot).
+        # The remapped root is named after root's outer IDs, UID.GID (moby daemon/daemon_unix.go, setupDaemonRoot).
         "remapped": tail if any("name=userns" in o for o in options) else None,
         "live_restore": bool(info.get("LiveRestoreEnabled")),
         "swarm": (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive"),
@@ -85,9 +85,9 @@ def _ask(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _package(host: Host) -> str | None:
+def _find_package(host: Host) -> str | None:
     return next((name for name in _PACKAGES if host.path(f"/var/lib/dpkg/info/{name}.list").exists()), None)
 
 
-def _installed(host: Host) -> bool:
+def _is_installed(host: Host) -> bool:
     return any(host.path(f"{folder}/dockerd").exists() for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"))

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The probe: a container that asks for nothing, so that what the kernel does to it is what the host does by default.
+"""The probe: a container without any security option, whose confinement is the default of the host.
 
-It lives for the length of a `with` block. Should the run that owns it be killed, the container ends by itself after LIFETIME
-seconds, and the next run clears what is left (throwaway.py).
+It exists for a `with` block. If the run is killed, it ends by itself after LIFETIME seconds, and the next run removes it (temporary.py).
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any
 
 from ..host.root import Host
 from .api import Engine, EngineError
-from .containers import PROBE_LABEL, read_container, get_first_pid
+from .containers import PROBE_LABEL, get_first_pid, read_container
 from .probe_image import build_image, find_program
 from .processes import read_command
-from .temporary import remove_leftovers, identify_process, import_image, remove_temporary
+from .temporary import identify_process, import_image, remove_leftovers, remove_temporary
 
 PROGRAM = "sleep"
 LIFETIME = 180
@@ -26,12 +25,12 @@ START_TIMEOUT = 30.0
 
 
 class ProbeFailed(Exception):
-    """No probe could be started; the message is the engine's."""
+    """The probe could not be started; the message has the reason."""
 
 
 @contextmanager
 def start_probe(host: Host, engine: Engine) -> Iterator[dict[str, Any]]:
-    """A running probe, as `evidence` holds a container. Whatever happens, container and image are removed at the end.
+    """Yield the evidence on a running probe; remove container and image at the end.
 
     Raises ProbeFailed, EngineError, EngineUnreachable.
     """
@@ -47,31 +46,31 @@ def start_probe(host: Host, engine: Engine) -> Iterator[dict[str, Any]]:
                 "Image": image,
                 "Cmd": [find_program(PROGRAM), str(LIFETIME)],
                 "Labels": {PROBE_LABEL: owner},
-                # None of these is a security setting: no network because none is needed, no log because nothing is said.
+                # None of these is a security setting; the probe needs neither network nor log.
                 "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True},
             },
             name=name,
         )["Id"]
         engine.post(f"/containers/{container}/start")
-        yield _settled(host, engine, container)
+        yield _wait_for_program(host, engine, container)
     except FileNotFoundError as error:
         raise ProbeFailed(str(error)) from error
     except ValueError as error:
-        raise ProbeFailed(f"the engine does not import the probe's image: {error}") from error
+        raise ProbeFailed(f"the engine does not import the image of the probe: {error}") from error
     except EngineError as error:
-        raise ProbeFailed(f"the engine refuses to start a container without any security option: {error.message}") from error
+        raise ProbeFailed(f"the engine does not start a container without any security option: {error.message}") from error
     finally:
         remove_temporary(engine, container, image)
 
 
-def _settled(host: Host, engine: Engine, container: str) -> dict[str, Any]:
-    """The container once its own program runs: until then the kernel shows runc's init, with runc's filter not yet loaded."""
+def _wait_for_program(host: Host, engine: Engine, container: str) -> dict[str, Any]:
+    """Return the evidence once the probe's program runs: until then the process is runc's init, without its seccomp filter."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         pid = get_first_pid(engine.get(f"/containers/{container}/json"))
         if pid and read_command(host, pid) == PROGRAM:
-            seen = read_container(host, engine, container)
-            if seen:
-                return seen
+            evidence = read_container(host, engine, container)
+            if evidence:
+                return evidence
         time.sleep(0.05)
-    raise ProbeFailed(f"the probe's program is not seen running after {START_TIMEOUT:.0f} s; the engine's journal may say why")
+    raise ProbeFailed(f"the program of the probe does not run after {START_TIMEOUT:.0f} s; see the journal of the engine")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A container image put together from the host's own binaries: no registry, no network, nothing of other people's."""
+"""Builds a container image from the host's own binaries, without a registry."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ _ADDRESS = " (0x"
 
 
 def find_program(program: str) -> str:
-    """Where a program of the distribution is. Raises FileNotFoundError."""
+    """Return the path of a program of the distribution. Raises FileNotFoundError."""
     found = shutil.which(program, path="/usr/bin:/bin:/usr/sbin:/sbin")
     if not found:
-        raise FileNotFoundError(f"{program}: not found on this host; the probe's image is made from the host's own binaries and needs it")
+        raise FileNotFoundError(f"{program}: not found on this host; install it, because the image of the probe is built from it")
     return found
 
 
 def list_libraries(program: str, extensions: Iterable[str] = ()) -> list[str]:
-    """The shared objects that `program` loads, as the dynamic loader resolves them (man 8 ld.so: LD_TRACE_LOADED_OBJECTS); none when it is static.
+    """Return the shared objects that `program` loads (man 8 ld.so: LD_TRACE_LOADED_OBJECTS); none when it is static.
 
-    extensions: shared objects that it opens by itself later, whose own ones are listed too.
-
-    The program itself does not run, save a static one, which starts without arguments: ask only for programs of the distribution.
+    extensions: shared objects that it opens later, whose own ones are included. A dynamic program does not run, but a static one starts
+    without arguments: use it only for programs of the distribution.
     """
     environment = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_PRELOAD": ":".join(extensions), "PATH": "/usr/bin:/bin"}
     traced = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
@@ -42,10 +41,9 @@ def list_libraries(program: str, extensions: Iterable[str] = ()) -> list[str]:
 
 
 def build_image(programs: Iterable[str], files: Iterable[str] = (), made: Mapping[str, tuple[bytes, int]] | None = None) -> bytes:
-    """A tar of a root file system in which `programs` (names on PATH) run, at the paths that they have on the host.
+    """Return a tar of a root file system in which `programs` (names on PATH) run, at their paths on the host.
 
-    files: other paths of the host that go in. made: path → content and mode of what the host does not have.
-    Raises FileNotFoundError for a program that the host does not have.
+    files: other paths of the host to include. made: path → content and mode of additional files. Raises FileNotFoundError.
     """
     made = made or {}
     desired: dict[str, Path] = {}
@@ -63,7 +61,7 @@ def build_image(programs: Iterable[str], files: Iterable[str] = (), made: Mappin
         for path, source in sorted(desired.items()):
             entry = tarfile.TarInfo(path.lstrip("/"))
             status = os.stat(source)
-            # Python takes a compiled module only when it knows the source's time.
+            # Python uses a compiled module only when its source has the recorded time.
             entry.size, entry.mode, entry.mtime = status.st_size, 0o755, int(status.st_mtime)
             with source.open("rb") as handle:
                 tar.addfile(entry, handle)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dockerd processes of a host, by the kernel's word."""
+"""The dockerd processes of a host, from /proc."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..host.root import Host
 
 
 def read_command(host: Host, pid: int | str) -> str:
-    """The name that the kernel shows for a process; empty for one that ended, also between open and read (ESRCH)."""
+    """Return the name of a process; empty when it has ended, also between open and read (ESRCH)."""
     try:
         return (host.read(f"/proc/{pid}/comm") or "").strip()
     except ProcessLookupError:
@@ -18,9 +18,9 @@ def read_command(host: Host, pid: int | str) -> str:
 
 
 def list_dockerds(host: Host) -> list[dict[str, Any]]:
-    """Every dockerd on the host: who owns it, and whether it lives in a user namespace of its own (rootless).
+    """Return every dockerd: its pid, uid, uid_map, argv, and whether it runs in its own user namespace (rootless).
 
-    One that has neither that nor root's rights is something else of that name: dockerd refuses to start so (moby cmd/dockerd/daemon.go).
+    A process of that name with neither a namespace nor root's rights is not dockerd, which needs one of them (moby cmd/dockerd/daemon.go).
     """
     found = []
     for entry in host.path("/proc").iterdir():
@@ -30,7 +30,7 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
             status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
             uid_map = parse_id_map(host.read(f"/proc/{entry.name}/uid_map") or "")
             argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
-        except OSError:  # it ended while we looked
+        except OSError:  # it ended meanwhile
             continue
         rootless = bool(uid_map) and uid_map[0][:2] != [0, 0]
         if "uid" in status and (rootless or status["uid"][0] == 0):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docker.service under systemd: its state, starting and restarting it, and what it said when it failed.
+"""docker.service under systemd: its state, start, restart, and error messages.
 
-The rootful engine's under the system's manager, a rootless one's under its user's, which is asked with that user's own rights.
+The service of a rootless engine is under its user's manager, which is called with that user's rights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SOCKET_UNIT = "docker.socket"
 
 
 class ServiceError(Exception):
-    """systemctl refused, or did not come back in time."""
+    """systemctl failed or did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class ServiceState:
 
 
 def systemctl(*arguments: str, timeout: float = 120, instance: Instance = ROOTFUL) -> str:
-    """Run systemctl and return what it printed. Raises ServiceError with its words."""
+    """Run systemctl and return its output. Raises ServiceError with its message."""
     command = ["systemctl", "--no-ask-password", *(["--user"] if instance.rootless else []), *arguments]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **_who(instance))
+        run = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **_build_process_options(instance))
     except FileNotFoundError as error:
         raise ServiceError(
-            "there is no systemctl on this host, and Bulkhead changes the engine's configuration only under systemd"
+            "systemctl is not installed on this host; Bulkhead changes the engine's configuration only under systemd"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ServiceError(f"systemctl {' '.join(arguments)} did not end within {timeout:.0f} s") from error
@@ -58,12 +58,12 @@ def systemctl(*arguments: str, timeout: float = 120, instance: Instance = ROOTFU
     return run.stdout
 
 
-def _who(instance: Instance) -> dict[str, Any]:
-    """Under which IDs and in which environment a manager is spoken to (pam_systemd(8), sd_bus_default_user(3))."""
+def _build_process_options(instance: Instance) -> dict[str, Any]:
+    """Return the IDs and environment with which a manager is called (pam_systemd(8), sd_bus_default_user(3))."""
     if not instance.rootless:
         return {"env": {**os.environ, "LC_ALL": "C"}}
     if instance.uid is None:
-        raise ServiceError(f"there is no user {instance.user} on this host")
+        raise ServiceError(f"user {instance.user} does not exist on this host")
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C",
@@ -76,7 +76,7 @@ def _who(instance: Instance) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Service:
-    """One engine's docker.service. Everything raises ServiceError."""
+    """docker.service of one engine. All methods raise ServiceError."""
 
     instance: Instance = ROOTFUL
 
@@ -84,7 +84,7 @@ class Service:
         return systemctl(*arguments, timeout=timeout, instance=self.instance)
 
     def read_state(self) -> ServiceState:
-        """How docker.service is now."""
+        """Return the present state of the service."""
         shown = dict(
             line.split("=", 1)
             for line in self._systemctl("show", SERVICE, "-p", "ActiveState,MainPID,LoadState").splitlines()
@@ -93,18 +93,17 @@ class Service:
         return ServiceState(shown.get("ActiveState", "unknown"), int(shown.get("MainPID") or 0), shown.get("LoadState") == "loaded")
 
     def reload_units(self, timeout: float) -> None:
-        """Let systemd read its unit files again; drop-ins for scopes then apply to running containers at once."""
+        """Make systemd reload its unit files; drop-ins of scopes then apply to running containers at once."""
         self._systemctl("daemon-reload", timeout=timeout)
 
     def set_property(self, unit: str, assignment: str, timeout: float) -> None:
-        """Change a running unit's property until it ends, such as `MemorySwapMax=0` (man 5 systemd.resource-control)."""
+        """Set a property of a running unit until it ends, such as `MemorySwapMax=0` (man 5 systemd.resource-control)."""
         self._systemctl("set-property", "--runtime", unit, assignment, timeout=timeout)
 
     def restart(self, timeout: float) -> None:
-        """Start the engine anew, whatever state it is in; back when it says that it is ready (Type=notify) or has failed.
+        """Start or restart the engine, and return when it is ready (Type=notify) or has failed.
 
-        systemd refuses a fourth start within a minute (StartLimitBurst), for service and socket alike, and earlier runs or failures may have used up
-        the others, so it is told to forget them.
+        systemd rejects a fourth start within a minute (StartLimitBurst), of service and socket alike, so the count of earlier ones is reset.
         """
         for unit in (SERVICE, SOCKET_UNIT):
             with suppress(ServiceError):  # not loaded (no socket unit here), or nothing to reset
@@ -112,27 +111,28 @@ class Service:
         self._systemctl("restart", SERVICE, timeout=timeout)
 
     def stop(self, timeout: float) -> None:
+        """Stop the engine; a connection to its socket starts it again."""
         self._systemctl("stop", SERVICE, timeout=timeout)
 
     def stop_with_socket(self, timeout: float) -> None:
-        """Stop the engine, and its socket first, as a connection to that would start it again. Without live-restore it stops its
-        containers, and does not take that for somebody's wish (`unless-stopped`)."""
+        """Stop socket and engine, so that no connection starts it again. Without live-restore the engine stops its containers, and restart
+        policies (`unless-stopped`) still apply to them."""
         with suppress(ServiceError):  # not loaded: no socket unit here
             self._systemctl("stop", SOCKET_UNIT, timeout=timeout)
         self.stop(timeout)
 
     def reload_engine(self) -> None:
-        """Ask the engine to read daemon.json again; only some of its keys are taken over (`keys.RELOADABLE`)."""
+        """Make the engine reload daemon.json; it applies only some keys (`keys.RELOADABLE`)."""
         pid = self.read_state().pid
         if self.instance.rootless:  # the service's main process is rootlesskit
             pid = next((d["pid"] for d in list_dockerds(Host()) if d["rootless"] and d["uid"] == self.instance.uid), 0)
         if not pid:
-            raise ServiceError(f"{self.instance.unit} has no process that could read its configuration again")
+            raise ServiceError(f"{self.instance.unit} has no process to reload its configuration; start it first")
         os.kill(pid, signal.SIGHUP)
 
     def read_journal(self, moment: float, timeout: float = 30) -> str:
-        """What docker.service has logged since `moment` (seconds since the epoch); empty when the journal can't be read."""
-        # Of a system user's services journald keeps the words in the system's journal, of others in their own (journald.conf(5)).
+        """Return what docker.service has logged since `moment` (seconds since the epoch); empty when the journal can't be read."""
+        # journald keeps the messages of system users in the system journal, of other users in their own (journald.conf(5)).
         unit = [f"_SYSTEMD_USER_UNIT={SERVICE}", f"_UID={self.instance.uid}"] if self.instance.rootless else [f"--unit={SERVICE}"]
         command = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--since=@{int(moment)}", *unit]
         try:
@@ -141,8 +141,8 @@ class Service:
             return ""
 
     def find_failure(self, moment: float) -> str:
-        """The engine's own reason for a failure since `moment`, in one line; empty when it left none."""
-        lines = [line for line in self.read_journal(moment).splitlines() if _dockerds(line)]
+        """Return the engine's message about a failure since `moment`, one line; empty when it logged none."""
+        lines = [line for line in self.read_journal(moment).splitlines() if _is_engine_line(line)]
         for mark in ("unable to configure the Docker daemon", "failed to start daemon", "failed to load listeners", "level=fatal"):
             found = [line for line in lines if mark in line]
             if found:
@@ -151,14 +151,14 @@ class Service:
         return extract_error(errors[-1]) if errors else ""
 
     def find_reload_error(self, moment: float) -> str | None:
-        """What the engine logged against its configuration since `moment`; None when it has nothing against it."""
+        """Return what the engine has logged since `moment` against its configuration; None when nothing."""
         pattern = re.compile(r"level=(error|fatal) .*(configur|reload|directive|plugin)")
         errors = [line for line in self.read_journal(moment).splitlines() if pattern.search(line)]
         return extract_error(errors[-1]) if errors else None
 
 
-def _dockerds(line: str) -> bool:
-    """systemd's own lines about the unit are in the same journal."""
+def _is_engine_line(line: str) -> bool:
+    """Return whether a line is the engine's: systemd's own lines about the unit are in the same journal."""
     return not line.startswith(
         ("docker.service:", "Starting docker", "Started docker", "Stopping docker", "Stopped docker", "Failed to start docker")
     )

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers and images that live no longer than the run that made them.
-
-Each carries a label that says which process owns it. Should that be killed, the next run clears what is left.
-"""
+"""Temporary containers and images of one run. A label names the process that owns each; when it is killed, the next run removes them."""
 
 from __future__ import annotations
 
@@ -16,19 +13,19 @@ from .containers import PROBE_LABEL
 
 
 def identify_process(host: Host, pid: int | None = None) -> str:
-    """A process (None: this one) named so that a later one with the same PID is another: PID and start in clock ticks since boot."""
+    """Return `PID:START` of a process (None: this one). START, in clock ticks since boot, differs when the PID is used again."""
     pid = pid or os.getpid()
     stat = host.read(f"/proc/{pid}/stat") or ""
     return f"{pid}:{stat.rsplit(')', 1)[1].split()[19]}" if stat else f"{pid}:gone"
 
 
 def is_running(host: Host, owner: str) -> bool:
-    """Whether the process that `identity` named still runs."""
+    """Return whether the process of `identify_process` still runs."""
     return owner == identify_process(host, int(owner.split(":")[0]))
 
 
 def remove_leftovers(host: Host, engine: Engine) -> None:
-    """Remove what is left of runs that are gone; what belongs to one that still lives is left to it. Raises EngineError, EngineUnreachable."""
+    """Remove the containers and images of processes that have ended. Raises EngineError, EngineUnreachable."""
     label = {"label": [PROBE_LABEL]}
     for kind, listed in (
         ("containers", engine.get("/containers/json", all=True, filters=label)),
@@ -41,9 +38,9 @@ def remove_leftovers(host: Host, engine: Engine) -> None:
 
 
 def import_image(engine: Engine, name: str, owner: str, archive: bytes) -> str:
-    """The ID of an image made of a root file system (tar). Its label keeps two runs' images apart, which would otherwise have the same ID.
+    """Import a root file system (tar) and return the image ID. Its label makes the IDs of two runs differ.
 
-    Raises EngineError, EngineUnreachable; ValueError with the engine's words when it imports nothing.
+    Raises EngineError, EngineUnreachable; ValueError with the engine's message when it imports nothing.
     """
     answer = engine.post(
         "/images/create",
@@ -61,7 +58,7 @@ def import_image(engine: Engine, name: str, owner: str, archive: bytes) -> str:
 
 
 def remove_temporary(engine: Engine, container: str | None, image: str | None) -> None:
-    """Whatever is there of the two; never raises, as it is the last thing that happens."""
+    """Remove container and image, as far as they exist. Never raises."""
     with suppress(EngineError, EngineUnreachable):
         if container:
             engine.delete(f"/containers/{container}", force=True)
@@ -75,4 +72,4 @@ def remove_temporary(engine: Engine, container: str | None, image: str | None) -
         except EngineError as error:
             if error.status == 404:
                 return
-            time.sleep(0.1)  # AutoRemove and our own removal may still be at work on the container
+            time.sleep(0.1)  # AutoRemove or the removal above may still be removing the container

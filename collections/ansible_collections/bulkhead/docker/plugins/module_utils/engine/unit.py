@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docker.service: which flags dockerd is started with, which file says so, and which keys of daemon.json they clash with.
-
-dockerd does not start when one thing is said both by a flag and in daemon.json, the same value included.
-"""
+"""docker.service, read from its files: the command line of dockerd, and which file has a flag."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ from .instance import ROOTFUL, SYSTEM_UNITS, Instance
 
 @dataclass
 class Unit:
-    """docker.service as its files say.
+    """A unit.
 
-    files: path → text: the unit, its drop-ins and the environment files they name, in the order in which systemd reads them.
-    argv: the command line, environment variables put in; empty where there is no unit.
+    files: path → text of the unit, its drop-ins and the environment files that they name, in the order in which systemd reads them.
+    argv: the command line with environment variables expanded; empty without a unit.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -29,15 +26,15 @@ class Unit:
 
 
 def find_flag_file(flag: str, files: Mapping[str, str]) -> str:
-    """The file that has this flag, the last one that systemd reads; empty where none has it (an instance started by hand)."""
+    """Return the last file with this flag in systemd's order; empty when none has it (an engine started by hand)."""
     short = next((letter for letter, name in SHORT_FLAGS.items() if name == flag), None)
     pattern = re.compile(rf"--{re.escape(flag)}(?![\w-])" + (rf"|(?<![\w-])-{short}(?=[\s=\w])" if short else ""))
-    holding = [path for path, text in files.items() if any(pattern.search(line) for line in _active(text))]
+    holding = [path for path, text in files.items() if any(pattern.search(line) for line in _list_lines(text))]
     return holding[-1] if holding else ""
 
 
 def read_unit(host: Host, instance: Instance = ROOTFUL, name: str = "docker.service") -> Unit:
-    """Read a unit and its drop-ins from its files: no call of systemctl."""
+    """Return a unit from its files, without systemctl."""
     unit = Unit()
     fragment = next((path for path in (f"{folder}/{name}" for folder in instance.unit_dirs) if host.path(path).exists()), None)
     if fragment is None:
@@ -47,23 +44,23 @@ def read_unit(host: Host, instance: Instance = ROOTFUL, name: str = "docker.serv
         unit.files[path] = host.read(path) or ""
     command, environment = "", dict[str, str]()
     for text in list(unit.files.values()):
-        for key, value in _settings(text):
+        for key, value in _parse_settings(text):
             if key == "ExecStart":
                 command = value
             elif key == "Environment":
-                environment.update(_assignments(shlex.split(value)))
+                environment.update(_parse_assignments(shlex.split(value)))
             elif key == "EnvironmentFile":
                 path = value.removeprefix("-")
-                content = _named_by_unit(host, path, instance) if path.startswith("/") else None
+                content = _read_environment_file(host, path, instance) if path.startswith("/") else None
                 if content is not None:
                     unit.files[path] = content
-                    environment.update(_environment_file(content))
-    unit.argv = _expanded(command, environment)
+                    environment.update(_parse_environment_file(content))
+    unit.argv = _expand_command(command, environment)
     return unit
 
 
-def _named_by_unit(host: Host, path: str, instance: Instance) -> str | None:
-    """An environment file, read as the manager reads it: a user's with that user's rights. What he may not read is not there for him."""
+def _read_environment_file(host: Host, path: str, instance: Instance) -> str | None:
+    """Return the text of an environment file, read like the manager does: a user's with that user's rights. None when it is not readable."""
     if not instance.rootless:
         return host.read(path)
     try:
@@ -73,7 +70,7 @@ def _named_by_unit(host: Host, path: str, instance: Instance) -> str | None:
 
 
 def list_drop_ins(host: Host, folder: str, unit_dirs: Iterable[str] = SYSTEM_UNITS) -> list[str]:
-    """The `*.conf` of a drop-in folder as systemd takes them: sorted by name, /etc over /run over /usr, masked ones left out."""
+    """Return the paths of a unit's drop-ins as systemd uses them: sorted by name, /etc before /run before /usr, without masked ones."""
     chosen: dict[str, str] = {}
     for base in unit_dirs:
         try:
@@ -83,42 +80,43 @@ def list_drop_ins(host: Host, folder: str, unit_dirs: Iterable[str] = SYSTEM_UNI
         for name in names:
             if name.endswith(".conf"):
                 chosen.setdefault(name, f"{base}/{folder}/{name}")
-    return [path for _name, path in sorted(chosen.items()) if not _masked(host, path)]
+    return [path for _name, path in sorted(chosen.items()) if not _is_masked(host, path)]
 
 
-def _masked(host: Host, path: str) -> bool:
+def _is_masked(host: Host, path: str) -> bool:
     entry = host.path(path)
     return entry.is_symlink() and str(entry.readlink()) == "/dev/null"
 
 
-def _active(text: str) -> list[str]:
+def _list_lines(text: str) -> list[str]:
+    """Return the lines without comments, those continued by a backslash joined."""
     return [line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith(("#", ";"))]
 
 
-def _settings(text: str) -> Iterable[tuple[str, str]]:
-    """The `Key=value` lines, with lines continued by a backslash joined. An empty ExecStart= resets: the last one wins anyway."""
-    for line in _active(text):
+def _parse_settings(text: str) -> Iterable[tuple[str, str]]:
+    """Yield the `Key=value` lines. An empty ExecStart= resets it, so the last one is valid."""
+    for line in _list_lines(text):
         key, equals, value = line.strip().partition("=")
         if equals and not key.startswith("["):
             yield key.strip(), value.strip()
 
 
-def _environment_file(text: str) -> dict[str, str]:
+def _parse_environment_file(text: str) -> dict[str, str]:
     words = []
-    for line in _active(text):
+    for line in _list_lines(text):
         try:
             words += shlex.split(line.strip().removeprefix("export "), comments=True)[:1]
-        except ValueError:  # an open quote; systemd skips such a line too
+        except ValueError:  # an unclosed quote; systemd skips such a line too
             continue
-    return _assignments(words)
+    return _parse_assignments(words)
 
 
-def _assignments(words: Iterable[str]) -> dict[str, str]:
+def _parse_assignments(words: Iterable[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def _expanded(command: str, environment: Mapping[str, str]) -> list[str]:
-    """systemd.service(5): `$NAME` as a word of its own is split at blanks, `${NAME}` is one piece of text."""
+def _expand_command(command: str, environment: Mapping[str, str]) -> list[str]:
+    """Return the words of a command line. `$NAME` as a whole word is split at blanks, `${NAME}` is not (systemd.service(5))."""
     if not command:
         return []
     argv: list[str] = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `dockerd --validate` does not see and dockerd then fails on, at its start or at each `docker run` (facts: moby 20.10 to 28.5).
+"""Finds errors in daemon.json that `dockerd --validate` misses and that break its start or every `docker run` (moby 20.10 to 28.5).
 
-Every function returns sentences; none means good. They look at files only through `Host`.
+Every function returns error messages.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _WRITE_INSTEAD = {
 
 
 def check_content(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
-    """All of the checks below over the content of one daemon.json."""
-    wrong = check_types(content, path)
-    if wrong:
-        return wrong
+    """Run all checks of this module on the content of one daemon.json. path: its path, for messages and the owner's rights."""
+    errors = check_types(content, path)
+    if errors:
+        return errors
     return [
         *check_seccomp_profile(content, host, path),
         *check_log_options(content, path),
@@ -36,23 +36,23 @@ def check_content(content: Mapping[str, Any], host: Host, path: str) -> list[str
 
 
 def check_types(content: Mapping[str, Any], path: str) -> list[str]:
-    """Values of another type than their key takes. Unknown keys are left to the engine."""
+    """Find values of the wrong type. Unknown keys are left to the engine."""
     found = []
     for key, value in content.items():
         desired = TYPES.get(key)
-        if desired and not _is(value, desired):
-            found.append(f"{path}: {key}: {_spelled(value)} has the wrong type; write {_WRITE_INSTEAD[desired]}")
+        if desired and not _has_type(value, desired):
+            found.append(f"{path}: {key}: {_shorten(value)} has the wrong type; write {_WRITE_INSTEAD[desired]}")
     return found
 
 
-def _is(value: Any, desired: str) -> bool:
+def _has_type(value: Any, desired: str) -> bool:
     if desired == "number":
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, {"boolean": bool, "text": str, "list": list, "object": dict}[desired])
 
 
 def check_seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
-    """A missing file keeps the engine down, a malformed one lets it start and every `docker run` fail."""
+    """A missing profile keeps the engine from starting; with a malformed one every `docker run` fails."""
     profile = content.get("seccomp-profile", "")
     if not profile or profile in ("builtin", "unconfined", "default"):
         return []
@@ -61,31 +61,33 @@ def check_seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> 
     except OSError as error:
         return [f"{path}: seccomp-profile: {profile} can't be read ({error.strerror}); name a readable file"]
     if text is None:
-        return [f"{path}: seccomp-profile: {profile} is not there; install the profile first, or take the key out"]
+        return [f"{path}: seccomp-profile: {profile} does not exist; install the profile first, or remove the key"]
     try:
         parsed = json.loads(text)
     except ValueError as error:
-        return [f"{path}: seccomp-profile: {profile} is not valid JSON ({error}); every docker run would fail; mend the profile"]
+        return [f"{path}: seccomp-profile: {profile} is not valid JSON ({error}); every docker run would fail; correct the profile"]
     except RecursionError:
-        return [f"{path}: seccomp-profile: {profile} is nested too deeply; every docker run would fail; mend the profile"]
+        return [f"{path}: seccomp-profile: {profile} is nested too deeply; every docker run would fail; correct the profile"]
     if not isinstance(parsed, dict) or not parsed.get("defaultAction"):
-        return [f"{path}: seccomp-profile: {profile} has no defaultAction, so it would filter nothing or break every docker run; mend it"]
+        return [
+            f"{path}: seccomp-profile: {profile} has no defaultAction, so it filters nothing or breaks every docker run; correct the profile"
+        ]
     return []
 
 
 def check_log_options(content: Mapping[str, Any], path: str) -> list[str]:
-    """Options that the log driver does not know keep the engine down, and so do values that are not texts."""
+    """Unknown options of the log driver and values that are not texts keep the engine from starting."""
     driver = content.get("log-driver") or "json-file"
     options = content.get("log-opts") or {}
     found = [
-        f'{path}: log-opts.{name}: {_spelled(value)} must be a text; write "{value if not isinstance(value, bool) else str(value).lower()}"'
+        f'{path}: log-opts.{name}: {_shorten(value)} is not a text; write "{value if not isinstance(value, bool) else str(value).lower()}"'
         for name, value in options.items()
         if not isinstance(value, str)
     ]
     if driver in LOG_OPTS:
         allowed = LOG_OPTS[driver] | LOG_OPTS_EVERYWHERE
         found += [
-            f"{path}: log-opts.{name}: the log driver {driver} knows no such option; it takes {', '.join(sorted(LOG_OPTS[driver]))}"
+            f"{path}: log-opts.{name}: is not an option of the log driver {driver}; it has {', '.join(sorted(LOG_OPTS[driver]))}"
             for name in options
             if name not in allowed
         ]
@@ -93,29 +95,29 @@ def check_log_options(content: Mapping[str, Any], path: str) -> list[str]:
 
 
 def check_storage_driver(content: Mapping[str, Any], path: str) -> list[str]:
-    """With containerd's image store the name is a snapshotter's, of which there is no closed list."""
+    """With containerd's image store the name is that of a snapshotter, and any name is possible."""
     driver = content.get("storage-driver", "")
     if not driver or driver in STORAGE_DRIVERS or (content.get("features") or {}).get("containerd-snapshotter"):
         return []
     if driver == "overlayfs":  # the snapshotter's name, the default image store since 29.0
         return []
-    return [f"{path}: storage-driver: there is no driver {driver}; the usual one is overlay2"]
+    return [f"{path}: storage-driver: {driver} is not a storage driver; write overlay2, the usual one"]
 
 
 def check_default_runtime(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
-    """The default runtime must be registered (or be runc, or the full name of a containerd shim) and be there."""
+    """The default runtime must be runc, a containerd shim by its full name, or registered in `runtimes` and installed."""
     name = content.get("default-runtime", "")
     runtimes = content.get("runtimes") or {}
     if not name or name == "runc" or name.startswith(("io.containerd.", "/")):
         return []
     if name not in runtimes:
-        return [f"{path}: default-runtime: {name} is not among runtimes; register it there, or take the key out"]
+        return [f"{path}: default-runtime: {name} is not in runtimes; register it there, or remove the key"]
     program = (runtimes[name] or {}).get("path", "") if isinstance(runtimes[name], dict) else ""
     if program.startswith("/") and not host.path(program).exists():
-        return [f"{path}: runtimes.{name}.path: {program} is not there, and it is the default runtime; install it first"]
+        return [f"{path}: runtimes.{name}.path: {program} does not exist, and it is the default runtime; install it first"]
     return []
 
 
-def _spelled(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"

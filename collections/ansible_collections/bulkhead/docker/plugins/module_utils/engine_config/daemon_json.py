@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""daemon.json as a text: read strictly, and changed so that what is not ours stays as its owner wrote it, to the byte.
-
-Pure. Our members are put, replaced and taken out; the text of every other member, its order and its white space stay.
-"""
+"""Parses daemon.json strictly, and changes managed members only: the text, order and white space of all others stay. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ _BLANK = " \t\r\n"
 
 
 class DaemonJsonError(ValueError):
-    """The file can't be understood: one sentence with file, line, column and what to write instead."""
+    """The file is not valid. The message names file, line, column and what to write instead."""
 
 
 @dataclass
@@ -28,9 +25,9 @@ class Member:
     key: str
     value: Any
     lead: str  # white space before the key
-    name: str  # the key as it stands, quotes, colon and the space after it included
-    raw: str  # the value as it stands
-    tail: str = ""  # white space between the value and what ends it
+    name: str  # the key as written, with quotes, colon and the space after it
+    raw: str  # the value as written
+    tail: str = ""  # white space after the value
 
     def text(self) -> str:
         return f"{self.lead}{self.name}{self.raw}{self.tail}"
@@ -38,7 +35,7 @@ class Member:
 
 @dataclass
 class Document:
-    """A parsed daemon.json. `members` in the file's order; `head` and `foot` stand around them; `source` is the text it was read from."""
+    """A parsed daemon.json. members: in the file's order; head, foot: the text around them; source: the whole text, None without a file."""
 
     members: list[Member]
     head: str = "{"
@@ -46,28 +43,29 @@ class Document:
     source: str | None = None
 
     def content(self) -> dict[str, Any]:
+        """Return key → value."""
         return {member.key: member.value for member in self.members}
 
     def text(self) -> str:
-        """The file as it is to be written."""
+        """Return the text to write."""
         return self.head + ",".join(member.text() for member in self.members) + self.foot
 
-    def put(self, key: str, value: Any) -> None:
-        """Set one member, in its old place or at the end."""
+    def set_member(self, key: str, value: Any) -> None:
+        """Set one member, in its present place or at the end."""
         for member in self.members:
             if member.key == key:
-                if not _same(member.value, value):
-                    member.value, member.raw = value, self._rendered(value, member.lead)
+                if not _is_same_json(member.value, value):
+                    member.value, member.raw = value, self._render_value(value, member.lead)
                 return
-        lead = self._lead()
+        lead = self._choose_lead()
         last = self.members[-1] if self.members else None
         tail = "\n" if last is None else last.tail
         if last is not None:
             last.tail = ""
-        self.members.append(Member(key, value, lead, f"{json.dumps(key, ensure_ascii=False)}: ", self._rendered(value, lead), tail))
+        self.members.append(Member(key, value, lead, f"{json.dumps(key, ensure_ascii=False)}: ", self._render_value(value, lead), tail))
 
-    def drop(self, key: str) -> None:
-        """Take one member out, if it is there."""
+    def remove_member(self, key: str) -> None:
+        """Remove one member, if it exists."""
         for index, member in enumerate(self.members):
             if member.key == key:
                 del self.members[index]
@@ -77,14 +75,14 @@ class Document:
                     self.members[0].lead = member.lead
                 return
 
-    def _lead(self) -> str:
-        """The white space that a further member gets: the last one's, or on one line the usual blank."""
+    def _choose_lead(self) -> str:
+        """Return the white space before a new member: that of the last one, or one blank when all are on one line."""
         if not self.members:
             return "\n  "
         lead = self.members[-1].lead
         return lead if "\n" in lead else " "
 
-    def _rendered(self, value: Any, lead: str) -> str:
+    def _render_value(self, value: Any, lead: str) -> str:
         if "\n" not in lead:
             return json.dumps(value, ensure_ascii=False)
         indent = lead.rsplit("\n", 1)[1]
@@ -92,92 +90,91 @@ class Document:
 
 
 def parse_daemon_json(text: str | None, path: str = "/etc/docker/daemon.json") -> Document:
-    """Read the file's text. None and nothing but white space are an empty configuration, as they are for the engine.
+    """Return the parsed text. None and white space are an empty configuration, as for the engine.
 
-    Stricter than the engine, which takes the last of two members of one name without a word. Raises DaemonJsonError.
+    Raises DaemonJsonError, also for a key that is there twice, of which the engine silently uses the last.
     """
     if text is None or not text.strip(_BLANK):
         return Document([], source=text)
-    reader = _Reader(text, path)
-    return reader.document()
+    return _Reader(text, path).read_document()
 
 
 class _Reader:
-    """One pass over the top level; the values themselves are read by the standard decoder."""
+    """Reads the top level in one pass; the standard decoder reads the values."""
 
     def __init__(self, text: str, path: str) -> None:
         self.text, self.path, self.at = text, path, 0
-        self.decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant)
+        self.decoder = json.JSONDecoder(object_pairs_hook=self._build_object, parse_constant=self._reject_constant)
 
-    def document(self) -> Document:
+    def read_document(self) -> Document:
         if self.text.startswith("\ufeff"):
-            self._fail("starts with a byte order mark, which engines before 22.06 refuse; save it as UTF-8 without BOM", 0)
+            self._fail("starts with a byte order mark, which engines before 22.06 reject; save it as UTF-8 without BOM", 0)
         if "\x00" in self.text[:8]:
-            self._fail("is not UTF-8 (UTF-16, by its look); save it as UTF-8 without BOM", 0)
-        head = self._blank()
+            self._fail("is not UTF-8 (probably UTF-16); save it as UTF-8 without BOM", 0)
+        head = self._skip_blank()
         if self._peek() != "{":
-            self._not_an_object()
+            self._fail_no_object()
         self.at += 1
-        members = self._members()
+        members = self._read_members()
         foot = self.text[self.at :]
         if foot[1:].strip(_BLANK):
             self.at += 1
-            self._blank()
-            self._fail_here("there is more after the closing brace; write one JSON object and nothing after it")
+            self._skip_blank()
+            self._fail_here("there is text after the closing brace; write one JSON object and nothing after it")
         return Document(members, head + "{", foot, self.text)
 
-    def _members(self) -> list[Member]:
+    def _read_members(self) -> list[Member]:
         members: list[Member] = []
         seen: dict[str, int] = {}
-        lead = self._blank()
+        lead = self._skip_blank()
         if self._peek() == "}":
             return members
         while True:
             start = self.at
             if self._peek() == "}":
-                self._fail_here("there is a comma after the last member; take it out")
+                self._fail_here("there is a comma after the last member; remove it")
             if self._peek() != '"':
-                self._fail_here('a key in double quotes belongs here, as in "icc": false')
-            key = self._value()
+                self._fail_here('a key in double quotes is missing here, as in "icc": false')
+            key = self._read_value()
             if key in seen:
                 first = self.text.count("\n", 0, seen[key]) + 1
-                self._fail(f'"{key}" stands there twice (first in line {first}); keep one of them', start)
+                self._fail(f'"{key}" is there twice (first in line {first}); keep one of them', start)
             seen[key] = start
-            self._blank()
+            self._skip_blank()
             if self._peek() != ":":
-                self._fail_here(f'a colon belongs between "{key}" and its value')
+                self._fail_here(f'a colon is missing between "{key}" and its value')
             self.at += 1
-            self._blank()
+            self._skip_blank()
             begin = self.at
-            value = self._value()
+            value = self._read_value()
             end = self.at
-            tail = self._blank()
+            tail = self._skip_blank()
             members.append(Member(key, value, lead, self.text[start:begin], self.text[begin:end], tail))
             if self._peek() == "}":
                 return members
             if self._peek() != ",":
                 self._fail_here(f'a comma or the closing brace is missing after the value of "{key}"')
             self.at += 1
-            lead = self._blank()
+            lead = self._skip_blank()
 
-    def _value(self) -> Any:
+    def _read_value(self) -> Any:
         try:
             value, self.at = self.decoder.raw_decode(self.text, self.at)
         except json.JSONDecodeError as error:
             self.at = error.pos
-            self._fail_here(self._hint(error))
+            self._fail_here(self._explain(error))
         except RecursionError:
-            self._fail_here("the value that starts here is nested too deeply; write it flatter")
+            self._fail_here("the value that starts here is nested too deeply; write fewer levels")
         return value
 
-    def _hint(self, error: json.JSONDecodeError) -> str:
-        """What to write instead, by what stands there."""
+    def _explain(self, error: json.JSONDecodeError) -> str:
+        """Return what to write instead."""
         rest = self.text[error.pos :].lstrip(_BLANK)
         before = self.text[: error.pos].rstrip(_BLANK)
         if not rest:
             return "the file ends in the middle; it is cut off, or a closing bracket is missing"
         if rest[0] in "]}" and before.endswith(","):
-            return "there is a comma before the closing bracket; take it out"
+            return "there is a comma before the closing bracket; remove it"
         if rest.startswith(("True", "False", "None")):
             return "JSON writes true, false and null in small letters"
         if rest[0] == "'":
@@ -186,30 +183,30 @@ class _Reader:
             return "the text that starts here has no closing quote"
         return f"this is not JSON ({error.msg[0].lower()}{error.msg[1:]})"
 
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _build_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                self._fail_here(f'"{key}" stands twice in one object that starts here; keep one of them')
+                self._fail_here(f'"{key}" is twice in the object that starts here; keep one of them')
             found[key] = value
         return found
 
-    def _constant(self, name: str) -> NoReturn:
-        self._fail_here(f"{name} is no JSON number")
+    def _reject_constant(self, name: str) -> NoReturn:
+        self._fail_here(f"{name} is not a JSON number")
 
-    def _not_an_object(self) -> NoReturn:
+    def _fail_no_object(self) -> NoReturn:
         if self._peek() in ("/", "#"):
-            self._fail_here("JSON has no comments; take it out")
+            self._fail_here("JSON has no comments; remove it")
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
-            self._fail_here("the file must hold one JSON object, { … }")
-        self._fail_here(f"the file holds {_kind(found)} where an object, {{ … }}, belongs")
+            self._fail_here("the file must be one JSON object, { … }")
+        self._fail_here(f"the file is {_name_type(found)}, not an object; write {{ … }}")
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]
 
-    def _blank(self) -> str:
+    def _skip_blank(self) -> str:
         start = self.at
         while self._peek() and self._peek() in _BLANK:
             self.at += 1
@@ -219,7 +216,7 @@ class _Reader:
         rest = self.text[self.at :].lstrip(_BLANK)
         if rest.startswith(("//", "/*", "#")):
             self.at = len(self.text) - len(rest)
-            what = "JSON has no comments; take it out"
+            what = "JSON has no comments; remove it"
         elif not rest and "cut off" not in what:
             what = "the file ends in the middle; it is cut off, or a closing bracket is missing"
         self._fail(what, self.at)
@@ -230,32 +227,29 @@ class _Reader:
         raise DaemonJsonError(f"{self.path}: line {line}, column {column}: {what}")
 
 
-def _kind(value: Any) -> str:
+def _name_type(value: Any) -> str:
     if value is None:
         return "null"
     return {list: "a list", str: "a text", bool: "a boolean"}.get(type(value), "a number")
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON: unlike in Python, true is not 1."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def _is_same_json(first: Any, second: Any) -> bool:
+    """Return whether two values are equal as JSON: unlike in Python, true is not 1."""
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
 
 
 def mask_passwords(text: str) -> str:
-    """A text for people, without the passwords in its URLs (a proxy's)."""
+    """Return the text with the passwords in URLs (of proxies) masked."""
     return re.sub(r"(://[^/\s:@\"]+):[^/\s@\"]+@", r"\1:***@", text)
-
-
-# --- what is ours ---
 
 
 @dataclass(frozen=True)
 class Merge:
-    """What daemon.json becomes, and what is to be remembered of it.
+    """A change of daemon.json. before, after: its content.
 
-    text: None where no file is to be there: there was none and nothing is desired, or we made it and its last member goes.
-    memory: pointer (`/icc`, `/log-opts/max-size`) → {"value": ours} plus "before": what stood there before us, if something did.
-    notices: sentences about foreign values that were overwritten, given back, or left.
+    text: None when no file remains: none existed and none is needed, or Bulkhead created it and its last member is removed.
+    memory: pointer (`/icc`, `/log-opts/max-size`) → {"value": managed value}, and "before": the unmanaged value that it replaced, if any.
+    notices: messages about unmanaged values that are replaced, restored or kept.
     """
 
     before: dict[str, Any]
@@ -281,12 +275,12 @@ class Merge:
 
 
 def build_pointer(*path: str) -> str:
-    """The name of a place in the file (RFC 6901)."""
+    """Return the pointer to a place in the file (RFC 6901)."""
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def parse_pointer(place: str) -> list[str]:
-    """The parts of a `pointer`."""
+    """Return the parts of a pointer (`build_pointer`)."""
     return [part.replace("~1", "/").replace("~0", "~") for part in place.split("/")[1:]]
 
 
@@ -298,40 +292,39 @@ def merge_keys(
     created: bool = False,
     path: str = "/etc/docker/daemon.json",
 ) -> Merge:
-    """Put `desired` into the file, and take out what `memory` says is ours and is no longer desired.
+    """Set the `desired` keys, and remove the managed keys (`memory`) that are no longer desired.
 
-    An object among the desired values (`log-opts`) is merged member by member into the one that stands there.
-    Given up is only what still has our value: where somebody has written another one since, it is theirs and stays, with a notice.
-    Where we had overwritten a foreign value, that one comes back. Top-level keys in `keep` stay as they are, in file and memory.
-    `created`: the file was made by us, so that nothing is left of it when its last member goes.
+    A desired object (`log-opts`) is merged member by member. A removed key gets its unmanaged value of before, if it had one. A key that
+    somebody else changed since is not removed, and a notice says so.
+    keep: top-level keys that stay unchanged in file and memory. created: whether Bulkhead created the file, so that it is removed when empty.
     """
     before = document.content()
     after = json.loads(json.dumps(before))
-    places = _places(desired, before, memory)
+    places = _list_places(desired, before, memory)
     kept = {place: dict(entry) for place, entry in memory.items() if parse_pointer(place)[0] in keep}
-    ours = {place: entry for place, entry in memory.items() if place not in kept}
+    managed = {place: entry for place, entry in memory.items() if place not in kept}
     notices: list[str] = []
 
-    for place, entry in ours.items():
-        if place not in places and not _is_parent(place, places):
-            _give_up(after, parse_pointer(place), entry, path, notices)
+    for place, entry in managed.items():
+        if place not in places and not _has_children(place, places):
+            _remove_value(after, parse_pointer(place), entry, path, notices)
     remembered = dict(kept)
     for place, value in places.items():
         if parse_pointer(place)[0] in keep:
             continue
-        remembered[place] = _claim(after, parse_pointer(place), value, ours.get(place), path, notices)
+        remembered[place] = _set_value(after, parse_pointer(place), value, managed.get(place), path, notices)
 
-    if _same(before, after):
+    if _is_same_json(before, after):
         return Merge(before, after, document.source, remembered, notices)
     for key in [key for key in before if key not in after]:
-        document.drop(key)
+        document.remove_member(key)
     for key, value in after.items():
-        document.put(key, value)
+        document.set_member(key, value)
     return Merge(before, after, None if created and not after else document.text(), remembered, notices)
 
 
-def _places(desired: Mapping[str, Any], current: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, Any]:
-    """The desired values by place: members of an object one by one, unless something else than an object stands or stood there."""
+def _list_places(desired: Mapping[str, Any], current: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, Any]:
+    """Return pointer → desired value: one per member of an object, unless the key has or had a value that is not an object."""
     places: dict[str, Any] = {}
     for key, value in desired.items():
         if isinstance(value, dict) and value and isinstance(current.get(key, {}), dict) and build_pointer(key) not in memory:
@@ -341,45 +334,45 @@ def _places(desired: Mapping[str, Any], current: Mapping[str, Any], memory: Mapp
     return places
 
 
-def _is_parent(place: str, places: Mapping[str, Any]) -> bool:
+def _has_children(place: str, places: Mapping[str, Any]) -> bool:
     return any(other.startswith(f"{place}/") for other in places)
 
 
-def _claim(
+def _set_value(
     content: dict[str, Any], where: list[str], value: Any, entry: Mapping[str, Any] | None, path: str, notices: list[str]
 ) -> dict[str, Any]:
-    """Set one value; what is remembered is the last foreign value in its place."""
+    """Set one value and return its memory, with the last unmanaged value in its place."""
     holder = content
     for part in where[:-1]:
         holder = holder.setdefault(part, {})
     name = where[-1]
-    there = name in holder
-    standing = holder.get(name)
+    exists = name in holder
+    before = holder.get(name)
     holder[name] = value
-    if entry is not None and there and _same(standing, entry.get("value")):
+    if entry is not None and exists and _is_same_json(before, entry.get("value")):
         return {**entry, "value": value}
-    if there and not _same(standing, value):
-        notices.append(f"{path}: {_spelled(where)} was {json.dumps(standing)}, becomes {json.dumps(value)}; the old value is remembered")
-    return {"value": value, "before": standing} if there else {"value": value}
+    if exists and not _is_same_json(before, value):
+        notices.append(f"{path}: {_join(where)} changes from {json.dumps(before)} to {json.dumps(value)}; the old value is remembered")
+    return {"value": value, "before": before} if exists else {"value": value}
 
 
-def _give_up(content: dict[str, Any], where: list[str], entry: Mapping[str, Any], path: str, notices: list[str]) -> None:
-    """Take one value of ours out, unless it is no longer ours."""
+def _remove_value(content: dict[str, Any], where: list[str], entry: Mapping[str, Any], path: str, notices: list[str]) -> None:
+    """Remove one managed value or restore the one before it, unless somebody else changed it."""
     holder: Any = content
     for part in where[:-1]:
         holder = holder.get(part) if isinstance(holder, dict) else None
     name = where[-1]
     if not isinstance(holder, dict) or name not in holder:
         return
-    if not _same(holder[name], entry.get("value")):
+    if not _is_same_json(holder[name], entry.get("value")):
         notices.append(
-            f"{path}: {_spelled(where)} was {json.dumps(entry.get('value'))} when we wrote it and is {json.dumps(holder[name])} now:"
-            " somebody changed it since, so it stays"
+            f"{path}: {_join(where)} was set to {json.dumps(entry.get('value'))} and is {json.dumps(holder[name])} now: it was changed by others,"
+            " so it stays"
         )
         return
     if "before" in entry:
-        if not _same(holder[name], entry["before"]):
-            notices.append(f"{path}: {_spelled(where)} gets back {json.dumps(entry['before'])}, which stood there before")
+        if not _is_same_json(holder[name], entry["before"]):
+            notices.append(f"{path}: {_join(where)} is restored to {json.dumps(entry['before'])}, its value before")
         holder[name] = entry["before"]
         return
     del holder[name]
@@ -387,5 +380,5 @@ def _give_up(content: dict[str, Any], where: list[str], entry: Mapping[str, Any]
         del content[where[0]]
 
 
-def _spelled(where: list[str]) -> str:
+def _join(where: list[str]) -> str:
     return where[0] if len(where) == 1 else f"{where[0]}.{where[1]}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of the keys of daemon.json, beyond what an engine says of them itself.
+"""The keys of daemon.json: their types, and what a change of each needs.
 
-The engine's own validator stays the authority. These tables serve what it does not do: name a typo's neighbour, tell which flag
-a key clashes with, and tell whether a change needs a restart. Read from moby v20.10.24, v26.1.5, v28.5.2 and its main branch of
+The engine's own validator decides what is valid. These tables serve what it does not do: suggest the right spelling of a key, and tell
+whether a change needs a restart. Read from moby v20.10.24, v26.1.5, v28.5.2 and its main branch of
 November 2026: `cmd/dockerd/{config,config_unix,options}.go` (flags), `daemon/config/config*.go` (keys and types), `daemon/reload*.go`.
 """
 
@@ -27,7 +27,7 @@ _LIST = (
 )
 _OBJECT = "builder cluster-store-opts default-network-opts default-ulimits features log-opts nri-opts proxies runtimes"
 
-# Key → what its value must be; a key with two spellings of a value (a size as "64M" or 67108864) is left to the engine.
+# Key → type of its value. Keys whose value may be of two types (a size as "64M" or 67108864) are left to the engine.
 TYPES: dict[str, str] = {
     **dict.fromkeys(BOOLEAN_KEYS, "boolean"),
     **dict.fromkeys(_TEXT.split(), "text"),
@@ -37,8 +37,8 @@ TYPES: dict[str, str] = {
 }
 KNOWN: frozenset[str] = frozenset(TYPES) | {"default-shm-size", "default-pids-limit"}
 
-# Taken over on SIGHUP when they stand in the file. Of these, RESET_ON_RELOAD go back to their default when they vanish from it; the
-# others keep the old value until a restart (daemon/reload.go: `if conf.IsValueSet(...)`).
+# RELOADABLE: applied on SIGHUP when they are in the file. RESET_ON_RELOAD: also reset to their default when they are removed from it; the
+# others then keep the old value until a restart (daemon/reload.go: `if conf.IsValueSet(...)`).
 RESET_ON_RELOAD: frozenset[str] = frozenset({"features", "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"})
 RELOADABLE: frozenset[str] = RESET_ON_RELOAD | {
     "debug",
@@ -51,10 +51,10 @@ RELOADABLE: frozenset[str] = RESET_ON_RELOAD | {
     "shutdown-timeout",
 }
 
-# With another value of these the engine works on another tree: what it had is still there, but it does not see it.
+# Another value of these gives the engine another data root: its present data stays in place, but the engine does not see it.
 ROOT_KEYS: frozenset[str] = frozenset({"data-root", "exec-root", "graph", "storage-driver", "userns-remap"})
 
-# daemon/logger/*: what each driver's ValidateLogOpt accepts. `mode`, `max-buffer-size` and the cache-* options are every driver's own.
+# daemon/logger/*: what each driver's ValidateLogOpt accepts. Every driver also accepts `mode`, `max-buffer-size` and the cache-* options.
 LOG_OPTS_EVERYWHERE: frozenset[str] = frozenset(
     {"mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"}
 )
@@ -67,13 +67,15 @@ LOG_OPTS: dict[str, frozenset[str]] = {
 STORAGE_DRIVERS: frozenset[str] = frozenset({"aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "overlay2", "vfs", "zfs"})
 
 
-def needs_restart(before: dict[str, object], after: dict[str, object]) -> list[str]:
-    """The keys whose change from `before` to `after` takes effect only with a restart, sorted."""
-    return sorted(key for key in changed(before, after) if key not in RELOADABLE or (key not in after and key not in RESET_ON_RELOAD))
+def list_restart_keys(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """Return the keys whose change takes effect only with a restart, sorted."""
+    return sorted(
+        key for key in list_changed_keys(before, after) if key not in RELOADABLE or (key not in after and key not in RESET_ON_RELOAD)
+    )
 
 
-def changed(before: dict[str, object], after: dict[str, object]) -> list[str]:
-    """The top-level keys that differ, sorted. `True` and `1` differ, as they do in JSON."""
+def list_changed_keys(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """Return the top-level keys that differ, sorted. `True` and `1` differ, as they do in JSON."""
     absent = object()
     return sorted(
         key

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is asked of an engine's configuration, and what came of it."""
+"""What a run wants the engine's configuration to be, and what it did."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEEDED, ALWAYS, NEVER = "needed", "always", "never"
 
 @dataclass(frozen=True)
 class ConfigRequest:
-    """What the engine's configuration is to be. The fields are the options of the module daemon_config, described there."""
+    """The options of module daemon_config, described there. migration: what copies the engine's data when userns-remap is switched on."""
 
     options: Mapping[str, Any]
     instance: Instance = ROOTFUL
@@ -28,19 +28,19 @@ class ConfigRequest:
     own_checks: bool = True
     timeout: float = 120
     check: bool = False
-    move: DataMigration | None = None
+    migration: DataMigration | None = None
     recover: bool = False
     revert: bool = False
 
     @property
     def file(self) -> str:
-        """The daemon.json that is meant."""
+        """The path of daemon.json."""
         return self.path or self.instance.config
 
 
 @dataclass
 class ConfigOutcome:
-    """What was done. `diff`: path → (before, after)."""
+    """What was done, as module daemon_config returns it. diff: path → (before, after)."""
 
     changed: bool = False
     started: bool = False
@@ -51,7 +51,6 @@ class ConfigOutcome:
     recovered: list[str] = field(default_factory=list)
     containers_restarted: list[str] = field(default_factory=list)
     keys_changed: list[str] = field(default_factory=list)
-    keys_needing_restart: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     engine_message: str | None = None
@@ -60,7 +59,7 @@ class ConfigOutcome:
 
 
 class ConfigFailed(Exception):
-    """Refused, or tried and undone. `outcome` says how far it went."""
+    """The change was not started, or was undone. outcome: what was done."""
 
     def __init__(self, message: str, outcome: ConfigOutcome) -> None:
         super().__init__(message)

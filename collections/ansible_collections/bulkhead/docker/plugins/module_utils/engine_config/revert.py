@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last change of the engine's configuration, to be taken back to the bytes that stood there before it."""
+"""Finds the last change of the engine's configuration, to restore the files as they were before it."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from .transaction import COMMITTED, Transaction, list_ended
 
 @dataclass(frozen=True)
 class LastChange:
-    """files: path → text as it was before, None for a file that was not there. merge: what this makes of daemon.json."""
+    """files: path → text before the change, None for a file that did not exist. merge: what restoring makes of daemon.json."""
 
     id: str
     files: dict[str, str | None]
     merge: daemon_json.Merge
 
 
-def find_last_change(host: Host, path: str, may_move: bool) -> LastChange:
-    """The newest change of `path` that has not been taken back. may_move: whether the engine may get another root by this.
+def find_last_change(host: Host, path: str, may_switch_root: bool) -> LastChange:
+    """Return the newest change of daemon.json at `path` that is not reverted. may_switch_root: whether the engine may get another data root.
 
-    Raises ValueError where there is none, or where its files have been changed since.
+    Raises ValueError when there is none, or when one of its files was edited since.
     """
-    transaction = _newest(host, path)
-    before = transaction.read_copies()
+    transaction = _find_newest(host, path)
+    files = transaction.read_copies()
     for name, digest in transaction.journal.get("after", {}).items():
-        now = host.read(name)
-        if (None if now is None else sha256(now)) != digest:
+        text = host.read(name)
+        if (None if text is None else sha256(text)) != digest:
             raise ValueError(
-                f"{name} has been changed since the change {transaction.id}, and taking that back would lose it; put {name} in order by hand,"
-                f" what stood there before is in {transaction.folder}"
+                f"{name} was edited after change {transaction.id}, and reverting that change would lose the edit; correct {name} by hand, the"
+                f" previous files are in {transaction.folder}"
             )
-    old, new = daemon_json.parse_daemon_json(before[path], path).content(), daemon_json.parse_daemon_json(host.read(path), path).content()
-    moves = sorted(keys.ROOT_KEYS & set(keys.list_changed_keys(new, old)))
-    if moves and not may_move:
+    old, new = (daemon_json.parse_daemon_json(text, path).content() for text in (files[path], host.read(path)))
+    merge = daemon_json.Merge(new, old, files[path], {}, [])
+    if merge.switches_root and not may_switch_root:
         raise ValueError(
-            f"the change {transaction.id} gave the engine another root ({', '.join(moves)}), and taking it back hides what the engine has now;"
-            " write userns_remap_existing_data: hide if that is meant"
+            f"change {transaction.id} gave the engine another data root ({', '.join(sorted(keys.ROOT_KEYS.intersection(merge.changed)))}), and"
+            " reverting it hides the engine's present data; set userns_remap_existing_data: hide to revert it anyway"
         )
-    return LastChange(transaction.id, before, daemon_json.Merge(new, old, before[path], {}, []))
+    return LastChange(transaction.id, files, merge)
 
 
-def _newest(host: Host, path: str) -> Transaction:
-    found = [t for t in list_ended(host) if t.journal["state"] == COMMITTED]
-    reverts = {t.journal["facts"].get("reverts") for t in found}
-    for transaction in found:
-        ours = not transaction.journal["facts"].get("reverts") and transaction.id not in reverts
-        if ours and any(entry["path"] == path for entry in transaction.journal["files"]):
+def _find_newest(host: Host, path: str) -> Transaction:
+    committed = [transaction for transaction in list_ended(host) if transaction.journal["state"] == COMMITTED]
+    reverted = {transaction.journal["facts"].get("reverts") for transaction in committed}
+    for transaction in committed:
+        is_revert = bool(transaction.journal["facts"].get("reverts"))
+        if is_revert or transaction.id in reverted:
+            continue
+        if any(entry["path"] == path for entry in transaction.journal["files"]):
             return transaction
-    raise ValueError(
-        f"there is no change of {path} to take back: nothing of the kind is in /var/lib/bulkhead/transactions (the last five are)"
-    )
+    raise ValueError(f"there is no change of {path} to revert in /var/lib/bulkhead/transactions, which keeps the last five")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers without swap stay without it when systemd writes their limits anew.
+"""Keeps containers without swap when systemd rewrites their limits.
 
-runc gives systemd every limit of swap but that of 0, which it writes into memory.swap.max behind its back (libcontainer, cgroups/systemd/v2.go). When
-systemd then writes a scope's limits again, as it does for a drop-in that has changed, it writes `max`.
+runc passes every swap limit to systemd except 0, which it writes into memory.swap.max itself (libcontainer, cgroups/systemd/v2.go). When
+systemd rewrites a scope's limits, as it does for a changed drop-in, it writes `max`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..host.root import Host
 
 
 def keep_zero_swap(host: Host, service: Service, timeout: float) -> None:
-    """Tell the engine's systemd of the limit of 0 that running containers have. Raises ServiceError."""
+    """Set the limit 0 of running containers in the engine's systemd too. Raises ServiceError."""
     for unused, path in list_container_cgroups(host, service.instance):
         if not path.endswith(".scope") or (host.read(f"{path}/memory.swap.max") or "").strip() != "0":
             continue

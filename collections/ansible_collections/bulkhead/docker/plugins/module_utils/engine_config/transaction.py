@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several files changed as one: written down before it is done, so that it can be undone in this run or by the next.
+"""Changes several files as one, and records each step before it is done, so that this run or the next can undo it.
 
-/var/lib/bulkhead/transactions/ID/ holds `journal.json` and a copy of each file as it was (`0`, `1`, …), root's alone. A journal is
-`open` from before the first change until everything has been probed; then it is `committed`, or `undone`. An open journal that a
-run finds was left by one that died, and is undone first; where somebody has edited its files since and the engine works with that, it
-is `left`.
+/var/lib/bulkhead/transactions/ID/ has `journal.json` and a copy of each previous file (`0`, `1`, …), for root alone. A journal is `open`
+from before the first change until everything is checked; then it is `committed` or `undone`. An open journal belongs to an interrupted run
+and is undone first. It is `left` when somebody has edited its files since and the engine works with them.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _KEPT = 5
 
 
 class Transaction:
-    """One change. `begin` copies the files; `write` and `remove` change them; `commit` or `undo` ends it."""
+    """One change. `begin` copies the files, `write` and `remove` change them; `commit`, or `restore` and `mark_undone`, end it."""
 
     def __init__(self, host: Host, folder: Path, journal: dict[str, Any]) -> None:
         self.host, self.folder, self.journal = host, folder, journal
@@ -37,21 +36,21 @@ class Transaction:
 
     @classmethod
     def begin(cls, host: Host, paths: Iterable[str], facts: Mapping[str, Any]) -> Transaction:
-        """Copy `paths` as they are now (missing ones included) and open a journal; `facts` is what undoing will need to know."""
-        base = _base(host)
+        """Copy the files at `paths`, which may be missing, and open a journal. facts: what undoing needs to know."""
+        base = _get_base(host)
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = _new_folder(base)
+        folder = _create_folder(base)
         journal: dict[str, Any] = {"state": OPEN, "started": time.time(), "files": [], "folders": [], "steps": [], "facts": dict(facts)}
         for number, path in enumerate(paths):
-            journal["files"].append(_saved(host, path, folder / str(number)))
+            journal["files"].append(_copy_file(host, path, folder / str(number)))
         transaction = cls(host, folder, journal)
         transaction._save()
         fsync_folder(base)
         return transaction
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Put a text in the place of one of the transaction's files. Raises OSError; then this file is as it was."""
-        entry, target = self._entry(path), self.host.path(path)
+        """Replace one of the transaction's files. Raises OSError; the file is then unchanged."""
+        entry, target = self._find_entry(path), self.host.path(path)
         with self.host.as_owner(path):
             missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
         self.journal["folders"] += ["/" + str(folder.relative_to(self.host.root)) for folder in missing]
@@ -63,8 +62,8 @@ class Transaction:
             write_atomically(target, text, mode, (os.geteuid(), os.getegid()))
 
     def remove(self, path: str) -> None:
-        """Take one of the transaction's files away, and the folder that it leaves empty if it is a drop-in's."""
-        entry, target = self._entry(path), self.host.path(path)
+        """Remove one of the transaction's files, and the drop-in folder that it leaves empty."""
+        entry, target = self._find_entry(path), self.host.path(path)
         entry["wrote"] = None
         self._save()
         with self.host.as_owner(path):
@@ -76,29 +75,31 @@ class Transaction:
                 _remove_empty(target.parent)
 
     def record_step(self, name: str) -> None:
-        """Write down that something is about to be done that is no file (`restart`, `daemon-reload`)."""
+        """Record a step that follows and is not a file (`restart`, `daemon-reload`)."""
         self.journal["steps"].append(name)
         self._save()
 
     def has_step(self, name: str) -> bool:
+        """Return whether a step was begun."""
         return name in self.journal["steps"]
 
     def commit(self) -> None:
-        """Everything holds: from here on no run undoes this by itself. `after` tells whether the files are still as it left them."""
-        # What we wrote, and not what is there: of a run that died before this, somebody may have edited it since.
+        """End a successful change. `after` in the journal has the digests of its files, to detect later edits."""
+        # Digests of what was written, not of what is there: after an interruption somebody may have edited the files.
         self.journal["after"] = {
-            entry["path"]: entry["wrote"] if "wrote" in entry else _digest(self.host.read(entry["path"])) for entry in self.journal["files"]
+            entry["path"]: entry["wrote"] if "wrote" in entry else _hash_file(self.host.read(entry["path"]))
+            for entry in self.journal["files"]
         }
         self._end(COMMITTED)
         _prune(self.folder.parent)
 
     def restore(self) -> list[str]:
-        """Put all files back as they were, with mode, owner and time. Returns the paths that differed. The journal stays open."""
+        """Restore all files with mode, owner and time, and return the paths that differed. The journal stays open."""
         differing = []
         for entry in self.journal["files"]:
             content = (self.folder / entry["copy"]).read_text(encoding="utf-8", errors="surrogateescape") if entry["existed"] else None
             with self.host.as_owner(entry["path"]):
-                if _put_back(self.host.path(entry["path"]), entry, content):
+                if _restore_file(self.host.path(entry["path"]), entry, content):
                     differing.append(entry["path"])
         for folder in self.journal["folders"]:
             with self.host.as_owner(folder):
@@ -106,52 +107,52 @@ class Transaction:
         return differing
 
     def list_edited(self) -> list[str]:
-        """The files that are neither as they were before nor as we wrote them: somebody else has changed them since."""
+        """Return the files that are neither as before nor as this change wrote them: somebody else edited them."""
         before = self.read_copies()
         return [
             entry["path"]
             for entry in self.journal["files"]
-            if (now := self.host.read(entry["path"])) is not None and now != before[entry["path"]] and sha256(now) != entry.get("wrote")
+            if (text := self.host.read(entry["path"])) is not None and text != before[entry["path"]] and sha256(text) != entry.get("wrote")
         ]
 
     def copy_edited(self) -> dict[str, Path]:
-        """Copy them beside the journal, with mode and owner, before `restore` replaces them. Path → copy."""
-        kept = {}
+        """Copy the edited files into the journal's folder, with mode and owner. Returns path → copy."""
+        copies = {}
         for path in self.list_edited():
             name = f"edited-{len(list(self.folder.glob('edited-*')))}"
-            entry = _saved(self.host, path, self.folder / name)
+            entry = _copy_file(self.host, path, self.folder / name)
             if not entry["existed"]:
                 continue
             os.chown(self.folder / name, entry["uid"], entry["gid"])
             os.chmod(self.folder / name, entry["mode"])
             self.journal.setdefault("kept", []).append({**entry, "copy": name})
             self._save()
-            kept[path] = self.folder / name
-        return kept
+            copies[path] = self.folder / name
+        return copies
 
     def read_copies(self) -> dict[str, str | None]:
-        """The files as they were before: path → text, None where there was none."""
+        """Return path → text before the change, None for a file that did not exist."""
         return {
             entry["path"]: (self.folder / entry["copy"]).read_text("utf-8", "surrogateescape") if entry["existed"] else None
             for entry in self.journal["files"]
         }
 
     def mark_undone(self) -> None:
-        """The previous state is back."""
+        """End a change whose previous state is restored."""
         self._end(UNDONE)
 
     def mark_left(self) -> None:
-        """Somebody has taken over what a run that died left; nothing is put back."""
+        """End an interrupted change without restoring anything."""
         self._end(LEFT)
 
-    def _entry(self, path: str) -> dict[str, Any]:
+    def _find_entry(self, path: str) -> dict[str, Any]:
         for entry in self.journal["files"]:
             if entry["path"] == path:
                 return entry
         raise ValueError(f"{path} was not part of the transaction when it began")
 
-    def _end(self, word: str) -> None:
-        self.journal["state"] = word
+    def _end(self, state: str) -> None:
+        self.journal["state"] = state
         self.journal["ended"] = time.time()
         self._save()
 
@@ -159,12 +160,12 @@ class Transaction:
         write_atomically(self.folder / "journal.json", json.dumps(self.journal, indent=1) + "\n", 0o600, (os.geteuid(), os.getegid()))
 
 
-def _digest(text: str | None) -> str | None:
+def _hash_file(text: str | None) -> str | None:
     return None if text is None else sha256(text)
 
 
-def _put_back(target: Path, entry: Mapping[str, Any], content: str | None) -> bool:
-    """One file as it was; whether it differed."""
+def _restore_file(target: Path, entry: Mapping[str, Any], content: str | None) -> bool:
+    """Restore one file and return whether it differed. content: None when it did not exist."""
     if content is None:
         differs = target.exists()
         if differs:
@@ -182,31 +183,31 @@ def _put_back(target: Path, entry: Mapping[str, Any], content: str | None) -> bo
 
 
 def list_open(host: Host) -> list[Transaction]:
-    """The transactions that no run ended, the newest first: undone in that order, the oldest state comes back."""
-    return [transaction for transaction in _all(host) if transaction.journal.get("state") == OPEN]
+    """Return the interrupted changes, the newest first: undone in this order, the oldest state is restored."""
+    return [transaction for transaction in _read_all(host) if transaction.journal.get("state") == OPEN]
 
 
 def list_ended(host: Host) -> list[Transaction]:
-    """Those that are committed, undone or left, the newest first."""
-    return [transaction for transaction in _all(host) if transaction.journal.get("state") != OPEN]
+    """Return the changes that are committed, undone or left, the newest first."""
+    return [transaction for transaction in _read_all(host) if transaction.journal.get("state") != OPEN]
 
 
-def _all(host: Host) -> Iterator[Transaction]:
-    base = _base(host)
+def _read_all(host: Host) -> Iterator[Transaction]:
+    base = _get_base(host)
     for folder in sorted(base.iterdir(), reverse=True) if base.is_dir() else []:
         try:
             journal = json.loads((folder / "journal.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            continue  # died before its journal was there, so before it changed anything
+            continue  # interrupted before its journal was written, so before any change
         yield Transaction(host, folder, journal)
 
 
-def _base(host: Host) -> Path:
+def _get_base(host: Host) -> Path:
     return host.path(f"{STATE_DIR}/transactions")
 
 
-def _new_folder(base: Path) -> Path:
-    """Named after the moment, and in any case so that it comes after all others: a clock may have been set back."""
+def _create_folder(base: Path) -> Path:
+    """Create a folder named after the time. Its name sorts after all others, even when the clock was set back."""
     now, latest = time.time(), max((entry.name for entry in base.iterdir()), default="")
     name = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}"
     folder = base / (name if name > latest else f"{latest}1")
@@ -214,8 +215,8 @@ def _new_folder(base: Path) -> Path:
     return folder
 
 
-def _saved(host: Host, path: str, copy: Path) -> dict[str, Any]:
-    """Copy one file beside the journal. A symbolic link is followed: what is replaced is the file that it points at."""
+def _copy_file(host: Host, path: str, copy: Path) -> dict[str, Any]:
+    """Copy one file and return its journal entry. A symbolic link is followed, because a change replaces its target."""
     source = host.path(path)
     try:
         with host.as_owner(path):
@@ -244,7 +245,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _prune(base: Path) -> None:
-    """Keep the last few ended transactions; they hold what stood there before. What somebody has edited is never removed."""
+    """Remove ended transactions but the last five. One with an edited file of somebody else is never removed."""
     ended = []
     for folder in sorted(base.iterdir(), reverse=True):
         try:

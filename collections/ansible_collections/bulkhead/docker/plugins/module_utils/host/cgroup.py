@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Control groups: which one a process is in, and what its PIDs controller says (Linux Documentation/admin-guide/cgroup-v2.rst)."""
+"""Control groups of processes and their limits (Linux Documentation/admin-guide/cgroup-v2.rst)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ CGROUPFS = "/sys/fs/cgroup"
 
 
 def detect_version(host: Host) -> int | None:
-    """2 for the unified hierarchy, 1 for the legacy one, None where no cgroup file system is mounted."""
+    """Return 2 for the unified hierarchy, 1 for the legacy one, None without a mounted cgroup file system."""
     if host.path(f"{CGROUPFS}/cgroup.controllers").exists():
         return 2
     return 1 if host.path(f"{CGROUPFS}/pids").is_dir() else None
 
 
 def find_pids_folder(cgroup_file: str) -> str | None:
-    """The folder with pids.* of a process right in it, from the text of its /proc/PID/cgroup (man 7 cgroups): v2 `0::/x`, v1 `7:pids:/x`."""
+    """Return the folder with a process's pids.*, from the text of its /proc/PID/cgroup (man 7 cgroups): v2 `0::/x`, v1 `7:pids:/x`."""
     unified = None
     for line in cgroup_file.splitlines():
         unused, controllers, path = line.split(":", 2)
@@ -30,9 +30,9 @@ def find_pids_folder(cgroup_file: str) -> str | None:
 
 
 def read_pids(host: Host, folder: str) -> dict[str, Any]:
-    """`max`, `current`, `peak` of a cgroup (tasks; None for no limit or where the kernel has no such file, pids.peak being 6.1 and later).
+    """Return `max`, `current`, `peak` of a cgroup in tasks; None for no limit and for a missing file (pids.peak is of Linux 6.1 and later).
 
-    Raises OSError when pids.max can't be read, so that no limit is never mistaken for no answer.
+    Raises OSError when pids.max can't be read, so that an error is not taken for no limit.
     """
     limit = host.path(f"{folder}/pids.max").read_text().strip()
     result: dict[str, Any] = {"source": f"{folder}/pids.max", "max": None if limit == "max" else int(limit)}
@@ -43,9 +43,9 @@ def read_pids(host: Host, folder: str) -> dict[str, Any]:
 
 
 def read_limits(host: Host, cgroup_file: str) -> dict[str, Any]:
-    """Memory, swap and CPU limits of a process's control group (v2), from the text of its /proc/PID/cgroup: the name of the file → `max`.
+    """Return memory, swap and CPU limits of a process's control group (v2), from the text of its /proc/PID/cgroup: file name → `max`.
 
-    `max`: bytes, or a number of CPUs; None for no limit. A file that is not there is missing here. `folder`: where they were read.
+    max: bytes, or a number of CPUs; None for no limit. Missing files are left out. folder: path of the control group.
     """
     line = next((line for line in cgroup_file.splitlines() if line.startswith("0::")), None)
     if line is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writing files so that a reader, or a power cut, sees the old text or the new one and nothing between."""
+"""Writes files atomically: a reader finds the old or the new text, also after a power cut."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SUFFIX = ".bulkhead"
 
 
 def sha256(text: str) -> str:
-    """Hex digest of a text read by `Host.read` (surrogates stand for the bytes that were not UTF-8)."""
+    """Return the hex digest of a text from `Host.read`, in which surrogates represent bytes that are not UTF-8."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename or removal in this folder survive a power cut (man 2 fsync: the directory needs one of its own)."""
+    """Make a rename or removal in this folder survive a power cut (man 2 fsync: a directory needs its own call)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -27,11 +27,10 @@ def fsync_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
-    """Replace `path` by `text`, on disk before it takes the name.
+    """Replace the text of `path`.
 
-    An existing regular file keeps its own mode and owner; `mode` (permission bits) and `owner` (uid, gid) are for a new one.
-    Where `path` is a symbolic link, the file it points at is replaced and the link stays. Raises OSError; then the old file is untouched.
-    What a run that died was about to put there is taken away; the caller sees to it that no other run is at it.
+    An existing file keeps its mode and owner; `mode` (permission bits) and `owner` (uid, gid) are for a new one. Of a symbolic link the target
+    is replaced. Raises OSError; the file is then unchanged. Temporary files of interrupted runs are removed, so callers must hold a lock.
     """
     target = path.resolve() if path.is_symlink() else path
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What waits for a restart on a host, and how much room its engine has: what somebody should know before anything is changed there."""
+"""Pending reboots and restarts of a host, and the disk space of its engine: what to know before a change."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ _DATA_ROOT = "/var/lib/docker"
 
 
 def observe_pending(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Reading only.
+    """Return what is pending on the host.
 
-    reboot:   packages that ask for a reboot, which may be none by name; None where nobody asks
-    modules:  whether the modules of the running kernel are still there; None where the host keeps none at all
-    replaced: whether dockerd's program is no longer the file that it was started from (man 5 proc_pid_exe: `(deleted)`)
-    room:     path, free and size, in bytes, of the file system with the engine's data; None where there is no such folder
+    reboot:     packages that require a reboot, possibly an empty list; None when no reboot is required
+    modules:    whether the modules of the running kernel exist; None when the host has no modules at all
+    replaced:   whether the running dockerd's program file was replaced (man 5 proc_pid_exe: `(deleted)`)
+    disk_space: path, free and size, in bytes, of the file system with the engine's data; None when the folder does not exist
     """
     return {
-        "reboot": _reboot(host),
-        "modules": _modules(host),
-        "replaced": _replaced(host, engine.get("pid")),
-        "room": _room(host, engine.get("root_dir") or _DATA_ROOT),
+        "reboot": _read_reboot(host),
+        "modules": _has_modules(host),
+        "replaced": _is_replaced(host, engine.get("pid")),
+        "disk_space": _read_disk_space(host, engine.get("root_dir") or _DATA_ROOT),
     }
 
 
-def _reboot(host: Host) -> list[str] | None:
+def _read_reboot(host: Host) -> list[str] | None:
     if not host.path(REBOOT_REQUIRED).exists():
         return None
     return sorted(set((host.read(f"{REBOOT_REQUIRED}.pkgs") or "").split()))
 
 
-def _modules(host: Host) -> bool | None:
+def _has_modules(host: Host) -> bool | None:
     if not host.path("/lib/modules").is_dir():
         return None
     return host.path(f"/lib/modules/{os.uname().release}").is_dir()
 
 
-def _replaced(host: Host, pid: int | None) -> bool:
+def _is_replaced(host: Host, pid: int | None) -> bool:
     try:
         return pid is not None and os.readlink(host.path(f"/proc/{pid}/exe")).endswith(" (deleted)")
-    except OSError:  # it ended while we looked
+    except OSError:  # it ended meanwhile
         return False
 
 
-def _room(host: Host, path: str) -> dict[str, Any] | None:
+def _read_disk_space(host: Host, path: str) -> dict[str, Any] | None:
     try:
         disk = os.statvfs(host.path(path))
     except OSError:

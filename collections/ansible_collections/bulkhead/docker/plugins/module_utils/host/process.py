@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel says of one process: /proc/PID and its cgroup. Reading only, nothing is traced."""
+"""Reads the state of one process from /proc/PID and its cgroup. Nothing is traced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 
 def parse_status(text: str) -> dict[str, Any]:
-    """The security fields of /proc/PID/status (man 5 proc_pid_status): ids as [real, effective, saved, fs], capability sets as numbers."""
+    """Return the security fields of /proc/PID/status (man 5 proc_pid_status): IDs as [real, effective, saved, fs], capability sets as numbers."""
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     found: dict[str, Any] = {}
     if "Uid" in fields and "Gid" in fields:
@@ -30,24 +30,24 @@ def parse_status(text: str) -> dict[str, Any]:
 
 
 def parse_id_map(text: str) -> list[list[int]]:
-    """/proc/PID/uid_map: rows of [first ID inside, first ID outside, count] (man 7 user_namespaces)."""
+    """Return the rows of /proc/PID/uid_map: [first ID inside, first ID outside, count] (man 7 user_namespaces)."""
     return [[int(n) for n in line.split()] for line in text.splitlines() if line.strip()]
 
 
 def parse_root_read_only(mountinfo: str) -> bool | None:
-    """Whether the process sees its / mounted read-only; None when no mount of / is listed (man 5 proc_pid_mountinfo)."""
-    answer = None
+    """Return whether the / of a process is mounted read-only; None when no mount of / is listed (man 5 proc_pid_mountinfo)."""
+    read_only = None
     for line in mountinfo.splitlines():
         fields = line.split()
         if len(fields) > 5 and fields[4] == "/":
-            answer = "ro" in fields[5].split(",")  # the last mount on / is the one on top
-    return answer
+            read_only = "ro" in fields[5].split(",")  # the last mount on / is the one on top
+    return read_only
 
 
 def read_process(host: Host, pid: int, groups: Callable[[str], str] = str) -> dict[str, Any]:
-    """Everything that judging needs of a process. What could not be read is missing and named in `unreadable`: source → error.
+    """Return everything that judging needs of a process. What could not be read is in `unreadable`: source → error.
 
-    groups: from the text of its /proc/PID/cgroup, the control groups whose limits count (engine/scopes.py: own_groups); else its own.
+    groups: selects the control groups whose limits are read from the text of /proc/PID/cgroup (engine/cgroups.py: select_own_groups).
     """
     proc = f"/proc/{pid}"
     found: dict[str, Any] = {"pid": pid, "unreadable": {}}
@@ -64,8 +64,8 @@ def read_process(host: Host, pid: int, groups: Callable[[str], str] = str) -> di
     read("gid_map", lambda text: found.update(gid_map=parse_id_map(text)))
     read("mountinfo", lambda text: found.update(root_read_only=parse_root_read_only(text)))
     read("cgroup", lambda text: found.update(cgroup=text.strip()))
-    read("cgroup", lambda text: found.update(pids=_pids(host, groups(text))))
-    # Without an LSM that labels processes the file exists and reading gives EINVAL: no label is None, not an error.
+    read("cgroup", lambda text: found.update(pids=_read_pids(host, groups(text))))
+    # Without an LSM that labels processes, the file exists and reading it fails with EINVAL: no label, not an error.
     try:
         found["label"] = host.path(f"{proc}/attr/current").read_text().strip("\0\n") or None
     except OSError as error:
@@ -81,8 +81,8 @@ def read_process(host: Host, pid: int, groups: Callable[[str], str] = str) -> di
     return found
 
 
-def _pids(host: Host, cgroup_file: str) -> dict[str, Any]:
+def _read_pids(host: Host, cgroup_file: str) -> dict[str, Any]:
     folder = cgroup.find_pids_folder(cgroup_file)
     if not folder:
-        raise ValueError("names no control group with a limit of tasks that is this container's own")
+        raise ValueError("has no control group of this container with a PIDs limit")
     return cgroup.read_pids(host, folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host that an observation reads: its file system, seen from a root that tests can move."""
+"""Access to the files of a host, below a root that tests can set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATE_DIR = "/var/lib/bulkhead"
 
 @dataclass(frozen=True)
 class Owner:
-    """A folder whose content is a user's: home, and the IDs to be taken while something below it is touched."""
+    """A user's folder (home), and the IDs with which files below it are accessed."""
 
     folder: str
     uid: int
@@ -24,32 +24,33 @@ class Owner:
 
 @dataclass
 class Host:
-    """Read access to one host.
+    """One host.
 
-    root: where its file system begins; "/" on a real host, a folder of fixtures in tests.
-    owners: folders in which users may plant links and pipes; root acts there with the rights of their owner (`as_owner`).
+    root: "/" on a real host, a folder of fixtures in tests.
+    owners: folders in which users may create links and pipes; root accesses them with their owner's rights (`as_owner`).
     """
 
     root: Path = Path("/")
     owners: tuple[Owner, ...] = ()
 
     def path(self, absolute: str) -> Path:
-        """`/etc/subuid` as it is on this host."""
+        """Return the path of a file such as `/etc/subuid` below the root."""
         return self.root / absolute.lstrip("/")
 
-    def read(self, absolute: str, limit: int = 4 << 20, whose: Owner | None = None) -> str | None:
-        """The text of a file (at most `limit` bytes, UTF-8 with odd bytes kept as surrogates); None when there is no such file.
+    def read(self, absolute: str, limit: int = 4 << 20, user: Owner | None = None) -> str | None:
+        """Return the text of a file (at most `limit` bytes; bytes that are not UTF-8 become surrogates); None when it does not exist.
 
-        whose: the user who has named the file, wherever it is; it is read with his rights. Raises OSError for everything else that keeps
-        it from being read (a directory, a pipe, no permission). Below a user's folder, and of what he has named, only a regular file is
-        read; below his folder no link in its place is followed.
+        user: the user who named the file, with whose rights it is read. Raises OSError for any other error (a directory, a pipe, no
+        permission). Of a user, only regular files are read; below the user's folder the file itself must not be a link.
         """
         try:
             with (
-                self.as_owner(absolute, whose) as owner,
-                open(self.path(absolute), "rb", buffering=0, opener=_opener(owner is not None, self.owner(absolute) is None)) as handle,
+                self.as_owner(absolute, user) as owner,
+                open(
+                    self.path(absolute), "rb", buffering=0, opener=_build_opener(owner is not None, self.find_owner(absolute) is None)
+                ) as handle,
             ):
-                # In small steps: for /proc/sys the kernel allocates as much as is asked for, and has ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
+                # In small chunks: for /proc/sys the kernel allocates the requested size, and fails with ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
                 chunks = []
                 while limit > 0 and (chunk := handle.read(min(limit, 1 << 16))):
                     chunks.append(chunk)
@@ -58,15 +59,14 @@ class Host:
         except FileNotFoundError:
             return None
 
-    def owner(self, absolute: str) -> Owner | None:
-        """Whose folder a path is in; None outside of users' folders."""
+    def find_owner(self, absolute: str) -> Owner | None:
+        """Return the owner of the folder that a path is in; None outside of users' folders."""
         return next((owner for owner in self.owners if absolute.startswith(f"{owner.folder}/")), None)
 
     @contextmanager
-    def as_owner(self, absolute: str, whose: Owner | None = None) -> Iterator[Owner | None]:
-        """Touch a path with its owner's rights (`whose`, where he is given) and no others: whatever he has planted on the way leads only
-        where he could go himself."""
-        owner = whose or self.owner(absolute)
+    def as_owner(self, absolute: str, user: Owner | None = None) -> Iterator[Owner | None]:
+        """Access a path with only its owner's (or `user`'s) rights, so that links in it lead nowhere else than the owner may go."""
+        owner = user or self.find_owner(absolute)
         if owner is None or os.geteuid() != 0:
             yield owner
             return
@@ -82,15 +82,15 @@ class Host:
             os.setgroups(groups)
 
 
-def _opener(regular: bool, follow: bool) -> Callable[[str, int], int]:
-    """For `open()`: never held up by a pipe; `regular`: nothing else either that blocks or acts when it is opened; `follow`: a link."""
+def _build_opener(regular: bool, follow: bool) -> Callable[[str, int], int]:
+    """Return an opener for `open()` that never waits for a pipe. regular: reject all but regular files. follow: follow a link."""
 
-    def opened(path: str, flags: int) -> int:
+    def open_file(path: str, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISFIFO(mode) or (regular and not stat.S_ISREG(mode)):
             os.close(descriptor)
-            raise OSError(22, "is no regular file", path)
+            raise OSError(22, "is not a regular file", path)
         return descriptor
 
-    return opened
+    return open_file

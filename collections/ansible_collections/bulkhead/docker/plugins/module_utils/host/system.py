@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine below the engine: kernel, LSMs, init, distribution."""
+"""Observes the machine: kernel, LSMs, init, distribution."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .root import Host
 
 
 def observe_system(host: Host) -> dict[str, Any]:
-    """Read-only, no command is run.
+    """Return the facts on the machine, without running a command.
 
-    `systemd` is whether it is the running init (man 3 sd_booted), `apparmor` whether the kernel enforces it, `lsm` the active modules in order.
+    systemd: whether it is the running init (man 3 sd_booted). apparmor: whether the kernel enforces it. lsm: the active modules in order.
     """
     uname = os.uname()
-    release = _os_release(host.read("/etc/os-release") or "")
+    release = _parse_os_release(host.read("/etc/os-release") or "")
     enabled = (host.read("/sys/module/apparmor/parameters/enabled") or "").strip()
     return {
         "kernel": uname.release,
@@ -29,12 +29,12 @@ def observe_system(host: Host) -> dict[str, Any]:
         "cgroup_version": cgroup.detect_version(host),
         "apparmor": enabled == "Y",
         "lsm": [name for name in (host.read("/sys/kernel/security/lsm") or "").strip().split(",") if name],
-        "namespaces": {name: _link(host, f"/proc/1/ns/{name}") for name in ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt")},
+        "namespaces": {name: _read_link(host, f"/proc/1/ns/{name}") for name in ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt")},
     }
 
 
 def read_boot_time(host: Host) -> float:
-    """When the kernel started, in seconds since the epoch by the present clock (man 5 proc_stat: btime)."""
+    """Return when the kernel started, in seconds since the epoch by the present clock (man 5 proc_stat: btime)."""
     for line in (host.read("/proc/stat") or "").splitlines():
         if line.startswith("btime "):
             return float(line.split()[1])
@@ -42,7 +42,7 @@ def read_boot_time(host: Host) -> float:
 
 
 def read_start_time(host: Host, pid: int) -> float | None:
-    """When a process started, in seconds since the epoch; None when it is gone (man 5 proc_pid_stat: starttime, field 22)."""
+    """Return when a process started, in seconds since the epoch; None when it has ended (man 5 proc_pid_stat: starttime, field 22)."""
     stat = host.read(f"/proc/{pid}/stat")
     if not stat:
         return None
@@ -50,19 +50,19 @@ def read_start_time(host: Host, pid: int) -> float | None:
     return read_boot_time(host) + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _os_release(text: str) -> dict[str, str]:
+def _parse_os_release(text: str) -> dict[str, str]:
     values = {}
     for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals:
             try:
                 values[key.strip()] = " ".join(shlex.split(value))
-            except ValueError:  # an open quote: a name to show, and nothing to fail for
+            except ValueError:  # an unclosed quote; the name is only shown
                 values[key.strip()] = value.strip()
     return values
 
 
-def _link(host: Host, path: str) -> str | None:
+def _read_link(host: Host, path: str) -> str | None:
     try:
         return os.readlink(host.path(path))
     except OSError:

@@ -31,7 +31,7 @@ def find_warnings(observed: Mapping[str, Any], layers: Mapping[str, LayerPlan]) 
         found.append(
             f"dockerd was replaced since it started: its next restart starts another version than {engine.get('version') or 'the running one'}"
         )
-    return found + _find_space_warnings(pending.get("room"), engine.get("contents") or {}, layers)
+    return found + _find_space_warnings(pending.get("disk_space"), engine.get("contents") or {}, layers)
 
 
 def _find_space_warnings(space: Mapping[str, Any] | None, contents: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> list[str]:

@@ -25,7 +25,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges impor
 
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
-from .engine_config.test_change import FOREIGN, PATH, World, make_world, run
+from .engine_config.world import FOREIGN, PATH, World, make_world, run
 from .migration import test_migrate as migrate_test
 from .power import every_step
 from .seccomp import test_install as seccomp_test

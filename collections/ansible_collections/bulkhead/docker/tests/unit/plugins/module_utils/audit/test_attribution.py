@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.attribution import Known, Owners, lifetimes
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.containers import _time
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import grouped, of_message
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message, of_kernel_log
 
@@ -83,14 +82,6 @@ def test_lifetimes() -> None:
     (stopped,) = lifetimes([Known(A, "web", "i", None, [(T, T + 5)], T + 5)], [event("start", T)], [])
     assert not stopped.ran_at(T + 9), "its end was forgotten, but for the engine's word"
     assert lifetimes([], [{"Type": "network", "Actor": {"ID": "x"}}], []) == []
-
-
-def test_the_engines_time() -> None:
-    assert _time("0001-01-01T00:00:00Z") is None
-    assert _time("") is None
-    assert _time("2025-11-24T16:00:00.123456789Z") == pytest.approx(1764000000.123456)
-    assert _time("2025-11-24T16:00:00Z") == 1764000000
-    assert _time("2025-11-24T17:00:00.5+01:00") == 1764000000.5
 
 
 def test_what_was_refused() -> None:

@@ -116,7 +116,7 @@ def test_another_users_engine_behind_a_users_socket_is_not_spoken_to(engine: Eng
     assert Engine.for_instance(own, 5, link).get("/info") and Engine.for_instance(ROOTFUL, 5, link).get("/info")
     Answers.seen = []
     for instance in (other, Instance("nobody-knows", None, None, "/home/w")):
-        with pytest.raises(EngineUnreachable, match=f"user {os.geteuid()} listens there, and not user"):
+        with pytest.raises(EngineUnreachable, match=f"user {os.geteuid()} listens there instead of user"):
             Engine.for_instance(instance, 5, link).post("/containers/x/stop")
     assert Answers.seen == []
 
@@ -164,7 +164,7 @@ def test_all_answers_together_have_their_time(tmp_path: Path) -> None:
     engine = Engine(str(tmp_path / "s"), timeout=5, budget=0.3)
     assert engine.get("/info") == {}
     time.sleep(0.4)
-    with pytest.raises(EngineUnreachable, match="end"):
+    with pytest.raises(EngineUnreachable, match="takes too long"):
         engine.get("/info")
 
 
@@ -192,7 +192,7 @@ def test_an_answer_that_breaks_off_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("body", [b"[" * 200_000, b"[" * 100 + b"]" * 100, b"{}\n" + b"[" * 200_000])
 def test_an_answer_of_brackets_is_none(tmp_path: Path, body: bytes) -> None:
     engine = imposter(tmp_path / "s", HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    with pytest.raises(EngineUnreachable, match="no engine: its JSON is nested"):
+    with pytest.raises(EngineUnreachable, match="its JSON has more than"):
         engine.get("/info")
 
 

@@ -58,7 +58,7 @@ def test_contains(tmp_path: Path, key: str, expected: bool) -> None:
     [
         ('time="x" level=info msg="Starting up"\nfailed to start daemon: no such driver\n', "failed to start daemon: no such driver"),
         ('time="x" level=fatal msg="a \\"b\\" c"\n', 'a "b" c'),
-        ("", "no word from the engine"),
+        ("", "the engine printed nothing"),
     ],
 )
 def test_complaint(output: str, expected: str) -> None:

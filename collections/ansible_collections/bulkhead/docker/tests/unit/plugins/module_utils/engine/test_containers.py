@@ -91,7 +91,7 @@ def test_a_process_that_is_not_in_the_containers_group_has_no_limit_of_its(tmp_p
     (tmp_path / "proc/7/cgroup").write_text(f"0::/system.slice/docker-{TWO}.scope\n")
     engine: Any = Fake({f"/containers/{ONE}/json": {"Id": ONE, "Name": "/web", "State": {"Pid": 7}}})
     (seen,) = containers.read_containers(Host(tmp_path), engine, [ONE])
-    assert "pids" not in seen["kernel"] and "own" in seen["kernel"]["unreadable"]["/proc/7/cgroup"]
+    assert "pids" not in seen["kernel"] and "this container" in seen["kernel"]["unreadable"]["/proc/7/cgroup"]
 
 
 @pytest.mark.parametrize("pid", ["../home/x", "7", 0, -1, True, 1.5, None, [7]])

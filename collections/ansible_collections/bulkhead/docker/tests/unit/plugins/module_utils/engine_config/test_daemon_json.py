@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_json import (
     DaemonJsonError,
+    build_pointer,
+    mask_passwords,
     merge_keys,
     parse_daemon_json,
     parse_pointer,
-    build_pointer,
-    mask_passwords,
 )
 
 PATH = "/etc/docker/daemon.json"
@@ -50,8 +50,8 @@ def test_unchanged_text_survives_to_the_byte(text: str) -> None:
         ('{\n  // comment\n  "icc": false\n}', "line 2, column 3", "JSON has no comments"),
         ('# comment\n{"icc": false}', "line 1, column 1", "JSON has no comments"),
         ('{"icc": false, # no\n "debug": true}', "line 1, column 16", "JSON has no comments"),
-        ('{\n  "icc": false,\n  "debug": true,\n  "icc": true\n}', "line 4, column 3", '"icc" stands there twice (first in line 2)'),
-        ('{"log-opts": {"a": "1", "a": "2"}}', "line 1, column 14", '"a" stands twice'),
+        ('{\n  "icc": false,\n  "debug": true,\n  "icc": true\n}', "line 4, column 3", '"icc" is there twice (first in line 2)'),
+        ('{"log-opts": {"a": "1", "a": "2"}}', "line 1, column 14", '"a" is twice'),
         ('{\n  "icc": false,\n}', "line 3, column 1", "comma after the last member"),
         ('{"dns": ["1.1.1.1",]}', "line 1", "comma before the closing bracket"),
         ('{\n  "icc": false\n  "debug": true\n}', "line 3, column 3", 'a comma or the closing brace is missing after the value of "icc"'),
@@ -60,16 +60,16 @@ def test_unchanged_text_survives_to_the_byte(text: str) -> None:
         ('{\n  "icc": ', "line 2", "the file ends in the middle"),
         ('{"icc": "fal', "line 1, column 9", "no closing quote"),
         ('{"icc": False}', "line 1, column 9", "small letters"),
-        ("{'icc': false}", "line 1, column 2", "a key in double quotes belongs here"),
+        ("{'icc': false}", "line 1, column 2", "a key in double quotes is missing here"),
         ("{\"icc\": 'no'}", "line 1, column 9", "double quotes, not single"),
-        ("{icc: false}", "line 1, column 2", "a key in double quotes belongs here"),
-        ('{"icc" false}', "line 1, column 8", "a colon belongs between"),
-        ('["icc"]', "line 1, column 1", "holds a list where an object"),
-        ('"icc"', "line 1, column 1", "holds a text where an object"),
-        ("null", "line 1, column 1", "holds null where an object"),
-        ("icc=false", "line 1, column 1", "must hold one JSON object"),
+        ("{icc: false}", "line 1, column 2", "a key in double quotes is missing here"),
+        ('{"icc" false}', "line 1, column 8", "a colon is missing between"),
+        ('["icc"]', "line 1, column 1", "is a list, not an object"),
+        ('"icc"', "line 1, column 1", "is a text, not an object"),
+        ("null", "line 1, column 1", "is null, not an object"),
+        ("icc=false", "line 1, column 1", "must be one JSON object"),
         ('{"icc": false} {"debug": true}', "line 1, column 16", "nothing after it"),
-        ('{"mtu": NaN}', "line 1", "NaN is no JSON number"),
+        ('{"mtu": NaN}', "line 1", "NaN is not a JSON number"),
     ],
 )
 def test_bad_text_is_refused_with_place_and_advice(text: str, place: str, sentence: str) -> None:
@@ -138,7 +138,7 @@ def test_giving_everything_up_brings_the_old_content_back() -> None:
     merged = merge_keys(parse_daemon_json(text), {}, memory)
     assert json.loads(merged.text or "") == json.loads(FOREIGN)
     assert merged.memory == {}
-    assert any("icc gets back true" in notice for notice in merged.notices)
+    assert any("icc is restored to true" in notice for notice in merged.notices)
 
 
 def test_giving_up_one_keeps_the_others() -> None:
@@ -152,7 +152,7 @@ def test_a_value_changed_by_hand_is_theirs_when_we_give_up() -> None:
     text, memory = _applied()
     merged = merge_keys(parse_daemon_json(text.replace('"live-restore": true', '"live-restore": false')), {}, memory)
     assert merged.after["live-restore"] is False
-    assert any("live-restore" in notice and "somebody changed it" in notice for notice in merged.notices)
+    assert any("live-restore" in notice and "changed by others" in notice for notice in merged.notices)
 
 
 def test_a_value_changed_by_hand_is_ours_again_when_we_still_want_it() -> None:

@@ -35,13 +35,13 @@ def test_no_link_is_followed_there(host: Host) -> None:
 
 def test_a_pipe_does_not_hold_anybody_up(host: Host) -> None:
     os.mkfifo(host.path("/home/u/.config/f"))
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         host.read("/home/u/.config/f")
 
 
 def test_a_pipe_outside_does_not_hold_anybody_up_either(host: Host) -> None:
     os.mkfifo(host.path("/fifo"))
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         host.read("/fifo")
 
 
@@ -55,7 +55,7 @@ def test_what_a_user_has_named_is_read_with_his_rights(host: Host) -> None:
 
 def test_what_a_user_has_named_is_a_regular_file(host: Host) -> None:
     host.path("/null").symlink_to("/dev/null")
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         host.read("/null", user=Owner("/home/u", os.geteuid(), os.getegid()))
     assert host.read("/null") == ""
 

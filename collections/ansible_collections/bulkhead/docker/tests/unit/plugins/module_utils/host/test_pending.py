@@ -9,7 +9,12 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import H
 
 
 def test_a_host_of_which_nothing_is_known(tmp_path: Path) -> None:
-    assert pending.observe_pending(Host(tmp_path), {"pid": None}) == {"reboot": None, "modules": None, "replaced": False, "room": None}
+    assert pending.observe_pending(Host(tmp_path), {"pid": None}) == {
+        "reboot": None,
+        "modules": None,
+        "replaced": False,
+        "disk_space": None,
+    }
 
 
 def test_what_waits_for_a_restart(tmp_path: Path) -> None:
@@ -22,7 +27,7 @@ def test_what_waits_for_a_restart(tmp_path: Path) -> None:
     (tmp_path / "srv").mkdir()
     found = pending.observe_pending(Host(tmp_path), {"pid": 7, "root_dir": "/srv"})
     assert (found["reboot"], found["modules"], found["replaced"]) == (["libc6", "linux-image"], False, True)
-    assert found["room"]["path"] == "/srv" and 0 < found["room"]["free"] <= found["room"]["size"]
+    assert found["disk_space"]["path"] == "/srv" and 0 < found["disk_space"]["free"] <= found["disk_space"]["size"]
 
     (tmp_path / "lib/modules" / os.uname().release).mkdir()
     (tmp_path / "proc/7/exe").unlink()

@@ -38,7 +38,7 @@ class Place:
         signers.write_text(f"ops@example.com {(folder / 'ops.pub').read_text()}")
         self.git("init", "--quiet", "--initial-branch=main", str(self.origin), where=None)
         (self.root / "etc/bulkhead").mkdir(parents=True)
-        config = rendering.git_config(True, False).replace(rendering.SIGNERS, str(signers))
+        config = rendering.render_git_config(True, False).replace(rendering.SIGNERS, str(signers))
         (self.root / "etc/bulkhead/pull-agent.gitconfig").write_text(config)
         self.configure()
 

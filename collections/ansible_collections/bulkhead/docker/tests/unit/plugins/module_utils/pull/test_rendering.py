@@ -31,7 +31,7 @@ GOOD: dict[str, Any] = {
     ],
 )
 def test_what_is_right(change: dict[str, Any]) -> None:
-    assert rendering.problems({**GOOD, **change}) == []
+    assert rendering.find_setting_problems({**GOOD, **change}) == []
 
 
 @pytest.mark.parametrize(
@@ -60,19 +60,19 @@ def test_what_is_right(change: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_wrong(change: dict[str, Any], words: str) -> None:
-    (problem,) = rendering.problems({**GOOD, **change})
+    (problem,) = rendering.find_setting_problems({**GOOD, **change})
     assert words in problem
 
 
 def test_files_follow_the_wish() -> None:
-    source = setup.source()
-    made = rendering.files(GOOD, source)
+    source = setup.read_agent_source()
+    made = rendering.render_agent_files(GOOD, source)
     assert made[rendering.PROGRAM] == (f"#!/usr/bin/python3 -I\n{source}", 0o755)
     config = json.loads(made[rendering.CONFIG][0])
     assert (config["signed"], config["playbook"], config["host"]) == (True, "playbooks/watch.yml", "web1")
     assert "ReadWritePaths=/var/lib/bulkhead /var/lib/prometheus/node-exporter" in made[rendering.SERVICE][0]
     assert "OnUnitActiveSec=5min" in made[rendering.TIMER][0]
-    pinned = rendering.files({**GOOD, "allowed_signers": "", "revision": "0" * 40, "mode": "converge"}, source)
+    pinned = rendering.render_agent_files({**GOOD, "allowed_signers": "", "revision": "0" * 40, "mode": "converge"}, source)
     assert rendering.SIGNERS not in pinned
     assert "ProtectSystem" not in pinned[rendering.SERVICE][0]
     assert json.loads(pinned[rendering.CONFIG][0])["signed"] is False
@@ -92,11 +92,11 @@ def test_no_option_that_filters_system_calls() -> None:
         "ProtectKernel",
         "ProtectC1",
     ):
-        assert f"\n{option}" not in rendering.service(GOOD)
-    assert "ProtectClock" not in rendering.service(GOOD) and "ProtectHostname" not in rendering.service(GOOD)
+        assert f"\n{option}" not in rendering.render_service(GOOD)
+    assert "ProtectClock" not in rendering.render_service(GOOD) and "ProtectHostname" not in rendering.render_service(GOOD)
 
 
 def test_only_the_wanted_kind_of_signature_counts() -> None:
-    assert rendering.git_config(True, False).count("/bin/false") == 2
-    assert "allowedSignersFile" not in rendering.git_config(False, True)
-    assert rendering.git_config(False, False).count("/bin/false") == 3
+    assert rendering.render_git_config(True, False).count("/bin/false") == 2
+    assert "allowedSignersFile" not in rendering.render_git_config(False, True)
+    assert rendering.render_git_config(False, False).count("/bin/false") == 3

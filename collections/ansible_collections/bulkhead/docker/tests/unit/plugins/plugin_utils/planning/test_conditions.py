@@ -12,14 +12,14 @@ MOVE = {"userns": LayerPlan("userns", apply={"migrate": True})}
 
 
 def make_space(free: int) -> dict[str, Any]:
-    return {"room": {"path": "/var/lib/docker", "free": free, "size": 9 * GB}}
+    return {"disk_space": {"path": "/var/lib/docker", "free": free, "size": 9 * GB}}
 
 
 @pytest.mark.parametrize(
     ("pending", "layers", "text"),
     [
         ({}, {}, ""),
-        ({"reboot": None, "modules": None, "replaced": False, "room": None}, {}, ""),
+        ({"reboot": None, "modules": None, "replaced": False, "disk_space": None}, {}, ""),
         ({"modules": True}, {}, ""),
         ({"reboot": []}, {}, "a reboot is pending (/run/reboot-required)"),
         ({"reboot": ["libc6", "linux-image"]}, {}, "a reboot is pending for libc6, linux-image (/run"),

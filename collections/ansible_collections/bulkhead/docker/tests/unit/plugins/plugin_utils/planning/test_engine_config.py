@@ -115,7 +115,7 @@ def test_a_hardened_host_has_no_change_and_no_message() -> None:
 def test_unmanaged_keys_stay_and_overwritten_ones_are_noted() -> None:
     result = make_plan(make_observed('{"icc": true, "registry-mirrors": ["https://m"]}'))
     assert json.loads(result.changes[0].after)["registry-mirrors"] == ["https://m"]
-    assert any("icc was true, becomes false" in notice for notice in result.notices)
+    assert any("icc changes from true to false" in notice for notice in result.notices)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_an_engine_that_knows_the_key_gets_it() -> None:
         (None, None, {"docker_daemon_options": {"live-restore": "yes"}}, "docker_daemon_options: live-restore"),
         (None, None, {"docker_daemon_options": ["icc"]}, "docker_daemon_options: ['icc'] is not a mapping"),
         (None, None, {"docker_daemon_options": {"no-new-privileges": False}}, "contradicts the layer no_new_privileges"),
-        (None, None, {"docker_daemon_options": {"log-opts": {"maxsize": "1m"}}}, "knows no such option"),
+        (None, None, {"docker_daemon_options": {"log-opts": {"maxsize": "1m"}}}, "is not an option of the log driver"),
         (None, {"icc": "true"}, {}, "icc: False cannot be set in daemon.json: /etc/default/docker contains --icc=true"),
         ('{"hosts": ["fd://"]}', {"host": "fd://"}, {}, "hosts is also set by --host in /etc/default/docker"),
         (None, None, {"docker_daemon_config_path": "/etc/x.json"}, "/etc/x.json is not the file that the engine reads"),

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of the engine's configuration as a request wants them, and the checks that come before the first write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine import binary, flags, unit
+from ..host import state
+from ..host.files import sha256
+from ..host.root import Host
+from . import checks, daemon_json, drop_in, revert
+from .request import ConfigFailed, ConfigOutcome, ConfigRequest
+
+
+@dataclass(frozen=True)
+class DesiredFiles:
+    """files: path → text, None for a file to remove. memory: content of the state file. reverts: ID of the change that this one undoes."""
+
+    merge: daemon_json.Merge
+    memory: dict[str, Any]
+    files: dict[str, str | None]
+    reverts: str | None = None
+
+
+def build_desired_files(host: Host, request: ConfigRequest, outcome: ConfigOutcome) -> DesiredFiles:
+    """Return the files to write, and add the differences to `outcome`. Raises ValueError when daemon.json or the state file is damaged."""
+    desired = _revert_files(host, request) if request.revert else _merge_files(host, request)
+    outcome.notices += desired.merge.notices
+    outcome.keys_changed = desired.merge.changed
+    for path, text in desired.files.items():
+        before = host.read(path)
+        if before != text and path != request.instance.memory:
+            outcome.diff[path] = (before or "", text or "")
+    outcome.changed = outcome.changed or bool(outcome.diff)
+    return desired
+
+
+def _merge_files(host: Host, request: ConfigRequest) -> DesiredFiles:
+    """Return the present files with the request's options merged in."""
+    remembered = state.load(host, request.instance.subject)
+    file_memory = remembered.get("files", {}).get(request.file, {})
+    document = daemon_json.parse_daemon_json(host.read(request.file), request.file)
+    created = bool(file_memory.get("created")) or document.source is None
+    merge = daemon_json.merge_keys(document, request.options, file_memory.get("keys", {}), request.keep, created, request.file)
+    memory = _build_memory(remembered, request, merge, created)
+    files: dict[str, str | None] = {request.file: merge.text}
+    if request.pids_limit is not None:
+        files[request.instance.drop_in] = drop_in.render_drop_in(request.pids_limit) if request.pids_limit > 0 else None
+    files[request.instance.memory] = json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None
+    return DesiredFiles(merge, memory, files)
+
+
+def _build_memory(remembered: Mapping[str, Any], request: ConfigRequest, merge: daemon_json.Merge, created: bool) -> dict[str, Any]:
+    """Return the content of the state file after the merge; empty when nothing is managed. created: whether Bulkhead created daemon.json."""
+    memory = {**remembered, "files": dict(remembered.get("files", {}))}
+    memory["files"].pop(request.file, None)
+    if merge.memory or (created and merge.text is not None):
+        memory["files"][request.file] = {
+            "created": created and merge.text is not None,
+            "keys": merge.memory,
+            "sha256": sha256(merge.text or ""),
+        }
+    if not memory["files"]:
+        del memory["files"]
+    if not memory.keys() - {"dockerd"}:
+        return {}
+    memory["dockerd"] = binary.recall_known_keys(remembered, drop_in.PIDS_KEY)
+    return memory
+
+
+def _revert_files(host: Host, request: ConfigRequest) -> DesiredFiles:
+    """Return the files as they were before the last change."""
+    last, path = revert.find_last_change(host, request.file, request.stop_containers), request.instance.memory
+    return DesiredFiles(last.merge, json.loads(last.files.get(path) or "{}"), {path: host.read(path), **last.files}, last.id)
+
+
+def raise_problem(host: Host, request: ConfigRequest, merge: daemon_json.Merge, outcome: ConfigOutcome) -> None:
+    """Raise ConfigFailed when the engine would not start, or not work, with this daemon.json.
+
+    It also runs before a restart that changes no file: a file that somebody else damaged would keep the engine from starting as well.
+    """
+    problem = _find_problem(host, request, merge)
+    if problem:
+        raise build_refusal(problem, outcome)
+
+
+def build_refusal(problem: str, outcome: ConfigOutcome) -> ConfigFailed:
+    """Return the error for a change that was not started."""
+    outcome.changed = bool(outcome.recovered)
+    return ConfigFailed(f"nothing was changed: {problem}", outcome)
+
+
+def _find_problem(host: Host, request: ConfigRequest, merge: daemon_json.Merge) -> str:
+    """Return the first problem; empty when none is found."""
+    docker_unit = unit.read_unit(host, request.instance)
+    arguments = flags.find_dockerd_arguments(docker_unit.argv)
+    values = flags.parse_flags(arguments)
+    for key, flag in flags.find_clashes(values, merge.after).items():
+        place = unit.find_flag_file(flag, docker_unit.files) or f"the command line of {request.instance.unit}"
+        return (
+            f"{request.file}: {key} is also set by --{flag}={values[flag]} in {place}, and the engine does not start with both;"
+            " remove one of them"
+        )
+    if request.own_checks:
+        problems = checks.check_content(merge.after, host, request.file)
+        if problems:
+            return "; ".join(problems)
+    dockerd = binary.find_dockerd()
+    if dockerd is None:
+        return "no dockerd is installed on this host to validate this configuration; install the engine first"
+    content = dict(merge.after)
+    if binary.would_create_user(content):
+        del content["userns-remap"]
+    text = merge.text if content == merge.after and merge.text is not None else json.dumps(content)
+    default_arguments = ("-H", f"unix://{request.instance.socket}" if request.instance.rootless else "fd://")
+    return binary.validate_config(dockerd, text, arguments or default_arguments, request.file) or ""

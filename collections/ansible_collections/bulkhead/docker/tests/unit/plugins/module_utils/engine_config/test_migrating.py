@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A change that migrates the engine's data to another root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .world import FOREIGN, PATH, World, failure, run, states
+
+
+@dataclass
+class FakeMigration:
+    """A migration that copies nothing and logs its steps. breaks: the step that fails."""
+
+    world: World
+    breaks: str = ""
+    root: str = "/var/lib/docker/231072.231072"
+    leave: frozenset[str] = frozenset()
+
+    def prepare(self, info: dict[str, Any], orphans: Any = ()) -> None:
+        self._do("prepare")
+
+    def migrate(self) -> None:
+        assert self.world.active == "inactive"
+        assert self.world.host.read(PATH) == FOREIGN, "the old configuration holds until all is carried"
+        self._do("carry")
+        self.world.host.path(self.root).mkdir(parents=True)
+
+    def _do(self, what: str) -> None:
+        self.world.log.append(what)
+        if what == self.breaks:
+            raise ValueError("no room")
+
+
+MIGRATE = {"options": {"userns-remap": "default"}, "stop_containers": True}
+
+
+def test_migrated_containers_are_started(world: World) -> None:
+    outcome = run(world, **MIGRATE, migration=FakeMigration(world))
+    assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
+    assert (outcome.containers_restarted, states(world)) == (["web"], ["committed"])
+
+
+def test_data_that_cannot_be_migrated_changes_nothing(world: World) -> None:
+    assert "no room" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "prepare")))
+    assert (world.log, world.host.read(PATH), states(world)) == (["prepare"], FOREIGN, [])
+
+
+def test_failed_migration_keeps_the_old_root(world: World) -> None:
+    assert "no room; the previous configuration is restored" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "carry")))
+    assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
+    assert (world.host.read(PATH), world.containers["web"]) == (FOREIGN, "running")
+
+
+def test_migrated_root_that_was_used_is_set_aside(world: World) -> None:
+    world.rejected_text = "userns"
+    failed = failure(world, **MIGRATE, migration=FakeMigration(world))
+    assert not world.host.path(FakeMigration.root).exists()
+    assert any("which the engine has used" in warning for warning in failed.outcome.warnings)
+    assert world.host.path(f"/var/lib/docker/.231072.231072.undone-{failed.outcome.transaction}").is_dir()

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last change is reverted."""
+
+from __future__ import annotations
+
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+
+from .world import FOREIGN, PATH, World, failure, run
+
+
+def test_changes_are_reverted_one_by_one(world: World) -> None:
+    run(world, options={"icc": False})
+    first = world.host.read(PATH)
+    run(world, options={"icc": False, "no-new-privileges": True}, pids_limit=100)
+    checked = run(world, revert=True, check=True)
+    assert checked.diff.keys() == {PATH, drop_in.PATH}
+    outcome = run(world, revert=True)
+    assert (outcome.changed, world.host.read(PATH), world.host.read(drop_in.PATH)) == (True, first, None)
+    assert run(world, options={"icc": False}).changed is False, "what is remembered went back as well"
+    run(world, revert=True)
+    assert (world.host.read(PATH), state.load(world.host, "daemon")) == (FOREIGN, {})
+    assert "there is no change" in str(failure(world, revert=True))
+
+
+def test_change_with_a_later_edit_is_not_reverted(world: World) -> None:
+    run(world, options={"icc": False})
+    world.host.path(PATH).write_text('{"mine": 1}')
+    assert f"{PATH} was edited after change" in str(failure(world, revert=True))
+    assert world.host.read(PATH) == '{"mine": 1}'
+
+
+def test_switch_of_root_is_reverted_only_with_permission(world: World) -> None:
+    run(world, options={"data-root": "/srv"}, stop_containers=True)
+    assert "gave the engine another data root (data-root)" in str(failure(world, revert=True))
+    run(world, revert=True, stop_containers=True)
+    assert world.host.read(PATH) == FOREIGN
