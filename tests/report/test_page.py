@@ -127,7 +127,7 @@ def test_denials_and_log_gaps_are_shown(small: Browser) -> None:
     for words in (
         "kernel logs of 1 host",
         "shop",
-        "the process lives there",
+        "the process runs there",
         "open name=/proc/kcore",
         "41",
         "web1: 7 of the kernel's audit messages",

@@ -115,9 +115,9 @@ INVENTORY = [
     Inventory(
         "attack-name",
         {"attack_matrix_required": {"host_dsk": 1}},
-        ["attack_matrix_required: 'host_dsk' is no attack", "did you mean host_disk?"],
+        ["attack_matrix_required: 'host_dsk' is not an attack", "write host_disk"],
     ),
-    Inventory("attack-number", {"attack_matrix_required": {"bpf": "all"}}, ["attack_matrix_required.bpf: 'all'", "whole number from 0"]),
+    Inventory("attack-number", {"attack_matrix_required": {"bpf": "all"}}, ["attack_matrix_required.bpf: 'all'", "an integer from 0"]),
     Inventory(
         "container-root",
         {"hardened_container_list": [{"name": "shop", "image": "b", "user": "root"}]},

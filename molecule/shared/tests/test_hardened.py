@@ -191,7 +191,7 @@ def killed(
 
 
 def test_a_killed_run_reports_that_it_leaves_objects(killed: Killed) -> None:
-    assert "the process that played them is gone; the next run clears what it left" in " ".join(killed.output.split())
+    assert "the process that ran them was killed; the next run removes what it left" in " ".join(killed.output.split())
     new = [line for line in killed.after.splitlines() if line not in killed.before.splitlines()]
     # A container, its cgroup while its attacks still run, its image; the job, the preparation and the module's code.
     assert len([line for line in new if len(line) == 64]) == 1, new

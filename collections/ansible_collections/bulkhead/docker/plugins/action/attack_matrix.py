@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run of the module, which plays on by itself, while what it has done is looked at and shown. Documented in modules/attack_matrix.py."""
+"""Runs the module in the background on the host, and shows its progress until it has ended. Documented in modules/attack_matrix.py."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background import ANSWER, FOLDERS, OWNER, PREFIX, PROGRESS
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
+# Seconds between two looks at the progress.
 PAUSE = 5.0
-# Longer than the slowest emulated machine takes for all containers.
-LONGEST = 1800.0
-_RUNS, _DONE, _GONE = "runs", "done", "gone"
+# Seconds. The slowest emulated machine takes less for all containers.
+MAX_DURATION = 1800.0
+_RUNNING, _DONE, _GONE = "running", "done", "gone"
 
 
 class ActionModule(ActionBase):
@@ -34,35 +35,35 @@ class ActionModule(ActionBase):
         return {**result, **self._watch(f"{FOLDERS}/{PREFIX}{name}", (task_vars or {}).get("inventory_hostname", "host"))}
 
     def _watch(self, folder: str, host: str) -> dict[str, Any]:
-        """The module's answer, once it is there. Each look is one command on the host, no module."""
-        shown, deadline = 0, time.monotonic() + LONGEST
+        """Return the module's result when it has ended. Each check of the progress is one command on the host, not a module run."""
+        shown, deadline = 0, time.monotonic() + MAX_DURATION
         while time.monotonic() < deadline:
             time.sleep(PAUSE)
-            state, *lines = self._command(_look(folder)).splitlines() or [_GONE]
+            state, *lines = self._run_command(_build_check(folder)).splitlines() or [_GONE]
             if len(lines) > shown:
-                print_lines(self._display, [(f"{host}: played {', '.join(lines[shown:])}", "dark gray")])
+                print_lines(self._display, [(f"{host}: completed {', '.join(lines[shown:])}", "dark gray")])
                 shown = len(lines)
             if state == _DONE:
-                answer: dict[str, Any] = json.loads(self._command(f"cat {folder}/{ANSWER} && rm -r {folder}"))
+                answer: dict[str, Any] = json.loads(self._run_command(f"cat {folder}/{ANSWER} && rm -r {folder}"))
                 return answer
-            if state != _RUNS:
+            if state != _RUNNING:
                 break
         return {
             "failed": True,
-            "msg": "the attacks were not played to their end: the process that played them is gone; the next run clears what it left",
+            "msg": "the attacks did not end: the process that ran them was killed; the next run removes what it left",
         }
 
-    def _command(self, command: str) -> str:
+    def _run_command(self, command: str) -> str:
         answer = self._low_level_execute_command(command)
         if answer["rc"]:
-            raise AnsibleActionFail(f"the matrix can't be watched: {answer['stderr'] or answer['stdout']}")
+            raise AnsibleActionFail(f"the progress of the attacks cannot be read: {answer['stderr'] or answer['stdout']}")
         return str(answer["stdout"])
 
 
-def _look(folder: str) -> str:
-    """A shell command that says how it stands, and then what has been played. A process that is named but not there has been killed."""
+def _build_check(folder: str) -> str:
+    """Return a shell command that prints the state, then the completed configurations. If OWNER names a process that does not exist, it was killed."""
     return (
         f"if [ -e {folder}/{ANSWER} ]; then echo {_DONE}; "
-        f'elif [ ! -e {folder}/{OWNER} ] || kill -0 "$(cut -d: -f1 {folder}/{OWNER})" 2>/dev/null; then echo {_RUNS}; '
+        f'elif [ ! -e {folder}/{OWNER} ] || kill -0 "$(cut -d: -f1 {folder}/{OWNER})" 2>/dev/null; then echo {_RUNNING}; '
         f"else echo {_GONE}; fi; cat {folder}/{PROGRESS} 2>/dev/null || true"
     )

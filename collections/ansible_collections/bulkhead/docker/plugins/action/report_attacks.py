@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Show a host's matrix, write it down, and fail when it does not show what the inventory demands. Documented in modules/report_attacks.py."""
+"""Shows and writes the attack matrix of a host, and fails if fewer layers than required stop an attack. Documented in modules/report_attacks.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_requirements import problems
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_table import matrix_lines
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_requirements import find_requirement_problems
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_table import render_matrix
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
 
 
@@ -34,15 +34,15 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "host")
         matrix, required = args["matrix"], args["required"]
-        wrong = problems("required", required)
-        if wrong:
-            return {**result, "failed": True, "msg": "\n".join(wrong)}
+        problems = find_requirement_problems("required", required)
+        if problems:
+            return {**result, "failed": True, "msg": "\n".join(problems)}
         path = Path(args["report_dir"]) / f"attack-{host}.json"
         report, problem = single.build_attack_report(host, matrix, required)
-        if not self._task.check_mode:  # where nothing is played
+        if not self._task.check_mode:  # in check mode, no attack is run
             write_report(path, report)
             if report["unmet"]:
-                problem += f"; all in {path}"
+                problem += f"; evidence in {path}"
         elif matrix.get("skipped"):
             problem = ""
         if (
@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
             and args["show"]
             and choose_shown(str(variables.get("bulkhead_show", "auto")), len(variables.get("ansible_play_hosts_all", ()))) == "all"
         ):
-            print_lines(self._display, matrix_lines(host, matrix, report["unmet"]))
+            print_lines(self._display, render_matrix(host, matrix, report["unmet"]))
         unreached = bool(report.get("unreachable"))
         result.update(changed=False, report=str(path), required=required, unmet=report["unmet"], problem=problem, unreached=unreached)
         if problem and args["fail"]:

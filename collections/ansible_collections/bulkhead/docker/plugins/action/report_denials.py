@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Show who was refused what on a host, and write it down. Documented in modules/report_denials.py."""
+"""Shows and writes the denials of a host. Documented in modules/report_denials.py."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ActionModule(ActionBase):
             }
         )
         variables = task_vars or {}
-        host, heard = variables.get("inventory_hostname", "host"), args["denials"]
+        host, info = variables.get("inventory_hostname", "host"), args["denials"]
         path = Path(args["report_dir"]) / f"denials-{host}.json"
-        # A host that the last try came to nothing on must not be left with the quiet report of an earlier one.
-        report, problem = single.build_denials_report(host, heard)
+        # A run without a result must replace the good report of an earlier run.
+        report, problem = single.build_denials_report(host, info)
         write_report(path, report)
         if report["denials_info"] and choose_shown(args["show"], len(variables.get("ansible_play_hosts_all", ()))) == "all":
-            print_lines(self._display, denials.lines(host, report["denials_info"]))
+            print_lines(self._display, denials.render_denials(host, report["denials_info"]))
         result.update(changed=False, report=str(path), problem=problem, unreached=report.get("unreachable", False))
         return result

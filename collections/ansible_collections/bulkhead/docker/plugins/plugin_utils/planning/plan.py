@@ -68,7 +68,7 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) 
         desired[hardened.VARIABLE] = hardened.resolve(desired)
     except hardened.BadEntry as error:
         problems.append(str(error))
-    return problems + attack_requirements.problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
+    return problems + attack_requirements.find_requirement_problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
 
 
 def build_expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the inventory demands of the matrix: by how many layers an attack has to be stopped. Pure."""
+"""Checks attack_matrix_required: how many layers must stop an attack. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from ...module_utils.attack.catalog import LAYER_NAMES, NAMES
 
 
-def problems(variable: str, required: Mapping[str, Any]) -> list[str]:
-    """What is wrong with it, a sentence each that says what to write instead."""
+def find_requirement_problems(variable: str, required: Mapping[str, Any]) -> list[str]:
+    """Return one message per invalid entry. variable: its name in the messages."""
     found = []
     for name, number in required.items():
         if name not in NAMES:
             close = difflib.get_close_matches(str(name), NAMES, 1, 0.5)
-            advice = f"did you mean {close[0]}?" if close else f"write any of {', '.join(NAMES)}"
-            found.append(f"{variable}: {name!r} is no attack; {advice}")
+            advice = f"write {close[0]}" if close else f"known are {', '.join(NAMES)}"
+            found.append(f"{variable}: {name!r} is not an attack; {advice}")
         elif isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= len(LAYER_NAMES):
-            text = f"{variable}.{name}: {number!r} is no number of layers; write a whole number from 0 (nothing is demanded) to {len(LAYER_NAMES)}"
+            text = f"{variable}.{name}: {number!r} is not a number of layers; write an integer from 0 (nothing is required) to {len(LAYER_NAMES)}"
             found.append(text)
     return found

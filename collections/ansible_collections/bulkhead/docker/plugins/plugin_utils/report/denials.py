@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who knocks on which wall: the denials of a fleet's hosts, for the page, the metrics and the terminal. Pure."""
+"""Selects, counts and renders the denials of a fleet's hosts, for the page, the metrics and the terminal. Pure."""
 
 from __future__ import annotations
 
@@ -13,67 +13,72 @@ from .fleet import GONE, Fleet, HostState
 from .read import get_report_time
 from .text import format_age
 
-# So many rows stand on the page, those that came most often; denials-HOST.json has them all.
-SHOWN = 500
-_SHOWN_GAPS = 200
-_BY = {"pid": "the process lives there", "profile": "no other had the profile", "alone": "no other ran then"}
+# The number of rows and log gaps on the page, the most frequent first; denials-HOST.json has all.
+MAX_ROWS = 500
+_MAX_GAPS = 200
+# How a denial was attributed to its container.
+_BY = {"pid": "the process runs there", "profile": "no other container had the profile", "alone": "no other container ran then"}
 
 
-def fresh(host: HostState, fleet: Fleet) -> Mapping[str, Any] | None:
-    """What was heard on the host; None where nothing was, or too long ago to count."""
+def get_recent_denials(host: HostState, fleet: Fleet) -> Mapping[str, Any] | None:
+    """Return the result of `denials_info` on the host; None without one, or if it is too old to count."""
     report = host.denials
     if not report or not report["denials_info"] or host.condition == GONE or fleet.now - get_report_time(report) > fleet.stale_seconds:
         return None
-    heard: Mapping[str, Any] = report["denials_info"]
-    return heard
+    info: Mapping[str, Any] = report["denials_info"]
+    return info
 
 
-def of_fleet(fleet: Fleet) -> dict[str, Any]:
-    """`rows` and `more` (how many rows beyond them), `gaps`, and `silent`: hosts of which nothing recent is known, each with why; all for the page."""
+def collect_denials(fleet: Fleet) -> dict[str, Any]:
+    """Return what the page shows of all hosts.
+
+    `rows`, and `more`, the number of rows that are left out. `gaps`. `silent`: hosts without recent denials, each with the reason. `hosts`: the number of
+    the others.
+    """
     rows, gaps, silent = [], [], []
     for host in fleet.hosts:
         if not host.denials or host.condition == GONE:
             continue
-        heard = fresh(host, fleet)
-        if heard is None:
-            why = host.denials.get("error") or f"last looked at {format_age(fleet.now - get_report_time(host.denials))} ago"
+        info = get_recent_denials(host, fleet)
+        if info is None:
+            why = host.denials.get("error") or f"last collected {format_age(fleet.now - get_report_time(host.denials))} ago"
             silent.append({"host": host.name, "why": why})
             continue
-        rows += [_row(host.name, entry) for entry in heard["denials"]]
+        rows += [_build_row(host.name, entry) for entry in info["denials"]]
         gaps += [
-            {"host": host.name, "kind": gap["kind"], "text": gap["text"], "when": _span(gap["from"], gap["to"])} for gap in heard["gaps"]
+            {"host": host.name, "kind": gap["kind"], "text": gap["text"], "when": _format_span(gap["from"], gap["to"])} for gap in info["gaps"]
         ]
     rows.sort(key=lambda row: (not row["refused"], -row["count"], row["host"]))
-    heard_on = sum(fresh(host, fleet) is not None for host in fleet.hosts)
-    return {"rows": rows[:SHOWN], "more": max(0, len(rows) - SHOWN), "gaps": gaps[:_SHOWN_GAPS], "silent": silent, "hosts": heard_on}
+    hosts = sum(get_recent_denials(host, fleet) is not None for host in fleet.hosts)
+    return {"rows": rows[:MAX_ROWS], "more": max(0, len(rows) - MAX_ROWS), "gaps": gaps[:_MAX_GAPS], "silent": silent, "hosts": hosts}
 
 
-def counted(heard: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:
-    """Refusals by layer, scope and name of the container; what was only logged is none."""
+def count_denials(info: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:
+    """Return the number of denials by layer, scope and name of the container. Operations that were logged and allowed do not count."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for entry in heard["denials"]:
+    for entry in info["denials"]:
         if entry["refused"]:
-            found[entry["layer"], entry["scope"], _name(entry) if entry["scope"] == "container" else ""] += entry["count"]
+            found[entry["layer"], entry["scope"], _get_container_name(entry) if entry["scope"] == "container" else ""] += entry["count"]
     return found
 
 
-def lines(host: str, heard: Mapping[str, Any]) -> list[Line]:
-    """For the terminal: a line a denial, the gaps after them."""
-    found: list[Line] = [(f"{host}: {heard['total']} denials since {_when(heard['since'])}", None)]
-    for row in (_row(host, entry) for entry in heard["denials"]):
+def render_denials(host: str, info: Mapping[str, Any]) -> list[Line]:
+    """Return one line per denial for the terminal, then the log gaps."""
+    found: list[Line] = [(f"{host}: {info['total']} denials since {_format_time(info['since'])}", None)]
+    for row in (_build_row(host, entry) for entry in info["denials"]):
         sign = "x" if row["refused"] else "-"
         found += wrap_text(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")
-    for gap in heard["gaps"]:
+    for gap in info["gaps"]:
         found += wrap_text("  ? ", f"{gap['kind']}: {gap['text']}", "yellow")
     return found
 
 
-def _row(host: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    many = entry["candidates"]
-    known = _BY.get(entry["by"], f"one of {', '.join(many)}" if many else "not known")
+def _build_row(host: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    candidates = entry["candidates"]
+    known = _BY.get(entry["by"], f"one of {', '.join(candidates)}" if candidates else "not known")
     return {
         "host": host,
-        "who": {"container": _name(entry), "host": "the host itself"}.get(entry["scope"], "unknown"),
+        "who": {"container": _get_container_name(entry), "host": "the host itself"}.get(entry["scope"], "unknown"),
         "image": (entry["container"] or {}).get("image") or "",
         "known": known,
         "layer": entry["layer"],
@@ -82,19 +87,19 @@ def _row(host: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         "profile": entry["profile"] or "",
         "comm": entry["comm"],
         "count": entry["count"],
-        "when": _span(entry["first"], entry["last"]),
+        "when": _format_span(entry["first"], entry["last"]),
     }
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def _get_container_name(entry: Mapping[str, Any]) -> str:
     container = entry["container"] or {}
     return str(container.get("name") or str(container.get("id", ""))[:12] or "unknown")
 
 
-def _when(seconds: float | None) -> str:
+def _format_time(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _span(first: float | None, last: float | None) -> str:
-    a, b = _when(first), _when(last)
-    return a if a == b else f"{a or '?'} to {b or '?'}"
+def _format_span(first: float | None, last: float | None) -> str:
+    start, end = _format_time(first), _format_time(last)
+    return start if start == end else f"{start or '?'} to {end or '?'}"

@@ -58,7 +58,7 @@ def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matr
         wrong=_group_problems(list_problems(fleet)),
         opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
         matrix=matrix,
-        denials=denials.of_fleet(fleet),
+        denials=denials.collect_denials(fleet),
         registry=[layer for layer in LAYERS if layer.judged],
         prepare=controls.load_controls()["prepare"],
         data={

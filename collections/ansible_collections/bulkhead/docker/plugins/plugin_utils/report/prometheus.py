@@ -72,12 +72,12 @@ def _collect_host_samples(name: str, fleet: Fleet) -> Iterator[Sample]:
             case "bulkhead_drift_changes" if recent and host.drift is not None:
                 for layer, number in {**dict.fromkeys(host.layers, 0), **Counter(change["layer"] for change in host.drift)}.items():
                     yield {**label, "layer": layer}, number
-            case "bulkhead_denials" if info := denials.fresh(host, fleet):
-                for (layer, scope, container), number in denials.counted(info).items():
+            case "bulkhead_denials" if info := denials.get_recent_denials(host, fleet):
+                for (layer, scope, container), number in denials.count_denials(info).items():
                     yield {**label, "layer": layer, "scope": scope, "container": container}, number
-            case "bulkhead_denials_gaps" if info := denials.fresh(host, fleet):
+            case "bulkhead_denials_gaps" if info := denials.get_recent_denials(host, fleet):
                 yield label, len(info["gaps"])
-            case "bulkhead_denials_since_timestamp_seconds" if info := denials.fresh(host, fleet):
+            case "bulkhead_denials_since_timestamp_seconds" if info := denials.get_recent_denials(host, fleet):
                 yield label, info["since"]
             case "bulkhead_attacks_unmet" if host.attack:
                 yield label, len(host.attack["unmet"])

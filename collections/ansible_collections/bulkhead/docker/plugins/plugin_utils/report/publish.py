@@ -12,7 +12,7 @@ from typing import Any
 
 from ..files import replace_file
 from . import junit, page, prometheus, sarif
-from .attack import matrix
+from .attack import merge_matrices
 from .changes import HostChange, compare_snapshots, select_baseline, take_snapshot
 from .fleet import Fleet, Inventory, judge_fleet
 from .read import read_reports
@@ -47,7 +47,7 @@ def publish_report(
     earlier = since.get("written", "")
     when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
     texts = {
-        PAGE: page.render(fleet, changes, earlier, matrix(fleet), version),
+        PAGE: page.render(fleet, changes, earlier, merge_matrices(fleet), version),
         JUNIT: junit.render(fleet),
         SARIF: sarif.render(fleet, version),
         METRICS: prometheus.render(fleet),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The matrix for people, from a report as attack.yml writes it; and what the inventory may demand."""
+"""The attack matrix on the terminal, from a report of attack.yml, and the requirements in the inventory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPORT: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures/attack-we
 
 
 def lines(unmet: list[str] | None = None) -> list[tuple[str, str | None]]:
-    return attack_table.matrix_lines("web1", json.loads(json.dumps(REPORT["matrix"])), unmet or [])
+    return attack_table.render_matrix("web1", json.loads(json.dumps(REPORT["matrix"])), unmet or [])
 
 
 def row(name: str) -> tuple[list[str], str | None]:
@@ -23,7 +23,7 @@ def row(name: str) -> tuple[list[str], str | None]:
     return text.split()[1:], colour
 
 
-def test_a_line_an_attack_and_a_sign_a_column() -> None:
+def test_one_line_per_attack_and_one_sign_per_column() -> None:
     assert row("host_disk") == (". . . . . # . . # . # # # # 3".split(), "green")
     assert row("setuid_program") == (". . # . . . . . . . . . # # 1".split(), "yellow")
     assert row("host_shadow")[0][4] == "#*", "the kernel logged it"
@@ -33,7 +33,7 @@ def test_every_line_fits() -> None:
     assert max(len(text) for text, unused in lines(["x" * 90 + " y" * 50])) <= WIDTH
 
 
-def test_signs_stand_under_their_columns() -> None:
+def test_signs_are_aligned_with_their_headings() -> None:
     texts = [text for text, unused in lines()]
     head = next(text for text in texts if " pids " in text)
     line = next(text for text in texts if "host_shadow" in text)
@@ -41,30 +41,30 @@ def test_signs_stand_under_their_columns() -> None:
     assert line[head.index(" user ") + 1 :].startswith("# ")
 
 
-def test_what_gets_through_and_what_is_silent_is_told() -> None:
+def test_successful_and_unlogged_attacks_are_listed() -> None:
     text = "\n".join(text for text, unused in lines(["fork_bomb is stopped by 1 layers"]))
-    assert "with the host's defaults get through: install_tool, raw_socket" in text
-    assert "silent: " in text
+    assert "these succeed with the host's defaults: install_tool, raw_socket" in text
+    assert "not logged: " in text
     assert "  x fork_bomb is stopped by 1 layers" in text
 
 
-def test_no_proof_and_trouble_are_told() -> None:
+def test_inconclusive_attacks_and_errors_are_listed() -> None:
     matrix = json.loads(json.dumps(REPORT["matrix"]))
     matrix["attacks"][0].update(provable=False, reason="it fails without any layer as well: mount with EPERM")
     matrix["configurations"][3]["trouble"] = "apparmor could not be switched off"
     matrix["log"]["error"] = "the kernel's audit messages can't be read: Operation not permitted"
-    text = "\n".join(text for text, unused in attack_table.matrix_lines("web1", matrix, []))
+    text = "\n".join(text for text, unused in attack_table.render_matrix("web1", matrix, []))
     assert f"- {matrix['attacks'][0]['name']}: it fails without any layer as well" in text
     assert "? seccomp alone: apparmor could not be switched off" in text
     assert "can't be read" in text
-    assert "no verification" in text
+    assert "inconclusive" in text
 
 
-def test_a_reason_that_many_share_is_told_once() -> None:
+def test_a_common_reason_is_printed_once() -> None:
     matrix = json.loads(json.dumps(REPORT["matrix"]))
     for place, call in enumerate(("bpf", "mount")):
         matrix["attacks"][place].update(provable=False, reason=f"it fails in the user namespace alone as well: {call} with EPERM")
-    texts = [text for text, unused in attack_table.matrix_lines("web1", matrix, [])]
+    texts = [text for text, unused in attack_table.render_matrix("web1", matrix, [])]
     first, second = (attack["name"] for attack in matrix["attacks"][:2])
     place = texts.index("  - it fails in the user namespace alone as well:")
     assert texts[place + 1] == f"    {first} (bpf with EPERM), {second} (mount with EPERM)"
@@ -76,15 +76,15 @@ def test_a_reason_that_many_share_is_told_once() -> None:
         ({}, None),
         ({"host_disk": 3}, None),
         ({"host_disk": 0}, None),
-        ({"host_dsk": 3}, "required: 'host_dsk' is no attack; did you mean host_disk?"),
-        ({"zzz": 3}, "write any of host_shadow"),
-        ({"host_disk": "three"}, "required.host_disk: 'three' is no number of layers; write a whole number from 0"),
-        ({"host_disk": True}, "True is no number of layers"),
-        ({"host_disk": -1}, "-1 is no number of layers"),
-        ({"host_disk": 11}, "from 0 (nothing is demanded) to 10"),
-        ({3: 3}, "3 is no attack"),
+        ({"host_dsk": 3}, "required: 'host_dsk' is not an attack; write host_disk"),
+        ({"zzz": 3}, "known are host_shadow"),
+        ({"host_disk": "three"}, "required.host_disk: 'three' is not a number of layers; write an integer from 0"),
+        ({"host_disk": True}, "True is not a number of layers"),
+        ({"host_disk": -1}, "-1 is not a number of layers"),
+        ({"host_disk": 11}, "from 0 (nothing is required) to 10"),
+        ({3: 3}, "3 is not an attack"),
     ],
 )
-def test_bad_demands_get_a_sentence(required: dict[Any, Any], words: str | None) -> None:
-    problems = attack_requirements.problems("required", required)
+def test_invalid_requirements_get_a_message(required: dict[Any, Any], words: str | None) -> None:
+    problems = attack_requirements.find_requirement_problems("required", required)
     assert problems == [] if words is None else words in problems[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who knocks on which wall, and what may be missing; drift beside it."""
+"""Denials and log gaps of a fleet on the page, in the metrics and on the terminal; drift as a finding and a metric."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ def test_rows_gaps_and_hosts_of_which_nothing_is_known(tmp_path: Path) -> None:
         "web1", make_denial(count=1), make_denial(None, "unknown", candidates=["a", "b"], count=9), gaps=[("serials", "7 are in no log")]
     )
     lost = {**make_denials("web2"), "denials_info": {}, "error": "no route"}
-    found = denials.of_fleet(
+    found = denials.collect_denials(
         judged(tmp_path, loud, make_denials("web3", ago=9 * DAY), lost, make_denials("web4"), make_verification("web5"))
     )
     assert [(row["who"], row["known"], row["count"]) for row in found["rows"]] == [
         ("unknown", "one of a, b", 9),
-        ("web", "the process lives there", 1),
+        ("web", "the process runs there", 1),
     ]
     assert [(gap["host"], gap["text"]) for gap in found["gaps"]] == [("web1", "7 are in no log")]
-    assert {host["host"]: host["why"] for host in found["silent"]} == {"web2": "no route", "web3": "last looked at 9 days ago"}
+    assert {host["host"]: host["why"] for host in found["silent"]} == {"web2": "no route", "web3": "last collected 9 days ago"}
     assert found["hosts"] == 2
 
 
 def test_the_page_is_bounded_and_what_was_only_logged_comes_last(tmp_path: Path) -> None:
-    many = [make_denial(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.SHOWN + 20)]
-    found = denials.of_fleet(judged(tmp_path, make_denials("web1", *many)))
-    assert (len(found["rows"]), found["more"]) == (denials.SHOWN, 20)
+    many = [make_denial(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.MAX_ROWS + 20)]
+    found = denials.collect_denials(judged(tmp_path, make_denials("web1", *many)))
+    assert (len(found["rows"]), found["more"]) == (denials.MAX_ROWS, 20)
     assert found["rows"][0]["refused"] and not found["rows"][-1]["refused"]
 
 
 def test_metrics_count_refusals_and_gaps_of_fresh_reports_alone(tmp_path: Path) -> None:
-    knocks = [
+    denied = [
         make_denial(count=2),
         make_denial(detail="x", count=3),
         make_denial(count=5, refused=False),
         make_denial(None, "unknown", count=4),
     ]
     text = prometheus.render(
-        judged(tmp_path, make_denials("a", *knocks, gaps=[("lost", "some")]), make_denials("old", make_denial(), ago=9 * DAY))
+        judged(tmp_path, make_denials("a", *denied, gaps=[("lost", "some")]), make_denials("old", make_denial(), ago=9 * DAY))
     )
     assert 'bulkhead_denials{host="a",layer="apparmor",scope="container",container="web"} 5' in text
     assert 'bulkhead_denials{host="a",layer="apparmor",scope="unknown",container=""} 4' in text
@@ -101,7 +101,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_lines_for_the_terminal() -> None:
     shown = [
         text
-        for text, unused in denials.lines(
+        for text, unused in denials.render_denials(
             "web1", make_denials("web1", make_denial(), gaps=[("serials", "7 are in no log")])["denials_info"]
         )
     ]

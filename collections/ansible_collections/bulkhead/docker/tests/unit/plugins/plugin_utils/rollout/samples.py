@@ -30,7 +30,7 @@ def make_plan(containers: Any = (), **more: Any) -> dict[str, Any]:
             "containers": [{"name": name} for name in containers],
             "contents": {},
         },
-        "pending": {"room": {"path": "/var/lib/docker", "free": 7_000_000_000, "size": 9_000_000_000}},
+        "pending": {"disk_space": {"path": "/var/lib/docker", "free": 7_000_000_000, "size": 9_000_000_000}},
     }
     return {"layers": {name: make_layer() for name in SWITCHES}, "observed": observed, "warnings": [], "notices": [], "effects": [], **more}
 
