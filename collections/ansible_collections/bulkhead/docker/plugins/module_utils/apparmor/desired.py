@@ -67,7 +67,7 @@ class AppArmorProfiles:
 
 
 def resolve_sources(entries: Sequence[Any], read_file: Callable[[str], str]) -> list[Any]:
-    """Return the entries; those with `src` get the file's text as `content`, or `src_problem`, which `read_profiles` reports."""
+    """Return the entries; those with `src` get the file's text as `content`, or `src_problem`, which `read_apparmor_profiles` reports."""
     resolved: list[Any] = []
     for entry in entries:
         if isinstance(entry, Mapping) and isinstance(entry.get("src"), str) and "content" not in entry:
@@ -77,7 +77,7 @@ def resolve_sources(entries: Sequence[Any], read_file: Callable[[str], str]) -> 
     return resolved
 
 
-def read_profiles(entries: Any) -> AppArmorProfiles:
+def read_apparmor_profiles(entries: Any) -> AppArmorProfiles:
     """Check the list and render its profiles."""
     listed = AppArmorProfiles()
     if problem := describe_list_problem(VARIABLE, entries):

@@ -213,8 +213,8 @@ class DataRootMigration:
 
     def _is_complete(self, piece: layout.Piece) -> bool:
         top = self.draft / (piece.folder or piece.parts[0].path)
-        made = not piece.new_folder or (self.draft / piece.folder / piece.new_folder[0]).is_dir()
-        return top.exists() and made and not self._find_differences(piece)
+        has_folder = not piece.new_folder or (self.draft / piece.folder / piece.new_folder[0]).is_dir()
+        return top.exists() and has_folder and not self._find_differences(piece)
 
     def _find_differences(self, piece: layout.Piece) -> list[str]:
         found: list[str] = []

@@ -7,7 +7,8 @@ from ..capabilities import ENGINE_DEFAULT
 from . import bpf
 from .profile import ParsedProfile, ProfileError, parse_profile
 from .semantics import NATIVE, expand_profile
-from .syscalls import X86_64, list_known_names, load_table
+from .syscalls import X86_64, load_table
+from .syscalls_other import list_known_names
 
 # If one of these is denied, no container starts or `docker exec` fails with runc 1.1.5, 1.1.15 or 1.3.6. Measured by removing them one by
 # one from a working profile, with and without no-new-privileges. (With it the filter is loaded later and fewer calls are needed, but a

@@ -47,7 +47,7 @@ def compose_profile(
     return profile
 
 
-def render_profile(profile: Mapping[str, Any]) -> str:
+def format_profile(profile: Mapping[str, Any]) -> str:
     """Return the text of a profile; equal profiles have equal texts."""
     return json.dumps(profile, indent=2) + "\n"
 

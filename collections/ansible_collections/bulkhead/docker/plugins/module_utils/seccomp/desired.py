@@ -14,10 +14,10 @@ from ..host.files import sha256
 from ..profiles.entries import describe_list_problem, number_entries, read_source
 from .blocks import BLOCKS, PRESETS
 from .check import find_profile_problems
-from .compose import ARCHITECTURES, compose_profile, render_profile
+from .compose import ARCHITECTURES, compose_profile, format_profile
 from .profile import ACTIONS
 from .profile import ARCHITECTURES as KNOWN_ARCHITECTURES
-from .syscalls import list_known_names
+from .syscalls_other import list_known_names
 
 LIST = "seccomp_profiles_list"
 DEFAULT = "seccomp_profiles_daemon_default"
@@ -68,7 +68,7 @@ def resolve_sources(entries: Sequence[Any], read_file: Callable[[str], str]) -> 
     return resolved
 
 
-def read_profiles(desired: Mapping[str, Any]) -> SeccompProfiles:
+def read_seccomp_profiles(desired: Mapping[str, Any]) -> SeccompProfiles:
     """Check the variables and compose the profiles."""
     listed = SeccompProfiles()
     directory, entries = desired[DIRECTORY], desired[LIST]
@@ -172,7 +172,7 @@ def _build_profile(entry: Mapping[str, Any], directory: str) -> SeccompProfile:
     path = f"{directory.rstrip('/')}/{name}.json"
     text = ""
     if state == "present":
-        text = entry["content"] if "content" in entry else render_profile(_compose_entry(entry))
+        text = entry["content"] if "content" in entry else format_profile(_compose_entry(entry))
     return SeccompProfile(name, path, text, state, bool(entry.get("force")), bool(entry.get("log")), bool(entry.get("permissive")))
 
 

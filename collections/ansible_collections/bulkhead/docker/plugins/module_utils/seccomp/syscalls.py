@@ -39,13 +39,6 @@ def parse_table(text: str) -> dict[str, int]:
     return numbers
 
 
-def list_known_names() -> set[str]:
-    """Return every name that libseccomp has for any architecture."""
-    from .syscalls_other import NAMES
-
-    return {*load_table(X86_64), *load_table(AARCH64), *NAMES.split()}
-
-
 def name_syscall(machine: str, number: int) -> str:
     """Return the call's name, or `syscall 471` for one that is newer than the table."""
     return next((name for name, n in load_table(machine).items() if n == number), f"syscall {number}")

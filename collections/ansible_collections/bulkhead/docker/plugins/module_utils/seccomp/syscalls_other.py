@@ -7,6 +7,8 @@ them: they have no effect, but are not typing errors. Read only to check a profi
 
 from __future__ import annotations
 
+from .syscalls import AARCH64, X86_64, load_table
+
 NAMES = """
 _llseek _newselect arm_fadvise64_64 arm_sync_file_range atomic_barrier atomic_cmpxchg_32 bdflush break breakpoint cachectl cacheflush
 chown32 clock_adjtime64 clock_getres_time64 clock_gettime64 clock_nanosleep_time64 clock_settime64 fadvise64_64 fchown32 fcntl64 fstat64
@@ -20,3 +22,8 @@ sigreturn sigsuspend socketcall spu_create spu_run ssetmask stat64 statfs64 stim
 sync_file_range2 sys_debug_setcontext syscall sysmips timer_gettime64 timer_settime64 timerfd timerfd_gettime64 timerfd_settime64
 truncate64 ugetrlimit ulimit umount usr26 usr32 utimensat_time64 vm86 vm86old waitpid
 """
+
+
+def list_known_names() -> set[str]:
+    """Return every name that libseccomp has for any architecture."""
+    return {*load_table(X86_64), *load_table(AARCH64), *NAMES.split()}

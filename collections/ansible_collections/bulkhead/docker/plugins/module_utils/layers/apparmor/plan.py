@@ -23,7 +23,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """Plan a change per profile that differs, is new or is no longer desired; a blocker per fault or unmanaged profile."""
     seen = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
-    listed = desired_profiles.read_profiles([] if planned.requirement == DISABLED else desired[VARIABLE])
+    listed = desired_profiles.read_apparmor_profiles([] if planned.requirement == DISABLED else desired[VARIABLE])
     planned.blockers += listed.blockers
     planned.warnings += listed.warnings
     if seen["error"]:
@@ -47,7 +47,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return what verification expects: file, mode and SHA-256 of each profile."""
     requirement = desired[SWITCH]
-    listed = desired_profiles.read_profiles([] if requirement == DISABLED else desired[VARIABLE])
+    listed = desired_profiles.read_apparmor_profiles([] if requirement == DISABLED else desired[VARIABLE])
     return {
         "requirement": requirement,
         "profiles": [

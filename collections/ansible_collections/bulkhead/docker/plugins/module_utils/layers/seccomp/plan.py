@@ -28,7 +28,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     seen = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
     disabled = planned.requirement == DISABLED
-    listed = desired_profiles.SeccompProfiles() if disabled else desired_profiles.read_profiles(desired)
+    listed = desired_profiles.SeccompProfiles() if disabled else desired_profiles.read_seccomp_profiles(desired)
     planned.blockers += listed.blockers
     if seen["error"]:
         planned.blockers.append(seen["error"])
@@ -55,7 +55,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return what verification expects: the daemon-wide profile with its text, and the files of all profiles."""
     requirement = desired[SWITCH]
-    listed = desired_profiles.SeccompProfiles() if requirement == DISABLED else desired_profiles.read_profiles(desired)
+    listed = desired_profiles.SeccompProfiles() if requirement == DISABLED else desired_profiles.read_seccomp_profiles(desired)
     daemon = listed.daemon_default
     return {
         "requirement": requirement,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
-# Stands in for apparmor_parser: it "compiles" a file to its mode and its text, and loads into the folder that stands in for the kernel.
+# Replaces apparmor_parser: it "compiles" a file to its mode and text, and loads it into a folder that represents the kernel.
 PARSER = r"""#!PYTHON -IS
 import hashlib, os, re, shutil, sys
 root = "ROOT"
@@ -46,7 +46,7 @@ for name in names:
 
 
 def machine(root: Path, kernel: Mapping[str, tuple[str, bytes]] | None = None, files: Mapping[str, str] | None = None) -> Host:
-    """kernel: name → mode and raw data of what is loaded. files: name → text in /etc/apparmor.d."""
+    """Create the host. kernel: name -> mode and raw data of loaded profiles. files: name -> text in /etc/apparmor.d."""
     host = Host(root)
     for folder in (
         "/etc/apparmor.d/tunables",
@@ -73,7 +73,7 @@ def machine(root: Path, kernel: Mapping[str, tuple[str, bytes]] | None = None, f
 
 
 def load(host: Host, name: str, mode: str, data: bytes) -> None:
-    """Put a profile into "the kernel" behind everybody's back."""
+    """Load a profile into "the kernel" without the parser."""
     folder = host.path(f"/sys/kernel/security/apparmor/policy/profiles/{name}.3")
     folder.mkdir(exist_ok=True)
     for key, value in (("name", name), ("mode", mode), ("raw_sha256", hashlib.sha256(data).hexdigest())):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""apparmor_profiles_list: blockers, each with the entry's place, and the profiles that come of it."""
+"""apparmor_profiles_list: the blockers, each with the place of the entry, and the profiles."""
 
 from __future__ import annotations
 
@@ -92,44 +92,44 @@ profile mine flags=(attach_disconnected) {
         ),
     ],
 )
-def test_refusals(entries: Any, said: str) -> None:
-    found = desired.read_profiles(entries)
+def test_blockers(entries: Any, said: str) -> None:
+    found = desired.read_apparmor_profiles(entries)
     assert len(found.blockers) == 1, found.blockers
     assert said in found.blockers[0]
     assert "\n" not in found.blockers[0]
 
 
-def test_every_fault_is_told_at_once() -> None:
-    found = desired.read_profiles([{"name": "a", "readable": ["x", "y"]}, {"name": "b", "extends": "web"}, {"extends": "web"}])
+def test_all_faults_are_reported_at_once() -> None:
+    found = desired.read_apparmor_profiles([{"name": "a", "readable": ["x", "y"]}, {"name": "b", "extends": "web"}, {"extends": "web"}])
     assert len(found.blockers) == 3
     assert [profile.name for profile in found.profiles] == ["b"]
 
 
 def test_extends_adds_to_the_preset() -> None:
-    (profile,) = desired.read_profiles([{"name": "shop", "extends": "web", "writable": ["/srv/uploads"]}]).profiles
+    (profile,) = desired.read_apparmor_profiles([{"name": "shop", "extends": "web", "writable": ["/srv/uploads"]}]).profiles
     assert "  /srv/uploads{,/,/**} rwkl,\n" in profile.content
     assert "  /tmp{,/,/**} rwkl,\n" in profile.content
     assert (profile.path, profile.mode, profile.state) == ("/etc/apparmor.d/shop", "enforce", "present")
 
 
-def test_keys_without_value_count_as_left_out() -> None:
+def test_null_keys_are_ignored() -> None:
     entry = {"name": "a", "extends": "web", "src": None, "readable": None, "mode": None, "state": None, "force": None}
-    found = desired.read_profiles([entry])
+    found = desired.read_apparmor_profiles([entry])
     assert (found.blockers, found.profiles[0].mode) == ([], "enforce")
 
 
-def test_absent_needs_a_name_only() -> None:
-    assert desired.read_profiles([{"name": "old", "state": "absent"}]).profiles == [desired.AppArmorProfile("old", state="absent")]
+def test_absent_needs_only_a_name() -> None:
+    assert desired.read_apparmor_profiles([{"name": "old", "state": "absent"}]).profiles == [desired.AppArmorProfile("old", state="absent")]
 
 
-def test_source_is_taken_as_it_is() -> None:
-    found = desired.read_profiles([{"name": "mine", "src": "f", "content": SOURCE}])
+def test_source_is_used_unchanged() -> None:
+    found = desired.read_apparmor_profiles([{"name": "mine", "src": "f", "content": SOURCE}])
     assert (found.blockers, found.warnings, found.profiles[0].content) == ([], [], SOURCE)
 
 
-def test_complain_flag_goes_with_complain_mode() -> None:
+def test_complain_flag_is_valid_in_complain_mode() -> None:
     text = SOURCE.replace("attach_disconnected", "attach_disconnected, complain")
-    assert not desired.read_profiles([{"name": "mine", "src": "f", "content": text, "mode": "complain"}]).blockers
+    assert not desired.read_apparmor_profiles([{"name": "mine", "src": "f", "content": text, "mode": "complain"}]).blockers
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_complain_flag_goes_with_complain_mode() -> None:
     ],
 )
 def test_warnings(entry: dict[str, Any], said: str | None) -> None:
-    found = desired.read_profiles([{"name": "mine", **entry}])
+    found = desired.read_apparmor_profiles([{"name": "mine", **entry}])
     assert not found.blockers
     assert not found.warnings if said is None else said in found.warnings[0]
 
 
-def test_resolve_reads_the_files() -> None:
+def test_resolve_sources_reads_files() -> None:
     files = {"a.profile": SOURCE}
 
     def read_file(name: str) -> str:
@@ -162,6 +162,6 @@ def test_resolve_reads_the_files() -> None:
     resolved = desired.resolve_sources(entries, read_file)
     assert resolved[0]["content"] == SOURCE
     assert resolved[2] == entries[2]
-    assert desired.read_profiles(resolved).blockers == [
+    assert desired.read_apparmor_profiles(resolved).blockers == [
         "apparmor_profiles_list[1].src: b.profile cannot be read (No such file or directory); write the path of a profile on the control node"
     ]

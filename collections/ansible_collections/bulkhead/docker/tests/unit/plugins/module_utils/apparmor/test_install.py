@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installing and removing on a host in a folder, with a stand-in for the parser and the kernel."""
+"""Installs and removes profiles on a host in a folder, with a replaced parser and kernel."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def apply(host: Host, *entries: AppArmorRequest) -> list[list[str]]:
 
 
 def everything(host: Host) -> dict[str, str]:
-    """Each file and link of the host but the lock."""
+    """Return each file and link of the host."""
     found = {}
     for path in sorted(host.root.rglob("*")):
         if path.is_symlink() or path.is_file():
@@ -76,7 +76,7 @@ def test_install_and_again(host: Host, mode: str) -> None:
     assert everything(host) == before
 
 
-def test_mode_is_switched_without_touching_the_text(host: Host) -> None:
+def test_mode_changes_without_changing_the_text(host: Host) -> None:
     apply(host, AppArmorRequest("web", TEXT))
     apply(host, AppArmorRequest("web", TEXT, "complain"))
     assert host.path("/etc/apparmor.d/force-complain/web").is_symlink()
@@ -87,7 +87,7 @@ def test_mode_is_switched_without_touching_the_text(host: Host) -> None:
     assert kernel and kernel["mode"] == "enforce"
 
 
-def test_a_child_that_the_text_lost_is_unloaded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_child_is_unloaded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     apply(host, AppArmorRequest("web", TEXT))
     child = host.path("/sys/kernel/security/apparmor/policy/profiles/web.3/profiles/sub.4")
     child.mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_a_child_that_the_text_lost_is_unloaded(host: Host, monkeypatch: pytest.
     assert removed == ["web//sub"]
 
 
-def test_drift_is_undone(host: Host) -> None:
+def test_drift_is_corrected(host: Host) -> None:
     entry = AppArmorRequest("web", TEXT)
     apply(host, entry)
     good = everything(host)
@@ -120,11 +120,11 @@ def test_drift_is_undone(host: Host) -> None:
     assert apply(host, entry) == [["is not loaded"]]
     host.path(FILE).unlink()
     assert apply(host, entry) == [["has no file"]]
-    # apart from line ends, which tell who wrote the files of our "kernel"
+    # apart from line ends, which differ by the writer of the "kernel" files
     assert {path: text.strip() for path, text in everything(host).items()} == {path: text.strip() for path, text in good.items()}
 
 
-def test_a_syntax_error_is_found_before_anything_is_touched(host: Host) -> None:
+def test_syntax_error_leaves_everything_unchanged(host: Host) -> None:
     before = everything(host)
     with pytest.raises(PolicyError, match="profile bad, line 2: syntax error"):
         apply(host, AppArmorRequest("web", TEXT), AppArmorRequest("bad", "profile bad {\nsyntax error\n}\n"))
@@ -138,7 +138,7 @@ def test_a_syntax_error_is_found_before_anything_is_touched(host: Host) -> None:
         ("profile late flags=(complain) {\n}\n", "was loaded in complain mode, not in enforce mode"),
     ],
 )
-def test_a_late_failure_puts_everything_back(host: Host, text: str, said: str) -> None:
+def test_late_failure_restores_everything(host: Host, text: str, said: str) -> None:
     apply(host, AppArmorRequest("old", TEXT.replace("web", "old"), "complain"), AppArmorRequest("web", TEXT))
     before = everything(host)
     changed = (
@@ -157,7 +157,7 @@ def state_of(name: str) -> str:
     return TEXT.replace("web", name).replace("/a", "/c")
 
 
-def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
+def test_unmanaged_file_is_rejected_and_kept_with_force(host: Host) -> None:
     host.path(FILE).write_text("profile web {\n}\n")
     with pytest.raises(AppArmorConflict, match="is unmanaged and has another text"):
         examine(host, AppArmorRequest("web", TEXT))
@@ -172,7 +172,7 @@ def test_foreign_file_is_refused_and_kept_with_force(host: Host) -> None:
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("disable", None), ("force-complain", "complain")])
-def test_a_foreign_file_comes_back_with_its_link(host: Host, kind: str, mode: str | None) -> None:
+def test_unmanaged_file_is_restored_with_its_link(host: Host, kind: str, mode: str | None) -> None:
     host.path(FILE).write_text("profile web {\n}\n")
     link = host.path(f"/etc/apparmor.d/{kind}/web")
     link.symlink_to(FILE)
@@ -187,7 +187,7 @@ def test_a_foreign_file_comes_back_with_its_link(host: Host, kind: str, mode: st
 
 
 @pytest.mark.parametrize("dies_at", ["write", "load"])
-def test_a_run_that_dies_over_a_foreign_file_does_not_lose_it(host: Host, monkeypatch: pytest.MonkeyPatch, dies_at: str) -> None:
+def test_interrupted_run_keeps_the_unmanaged_file(host: Host, monkeypatch: pytest.MonkeyPatch, dies_at: str) -> None:
     class Death(BaseException):
         pass
 
@@ -212,7 +212,7 @@ def test_a_run_that_dies_over_a_foreign_file_does_not_lose_it(host: Host, monkey
     assert load_managed_profiles(host, APPARMOR) == {}
 
 
-def test_what_a_run_that_died_had_begun_is_taken_off_without_another_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_of_an_interrupted_run_can_be_removed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -225,14 +225,14 @@ def test_what_a_run_that_died_had_begun_is_taken_off_without_another_run(host: H
     assert load_managed_profiles(host, APPARMOR) == {}
 
 
-def test_foreign_file_of_the_same_text_becomes_ours(host: Host) -> None:
+def test_unmanaged_file_of_equal_text_becomes_managed(host: Host) -> None:
     host.path(FILE).write_text(TEXT)
     parser(host).load(str(host.path(FILE)))
     assert apply(host, AppArmorRequest("web", TEXT)) == [["exists and becomes managed"]]
     assert "web" in load_managed_profiles(host, APPARMOR)
 
 
-def test_foreign_policy_without_a_file_is_refused(host: Host) -> None:
+def test_unmanaged_policy_without_a_file_is_rejected(host: Host) -> None:
     load(host, "web", "enforce", b"x")
     with pytest.raises(AppArmorConflict, match="is loaded, but not from"):
         examine(host, AppArmorRequest("web", TEXT))
@@ -250,7 +250,7 @@ def test_remove(host: Host) -> None:
     assert apply(host, AppArmorRequest("web", present=False)) == [[]]
 
 
-def test_what_is_not_ours_is_not_removed(host: Host) -> None:
+def test_unmanaged_profile_is_not_removed(host: Host) -> None:
     host.path(FILE).write_text(TEXT)
     with pytest.raises(AppArmorConflict, match="is unmanaged and not removed"):
         examine(host, AppArmorRequest("web", present=False))
@@ -258,7 +258,7 @@ def test_what_is_not_ours_is_not_removed(host: Host) -> None:
     assert host.read(FILE) is None
 
 
-def test_what_is_in_use_is_not_removed(host: Host) -> None:
+def test_profile_in_use_is_not_removed(host: Host) -> None:
     apply(host, AppArmorRequest("web", TEXT))
     folder = host.path("/proc/12/attr/apparmor")
     folder.mkdir(parents=True)

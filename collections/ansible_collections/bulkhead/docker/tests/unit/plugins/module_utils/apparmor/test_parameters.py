@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of a profile's parameters: what is let through, and what each refusal says."""
+"""Checks of a profile's parameters: what is accepted, and the messages for the rest."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""apparmor_parser's complaints, as people get them (texts of versions 3.0.8 and 4.1.0), and what is let through to it."""
+"""Error messages of apparmor_parser (texts of versions 3.0.8 and 4.1.0), and what it accepts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .machine import machine
         ("", "profile web: apparmor_parser gives no reason"),
     ],
 )
-def test_explain(stderr: str, said: str) -> None:
+def test_parser_error_is_explained(stderr: str, said: str) -> None:
     assert explain_parser_error("web", stderr) == said
 
 
@@ -43,7 +43,7 @@ def parser(tmp_path: Path) -> Parser:
     return Parser(str(machine(tmp_path).path("/usr/sbin/apparmor_parser")))
 
 
-def test_check_takes_one_profile_of_the_right_name(parser: Parser) -> None:
+def test_check_accepts_one_profile_of_that_name(parser: Parser) -> None:
     parser.check("web", "profile web {\n}\n")
     parser.check("web", "profile web {\n  profile child {\n  }\n}\n")
 
@@ -57,7 +57,7 @@ def test_check_takes_one_profile_of_the_right_name(parser: Parser) -> None:
         ("", "the text contains the profiles none"),
     ],
 )
-def test_check_refuses(parser: Parser, text: str, said: str) -> None:
+def test_check_rejects(parser: Parser, text: str, said: str) -> None:
     with pytest.raises(PolicyError) as caught:
         parser.check("web", text)
     assert said in str(caught.value)

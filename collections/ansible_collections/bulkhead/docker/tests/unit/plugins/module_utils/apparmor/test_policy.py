@@ -39,7 +39,7 @@ def test_labels(text: str, name: str, mode: str, confined: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "docker-default", "//&", "system_u:system_r:container_t:s0"])
-def test_what_is_no_label(text: str) -> None:
+def test_invalid_labels(text: str) -> None:
     with pytest.raises(ValueError, match="label"):
         policy.parse_label(text)
 
@@ -60,7 +60,7 @@ def test_modes() -> None:
 
 
 @pytest.mark.parametrize(("parameter", "enabled"), [("Y\n", True), ("N\n", False), (None, False)])
-def test_enabled(tmp_path: Path, parameter: str | None, enabled: bool) -> None:
+def test_is_enabled(tmp_path: Path, parameter: str | None, enabled: bool) -> None:
     host = machine(tmp_path)
     path = host.path("/sys/module/apparmor/parameters/enabled")
     path.unlink()
@@ -69,7 +69,7 @@ def test_enabled(tmp_path: Path, parameter: str | None, enabled: bool) -> None:
     assert policy.is_enabled(host) is enabled
 
 
-def test_loaded_profile_is_told_from_one_that_begins_alike(tmp_path: Path) -> None:
+def test_profiles_with_a_common_prefix_are_distinguished(tmp_path: Path) -> None:
     host = machine(tmp_path, kernel={"web": ("enforce", b"one"), "web.7": ("complain", b"two")})
     one, two = policy.read_profile(host, "web"), policy.read_profile(host, "web.7")
     assert one and two
@@ -93,7 +93,7 @@ def test_kernel_with_sha1_and_kernel_without_hash(tmp_path: Path) -> None:
 
 
 def piece(name: str, body: bytes) -> bytes:
-    """As the parser prints a profile; with a table that has a version of its own (parser 4.1.8)."""
+    """Return a profile as the parser prints it, with a table that has its own version (parser 4.1.8)."""
     head = b"\x04\x08\x00version\x00\x02\x07\x00\x00\x00\x04\x08\x00profile\x00\x07\x05"
     return head + len(name).to_bytes(2, "little") + name.encode() + b"\x00" + body + b"\x04\x08\x00version\x00\x02\x01\x00\x00\x00\x0b"
 
@@ -101,7 +101,7 @@ def piece(name: str, body: bytes) -> bytes:
 PARENT, CHILD = piece("web", b"parent"), piece("web//sub", b"child")
 
 
-def test_pieces() -> None:
+def test_split_compiled() -> None:
     assert policy.split_compiled(PARENT + CHILD) == {"web": PARENT, "web//sub": CHILD}
     assert policy.split_compiled(b"") == {}
 
@@ -137,7 +137,7 @@ def test_children_are_read_with_their_parent(tmp_path: Path) -> None:
     assert policy.read_raw_data(host, "web") == [b"one", b"two"]
 
 
-def test_no_hash_is_no_answer() -> None:
+def test_policy_without_hash_is_unknown() -> None:
     assert policy.is_same_policy({"web": None}, b"") is None
 
 

@@ -84,7 +84,7 @@ def test_order_of_the_inventory_does_not_matter() -> None:
     assert render_profile("shop", turned) == WHOLE
 
 
-def test_an_empty_profile_can_still_be_stopped() -> None:
+def test_empty_profile_allows_stop_signals() -> None:
     text = render_profile("bare", {"readable": None})
     assert "signal (receive) peer={unconfined,runc,crun,rootlesskit}," in text
     assert "signal (send, receive) peer=bare," in text
@@ -104,15 +104,15 @@ def test_an_empty_profile_can_still_be_stopped() -> None:
         ("@{PROC}/sys", "@{PROC}/sys{,/,/**}"),
     ],
 )
-def test_pattern(path: str, shown: str) -> None:
+def test_expand_path(path: str, shown: str) -> None:
     assert expand_path(path) == shown
 
 
-def test_the_preset_for_any_container_leaves_the_abi_to_the_distribution() -> None:
+def test_preset_any_has_no_abi() -> None:
     assert "abi <" not in render_profile("any", PRESETS["any"])
     assert "userns" not in render_profile("any", PRESETS["any"])
 
 
-def test_presets_do_not_write_where_they_execute() -> None:
+def test_presets_separate_writable_and_executable() -> None:
     for preset in PRESETS.values():
         assert not set(preset.get("writable", [])) & set(preset.get("executable", []))

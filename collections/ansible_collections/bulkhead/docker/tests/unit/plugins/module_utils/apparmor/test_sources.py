@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/etc/apparmor.d: what decides how a file compiles and is loaded, and what differs from what is desired."""
+"""/etc/apparmor.d: what affects compiling and loading of a file, and differences from the desired state."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def host(tmp_path: Path) -> Host:
         ("../apparmor/parser.conf", True),
     ],
 )
-def test_what_decides_how_a_file_compiles(host: Host, path: str, counts: bool) -> None:
+def test_inputs_of_compilation(host: Host, path: str, counts: bool) -> None:
     before = sources.CompileInputs(host).digest(TEXT)
     changed = host.path(f"/etc/apparmor.d/{path}")
     changed.parent.mkdir(exist_ok=True)
@@ -62,7 +62,7 @@ def test_what_decides_how_a_file_compiles(host: Host, path: str, counts: bool) -
     assert (sources.CompileInputs(host).digest(TEXT) != before) is counts
 
 
-def test_another_parser_counts_too(host: Host) -> None:
+def test_digest_covers_the_parser(host: Host) -> None:
     before = sources.CompileInputs(host).digest(TEXT)
     host.path("/usr/sbin/apparmor_parser").write_text("another")
     assert sources.CompileInputs(host).digest(TEXT) != before
@@ -78,7 +78,7 @@ def test_files_and_links(host: Host) -> None:
     assert sources.read_links(Host(host.root / "empty")) == {}
 
 
-def test_loaded_at_boot(tmp_path: Path) -> None:
+def test_is_loaded_at_boot(tmp_path: Path) -> None:
     host = Host(tmp_path)
     assert sources.is_loaded_at_boot(host) is None
     wants = host.path("/etc/systemd/system/sysinit.target.wants")
@@ -112,5 +112,5 @@ GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current"
         ({"is_managed": False}, "enforce", ["exists and becomes managed"]),
     ],
 )
-def test_differences(seen: dict[str, Any], mode: str, said: list[str]) -> None:
+def test_list_differences(seen: dict[str, Any], mode: str, said: list[str]) -> None:
     assert sources.list_differences({**GOOD, **seen}, "a", mode) == said

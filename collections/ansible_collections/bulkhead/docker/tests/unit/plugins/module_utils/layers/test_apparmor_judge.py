@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AppArmor: what is made of labels, modes and hashes. Every check is seen to fail."""
+"""Judgement of AppArmor by labels, modes and hashes. A test makes each check fail."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_profiles(web: dict[str, Any], finding: tuple[str, str]) -> None:
     assert "web" in verdict.findings[0].text
 
 
-def test_complain_mode_where_it_is_wanted() -> None:
+def test_complain_mode_if_desired() -> None:
     verdict = judge(evidence(web={"mode": "complain", "links": ["force-complain"]}), expect(mode="complain"))
     assert verdict.status == "enforced"
     verdict = judge(evidence(web={"mode": "complain"}), expect(mode="complain"))
@@ -99,7 +99,7 @@ def test_complain_mode_where_it_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("layer_evidence", [{}, {"apparmor": {"profiles": {}, "error": "the kernel's policy cannot be read: no"}}])
-def test_without_proof(layer_evidence: dict[str, Any]) -> None:
+def test_without_evidence(layer_evidence: dict[str, Any]) -> None:
     verdict = judge(evidence(layer_evidence=layer_evidence), expect())
     assert (verdict.status, findings(verdict)) == ("unknown", [("apparmor.policy_unreadable", "unknown")])
 
@@ -144,9 +144,9 @@ def container(
         (container("unconfined", "unconfined", None, privileged=True), "absent", ["apparmor.opted_out"], True, 0),
         (container("runc (unconfined)", "unconfined", ["apparmor=unconfined"]), "absent", ["apparmor.opted_out"], True, 0),
         (container("unconfined", ""), "absent", ["apparmor.unconfined"], False, 0),
-        # the profile was unloaded under the container's feet
+        # the profile was unloaded while the container ran
         (container("unconfined", "docker-default"), "absent", ["apparmor.unconfined"], False, 1),
-        # a rootless engine ignores the option and still shows it
+        # a rootless engine ignores the option but still reports it
         (container("runc (unconfined)", "", ["apparmor=web"]), "absent", ["apparmor.unconfined"], False, 1),
         (container("web (enforce)", "docker-default"), "enforced", [], False, 1),
         (container("docker-default (enforce)", "web", ["apparmor=web"]), "degraded", ["apparmor.other_profile"], False, 2),

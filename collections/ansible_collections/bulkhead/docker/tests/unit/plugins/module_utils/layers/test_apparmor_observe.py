@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AppArmor: what is observed and verified on a host in a folder; nothing is compiled while nothing has changed."""
+"""Observation and evidence of AppArmor on a host in a folder; nothing is compiled if nothing has changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that were compiled."""
+    """Return the files that were compiled."""
     files: list[str] = []
     compile = parser.Parser.compile
 
@@ -53,8 +53,8 @@ def test_nothing_changed(host: Host, compiled: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", ["tunables/global", "web"])
-def test_a_change_without_effect_is_found_to_be_none(host: Host, compiled: list[str], path: str) -> None:
-    """Our "parser" compiles no includes, as the real one no comments; the hash alone decides."""
+def test_change_without_effect_is_current(host: Host, compiled: list[str], path: str) -> None:
+    """The replaced parser ignores includes, like the real one comments; only the hash decides."""
     file = host.path(f"/etc/apparmor.d/{path}")
     file.write_text(file.read_text() if path == "web" else "# other\n")
     assert observe(host)["managed"]["web"]["current"] is True
@@ -85,24 +85,24 @@ def test_host_without_apparmor(tmp_path: Path) -> None:
     assert gather_evidence(Host(tmp_path), None, EXPECT) == {"profiles": {}, "error": None}
 
 
-def test_damaged_memory(host: Host) -> None:
+def test_damaged_state_file(host: Host) -> None:
     host.path("/var/lib/bulkhead/apparmor.json").write_text("{")
     assert "apparmor.json: not valid JSON" in observe(host)["error"]
 
 
-def test_proof(host: Host, compiled: list[str]) -> None:
+def test_evidence(host: Host, compiled: list[str]) -> None:
     proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert (proof["mode"], proof["agrees"], proof["error"], compiled) == ("enforce", True, None, ["web"])
     assert proof["children"] == {"web//sub": "complain"}
     assert proof["hash"].startswith("sha256:")
 
 
-def test_proof_of_other_policy(host: Host) -> None:
+def test_evidence_of_other_policy(host: Host) -> None:
     load(host, "web", "enforce", b"other")
     assert gather_evidence(host, None, EXPECT)["profiles"]["web"]["agrees"] is False
 
 
-def test_proof_without_file_and_without_policy(host: Host) -> None:
+def test_evidence_without_file_and_without_policy(host: Host) -> None:
     host.path("/etc/apparmor.d/web").unlink()
     proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert (proof["sha256"], proof["agrees"]) == (None, None)
@@ -118,7 +118,7 @@ def test_proof_without_file_and_without_policy(host: Host) -> None:
         ("/usr/sbin/apparmor_parser", "apparmor_parser does not exist"),
     ],
 )
-def test_proof_that_cannot_be_had(host: Host, break_it: str, said: str) -> None:
+def test_missing_evidence_is_explained(host: Host, break_it: str, said: str) -> None:
     host.path(break_it).unlink()
     proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert proof["agrees"] is None

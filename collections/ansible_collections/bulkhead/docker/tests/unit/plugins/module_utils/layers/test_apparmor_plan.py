@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AppArmor: what is planned for a host, and what verification shall demand of it."""
+"""Plans of AppArmor profiles, and what verification expects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.pl
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 
 WEB = {"name": "web", "extends": "web"}
-PROFILE = desired_profiles.read_profiles([WEB]).profiles[0]
+PROFILE = desired_profiles.read_apparmor_profiles([WEB]).profiles[0]
 PATH = "/etc/apparmor.d/web"
 NGINX = {"pid": 12, "command": "nginx", "container": "0123456789ab"}
 
@@ -86,14 +86,14 @@ def test_dropped_profile_is_removed() -> None:
     assert found.apply == {"profiles": [{"name": "web", "state": "absent", "mode": "enforce", "force": False}]}
 
 
-def test_disabled_layer_removes_ours_and_nothing_else() -> None:
+def test_disabled_layer_removes_only_managed_profiles() -> None:
     found = planned(layer="disabled", managed={"web": ours()}, files={"web": PROFILE.sha256, "usr.bin.man": "x"})
     assert [entry["name"] for entry in found.apply["profiles"]] == ["web"]
     assert planned(layer="disabled", files={"web": "x"}).changes == []
     assert planned(layer="disabled", enabled=False, parser=None, managed={"web": ours(mode=None)}).apply["profiles"][0]["state"] == "absent"
 
 
-def test_dropped_profile_in_use_is_refused() -> None:
+def test_dropped_profile_in_use_is_a_blocker() -> None:
     for found in (
         planned([], managed={"web": ours()}, confined={"web": [NGINX]}),
         planned([{"name": "web", "state": "absent"}], managed={"web": ours()}, confined={"web": [NGINX]}),
@@ -104,7 +104,7 @@ def test_dropped_profile_in_use_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "refused"), [(True, False), (False, True)])
-def test_a_profile_goes_with_the_rootless_engine_whose_containers_end(allowed: bool, refused: bool) -> None:
+def test_profile_is_removed_with_its_rootless_engine(allowed: bool, refused: bool) -> None:
     host = observed(managed={"web": ours()}, confined={"web": [NGINX]})
     host["layers"]["rootless"] = {"state": {"user": "u"}, "containers": [NGINX["container"] + "0" * 52]}
     desired = {"apparmor_profiles_layer": "disabled", "rootless_docker_stop_containers": allowed}
@@ -131,7 +131,7 @@ def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
         ({"name": "web", "state": "absent"}, {"modes": {"web": "enforce"}}, "profile web is loaded, but not from"),
     ],
 )
-def test_foreign_is_refused_and_taken_by_force(entry: dict[str, Any], more: dict[str, Any], said: str) -> None:
+def test_unmanaged_is_a_blocker_unless_forced(entry: dict[str, Any], more: dict[str, Any], said: str) -> None:
     found = planned([entry], **more)
     assert (len(found.blockers), found.changes) == (1, [])
     assert said in found.blockers[0]
@@ -139,19 +139,19 @@ def test_foreign_is_refused_and_taken_by_force(entry: dict[str, Any], more: dict
     assert (forced.blockers, len(forced.changes)) == ([], 1)
 
 
-def test_foreign_file_of_the_same_text_becomes_ours() -> None:
+def test_unmanaged_file_of_equal_text_becomes_managed() -> None:
     found = planned(files={"web": PROFILE.sha256}, modes={"web": "enforce"})
     assert [change.summary for change in found.changes] == ["web exists and becomes managed"]
 
 
-def test_absent_and_never_there() -> None:
+def test_absent_and_never_installed() -> None:
     assert planned([{"name": "web", "state": "absent"}]).changes == []
 
 
 @pytest.mark.parametrize(
     ("more", "said"), [({"enabled": False}, "not active in the kernel"), ({"parser": None}, "install the package apparmor")]
 )
-def test_host_that_cannot(more: dict[str, Any], said: str) -> None:
+def test_host_that_does_not_support_the_layer(more: dict[str, Any], said: str) -> None:
     required, optional, disabled = (planned(layer=layer, **more) for layer in ("required", "optional", "disabled"))
     assert said in required.blockers[0]
     assert (optional.blockers, optional.applicable, optional.changes) == ([], False, [])
@@ -159,7 +159,7 @@ def test_host_that_cannot(more: dict[str, Any], said: str) -> None:
     assert (disabled.blockers, disabled.applicable, disabled.changes) == ([], True, [])
 
 
-def test_damaged_memory_is_refused() -> None:
+def test_damaged_state_file_is_a_blocker() -> None:
     assert "apparmor.json: not valid JSON" in planned(error="/var/lib/bulkhead/apparmor.json: not valid JSON").blockers[0]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""seccomp: what is made of filters, files and the engine's word. Every check is seen to fail."""
+"""Judgement of seccomp by filters, files and what the engine reports. A test makes each check fail."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.obs
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 
 FIXTURES = Path(__file__).parents[1] / "seccomp" / "fixtures"
 PATH = "/etc/docker/seccomp/web.json"
-TEXT = render_profile(compose_profile(PRESETS["web"]))
+TEXT = format_profile(compose_profile(PRESETS["web"]))
 WANTED = {"name": "web", "path": PATH, "sha256": "a", "content": TEXT}
 WIDE = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
 EQUAL: dict[str, Any] = {"surplus": [], "missing": [], "loosened": [], "tightened": [], "abis": [], "counts": {"allowed": 246}}
@@ -64,7 +64,7 @@ def test_enforced() -> None:
     assert any(one["source"].startswith("PTRACE_SECCOMP_GET_FILTER") for one in verdict.evidence)
 
 
-def test_the_built_in_profile_is_enough_where_it_is_wanted() -> None:
+def test_built_in_profile_is_enough_if_desired() -> None:
     builtin = {"requirement": "required", "daemon_profile": None}
     proof = {"file": None, "comparison": None}
     assert judge(evidence(profile="builtin", proof=proof), builtin).status == "enforced"
@@ -161,11 +161,11 @@ class Machine:
         ("default-trixie", ["seccomp=builtin"], "enforced", []),
         ("web-trixie", [f"seccomp={TEXT}"], "enforced", []),
         ("default-trixie", [f"seccomp={TEXT}"], "degraded", ["surplus", "loosened", "abis"]),
-        # The filter is the container's own profile to the letter, and lets everything through.
+        # The filter equals the container's own profile, which allows everything.
         ("wide-trixie", [f"seccomp={WIDE}"], "degraded", ["wide_open"]),
     ],
 )
-def test_deep_looks_at_a_containers_own_filter(
+def test_deep_compares_the_filters_of_a_container(
     monkeypatch: pytest.MonkeyPatch, dumped: str, options: Any, status: str, found: list[str]
 ) -> None:
     monkeypatch.setattr(gather.os, "uname", Machine)
@@ -180,9 +180,9 @@ def test_deep_with_damaged_evidence_is_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("text", "surplus"),
-    [(TEXT, []), (render_profile(compose_profile(PRESETS["web"], deny=["chmod"])), ["chmod"])],
+    [(TEXT, []), (format_profile(compose_profile(PRESETS["web"], deny=["chmod"])), ["chmod"])],
 )
-def test_gather_compares_the_canary_with_the_profile(
+def test_evidence_compares_the_probe_with_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, surplus: list[str]
 ) -> None:
     monkeypatch.setattr(gather.os, "uname", Machine)
@@ -196,7 +196,7 @@ def test_gather_compares_the_canary_with_the_profile(
     assert found["file"]["sha256"] and "text" not in found["file"]
 
 
-def test_gather_says_why_it_saw_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_evidence_explains_why_it_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refused(pid: int) -> list[bytes]:
         raise dump.DumpError("run as root")
 
@@ -206,7 +206,7 @@ def test_gather_says_why_it_saw_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert gather.gather_evidence(Host(tmp_path), None, {"daemon_profile": None})["file"] is None
 
 
-def test_other_machines_are_told_that_there_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_a_table_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather.os, "uname", type("Riscv", (), {"machine": "riscv64", "release": "6.12"}))
     assert "riscv64" in gather.examine_filters([b""], kernel(2), None)["error"]
 

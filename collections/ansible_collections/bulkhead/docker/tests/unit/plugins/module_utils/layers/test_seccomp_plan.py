@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""seccomp: what the desired profiles need on a host, and the sentences for what they must not be."""
+"""Plans of seccomp profiles, and messages for faulty ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.plan import expectation, plan, resolve_sources
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 
 FOLDER = "/etc/docker/seccomp"
-WEB, GENERAL = render_profile(compose_profile(PRESETS["web"])), render_profile(compose_profile(PRESETS["general"]))
+WEB, GENERAL = format_profile(compose_profile(PRESETS["web"])), format_profile(compose_profile(PRESETS["general"]))
 LIST = [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}]
 
 
@@ -34,7 +34,7 @@ def file(text: str, ours: bool = True, **more: Any) -> dict[str, Any]:
 def host(
     files: Mapping[str, dict[str, Any]] | None = None, managed: Mapping[str, str] | None = None, named: str | None = None, **seen: Any
 ) -> dict[str, Any]:
-    """files: name → as observed. managed: name → the text that we wrote. named: the profile in daemon.json."""
+    """Return an observation. files: name -> as observed. managed: name -> the written text. named: the profile in daemon.json."""
     return {
         "layers": {
             "seccomp": {
@@ -60,7 +60,7 @@ def steps(planned: LayerPlan, key: str = "profiles") -> list[tuple[str, str]]:
     return [(step["name"], step["state"]) for step in planned.apply.get(key, [])]
 
 
-def test_a_fresh_host_gets_both_profiles_and_a_daemon_wide_default() -> None:
+def test_fresh_host_gets_profiles_and_the_default() -> None:
     planned = plan(host(), desired())
     assert planned.blockers == []
     assert steps(planned) == [("bulkhead-default", "present"), ("bulkhead-web", "present")]
@@ -75,7 +75,7 @@ def test_a_second_run_changes_nothing() -> None:
     assert planned.daemon_keys  # still said, or it would be dropped
 
 
-def test_the_built_in_profile_can_stay_the_default() -> None:
+def test_built_in_profile_can_stay_the_default() -> None:
     assert plan(host(), desired(default="")).daemon_keys == {}
 
 
@@ -88,19 +88,19 @@ def test_the_built_in_profile_can_stay_the_default() -> None:
         ({"sha256": None, "error": "its target does not exist"}, "cannot be read (its target does not exist)"),
     ],
 )
-def test_what_differs_is_put_right(seen: dict[str, Any], reason: str) -> None:
+def test_differing_file_is_corrected(seen: dict[str, Any], reason: str) -> None:
     planned = plan(host({"bulkhead-web": seen}, {"bulkhead-web": WEB}), desired(LIST[1:], default=""))
     assert steps(planned) == [("bulkhead-web", "present")]
     assert planned.changes[0].summary == f"bulkhead-web {reason}"
 
 
-def test_an_edit_by_hand_is_told() -> None:
+def test_manual_edit_is_a_warning() -> None:
     planned = plan(host({"bulkhead-web": file("{}")}, {"bulkhead-web": WEB}), desired(LIST[1:], default=""))
     assert planned.warnings == [f"{FOLDER}/bulkhead-web.json was changed by hand; the desired text is restored"]
     assert planned.changes[0].before == "{}"
 
 
-def test_a_foreign_file_is_refused_unless_forced() -> None:
+def test_unmanaged_file_is_a_blocker_unless_forced() -> None:
     observed = host({"bulkhead-web": file("{}", ours=False)})
     refused = plan(observed, desired(LIST[1:], default=""))
     assert refused.changes == [] and "is unmanaged and has another text" in refused.blockers[0]
@@ -108,22 +108,22 @@ def test_a_foreign_file_is_refused_unless_forced() -> None:
     assert steps(forced) == [("bulkhead-web", "present")] and forced.apply["profiles"][0]["force"]
 
 
-def test_a_foreign_file_that_says_the_same_is_left_alone() -> None:
+def test_unmanaged_file_of_equal_text_is_unchanged() -> None:
     assert plan(host({"bulkhead-web": file(WEB, ours=False)}), desired(LIST[1:], default="")).changes == []
 
 
-def test_a_profile_dropped_from_the_inventory_is_dropped_from_the_host() -> None:
+def test_profile_removed_from_the_list_is_removed() -> None:
     planned = plan(steady(), desired(LIST[:1]))
     assert steps(planned) == [("bulkhead-web", "absent")]
     assert planned.changes[0].before == WEB
 
 
-def test_foreign_profiles_are_never_dropped() -> None:
+def test_unmanaged_profiles_are_not_removed() -> None:
     assert plan(host({"theirs": file("{}", ours=False)}), desired([], default="")).changes == []
 
 
 @pytest.mark.parametrize(("profiles", "default", "layer"), [(LIST[1:], "bulkhead-web", "required"), (LIST, "", "disabled")])
-def test_the_daemon_wide_file_goes_only_after_the_engine_was_told(profiles: Any, default: str, layer: str) -> None:
+def test_file_of_the_daemon_default_is_removed_last(profiles: Any, default: str, layer: str) -> None:
     planned = plan(steady(), desired(profiles, default, layer))
     assert steps(planned, "retire") == [("bulkhead-default", "absent")]
     assert ("bulkhead-default", "absent") not in steps(planned)
@@ -131,14 +131,14 @@ def test_the_daemon_wide_file_goes_only_after_the_engine_was_told(profiles: Any,
     assert planned.daemon_keys.get("seccomp-profile") != f"{FOLDER}/bulkhead-default.json"
 
 
-def test_a_disabled_layer_takes_back_what_is_ours_and_refuses_nothing() -> None:
+def test_disabled_layer_removes_managed_files() -> None:
     planned = plan(steady(), desired([{"name": "a/b"}], layer="disabled"))
     assert planned.blockers == []
     assert steps(planned) == [("bulkhead-web", "absent")]
     assert plan(host(in_kernel=False), desired(layer="disabled")).blockers == []
 
 
-def test_absent_and_foreign() -> None:
+def test_absent_and_unmanaged() -> None:
     observed = host({"old": file("{}", ours=False)})
     assert "is unmanaged and not removed" in plan(observed, desired([{"name": "old", "state": "absent"}], default="")).blockers[0]
     assert steps(plan(observed, desired([{"name": "old", "state": "absent", "force": True}], default=""))) == [("old", "absent")]
@@ -153,25 +153,25 @@ def test_absent_and_foreign() -> None:
         ({**host(), "engine": {"version": "26.1", "security_options": ["name=apparmor"]}}, "the engine was built without seccomp"),
     ],
 )
-def test_hosts_that_cannot_carry_the_layer(observed: dict[str, Any], reason: str, layer: str) -> None:
+def test_hosts_that_do_not_support_the_layer(observed: dict[str, Any], reason: str, layer: str) -> None:
     planned = plan(observed, desired(layer=layer))
     assert not planned.applicable and reason in planned.reason
     assert bool(planned.blockers) is (layer == "required")
     assert planned.daemon_keys == {} and planned.apply == {}
 
 
-def test_an_engine_that_does_not_answer_is_no_reason_to_refuse() -> None:
+def test_unreachable_engine_is_not_a_blocker() -> None:
     assert plan({**host(), "engine": {}}, desired()).blockers == []
 
 
-def test_logging_needs_an_engine_that_knows_it() -> None:
+def test_logging_needs_a_recent_engine() -> None:
     profiles = [{**LIST[1], "log": True}]
     old = {**host(), "engine": {"version": "20.10.24+dfsg1", "security_options": None}}
     assert "log has no effect on this engine (20.10.24+dfsg1" in plan(old, desired(profiles, default="")).warnings[0]
     assert plan(host(), desired(profiles, default="")).warnings == []
 
 
-def test_a_damaged_memory_is_refused() -> None:
+def test_damaged_state_file_is_a_blocker() -> None:
     assert plan(host(error="/var/lib/bulkhead/seccomp.json: not valid JSON"), desired()).blockers == [
         "/var/lib/bulkhead/seccomp.json: not valid JSON"
     ]
@@ -206,7 +206,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("profiles", "sentence"), BAD)
-def test_bad_input_is_a_sentence_and_nothing_is_planned(profiles: Any, sentence: str) -> None:
+def test_bad_input_is_a_blocker(profiles: Any, sentence: str) -> None:
     planned = plan(host(), desired(profiles, default=""))
     assert any(sentence in one for one in planned.blockers), planned.blockers
     assert planned.changes == [] and planned.apply == {} and planned.daemon_keys == {}
@@ -227,7 +227,7 @@ def test_a_relative_directory() -> None:
     ]
 
 
-def test_files_of_the_control_node_are_joined() -> None:
+def test_sources_of_the_control_node_are_read() -> None:
     assert resolve_sources([{"name": "a", "src": "a.json"}, LIST[0], 7], lambda name: f"text of {name}") == [
         {"name": "a", "src": "a.json", "content": "text of a.json"},
         LIST[0],
@@ -241,7 +241,7 @@ def test_files_of_the_control_node_are_joined() -> None:
         resolve_sources([{"name": "a", "src": "a.json"}], missing)
 
 
-def test_the_expectation_has_the_text_of_the_daemon_wide_profile() -> None:
+def test_expectation_has_the_text_of_the_default() -> None:
     expected = expectation(desired())
     assert expected["daemon_profile"] == {
         "name": "bulkhead-default",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Owners under the map of the root to come."""
+"""Owners under the ID map of the new root."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_the_containers_root() -> None:
 
 
 @pytest.mark.parametrize("number", [65536, 231072, 4294967294])
-def test_an_id_without_a_place(number: int) -> None:
+def test_unmapped_id(number: int) -> None:
     with pytest.raises(UnmappedId, match=str(number)):
         ONE.map_gid(number)
 
 
-def test_an_access_control_list_has_its_users_and_groups_mapped_and_nothing_else() -> None:
+def test_only_ids_of_an_access_control_list_are_mapped() -> None:
     nobody = 0xFFFFFFFF
     entries = [(1, 6, nobody), (2, 7, 1000), (4, 4, nobody), (8, 5, 33), (16, 7, nobody), (32, 4, nobody)]
     raw = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
@@ -38,6 +38,6 @@ def test_an_access_control_list_has_its_users_and_groups_mapped_and_nothing_else
 
 
 @pytest.mark.parametrize("raw", [struct.pack("<I", 3), struct.pack("<I", 2) + b"123"])
-def test_an_access_control_list_that_is_not_known(raw: bytes) -> None:
+def test_access_control_list_of_unknown_format(raw: bytes) -> None:
     with pytest.raises(ValueError, match="unknown format"):
         ONE.map_acl(raw)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is carried of an engine's root, on a root of fixtures."""
+"""What is copied of an engine's root."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def test_everything_but_the_build_cache(root: Path) -> None:
     assert {"image/overlay2", "volumes/metadata.db"} <= found.keys()
 
 
-def test_layers_that_nothing_writes_to(root: Path) -> None:
+def test_image_layers(root: Path) -> None:
     assert [piece.name for piece in layout.list_image_layers(root)] == [f"layer {LAYER}"]
 
 
 @pytest.mark.parametrize("name", ["../../etc", "f" * 64])
-def test_a_damaged_root_is_named(root: Path, name: str) -> None:
+def test_damaged_root_is_reported(root: Path, name: str) -> None:
     (root / "image" / "overlay2" / "layerdb" / "sha256" / ("1" * 64) / "cache-id").write_text(name)
     with pytest.raises(ValueError, match="damaged"):
         layout.list_pieces(root)
 
 
-def test_a_container_finds_its_files_and_volumes_in_the_new_root() -> None:
+def test_container_paths_are_rebased() -> None:
     old = {
         "LogPath": "/var/lib/docker/containers/d/d-json.log",
         "Path": "/var/lib/docker/tool",
@@ -83,7 +83,7 @@ def test_a_container_finds_its_files_and_volumes_in_the_new_root() -> None:
         ({"Privileged": True, "UsernsMode": "host"}, ""),
     ],
 )
-def test_what_the_engine_refuses_under_remap(host: dict[str, Any], why: str) -> None:
+def test_options_that_the_engine_rejects_under_remap(host: dict[str, Any], why: str) -> None:
     assert layout.find_unsupported_option({}, host) == why
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole root carried on a file system of fixtures: blockers, resuming, and what is removed afterwards."""
+"""Migration of a whole root: blockers, interrupted runs, and what is removed afterwards."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def moved(host: Host, **options: Any) -> DataRootMigration:
     return made
 
 
-def test_everything_is_there_under_its_new_owners(host: Host) -> None:
+def test_everything_is_copied_with_new_owners(host: Host) -> None:
     assert moved(host).root == TARGET
     target = host.path(TARGET)
     assert (target / "volumes" / "data" / "_data" / "row").stat().st_uid == 231072
@@ -81,9 +81,9 @@ def test_everything_is_there_under_its_new_owners(host: Host) -> None:
     assert [entry.name for entry in host.path(ROOT).iterdir() if entry.name.startswith(".")] == []
 
 
-def test_what_a_run_that_died_has_carried_is_kept_only_where_it_is_right(host: Host) -> None:
+def test_copy_of_an_interrupted_run_is_reused_if_equal(host: Host) -> None:
     moved(host)
-    # It died between its last two steps, and in the meantime the old root's containers ran on.
+    # The run was interrupted between its last two steps, and the containers of the plain root ran on.
     host.path(f"{ROOT}/volumes/data/_data/row").write_text("2")
     shutil.rmtree(host.path(f"{ROOT}/containers/{CONTAINER}"))
     untouched = host.path(f"{TARGET}/overlay2/{LAYER}/diff/file").stat().st_ino
@@ -103,26 +103,26 @@ def test_what_a_run_that_died_has_carried_is_kept_only_where_it_is_right(host: H
         ({"Plugins": {"Volume": ["local", "vieux/sshfs:latest"]}}, "vieux/sshfs:latest"),
     ],
 )
-def test_engines_that_cannot_be_carried(host: Host, info: dict[str, Any], words: str) -> None:
+def test_engines_that_cannot_be_migrated(host: Host, info: dict[str, Any], words: str) -> None:
     with pytest.raises(MigrationBlocked, match=words):
         DataRootMigration(host, IDS).prepare({**INFO, **info})
     assert not host.path(f"{ROOT}/.bulkhead-231072.231072").exists()
 
 
-def test_containers_that_would_not_start_are_refused_unless_accepted(host: Host) -> None:
+def test_containers_that_would_not_start_must_be_accepted(host: Host) -> None:
     container(host, Privileged=True)
     with pytest.raises(MigrationBlocked, match="container web has --privileged"):
         DataRootMigration(host, IDS).prepare(INFO)
     moved(host, leave=frozenset(["web"]))
 
 
-def test_an_owner_without_a_place_is_refused(host: Host) -> None:
+def test_unmapped_owner_is_rejected(host: Host) -> None:
     os.chown(host.path(f"{ROOT}/volumes/data/_data/row"), 70000, 0)
     with pytest.raises(MigrationBlocked, match=r"row: user ID 70000; raise userns_remap_range_size"):
         DataRootMigration(host, IDS).prepare(INFO)
 
 
-def test_a_container_that_goes_while_it_is_surveyed_is_no_damage(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_container_that_vanishes_during_the_survey(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     leaving = host.path(f"{ROOT}/image/overlay2/layerdb/mounts/{'e' * 64}")
     leaving.mkdir()
     (leaving / "mount-id").write_text("f" * 64)
@@ -137,16 +137,16 @@ def test_a_container_that_goes_while_it_is_surveyed_is_no_damage(host: Host, mon
     assert slept == [1]
 
 
-def test_a_root_that_stays_damaged_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_root_is_rejected(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(host.path(f"{ROOT}/overlay2/{MOUNT}/diff"))
     monkeypatch.setattr(migrate.time, "sleep", lambda unused: None)
     with pytest.raises(ValueError, match="the engine's root is damaged"):
         DataRootMigration(host, IDS).prepare(INFO)
 
 
-def test_what_a_volume_mounts_is_not_surveyed_and_what_somebody_mounted_on_it_is(host: Host) -> None:
+def test_only_mounts_of_volume_options_are_not_surveyed(host: Host) -> None:
     data = host.path(f"{ROOT}/volumes/data")
-    os.chown(data / "_data" / "row", 70000, 0)  # no owner of ours: it shows that it was looked at
+    os.chown(data / "_data" / "row", 70000, 0)  # an unmapped owner shows that the file was read
     host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {data / '_data'} rw - nfs4 server:/x rw\n")
     (data / "opts.json").write_text('{"MountType": "", "MountOpts": "", "MountDevice": "", "Quota": {"Size": 1}}')
     with pytest.raises(MigrationBlocked, match="user ID 70000"):
@@ -156,7 +156,7 @@ def test_what_a_volume_mounts_is_not_surveyed_and_what_somebody_mounted_on_it_is
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_volume_that_is_a_symbolic_link_is_refused(host: Host, there: bool) -> None:
+def test_volume_that_is_a_symbolic_link_is_rejected(host: Host, there: bool) -> None:
     if there:
         host.path("/srv/data").mkdir(parents=True)
     host.path(f"{ROOT}/volumes/linked").mkdir()
@@ -165,7 +165,7 @@ def test_a_volume_that_is_a_symbolic_link_is_refused(host: Host, there: bool) ->
         DataRootMigration(host, IDS).prepare(INFO)
 
 
-def test_orphans_and_a_small_disk_are_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orphans_and_a_small_disk_are_rejected(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MigrationBlocked, match="the engine does not know: eeeeeeeeeeee"):
         DataRootMigration(host, IDS).prepare(INFO, ["e" * 64])
     full = os.statvfs_result((4096, 4096, 10, 0, 0, 10, 5, 5, 0, 255))
@@ -174,7 +174,7 @@ def test_orphans_and_a_small_disk_are_refused(host: Host, monkeypatch: pytest.Mo
         DataRootMigration(host, IDS).prepare(INFO)
 
 
-def test_a_root_that_an_engine_has_used_is_never_taken_for_a_draft(host: Host) -> None:
+def test_used_root_is_not_treated_as_a_draft(host: Host) -> None:
     moved(host)
     host.path(f"{TARGET}/buildkit").mkdir()
     with pytest.raises(MigrationBlocked, match="has been an engine's root before and contains 0 images, 1 containers, 1 volumes"):
@@ -182,16 +182,16 @@ def test_a_root_that_an_engine_has_used_is_never_taken_for_a_draft(host: Host) -
     assert host.path(f"{TARGET}/volumes/data").exists()
 
 
-def test_an_empty_root_that_an_engine_has_left_is_no_hindrance(host: Host) -> None:
+def test_empty_remapped_root_is_replaced(host: Host) -> None:
     host.path(f"{TARGET}/buildkit").mkdir(parents=True)
     assert cleanup.list_empty_roots(host, INFO) == [host.path(TARGET)]
     moved(host)
     assert cleanup.list_empty_roots(host, INFO) == []
 
 
-def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
+def test_cleanup_removes_only_the_plain_root(host: Host) -> None:
     moved(host)
-    host.path(f"{ROOT}/mine").write_text("somebody's")
+    host.path(f"{ROOT}/mine").write_text("other data")
     with pytest.raises(MigrationBlocked, match="uses /var/lib/docker"):
         cleanup.list_migrated(host, INFO)
     entries = cleanup.list_migrated(host, {"DockerRootDir": TARGET})
@@ -202,7 +202,7 @@ def test_finalizing_removes_the_old_root_and_nothing_else(host: Host) -> None:
 
 
 def started(root: Path, moment: int) -> None:
-    """What an engine leaves behind that starts with a root (moby daemon/daemon.go, prepareTempDir)."""
+    """Create what an engine creates when it starts with a root (moby daemon/daemon.go, prepareTempDir)."""
     (root / "buildkit").mkdir(exist_ok=True)
     (root / "tmp").mkdir(exist_ok=True)
     os.utime(root / "tmp", (moment, moment))
@@ -211,8 +211,8 @@ def started(root: Path, moment: int) -> None:
 REMAPPED = {"DockerRootDir": TARGET}
 
 
-def test_a_plain_root_that_was_worked_in_since_is_never_removed(host: Host) -> None:
-    """Migrated, rolled back, and after weeks hidden: the engine is back on UID.GID, and the plain root holds what is nowhere else."""
+def test_plain_root_used_since_is_not_removed(host: Host) -> None:
+    """Migrated, rolled back, and after weeks hidden: the engine uses UID.GID again, and the plain root has data that exists nowhere else."""
     started(host.path(ROOT), 1)
     moved(host)
     started(host.path(TARGET), 2)
@@ -225,8 +225,8 @@ def test_a_plain_root_that_was_worked_in_since_is_never_removed(host: Host) -> N
         cleanup.list_migrated(host, REMAPPED)
 
 
-def test_a_plain_root_is_not_removed_after_a_move_that_was_undone(host: Host) -> None:
-    """The carried root was put aside, the engine went on in the plain one, and then got an empty root of the same name."""
+def test_plain_root_is_not_removed_after_an_undone_migration(host: Host) -> None:
+    """The migrated root was renamed, the engine used the plain one, and then got an empty root of the same name."""
     started(host.path(ROOT), 1)
     moved(host)
     host.path(TARGET).rename(host.path(f"{ROOT}/.231072.231072.undone-x"))
@@ -237,7 +237,7 @@ def test_a_plain_root_is_not_removed_after_a_move_that_was_undone(host: Host) ->
         cleanup.list_migrated(host, REMAPPED)
 
 
-def test_a_plain_root_is_not_removed_for_another_root_of_the_carried_ones_name(host: Host) -> None:
+def test_plain_root_is_not_removed_for_another_remapped_root(host: Host) -> None:
     host.path(f"{ROOT}/engine-id").write_text("one")
     moved(host)
     assert cleanup.list_migrated(host, REMAPPED)
@@ -246,7 +246,7 @@ def test_a_plain_root_is_not_removed_for_another_root_of_the_carried_ones_name(h
         cleanup.list_migrated(host, REMAPPED)
 
 
-def test_a_memory_that_does_not_say_how_the_plain_root_was_left_removes_nothing(host: Host) -> None:
+def test_incomplete_state_file_removes_nothing(host: Host) -> None:
     moved(host)
     memory = state.load(host, "migration")
     del memory["left"]
@@ -255,7 +255,7 @@ def test_a_memory_that_does_not_say_how_the_plain_root_was_left_removes_nothing(
         cleanup.list_migrated(host, REMAPPED)
 
 
-def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
+def test_cleanup_fails_for_a_mounted_volume(host: Host) -> None:
     moved(host)
     point = host.path(f"{ROOT}/volumes/data/_data")
     host.path("/proc/self/mountinfo").write_text(f"36 25 0:32 / {point} rw - ext4 /dev/vdb rw\n")
@@ -263,7 +263,7 @@ def test_finalizing_waits_for_what_is_mounted(host: Host) -> None:
         cleanup.list_migrated(host, {"DockerRootDir": TARGET})
 
 
-def test_finalizing_unmounts_what_an_engine_has_left_mounted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cleanup_unmounts_stale_mounts(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     moved(host)
     points = [host.path(f"{ROOT}/overlay2/{MOUNT}/merged"), host.path(f"{ROOT}/containers/{CONTAINER}/mounts/shm")]
     mounts = [f"36 25 0:32 / {point} rw - overlay overlay rw\n" for point in (*points, host.path(f"{TARGET}/overlay2/{MOUNT}/merged"))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copying trees for real, and a comparison that sees whatever a copy could lose. Owners can be given away by root alone."""
+"""Copies of real trees, and a comparison that finds everything a copy can lose. Only root can change owners."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def copied(source: Path, tmp_path: Path) -> Path:
     return tmp_path / "target"
 
 
-def test_all_is_there(source: Path, copied: Path) -> None:
+def test_everything_is_copied(source: Path, copied: Path) -> None:
     assert tree.find_differences(str(source), str(copied), IDS) == []
     program, held = (copied / "program").stat(), (source / "program").stat()
     assert program.st_mode == held.st_mode and program.st_mode & stat.S_ISUID
@@ -102,7 +102,7 @@ def _unlinked(path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", SPOILERS)
-def test_what_differs_is_seen(source: Path, copied: Path, what: str) -> None:
+def test_differences_are_found(source: Path, copied: Path, what: str) -> None:
     try:
         SPOILERS[what](copied)
     except OSError as error:
@@ -111,12 +111,12 @@ def test_what_differs_is_seen(source: Path, copied: Path, what: str) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")
-def test_an_owner_that_was_not_mapped_is_seen(source: Path, copied: Path) -> None:
+def test_owner_that_was_not_mapped_is_found(source: Path, copied: Path) -> None:
     os.chown(copied / "file", 0, 0)
     assert "owner" in tree.find_differences(str(source), str(copied), IDS)[0]
 
 
-def test_a_survey_counts_and_names_who_has_no_place(source: Path) -> None:
+def test_survey_counts_and_lists_unmapped_owners(source: Path) -> None:
     survey = tree.TreeSurvey()
     survey.add(str(source), IdMaps([[500000, 1, 1]], [[500000, 1, 1]]))
     assert survey.inodes >= 7
@@ -124,9 +124,7 @@ def test_a_survey_counts_and_names_who_has_no_place(source: Path) -> None:
     assert f"user ID {ME}" in survey.unmapped[0]
 
 
-def test_what_vanishes_while_it_is_surveyed_is_not_counted_and_never_left_out_of_a_copy(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vanishing_files_fail_a_copy_but_not_a_survey(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tree.TreeSurvey()
     whole.add(str(source), IDS)
     listdir = os.listdir

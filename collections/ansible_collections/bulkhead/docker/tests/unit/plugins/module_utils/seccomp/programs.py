@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters for tests: real ones, dumped from containers, and small ones, assembled here."""
+"""Filters for tests: real ones, read from containers, and small ones, assembled here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LD, JEQ, JGT, JGE, JSET, JA, RET, AND = 0x20, 0x15, 0x25, 0x35, 0x45, 0x05, 0x06
 
 
 def arg(index: int, high: bool = False) -> int:
-    """Offset of half an argument in struct seccomp_data."""
+    """Return the offset of half an argument in struct seccomp_data."""
     return 16 + 8 * index + (4 if high else 0)
 
 
@@ -29,5 +29,5 @@ def program(*instructions: tuple[int, int, int, int]) -> bpf.Program:
 
 
 def dumped(name: str) -> list[bpf.Program]:
-    """The filters of a real container."""
+    """Return the filters of a real container."""
     return [bpf.decode_program(raw) for raw in dump.decode_filters(json.loads((FIXTURES / f"{name}.json").read_text())["filters"])]

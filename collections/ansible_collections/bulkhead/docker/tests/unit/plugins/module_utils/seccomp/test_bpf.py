@@ -31,7 +31,7 @@ EPERM = bpf.ERRNO | 1
         (assemble((0x30, 0, 0, 0), (RET, 0, 0, 0)), "is not an instruction of seccomp filters"),
     ],
 )
-def test_what_the_kernel_would_not_take_is_refused(raw: bytes, message: str) -> None:
+def test_programs_that_the_kernel_rejects_are_errors(raw: bytes, message: str) -> None:
     with pytest.raises(bpf.BpfError, match=message):
         bpf.decode_program(raw)
 
@@ -55,7 +55,7 @@ def test_answers_are_read(value: int, text: str, open_: bool) -> None:
     assert bpf.is_allowing(value) is open_
 
 
-def test_the_strictest_of_several_filters_counts_and_the_newest_on_a_tie() -> None:
+def test_strictest_filter_wins_then_the_newest() -> None:
     assert bpf.find_strictest([bpf.ALLOW, EPERM]) == EPERM
     assert bpf.find_strictest([bpf.KILL_THREAD, bpf.KILL_PROCESS, EPERM]) == bpf.KILL_PROCESS
     assert bpf.find_strictest([bpf.ERRNO | 13, EPERM]) == bpf.ERRNO | 13
@@ -132,18 +132,18 @@ def test_a_masked_argument_stays_unknown() -> None:
 @pytest.mark.parametrize(
     ("fixture", "counts"),
     [
-        # the numbers that facts.md has of these engines, for calls with all arguments 0
+        # measured on these engines, for calls with all arguments 0
         ("default-trixie", (301, 155, 14)),
     ],
 )
-def test_real_default_filters_say_what_was_measured(fixture: str, counts: tuple[int, int, int]) -> None:
+def test_real_default_filters_give_measured_answers(fixture: str, counts: tuple[int, int, int]) -> None:
     (one,) = dumped(fixture)
     answers = [bpf.describe_answer(bpf.run_program(one, number, X86_64)) for number in range(470)]
     assert tuple(answers.count(a) for a in ("ALLOW", "ERRNO(1)", "ERRNO(38)")) == counts
 
 
 @pytest.mark.parametrize("fixture", ["default-trixie"])
-def test_one_walk_for_all_numbers_agrees_with_running_each(fixture: str) -> None:
+def test_one_walk_agrees_with_running_each_number(fixture: str) -> None:
     (one,) = dumped(fixture)
     numbers = [*range(512), *(X32_BIT | n for n in range(0, 512, 7))]
     chance = random.Random(1)
@@ -156,7 +156,7 @@ def test_one_walk_for_all_numbers_agrees_with_running_each(fixture: str) -> None
                 assert bpf.run_program(one, number, arch, args) in possible
 
 
-def test_calls_whose_arguments_decide_are_told_apart() -> None:
+def test_calls_that_depend_on_arguments_are_distinguished() -> None:
     (one,) = dumped("default-trixie")
     numbers = load_table("x86_64")
     answers = find_answers([one], X86_64, range(512))
@@ -165,7 +165,7 @@ def test_calls_whose_arguments_decide_are_told_apart() -> None:
     assert answers[numbers["clone3"]] == {bpf.ERRNO | 38}
 
 
-def test_filters_add_up() -> None:
+def test_filters_are_combined() -> None:
     no_read = program((LD, 0, 0, NR), (JEQ, 0, 1, 0), (RET, 0, 0, bpf.KILL_PROCESS), (RET, 0, 0, bpf.ALLOW))
     no_write = program((LD, 0, 0, NR), (JEQ, 0, 1, 1), (RET, 0, 0, EPERM), (RET, 0, 0, bpf.ALLOW))
     assert find_answers([no_read, no_write], X86_64, [0, 1, 2]) == [{bpf.KILL_PROCESS}, {EPERM}, {bpf.ALLOW}]

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump
 
 
-def test_filters_survive_as_text() -> None:
+def test_filters_are_restored_from_text() -> None:
     raw = [b"\x20\0\0\0\0\0\0\0" * 900, b"\x06\0\0\0\0\0\xff\x7f"]
     assert dump.decode_filters(dump.encode_filters(raw)) == raw
 
@@ -19,7 +19,7 @@ def test_damaged_text_is_a_value_error(text: str) -> None:
         dump.decode_filters([text])
 
 
-def test_a_process_that_is_gone() -> None:
+def test_process_does_not_exist() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
     with pytest.raises(dump.DumpError, match="does not exist"):
@@ -36,6 +36,6 @@ def test_a_process_that_is_gone() -> None:
         (dump._INTERRUPT, errno.EIO, "0x4207 on process 7"),
     ],
 )
-def test_errors_are_sentences(request_: int, number: int, message: str) -> None:
+def test_error_messages(request_: int, number: int, message: str) -> None:
     with pytest.raises(OSError, match=message):
         raise dump.DumpError(dump._explain_errno(request_, 7, number))

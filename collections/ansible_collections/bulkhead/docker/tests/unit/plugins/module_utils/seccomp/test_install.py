@@ -11,10 +11,10 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, render_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 
 FOLDER = "/etc/docker/seccomp"
-WEB, GENERAL = render_profile(compose_profile(PRESETS["web"])), render_profile(compose_profile(PRESETS["general"]))
+WEB, GENERAL = format_profile(compose_profile(PRESETS["web"])), format_profile(compose_profile(PRESETS["general"]))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def run(host: Host, *profiles: dict[str, Any]) -> list[str]:
     return [step.reason for step in steps]
 
 
-def test_a_profile_comes_and_stays_and_goes(host: Host) -> None:
+def test_install_change_and_remove(host: Host) -> None:
     path = host.path(f"{FOLDER}/web.json")
     assert run(host, present()) == ["is new"]
     assert path.read_text() == WEB and path.stat().st_mode & 0o777 == 0o644
@@ -54,7 +54,7 @@ def test_a_profile_comes_and_stays_and_goes(host: Host) -> None:
     assert run(host, absent()) == [""]
 
 
-def test_nothing_is_touched_when_one_of_the_list_is_bad(host: Host) -> None:
+def test_one_bad_profile_leaves_everything_unchanged(host: Host) -> None:
     with pytest.raises(install.SeccompInstallError) as caught:
         run(host, present(), present("bad", "{}"), present("a/b"), present())
     assert [p.split(":")[0] for p in caught.value.problems][:1] == [f"{FOLDER}/bad.json"]
@@ -63,7 +63,7 @@ def test_nothing_is_touched_when_one_of_the_list_is_bad(host: Host) -> None:
     assert not host.path(FOLDER).exists()
 
 
-def test_a_foreign_file_is_refused_or_kept_and_given_back(host: Host) -> None:
+def test_unmanaged_file_is_rejected_or_kept_and_restored(host: Host) -> None:
     path = host.path(f"{FOLDER}/web.json")
     path.parent.mkdir(parents=True)
     path.write_text("{}")
@@ -78,7 +78,7 @@ def test_a_foreign_file_is_refused_or_kept_and_given_back(host: Host) -> None:
     assert path.read_text() == "{}"
 
 
-def test_a_permissive_profile_has_to_be_asked_for(host: Host) -> None:
+def test_permissive_profile_must_be_allowed(host: Host) -> None:
     text = '{"defaultAction": "SCMP_ACT_LOG"}'
     with pytest.raises(install.SeccompInstallError, match="allows every call"):
         run(host, present(content=text))
@@ -86,7 +86,7 @@ def test_a_permissive_profile_has_to_be_asked_for(host: Host) -> None:
 
 
 @pytest.mark.parametrize("how", ["daemon.json", "flag", "other config file", "damaged daemon.json"])
-def test_a_file_that_the_engine_names_stays(host: Host, how: str) -> None:
+def test_file_that_the_engine_names_stays(host: Host, how: str) -> None:
     run(host, present())
     path = f"{FOLDER}/web.json"
     process = host.path("/proc/7")
@@ -111,7 +111,7 @@ def test_a_file_that_the_engine_names_stays(host: Host, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "stays"), [("running", True), ("remembered", True), ("neither", False), ("unreadable", True), ("flag", True)]
 )
-def test_a_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: bool) -> None:
+def test_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: bool) -> None:
     run(host, present())
     path, me = f"{FOLDER}/web.json", os.geteuid()
     host.path("/etc/passwd").write_text(f"u:x:{me}:{os.getegid()}::/home/u:/bin/sh\n")
@@ -134,7 +134,7 @@ def test_a_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: 
     assert step.postponed is stays
 
 
-def test_when_one_file_fails_the_others_are_put_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_of_one_file_restores_the_others(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     run(host, present("one"))
     real = os.replace
 
@@ -152,9 +152,7 @@ def test_when_one_file_fails_the_others_are_put_back(host: Host, monkeypatch: py
 
 
 @pytest.mark.parametrize("foreign", [None, GENERAL])
-def test_a_file_that_was_written_when_the_power_went_is_known_as_ours(
-    host: Host, monkeypatch: pytest.MonkeyPatch, foreign: str | None
-) -> None:
+def test_file_of_an_interrupted_run_is_managed(host: Host, monkeypatch: pytest.MonkeyPatch, foreign: str | None) -> None:
     path = host.path(f"{FOLDER}/web.json")
     if foreign:
         path.parent.mkdir(parents=True)
@@ -173,6 +171,6 @@ def test_a_file_that_was_written_when_the_power_went_is_known_as_ours(
     assert (path.read_text() if foreign else path.exists()) == (foreign or False)
 
 
-def test_another_run_is_waited_out_by_saying_so(host: Host) -> None:
+def test_concurrent_run_is_an_error(host: Host) -> None:
     with state.lock_host(host), pytest.raises(BlockingIOError):
         run(host, present())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Docker would swallow is told in one sentence that names file and place."""
+"""Faults that Docker ignores give a message with file and place."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def arg(**keys: Any) -> dict[str, Any]:
         (profile(rule(args=[{"index": 0, "value": n, "op": "SCMP_CMP_NE"} for n in (38, 40)])), "has two conditions on one argument"),
     ],
 )  # fmt: skip
-def test_faults_are_sentences(text: str, sentence: str) -> None:
+def test_fault_messages(text: str, sentence: str) -> None:
     found = find_profile_problems(text, "x.json")
     assert any(sentence in one for one in found), found
     assert all(one.startswith("x.json: ") and one.endswith(".") for one in found)
@@ -102,17 +102,17 @@ def test_good_profiles_pass(text: str) -> None:
     assert find_profile_problems(text, "x.json") == []
 
 
-def test_a_permissive_profile_can_be_asked_for() -> None:
+def test_permissive_profile_can_be_allowed() -> None:
     assert find_profile_problems('{"defaultAction": "SCMP_ACT_LOG"}', "x.json", permissive=True) == []
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(ProfileError) as caught:
         parse_profile(profile(rule(acton=1), arg(index=9), syscallz=1), "x.json")
     assert len(caught.value.problems) == 3
 
 
-def test_a_profile_is_read() -> None:
+def test_profile_is_parsed() -> None:
     text = profile(
         {
             "names": ["clone"],

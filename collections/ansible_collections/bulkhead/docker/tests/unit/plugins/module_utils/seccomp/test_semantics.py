@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Docker, runc and libseccomp make of a profile. The cases were tried against libseccomp 2.5.4 and 2.6.1 themselves."""
+"""How Docker, runc and libseccomp apply a profile. The cases were verified with libseccomp 2.5.4 and 2.6.1."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def allow(name: str, *args: tuple[int, str, int], **keys: Any) -> dict[str, Any]
         ({"excludes": {"minKernel": "6.2"}}, True),
     ],
 )
-def test_which_rules_count(keys: dict[str, Any], counts: bool) -> None:
+def test_rules_that_apply(keys: dict[str, Any], counts: bool) -> None:
     assert bool(expanded(allow("ptrace", **keys)).rules) is counts
 
 
@@ -78,12 +78,12 @@ def test_conditions(op: str, value: int, two: int, arg: int, met: bool) -> None:
     assert meets_condition(Condition(0, f"SCMP_CMP_{op}", value, two), (arg,)) is met
 
 
-def test_a_rule_without_conditions_swallows_those_with() -> None:
+def test_rule_without_conditions_replaces_others() -> None:
     for rules in ((allow("clone"), allow("clone", (0, "EQ", 1))), (allow("clone", (0, "EQ", 1)), allow("clone"))):
         assert expanded(*rules).answers(NUMBERS["clone"]) == {ALLOW}
 
 
-def test_rules_for_one_call_are_alternatives_and_conditions_of_one_rule_add_up() -> None:
+def test_rules_are_alternatives_and_conditions_combine() -> None:
     either = expanded(allow("socket", (0, "EQ", 1)), allow("socket", (0, "EQ", 2)))
     both = expanded(allow("socket", (0, "EQ", 1), (1, "EQ", 2)))
     socket = NUMBERS["socket"]
@@ -97,13 +97,13 @@ def test_two_conditions_on_one_argument_are_alternatives_to_runc() -> None:
     assert one.answer(NUMBERS["socket"], (38,)) == ALLOW
 
 
-def test_contradicting_rules_are_left_open() -> None:
+def test_contradicting_rules_have_no_answer() -> None:
     one = expanded(allow("socket", (0, "GT", 1)), {**allow("socket", (0, "GT", 2)), "action": "SCMP_ACT_KILL_PROCESS"})
     assert one.answer(NUMBERS["socket"], (3,)) is None
     assert one.answer(NUMBERS["socket"], (2,)) == ALLOW
 
 
-def test_calls_newer_than_all_that_the_profile_names_do_not_exist() -> None:
+def test_calls_newer_than_the_profile_do_not_exist() -> None:
     one = expanded(allow("read"), allow("clone"), archMap=[{"architecture": "SCMP_ARCH_X86_64"}])
     assert one.answers(NUMBERS["clone"] - 1) == {EPERM}
     assert one.answers(NUMBERS["clone"] + 1) == {ENOSYS}
@@ -121,7 +121,7 @@ def test_architectures_are_those_of_the_machine() -> None:
     assert expanded().architectures == ("SCMP_ARCH_X86_64",)
 
 
-def test_telling_arguments_lie_on_both_sides_of_every_condition() -> None:
+def test_boundary_arguments_cover_both_sides_of_conditions() -> None:
     one = expanded(allow("socket", (0, "LT", 38)), allow("socket", (0, "EQ", 39)), allow("socket", (1, "MASKED_EQ", 6)))
     seen = list(list_boundary_arguments(one.rules[NUMBERS["socket"]]))
     assert {37, 38, 39, 40, 2**32 + 38} <= {args[0] for args in seen}
