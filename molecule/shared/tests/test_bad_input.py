@@ -95,12 +95,12 @@ INVENTORY = [
         apparmor(extends="web", capabilities=["net_admn"]),
         ["'net_admn' is not a capability", "did you mean net_admin?"],
     ),
-    Inventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is no network family"]),
+    Inventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is not a network family"]),
     Inventory("apparmor-key", apparmor(extends="web", readble=["/srv"]), ["apparmor_profiles_list[0].readble", "readable"]),
     Inventory(
         "apparmor-name",
         {"apparmor_profiles_list": [{"name": "docker-default", "extends": "web"}]},
-        ["docker-default", "belongs to the system"],
+        ["docker-default", "is used by the system"],
     ),
     Inventory(
         "apparmor-twice", {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2}, ["apparmor_profiles_list[1].name", "also the name of"]

@@ -121,7 +121,7 @@ def test_a_rollback_restores_all_data(host: Host, machine: Machine, before: dict
     assert markers.find_losses(before, after, RUNNING) == []
     again = playbook("harden", *MIGRATE)
     assert again.returncode != 0
-    assert "has been an engine's root already, and holds 1 images, 3 containers, 2 volumes" in join_output(again), again.stdout[-3000:]
+    assert "has been an engine's root before and contains 1 images, 3 containers, 2 volumes" in join_output(again), again.stdout[-3000:]
 
 
 def read_configuration(host: Host) -> str:
