@@ -78,8 +78,7 @@ def test_files_and_links(host: Host) -> None:
     assert sources.read_links(Host(host.root / "empty")) == {}
 
 
-def test_is_loaded_at_boot(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+def test_is_loaded_at_boot(host: Host) -> None:
     assert sources.is_loaded_at_boot(host) is None
     wants = host.path("/etc/systemd/system/sysinit.target.wants")
     wants.mkdir(parents=True)

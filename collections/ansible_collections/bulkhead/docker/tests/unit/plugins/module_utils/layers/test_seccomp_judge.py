@@ -196,14 +196,14 @@ def test_evidence_compares_the_probe_with_the_profile(
     assert found["file"]["sha256"] and "text" not in found["file"]
 
 
-def test_evidence_explains_why_it_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_evidence_explains_why_it_is_missing(monkeypatch: pytest.MonkeyPatch, host: Host) -> None:
     def refused(pid: int) -> list[bytes]:
         raise dump.DumpError("run as root")
 
     monkeypatch.setattr(gather.dump, "read_filters", refused)
-    found = gather.gather_evidence(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect())
+    found = gather.gather_evidence(host, {"pid": 7, "kernel": kernel(2)}, expect())
     assert (found["filters"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
-    assert gather.gather_evidence(Host(tmp_path), None, {"daemon_profile": None})["file"] is None
+    assert gather.gather_evidence(host, None, {"daemon_profile": None})["file"] is None
 
 
 def test_machine_without_a_table_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

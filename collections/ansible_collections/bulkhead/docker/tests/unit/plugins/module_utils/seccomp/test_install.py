@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,12 @@ WEB, GENERAL = format_profile(compose_profile(PRESETS["web"])), format_profile(c
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    (tmp_path / "proc").mkdir()
+def host(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    host.path("/proc").mkdir()
     monkeypatch.setattr(
         install, "_has_loose_permissions", lambda path: bool(path.stat().st_mode & 0o022)
     )  # the owner is who runs the tests
-    return Host(tmp_path)
+    return host
 
 
 def present(name: str = "web", content: str = WEB, **more: Any) -> dict[str, Any]:
