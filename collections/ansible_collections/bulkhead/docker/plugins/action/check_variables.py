@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fail when an extra variable of this run has a former or an unknown name. Documented in modules/check_variables.py."""
+"""Fails if an extra variable of this run has a former or an unknown name. Documented in modules/check_variables.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         result["changed"] = False
-        # ansible-playbook has read them before it started this worker, and keeps them.
+        # ansible-playbook has read and cached them before it started this worker.
         problems = find_problems(load_extra_vars(self._loader))
         if problems:
             result.update(failed=True, msg="Nothing was changed. " + "; ".join(problems), problems=problems)

@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
         minutes = args["resume_minutes"] if args["resume"] else 0.0
         report = read_report(folder, "verify", host)
         last = decision.LastReport(report, plan.get("expect", {}), plan.get("selected", ()), minutes, time.time())
-        found = decision.decide(host, plan, variables.get("group_names", ()), switches, last)
+        found = decision.decide_host(host, plan, variables.get("group_names", ()), switches, last)
         try:
             files.save_decision(folder, found, run)
             if found["decision"] == decision.UNREACHABLE or (found["decision"] == decision.BLOCKED and not found["stops"]):

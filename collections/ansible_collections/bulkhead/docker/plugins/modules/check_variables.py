@@ -5,13 +5,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: check_variables
-short_description: Fail when an extra variable has a former or an unknown name
+short_description: Fail if an extra variable has a former or an unknown name
 version_added: 0.1.0
 description:
   - Checks the extra variables of this run (C(-e), C(--extra-vars)) before any host is contacted.
   - Fails for a former name of a playbook variable, such as C(target), and names the present one, C(bulkhead_target).
   - Fails for an unknown variable that begins with C(bulkhead_), and names the closest known one.
-  - Variables of the inventory are not checked. Former names there are ignored.
+  - Does not check the inventory. M(bulkhead.docker.rollout_decision) and M(bulkhead.docker.plan_layers) check its variables.
   - Runs on the control node. No host is contacted. Run it once per play (C(run_once)).
 author:
   - Bulkhead maintainers (@bulkhead)

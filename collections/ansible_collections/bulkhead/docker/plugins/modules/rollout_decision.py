@@ -9,10 +9,11 @@ short_description: Decide from a host's plan what a rollout does with the host
 version_added: 0.1.0
 description:
   - The decision is C(included), C(skipped), C(blocked) (the plan has blockers) or C(unreachable).
-  - A host is C(skipped) if its plan has no change and no warning, and its C(verify-HOST.json) shows every required layer enforced. The report must have been
-    made for the same settings, and be younger than O(resume_minutes) and than the engine's start.
+  - A host is C(skipped) if its plan has no change and no warning, and its C(verify-HOST.json) shows every required layer enforced. The report must be
+    about the same settings, and be younger than O(resume_minutes) and than the engine's start.
   - Writes C(plan-HOST.json) on the control node. A host that was not reached, or that is blocked and left out, gets a C(verify-HOST.json) that says so.
-  - Reads the variables C(bulkhead_blocked) and C(bulkhead_unreachable) of the host, C(stop) or C(leave_out).
+  - Reads the variables C(bulkhead_blocked) and C(bulkhead_unreachable) of the host, C(stop) or C(leave_out). A host with any other variable that begins with
+    C(bulkhead_), except those of the playbooks, is C(blocked).
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check the extra variables of a run against the playbooks' own variables. Pure.
+"""Checks the extra variables of a run against the playbooks' own variables. Pure.
 
 A misspelt or renamed extra variable would otherwise be ignored: `-e target=web` would then harden every host.
 """
@@ -29,11 +29,11 @@ RENAMED = {
     "rollout_refused": "bulkhead_blocked",
     "rollout_unreachable": "bulkhead_unreachable",
 }
-# AWX hands the statistics of one job (fleet_report) to the next job of a workflow as an extra variable.
+# AWX passes the statistics of one job (fleet_report) to the next job of a workflow as an extra variable.
 KNOWN = frozenset((*RENAMED.values(), "bulkhead_fleet"))
-# The only former names that an inventory held; the others are ignored there.
+# The only former names that were variables of an inventory; the others are ignored there.
 RENAMED_IN_INVENTORY = ("rollout_refused", "rollout_unreachable")
-# Set by plan_layers for the time of a run.
+# Set by plan_layers during a run.
 FACTS = frozenset(("bulkhead_observed",))
 
 
@@ -51,7 +51,7 @@ def _describe_problem(name: str) -> str:
 
 
 def find_inventory_problem(names: Iterable[str]) -> str:
-    """Return a message for the first variable of a host with a former or an unknown name; empty when there is none."""
+    """Return a message for the first variable of a host with a former or an unknown name; empty if there is none."""
     for name in sorted(names):
         if name in RENAMED_IN_INVENTORY:
             return f"{name}: was renamed; write {RENAMED[name]}"
@@ -61,7 +61,7 @@ def find_inventory_problem(names: Iterable[str]) -> str:
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message: the known name that is closest to `name`, or all known names when none is close."""
+    """Return the end of a message: the known name that is closest to `name`, or all known names if none is close."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.8)
     return f"write {close[0]}" if close else f"known are {', '.join(names)}"

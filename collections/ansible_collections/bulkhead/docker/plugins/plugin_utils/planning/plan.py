@@ -24,7 +24,7 @@ ENGINE_CONFIG = "engine_config"
 
 
 @dataclass
-class Plan:
+class HostPlan:
     """What one host needs. layers: one plan per selected layer, and `engine_config` for the change of the engine's configuration.
 
     problems: blockers of the host as a whole. conditions: warnings about the host as a whole.
@@ -80,9 +80,9 @@ def build_expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {**layers, **({"containers": containers} if containers else {})}
 
 
-def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[str], of_run: set[str] | None = None) -> Plan:
-    """Return the plan for the selected layers. of_run: the layers of the whole run, when `selected` is a part of them."""
-    plan = Plan()
+def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected: set[str], of_run: set[str] | None = None) -> HostPlan:
+    """Return the plan for the selected layers. of_run: the layers of the whole run, if `selected` is a part of them."""
+    plan = HostPlan()
     engine = observed["engine"]
     if not engine["installed"]:
         return _plan_engine(plan, desired)
@@ -102,7 +102,7 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
 
 
 def _describe_engine_change(layer: LayerPlan, config: LayerPlan) -> str:
-    """Return the part of this layer that the change of the engine's configuration makes; empty when nothing changes."""
+    """Return the part of this layer that the change of the engine's configuration makes; empty if nothing changes."""
     if not config.changes or config.blockers or layer is config:
         return ""
     texts = [(json.loads(c.before or "{}"), json.loads(c.after or "{}")) for c in config.changes if c.path == config.apply.get("path")]
@@ -111,14 +111,14 @@ def _describe_engine_change(layer: LayerPlan, config: LayerPlan) -> str:
     return "; ".join([*(f"set {key}" for key in keys), *limits])
 
 
-def _plan_recovery(plan: Plan, transactions: Iterable[str]) -> Plan:
+def _plan_recovery(plan: HostPlan, transactions: Iterable[str]) -> HostPlan:
     """Plan only the recovery from an interrupted run: the state afterwards is not known yet."""
     changes = [Change(f"{STATE_DIR}/transactions/{name}", "undo or finish the change of an interrupted run") for name in transactions]
     plan.layers[ENGINE_CONFIG] = LayerPlan(ENGINE_CONFIG, changes=changes, notices=["the layers are planned after that"])
     return plan
 
 
-def _plan_engine(plan: Plan, desired: Mapping[str, Any]) -> Plan:
+def _plan_engine(plan: HostPlan, desired: Mapping[str, Any]) -> HostPlan:
     package = desired["docker_engine_package"]
     if desired["docker_engine_install"]:
         notices = ["the layers are planned after the engine is installed"]
@@ -141,7 +141,7 @@ def select_layers(
 ) -> set[str]:
     """Return the layers of this run: the given ones (None: all), narrowed by the tags that name layers.
 
-    The tag `rootless` also selects `apparmor` where the engine's runtime names a profile, because no container would start without it.
+    The tag `rootless` also selects `apparmor` if the engine's runtime names a profile, because no container would start without it.
     """
     layers = set(SWITCHES) if given is None else set(given) & set(SWITCHES)
     named = set(run_tags) & set(SWITCHES)
@@ -153,6 +153,6 @@ def select_layers(
 
 
 def narrow_selection(selected: Iterable[str]) -> set[str] | None:
-    """Return the selected layers; None when all are selected, which includes single containers."""
+    """Return the selected layers; None if all are selected, which includes single containers."""
     layers = set(selected)
     return None if layers >= set(SWITCHES) else layers

@@ -24,7 +24,7 @@ class HostChange:
     better: bool | None = None
 
 
-def take_snapshot(fleet: Fleet) -> dict[str, Any]:
+def take_fleet_snapshot(fleet: Fleet) -> dict[str, Any]:
     """Return what the next report compares with: host -> condition, time of the report, statuses, and what containers opted out of."""
     return {
         host.name: {

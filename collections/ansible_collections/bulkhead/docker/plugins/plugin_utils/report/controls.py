@@ -35,7 +35,7 @@ def list_finding_controls(identifier: str, text: str) -> list[str]:
 
 
 def get_layer_title(layer: str) -> str:
-    """Return the title of a layer for headings; its name when it is unknown."""
+    """Return the title of a layer for headings; its name if it is unknown."""
     return BY_NAME[layer].title if layer in BY_NAME else layer
 
 

@@ -46,7 +46,8 @@ def collect_denials(fleet: Fleet) -> dict[str, Any]:
             continue
         rows += [_build_row(host.name, entry) for entry in info["denials"]]
         gaps += [
-            {"host": host.name, "kind": gap["kind"], "text": gap["text"], "when": _format_span(gap["from"], gap["to"])} for gap in info["gaps"]
+            {"host": host.name, "kind": gap["kind"], "text": gap["text"], "when": _format_span(gap["from"], gap["to"])}
+            for gap in info["gaps"]
         ]
     rows.sort(key=lambda row: (not row["refused"], -row["count"], row["host"]))
     hosts = sum(get_recent_denials(host, fleet) is not None for host in fleet.hosts)

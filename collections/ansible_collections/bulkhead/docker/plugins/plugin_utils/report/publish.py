@@ -13,7 +13,7 @@ from typing import Any
 from ..files import replace_file
 from . import junit, page, prometheus, sarif
 from .attack import merge_matrices
-from .changes import HostChange, compare_snapshots, select_baseline, take_snapshot
+from .changes import HostChange, compare_snapshots, select_baseline, take_fleet_snapshot
 from .fleet import Fleet, Inventory, judge_fleet
 from .read import read_reports
 
@@ -41,7 +41,7 @@ def publish_report(
     fleet = judge_fleet(read_reports(folder), inventory, now, stale_seconds)
     fleet.problems += problems
     state = _read_state(folder / STATE, fleet)
-    hosts = take_snapshot(fleet)
+    hosts = take_fleet_snapshot(fleet)
     since = select_baseline(state, run, hosts)
     changes = compare_snapshots(since["hosts"], hosts) if since else []
     earlier = since.get("written", "")

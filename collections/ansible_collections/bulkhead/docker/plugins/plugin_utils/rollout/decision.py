@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides from a host's plan what a rollout does with the host. Pure.
 
-The decision is the content of `plan-HOST.json`; the table of all hosts is made of the decisions.
+The decision is the content of `plan-HOST.json`; the table of all hosts is rendered from the decisions.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def choose_batch(groups: Collection[str]) -> str:
     return next((batch for batch in BATCHES if batch in groups), FLEET)
 
 
-def decide(host: str, plan: Mapping[str, Any], groups: Collection[str], switches: Mapping[str, str], last: LastReport) -> dict[str, Any]:
+def decide_host(
+    host: str, plan: Mapping[str, Any], groups: Collection[str], switches: Mapping[str, str], last: LastReport
+) -> dict[str, Any]:
     """Return the decision for a host. plan: result of `plan_layers`, or the failure of the task. switches: values of SWITCHES for this host."""
     batch = choose_batch(groups)
     decision, why = _decide_plan(plan, last)
@@ -105,7 +107,7 @@ def hash_expectations(expect: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _describe_host(observed: Mapping[str, Any]) -> dict[str, Any]:
-    engine, space = observed["engine"], (observed.get("pending") or {}).get("room")
+    engine, space = observed["engine"], (observed.get("pending") or {}).get("disk_space")
     state = f"engine {engine['version']}" if engine.get("running") else "the engine is not running"
     return {
         "system": f"{observed['system']['distribution_name']}, kernel {observed['system']['kernel']}",

@@ -53,4 +53,4 @@ def make_last_report(last: dict[str, Any] | None, **more: Any) -> decision.LastR
 
 
 def make_decision(host: str = "web", groups: Any = (), **more: Any) -> dict[str, Any]:
-    return decision.decide(host, make_plan(**more), groups, {}, make_last_report(None))
+    return decision.decide_host(host, make_plan(**more), groups, {}, make_last_report(None))

@@ -12,7 +12,7 @@ from .samples import EXPECT, NOW, make_last_report, make_layer, make_plan, make_
 
 
 def decide(last: dict[str, Any] | None, more: dict[str, Any] | None = None, **asked: Any) -> str:
-    return str(decision.decide("web", make_plan(**(more or {})), (), {}, make_last_report(last, **asked))["decision"])
+    return str(decision.decide_host("web", make_plan(**(more or {})), (), {}, make_last_report(last, **asked))["decision"])
 
 
 def make_report_with(status: str, name: str = "seccomp") -> dict[str, Any]:
@@ -22,7 +22,7 @@ def make_report_with(status: str, name: str = "seccomp") -> dict[str, Any]:
 
 
 def test_a_recently_verified_host_as_desired_is_skipped() -> None:
-    found = decision.decide("web", make_plan(), (), {}, make_last_report(make_report()))
+    found = decision.decide_host("web", make_plan(), (), {}, make_last_report(make_report()))
     assert (found["decision"], found["why"], found["stops"]) == (decision.SKIPPED, "as desired and verified 10 min ago", False)
 
 
@@ -106,7 +106,7 @@ def test_a_host_belongs_to_the_first_of_its_batches(groups: list[str], batch: st
     ],
 )
 def test_which_hosts_stop_a_rollout(found: dict[str, Any], groups: list[str], switches: dict[str, str], expected: tuple[str, bool]) -> None:
-    found = decision.decide("web", found, groups, switches, make_last_report(make_report()))
+    found = decision.decide_host("web", found, groups, switches, make_last_report(make_report()))
     assert (found["decision"], found["stops"]) == expected
     assert found["why"]
 

@@ -17,7 +17,7 @@ def render(decisions: list[dict[str, Any]]) -> str:
 
 
 def make_unreachable(host: str, groups: Any = ()) -> dict[str, Any]:
-    return decision.decide(host, {"unreachable": True, "msg": "Connection refused"}, groups, {}, make_last_report(None))
+    return decision.decide_host(host, {"unreachable": True, "msg": "Connection refused"}, groups, {}, make_last_report(None))
 
 
 def test_500_identical_hosts_are_one_row() -> None:
@@ -35,9 +35,9 @@ def test_different_hosts_are_rows_in_the_order_of_batches() -> None:
         make_decision("busy", layers=CHANGES, containers=["db"], effects=["they stop: db"]),
         make_decision("first", ["canary"], layers=CHANGES),
         make_decision("preprod", ["validation"]),
-        decision.decide("done", make_plan(), (), {}, make_last_report(make_report())),
+        decision.decide_host("done", make_plan(), (), {}, make_last_report(make_report())),
         make_unreachable("away"),
-        decision.decide("wrong", {"blockers": ["fix it"], "msg": "Nothing was changed. fix it"}, (), {}, make_last_report(None)),
+        decision.decide_host("wrong", {"blockers": ["fix it"], "msg": "Nothing was changed. fix it"}, (), {}, make_last_report(None)),
     ]
     found = preflight.group_hosts(decisions)
     hosts = [[entry["host"] for entry in row.hosts] for row in found]
@@ -76,7 +76,7 @@ def test_no_line_is_wider_than_the_table() -> None:
 
 
 def test_a_rollout_may_have_nothing_to_do() -> None:
-    done = decision.decide("done", make_plan(), (), {}, make_last_report(make_report()))
+    done = decision.decide_host("done", make_plan(), (), {}, make_last_report(make_report()))
     assert "There is nothing to do" in render([done, {**done, "host": "too"}])
 
 
