@@ -168,13 +168,13 @@ def plan_steps(host: Host, profiles: list[dict[str, Any]]) -> list[install.AppAr
     if not policy.is_enabled(host) and any(profile["state"] == "present" for profile in profiles):
         raise install.AppArmorConflict("AppArmor is not active in this host's kernel; boot it with the kernel parameter lsm=…,apparmor")
     managed, parser = load_managed_profiles(host, APPARMOR), Parser.find(host)
-    steps, seen = [], set()
+    steps, names = [], set()
     for index, profile in enumerate(profiles):
         name = profile["name"]
-        problem = describe_name_problem(name) or (f"{name!r} is in the list twice; write it once" if name in seen else None)
+        problem = describe_name_problem(name) or (f"{name!r} is in the list twice; write it once" if name in names else None)
         if problem:
             raise install.AppArmorConflict(f"profiles[{index}].name: {problem}")
-        seen.add(name)
+        names.add(name)
         request = install.AppArmorRequest(name, profile["content"] or "", profile["mode"], profile["state"] == "present", profile["force"])
         steps.append(install.plan_apparmor_step(host, parser, request, managed))
     return steps

@@ -66,20 +66,20 @@ class CompileInputs:
 
     def digest(self, text: str) -> str:
         """Return the SHA-256 of names and texts of all direct and indirect includes of `text`."""
-        seen: dict[str, str | None] = {}
-        self._collect(text, seen)
+        includes: dict[str, str | None] = {}
+        self._collect(text, includes)
         whole = hashlib.sha256("\0".join(self._common).encode("utf-8", "surrogateescape"))
-        for path in sorted(seen):
-            whole.update(f"\0{path}\0{seen[path] or ''}".encode("utf-8", "surrogateescape"))
+        for path in sorted(includes):
+            whole.update(f"\0{path}\0{includes[path] or ''}".encode("utf-8", "surrogateescape"))
         return whole.hexdigest()
 
-    def _collect(self, text: str, seen: dict[str, str | None]) -> None:
+    def _collect(self, text: str, includes: dict[str, str | None]) -> None:
         for found in _INCLUDE.finditer(text):
             name = found[1] or found[2]
             for path in self._expand(name if name.startswith("/") else f"{FOLDER}/{name}"):
-                if path not in seen:
-                    seen[path] = self._read(path)
-                    self._collect(seen[path] or "", seen)
+                if path not in includes:
+                    includes[path] = self._read(path)
+                    self._collect(includes[path] or "", includes)
 
     def _expand(self, path: str) -> Iterator[str]:
         """Yield the files of an include; a folder includes every file in it (man 5 apparmor.d, Include)."""

@@ -113,8 +113,8 @@ def _wait_for_stop(pid: int) -> int:
     deadline = time.monotonic() + STOP_TIMEOUT
     pause = 0.0002
     while time.monotonic() < deadline:
-        seen, status = os.waitpid(pid, os.WNOHANG | _WALL)
-        if seen:
+        stopped, status = os.waitpid(pid, os.WNOHANG | _WALL)
+        if stopped:
             if not os.WIFSTOPPED(status):
                 raise DumpError(f"process {pid} ended during the read")
             return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)

@@ -48,7 +48,7 @@ class SeccompStep:
 def plan_seccomp_steps(host: Host, profiles: Sequence[Mapping[str, Any]], directory: str) -> list[SeccompStep]:
     """Return a step per profile of the list. Raises SeccompInstallError, and ValueError for a damaged state file."""
     managed = load_managed_profiles(host, SECCOMP)
-    steps, blockers, seen = [], [], set()
+    steps, blockers, paths = [], [], set()
     for index, profile in enumerate(profiles):
         name = profile["name"]
         path = profile.get("path") or f"{directory.rstrip('/')}/{name}.json"
@@ -57,9 +57,9 @@ def plan_seccomp_steps(host: Host, profiles: Sequence[Mapping[str, Any]], direct
                 f"profiles[{index}].name: {name!r} is not a file name; write one without a slash that does not begin with a dot."
             )
             continue
-        if path in seen:
+        if path in paths:
             blockers.append(f"profiles[{index}].name: {name} is listed twice; write each profile once.")
-        seen.add(path)
+        paths.add(path)
         if profile["state"] == "present":
             blockers += find_profile_problems(profile["content"], path, bool(profile.get("permissive")))
         try:

@@ -126,12 +126,12 @@ def find_tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[
     """
     halves: dict[int, set[int]] = {}  # offset of half an argument → values of that half
     waiting: list[tuple[int, int | None, int | None]] = [(0, None, 0)]  # instruction; offset of the half in A, else the number in A
-    seen: set[tuple[int, int | None, int | None]] = set()
+    visited: set[tuple[int, int | None, int | None]] = set()
     while waiting:
         state = waiting.pop()
-        if state in seen:
+        if state in visited:
             continue
-        seen.add(state)
+        visited.add(state)
         pc, half, value = state
         code, true, false, k = program[pc]
         if code == bpf.LD_ABS:

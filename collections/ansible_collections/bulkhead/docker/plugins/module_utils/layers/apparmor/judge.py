@@ -22,9 +22,9 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     names = ", ".join(f"{p['name']} ({p['mode']})" for p in profiles)
     listed = f"; loaded as desired: {names}" if names else ""
     verdict = Verdict(LAYER, f"a container without options confined in enforce mode{listed}")
-    seen = evidence["observed"]["layers"][LAYER]
-    verdict.saw("/sys/module/apparmor/parameters/enabled", "Y" if seen["enabled"] else "N")
-    if not seen["enabled"]:
+    state = evidence["observed"]["layers"][LAYER]
+    verdict.saw("/sys/module/apparmor/parameters/enabled", "Y" if state["enabled"] else "N")
+    if not state["enabled"]:
         if expect.get("requirement") == OPTIONAL:
             verdict.find("not_in_kernel", "AppArmor is not active in the kernel; it is optional on this host")
             return verdict.conclude(NOT_APPLICABLE)
@@ -34,7 +34,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     own = evidence.get("layer_evidence", {}).get(LAYER) or {"profiles": {}, "error": "it was not read"}
     for profile in profiles:
         _judge_profile(verdict, profile, own["profiles"].get(profile["name"]), own["error"])
-    if profiles and seen["at_boot"] is False:
+    if profiles and state["at_boot"] is False:
         verdict.find(
             "not_at_boot", "apparmor.service is not enabled, so no profile is loaded at boot", DEGRADED, "systemctl enable apparmor"
         )
@@ -93,42 +93,42 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
     return label
 
 
-def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], seen: Mapping[str, Any] | None, error: str | None) -> None:
+def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], state: Mapping[str, Any] | None, error: str | None) -> None:
     name, path = desired["name"], desired["path"]
-    if seen is None:
+    if state is None:
         verdict.find("policy_unreadable", f"profile {name}: {error or 'it was not read'}", UNKNOWN)
         return
     repair = "run the role apparmor_profiles again"
-    if seen["sha256"] is None:
+    if state["sha256"] is None:
         verdict.find("file_missing", f"profile {name}: {path} does not exist, so the next boot does not load it", DEGRADED, repair)
-    elif seen["sha256"] != desired["sha256"]:
+    elif state["sha256"] != desired["sha256"]:
         verdict.find(
             "file_differs", f"profile {name}: {path} differs from the desired text", DEGRADED, f"{repair}; --diff shows how it differs"
         )
-    if DISABLE_LINK in seen["links"]:
+    if DISABLE_LINK in state["links"]:
         verdict.find("disabled", f"profile {name}: {FOLDER}/{DISABLE_LINK}/{name} prevents loading it at boot", DEGRADED, repair)
-    if (COMPLAIN_LINK in seen["links"]) != (desired["mode"] == "complain"):
-        link, mode = ("exists", "complain") if COMPLAIN_LINK in seen["links"] else ("does not exist", "enforce")
+    if (COMPLAIN_LINK in state["links"]) != (desired["mode"] == "complain"):
+        link, mode = ("exists", "complain") if COMPLAIN_LINK in state["links"] else ("does not exist", "enforce")
         text = f"profile {name}: {FOLDER}/{COMPLAIN_LINK}/{name} {link}, so the next boot loads it in {mode} mode"
         verdict.find("mode_at_boot", text, DEGRADED, repair)
-    if seen["mode"] is None:
+    if state["mode"] is None:
         verdict.find("not_loaded", f"profile {name} is not loaded, so containers that name it do not start", DEGRADED, repair)
         return
-    verdict.saw(f"{seen['source'].rsplit('/', 1)[0]}/mode", seen["mode"])
-    for loaded, mode in {name: seen["mode"], **seen["children"]}.items():
+    verdict.saw(f"{state['source'].rsplit('/', 1)[0]}/mode", state["mode"])
+    for loaded, mode in {name: state["mode"], **state["children"]}.items():
         if mode != desired["mode"]:
             verdict.find("mode", f"profile {loaded} is in {mode} mode instead of {desired['mode']} mode", DEGRADED, repair)
-    if seen["hash"]:
-        verdict.saw(seen["source"], seen["hash"])
-    if seen["agrees"] is False:
+    if state["hash"]:
+        verdict.saw(state["source"], state["hash"])
+    if state["agrees"] is False:
         verdict.find("policy_differs", f"profile {name}: the kernel's policy differs from the compiled {path}", DEGRADED, repair)
-    elif seen["agrees"] is True:
+    elif state["agrees"] is True:
         # Children may be loaded apart from their parent; then no single hash covers all.
-        total = " without the child profiles" if seen["children"] else f" | {seen['hash'].partition(':')[0]}sum"
-        verdict.saw(f"apparmor_parser -S -K -T {path}{total}", seen["hash"])
-    elif seen["sha256"] is not None:
+        total = " without the child profiles" if state["children"] else f" | {state['hash'].partition(':')[0]}sum"
+        verdict.saw(f"apparmor_parser -S -K -T {path}{total}", state["hash"])
+    elif state["sha256"] is not None:
         verdict.find(
-            "policy_unknown", f"profile {name}: it is unknown whether the kernel's policy is that of {path}: {seen['error']}", UNKNOWN
+            "policy_unknown", f"profile {name}: it is unknown whether the kernel's policy is that of {path}: {state['error']}", UNKNOWN
         )
 
 

@@ -21,25 +21,25 @@ SWITCH = "apparmor_profiles_layer"
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """Plan a change per profile that differs, is new or is no longer desired; a blocker per fault or unmanaged profile."""
-    seen = observed["layers"][LAYER]
+    state = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
     listed = desired_profiles.read_apparmor_profiles([] if planned.requirement == DISABLED else desired[VARIABLE])
     planned.blockers += listed.blockers
     planned.warnings += listed.warnings
-    if seen["error"]:
-        planned.blockers.append(f"the state of AppArmor cannot be read: {seen['error']}")
+    if state["error"]:
+        planned.blockers.append(f"the state of AppArmor cannot be read: {state['error']}")
         return planned
-    reason = _explain_missing_support(seen)
+    reason = _explain_missing_support(state)
     if reason and planned.requirement != DISABLED:
         return planned.cannot(reason)
     stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
-    steps = [step for profile in listed.profiles if (step := _plan_step(planned, seen, profile, stopping))]
+    steps = [step for profile in listed.profiles if (step := _plan_step(planned, state, profile, stopping))]
     if not listed.blockers:  # an entry with a fault does not count as removed from the list
-        dropped = sorted(set(seen["managed"]) - {profile.name for profile in listed.profiles})
-        steps += [step for name in dropped if (step := _plan_step(planned, seen, AppArmorProfile(name, state="absent"), stopping))]
+        dropped = sorted(set(state["managed"]) - {profile.name for profile in listed.profiles})
+        steps += [step for name in dropped if (step := _plan_step(planned, state, AppArmorProfile(name, state="absent"), stopping))]
     if steps:
         planned.apply = {"profiles": steps}
-    if any(profile.state == "present" for profile in listed.profiles) and seen["at_boot"] is False:
+    if any(profile.state == "present" for profile in listed.profiles) and state["at_boot"] is False:
         planned.warnings.append("apparmor.service is not enabled, so the next boot loads no profile; run `systemctl enable apparmor`")
     return planned
 
@@ -58,25 +58,25 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _explain_missing_support(seen: Mapping[str, Any]) -> str | None:
-    if not seen["enabled"]:
+def _explain_missing_support(state: Mapping[str, Any]) -> str | None:
+    if not state["enabled"]:
         return "AppArmor is not active in the kernel; boot with lsm=…,apparmor, or write apparmor_profiles_layer: optional"
-    if not seen["parser"]:
+    if not state["parser"]:
         return "apparmor_parser does not exist; install the package apparmor, or write apparmor_profiles_layer: optional"
     return None
 
 
-def _plan_step(planned: LayerPlan, seen: Mapping[str, Any], profile: AppArmorProfile, stopping: Collection[str]) -> dict[str, Any] | None:
+def _plan_step(planned: LayerPlan, state: Mapping[str, Any], profile: AppArmorProfile, stopping: Collection[str]) -> dict[str, Any] | None:
     """Return an entry for the module's list and add its change to the plan; None if nothing has to change.
 
     stopping: short IDs of containers that are stopped before profiles are removed.
     """
     name = profile.name
-    now = seen["managed"].get(name) or {
+    now = state["managed"].get(name) or {
         "text": None,
-        "sha256": seen["files"].get(name),
-        "links": seen["links"].get(name, []),
-        "mode": seen["modes"].get(name),
+        "sha256": state["files"].get(name),
+        "links": state["links"].get(name, []),
+        "mode": state["modes"].get(name),
         "current": None,
         "is_managed": False,
     }
@@ -84,7 +84,7 @@ def _plan_step(planned: LayerPlan, seen: Mapping[str, Any], profile: AppArmorPro
     if conflict:
         planned.blockers.append(conflict)
         return None
-    users = [user for user in seen["confined"].get(name, []) if profile.state == "present" or user["container"] not in stopping]
+    users = [user for user in state["confined"].get(name, []) if profile.state == "present" or user["container"] not in stopping]
     if profile.state == "present":
         reasons = list_differences(now, profile.sha256, profile.mode)
         if not reasons:

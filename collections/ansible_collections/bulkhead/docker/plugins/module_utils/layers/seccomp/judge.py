@@ -209,16 +209,18 @@ def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: 
         text = None
     try:
         # `never` calls are reported for a container's own profile, which is not the inventory's.
-        seen = examine_filters(decode_filters(container["seccomp_filter"]), container["kernel"], text, desired=not own)
+        evidence = examine_filters(decode_filters(container["seccomp_filter"]), container["kernel"], text, desired=not own)
     except ValueError as error:
-        seen = {"filters": None, "error": str(error)}
-    if seen["filters"] is None:
-        verdict.find("filter_unread", f"it is unknown what the filter of container {container['name']} allows: {seen['error']}", UNKNOWN)
+        evidence = {"filters": None, "error": str(error)}
+    if evidence["filters"] is None:
+        verdict.find(
+            "filter_unread", f"it is unknown what the filter of container {container['name']} allows: {evidence['error']}", UNKNOWN
+        )
         return
-    verdict.saw(f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}", f"{len(seen['filters'])} filter(s)")
-    if seen.get("comparison"):
-        _judge_comparison(verdict, seen["comparison"], str(name), own_filters=True)
-    _judge_never(verdict, seen["never"])
+    verdict.saw(f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}", f"{len(evidence['filters'])} filter(s)")
+    if evidence.get("comparison"):
+        _judge_comparison(verdict, evidence["comparison"], str(name), own_filters=True)
+    _judge_never(verdict, evidence["never"])
 
 
 def _read_option(config: Mapping[str, Any]) -> str | None:

@@ -25,14 +25,14 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     An engine that names a missing file does not start. So a file that the engine still names is in `apply["retire"]`, for a handler at
     the end of the play, and not in `apply["profiles"]`.
     """
-    seen = observed["layers"][LAYER]
+    state = observed["layers"][LAYER]
     planned = LayerPlan(LAYER, desired[SWITCH])
     disabled = planned.requirement == DISABLED
     listed = desired_profiles.SeccompProfiles() if disabled else desired_profiles.read_seccomp_profiles(desired)
     planned.blockers += listed.blockers
-    if seen["error"]:
-        planned.blockers.append(seen["error"])
-    reason = _explain_missing_support(observed, seen)
+    if state["error"]:
+        planned.blockers.append(state["error"])
+    reason = _explain_missing_support(observed, state)
     if reason and not disabled:
         return planned.cannot(reason)
     if planned.blockers:
@@ -41,7 +41,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         planned.daemon_keys = {"seccomp-profile": listed.daemon_default.path}
     steps = [step for profile in listed.profiles if (step := _plan_step(planned, observed, profile))]
     named = {profile.path for profile in listed.profiles}
-    for path in sorted(set(seen["managed"]) - named):
+    for path in sorted(set(state["managed"]) - named):
         name = path.rpartition("/")[2].removesuffix(".json")
         step = _plan_step(planned, observed, SeccompProfile(name, path, "", "absent"))
         steps += [step] if step else []
@@ -68,9 +68,9 @@ def _reference(profile: SeccompProfile) -> dict[str, str]:
     return {"name": profile.name, "path": profile.path, "sha256": profile.sha256}
 
 
-def _explain_missing_support(observed: Mapping[str, Any], seen: Mapping[str, Any]) -> str | None:
+def _explain_missing_support(observed: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
     either = f"or write {SWITCH}: optional"
-    if not seen["in_kernel"]:
+    if not state["in_kernel"]:
         return (
             f"the kernel has no seccomp filters (/proc/sys/kernel/seccomp is missing); boot a kernel with CONFIG_SECCOMP_FILTER, {either}"
         )
@@ -82,8 +82,8 @@ def _explain_missing_support(observed: Mapping[str, Any], seen: Mapping[str, Any
 
 def _plan_step(planned: LayerPlan, observed: Mapping[str, Any], profile: SeccompProfile) -> dict[str, Any] | None:
     """Return an entry for the module's list and add its change to the plan; None if nothing has to change."""
-    seen = observed["layers"][LAYER]
-    now, is_managed = seen["files"].get(profile.path), profile.path in seen["managed"]
+    state = observed["layers"][LAYER]
+    now, is_managed = state["files"].get(profile.path), profile.path in state["managed"]
     step = {"name": profile.name, "path": profile.path, "state": profile.state, "force": profile.force}
     if profile.state == "absent":
         if now is None and not is_managed:
@@ -105,7 +105,7 @@ def _plan_step(planned: LayerPlan, observed: Mapping[str, Any], profile: Seccomp
             "or write force: true there (a copy is then kept)"
         )
         return None
-    if is_managed and now is not None and seen["managed"][profile.path]["sha256"] != now["sha256"]:
+    if is_managed and now is not None and state["managed"][profile.path]["sha256"] != now["sha256"]:
         planned.warnings.append(f"{profile.path} was changed by hand; the desired text is restored")
     planned.changes.append(Change(profile.path, f"{profile.name} {reason}", _text(now), profile.text))
     return {**step, "content": profile.text, "permissive": profile.permissive}

@@ -79,10 +79,10 @@ def test_file_that_no_longer_compiles(host: Host) -> None:
     assert (seen["current"], seen["error"]) == (None, "profile web, line 2: syntax error, unexpected TOK_ID")
 
 
-def test_host_without_apparmor(host: Host) -> None:
-    seen = observe(host)
+def test_host_without_apparmor(tmp_path: Path) -> None:
+    seen = observe(Host(tmp_path))
     assert (seen["enabled"], seen["parser"], seen["at_boot"], seen["managed"], seen["error"]) == (False, None, None, {}, None)
-    assert gather_evidence(host, None, EXPECT) == {"profiles": {}, "error": None}
+    assert gather_evidence(Host(tmp_path), None, EXPECT) == {"profiles": {}, "error": None}
 
 
 def test_damaged_state_file(host: Host) -> None:
