@@ -32,7 +32,7 @@ def build_metadata(instance: Instance) -> dict[str, Any]:
 
 
 def read_context(host: Host, instance: Instance) -> dict[str, Any]:
-    """Return the state of the context. host: from `Instance.on`.
+    """Return the state of the context. host: from `Instance.scope_host`.
 
     meta: whether a context of that name has the engine's address. elsewhere: the other address of a context of that name. current: the
     context in use. error: why that is not known.
@@ -53,14 +53,14 @@ def read_context(host: Host, instance: Instance) -> dict[str, Any]:
 
 
 def is_incomplete(context: Mapping[str, Any]) -> bool:
-    """Whether `create_context` would change anything. context: from `read_context`. A context with another address is left alone."""
+    """Return whether `create_context` would change anything. context: from `read_context`. A context with another address is left alone."""
     return not context.get("elsewhere") and (not context.get("meta") or context.get("current") in (None, "", "default"))
 
 
 def create_context(host: Host, instance: Instance) -> list[str]:
     """Create the context, and make it the current one unless the user chose another. Raises OSError, ValueError.
 
-    Returns what was created, for `remove_context`: `meta`, `current`, and `config` where the client had no configuration.
+    Returns what was created, for `remove_context`: `meta`, `current`, and `config` if the client had no configuration.
     """
     own, config = list_paths(instance)
     context, created = read_context(host, instance), list[str]()

@@ -32,14 +32,14 @@ SCRIPTS = (
 )
 
 
-def delegation_path(uid: int | str | None) -> str:
+def build_delegation_path(uid: int | str | None) -> str:
     """Return the path of the drop-in that delegates control group controllers to a user's manager."""
     return f"/etc/systemd/system/user@{'UID' if uid is None else uid}.service.d/10-bulkhead-delegate.conf"
 
 
 def list_managed_paths(uid: int | str | None) -> list[str]:
     """Return every path outside the user's home that Bulkhead may manage for a rootless engine."""
-    return [UNIT, ENABLED, delegation_path(uid), WRAPPER, MODULES, LOGIN, PORTS, ROOTLESSKIT]
+    return [UNIT, ENABLED, build_delegation_path(uid), WRAPPER, MODULES, LOGIN, PORTS, ROOTLESSKIT]
 
 
 def read_file_state(host: Host, path: str) -> dict[str, Any]:

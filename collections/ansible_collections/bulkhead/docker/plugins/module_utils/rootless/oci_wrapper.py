@@ -52,7 +52,7 @@ def find_option(words: list[str], *names: str) -> str:
 def find_request(config: dict, container: str) -> str:
     """Return the path of the container's hostconfig.json, found from the sources of its root, /etc/hosts and similar files.
 
-    Empty for a bundle that the engine did not make. Raises OSError when the engine made it and the file does not exist.
+    Empty for a bundle that the engine did not create. Raises OSError if the engine created it and the file does not exist.
     """
     inside = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
     places = [mount.get("source", "") for mount in config.get("mounts") or [] if mount.get("destination") in inside]

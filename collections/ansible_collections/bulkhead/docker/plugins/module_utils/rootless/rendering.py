@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .names import CONTROLLERS, ENABLED, LOGIN, MODULES, PORTS, PROFILE, ROOTLESSKIT, UNIT, WRAPPER, delegation_path
+from .names import CONTROLLERS, ENABLED, LOGIN, MODULES, PORTS, PROFILE, ROOTLESSKIT, UNIT, WRAPPER, build_delegation_path
 
 # Variables of dockerd-rootless.sh for each network driver. Without any it uses slirp4netns where that is installed. pasta publishes ports
 # itself; 65520 is the script's own default for slirp4netns.
@@ -16,7 +16,7 @@ _NETWORKS: dict[str, tuple[str, ...]] = {
     "pasta": ("NET=pasta", "PORT_DRIVER=implicit"),
     "slirp4netns": ("NET=slirp4netns", "MTU=65520"),
 }
-_NOTE = "# Written by Bulkhead (role rootless_docker)"
+_HEADER = "# Written by Bulkhead (role rootless_docker)"
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ def render_files(
     """
     desired = [
         ManagedFile(
-            delegation_path(uid),
-            f"{_NOTE}.\n# The controllers with which the user's manager may limit containers.\n[Service]\nDelegate={' '.join(CONTROLLERS)}\n",
+            build_delegation_path(uid),
+            f"{_HEADER}.\n# The controllers with which the user's manager may limit containers.\n[Service]\nDelegate={' '.join(CONTROLLERS)}\n",
         ),
         ManagedFile(
             MODULES,
-            f"{_NOTE}.\n# A rootless engine cannot load these itself. It filters traffic between containers with them.\nbr_netfilter\nip_tables\n",
+            f"{_HEADER}.\n# A rootless engine cannot load these itself. It filters traffic between containers with them.\nbr_netfilter\nip_tables\n",
         ),
         ManagedFile(LOGIN, render_login(user)),
     ]
@@ -60,8 +60,8 @@ def render_files(
     if wrapper is not None:
         desired.append(ManagedFile(WRAPPER, wrapper, 0o755))
     if first_port is not None:
-        note = f"{_NOTE}, rootless_docker_first_port).\n# Every user may listen on ports from this one on.\n"
-        desired.append(ManagedFile(PORTS, f"{note}net.ipv4.ip_unprivileged_port_start = {first_port}\n"))
+        header = f"{_HEADER}, rootless_docker_first_port).\n# Every user may listen on ports from this one on.\n"
+        desired.append(ManagedFile(PORTS, f"{header}net.ipv4.ip_unprivileged_port_start = {first_port}\n"))
     if rootlesskit is not None:
         desired.append(ManagedFile(ROOTLESSKIT, render_rootlesskit_profile(rootlesskit)))
     return desired
@@ -81,7 +81,7 @@ def render_unit(user: str, script: str, network: str = "") -> str:
     """
     driver = "".join(f"Environment=DOCKERD_ROOTLESS_ROOTLESSKIT_{word}\n" for word in _NETWORKS[network])
     folder = WRAPPER.rpartition("/")[0]
-    return f"""{_NOTE}.
+    return f"""{_HEADER}.
 [Unit]
 Description=Docker engine of {user}, rootless
 Documentation=https://docs.docker.com/go/rootless/
@@ -112,7 +112,7 @@ WantedBy=default.target
 
 def render_login(user: str) -> str:
     """Return the login script that sets DOCKER_HOST for this user."""
-    return f"""{_NOTE}: the engine of the docker client of {user}.
+    return f"""{_HEADER}: the engine of the docker client of {user}.
 if [ "$(id -un)" = "{user}" ]; then
   export DOCKER_HOST="unix://${{XDG_RUNTIME_DIR:-/run/user/$(id -u)}}/docker.sock"
 fi
@@ -121,7 +121,7 @@ fi
 
 def render_rootlesskit_profile(path: str) -> str:
     """Return a profile that allows user namespaces, for kernels that require one (Ubuntu's apparmor_restrict_unprivileged_userns)."""
-    return f"""{_NOTE}.
+    return f"""{_HEADER}.
 abi <abi/4.0>,
 include <tunables/global>
 

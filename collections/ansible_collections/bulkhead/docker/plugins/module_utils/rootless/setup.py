@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets up a user's rootless engine on a host, and removes it.
 
-Each managed file is remembered before it is made, so that the next run finds everything that an interrupted run left. Module daemon_config
+Each managed file is remembered before it is written, so that the next run finds everything that an interrupted run left. Module daemon_config
 starts the engine, once its configuration is written.
 """
 
@@ -35,7 +35,7 @@ Run = Callable[[list[str]], tuple[int, str, str]]
 
 
 class SetupFailed(Exception):
-    """The setup cannot be completed. The message is one sentence."""
+    """The setup cannot be completed. The error has one message."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class RootlessRequest:
 
 @dataclass
 class SetupOutcome:
-    """What was changed: one text per step, and one sentence per warning."""
+    """What was changed: one text per step, and one message per warning."""
 
     changed: bool = False
     steps: list[str] = field(default_factory=list)
@@ -185,7 +185,7 @@ def _create_user(user: str, run: Run) -> None:
 
 def _with_uid(files: list[rendering.ManagedFile], instance: Instance) -> list[rendering.ManagedFile]:
     """Return the files with the user's ID in their paths: the plan was made before the user existed."""
-    unknown, known = names.delegation_path(None), names.delegation_path(instance.uid)
+    unknown, known = names.build_delegation_path(None), names.build_delegation_path(instance.uid)
     return [rendering.ManagedFile(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
 
 
@@ -312,7 +312,12 @@ def _read_running_engine(instance: Instance, request: RootlessRequest) -> engine
 
 
 def _restart_engine(
-    host: Host, request: RootlessRequest, known: dict[str, Any], before: engine_restart.EngineSnapshot, unit_changed: bool, outcome: SetupOutcome
+    host: Host,
+    request: RootlessRequest,
+    known: dict[str, Any],
+    before: engine_restart.EngineSnapshot,
+    unit_changed: bool,
+    outcome: SetupOutcome,
 ) -> None:
     """Restart an engine that ran, with its containers, after a change of its unit or a restart of its manager."""
     instance = outcome.instance
@@ -349,7 +354,9 @@ def _start_user_unit(before: engine_restart.EngineSnapshot, instance: Instance, 
         outcome.warnings.append(f"container {name} of {instance.user} ran before, and does not start again: {reason}")
 
 
-def _stop_engine(host: Host, known: dict[str, Any], instance: Instance, timeout: float, outcome: SetupOutcome) -> engine_restart.EngineSnapshot:
+def _stop_engine(
+    host: Host, known: dict[str, Any], instance: Instance, timeout: float, outcome: SetupOutcome
+) -> engine_restart.EngineSnapshot:
     """Stop the containers, then the engine, and remove the managed keys from its configuration. Returns what ran."""
     before = stopped.merge_stopped(known, engine_restart.EngineSnapshot())
     if not os.path.exists(f"{instance.runtime_dir}/bus"):

@@ -87,7 +87,7 @@ def allocate_range(
 
 
 def list_file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
-    """Return a message for each overlap of two users' ranges, which somebody has to correct before a range of this file is allocated."""
+    """Return a message for each overlap of two users' ranges, which must be corrected before a range of this file is allocated."""
     return [
         f"{file.locate(a)} overlaps {file.locate(b)}: containers of both users would own the IDs "
         f"{max(a.start, b.start)} to {min(a.last, b.last)}; give one of them another range"
@@ -189,7 +189,7 @@ def _add_missing_ranges(result: Allocation, request: RangeRequest, own: dict[str
 
 
 def _describe_taker(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts) -> str:
-    """Return what already uses IDs of a range, as the middle of a sentence."""
+    """Return what already uses IDs of a range, as the middle of a message."""
     for file in files:
         for line in file.ranges:
             if line.has_ids_of(start, count):
@@ -201,10 +201,10 @@ def _describe_taker(start: int, count: int, files: Iterable[SubidFile], accounts
 
 
 def _explain_taken(start: int, count: int, files: list[SubidFile], accounts: Accounts, request: RangeRequest, nothing_free: bool) -> str:
-    sentence = f"{start}:{count} cannot be allocated to {request.user}: {_describe_taker(start, count, files, accounts)}"
+    message = f"{start}:{count} cannot be allocated to {request.user}: {_describe_taker(start, count, files, accounts)}"
     if nothing_free:
-        return f"{sentence}, and no other range of {count} IDs is free below 2147352576; write a smaller size"
-    return f"{sentence}; write another {request.start_name}"
+        return f"{message}, and no other range of {count} IDs is free below 2147352576; write a smaller size"
+    return f"{message}; write another {request.start_name}"
 
 
 def _add_notes(result: Allocation, request: RangeRequest, uid: int | None) -> None:

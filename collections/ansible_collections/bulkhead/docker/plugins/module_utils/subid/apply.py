@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Creates users and their ranges on a host, and removes those that Bulkhead made. These are remembered in the state of a subject."""
+"""Creates users and their ranges on a host, and removes those that Bulkhead created. These are remembered in the state of a subject."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIRECTORY_TRIES = 16
 
 
 class SubidError(Exception):
-    """The request cannot be applied. The message has one sentence per line."""
+    """The request cannot be applied. The error has one message per line."""
 
 
 @dataclass
@@ -189,7 +189,7 @@ def _remember(host: Host, subject: str, user: str, entry: dict[str, Any] | None)
 
 
 def _write_file(host: Host, before: SubidFile, after: SubidFile) -> None:
-    """Write one file, and the copy that the shadow tools keep beside it (lib/commonio.c, create_backup: `/etc/subuid-`, times preserved)."""
+    """Write one file, and the copy that the shadow tools keep next to it (lib/commonio.c, create_backup: `/etc/subuid-`, times preserved)."""
     if before.present == after.present and before.text() == after.text():
         return
     path = host.path(after.path)

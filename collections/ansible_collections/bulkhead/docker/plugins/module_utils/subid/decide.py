@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides what a list of requests changes in both subid files and among the users. Pure.
 
-`memory` is what Bulkhead made on the host before, from the remembered state of a subject (a layer's name):
+`memory` is what Bulkhead created on the host before, from the remembered state of a subject (a layer's name):
 
     {"dockremap": {"/etc/subuid": [[231072, 65536]], "/etc/subgid": [[231072, 65536]], "user": true}}
 

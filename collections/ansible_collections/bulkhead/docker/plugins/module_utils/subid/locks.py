@@ -25,7 +25,7 @@ _PAUSE = 0.1
 
 
 class ShadowLocked(Exception):
-    """Another process has a lock, or left one whose owner is unknown. The message is a sentence."""
+    """Another process has a lock, or left one that names no owner."""
 
 
 @contextmanager

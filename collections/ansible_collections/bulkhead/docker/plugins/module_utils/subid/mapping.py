@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which subordinate ranges the engine uses, and the ID maps that it makes of them. Pure; shared by planning and judging."""
+"""Which subordinate ranges the engine uses, and the ID maps that follow from them. Pure; shared by planning and judging."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parse_state(here: Mapping[str, Any]) -> SubidState:
 
 
 def parse_remap_user(setting: str) -> tuple[str, str]:
-    """Return user and group of a `userns-remap` value, `user` or `user:group`. The group is empty when none is named."""
+    """Return user and group of a `userns-remap` value, `user` or `user:group`. The group is empty if none is named."""
     user, unused, group = setting.partition(":")
     return (DEFAULT_USER if user == "default" else user), group
 
@@ -50,12 +50,12 @@ def find_configured_remap(observed: Mapping[str, Any]) -> str | None:
 
 
 def prefers_numeric_owner(version: str | None) -> bool:
-    """Whether this engine uses only the lines with the user's UID where there are any. False for an unknown version."""
+    """Return whether this engine uses only the lines with the user's UID if there are any. False for an unknown version."""
     return (parse_major(version) or 28) < 28
 
 
 def parse_major(version: str | None) -> int | None:
-    """Return the major version number; None when it is unknown."""
+    """Return the major version number; None if it is unknown."""
     head = (version or "").partition(".")[0]
     return int(head) if head.isdigit() else None
 
@@ -72,7 +72,7 @@ def name_data_root(uid_map: Map, gid_map: Map) -> str | None:
 
 
 def explain_unsupported(here: Mapping[str, Any]) -> str:
-    """Return why this host does not support user namespaces; empty when it does."""
+    """Return why this host does not support user namespaces; empty if it does."""
     if here.get("host_namespace") is None or here.get("max_user_namespaces") is None:
         return "the kernel has no user namespaces (no /proc/1/ns/user or no /proc/sys/user/max_user_namespaces)"
     if here["max_user_namespaces"] == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parses /etc/subuid and /etc/subgid. Every byte of every line is kept beside its meaning.
+"""Parses /etc/subuid and /etc/subgid. Every byte of every line is kept next to its meaning.
 
 Three programs read these files, and they differ (shadow lib/subordinateio.c; moby pkg/idtools up to 27, moby/sys/user since 28).
 A line that does not have three fields keeps engines before 28 from starting. Engine 28 and later read an unreadable number as 0, so

@@ -73,7 +73,7 @@ def _observe_user(host: Host, instance: Instance) -> dict[str, Any]:
 
 
 def _has_own_file(host: Host, instance: Instance, path: str) -> bool:
-    """Whether the user has such a file or link."""
+    """Return whether the user has such a file or link."""
     with instance.scope_host(host).as_owner(path):
         return os.path.lexists(host.path(path))
 
@@ -112,7 +112,7 @@ def _describe_socket(host: Host, path: str) -> dict[str, Any] | None:
 
 
 def _observe_rootful(host: Host, daemons: list[dict[str, Any]], ask_containers: bool) -> dict[str, Any]:
-    """Return `present` and `masked` units, and the names of running containers, which are asked for only beside a rootless engine."""
+    """Return `present` and `masked` units, and the names of running containers, which are requested only next to a rootless engine."""
     system = "/etc/systemd/system"
     pid = next((daemon["pid"] for daemon in daemons if not daemon["rootless"]), None)
     found: dict[str, Any] = {

@@ -171,7 +171,9 @@ def _plan_packages(observed: Mapping[str, Any], here: Mapping[str, Any], result:
     """Return the packages to install; add blockers where installing is not allowed or the package is not known."""
     tools, packages = here["tools"], set()
     for tool, package in _PACKAGES.items():
-        needed = not (tool == "slirp4netns" and network == "pasta") and not (tool == "useradd" and get_observed_instance(observed).uid is not None)
+        needed = not (tool == "slirp4netns" and network == "pasta") and not (
+            tool == "useradd" and get_observed_instance(observed).uid is not None
+        )
         if needed and not tools.get(tool):
             packages.add(package)
     if network == "pasta" and not tools.get("pasta"):
@@ -257,10 +259,10 @@ def _plan_files(
         own_unit=not own,
     )
     seen = here.get("files", {})
-    ours = set(here["state"].get("files", []))
+    managed = set(here["state"].get("files", []))
     for file in rendering.list_differing(files, seen):
         before = seen.get(file.path) or {}
-        if before and file.path not in ours:
+        if before and file.path not in managed:
             result.blockers.append(
                 f"{file.path}: has other content and is not managed by Bulkhead; move it away, because the engine needs its own file there"
             )
@@ -268,7 +270,7 @@ def _plan_files(
         result.changes.append(Change(file.path, summary, str(before.get("text") or ""), file.content or f"-> {file.link}\n"))
     if restricted and loaded and names.PROFILE not in loaded and not any(change.path == names.ROOTLESSKIT for change in result.changes):
         result.changes.append(Change(names.ROOTLESSKIT, f"load the profile {names.PROFILE}"))
-    for path in sorted(ours - {file.path for file in files}):
+    for path in sorted(managed - {file.path for file in files}):
         if seen.get(path):
             result.changes.append(Change(path, f"remove {path}", str(seen[path].get("text") or ""), ""))
     if restricted:
@@ -323,7 +325,7 @@ def _plan_rootful(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[s
             result.changes.append(Change("docker.service", "unmask the rootful engine, and start it if it ran before"))
         if rootful["pid"]:
             result.warnings.append(
-                "the rootful engine stays as it is beside the rootless one; verification reports its defaults and requires nothing of it"
+                "the rootful engine stays as it is next to the rootless one; verification reports its defaults and requires nothing of it"
             )
         return
     running = rootful["containers"]

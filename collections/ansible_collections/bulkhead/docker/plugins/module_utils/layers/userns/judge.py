@@ -192,7 +192,7 @@ def _judge_orphans(verdict: Verdict, engine: Mapping[str, Any]) -> None:
 
 
 def _contains(rows: Map, host_id: int) -> bool:
-    """Whether the map contains this ID of the host."""
+    """Return whether the map contains this ID of the host."""
     return any(outside <= host_id < outside + count for unused, outside, count in rows)
 
 

@@ -133,7 +133,7 @@ def _plan_enabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mappi
 
 
 def _plan_disabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], subids: SubidState) -> None:
-    """Remove what Bulkhead made. The ranges of a data root that still exists stay reserved, because its files have those owners."""
+    """Plan the removal of what Bulkhead created. The ranges of a data root that still exists stay reserved, because its files have those owners."""
     here = observed["layers"][LAYER]
     memory = (here.get("state") or {}).get("users", {})
     data_guard.guard_disabling(result, observed, desired)
@@ -200,13 +200,13 @@ def _report_malformed(result: LayerPlan, subids: SubidState, version: str | None
     """Report lines that give no range. Some engines ignore them, others do not start with them."""
     for file in (subids.subuid, subids.subgid):
         for line in file.problems():
-            sentence = f"{file.locate(line)} {line.problem}"
-            if sentence in result.blockers:
+            message = f"{file.locate(line)} {line.problem}"
+            if message in result.blockers:
                 continue
             if line.stops_engines and (parse_major(version) or 0) < 28:
-                result.blockers.append(f"{sentence}; engines before 28 do not start under userns-remap with such a line")
+                result.blockers.append(f"{message}; engines before 28 do not start under userns-remap with such a line")
             else:
-                result.warnings.append(f"{sentence}; it gives no range")
+                result.warnings.append(f"{message}; it gives no range")
 
 
 def _list_changes(decision: SubidDecision, subids: SubidState) -> list[Change]:
@@ -227,8 +227,8 @@ def _list_new_users(decision: SubidDecision) -> list[str]:
 
 def _summarize_change(before: SubidFile, after: SubidFile) -> str:
     old, new = ({line.text for line in file.ranges} for file in (before, after))
-    words = [f"add {text}" for text in sorted(new - old)] + [f"remove {text}" for text in sorted(old - new)]
-    return f"{before.path}: {', '.join(words)}"
+    steps = [f"add {text}" for text in sorted(new - old)] + [f"remove {text}" for text in sorted(old - new)]
+    return f"{before.path}: {', '.join(steps)}"
 
 
 def _build_argument(request: UserRequest) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def test_new_host_gets_everything() -> None:
     ):
         assert word in said
     written = {file["path"] for file in plan.apply["files"]}
-    assert {names.UNIT, names.ENABLED, names.WRAPPER, names.delegation_path(None), names.MODULES, names.LOGIN} == written
+    assert {names.UNIT, names.ENABLED, names.WRAPPER, names.build_delegation_path(None), names.MODULES, names.LOGIN} == written
     assert plan.daemon_keys == {"runtimes": {"bulkhead": {"path": names.WRAPPER}}, "default-runtime": "bulkhead"}
 
 
@@ -80,7 +80,7 @@ def test_rootful_containers_are_not_stopped_unasked() -> None:
     allowed = planned(host, rootless_docker_stop_containers=True)
     assert not allowed.blockers and "with it: web, db" in allowed.effects[0]
     kept = planned(host, rootless_docker_disable_rootful=False)
-    assert not kept.blockers and "beside the rootless one" in kept.warnings[0]
+    assert not kept.blockers and "next to the rootless one" in kept.warnings[0]
 
 
 def test_rootful_engine_is_restored_when_kept() -> None:
