@@ -183,7 +183,7 @@ def _judge_controllers(verdict: Verdict, here: Mapping[str, Any]) -> None:
         if lacking:
             text = f"the user's manager cannot limit {', '.join(lacking)}: such limits of containers have no effect"
             verdict.find("not_delegated", text, DEGRADED, _RUN_AGAIN)
-    drop_in = names.delegation_path(uid)
+    drop_in = names.build_delegation_path(uid)
     if not (here["files"].get(drop_in) or {}).get("text"):
         text = f"{drop_in} is missing: some controllers are no longer delegated after the next boot"
         verdict.find("delegation_missing", text, DEGRADED, _RUN_AGAIN)

@@ -61,7 +61,7 @@ def test_each_deviation_is_named(here: dict[str, Any], found: str, status: str) 
         (names.UNIT, {}, "unit_missing"),
         (names.UNIT, {"text": "x", "uid": 990, "mode": 0o644}, "unit_writable"),
         (names.ENABLED, {}, "not_enabled"),
-        (names.delegation_path(990), {}, "delegation_missing"),
+        (names.build_delegation_path(990), {}, "delegation_missing"),
         (names.WRAPPER, {}, "runtime_missing"),
         (names.WRAPPER, {"text": "#!/bin/sh", "uid": 0, "mode": 0o755}, "runtime_differs"),
         (names.WRAPPER, {"text": "x", "uid": 0, "mode": 0o777}, "runtime_writable"),
