@@ -88,7 +88,7 @@ def test_a_commit_with_an_untrusted_signature_does_not_run(host: Host) -> None:
     code, output, found = run_agent(host)
     run_at_origin(host, f"git reset -q --hard {good}")
     assert code != 0 and not host.file("/var/lib/bulkhead/pull/owned").exists
-    assert "is not signed by anybody whom this host trusts" in output
+    assert "is not signed by a signer that this host trusts" in output
     assert format_result(found) == '"signature"} 0'
     assert not [name for name in found if name.startswith(("bulkhead_host", "bulkhead_layer"))], (
         "an earlier good state is not reported as current"

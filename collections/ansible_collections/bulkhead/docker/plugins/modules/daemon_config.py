@@ -9,41 +9,39 @@ short_description: Change a Docker engine's configuration as one transaction
 version_added: 0.1.0
 description:
   - Merges keys into C(daemon.json) and sets the default PIDs limit of containers by a systemd drop-in, in one transaction.
-  - The files are copied; the new text is validated by the engine itself without side effects, written, and taken over by a reload or a
-    restart, as the changed keys need; the engine and its containers are probed. If any of it fails, everything is put back, the
-    engine is brought up again, and the task fails with the engine's own message.
-  - Keys of C(daemon.json) that others have written stay, to the byte. What this module has written is remembered in
-    C(/var/lib/bulkhead), so that a key which is no longer given is taken out again. A value that stood there before comes back; one that
-    somebody has changed since stays.
-  - A run that was killed in the middle leaves an open journal in C(/var/lib/bulkhead/transactions); the next run undoes it first.
-  - A stopped engine is configured and left stopped, unless O(start) says otherwise.
+  - Copies the files, lets the engine validate the new text without side effects, and writes it. The engine is then reloaded or restarted, as the changed
+    keys need, and it and its containers are checked. If a step fails, everything is restored, and the task fails with the engine's own message.
+  - Unmanaged keys of C(daemon.json) stay unchanged. Managed keys are remembered in C(/var/lib/bulkhead), and removed when they are no longer given. Their
+    previous value is restored; a value that somebody else has changed since stays.
+  - An interrupted run leaves an open journal in C(/var/lib/bulkhead/transactions); the next run undoes it first.
+  - A stopped engine is configured and stays stopped, unless O(start) is set.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   options:
     description:
-      - The keys of C(daemon.json) that are to be ours, with their values. A mapping is merged member by member into one that is there.
-      - Keys from earlier runs that are missing here are given up.
+      - The keys of C(daemon.json) to manage, with their values. A mapping is merged member by member into an existing one.
+      - Keys of earlier runs that are missing here are removed.
     type: dict
     default: {}
   keep:
-    description: Keys that are ours and that this run leaves as they are, in the file and in memory.
+    description: Managed keys that this run leaves unchanged.
     type: list
     elements: str
     default: []
   pids_limit:
     description:
-      - The default PIDs limit of containers that set none, put into C(/etc/systemd/system/docker-.scope.d/10-bulkhead-pids.conf).
-      - V(0) removes that drop-in; left out, it stays as it is.
+      - The default PIDs limit of containers without their own, in C(/etc/systemd/system/docker-.scope.d/10-bulkhead-pids.conf).
+      - V(0) removes that drop-in. If left out, it stays unchanged.
     type: int
   user:
     description:
-      - The user whose rootless engine is meant. Its C(daemon.json) is in that user's folder and is written with that user's rights, the drop-in is put
-        into C(/etc/systemd/user/docker-.scope.d), and the engine is the C(docker.service) of that user's manager.
-      - Left out, the rootful engine is meant.
+      - The user who owns the rootless engine to configure; if left out, it is the rootful engine.
+      - Its C(daemon.json) is in the user's home and is written with the user's rights. The drop-in is in C(/etc/systemd/user/docker-.scope.d), and the
+        engine is C(docker.service) of the user's manager.
     type: str
   start:
-    description: Start the engine where it is stopped, and see that it answers. Otherwise a stopped engine is left so.
+    description: Start a stopped engine and check that it answers.
     type: bool
     default: false
   path:
@@ -53,49 +51,49 @@ options:
   restart:
     description:
       - V(needed) restarts the engine when a changed key needs it, or when its seccomp profile is newer than the engine.
-      - V(always) restarts it in any case, V(never) in none.
-      - Where C(live-restore) is desired and not on yet, it is switched on by a reload before the restart, so that containers survive it.
+      - V(always) always restarts it, V(never) never does.
+      - If C(live-restore) is set and not on yet, a reload switches it on before the restart, so that containers keep running.
     type: str
     choices: [needed, always, never]
     default: needed
   stop_containers:
     description:
-      - Allow to stop all containers when the engine moves to another data folder (C(userns-remap), C(data-root), C(storage-driver)).
-        They stay behind in the old one. Without it such a change is refused while containers run.
+      - Allow stopping all containers when the engine switches to another data root (C(userns-remap), C(data-root), C(storage-driver)). They stay in the
+        old one. Without this, such a change fails while containers run.
     type: bool
     default: false
   migrate:
     description:
-      - Where the engine moves from its plain root to the one of C(userns-remap), carry over what it holds - images, containers with all that
-        they wrote, volumes, networks - with the owners mapped, held against the original byte for byte, before the engine is told.
-      - The old root stays as it was, until the module M(bulkhead.docker.data_root_cleanup) removes it.
+      - Migrate the engine's data when C(userns-remap) is switched on - images, containers with their files, volumes and networks - with mapped owners. The
+        copy is compared with the original byte by byte before the engine uses it.
+      - The old root stays unchanged until module M(bulkhead.docker.data_root_cleanup) removes it.
     type: bool
     default: false
   migrate_accept:
     description:
-      - Names of containers that the engine will not start under C(userns-remap) (C(--privileged), C(--network host), C(--pid host)). They are
-        carried over and stay stopped. Any other such container is a refusal.
+      - Names of containers that the engine does not start under C(userns-remap) (C(--privileged), C(--network host), C(--pid host)). They are migrated and
+        stay stopped. Any other such container is an error.
     type: list
     elements: str
     default: []
   recover:
-    description: Undo, or finish, what a run that died has left, and do nothing else; all other options but O(timeout) and O(socket) are idle.
+    description: Undo or finish the change of an interrupted run, and do nothing else. Only O(timeout) and O(socket) are used.
     type: bool
     default: false
   revert:
     description:
-      - Bring the files of the last change back to the bytes that stood there before it, as a change of its own; a further run takes back the
-        one before. O(options), O(keep) and O(pids_limit) are idle.
-      - Refused where one of the files has been changed since, and where the engine would get another root, unless O(stop_containers) allows it.
+      - Restore the files from before the last change, as a new change; the next run reverts the one before. O(options), O(keep) and O(pids_limit) are not
+        used.
+      - Fails if one of the files has been changed since, or if the engine would get another data root without O(stop_containers).
     type: bool
     default: false
   own_checks:
     description:
-      - Look for what C(dockerd --validate) overlooks, such as a missing seccomp profile, unknown log options or an unknown storage driver.
+      - Check what C(dockerd --validate) misses, such as a missing seccomp profile, unknown log options or an unknown storage driver.
     type: bool
     default: true
   timeout:
-    description: Seconds that one step may take, the engine's start above all.
+    description: Seconds that one step may take, such as the engine's start.
     type: int
     default: 120
 extends_documentation_fragment: bulkhead.docker.engine
@@ -112,7 +110,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: No new privileges, no traffic between containers of the default bridge, 100 tasks a container
+- name: Set no-new-privileges, isolate containers of the default bridge, and limit each to 100 PIDs
   bulkhead.docker.daemon_config:
     options:
       no-new-privileges: true
@@ -122,11 +120,11 @@ EXAMPLES = r"""
         max-size: 10m
     pids_limit: 100
 
-- name: Take back the last change
+- name: Revert the last change
   bulkhead.docker.daemon_config:
     revert: true
 
-- name: Give up everything that was ours
+- name: Remove all managed settings
   bulkhead.docker.daemon_config:
     options: {}
     pids_limit: 0
@@ -134,7 +132,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 started:
-  description: Whether the engine was stopped, and was started and works with the new configuration.
+  description: Whether a stopped engine was started and works with the new configuration.
   returned: always
   type: bool
 restarted:
@@ -142,11 +140,11 @@ restarted:
   returned: always
   type: bool
 reloaded:
-  description: Whether the engine took over the change by a reload, without a restart.
+  description: Whether the engine applied the change by a reload, without a restart.
   returned: always
   type: bool
 keys_changed:
-  description: The keys of C(daemon.json) that differ from before.
+  description: The keys of C(daemon.json) that changed.
   returned: always
   type: list
   elements: str
@@ -160,24 +158,24 @@ containers_restarted:
   type: list
   elements: str
 transaction:
-  description: Name of the folder in C(/var/lib/bulkhead/transactions) that holds the files as they were.
-  returned: when something was changed or tried
+  description: Name of the folder in C(/var/lib/bulkhead/transactions) with the previous files.
+  returned: when a change was started
   type: str
 recovered:
-  description: Transactions of earlier runs that had been left open, and were undone first.
+  description: Transactions of interrupted runs that were undone or finished first.
   returned: always
   type: list
   elements: str
 rolled_back:
-  description: Whether the change was tried and undone.
+  description: Whether the change failed and was undone.
   returned: always
   type: bool
 engine_message:
-  description: Why the engine did not come up, in its own words.
-  returned: when it did not
+  description: The engine's error message.
+  returned: when the engine did not start
   type: str
 notices:
-  description: What happened to values of others.
+  description: Messages on unmanaged values that were replaced, restored or kept.
   returned: always
   type: list
   elements: str
@@ -192,8 +190,8 @@ from ..module_utils.migration.migrate import build_migration
 from ..module_utils.module import Module
 
 
-def result(outcome: ConfigOutcome) -> dict[str, object]:
-    """An outcome as the module returns it."""
+def build_result(outcome: ConfigOutcome) -> dict[str, object]:
+    """Return an outcome as the module returns it."""
     return {
         "changed": outcome.changed,
         "started": outcome.started,
@@ -240,45 +238,45 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
+    options = module.params
     host = Host()
-    instance = find_instance(host, given["user"])
+    instance = find_instance(host, options["user"])
     if instance.uid is None:
-        module.fail_json(msg=f"user: there is no user {instance.user} on this host; create it first, or write one that there is")
+        module.fail_json(msg=f"user: {instance.user!r} does not exist on this host; create the user, or write another one")
     migration = None
-    if given["migrate"] and not module.check_mode and not given["recover"]:
+    if options["migrate"] and not module.check_mode and not options["recover"]:
         try:
-            migration = build_migration(host, given["options"].get("userns-remap"), frozenset(given["migrate_accept"]))
+            migration = build_migration(host, options["options"].get("userns-remap"), frozenset(options["migrate_accept"]))
         except (OSError, ValueError) as error:
             module.fail_json(msg=f"nothing was changed: {error}")
     request = ConfigRequest(
-        options=given["options"],
-        keep=frozenset(given["keep"]),
-        pids_limit=given["pids_limit"],
+        options=options["options"],
+        keep=frozenset(options["keep"]),
+        pids_limit=options["pids_limit"],
         instance=instance,
-        path=given["path"] or "",
-        restart=given["restart"],
-        start=given["start"],
-        stop_containers=given["stop_containers"],
+        path=options["path"] or "",
+        restart=options["restart"],
+        start=options["start"],
+        stop_containers=options["stop_containers"],
         migration=migration,
-        own_checks=given["own_checks"],
-        timeout=given["timeout"],
+        own_checks=options["own_checks"],
+        timeout=options["timeout"],
         check=module.check_mode,
-        recover=given["recover"],
-        revert=given["revert"],
+        recover=options["recover"],
+        revert=options["revert"],
     )
     if request.pids_limit is not None and request.pids_limit < 0:
-        module.fail_json(msg=f"pids_limit: {request.pids_limit} is no limit; write 1 or more, or 0 to remove the default")
+        module.fail_json(msg=f"pids_limit: {request.pids_limit} is not a limit; write 1 or more, or 0 to remove the default")
     failure = None
     try:
-        outcome = change_config(host, Engine.for_instance(instance, given["timeout"], given["socket"]), request)
+        outcome = change_config(host, Engine.for_instance(instance, options["timeout"], options["socket"]), request)
     except ConfigFailed as failed:
         failure, outcome = str(failed), failed.outcome
     for warning in outcome.warnings:
         module.warn(warning)
     if failure:
-        module.fail_json(msg=failure, **result(outcome))
-    module.exit_json(**result(outcome))
+        module.fail_json(msg=failure, **build_result(outcome))
+    module.exit_json(**build_result(outcome))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..host import system
 from ..host.root import Host
 from . import containers
 from .api import Engine, EngineError, EngineUnreachable
-from .contents import list_contents
 from .instance import ROOTFUL, Instance
 from .processes import list_dockerds
 
@@ -21,8 +20,15 @@ _INFO = (
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 
-def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> dict[str, Any]:
-    """Return the state of one engine. `containers` has the whole evidence on each running one; `daemons` are the processes of all engines."""
+# Reads what an engine stores, by its function for GET (engine/contents.py).
+ContentsReader = Callable[[Callable[..., Any]], dict[str, Any]]
+
+
+def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL, read_contents: ContentsReader | None = None) -> dict[str, Any]:
+    """Return the state of one engine. `containers` has the whole evidence on each running one; `daemons` are the processes of all engines.
+
+    read_contents: None leaves `contents` out, which only planning needs.
+    """
     daemons = list_dockerds(host)
     process = next((d for d in daemons if instance.owns_process(d)), None)
     found: dict[str, Any] = {
@@ -44,7 +50,8 @@ def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL) -> 
         others = [c["Id"] for c in listed if containers.PROBE_LABEL not in (c.get("Labels") or {})]
         found["containers"] = containers.read_containers(host, engine, others)
         found["orphans"] = containers.find_orphans(host, {c["Id"] for c in listed}, instance)
-        found["contents"] = list_contents(engine.get)
+        if read_contents:
+            found["contents"] = read_contents(engine.get)
     except (EngineError, EngineUnreachable) as error:
         found["error"] = str(error)
     return found

@@ -15,7 +15,7 @@ from ..host.root import STATE_DIR, Host
 from ..host.system import read_start_time
 from . import data_root, engine_restart, recovery, swap_limits
 from .activation import Activation, activate, wait_for_answer
-from .daemon_json import Merge
+from .daemon_merge import Merge
 from .desired_files import DesiredFiles, build_desired_files, build_refusal, raise_problem
 from .request import ALWAYS, NEEDED, NEVER, ConfigFailed, ConfigOutcome, ConfigRequest
 from .transaction import Transaction, list_open

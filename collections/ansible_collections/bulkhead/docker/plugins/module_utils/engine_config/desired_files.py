@@ -12,7 +12,7 @@ from ..engine import binary, flags, unit
 from ..host import state
 from ..host.files import sha256
 from ..host.root import Host
-from . import checks, daemon_json, drop_in, revert
+from . import checks, daemon_json, daemon_merge, drop_in, revert
 from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 
 
@@ -20,7 +20,7 @@ from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 class DesiredFiles:
     """files: path → text, None for a file to remove. memory: content of the state file. reverts: ID of the change that this one undoes."""
 
-    merge: daemon_json.Merge
+    merge: daemon_merge.Merge
     memory: dict[str, Any]
     files: dict[str, str | None]
     reverts: str | None = None
@@ -45,7 +45,7 @@ def _merge_files(host: Host, request: ConfigRequest) -> DesiredFiles:
     file_memory = remembered.get("files", {}).get(request.file, {})
     document = daemon_json.parse_daemon_json(host.read(request.file), request.file)
     created = bool(file_memory.get("created")) or document.source is None
-    merge = daemon_json.merge_keys(document, request.options, file_memory.get("keys", {}), request.keep, created, request.file)
+    merge = daemon_merge.merge_keys(document, request.options, file_memory.get("keys", {}), request.keep, created, request.file)
     memory = _build_memory(remembered, request, merge, created)
     files: dict[str, str | None] = {request.file: merge.text}
     if request.pids_limit is not None:
@@ -54,7 +54,7 @@ def _merge_files(host: Host, request: ConfigRequest) -> DesiredFiles:
     return DesiredFiles(merge, memory, files)
 
 
-def _build_memory(remembered: Mapping[str, Any], request: ConfigRequest, merge: daemon_json.Merge, created: bool) -> dict[str, Any]:
+def _build_memory(remembered: Mapping[str, Any], request: ConfigRequest, merge: daemon_merge.Merge, created: bool) -> dict[str, Any]:
     """Return the content of the state file after the merge; empty when nothing is managed. created: whether Bulkhead created daemon.json."""
     memory = {**remembered, "files": dict(remembered.get("files", {}))}
     memory["files"].pop(request.file, None)
@@ -78,7 +78,7 @@ def _revert_files(host: Host, request: ConfigRequest) -> DesiredFiles:
     return DesiredFiles(last.merge, json.loads(last.files.get(path) or "{}"), {path: host.read(path), **last.files}, last.id)
 
 
-def raise_problem(host: Host, request: ConfigRequest, merge: daemon_json.Merge, outcome: ConfigOutcome) -> None:
+def raise_problem(host: Host, request: ConfigRequest, merge: daemon_merge.Merge, outcome: ConfigOutcome) -> None:
     """Raise ConfigFailed when the engine would not start, or not work, with this daemon.json.
 
     It also runs before a restart that changes no file: a file that somebody else damaged would keep the engine from starting as well.
@@ -94,7 +94,7 @@ def build_refusal(problem: str, outcome: ConfigOutcome) -> ConfigFailed:
     return ConfigFailed(f"nothing was changed: {problem}", outcome)
 
 
-def _find_problem(host: Host, request: ConfigRequest, merge: daemon_json.Merge) -> str:
+def _find_problem(host: Host, request: ConfigRequest, merge: daemon_merge.Merge) -> str:
     """Return the first problem; empty when none is found."""
     docker_unit = unit.read_unit(host, request.instance)
     arguments = flags.find_dockerd_arguments(docker_unit.argv)

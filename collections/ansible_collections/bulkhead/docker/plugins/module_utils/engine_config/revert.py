@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..host.files import sha256
 from ..host.root import Host
-from . import daemon_json, keys
+from . import daemon_json, daemon_merge, keys
 from .transaction import COMMITTED, Transaction, list_ended
 
 
@@ -17,7 +17,7 @@ class LastChange:
 
     id: str
     files: dict[str, str | None]
-    merge: daemon_json.Merge
+    merge: daemon_merge.Merge
 
 
 def find_last_change(host: Host, path: str, may_switch_root: bool) -> LastChange:
@@ -35,7 +35,7 @@ def find_last_change(host: Host, path: str, may_switch_root: bool) -> LastChange
                 f" previous files are in {transaction.folder}"
             )
     old, new = (daemon_json.parse_daemon_json(text, path).content() for text in (files[path], host.read(path)))
-    merge = daemon_json.Merge(new, old, files[path], {}, [])
+    merge = daemon_merge.Merge(new, old, files[path], {}, [])
     if merge.switches_root and not may_switch_root:
         raise ValueError(
             f"change {transaction.id} gave the engine another data root ({', '.join(sorted(keys.ROOT_KEYS.intersection(merge.changed)))}), and"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Put the pull agent on a host, or take it away."""
+"""Installs the pull agent on a host, or removes it."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from ..host.root import Host
 from . import agent, rendering
 
 SUBJECT = "pull-agent"
-FLOOR = (2, 19)
+MIN_ANSIBLE = (2, 19)
 PACKAGES = {"git": "git", "ansible-pull": "ansible-core"}
 Manager = Callable[..., str]
 
 
 @dataclass
 class PullOutcome:
-    """steps: what was, or would be, done, a sentence each. diff: path, before, after."""
+    """steps: messages on what was done, or would be in check mode. diff: path, before, after."""
 
     steps: list[str] = field(default_factory=list)
     diff: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def list_missing_packages() -> list[str]:
-    """Packages of the distribution whose programs are not there."""
+    """Return the distribution's packages whose programs are not installed."""
     return [package for program, package in PACKAGES.items() if not shutil.which(program)]
 
 
 def explain_old_ansible() -> str:
-    """A sentence where the host's Ansible can't run the collection; empty where it can."""
+    """Return an error when the host's Ansible can't run the collection; empty when it can."""
     try:
         text = importlib.metadata.version("ansible-core")
-    except importlib.metadata.PackageNotFoundError:  # in an environment of its own
+    except importlib.metadata.PackageNotFoundError:  # installed in a virtual environment
         done = subprocess.run(["ansible-pull", "--version"], capture_output=True, text=True, check=False)
         text = done.stdout.partition("core ")[2].partition("]")[0]
     numbers = text.split(".")[:2]
-    if all(number.isdigit() for number in numbers) and len(numbers) == 2 and tuple(map(int, numbers)) < FLOOR:
+    if all(number.isdigit() for number in numbers) and len(numbers) == 2 and tuple(map(int, numbers)) < MIN_ANSIBLE:
         return f"ansible-core {text} is too old on this host; install 2.19 or later, which Debian has from trixie on"
     return ""
 
 
-def install_agent(host: Host, wish: Mapping[str, Any], check: bool, run: Manager = systemctl) -> PullOutcome:
-    """Raises OSError, ServiceError, ValueError."""
-    outcome, known = PullOutcome(), state.load(host, SUBJECT)
-    desired = rendering.render_agent_files(wish, read_agent_source())
-    if not check:  # remembered first, so that whatever is there can be taken away
-        state.save(host, SUBJECT, {"files": sorted({*known.get("files", ()), *desired}), "metrics_dir": wish["metrics_dir"]})
+def install_agent(host: Host, settings: Mapping[str, Any], check: bool, run: Manager = systemctl) -> PullOutcome:
+    """Write the agent's files and start its timer. Raises OSError, ServiceError, ValueError."""
+    outcome, saved = PullOutcome(), state.load(host, SUBJECT)
+    desired = rendering.render_agent_files(settings, read_agent_source())
+    if not check:  # saved first, so that a later run can remove every file
+        state.save(host, SUBJECT, {"files": sorted({*saved.get("files", ()), *desired}), "metrics_dir": settings["metrics_dir"]})
     written = []
     for path, (text, mode) in desired.items():
         before = host.read(path)
@@ -67,16 +67,16 @@ def install_agent(host: Host, wish: Mapping[str, Any], check: bool, run: Manager
             host.path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write_atomically(host.path(path), text, mode)
             host.path(path).chmod(mode)
-    for path in sorted(set(known.get("files", ())) - set(desired)):
-        _remove(host, path, outcome, check)
-    if known.get("metrics_dir") not in (None, wish["metrics_dir"]):
-        _remove_metrics(host, known["metrics_dir"], outcome, check)
+    for path in sorted(set(saved.get("files", ())) - set(desired)):
+        _remove_file(host, path, outcome, check)
+    if saved.get("metrics_dir") not in (None, settings["metrics_dir"]):
+        _remove_metrics(host, saved["metrics_dir"], outcome, check)
     if not check:
-        host.path(wish["metrics_dir"]).mkdir(mode=0o755, parents=True, exist_ok=True)  # the unit's sandbox names it
-        state.save(host, SUBJECT, {"files": sorted(desired), "metrics_dir": wish["metrics_dir"]})
+        host.path(settings["metrics_dir"]).mkdir(mode=0o755, parents=True, exist_ok=True)  # the unit's sandbox names it
+        state.save(host, SUBJECT, {"files": sorted(desired), "metrics_dir": settings["metrics_dir"]})
     if not check and {rendering.SERVICE, rendering.TIMER} & set(written):
         run("daemon-reload")
-    if rendering.TIMER in written or not _runs(run):
+    if rendering.TIMER in written or not _is_timer_active(run):
         outcome.steps.append(f"{rendering.TIMER_UNIT} enabled and started")
         if not check:
             run("enable", rendering.TIMER_UNIT)
@@ -85,17 +85,17 @@ def install_agent(host: Host, wish: Mapping[str, Any], check: bool, run: Manager
 
 
 def remove_agent(host: Host, check: bool, run: Manager = systemctl) -> PullOutcome:
-    """What is ours goes: timer, unit, program, the checkout and the metrics. Raises OSError, ServiceError, ValueError."""
-    outcome, known = PullOutcome(), state.load(host, SUBJECT)
-    if not known:
+    """Remove timer, unit, program, checkout and metrics. Raises OSError, ServiceError, ValueError."""
+    outcome, saved = PullOutcome(), state.load(host, SUBJECT)
+    if not saved:
         return outcome
     outcome.steps.append(f"{rendering.TIMER_UNIT} stopped and disabled")
     if not check and host.path(rendering.TIMER).exists():
         run("disable", "--now", rendering.TIMER_UNIT)
         run("stop", rendering.SERVICE_UNIT, timeout=600)
-    for path in known["files"]:
-        _remove(host, path, outcome, check)
-    _remove_metrics(host, known["metrics_dir"], outcome, check)
+    for path in saved["files"]:
+        _remove_file(host, path, outcome, check)
+    _remove_metrics(host, saved["metrics_dir"], outcome, check)
     outcome.steps.append(f"{agent.STATE} removed")
     if not check:
         shutil.rmtree(host.path(agent.STATE), ignore_errors=True)
@@ -105,22 +105,22 @@ def remove_agent(host: Host, check: bool, run: Manager = systemctl) -> PullOutco
 
 
 def read_agent_source() -> str:
-    """The agent's text, from a file or from the archive in which Ansible sends it."""
+    """Return the agent's source, from a file or from the archive that Ansible sends."""
     spec = importlib.util.find_spec(agent.__name__)
     text = spec.loader.get_source(agent.__name__) if spec and spec.loader and hasattr(spec.loader, "get_source") else None
     if not text:
-        raise FileNotFoundError(f"{agent.__name__}: its source can't be found")
+        raise FileNotFoundError(f"{agent.__name__}: its source is not available")
     return str(text)
 
 
-def _runs(run: Manager) -> bool:
+def _is_timer_active(run: Manager) -> bool:
     try:
         return run("is-enabled", rendering.TIMER_UNIT).strip() == "enabled" and run("is-active", rendering.TIMER_UNIT).strip() == "active"
     except ServiceError:
         return False
 
 
-def _remove(host: Host, path: str, outcome: PullOutcome, check: bool) -> None:
+def _remove_file(host: Host, path: str, outcome: PullOutcome, check: bool) -> None:
     if host.path(path).exists():
         outcome.steps.append(f"{path} removed")
         if not check:
@@ -128,6 +128,6 @@ def _remove(host: Host, path: str, outcome: PullOutcome, check: bool) -> None:
 
 
 def _remove_metrics(host: Host, folder: str, outcome: PullOutcome, check: bool) -> None:
-    """Those of a host that nobody asks any more would be taken for fresh."""
+    """Remove the metrics of the agent, which would otherwise seem fresh."""
     for name in (agent.OWN_METRICS, agent.HOST_METRICS):
-        _remove(host, f"{folder}/{name}", outcome, check)
+        _remove_file(host, f"{folder}/{name}", outcome, check)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The power that goes at every step that a change takes on the disk: what is there then, and what the next run makes of it.
+"""Simulates a power cut at every step of a change on disk.
 
-A step is a call that changes the file system or makes it durable. From the one on that is chosen none does anything, so that no `except`
-or `finally` tidies up; of a file whose content was not flushed nothing is left, as ext4 has it where a name came before the data.
+A step is a call that changes the file system or makes it durable. From the chosen step on, no call has an effect, so that no `except` or
+`finally` cleans up. A file whose content was not flushed is empty, as on ext4 when the name is written before the data.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _STEPS = (
 )  # fmt: skip
 
 
-class Death(BaseException):
-    """The power has gone."""
+class PowerCut(BaseException):
+    """The power is cut."""
 
 
 class Power:
-    """at: the number of the step that does not happen. `steps` counts them."""
+    """Counts steps. at: number of the step at which the power is cut."""
 
     def __init__(self, at: int) -> None:
         self.at, self.steps = at, 0
@@ -37,33 +37,33 @@ class Power:
     def step(self) -> None:
         self.steps += 1
         if self.steps >= self.at:
-            raise Death
+            raise PowerCut
 
-    def lose(self, root: Path) -> None:
-        """Empty what was written and not flushed."""
+    def drop_unflushed(self, root: Path) -> None:
+        """Empty the files that were written and not flushed."""
         for path in root.rglob("*"):
             if path.is_file() and not path.is_symlink() and path.stat().st_ino in self.dirty:
                 os.truncate(path, 0)
 
 
 @contextmanager
-def failing(root: Path, at: int) -> Iterator[Power]:
-    """Within this, the power goes at step `at`; Death does not come out."""
+def cut_power(root: Path, at: int) -> Iterator[Power]:
+    """Cut the power at step `at` of the block, without an exception outside of it."""
     power = Power(at)
     with pytest.MonkeyPatch.context() as patch:
         for name in _STEPS:
-            patch.setattr(os, name, _counted(power, name, getattr(os, name)))
+            patch.setattr(os, name, _count_step(power, name, getattr(os, name)))
         for place in (builtins, io):
-            patch.setattr(place, "open", _opened(power, io.open))
-        patch.setattr(os, "open", _opened(power, os.open))
+            patch.setattr(place, "open", _track_open(power, io.open))
+        patch.setattr(os, "open", _track_open(power, os.open))
         try:
             yield power
-        except Death:
+        except PowerCut:
             patch.undo()
-            power.lose(root)
+            power.drop_unflushed(root)
 
 
-def _counted(power: Power, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+def _count_step(power: Power, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def counted(*arguments: Any, **options: Any) -> Any:
         power.step()
         result = call(*arguments, **options)
@@ -76,7 +76,7 @@ def _counted(power: Power, name: str, call: Callable[..., Any]) -> Callable[...,
     return counted
 
 
-def _opened(power: Power, call: Callable[..., Any]) -> Callable[..., Any]:
+def _track_open(power: Power, call: Callable[..., Any]) -> Callable[..., Any]:
     def opened(file: Any, mode: Any = "r", *arguments: Any, **options: Any) -> Any:
         result = call(file, mode, *arguments, **options)
         writes = mode & (os.O_WRONLY | os.O_RDWR) and mode & os.O_CREAT if isinstance(mode, int) else set(mode) & set("wax+")
@@ -87,14 +87,14 @@ def _opened(power: Power, call: Callable[..., Any]) -> Callable[..., Any]:
     return opened
 
 
-def every_step(root: Path, make: Callable[[], Path], act: Callable[[Path], None], most: int = 3000) -> Iterator[tuple[int, Path]]:
-    """For each step of `act`, what is left of a host that `make` makes when the power goes there. Ends when act comes to its end."""
+def cut_at_every_step(root: Path, make: Callable[[], Path], act: Callable[[Path], None], most: int = 3000) -> Iterator[tuple[int, Path]]:
+    """Yield number and folder of a host from `make` after a power cut at each step of `act`; end when `act` completes."""
     for at in range(1, most):
         host = make()
-        with failing(host, at) as power:
+        with cut_power(host, at) as power:
             act(host)
         if power.steps < at:
-            assert at > 3, "nothing was done that the power could have met"
+            assert at > 3, "act has no steps"
             return
         yield at, host
-    raise AssertionError(f"{most} steps, and no end")
+    raise AssertionError(f"act does not end within {most} steps")

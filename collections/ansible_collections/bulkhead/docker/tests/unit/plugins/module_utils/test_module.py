@@ -18,6 +18,6 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.module import make
         (("a", {"b": "\udcff"}), ["a", {"b": "\\xff"}]),
     ],
 )
-def test_an_answer_is_utf8_whatever_a_file_holds(value: Any, expected: Any) -> None:
+def test_make_readable(value: Any, expected: Any) -> None:
     assert make_readable(value) == expected
     json.dumps(make_readable(value), ensure_ascii=False).encode("utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A power cut at every single step of every change: what was there before is there, or what was desired, and the next run gets where it desired."""
+"""A power cut at every step of each change leaves the previous or the desired state, and the next run completes the change."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
 from .engine_config.world import FOREIGN, PATH, World, make_world, run
 from .migration import test_migrate as migrate_test
-from .power import every_step
+from .power import cut_at_every_step
 from .seccomp import test_install as seccomp_test
 from .subid import test_apply as subid_test
 
 
 class Clock:
-    """Time that passes by being looked at."""
+    """A clock that advances with every reading."""
 
     def __init__(self) -> None:
         self.now = 1e9
@@ -63,7 +63,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Callable[[], Path]]:
-    """Of a host in a folder, a maker of copies."""
+    """Return a function that saves a host's folder, and returns a function that restores it."""
 
     def copies(host: Path) -> Callable[[], Path]:
         kept = tmp_path_factory.mktemp("kept")
@@ -80,25 +80,25 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Callable
     return copies
 
 
-def booted(world: World) -> None:
-    """The machine after the power has come back: the engine starts with what daemon.json says, containers have ended."""
+def boot(world: World) -> None:
+    """Start the engine with the present daemon.json, as after a boot: its containers have ended."""
     json.loads(world.host.read(PATH) or "{}")
     world.active, world.live_restore = "active", False
     world.containers = dict.fromkeys(world.containers, "exited")
 
 
-OURS: dict[str, Any] = {"options": {"icc": False, "live-restore": True}, "pids_limit": 100}
+MANAGED: dict[str, Any] = {"options": {"icc": False, "live-restore": True}, "pids_limit": 100}
 NOTHING: dict[str, Any] = {"options": {}, "pids_limit": 0}
 
 
-@pytest.mark.parametrize(("from_ours", "to"), [(False, OURS), (True, OURS), (True, NOTHING)])
-def test_the_engines_configuration(
+@pytest.mark.parametrize(("from_managed", "to"), [(False, MANAGED), (True, MANAGED), (True, NOTHING)])
+def test_power_cut_during_a_change_of_the_configuration(
     world: World,
     fresh: Callable[[Path], Callable[[], Path]],
-    from_ours: bool,
+    from_managed: bool,
     to: dict[str, Any],
 ) -> None:
-    if from_ours:
+    if from_managed:
         run(world, options={"icc": False}, pids_limit=50)
     make, before = fresh(world.host.root), world.host.read(PATH)
 
@@ -109,8 +109,8 @@ def test_the_engines_configuration(
     make()
     act(world.host.root)
     desired, limit = world.host.read(PATH), world.host.read(drop_in.PATH)
-    for at, _root in every_step(world.host.root, make, act):
-        booted(world)
+    for at, _root in cut_at_every_step(world.host.root, make, act):
+        boot(world)
         now = world.host.read(PATH)
         assert now in (before, desired), at
         if now == desired != before:
@@ -122,16 +122,16 @@ def test_the_engines_configuration(
         assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
 
 
-def test_taking_the_last_change_back(world: World, fresh: Callable[[Path], Callable[[], Path]]) -> None:
+def test_power_cut_during_a_revert(world: World, fresh: Callable[[Path], Callable[[], Path]]) -> None:
     run(world, options={"icc": False}, pids_limit=50)
     make, ours = fresh(world.host.root), world.host.read(PATH)
 
     def act(_root: Path) -> None:
-        booted(world)
+        boot(world)
         run(world, revert=True)
 
-    for at, _root in every_step(world.host.root, make, act):
-        booted(world)
+    for at, _root in cut_at_every_step(world.host.root, make, act):
+        boot(world)
         assert world.host.read(PATH) in (ours, FOREIGN), at
         run(world, recover=True)
         if world.host.read(PATH) != FOREIGN:
@@ -140,7 +140,7 @@ def test_taking_the_last_change_back(world: World, fresh: Callable[[Path], Calla
 
 
 @pytest.mark.parametrize("there", [None, "profile web {\n}\n", "ours"])
-def test_apparmor_profiles(
+def test_power_cut_with_apparmor_profiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
 ) -> None:
     monkeypatch.setattr(policy, "unload_profile", apparmor_test.unload)
@@ -152,7 +152,7 @@ def test_apparmor_profiles(
         host.path(apparmor_test.FILE).write_text(there)
     before, make = host.read(apparmor_test.FILE), fresh(host.root)
     desired = apparmor.AppArmorRequest("web", apparmor_test.TEXT, force=True)
-    for at, root in every_step(host.root, make, lambda root: apparmor_test.apply(Host(root), desired) and None):
+    for at, root in cut_at_every_step(host.root, make, lambda root: apparmor_test.apply(Host(root), desired) and None):
         host = Host(root)
         assert host.read(apparmor_test.FILE) in (before, apparmor_test.TEXT), at
         apparmor_test.apply(host, desired)
@@ -163,7 +163,7 @@ def test_apparmor_profiles(
 
 
 @pytest.mark.parametrize("there", [None, seccomp_test.GENERAL])
-def test_seccomp_profiles(
+def test_power_cut_with_seccomp_profiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
 ) -> None:
     monkeypatch.setattr(seccomp, "_has_loose_permissions", lambda path: bool(path.stat().st_mode & 0o022))
@@ -174,7 +174,7 @@ def test_seccomp_profiles(
         Host(root).path(path).parent.mkdir(parents=True)
         Host(root).path(path).write_text(there)
     desired = seccomp_test.present(force=True)
-    for at, left in every_step(root, fresh(root), lambda root: seccomp_test.run(Host(root), desired) and None):
+    for at, left in cut_at_every_step(root, fresh(root), lambda root: seccomp_test.run(Host(root), desired) and None):
         host = Host(left)
         assert host.read(path) in (there, seccomp_test.WEB), at
         seccomp_test.run(host, desired)
@@ -183,7 +183,7 @@ def test_seccomp_profiles(
         assert host.read(path) == there, at
 
 
-def test_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]]) -> None:
+def test_power_cut_with_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]]) -> None:
     root = tmp_path / "host"
     for folder in ("etc", "proc", "var/lib"):
         (root / folder).mkdir(parents=True)
@@ -198,7 +198,7 @@ def test_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path], Callable[[],
     make()
     act(root)
     desired = Host(root).read(SUBUID)
-    for at, left in every_step(root, make, act):
+    for at, left in cut_at_every_step(root, make, act):
         host = Host(left)
         for lock in host.path("/etc").glob("*.lock"):  # the shadow package has them taken away at boot (tmpfiles.d/passwd.conf)
             lock.unlink()
@@ -211,7 +211,7 @@ def test_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path], Callable[[],
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]]) -> None:
+def test_power_cut_during_migration_and_cleanup(tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]]) -> None:
     host = migrate_test.make_host(tmp_path / "host")
     top = host.path(migrate_test.ROOT)
     before = {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
@@ -237,7 +237,7 @@ def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable
         assert json.loads((target / f"containers/{migrate_test.CONTAINER}/config.v2.json").read_text())["Name"] == "/web", at
 
     make = fresh(host.root)
-    for at, root in every_step(host.root, make, migrate):
+    for at, root in cut_at_every_step(host.root, make, migrate):
         assert originals(root) == before, at
         if Host(root).path(migrate_test.TARGET).exists():
             check(root, at)
@@ -255,7 +255,7 @@ def test_a_migration_and_the_end_of_the_old_root(tmp_path: Path, fresh: Callable
         if entries:
             cleanup.remove_migrated(host, entries)
 
-    for at, root in every_step(host.root, fresh(host.root), finalize):
+    for at, root in cut_at_every_step(host.root, fresh(host.root), finalize):
         check(root, at)
         finalize(root)
         check(root, at)

@@ -75,26 +75,26 @@ def test_answers_are_decoded(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("path", "status", "message"), [("/gone", 404, "No such container: gone"), ("/broken", 500, "panic")])
-def test_a_no_of_the_engine_has_its_own_words(engine: Engine, path: str, status: int, message: str) -> None:
+def test_error_has_the_engines_message(engine: Engine, path: str, status: int, message: str) -> None:
     with pytest.raises(EngineError, match=message) as caught:
         engine.get(path)
     assert caught.value.status == status
     assert engine.get("/info"), "the connection can be used again"
 
 
-def test_filters_are_sent_as_json_and_texts_as_they_are(engine: Engine) -> None:
+def test_query_values_are_sent_as_json_or_text(engine: Engine) -> None:
     engine.get("/containers/json", all=True, filters={"label": ["a=b"]}, name="x y")
     assert Answers.seen[-1][1] == "/containers/json?all=true&filters=%7B%22label%22%3A+%5B%22a%3Db%22%5D%7D&name=x+y"
 
 
-def test_bodies(engine: Engine) -> None:
+def test_bodies_are_sent_as_json_or_bytes(engine: Engine) -> None:
     engine.post("/containers/create", {"Image": "x"})
     assert json.loads(Answers.seen[-1][2]) == {"Image": "x"}
     engine.post("/images/create", b"tar", content_type="application/x-tar")
     assert Answers.seen[-1][2] == b"tar"
 
 
-def test_one_answer_may_take_longer_than_others(engine: Engine) -> None:
+def test_one_answer_may_take_longer(engine: Engine) -> None:
     engine.timeout = 0.1
     engine.get("/info")
     assert engine.post("/slow", patience=5) is None
@@ -102,14 +102,14 @@ def test_one_answer_may_take_longer_than_others(engine: Engine) -> None:
         engine.post("/slow")
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_missing_socket_is_unreachable(tmp_path: Path) -> None:
     engine = Engine(str(tmp_path / "none.sock"))
     assert engine.ping() is False
     with pytest.raises(EngineUnreachable, match=r"no engine answers on .*none\.sock"):
         engine.get("/info")
 
 
-def test_another_users_engine_behind_a_users_socket_is_not_spoken_to(engine: Engine, tmp_path: Path) -> None:
+def test_socket_of_another_user_is_rejected(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "link.sock").symlink_to(tmp_path / "docker.sock")
     link = str(tmp_path / "link.sock")
     own, other = Instance("u", os.geteuid(), os.getegid(), "/home/u"), Instance("v", os.geteuid() + 1, os.getegid(), "/home/v")
@@ -121,7 +121,7 @@ def test_another_users_engine_behind_a_users_socket_is_not_spoken_to(engine: Eng
     assert Answers.seen == []
 
 
-def test_each_engine_has_its_own_socket() -> None:
+def test_socket_of_each_instance() -> None:
     assert Engine.for_instance(ROOTFUL).socket == "/var/run/docker.sock"
     assert Engine.for_instance(Instance("u", 990, 991, "/home/u")).socket == "/run/user/990/docker.sock"
 
@@ -152,14 +152,14 @@ def imposter(path: Path, *pieces: bytes, pause: float = 0, times: int = 1) -> En
 
 
 @pytest.mark.parametrize("head", [b"", HEAD + b"\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"])
-def test_an_answer_in_single_bytes_ends(tmp_path: Path, head: bytes) -> None:
+def test_answer_in_single_bytes_times_out(tmp_path: Path, head: bytes) -> None:
     engine, began = imposter(tmp_path / "s", head, b"1", pause=0.05, times=10_000), time.monotonic()
     with pytest.raises(EngineUnreachable, match=r"timed out|come to an end"):
         engine.get("/info")
     assert time.monotonic() - began < 4
 
 
-def test_all_answers_together_have_their_time(tmp_path: Path) -> None:
+def test_budget_limits_all_answers_together(tmp_path: Path) -> None:
     imposter(tmp_path / "s", HEAD + b"Content-Length: 2\r\n\r\n{}")
     engine = Engine(str(tmp_path / "s"), timeout=5, budget=0.3)
     assert engine.get("/info") == {}
@@ -177,26 +177,26 @@ def test_all_answers_together_have_their_time(tmp_path: Path) -> None:
         HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n",
     ],
 )
-def test_an_answer_without_measure_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+def test_answer_above_the_size_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     monkeypatch.setattr(api, "LIMIT", 1 << 20)
     engine = imposter(tmp_path / "s", head, b"1" * (1 << 16), times=1000)
     with pytest.raises(EngineUnreachable, match="more than 1 MiB"):
         engine.get("/info")
 
 
-def test_an_answer_that_breaks_off_is_none(tmp_path: Path) -> None:
+def test_truncated_answer_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineUnreachable, match="IncompleteRead"):
         imposter(tmp_path / "s", HEAD + b"Content-Length: 99\r\n\r\n{}").get("/info")
 
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b"[" * 100 + b"]" * 100, b"{}\n" + b"[" * 200_000])
-def test_an_answer_of_brackets_is_none(tmp_path: Path, body: bytes) -> None:
+def test_deeply_nested_answer_is_an_error(tmp_path: Path, body: bytes) -> None:
     engine = imposter(tmp_path / "s", HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     with pytest.raises(EngineUnreachable, match="its JSON has more than"):
         engine.get("/info")
 
 
-def test_a_large_answer_and_a_late_one_are_read(tmp_path: Path) -> None:
+def test_large_and_late_answers_are_read(tmp_path: Path) -> None:
     listed = json.dumps([{"Id": "1" * 64, "Names": ["/x"]}] * 100_000).encode()
     assert len(imposter(tmp_path / "s", HEAD + b"Content-Length: %d\r\n\r\n" % len(listed) + listed).get("/containers/json")) == 100_000
     # What waits for a container has its head at once, and its body when the container ends.

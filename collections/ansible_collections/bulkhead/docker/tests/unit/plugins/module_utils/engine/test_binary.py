@@ -42,14 +42,14 @@ def _dockerd(folder: Path, script: str) -> str:
         ('grep -q icc /proc/self/fd/0 && test "$(id -u)" = 65534 && echo "configuration OK"', None),
     ],
 )
-def test_validate(tmp_path: Path, script: str, expected: str | None) -> None:
+def test_validate_config(tmp_path: Path, script: str, expected: str | None) -> None:
     if not hasattr(binary.os, "geteuid") or binary.os.geteuid() != 0:
         pytest.skip("becoming nobody takes root")
     assert binary.validate_config(_dockerd(tmp_path, script), '{"icc": false}') == expected
 
 
 @pytest.mark.parametrize(("key", "expected"), [("default-address-pools", True), ("default-pids-limit", False)])
-def test_contains(tmp_path: Path, key: str, expected: bool) -> None:
+def test_contains_text(tmp_path: Path, key: str, expected: bool) -> None:
     assert binary.contains_text(_dockerd(tmp_path, "true"), key) is expected
 
 
@@ -61,7 +61,7 @@ def test_contains(tmp_path: Path, key: str, expected: bool) -> None:
         ("", "the engine printed nothing"),
     ],
 )
-def test_complaint(output: str, expected: str) -> None:
+def test_extract_error(output: str, expected: str) -> None:
     assert binary.extract_error(output) == expected
 
 
@@ -72,5 +72,5 @@ def test_complaint(output: str, expected: str) -> None:
         (["--config-file=/x", "--icc=false"], ["--icc=false"]),
     ],
 )
-def test_without(flags: list[str], expected: list[str]) -> None:
+def test_remove_flag(flags: list[str], expected: list[str]) -> None:
     assert binary.remove_flag(flags, "config-file") == expected

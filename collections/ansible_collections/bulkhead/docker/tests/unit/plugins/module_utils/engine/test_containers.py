@@ -21,7 +21,7 @@ def cgroup(root: Path, path: str, *pids: int) -> None:
     (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
 
 
-def test_orphans_are_what_runs_and_is_not_listed(tmp_path: Path) -> None:
+def test_running_containers_that_are_not_listed_are_orphans(tmp_path: Path) -> None:
     cgroup(tmp_path, f"system.slice/docker-{ONE}.scope", 7)
     cgroup(tmp_path, f"system.slice/docker-{TWO}.scope")
     cgroup(tmp_path, f"system.slice/docker-{TWO}.scope/nested", 8, 9)
@@ -31,7 +31,7 @@ def test_orphans_are_what_runs_and_is_not_listed(tmp_path: Path) -> None:
     assert {(o["id"], tuple(o["pids"])) for o in found} == {(TWO, (8, 9)), (THREE, (10,))}
 
 
-def test_a_scope_without_processes_is_no_orphan(tmp_path: Path) -> None:
+def test_scope_without_processes_is_not_an_orphan(tmp_path: Path) -> None:
     cgroup(tmp_path, f"system.slice/docker-{ONE}.scope")
     assert containers.find_orphans(Host(tmp_path), set()) == []
 
@@ -47,7 +47,7 @@ class Fake:
         return answer
 
 
-def test_a_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
+def test_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
     engine: Any = Fake({f"/containers/{ONE}/json": EngineError(404, "gone"), f"/containers/{TWO}/json": {"State": {"Pid": 0}}})
     assert containers.read_containers(Host(tmp_path), engine, [ONE, TWO]) == []
 
@@ -65,12 +65,12 @@ def test_a_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
         ("", ""),
     ],
 )
-def test_the_containers_own_control_groups(text: str, own: str | None) -> None:
+def test_select_own_groups(text: str, own: str | None) -> None:
     assert select_own_groups(text, ONE) == (text.rpartition("/")[0] if own is None else own)
 
 
 @pytest.mark.parametrize(("own", "leaf"), [("100", "max"), ("max", "100")])
-def test_the_limit_is_read_where_the_engine_set_it(tmp_path: Path, own: str, leaf: str) -> None:
+def test_limit_is_read_from_the_engines_control_group(tmp_path: Path, own: str, leaf: str) -> None:
     scope = tmp_path / f"sys/fs/cgroup/system.slice/docker-{ONE}.scope"
     (scope / "init.scope").mkdir(parents=True)
     (scope / "pids.max").write_text(f"{own}\n")
@@ -84,7 +84,7 @@ def test_the_limit_is_read_where_the_engine_set_it(tmp_path: Path, own: str, lea
     assert seen["kernel"]["cgroup"].endswith("init.scope"), "what /proc says is shown as it is"
 
 
-def test_a_process_that_is_not_in_the_containers_group_has_no_limit_of_its(tmp_path: Path) -> None:
+def test_process_outside_of_the_containers_control_group(tmp_path: Path) -> None:
     cgroup(tmp_path, f"system.slice/docker-{TWO}.scope", 7)
     (tmp_path / f"sys/fs/cgroup/system.slice/docker-{TWO}.scope/pids.max").write_text("100\n")
     (tmp_path / "proc/7").mkdir(parents=True)
@@ -95,7 +95,7 @@ def test_a_process_that_is_not_in_the_containers_group_has_no_limit_of_its(tmp_p
 
 
 @pytest.mark.parametrize("pid", ["../home/x", "7", 0, -1, True, 1.5, None, [7]])
-def test_what_is_no_process_id_is_no_process(tmp_path: Path, pid: Any) -> None:
+def test_invalid_process_ids_are_ignored(tmp_path: Path, pid: Any) -> None:
     assert containers.get_first_pid({"State": {"Pid": pid}}) == 0
     engine: Any = Fake({f"/containers/{ONE}/json": {"State": {"Pid": pid}}})
     assert containers.read_containers(Host(tmp_path), engine, [ONE]) == []
@@ -109,7 +109,7 @@ def test_environment_variables_stay_on_the_host() -> None:
     assert "SECRET" not in str(kept)
 
 
-def test_the_canarys_image_holds_the_program_and_what_it_loads() -> None:
+def test_image_has_the_program_and_its_libraries() -> None:
     with tarfile.open(fileobj=io.BytesIO(probe_image.build_image(["sleep"]))) as tar:
         names = set(tar.getnames())
         assert probe_image.find_program("sleep").lstrip("/") in names
@@ -117,6 +117,6 @@ def test_the_canarys_image_holds_the_program_and_what_it_loads() -> None:
         assert all(member.isdir() or member.isfile() for member in tar.getmembers())
 
 
-def test_a_program_that_is_not_there_is_named() -> None:
+def test_missing_program_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-program: not found"):
         probe_image.build_image(["no-such-program"])

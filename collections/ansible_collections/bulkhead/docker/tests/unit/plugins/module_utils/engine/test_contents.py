@@ -56,7 +56,7 @@ class Engine:
         return answer
 
 
-def test_all_kinds() -> None:
+def test_images_containers_volumes_and_networks() -> None:
     found = list_contents(Engine().get)
     assert [(image["name"], image["bytes"]) for image in found["images"]] == [("nginx:1", 100), ("2" * 12, 20), ("app@sha256:99", 3)]
     assert found["images"][0]["tags"] == ["nginx:1", "nginx:latest"]
@@ -71,7 +71,7 @@ def test_all_kinds() -> None:
     assert found["bytes"] == 7123
 
 
-def test_an_empty_engine() -> None:
+def test_empty_engine() -> None:
     engine = Engine(**{"/images/json": [], "/containers/json": [], "/volumes": {"Volumes": None}, "/networks": NETWORKS[:4]})
     assert list_contents(engine.get) == {"images": [], "containers": [], "volumes": [], "networks": [], "bytes": 0}
     assert "/system/df" not in engine.asked
@@ -86,7 +86,7 @@ def test_an_empty_engine() -> None:
         ("/var/lib/docker/volumes/data/_data", False, False),
     ],
 )
-def test_volumes_are_measured_only_where_a_switch_would_hide_them(mountpoint: str, measure: bool | None, asked: bool) -> None:
+def test_volumes_are_measured_only_in_a_plain_root(mountpoint: str, measure: bool | None, asked: bool) -> None:
     engine = Engine(**{"/volumes": {"Volumes": [{**VOLUMES[0], "Mountpoint": mountpoint}]}})
     list_contents(engine.get, measure)
     assert ("/system/df" in engine.asked) is asked
@@ -101,10 +101,10 @@ def test_volumes_are_measured_only_where_a_switch_would_hide_them(mountpoint: st
         (EngineUnreachable("timed out"), None),
     ],
 )
-def test_sizes_by_whatever_the_engine_says(answer: Any, size: int | None) -> None:
+def test_volume_sizes_of_each_api_version(answer: Any, size: int | None) -> None:
     assert list_contents(Engine(**{"/system/df": answer}).get)["volumes"][0]["bytes"] == size
 
 
-def test_an_engine_that_fails_is_not_an_empty_one() -> None:
+def test_failing_engine_is_not_taken_for_an_empty_one() -> None:
     with pytest.raises(EngineUnreachable):
         list_contents(Engine(**{"/networks": EngineUnreachable("gone")}).get)

@@ -21,7 +21,7 @@ def process(root: Path, pid: int, comm: str, uid: int, uid_map: str) -> None:
     (folder / "cmdline").write_text(f"{comm}\0-H\0fd://\0")
 
 
-def test_who_an_engine_is(tmp_path: Path) -> None:
+def test_rootful_and_rootless_processes(tmp_path: Path) -> None:
     process(tmp_path, 7, "dockerd", 0, PLAIN)
     process(tmp_path, 8, "dockerd", 1000, OWN)
     process(tmp_path, 9, "dockerd", 1000, PLAIN)  # anybody can name a program so
@@ -30,7 +30,7 @@ def test_who_an_engine_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["comm", "status", "uid_map", "cmdline"])
-def test_a_process_that_ends_between_open_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_process_that_ends_during_the_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     process(tmp_path, 7, "dockerd", 0, PLAIN)
     process(tmp_path, 8, "dockerd", 0, PLAIN)
     real = Host.read

@@ -31,7 +31,7 @@ GONE = "docker.service: Main process exited, code=exited, status=1/FAILURE\nFail
         ("", ""),
     ],
 )
-def test_failure_since(monkeypatch: pytest.MonkeyPatch, journal: str, reason: str) -> None:
+def test_find_failure(monkeypatch: pytest.MonkeyPatch, journal: str, reason: str) -> None:
     monkeypatch.setattr(service.Service, "read_journal", lambda *_: journal)
     assert service.Service().find_failure(0) == reason
 
@@ -50,6 +50,6 @@ def test_failure_since(monkeypatch: pytest.MonkeyPatch, journal: str, reason: st
         ('level=error msg="attach: stdout broken"\nlevel=info msg="Reloaded configuration"\n', None),
     ],
 )
-def test_reload_error(monkeypatch: pytest.MonkeyPatch, journal: str, error: str | None) -> None:
+def test_find_reload_error(monkeypatch: pytest.MonkeyPatch, journal: str, error: str | None) -> None:
     monkeypatch.setattr(service.Service, "read_journal", lambda *_: journal)
     assert service.Service().find_reload_error(0) == error

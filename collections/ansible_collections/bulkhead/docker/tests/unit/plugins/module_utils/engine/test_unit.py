@@ -22,11 +22,11 @@ def _put(host: Host, path: str, text: str) -> None:
     host.path(path).write_text(text)
 
 
-def test_no_unit(host: Host) -> None:
+def test_missing_unit_is_empty(host: Host) -> None:
     assert unit.read_unit(host) == unit.Unit()
 
 
-def test_the_environment_file_is_put_in_and_named(host: Host) -> None:
+def test_variables_of_the_environment_file_are_expanded(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN)
     _put(host, "/etc/default/docker", '# DOCKER_OPTS="--icc=true"\nDOCKER_OPTS="--icc=false --dns 9.9.9.9"\n')
     found = unit.read_unit(host)
@@ -42,7 +42,7 @@ def test_the_environment_file_is_put_in_and_named(host: Host) -> None:
     assert unit.find_flag_file("host", found.files) == FRAGMENT
 
 
-def test_the_last_drop_in_wins(host: Host) -> None:
+def test_last_drop_in_is_valid(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN)
     _put(
         host, OVERRIDE, "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd \\\n  --userland-proxy=false \\\n  -H unix:///run/docker.sock\n"
@@ -52,12 +52,12 @@ def test_the_last_drop_in_wins(host: Host) -> None:
     assert unit.find_flag_file("userland-proxy", found.files) == OVERRIDE
 
 
-def test_a_flag_in_a_comment_is_no_flag(host: Host) -> None:
+def test_flag_in_a_comment_is_ignored(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN + "# --icc=false\n")
     assert unit.find_flag_file("icc", unit.read_unit(host).files) == ""
 
 
-def test_a_unit_in_etc_hides_the_distributions(host: Host) -> None:
+def test_unit_in_etc_replaces_the_distributions(host: Host) -> None:
     _put(host, FRAGMENT, DEBIAN)
     _put(host, "/etc/systemd/system/docker.service", "[Service]\nExecStart=/usr/bin/nice dockerd --icc=false\n")
     found = unit.read_unit(host)
@@ -65,7 +65,7 @@ def test_a_unit_in_etc_hides_the_distributions(host: Host) -> None:
     assert flags.find_dockerd_arguments(found.argv) == ["--icc=false"]
 
 
-def test_drop_ins_are_sorted_by_name_and_etc_wins(host: Host) -> None:
+def test_drop_ins_are_sorted_and_etc_comes_first(host: Host) -> None:
     for path in ("/usr/lib/systemd/system/x.d/10-a.conf", "/etc/systemd/system/x.d/10-a.conf", "/run/systemd/system/x.d/05-b.conf"):
         _put(host, path, "")
     _put(host, "/usr/lib/systemd/system/x.d/20-c.conf", "")
@@ -73,7 +73,7 @@ def test_drop_ins_are_sorted_by_name_and_etc_wins(host: Host) -> None:
     assert unit.list_drop_ins(host, "x.d") == ["/run/systemd/system/x.d/05-b.conf", "/etc/systemd/system/x.d/10-a.conf"]
 
 
-def test_a_users_environment_file_is_read_with_his_rights(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_file_is_read_with_the_users_rights(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     user = Instance("u", 990, 991, "/home/u")
     _put(host, "/etc/systemd/user/docker.service", "[Service]\nEnvironmentFile=/root/secret\nExecStart=dockerd-rootless.sh --label=${PW}\n")
     _put(host, "/root/secret", "PW=hunter2\n")
@@ -92,7 +92,7 @@ def test_a_users_environment_file_is_read_with_his_rights(host: Host, monkeypatc
     assert found.argv == ["dockerd-rootless.sh", "--label="] and "/root/secret" not in found.files
 
 
-def test_a_pipe_as_a_users_environment_file_holds_nobody_up(host: Host) -> None:
+def test_environment_file_that_is_a_pipe_is_ignored(host: Host) -> None:
     user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
     _put(host, "/etc/systemd/user/docker.service", "[Service]\nEnvironmentFile=/tmp/fifo\nExecStart=dockerd-rootless.sh\n")
     host.path("/tmp").mkdir()

@@ -35,7 +35,7 @@ PATH = "/etc/docker/daemon.json"
         ({"seccomp-profile": "/etc/empty.json"}, "has no defaultAction"),
     ],
 )
-def test_problems(tmp_path: Path, content: dict[str, Any], sentence: str) -> None:
+def test_check_content(tmp_path: Path, content: dict[str, Any], sentence: str) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/broken.json").write_text('{"defaultAction": ')
     (tmp_path / "etc/empty.json").write_text("{}")
@@ -61,7 +61,7 @@ def test_problems(tmp_path: Path, content: dict[str, Any], sentence: str) -> Non
         {"default-shm-size": "64M"},
     ],
 )
-def test_no_problem(tmp_path: Path, content: dict[str, Any]) -> None:
+def test_valid_content(tmp_path: Path, content: dict[str, Any]) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/good.json").write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
     assert checks.check_content(content, Host(tmp_path), PATH) == []
@@ -80,5 +80,5 @@ def test_no_problem(tmp_path: Path, content: dict[str, Any]) -> None:
         ({"log-opts": {"max-size": "1m"}}, {"log-opts": {"max-size": "2m"}}, ["log-opts"]),
     ],
 )
-def test_needs_restart(before: dict[str, object], after: dict[str, object], restart: list[str]) -> None:
+def test_list_restart_keys(before: dict[str, object], after: dict[str, object], restart: list[str]) -> None:
     assert keys.list_restart_keys(before, after) == restart

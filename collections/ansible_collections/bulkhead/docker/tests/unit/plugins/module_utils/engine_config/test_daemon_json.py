@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_json import (
     DaemonJsonError,
-    build_pointer,
     mask_passwords,
-    merge_keys,
     parse_daemon_json,
-    parse_pointer,
 )
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_merge import build_pointer, merge_keys, parse_pointer
 
 PATH = "/etc/docker/daemon.json"
 
@@ -34,7 +32,7 @@ PATH = "/etc/docker/daemon.json"
         '\n{"a/b": {"c": [1, 2.50, 1e3]}, "é": "ü\\u00e9"}\n\n',
     ],
 )
-def test_unchanged_text_survives_to_the_byte(text: str) -> None:
+def test_unchanged_text_stays_the_same(text: str) -> None:
     document = parse_daemon_json(text)
     if document.members:
         assert document.text() == text
@@ -72,7 +70,7 @@ def test_unchanged_text_survives_to_the_byte(text: str) -> None:
         ('{"mtu": NaN}', "line 1", "NaN is not a JSON number"),
     ],
 )
-def test_bad_text_is_refused_with_place_and_advice(text: str, place: str, sentence: str) -> None:
+def test_invalid_text_is_reported_with_its_place(text: str, place: str, sentence: str) -> None:
     with pytest.raises(DaemonJsonError) as caught:
         parse_daemon_json(text, PATH)
     assert str(caught.value).startswith(f"{PATH}: {place}")
@@ -80,7 +78,7 @@ def test_bad_text_is_refused_with_place_and_advice(text: str, place: str, senten
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' + "[" * 200_000])
-def test_brackets_without_end_are_refused(text: str) -> None:
+def test_deeply_nested_text_is_an_error(text: str) -> None:
     with pytest.raises(DaemonJsonError, match="line 1, column"):
         parse_daemon_json(text)
 
@@ -108,7 +106,7 @@ def test_brackets_without_end_are_refused(text: str) -> None:
         ('{"icc": 0}', {"icc": False}, '{"icc": false}'),
     ],
 )
-def test_ours_is_put_in_and_the_rest_stays(text: str | None, desired: dict[str, Any], after: str) -> None:
+def test_managed_keys_are_set_and_others_stay(text: str | None, desired: dict[str, Any], after: str) -> None:
     merged = merge_keys(parse_daemon_json(text), desired, {}, created=text is None)
     assert merged.text == after
     again = merge_keys(parse_daemon_json(merged.text), desired, merged.memory)
@@ -124,7 +122,7 @@ def _applied() -> tuple[str, dict[str, dict[str, Any]]]:
     return merged.text, merged.memory
 
 
-def test_memory_says_what_stood_there() -> None:
+def test_memory_has_the_previous_values() -> None:
     _text, memory = _applied()
     assert memory == {
         "/icc": {"value": False, "before": True},
@@ -133,7 +131,7 @@ def test_memory_says_what_stood_there() -> None:
     }
 
 
-def test_giving_everything_up_brings_the_old_content_back() -> None:
+def test_removing_all_keys_restores_the_old_content() -> None:
     text, memory = _applied()
     merged = merge_keys(parse_daemon_json(text), {}, memory)
     assert json.loads(merged.text or "") == json.loads(FOREIGN)
@@ -141,28 +139,28 @@ def test_giving_everything_up_brings_the_old_content_back() -> None:
     assert any("icc is restored to true" in notice for notice in merged.notices)
 
 
-def test_giving_up_one_keeps_the_others() -> None:
+def test_removing_one_key_keeps_the_others() -> None:
     text, memory = _applied()
     merged = merge_keys(parse_daemon_json(text), {"icc": False}, memory)
     assert merged.after == {"debug": True, "icc": False, "log-opts": {"tag": "x"}}
     assert merged.memory == {"/icc": {"value": False, "before": True}}
 
 
-def test_a_value_changed_by_hand_is_theirs_when_we_give_up() -> None:
+def test_removed_key_that_was_edited_stays() -> None:
     text, memory = _applied()
     merged = merge_keys(parse_daemon_json(text.replace('"live-restore": true', '"live-restore": false')), {}, memory)
     assert merged.after["live-restore"] is False
     assert any("live-restore" in notice and "changed by others" in notice for notice in merged.notices)
 
 
-def test_a_value_changed_by_hand_is_ours_again_when_we_still_want_it() -> None:
+def test_desired_key_that_was_edited_is_set_again() -> None:
     text, memory = _applied()
     merged = merge_keys(parse_daemon_json(text.replace('"icc": false', '"icc": "odd"')), {"icc": False}, memory)
     assert merged.after["icc"] is False
     assert merged.memory["/icc"] == {"value": False, "before": "odd"}
 
 
-def test_a_key_removed_by_hand_is_forgotten_when_we_give_up() -> None:
+def test_removed_key_that_is_missing_is_forgotten() -> None:
     text, memory = _applied()
     content = json.loads(text)
     del content["live-restore"]
@@ -171,7 +169,7 @@ def test_a_key_removed_by_hand_is_forgotten_when_we_give_up() -> None:
     assert merged.memory.keys() == {"/icc"}
 
 
-def test_a_new_value_of_ours_remembers_the_foreign_one_still() -> None:
+def test_new_managed_value_keeps_the_previous_one() -> None:
     merged = merge_keys(parse_daemon_json('{"log-opts": {"max-size": "1m"}}'), {"log-opts": {"max-size": "10m"}}, {})
     merged = merge_keys(parse_daemon_json(merged.text), {"log-opts": {"max-size": "20m"}}, merged.memory)
     assert merged.memory == {"/log-opts/max-size": {"value": "20m", "before": "1m"}}
@@ -185,18 +183,18 @@ def test_kept_keys_stay_in_file_and_memory() -> None:
     assert merged.memory == memory
 
 
-def test_a_foreign_key_of_our_value_is_left_when_given_up() -> None:
+def test_unmanaged_key_with_the_same_value_stays() -> None:
     merged = merge_keys(parse_daemon_json('{"icc": false}'), {"icc": False}, {})
     assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory).text == '{"icc": false}'
 
 
 @pytest.mark.parametrize(("created", "text"), [(True, None), (False, "{}\n")])
-def test_a_file_that_we_made_goes_with_its_last_member(created: bool, text: str | None) -> None:
+def test_created_file_is_removed_with_its_last_key(created: bool, text: str | None) -> None:
     merged = merge_keys(parse_daemon_json(None), {"icc": False}, {}, created=True)
     assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory, created=created).text == text
 
 
-def test_no_file_and_nothing_wanted_is_no_file() -> None:
+def test_no_file_is_created_without_keys() -> None:
     assert merge_keys(parse_daemon_json(None), {}, {}, created=True).text is None
 
 
@@ -218,6 +216,6 @@ def test_passwords_in_urls_are_masked() -> None:
         ({"userns-remap": "default"}, ["userns-remap"], True, True),
     ],
 )
-def test_a_merge_knows_what_its_changes_need(desired: dict[str, Any], changed: list[str], needs_restart: bool, switches_root: bool) -> None:
+def test_properties_of_a_merge(desired: dict[str, Any], changed: list[str], needs_restart: bool, switches_root: bool) -> None:
     merge = merge_keys(parse_daemon_json("{}"), desired, {})
     assert (merge.changed, merge.needs_restart, merge.switches_root) == (changed, needs_restart, switches_root)

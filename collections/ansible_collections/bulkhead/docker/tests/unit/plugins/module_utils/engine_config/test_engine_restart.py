@@ -52,7 +52,7 @@ LOOPING = [
 
 @pytest.mark.parametrize("container", LOOPING)
 @pytest.mark.parametrize("after", ["restarting", "running", "exited"])
-def test_what_kept_ending_before_a_change_is_no_failure_of_it(container: dict[str, Any], after: str) -> None:
+def test_container_that_kept_ending_before_is_no_failure(container: dict[str, Any], after: str) -> None:
     engine = Containers(web=dict(container))
     before = engine_restart.take_snapshot(engine).containers  # type: ignore[arg-type]
     assert before == [{"id": "web", "name": "web", "looping": True}]
@@ -62,7 +62,7 @@ def test_what_kept_ending_before_a_change_is_no_failure_of_it(container: dict[st
 
 
 @pytest.mark.parametrize("container", [{"Status": "Up 2 seconds"}, {"Status": "Up 3 weeks", "RestartCount": 4}])
-def test_what_ran_and_keeps_ending_after_a_change_is_a_failure_of_it(container: dict[str, Any]) -> None:
+def test_container_that_keeps_ending_afterwards_is_a_failure(container: dict[str, Any]) -> None:
     engine = Containers(web={"State": "running", **container})
     before = engine_restart.take_snapshot(engine).containers  # type: ignore[arg-type]
     engine.containers["web"]["State"] = "restarting"
@@ -77,20 +77,20 @@ def test_what_ran_and_keeps_ending_after_a_change_is_a_failure_of_it(container: 
         ("Exited (137) 2 seconds ago", True, ["start job"]),
     ],
 )
-def test_a_job_that_ended_well_while_it_outlived_the_engine_is_not_run_twice(status: str, outlive: bool, posted: list[str]) -> None:
+def test_job_that_completed_is_not_started_again(status: str, outlive: bool, posted: list[str]) -> None:
     engine = Containers(job={"State": "exited", "Status": status})
     assert engine_restart.restart_containers(engine, [{"id": "job", "name": "job"}], 1, outlive).failed == {}  # type: ignore[arg-type]
     assert [what for what, _patience in engine.posted] == posted
 
 
 @pytest.mark.parametrize(("own", "patience"), [(None, 60), (10, 60), (120, 150), (-1, 3600)])
-def test_a_container_is_waited_for_as_long_as_it_may_take_to_stop(own: int | None, patience: float) -> None:
+def test_stop_waits_for_the_stop_timeout(own: int | None, patience: float) -> None:
     engine = Containers(web={"State": "running", "StopTimeout": own})
     engine_restart.stop_containers(engine, [{"id": "web", "name": "web"}, {"id": "gone", "name": "gone"}])  # type: ignore[arg-type]
     assert engine.posted == [("stop web", patience)]
 
 
-def test_an_engine_that_does_not_answer_runs_nothing() -> None:
+def test_snapshot_of_an_unreachable_engine() -> None:
     class Silent:
         def get(self, _path: str) -> Any:
             raise EngineUnreachable("no engine answers")

@@ -23,18 +23,18 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(tmp_path)
 
 
-def test_a_dangling_link_is_named_with_its_target(host: Host) -> None:
+def test_dangling_link_is_named_with_its_target(host: Host) -> None:
     host.path(PATH).symlink_to("/nowhere/daemon.json")
     assert "is a symbolic link to /nowhere/daemon.json, which does not exist" in observe_config.observe_config(host)["daemon_json"]["error"]
 
 
-def test_a_folder_can_not_be_read(host: Host) -> None:
+def test_folder_is_an_error(host: Host) -> None:
     host.path(PATH).mkdir()
     assert "can't be read (Is a directory)" in observe_config.observe_config(host)["daemon_json"]["error"]
 
 
 @pytest.mark.parametrize(("bits", "word"), [(0x10, "chattr -i"), (0x20, "chattr -a"), (0, None)])
-def test_a_file_that_nobody_can_change(host: Host, monkeypatch: pytest.MonkeyPatch, bits: int, word: str | None) -> None:
+def test_immutable_file_is_reported(host: Host, monkeypatch: pytest.MonkeyPatch, bits: int, word: str | None) -> None:
     host.path(PATH).write_text("{}")
 
     def flags(unused: object, request: int, found: bytearray) -> int:
@@ -47,7 +47,7 @@ def test_a_file_that_nobody_can_change(host: Host, monkeypatch: pytest.MonkeyPat
     assert (word in fixed) if word else fixed is None
 
 
-def test_where_there_are_no_such_flags_nothing_is_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_flags(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.path(PATH).write_text("{}")
 
     def refuse(*unused: object) -> int:
@@ -60,7 +60,7 @@ def test_where_there_are_no_such_flags_nothing_is_said(host: Host, monkeypatch: 
 @pytest.mark.parametrize(
     ("config", "read"), [("/etc/docker/daemon.json", False), ("/home/u2/x", False), ("x", False), ("/home/u/x.json", True)]
 )
-def test_a_users_unit_does_not_choose_which_file_root_reads(host: Host, config: str, read: bool) -> None:
+def test_config_file_outside_of_the_home_is_not_read(host: Host, config: str, read: bool) -> None:
     user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
     host.path("/home/u/.config/systemd/user").mkdir(parents=True)
     host.path("/home/u/.config/systemd/user/docker.service").write_text(

@@ -31,7 +31,7 @@ def _changed(host: Host) -> Transaction:
     return transaction
 
 
-def test_what_is_written_is_there_and_the_journal_is_open(host: Host) -> None:
+def test_files_are_written_and_the_journal_is_open(host: Host) -> None:
     transaction = _changed(host)
     assert (host.read(OLD), host.read(NEW)) == ("new", "[Scope]")
     assert [t.id for t in list_open(host)] == [transaction.id]
@@ -39,7 +39,7 @@ def test_what_is_written_is_there_and_the_journal_is_open(host: Host) -> None:
     assert (transaction.folder / "0").stat().st_mode & 0o777 == 0o600
 
 
-def test_restoring_brings_back_text_mode_and_time_and_takes_away_what_was_new(host: Host) -> None:
+def test_restore_of_text_mode_and_time(host: Host) -> None:
     transaction = _changed(host)
     assert transaction.restore() == [OLD, NEW]
     transaction.mark_undone()
@@ -49,7 +49,7 @@ def test_restoring_brings_back_text_mode_and_time_and_takes_away_what_was_new(ho
     assert list_open(host) == []
 
 
-def test_the_next_run_can_undo(host: Host) -> None:
+def test_next_run_can_undo(host: Host) -> None:
     _changed(host).record_step("restart")
     (again,) = list_open(host)
     assert again.has_step("restart") and not again.has_step("daemon-reload")
@@ -58,13 +58,13 @@ def test_the_next_run_can_undo(host: Host) -> None:
     assert host.read(OLD) == "old \udcff" and host.read(NEW) is None
 
 
-def test_restoring_twice_is_the_same(host: Host) -> None:
+def test_restoring_twice_changes_nothing(host: Host) -> None:
     transaction = _changed(host)
     transaction.restore()
     assert transaction.restore() == []
 
 
-def test_a_text_of_somebody_elses_is_kept_with_mode_and_owner(host: Host) -> None:
+def test_edited_file_is_copied_with_mode_and_owner(host: Host) -> None:
     transaction = _changed(host)
     assert transaction.list_edited() == [] and transaction.copy_edited() == {}
     host.path(OLD).write_text("edited")
@@ -81,20 +81,20 @@ def test_a_text_of_somebody_elses_is_kept_with_mode_and_owner(host: Host) -> Non
     assert copy.exists()
 
 
-def test_what_was_not_written_yet_and_was_edited_is_kept_too(host: Host) -> None:
+def test_edited_file_that_was_not_written_is_copied(host: Host) -> None:
     Transaction.begin(host, [OLD, NEW], {})
     host.path(OLD).write_text("edited")
     (again,) = list_open(host)
     assert [copy.read_text() for copy in again.copy_edited().values()] == ["edited"]
 
 
-def test_a_committed_change_is_nobodys_to_undo(host: Host) -> None:
+def test_committed_change_is_not_open(host: Host) -> None:
     _changed(host).commit()
     assert list_open(host) == []
     assert host.read(OLD) == "new"
 
 
-def test_removing_a_drop_in_takes_its_empty_folder_along(host: Host) -> None:
+def test_removing_a_drop_in_removes_its_empty_folder(host: Host) -> None:
     _changed(host).commit()
     transaction = Transaction.begin(host, [NEW], {})
     transaction.remove(NEW)
@@ -103,7 +103,7 @@ def test_removing_a_drop_in_takes_its_empty_folder_along(host: Host) -> None:
     assert host.read(NEW) == "[Scope]"
 
 
-def test_a_symbolic_link_stays_one(host: Host) -> None:
+def test_symbolic_link_stays_a_link(host: Host) -> None:
     host.path("/etc/real.json").write_text("old")
     host.path("/etc/link.json").symlink_to("real.json")
     transaction = Transaction.begin(host, ["/etc/link.json"], {})
@@ -113,19 +113,19 @@ def test_a_symbolic_link_stays_one(host: Host) -> None:
     assert host.path("/etc/link.json").is_symlink() and host.read("/etc/real.json") == "old"
 
 
-def test_a_file_that_was_not_announced_is_not_written(host: Host) -> None:
+def test_file_outside_of_the_transaction_is_not_written(host: Host) -> None:
     transaction = Transaction.begin(host, [OLD], {})
     with pytest.raises(ValueError, match="was not part of the transaction"):
         transaction.write(NEW, "x")
 
 
-def test_a_journal_cut_off_is_no_transaction(host: Host) -> None:
+def test_truncated_journal_is_ignored(host: Host) -> None:
     transaction = _changed(host)
     (transaction.folder / "journal.json").write_text("{")
     assert list_open(host) == []
 
 
-def test_only_the_last_five_are_kept(host: Host) -> None:
+def test_last_five_transactions_are_kept(host: Host) -> None:
     for number in range(8):
         transaction = Transaction.begin(host, [OLD], {})
         transaction.write(OLD, str(number))
@@ -136,7 +136,7 @@ def test_only_the_last_five_are_kept(host: Host) -> None:
     assert json.loads((folders[0] / "journal.json").read_text())["state"] == "committed"
 
 
-def test_a_clock_that_is_set_back_does_not_change_the_order(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_with_a_clock_that_is_set_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     names = []
     for moment in (1e9, 1e9, 5e8, 5e8 + 1, 2e9):
         monkeypatch.setattr(time, "time", lambda moment=moment: moment)

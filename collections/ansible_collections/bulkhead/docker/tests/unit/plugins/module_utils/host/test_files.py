@@ -17,14 +17,14 @@ def _own_files_as_whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(files.os, "fchown", lambda *_: None)
 
 
-def test_a_new_file_gets_the_mode_asked_for(tmp_path: Path) -> None:
+def test_new_file_gets_the_mode(tmp_path: Path) -> None:
     target = tmp_path / "daemon.json"
     files.write_atomically(target, "{}\n", mode=0o600, owner=ME)
     assert target.read_text() == "{}\n"
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
-def test_an_existing_file_keeps_its_mode_and_leaves_no_litter(tmp_path: Path) -> None:
+def test_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     target = tmp_path / "subuid"
     target.write_text("a")
     target.chmod(0o640)
@@ -33,7 +33,7 @@ def test_an_existing_file_keeps_its_mode_and_leaves_no_litter(tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir()] == ["subuid"]
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_link_stays_a_link(tmp_path: Path) -> None:
     real = tmp_path / "real.json"
     real.write_text("old")
     link = tmp_path / "daemon.json"
@@ -43,7 +43,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert real.read_text() == "new"
 
 
-def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
     target = tmp_path / "subuid"
     target.write_bytes(b"m\xfcller:1:2\n")
     text = Host(tmp_path).read("/subuid")
@@ -52,7 +52,7 @@ def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
     assert target.read_bytes() == b"m\xfcller:1:2\nx:3:4\n"
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "daemon.json"
     target.write_text("old")
 
@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert [p.name for p in tmp_path.iterdir()] == ["daemon.json"]
 
 
-def test_state_is_private_and_an_empty_one_is_forgotten(tmp_path: Path) -> None:
+def test_state_is_private_and_removed_when_empty(tmp_path: Path) -> None:
     host = Host(tmp_path)
     state.save(host, "daemon", {"keys": ["icc"]})
     path = tmp_path / "var/lib/bulkhead/daemon.json"
@@ -86,7 +86,7 @@ def test_damaged_state_is_named(tmp_path: Path, damage: str) -> None:
         state.load(Host(tmp_path), "daemon")
 
 
-def test_two_runs_exclude_each_other(tmp_path: Path) -> None:
+def test_second_lock_is_rejected(tmp_path: Path) -> None:
     host = Host(tmp_path)
     with state.lock_host(host), pytest.raises(BlockingIOError), state.lock_host(host):
         pass

@@ -20,40 +20,40 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path, (Owner("/home/u", os.geteuid(), os.getegid()),))
 
 
-def test_a_file_is_read(host: Host) -> None:
+def test_file_of_a_user_is_read(host: Host) -> None:
     host.path("/home/u/.config/f").write_text("x")
     assert host.read("/home/u/.config/f") == "x"
     assert host.read("/home/u/.config/none") is None
 
 
-def test_no_link_is_followed_there(host: Host) -> None:
+def test_links_in_a_users_folder_are_not_followed(host: Host) -> None:
     host.path("/home/u/.config/f").symlink_to(host.path("/secret"))
     with pytest.raises(OSError, match="symbolic links"):
         host.read("/home/u/.config/f")
     assert host.read("/secret") == "roots alone"
 
 
-def test_a_pipe_does_not_hold_anybody_up(host: Host) -> None:
+def test_pipe_in_a_users_folder_is_rejected(host: Host) -> None:
     os.mkfifo(host.path("/home/u/.config/f"))
     with pytest.raises(OSError, match="not a regular file"):
         host.read("/home/u/.config/f")
 
 
-def test_a_pipe_outside_does_not_hold_anybody_up_either(host: Host) -> None:
+def test_pipe_outside_is_rejected(host: Host) -> None:
     os.mkfifo(host.path("/fifo"))
     with pytest.raises(OSError, match="not a regular file"):
         host.read("/fifo")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's rights")
-def test_what_a_user_has_named_is_read_with_his_rights(host: Host) -> None:
+def test_named_file_is_read_with_the_users_rights(host: Host) -> None:
     host.path("/secret").chmod(0o600)
     with pytest.raises(PermissionError):
         host.read("/secret", user=Owner("/home/u", 65534, 65534))
     assert host.read("/secret") == "roots alone"
 
 
-def test_what_a_user_has_named_is_a_regular_file(host: Host) -> None:
+def test_named_file_must_be_regular(host: Host) -> None:
     host.path("/null").symlink_to("/dev/null")
     with pytest.raises(OSError, match="not a regular file"):
         host.read("/null", user=Owner("/home/u", os.geteuid(), os.getegid()))
@@ -63,11 +63,11 @@ def test_what_a_user_has_named_is_a_regular_file(host: Host) -> None:
 @pytest.mark.parametrize(
     ("path", "owned"), [("/home/u/.config/x", True), ("/home/u", False), ("/home/u2/x", False), ("/etc/passwd", False)]
 )
-def test_whose_a_path_is(host: Host, path: str, owned: bool) -> None:
+def test_find_owner(host: Host, path: str, owned: bool) -> None:
     assert (host.find_owner(path) is not None) == owned
 
 
-def test_the_instances_of_a_host(tmp_path: Path) -> None:
+def test_find_instance(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nu:x:990:991::/home/u/:/bin/sh\n")
     host = Host(tmp_path)
@@ -82,7 +82,7 @@ def test_the_instances_of_a_host(tmp_path: Path) -> None:
     assert get_observed_instance({}) == ROOTFUL
 
 
-def test_whose_a_dockerd_is() -> None:
+def test_owns_process() -> None:
     user = Instance("u", 990, 991, "/home/u")
     assert user.owns_process({"rootless": True, "uid": 990}) and not user.owns_process({"rootless": True, "uid": 1000})
     assert not user.owns_process({"rootless": False, "uid": 990})

@@ -8,7 +8,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host import pendin
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 
-def test_a_host_of_which_nothing_is_known(tmp_path: Path) -> None:
+def test_nothing_is_pending(tmp_path: Path) -> None:
     assert pending.observe_pending(Host(tmp_path), {"pid": None}) == {
         "reboot": None,
         "modules": None,
@@ -17,7 +17,7 @@ def test_a_host_of_which_nothing_is_known(tmp_path: Path) -> None:
     }
 
 
-def test_what_waits_for_a_restart(tmp_path: Path) -> None:
+def test_pending_reboot_and_restart(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/reboot-required").touch()
     (tmp_path / "run/reboot-required.pkgs").write_text("linux-image\nlibc6\nlinux-image\n")

@@ -21,18 +21,18 @@ Seccomp_filters:\t1
 """
 
 
-def test_status_is_read_field_by_field() -> None:
+def test_parse_status() -> None:
     found = process.parse_status(STATUS)
     assert found["uid"] == [231072] * 4
     assert found["cap"]["bnd"] == 0xA80425FB
     assert (found["no_new_privs"], found["seccomp"], found["seccomp_filters"]) == (1, 2, 1)
 
 
-def test_a_field_that_the_kernel_does_not_show_is_missing_not_zero() -> None:
+def test_missing_status_fields_are_left_out() -> None:
     assert "seccomp" not in process.parse_status("Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
 
 
-def test_id_map() -> None:
+def test_parse_id_map() -> None:
     assert process.parse_id_map("         0     231072      65536\n") == [[0, 231072, 65536]]
 
 
@@ -46,7 +46,7 @@ def test_id_map() -> None:
         ("", None),
     ],
 )
-def test_read_only_root_is_the_mount_on_top(mountinfo: str, expected: bool | None) -> None:
+def test_last_mount_on_the_root_counts(mountinfo: str, expected: bool | None) -> None:
     assert process.parse_root_read_only(mountinfo) is expected
 
 
@@ -58,7 +58,7 @@ def test_read_only_root_is_the_mount_on_top(mountinfo: str, expected: bool | Non
         ("", None),
     ],
 )
-def test_pids_folder(text: str, expected: str | None) -> None:
+def test_find_pids_folder(text: str, expected: str | None) -> None:
     assert cgroup.find_pids_folder(text) == expected
 
 
@@ -69,7 +69,7 @@ def _container_cgroup(root: Path, limit: str) -> None:
     (folder / "pids.current").write_text("3\n")
 
 
-def test_no_limit_and_no_peak_are_none(tmp_path: Path) -> None:
+def test_missing_limit_and_peak_are_none(tmp_path: Path) -> None:
     _container_cgroup(tmp_path, "max\n")
     assert cgroup.read_pids(Host(tmp_path), "/sys/fs/cgroup/docker.scope") == {
         "source": "/sys/fs/cgroup/docker.scope/pids.max",
@@ -79,18 +79,18 @@ def test_no_limit_and_no_peak_are_none(tmp_path: Path) -> None:
     }
 
 
-def test_an_unreadable_limit_is_no_answer_rather_than_no_limit(tmp_path: Path) -> None:
+def test_unreadable_limit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         cgroup.read_pids(Host(tmp_path), "/sys/fs/cgroup/gone")
 
 
-def test_a_process_that_is_gone_leaves_every_source_unreadable(tmp_path: Path) -> None:
+def test_ended_process_has_only_unreadable_sources(tmp_path: Path) -> None:
     found = process.read_process(Host(tmp_path), 4711)
     assert "seccomp" not in found
     assert {"/proc/4711/status", "/proc/4711/uid_map"} <= set(found["unreadable"])
 
 
-def test_a_process_is_read_whole(tmp_path: Path) -> None:
+def test_read_process(tmp_path: Path) -> None:
     _container_cgroup(tmp_path, "100\n")
     proc = tmp_path / "proc/7"
     (proc / "attr").mkdir(parents=True)

@@ -66,7 +66,7 @@ class Place:
     def run(self, verb: str = "run") -> int:
         self.told.unlink(missing_ok=True)
         one = agent.Agent(str(self.root))
-        return one.ended() if verb == "ended" else one.run()
+        return one.record_end() if verb == "ended" else one.run()
 
     def own(self) -> str:
         return (self.metrics / agent.OWN_METRICS).read_text()
@@ -77,8 +77,8 @@ class Place:
 
 def mark(place: Place, **values: Any) -> None:
     one = agent.Agent(str(place.root))
-    with one.alone():
-        one.remember(**values)
+    with one.lock():
+        one.save_state(**values)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def test_a_good_signature_runs_that_commit(place: Place) -> None:
+def test_commit_with_a_valid_signature_runs(place: Place) -> None:
     commit = place.commit("one")
     assert place.run() == 0
     told = place.told.read_text().splitlines()
@@ -102,9 +102,7 @@ def test_a_good_signature_runs_that_commit(place: Place) -> None:
 
 
 @pytest.mark.parametrize("signer", ["eve", None])
-def test_a_wrong_signature_runs_nothing_and_no_old_metrics_stay(
-    place: Place, signer: str | None, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_signature_runs_nothing_and_removes_metrics(place: Place, signer: str | None, capfd: pytest.CaptureFixture[str]) -> None:
     good = place.commit("one")
     assert place.run() == 0 and place.shown()
     place.commit("two", signer)
@@ -113,12 +111,12 @@ def test_a_wrong_signature_runs_nothing_and_no_old_metrics_stay(
     assert 'bulkhead_pull_ok{reason="signature"} 0' in place.own()
     assert good in place.own(), "the revision that was last run"
     assert "bulkhead_pull_last_success_timestamp_seconds" in place.own()
-    assert "is not signed by anybody whom this host trusts" in capfd.readouterr().err
+    assert "is not signed by a signer that this host trusts" in capfd.readouterr().err
     verified = place.git("rev-parse", "verified", where=place.root / "var/lib/bulkhead/pull/origin.git")
     assert verified == good, "only what was verified can be cloned"
 
 
-def test_an_origin_that_is_away(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+def test_unreachable_origin(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     place.commit("one")
     assert place.run() == 0
     place.origin.rename(place.folder / "away")
@@ -128,7 +126,7 @@ def test_an_origin_that_is_away(place: Place, capfd: pytest.CaptureFixture[str])
     assert f"unreachable: the origin {place.origin} can't be fetched" in capfd.readouterr().err
 
 
-def test_an_old_commit_is_not_run_though_its_signature_is_good(place: Place) -> None:
+def test_older_commit_with_a_valid_signature_does_not_run(place: Place) -> None:
     old = place.commit("one")
     new = place.commit("two")
     assert place.run() == 0
@@ -140,7 +138,7 @@ def test_an_old_commit_is_not_run_though_its_signature_is_good(place: Place) -> 
     assert place.run() == 0
 
 
-def test_a_pinned_commit_needs_no_signature_and_no_origin_once_it_is_here(place: Place) -> None:
+def test_fetched_pinned_commit_needs_no_signature_or_origin(place: Place) -> None:
     pin = place.commit("one", None)
     place.commit("two", None)
     place.configure(signed=False, revision=pin)
@@ -157,13 +155,13 @@ def test_a_pinned_commit_needs_no_signature_and_no_origin_once_it_is_here(place:
     assert 'reason="revision"' in place.own()
 
 
-def test_neither_pin_nor_signers(place: Place) -> None:
+def test_neither_pin_nor_signers_is_an_error(place: Place) -> None:
     place.commit("one")
     place.configure(signed=False)
     assert place.run() == 1 and not place.told.exists()
 
 
-def test_a_pin_that_must_be_signed_too(place: Place) -> None:
+def test_pinned_commit_with_signers_must_be_signed(place: Place) -> None:
     pin = place.commit("one", "eve")
     place.configure(revision=pin)
     assert place.run() == 1 and not place.told.exists()
@@ -181,9 +179,7 @@ def test_a_pin_that_must_be_signed_too(place: Place) -> None:
         ("", "see its output above"),
     ],
 )
-def test_a_playbook_that_fails_says_so_and_its_metrics_are_fresh_or_none(
-    place: Place, capfd: pytest.CaptureFixture[str], output: str, words: str
-) -> None:
+def test_failed_playbook_publishes_no_old_metrics(place: Place, capfd: pytest.CaptureFixture[str], output: str, words: str) -> None:
     place.commit("one")
     assert place.run() == 0
     place.fail.write_text(output)
@@ -192,7 +188,7 @@ def test_a_playbook_that_fails_says_so_and_its_metrics_are_fresh_or_none(
     assert f"failed (exit code 2): {words}" in capfd.readouterr().err
 
 
-def test_a_run_that_was_killed(place: Place) -> None:
+def test_killed_run_is_recorded(place: Place) -> None:
     place.commit("one")
     assert place.run() == 0
     assert place.run("ended") == 0, "nothing to say of a run that came to its end"
@@ -201,7 +197,7 @@ def test_a_run_that_was_killed(place: Place) -> None:
     assert 'reason="ended"' in place.own() and not place.shown()
 
 
-def test_no_configuration_and_a_damaged_state(place: Place) -> None:
+def test_missing_configuration_and_damaged_state(place: Place) -> None:
     place.commit("one")
     (place.root / "var/lib/bulkhead/pull").mkdir(parents=True)
     (place.root / "var/lib/bulkhead/pull/state.json").write_text("{half")
@@ -210,7 +206,7 @@ def test_no_configuration_and_a_damaged_state(place: Place) -> None:
     assert place.run() == 1
 
 
-def test_a_second_run_beside_the_first(place: Place) -> None:
+def test_second_run_is_rejected(place: Place) -> None:
     import fcntl
 
     place.commit("one")
@@ -224,7 +220,7 @@ def test_a_second_run_beside_the_first(place: Place) -> None:
     assert json.loads((place.root / "var/lib/bulkhead/pull/state.json").read_text())["running"] is True
 
 
-def test_links_in_the_folder_of_metrics_lead_nowhere(place: Place) -> None:
+def test_links_in_the_metrics_folder_are_replaced(place: Place) -> None:
     place.commit("one")
     place.metrics.mkdir()
     victim = place.folder / "victim"

@@ -30,41 +30,41 @@ GOOD: dict[str, Any] = {
         {"branch": "release/1.2"},
     ],
 )
-def test_what_is_right(change: dict[str, Any]) -> None:
+def test_valid_settings(change: dict[str, Any]) -> None:
     assert rendering.find_setting_problems({**GOOD, **change}) == []
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"url": ""}, "pull_agent_url: '' is no address; write where"),
+        ({"url": ""}, "pull_agent_url: '' is not an address; write where"),
         ({"url": "ext::sh -c id"}, "pull_agent_url"),
         ({"url": "--upload-pack=id"}, "pull_agent_url"),
-        ({"allowed_signers": " "}, "neither is set, and the host would run whatever"),
-        ({"revision": "main"}, "pull_agent_revision: 'main' is no full hash"),
+        ({"allowed_signers": " "}, "neither is set, so the host would run anything"),
+        ({"revision": "main"}, "pull_agent_revision: 'main' is not the full hash"),
         ({"revision": "abc123"}, "git rev-parse"),
         ({"gpg_home": "/etc/gpg"}, "both are set"),
-        ({"allowed_signers": "ops@example.com"}, "'ops@example.com' names no key"),
-        ({"allowed_signers": "ssh-ed25519 " + KEY}, "names no key"),
-        ({"branch": "a..b"}, "pull_agent_branch: 'a..b' is no name"),
+        ({"allowed_signers": "ops@example.com"}, "'ops@example.com' has no key"),
+        ({"allowed_signers": "ssh-ed25519 " + KEY}, "has no key"),
+        ({"branch": "a..b"}, "pull_agent_branch: 'a..b' is not the name of a branch"),
         ({"branch": "-x"}, "pull_agent_branch"),
         ({"host": "web1,web2"}, "pull_agent_host: 'web1,web2'"),
-        ({"inventory": "../hosts"}, "pull_agent_inventory: '../hosts' is no path in the repository"),
+        ({"inventory": "../hosts"}, "pull_agent_inventory: '../hosts' is not a path in the repository"),
         ({"playbook": "/etc/x.yml"}, "pull_agent_playbook"),
-        ({"metrics_dir": "node"}, "pull_agent_metrics_dir: 'node' is no plain absolute path"),
+        ({"metrics_dir": "node"}, "pull_agent_metrics_dir: 'node' is not a plain absolute path"),
         ({"ssh_key": "/k'; id"}, "pull_agent_ssh_key"),
-        ({"interval": "5"}, "pull_agent_interval: '5' is no time span of 60 s or more"),
+        ({"interval": "5"}, "pull_agent_interval: '5' is not a time span of 60 s or more"),
         ({"interval": "30s"}, "pull_agent_interval"),
-        ({"random_delay": "soon"}, "pull_agent_random_delay: 'soon' is no time span; write"),
-        ({"since": "yesterday"}, "pull_agent_since: 'yesterday' is no age"),
+        ({"random_delay": "soon"}, "pull_agent_random_delay: 'soon' is not a time span; write"),
+        ({"since": "yesterday"}, "pull_agent_since: 'yesterday' is not an age"),
     ],
 )
-def test_what_is_wrong(change: dict[str, Any], words: str) -> None:
+def test_invalid_settings(change: dict[str, Any], words: str) -> None:
     (problem,) = rendering.find_setting_problems({**GOOD, **change})
     assert words in problem
 
 
-def test_files_follow_the_wish() -> None:
+def test_files_follow_the_settings() -> None:
     source = setup.read_agent_source()
     made = rendering.render_agent_files(GOOD, source)
     assert made[rendering.PROGRAM] == (f"#!/usr/bin/python3 -I\n{source}", 0o755)
@@ -78,7 +78,7 @@ def test_files_follow_the_wish() -> None:
     assert json.loads(pinned[rendering.CONFIG][0])["signed"] is False
 
 
-def test_no_option_that_filters_system_calls() -> None:
+def test_unit_has_no_option_with_a_seccomp_filter() -> None:
     """Or the kernel would not show the filters of containers: the layer would be unknown."""
     for option in (
         "SystemCall",
@@ -96,7 +96,7 @@ def test_no_option_that_filters_system_calls() -> None:
     assert "ProtectClock" not in rendering.render_service(GOOD) and "ProtectHostname" not in rendering.render_service(GOOD)
 
 
-def test_only_the_wanted_kind_of_signature_counts() -> None:
+def test_other_kinds_of_signature_are_disabled() -> None:
     assert rendering.render_git_config(True, False).count("/bin/false") == 2
     assert "allowedSignersFile" not in rendering.render_git_config(False, True)
     assert rendering.render_git_config(False, False).count("/bin/false") == 3

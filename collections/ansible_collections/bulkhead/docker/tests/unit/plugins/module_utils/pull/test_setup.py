@@ -42,7 +42,7 @@ def snapshot(host: Host) -> dict[str, Any]:
     return {str(p.relative_to(host.root)): p.read_bytes() for p in sorted(host.root.rglob("*")) if p.is_file()}
 
 
-def test_it_comes_once_and_goes_without_a_trace(host: Host) -> None:
+def test_agent_is_installed_once_and_removed_completely(host: Host) -> None:
     manager = Manager()
     foreseen = setup.install_agent(host, GOOD, True, manager)
     assert snapshot(host) == {} and manager.calls == []
@@ -63,7 +63,7 @@ def test_it_comes_once_and_goes_without_a_trace(host: Host) -> None:
     assert setup.remove_agent(host, False, manager).steps == []
 
 
-def test_a_wish_that_changes_leaves_nothing_behind(host: Host) -> None:
+def test_changed_settings_remove_old_files(host: Host) -> None:
     manager = Manager()
     setup.install_agent(host, GOOD, False, manager)
     host.path(f"{GOOD['metrics_dir']}/bulkhead-pull.prom").write_text("old\n")
@@ -74,7 +74,7 @@ def test_a_wish_that_changes_leaves_nothing_behind(host: Host) -> None:
     assert manager.calls[3:] == ["daemon-reload", "enable", "restart"]
 
 
-def test_a_timer_that_somebody_stopped_runs_again(host: Host) -> None:
+def test_stopped_timer_is_started_again(host: Host) -> None:
     manager = Manager()
     setup.install_agent(host, GOOD, False, manager)
     manager.enabled = False
