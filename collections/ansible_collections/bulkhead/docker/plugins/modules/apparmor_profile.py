@@ -150,7 +150,7 @@ def main() -> None:
         else:
             with state.lock_host(host):
                 steps = plan_steps(host, module.params["profiles"])
-                install.apply_apparmor_steps(host, Parser.find(host), [step for step in steps if step.reasons])
+                install.apply_apparmor_steps(host, Parser.find_installed(host), [step for step in steps if step.reasons])
         kernel = {step.request.name: policy.read_profile(host, step.request.name) for step in steps}
     except BlockingIOError:
         module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
@@ -167,7 +167,7 @@ def plan_steps(host: Host, profiles: list[dict[str, Any]]) -> list[install.AppAr
     """Return a step per entry, before any is applied. Raises AppArmorConflict, PolicyError, OSError, ValueError."""
     if not policy.is_enabled(host) and any(profile["state"] == "present" for profile in profiles):
         raise install.AppArmorConflict("AppArmor is not active in this host's kernel; boot it with the kernel parameter lsm=…,apparmor")
-    managed, parser = load_managed_profiles(host, APPARMOR), Parser.find(host)
+    managed, parser = load_managed_profiles(host, APPARMOR), Parser.find_installed(host)
     steps, names = [], set()
     for index, profile in enumerate(profiles):
         name = profile["name"]

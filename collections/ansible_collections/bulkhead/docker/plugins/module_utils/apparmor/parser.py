@@ -25,7 +25,8 @@ class Parser:
     path: str
 
     @classmethod
-    def find(cls, host: Host) -> Parser | None:
+    def find_installed(cls, host: Host) -> Parser | None:
+        """Return the host's parser; None if it is not installed."""
         path = sources.find_parser(host)
         return cls(str(host.path(path))) if path else None
 
@@ -48,10 +49,6 @@ class Parser:
     def load_compiled(self, name: str, policy: bytes) -> None:
         """Load compiled policy, as the kernel gave it."""
         self._run(["-r", "-B"], name, policy)
-
-    def version(self) -> str:
-        first = self._run(["-V"], "").decode("utf-8", "replace").splitlines()[:1]
-        return first[0].rsplit(" ", 1)[-1] if first else "unknown"
 
     def _run(self, arguments: list[str], name: str, given: str | bytes = b"") -> bytes:
         text = given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given

@@ -23,6 +23,7 @@ _INCLUDE = re.compile(r'(?m)^\s*(?:#?include(?:\s+if\s+exists)?|abi)\s+(?:<([^>\
 
 
 def find_parser(host: Host) -> str | None:
+    """Return the path of apparmor_parser; None if it is not installed."""
     return next((path for path in PARSERS if host.path(path).exists()), None)
 
 

@@ -30,9 +30,11 @@ class IdMaps:
         return self.map_uid(0), self.map_gid(0)
 
     def map_uid(self, number: int) -> int:
+        """Return the host's ID of a user. Raises UnmappedId."""
         return _outside(number, self.uids, "user")
 
     def map_gid(self, number: int) -> int:
+        """Return the host's ID of a group. Raises UnmappedId."""
         return _outside(number, self.gids, "group")
 
     def map_acl(self, raw: bytes) -> bytes:

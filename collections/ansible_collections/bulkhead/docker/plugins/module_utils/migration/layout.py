@@ -78,10 +78,12 @@ def _list_named_layers(root: Path, patterns: tuple[str, ...]) -> list[str]:
 
 
 def list_containers(root: Path) -> list[str]:
+    """Return the IDs of the containers of a root."""
     return sorted(name for name in _list_folder(root / "containers") if _CONTAINER.fullmatch(name))
 
 
 def list_volumes(root: Path) -> list[str]:
+    """Return the names of the volumes of a root that have a folder for content."""
     return sorted(name for name in _list_folder(root / "volumes") if (root / "volumes" / name / "_data").is_dir())
 
 

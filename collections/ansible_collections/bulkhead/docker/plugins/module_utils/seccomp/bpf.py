@@ -137,12 +137,14 @@ def run_program(program: Program, nr: int, arch: int, args: Sequence[int] = (0, 
 
 
 def load_constant(code: int, k: int, memory: Sequence[int]) -> int:
+    """Return the value of a load that does not read the call's data."""
     if code in (LD_LEN, LDX_LEN):
         return DATA_SIZE
     return memory[k] if code in (LD_MEM, LDX_MEM) else k
 
 
 def test_operand(test: str, a: int, operand: int) -> bool:
+    """Return whether register A meets the test of a jump."""
     if test == "eq":
         return a == operand
     if test == "gt":
@@ -153,6 +155,7 @@ def test_operand(test: str, a: int, operand: int) -> bool:
 
 
 def calculate(operation: str, a: int, operand: int) -> int:
+    """Return the result of an arithmetic instruction on register A."""
     if operation == "and":
         return a & operand
     if operation == "or":

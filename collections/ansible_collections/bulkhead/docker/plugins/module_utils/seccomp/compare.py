@@ -41,7 +41,7 @@ class Comparison:
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
-    def equal(self) -> bool:
+    def is_equal(self) -> bool:
         return not (self.surplus or self.missing or self.loosened or self.tightened or self.abis)
 
     def to_dict(self) -> dict[str, Any]:

@@ -124,13 +124,13 @@ class ParsedProfile:
 def parse_profile(text: str, where: str) -> ParsedProfile:
     """Return the profile in a JSON text. Raises ProfileError; its messages begin with `where` (a file or a variable) and the JSON path."""
     reader = _Reader(where)
-    profile = reader.profile(_json(text, where))
+    profile = reader.read_profile(_parse_json(text, where))
     if reader.problems:
         raise ProfileError(reader.problems)
     return profile
 
 
-def _json(text: str, where: str) -> Any:
+def _parse_json(text: str, where: str) -> Any:
     def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         for key, unused in pairs:
@@ -159,163 +159,163 @@ class _Reader:
     where: str
     problems: list[str] = field(default_factory=list)
 
-    def fault(self, path: str, text: str) -> None:
+    def add_fault(self, path: str, text: str) -> None:
         self.problems.append(f"{self.where}: {path}: {text}." if path else f"{self.where}: {text}.")
 
-    def profile(self, data: Any) -> ParsedProfile:
+    def read_profile(self, data: Any) -> ParsedProfile:
         if not isinstance(data, dict):
-            self.fault("", f"a seccomp profile is a JSON object, not {_kind(data)}")
+            self.add_fault("", f"a seccomp profile is a JSON object, not {_name_kind(data)}")
             return ParsedProfile(bpf.ERRNO)
-        self.keys(data, _TOP, "")
+        self.check_keys(data, _TOP, "")
         if "defaultAction" not in data:
-            self.fault(
+            self.add_fault(
                 "defaultAction", 'is missing, and without it the engine may start containers without a filter; write "SCMP_ACT_ERRNO"'
             )
-        action, errno = self.action(data, "defaultAction", "defaultErrnoRet", "")
+        action, errno = self.read_action(data, "defaultAction", "defaultErrnoRet", "")
         if action == bpf.USER_NOTIF:
-            self.fault("defaultAction", "runc rejects SCMP_ACT_NOTIFY as default; write SCMP_ACT_ERRNO")
+            self.add_fault("defaultAction", "runc rejects SCMP_ACT_NOTIFY as default; write SCMP_ACT_ERRNO")
         if data.get("architectures") and data.get("archMap"):
-            self.fault("archMap", 'cannot be combined with "architectures"; keep one of them')
-        for at, flag in enumerate(self.entries(data, "flags", "")):
-            self.choice(flag, FLAGS, f"flags[{at}]", "a filter flag")
-        rules = tuple(self.rule(entry, f"syscalls[{at}]") for at, entry in enumerate(self.entries(data, "syscalls", "")))
+            self.add_fault("archMap", 'cannot be combined with "architectures"; keep one of them')
+        for at, flag in enumerate(self.read_list(data, "flags", "")):
+            self.read_choice(flag, FLAGS, f"flags[{at}]", "a filter flag")
+        rules = tuple(self.read_rule(entry, f"syscalls[{at}]") for at, entry in enumerate(self.read_list(data, "syscalls", "")))
         if any(bpf.extract_action(rule.answer) == bpf.USER_NOTIF for rule in rules) and not data.get("listenerPath"):
-            self.fault(
+            self.add_fault(
                 "listenerPath",
                 "is missing, and SCMP_ACT_NOTIFY needs a supervisor that listens there; write its path or use another action",
             )
         return ParsedProfile(
-            default=_answer(action, errno),
-            architectures=self.architectures(data, "architectures", ""),
-            arch_map=tuple(self.arch_map(entry, f"archMap[{at}]") for at, entry in enumerate(self.entries(data, "archMap", ""))),
+            default=_build_answer(action, errno),
+            architectures=self.read_architectures(data, "architectures", ""),
+            arch_map=tuple(self.read_arch_map(entry, f"archMap[{at}]") for at, entry in enumerate(self.read_list(data, "archMap", ""))),
             rules=rules,
             errno=errno,
         )
 
-    def rule(self, data: Any, path: str) -> SyscallRule:
+    def read_rule(self, data: Any, path: str) -> SyscallRule:
         if not isinstance(data, dict):
-            self.fault(path, f"{_kind(data)} is not a rule; write an object with names and action")
+            self.add_fault(path, f"{_name_kind(data)} is not a rule; write an object with names and action")
             return SyscallRule((), bpf.ERRNO)
-        self.keys(data, _SYSCALL, path)
+        self.check_keys(data, _SYSCALL, path)
         if "name" in data and data.get("names"):
-            self.fault(f"{path}.name", 'cannot be combined with "names"; keep "names"')
-        names = [data["name"]] if data.get("name") else self.entries(data, "names", path)
+            self.add_fault(f"{path}.name", 'cannot be combined with "names"; keep "names"')
+        names = [data["name"]] if data.get("name") else self.read_list(data, "names", path)
         if not names:
-            self.fault(f"{path}.names", "is empty or missing; write the system calls of this rule")
+            self.add_fault(f"{path}.names", "is empty or missing; write the system calls of this rule")
         for at, name in enumerate(names):
             if not isinstance(name, str) or not name:
-                self.fault(f"{path}.names[{at}]", f"{_kind(name)} is not the name of a system call; write a string")
+                self.add_fault(f"{path}.names[{at}]", f"{_name_kind(name)} is not the name of a system call; write a string")
         if "action" not in data:
-            self.fault(f"{path}.action", 'is missing; write for example "SCMP_ACT_ALLOW"')
-        action, errno = self.action(data, "action", "errnoRet", path)
+            self.add_fault(f"{path}.action", 'is missing; write for example "SCMP_ACT_ALLOW"')
+        action, errno = self.read_action(data, "action", "errnoRet", path)
         if action == bpf.USER_NOTIF and "write" in names:
-            self.fault(f"{path}.names", "runc rejects SCMP_ACT_NOTIFY for write; remove it from this rule")
+            self.add_fault(f"{path}.names", "runc rejects SCMP_ACT_NOTIFY for write; remove it from this rule")
         return SyscallRule(
             names=tuple(name for name in names if isinstance(name, str)),
-            answer=_answer(action, errno),
-            conditions=tuple(self.condition(arg, f"{path}.args[{at}]") for at, arg in enumerate(self.entries(data, "args", path))),
-            includes=self.filter(data, "includes", path),
-            excludes=self.filter(data, "excludes", path),
+            answer=_build_answer(action, errno),
+            conditions=tuple(self.read_condition(arg, f"{path}.args[{at}]") for at, arg in enumerate(self.read_list(data, "args", path))),
+            includes=self.read_filter(data, "includes", path),
+            excludes=self.read_filter(data, "excludes", path),
         )
 
-    def condition(self, data: Any, path: str) -> Condition:
+    def read_condition(self, data: Any, path: str) -> Condition:
         if not isinstance(data, dict):
-            self.fault(path, f"{_kind(data)} is not a condition; write an object with index, value and op")
+            self.add_fault(path, f"{_name_kind(data)} is not a condition; write an object with index, value and op")
             return Condition(0, "SCMP_CMP_EQ", 0)
-        self.keys(data, _ARG, path)
+        self.check_keys(data, _ARG, path)
         for key in ("index", "value", "op"):
             if key not in data:
-                self.fault(f"{path}.{key}", "is missing, and the engine would use 0 or nothing; write it")
-        op = self.choice(data.get("op", "SCMP_CMP_EQ"), OPERATORS, f"{path}.op", "a comparison")
+                self.add_fault(f"{path}.{key}", "is missing, and the engine would use 0 or nothing; write it")
+        op = self.read_choice(data.get("op", "SCMP_CMP_EQ"), OPERATORS, f"{path}.op", "a comparison")
         if data.get("valueTwo") and op != "SCMP_CMP_MASKED_EQ":
-            self.fault(f"{path}.valueTwo", f"has no meaning with {op}; remove it, or write SCMP_CMP_MASKED_EQ with the mask in value")
+            self.add_fault(f"{path}.valueTwo", f"has no meaning with {op}; remove it, or write SCMP_CMP_MASKED_EQ with the mask in value")
         return Condition(
-            self.number(data, "index", path, 5),
+            self.read_number(data, "index", path, 5),
             op,
-            self.number(data, "value", path, 2**64 - 1),
-            self.number(data, "valueTwo", path, 2**64 - 1),
+            self.read_number(data, "value", path, 2**64 - 1),
+            self.read_number(data, "valueTwo", path, 2**64 - 1),
         )
 
-    def filter(self, data: Mapping[str, Any], key: str, path: str) -> RuleFilter:
+    def read_filter(self, data: Mapping[str, Any], key: str, path: str) -> RuleFilter:
         path = f"{path}.{key}"
         value = data.get(key)
         if value is None:
             return RuleFilter()
         if not isinstance(value, dict):
-            self.fault(path, f"{_kind(value)} is not a filter; write an object with caps, arches or minKernel")
+            self.add_fault(path, f"{_name_kind(value)} is not a filter; write an object with caps, arches or minKernel")
             return RuleFilter()
-        self.keys(value, _FILTER, path)
+        self.check_keys(value, _FILTER, path)
         caps = [
-            self.choice(cap, _CAPABILITIES, f"{path}.caps[{at}]", "a capability")
-            for at, cap in enumerate(self.entries(value, "caps", path))
+            self.read_choice(cap, _CAPABILITIES, f"{path}.caps[{at}]", "a capability")
+            for at, cap in enumerate(self.read_list(value, "caps", path))
         ]
         arches = [
-            self.choice(arch, tuple(ARCHITECTURES.values()), f"{path}.arches[{at}]", "an architecture name of Docker")
-            for at, arch in enumerate(self.entries(value, "arches", path))
+            self.read_choice(arch, tuple(ARCHITECTURES.values()), f"{path}.arches[{at}]", "an architecture name of Docker")
+            for at, arch in enumerate(self.read_list(value, "arches", path))
         ]
         kernel = value.get("minKernel") or None
         match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", kernel) if isinstance(kernel, str) else None
         if kernel is not None and not match:
-            self.fault(f"{path}.minKernel", f'{json.dumps(kernel)} is not a kernel version; write it like "5.10"')
+            self.add_fault(f"{path}.minKernel", f'{json.dumps(kernel)} is not a kernel version; write it like "5.10"')
         return RuleFilter(tuple(caps), tuple(arches), (int(match[1]), int(match[2])) if match else None)
 
-    def arch_map(self, data: Any, path: str) -> tuple[str, tuple[str, ...]]:
+    def read_arch_map(self, data: Any, path: str) -> tuple[str, tuple[str, ...]]:
         if not isinstance(data, dict):
-            self.fault(path, f"{_kind(data)} is not an entry of archMap; write an object with architecture and subArchitectures")
+            self.add_fault(path, f"{_name_kind(data)} is not an entry of archMap; write an object with architecture and subArchitectures")
             return "", ()
-        self.keys(data, _MAP, path)
-        name = self.choice(data.get("architecture"), tuple(ARCHITECTURES), f"{path}.architecture", "an architecture")
-        return name, self.architectures(data, "subArchitectures", path)
+        self.check_keys(data, _MAP, path)
+        name = self.read_choice(data.get("architecture"), tuple(ARCHITECTURES), f"{path}.architecture", "an architecture")
+        return name, self.read_architectures(data, "subArchitectures", path)
 
-    def architectures(self, data: Mapping[str, Any], key: str, path: str) -> tuple[str, ...]:
+    def read_architectures(self, data: Mapping[str, Any], key: str, path: str) -> tuple[str, ...]:
         prefix = f"{path}.{key}" if path else key
         return tuple(
-            self.choice(name, tuple(ARCHITECTURES), f"{prefix}[{at}]", "an architecture")
-            for at, name in enumerate(self.entries(data, key, path))
+            self.read_choice(name, tuple(ARCHITECTURES), f"{prefix}[{at}]", "an architecture")
+            for at, name in enumerate(self.read_list(data, key, path))
         )
 
-    def action(self, data: Mapping[str, Any], key: str, errno_key: str, path: str) -> tuple[int, int | None]:
-        name = self.choice(data.get(key, "SCMP_ACT_ERRNO"), tuple(ACTIONS), f"{path}.{key}" if path else key, "an action")
-        errno = None if data.get(errno_key) is None else self.number(data, errno_key, path, MAX_ERRNO)
+    def read_action(self, data: Mapping[str, Any], key: str, errno_key: str, path: str) -> tuple[int, int | None]:
+        name = self.read_choice(data.get(key, "SCMP_ACT_ERRNO"), tuple(ACTIONS), f"{path}.{key}" if path else key, "an action")
+        errno = None if data.get(errno_key) is None else self.read_number(data, errno_key, path, MAX_ERRNO)
         if errno is not None and name not in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
-            self.fault(f"{path}.{errno_key}" if path else errno_key, f"has no meaning with {name}; remove it or write SCMP_ACT_ERRNO")
+            self.add_fault(f"{path}.{errno_key}" if path else errno_key, f"has no meaning with {name}; remove it or write SCMP_ACT_ERRNO")
         return ACTIONS.get(name, bpf.ERRNO), errno
 
-    def keys(self, data: Mapping[str, Any], known: Iterable[str], path: str) -> None:
+    def check_keys(self, data: Mapping[str, Any], known: Iterable[str], path: str) -> None:
         for key in data:
             if key not in known:
-                near = next((k for k in known if k.lower() == key.lower()), None) or _nearest(key, known)
+                near = next((k for k in known if k.lower() == key.lower()), None) or _find_nearest(key, known)
                 hint = f'; write "{near}"' if near else f"; known are {', '.join(sorted(known))}"
-                self.fault(f"{path}.{key}" if path else key, f"is not a key of a seccomp profile, and the engine would ignore it{hint}")
+                self.add_fault(f"{path}.{key}" if path else key, f"is not a key of a seccomp profile, and the engine would ignore it{hint}")
 
-    def entries(self, data: Mapping[str, Any], key: str, path: str) -> list[Any]:
+    def read_list(self, data: Mapping[str, Any], key: str, path: str) -> list[Any]:
         value = data.get(key)
         if value is None or isinstance(value, list):
             return value or []
-        self.fault(f"{path}.{key}" if path else key, f"{_kind(value)} is not a list; write a list")
+        self.add_fault(f"{path}.{key}" if path else key, f"{_name_kind(value)} is not a list; write a list")
         return []
 
-    def number(self, data: Mapping[str, Any], key: str, path: str, largest: int) -> int:
+    def read_number(self, data: Mapping[str, Any], key: str, path: str, largest: int) -> int:
         value = data.get(key, 0)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
             return value
-        self.fault(f"{path}.{key}" if path else key, f"{json.dumps(value)[:80]} is not an integer from 0 to {largest}; write one")
+        self.add_fault(f"{path}.{key}" if path else key, f"{json.dumps(value)[:80]} is not an integer from 0 to {largest}; write one")
         return 0
 
-    def choice(self, value: Any, known: tuple[str, ...], path: str, what: str) -> str:
+    def read_choice(self, value: Any, known: tuple[str, ...], path: str, what: str) -> str:
         if isinstance(value, str) and value in known:
             return value
-        near = _nearest(value, known) if isinstance(value, str) else None
-        self.fault(path, f"{json.dumps(value)[:80]} is not {what}; write {near or 'one of ' + ', '.join(known)}")
+        near = _find_nearest(value, known) if isinstance(value, str) else None
+        self.add_fault(path, f"{json.dumps(value)[:80]} is not {what}; write {near or 'one of ' + ', '.join(known)}")
         return known[0]
 
 
-def _answer(action: int, errno: int | None) -> int:
+def _build_answer(action: int, errno: int | None) -> int:
     """Return the filter's answer; runc uses EPERM if a profile sets no errno (runc libcontainer/seccomp/seccomp_linux.go)."""
     return action | (EPERM if errno is None else errno) if action in (bpf.ERRNO, bpf.TRACE) else action
 
 
-def _kind(value: Any) -> str:
+def _name_kind(value: Any) -> str:
     names = {
         dict: "an object",
         list: "a list",
@@ -328,7 +328,7 @@ def _kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str | None:
+def _find_nearest(word: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches  # only needed for messages
 
     return next(iter(get_close_matches(word, list(known), 1, 0.75)), None)

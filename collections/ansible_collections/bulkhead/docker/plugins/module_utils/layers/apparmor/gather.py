@@ -18,7 +18,7 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     sha256: of its file. mode, hash, source: of the kernel's policy. agrees: whether that policy is what the file compiles to (None if
     unknown; `error` says why). children: modes of its child profiles.
     """
-    parser = Parser.find(host)
+    parser = Parser.find_installed(host)
     if not policy.is_enabled(host):
         return {"profiles": {}, "error": None}
     try:

@@ -18,6 +18,7 @@ _REMEDIES = {
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Judge the probe's label and the kernel's policy of each desired profile."""
     profiles = expect.get("profiles", [])
     names = ", ".join(f"{p['name']} ({p['mode']})" for p in profiles)
     listed = f"; loaded as desired: {names}" if names else ""
@@ -42,6 +43,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """Judge a container by its label."""
     verdict = ContainerVerdict(LAYER, "confined by an AppArmor profile in enforce mode")
     if not evidence["observed"]["layers"][LAYER]["enabled"]:
         return verdict.conclude(NOT_APPLICABLE if expect.get("requirement") == OPTIONAL else ABSENT)

@@ -23,7 +23,7 @@ def observe(host: Host) -> dict[str, Any]:
     modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
     `sources.list_differences`, and the text. confined: processes under managed profiles.
     """
-    parser = Parser.find(host)
+    parser = Parser.find_installed(host)
     found: dict[str, Any] = {
         "enabled": policy.is_enabled(host),
         "parser": sources.find_parser(host),

@@ -58,7 +58,7 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     as Comparison.to_dict. never: allowed calls that no profile should allow. profile_error: why the profile could not be read.
     """
     found: dict[str, Any] = {
-        "filters": None, "error": None, "file": None, "against": None, "comparison": None, "never": [], "profile_error": None,
+        "filters": None, "error": None, "file": None, "comparison": None, "never": [], "profile_error": None,
     }  # fmt: skip
     desired = expect.get("daemon_profile")
     text = desired.get("content") if desired else None

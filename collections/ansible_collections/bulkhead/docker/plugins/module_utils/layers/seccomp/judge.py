@@ -42,6 +42,7 @@ NEWER_THAN_LIBSECCOMP = frozenset(
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Judge the daemon-wide profile by the probe's filters, the file and what the engine reports."""
     desired = expect.get("daemon_profile")
     what = f"{desired['name']}, call by call" if desired else "the engine's built-in profile, or a stricter one"
     verdict = Verdict(LAYER, f"a container without options filtered by {what}")
@@ -58,6 +59,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """Judge a container by its seccomp mode, and with `deep` evidence by its filters."""
     verdict = ContainerVerdict(LAYER, "filtered by the kernel (Seccomp: 2)")
     who, kernel, config = f"container {container['name']}", container["kernel"], container["inspect"]["HostConfig"]
     asked = _read_option(config)

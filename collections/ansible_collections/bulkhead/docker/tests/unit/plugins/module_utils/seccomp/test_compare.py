@@ -32,7 +32,7 @@ def changed(**keys: Any) -> dict[str, Any]:
 
 def test_the_kernel_enforces_the_profile() -> None:
     found = against(WEB)
-    assert found.equal, found
+    assert found.is_equal, found
     assert found.counts["conditional"] == 4  # clone, personality, socket, socketpair
 
 
@@ -48,7 +48,7 @@ def test_the_kernel_enforces_the_profile() -> None:
 )
 def test_each_difference_is_listed_by_kind(profile: dict[str, Any], expected: dict[str, list[str]]) -> None:
     found = against(profile)
-    assert not found.equal
+    assert not found.is_equal
     assert {key: value for key, value in found.to_dict().items() if value and key != "counts"} == expected
 
 
