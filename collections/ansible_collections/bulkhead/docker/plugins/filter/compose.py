@@ -4,9 +4,9 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: compose
-short_description: The compose file of hardened containers
+short_description: Render the compose file of hardened containers
 version_added: 0.1.0
-description: The compose project by which role P(bulkhead.docker.hardened_container#role) runs containers.
+description: Returns the compose project with which role P(bulkhead.docker.hardened_container#role) runs containers.
 author: Bulkhead maintainers (@bulkhead)
 positional: labels
 options:
@@ -16,11 +16,11 @@ options:
     elements: dict
     required: true
   labels:
-    description: By container, the fingerprint of its settings, as M(bulkhead.docker.plan_containers) returns them.
+    description: The fingerprint of each container's settings, by the container's name; RV(bulkhead.docker.plan_containers#module:fingerprints).
     type: dict
     required: true
   seccomp_directory:
-    description: Where the seccomp profiles lie on the host, as NAME.json.
+    description: Folder of the seccomp profiles on the host.
     type: path
     default: /etc/docker/seccomp
   project:
@@ -32,12 +32,12 @@ options:
 EXAMPLES = r"""
 - name: Show the compose file
   ansible.builtin.debug:
-    msg: "{{ desired.desired.hardened_container_list | bulkhead.docker.compose(planned.fingerprints) }}"
+    msg: "{{ plan.desired.hardened_container_list | bulkhead.docker.compose(containers_plan.fingerprints) }}"
 """
 
 RETURN = r"""
 _value:
-  description: The file's text; empty where no container is desired.
+  description: The text of the file; empty if no container is desired.
   type: str
 """
 
@@ -51,18 +51,19 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.settings 
 _HEAD = "# Written by Ansible from hardened_container_list.\n"
 
 
-def _compose(
+def _render_compose(
     entries: list[dict[str, Any]], labels: Mapping[str, str], seccomp_directory: str = "/etc/docker/seccomp", project: str = "bulkhead"
 ) -> str:
     content = compose(entries, seccomp_directory, labels, project)
-    return text(content) if content["services"] else ""
+    return format_compose(content) if content["services"] else ""
 
 
-def text(content: Mapping[str, Any]) -> str:
-    # By way of JSON without the types of Ansible's own, which know where a value was written.
+def format_compose(content: Mapping[str, Any]) -> str:
+    """Return the content as YAML below a comment that names its source."""
+    # Through JSON, because yaml.safe_dump rejects Ansible's own types, which record where a value was written.
     return _HEAD + yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, width=1000)
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"compose": _compose}
+        return {"compose": _render_compose}

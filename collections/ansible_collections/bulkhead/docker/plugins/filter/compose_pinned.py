@@ -4,33 +4,33 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: compose_pinned
-short_description: A compose file with other images for some services
+short_description: Set the images of some services in a compose file
 version_added: 0.1.0
-description: For a compose project that is put back as it was, when the name of an image stands for another one now.
+description: Restores a compose project with its previous images, if the name of an image now means another one.
 author: Bulkhead maintainers (@bulkhead)
 positional: images
 options:
   _input:
-    description: The file's text.
+    description: The text of the file.
     type: str
     required: true
   images:
-    description: By service, the image to run.
+    description: The image to run, by the name of the service; RV(bulkhead.docker.plan_containers#module:moved).
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: Put the compose file back
+- name: Restore the compose file
   ansible.builtin.copy:
-    content: "{{ planned.compose | bulkhead.docker.compose_pinned(planned.moved) }}"
+    content: "{{ containers_plan.compose | bulkhead.docker.compose_pinned(containers_plan.moved) }}"
     dest: /etc/bulkhead/compose.yml
     mode: "0640"
 """
 
 RETURN = r"""
 _value:
-  description: The file's text; the same to the byte where no image is another.
+  description: The text of the file; unchanged, byte for byte, without images.
   type: str
 """
 
@@ -38,18 +38,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
-from ansible_collections.bulkhead.docker.plugins.filter.compose import text
+from ansible_collections.bulkhead.docker.plugins.filter.compose import format_compose
 
 
-def _pinned(given: str, images: Mapping[str, str]) -> str:
+def _pin_images(text: str, images: Mapping[str, str]) -> str:
     if not images:
-        return given
-    content = yaml.safe_load(given)
+        return text
+    content = yaml.safe_load(text)
     for name in images.keys() & content["services"].keys():
         content["services"][name]["image"] = images[name]
-    return text(content)
+    return format_compose(content)
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"compose_pinned": _pinned}
+        return {"compose_pinned": _pin_images}

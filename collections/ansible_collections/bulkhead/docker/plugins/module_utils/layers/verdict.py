@@ -25,9 +25,9 @@ class Finding:
     """One thing that is wrong or worth knowing.
 
     id: stable, dotted, starts with the layer's name (`userns.overlap`); people filter by it.
-    text: one sentence that names file, key, value or container.
-    status: the status that this finding gives the layer; None when it only informs.
-    remedy: one sentence or command; empty without one.
+    text: one message that names file, key, value or container.
+    status: the status that this finding gives the layer; None if it only informs.
+    remedy: one instruction or command; empty without one.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Verdict:
         self.findings.append(Finding(f"{self.layer}.{id}", text, status, remedy))
 
     def conclude(self, otherwise: str = ENFORCED) -> Self:
-        """Set the status to the worst of the findings, or to `otherwise` when none has a status."""
+        """Set the status to the worst of the findings, or to `otherwise` if none has a status."""
         found = [finding.status for finding in self.findings if finding.status]
         self.status = max(found, key=lambda s: _SEVERITY[s]) if found else otherwise
         return self
@@ -72,7 +72,7 @@ class ContainerVerdict(Verdict):
     """The status of one layer for one running container.
 
     opted_out: whether its settings switch the layer off (`--privileged`, `--userns=host`, …).
-    disagreements: where the engine's report (`docker inspect`) and the kernel's differ, one sentence each.
+    disagreements: where the engine's report (`docker inspect`) and the kernel's differ, one message each.
     """
 
     opted_out: bool = False
@@ -93,13 +93,13 @@ class Change:
 class LayerPlan:
     """What one layer needs on one host.
 
-    blockers: sentences; each of them stops the run before anything is changed.
-    warnings, notices: sentences to show; a notice explains, a warning needs attention.
-    changes: empty when the host is in the desired state.
+    blockers: one message each; each of them stops the run before anything is changed.
+    warnings, notices: messages; a notice explains, a warning needs attention.
+    changes: empty if the host is in the desired state.
     apply: arguments of the module that makes the changes.
     daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` combines those of all layers in one change.
-    with_engine: the part of this layer that the change of the engine's configuration makes; empty when nothing changes.
-    effects: effects on running containers, one sentence each.
+    with_engine: the part of this layer that the change of the engine's configuration makes; empty if nothing changes.
+    effects: effects on running containers, one message each.
     """
 
     layer: str
@@ -116,7 +116,7 @@ class LayerPlan:
     effects: list[str] = field(default_factory=list)
 
     def cannot(self, reason: str) -> LayerPlan:
-        """Mark the layer as unsupported on this host: a blocker when it is required, only reported when it is optional."""
+        """Mark the layer as unsupported on this host: a blocker if it is required, only reported if it is optional."""
         self.applicable = False
         self.reason = reason
         if self.requirement == REQUIRED:

@@ -22,7 +22,7 @@ from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.service import Service, systemctl
 from ..engine_config import engine_restart
 from ..engine_config.change import ConfigFailed, change_config
-from ..engine_config.request import ConfigRequest as Configuration
+from ..engine_config.request import ConfigRequest
 from ..host import state
 from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host
@@ -159,8 +159,8 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
 
 
 def _plan_setup(host: Host, request: RootlessRequest, outcome: SetupOutcome, run: Run) -> None:
-    present = {file.path: read_file_state(host, file.path) for file in _with_uid(request.files, outcome.instance)}
-    for file in rendering.list_differing(_with_uid(request.files, outcome.instance), present):
+    present = {file.path: read_file_state(host, file.path) for file in _insert_uid(request.files, outcome.instance)}
+    for file in rendering.list_differing(_insert_uid(request.files, outcome.instance), present):
         outcome.did(f"{file.path} written")
     if any(file.path == names.ROOTLESSKIT for file in request.files) and not _is_profile_loaded(host):
         outcome.did(f"profile {names.PROFILE} loaded")
@@ -183,7 +183,7 @@ def _create_user(user: str, run: Run) -> None:
     os.chmod(f"/home/{user}", 0o700)
 
 
-def _with_uid(files: list[rendering.ManagedFile], instance: Instance) -> list[rendering.ManagedFile]:
+def _insert_uid(files: list[rendering.ManagedFile], instance: Instance) -> list[rendering.ManagedFile]:
     """Return the files with the user's ID in their paths: the plan was made before the user existed."""
     unknown, known = names.build_delegation_path(None), names.build_delegation_path(instance.uid)
     return [rendering.ManagedFile(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
@@ -193,7 +193,7 @@ def _split_files(
     host: Host, request: RootlessRequest, instance: Instance
 ) -> tuple[list[rendering.ManagedFile], list[rendering.ManagedFile]]:
     """Return the files that the user's manager needs at its start, and the unit's files, with which it would start the engine at once."""
-    files = _with_uid(request.files, instance)
+    files = _insert_uid(request.files, instance)
     late = (names.UNIT, names.ENABLED)
     return [file for file in files if file.path not in late], [file for file in files if file.path in late]
 
@@ -239,7 +239,7 @@ def _load_modules(host: Host, files: list[rendering.ManagedFile], known: dict[st
 
 
 def _is_profile_loaded(host: Host) -> bool:
-    """Whether the kernel has rootlesskit's profile; an interrupted run may have only written the file. Raises OSError."""
+    """Return whether the kernel has rootlesskit's profile; an interrupted run may have only written the file. Raises OSError."""
     return names.PROFILE in policy.read_modes(host)
 
 
@@ -283,7 +283,7 @@ def _prepare_manager(
 
 def _remove_unneeded_files(host: Host, request: RootlessRequest, known: dict[str, Any], outcome: SetupOutcome) -> None:
     """Remove the files that an earlier run needed and this one does not."""
-    desired = {file.path for file in _with_uid(request.files, outcome.instance)}
+    desired = {file.path for file in _insert_uid(request.files, outcome.instance)}
     for path in sorted(set(known["files"]) - desired):
         if path == names.PORTS:
             ports.restore_first_port(host, known)
@@ -371,7 +371,7 @@ def _stop_engine(
         service.stop(timeout)
         outcome.did(f"engine of {instance.user} stopped")
     try:
-        result = change_config(host, engine, Configuration(options={}, instance=instance, pids_limit=0, own_checks=False, timeout=timeout))
+        result = change_config(host, engine, ConfigRequest(options={}, instance=instance, pids_limit=0, own_checks=False, timeout=timeout))
     except ConfigFailed as error:
         raise SetupFailed(str(error)) from error
     if result.changed:
