@@ -12,7 +12,7 @@ description:
   - Copies the files, lets the engine validate the new text without side effects, and writes it. The engine is then reloaded or restarted, as the changed
     keys need, and it and its containers are checked. If a step fails, everything is restored, and the task fails with the engine's own message.
   - Unmanaged keys of C(daemon.json) stay unchanged. Managed keys are remembered in C(/var/lib/bulkhead), and removed when they are no longer given. Their
-    previous value is restored; a value that somebody else has changed since stays.
+    previous value is restored; a value that was edited since stays.
   - An interrupted run leaves an open journal in C(/var/lib/bulkhead/transactions); the next run undoes it first.
   - A stopped engine is configured and stays stopped, unless O(start) is set.
 author:
@@ -66,7 +66,7 @@ options:
     description:
       - Migrate the engine's data when C(userns-remap) is switched on - images, containers with their files, volumes and networks - with mapped owners. The
         copy is compared with the original byte by byte before the engine uses it.
-      - The old root stays unchanged until module M(bulkhead.docker.data_root_cleanup) removes it.
+      - The previous root stays unchanged until module M(bulkhead.docker.data_root_cleanup) removes it.
     type: bool
     default: false
   migrate_accept:

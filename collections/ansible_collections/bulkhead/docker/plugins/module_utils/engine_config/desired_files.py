@@ -81,7 +81,7 @@ def _revert_files(host: Host, request: ConfigRequest) -> DesiredFiles:
 def raise_problem(host: Host, request: ConfigRequest, merge: daemon_merge.Merge, outcome: ConfigOutcome) -> None:
     """Raise ConfigFailed when the engine would not start, or not work, with this daemon.json.
 
-    It also runs before a restart that changes no file: a file that somebody else damaged would keep the engine from starting as well.
+    It also runs before a restart that changes no file: a file damaged by an edit would keep the engine from starting as well.
     """
     problem = _find_problem(host, request, merge)
     if problem:

@@ -21,7 +21,7 @@ from .transaction import list_open
 def observe_config(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """Return the configuration of one engine. The only command is dockerd's validation, as nobody, once per version of dockerd.
 
-    daemon_json: path, exists, text (None without a file), error (a message when it is damaged), mtime, fixed (a message when nobody can
+    daemon_json: path, exists, text (None without a file), error (a message when it is damaged), mtime, fixed (a message when not even root can
                  change it), referenced {key: {path, mtime}}: the files that it names
     managed:     content of the engine's file in /var/lib/bulkhead (desired_files.py), managed_error when that is damaged
     unit:        files (paths), argv, flags {flag: value}, places {flag: the file that has it}
@@ -90,7 +90,7 @@ def _explain_fixed(host: Host, path: str) -> str | None:
     except OSError:  # a file system without such flags
         return None
     words = [letter for letter, bit in (("i", 0x10), ("a", 0x20)) if flags[0] & bit]
-    return f"{path}: can't be changed by anybody (chattr +{words[0]}); allow it with chattr -{words[0]} {path}" if words else None
+    return f"{path}: can't be changed, not even by root (chattr +{words[0]}); allow it with chattr -{words[0]} {path}" if words else None
 
 
 def _read_mtime(host: Host, path: str) -> float | None:

@@ -12,9 +12,9 @@ from . import data_root, engine_restart, swap_limits
 from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 from .transaction import Transaction, list_open
 
-# How many times the request's timeout a step of undoing may take: when it is slow, there is nothing better to do than to wait.
+# How many times the request's timeout a step of undoing may take: there is no alternative to waiting for a slow one.
 _TIMEOUT_FACTOR = 3
-# Seconds. A container that ended so long after the interrupted run and the engine's start was stopped by somebody else.
+# Seconds. A container that ended so long after the interrupted run and the engine's start was stopped by an operator.
 _OTHERS_STOP = 3600
 
 
@@ -55,7 +55,7 @@ def _recover(transaction: Transaction, engine: Engine, instance: Instance, timeo
 
 
 def _is_taken_over(transaction: Transaction, service: Service) -> bool:
-    """Return whether somebody edited the files after the interruption and the engine was started with them, so that they work."""
+    """Return whether the files were edited after the interruption and the engine was started with them, so that they work."""
     edited = transaction.list_edited()
     started = _read_engine_start(transaction, service) if edited else None
     # The kernel's start time of a process has a resolution of 10 ms, and the boot time one of a second.

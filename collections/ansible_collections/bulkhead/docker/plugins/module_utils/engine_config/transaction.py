@@ -3,7 +3,7 @@
 
 /var/lib/bulkhead/transactions/ID/ has `journal.json` and a copy of each previous file (`0`, `1`, …), for root alone. A journal is `open`
 from before the first change until everything is checked; then it is `committed` or `undone`. An open journal belongs to an interrupted run
-and is undone first. It is `left` when somebody has edited its files since and the engine works with them.
+and is undone first. It is `left` when its files were edited since and the engine works with them.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Transaction:
 
     def commit(self) -> None:
         """End a successful change. `after` in the journal has the digests of its files, to detect later edits."""
-        # Digests of what was written, not of what is there: after an interruption somebody may have edited the files.
+        # Digests of what was written, not of what is there: they may have been edited after an interruption.
         self.journal["after"] = {
             entry["path"]: entry["wrote"] if "wrote" in entry else _hash_file(self.host.read(entry["path"]))
             for entry in self.journal["files"]
@@ -107,7 +107,7 @@ class Transaction:
         return differing
 
     def list_edited(self) -> list[str]:
-        """Return the files that are neither as before nor as this change wrote them: somebody else edited them."""
+        """Return the files that are neither as before nor as this change wrote them, so edited since."""
         before = self.read_copies()
         return [
             entry["path"]
@@ -245,7 +245,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _prune(base: Path) -> None:
-    """Remove ended transactions but the last five. One with an edited file of somebody else is never removed."""
+    """Remove ended transactions but the last five. One with a copy of an edited file is never removed."""
     ended = []
     for folder in sorted(base.iterdir(), reverse=True):
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's API, against a socket of our own that answers as the engine does."""
+"""The engine's API, with a fake engine on a socket."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 def imposter(path: Path, *pieces: bytes, pause: float = 0, times: int = 1) -> Engine:
-    """Something that listens and says `pieces`, the last of them `times` times, whatever it is asked."""
+    """A listener that answers any request with `pieces`, the last of them `times` times."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""dockerd's word on a configuration, put together from what real ones print."""
+"""dockerd's validation and error messages, with output of real engines."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dockerd processes of a host, of which some end while one looks, and some only bear the name."""
+"""The dockerd processes of a host; some end during the read, and some only have that name."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What docker.service's journal says, in lines as real engines write them."""
+"""Errors in the journal of docker.service, with lines of real engines."""
 
 from __future__ import annotations
 

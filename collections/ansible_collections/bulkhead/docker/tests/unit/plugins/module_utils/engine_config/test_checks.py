@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine's own validation overlooks."""
+"""Errors in daemon.json that the engine's validation misses."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""daemon.json: what is not ours stays to the byte, and bad text gets a sentence that helps."""
+"""daemon.json: unmanaged text stays unchanged, and invalid text gets a helpful message."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ran before a change, and what counts as running again after it."""
+"""Containers before a change, and whether they run again after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config impo
 
 
 class Containers:
-    """An engine with containers, each a dict of what is listed and inspected of it. `starts`: the state after a start."""
+    """An engine with containers, each a dict of its listed and inspected values. starts: the state after a start."""
 
     timeout = 60
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""daemon.json as nobody should have it."""
+"""Observation of invalid configurations."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_interrupted_change_is_undone_first(world: World, steps: list[str]) -> N
 
 
 def make_edited_interruption(world: World) -> Transaction:
-    """Return the transaction of an interrupted run whose daemon.json somebody has edited since."""
+    """Return the transaction of an interrupted run whose daemon.json was edited since."""
     dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
     dead.write(PATH, '{"icc": false}')
     world.host.path(PATH).write_text('{"icc": false, "dns": ["1.1.1.1"]}')

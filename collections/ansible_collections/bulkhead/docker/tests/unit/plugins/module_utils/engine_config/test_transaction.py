@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A change of several files: undone as a whole, by this run or the next."""
+"""Transactions are undone as a whole, by this run or the next."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading in a folder in which a user may have planted something."""
+"""Access to files in users' folders, and the instances of a host."""
 
 from __future__ import annotations
 

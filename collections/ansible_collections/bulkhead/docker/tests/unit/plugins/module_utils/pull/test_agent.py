@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent against real repositories, with real signatures; ansible-pull alone is a stand-in that says what it was told."""
+"""The agent with real repositories and signatures, and a fake ansible-pull."""
 
 from __future__ import annotations
 

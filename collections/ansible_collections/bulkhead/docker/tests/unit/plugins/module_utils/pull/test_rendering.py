@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a wish for an agent must look like, and the files that are made of it."""
+"""The settings of the pull agent, and its files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent comes, stays as it is, changes, and goes."""
+"""Installation, change and removal of the pull agent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .test_rendering import GOOD
 
 
 class Manager:
-    """systemctl, as far as a timer goes."""
+    """A fake of systemctl for one timer."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
