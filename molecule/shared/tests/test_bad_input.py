@@ -103,7 +103,9 @@ INVENTORY = [
         ["docker-default", "is used by the system"],
     ),
     Inventory(
-        "apparmor-twice", {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2}, ["apparmor_profiles_list[1].name", "also the name of"]
+        "apparmor-twice",
+        {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2},
+        ["apparmor_profiles_list[1].name", "also the name of"],
     ),
     Inventory("apparmor-mode", apparmor(extends="web", mode="enforced"), ["apparmor_profiles_list[0].mode", "enforce or complain"]),
     Inventory("apparmor-file", apparmor(src="nowhere.profile"), ["apparmor_profiles_list[0].src: nowhere.profile", "control node"]),
