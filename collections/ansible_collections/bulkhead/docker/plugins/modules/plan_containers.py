@@ -5,23 +5,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: plan_containers
-short_description: Say what the hardened containers of a host need
+short_description: Compare the hardened containers of a host with the desired ones
 version_added: 0.1.0
 description:
-  - Compares the containers that role P(bulkhead.docker.hardened_container#role) describes with those that the engine has, all in one run, over the engine's
-    API and with the Python standard library alone. It changes nothing; P(community.docker.docker_compose_v2#module) or
-    P(community.docker.docker_container#module) then run what differs.
-  - Refuses a container of the same name that somebody else made, and a host on which those modules can't run what differs.
+  - Compares the containers that role P(bulkhead.docker.hardened_container#role) describes with those that the engine has, all in one run. Uses the engine's
+    API and the Python standard library only.
+  - Changes nothing. P(community.docker.docker_compose_v2#module) or P(community.docker.docker_container#module) then run what differs.
+  - Fails for a container of the same name that the role did not create, and on a host that lacks what those modules need.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   containers:
-    description: The containers, complete, as M(bulkhead.docker.plan_layers) returns them under C(desired.hardened_container_list).
+    description: The complete list of containers, C(hardened_container_list) of RV(bulkhead.docker.plan_layers#module:desired).
     type: list
     elements: dict
     required: true
   run_by:
-    description: Whether a compose project runs them, or each is run by itself.
+    description: Whether a compose project runs the containers, or each container is run on its own.
     type: str
     choices: [compose, container]
     default: compose
@@ -30,27 +30,27 @@ options:
     type: str
     default: bulkhead
   compose_file:
-    description: Where the project's file lies on the host.
+    description: Path of the project's file on the host.
     type: path
     default: /etc/bulkhead/compose.yml
   seccomp_directory:
-    description: Where the seccomp profiles lie on the host, as NAME.json.
+    description: Folder of the seccomp profiles on the host.
     type: path
     default: /etc/docker/seccomp
   user:
-    description: The user in whose rootless engine they run; the rootful engine when left out or empty.
+    description: The user in whose rootless engine the containers run. Empty or left out for the rootful engine.
     type: str
   timeout:
-    description: Seconds that one answer of the engine may take.
+    description: How many seconds one answer of the engine may take.
     type: int
     default: 60
 extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
-    description: It only looks.
+    description: Changes nothing in either mode.
     support: full
   diff_mode:
-    description: Shows what is to be done, by container.
+    description: Shows the action for each container.
     support: full
 seealso:
   - module: bulkhead.docker.verify_layers
@@ -59,41 +59,41 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say what the inventory wants
+- name: Resolve the desired state
   bulkhead.docker.plan_layers:
     observe: false
-  register: desired
+  register: plan
 
-- name: See what differs
+- name: Plan the containers
   bulkhead.docker.plan_containers:
-    containers: "{{ desired.desired.hardened_container_list }}"
-  register: planned
+    containers: "{{ plan.desired.hardened_container_list }}"
+  register: containers_plan
 """
 
 RETURN = r"""
 actions:
-  description: What is to be done, by container; nothing where nothing is. Any of C(create), C(replace), C(start) and C(remove).
+  description: The action for each container that differs, by its name. C(create), C(replace), C(start) or C(remove).
   returned: success
   type: dict
   sample: {"shop": "create"}
 fingerprints:
-  description: By container, what its label C(io.bulkhead.hardened) shall say. It stands for all of its settings.
+  description: The desired value of each container's label C(io.bulkhead.hardened), a digest of its settings, by the container's name.
   returned: success
   type: dict
 options:
-  description: By container that needs anything, options of P(community.docker.docker_container#module).
+  description: Options of P(community.docker.docker_container#module) for each container with an action, by its name.
   returned: with O(run_by=container)
   type: dict
 moved:
-  description: By container, the ID of the image that it has, where the name of its image stands for another one now.
+  description: The ID of the image that a container has, by its name, if the name of its image now means another one.
   returned: success
   type: dict
 compose:
-  description: The compose file as it is; empty where there is none.
+  description: The text of the present compose file; empty if there is none.
   returned: success
   type: str
 docker_host:
-  description: How a client reaches the engine.
+  description: The address of the engine for a client.
   returned: success
   type: str
   sample: unix:///var/run/docker.sock
@@ -125,7 +125,7 @@ def main() -> None:
     host = Host()
     instance = find_instance(host, params["user"])
     if instance.uid is None:
-        module.fail_json(msg=f"user: there is no {instance.user} on this host; harden it first, or name the user who runs its engine")
+        module.fail_json(msg=f"user: {instance.user} does not exist on this host; harden the host first, or write the user who runs its engine")
     socket = params["socket"] or instance.socket
     try:
         engine = Engine.for_instance(instance, params["timeout"], socket)

@@ -5,31 +5,31 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_attacks
-short_description: Show and write down a matrix of attacks, and fail when it does not show what the inventory demands
+short_description: Show and write the attack matrix of a host, and fail if fewer layers than required stop an attack
 version_added: 0.1.0
 description:
-  - Prints the matrix, a line an attack and a sign a configuration, and writes C(attack-HOST.json) on the control node.
-  - Fails when an attack is stopped by fewer layers than O(required) says, each of them by itself. An attack that proves nothing on this host, or was not
-    played, does not meet a demand.
-  - A host on which nothing was played gets a report that says so, in the place of an earlier one.
+  - Prints the matrix, one line per attack and one sign per configuration, and writes C(attack-HOST.json) on the control node.
+  - Fails if fewer layers than O(required) stop an attack, each on its own. An attack that is inconclusive on this host, or was not run, does not meet a
+    requirement.
+  - If no attack was run on the host, the report says so and replaces the one of an earlier run.
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   matrix:
-    description: What M(bulkhead.docker.attack_matrix) returned.
+    description: Result of M(bulkhead.docker.attack_matrix), or the failure of its task.
     type: dict
     required: true
   required:
-    description: Attack → number of layers that have to stop it, each by itself.
+    description: The number of layers that must stop an attack, each on its own, by the name of the attack.
     type: dict
     default: {}
   fail:
-    description: Fail when a demand is not met or nothing was played, and count a host that was not reached as unreachable.
+    description: Fail if a requirement is not met or no attack was run. A host that was not reached becomes unreachable.
     type: bool
     default: true
   report_dir:
-    description: Folder on the control node for the report, made when missing; relative to where the playbook was started.
+    description: Folder on the control node for the report. Created if it does not exist; relative to the working directory.
     type: str
     default: reports
   show:
@@ -38,7 +38,7 @@ options:
     default: true
 attributes:
   check_mode:
-    description: Nothing on the host is concerned.
+    description: Writes no report in check mode, in which no attack is run.
     support: full
   diff_mode:
     description: Changes nothing on a host.
@@ -48,7 +48,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show the matrix, and fail where an attack is stopped by fewer layers than demanded
+- name: Report the attack matrix
   bulkhead.docker.report_attacks:
     matrix: "{{ matrix }}"
     required:
@@ -59,23 +59,23 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description:
-    - Path of the file that was written on the control node. It holds C(host), C(written) (ISO 8601), C(required) and C(unmet) (as here), C(met) (whether
-      C(unmet) is empty), and C(matrix) (the return value of M(bulkhead.docker.attack_matrix)). Where nothing was played, C(matrix) is empty, C(met) is
-      false, and C(error) and C(unreachable) say why.
+    - Path of the file that was written on the control node. It contains C(host), C(written) (ISO 8601), C(required) and C(unmet) (as here), C(met) (whether
+      C(unmet) is empty), and C(matrix) (the result of M(bulkhead.docker.attack_matrix)). If no attack was run, C(matrix) is empty, C(met) is false, and
+      C(error) and C(unreachable) give the reason.
   returned: always
   type: str
   sample: reports/attack-web1.json
 required:
-  description: What was demanded, as it was given.
-  returned: when a matrix was played
+  description: The option O(required).
+  returned: success
   type: dict
 unmet:
-  description: What the inventory demands and the matrix does not show, a sentence each.
+  description: The requirements that are not met, one message each.
   returned: always
   type: list
   elements: str
 problem:
-  description: What is wrong, in one sentence; empty when nothing is.
+  description: What is wrong on the host, one message; empty if nothing is.
   returned: always
   type: str
 unreached:

@@ -5,33 +5,33 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_denials
-short_description: Show and write down who was refused what on a host
+short_description: Show and write the denials of a host
 version_added: 0.1.0
 description:
-  - Prints a line for each denial and each gap, and writes C(denials-HOST.json) on the control node, of which M(bulkhead.docker.fleet_report) makes the
-    report of the fleet. Refusals and gaps fail nothing.
-  - A host that was not reached, or on which M(bulkhead.docker.denials_info) failed, gets a report that says so in place of the one of an earlier run, and
-    M(bulkhead.docker.require_layers) can fail by it later.
+  - Prints one line per denial and per log gap, and writes C(denials-HOST.json) on the control node, which M(bulkhead.docker.fleet_report) reads. Denials and
+    log gaps do not fail the task.
+  - If the host was not reached, or M(bulkhead.docker.denials_info) failed, the report says so and replaces the one of an earlier run.
+    M(bulkhead.docker.require_layers) can fail such a host later.
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   denials:
-    description: What M(bulkhead.docker.denials_info) returned.
+    description: Result of M(bulkhead.docker.denials_info), or the failure of its task.
     type: dict
     required: true
   report_dir:
-    description: Folder on the control node for the report, made when missing; relative to where the playbook was started.
+    description: Folder on the control node for the report. Created if it does not exist; relative to the working directory.
     type: str
     default: reports
   show:
-    description: Whether to print them, V(all), or not, V(failing). V(auto) is V(all) for a play of up to 20 hosts and V(failing) for one of more.
+    description: Print the denials, V(all), or not, V(failing). V(auto) is V(all) for a play of up to 20 hosts and V(failing) for more.
     type: str
     choices: [auto, all, failing]
     default: auto
 attributes:
   check_mode:
-    description: Writes the report in check mode too; nothing on the host is concerned.
+    description: Writes the report in check mode too. The host is not affected.
     support: full
   diff_mode:
     description: Changes nothing on a host.
@@ -42,7 +42,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show it and write it down
+- name: Report denials
   bulkhead.docker.report_denials:
     denials: "{{ denials }}"
 """
@@ -50,13 +50,13 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description:
-    - Path of the file that was written on the control node. It holds C(host), C(written) (ISO 8601) and C(heard) (the return value of
-      M(bulkhead.docker.denials_info)), or C(error) and C(unreachable).
+    - Path of the file that was written on the control node. It contains C(host), C(written) (ISO 8601) and C(denials_info) (the result of
+      M(bulkhead.docker.denials_info)). Without a result, C(denials_info) is empty, and C(error) and C(unreachable) give the reason.
   returned: always
   type: str
   sample: reports/denials-web1.json
 problem:
-  description: Why nothing is known of the host, in one sentence; empty when something is.
+  description: Why the denials of the host are unknown, one message; empty if they are known.
   returned: always
   type: str
 unreached:
