@@ -71,6 +71,7 @@ observed:
 """
 
 from ..module_utils.engine.api import Engine
+from ..module_utils.engine.contents import list_contents
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.layers.observation import observe_host, shorten_for_planning
@@ -85,7 +86,7 @@ def main() -> None:
     instance = find_instance(Host(), module.params["user"])
     engine = Engine.for_instance(instance, module.params["timeout"], module.params["socket"])
     try:
-        observed = observe_host(Host(), engine, instance)
+        observed = observe_host(Host(), engine, instance, list_contents)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, observed=shorten_for_planning(observed))

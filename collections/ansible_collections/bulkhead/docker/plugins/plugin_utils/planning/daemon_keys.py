@@ -10,9 +10,9 @@ from typing import Any
 
 from ...module_utils.engine.flags import find_clashes, is_same_value, list_flagged_keys
 from ...module_utils.engine.instance import get_observed_instance
-from ...module_utils.engine_config import checks, daemon_json, keys
-from ...module_utils.layers.pids_limit.plan import KEY as PIDS_KEY
-from ...module_utils.layers.pids_limit.plan import knows_key
+from ...module_utils.engine_config import checks, daemon_json, daemon_merge, keys
+from ...module_utils.layers.pids_limit.settings import KEY as PIDS_KEY
+from ...module_utils.layers.pids_limit.settings import is_key_supported
 from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import REQUIRED, LayerPlan
 
@@ -93,7 +93,7 @@ def collect_keys(
     if isinstance(values.get("log-opts"), dict):
         values["log-opts"] = {name: _convert_log_option(value) for name, value in values["log-opts"].items()}
     _drop_flagged(observed.get("unit") or {}, values, result)
-    managed = {daemon_json.parse_pointer(pointer)[0] for pointer in memory}
+    managed = {daemon_merge.parse_pointer(pointer)[0] for pointer in memory}
     chosen = {key for key in managed if (owners[key] in selected if key in owners else with_options)}
     return DesiredKeys(values, frozenset(managed - chosen))
 
@@ -110,7 +110,7 @@ def find_content_blockers(observed: Mapping[str, Any], after: Mapping[str, Any],
         if not any(text.startswith(f"{key}:") for text in [*earlier, *found]):
             place = docker_unit["places"].get(flag) or "the command line of docker.service"
             found.append(f"{path}: {key} is also set by --{flag} in {place}, and the engine does not start with both; remove one of them")
-    if PIDS_KEY in after and not knows_key(observed):
+    if PIDS_KEY in after and not is_key_supported(observed):
         found.append(
             f"{path}: {PIDS_KEY}: this engine does not know the key and does not start with it; remove it, and set"
             " docker_daemon_default_pids_limit"

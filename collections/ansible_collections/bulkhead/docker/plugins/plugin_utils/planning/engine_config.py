@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.engine.instance import get_observed_instance
-from ...module_utils.engine_config import daemon_json, drop_in, keys
+from ...module_utils.engine_config import daemon_json, daemon_merge, drop_in, keys
 from ...module_utils.host.files import sha256
 from ...module_utils.layers.verdict import REQUIRED, Change, LayerPlan
 from . import drift
@@ -38,7 +38,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     goal = collect_keys(observed, desired, layer_plans, selected, managed.get("keys", {}), result)
     document = daemon_json.parse_daemon_json(file["text"], file["path"])
     created = bool(managed.get("created")) or file["text"] is None
-    merge = daemon_json.merge_keys(document, goal.values, managed.get("keys", {}), goal.keep, created, file["path"])
+    merge = daemon_merge.merge_keys(document, goal.values, managed.get("keys", {}), goal.keep, created, file["path"])
     result.notices += merge.notices
     result.blockers += find_content_blockers(observed, merge.after, goal, result.blockers)
     if merge.text != file["text"] and file.get("fixed"):
@@ -80,7 +80,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     return result
 
 
-def _plan_file(file: Mapping[str, Any], merge: daemon_json.Merge) -> list[Change]:
+def _plan_file(file: Mapping[str, Any], merge: daemon_merge.Merge) -> list[Change]:
     if merge.text == file["text"]:
         return []
     summary = f"change {', '.join(merge.changed)}" if merge.changed else "write"
@@ -100,7 +100,7 @@ def _plan_drop_in(observed: Mapping[str, Any], limit: int | None) -> list[Change
 
 def _plan_restart(
     observed: Mapping[str, Any],
-    merge: daemon_json.Merge,
+    merge: daemon_merge.Merge,
     unchanged: Mapping[str, Any],
     seccomp: LayerPlan | None,
     may_restart: bool,
@@ -133,7 +133,7 @@ def _has_stale_root(observed: Mapping[str, Any], after: Mapping[str, Any]) -> bo
     return "userns-remap" not in flags and bool(observed["engine"].get("remapped")) != bool(after.get("userns-remap"))
 
 
-def _add_effects(engine: Mapping[str, Any], merge: daemon_json.Merge, loses_containers: bool, result: LayerPlan) -> None:
+def _add_effects(engine: Mapping[str, Any], merge: daemon_merge.Merge, loses_containers: bool, result: LayerPlan) -> None:
     """Add what a restart does to running containers. loses_containers: whether the engine gets another data root without a migration."""
     names = ", ".join(container["name"] for container in engine.get("containers") or [])
     survives = not engine.get("swarm") and (engine.get("live_restore") or merge.after.get("live-restore") is True)
@@ -157,7 +157,7 @@ def _add_effects(engine: Mapping[str, Any], merge: daemon_json.Merge, loses_cont
         )
 
 
-def _is_edited_later(observed: Mapping[str, Any], managed: Mapping[str, Any], merge: daemon_json.Merge) -> bool:
+def _is_edited_later(observed: Mapping[str, Any], managed: Mapping[str, Any], merge: daemon_merge.Merge) -> bool:
     """Return whether another program or an operator wrote the file after the engine's start. The engine does not report all of its configuration."""
     file, started = observed["daemon_json"], observed["engine"].get("started_at")
     if not file["exists"] or merge.text != file["text"] or started is None or file["mtime"] <= started + 1:

@@ -9,28 +9,28 @@ from typing import Any
 
 from ...engine_config import daemon_json
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
-from .plan import KEY, LAYER
+from .settings import KEY, LAYER
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
-    """The host's default, shown by the probe; and whether it will still be so after the engine's next start."""
+    """Judge the engine's default by the probe, and whether the configuration keeps it after the next start."""
     probe = evidence.get("probe")
     if expect.get("requirement") == DISABLED:
-        verdict = Verdict(LAYER, "no-new-privileges is not asked for")
+        verdict = Verdict(LAYER, "no-new-privileges is not required")
         if probe:
-            verdict.saw(_source(probe), probe["kernel"].get("no_new_privs"))
+            verdict.saw(_name_source(probe), probe["kernel"].get("no_new_privs"))
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, "NoNewPrivs 1 for a container that sets nothing")
-    held = _read(verdict, probe) if probe else None
-    written = _written(evidence["observed"])
-    if held is False:
+    is_set = _read_flag(verdict, probe) if probe else None
+    configured = _is_configured(evidence["observed"])
+    if is_set is False:
         text = "NoNewPrivs of the probe is 0: a setuid program in a container gives its caller more privileges"
-        stale = f"{evidence['observed']['daemon_json']['path']} asks for it, so the engine has not been restarted since" if written else ""
+        stale = f"{evidence['observed']['daemon_json']['path']} sets it, so the engine was not restarted since" if configured else ""
         verdict.find(
             "off", f"{text}; {stale}" if stale else text, ABSENT, "systemctl restart docker" if stale else "run the playbook again"
         )
-    if written is False and held is not False:
-        text = f"{evidence['observed']['daemon_json']['path']} does not set {KEY} to true: with the engine's next start the layer is gone"
+    if configured is False and is_set is not False:
+        text = f"{evidence['observed']['daemon_json']['path']} does not set {KEY} to true: the next start of the engine removes the layer"
         verdict.find("not_written", text, DEGRADED, "run the playbook again")
     if probe is None:
         return verdict.conclude(UNKNOWN)
@@ -38,39 +38,41 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """One container; what it asked for itself stands in HostConfig.SecurityOpt."""
+    """Judge one container. Its own setting is in HostConfig.SecurityOpt."""
     desired = expect.get("requirement") != DISABLED
-    asked = asked_for(container["inspect"]["HostConfig"].get("SecurityOpt") or [])
+    asked = parse_option(container["inspect"]["HostConfig"].get("SecurityOpt") or [])
     name = container["name"]
-    verdict = ContainerVerdict(LAYER, "NoNewPrivs 1" if desired else "no-new-privileges is not asked for", opted_out=asked is False)
-    held = _read(verdict, container)
+    verdict = ContainerVerdict(LAYER, "NoNewPrivs 1" if desired else "no-new-privileges is not required", opted_out=asked is False)
+    is_set = _read_flag(verdict, container)
     verdict.saw("docker inspect HostConfig.SecurityOpt", container["inspect"]["HostConfig"].get("SecurityOpt") or [])
-    if held is None:
+    if is_set is None:
         return verdict.conclude(UNKNOWN)
-    if asked is not None and asked != held:
-        verdict.disagreements.append(f"docker inspect says no-new-privileges={str(asked).lower()}, the kernel's NoNewPrivs is {int(held)}")
+    if asked is not None and asked != is_set:
+        verdict.disagreements.append(
+            f"docker inspect says no-new-privileges={str(asked).lower()}, the kernel's NoNewPrivs is {int(is_set)}"
+        )
         if asked:
-            verdict.find("not_held", f"container {name} asked for no-new-privileges and runs without", DEGRADED, f"docker restart {name}")
-    if desired and not held:
+            verdict.find("not_held", f"container {name} requests no-new-privileges and runs without", DEGRADED, f"docker restart {name}")
+    if desired and not is_set:
         if verdict.opted_out:
             verdict.find(
                 "opted_out",
-                f"container {name} runs without, as it asked for: no-new-privileges=false",
+                f"container {name} runs without it, because it sets no-new-privileges=false",
                 ABSENT,
                 "start it without that option",
             )
         else:
             text = (
-                f"container {name} runs without no-new-privileges: it was started before the engine's default, or the default does not hold"
+                f"container {name} runs without no-new-privileges: it was started before the engine's default, or the default does not work"
             )
             verdict.find("off", text, ABSENT, f"docker restart {name}")
     return verdict.conclude() if desired or asked else verdict.conclude(NOT_APPLICABLE)
 
 
-def asked_for(options: list[str]) -> bool | None:
-    """What a container's security options say: `no-new-privileges`, with `=true`, `:false` and so on; None when they say nothing.
+def parse_option(options: list[str]) -> bool | None:
+    """Return what `no-new-privileges` is set to in security options (`=true`, `:false` …); None if it is not set.
 
-    moby daemon/daemon_unix.go, parseSecurityOpt: the last one counts, and without a value it is true.
+    moby daemon/daemon_unix.go, parseSecurityOpt: the last option counts; without a value it is true.
     """
     answer = None
     for option in options:
@@ -80,21 +82,21 @@ def asked_for(options: list[str]) -> bool | None:
     return answer
 
 
-def _read(verdict: Verdict, container: Mapping[str, Any]) -> bool | None:
+def _read_flag(verdict: Verdict, container: Mapping[str, Any]) -> bool | None:
     value = container["kernel"].get("no_new_privs")
     if value is None:
         verdict.find("unread", f"NoNewPrivs of {container['name']} could not be read", UNKNOWN)
         return None
-    verdict.saw(_source(container), value)
+    verdict.saw(_name_source(container), value)
     return bool(value == 1)
 
 
-def _source(container: Mapping[str, Any]) -> str:
+def _name_source(container: Mapping[str, Any]) -> str:
     return f"/proc/{container['kernel'].get('pid', container.get('pid'))}/status NoNewPrivs"
 
 
-def _written(observed: Mapping[str, Any]) -> bool | None:
-    """Whether daemon.json, or a flag of docker.service, asks for it; None when the file can't be understood."""
+def _is_configured(observed: Mapping[str, Any]) -> bool | None:
+    """Return whether daemon.json or a flag of docker.service sets it; None if daemon.json is invalid."""
     if (observed.get("unit") or {}).get("flags", {}).get(KEY) == "true":
         return True
     file = observed["daemon_json"]

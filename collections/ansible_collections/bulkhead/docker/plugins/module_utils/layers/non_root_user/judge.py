@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...host.process import map_to_inside
 from ..verdict import ABSENT, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "non_root_user"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Record the probe's user; the engine has no default to judge."""
     verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
     probe = evidence.get("probe")
     if probe and "uid" in probe["kernel"]:
@@ -20,10 +22,11 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """Judge one container by the user of its first process."""
     kernel = container["kernel"]
     verdict = ContainerVerdict(LAYER, "first process not root in its own user namespace")
     uid = kernel.get("uid", [None])[0]
-    inside = None if uid is None else inside_id(uid, kernel.get("uid_map", []))
+    inside = None if uid is None else map_to_inside(uid, kernel.get("uid_map", []))
     if inside is None:
         verdict.find("unread", f"the user of container {container['name']} could not be read", UNKNOWN)
         return verdict.conclude()
@@ -32,11 +35,3 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     if inside == 0 and asked not in ("", "0", "root"):
         verdict.disagreements.append(f"docker inspect says user {asked}, the kernel shows root")
     return verdict.conclude(ABSENT if inside == 0 else ENFORCED)
-
-
-def inside_id(outside: int, id_map: list[list[int]]) -> int | None:
-    """What an ID of the host is called inside a user namespace with this map; None where it has no name there."""
-    for first_inside, first_outside, count in id_map:
-        if first_outside <= outside < first_outside + count:
-            return first_inside + outside - first_outside
-    return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default PIDs limit, verified by pids.max of a container's cgroup; `HostConfig.PidsLimit` of docker inspect is not the truth."""
+"""The default PIDs limit, verified by pids.max of a container's cgroup; `HostConfig.PidsLimit` of docker inspect is not evidence."""
 
 from __future__ import annotations
 
@@ -8,50 +8,48 @@ from typing import Any
 
 from ...engine_config import drop_in
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
-from .plan import LAYER, knows_key, obstacle
+from .settings import LAYER, explain_obstacle, is_key_supported
 
 _REAPPLY = "run the playbook again, or systemctl daemon-reload if the drop-in is in place"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
-    """The host's default: what the probe, which sets no limit, got."""
+    """Judge the default by the probe, which sets no limit."""
     limit = expect.get("limit")
     if expect.get("requirement") == DISABLED or limit is None:
-        verdict = Verdict(LAYER, "no default PIDs limit is asked for")
+        verdict = Verdict(LAYER, "no default PIDs limit is required")
         _read_max(verdict, evidence.get("probe"))
         verdict.findings.clear()
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, f"pids.max {limit} for a container that sets no limit")
-    if expect.get("requirement") == OPTIONAL and not knows_key(evidence["observed"]) and obstacle(evidence["observed"]):
-        verdict.find("impossible", obstacle(evidence["observed"]))
+    if expect.get("requirement") == OPTIONAL and not is_key_supported(evidence["observed"]) and explain_obstacle(evidence["observed"]):
+        verdict.find("impossible", explain_obstacle(evidence["observed"]))
         return verdict.conclude(NOT_APPLICABLE)
     probe = evidence.get("probe")
-    seen, maximum = _read_max(verdict, probe)
-    if seen and maximum is None:
-        verdict.find(
-            "unlimited", "pids.max of the probe is max: a container may start as many tasks as the host can hold", ABSENT, _REAPPLY
-        )
-    elif seen and maximum is not None and maximum > limit:
+    was_read, maximum = _read_max(verdict, probe)
+    if was_read and maximum is None:
+        verdict.find("unlimited", "pids.max of the probe is max: a container may start as many tasks as the host allows", ABSENT, _REAPPLY)
+    elif was_read and maximum is not None and maximum > limit:
         verdict.find("too_high", f"pids.max of the probe is {maximum} instead of {limit}", ABSENT, _REAPPLY)
-    elif seen and maximum is not None and maximum < limit:
-        verdict.find("stricter", f"pids.max of the probe is {maximum}, stricter than the {limit} asked for")
-    _look_at_drop_ins(verdict, evidence["observed"], limit, holds=seen and maximum is not None and maximum <= limit)
+    elif was_read and maximum is not None and maximum < limit:
+        verdict.find("stricter", f"pids.max of the probe is {maximum}, stricter than the desired {limit}")
+    _judge_drop_ins(verdict, evidence["observed"], limit, is_met=was_read and maximum is not None and maximum <= limit)
     if probe is None:
         return verdict.conclude(UNKNOWN)
     return verdict.conclude()
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """One container: its own limit where it has one, otherwise the default."""
+    """Judge one container by its own limit, or by the default if it has none."""
     limit = None if expect.get("requirement") == DISABLED else expect.get("limit")
     asked = container["inspect"]["HostConfig"].get("PidsLimit")
     own = asked if asked and asked > 0 else None
     name = container["name"]
-    desired = f"pids.max {own}, its own limit" if own else (f"pids.max {limit}" if limit else "no limit is asked for")
+    desired = f"pids.max {own}, its own limit" if own else (f"pids.max {limit}" if limit else "no limit is required")
     verdict = ContainerVerdict(LAYER, desired, opted_out=asked == -1)
-    seen, maximum = _read_max(verdict, container)
+    was_read, maximum = _read_max(verdict, container)
     verdict.saw("docker inspect HostConfig.PidsLimit", asked)
-    if not seen:
+    if not was_read:
         return verdict.conclude(UNKNOWN)
     shown = "max" if maximum is None else str(maximum)
     if own and maximum != own:
@@ -59,7 +57,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         weaker = maximum is None or maximum > own
         verdict.find(
             "not_its_own",
-            f"container {name} asked for {own} and pids.max is {shown}",
+            f"container {name} requests {own} and pids.max is {shown}",
             DEGRADED if weaker else None,
             f"docker update --pids-limit {own} {name}",
         )
@@ -67,7 +65,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         verdict.disagreements.append(f"docker inspect says PidsLimit -1 (none), the kernel's pids.max is {shown}")
     if limit and not own:
         if maximum is None or maximum > limit:
-            why = "it asked for none (--pids-limit -1)" if verdict.opted_out else "the default does not hold for it"
+            why = "it sets no limit (--pids-limit -1)" if verdict.opted_out else "the default does not apply to it"
             verdict.find(
                 "above_default",
                 f"container {name}: pids.max is {shown} instead of {limit}; {why}",
@@ -78,12 +76,12 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
             verdict.find("stricter", f"container {name}: pids.max is {shown}, stricter than the default of {limit}")
     current = container["kernel"]["pids"].get("current")
     if maximum is not None and current is not None and current >= maximum:
-        verdict.find("used_up", f"container {name} has {current} of {maximum} tasks and can start no further one")
+        verdict.find("used_up", f"container {name} has {current} of {maximum} tasks and cannot start another one")
     return verdict.conclude() if limit or own else verdict.conclude(NOT_APPLICABLE)
 
 
 def _read_max(verdict: Verdict, container: Mapping[str, Any] | None) -> tuple[bool, int | None]:
-    """Whether pids.max was read, and what it says (None: max)."""
+    """Return whether pids.max was read, and its value (None: max)."""
     if container is None:
         return False, None
     pids = container["kernel"].get("pids")
@@ -98,33 +96,33 @@ def _read_max(verdict: Verdict, container: Mapping[str, Any] | None) -> tuple[bo
     return True, pids["max"]
 
 
-def _look_at_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, holds: bool) -> None:
-    """What will hold after the next daemon-reload or boot, which need not be what holds now."""
-    if knows_key(observed):
+def _judge_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, is_met: bool) -> None:
+    """Judge what the next daemon-reload or boot applies, which can differ from the current limit."""
+    if is_key_supported(observed):
         return
     state = observed["layers"][LAYER]
-    ours, all_of_them = state["drop_in"], state["drop_ins"]
-    verdict.saw(ours["path"], f"TasksMax={ours['tasks_max']}" if ours["exists"] else "no such file")
-    last = next((entry for entry in reversed(all_of_them) if entry["tasks_max"] is not None), None)
+    managed, drop_ins = state["drop_in"], state["drop_ins"]
+    verdict.saw(managed["path"], f"TasksMax={managed['tasks_max']}" if managed["exists"] else "the file does not exist")
+    last = next((entry for entry in reversed(drop_ins) if entry["tasks_max"] is not None), None)
     if last is None:
-        until = "the limit is gone with the next daemon-reload" if holds else "nothing sets the limit"
+        until = "the next daemon-reload removes the limit" if is_met else "nothing sets the limit"
         verdict.find(
             "drop_in_missing",
-            f"{ours['path']} is not there, and no other drop-in of the scopes has a TasksMax: {until}",
+            f"{managed['path']} does not exist, and no other drop-in of the scopes sets TasksMax: {until}",
             DEGRADED,
             "run the playbook again",
         )
     elif last["tasks_max"] != str(limit):
-        text = f"{last['path']}: TasksMax={last['tasks_max']} has the last word over the {limit} asked for"
+        text = f"{last['path']}: TasksMax={last['tasks_max']} overrides the desired {limit}"
         verdict.find(
-            "overridden" if not last["ours"] else "drop_in_differs",
+            "overridden" if not last["is_managed"] else "drop_in_differs",
             text,
             DEGRADED,
-            "remove it, or the line" if not last["ours"] else "run the playbook again",
+            "remove it, or the line" if not last["is_managed"] else "run the playbook again",
         )
-    elif not last["ours"]:
+    elif not last["is_managed"]:
         verdict.find("elsewhere", f"the limit is set by {last['path']}, not by {drop_in.NAME}")
-    for entry in all_of_them:
+    for entry in drop_ins:
         if entry["tasks_max"] is not None and entry["name"] > "50-TasksMax.conf":
             verdict.find(
                 "after_transient",

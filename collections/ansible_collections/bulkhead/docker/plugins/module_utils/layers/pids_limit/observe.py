@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default PIDs limit on the host: the scopes' drop-ins, in the order in which systemd reads them. Files only."""
+"""The default PIDs limit on the host: the drop-ins of scopes, in the order in which systemd reads them. Reads files only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...host.root import Host
 
 
 def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
-    """drop_in: ours (path, exists, text, tasks_max). drop_ins: all of them (path, name, tasks_max, ours), the last word last."""
-    host, ours = instance.scope_host(host), instance.drop_in
-    text = host.read(ours)
+    """Return `drop_in`, the managed one (path, exists, text, tasks_max), and `drop_ins`, all (path, name, tasks_max, is_managed); the last one wins."""
+    host, managed = instance.scope_host(host), instance.drop_in
+    text = host.read(managed)
     return {
         "drop_in": {
-            "path": ours,
+            "path": managed,
             "exists": text is not None,
             "text": text,
             "tasks_max": drop_in.parse_tasks_max(text or ""),
@@ -27,14 +27,14 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
                 "path": path,
                 "name": path.rsplit("/", 1)[-1],
                 "tasks_max": drop_in.parse_tasks_max(host.read(path) or ""),
-                "ours": path == ours,
+                "is_managed": path == managed,
             }
-            # A drop-in of all scopes loses against one of docker's scopes with the same name (man 5 systemd.unit).
-            for path in _merged(*(list_drop_ins(host, folder, instance.unit_dirs) for folder in ("scope.d", drop_in.FOLDER)))
+            # A drop-in of all scopes is overridden by one of docker's scopes with the same name (man 5 systemd.unit).
+            for path in _merge(*(list_drop_ins(host, folder, instance.unit_dirs) for folder in ("scope.d", drop_in.FOLDER)))
         ],
     }
 
 
-def _merged(of_all_scopes: list[str], of_ours: list[str]) -> list[str]:
-    by_name = {path.rsplit("/", 1)[-1]: path for path in [*of_all_scopes, *of_ours]}
+def _merge(for_scopes: list[str], for_docker: list[str]) -> list[str]:
+    by_name = {path.rsplit("/", 1)[-1]: path for path in [*for_scopes, *for_docker]}
     return [path for _name, path in sorted(by_name.items())]

@@ -12,6 +12,7 @@ LAYER = "read_only_root"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Record the probe's root; the engine has no default to judge."""
     verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
     probe = evidence.get("probe")
     if probe:
@@ -20,6 +21,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """Judge one container by its mounts."""
     kernel = container["kernel"]
     verdict = ContainerVerdict(LAYER, "/ mounted read-only")
     read_only = kernel.get("root_read_only")
@@ -30,5 +32,5 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     asked = bool(container["inspect"]["HostConfig"].get("ReadonlyRootfs"))
     if asked and not read_only:
         verdict.disagreements.append("docker inspect says ReadonlyRootfs, the kernel has / writable")
-        verdict.find("writable", f"container {container['name']} asked for a read-only root and has a writable one", ABSENT)
+        verdict.find("writable", f"container {container['name']} requests a read-only root and has a writable one", ABSENT)
     return verdict.conclude() if read_only else verdict.conclude(ABSENT)

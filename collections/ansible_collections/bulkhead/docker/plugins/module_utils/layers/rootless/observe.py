@@ -14,7 +14,6 @@ from ...engine.api import Engine, EngineError, EngineUnreachable
 from ...engine.binary import contains_text
 from ...engine.cgroups import list_container_ids
 from ...engine.instance import ROOTFUL, Instance, find_instance
-from ...engine.processes import list_dockerds
 from ...host import state
 from ...host.root import Host
 from ...rootless import client_context, names
@@ -23,7 +22,7 @@ _TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse
 _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 
 
-def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
+def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the state of the layer.
 
     engines: every running one, as `verify_layers` returns it. state, ranges: the remembered state; error when it is damaged. rootful: units and
@@ -35,7 +34,6 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
         found.update(state=state.load(host, names.SUBJECT), ranges=state.load(host, names.RANGES).get("users", {}))
     except (OSError, ValueError) as error:
         found["error"] = str(error)
-    daemons = list_dockerds(host)
     found["engines"] = [_describe_engine(host, daemon, instance) for daemon in daemons]
     selected = instance if instance.rootless else find_instance(host, found["state"].get("user"))
     found["rootful"] = _observe_rootful(host, daemons, instance.rootless)

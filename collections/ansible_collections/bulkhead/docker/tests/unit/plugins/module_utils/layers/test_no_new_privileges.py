@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges.judge import asked_for, judge, judge_container
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges.judge import judge, judge_container, parse_option
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges.plan import plan
 
 EXPECT = {"requirement": "required", "no_new_privs": True}
@@ -69,7 +69,7 @@ def test_no_probe_is_unknown() -> None:
     assert judge(evidence(ON, None), EXPECT).status == "unknown"
 
 
-def test_not_asked_for() -> None:
+def test_not_parse_option() -> None:
     assert judge(evidence(None, one(0)), {"requirement": "disabled"}).status == "not_applicable"
     assert judge_container(one(0), {}, {"requirement": "disabled"}).status == "not_applicable"
 
@@ -103,5 +103,5 @@ def test_judge_container(options: list[str] | None, held: int | None, status: st
         (["no-new-privileges", "no-new-privileges=false"], False),
     ],
 )
-def test_asked_for(options: list[str], expected: bool | None) -> None:
-    assert asked_for(options) is expected
+def test_parse_option(options: list[str], expected: bool | None) -> None:
+    assert parse_option(options) is expected

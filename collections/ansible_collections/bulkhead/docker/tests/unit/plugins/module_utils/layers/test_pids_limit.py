@@ -11,19 +11,19 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config impo
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.observe import observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.plan import plan, wanted_limit
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.plan import parse_limit, plan
 
 EXPECT = {"requirement": "required", "limit": 100, "drop_in": drop_in.PATH}
-OURS = {"path": drop_in.PATH, "name": drop_in.NAME, "tasks_max": "100", "ours": True}
+OURS = {"path": drop_in.PATH, "name": drop_in.NAME, "tasks_max": "100", "is_managed": True}
 
 
 def entry(name: str, tasks_max: str | None) -> dict[str, Any]:
-    return {"path": f"/etc/systemd/system/docker-.scope.d/{name}", "name": name, "tasks_max": tasks_max, "ours": name == drop_in.NAME}
+    return {"path": f"/etc/systemd/system/docker-.scope.d/{name}", "name": name, "tasks_max": tasks_max, "is_managed": name == drop_in.NAME}
 
 
 def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
     entries = [OURS] if drop_ins is None else drop_ins
-    ours = next((e for e in entries if e["ours"]), None)
+    ours = next((e for e in entries if e["is_managed"]), None)
     seen: dict[str, Any] = {
         "system": {"systemd": True, "cgroup_version": 2},
         "engine": {"cgroup_driver": "systemd", "cgroup_version": 2, "containers": containers or []},
@@ -48,8 +48,8 @@ def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict
     ("variable", "options", "value"),
     [(100, {}, 100), (250, {}, 250), ("300", {}, 300), (100, {"default-pids-limit": 50}, 50), (50, {"default-pids-limit": "50"}, 50)],
 )
-def test_wanted_limit(variable: Any, options: dict[str, Any], value: int) -> None:
-    limit = wanted_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
+def test_parse_limit(variable: Any, options: dict[str, Any], value: int) -> None:
+    limit = parse_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
     assert (limit.value, limit.blockers, bool(limit.notices)) == (value, [], bool(options))
 
 
@@ -66,7 +66,7 @@ def test_wanted_limit(variable: Any, options: dict[str, Any], value: int) -> Non
     ],
 )
 def test_unusable_limits(variable: Any, options: dict[str, Any], sentence: str) -> None:
-    limit = wanted_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
+    limit = parse_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
     assert sentence in limit.blockers[0]
 
 
@@ -164,7 +164,7 @@ def test_observe(tmp_path: Path) -> None:
         host.path(path).write_text(text)
     found = observe(host)
     assert found["drop_in"] == {"path": drop_in.PATH, "exists": True, "text": drop_in.render_drop_in(100), "tasks_max": "100"}
-    assert [(e["name"], e["tasks_max"], e["ours"]) for e in found["drop_ins"]] == [
+    assert [(e["name"], e["tasks_max"], e["is_managed"]) for e in found["drop_ins"]] == [
         ("05-all.conf", None, False),
         (drop_in.NAME, "100", True),
         ("60-vendor.conf", "15%", False),

@@ -7,16 +7,22 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import list_container_ids
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.processes import list_dockerds
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe import observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import observe as rootless
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, names, ports, rendering
 
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 CONTAINER = "ab" * 32
+
+
+def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
+    return rootless.observe(host, instance, list_dockerds(host))
 
 
 def write(host: Host, path: str, text: str = "") -> None:
