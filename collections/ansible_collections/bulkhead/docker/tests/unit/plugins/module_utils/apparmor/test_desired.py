@@ -18,7 +18,7 @@ profile mine flags=(attach_disconnected) {
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "message"),
     [
         ("web", "apparmor_profiles_list: 'web' is not a list; write a list of profiles, or [] for none"),
         (None, "apparmor_profiles_list: None is not a list"),
@@ -92,10 +92,10 @@ profile mine flags=(attach_disconnected) {
         ),
     ],
 )
-def test_blockers(entries: Any, said: str) -> None:
+def test_blockers(entries: Any, message: str) -> None:
     found = desired.read_apparmor_profiles(entries)
     assert len(found.blockers) == 1, found.blockers
-    assert said in found.blockers[0]
+    assert message in found.blockers[0]
     assert "\n" not in found.blockers[0]
 
 
@@ -133,7 +133,7 @@ def test_complain_flag_is_valid_in_complain_mode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         (
             {"src": "f", "content": SOURCE.replace("  signal", "  # signal")},
@@ -144,10 +144,10 @@ def test_complain_flag_is_valid_in_complain_mode() -> None:
         ({"executable": ["/app"], "writable": ["/application"]}, None),
     ],
 )
-def test_warnings(entry: dict[str, Any], said: str | None) -> None:
+def test_warnings(entry: dict[str, Any], message: str | None) -> None:
     found = desired.read_apparmor_profiles([{"name": "mine", **entry}])
     assert not found.blockers
-    assert not found.warnings if said is None else said in found.warnings[0]
+    assert not found.warnings if message is None else message in found.warnings[0]
 
 
 def test_resolve_sources_reads_files() -> None:

@@ -132,13 +132,13 @@ def test_syntax_error_leaves_everything_unchanged(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("profile late {\n refused by the kernel\n}\n", "Unable to replace"),
         ("profile late flags=(complain) {\n}\n", "was loaded in complain mode, not in enforce mode"),
     ],
 )
-def test_late_failure_restores_everything(host: Host, text: str, said: str) -> None:
+def test_late_failure_restores_everything(host: Host, text: str, message: str) -> None:
     apply(host, AppArmorRequest("old", TEXT.replace("web", "old"), "complain"), AppArmorRequest("web", TEXT))
     before = everything(host)
     changed = (
@@ -147,7 +147,7 @@ def test_late_failure_restores_everything(host: Host, text: str, said: str) -> N
         AppArmorRequest("new", state_of("new")),
         AppArmorRequest("late", text),
     )
-    with pytest.raises(PolicyError, match=said) as caught:
+    with pytest.raises(PolicyError, match=message) as caught:
         apply(host, *changed)
     assert "all profiles are as before" in str(caught.value)
     assert everything(host) == before

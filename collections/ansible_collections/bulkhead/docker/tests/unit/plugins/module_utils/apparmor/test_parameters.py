@@ -13,7 +13,7 @@ def test_good_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("", "is not a valid profile name"),
         (None, "is not a valid profile name"),
@@ -32,8 +32,8 @@ def test_good_names(name: str) -> None:
         ("web.orig", "at boot"),
     ],
 )
-def test_bad_names(name: object, said: str) -> None:
-    assert said in str(names.describe_name_problem(name))
+def test_bad_names(name: object, message: str) -> None:
+    assert message in str(names.describe_name_problem(name))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_good_paths(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("", "write an absolute path"),
         (None, "write an absolute path"),
@@ -81,8 +81,8 @@ def test_good_paths(path: str) -> None:
         ("/./b", "without '//', '.' and '..'"),
     ],
 )
-def test_bad_paths(path: object, said: str) -> None:
-    assert said in str(parameters.describe_path_problem(path))
+def test_bad_paths(path: object, message: str) -> None:
+    assert message in str(parameters.describe_path_problem(path))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_capability(given: object, plain: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("inet", None),
         ("inet6  stream", None),
@@ -115,9 +115,9 @@ def test_capability(given: object, plain: str | None) -> None:
         ("inet,", "'inet,' is not a network family"),
     ],
 )
-def test_networks(value: object, said: str | None) -> None:
+def test_networks(value: object, message: str | None) -> None:
     problem = parameters.describe_network_problem(value)
-    assert problem is None if said is None else said in str(problem)
+    assert problem is None if message is None else message in str(problem)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_access(value: object, good: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("mount fstype=tmpfs -> /scratch/,", None),
         ("include <abstractions/nameservice>", None),
@@ -141,6 +141,6 @@ def test_access(value: object, good: bool) -> None:
         ("profile child {", "which would end or extend"),
     ],
 )
-def test_rules(value: object, said: str | None) -> None:
+def test_rules(value: object, message: str | None) -> None:
     problem = parameters.describe_rule_problem(value)
-    assert problem is None if said is None else said in str(problem)
+    assert problem is None if message is None else message in str(problem)

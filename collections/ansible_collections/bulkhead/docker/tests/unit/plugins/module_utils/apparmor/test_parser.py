@@ -12,7 +12,7 @@ from .machine import machine
 
 
 @pytest.mark.parametrize(
-    ("stderr", "said"),
+    ("stderr", "message"),
     [
         (
             "AppArmor parser error at line 2: syntax error, unexpected TOK_ID, expecting TOK_MODE\n",
@@ -34,8 +34,8 @@ from .machine import machine
         ("", "profile web: apparmor_parser gives no reason"),
     ],
 )
-def test_parser_error_is_explained(stderr: str, said: str) -> None:
-    assert explain_parser_error("web", stderr) == said
+def test_parser_error_is_explained(stderr: str, message: str) -> None:
+    assert explain_parser_error("web", stderr) == message
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_check_accepts_one_profile_of_that_name(parser: Parser) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("profile web {\n  syntax error\n}\n", "profile web, line 2: syntax error"),
         ("profile other {\n}\n", "profile web: the text contains the profiles other; write one text per profile, here web alone"),
@@ -57,10 +57,10 @@ def test_check_accepts_one_profile_of_that_name(parser: Parser) -> None:
         ("", "the text contains the profiles none"),
     ],
 )
-def test_check_rejects(parser: Parser, text: str, said: str) -> None:
+def test_check_rejects(parser: Parser, text: str, message: str) -> None:
     with pytest.raises(PolicyError) as caught:
         parser.check("web", text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_missing_program() -> None:

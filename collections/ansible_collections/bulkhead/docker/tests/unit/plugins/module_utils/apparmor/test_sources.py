@@ -93,7 +93,7 @@ GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current"
 
 
 @pytest.mark.parametrize(
-    ("seen", "mode", "said"),
+    ("seen", "mode", "message"),
     [
         ({}, "enforce", []),
         ({"current": None}, "enforce", []),
@@ -111,5 +111,5 @@ GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current"
         ({"is_managed": False}, "enforce", ["exists and becomes managed"]),
     ],
 )
-def test_list_differences(seen: dict[str, Any], mode: str, said: list[str]) -> None:
-    assert sources.list_differences({**GOOD, **seen}, "a", mode) == said
+def test_list_differences(seen: dict[str, Any], mode: str, message: list[str]) -> None:
+    assert sources.list_differences({**GOOD, **seen}, "a", mode) == message

@@ -112,14 +112,14 @@ def test_evidence_without_file_and_without_policy(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "said"),
+    ("break_it", "message"),
     [
         ("/sys/kernel/security/apparmor/policy/profiles/web.3/raw_sha256", "the kernel keeps no hash"),
         ("/usr/sbin/apparmor_parser", "apparmor_parser does not exist"),
     ],
 )
-def test_missing_evidence_is_explained(host: Host, break_it: str, said: str) -> None:
+def test_missing_evidence_is_explained(host: Host, break_it: str, message: str) -> None:
     host.path(break_it).unlink()
     proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert proof["agrees"] is None
-    assert said in proof["error"]
+    assert message in proof["error"]

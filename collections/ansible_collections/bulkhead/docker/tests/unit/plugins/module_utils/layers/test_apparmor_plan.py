@@ -123,7 +123,7 @@ def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "more", "said"),
+    ("entry", "more", "message"),
     [
         (WEB, {"files": {"web": "x"}}, "/etc/apparmor.d/web: is unmanaged and has another text; choose another name"),
         (WEB, {"modes": {"web": "enforce"}}, "profile web is loaded, but not from /etc/apparmor.d/web; choose another name"),
@@ -131,10 +131,10 @@ def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
         ({"name": "web", "state": "absent"}, {"modes": {"web": "enforce"}}, "profile web is loaded, but not from"),
     ],
 )
-def test_unmanaged_is_a_blocker_unless_forced(entry: dict[str, Any], more: dict[str, Any], said: str) -> None:
+def test_unmanaged_is_a_blocker_unless_forced(entry: dict[str, Any], more: dict[str, Any], message: str) -> None:
     found = planned([entry], **more)
     assert (len(found.blockers), found.changes) == (1, [])
-    assert said in found.blockers[0]
+    assert message in found.blockers[0]
     forced = planned([{**entry, "force": True}], **more)
     assert (forced.blockers, len(forced.changes)) == ([], 1)
 
@@ -149,13 +149,13 @@ def test_absent_and_never_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [({"enabled": False}, "not active in the kernel"), ({"parser": None}, "install the package apparmor")]
+    ("more", "message"), [({"enabled": False}, "not active in the kernel"), ({"parser": None}, "install the package apparmor")]
 )
-def test_host_that_does_not_support_the_layer(more: dict[str, Any], said: str) -> None:
+def test_host_that_does_not_support_the_layer(more: dict[str, Any], message: str) -> None:
     required, optional, disabled = (planned(layer=layer, **more) for layer in ("required", "optional", "disabled"))
-    assert said in required.blockers[0]
+    assert message in required.blockers[0]
     assert (optional.blockers, optional.applicable, optional.changes) == ([], False, [])
-    assert said in optional.reason
+    assert message in optional.reason
     assert (disabled.blockers, disabled.applicable, disabled.changes) == ([], True, [])
 
 

@@ -72,7 +72,7 @@ def test_fresh_host_gets_profiles_and_the_default() -> None:
 def test_a_second_run_changes_nothing() -> None:
     planned = plan(steady(), desired())
     assert (planned.changes, planned.apply, planned.warnings) == ([], {}, [])
-    assert planned.daemon_keys  # still said, or it would be dropped
+    assert planned.daemon_keys  # still message, or it would be dropped
 
 
 def test_built_in_profile_can_stay_the_default() -> None:
