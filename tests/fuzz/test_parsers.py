@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import po
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import Ids
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, ranges
 from hypothesis import given, settings
@@ -178,9 +178,9 @@ def test_any_os_release_is_parsed(text: str) -> None:
     lambda entries: struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 ))  # fmt: skip
 def test_an_access_control_list_is_mapped_or_rejected(raw: bytes) -> None:
-    ids = Ids([[0, 231072, 65536]], [[0, 231072, 65536]])
+    ids = IdMaps([[0, 231072, 65536]], [[0, 231072, 65536]])
     try:
-        mapped = ids.acl(raw)
+        mapped = ids.map_acl(raw)
     except ValueError:  # Unmapped is a ValueError
         return
     assert len(mapped) == len(raw)
