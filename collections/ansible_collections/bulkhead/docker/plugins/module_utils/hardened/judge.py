@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..capabilities import decode_capabilities
-from ..layers.non_root_user.judge import inside_id
+from ..host.process import map_to_inside
 from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, UNKNOWN
 
 Demand = dict[str, Any]
@@ -65,7 +65,7 @@ def _at_most(setting: str, expected: float, read: Mapping[str, Any] | None, sour
 
 def _user(kernel: Mapping[str, Any], user: str, source: str) -> Demand:
     outside = kernel.get("uid", [None])[0]
-    inside = None if outside is None else inside_id(outside, kernel.get("uid_map", []))
+    inside = None if outside is None else map_to_inside(outside, kernel.get("uid_map", []))
     if inside is None:
         return _demand("user", UNKNOWN, user, None, f"{source} Uid")
     name = user.split(":")[0]

@@ -34,6 +34,14 @@ def parse_id_map(text: str) -> list[list[int]]:
     return [[int(n) for n in line.split()] for line in text.splitlines() if line.strip()]
 
 
+def map_to_inside(outside: int, id_map: list[list[int]]) -> int | None:
+    """Return the ID inside a user namespace with this map of an ID on the host; None if the map has none."""
+    for first_inside, first_outside, count in id_map:
+        if first_outside <= outside < first_outside + count:
+            return first_inside + outside - first_outside
+    return None
+
+
 def parse_root_read_only(mountinfo: str) -> bool | None:
     """Return whether the / of a process is mounted read-only; None when no mount of / is listed (man 5 proc_pid_mountinfo)."""
     read_only = None

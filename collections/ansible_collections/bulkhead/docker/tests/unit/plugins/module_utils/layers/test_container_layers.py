@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The layers that a container sets for itself: capabilities, read-only root, non-root user; and what rootless engines there are."""
+"""Tests of the layers that each container sets: capabilities, read-only root, non-root user."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def caps(bits: int) -> dict[str, Any]:
     return {"cap": {"bnd": bits, "eff": bits}}
 
 
-def test_the_engines_default_is_what_the_kernel_shows() -> None:
+def test_engine_default_matches_the_kernel() -> None:
     assert set(decode_capabilities(DEFAULT)) == ENGINE_DEFAULT
 
 
 @pytest.mark.parametrize(
     ("bits", "status"), [(DEFAULT, "enforced"), (0, "enforced"), (DEFAULT | 1 << 12, "degraded"), (EVERYTHING, "absent")]
 )
-def test_canary_capabilities(bits: int, status: str) -> None:
+def test_probe_capabilities(bits: int, status: str) -> None:
     assert capabilities.judge({"probe": container(caps(bits))}, {}).status == status
 
 
 @pytest.mark.parametrize("probe", [None, container()])
-def test_capabilities_that_were_not_seen_are_unknown(probe: dict[str, Any] | None) -> None:
+def test_unread_capabilities_are_unknown(probe: dict[str, Any] | None) -> None:
     assert capabilities.judge({"probe": probe}, {}).status == "unknown"
 
 
-def test_a_capability_newer_than_this_list_is_still_a_surplus() -> None:
+def test_unlisted_capability_is_a_surplus() -> None:
     assert "CAP_60" in capabilities.judge({"probe": container(caps(DEFAULT | 1 << 60))}, {}).findings[0].text
 
 
@@ -52,11 +52,11 @@ def test_more_than_inspect_shows_is_a_disagreement() -> None:
     verdict = capabilities.judge_container(container(caps(DEFAULT | 1 << 12), {"CapAdd": None}), {}, {})
     assert verdict.disagreements == [
         "docker inspect grants AUDIT_WRITE, CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, MKNOD, NET_BIND_SERVICE, NET_RAW, SETFCAP, SETGID, SETPCAP, "
-        "SETUID, SYS_CHROOT, the kernel's bounding set holds NET_ADMIN besides"
+        "SETUID, SYS_CHROOT, the kernel's bounding set also has NET_ADMIN"
     ]
 
 
-def test_dropped_and_still_held_is_a_disagreement() -> None:
+def test_dropped_and_still_granted_is_a_disagreement() -> None:
     verdict = capabilities.judge_container(container(caps(DEFAULT), {"CapDrop": ["ALL"], "CapAdd": ["CAP_KILL"]}), {}, {})
     assert verdict.disagreements and verdict.status == "degraded"
 

@@ -13,7 +13,7 @@ EXPECT = {"requirement": "required", "no_new_privs": True}
 
 
 @pytest.mark.parametrize(
-    ("version", "switch", "keys", "refused"),
+    ("version", "switch", "keys", "blocked"),
     [
         ("26.1.5", "required", {"no-new-privileges": True}, False),
         ("17.06.2-ce", "required", {"no-new-privileges": True}, False),
@@ -23,13 +23,13 @@ EXPECT = {"requirement": "required", "no_new_privs": True}
         ("26.1.5", "disabled", {}, False),
     ],
 )
-def test_plan(version: str | None, switch: str, keys: dict[str, Any], refused: bool) -> None:
+def test_plan(version: str | None, switch: str, keys: dict[str, Any], blocked: bool) -> None:
     result = plan({"engine": {"version": version}}, {"docker_daemon_no_new_privileges_layer": switch})
-    assert (result.daemon_keys, bool(result.blockers)) == (keys, refused)
+    assert (result.daemon_keys, bool(result.blockers)) == (keys, blocked)
 
 
-def one(held: int | None, options: list[str] | None = None, name: str = "probe") -> dict[str, Any]:
-    kernel = {"pid": 7, "unreadable": {}} | ({} if held is None else {"no_new_privs": held})
+def one(is_set: int | None, options: list[str] | None = None, name: str = "probe") -> dict[str, Any]:
+    kernel = {"pid": 7, "unreadable": {}} | ({} if is_set is None else {"no_new_privs": is_set})
     return {"name": name, "kernel": kernel, "inspect": {"HostConfig": {"SecurityOpt": options}}}
 
 
@@ -42,7 +42,7 @@ ON = '{"no-new-privileges": true}'
 
 
 @pytest.mark.parametrize(
-    ("text", "held", "flags", "status", "finding"),
+    ("text", "is_set", "flags", "status", "finding"),
     [
         (ON, 1, {}, "enforced", None),
         (None, 1, {"no-new-privileges": "true"}, "enforced", None),
@@ -54,28 +54,28 @@ ON = '{"no-new-privileges": true}'
         (ON, None, {}, "unknown", "unread"),
     ],
 )
-def test_judge(text: str | None, held: int | None, flags: dict[str, str], status: str, finding: str | None) -> None:
-    verdict = judge(evidence(text, one(held), flags), EXPECT)
+def test_judge(text: str | None, is_set: int | None, flags: dict[str, str], status: str, finding: str | None) -> None:
+    verdict = judge(evidence(text, one(is_set), flags), EXPECT)
     assert verdict.status == status
     assert [f.id for f in verdict.findings] == ([f"no_new_privileges.{finding}"] if finding else [])
 
 
-def test_an_engine_not_restarted_since_is_told_so() -> None:
+def test_engine_that_needs_a_restart_is_reported() -> None:
     (finding,) = judge(evidence(ON, one(0)), EXPECT).findings
-    assert "has not been restarted since" in finding.text and finding.remedy == "systemctl restart docker"
+    assert "was not restarted since" in finding.text and finding.remedy == "systemctl restart docker"
 
 
 def test_no_probe_is_unknown() -> None:
     assert judge(evidence(ON, None), EXPECT).status == "unknown"
 
 
-def test_not_parse_option() -> None:
+def test_disabled_layer_is_not_applicable() -> None:
     assert judge(evidence(None, one(0)), {"requirement": "disabled"}).status == "not_applicable"
     assert judge_container(one(0), {}, {"requirement": "disabled"}).status == "not_applicable"
 
 
 @pytest.mark.parametrize(
-    ("options", "held", "status", "disagrees", "opted_out"),
+    ("options", "is_set", "status", "disagrees", "opted_out"),
     [
         (None, 1, "enforced", False, False),
         ([], 0, "absent", False, False),
@@ -87,8 +87,8 @@ def test_not_parse_option() -> None:
         (None, None, "unknown", False, False),
     ],
 )
-def test_judge_container(options: list[str] | None, held: int | None, status: str, disagrees: bool, opted_out: bool) -> None:
-    verdict = judge_container(one(held, options, "web"), {}, EXPECT)
+def test_judge_container(options: list[str] | None, is_set: int | None, status: str, disagrees: bool, opted_out: bool) -> None:
+    verdict = judge_container(one(is_set, options, "web"), {}, EXPECT)
     assert (verdict.status, bool(verdict.disagreements), verdict.opted_out) == (status, disagrees, opted_out)
 
 

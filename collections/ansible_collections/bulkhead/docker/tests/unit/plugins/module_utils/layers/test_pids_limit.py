@@ -54,51 +54,51 @@ def test_parse_limit(variable: Any, options: dict[str, Any], value: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("variable", "options", "sentence"),
+    ("variable", "options", "message"),
     [
-        (-5, {}, "docker_daemon_default_pids_limit: -5 is no limit; write a whole number of tasks, 1 or more"),
-        (0, {}, "0 is no limit"),
-        ("many", {}, "docker_daemon_default_pids_limit: 'many' is no number"),
-        (True, {}, "True is no number"),
-        (1.5, {}, "1.5 is no number"),
-        (100, {"default-pids-limit": "15%"}, "docker_daemon_options['default-pids-limit']: '15%' is no number"),
+        (-5, {}, "docker_daemon_default_pids_limit: -5 is not a limit; set an integer of tasks, 1 or more"),
+        (0, {}, "0 is not a limit"),
+        ("many", {}, "docker_daemon_default_pids_limit: 'many' is not an integer"),
+        (True, {}, "True is not an integer"),
+        (1.5, {}, "1.5 is not an integer"),
+        (100, {"default-pids-limit": "15%"}, "docker_daemon_options['default-pids-limit']: '15%' is not an integer"),
         (200, {"default-pids-limit": 50}, "says 50 and docker_daemon_default_pids_limit says 200; keep one of them"),
     ],
 )
-def test_unusable_limits(variable: Any, options: dict[str, Any], sentence: str) -> None:
+def test_unusable_limits(variable: Any, options: dict[str, Any], message: str) -> None:
     limit = parse_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
-    assert sentence in limit.blockers[0]
+    assert message in limit.blockers[0]
 
 
 # --- the plan ---
 
 
-def test_the_drop_in_is_the_means() -> None:
+def test_drop_in_sets_the_limit() -> None:
     result = plan(observed([]), {})
     assert (result.apply, result.daemon_keys, result.blockers) == ({"pids_limit": 100}, {}, [])
 
 
-def test_the_key_where_the_engine_knows_it() -> None:
+def test_supported_key_is_used() -> None:
     result = plan(observed(dockerd__knows={"default-pids-limit": True}), {})
     assert (result.apply, result.daemon_keys) == ({"pids_limit": 0}, {"default-pids-limit": 100})
 
 
 @pytest.mark.parametrize(
-    ("more", "sentence"),
+    ("more", "message"),
     [
-        ({"system__systemd": False}, "needs systemd, which does not run this host"),
+        ({"system__systemd": False}, "needs systemd, which does not run on this host"),
         ({"engine__cgroup_version": 1}, "needs cgroup v2, and this host has v1"),
         ({"engine__cgroup_driver": "cgroupfs"}, "cgroup driver systemd, and it is cgroupfs"),
     ],
 )
-def test_hosts_that_cannot(more: dict[str, Any], sentence: str) -> None:
-    assert sentence in plan(observed(**more), {}).blockers[0]
+def test_unsupported_hosts(more: dict[str, Any], message: str) -> None:
+    assert message in plan(observed(**more), {}).blockers[0]
     optional = plan(observed(**more), {"docker_daemon_pids_limit_layer": "optional"})
     assert (optional.blockers, optional.applicable, optional.apply) == ([], False, {})
-    assert sentence in optional.reason
+    assert message in optional.reason
 
 
-def test_disabled_removes_ours_and_only_ours() -> None:
+def test_disabled_removes_only_managed_drop_in() -> None:
     assert plan(observed(), {"docker_daemon_pids_limit_layer": "disabled"}).apply == {"pids_limit": 0}
     assert plan(observed([entry("20-x.conf", "5")]), {"docker_daemon_pids_limit_layer": "disabled"}).apply == {}
 
@@ -108,7 +108,7 @@ def container(maximum: int | None, current: int | None, peak: int | None, own: i
 
 
 @pytest.mark.parametrize(
-    ("running", "refused", "warned", "told"),
+    ("running", "blocked", "warned", "reported"),
     [
         (container(None, 100, 120), "web (pids.current 100)", "", True),
         (container(2337, 100, 120), "web (pids.current 100)", "", True),
@@ -121,19 +121,19 @@ def container(maximum: int | None, current: int | None, peak: int | None, own: i
         ({"name": "web", "id": "1", "pids": None, "pids_limit": None}, "", "", True),
     ],
 )
-def test_running_containers_are_compared_with_the_limit(running: dict[str, Any], refused: str, warned: str, told: bool) -> None:
+def test_running_containers_are_compared_with_the_limit(running: dict[str, Any], blocked: str, warned: str, reported: bool) -> None:
     result = plan(observed([], [running]), {})
-    assert (refused in "".join(result.blockers), bool(result.blockers)) == (True, bool(refused))
+    assert (blocked in "".join(result.blockers), bool(result.blockers)) == (True, bool(blocked))
     assert (warned in "".join(result.warnings), bool(result.warnings)) == (True, bool(warned))
-    assert bool(result.effects) is told
+    assert bool(result.effects) is reported
 
 
-def test_a_refusal_can_be_accepted() -> None:
+def test_blocker_can_be_accepted() -> None:
     result = plan(observed([], [container(None, 100, 120)]), {"docker_daemon_pids_limit_accept": True})
-    assert result.blockers == [] and "is reached already by web" in result.warnings[0]
+    assert result.blockers == [] and "is already reached by web" in result.warnings[0]
 
 
-def test_a_limit_that_holds_already_is_not_compared() -> None:
+def test_unchanged_limit_is_not_compared() -> None:
     assert plan(observed(None, [container(None, 900, 900)]), {}).blockers == []
 
 
@@ -141,11 +141,11 @@ def test_a_limit_that_holds_already_is_not_compared() -> None:
     ("name", "tasks_max", "warned"),
     [("20-x.conf", "5", True), ("05-x.conf", "5", False), ("20-x.conf", "100", False), ("20-x.conf", None, False)],
 )
-def test_foreign_drop_ins_that_win_are_told(name: str, tasks_max: str | None, warned: bool) -> None:
+def test_overriding_drop_ins_are_reported(name: str, tasks_max: str | None, warned: bool) -> None:
     assert bool(plan(observed([OURS, entry(name, tasks_max)]), {}).warnings) is warned
 
 
-def test_a_limit_below_the_runtimes_own_need_is_told() -> None:
+def test_limit_below_runtime_need_is_reported() -> None:
     assert "docker exec" in plan(observed([]), {"docker_daemon_default_pids_limit": 5}).warnings[0]
 
 
@@ -211,7 +211,7 @@ def test_no_evidence_is_unknown() -> None:
     assert judge_container({**blind, "name": "web"}, {}, EXPECT).status == "unknown"
 
 
-def test_a_layer_not_asked_for_is_not_applicable() -> None:
+def test_disabled_layer_is_not_applicable() -> None:
     assert judge({"observed": observed([]), "probe": seen(None)}, {**EXPECT, "requirement": "disabled"}).status == "not_applicable"
 
 
@@ -238,7 +238,7 @@ def test_judge_container(asked: int | None, maximum: int | None, status: str, di
     assert (verdict.status, bool(verdict.disagreements), verdict.opted_out) == (status, disagrees, opted_out)
 
 
-def test_a_container_at_its_limit_is_told() -> None:
+def test_container_at_its_limit_is_reported() -> None:
     one = seen(100, name="web")
     one["kernel"]["pids"]["current"] = 100
     assert [f.id for f in judge_container(one, {}, EXPECT).findings] == ["pids_limit.used_up"]

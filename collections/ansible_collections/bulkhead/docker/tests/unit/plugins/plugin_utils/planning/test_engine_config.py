@@ -75,7 +75,7 @@ def make_hardened() -> dict[str, Any]:
     host["engine"]["info"]["LiveRestoreEnabled"] = True
     text = drop_in.render_drop_in(100)
     ours = {"path": drop_in.PATH, "exists": True, "text": text, "tasks_max": "100"}
-    host["layers"]["pids_limit"] = {"drop_in": ours, "drop_ins": [{**ours, "name": drop_in.NAME, "ours": True}]}
+    host["layers"]["pids_limit"] = {"drop_in": ours, "drop_ins": [{**ours, "name": drop_in.NAME, "is_managed": True}]}
     keys = {f"/{key}": {"value": value} for key, value in KEYS.items() if key != "log-opts"}
     keys |= {"/log-opts/max-size": {"value": "10m"}, "/log-opts/max-file": {"value": "3"}}
     host["managed"] = {"files": {PATH: {"created": True, "keys": keys}}}

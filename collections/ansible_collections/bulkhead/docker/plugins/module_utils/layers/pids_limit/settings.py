@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plan and the judge of this layer share: names, and how this host can set the limit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LAYER = "pids_limit"
+KEY = "default-pids-limit"
+
+
+def is_key_supported(observed: Mapping[str, Any]) -> bool:
+    """Return whether this engine accepts `default-pids-limit` in daemon.json."""
+    return bool((observed.get("dockerd") or {}).get("knows", {}).get(KEY))
+
+
+def explain_obstacle(observed: Mapping[str, Any]) -> str:
+    """Return why a systemd drop-in cannot set the limit on this host; empty if it can."""
+    engine, system = observed["engine"], observed["system"]
+    otherwise = "docker_daemon_pids_limit_layer: optional accepts a host without it"
+    if not system.get("systemd"):
+        return f"the default PIDs limit needs systemd, which does not run on this host; {otherwise}"
+    if (engine.get("cgroup_version") or system.get("cgroup_version")) != 2:
+        return f"the default PIDs limit needs cgroup v2, and this host has v1; {otherwise}"
+    driver = engine.get("cgroup_driver")
+    if driver not in (None, "systemd"):  # None: the engine is stopped, and reports nothing
+        return (
+            f"the default PIDs limit needs the engine's cgroup driver systemd, and it is {driver}; set docker_daemon_options:"
+            f' {{"exec-opts": ["native.cgroupdriver=systemd"]}}, or {otherwise}'
+        )
+    return ""
