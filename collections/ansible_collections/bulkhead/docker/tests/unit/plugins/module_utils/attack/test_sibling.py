@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import configurations
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.catalog import ATTACKS, CALLS, FOOTHOLDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import CannotPlay, chosen, knows_builtin
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import table
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 
 
 def asked(user: str = "", **config: Any) -> dict[str, dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_the_catalog_is_whole() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 20
     assert all(callable(move(attack.name)) for attack in ATTACKS)
     assert {attack.foothold for attack in ATTACKS} - {""} == set(FOOTHOLDS)
-    assert set(table("x86_64")) >= CALLS
+    assert set(load_table("x86_64")) >= CALLS
 
 
 def test_the_control_is_always_played_and_a_name_that_there_is_not_is_named() -> None:
