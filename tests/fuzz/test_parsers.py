@@ -113,9 +113,9 @@ def test_unmanaged_keys_stay_as_they_are(
     document = daemon_json.parse_daemon_json(json.dumps(content, **layout))
     raw = {member.key: member.raw for member in document.members}
     for key, value in managed.items():
-        document.put(key, value)
+        document.set_member(key, value)
     for key in removed:
-        document.drop(key)
+        document.remove_member(key)
     after = daemon_json.parse_daemon_json(document.text())
     assert after.content() == {key: value for key, value in {**content, **managed}.items() if key not in removed}
     assert all(member.raw == raw[member.key] for member in after.members if member.key not in managed)
@@ -168,7 +168,7 @@ def test_flags_of_an_engine_are_parsed(argv: list[str]) -> None:
 
 @given(ANYTHING | st.lists(st.text(alphabet="ID=\"'\\ $x#", max_size=8), max_size=5).map("\n".join))
 def test_any_os_release_is_parsed(text: str) -> None:
-    system._os_release(text)
+    system._parse_os_release(text)
 
 
 # --- access control lists ---
