@@ -146,7 +146,7 @@ def test_a_failed_change_is_reverted_and_names_are_protected(
     host.check_output("docker run -d --name unmanaged --network none bulkhead-test/redis:1")
     try:
         blocked = role([{**LIST[3], "name": "unmanaged"}])
-        assert "container unmanaged is there and was not made by this role" in " ".join(blocked.stdout.split())
+        assert "container unmanaged exists and was not created by this role" in " ".join(blocked.stdout.split())
     finally:
         host.run("docker rm -f unmanaged")
 

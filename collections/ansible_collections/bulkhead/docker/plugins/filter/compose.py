@@ -46,7 +46,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
-from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.settings import compose
+from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.settings import build_compose
 
 _HEAD = "# Written by Ansible from hardened_container_list.\n"
 
@@ -54,7 +54,7 @@ _HEAD = "# Written by Ansible from hardened_container_list.\n"
 def _render_compose(
     entries: list[dict[str, Any]], labels: Mapping[str, str], seccomp_directory: str = "/etc/docker/seccomp", project: str = "bulkhead"
 ) -> str:
-    content = compose(entries, seccomp_directory, labels, project)
+    content = build_compose(entries, seccomp_directory, labels, project)
     return format_compose(content) if content["services"] else ""
 
 

@@ -101,7 +101,7 @@ docker_host:
 
 from ..module_utils.engine.api import Engine, EngineError
 from ..module_utils.engine.instance import find_instance
-from ..module_utils.hardened.plan import CannotRun, lacking, plan
+from ..module_utils.hardened.plan import CannotRun, find_missing_tool, plan_containers
 from ..module_utils.hardened.settings import COMPOSE, CONTAINER
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
@@ -125,12 +125,14 @@ def main() -> None:
     host = Host()
     instance = find_instance(host, params["user"])
     if instance.uid is None:
-        module.fail_json(msg=f"user: {instance.user} does not exist on this host; harden the host first, or write the user who runs its engine")
+        module.fail_json(
+            msg=f"user: {instance.user} does not exist on this host; harden the host first, or write the user who runs its engine"
+        )
     socket = params["socket"] or instance.socket
     try:
         engine = Engine.for_instance(instance, params["timeout"], socket)
-        planned = plan(host, engine, params["containers"], params["seccomp_directory"], params["run_by"], params["project"])
-        problem = lacking(params["run_by"]) if planned.actions else ""
+        planned = plan_containers(host, engine, params["containers"], params["seccomp_directory"], params["run_by"], params["project"])
+        problem = find_missing_tool(params["run_by"]) if planned.actions else ""
         if problem:
             raise CannotRun(problem)
         compose = host.read(params["compose_file"]) if params["run_by"] == COMPOSE else ""

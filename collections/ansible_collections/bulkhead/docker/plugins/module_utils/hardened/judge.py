@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A container that the inventory describes (role hardened_container): each of its settings, as the kernel has it. Pure."""
+"""Judges each setting of a container of hardened_container_list from the kernel's evidence. Pure."""
 
 from __future__ import annotations
 
@@ -11,107 +11,111 @@ from ..capabilities import decode_capabilities
 from ..host.process import map_to_inside
 from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, UNKNOWN
 
-Demand = dict[str, Any]
+SettingVerdict = dict[str, Any]
 
 
-def judge(container: Mapping[str, Any], want: Mapping[str, Any], seccomp: Mapping[str, Any] | None = None) -> list[Demand]:
-    """One entry a setting: `setting`, `status`, `expected`, `seen`, `source`. What could not be read is UNKNOWN.
+def judge(container: Mapping[str, Any], required: Mapping[str, Any], seccomp: Mapping[str, Any] | None = None) -> list[SettingVerdict]:
+    """Return one entry per setting: `setting`, `status`, `expected`, `seen`, `source`. A setting that could not be read is UNKNOWN.
 
-    container: as `evidence` holds it, with `kernel.limits` (host/cgroup.py). want: hardened/settings.py, `expectation`.
-    seccomp: this container's verdict of the layer seccomp, whose filter was compared with the profile that it was given.
+    container: from the evidence, with `kernel.limits` (host/cgroup.py). required: from `build_container_expectations`.
+    seccomp: this container's verdict of layer seccomp, which compared the filter with the requested profile.
     """
     kernel = container["kernel"]
     status = f"/proc/{kernel['pid']}/status"
     limits = kernel.get("limits") or {}
     return [
-        _user(kernel, str(want["user"]), status),
-        _equal("read_only", want["read_only"], kernel.get("root_read_only"), f"/proc/{kernel['pid']}/mountinfo /"),
-        _capabilities(kernel, want["capabilities"], f"{status} CapBnd"),
-        _equal("no_new_privileges", 1, kernel.get("no_new_privs"), f"{status} NoNewPrivs"),
-        _seccomp(container, want["seccomp_profile"], want.get("seccomp_text"), seccomp, f"{status} Seccomp"),
-        _apparmor(kernel, want["apparmor_profile"], f"/proc/{kernel['pid']}/attr/current"),
-        _at_most("pids_limit", want["pids_limit"], kernel.get("pids"), (kernel.get("pids") or {}).get("source", "pids.max")),
-        _at_most("memory", want["memory"], limits.get("memory.max"), limits.get("folder", "") + "/memory.max"),
-        _at_most("swap", 0, limits.get("memory.swap.max"), limits.get("folder", "") + "/memory.swap.max"),
-        _at_most("cpus", want["cpus"], limits.get("cpu.max"), limits.get("folder", "") + "/cpu.max"),
+        _judge_user(kernel, str(required["user"]), status),
+        _judge_equal("read_only", required["read_only"], kernel.get("root_read_only"), f"/proc/{kernel['pid']}/mountinfo /"),
+        _judge_capabilities(kernel, required["capabilities"], f"{status} CapBnd"),
+        _judge_equal("no_new_privileges", 1, kernel.get("no_new_privs"), f"{status} NoNewPrivs"),
+        _judge_seccomp(container, required["seccomp_profile"], required.get("seccomp_text"), seccomp, f"{status} Seccomp"),
+        _judge_apparmor(kernel, required["apparmor_profile"], f"/proc/{kernel['pid']}/attr/current"),
+        _judge_limit("pids_limit", required["pids_limit"], kernel.get("pids"), (kernel.get("pids") or {}).get("source", "pids.max")),
+        _judge_limit("memory", required["memory"], limits.get("memory.max"), limits.get("folder", "") + "/memory.max"),
+        _judge_limit("swap", 0, limits.get("memory.swap.max"), limits.get("folder", "") + "/memory.swap.max"),
+        _judge_limit("cpus", required["cpus"], limits.get("cpu.max"), limits.get("folder", "") + "/cpu.max"),
     ]
 
 
-def lacking(demands: list[Demand]) -> list[str]:
-    """Those that do not hold, as `setting (status)`."""
-    return [f"{d['setting']} ({d['status']})" for d in demands if d["status"] != ENFORCED]
+def list_unenforced_settings(verdicts: list[SettingVerdict]) -> list[str]:
+    """Return the settings that are not enforced, as `setting (status)`."""
+    return [f"{verdict['setting']} ({verdict['status']})" for verdict in verdicts if verdict["status"] != ENFORCED]
 
 
-def _demand(setting: str, status: str, expected: Any, seen: Any, source: str) -> Demand:
+def _build_verdict(setting: str, status: str, expected: Any, seen: Any, source: str) -> SettingVerdict:
     return {"setting": setting, "status": status, "expected": expected, "seen": seen, "source": source}
 
 
-def _equal(setting: str, expected: Any, seen: Any, source: str) -> Demand:
+def _judge_equal(setting: str, expected: Any, seen: Any, source: str) -> SettingVerdict:
     if seen is None:
-        return _demand(setting, UNKNOWN, expected, None, source)
-    # A stricter root than asked for is no fault.
+        return _build_verdict(setting, UNKNOWN, expected, None, source)
+    # A read-only root that was not requested is stricter, and accepted.
     good = seen == expected or (setting == "read_only" and bool(seen))
-    return _demand(setting, ENFORCED if good else ABSENT, expected, seen, source)
+    return _build_verdict(setting, ENFORCED if good else ABSENT, expected, seen, source)
 
 
-def _at_most(setting: str, expected: float, read: Mapping[str, Any] | None, source: str) -> Demand:
-    """A limit of a control group: `max` is None for no limit; None instead of a mapping where it could not be read."""
+def _judge_limit(setting: str, expected: float, read: Mapping[str, Any] | None, source: str) -> SettingVerdict:
+    """Judge a limit of a control group. read: `max`, which is None without a limit; None if the limit could not be read."""
     if read is None:
-        return _demand(setting, UNKNOWN, expected, None, source)
+        return _build_verdict(setting, UNKNOWN, expected, None, source)
     seen = read["max"]
     status = ABSENT if seen is None else ENFORCED if seen <= expected else DEGRADED
-    return _demand(setting, status, expected, "max" if seen is None else seen, source)
+    return _build_verdict(setting, status, expected, "max" if seen is None else seen, source)
 
 
-def _user(kernel: Mapping[str, Any], user: str, source: str) -> Demand:
+def _judge_user(kernel: Mapping[str, Any], user: str, source: str) -> SettingVerdict:
     outside = kernel.get("uid", [None])[0]
     inside = None if outside is None else map_to_inside(outside, kernel.get("uid_map", []))
     if inside is None:
-        return _demand("user", UNKNOWN, user, None, f"{source} Uid")
+        return _build_verdict("user", UNKNOWN, user, None, f"{source} Uid")
     name = user.split(":")[0]
-    good = inside == int(name) if name.isdigit() else inside != 0  # only the image knows the number of a name
-    return _demand("user", ENFORCED if good else ABSENT, user, inside, f"{source} Uid, and uid_map")
+    good = inside == int(name) if name.isdigit() else inside != 0  # only the image contains the ID of a name
+    return _build_verdict("user", ENFORCED if good else ABSENT, user, inside, f"{source} Uid, and uid_map")
 
 
-def _capabilities(kernel: Mapping[str, Any], allowed: list[str], source: str) -> Demand:
+def _judge_capabilities(kernel: Mapping[str, Any], allowed: list[str], source: str) -> SettingVerdict:
     bits = kernel.get("cap", {}).get("bnd")
     if bits is None:
-        return _demand("capabilities", UNKNOWN, allowed, None, source)
+        return _build_verdict("capabilities", UNKNOWN, allowed, None, source)
     held = decode_capabilities(bits)
-    return _demand("capabilities", ENFORCED if set(held) <= set(allowed) else DEGRADED, allowed, held, source)
+    return _build_verdict("capabilities", ENFORCED if set(held) <= set(allowed) else DEGRADED, allowed, held, source)
 
 
-def _seccomp(container: Mapping[str, Any], profile: str, text: str | None, verdict: Mapping[str, Any] | None, source: str) -> Demand:
+def _judge_seccomp(
+    container: Mapping[str, Any], profile: str, text: str | None, verdict: Mapping[str, Any] | None, source: str
+) -> SettingVerdict:
     mode = container["kernel"].get("seccomp")
     if mode is None:
-        return _demand("seccomp_profile", UNKNOWN, profile, None, source)
+        return _build_verdict("seccomp_profile", UNKNOWN, profile, None, source)
     if mode != 2:
-        return _demand("seccomp_profile", ABSENT, profile, f"Seccomp: {mode}", source)
+        return _build_verdict("seccomp_profile", ABSENT, profile, f"Seccomp: {mode}", source)
     if not profile:
-        return _demand("seccomp_profile", ENFORCED, "the host's default", "Seccomp: 2", source)
+        return _build_verdict("seccomp_profile", ENFORCED, "the host's default", "Seccomp: 2", source)
     given = [
         option for option in container["inspect"]["HostConfig"].get("SecurityOpt") or () if option.startswith(("seccomp=", "seccomp:"))
     ]
     if text is None or verdict is None or not container.get("seccomp_filter"):
-        return _demand("seccomp_profile", UNKNOWN, profile, "its filter or its profile could not be read", source)
-    if [_parsed(option[len("seccomp=") :]) for option in given] != [_parsed(text)]:
-        return _demand("seccomp_profile", DEGRADED, profile, "another profile", "docker inspect HostConfig.SecurityOpt")
+        return _build_verdict("seccomp_profile", UNKNOWN, profile, "its filter or its profile could not be read", source)
+    if [_parse_profile(option[len("seccomp=") :]) for option in given] != [_parse_profile(text)]:
+        return _build_verdict("seccomp_profile", DEGRADED, profile, "another profile", "docker inspect HostConfig.SecurityOpt")
     wrong = [finding["text"] for finding in verdict["findings"] if finding["status"]]
     seen = "; ".join(wrong) or f"the kernel's filter is that of {profile}, call by call"
-    return _demand("seccomp_profile", DEGRADED if wrong else ENFORCED, profile, seen, f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}")
+    return _build_verdict(
+        "seccomp_profile", DEGRADED if wrong else ENFORCED, profile, seen, f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}"
+    )
 
 
-def _parsed(text: str) -> Any:
-    """Profiles are compared by content: clients send them without blanks."""
+def _parse_profile(text: str) -> Any:
+    """Return the content of a profile, by which profiles are compared: clients send them without blanks."""
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def _apparmor(kernel: Mapping[str, Any], profile: str, source: str) -> Demand:
+def _judge_apparmor(kernel: Mapping[str, Any], profile: str, source: str) -> SettingVerdict:
     if source in kernel.get("unreadable", {}):
-        return _demand("apparmor_profile", UNKNOWN, profile, None, source)
+        return _build_verdict("apparmor_profile", UNKNOWN, profile, None, source)
     label = kernel.get("label")
     good = label == f"{profile} (enforce)" if profile else str(label).endswith("(enforce)")
-    return _demand("apparmor_profile", ENFORCED if good else ABSENT, profile or "the host's default", label, source)
+    return _build_verdict("apparmor_profile", ENFORCED if good else ABSENT, profile or "the host's default", label, source)

@@ -65,8 +65,8 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) 
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:
-        desired[hardened.VARIABLE] = hardened.resolve(desired)
-    except hardened.BadEntry as error:
+        desired[hardened.VARIABLE] = hardened.resolve_containers(desired)
+    except hardened.ContainerEntryError as error:
         problems.append(str(error))
     return problems + attack_requirements.find_requirement_problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
 
@@ -76,7 +76,7 @@ def build_expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     layers = {
         name: {"requirement": get_requirement(name, desired), **planner.expectation(desired)} for name, planner in load_planners().items()
     }
-    containers = hardened.expectations(desired.get(hardened.VARIABLE) or [], str(desired.get("seccomp_profiles_directory")))
+    containers = hardened.build_container_expectations(desired.get(hardened.VARIABLE) or [], str(desired.get("seccomp_profiles_directory")))
     return {**layers, **({"containers": containers} if containers else {})}
 
 

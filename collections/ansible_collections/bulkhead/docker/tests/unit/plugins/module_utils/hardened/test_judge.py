@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A described container, judged setting by setting from what the kernel has of it."""
+"""Verdicts on each setting of a hardened container."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.judge import judge, lacking
+from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.judge import judge, list_unenforced_settings
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.cgroup import read_limits
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 PROFILE = '{"defaultAction": "SCMP_ACT_ERRNO"}'
-WANT: dict[str, Any] = {
+REQUIRED: dict[str, Any] = {
     "user": "65534:65534", "read_only": True, "capabilities": ["NET_BIND_SERVICE"], "seccomp_profile": "bulkhead-web", "seccomp_text": PROFILE,
     "apparmor_profile": "bulkhead-web", "pids_limit": 100, "memory": 1 << 28, "cpus": 0.5,
 }  # fmt: skip
@@ -32,8 +32,8 @@ def container(**kernel: Any) -> dict[str, Any]:
     }
 
 
-def test_all_settings_hold() -> None:
-    assert lacking(judge(container(), WANT, VERDICT)) == []
+def test_all_settings_are_enforced() -> None:
+    assert list_unenforced_settings(judge(container(), REQUIRED, VERDICT)) == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_all_settings_hold() -> None:
     ],
 )
 def test_one_setting_off_is_named_and_no_other(kernel: dict[str, Any], says: str) -> None:
-    assert lacking(judge(container(**kernel), WANT, VERDICT)) == [says]
+    assert list_unenforced_settings(judge(container(**kernel), REQUIRED, VERDICT)) == [says]
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,17 @@ def test_one_setting_off_is_named_and_no_other(kernel: dict[str, Any], says: str
 def test_limits(file: str, value: Any, says: str) -> None:
     seen = container()
     seen["kernel"]["limits"][file] = value
-    assert lacking(judge(seen, WANT, VERDICT)) == [says]
+    assert list_unenforced_settings(judge(seen, REQUIRED, VERDICT)) == [says]
 
 
 def test_another_seccomp_profile_is_seen() -> None:
     seen = container()
     seen["inspect"]["HostConfig"]["SecurityOpt"] = ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']
-    assert lacking(judge(seen, WANT, VERDICT)) == ["seccomp_profile (degraded)"]
-    assert lacking(judge(container(), WANT, {"findings": [{"text": "a hole", "status": "degraded"}]})) == ["seccomp_profile (degraded)"]
-    assert lacking(judge({**container(), "seccomp_filter": None}, WANT, VERDICT)) == ["seccomp_profile (unknown)"]
+    assert list_unenforced_settings(judge(seen, REQUIRED, VERDICT)) == ["seccomp_profile (degraded)"]
+    assert list_unenforced_settings(judge(container(), REQUIRED, {"findings": [{"text": "a hole", "status": "degraded"}]})) == [
+        "seccomp_profile (degraded)"
+    ]
+    assert list_unenforced_settings(judge({**container(), "seccomp_filter": None}, REQUIRED, VERDICT)) == ["seccomp_profile (unknown)"]
 
 
 def test_limits_as_cgroupfs_has_them(tmp_path: Any) -> None:

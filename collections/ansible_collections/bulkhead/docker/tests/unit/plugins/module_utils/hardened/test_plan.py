@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What containers need, by what the engine has of them; and the compose file that is put back."""
+"""Actions for containers by the state of the engine, and the compose file that is restored."""
 
 from __future__ import annotations
 
@@ -47,60 +47,60 @@ def made(mark: str, project: str = "bulkhead", running: bool = True) -> dict[str
     return {"Config": {"Labels": labels}, "Image": OLD, "State": {"Running": running}}
 
 
-def planned(host: Host, engine: Answers, run_by: str = "compose", **entry: Any) -> plan.Plan:
-    return plan.plan(host, engine, [{**ENTRY, **entry}], FOLDER, run_by, "bulkhead")  # type: ignore[arg-type]
+def planned(host: Host, engine: Answers, run_by: str = "compose", **entry: Any) -> plan.ContainersPlan:
+    return plan.plan_containers(host, engine, [{**ENTRY, **entry}], FOLDER, run_by, "bulkhead")  # type: ignore[arg-type]
 
 
-SAME = plan.fingerprint(ENTRY, "{}")
+SAME = plan.compute_fingerprint(ENTRY, "{}")
 
 
 @pytest.mark.parametrize(
     ("mark", "image", "running", "action"),
     [(SAME, OLD, True, ""), (SAME, OLD, False, "start"), ("other", OLD, True, "replace"), (SAME, NEW, True, "replace"), (SAME, None, True, "")],
 )  # fmt: skip
-def test_what_is_to_be_done(host: Host, mark: str, image: str | None, running: bool, action: str) -> None:
+def test_action_for_a_present_container(host: Host, mark: str, image: str | None, running: bool, action: str) -> None:
     images = {"images": {"Id": image}} if image else {}
     found = planned(host, Answers(containers=made(mark, running=running), **images))
     assert found.actions == ({"shop": action} if action else {})
     assert found.moved == ({"shop": OLD} if image == NEW else {})
 
 
-def test_what_is_not_there_is_created_and_what_is_absent_is_removed(host: Host) -> None:
+def test_missing_containers_are_created_and_absent_ones_removed(host: Host) -> None:
     assert planned(host, Answers()).actions == {"shop": "create"}
     assert planned(host, Answers(), state="absent").actions == {}
     assert planned(host, Answers(containers=made("other")), state="absent").actions == {"shop": "remove"}
 
 
-def test_a_profile_that_has_changed_is_a_change(host: Host) -> None:
-    assert plan.fingerprint(ENTRY, "{}") != plan.fingerprint(ENTRY, '{"a": 1}')
+def test_a_changed_profile_changes_the_fingerprint(host: Host) -> None:
+    assert plan.compute_fingerprint(ENTRY, "{}") != plan.compute_fingerprint(ENTRY, '{"a": 1}')
 
 
 @pytest.mark.parametrize(
     ("present", "run_by", "words"),
     [
-        ({"Config": {"Labels": None}}, "compose", "container shop is there and was not made by this role"),
+        ({"Config": {"Labels": None}}, "compose", "container shop exists and was not created by this role"),
         (made(SAME, "mine"), "compose", "is run by compose project mine, and would now be run by compose project bulkhead; set hardened_container"),
-        (made(SAME, ""), "compose", "is run by itself, and would now"),
-        (made(SAME), "container", "is run by compose project bulkhead, and would now be run by itself"),
+        (made(SAME, ""), "compose", "is run without a compose project, and would now"),
+        (made(SAME), "container", "is run by compose project bulkhead, and would now be run without a compose project"),
     ],
 )  # fmt: skip
-def test_what_is_not_ours_is_refused(host: Host, present: dict[str, Any], run_by: str, words: str) -> None:
+def test_unmanaged_containers_are_rejected(host: Host, present: dict[str, Any], run_by: str, words: str) -> None:
     with pytest.raises(plan.CannotRun) as refused:
         planned(host, Answers(containers=present), run_by)
     assert words in str(refused.value)
 
 
-def test_a_profile_that_is_not_there_is_refused(host: Host) -> None:
-    with pytest.raises(plan.CannotRun, match=r"nothing\.json is not on this host; run the role seccomp_profiles first"):
+def test_a_missing_profile_is_rejected(host: Host) -> None:
+    with pytest.raises(plan.CannotRun, match=r"nothing\.json does not exist on this host; run role seccomp_profiles first"):
         planned(host, Answers(), seccomp_profile="nothing")
 
 
-def test_options_are_only_for_what_is_run_by_itself(host: Host) -> None:
+def test_options_exist_only_without_a_compose_project(host: Host) -> None:
     assert planned(host, Answers()).options == {}
     assert planned(host, Answers(), "container").options["shop"]["security_opts"][1] == "seccomp={}"
 
 
-def test_a_file_is_put_back_with_the_images_that_ran() -> None:
+def test_a_compose_file_is_restored_with_its_images() -> None:
     pinned = Pinned().filters()["compose_pinned"]
     text = "# by hand\nservices: {shop: {image: shop:1}, cache: {image: cache:1}}\n"
     assert pinned(text, {}) == text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hardened containers: defaults, bad input, and the same settings in the words of compose and of docker_container."""
+"""Hardened containers: defaults, bad input, and the same settings for compose and docker_container."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ FOLDER = "/etc/docker/seccomp"
 
 
 def resolve(**entry: Any) -> dict[str, Any]:
-    return settings.resolve({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "shop:1", **entry}]})[0]
+    return settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "shop:1", **entry}]})[0]
 
 
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"nam": "x"}, "hardened_container_list[0].nam: there is no such setting; did you mean name?"),
-        ({"name": "a b"}, ".name: 'a b' is no name"),
-        ({"image": ""}, ".image: '' names no image"),
+        ({"nam": "x"}, "hardened_container_list[0].nam: is not a setting; write name"),
+        ({"name": "a b"}, ".name: 'a b' is not a name"),
+        ({"image": ""}, ".image: '' is not an image"),
         ({"image": 3}, ".image: 3 is not a text"),
         ({"command": "sh -c x"}, ".command: 'sh -c x' is not a list"),
         ({"user": "root"}, ".user: 'root' is root; write the user"),
         ({"user": "0:33"}, ".user: '0:33' is root"),
         ({"user": 0}, ".user: 0 is root"),
-        ({"capabilities": ["NET_BIND"]}, "names 'NET_BIND', which is no capability; did you mean NET_"),
+        ({"capabilities": ["NET_BIND"]}, "contains 'NET_BIND', which is not a capability; write NET_"),
         ({"tmpfs": ["tmp"]}, "write /tmp"),
         ({"ports": ["80"]}, "write HOST:CONTAINER"),
-        ({"memory": "plenty"}, ".memory: 'plenty' is no size; write a number with k, m or g"),
-        ({"pids_limit": -1}, ".pids_limit: -1 is no limit"),
-        ({"pids_limit": True}, ".pids_limit: True is no limit"),
-        ({"cpus": 0}, ".cpus: 0 is no number of CPUs"),
-        ({"restart_policy": "never"}, ".restart_policy: 'never' is none of no, always"),
-        ({"state": "started"}, ".state: 'started' is neither present nor absent"),
+        ({"memory": "plenty"}, ".memory: 'plenty' is not a size; write a number with k, m or g"),
+        ({"pids_limit": -1}, ".pids_limit: -1 is not a limit"),
+        ({"pids_limit": True}, ".pids_limit: True is not a limit"),
+        ({"cpus": 0}, ".cpus: 0 is not a number of CPUs"),
+        ({"restart_policy": "never"}, ".restart_policy: 'never' is not valid; write no, always"),
+        ({"state": "started"}, ".state: 'started' is not valid; write present or absent"),
     ],
 )
-def test_bad_entries_get_a_sentence(entry: dict[str, Any], words: str) -> None:
-    with pytest.raises(settings.BadEntry) as refused:
+def test_invalid_entries_get_a_message(entry: dict[str, Any], words: str) -> None:
+    with pytest.raises(settings.ContainerEntryError) as error:
         resolve(**entry)
-    assert words in str(refused.value)
+    assert words in str(error.value)
 
 
 def test_names_are_unique() -> None:
-    with pytest.raises(settings.BadEntry, match=r"hardened_container_list\[1\].name: shop is already"):
-        settings.resolve({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "a"}] * 2})
+    with pytest.raises(settings.ContainerEntryError, match=r"hardened_container_list\[1\].name: shop is already"):
+        settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "a"}] * 2})
 
 
 def project(*entries: dict[str, Any]) -> dict[str, Any]:
-    return settings.compose(list(entries), FOLDER, {entry["name"]: "f00d" for entry in entries}, "bulkhead")
+    return settings.build_compose(list(entries), FOLDER, {entry["name"]: "f00d" for entry in entries}, "bulkhead")
 
 
-def test_everything_is_stacked() -> None:
+def test_compose_file_has_every_layer() -> None:
     entry = resolve(ports=["127.0.0.1:8080:80"], capabilities=["cap_net_bind_service"], environment={"A": 1})
     assert project(entry)["services"] == {
         "shop": {
@@ -81,44 +81,44 @@ def test_everything_is_stacked() -> None:
     }
 
 
-def test_docker_container_is_told_the_same() -> None:
+def test_docker_container_gets_the_same_settings() -> None:
     entry = resolve(ports=["8080:80"], environment={"A": "b"}, volumes=["data:/data"], command=["serve", 1], stop_signal="SIGQUIT")
-    told, service = settings.container(entry, "{}", "f00d"), project(entry)["services"]["shop"]
+    options, service = settings.build_container_options(entry, "{}", "f00d"), project(entry)["services"]["shop"]
     same = {
         "image": "image", "labels": "labels", "command": "command", "env": "environment", "user": "user", "read_only": "read_only", "tmpfs": "tmpfs",
         "cap_drop": "cap_drop", "pids_limit": "pids_limit", "cpus": "cpus", "restart_policy": "restart", "published_ports": "ports",
         "volumes": "volumes", "stop_signal": "stop_signal",
     }  # fmt: skip
     for option, key in same.items():
-        assert told[option] == service[key], option
-    assert (int(told["memory"]), int(told["memory_swap"])) == (service["mem_limit"], service["memswap_limit"])
-    assert {"driver": told["log_driver"], "options": told["log_options"]} == service["logging"]
-    assert told["security_opts"] == ["no-new-privileges=true", "seccomp={}", "apparmor=bulkhead-web"]
+        assert options[option] == service[key], option
+    assert (int(options["memory"]), int(options["memory_swap"])) == (service["mem_limit"], service["memswap_limit"])
+    assert {"driver": options["log_driver"], "options": options["log_options"]} == service["logging"]
+    assert options["security_opts"] == ["no-new-privileges=true", "seccomp={}", "apparmor=bulkhead-web"]
 
 
-def test_volumes_and_networks_are_those_that_others_call_so() -> None:
+def test_names_of_volumes_and_networks() -> None:
     named = resolve(volumes=["cache:/data", "/srv/shop:/srv:ro", "/scratch"], network="front")
-    whole = project(named, resolve(name="none", network="none"), resolve(name="beside", network="container:shop"))
+    whole = project(named, resolve(name="none", network="none"), resolve(name="sidecar", network="container:shop"))
     assert whole["volumes"] == {"cache": {"name": "cache"}}
     assert whole["networks"] == {"front": {"name": "front", "external": True}}
     services = whole["services"]
     assert services["shop"]["networks"] == ["front"]
     assert "network_mode" not in services["shop"]
-    assert (services["none"]["network_mode"], services["beside"]["network_mode"]) == ("none", "container:shop")
+    assert (services["none"]["network_mode"], services["sidecar"]["network_mode"]) == ("none", "container:shop")
 
 
-def test_compose_puts_no_variable_of_a_shell_in() -> None:
+def test_compose_expands_no_variables() -> None:
     service = project(resolve(environment={"PASSWORD": "pa$$w$HOME"}, command=["sh", "-c", "echo $1"]))["services"]["shop"]
     assert service["environment"] == {"PASSWORD": "pa$$$$w$$HOME"}
     assert service["command"] == ["sh", "-c", "echo $$1"]
 
 
-def test_what_is_absent_is_no_service() -> None:
+def test_an_absent_container_is_not_a_service() -> None:
     assert project(resolve(state="absent"))["services"] == {}
 
 
-def test_a_project_has_a_name() -> None:
+def test_invalid_project_name() -> None:
     with pytest.raises(
-        settings.BadEntry, match="hardened_container_project: 'My Shop' is no name for a compose project; write small letters"
+        settings.ContainerEntryError, match="hardened_container_project: 'My Shop' is not a name for a compose project; write small letters"
     ):
-        settings.resolve({**DEFAULTS, settings.PROJECT: "My Shop"})
+        settings.resolve_containers({**DEFAULTS, settings.PROJECT: "My Shop"})
