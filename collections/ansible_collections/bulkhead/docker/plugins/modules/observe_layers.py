@@ -71,10 +71,9 @@ observed:
 """
 
 from ..module_utils.engine.api import Engine
-from ..module_utils.engine.contents import list_contents
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
-from ..module_utils.layers.observation import observe_host, shorten_for_planning
+from ..module_utils.layers.planning_observation import observe_for_planning
 from ..module_utils.module import Module
 
 
@@ -86,10 +85,10 @@ def main() -> None:
     instance = find_instance(Host(), module.params["user"])
     engine = Engine.for_instance(instance, module.params["timeout"], module.params["socket"])
     try:
-        observed = observe_host(Host(), engine, instance, list_contents)
+        observed = observe_for_planning(Host(), engine, instance)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, observed=shorten_for_planning(observed))
+    module.exit_json(changed=False, observed=observed)
 
 
 if __name__ == "__main__":

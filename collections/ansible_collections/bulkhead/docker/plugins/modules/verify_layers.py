@@ -8,9 +8,8 @@ module: verify_layers
 short_description: Verify from kernel evidence which hardening layers of a Docker host are enforced
 version_added: 0.1.0
 description:
-  - Starts one short-lived probe container without any security option. Its image is built on the host from the host's own programs, without network.
-    What the kernel does to the probe is the host's default. The module reads the kernel's view of the probe and of every running container, judges each
-    layer, and always removes probe and image.
+  - Starts one short-lived probe container without any security option, from the host's own programs and without network. What the kernel does to it is
+    the host's default. Reads the kernel's view of the probe and of every running container, judges each layer, and always removes probe and image.
   - Evidence comes from C(/proc), cgroupfs, securityfs and the seccomp program in the kernel, each piece with a source that a reader can repeat.
     A layer without evidence is C(unknown), never C(enforced).
   - The task does not fail for a layer that is not enforced; M(bulkhead.docker.report_layers) does.
@@ -85,15 +84,12 @@ layers:
     layer:
       description: Name of the layer.
       type: str
-      sample: userns
     status:
       description: One of C(enforced), C(degraded), C(absent), C(not_applicable), C(unknown).
       type: str
-      sample: enforced
     requirement:
       description: One of C(required), C(optional), C(disabled).
       type: str
-      sample: required
     expected:
       description: The state that is C(enforced), as a sentence.
       type: str
@@ -105,7 +101,6 @@ layers:
         source:
           description: The file, or the command that repeats it.
           type: str
-          sample: /proc/4711/uid_map
         value:
           description: What it contained.
           type: raw
@@ -144,42 +139,13 @@ findings:
   type: list
   elements: dict
 engines:
-  description: Every Docker engine that runs on the host, the judged one included.
+  description:
+    - Every Docker engine that runs on the host, the judged one (C(judged)) included. C(kind) is C(rootful) or C(rootless); C(user), C(uid) and C(pid) describe
+      the process, C(uid_map) has its rows of first ID inside, first ID outside, count; C(socket) is its usual socket with C(path), C(uid), C(gid) and C(mode).
+    - Other engines have C(layers), what they give containers by default, and C(containers), as above. Nothing is required of them.
   returned: success
   type: list
   elements: dict
-  contains:
-    kind:
-      description: C(rootful), or C(rootless) where dockerd is in a user namespace.
-      type: str
-      sample: rootless
-    user:
-      description: Name of the user who owns the process; the ID as text where it has no name.
-      type: str
-    uid:
-      description: ID of that user on the host.
-      type: int
-    pid:
-      description: Process ID of dockerd.
-      type: int
-    uid_map:
-      description: Its C(/proc/PID/uid_map), rows of first ID inside, first ID outside, count.
-      type: list
-      elements: list
-    socket:
-      description: Its usual socket with C(path), C(uid), C(gid) and C(mode) (octal); null without one.
-      type: dict
-    judged:
-      description: Whether RV(layers) and RV(containers) describe this engine.
-      type: bool
-    layers:
-      description: Of another engine, what it gives containers by default, by a probe of its own, as under RV(layers). Nothing is required of it.
-      type: list
-      elements: dict
-    containers:
-      description: The running containers of another engine, as under RV(containers).
-      type: list
-      elements: dict
 host:
   description: Kernel, distribution and engine, for the report.
   returned: success

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..host.files import sha256
 from ..host.root import Host
 from . import daemon_json, daemon_merge, keys
-from .transaction import COMMITTED, Transaction, list_ended
+from .journals import COMMITTED
+from .transaction import Transaction, list_ended
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..host.files import fsync_folder, sha256, write_atomically
-from ..host.root import STATE_DIR, Host
+from ..host.root import Host
+from .journals import COMMITTED, LEFT, OPEN, UNDONE, get_base, read_journals
 
-OPEN, COMMITTED, UNDONE, LEFT = "open", "committed", "undone", "left"
 _KEPT = 5
 
 
@@ -37,7 +37,7 @@ class Transaction:
     @classmethod
     def begin(cls, host: Host, paths: Iterable[str], facts: Mapping[str, Any]) -> Transaction:
         """Copy the files at `paths`, which may be missing, and open a journal. facts: what undoing needs to know."""
-        base = _get_base(host)
+        base = get_base(host)
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = _create_folder(base)
         journal: dict[str, Any] = {"state": OPEN, "started": time.time(), "files": [], "folders": [], "steps": [], "facts": dict(facts)}
@@ -184,26 +184,12 @@ def _restore_file(target: Path, entry: Mapping[str, Any], content: str | None) -
 
 def list_open(host: Host) -> list[Transaction]:
     """Return the interrupted changes, the newest first: undone in this order, the oldest state is restored."""
-    return [transaction for transaction in _read_all(host) if transaction.journal.get("state") == OPEN]
+    return [Transaction(host, folder, journal) for folder, journal in read_journals(host) if journal.get("state") == OPEN]
 
 
 def list_ended(host: Host) -> list[Transaction]:
     """Return the changes that are committed, undone or left, the newest first."""
-    return [transaction for transaction in _read_all(host) if transaction.journal.get("state") != OPEN]
-
-
-def _read_all(host: Host) -> Iterator[Transaction]:
-    base = _get_base(host)
-    for folder in sorted(base.iterdir(), reverse=True) if base.is_dir() else []:
-        try:
-            journal = json.loads((folder / "journal.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # interrupted before its journal was written, so before any change
-        yield Transaction(host, folder, journal)
-
-
-def _get_base(host: Host) -> Path:
-    return host.path(f"{STATE_DIR}/transactions")
+    return [Transaction(host, folder, journal) for folder, journal in read_journals(host) if journal.get("state") != OPEN]
 
 
 def _create_folder(base: Path) -> Path:

@@ -14,9 +14,9 @@ from typing import Any
 class Layer:
     """One layer of hardening.
 
-    name: package, tag and name in every report. title: for headings. short: for narrow columns. meaning: what it is good for.
-    role, switch: the role that configures it and the variable that requires it; empty for a setting of single containers.
-    daemon_keys: its keys of daemon.json. rootless_keys: those that it has in a rootless engine's daemon.json.
+    name: package, tag and name in reports. title: for headings. short: for narrow columns. meaning: its purpose.
+    role, switch: role and variable that configure it; empty for a setting of single containers.
+    daemon_keys, rootless_keys: its keys of daemon.json, and those in a rootless engine's.
     engine_default: whether every engine of a host is judged by it. built_in: whether an engine without any configuration gives it to containers.
     per_service: whether it depends on the service alone, so that lacking it is no warning.
     judged: whether verification judges it; the others are columns of the attack matrix only. attacked: whether it is a column there.

@@ -11,15 +11,11 @@ import stat
 from typing import Any
 
 from ...engine.api import Engine, EngineError, EngineUnreachable
-from ...engine.binary import contains_text
 from ...engine.cgroups import list_container_ids
 from ...engine.instance import ROOTFUL, Instance, find_instance
 from ...host import state
 from ...host.root import Host
-from ...rootless import client_context, names
-
-_TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc", "useradd")
-_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
+from ...rootless import names
 
 
 def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> dict[str, Any]:
@@ -27,9 +23,9 @@ def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> di
 
     engines: every running one, as `verify_layers` returns it. state, ranges: the remembered state; error when it is damaged. rootful: units and
     containers of the rootful engine. The rest describes the engine of the selected user, or of the user that Bulkhead set up before:
-    files (path -> text, mode, uid, link), linger, manager (whether it runs), controllers (None: not readable), containers (IDs).
+    files (path -> text, mode, uid, link), linger, controllers (None: not readable), containers (IDs).
     """
-    found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None, "tools": {}}
+    found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None}
     try:
         found.update(state=state.load(host, names.SUBJECT), ranges=state.load(host, names.RANGES).get("users", {}))
     except (OSError, ValueError) as error:
@@ -37,18 +33,9 @@ def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> di
     found["engines"] = [_describe_engine(host, daemon, instance) for daemon in daemons]
     selected = instance if instance.rootless else find_instance(host, found["state"].get("user"))
     found["rootful"] = _observe_rootful(host, daemons, instance.rootless)
-    found["script"] = next((path for path in names.SCRIPTS if host.path(path).exists()), None)
-    for tool in _TOOLS:
-        found["tools"][tool] = next((f"{folder}/{tool}" for folder in _FOLDERS if os.access(host.path(f"{folder}/{tool}"), os.X_OK)), None)
-    found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
-    found["restrict_userns"] = (host.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") or "").strip() == "1"
-    found["unprivileged_userns"] = (host.read("/proc/sys/kernel/unprivileged_userns_clone") or "1").strip() == "1"
     found["first_port"] = names.read_first_port(host)
     if selected.rootless:
         found.update(_observe_user(host, selected))
-        kit = found["tools"]["rootlesskit"]
-        # A network driver since rootlesskit 2.0. A Go program contains the names of its drivers literally.
-        found["takes_pasta"] = bool(kit and found["tools"]["pasta"] and contains_text(str(host.path(kit)), "pasta"))
     return found
 
 
@@ -61,12 +48,9 @@ def _observe_user(host: Host, instance: Instance) -> dict[str, Any]:
         "files": {path: names.read_file_state(host, path) for path in names.list_managed_paths(instance.uid)},
         "own_unit": f"{own}/docker.service" if exists and _has_own_file(host, instance, f"{own}/docker.service") else None,
         "own_unit_enabled": exists and _has_own_file(host, instance, f"{own}/default.target.wants/docker.service"),
-        "context": client_context.read_context(instance.scope_host(host), instance) if exists else {},
         "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
-        "manager": exists and host.path(f"{instance.runtime_dir}/bus").exists(),
         "controllers": None if controllers is None else controllers.split(),
         "containers": list_container_ids(host, instance) if exists else [],
-        "data": exists and host.path(f"{instance.home}/.local/share/docker").exists(),
     }
 
 

@@ -8,18 +8,17 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import observe as observe_config
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.observe_managed import explain_fixed
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 PATH = "/etc/docker/daemon.json"
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+def host(tmp_path: Path) -> Host:
     (tmp_path / "etc" / "docker").mkdir(parents=True)
-    monkeypatch.setattr(binary, "find_dockerd", lambda *unused: None)
     return Host(tmp_path)
 
 
@@ -43,7 +42,7 @@ def test_immutable_file_is_reported(host: Host, monkeypatch: pytest.MonkeyPatch,
         return 0
 
     monkeypatch.setattr(fcntl, "ioctl", flags)
-    fixed = observe_config.observe_config(host)["daemon_json"]["fixed"]
+    fixed = explain_fixed(host, PATH)
     assert (word in fixed) if word else fixed is None
 
 
@@ -54,7 +53,7 @@ def test_file_system_without_flags(host: Host, monkeypatch: pytest.MonkeyPatch) 
         raise OSError(25, "Inappropriate ioctl for device")
 
     monkeypatch.setattr(fcntl, "ioctl", refuse)
-    assert observe_config.observe_config(host)["daemon_json"]["fixed"] is None
+    assert explain_fixed(host, PATH) is None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance im
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.processes import list_dockerds
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import observe as rootless
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe_setup import observe_setup
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, names, ports, rendering
 
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
@@ -22,7 +23,8 @@ CONTAINER = "ab" * 32
 
 
 def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
-    return rootless.observe(host, instance, list_dockerds(host))
+    layer = rootless.observe(host, instance, list_dockerds(host))
+    return {**layer, **observe_setup(host, instance, layer)}
 
 
 def write(host: Host, path: str, text: str = "") -> None:
