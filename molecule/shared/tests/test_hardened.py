@@ -220,7 +220,7 @@ def test_attacks_run_in_a_sibling_with_the_same_settings(
     report = json.loads(next(tmp_path.glob("attack-*.json")).read_text())
     matrix = report["matrix"]
     assert matrix["subject"] == "container good-redis"
-    assert {c["name"]: c["trouble"] for c in matrix["configurations"] if c["trouble"]} == {}, done.stdout
+    assert {c["name"]: c["problem"] for c in matrix["configurations"] if c["problem"]} == {}, done.stdout
     through = [row["name"] for row in matrix["attacks"] if row["cells"]["container"]["outcome"] != "blocked"]
     assert through == [], done.stdout
     # The container's own layers count, not the host's. It has no capabilities, which alone stops raw sockets.

@@ -17,7 +17,7 @@ from testinfra.host import Host
 
 # Requirements that the user's engine meets. Attacks that the user namespace stops cannot be required.
 REQUIRED = {"mount_tmpfs": 3, "new_mount_api": 3, "install_tool": 2, "setuid_program": 1, "fork_bomb": 1, "keyctl": 1}
-INCONCLUSIVE = "it fails in the user namespace alone as well, whether by it or by the kernel: "
+INCONCLUSIVE = "it fails in the user namespace alone too, because of it or of the kernel: "
 PREPARATION = f"/var/lib/bulkhead-attack-{DEAD_OWNER.replace(':', '.')}"
 SET_ENGINE = f"export DOCKER_HOST=unix:///run/user/$(id -u {USER})/docker.sock; "
 
@@ -60,16 +60,16 @@ def test_every_cell_is_as_expected(host: Host, attack_run: AttackRun) -> None:
 
 def test_the_baseline_is_the_user_namespace(attack_run: AttackRun) -> None:
     columns = {column["name"]: column for column in attack_run.report["matrix"]["configurations"]}
-    assert (columns["userns"]["kind"], columns["userns"]["layers"]) == ("control", ["userns"])
+    assert (columns["userns"]["kind"], columns["userns"]["layers"]) == ("baseline", ["userns"])
     assert columns["userns"]["confinement"]["uid_map"] != "0 0 4294967295"
     assert columns["apparmor"]["confinement"]["label"] == "bulkhead-rootless (enforce)"
-    assert {name for name, column in columns.items() if column["trouble"]} == {"devices"}
+    assert {name for name, column in columns.items() if column["problem"]} == {"devices"}
 
 
 def test_no_layer_is_credited_for_what_the_baseline_stops(attack_run: AttackRun) -> None:
     for row in attack_run.report["matrix"]["attacks"]:
         assert "userns" not in row["stopped_by"]
-        assert row["provable"] or row["reason"].startswith(INCONCLUSIVE), row
+        assert row["conclusive"] or row["reason"].startswith(INCONCLUSIVE), row
 
 
 def test_requirements_are_met(attack_run: AttackRun) -> None:
