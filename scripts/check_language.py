@@ -4,7 +4,7 @@
     check_language.py [path …]     check these files, or every file that git knows
 
 The rules are in CONTRIBUTING.md and the vocabulary is in docs/glossary.md. There is no list of exceptions. What is code
-is not read: names in backquotes, Ansible's markup such as C(name), fenced blocks, regular expressions.
+is not read: names in backquotes, Ansible's markup such as C(name), Jinja, fenced blocks, regular expressions.
 Output is one line per finding, ``path:line: rule: text``. The exit code is 1 if there are findings.
 """
 
@@ -108,8 +108,8 @@ IN_MESSAGES = [
     Banned(re.compile(r"\bcarried\b", re.I), "migrated"),
 ]
 
-# What is a name or code inside text: `name`, ``name``, C(name), O(option), …
-CODE = re.compile(r"``.+?``|`[^`]+`|\b(?:[CVOBIMPLU]|RV|HORIZONTALLINE)\([^()]*\)", re.DOTALL)
+# What is a name or code inside text: `name`, ``name``, C(name), O(option), {{ variable }}, …
+CODE = re.compile(r"``.+?``|`[^`]+`|\b(?:[CVOBIMPLU]|RV|HORIZONTALLINE)\([^()]*\)|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 COMMENT_LINE = re.compile(r"\s*<!--.*-->\s*$")
 ITEM = re.compile(r"\s*([-*+]|\d+[.)])\s+")
