@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile
@@ -113,9 +113,9 @@ def test_unmanaged_keys_stay_as_they_are(
     document = daemon_json.parse_daemon_json(json.dumps(content, **layout))
     raw = {member.key: member.raw for member in document.members}
     for key, value in managed.items():
-        document.set_member(key, value)
+        daemon_merge.set_member(document, key, value)
     for key in removed:
-        document.remove_member(key)
+        daemon_merge.remove_member(document, key)
     after = daemon_json.parse_daemon_json(document.text())
     assert after.content() == {key: value for key, value in {**content, **managed}.items() if key not in removed}
     assert all(member.raw == raw[member.key] for member in after.members if member.key not in managed)

@@ -183,7 +183,7 @@ notices:
 
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find_instance
-from ..module_utils.engine_config import daemon_json
+from ..module_utils.engine_config import daemon_merge
 from ..module_utils.engine_config.change import ALWAYS, NEEDED, NEVER, ConfigFailed, ConfigOutcome, ConfigRequest, change_config
 from ..module_utils.host.root import Host
 from ..module_utils.migration.migrate import build_migration
@@ -209,8 +209,8 @@ def build_result(outcome: ConfigOutcome) -> dict[str, object]:
             {
                 "before_header": path,
                 "after_header": path,
-                "before": daemon_json.mask_passwords(before),
-                "after": daemon_json.mask_passwords(after),
+                "before": daemon_merge.mask_passwords(before),
+                "after": daemon_merge.mask_passwords(after),
             }
             for path, (before, after) in outcome.diff.items()
         ],

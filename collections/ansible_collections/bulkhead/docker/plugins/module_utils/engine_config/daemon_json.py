@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parses daemon.json strictly, and changes single members: the text, order and white space of all others stay. Pure."""
+"""Parses daemon.json strictly, with the text, order and white space of its members. Pure."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -46,44 +45,6 @@ class Document:
     def text(self) -> str:
         """Return the text to write."""
         return self.head + ",".join(member.text() for member in self.members) + self.foot
-
-    def set_member(self, key: str, value: Any) -> None:
-        """Set one member, in its present place or at the end."""
-        for member in self.members:
-            if member.key == key:
-                if not is_same_json(member.value, value):
-                    member.value, member.raw = value, self._render_value(value, member.lead)
-                return
-        lead = self._choose_lead()
-        last = self.members[-1] if self.members else None
-        tail = "\n" if last is None else last.tail
-        if last is not None:
-            last.tail = ""
-        self.members.append(Member(key, value, lead, f"{json.dumps(key, ensure_ascii=False)}: ", self._render_value(value, lead), tail))
-
-    def remove_member(self, key: str) -> None:
-        """Remove one member, if it exists."""
-        for index, member in enumerate(self.members):
-            if member.key == key:
-                del self.members[index]
-                if self.members and index == len(self.members):
-                    self.members[-1].tail = member.tail
-                elif self.members and index == 0:
-                    self.members[0].lead = member.lead
-                return
-
-    def _choose_lead(self) -> str:
-        """Return the white space before a new member: that of the last one, or one blank when all are on one line."""
-        if not self.members:
-            return "\n  "
-        lead = self.members[-1].lead
-        return lead if "\n" in lead else " "
-
-    def _render_value(self, value: Any, lead: str) -> str:
-        if "\n" not in lead:
-            return json.dumps(value, ensure_ascii=False)
-        indent = lead.rsplit("\n", 1)[1]
-        return json.dumps(value, indent=indent or "  ", ensure_ascii=False).replace("\n", f"\n{indent}")
 
 
 def parse_daemon_json(text: str | None, path: str = "/etc/docker/daemon.json") -> Document:
@@ -228,13 +189,3 @@ def _name_type(value: Any) -> str:
     if value is None:
         return "null"
     return {list: "a list", str: "a text", bool: "a boolean"}.get(type(value), "a number")
-
-
-def is_same_json(first: Any, second: Any) -> bool:
-    """Return whether two values are equal as JSON: unlike in Python, true is not 1."""
-    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
-
-
-def mask_passwords(text: str) -> str:
-    """Return the text with the passwords in URLs (of proxies) masked."""
-    return re.sub(r"(://[^/\s:@\"]+):[^/\s@\"]+@", r"\1:***@", text)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .daemon_json import Document, is_same_json
+from .daemon_json import Document, Member
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ def merge_keys(
             continue
         remembered[place] = _set_value(after, parse_pointer(place), value, managed.get(place), path, notices)
 
-    if is_same_json(before, after):
+    if _is_same_json(before, after):
         return Merge(before, after, document.source, remembered, notices)
     for key in [key for key in before if key not in after]:
-        document.remove_member(key)
+        remove_member(document, key)
     for key, value in after.items():
-        document.set_member(key, value)
+        set_member(document, key, value)
     return Merge(before, after, None if created and not after else document.text(), remembered, notices)
 
 
@@ -118,9 +119,9 @@ def _set_value(
     exists = name in holder
     before = holder.get(name)
     holder[name] = value
-    if entry is not None and exists and is_same_json(before, entry.get("value")):
+    if entry is not None and exists and _is_same_json(before, entry.get("value")):
         return {**entry, "value": value}
-    if exists and not is_same_json(before, value):
+    if exists and not _is_same_json(before, value):
         notices.append(f"{path}: {_join(where)} changes from {json.dumps(before)} to {json.dumps(value)}; the old value is remembered")
     return {"value": value, "before": before} if exists else {"value": value}
 
@@ -133,14 +134,14 @@ def _remove_value(content: dict[str, Any], where: list[str], entry: Mapping[str,
     name = where[-1]
     if not isinstance(holder, dict) or name not in holder:
         return
-    if not is_same_json(holder[name], entry.get("value")):
+    if not _is_same_json(holder[name], entry.get("value")):
         notices.append(
             f"{path}: {_join(where)} was set to {json.dumps(entry.get('value'))} and is {json.dumps(holder[name])} now: it was changed by others,"
             " so it stays"
         )
         return
     if "before" in entry:
-        if not is_same_json(holder[name], entry["before"]):
+        if not _is_same_json(holder[name], entry["before"]):
             notices.append(f"{path}: {_join(where)} is restored to {json.dumps(entry['before'])}, its value before")
         holder[name] = entry["before"]
         return
@@ -151,3 +152,56 @@ def _remove_value(content: dict[str, Any], where: list[str], entry: Mapping[str,
 
 def _join(where: list[str]) -> str:
     return where[0] if len(where) == 1 else f"{where[0]}.{where[1]}"
+
+
+def set_member(document: Document, key: str, value: Any) -> None:
+    """Set one member, in its present place or at the end."""
+    for member in document.members:
+        if member.key == key:
+            if not _is_same_json(member.value, value):
+                member.value, member.raw = value, _render_value(value, member.lead)
+            return
+    lead = _choose_lead(document)
+    last = document.members[-1] if document.members else None
+    tail = "\n" if last is None else last.tail
+    if last is not None:
+        last.tail = ""
+    document.members.append(Member(key, value, lead, f"{json.dumps(key, ensure_ascii=False)}: ", _render_value(value, lead), tail))
+
+
+def remove_member(document: Document, key: str) -> None:
+    """Remove one member, if it exists."""
+    members = document.members
+    for index, member in enumerate(members):
+        if member.key == key:
+            del members[index]
+            if members and index == len(members):
+                members[-1].tail = member.tail
+            elif members and index == 0:
+                members[0].lead = member.lead
+            return
+
+
+def _choose_lead(document: Document) -> str:
+    """Return the white space before a new member: that of the last one, or one blank when all are on one line."""
+    if not document.members:
+        return "\n  "
+    lead = document.members[-1].lead
+    return lead if "\n" in lead else " "
+
+
+def _render_value(value: Any, lead: str) -> str:
+    if "\n" not in lead:
+        return json.dumps(value, ensure_ascii=False)
+    indent = lead.rsplit("\n", 1)[1]
+    return json.dumps(value, indent=indent or "  ", ensure_ascii=False).replace("\n", f"\n{indent}")
+
+
+def _is_same_json(first: Any, second: Any) -> bool:
+    """Return whether two values are equal as JSON: unlike in Python, true is not 1."""
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def mask_passwords(text: str) -> str:
+    """Return the text with the passwords in URLs (of proxies) masked."""
+    return re.sub(r"(://[^/\s:@\"]+):[^/\s@\"]+@", r"\1:***@", text)

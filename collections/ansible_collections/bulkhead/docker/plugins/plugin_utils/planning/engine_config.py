@@ -84,7 +84,7 @@ def _plan_file(file: Mapping[str, Any], merge: daemon_merge.Merge) -> list[Chang
     if merge.text == file["text"]:
         return []
     summary = f"change {', '.join(merge.changed)}" if merge.changed else "write"
-    return [Change(file["path"], summary, daemon_json.mask_passwords(file["text"] or ""), daemon_json.mask_passwords(merge.text or ""))]
+    return [Change(file["path"], summary, daemon_merge.mask_passwords(file["text"] or ""), daemon_merge.mask_passwords(merge.text or ""))]
 
 
 def _plan_drop_in(observed: Mapping[str, Any], limit: int | None) -> list[Change]:

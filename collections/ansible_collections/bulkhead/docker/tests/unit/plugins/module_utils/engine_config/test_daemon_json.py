@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_json import (
     DaemonJsonError,
-    mask_passwords,
     parse_daemon_json,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_merge import build_pointer, merge_keys, parse_pointer
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daemon_merge import (
+    build_pointer,
+    mask_passwords,
+    merge_keys,
+    parse_pointer,
+)
 
 PATH = "/etc/docker/daemon.json"
 
