@@ -61,12 +61,12 @@ def test_denials_have_a_container_and_gaps_are_counted(host: Host, collect: Call
     report = collect(since)
 
     (killed,) = [entry for entry in report["denials"] if entry["layer"] == "seccomp"]
-    assert (killed["operation"], killed["detail"], killed["refused"], killed["count"]) == ("utimensat", "action=kill_process", True, 1)
+    assert (killed["operation"], killed["detail"], killed["denied"], killed["count"]) == ("utimensat", "action=kill_process", True, 1)
     assert killed["container"] == {"id": gone, "name": REMOVED, "image": "testimage"}
     assert killed["by"] == "alone", "the profile of a removed container is unknown"
 
     (denied,) = [entry for entry in report["denials"] if entry["layer"] == "apparmor"]
-    assert (denied["operation"], denied["profile"], denied["refused"]) == ("mknod", "bulkhead-web", True)
+    assert (denied["operation"], denied["profile"], denied["denied"]) == ("mknod", "bulkhead-web", True)
     assert "name=/bin/x" in denied["detail"]
     assert (denied["container"]["name"], denied["scope"], denied["by"]) == (STAYING, "container", "pid")
 

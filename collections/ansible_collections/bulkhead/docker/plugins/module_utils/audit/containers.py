@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine, the kernel and the journal know of containers, those that are gone included, for the question whose denial it was."""
+"""Collects containers from the engine, the kernel and the journal, ended ones included, to attribute denials."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from ..engine.instance import Instance
 from ..engine.timestamps import parse_timestamp
 from ..host.root import Host
 from ..host.system import read_start_time
-from .attribution import Known, Owners, lifetimes
+from .attribution import ContainerIndex, KnownContainer, merge_lifetimes
 from .reading import Reading
 
-def owners(host: Host, engine: Engine, instance: Instance, since: float, journal: Reading) -> tuple[Owners, str]:
-    """And why the engine could not be asked; empty when it could."""
-    look = cache(partial(process, host))
+
+def index_containers(host: Host, engine: Engine, instance: Instance, since: float, journal: Reading) -> tuple[ContainerIndex, str]:
+    """Return the containers, and why the engine did not answer; empty if it did."""
+    process = cache(partial(read_process, host))
     try:
-        existing = [_known(host, engine.get(f"/containers/{c['Id']}/json")) for c in engine.get("/containers/json", all="true")]
+        existing = [
+            _describe_container(host, engine.get(f"/containers/{c['Id']}/json")) for c in engine.get("/containers/json", all="true")
+        ]
         events = engine.get("/events", since=f"{since:.3f}", until=f"{time.time():.3f}") or []
         driver = engine.get("/info").get("CgroupDriver")
     except (EngineError, OSError, KeyError) as error:
-        return Owners(lifetimes(_running(host, instance, set()), [], journal.scopes), None, look), str(error)
+        return ContainerIndex(merge_lifetimes(_list_unlisted(host, instance, set()), [], journal.scopes), None, process), str(error)
     events = [events] if isinstance(events, Mapping) else events
-    found = lifetimes([*existing, *_running(host, instance, {c.id for c in existing})], events, journal.scopes)
-    # A user's manager logs to the user's own journal, and the engine forgets: then nobody can say who else ran.
-    known = journal.begins if driver == "systemd" and not instance.rootless else None
-    return Owners(found, None if known is None else max(known, since), look), ""
+    found = merge_lifetimes([*existing, *_list_unlisted(host, instance, {c.id for c in existing})], events, journal.scopes)
+    # The scopes of a rootless engine are in the user's own journal, which is not read, and the engine forgets removed containers.
+    begins = journal.begins if driver == "systemd" and not instance.rootless else None
+    return ContainerIndex(found, None if begins is None else max(begins, since), process), ""
 
 
-def process(host: Host, pid: int) -> tuple[float, str] | None:
-    """When a process began, in seconds since the epoch, and its cgroup; None for one that is gone."""
+def read_process(host: Host, pid: int) -> tuple[float, str] | None:
+    """Return the start time of a process, in seconds since the epoch, and its cgroup; None if it has ended."""
     try:
         began, text = read_start_time(host, pid), host.read(f"/proc/{pid}/cgroup")
     except OSError:
@@ -43,24 +46,24 @@ def process(host: Host, pid: int) -> tuple[float, str] | None:
     return None if began is None or text is None else (began, text)
 
 
-def _known(host: Host, inspect: Mapping[str, Any]) -> Known:
+def _describe_container(host: Host, inspect: Mapping[str, Any]) -> KnownContainer:
     state = inspect.get("State") or {}
     begin, end = parse_timestamp(state.get("StartedAt", "")), parse_timestamp(state.get("FinishedAt", ""))
     running = get_first_pid(inspect)
-    profile = _label(host, running) if running else (inspect.get("AppArmorProfile") or None)
+    profile = _read_profile(host, running) if running else (inspect.get("AppArmorProfile") or None)
     runs: list[tuple[float | None, float | None]] = [(begin, None if running else end)] if begin else []
     image = (inspect.get("Config") or {}).get("Image")
-    return Known(inspect["Id"], inspect["Name"].lstrip("/"), image, profile, runs, None if running else end)
+    return KnownContainer(inspect["Id"], inspect["Name"].lstrip("/"), image, profile, runs, None if running else end)
 
 
-def _running(host: Host, instance: Instance, known: set[str]) -> list[Known]:
-    """What runs in a control group of Docker's and is not the engine's (any more)."""
+def _list_unlisted(host: Host, instance: Instance, known: set[str]) -> list[KnownContainer]:
+    """Return containers that run in a cgroup of Docker and that the engine does not list."""
     identifiers = {identifier for identifier, _cgroup in list_container_cgroups(host, instance)} - known
-    return [Known(identifier, runs=[(None, None)]) for identifier in sorted(identifiers)]
+    return [KnownContainer(identifier, runs=[(None, None)]) for identifier in sorted(identifiers)]
 
 
-def _label(host: Host, pid: int) -> str | None:
-    """The kernel's word on the profile; the engine only knows what it asked for."""
+def _read_profile(host: Host, pid: int) -> str | None:
+    """Return the profile of a process from the kernel; the engine reports only the requested one."""
     try:
         return (host.read(f"/proc/{pid}/attr/current") or "").strip("\0\n").partition(" (")[0] or None
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Refusals out of audit messages: what was refused, by which layer, and equal ones counted. Pure."""
+"""Parses denials from audit messages: the operation and the layer that denied it. Counts equal ones. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from ..seccomp.syscalls import AUDIT_ARCH, name_syscall
 from .messages import APPARMOR, Message
 
-_LONGEST = 200
-_PIDS = 5
-# Of AppArmor's words these say what was asked for; the rest says who asked.
-_ASKED = (
+_MAX_LENGTH = 200
+_MAX_PIDS = 5
+# The fields of AppArmor that describe the requested object; the other fields describe the process.
+_OBJECT_FIELDS = (
     "name",
     "capname",
     "requested_mask",
@@ -38,13 +38,14 @@ _MACHINES = {number: name for name, number in AUDIT_ARCH.items()}
 
 @dataclass(frozen=True)
 class Denial:
-    """layer: `apparmor` or `seccomp`. refused: False for what a complaining profile or an action `log` let through.
+    """One denied operation.
 
-    operation: AppArmor's word, or the system call. detail: what it was asked for. profile: the label of the process, None where the message has none.
+    layer: `apparmor` or `seccomp`. denied: False if a profile in complain mode or the action `log` allowed it. operation: as AppArmor names it, or the
+    system call. detail: the requested object. profile: the label of the process; None if the message contains none.
     """
 
     layer: str
-    refused: bool
+    denied: bool
     operation: str
     detail: str
     profile: str | None
@@ -52,17 +53,17 @@ class Denial:
     exe: str | None
 
 
-def of_message(message: Message) -> Denial | None:
-    """None for a message that is about something else, such as a profile that was loaded, or what a rule `audit` let through."""
+def parse_denial(message: Message) -> Denial | None:
+    """Return the denial; None for another message, such as a loaded profile or an operation that an `audit` rule allowed."""
     fields = message.fields
-    comm, exe = fields.get("comm", "unknown")[:_LONGEST], fields.get("exe")
+    comm, exe = fields.get("comm", "unknown")[:_MAX_LENGTH], fields.get("exe")
     if message.kind == APPARMOR:
         verdict = fields.get("apparmor")
         if verdict not in ("DENIED", "KILLED", "ALLOWED"):
             return None
-        detail = " ".join(f"{key}={fields[key]}" for key in _ASKED if key in fields)[:_LONGEST]
+        detail = " ".join(f"{key}={fields[key]}" for key in _OBJECT_FIELDS if key in fields)[:_MAX_LENGTH]
         return Denial("apparmor", verdict != "ALLOWED", fields.get("operation", "unknown"), detail, fields.get("profile"), comm, exe)
-    if not message.kind or not _whole(fields):
+    if not message.kind or not _is_complete(fields):
         return None
     action = _ACTIONS.get(int(fields["code"], 16) & 0xFFFF0000, "unknown")
     machine = _MACHINES.get(int(fields["arch"], 16), "")
@@ -74,34 +75,34 @@ def of_message(message: Message) -> Denial | None:
     return Denial("seccomp", action != "log", call, detail, fields.get("subj"), comm, exe)
 
 
-def grouped(
-    messages: Iterable[Message], whose: Callable[[Message, Denial], Mapping[str, Any]], most: int
+def group_denials(
+    messages: Iterable[Message], attribute: Callable[[Message, Denial], Mapping[str, Any]], limit: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Equal denials as one entry with `count`, `first` and `last` (seconds since the epoch) and the first PIDs; those that came most often first.
+    """Return equal denials as one entry each, the most frequent first, and the number of all denials.
 
-    whose: the container and how it is known. most: entries at most; of the others one remains a layer and container, which counts them.
-    Returns also how many denials there were in all.
+    An entry has `count`, `first` and `last` (seconds since the epoch) and the first PIDs. attribute: returns the container and how it is known.
+    limit: the maximum number of entries. The others are counted in one entry per layer and container.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     total = 0
     for message in messages:
-        denial = of_message(message)
+        denial = parse_denial(message)
         if denial is None:
             continue
         total += 1
-        owner = dict(whose(message, denial))
+        owner = dict(attribute(message, denial))
         key = (denial, owner["scope"], owner["by"], repr(owner["container"]), repr(owner["candidates"]))
         entry = found.setdefault(key, {**asdict(denial), **owner, "count": 0, "first": message.time, "last": message.time, "pids": []})
-        _count(entry, 1, message.time, message.time, [int(message.fields["pid"])] if message.fields.get("pid", "").isdigit() else [])
+        _add_count(entry, 1, message.time, message.time, [int(message.fields["pid"])] if message.fields.get("pid", "").isdigit() else [])
     ordered = sorted(found.values(), key=lambda entry: (-entry["count"], entry["first"]))
-    return ordered[:most] + _others(ordered[most:]), total
+    return ordered[:limit] + _merge_others(ordered[limit:]), total
 
 
-def _others(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Many entries as one a layer and container: a container that varies its names must not hide how often it knocks."""
+def _merge_others(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one entry per layer and container, so that a container that varies names cannot hide the number of its denials."""
     merged: dict[tuple[Any, ...], dict[str, Any]] = {}
     for entry in entries:
-        key = (entry["layer"], entry["refused"], entry["scope"], repr(entry["container"]))
+        key = (entry["layer"], entry["denied"], entry["scope"], repr(entry["container"]))
         blank: dict[str, Any] = {
             "operation": "others",
             "detail": "too many different ones to list",
@@ -110,21 +111,21 @@ def _others(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "exe": None,
             "candidates": [],
         }
-        one = merged.setdefault(key, {**entry, **blank, "count": 0, "pids": []})
-        _count(one, entry["count"], entry["first"], entry["last"], [])
+        total = merged.setdefault(key, {**entry, **blank, "count": 0, "pids": []})
+        _add_count(total, entry["count"], entry["first"], entry["last"], [])
     return sorted(merged.values(), key=lambda entry: -entry["count"])
 
 
-def _count(entry: dict[str, Any], number: int, first: float, last: float, pids: Sequence[int]) -> None:
+def _add_count(entry: dict[str, Any], number: int, first: float, last: float, pids: Sequence[int]) -> None:
     entry["count"] += number
     entry["first"], entry["last"] = min(entry["first"], first), max(entry["last"], last)
     for pid in pids:
-        if pid not in entry["pids"] and len(entry["pids"]) < _PIDS:
+        if pid not in entry["pids"] and len(entry["pids"]) < _MAX_PIDS:
             entry["pids"].append(pid)
 
 
-def _whole(fields: Mapping[str, str]) -> bool:
-    """Whether a seccomp record has what it needs."""
+def _is_complete(fields: Mapping[str, str]) -> bool:
+    """Return whether a seccomp record has the fields that are needed."""
     try:
         int(fields["code"], 16), int(fields["arch"], 16), int(fields["syscall"])
     except (KeyError, ValueError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All sources of a host, read at once."""
+"""Reads all sources of audit messages of a host."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 from ..host.root import Host
 from . import journal, kmsg, logs, status
-from .gaps import UNREADABLE, gap
-from .reading import Combined, Reading, combine
+from .gaps import UNREADABLE, build_gap
+from .reading import CombinedReading, Reading, combine_readings
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass
-class Heard:
-    """combined: the messages. journal: what the journal says of containers, too. audit: the kernel's own word on its audit."""
+class GatheredMessages:
+    """combined: the messages of all sources. journal: the reading of the journal, which also has scopes of containers. audit: state of the kernel's audit."""
 
-    combined: Combined
+    combined: CombinedReading
     journal: Reading
     audit: dict[str, Any]
 
 
-def moment(text: str, now: float) -> float:
-    """Seconds since the epoch of `24h`, `1764000000.5` or `2026-11-24T12:00:00+01:00`. Raises ValueError with a sentence."""
+def parse_since(text: str, now: float) -> float:
+    """Return `24h`, `1764000000.5` or `2026-11-24T12:00:00+01:00` as seconds since the epoch. Raises ValueError with a message."""
     age = _AGE.fullmatch(text.strip())
     if age:
         return now - float(age[1]) * _SECONDS[age[2]]
@@ -38,28 +38,28 @@ def moment(text: str, now: float) -> float:
             when = datetime.fromisoformat(text.strip()).timestamp()
         except ValueError:
             raise ValueError(
-                f"since: {text!r} is no moment; write an age such as 15m, 24h or 7d, an ISO 8601 time, or seconds since the epoch"
+                f"since: {text!r} is not a time; write an age such as 15m, 24h or 7d, an ISO 8601 time, or seconds since the epoch"
             ) from None
     if not 0 <= when <= now:
-        raise ValueError(
-            f"since: {text!r} lies {'in the future of this host' if when > now else 'before 1970'}; write a moment that has been"
-        )
+        raise ValueError(f"since: {text!r} is {'in the future of this host' if when > now else 'before 1970'}; write a time in the past")
     return when
 
 
-def gather(host: Host, since: float, limit: int) -> Heard:
-    """limit: how many entries of each log are looked through."""
-    found, gaps = status.look(host)
-    readings = [journal.read(since, limit), kmsg.read(since), logs.read(host, since, limit)]
+def gather_messages(host: Host, since: float, limit: int) -> GatheredMessages:
+    """Return the messages of all sources. limit: the maximum number of entries to read of each log."""
+    found, gaps = status.read_audit_status(host)
+    readings = [journal.read_journal(since, limit), kmsg.read_kmsg(since), logs.read_auditd_log(host, since, limit)]
     auditd = bool(found["auditd_pid"])
     if auditd and not any(reading.unlimited for reading in readings):
-        text = f"auditd (PID {found['auditd_pid']}) takes the kernel's messages, and its log has none of them"
-        gaps.append(gap(UNREADABLE, logs.SOURCE, text, since))
-    combined = combine(readings, since, _number(host, "printk_ratelimit_burst", 10), _number(host, "printk_ratelimit", 5), auditd)
+        text = f"auditd (PID {found['auditd_pid']}) receives the kernel's messages, and its log contains none of them"
+        gaps.append(build_gap(UNREADABLE, logs.SOURCE, text, since))
+    combined = combine_readings(
+        readings, since, _read_number(host, "printk_ratelimit_burst", 10), _read_number(host, "printk_ratelimit", 5), auditd
+    )
     combined.gaps = gaps + combined.gaps
-    return Heard(combined, readings[0], found)
+    return GatheredMessages(combined, readings[0], found)
 
 
-def _number(host: Host, name: str, default: int) -> int:
+def _read_number(host: Host, name: str, default: int) -> int:
     text = (host.read(f"/proc/sys/kernel/{name}") or "").strip()
     return int(text) if text.isdigit() else default

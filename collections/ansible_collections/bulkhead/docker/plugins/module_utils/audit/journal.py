@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Audit messages in the systemd journal: out of the kernel's log, and out of the audit socket where journald listens to it.
+"""Reads audit messages from the systemd journal: those of the kernel's log, and of the audit socket if journald reads it.
 
-The second is not rate-limited. journald's own limit (man 5 journald.conf, RateLimitIntervalSec) is one for each service, and none for the kernel.
+The socket is not rate-limited. journald's own limit (man 5 journald.conf, RateLimitIntervalSec) applies to services, not to the kernel.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..engine.cgroups import parse_scope_name
-from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, gap, suppressed
-from .messages import of_journal, of_kernel_log
+from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, build_gap, parse_suppressed
+from .messages import parse_journal_entry, parse_kernel_line
 from .reading import Reading
 
 SOURCE = "journal"
@@ -28,69 +28,73 @@ _MATCHES = (
 Lines = Callable[[list[str]], Iterator[str]]
 
 
-def read(since: float, limit: int, lines: Lines | None = None) -> Reading:
-    """Everything since then, at most `limit` entries. lines: runs journalctl; tests give their own."""
-    lines = lines or run
+def read_journal(since: float, limit: int, lines: Lines | None = None) -> Reading:
+    """Return the reading from `since` on, of at most `limit` entries. lines: runs journalctl; tests replace it."""
+    lines = lines or run_journalctl
     reading = Reading(SOURCE)
     try:
         first = next(lines([*_COMMAND, "--output-fields=_BOOT_ID"]), None)
         reading.begins = int(json.loads(first)["__REALTIME_TIMESTAMP"]) / 1e6 if first else None
         if first is None:
-            reading.gaps.append(gap(UNREADABLE, SOURCE, "the journal is empty"))
+            reading.gaps.append(build_gap(UNREADABLE, SOURCE, "the journal is empty"))
         elif reading.begins is not None and reading.begins > since:
-            text = "the journal begins later than what was asked for: what came before was rotated away, or was never kept"
-            reading.gaps.append(gap(BEGINS, SOURCE, text, since, reading.begins))
+            text = "the journal begins later than requested: earlier entries were rotated away or never kept"
+            reading.gaps.append(build_gap(BEGINS, SOURCE, text, since, reading.begins))
         for number, line in enumerate(lines([*_COMMAND, f"--since=@{int(since)}", *_MATCHES])):
             entry = json.loads(line)
             moment = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
             if number >= limit:
-                text = f"the journal has more than {limit} entries to look through; what came later was not read (max_entries)"
-                reading.gaps.append(gap(CUT, SOURCE, text, moment))
+                text = f"the journal has more than {limit} entries; later ones were not read (max_entries)"
+                reading.gaps.append(build_gap(CUT, SOURCE, text, moment))
                 break
             if moment >= since:
-                _take(reading, entry, moment)
+                _add_entry(reading, entry, moment)
     except (OSError, ValueError, KeyError) as error:
-        reading.gaps.append(gap(UNREADABLE, SOURCE, f"the journal can't be read: {error}", since))
+        reading.gaps.append(build_gap(UNREADABLE, SOURCE, f"the journal cannot be read: {error}", since))
         reading.begins = None
     return reading
 
 
-def run(command: list[str]) -> Iterator[str]:
-    """Its lines, as they come; it is ended when nobody wants more. Raises OSError with what it complained of."""
+def run_journalctl(command: list[str]) -> Iterator[str]:
+    """Yield the lines of the output. The process ends with the iteration. Raises OSError with the message of journalctl."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         try:
             yield from process.stdout or ()
-            complaint = process.stderr.read().strip() if process.stderr else ""
+            error_text = process.stderr.read().strip() if process.stderr else ""
             if process.wait():
-                raise OSError(f"journalctl: {complaint or f'exit code {process.returncode}'}")
+                raise OSError(f"journalctl: {error_text or f'exit code {process.returncode}'}")
         finally:
             process.kill()
 
 
-def _take(reading: Reading, entry: Mapping[str, Any], moment: float) -> None:
-    text, boot = _text(entry.get("MESSAGE")), entry.get("_BOOT_ID", "")
+def _add_entry(reading: Reading, entry: Mapping[str, Any], moment: float) -> None:
+    text, boot = _decode_field(entry.get("MESSAGE")), entry.get("_BOOT_ID", "")
     match entry.get("_TRANSPORT"):
         case "audit":
             kind, serial = int(entry.get("_AUDIT_TYPE", 0)), int(entry.get("_AUDIT_ID", 0))
-            reading.messages.append(of_journal(kind, serial, int(entry.get("_SOURCE_REALTIME_TIMESTAMP", moment * 1e6)), text, boot))
+            reading.messages.append(
+                parse_journal_entry(kind, serial, int(entry.get("_SOURCE_REALTIME_TIMESTAMP", moment * 1e6)), text, boot)
+            )
             reading.unlimited = True
         case "kernel":
             reading.kernel = True
-            message = of_kernel_log(text, boot)
+            message = parse_kernel_line(text, boot)
             if message:
                 reading.messages.append(message)
-            elif number := suppressed(text):
-                reading.gaps.append(gap(RATE_LIMITED, SOURCE, f"the kernel's log left out {number} audit messages", None, moment, number))
+            elif number := parse_suppressed(text):
+                reading.gaps.append(
+                    build_gap(RATE_LIMITED, SOURCE, f"the kernel's log dropped {number} audit messages", None, moment, number)
+                )
         case _ if entry.get("MESSAGE_ID") == _MISSED:
-            reading.gaps.append(gap(MISSED, SOURCE, f"journald was too slow for the kernel's log: {text}", None, moment))
+            reading.gaps.append(build_gap(MISSED, SOURCE, f"journald was too slow for the kernel's log: {text}", None, moment))
         case _:
             container = parse_scope_name(str(entry.get("UNIT", "")))
             if container:
                 reading.scopes.append((container, entry.get("MESSAGE_ID") == _STARTED, moment))
 
 
-def _text(value: Any) -> str:
-    """A field's value; journalctl writes one that is not plain text as a list of bytes (man 1 journalctl, json)."""
+def _decode_field(value: Any) -> str:
+    """Return the text of a field, which journalctl writes as a list of bytes if it is not plain text (man 1 journalctl, json)."""
     if isinstance(value, list):
         return bytes(part for part in value if isinstance(part, int)).decode("utf-8", "replace")
     return str(value or "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Audit messages in the kernel's own log buffer, for hosts whose journal does not have them (Documentation/ABI/testing/dev-kmsg)."""
+"""Reads audit messages from the kernel's own log buffer, for hosts whose journal does not contain them (Documentation/ABI/testing/dev-kmsg)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
-from .gaps import BEGINS, MISSED, RATE_LIMITED, UNREADABLE, gap, suppressed
-from .messages import of_kernel_log
+from .gaps import BEGINS, MISSED, RATE_LIMITED, UNREADABLE, build_gap, parse_suppressed
+from .messages import parse_kernel_line
 from .reading import Reading
 
 SOURCE = "/dev/kmsg"
 
 
-def read(since: float, path: str = SOURCE) -> Reading:
+def read_kmsg(since: float, path: str = SOURCE) -> Reading:
     try:
-        # Monotonic time of a record is the scheduler's clock, which runs with CLOCK_MONOTONIC but for some milliseconds.
-        return parse(records(path), since, time.time() - time.monotonic())
+        # The time of a record is that of the scheduler's clock, which differs from CLOCK_MONOTONIC by some milliseconds.
+        return parse_records(list_records(path), since, time.time() - time.monotonic())
     except OSError as error:
-        return Reading(SOURCE, gaps=[gap(UNREADABLE, SOURCE, f"{SOURCE} can't be read: {error.strerror}", since)])
+        return Reading(SOURCE, gaps=[build_gap(UNREADABLE, SOURCE, f"{SOURCE} cannot be read: {error.strerror}", since)])
 
 
-def records(path: str) -> Iterator[str]:
-    """All that the buffer holds now. EPIPE: it was overwritten while it was read, and reading goes on with what is left. Raises OSError."""
+def list_records(path: str) -> Iterator[str]:
+    """Yield all records of the buffer. After EPIPE (it was overwritten meanwhile), reading continues with the oldest record left. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         while True:
@@ -43,11 +43,11 @@ def records(path: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-def parse(found: Iterable[str], since: float, epoch: float) -> Reading:
-    """Records `priority,number,microseconds,flags;text`. epoch: of the monotonic clock, seconds since the epoch."""
+def parse_records(records: Iterable[str], since: float, epoch: float) -> Reading:
+    """Return the reading of records `priority,number,microseconds,flags;text`. epoch: zero of the monotonic clock, in seconds since the epoch."""
     reading = Reading(SOURCE, kernel=True)
     last: int | None = None
-    for record in found:
+    for record in records:
         head, unused, text = record.partition(";")
         fields = head.split(",")
         number, moment = int(fields[1]), epoch + int(fields[2]) / 1e6
@@ -56,17 +56,15 @@ def parse(found: Iterable[str], since: float, epoch: float) -> Reading:
             reading.begins = moment
             if moment > since:
                 why = "it has been overwritten up to here" if number else "it begins with the boot"
-                reading.gaps.append(
-                    gap(BEGINS, SOURCE, f"the kernel's log buffer begins later than what was asked for: {why}", since, moment)
-                )
+                reading.gaps.append(build_gap(BEGINS, SOURCE, f"the kernel's log buffer begins later than requested: {why}", since, moment))
         elif number != last + 1 and moment >= since:
             reading.gaps.append(
-                gap(MISSED, SOURCE, "the kernel's log buffer was overwritten while it was read", None, moment, number - last - 1)
+                build_gap(MISSED, SOURCE, "the kernel's log buffer was overwritten while it was read", None, moment, number - last - 1)
             )
         last = number
-        message = of_kernel_log(text)
+        message = parse_kernel_line(text)
         if message:
             reading.messages.append(message)
-        elif moment >= since and (lost := suppressed(text)):
-            reading.gaps.append(gap(RATE_LIMITED, SOURCE, f"the kernel's log left out {lost} audit messages", None, moment, lost))
+        elif moment >= since and (lost := parse_suppressed(text)):
+            reading.gaps.append(build_gap(RATE_LIMITED, SOURCE, f"the kernel's log dropped {lost} audit messages", None, moment, lost))
     return reading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's audit messages as they come, from the audit netlink socket."""
+"""Reads the kernel's audit messages from the audit netlink socket while they are sent."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import struct
 import threading
 
 NETLINK_AUDIT = 9
-READLOG = 1  # AUDIT_NLGRP_READLOG, as a bit (linux/audit.h): what auditd gets, for readers beside it
+READLOG = 1  # AUDIT_NLGRP_READLOG, as a bit (linux/audit.h): what auditd receives, for other readers
 _HEADER = struct.Struct("=IHHII")
 
 
 class Listener:
-    """Listens from construction until `stop`. `error` says why nothing can be heard; the kernel's log is rate-limited, this is not."""
+    """Receives messages from construction until `stop`. error: why none can be received. Unlike the kernel's log, the socket is not rate-limited."""
 
     def __init__(self) -> None:
         self.error = ""
@@ -25,13 +25,13 @@ class Listener:
             self._socket.settimeout(0.2)
             self._socket.bind((0, READLOG))
         except OSError as error:
-            self.error = f"the kernel's audit messages can't be read: {error.strerror}"
+            self.error = f"the kernel's audit messages cannot be read: {error.strerror}"
             return
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def stop(self) -> list[tuple[int, str]]:
-        """What was heard: type and text of each message."""
+        """Return type and text of each received message."""
         if not self.error:
             self._stop.set()
             self._thread.join()
@@ -41,7 +41,7 @@ class Listener:
     def _listen(self) -> None:
         while True:
             try:
-                self._messages += messages(self._socket.recv(1 << 16))
+                self._messages += parse_datagram(self._socket.recv(1 << 16))
             except TimeoutError:
                 if self._stop.is_set():
                     return
@@ -49,8 +49,8 @@ class Listener:
                 self.error = f"some of the kernel's audit messages were lost: {error.strerror}"
 
 
-def messages(raw: bytes) -> list[tuple[int, str]]:
-    """Type and text of the message in a datagram: one each, after a struct nlmsghdr (kernel/audit.c: kauditd_send_multicast_skb)."""
+def parse_datagram(raw: bytes) -> list[tuple[int, str]]:
+    """Return type and text of the one message in a datagram, after a struct nlmsghdr (kernel/audit.c: kauditd_send_multicast_skb)."""
     if len(raw) <= _HEADER.size:
         return []
     return [(_HEADER.unpack_from(raw)[1], raw[_HEADER.size :].decode("utf-8", "replace").strip("\0\n "))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one source had, and all of them as one."""
+"""The messages and gaps of one source, and their combination."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .gaps import BEGINS, RATE_LIMITED, UNREADABLE, cut_off, missing_serials
+from .gaps import BEGINS, RATE_LIMITED, UNREADABLE, find_final_burst, find_missing_serials
 from .messages import Message
 
 
 @dataclass
 class Reading:
-    """begins: of when the oldest entry is, seconds since the epoch; None where it is not known. unlimited: the source has messages that no rate limit
-    has thinned out. kernel: it has the kernel's log. scopes: a container's ID, whether it began (or ended), and when.
+    """What one source contains. begins: time of the oldest entry, seconds since the epoch; None if unknown.
+
+    unlimited: the source has messages that are not rate-limited. kernel: it contains the kernel's log. scopes: ID of a container, whether it started (or
+    ended), and when.
     """
 
     source: str
@@ -27,18 +29,19 @@ class Reading:
 
 
 @dataclass
-class Combined:
-    """messages: each once, by time. gaps: what is missing in spite of all sources. sources: those that had anything."""
+class CombinedReading:
+    """messages: each once, by time. gaps: of all sources together. sources: those with messages."""
 
     messages: list[Message]
     gaps: list[dict[str, Any]]
     sources: list[str]
 
 
-def combine(readings: Sequence[Reading], since: float, burst: int, interval: float, auditd: bool) -> Combined:
-    """What several sources know together. burst, interval: the limit of the kernel's log, messages in seconds. auditd: whether it takes the messages.
+def combine_readings(readings: Sequence[Reading], since: float, burst: int, interval: float, auditd: bool) -> CombinedReading:
+    """Return the messages and gaps of all sources together.
 
-    A source's own loss is none where the numbers of the messages show that another one has what is missing.
+    A gap of one source does not count if the serial numbers show that another source has the messages. burst, interval: limit of the kernel's log, as
+    messages and seconds. auditd: whether it receives the messages.
     """
     messages: dict[tuple[int, int, int, str], Message] = {}
     for reading in readings:
@@ -48,16 +51,16 @@ def combine(readings: Sequence[Reading], since: float, burst: int, interval: flo
                 if not known.boot and message.boot:
                     messages[message.key] = message
     ordered = sorted(messages.values(), key=lambda message: (message.time, message.serial))
-    gaps = missing_serials(ordered, "audit serials")
+    gaps = find_missing_serials(ordered, "audit serials")
     unlimited = any(reading.unlimited for reading in readings)
-    gaps += _own(readings, since, bool(gaps), unlimited, auditd)
+    gaps += _select_gaps(readings, since, bool(gaps), unlimited, auditd)
     if not unlimited:
-        gaps += cut_off(ordered, burst, interval)
-    return Combined(ordered, gaps, [reading.source for reading in readings if reading.messages])
+        gaps += find_final_burst(ordered, burst, interval)
+    return CombinedReading(ordered, gaps, [reading.source for reading in readings if reading.messages])
 
 
-def _own(readings: Sequence[Reading], since: float, holes: bool, unlimited: bool, auditd: bool) -> list[dict[str, Any]]:
-    # While auditd takes the messages, a source is one only by having some; otherwise the kernel's log has them.
+def _select_gaps(readings: Sequence[Reading], since: float, holes: bool, unlimited: bool, auditd: bool) -> list[dict[str, Any]]:
+    # While auditd receives the messages, a source counts only if it has some; otherwise the kernel's log has them.
     counted = [reading for reading in readings if reading.messages or (reading.kernel and not auditd)]
     covered = any(reading.begins is not None and reading.begins <= since for reading in counted)
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -66,7 +69,7 @@ def _own(readings: Sequence[Reading], since: float, holes: bool, unlimited: bool
             if gap["kind"] in (BEGINS, UNREADABLE) and covered:
                 continue
             if gap["kind"] == RATE_LIMITED and unlimited and not holes:
-                continue  # the kernel's log is thinner, and another source has it all
-            # The journal and /dev/kmsg both have the kernel's line.
+                continue  # another source has all messages
+            # The journal and /dev/kmsg both contain the kernel's line.
             found.setdefault((gap["kind"], gap["lost"], gap["text"]), gap)
     return list(found.values())

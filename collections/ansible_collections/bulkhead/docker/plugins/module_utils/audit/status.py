@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel says of its audit: who takes the messages, how many it lost, and what it would not log at all."""
+"""Reads the state of the kernel's audit: who receives its messages, how many it lost, and what it does not log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from ..host.root import Host
-from .gaps import LOST, SILENT, gap
+from .gaps import LOST, SILENT, build_gap
 from .listener import NETLINK_AUDIT
 
 _GET = 1000  # AUDIT_GET
@@ -23,49 +23,49 @@ APPARMOR_AUDIT = "/sys/module/apparmor/parameters/audit"
 ACTIONS_LOGGED = "/proc/sys/kernel/seccomp/actions_logged"
 
 
-def ask() -> dict[str, int]:
-    """The kernel's audit_status. Raises OSError: without CAP_AUDIT_CONTROL, or where the kernel was started with audit=0."""
+def request_status() -> dict[str, int]:
+    """Return the kernel's audit_status. Raises OSError without CAP_AUDIT_CONTROL, and if the kernel was started with audit=0."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_AUDIT) as link:
         link.settimeout(5)
         link.send(_HEADER.pack(_HEADER.size, _GET, _REQUEST, 1, 0))
-        return parse(link.recv(1 << 13))
+        return parse_status(link.recv(1 << 13))
 
 
-def parse(raw: bytes) -> dict[str, int]:
-    """The answer to AUDIT_GET. Raises OSError where it is an error, or something else."""
+def parse_status(raw: bytes) -> dict[str, int]:
+    """Return the answer to AUDIT_GET. Raises OSError if it is an error or another message."""
     if len(raw) >= _HEADER.size + 4 and _HEADER.unpack_from(raw)[1] == 2:  # NLMSG_ERROR
         number = -struct.unpack_from("=i", raw, _HEADER.size)[0]
         raise OSError(number, os.strerror(number))
     if len(raw) < _HEADER.size + _STATUS.size or _HEADER.unpack_from(raw)[1] != _GET:
-        raise OSError(22, "an answer that is no audit status")
+        raise OSError(22, "the answer is not an audit status")
     return dict(zip(_NAMES, _STATUS.unpack_from(raw, _HEADER.size), strict=True))
 
 
-def look(host: Host) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """`enabled`, `auditd_pid` (0: nobody), `lost` (since boot), `boot` (when it was), and what this means for what can be read."""
+def read_audit_status(host: Host) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return `enabled`, `auditd_pid` (0: none), `lost` (since boot) and `boot` (its time), and the log gaps that follow from them."""
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     found: dict[str, Any] = {"enabled": None, "auditd_pid": None, "lost": None, "boot": boot}
     gaps = []
     try:
-        status = ask()
+        status = request_status()
         found.update({key: status[key] for key in ("enabled", "auditd_pid", "lost")})
         if status["lost"]:
-            text = f"the kernel has lost {status['lost']} audit messages since it booted, and does not say when; `auditctl --reset-lost` starts anew"
-            gaps.append(gap(LOST, "audit status", text, boot, None, status["lost"]))
+            text = f"the kernel has lost {status['lost']} audit messages since it booted, at unknown times; `auditctl --reset-lost` resets the count"
+            gaps.append(build_gap(LOST, "audit status", text, boot, None, status["lost"]))
     except OSError as error:
-        text = f"the kernel's audit can't be asked ({error.strerror or error}); started with audit=0, it logs no denial at all"
-        gaps.append(gap(SILENT, "audit status", text))
-    return found, gaps + silent(host.read(APPARMOR_AUDIT), host.read(ACTIONS_LOGGED))
+        text = f"the kernel's audit cannot be queried ({error.strerror or error}); if it was started with audit=0, it logs no denials"
+        gaps.append(build_gap(SILENT, "audit status", text))
+    return found, gaps + find_disabled_logging(host.read(APPARMOR_AUDIT), host.read(ACTIONS_LOGGED))
 
 
-def silent(apparmor: str | None, actions: str | None) -> list[dict[str, Any]]:
-    """What the kernel is told not to log. apparmor, actions: the texts of APPARMOR_AUDIT and ACTIONS_LOGGED, None where there are none."""
+def find_disabled_logging(apparmor: str | None, actions: str | None) -> list[dict[str, Any]]:
+    """Return a gap for each setting that disables logging. apparmor, actions: texts of APPARMOR_AUDIT and ACTIONS_LOGGED; None without the file."""
     gaps = []
     if apparmor is not None and apparmor.strip() in ("quiet", "quiet_denied"):
         text = f"AppArmor does not log its denials: {APPARMOR_AUDIT} is {apparmor.strip()}; write normal there"
-        gaps.append(gap(SILENT, APPARMOR_AUDIT, text))
-    wanting = [name for name in ("kill_process", "kill_thread", "errno", "log") if actions is not None and name not in actions.split()]
-    if wanting:
-        text = f"seccomp does not log {', '.join(wanting)}: add the words to {ACTIONS_LOGGED}"
-        gaps.append(gap(SILENT, ACTIONS_LOGGED, text))
+        gaps.append(build_gap(SILENT, APPARMOR_AUDIT, text))
+    missing = [name for name in ("kill_process", "kill_thread", "errno", "log") if actions is not None and name not in actions.split()]
+    if missing:
+        text = f"seccomp does not log {', '.join(missing)}; add them to {ACTIONS_LOGGED}"
+        gaps.append(build_gap(SILENT, ACTIONS_LOGGED, text))
     return gaps

@@ -49,7 +49,7 @@ def collect_denials(fleet: Fleet) -> dict[str, Any]:
             {"host": host.name, "kind": gap["kind"], "text": gap["text"], "when": _format_span(gap["from"], gap["to"])}
             for gap in info["gaps"]
         ]
-    rows.sort(key=lambda row: (not row["refused"], -row["count"], row["host"]))
+    rows.sort(key=lambda row: (not row["denied"], -row["count"], row["host"]))
     hosts = sum(get_recent_denials(host, fleet) is not None for host in fleet.hosts)
     return {"rows": rows[:MAX_ROWS], "more": max(0, len(rows) - MAX_ROWS), "gaps": gaps[:_MAX_GAPS], "silent": silent, "hosts": hosts}
 
@@ -58,7 +58,7 @@ def count_denials(info: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:
     """Return the number of denials by layer, scope and name of the container. Operations that were logged and allowed do not count."""
     found: Counter[tuple[str, str, str]] = Counter()
     for entry in info["denials"]:
-        if entry["refused"]:
+        if entry["denied"]:
             found[entry["layer"], entry["scope"], _get_container_name(entry) if entry["scope"] == "container" else ""] += entry["count"]
     return found
 
@@ -67,7 +67,7 @@ def render_denials(host: str, info: Mapping[str, Any]) -> list[Line]:
     """Return one line per denial for the terminal, then the log gaps."""
     found: list[Line] = [(f"{host}: {info['total']} denials since {_format_time(info['since'])}", None)]
     for row in (_build_row(host, entry) for entry in info["denials"]):
-        sign = "x" if row["refused"] else "-"
+        sign = "x" if row["denied"] else "-"
         found += wrap_text(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")
     for gap in info["gaps"]:
         found += wrap_text("  ? ", f"{gap['kind']}: {gap['text']}", "yellow")
@@ -83,7 +83,7 @@ def _build_row(host: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         "image": (entry["container"] or {}).get("image") or "",
         "known": known,
         "layer": entry["layer"],
-        "refused": entry["refused"],
+        "denied": entry["denied"],
         "what": " ".join(part for part in (entry["operation"], entry["detail"]) if part),
         "profile": entry["profile"] or "",
         "comm": entry["comm"],

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message, of_kernel_log
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message, parse_kernel_line
 
 T = 1764000000.0
 BOOT = "b" * 32
@@ -25,13 +25,13 @@ def kernel(text: str, serial: int, at: float = T, kind: int = 1400) -> str:
 
 
 def denied(serial: int, at: float = T, pid: int = 4711, profile: str = "docker-default") -> Message:
-    message = of_kernel_log(kernel(AVC.format(pid=pid, profile=profile), serial, at), BOOT)
+    message = parse_kernel_line(kernel(AVC.format(pid=pid, profile=profile), serial, at), BOOT)
     assert message
     return message
 
 
 def filtered(serial: int, at: float = T, pid: int = 4712) -> Message:
-    message = of_kernel_log(kernel(FILTERED.format(pid=pid), serial, at, 1326), BOOT)
+    message = parse_kernel_line(kernel(FILTERED.format(pid=pid), serial, at, 1326), BOOT)
     assert message
     return message
 

@@ -6,23 +6,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.attribution import Known, Owners, lifetimes
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import grouped, of_message
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message, of_kernel_log
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.attribution import ContainerIndex, KnownContainer, merge_lifetimes
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import group_denials, parse_denial
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message, parse_kernel_line
 
 from . import samples
 from .samples import T, denied, filtered
 
 A, B = "a" * 64, "b" * 64
-WEB = Known(A, "web", "nginx:1", "docker-default", [(T - 50, None)])
-SHOP = Known(B, "shop", "shop:2", "bulkhead-web", [(T - 50, T + 50)])
+WEB = KnownContainer(A, "web", "nginx:1", "docker-default", [(T - 50, None)])
+SHOP = KnownContainer(B, "shop", "shop:2", "bulkhead-web", [(T - 50, T + 50)])
 IN_WEB = f"0::/system.slice/docker-{A}.scope/init\n"
 
 
-def owner(message: Message, containers: list[Known], process: Any = None, complete: float | None = T - 100) -> dict[str, Any]:
-    denial = of_message(message)
+def owner(message: Message, containers: list[KnownContainer], process: Any = None, complete: float | None = T - 100) -> dict[str, Any]:
+    denial = parse_denial(message)
     assert denial
-    return Owners(containers, complete, lambda pid: process).of(message, denial)
+    return ContainerIndex(containers, complete, lambda pid: process).attribute(message, denial)
 
 
 def test_a_process_that_lives_says_it_by_its_cgroup() -> None:
@@ -33,7 +33,7 @@ def test_a_process_that_lives_says_it_by_its_cgroup() -> None:
 
 
 def test_a_number_that_another_process_took_over_is_no_evidence() -> None:
-    found = owner(denied(1), [WEB, Known(B, "twin", "x", "docker-default", [(T - 50, None)])], (T + 1, IN_WEB))
+    found = owner(denied(1), [WEB, KnownContainer(B, "twin", "x", "docker-default", [(T - 50, None)])], (T + 1, IN_WEB))
     assert (found["scope"], found["container"], found["candidates"]) == ("unknown", None, ["twin", "web"])
 
 
@@ -47,17 +47,17 @@ def test_the_only_container_of_that_profile_then() -> None:
 @pytest.mark.parametrize(
     ("profile", "containers", "complete", "scope", "by"),
     [
-        ("docker-default", [Known(B, "gone", "x", None, [(T - 1, T + 1)])], T - 100, "container", "alone"),
-        ("docker-default", [WEB, Known(B, "gone", "x", None, [(T - 1, T + 1)])], T - 100, "unknown", ""),
+        ("docker-default", [KnownContainer(B, "gone", "x", None, [(T - 1, T + 1)])], T - 100, "container", "alone"),
+        ("docker-default", [WEB, KnownContainer(B, "gone", "x", None, [(T - 1, T + 1)])], T - 100, "unknown", ""),
         ("docker-default", [WEB], None, "unknown", ""),
         ("docker-default", [WEB], T + 1, "unknown", ""),
         ("docker-default", [], T - 100, "unknown", ""),
         ("unconfined", [WEB], T - 100, "unknown", ""),
         ("/usr/sbin/cupsd", [WEB], T - 100, "host", "profile"),
-        ("/usr/sbin/cupsd", [Known(B, "gone", "x", None, [(T - 1, T + 1)])], T - 100, "unknown", ""),
+        ("/usr/sbin/cupsd", [KnownContainer(B, "gone", "x", None, [(T - 1, T + 1)])], T - 100, "unknown", ""),
     ],
 )
-def test_what_the_profile_tells(profile: str, containers: list[Known], complete: float | None, scope: str, by: str) -> None:
+def test_what_the_profile_tells(profile: str, containers: list[KnownContainer], complete: float | None, scope: str, by: str) -> None:
     found = owner(denied(1, profile=profile), containers, None, complete)
     assert (found["scope"], found["by"]) == (scope, by)
 
@@ -72,23 +72,23 @@ def event(action: str, at: float, identifier: str = A, name: str = "web") -> dic
 
 
 def test_lifetimes() -> None:
-    (gone,) = lifetimes([], [event("start", T), event("die", T + 5)], [(A, True, T + 0.1), (A, False, T + 5.1)])
+    (gone,) = merge_lifetimes([], [event("start", T), event("die", T + 5)], [(A, True, T + 0.1), (A, False, T + 5.1)])
     assert (gone.name, gone.image) == ("web", "i")
     assert gone.ran_at(T + 3) and not gone.ran_at(T + 9) and not gone.ran_at(T - 9)
-    (before,) = lifetimes([], [], [(A, False, T + 5)])
+    (before,) = merge_lifetimes([], [], [(A, False, T + 5)])
     assert before.ran_at(T - 1000) and not before.ran_at(T + 9) and before.name is None
-    (twice,) = lifetimes([], [], [(A, True, T), (A, False, T + 5), (A, True, T + 20)])
+    (twice,) = merge_lifetimes([], [], [(A, True, T), (A, False, T + 5), (A, True, T + 20)])
     assert twice.ran_at(T + 3) and not twice.ran_at(T + 12) and twice.ran_at(T + 30)
-    (stopped,) = lifetimes([Known(A, "web", "i", None, [(T, T + 5)], T + 5)], [event("start", T)], [])
+    (stopped,) = merge_lifetimes([KnownContainer(A, "web", "i", None, [(T, T + 5)], T + 5)], [event("start", T)], [])
     assert not stopped.ran_at(T + 9), "its end was forgotten, but for the engine's word"
-    assert lifetimes([], [{"Type": "network", "Actor": {"ID": "x"}}], []) == []
+    assert merge_lifetimes([], [{"Type": "network", "Actor": {"ID": "x"}}], []) == []
 
 
 def test_what_was_refused() -> None:
-    denial = of_message(denied(1))
-    assert denial and (denial.layer, denial.refused, denial.operation, denial.profile) == ("apparmor", True, "open", "docker-default")
+    denial = parse_denial(denied(1))
+    assert denial and (denial.layer, denial.denied, denial.operation, denial.profile) == ("apparmor", True, "open", "docker-default")
     assert denial.detail == "name=/proc/sysrq-trigger requested_mask=w denied_mask=w"
-    killed = of_message(filtered(2))
+    killed = parse_denial(filtered(2))
     assert killed and (killed.layer, killed.operation, killed.detail, killed.exe) == (
         "seccomp",
         "mkdir",
@@ -112,10 +112,10 @@ def test_what_was_refused() -> None:
     ],
 )
 def test_what_was_let_through_or_is_about_something_else(text: str, kind: int, refused: bool | None) -> None:
-    message = of_kernel_log(samples.kernel(text, 1, kind=kind))
+    message = parse_kernel_line(samples.kernel(text, 1, kind=kind))
     assert message
-    denial = of_message(message)
-    assert (denial and denial.refused) == refused
+    denial = parse_denial(message)
+    assert (denial and denial.denied) == refused
 
 
 def test_equal_ones_are_counted_and_none_is_lost_to_the_bound() -> None:
@@ -123,7 +123,7 @@ def test_equal_ones_are_counted_and_none_is_lost_to_the_bound() -> None:
         [denied(n, T + n, pid=100 + n % 7) for n in range(20)] + [denied(30 + n, T, profile=f"p{n}") for n in range(8)] + [filtered(50)]
     )
     nobody = {"scope": "unknown", "by": "", "container": None, "candidates": []}
-    found, total = grouped(messages, lambda message, denial: nobody, 3)
+    found, total = group_denials(messages, lambda message, denial: nobody, 3)
     assert total == 29
     assert (found[0]["count"], found[0]["first"], found[0]["last"], len(found[0]["pids"])) == (20, T, T + 19, 5)
     assert sum(entry["count"] for entry in found) == 29

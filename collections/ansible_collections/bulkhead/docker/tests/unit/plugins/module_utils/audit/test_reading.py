@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit import gaps, journal, kmsg, logs
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.gather import moment
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.reading import Combined, Reading, combine
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.gather import parse_since
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.reading import CombinedReading, Reading, combine_readings
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 from . import samples
 from .samples import T, denied
 
 
-def together(*readings: Reading, since: float = T, auditd: bool = False) -> Combined:
-    return combine(readings, since, 10, 5.0, auditd)
+def together(*readings: Reading, since: float = T, auditd: bool = False) -> CombinedReading:
+    return combine_readings(readings, since, 10, 5.0, auditd)
 
 
 def of_journal(*lines: str, begins: float = T - 100, since: float = T, limit: int = 100) -> Reading:
-    return journal.read(since, limit, lambda command: iter([samples.entry(begins)] if command[-1].endswith("_BOOT_ID") else lines))
+    return journal.read_journal(since, limit, lambda command: iter([samples.entry(begins)] if command[-1].endswith("_BOOT_ID") else lines))
 
 
 def kinds(found: list[dict[str, Any]]) -> list[str]:
@@ -34,7 +34,7 @@ def line(serial: int, at: float = T) -> str:
     return samples.entry(at, _TRANSPORT="kernel", MESSAGE=samples.kernel(samples.AVC.format(pid=1, profile="p"), serial, at))
 
 
-def heard(serial: int, at: float = T) -> str:
+def audited(serial: int, at: float = T) -> str:
     return samples.entry(
         at,
         _TRANSPORT="audit",
@@ -46,7 +46,7 @@ def heard(serial: int, at: float = T) -> str:
 
 
 def test_each_message_once() -> None:
-    found = together(of_journal(line(1), heard(1), line(2), heard(2)), Reading("/dev/kmsg", [denied(2, T - 50)], begins=T - 60))
+    found = together(of_journal(line(1), audited(1), line(2), audited(2)), Reading("/dev/kmsg", [denied(2, T - 50)], begins=T - 60))
     assert [message.serial for message in found.messages] == [1, 2]
     assert found.gaps == []
 
@@ -77,11 +77,11 @@ def test_the_kernel_says_that_it_left_some_out() -> None:
 
 
 def test_what_the_log_left_out_and_the_audit_socket_has_is_not_missing() -> None:
-    assert together(of_journal(line(1), heard(1), heard(2), SUPPRESSED, heard(3))).gaps == []
+    assert together(of_journal(line(1), audited(1), audited(2), SUPPRESSED, audited(3))).gaps == []
 
 
 def test_the_socket_overran_as_well() -> None:
-    assert gaps.SERIALS in kinds(together(of_journal(heard(1), SUPPRESSED, heard(9))).gaps)
+    assert gaps.SERIALS in kinds(together(of_journal(audited(1), SUPPRESSED, audited(9))).gaps)
 
 
 def test_a_full_burst_at_the_end_may_hide_more() -> None:
@@ -90,7 +90,7 @@ def test_a_full_burst_at_the_end_may_hide_more() -> None:
     assert kinds(found.gaps) == [gaps.RATE_LIMITED] and found.gaps[0]["lost"] is None
     assert together(of_journal(*burst[:9])).gaps == []
     assert together(of_journal(*burst, line(11, T + 60))).gaps == [], "the kernel would have said so by then"
-    assert together(of_journal(*[heard(number, T + number / 10) for number in range(1, 11)])).gaps == []
+    assert together(of_journal(*[audited(number, T + number / 10) for number in range(1, 11)])).gaps == []
 
 
 def test_a_log_that_begins_too_late() -> None:
@@ -103,7 +103,7 @@ def test_a_log_that_begins_too_late() -> None:
 
 def test_auditd_takes_the_messages_so_the_journal_proves_no_peace() -> None:
     quiet = of_journal(samples.entry(T, _TRANSPORT="kernel", MESSAGE="eth0: link up"))
-    log = Reading("auditd", [denied(1, T + 60)], [gaps.gap(gaps.BEGINS, "auditd", "late", T, T + 60)], T + 60, True)
+    log = Reading("auditd", [denied(1, T + 60)], [gaps.build_gap(gaps.BEGINS, "auditd", "late", T, T + 60)], T + 60, True)
     assert kinds(together(quiet, log, auditd=True).gaps) == [gaps.BEGINS]
     assert together(quiet, auditd=False).gaps == []
 
@@ -123,12 +123,12 @@ def test_a_journal_that_can_not_be_read() -> None:
     def refuse(command: list[str]) -> Iterator[str]:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "journalctl")
 
-    reading = journal.read(T, 10, refuse)
+    reading = journal.read_journal(T, 10, refuse)
     assert kinds(reading.gaps) == [gaps.UNREADABLE]
     assert "journalctl" in reading.gaps[0]["text"]
     with pytest.raises(OSError, match="exit code 3"):
-        list(journal.run(["sh", "-c", "exit 3"]))
-    assert next(journal.run(["yes"])) == "y\n", "who wants one line does not wait for the rest"
+        list(journal.run_journalctl(["sh", "-c", "exit 3"]))
+    assert next(journal.run_journalctl(["yes"])) == "y\n", "who wants one line does not wait for the rest"
 
 
 def test_scopes_and_text_that_is_bytes() -> None:
@@ -150,15 +150,15 @@ def test_the_kernels_buffer() -> None:
         record(5, 110, samples.kernel("x", 1, T + 10)),
         record(9, 120, "kauditd_printk_skb: 2 callbacks suppressed"),
     ]
-    reading = kmsg.parse(found, T, epoch)
+    reading = kmsg.parse_records(found, T, epoch)
     assert [message.serial for message in reading.messages] == [1]
     assert reading.begins == T - 90
     assert [(gap["kind"], gap["lost"]) for gap in reading.gaps] == [(gaps.MISSED, 3), (gaps.RATE_LIMITED, 2)]
-    late = kmsg.parse([record(7, 150, "x")], T, epoch)
+    late = kmsg.parse_records([record(7, 150, "x")], T, epoch)
     assert kinds(late.gaps) == [gaps.BEGINS] and "overwritten" in late.gaps[0]["text"]
-    booted = kmsg.parse([record(0, 150, "x")], T, epoch)
+    booted = kmsg.parse_records([record(0, 150, "x")], T, epoch)
     assert "boot" in booted.gaps[0]["text"]
-    assert kinds(kmsg.read(T, "/nowhere/kmsg").gaps) == [gaps.UNREADABLE]
+    assert kinds(kmsg.read_kmsg(T, "/nowhere/kmsg").gaps) == [gaps.UNREADABLE]
 
 
 def audit_log(folder: Path, files: dict[str, list[tuple[int, float]]], config: str = "") -> Host:
@@ -176,17 +176,17 @@ def test_auditds_log_with_its_rotated_files(tmp_path: Path) -> None:
     host = audit_log(
         tmp_path, {"audit.log.2": [(1, T - 90)], "audit.log.1": [(2, T - 10), (3, T + 1)], "audit.log": [(4, T + 2)], "other": []}
     )
-    reading = logs.read(host, T, 100)
+    reading = logs.read_auditd_log(host, T, 100)
     assert [message.serial for message in reading.messages] == [3, 4]
     assert reading.gaps == [] and reading.unlimited
-    assert kinds(logs.read(host, T, 2).gaps) == [gaps.CUT]
-    assert kinds(logs.read(host, T - 100, 100).gaps) == [gaps.BEGINS]
+    assert kinds(logs.read_auditd_log(host, T, 2).gaps) == [gaps.CUT]
+    assert kinds(logs.read_auditd_log(host, T - 100, 100).gaps) == [gaps.BEGINS]
 
 
 def test_auditds_log_stands_where_its_configuration_says(tmp_path: Path) -> None:
     host = audit_log(tmp_path, {"mine.log": [(1, T + 1)]}, "log_format = ENRICHED\nlog_file = /var/log/audit/mine.log\n")
-    assert [message.serial for message in logs.read(host, T, 100).messages] == [1]
-    nowhere = logs.read(Host(tmp_path / "nowhere"), T, 100)
+    assert [message.serial for message in logs.read_auditd_log(host, T, 100).messages] == [1]
+    nowhere = logs.read_auditd_log(Host(tmp_path / "nowhere"), T, 100)
     assert (nowhere.messages, nowhere.gaps) == ([], [])
 
 
@@ -195,13 +195,13 @@ def test_auditds_log_stands_where_its_configuration_says(tmp_path: Path) -> None
     [("15m", T - 900), ("1.5h", T - 5400), ("7d", T - 604800), (str(T - 1), T - 1), ("2025-11-24T15:00:00Z", 1763996400)],
 )
 def test_moments(text: str, seconds: float) -> None:
-    assert moment(text, T) == seconds
+    assert parse_since(text, T) == seconds
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("yesterday", "is no moment; write an age such as"), (str(T + 9), "in the future"), ("-5", "before 1970"), ("", "is no moment")],
+    [("yesterday", "is not a time; write an age such as"), (str(T + 9), "in the future"), ("-5", "before 1970"), ("", "is not a time")],
 )
 def test_moments_that_are_none(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        moment(text, T)
+        parse_since(text, T)

@@ -58,10 +58,10 @@ def make_unreachable(host: str, ago: float = 60) -> dict[str, Any]:
 def make_attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60, unmet: Any = ()) -> dict[str, Any]:
     """outcomes: attack -> configuration -> outcome."""
     columns = list(next(iter(outcomes.values())))
-    kinds = {"none": "control", "host": "together", "stacked": "together"}
+    kinds = {"none": "baseline", "host": "together", "stacked": "together"}
     matrix = {
         "subject": "host",
-        "configurations": [{"name": c, "title": c, "kind": kinds.get(c, "alone"), "layers": [], "trouble": ""} for c in columns],
+        "configurations": [{"name": c, "title": c, "kind": kinds.get(c, "alone"), "layers": [], "problem": ""} for c in columns],
         "attacks": [
             {
                 "name": name,
@@ -80,7 +80,7 @@ def make_attack(host: str, outcomes: dict[str, dict[str, str]], ago: float = 60,
 def make_denial(name: str | None = "web", scope: str = "container", **more: Any) -> dict[str, Any]:
     container = {"id": "c0ffee" * 10 + "beef", "name": name, "image": "nginx"} if scope == "container" else None
     return {
-        "layer": "apparmor", "refused": True, "operation": "open", "detail": "name=/proc/kcore denied_mask=r", "profile": "docker-default", "comm": "sh",
+        "layer": "apparmor", "denied": True, "operation": "open", "detail": "name=/proc/kcore denied_mask=r", "profile": "docker-default", "comm": "sh",
         "exe": None, "scope": scope, "by": "pid" if container else "", "container": container, "candidates": [], "count": 3, "first": NOW - 90,
         "last": NOW - 80, "pids": [4711], **more,
     }  # fmt: skip

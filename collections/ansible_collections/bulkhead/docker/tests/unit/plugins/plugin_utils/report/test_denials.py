@@ -35,17 +35,17 @@ def test_rows_gaps_and_hosts_of_which_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_the_page_is_bounded_and_what_was_only_logged_comes_last(tmp_path: Path) -> None:
-    many = [make_denial(detail=f"name={n}", refused=n % 2 == 0) for n in range(denials.MAX_ROWS + 20)]
+    many = [make_denial(detail=f"name={n}", denied=n % 2 == 0) for n in range(denials.MAX_ROWS + 20)]
     found = denials.collect_denials(judged(tmp_path, make_denials("web1", *many)))
     assert (len(found["rows"]), found["more"]) == (denials.MAX_ROWS, 20)
-    assert found["rows"][0]["refused"] and not found["rows"][-1]["refused"]
+    assert found["rows"][0]["denied"] and not found["rows"][-1]["denied"]
 
 
 def test_metrics_count_refusals_and_gaps_of_fresh_reports_alone(tmp_path: Path) -> None:
     denied = [
         make_denial(count=2),
         make_denial(detail="x", count=3),
-        make_denial(count=5, refused=False),
+        make_denial(count=5, denied=False),
         make_denial(None, "unknown", count=4),
     ]
     text = prometheus.render(
@@ -80,7 +80,7 @@ def test_drift_is_a_warning_and_a_metric(tmp_path: Path) -> None:
             {"denials_info": {"since": 1, "total": 0, "denials": [{**make_denial(), "container": "web"}], "gaps": []}},
             "no candidates, no container",
         ),
-        ({"denials_info": {"since": 1, "total": 0, "denials": [{**make_denial(), "refused": "no"}], "gaps": []}}, "no boolean refused"),
+        ({"denials_info": {"since": 1, "total": 0, "denials": [{**make_denial(), "denied": "no"}], "gaps": []}}, "no boolean denied"),
         ({"denials_info": {"since": 1, "total": 0, "denials": [], "gaps": [{"kind": "x", "text": "y", "from": "z"}]}}, "has no time"),
     ],
 )
