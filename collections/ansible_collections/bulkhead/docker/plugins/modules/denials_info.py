@@ -188,7 +188,7 @@ import time
 from typing import Any
 
 from ..module_utils.audit.containers import index_containers
-from ..module_utils.audit.denials import group_denials, parse_denial
+from ..module_utils.audit.denials import count_equal_denials, parse_denial
 from ..module_utils.audit.gather import gather_messages, parse_since
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find_instance
@@ -229,7 +229,7 @@ def main() -> None:
         index, engine_error = index_containers(
             host, Engine.for_instance(instance, params["timeout"], params["socket"]), instance, since, found.journal
         )
-        denials, total = group_denials(denied, index.attribute, params["max_denials"])
+        denials, total = count_equal_denials(denied, index.attribute, params["max_denials"])
     module.exit_json(
         changed=False,
         denials=denials,

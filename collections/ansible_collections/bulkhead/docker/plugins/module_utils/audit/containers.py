@@ -21,7 +21,7 @@ from .reading import Reading
 
 def index_containers(host: Host, engine: Engine, instance: Instance, since: float, journal: Reading) -> tuple[ContainerIndex, str]:
     """Return the containers, and why the engine did not answer; empty if it did."""
-    process = cache(partial(read_process, host))
+    process = cache(partial(read_start_and_cgroup, host))
     try:
         existing = [
             _describe_container(host, engine.get(f"/containers/{c['Id']}/json")) for c in engine.get("/containers/json", all="true")
@@ -37,7 +37,7 @@ def index_containers(host: Host, engine: Engine, instance: Instance, since: floa
     return ContainerIndex(found, None if begins is None else max(begins, since), process), ""
 
 
-def read_process(host: Host, pid: int) -> tuple[float, str] | None:
+def read_start_and_cgroup(host: Host, pid: int) -> tuple[float, str] | None:
     """Return the start time of a process, in seconds since the epoch, and its cgroup; None if it has ended."""
     try:
         began, text = read_start_time(host, pid), host.read(f"/proc/{pid}/cgroup")

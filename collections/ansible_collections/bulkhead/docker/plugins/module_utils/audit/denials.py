@@ -75,7 +75,7 @@ def parse_denial(message: Message) -> Denial | None:
     return Denial("seccomp", action != "log", call, detail, fields.get("subj"), comm, exe)
 
 
-def group_denials(
+def count_equal_denials(
     messages: Iterable[Message], attribute: Callable[[Message, Denial], Mapping[str, Any]], limit: int
 ) -> tuple[list[dict[str, Any]], int]:
     """Return equal denials as one entry each, the most frequent first, and the number of all denials.

@@ -28,10 +28,10 @@ def request_status() -> dict[str, int]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_AUDIT) as link:
         link.settimeout(5)
         link.send(_HEADER.pack(_HEADER.size, _GET, _REQUEST, 1, 0))
-        return parse_status(link.recv(1 << 13))
+        return parse_audit_status(link.recv(1 << 13))
 
 
-def parse_status(raw: bytes) -> dict[str, int]:
+def parse_audit_status(raw: bytes) -> dict[str, int]:
     """Return the answer to AUDIT_GET. Raises OSError if it is an error or another message."""
     if len(raw) >= _HEADER.size + 4 and _HEADER.unpack_from(raw)[1] == 2:  # NLMSG_ERROR
         number = -struct.unpack_from("=i", raw, _HEADER.size)[0]

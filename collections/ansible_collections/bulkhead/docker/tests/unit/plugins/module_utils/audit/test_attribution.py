@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.attribution import ContainerIndex, KnownContainer, merge_lifetimes
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import group_denials, parse_denial
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import count_equal_denials, parse_denial
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message, parse_kernel_line
 
 from . import samples
@@ -123,7 +123,7 @@ def test_equal_ones_are_counted_and_none_is_lost_to_the_bound() -> None:
         [denied(n, T + n, pid=100 + n % 7) for n in range(20)] + [denied(30 + n, T, profile=f"p{n}") for n in range(8)] + [filtered(50)]
     )
     nobody = {"scope": "unknown", "by": "", "container": None, "candidates": []}
-    found, total = group_denials(messages, lambda message, denial: nobody, 3)
+    found, total = count_equal_denials(messages, lambda message, denial: nobody, 3)
     assert total == 29
     assert (found[0]["count"], found[0]["first"], found[0]["last"], len(found[0]["pids"])) == (20, T, T + 19, 5)
     assert sum(entry["count"] for entry in found) == 29

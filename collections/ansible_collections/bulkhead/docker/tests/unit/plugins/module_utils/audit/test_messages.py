@@ -53,12 +53,12 @@ def test_what_a_process_chose_is_decoded_from_hex() -> None:
 
 def test_the_kernels_status() -> None:
     body = struct.pack("=10I", 0, 1, 1, 321, 0, 64, 5, 0, 7, 0)
-    parsed = status.parse_status(struct.pack("=IHHII", 16 + len(body), 1000, 0, 1, 0) + body)
+    parsed = status.parse_audit_status(struct.pack("=IHHII", 16 + len(body), 1000, 0, 1, 0) + body)
     assert (parsed["enabled"], parsed["auditd_pid"], parsed["lost"]) == (1, 321, 5)
     with pytest.raises(OSError, match="not permitted"):
-        status.parse_status(struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -1) + b"\0" * 16)
+        status.parse_audit_status(struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -1) + b"\0" * 16)
     with pytest.raises(OSError, match="not an audit status"):
-        status.parse_status(b"")
+        status.parse_audit_status(b"")
 
 
 @pytest.mark.parametrize(
