@@ -213,7 +213,7 @@ def test_a_real_matrix(browser: Browser, tmp_path: Path) -> None:
     browser.click(
         "Array.from(document.querySelectorAll('#matrix tbody th')).find(head => head.textContent.startsWith('host_disk')).nextElementSibling"
     )
-    assert "host_disk: no layer (the control)" in browser.run(f"{DIALOG}.innerText")
+    assert "host_disk: no layer (the baseline)" in browser.run(f"{DIALOG}.innerText")
     assert browser.errors == []
 
 

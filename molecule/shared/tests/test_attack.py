@@ -83,9 +83,9 @@ def test_every_cell_is_as_expected(host: Host, attack_run: AttackRun) -> None:
 
 
 def test_every_column_has_the_layers_of_its_name(attack_run: AttackRun) -> None:
-    trouble = {c["name"]: c["problem"] for c in attack_run.report["matrix"]["configurations"] if c["problem"]}
+    problems = {c["name"]: c["problem"] for c in attack_run.report["matrix"]["configurations"] if c["problem"]}
     # The oldest engine cannot select its own seccomp filter when another one is its default.
-    assert set(trouble) <= {"engine"}, trouble
+    assert set(problems) <= {"engine"}, problems
 
 
 def test_requirements_are_met(attack_run: AttackRun) -> None:

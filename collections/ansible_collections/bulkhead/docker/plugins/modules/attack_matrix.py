@@ -11,11 +11,9 @@ description:
   - Plays an intruder with code execution in a container, in one container a configuration, from an image put together on the host from the host's own
     Python. Each attack is harmless by construction (opened and not written, arguments that the kernel refuses behind its permission checks, stand-ins
     instead of secrets) and runs in a process of its own. Containers have no network and bounded memory, CPU and tasks.
-  - An attack counts as stopped by a layer when it gets through without any layer (the control) and fails with that layer alone. One that fails in the
-    control as well proves nothing, and the reason is told.
-  - In a rootless engine no container can be without the user namespace. The control is then that layer alone, and every other one is looked at beside it.
-    What fails there as well is stopped by the user namespace or by the kernel itself. Which of both can't be shown, and of the other layers it proves
-    nothing.
+  - A layer stops an attack if the attack succeeds without any layer (the baseline) and fails with that layer alone. An attack that fails in the
+    baseline too is inconclusive, and its C(reason) says why.
+  - In a rootless engine every container has the user namespace. The baseline is then that layer alone, and every other layer is tested with it.
   - That a configuration is what it is meant to be is read from the kernel (C(/proc/self/status) and others) inside each container; where a layer could not be
     switched off, the column is C(unknown).
   - Denials are read from the kernel's audit messages while the attacks run, and matched to them by process name.
@@ -39,7 +37,7 @@ options:
         type: bool
         default: true
       capabilities:
-        description: Capabilities that are not dropped.
+        description: Capabilities that are kept.
         type: list
         elements: str
         default: []
@@ -56,45 +54,45 @@ options:
         type: int
         default: 0
   container:
-    description: Name of a container of the host; the layers are then those of a sibling with its settings, and not of the host's defaults.
+    description: Name of a container of the host; the attacks then test a sibling with its settings instead of the host's defaults.
     type: str
     default: ""
   attacks:
-    description: Names of the attacks to play; all when left out.
+    description: Names of the attacks to run; by default all.
     type: list
     elements: str
   configurations:
-    description: Names of the configurations to play besides the control; all when left out.
+    description: Names of the configurations to run besides the baseline; by default all.
     type: list
     elements: str
   user:
-    description: The user in whose rootless engine to play; the rootful engine when left out or empty.
+    description: The user in whose rootless engine the attacks run; by default or if empty, the rootful engine.
     type: str
   tasks:
-    description: How many processes the fork bomb starts at most. It must be more than the default PIDs limit, or the limit is never reached.
+    description: Maximum number of processes of the fork bomb. It must exceed the default PIDs limit.
     type: int
     default: 128
   at_once:
-    description: How many containers run side by side.
+    description: How many containers run at the same time.
     type: int
     default: 2
   background:
     description:
-      - Name of a job. The module then answers at once and plays on; what it does and its answer are written to C(/run/bulkhead-attack-NAME) on the host.
-      - Left to the action plugin of the same name, which shows how far it is.
+      - Name of a job. The module then answers at once and continues in the background. It writes its progress and answer to C(/run/bulkhead-attack-NAME).
+      - Used by the action plugin of the same name, which shows the progress.
     type: str
   attack_timeout:
     description: Seconds after which one attack is ended, and its result C(unknown).
     type: int
     default: 60
   timeout:
-    description: Seconds that one answer of the engine may take, the end of a container included; one that takes longer is removed.
+    description: Maximum seconds per answer of the engine and per container; a container that takes longer is removed.
     type: int
     default: 240
 extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
-    description: In check mode nothing is played.
+    description: No attack runs in check mode.
     support: full
   diff_mode:
     description: Nothing that outlives the task is changed.
@@ -105,24 +103,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Play the attacks against the host's defaults
+- name: Run the attacks against the host's defaults
   bulkhead.docker.attack_matrix:
     hardened:
       seccomp_profile: /etc/docker/seccomp/bulkhead-web.json
       apparmor_profile: bulkhead-web
   register: matrix
 
-- name: Show the matrix, and fail where an attack is stopped by fewer layers than the inventory says
+- name: Show the matrix, and fail if fewer layers than required stop an attack
   bulkhead.docker.report_attacks:
     matrix: "{{ matrix }}"
     required:
       host_disk: 3
 
-- name: Play them in the rootless engine of one user
+- name: Run them in the rootless engine of one user
   bulkhead.docker.attack_matrix:
     user: rootless
 
-- name: Play them in a sibling of one container
+- name: Run them in a sibling of one container
   bulkhead.docker.attack_matrix:
     container: shop
 """
@@ -130,38 +128,38 @@ EXAMPLES = r"""
 RETURN = r"""
 configurations:
   description: The columns, in order.
-  returned: when played
+  returned: when the attacks ran
   type: list
   elements: dict
   contains:
     name:
       description:
         - C(none), the name of a layer (that layer alone), C(engine), C(host) or C(stacked); with O(container), C(container) instead of these three.
-        - In a rootless engine there is no C(none). C(userns) is the control, and a layer's name stands for it beside the user namespace.
+        - In a rootless engine C(none) does not exist. C(userns) is the baseline, and a layer's name means this layer with the user namespace.
       type: str
       sample: seccomp
     title:
-      description: The same in words.
+      description: Title of the column.
       type: str
     kind:
-      description: C(control), C(alone) or C(together).
+      description: C(baseline), C(alone) or C(together).
       type: str
     layers:
-      description: The layers that are meant to be on; of the control those that can't be switched off.
+      description: The layers that should be on; of the baseline those that cannot be switched off.
       type: list
       elements: str
     confinement:
-      description: What the kernel said of the player in this container; none where it did not start.
+      description: The kernel's evidence of the runner's confinement in this container; none if it did not start.
       type: dict
-    trouble:
-      description: Why this column shows nothing; empty when it does.
+    problem:
+      description: Why this column has no result; empty if it has one.
       type: str
     seconds:
-      description: How long it took.
+      description: Duration in seconds.
       type: float
 attacks:
   description: The rows, in order.
-  returned: when played
+  returned: when the attacks ran
   type: list
   elements: dict
   contains:
@@ -174,16 +172,16 @@ attacks:
       type: str
       sample: devices
     about:
-      description: What the intruder does, in words.
+      description: What the attacker does.
       type: str
     foothold:
-      description: What the container was given for it that a careful operator would not give; empty when nothing.
+      description: What the container gets for it that a careful operator would not grant; empty if nothing.
       type: str
-    provable:
-      description: Whether it gets through in the control.
+    conclusive:
+      description: Whether the attack succeeds in the baseline.
       type: bool
     reason:
-      description: Why it proves nothing; empty when it does.
+      description: Why the attack is inconclusive; empty if it is conclusive.
       type: str
     stopped_by:
       description: The layers that stop it, each by itself.
@@ -194,59 +192,59 @@ attacks:
       description: Their number.
       type: int
     cells:
-      description: One entry a configuration, by its name.
+      description: One entry per configuration, by name.
       type: dict
       contains:
         outcome:
           description: C(blocked), C(succeeded), C(inconclusive) or C(unknown).
           type: str
         errno:
-          description: The error that the attack got; none where it got no error, but no effect either.
+          description: The error of the attack; none if it got no error, but had no effect either.
           type: str
           sample: EPERM
         step:
-          description: At which step it was stopped.
+          description: The step at which it was stopped.
           type: str
           sample: mknod
         detail:
-          description: More in words.
+          description: More about the result.
           type: str
         by:
           description:
-            - The layers of this configuration that stop it by themselves. Empty for a refusal when none does as the host's defaults have it, for example
-              because C(stacked) has stricter settings than these.
+            - The layers of this configuration that stop it by themselves. Empty if none of the host's defaults does, for example because C(stacked) has
+              stricter settings.
           type: list
           elements: str
         logged:
-          description: Whether the kernel logged a refusal of it; none where the log could not be read.
+          description: Whether the kernel logged its denial; none if the log could not be read.
           type: bool
         log:
           description: What the kernel logged, shortened.
           type: list
           elements: str
         silent:
-          description: Why the kernel logged nothing, where it did not.
+          description: Why the kernel logged nothing.
           type: str
 subject:
-  description: Whose layers were looked at, C(host), C(container NAME) or C(the rootless engine of USER).
-  returned: when played
+  description: What was tested, C(host), C(container NAME) or C(the rootless engine of USER).
+  returned: when the attacks ran
   type: str
   sample: host
 log:
-  description: Where the kernel's messages were read (C(source)), and why not or not all (C(error), empty when all).
-  returned: when played
+  description: The source of the kernel's messages (C(source)), and why not all could be read (C(error), empty if all were read).
+  returned: when the attacks ran
   type: dict
 host:
   description: Kernel, distribution and engine, for the report.
-  returned: when played
+  returned: when the attacks ran
   type: dict
 at:
-  description: When it was played, in seconds since the epoch, by the host's clock.
-  returned: when played
+  description: When the attacks ran, in seconds since the epoch, by the host's clock.
+  returned: when the attacks ran
   type: float
 seconds:
-  description: How long it took.
-  returned: when played
+  description: Duration in seconds.
+  returned: when the attacks ran
   type: float
 """
 
@@ -256,7 +254,7 @@ from typing import Any
 
 from ..module_utils.attack.background import Job
 from ..module_utils.attack.catalog import NAMES
-from ..module_utils.attack.matrix import CannotPlay, play
+from ..module_utils.attack.matrix import AttackError, run_matrix
 from ..module_utils.engine.api import Engine, EngineError
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
@@ -294,31 +292,33 @@ def main() -> None:
     attacks = NAMES if params["attacks"] is None else params["attacks"]
     unknown = sorted(set(attacks) - set(NAMES))
     if unknown:
-        module.fail_json(msg=f"attacks: there is no attack called {unknown[0]!r}; write any of {', '.join(NAMES)}")
+        module.fail_json(msg=f"attacks: {unknown[0]!r} is not an attack; write any of {', '.join(NAMES)}")
     if module.check_mode:
-        module.exit_json(changed=False, skipped=True, msg="nothing is played in check mode")
+        module.exit_json(changed=False, skipped=True, msg="no attack runs in check mode")
     host = Host()
     limits = {"attack": params["attack_timeout"], "at_once": params["at_once"], "tasks": params["tasks"]}
     order = [name for name in NAMES if name in attacks]
     if not params["background"]:
-        answer = _play(host, params, order, limits, lambda text: None)
+        answer = _build_answer(host, params, order, limits, lambda text: None)
         module.fail_json(**answer) if answer.get("failed") else module.exit_json(**answer)
     try:
         job = Job(host, params["background"])
-        job.begin(lambda: module.exit_json(changed=False, background=params["background"]))
+        job.start(lambda: module.exit_json(changed=False, background=params["background"]))
     except OSError as error:
-        module.fail_json(msg=f"the attacks were not played: {error}")
-    job.end(_play(host, params, order, limits, job.told))
+        module.fail_json(msg=f"the attacks did not run: {error}")
+    job.finish(_build_answer(host, params, order, limits, job.add_progress))
 
 
-def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[str, float], told: Callable[[str], None]) -> dict[str, Any]:
-    """The module's answer."""
+def _build_answer(
+    host: Host, params: dict[str, Any], attacks: list[str], limits: dict[str, float], report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run the attacks and return the module's answer."""
     instance = find_instance(host, params["user"])
     if instance.uid is None:
-        text = f"user: there is no {instance.user} on this host; harden it first, or name the user who runs its engine"
-        return {"failed": True, "msg": f"the attacks were not played: {text}"}
+        text = f"user: {instance.user} does not exist on this host; harden the host first, or write the user who runs its engine"
+        return {"failed": True, "msg": f"the attacks did not run: {text}"}
     try:
-        matrix = play(
+        matrix = run_matrix(
             host,
             instance,
             lambda: Engine.for_instance(instance, params["timeout"], params["socket"]),
@@ -327,10 +327,10 @@ def _play(host: Host, params: dict[str, Any], attacks: list[str], limits: dict[s
             params["configurations"],
             attacks,
             limits,
-            told,
+            report,
         )
-    except (CannotPlay, EngineError, OSError) as error:
-        return {"failed": True, "msg": f"the attacks were not played: {error}"}
+    except (AttackError, EngineError, OSError) as error:
+        return {"failed": True, "msg": f"the attacks did not run: {error}"}
     system = observe_system(host)
     about = {key: system[key] for key in ("kernel", "machine", "distribution_name")}
     return {"changed": False, "at": time.time(), "host": {**about, "version": matrix.pop("engine")}, **matrix}

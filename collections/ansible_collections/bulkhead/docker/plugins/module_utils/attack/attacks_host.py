@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attacks on the host: its secrets, knobs, devices and processes, and on the container's own room (runs in a container).
+"""Attacks on the host (secrets, settings, devices, processes) and on the container itself. Runs in a container.
 
-What is opened is neither read nor written, save for the stand-ins that the module made for it.
+Opened files are neither read nor written, except the stand-ins that the module made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import stat
 from contextlib import suppress
 
 from .attacks_kernel import SCRATCH
-from .calls import Blocked, NotPrepared, call, ground, opened, text
+from .calls import Blocked, NotPrepared, call, encode_text, open_path, preparation
 
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REMOUNT = 1, 32
@@ -23,79 +23,79 @@ NOBODY = 65534
 
 
 def host_shadow() -> str:
-    opened(f"{ground['proc']}/1/root/etc/shadow", os.O_RDONLY)
-    return "the host's password hashes are open"
+    open_path(f"{preparation['proc']}/1/root/etc/shadow", os.O_RDONLY)
+    return "the host's password hashes can be read"
 
 
 def host_memory() -> str:
     """A stand-in secret in the memory of the module's own process on the host."""
-    handle = opened(f"{ground['proc']}/{ground['victim']}/mem", os.O_RDONLY)
+    handle = open_path(f"{preparation['proc']}/{preparation['victim']}/mem", os.O_RDONLY)
     try:
-        read = os.pread(handle, len(ground["secret"]), ground["address"])
+        read = os.pread(handle, len(preparation["secret"]), preparation["address"])
     except OSError as error:
         raise Blocked("read memory", error.errno) from error
     return _secret(read)
 
 
 def file_handle() -> str:
-    """A stand-in secret on the host's file system, opened by its handle, past every folder above it ("shocker")."""
-    if not ground.get("handle"):
-        raise NotPrepared("the host's file system gives no file handles")
-    handle = bytes.fromhex(ground["handle"])
-    folder = opened(ground["folder"], os.O_RDONLY)
+    """A stand-in secret on the host's file system, opened by its handle, which bypasses all folders above it ("shocker")."""
+    if not preparation.get("handle"):
+        raise NotPrepared("the host's file system has no file handles")
+    handle = bytes.fromhex(preparation["handle"])
+    folder = open_path(preparation["folder"], os.O_RDONLY)
     file = call("open_by_handle_at", folder, ctypes.create_string_buffer(handle, len(handle)), os.O_RDONLY)
-    return _secret(os.read(file, len(ground["secret"])))
+    return _secret(os.read(file, len(preparation["secret"])))
 
 
 def _secret(read: bytes) -> str:
-    if read.decode("ascii", "replace") != ground["secret"]:
-        raise Blocked("the secret is another", None)
+    if read.decode("ascii", "replace") != preparation["secret"]:
+        raise Blocked("the secret differs", None)
     return "the stand-in secret was read"
 
 
 def kernel_memory() -> str:
-    if os.fstat(opened("/proc/kcore", os.O_RDONLY)).st_rdev == os.makedev(1, 3):
-        raise Blocked("what is open is /dev/null", None)  # so engines mask a file (runc libcontainer/rootfs_linux.go: maskPath)
-    return "the kernel's memory is open"
+    if os.fstat(open_path("/proc/kcore", os.O_RDONLY)).st_rdev == os.makedev(1, 3):
+        raise Blocked("the opened file is /dev/null", None)  # engines mask files this way (runc libcontainer/rootfs_linux.go: maskPath)
+    return "the kernel's memory can be read"
 
 
 def sysrq_trigger() -> str:
-    opened("/proc/sysrq-trigger", os.O_WRONLY)
+    open_path("/proc/sysrq-trigger", os.O_WRONLY)
     return "one letter would reboot the host"
 
 
 def core_pattern() -> str:
-    opened("/proc/sys/kernel/core_pattern", os.O_WRONLY)
+    open_path("/proc/sys/kernel/core_pattern", os.O_WRONLY)
     return "the next crash would run a program on the host"
 
 
 def host_core_pattern() -> str:
-    opened(f"{ground['proc']}/sys/kernel/core_pattern", os.O_WRONLY)
+    open_path(f"{preparation['proc']}/sys/kernel/core_pattern", os.O_WRONLY)
     return "the next crash would run a program on the host"
 
 
 def sysfs_knob() -> str:
-    call("mount", text("sysfs"), text("/sys"), text("sysfs"), MS_REMOUNT, 0, step="remount /sys")
+    call("mount", encode_text("sysfs"), encode_text("/sys"), encode_text("sysfs"), MS_REMOUNT, 0, step="remount /sys")
     try:
-        os.close(opened("/sys/kernel/mm/transparent_hugepage/enabled", os.O_WRONLY))  # open, it could not be made read-only again
+        os.close(open_path("/sys/kernel/mm/transparent_hugepage/enabled", os.O_WRONLY))  # while it is open, /sys cannot be read-only again
     finally:
-        call("mount", text("sysfs"), text("/sys"), text("sysfs"), MS_REMOUNT | MS_RDONLY, 0)
-    return "a setting of the host's memory is open to write"
+        call("mount", encode_text("sysfs"), encode_text("/sys"), encode_text("sysfs"), MS_REMOUNT | MS_RDONLY, 0)
+    return "a setting of the host's memory can be written"
 
 
 def release_agent() -> str:
-    """A hierarchy without controllers (cgroup v1); it goes when it is unmounted."""
-    call("mount", text("none"), text(SCRATCH), text("cgroup"), 0, text(f"none,name={ground['name']}"))
+    """A hierarchy without controllers (cgroup v1); it is removed when it is unmounted."""
+    call("mount", encode_text("none"), encode_text(SCRATCH), encode_text("cgroup"), 0, encode_text(f"none,name={preparation['name']}"))
     try:
-        opened(f"{SCRATCH}/release_agent", os.O_WRONLY)
+        open_path(f"{SCRATCH}/release_agent", os.O_WRONLY)
     finally:
-        call("umount2", text(SCRATCH), 2)
+        call("umount2", encode_text(SCRATCH), 2)
     return "the end of a cgroup would run a program on the host"
 
 
 def install_tool() -> str:
-    path = f"/usr/bin/{ground['name']}"
-    handle = opened(path, os.O_WRONLY | os.O_CREAT, step="write to /usr/bin")
+    path = f"/usr/bin/{preparation['name']}"
+    handle = open_path(path, os.O_WRONLY | os.O_CREAT, step="write to /usr/bin")
     try:
         os.fchmod(handle, 0o755)
     except OSError as error:
@@ -106,47 +106,47 @@ def install_tool() -> str:
 
 
 def host_disk() -> str:
-    """The disk of the host's root file system, by a device node made here; opened for reading, and not read."""
-    path = f"/dev/{ground['name']}"  # of all writable places the one that allows devices
-    call("mknodat", -100, text(path), stat.S_IFBLK | 0o600, os.makedev(*ground["disk"]), step="mknod")
+    """The disk of the host's root file system, by a device node made here; opened, but not read."""
+    path = f"/dev/{preparation['name']}"  # the only writable folder that allows devices
+    call("mknodat", -100, encode_text(path), stat.S_IFBLK | 0o600, os.makedev(*preparation["disk"]), step="mknod")
     try:
-        opened(path, os.O_RDONLY | os.O_NONBLOCK, step="open the device")
+        open_path(path, os.O_RDONLY | os.O_NONBLOCK, step="open the device")
     finally:
         os.unlink(path)
-    return "the host's disk is open, all files in it"
+    return "the host's disk with all files can be read"
 
 
 def engine_socket() -> str:
-    """A socket with the owner and mode of the engine's own; behind it the module listens, and no engine."""
+    """A socket with the owner and mode of the engine's own; the module listens there, not the engine."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(10)
     try:
-        connection.connect(ground["socket"])
+        connection.connect(preparation["socket"])
     except OSError as error:
         raise Blocked("connect", error.errno) from error
-    return "whoever is behind it would start any container"
+    return "the engine would start any container"
 
 
 def enter_host() -> str:
     """What nsenter does: the mount namespace of the host's first process."""
-    handle = opened(f"{ground['proc']}/1/ns/mnt", os.O_RDONLY)
+    handle = open_path(f"{preparation['proc']}/1/ns/mnt", os.O_RDONLY)
     call("setns", handle, CLONE_NEWNS)
-    return "this process sees the host's files"
+    return "this process has access to the host's files"
 
 
 def signal_host() -> str:
-    """The file by which the cgroup of the module's own process on the host could be killed; nothing is written to it."""
-    call("mount", text("cgroup2"), text(SCRATCH), text("cgroup2"), 0, 0)
+    """The file by which the cgroup of the module's own process on the host could be killed; it is not written."""
+    call("mount", encode_text("cgroup2"), encode_text(SCRATCH), encode_text("cgroup2"), 0, 0)
     try:
-        opened(f"{SCRATCH}{ground['cgroup']}/cgroup.kill", os.O_WRONLY, step="open cgroup.kill")
+        open_path(f"{SCRATCH}{preparation['cgroup']}/cgroup.kill", os.O_WRONLY, step="open cgroup.kill")
     finally:
-        call("umount2", text(SCRATCH), 2)
+        call("umount2", encode_text(SCRATCH), 2)
     return "the host's processes can be ended"
 
 
 def setuid_program() -> str:
-    """As nobody, run a program that has the setuid bit and belongs to root as this container sees it."""
-    program = next((path for path in ground["setuid"] if os.path.exists(path) and os.stat(path).st_uid == 0), None)
+    """As nobody, run a setuid program that belongs to root inside this container."""
+    program = next((path for path in preparation["setuid"] if os.path.exists(path) and os.stat(path).st_uid == 0), None)
     if program is None:
         raise NotPrepared("no setuid program belongs to root here")
     if os.geteuid() == 0:
@@ -155,7 +155,7 @@ def setuid_program() -> str:
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
         except OSError as error:
-            raise NotPrepared(f"root can't become nobody here ({error.strerror})") from error
+            raise NotPrepared(f"root cannot become nobody here ({error.strerror})") from error
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -165,20 +165,20 @@ def setuid_program() -> str:
         os._exit(126)
     os.close(writer)
     with os.fdopen(reader) as answer:
-        told = answer.read().strip()
+        output = answer.read().strip()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code:
         raise Blocked("exec", errno.EACCES if code == 126 else None)
-    if told != "0":
-        raise Blocked(f"it runs as {told}", None)
+    if output != "0":
+        raise Blocked(f"it runs as {output}", None)
     return "it runs as root"
 
 
 def fork_bomb() -> str:
-    """As many tasks as the module allows (bounded by the container's cgroup and memory as well), and then none."""
+    """Start as many tasks as the module allows, within the container's cgroup limits, then end them."""
     children: list[int] = []
     try:
-        while len(children) < ground["tasks"]:
+        while len(children) < preparation["tasks"]:
             child = os.fork()
             if child == 0:
                 signal.pause()

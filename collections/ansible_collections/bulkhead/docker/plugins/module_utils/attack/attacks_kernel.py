@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attacks on the kernel's surface: system calls that a service never needs. Each is made so that it cannot do harm (runs in a container).
+"""Attacks on the kernel's surface: system calls that a service never needs, in a harmless form. Runs in a container.
 
-Most are given arguments that the kernel refuses behind all its permission checks; that refusal shows that the attack got through.
+Most use arguments that the kernel rejects after all permission checks: that error means that the attack succeeded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 
-from .calls import Blocked, call, ground, text
+from .calls import Blocked, call, encode_text, preparation
 
 CLONE_NEWUSER = 0x10000000
 PTRACE_SEIZE = 0x4206
@@ -20,12 +20,12 @@ SCRATCH = "/dev/shm"  # a tmpfs that every container has
 
 
 def trace_process() -> str:
-    """Seize a process of the same container and let it go."""
+    """Seize a process of the same container and release it."""
     victim = os.fork()
     if victim == 0:
         os.close(1)
         while True:
-            os.read(ground["never"], 1)
+            os.read(preparation["never"], 1)
     try:
         call("ptrace", PTRACE_SEIZE, victim, 0, 0)
         return f"process {victim} is traced"
@@ -35,14 +35,14 @@ def trace_process() -> str:
 
 
 def mount_tmpfs() -> str:
-    call("mount", text("tmpfs"), text(SCRATCH), text("tmpfs"), 0, text("size=4k"))
-    call("umount2", text(SCRATCH), 2)
+    call("mount", encode_text("tmpfs"), encode_text(SCRATCH), encode_text("tmpfs"), 0, encode_text("size=4k"))
+    call("umount2", encode_text(SCRATCH), 2)
     return f"tmpfs was mounted on {SCRATCH}"
 
 
 def new_mount_api() -> str:
-    """A file system made by the newer calls, which filters that know mount(2) alone let pass; it is attached nowhere."""
-    context = call("fsopen", text("tmpfs"), 0)
+    """A file system made by the newer calls, which filters for mount(2) alone miss; it is not attached."""
+    context = call("fsopen", encode_text("tmpfs"), 0)
     call("fsconfig", context, 6, 0, 0, 0)  # FSCONFIG_CMD_CREATE
     call("fsmount", context, 0, 0)
     return "a detached tmpfs was made"
@@ -56,43 +56,43 @@ def unshare_user() -> str:
 
 
 def kexec_load() -> str:
-    """More segments than the kernel takes (KEXEC_SEGMENT_MAX): EINVAL comes after the check of CAP_SYS_BOOT (kernel/kexec.c)."""
+    """More segments than the kernel accepts (KEXEC_SEGMENT_MAX): EINVAL comes after the check of CAP_SYS_BOOT (kernel/kexec.c)."""
     call("kexec_load", 0, 1 << 20, 0, 0, reached=(errno.EINVAL,))
-    return "it would have taken a kernel"
+    return "the kernel would have loaded another kernel"
 
 
 def init_module() -> str:
     """An image of no bytes: ENOEXEC comes after the check of CAP_SYS_MODULE (kernel/module/main.c)."""
-    call("init_module", 0, 0, text(""), reached=(errno.ENOEXEC, errno.EFAULT))
-    return "it would have taken a module"
+    call("init_module", 0, 0, encode_text(""), reached=(errno.ENOEXEC, errno.EFAULT))
+    return "the kernel would have loaded a module"
 
 
 def swap_on() -> str:
     """No path: EFAULT comes after the check of CAP_SYS_ADMIN (mm/swapfile.c)."""
     call("swapon", 0, 0, reached=(errno.EFAULT,))
-    return "it would have taken a swap file"
+    return "the kernel would have used a swap file"
 
 
 def set_clock() -> str:
     """A tick of zero: EINVAL comes after the check of CAP_SYS_TIME (kernel/time/timekeeping.c)."""
     timex = ctypes.create_string_buffer(struct.pack("I", 0x4000), 512)  # ADJ_TICK
     call("adjtimex", timex, reached=(errno.EINVAL,))
-    return "it would have taken another tick"
+    return "the kernel would have set another tick"
 
 
 def io_ports() -> str:
     """Access to all I/O ports for this one process, which touches none and ends."""
     call("iopl", 3)
-    return "all I/O ports are open"
+    return "all I/O ports can be used"
 
 
 def kernel_log() -> str:
-    """The size of the kernel's log, for which the same permission is needed as for reading it."""
+    """The size of the kernel's log, which needs the same permission as reading it."""
     return f"the log has {call('syslog', 10, 0, 0)} bytes"
 
 
 def bpf() -> str:
-    """A map of one number, which goes with the process."""
+    """A map of one number, which ends with the process."""
     attributes = ctypes.create_string_buffer(struct.pack("IIII", 2, 4, 4, 1), 128)  # BPF_MAP_TYPE_ARRAY
     call("bpf", 0, attributes, 128)
     return "a map was made"
@@ -110,14 +110,14 @@ def perf_event_open() -> str:
 
 
 def io_uring() -> str:
-    """Without parameters: EFAULT comes from behind the check (io_uring/io_uring.c)."""
+    """Without parameters: EFAULT comes after the check (io_uring/io_uring.c)."""
     call("io_uring_setup", 1, 0, reached=(errno.EFAULT,))
-    return "it would have made a ring"
+    return "the kernel would have made a ring"
 
 
 def userfaultfd() -> str:
     call("userfaultfd", 0)
-    return "page faults of the kernel can be held up"
+    return "page faults of the kernel can be delayed"
 
 
 def _socket(family: int, kind: int, protocol: int = 0) -> None:

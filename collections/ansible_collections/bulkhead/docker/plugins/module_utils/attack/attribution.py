@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the matrix shows: for each attack, which layers stop it by themselves. Pure.
+"""Finds which layers stop each attack by themselves. Pure.
 
-An attack proves something of a layer only when it gets through without any: what fails in the control as well is no layer's merit.
-In a rootless engine the control has a user namespace; what fails there may be that layer's merit, which nothing shows, and is none of the others'.
+An attack is conclusive only if it succeeds in the baseline: if it fails there too, no layer gets the credit.
+In a rootless engine the baseline has a user namespace. What fails there may be stopped by it, but by no other layer.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .audit import silent
+from .audit import explain_silence
 from .catalog import ATTACKS, FOOTHOLDS, LAYER_NAMES
-from .configurations import ALONE, CONTROL, USERNS, Configuration, as_intended, in_user_namespace
+from .configurations import ALONE, BASELINE, USERNS, Configuration, is_in_user_namespace, list_surplus_layers
 
-BLOCKED, SUCCEEDED, NO_PROOF, UNKNOWN = "blocked", "succeeded", "inconclusive", "unknown"
+BLOCKED, SUCCEEDED, INCONCLUSIVE, UNKNOWN = "blocked", "succeeded", "inconclusive", "unknown"
 
 
-def attribute(
+def build_rows(
     configurations: Sequence[Configuration],
-    played: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Mapping[str, Any]],
     denials: Mapping[str, list[str]],
     attacks: Sequence[str],
     full: str,
-    heard: bool = True,
+    is_log_read: bool = True,
 ) -> dict[str, Any]:
-    """`configurations` and `attacks` as the module returns them.
+    """Return `configurations` and `attacks` as the module returns them.
 
-    played: configuration → `records`, `error`, `seconds`. denials: comm → messages. full: CapBnd with every capability of this kernel.
-    heard: whether the kernel's messages could be read at all; otherwise a cell's `logged` is None.
+    results: configuration → `records`, `error`, `seconds`. denials: comm → messages. full: CapBnd with every capability of this kernel.
+    is_log_read: whether the kernel's messages were read; otherwise `logged` of a cell is None.
     """
-    columns = [_column(configuration, played[configuration.name], full) for configuration in configurations]
-    trouble = {column["name"]: column["trouble"] for column in columns}
+    columns = [_build_column(configuration, results[configuration.name], full) for configuration in configurations]
+    problem = {column["name"]: column["problem"] for column in columns}
     rows = []
     for attack in (a for a in ATTACKS if a.name in attacks):
-        cells = {c.name: _cell(attack.name, played[c.name], trouble[c.name], denials, heard) for c in configurations}
-        reason = _judge(cells, configurations)
+        cells = {c.name: _build_cell(attack.name, results[c.name], problem[c.name], denials, is_log_read) for c in configurations}
+        reason = _judge_row(cells, configurations)
         stopped_by = [c.name for c in configurations if c.kind == ALONE and cells[c.name]["outcome"] == BLOCKED]
         _name_layers(cells, configurations, stopped_by)
         rows.append(
@@ -44,7 +44,7 @@ def attribute(
                 "family": attack.family,
                 "about": attack.about,
                 "foothold": FOOTHOLDS.get(attack.foothold, ""),
-                "provable": not reason,
+                "conclusive": not reason,
                 "reason": reason,
                 "stopped_by": stopped_by,
                 "layers": len(stopped_by),
@@ -54,82 +54,87 @@ def attribute(
     return {"configurations": columns, "attacks": rows}
 
 
-def demands(rows: Sequence[Mapping[str, Any]], required: Mapping[str, int]) -> list[str]:
-    """What the inventory demands and the matrix does not show, a sentence each."""
+def list_unmet(rows: Sequence[Mapping[str, Any]], required: Mapping[str, int]) -> list[str]:
+    """Return one message per requirement of the inventory that the matrix does not meet."""
     by_name = {row["name"]: row for row in rows}
     unmet = []
     for name, number in required.items():
         row = by_name.get(name)
         if row is None:
-            unmet.append(f"{name} was not played, and {number} layers have to stop it")
-        elif number and not row["provable"]:
-            unmet.append(f"{name} proves nothing here ({row['reason']}), and {number} layers have to stop it")
+            unmet.append(f"{name} was not run, and {number} layers must stop it")
+        elif number and not row["conclusive"]:
+            unmet.append(f"{name} is inconclusive ({row['reason']}), and {number} layers must stop it")
         elif row["layers"] < number:
             by = ", ".join(row["stopped_by"]) or "none"
-            unmet.append(f"{name} is stopped by {row['layers']} layers ({by}), and {number} have to stop it")
+            unmet.append(f"{name} is stopped by {row['layers']} layers ({by}), and {number} must stop it")
     return unmet
 
 
-def _column(configuration: Configuration, played: Mapping[str, Any], full: str) -> dict[str, Any]:
-    confinement = next((r["confinement"] for r in played["records"] if "confinement" in r), None)
-    trouble = played["error"]
-    if not trouble and confinement is None:
-        stray = " ".join(r["stray"] for r in played["records"] if "stray" in r)
-        trouble = f"the player did not start: {stray[-300:] or 'it said nothing'}"
-    elif not trouble:
-        surplus = as_intended(configuration, confinement or {}, full)
-        trouble = f"{', '.join(surplus)} could not be switched off" if surplus else ""
-        if not surplus and configuration.kind == CONTROL and USERNS in configuration.layers and not in_user_namespace(confinement or {}):
-            trouble = "it is in no user namespace, as a container of a rootless engine is"
+def _build_column(configuration: Configuration, results: Mapping[str, Any], full: str) -> dict[str, Any]:
+    confinement = next((r["confinement"] for r in results["records"] if "confinement" in r), None)
+    problem = results["error"]
+    if not problem and confinement is None:
+        stray = " ".join(r["stray"] for r in results["records"] if "stray" in r)
+        problem = f"the runner did not start: {stray[-300:] or 'it printed nothing'}"
+    elif not problem:
+        surplus = list_surplus_layers(configuration, confinement or {}, full)
+        problem = f"{', '.join(surplus)} could not be switched off" if surplus else ""
+        if (
+            not surplus
+            and configuration.kind == BASELINE
+            and USERNS in configuration.layers
+            and not is_in_user_namespace(confinement or {})
+        ):
+            problem = "it is not in a user namespace, unlike a container of a rootless engine"
     return {
         "name": configuration.name,
         "title": configuration.title,
         "kind": configuration.kind,
         "layers": list(configuration.layers),
         "confinement": confinement,
-        "trouble": trouble,
-        "seconds": played["seconds"],
+        "problem": problem,
+        "seconds": results["seconds"],
     }
 
 
-def _cell(name: str, played: Mapping[str, Any], trouble: str, denials: Mapping[str, list[str]], heard: bool) -> dict[str, Any]:
-    record = next((r for r in played["records"] if r.get("attack") == name), None)
+def _build_cell(name: str, results: Mapping[str, Any], problem: str, denials: Mapping[str, list[str]], is_log_read: bool) -> dict[str, Any]:
+    record = next((r for r in results["records"] if r.get("attack") == name), None)
     cell: dict[str, Any] = {"outcome": UNKNOWN, "errno": None, "step": "", "detail": "", "by": [], "logged": None, "log": []}
     if record is not None:
         cell.update({key: record[key] for key in ("outcome", "errno", "step", "detail") if record.get(key) is not None})
         cell["log"] = denials.get(record.get("comm", ""), [])
-        cell["logged"] = bool(cell["log"]) if heard else None
-    if trouble:
-        cell.update(outcome=UNKNOWN, detail=trouble)
+        cell["logged"] = bool(cell["log"]) if is_log_read else None
+    if problem:
+        cell.update(outcome=UNKNOWN, detail=problem)
     elif record is None:
-        cell["detail"] = "the player ended before it"
+        cell["detail"] = "the runner ended before it"
     return cell
 
 
-def _judge(cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration]) -> str:
-    """Why the attack proves nothing, or nothing; in that case every refusal becomes NO_PROOF."""
-    column = next(c for c in configurations if c.kind == CONTROL)
-    control = cells[column.name]
-    if control["outcome"] == SUCCEEDED:
+def _judge_row(cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration]) -> str:
+    """Return why the attack is inconclusive, or nothing. If it is, each BLOCKED cell becomes INCONCLUSIVE."""
+    column = next(c for c in configurations if c.kind == BASELINE)
+    baseline = cells[column.name]
+    if baseline["outcome"] == SUCCEEDED:
         return ""
-    if control["outcome"] == UNKNOWN:
-        reason = f"the control is unknown: {control['detail']}"
+    if baseline["outcome"] == UNKNOWN:
+        reason = f"the baseline is unknown: {baseline['detail']}"
     else:
-        error = f" with {control['errno']}" if control["errno"] else ""
-        without = "in the user namespace alone as well, whether by it or by the kernel" if column.layers else "without any layer as well"
-        reason = f"it fails {without}: {control['step']}{error}"
+        error = f" with {baseline['errno']}" if baseline["errno"] else ""
+        without = "in the user namespace alone too, because of it or of the kernel" if column.layers else "without any layer too"
+        reason = f"it fails {without}: {baseline['step']}{error}"
     for cell in cells.values():
         if cell["outcome"] == BLOCKED:
-            cell["outcome"] = NO_PROOF
+            cell["outcome"] = INCONCLUSIVE
     return reason
 
 
 def _name_layers(cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration], stopped_by: Sequence[str]) -> None:
-    """Whose doing each refusal is: those layers of the configuration that stop the attack by themselves."""
+    """Set `by` of each blocked cell: the layers of its configuration that stop the attack by themselves."""
     for configuration in configurations:
         cell = cells[configuration.name]
         if cell["outcome"] != BLOCKED:
             continue
         cell["by"] = [layer for layer in LAYER_NAMES if layer in configuration.layers and layer in stopped_by]
         if not cell["logged"] and cell["logged"] is not None:
-            cell["silent"] = silent(cell["by"], bool(cell["log"]))
+            cell["silent"] = explain_silence(cell["by"], bool(cell["log"]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Playing on after the module has answered, so that the control node can show how far it is."""
+"""Runs attacks after the module has answered, so that the control node can show progress."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from ..host.root import Host
 
 FOLDERS = "/run"
 PREFIX = "bulkhead-attack-"
-# What stands in a job's folder: whose it is, where the module's code lies, a line each configuration that is done, and the answer.
+# Files in a job's folder: its process, the folder of the module's code, one line per finished configuration, and the answer.
 OWNER, CODE, PROGRESS, ANSWER = "owner", "code", "progress", "answer.json"
 
 
 class Job:
-    """A folder on the host in which a run tells what it does. Raises OSError."""
+    """A folder on the host with the progress of one run. Creating it removes folders of dead runs. Raises OSError."""
 
     def __init__(self, host: Host, name: str) -> None:
-        for left in host.path(FOLDERS).glob(f"{PREFIX}*"):
-            owner = left / OWNER
+        for folder in host.path(FOLDERS).glob(f"{PREFIX}*"):
+            owner = folder / OWNER
             if owner.exists() and not is_running(host, owner.read_text()):
-                code = left / CODE
+                code = folder / CODE
                 if code.exists() and code.read_text():
                     shutil.rmtree(code.read_text(), ignore_errors=True)
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
         self._host = host
         self._folder = host.path(f"{FOLDERS}/{PREFIX}{name}")
         self._folder.mkdir(mode=0o700)
 
-    def begin(self, answer: Callable[[], None]) -> None:
-        """Go on in a process of its own, while the one that Ansible waits for answers and ends.
+    def start(self, answer: Callable[[], None]) -> None:
+        """Continue in a new process. The one that Ansible waits for answers and exits.
 
-        It ends without cleaning up: the archive with the module's code is removed by the process that goes on, when it is done with it.
+        It exits without cleanup: the new process removes the archive of the module's code when it ends.
         """
-        self._write(CODE, unpacked(__file__))
+        self._write(CODE, find_unpacked(__file__))
         process = os.fork()
         if process:
             self._write(OWNER, identify_process(self._host, process))
@@ -50,15 +50,15 @@ class Job:
                 sys.stdout.flush()
                 os._exit(0)
         os.setsid()
-        nothing = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
-            os.dup2(nothing, stream)
+            os.dup2(null, stream)
 
-    def told(self, text: str) -> None:
+    def add_progress(self, text: str) -> None:
         with (self._folder / PROGRESS).open("a") as handle:
             handle.write(f"{text}\n")
 
-    def end(self, answer: dict[str, Any]) -> None:
+    def finish(self, answer: dict[str, Any]) -> None:
         self._write(ANSWER, json.dumps(answer))
 
     def _write(self, name: str, text: str) -> None:
@@ -67,10 +67,10 @@ class Job:
         draft.replace(self._folder / name)
 
 
-def unpacked(path: str) -> str:
-    """The folder into which Ansible put the archive that a module's code is run from; empty where it is run from files.
+def find_unpacked(path: str) -> str:
+    """Return the folder of the archive from which Ansible runs a module's code; empty if it runs from files.
 
-    path: of any of its files (ansible-core: _internal/_ansiballz/_wrapper.py).
+    path: any of its files (ansible-core: _internal/_ansiballz/_wrapper.py).
     """
     archive = next((parent for parent in Path(path).parents if parent.suffix == ".zip"), None)
     return str(archive.parent) if archive and "_payload_" in archive.parent.name else ""

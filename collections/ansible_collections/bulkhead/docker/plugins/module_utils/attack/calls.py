@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw system calls for the player (it runs inside a container: standard library only, no import from outside of this folder)."""
+"""Raw system calls for the runner. It runs inside a container: only the standard library, no import from outside this folder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-# Name → number on this machine; given by the module, which has the tables.
+# Name → number on this machine; set by the module, which has the tables.
 numbers: dict[str, int] = {}
-# What the module prepared on the host: paths inside the container, PIDs and addresses outside, and so on (stage.py).
-ground: dict[str, Any] = {}
+# What the module prepared on the host: paths inside the container, PIDs and addresses outside, and so on (preparation.py).
+preparation: dict[str, Any] = {}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Blocked(Exception):
-    """An attack was stopped: at which step, and with which errno (None: it got no error and no effect)."""
+    """An attack was stopped: at which step, and with which errno (None: no error, but no effect either)."""
 
     def __init__(self, step: str, number: int | None) -> None:
         super().__init__(step)
@@ -27,11 +27,11 @@ class Blocked(Exception):
 
 
 class NotPrepared(Exception):
-    """What has to be there before an attack can begin is not: this says nothing about any layer."""
+    """A prerequisite of the attack is missing; the result says nothing about layers."""
 
 
 def call(name: str, *arguments: Any, reached: Iterable[int] = (), step: str = "") -> int:
-    """The result of a system call. An errno in `reached` comes from behind every permission check, and counts as getting through.
+    """Return the result of a system call. An errno in `reached` follows every permission check and counts as success.
 
     Raises Blocked.
     """
@@ -47,21 +47,21 @@ def call(name: str, *arguments: Any, reached: Iterable[int] = (), step: str = ""
 
 
 def name_process(name: str) -> None:
-    """A name that is one attack's alone: the kernel's audit messages carry it (`comm=`), where PIDs inside and outside differ."""
+    """Set a process name that only this attack has: audit messages contain it (`comm=`), while PIDs differ inside and outside."""
     _libc.prctl(15, ctypes.c_char_p(name.encode()), 0, 0, 0)  # PR_SET_NAME
 
 
-def text(value: str) -> ctypes.c_char_p:
+def encode_text(value: str) -> ctypes.c_char_p:
     return ctypes.c_char_p(value.encode())
 
 
-def opened(path: str, flags: int, step: str = "") -> int:
-    """A descriptor. Opening is all: nothing is read from it or written to it. Raises Blocked."""
+def open_path(path: str, flags: int, step: str = "") -> int:
+    """Return a descriptor; nothing is read or written here. Raises Blocked."""
     try:
         return os.open(path, flags | os.O_CLOEXEC)
     except OSError as error:
         raise Blocked(step or f"open {path}", error.errno) from error
 
 
-def errno_name(number: int | None) -> str | None:
+def name_errno(number: int | None) -> str | None:
     return None if number is None else errno.errorcode.get(number, str(number))

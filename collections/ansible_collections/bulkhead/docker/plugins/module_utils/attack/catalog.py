@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The attacks and the layers by name: pure data, for the host, the control node and the documentation."""
+"""The attacks, and the layers that they test: pure data for hosts, the control node and the documentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..layers import registry
 
-# What every container of the matrix is given, so that the attacks have something to reach for. It is what careless operators give.
+# What every container of the matrix gets, so that attacks have a target. Careless operators grant these.
 FOOTHOLDS = {
     "proc": "the host's /proc, mounted",
     "socket": "a socket with the owner and mode of the engine's own, mounted",
@@ -17,7 +17,7 @@ FOOTHOLDS = {
 
 @dataclass(frozen=True)
 class Attack:
-    """name: as in the report and in `attack_matrix_required`. about: what the intruder does, for people. foothold: a key of FOOTHOLDS."""
+    """name: as in the report and in `attack_matrix_required`. about: what the attacker does. foothold: a key of FOOTHOLDS."""
 
     name: str
     family: str
@@ -72,13 +72,13 @@ CALLS = frozenset(
     """.split()
 )
 
-# Kernel modules that an attack may make the kernel load; those that were not there before are unloaded again.
+# Kernel modules that attacks can load. Those that were not loaded before are unloaded again.
 MODULES = (
     "af_alg", "af_packet", "hv_sock", "vmw_vmci", "vmw_vsock_virtio_transport", "vmw_vsock_virtio_transport_common", "vmw_vsock_vmci_transport",
     "vsock", "vsock_loopback",
 )  # fmt: skip
 
 
-# The layers that are columns of the matrix, in order.
+# The layers with a column in the matrix, in order.
 LAYERS = tuple(layer for layer in registry.LAYERS if layer.attacked)
 LAYER_NAMES = registry.ATTACKED

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The player's image: the host's own Python with the part of its library that the player needs, the player, and one setuid program."""
+"""The runner's image: the host's Python with the required part of its library, the runner, and one setuid program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETUID = "/usr/bin/bulkhead-setuid"
 FOLDER = "/usr/lib/bulkhead"
 _ID = "id"
 _IMPORTS = "ctypes, contextlib, errno, json, os, select, signal, socket, stat, struct, time"
-# What a Python that has imported this has loaded: modules, extensions among them, with their compiled form.
+# Lists the files of all modules that Python loads for these imports, with extensions and compiled files.
 _ASK = f"""
 import __future__, collections.abc, encodings.utf_8, typing, {_IMPORTS}, sys
 files = [getattr(m, "__file__", None) for m in list(sys.modules.values())] + [getattr(m, "__cached__", None) for m in list(sys.modules.values())]
@@ -25,28 +25,28 @@ print(json.dumps([f for f in files if f and os.path.exists(f)]))
 _START = f"import sys; sys.path.insert(0, {FOLDER!r}); from attack import runner; runner.main()"
 
 
-def command() -> list[str]:
-    """What a container of the image runs: isolated, so that nothing in the container's environment matters but what the player reads itself."""
+def build_command() -> list[str]:
+    """Return the command of a container: Python in isolated mode, which ignores the environment."""
     return [find_program(PYTHON), "-I", "-S", "-B", "-c", _START]
 
 
-def archive() -> bytes:
-    """The image's root file system. Raises FileNotFoundError, OSError, subprocess.SubprocessError."""
+def build_archive() -> bytes:
+    """Return the root file system of the image as an archive. Raises FileNotFoundError, OSError, subprocess.SubprocessError."""
     asked = subprocess.run([find_program(PYTHON), "-I", "-S", "-c", _ASK], capture_output=True, text=True, timeout=120, check=True)
     files = set(json.loads(asked.stdout))
     files.update(list_libraries(find_program(PYTHON), sorted(path for path in files if path.endswith(".so"))))
-    made = {}
+    files_made = {}
     for name in (module.__name__ for module in (calls, attacks_host, attacks_kernel, runner)):
-        made[f"{FOLDER}/attack/{name.rsplit('.', 1)[1]}.py"] = (_source(name), 0o644)
-    made[f"{FOLDER}/attack/__init__.py"] = (b"", 0o644)
-    made[SETUID] = (Path(find_program(_ID)).read_bytes(), 0o4755)
-    return build_image([PYTHON, _ID], sorted(files), made)
+        files_made[f"{FOLDER}/attack/{name.rsplit('.', 1)[1]}.py"] = (_read_source(name), 0o644)
+    files_made[f"{FOLDER}/attack/__init__.py"] = (b"", 0o644)
+    files_made[SETUID] = (Path(find_program(_ID)).read_bytes(), 0o4755)
+    return build_image([PYTHON, _ID], sorted(files), files_made)
 
 
-def _source(name: str) -> bytes:
-    """A module's text, from a file or from the archive in which Ansible sends it."""
+def _read_source(name: str) -> bytes:
+    """Return the source text of a module, from a file or from the archive that Ansible sends."""
     spec = importlib.util.find_spec(name)
     text = spec.loader.get_source(name) if spec and spec.loader and hasattr(spec.loader, "get_source") else None
     if not text:
-        raise FileNotFoundError(f"{name}: its source can't be found")
+        raise FileNotFoundError(f"{name}: its source cannot be found")
     return str(text).encode()

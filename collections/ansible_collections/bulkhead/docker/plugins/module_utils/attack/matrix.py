@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One host's matrix: prepare, play, listen, attribute, clean up."""
+"""Builds the attack matrix of one host: prepare, run, read denials, attribute, clean up."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ..engine.temporary import identify_process, import_image, remove_leftovers,
 from ..host.process import parse_status
 from ..host.root import Host
 from . import configurations as columns
-from .attribution import attribute
-from .audit import denials
-from .image import archive
-from .preparation import stage
-from .run import play_all
+from .attribution import build_rows
+from .audit import group_denials
+from .image import build_archive
+from .preparation import prepare_host
+from .run import run_all
 
-# The first engine that takes `seccomp=builtin` (moby 23.0: daemon/config SeccompProfileDefault).
+# The first engine that accepts `seccomp=builtin` (moby 23.0: daemon/config SeccompProfileDefault).
 _NAMES_BUILTIN = 23
 
 
-class CannotPlay(Exception):
-    """The matrix can't be played on this host; the message says why, and what to write instead where that helps."""
+class AttackError(Exception):
+    """The attacks cannot run on this host; the message says why, and what to write instead."""
 
 
-def play(
+def run_matrix(
     host: Host,
     instance: Instance,
     connect: Callable[[], Engine],
@@ -38,54 +38,53 @@ def play(
     only: Sequence[str] | None,
     attacks: Sequence[str],
     limits: Mapping[str, float],
-    told: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The whole matrix, as the module returns it. Whatever happens, containers, image and stand-ins are removed.
+    """Return the matrix as the module returns it. Containers, image and stand-ins are always removed.
 
-    instance: whose engine it is that `connect` speaks to.
-    hardened: settings of role hardened_container. container: name of one whose settings are looked at instead; empty for the host's defaults.
-    only: names of the configurations to play, besides the control; None for all.
-    limits: `attack` (seconds), `at_once` and `tasks`.
-    Raises CannotPlay, EngineError, EngineUnreachable, OSError.
+    instance: the engine that `connect` reaches. hardened: settings of role hardened_container.
+    container: name of a container whose settings are tested; empty for the host's defaults.
+    only: names of the configurations to run besides the baseline; None for all. limits: `attack` (seconds), `at_once`, `tasks`.
+    Raises AttackError, EngineError, EngineUnreachable, OSError.
     """
     engine = connect()
     version, info = engine.get("/version"), engine.get("/info")
     check_kind(instance, engine.socket, info)
-    desired = _columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
-    desired = chosen(desired, only)
+    desired = _build_columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
+    desired = select_configurations(desired, only)
     remove_leftovers(host, engine)
     owner, image, began = identify_process(host), None, time.monotonic()
     name = f"bulkhead-attack-{os.getpid()}"
     try:
-        image = import_image(engine, name, owner, archive())
-        told("image")
-        with stage(host, os.uname().machine, instance) as ground:
-            ground["ground"]["tasks"] = int(limits["tasks"])
+        image = import_image(engine, name, owner, build_archive())
+        report("image")
+        with prepare_host(host, os.uname().machine, instance) as prepared:
+            prepared["preparation"]["tasks"] = int(limits["tasks"])
             listener = Listener()
-            played = play_all(connect, image, owner, desired, attacks, ground, limits, told)
-            heard = listener.stop()
+            results = run_all(connect, image, owner, desired, attacks, prepared, limits, report)
+            messages = listener.stop()
     except ValueError as error:
-        raise CannotPlay(f"the engine does not import the player's image: {error}") from error
+        raise AttackError(f"the engine does not import the runner's image: {error}") from error
     except KeyError as error:
-        raise CannotPlay(f"there is no table of system calls for this machine ({error.args[0]})") from error
+        raise AttackError(f"the collection has no table of system calls for this machine ({error.args[0]})") from error
     finally:
         remove_temporary(engine, None, image)
         engine.close()
-    control = played[desired[0].name]
-    if len(played) < len(desired):
-        said = " ".join(record.get("stray", "") for record in control["records"])
-        raise CannotPlay(f"the container without any layer did not run: {control['error'] or said[-300:] or 'the player said nothing'}")
-    found = attribute(desired, played, denials(heard), attacks, _full(host), not listener.error)
+    baseline = results[desired[0].name]
+    if len(results) < len(desired):
+        stray = " ".join(record.get("stray", "") for record in baseline["records"])
+        raise AttackError(f"the baseline container did not run: {baseline['error'] or stray[-300:] or 'the runner printed nothing'}")
+    found = build_rows(desired, results, group_denials(messages), attacks, _read_all_capabilities(host), not listener.error)
     return {
         **found,
-        "subject": _subject(instance, container),
+        "subject": _name_subject(instance, container),
         "log": {"source": "audit netlink, group READLOG", "error": listener.error},
         "seconds": round(time.monotonic() - began, 1),
         "engine": version.get("Version"),
     }
 
 
-def _columns(
+def _build_columns(
     host: Host,
     engine: Engine,
     hardened: Mapping[str, Any],
@@ -97,49 +96,53 @@ def _columns(
 ) -> list[columns.Configuration]:
     if container:
         try:
-            return columns.of_container(container, engine.get(f"/containers/{container}/json"), tasks, rootless)
+            return columns.build_for_container(container, engine.get(f"/containers/{container}/json"), tasks, rootless)
         except EngineError as error:
             if error.status == 404:
-                raise CannotPlay(f"container: this engine has none called {container!r}; `docker ps --all` lists them") from error
+                raise AttackError(
+                    f"container: {container!r} does not exist in this engine; write a name that `docker ps --all` lists"
+                ) from error
             raise
     path = hardened.get("seccomp_profile") or ""
     seccomp = host.read(path) if path else ""
-    lacking = f"{path}: no such seccomp profile on this host" if seccomp is None else ""
+    lacking = f"{path}: this seccomp profile does not exist on this host" if seccomp is None else ""
     builtin = knows_builtin(version.get("Version", ""), info.get("SecurityOptions") or [])
-    return columns.of_host(columns.asked_of_role(hardened, seccomp or ""), tasks, builtin, lacking, rootless)
+    return columns.build_for_host(columns.get_role_settings(hardened, seccomp or ""), tasks, builtin, lacking, rootless)
 
 
 def check_kind(instance: Instance, socket: str, info: Mapping[str, Any]) -> None:
-    """Whether the engine is of the kind that it is taken for: the control and what is mounted depend on it. Raises CannotPlay."""
+    """Check that the engine is rootless or rootful as expected: the baseline and the mounts depend on it. Raises AttackError."""
     rootless = "name=rootless" in (info.get("SecurityOptions") or [])
     if rootless and not instance.rootless:
-        raise CannotPlay(f"the engine on {socket} is rootless; name the user who runs it under user")
+        raise AttackError(f"the engine on {socket} is rootless; set user to the user who runs it")
     if instance.rootless and not rootless:
-        raise CannotPlay(f"the engine on {socket} is not the rootless one of {instance.user}; leave out user, or socket")
+        raise AttackError(f"the engine on {socket} is not the rootless one of {instance.user}; remove user or socket")
 
 
-def _subject(instance: Instance, container: str) -> str:
+def _name_subject(instance: Instance, container: str) -> str:
     if container:
         return f"container {container}"
     return f"the rootless engine of {instance.user}" if instance.rootless else "host"
 
 
-def chosen(desired: Sequence[columns.Configuration], only: Sequence[str] | None) -> list[columns.Configuration]:
-    """Those of the configurations that are asked for, and the control. Raises CannotPlay for a name that there is not."""
-    strange = sorted(set(only or ()) - {c.name for c in desired})
-    if strange:
-        raise CannotPlay(f"configurations: there is none called {strange[0]!r} here; write any of {', '.join(c.name for c in desired)}")
-    return [c for c in desired if only is None or c.name in only or c.kind == columns.CONTROL]
+def select_configurations(desired: Sequence[columns.Configuration], only: Sequence[str] | None) -> list[columns.Configuration]:
+    """Return the selected configurations and the baseline. Raises AttackError for an unknown name."""
+    unknown = sorted(set(only or ()) - {c.name for c in desired})
+    if unknown:
+        raise AttackError(
+            f"configurations: {unknown[0]!r} is not a configuration of this engine; write any of {', '.join(c.name for c in desired)}"
+        )
+    return [c for c in desired if only is None or c.name in only or c.kind == columns.BASELINE]
 
 
 def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:
-    """Whether the engine takes its built-in seccomp filter by name; None where it is the default, so that nobody has to name it."""
+    """Return whether the engine accepts its built-in seccomp filter by name; None if it is the default, which needs no name."""
     if any(option in ("name=seccomp,profile=default", "name=seccomp,profile=builtin") for option in security_options):
         return None
     major = version.split(".")[0]
     return major.isdigit() and int(major) >= _NAMES_BUILTIN
 
 
-def _full(host: Host) -> str:
+def _read_all_capabilities(host: Host) -> str:
     status = parse_status(host.read("/proc/1/status") or "")
     return f"{status.get('cap', {}).get('bnd', 0):x}"

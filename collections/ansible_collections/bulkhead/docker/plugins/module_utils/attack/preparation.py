@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is prepared on the host for the attacks to reach for: stand-ins, which are gone when the run is, or at the latest when the next begins.
+"""Prepares targets of attacks on the host: stand-ins that are removed after the run, or at the latest before the next one.
 
-A rootless engine mounts as its user, to whom /var/lib/bulkhead is closed: its stage lies beside that folder, open to the user's own group.
+A rootless engine mounts as its user, who cannot read /var/lib/bulkhead: its folder is next to that one, readable by the user's group.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ from .catalog import CALLS, MODULES
 from .image import SETUID
 
 PROC, SHARED = "/bulkhead-host-proc", "/bulkhead-shared"
-_STAGE, _MODULES = "attack-", "modules"
-_USERS_STAGE = f"{STATE_DIR}-{_STAGE}"
+_PREFIX, _MODULES = "attack-", "modules"
+_USERS_PREFIX = f"{STATE_DIR}-{_PREFIX}"
 
 
 @contextmanager
-def stage(host: Host, machine: str, instance: Instance) -> Iterator[dict[str, Any]]:
-    """The ground that the player gets (see calls.py), and `binds`, what is mounted into every container. Raises OSError, KeyError.
+def prepare_host(host: Host, machine: str, instance: Instance) -> Iterator[dict[str, Any]]:
+    """Yield `numbers` and `preparation` for the runner (see calls.py), and `binds`, the mounts of every container. Raises OSError, KeyError.
 
-    instance: the engine that mounts it.
+    instance: the engine that mounts them.
     """
-    known = host.path(STATE_DIR).exists()
+    existed = host.path(STATE_DIR).exists()
     base = ensure_folder(host)
-    _clear(host, base)
+    _remove_leftovers(host, base)
     name = identify_process(host).replace(":", ".")
-    place = host.path(f"{_USERS_STAGE}{name}") if instance.rootless else base / f"{_STAGE}{name}"
+    folder = host.path(f"{_USERS_PREFIX}{name}") if instance.rootless else base / f"{_PREFIX}{name}"
     owner = (instance.uid or 0, instance.gid or 0)
-    before = modules(host)
+    before = list_modules(host)
     listener = None
     try:
-        place.mkdir(mode=0o710)
-        os.chown(place, 0, owner[1])
-        (place / "shared").mkdir()
-        (place / _MODULES).write_text(" ".join(sorted(before)))
+        folder.mkdir(mode=0o710)
+        os.chown(folder, 0, owner[1])
+        (folder / "shared").mkdir()
+        (folder / _MODULES).write_text(" ".join(sorted(before)))
         secret = secrets.token_hex(16)
-        (place / "secret").touch(mode=0o600)
-        (place / "secret").write_text(secret)
+        (folder / "secret").touch(mode=0o600)
+        (folder / "secret").write_text(secret)
         memory = ctypes.create_string_buffer(secret.encode())
-        if not instance.rootless:  # there, root in a container is always the one whom the image's belongs to
-            # A copy that belongs to the host's root: the image's belongs to the remapped one where the engine remaps.
-            (place / "shared" / "setuid").write_bytes(Path(find_program("id")).read_bytes())
-            (place / "shared" / "setuid").chmod(0o4755)
-        listener = _listen(place / "shared" / "engine.sock", owner)
+        if not instance.rootless:  # in a rootless engine, root in a container always owns the image's copy
+            # A copy owned by the host's root: the remapped root owns the image's copy if the engine remaps.
+            (folder / "shared" / "setuid").write_bytes(Path(find_program("id")).read_bytes())
+            (folder / "shared" / "setuid").chmod(0o4755)
+        listener = _open_socket(folder / "shared" / "engine.sock", owner)
         yield {
             "numbers": {name: number for name, number in load_table(machine).items() if name in CALLS},
-            "binds": [f"/proc:{PROC}", f"{place}/shared:{SHARED}:ro"],
-            "ground": {
+            "binds": [f"/proc:{PROC}", f"{folder}/shared:{SHARED}:ro"],
+            "preparation": {
                 "name": f"bulkhead-{os.getpid()}",
                 "proc": PROC,
                 "folder": SHARED,
@@ -70,33 +70,33 @@ def stage(host: Host, machine: str, instance: Instance) -> Iterator[dict[str, An
                 "victim": os.getpid(),
                 "address": ctypes.addressof(memory),
                 "secret": secret,
-                "handle": file_handle(place / "secret"),
-                "disk": _disk(host),
+                "handle": read_file_handle(folder / "secret"),
+                "disk": _find_disk(host),
                 "setuid": [SETUID, f"{SHARED}/setuid"],
-                "cgroup": _cgroup(host),
+                "cgroup": _read_cgroup(host),
             },
         }
     finally:
         if listener:
             listener.close()
-        shutil.rmtree(place, ignore_errors=True)
-        _unload(host, before)
-        if not known:  # a host that was never hardened has none, and keeps none
+        shutil.rmtree(folder, ignore_errors=True)
+        _unload_modules(host, before)
+        if not existed:  # a host that was never hardened has no such folder
             with suppress(OSError):
                 base.rmdir()
 
 
-def _clear(host: Host, base: Path) -> None:
-    """Remove what runs left that are gone, kernel modules that they made the kernel load included."""
-    for left in [*base.glob(f"{_STAGE}*"), *base.parent.glob(f"{base.name}-{_STAGE}*")]:
-        if not is_running(host, left.name.rpartition(_STAGE)[2].replace(".", ":")):
+def _remove_leftovers(host: Host, base: Path) -> None:
+    """Remove what dead runs left, including the kernel modules that they loaded."""
+    for left in [*base.glob(f"{_PREFIX}*"), *base.parent.glob(f"{base.name}-{_PREFIX}*")]:
+        if not is_running(host, left.name.rpartition(_PREFIX)[2].replace(".", ":")):
             with suppress(OSError):
-                _unload(host, set((left / _MODULES).read_text().split()))
+                _unload_modules(host, set((left / _MODULES).read_text().split()))
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _listen(path: Path, owner: tuple[int, int]) -> socket.socket:
-    """A socket as the engine's (root's or the user's, 0660), behind which connections are taken and closed."""
+def _open_socket(path: Path, owner: tuple[int, int]) -> socket.socket:
+    """Return a socket with the owner and mode of the engine's (0660). It accepts and closes connections."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     os.chown(path, *owner)
@@ -112,8 +112,8 @@ def _listen(path: Path, owner: tuple[int, int]) -> socket.socket:
     return listener
 
 
-def file_handle(path: Path) -> str:
-    """The file's handle as open_by_handle_at takes it, in hex; empty where its file system gives none (man 2 open_by_handle_at)."""
+def read_file_handle(path: Path) -> str:
+    """Return the handle of a file for open_by_handle_at, in hex; empty if its file system has none (man 2 open_by_handle_at)."""
     libc = ctypes.CDLL(None, use_errno=True)
     handle = ctypes.create_string_buffer((128).to_bytes(4, "little") + bytes(4), 136)
     mount = ctypes.c_int()
@@ -125,8 +125,8 @@ def file_handle(path: Path) -> str:
     return handle.raw[: 8 + int.from_bytes(handle.raw[:4], "little")].hex()
 
 
-def _disk(host: Host) -> list[int]:
-    """Major and minor number of the disk below /; where that is none (btrfs, overlay), of the first one that the kernel has."""
+def _find_disk(host: Host) -> list[int]:
+    """Return major and minor number of the disk of /, or of the kernel's first disk if / has none (btrfs, overlay)."""
     device = os.stat(host.path("/")).st_dev
     if os.major(device):
         return [os.major(device), os.minor(device)]
@@ -137,21 +137,21 @@ def _disk(host: Host) -> list[int]:
     return [0, 0]
 
 
-def _cgroup(host: Host) -> str:
-    """This process's own cgroup below the root of the unified hierarchy; empty where there is none (man 7 cgroups)."""
+def _read_cgroup(host: Host) -> str:
+    """Return the cgroup of this process in the unified hierarchy; empty if there is none (man 7 cgroups)."""
     lines = (host.read("/proc/self/cgroup") or "").splitlines()
     return next((line[3:] for line in lines if line.startswith("0::")), "")
 
 
-def modules(host: Host) -> set[str]:
-    """The kernel modules that are loaded."""
+def list_modules(host: Host) -> set[str]:
+    """Return the names of the loaded kernel modules."""
     return {line.split()[0] for line in (host.read("/proc/modules") or "").splitlines()}
 
 
-def _unload(host: Host, before: set[str]) -> None:
-    """Unload what the attacks made the kernel load. One that somebody uses since stays (O_NONBLOCK, man 2 delete_module)."""
+def _unload_modules(host: Host, before: set[str]) -> None:
+    """Unload the modules that attacks loaded. A module in use stays (O_NONBLOCK, man 2 delete_module)."""
     libc = ctypes.CDLL(None, use_errno=True)
     for unused in MODULES:  # in any order of dependence
         for name in MODULES:
-            if name in modules(host) - before:
+            if name in list_modules(host) - before:
                 libc.syscall(ctypes.c_long(load_table(os.uname().machine)["delete_module"]), name.encode(), ctypes.c_long(os.O_NONBLOCK))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The intruder: runs inside a container with the host's own Python, plays each attack in a process of its own, and says what came of it.
+"""Runs inside a container with the host's Python: runs each attack in its own process and prints the result.
 
-One JSON object a line on standard output: `confinement` first, then one an attack, then `done`.
+Prints one JSON object per line: first `confinement`, then one per attack, then `done`.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from contextlib import suppress
 from typing import Any
 
 from . import attacks_host, attacks_kernel
-from .calls import Blocked, NotPrepared, errno_name, ground, name_process, numbers
+from .calls import Blocked, NotPrepared, name_errno, name_process, numbers, preparation
 
 ENVIRONMENT = "BULKHEAD_ATTACK"
 
 
 def main() -> None:
-    """Play what the environment variable names: `attacks`, `numbers`, `ground`, `limit` (seconds an attack), `mark` (how the names of its processes begin)."""
+    """Run what the environment variable sets: `attacks`, `numbers`, `preparation`, `limit` (seconds per attack), `mark` (prefix of process names)."""
     setup = json.loads(os.environ[ENVIRONMENT])
     numbers.update(setup["numbers"])
-    ground.update(setup["ground"])
-    ground["never"], unused = os.pipe()
-    say({"confinement": confinement()})
+    preparation.update(setup["preparation"])
+    preparation["never"], unused = os.pipe()
+    print_record({"confinement": read_confinement()})
     for position, name in enumerate(setup["attacks"]):
-        say(play(name, f"{setup['mark']}{position:02d}", setup["limit"]))
-    say({"done": True})
+        print_record(run_attack(name, f"{setup['mark']}{position:02d}", setup["limit"]))
+    print_record({"done": True})
 
 
-def say(record: dict[str, Any]) -> None:
+def print_record(record: dict[str, Any]) -> None:
     os.write(1, json.dumps(record).encode() + b"\n")
 
 
-def move(name: str) -> Callable[[], str]:
+def get_attack(name: str) -> Callable[[], str]:
     function: Callable[[], str] = getattr(attacks_host, name, None) or getattr(attacks_kernel, name)
     return function
 
 
-def play(name: str, comm: str, limit: float) -> dict[str, Any]:
-    """One attack in a process of its own, ended after `limit` seconds."""
+def run_attack(name: str, comm: str, limit: float) -> dict[str, Any]:
+    """Run one attack in its own process, which is killed after `limit` seconds, and return the result."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -64,25 +64,25 @@ def play(name: str, comm: str, limit: float) -> dict[str, Any]:
     if raw:
         return {"attack": name, "comm": comm, **json.loads(raw)}
     if not ready:
-        return {"attack": name, "comm": comm, "outcome": "unknown", "detail": f"no end within {limit:.0f} s"}
+        return {"attack": name, "comm": comm, "outcome": "unknown", "detail": f"did not end within {limit:.0f} s"}
     return {"attack": name, "comm": comm, "outcome": "blocked", "step": "killed", "detail": f"its process was ended by signal {-ended}"}
 
 
 def _attempt(name: str, comm: str) -> dict[str, Any]:
     try:
         name_process(comm)
-        return {"outcome": "succeeded", "detail": move(name)()}
+        return {"outcome": "succeeded", "detail": get_attack(name)()}
     except Blocked as blocked:
         detail = os.strerror(blocked.number) if blocked.number else ""
-        return {"outcome": "blocked", "step": blocked.step, "errno": errno_name(blocked.number), "detail": detail}
+        return {"outcome": "blocked", "step": blocked.step, "errno": name_errno(blocked.number), "detail": detail}
     except NotPrepared as reason:
         return {"outcome": "unknown", "detail": str(reason)}
-    except Exception as error:  # the player's own mistake is no layer's merit
+    except Exception as error:  # a bug of the runner must not count as stopped by a layer
         return {"outcome": "unknown", "detail": f"{type(error).__name__}: {error}"}
 
 
 def _reap(child: int, timed_out: bool) -> int:
-    """The attack's exit code, once it and all that it started are gone. As process 1, the player inherits what an attack leaves."""
+    """Return the exit code of the attack once all its processes ended. As process 1, the runner inherits its orphans."""
     if timed_out:
         for target in (-child, child):
             with suppress(ProcessLookupError):
@@ -95,23 +95,23 @@ def _reap(child: int, timed_out: bool) -> int:
     return code
 
 
-def confinement() -> dict[str, Any]:
-    """What the kernel says of the player itself, so that nobody has to believe that a layer was on or off."""
+def read_confinement() -> dict[str, Any]:
+    """Return the kernel's evidence of which layers confine the runner."""
     found: dict[str, Any] = {}
     with open("/proc/self/status") as status:
         for line in status:
             key, unused, value = line.partition(":")
             if key in ("Uid", "CapBnd", "CapEff", "NoNewPrivs", "Seccomp"):
                 found[key] = value.split()[0]
-    found["label"] = _read("/proc/self/attr/current").strip("\0\n")
-    found["uid_map"] = " ".join(_read("/proc/self/uid_map").split())
-    mounts = [line.split() for line in _read("/proc/self/mountinfo").splitlines()]
+    found["label"] = _read_file("/proc/self/attr/current").strip("\0\n")
+    found["uid_map"] = " ".join(_read_file("/proc/self/uid_map").split())
+    mounts = [line.split() for line in _read_file("/proc/self/mountinfo").splitlines()]
     found["root_read_only"] = next(("ro" in m[5].split(",") for m in reversed(mounts) if m[4] == "/"), None)
     found["masked"] = sum(m[4].startswith("/proc/") for m in mounts)
     return found
 
 
-def _read(path: str) -> str:
+def _read_file(path: str) -> str:
     try:
         with open(path) as handle:
             return handle.read()

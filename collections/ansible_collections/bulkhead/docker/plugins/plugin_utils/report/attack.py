@@ -23,7 +23,7 @@ LABELS = {BLOCKED: "stopped", SUCCEEDED: "succeeded", "inconclusive": "inconclus
 OWN = ("host", "container", "stacked")
 _KEPT = ("outcome", "errno", "step", "detail", "by", "logged", "silent")
 # The order of the columns: the baseline, the configurations of real containers, then each layer alone.
-_KINDS = ("control", "together", "alone")
+_KINDS = ("baseline", "together", "alone")
 MISSING = -1
 
 

@@ -63,12 +63,12 @@ def _render_row(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) ->
         cell = row["cells"][column["name"]]
         sign = _SIGN[cell["outcome"]] + (_LOGGED if cell["outcome"] == "blocked" and cell["logged"] else "")
         signs.append(f"{sign:<{_get_width(_HEADS.get(column['name'], column['name'][:5]))}}")
-    return f"  {row['name']:<{_NAME_WIDTH}}" + " ".join(signs) + (f" {row['layers']}" if row["provable"] else " inconclusive")
+    return f"  {row['name']:<{_NAME_WIDTH}}" + " ".join(signs) + (f" {row['layers']}" if row["conclusive"] else " inconclusive")
 
 
 def _choose_colour(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> str | None:
     """Return red if the attack succeeds against all layers together; otherwise the colour shows whether several layers stop it alone."""
-    if not row["provable"]:
+    if not row["conclusive"]:
         return "dark gray"
     last = row["cells"][columns[-1]["name"]]["outcome"]
     if last == "succeeded":
@@ -79,8 +79,8 @@ def _choose_colour(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]])
 def _render_notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
     columns, rows = matrix["configurations"], matrix["attacks"]
     for column in columns:
-        if column["trouble"]:
-            yield from wrap_text(f"  ? {column['title']}: ", column["trouble"], "yellow")
+        if column["problem"]:
+            yield from wrap_text(f"  ? {column['title']}: ", column["problem"], "yellow")
     for general, attacks in _group_inconclusive(rows).items():
         if len(attacks) == 1:
             name, particular = attacks[0]
@@ -101,7 +101,7 @@ def _render_notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
 def _group_inconclusive(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
     """Return the common part of a reason -> the inconclusive attacks with it, each with the rest of its reason."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for row in (r for r in rows if not r["provable"]):
+    for row in (r for r in rows if not r["conclusive"]):
         general, unused, particular = row["reason"].partition(": ")
         found.setdefault(general, []).append((row["name"], particular))
     return found

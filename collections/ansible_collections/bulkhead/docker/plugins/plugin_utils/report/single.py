@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ...module_utils.attack.attribution import demands
+from ...module_utils.attack.attribution import list_unmet
 from .verification_table import list_unenforced
 
 _VERIFICATION = ("at", "probe", "host", "layers", "containers", "engines", "findings")
@@ -73,7 +73,7 @@ def build_attack_report(host: str, matrix: Mapping[str, Any], required: Mapping[
         why, problem = _describe_missing_result(host, matrix, "attack_matrix", "no attack was run on")
         report.update(met=False, unmet=[], **why, matrix={})
         return report, problem
-    unmet = demands(matrix["attacks"], required)
+    unmet = list_unmet(matrix["attacks"], required)
     report.update(met=not unmet, unmet=unmet, matrix={key: matrix[key] for key in _MATRIX if key in matrix})
     return report, f"fewer layers than required stop attacks on {host}: {'; '.join(unmet)}" if unmet else ""
 

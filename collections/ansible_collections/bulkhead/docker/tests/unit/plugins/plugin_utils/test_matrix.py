@@ -50,11 +50,11 @@ def test_successful_and_unlogged_attacks_are_listed() -> None:
 
 def test_inconclusive_attacks_and_errors_are_listed() -> None:
     matrix = json.loads(json.dumps(REPORT["matrix"]))
-    matrix["attacks"][0].update(provable=False, reason="it fails without any layer as well: mount with EPERM")
-    matrix["configurations"][3]["trouble"] = "apparmor could not be switched off"
+    matrix["attacks"][0].update(conclusive=False, reason="it fails without any layer too: mount with EPERM")
+    matrix["configurations"][3]["problem"] = "apparmor could not be switched off"
     matrix["log"]["error"] = "the kernel's audit messages can't be read: Operation not permitted"
     text = "\n".join(text for text, unused in attack_table.render_matrix("web1", matrix, []))
-    assert f"- {matrix['attacks'][0]['name']}: it fails without any layer as well" in text
+    assert f"- {matrix['attacks'][0]['name']}: it fails without any layer too" in text
     assert "? seccomp alone: apparmor could not be switched off" in text
     assert "can't be read" in text
     assert "inconclusive" in text
@@ -63,10 +63,10 @@ def test_inconclusive_attacks_and_errors_are_listed() -> None:
 def test_a_common_reason_is_printed_once() -> None:
     matrix = json.loads(json.dumps(REPORT["matrix"]))
     for place, call in enumerate(("bpf", "mount")):
-        matrix["attacks"][place].update(provable=False, reason=f"it fails in the user namespace alone as well: {call} with EPERM")
+        matrix["attacks"][place].update(conclusive=False, reason=f"it fails in the user namespace alone too: {call} with EPERM")
     texts = [text for text, unused in attack_table.render_matrix("web1", matrix, [])]
     first, second = (attack["name"] for attack in matrix["attacks"][:2])
-    place = texts.index("  - it fails in the user namespace alone as well:")
+    place = texts.index("  - it fails in the user namespace alone too:")
     assert texts[place + 1] == f"    {first} (bpf with EPERM), {second} (mount with EPERM)"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attribution: who stops what, from what the player said in each configuration."""
+"""Attribution: who stops what, from the results of the runner in each configuration."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import attribution
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.configurations import (
     Configuration,
-    as_intended,
-    asked_of_role,
-    of_host,
+    build_for_host,
+    get_role_settings,
+    list_surplus_layers,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.run import mark
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.run import build_mark
 
 FULL = "1ffffffffff"
 BARE = {
@@ -21,7 +21,7 @@ BARE = {
     "root_read_only": False, "Uid": "0",
 }  # fmt: skip
 COLUMNS = [
-    Configuration("none", "no layer", "control", ()),
+    Configuration("none", "no layer", "baseline", ()),
     Configuration("seccomp", "seccomp alone", "alone", ("seccomp",)),
     Configuration("apparmor", "apparmor alone", "alone", ("apparmor",)),
     Configuration("host", "the host's defaults", "together", ("seccomp", "apparmor")),
@@ -33,12 +33,12 @@ ON: dict[str, dict[str, Any]] = {
 
 
 def record(outcome: str, position: int = 0, errno: str | None = "EPERM") -> dict[str, Any]:
-    found: dict[str, Any] = {"attack": "mount_tmpfs", "comm": f"{mark(position)}00", "outcome": outcome, "detail": ""}
+    found: dict[str, Any] = {"attack": "mount_tmpfs", "comm": f"{build_mark(position)}00", "outcome": outcome, "detail": ""}
     return {**found, "step": "mount", "errno": errno} if outcome == "blocked" else found
 
 
-def played(**outcomes: str) -> dict[str, dict[str, Any]]:
-    """Configuration → outcome of the one attack; `dead` for a player that did not start."""
+def make_results(**outcomes: str) -> dict[str, dict[str, Any]]:
+    """Configuration → outcome of the one attack; `dead` for a runner that did not start."""
     return {
         column.name: {
             "records": [{"stray": "Traceback"}]
@@ -51,8 +51,8 @@ def played(**outcomes: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def row(denials: dict[str, list[str]] | None = None, heard: bool = True, **outcomes: str) -> dict[str, Any]:
-    found = attribution.attribute(COLUMNS, played(**outcomes), denials or {}, ["mount_tmpfs"], FULL, heard)
+def row(denials: dict[str, list[str]] | None = None, is_log_read: bool = True, **outcomes: str) -> dict[str, Any]:
+    found = attribution.build_rows(COLUMNS, make_results(**outcomes), denials or {}, ["mount_tmpfs"], FULL, is_log_read)
     return dict(found["attacks"][0])
 
 
@@ -62,9 +62,9 @@ def row(denials: dict[str, list[str]] | None = None, heard: bool = True, **outco
         ("succeeded blocked succeeded blocked", ["seccomp"], "succeeded blocked succeeded blocked", ["seccomp"]),
         ("succeeded blocked blocked blocked", ["seccomp", "apparmor"], "succeeded blocked blocked blocked", ["seccomp", "apparmor"]),
         ("succeeded succeeded succeeded succeeded", [], "succeeded succeeded succeeded succeeded", []),
-        # Only together: no layer gets the merit.
+        # Only together: no layer gets the credit.
         ("succeeded succeeded succeeded blocked", [], "succeeded succeeded succeeded blocked", []),
-        # What fails in the control as well proves nothing of any layer.
+        # An attack that fails in the baseline too is inconclusive.
         ("blocked blocked blocked blocked", [], "inconclusive inconclusive inconclusive inconclusive", []),
         ("unknown blocked succeeded blocked", [], "unknown inconclusive succeeded inconclusive", []),
         # A layer that got no answer is not one that stops it.
@@ -79,26 +79,26 @@ def test_who_stops_it(outcomes: str, stopped_by: list[str], cells: str, by: list
     assert [found["cells"][name]["outcome"] for name in names] == cells.split()
     assert found["cells"]["host"]["by"] == by
     assert found["layers"] == len(stopped_by)
-    assert found["provable"] == outcomes.startswith("succeeded")
+    assert found["conclusive"] == outcomes.startswith("succeeded")
 
 
-def test_no_proof_has_its_reason() -> None:
+def test_inconclusive_attack_has_a_reason() -> None:
     assert row(none="blocked", seccomp="blocked", apparmor="blocked", host="blocked")["reason"] == (
-        "it fails without any layer as well: mount with EPERM"
+        "it fails without any layer too: mount with EPERM"
     )
-    assert row(none="dead", seccomp="blocked", apparmor="blocked", host="blocked")["reason"].startswith("the control is unknown")
+    assert row(none="dead", seccomp="blocked", apparmor="blocked", host="blocked")["reason"].startswith("the baseline is unknown")
 
 
-def test_denials_are_matched_by_the_name_of_the_process() -> None:
-    told = {f"{mark(2)}00": ["type=1400 apparmor=DENIED"], "somebody": ["type=1400"]}
-    cells = row(told, none="succeeded", seccomp="blocked", apparmor="blocked", host="blocked")["cells"]
+def test_denials_are_matched_by_process_name() -> None:
+    messages = {f"{build_mark(2)}00": ["type=1400 apparmor=DENIED"], "somebody": ["type=1400"]}
+    cells = row(messages, none="succeeded", seccomp="blocked", apparmor="blocked", host="blocked")["cells"]
     assert (cells["apparmor"]["logged"], cells["apparmor"]["log"]) == (True, ["type=1400 apparmor=DENIED"])
     assert cells["seccomp"]["logged"] is False
     assert "flag LOG" in cells["seccomp"]["silent"]
 
 
-def test_a_log_that_cannot_be_read_is_not_silence() -> None:
-    cells = row(heard=False, none="succeeded", seccomp="blocked", apparmor="blocked", host="blocked")["cells"]
+def test_unread_log_is_not_silence() -> None:
+    cells = row(is_log_read=False, none="succeeded", seccomp="blocked", apparmor="blocked", host="blocked")["cells"]
     assert cells["seccomp"]["logged"] is None
     assert "silent" not in cells["seccomp"]
 
@@ -124,16 +124,16 @@ def test_a_log_that_cannot_be_read_is_not_silence() -> None:
         ({"Uid": "65534"}, ["non_root_user"]),
     ],
 )
-def test_a_layer_that_could_not_be_switched_off_is_seen(seen: dict[str, Any], still_on: list[str]) -> None:
-    assert as_intended(COLUMNS[0], {**BARE, **seen}, FULL) == still_on
+def test_layer_that_stays_on_is_found(seen: dict[str, Any], still_on: list[str]) -> None:
+    assert list_surplus_layers(COLUMNS[0], {**BARE, **seen}, FULL) == still_on
 
 
-def test_a_column_that_is_not_what_it_should_be_shows_nothing() -> None:
-    runs = played(none="succeeded", seccomp="blocked", apparmor="blocked", host="blocked")
+def test_column_with_surplus_layer_is_unknown() -> None:
+    runs = make_results(none="succeeded", seccomp="blocked", apparmor="blocked", host="blocked")
     runs["seccomp"]["records"][0]["confinement"]["label"] = "docker-default (enforce)"
-    found = attribution.attribute(COLUMNS, runs, {}, ["mount_tmpfs"], FULL)
+    found = attribution.build_rows(COLUMNS, runs, {}, ["mount_tmpfs"], FULL)
     assert found["attacks"][0]["cells"]["seccomp"]["outcome"] == "unknown"
-    assert found["configurations"][1]["trouble"] == "apparmor could not be switched off"
+    assert found["configurations"][1]["problem"] == "apparmor could not be switched off"
 
 
 @pytest.mark.parametrize(
@@ -142,24 +142,26 @@ def test_a_column_that_is_not_what_it_should_be_shows_nothing() -> None:
         ({}, None),
         ({"mount_tmpfs": 1}, None),
         ({"mount_tmpfs": 0}, None),
-        ({"mount_tmpfs": 2}, "stopped by 1 layers (seccomp), and 2 have to stop it"),
-        ({"bpf": 1}, "bpf was not played"),
+        ({"mount_tmpfs": 2}, "stopped by 1 layers (seccomp), and 2 must stop it"),
+        ({"bpf": 1}, "bpf was not run"),
     ],
 )
-def test_demands(required: dict[str, int], words: str | None) -> None:
+def test_unmet_requirements(required: dict[str, int], words: str | None) -> None:
     rows = [row(none="succeeded", seccomp="blocked", apparmor="succeeded", host="blocked")]
-    unmet = attribution.demands(rows, required)
+    unmet = attribution.list_unmet(rows, required)
     assert unmet == [] if words is None else words in unmet[0]
 
 
-def test_a_demand_is_not_met_by_an_attack_that_proves_nothing() -> None:
+def test_inconclusive_attack_meets_no_requirement() -> None:
     rows = [row(none="blocked", seccomp="blocked", apparmor="blocked", host="blocked")]
-    assert "proves nothing here" in attribution.demands(rows, {"mount_tmpfs": 1})[0]
-    assert attribution.demands(rows, {"mount_tmpfs": 0}) == []
+    assert "is inconclusive" in attribution.list_unmet(rows, {"mount_tmpfs": 1})[0]
+    assert attribution.list_unmet(rows, {"mount_tmpfs": 0}) == []
 
 
-def test_each_column_asks_for_what_its_name_says() -> None:
-    columns = {c.name: c for c in of_host(asked_of_role({"apparmor_profile": "web", "capabilities": ["CHOWN"]}, "{}"), 128, None)}
+def test_each_column_sets_what_its_name_says() -> None:
+    columns = {
+        c.name: c for c in build_for_host(get_role_settings({"apparmor_profile": "web", "capabilities": ["CHOWN"]}, "{}"), 128, None)
+    }
     options = columns["none"].host_config["SecurityOpt"]
     assert sorted(options) == ["apparmor=unconfined", "no-new-privileges=false", "seccomp=unconfined"]
     assert columns["none"].host_config["UsernsMode"] == "host"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import audit
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.run import said
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.run import parse_log
 
 DENIED = (
     'audit(1764000000.123:77): apparmor="DENIED" operation="open" class="file" profile="docker-default" name="/proc/sysrq-trigger" '
@@ -19,8 +19,8 @@ FILTERED = (
 )
 
 
-def test_refusals_by_process() -> None:
-    found = audit.denials([(1400, DENIED), (1400, DENIED), (1400, ALLOWED), (1326, FILTERED), (1300, "audit(1:1): syscall=1")])
+def test_denials_per_process() -> None:
+    found = audit.group_denials([(1400, DENIED), (1400, DENIED), (1400, ALLOWED), (1326, FILTERED), (1300, "audit(1:1): syscall=1")])
     assert found == {
         "bulk04x05": [
             "type=1400 apparmor=DENIED operation=open profile=docker-default name=/proc/sysrq-trigger requested_mask=w denied_mask=w"
@@ -29,10 +29,10 @@ def test_refusals_by_process() -> None:
     }
 
 
-def test_the_players_lines_come_out_of_the_log_s_frames() -> None:
+def test_records_are_read_from_log_frames() -> None:
     def frame(stream: int, text: bytes) -> bytes:
         return struct.pack(">BxxxI", stream, len(text)) + text
 
     log = frame(1, b'{"confinement": {}}\n{"att') + frame(1, b'ack": "bpf"}\n') + frame(2, b"Traceback\n")
-    assert said(log) == [{"confinement": {}}, {"attack": "bpf"}, {"stray": "Traceback"}]
-    assert said(b"") == []
+    assert parse_log(log) == [{"confinement": {}}, {"attack": "bpf"}, {"stray": "Traceback"}]
+    assert parse_log(b"") == []

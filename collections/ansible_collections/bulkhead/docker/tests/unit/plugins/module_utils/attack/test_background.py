@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run that was killed leaves of itself, and the next one takes away."""
+"""Leftovers of a killed run, which the next run removes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background import CODE, OWNER, Job, unpacked
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background import CODE, OWNER, Job, find_unpacked
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 DEAD, ALIVE = "77:1", "1:5"
@@ -21,7 +21,7 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.mark.parametrize("code", [True, False, None], ids=["from an archive", "from files", "of an older version"])
-def test_what_a_dead_run_left_goes_and_what_a_living_one_has_stays(host: Host, tmp_path: Path, code: bool | None) -> None:
+def test_only_leftovers_of_dead_runs_are_removed(host: Host, tmp_path: Path, code: bool | None) -> None:
     for name, owner in (("dead", DEAD), ("alive", ALIVE)):
         job = tmp_path / f"run/bulkhead-attack-{name}"
         job.mkdir()
@@ -43,5 +43,5 @@ def test_what_a_dead_run_left_goes_and_what_a_living_one_has_stays(host: Host, t
         ("/home/me/code.zip/background.py", ""),
     ],
 )  # fmt: skip
-def test_only_what_ansible_unpacked_is_taken_away(path: str, folder: str) -> None:
-    assert unpacked(path) == folder
+def test_only_unpacked_archives_are_removed(path: str, folder: str) -> None:
+    assert find_unpacked(path) == folder

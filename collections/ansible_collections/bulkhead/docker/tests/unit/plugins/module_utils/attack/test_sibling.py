@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a sibling of a container takes over, layer by layer; and which engines know their built-in filter by name."""
+"""Settings of a container's sibling per layer, and engines that accept the name of their built-in filter."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import configurations
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.catalog import ATTACKS, CALLS, FOOTHOLDS
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import CannotPlay, chosen, knows_builtin
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import AttackError, knows_builtin, select_configurations
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 
 
 def asked(user: str = "", **config: Any) -> dict[str, dict[str, Any]]:
-    return configurations.asked_of_container({"HostConfig": config, "Config": {"User": user}})
+    return configurations.get_container_settings({"HostConfig": config, "Config": {"User": user}})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def asked(user: str = "", **config: Any) -> dict[str, dict[str, Any]]:
         ({"Privileged": True}, "userns", {}),
     ],
 )
-def test_what_a_container_asks_for(config: dict[str, Any], layer: str, expected: dict[str, Any]) -> None:
+def test_container_settings(config: dict[str, Any], layer: str, expected: dict[str, Any]) -> None:
     assert asked(**config)[layer] == expected
 
 
@@ -45,12 +45,12 @@ def test_its_user() -> None:
     assert asked("33:33")["non_root_user"] == {"User": "33:33"}
 
 
-def test_the_whole_is_the_container_as_it_is_and_bounded() -> None:
+def test_whole_container_is_bounded() -> None:
     inspect = {
         "HostConfig": {"Privileged": True, "IpcMode": "host", "Memory": 1 << 40, "Binds": ["/:/host"], "NetworkMode": "host"},
         "Config": {"User": ""},
     }
-    whole = configurations.of_container("shop", inspect, 128)[-1]
+    whole = configurations.build_for_container("shop", inspect, 128)[-1]
     assert whole.host_config["Privileged"] is True
     assert whole.host_config["IpcMode"] == "host"
     assert whole.host_config["Memory"] == configurations.BOUNDS["Memory"]
@@ -68,22 +68,22 @@ def test_the_whole_is_the_container_as_it_is_and_bounded() -> None:
         ("", [], False),
     ],
 )
-def test_engines_that_know_their_own_filter_by_name(version: str, options: list[str], expected: bool | None) -> None:
+def test_engines_that_accept_builtin_filter_name(version: str, options: list[str], expected: bool | None) -> None:
     assert knows_builtin(version, options) is expected
 
 
-def test_the_catalog_is_whole() -> None:
-    from ansible_collections.bulkhead.docker.plugins.module_utils.attack.runner import move
+def test_catalog_is_complete() -> None:
+    from ansible_collections.bulkhead.docker.plugins.module_utils.attack.runner import get_attack
 
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 20
-    assert all(callable(move(attack.name)) for attack in ATTACKS)
+    assert all(callable(get_attack(attack.name)) for attack in ATTACKS)
     assert {attack.foothold for attack in ATTACKS} - {""} == set(FOOTHOLDS)
     assert set(load_table("x86_64")) >= CALLS
 
 
-def test_the_control_is_always_played_and_a_name_that_there_is_not_is_named() -> None:
-    columns = configurations.of_container("web", {"HostConfig": {}, "Config": {"User": ""}}, 128)
-    assert [c.name for c in chosen(columns, ["container"])] == ["none", "container"]
-    assert chosen(columns, None) == columns
-    with pytest.raises(CannotPlay, match=r"configurations: there is none called 'secomp' here; write any of none, pids_limit"):
-        chosen(columns, ["secomp"])
+def test_baseline_always_runs_and_unknown_names_fail() -> None:
+    columns = configurations.build_for_container("web", {"HostConfig": {}, "Config": {"User": ""}}, 128)
+    assert [c.name for c in select_configurations(columns, ["container"])] == ["none", "container"]
+    assert select_configurations(columns, None) == columns
+    with pytest.raises(AttackError, match=r"configurations: 'secomp' is not a configuration of this engine; write any of none, pids_limit"):
+        select_configurations(columns, ["secomp"])

@@ -99,10 +99,10 @@ def test_no_host_name_leads_out_of_the_folder(name: str) -> None:
 
 
 def test_a_matrix_becomes_the_report_of_its_run() -> None:
-    bpf = {"name": "bpf", "provable": True, "layers": 1, "stopped_by": ["seccomp"]}
+    bpf = {"name": "bpf", "conclusive": True, "layers": 1, "stopped_by": ["seccomp"]}
     run = Run().add_task("attack_matrix", "h", {"attacks": [bpf], "configurations": [], "x": 1})
     unused, report = run.add_task("report_attacks", "h", {"unmet": ["bpf …"], "required": {"bpf": 2}}, "failed").collect().attack["h"]
-    unmet = ["bpf is stopped by 1 layers (seccomp), and 2 have to stop it"]
+    unmet = ["bpf is stopped by 1 layers (seccomp), and 2 must stop it"]
     assert report == {
         "host": "h", "met": False, "unmet": unmet, "required": {"bpf": 2}, "matrix": {"attacks": [bpf], "configurations": []},
     }  # fmt: skip

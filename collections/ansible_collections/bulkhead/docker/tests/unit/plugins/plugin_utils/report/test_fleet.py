@@ -71,7 +71,7 @@ def test_without_an_inventory_the_reports_are_the_fleet() -> None:
 
 def test_an_unmet_attack_requirement_fails_the_host() -> None:
     matrix = make_attack(
-        "h", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers (none), and 1 have to stop it"]
+        "h", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers (none), and 1 must stop it"]
     )
     host = judge(make_verification("h"), matrix=matrix)
     assert host.condition == "failing"
