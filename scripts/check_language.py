@@ -99,7 +99,7 @@ IN_MESSAGES = [
     *EVERYWHERE,
     Banned(re.compile(r"(?<!onnection )\brefused\b", re.I), "rejected, denied; blocker"),
     Banned(re.compile(r"\b(wanted|wish|wishes|wished)\b", re.I), "desired"),
-    Banned(re.compile(r"\b(ours|theirs|foreign)\b", re.I), "managed, unmanaged"),
+    Banned(re.compile(r"\b(ours|theirs|foreign(?! (images?|keys?)\b))\b", re.I), "managed, unmanaged"),
     Banned(re.compile(r"\bbeside\b", re.I), "other engines; next to"),
     Banned(re.compile(r"\b(heard|hears)\b", re.I), "denials"),
     Banned(re.compile(r"\bwalls?\b(?![- ](clock|time)\b)", re.I), "denial"),

@@ -57,7 +57,7 @@ def test_words(hit: str, near_miss: str) -> None:
     [
         ("The plan is refused.", "dockerd: connection refused (ECONNREFUSED)"),
         ("the wanted value", "an unwanted value"),
-        ("a foreign file", "an unmanaged file"),
+        ("a foreign file", "the range of systemd for foreign images"),
         ("the engines beside it", "the engine besides"),
         ("what was heard", "what was hard"),
         ("the wall that it hit", "the wall clock"),

@@ -56,10 +56,10 @@ def migrate_data(
 ) -> None:
     """Stop the engine and its containers, copy the data, and take the containers that stay stopped out of `before`.
 
-    The configuration is written afterwards, so that an interruption leaves the old root in use.
+    The configuration is written afterwards, so that an interruption leaves the previous root in use.
     """
     transaction.record_step("move")
-    if before.live_restore:  # its containers would outlive the engine and keep writing to the old root
+    if before.live_restore:  # its containers would outlive the engine and keep writing to the previous root
         engine_restart.stop_containers(engine, before.containers)
     Service().stop_with_socket(timeout)
     running = _find_unknown(transaction.host, set())
@@ -84,7 +84,7 @@ def finish_migration(transaction: Transaction, engine: Engine, timeout: float) -
 
 
 def set_migrated_root_aside(transaction: Transaction, timeout: float) -> list[str]:
-    """Rename a migrated root that an engine has used: its containers may have written data there that the old root does not have.
+    """Rename a migrated root that an engine has used: its containers may have written data there that the previous root does not have.
 
     Returns a warning with the new path, or nothing.
     """

@@ -18,7 +18,7 @@ class Layer:
     role, switch: role and variable that configure it; empty for a setting of single containers.
     daemon_keys, rootless_keys: its keys of daemon.json, and those in a rootless engine's.
     engine_default: whether every engine of a host is judged by it. built_in: whether an engine without any configuration gives it to containers.
-    per_service: whether it depends on the service alone, so that lacking it is no warning.
+    per_service: whether it depends on the service alone, so that a service without it causes no warning.
     judged: whether verification judges it; the others are columns of the attack matrix only. attacked: whether it is a column there.
     off, alone: what a container asks for to be without it, and to have it where no host gives it (keys of HostConfig, and `User`).
     silent: why a denial by this layer may leave no message in the kernel's log.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Planning a rootless engine: what a virgin host needs, what stands in the way, and that a settled host needs nothing."""
+"""The plan of a rootless engine: the changes of a new host, the blockers, and no change for a configured host."""
 
 from __future__ import annotations
 

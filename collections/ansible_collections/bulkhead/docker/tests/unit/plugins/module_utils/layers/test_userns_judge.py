@@ -56,7 +56,7 @@ def test_enforced() -> None:
         (kernel(IDENTITY), host(host_namespace=None), {}, "absent", ["host_root"]),
         (kernel(namespace=None), host(), {}, "unknown", ["unread"]),
         (kernel(), host(host_namespace=None), {}, "unknown", ["unread"]),
-        # the host is a container itself: its own map is no identity
+        # the host is a container itself: its own map is not the identity
         (kernel([[0, 100000, 65536]], namespace=HOST_NS), host(), {}, "absent", ["host_namespace"]),
         # a namespace with the host's root in it
         (kernel([[0, 1, 10], [10, 0, 1]]), host(), {}, "absent", ["host_root"]),

@@ -176,7 +176,7 @@ def test_sssd_is_warned_of() -> None:
         # the remapped root itself moves
         (with_user(), {"remapped": "500000.500000", "contents": CONTENTS}, "from /var/lib/docker/500000.500000 to"),
         (with_user(), {"remapped": "231072.100000", "contents": CONTENTS}, "from /var/lib/docker/231072.100000 to"),
-        # an engine that does not run, by what lies on disk
+        # an engine that does not run, judged by the files on disk
         (
             seen(roots=[{**ROOT_ON_DISK[1], "remapped": None}]),
             {"running": False, "contents": None},

@@ -155,7 +155,7 @@ def test_not_removed_while_in_use(host: Host, tools: Tools, monkeypatch: pytest.
 
 
 def test_decision_is_repeated_under_locks(host: Host, tools: Tools) -> None:
-    """Somebody takes the range between our look and our lock."""
+    """Another program takes the range between the observation and the lock."""
     tools.between = lambda: host.path("/etc/subuid").write_text("bob:231072:65536\n") and None
     done = run(host, tools)
     assert content(host, "subuid") == "bob:231072:65536\ndockremap:296608:65536\n"
