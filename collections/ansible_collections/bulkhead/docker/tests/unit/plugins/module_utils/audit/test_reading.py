@@ -76,7 +76,7 @@ def test_the_kernel_says_that_it_left_some_out() -> None:
     assert [gap["lost"] for gap in found.gaps] == [37, 37]
 
 
-def test_what_the_log_left_out_and_the_audit_socket_has_is_not_missing() -> None:
+def test_messages_of_the_audit_socket_close_gaps_of_the_log() -> None:
     assert together(of_journal(line(1), audited(1), audited(2), SUPPRESSED, audited(3))).gaps == []
 
 
@@ -101,7 +101,7 @@ def test_a_log_that_begins_too_late() -> None:
     assert together(of_journal(line(1, T + 60), begins=T + 50), older).gaps == [], "the buffer reaches back far enough"
 
 
-def test_auditd_takes_the_messages_so_the_journal_proves_no_peace() -> None:
+def test_a_journal_without_messages_shows_nothing_under_auditd() -> None:
     quiet = of_journal(samples.entry(T, _TRANSPORT="kernel", MESSAGE="eth0: link up"))
     log = Reading("auditd", [denied(1, T + 60)], [gaps.build_gap(gaps.BEGINS, "auditd", "late", T, T + 60)], T + 60, True)
     assert kinds(together(quiet, log, auditd=True).gaps) == [gaps.BEGINS]
