@@ -27,7 +27,7 @@ def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeo
         return ""
     engine, running = Engine(ROOTFUL.socket, timeout), []
     if "docker.service" in active:
-        before = engine_restart.look(engine)
+        before = engine_restart.take_snapshot(engine)
         if not before.running:
             raise ValueError(
                 f"docker.service is active, but no engine answers on {ROOTFUL.socket}, and its containers are not known; repair it, or stop it"
@@ -45,7 +45,7 @@ def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeo
     memory["containers"] = [*earlier, *(c for c in running if c["id"] not in {e["id"] for e in earlier})]
     memory["stopping"] = True
     state.save(host, SUBJECT, known)
-    engine_restart.stop(engine, running)
+    engine_restart.stop_containers(engine, running)
     systemctl("disable", "--now", *units, timeout=timeout)
     systemctl("mask", *units, timeout=timeout)
     del memory["stopping"]
@@ -75,10 +75,10 @@ def _start_containers(containers: list[dict[str, Any]], timeout: float) -> list[
     """Start the containers again. They were stopped through the API, so that the policy `unless-stopped` does not start them."""
     engine = Engine(ROOTFUL.socket, timeout)
     names = ", ".join(container["name"] for container in containers)
-    if not engine_restart.wait_until_it_answers(engine, timeout):
+    if not engine_restart.wait_for_engine(engine, timeout):
         return [f"the rootful engine does not answer on {ROOTFUL.socket}; these containers ran in it, start them by hand: {names}"]
     try:
-        result = engine_restart.bring_back(engine, containers, timeout)
+        result = engine_restart.restart_containers(engine, containers, timeout)
     except (EngineError, EngineUnreachable) as error:
         return [f"containers of the rootful engine could not be started again ({error}); start by hand those that do not run: {names}"]
     return [
