@@ -46,14 +46,14 @@ class Verdict:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def saw(self, source: str, value: Any, headline: bool = False) -> None:
+    def add_evidence(self, source: str, value: Any, headline: bool = False) -> None:
         """Add a piece of evidence: a path or command that a reader can repeat, and its value.
 
         Tables show the first piece; `headline` makes this one the first.
         """
         self.evidence.insert(0 if headline else len(self.evidence), {"source": source, "value": value})
 
-    def find(self, id: str, text: str, status: str | None = None, remedy: str = "") -> None:
+    def add_finding(self, id: str, text: str, status: str | None = None, remedy: str = "") -> None:
         """Add a finding. id: without the layer's name."""
         self.findings.append(Finding(f"{self.layer}.{id}", text, status, remedy))
 
@@ -115,7 +115,7 @@ class LayerPlan:
     with_engine: str = ""
     effects: list[str] = field(default_factory=list)
 
-    def cannot(self, reason: str) -> LayerPlan:
+    def mark_unsupported(self, reason: str) -> LayerPlan:
         """Mark the layer as unsupported on this host: a blocker if it is required, only reported if it is optional."""
         self.applicable = False
         self.reason = reason

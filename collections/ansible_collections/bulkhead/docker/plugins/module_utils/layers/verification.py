@@ -45,7 +45,7 @@ def judge_engine(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: C
         wanted = expect.get(name, {})
         verdict = _run_judge(name, Verdict, JUDGES[name].judge, evidence, wanted)
         if verdict.status == UNKNOWN and evidence["probe_error"]:
-            verdict.find("no_probe", evidence["probe_error"])
+            verdict.add_finding("no_probe", evidence["probe_error"])
         layers.append({**verdict.as_dict(), "requirement": wanted.get("requirement", DISABLED)})
     return {"layers": layers, "containers": [_judge_container(container, evidence, expect, names) for container in evidence["containers"]]}
 
@@ -74,7 +74,7 @@ def _run_judge(layer: str, kind: type[_Kind], judge: Callable[..., _Kind], *argu
         return judge(*arguments)
     except Exception as error:  # evidence that no judge expects, such as a container that ends while it is read
         verdict = kind(layer, "could not be judged")
-        verdict.find("not_judged", f"the evidence could not be judged: {type(error).__name__}: {error}", UNKNOWN)
+        verdict.add_finding("not_judged", f"the evidence could not be judged: {type(error).__name__}: {error}", UNKNOWN)
         return verdict.conclude()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from ..apparmor import policy
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.cgroups import list_container_ids
-from ..engine.instance import ROOTFUL, Instance, find_instance
+from ..engine.instance import Instance, find_instance
 from ..engine.service import Service, systemctl
 from ..engine_config import engine_restart
 from ..engine_config.change import ConfigFailed, change_config
@@ -30,12 +30,9 @@ from ..subid.apply import apply_ranges
 from ..subid.decide import UserRequest
 from . import client_context, names, ports, rendering, rootful, stopped
 from .names import RANGES, SUBJECT, read_file_state
+from .outcome import SetupFailed, SetupOutcome
 
 Run = Callable[[list[str]], tuple[int, str, str]]
-
-
-class SetupFailed(Exception):
-    """The setup cannot be completed. The error has one message."""
 
 
 @dataclass
@@ -48,20 +45,6 @@ class RootlessRequest:
     disable_rootful: bool = True
     stop_containers: bool = False
     timeout: float = 300
-
-
-@dataclass
-class SetupOutcome:
-    """What was changed: one text per step, and one message per warning."""
-
-    changed: bool = False
-    steps: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    instance: Instance = ROOTFUL
-
-    def did(self, step: str) -> None:
-        self.steps.append(step)
-        self.changed = True
 
 
 def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -> SetupOutcome:
@@ -81,11 +64,11 @@ def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -
             known["created"] = True
             state.save(host, SUBJECT, known)
             _create_user(request.user, run)
-            outcome.did(f"user {request.user} created")
+            outcome.add_step(f"user {request.user} created")
             outcome.instance = find_instance(host, request.user)
     ranges = apply_ranges(host, [request.ranges], RANGES, False, run)  # takes its own lock
     if ranges.changed:
-        outcome.did("subordinate ranges allocated")
+        outcome.add_step("subordinate ranges allocated")
     before = stopped.merge_stopped(known, _read_running_engine(outcome.instance, request))
     known.setdefault("ran", before.running)
     with state.lock_host(host):
@@ -95,7 +78,7 @@ def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -
             else rootful.restore_rootful(known, request.timeout, outcome.warnings)
         )
         if step:
-            outcome.did(step)
+            outcome.add_step(step)
         manager_files, unit_files = _split_files(host, request, outcome.instance)
         if _write_files(host, manager_files, known, outcome):
             systemctl("daemon-reload", timeout=request.timeout)
@@ -120,7 +103,7 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
     instance, before = outcome.instance, engine_restart.EngineSnapshot()
     outcome.changed = True
     if check:
-        outcome.did(f"rootless engine of {instance.user} removed")
+        outcome.add_step(f"rootless engine of {instance.user} removed")
         return outcome
     if instance.uid is not None:
         running = list_container_ids(host, instance)
@@ -137,7 +120,7 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
                     _run_command(["apparmor_parser", "--remove", path])
                 host.path(path).unlink()
                 _remove_empty_folders(host.path(path).parent)
-                outcome.did(f"{path} removed")
+                outcome.add_step(f"{path} removed")
         if instance.uid is not None:
             with suppress(OSError, ValueError):
                 client_context.remove_context(instance.scope_host(host), instance, known.get("context", []))
@@ -146,10 +129,10 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
         systemctl("daemon-reload", timeout=timeout)
         if known.get("linger") and instance.uid is not None:
             _run_command(["loginctl", "disable-linger", instance.user])
-            outcome.did(f"{instance.user} no longer lingers")
+            outcome.add_step(f"{instance.user} no longer lingers")
         step = rootful.restore_rootful(known, timeout, outcome.warnings)
         if step:
-            outcome.did(step)
+            outcome.add_step(step)
         try:
             if known.get("ran"):
                 _start_user_unit(before, instance, timeout, outcome)
@@ -161,16 +144,16 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
 def _plan_setup(host: Host, request: RootlessRequest, outcome: SetupOutcome, run: Run) -> None:
     present = {file.path: read_file_state(host, file.path) for file in _insert_uid(request.files, outcome.instance)}
     for file in rendering.list_differing(_insert_uid(request.files, outcome.instance), present):
-        outcome.did(f"{file.path} written")
+        outcome.add_step(f"{file.path} written")
     if any(file.path == names.ROOTLESSKIT for file in request.files) and not _is_profile_loaded(host):
-        outcome.did(f"profile {names.PROFILE} loaded")
+        outcome.add_step(f"profile {names.PROFILE} loaded")
     interrupted = stopped.list_stopped(state.load(host, SUBJECT))
     if interrupted:
-        outcome.did(f"started again: {', '.join(interrupted)}")
+        outcome.add_step(f"started again: {', '.join(interrupted)}")
     if outcome.instance.uid is None:
-        outcome.did(f"user {request.user} created")
+        outcome.add_step(f"user {request.user} created")
     elif apply_ranges(host, [request.ranges], RANGES, True, run).changed:
-        outcome.did("subordinate ranges allocated")
+        outcome.add_step("subordinate ranges allocated")
 
 
 def _create_user(user: str, run: Run) -> None:
@@ -219,7 +202,7 @@ def _write_files(host: Host, files: list[rendering.ManagedFile], known: dict[str
             fsync_folder(path.parent)
         else:
             write_atomically(path, file.content, file.mode)
-        outcome.did(f"{file.path} written")
+        outcome.add_step(f"{file.path} written")
     return [file.path for file in differing]
 
 
@@ -230,12 +213,12 @@ def _load_modules(host: Host, files: list[rendering.ManagedFile], known: dict[st
         run(["modprobe", "--all", "--quiet", "br_netfilter", "ip_tables"])
     opened = ports.set_first_port(host, next((file.content for file in files if file.path == names.PORTS), ""), known, run)
     if opened:
-        outcome.did(opened)
+        outcome.add_step(opened)
     if (names.ROOTLESSKIT in desired and not _is_profile_loaded(host)) or names.ROOTLESSKIT in written:
         code, out, err = run(["apparmor_parser", "--replace", names.ROOTLESSKIT])
         if code:
             raise SetupFailed(f"apparmor_parser: {(err or out).strip()}")
-        outcome.did(f"profile {names.PROFILE} loaded")
+        outcome.add_step(f"profile {names.PROFILE} loaded")
 
 
 def _is_profile_loaded(host: Host) -> bool:
@@ -252,7 +235,7 @@ def _prepare_manager(
         known["linger"] = True
         state.save(host, SUBJECT, known)
         _run_command(["loginctl", "enable-linger", instance.user])
-        outcome.did(f"{instance.user} lingers")
+        outcome.add_step(f"{instance.user} lingers")
     _wait_for(
         f"{instance.runtime_dir}/bus",
         request.timeout,
@@ -278,7 +261,7 @@ def _prepare_manager(
                 f"the manager of {instance.user} does not get {', '.join(lacking)}: see the drop-ins that `systemctl cat user@{instance.uid}`"
                 " shows, and whether the kernel has these controllers (/sys/fs/cgroup/cgroup.controllers)"
             )
-        outcome.did(f"manager of {instance.user} restarted")
+        outcome.add_step(f"manager of {instance.user} restarted")
 
 
 def _remove_unneeded_files(host: Host, request: RootlessRequest, known: dict[str, Any], outcome: SetupOutcome) -> None:
@@ -289,7 +272,7 @@ def _remove_unneeded_files(host: Host, request: RootlessRequest, known: dict[str
             ports.restore_first_port(host, known)
         if os.path.lexists(host.path(path)):
             host.path(path).unlink()
-            outcome.did(f"{path} removed")
+            outcome.add_step(f"{path} removed")
         known["files"].remove(path)
 
 
@@ -301,7 +284,7 @@ def _create_client_context(host: Host, known: dict[str, Any], outcome: SetupOutc
     if client_context.is_incomplete(present):
         created = client_context.create_context(instance.scope_host(host), instance)
         known["context"] = sorted({*known.get("context", []), *created})
-        outcome.did("docker context rootless created")
+        outcome.add_step("docker context rootless created")
 
 
 def _read_running_engine(instance: Instance, request: RootlessRequest) -> engine_restart.EngineSnapshot:
@@ -329,12 +312,12 @@ def _restart_engine(
         service.restart(request.timeout)
         if not engine_restart.wait_for_engine(engine, request.timeout):
             raise SetupFailed(f"the engine of {instance.user} does not answer after its restart")
-        outcome.did("engine restarted")
+        outcome.add_step("engine restarted")
     elif not stopped.list_stopped(known):
         return
     result = engine_restart.restart_containers(engine, before.containers, request.timeout)
     if result.started:
-        outcome.did(f"started again: {', '.join(result.started)}")
+        outcome.add_step(f"started again: {', '.join(result.started)}")
     stopped.clear_stopped(host, known)
     failed = result.failed
     if failed:
@@ -349,7 +332,7 @@ def _start_user_unit(before: engine_restart.EngineSnapshot, instance: Instance, 
     service.restart(timeout)
     if not engine_restart.wait_for_engine(engine, timeout):
         raise SetupFailed(f"the engine of {instance.user} does not answer after its restart by its own unit")
-    outcome.did(f"engine of {instance.user} started by its own unit")
+    outcome.add_step(f"engine of {instance.user} started by its own unit")
     for name, reason in engine_restart.restart_containers(engine, before.containers, timeout).failed.items():
         outcome.warnings.append(f"container {name} of {instance.user} ran before, and does not start again: {reason}")
 
@@ -369,13 +352,13 @@ def _stop_engine(
         with suppress(EngineError, EngineUnreachable):
             engine_restart.stop_containers(engine, before.containers)
         service.stop(timeout)
-        outcome.did(f"engine of {instance.user} stopped")
+        outcome.add_step(f"engine of {instance.user} stopped")
     try:
         result = change_config(host, engine, ConfigRequest(options={}, instance=instance, pids_limit=0, own_checks=False, timeout=timeout))
     except ConfigFailed as error:
         raise SetupFailed(str(error)) from error
     if result.changed:
-        outcome.did(f"{instance.config} restored")
+        outcome.add_step(f"{instance.config} restored")
     return before
 
 

@@ -31,7 +31,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return planned
     reason = _explain_missing_support(state)
     if reason and planned.requirement != DISABLED:
-        return planned.cannot(reason)
+        return planned.mark_unsupported(reason)
     stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
     steps = [step for profile in listed.profiles if (step := _plan_step(planned, state, profile, stopping))]
     if not listed.blockers:  # an entry with a fault does not count as removed from the list

@@ -35,7 +35,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         verdict.disagreements.append(
             f"docker inspect grants {_join(requested)}, the kernel's bounding set also has {_join(granted - requested)}"
         )
-        verdict.find(
+        verdict.add_finding(
             "more_than_asked",
             f"container {container['name']} has {_join(granted - requested)}, which docker inspect does not show",
             DEGRADED,
@@ -46,15 +46,15 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
 def _judge_bounding_set(verdict: Verdict, kernel: Mapping[str, Any], allowed: frozenset[str], who: str) -> set[str] | None:
     bits = kernel.get("cap", {}).get("bnd")
     if bits is None:
-        verdict.find("unread", f"the capabilities of {who} could not be read", UNKNOWN)
+        verdict.add_finding("unread", f"the capabilities of {who} could not be read", UNKNOWN)
         return None
     granted = set(decode_capabilities(bits))
-    verdict.saw(f"/proc/{kernel['pid']}/status CapBnd", f"{bits:016x}")
-    verdict.saw(f"/proc/{kernel['pid']}/status CapEff", f"{kernel['cap'].get('eff', 0):016x}")
+    verdict.add_evidence(f"/proc/{kernel['pid']}/status CapBnd", f"{bits:016x}")
+    verdict.add_evidence(f"/proc/{kernel['pid']}/status CapEff", f"{kernel['cap'].get('eff', 0):016x}")
     surplus = granted - allowed
     if surplus:
         status = ABSENT if "SYS_ADMIN" in surplus else DEGRADED
-        verdict.find(
+        verdict.add_finding(
             "surplus",
             f"{who} can get {_join(surplus)} beyond the engine's default",
             status,

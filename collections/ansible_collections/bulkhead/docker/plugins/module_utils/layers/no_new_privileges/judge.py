@@ -18,7 +18,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if expect.get("requirement") == DISABLED:
         verdict = Verdict(LAYER, "no-new-privileges is not required")
         if probe:
-            verdict.saw(_name_source(probe), probe["kernel"].get("no_new_privs"))
+            verdict.add_evidence(_name_source(probe), probe["kernel"].get("no_new_privs"))
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, "NoNewPrivs 1 for a container that sets nothing")
     is_set = _read_flag(verdict, probe) if probe else None
@@ -26,12 +26,12 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if is_set is False:
         text = "NoNewPrivs of the probe is 0: a setuid program in a container gives its caller more privileges"
         stale = f"{evidence['observed']['daemon_json']['path']} sets it, so the engine was not restarted since" if configured else ""
-        verdict.find(
+        verdict.add_finding(
             "off", f"{text}; {stale}" if stale else text, ABSENT, "systemctl restart docker" if stale else "run the playbook again"
         )
     if configured is False and is_set is not False:
         text = f"{evidence['observed']['daemon_json']['path']} does not set {KEY} to true: the next start of the engine removes the layer"
-        verdict.find("not_written", text, DEGRADED, "run the playbook again")
+        verdict.add_finding("not_written", text, DEGRADED, "run the playbook again")
     if probe is None:
         return verdict.conclude(UNKNOWN)
     return verdict.conclude()
@@ -44,7 +44,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     name = container["name"]
     verdict = ContainerVerdict(LAYER, "NoNewPrivs 1" if desired else "no-new-privileges is not required", opted_out=asked is False)
     is_set = _read_flag(verdict, container)
-    verdict.saw("docker inspect HostConfig.SecurityOpt", container["inspect"]["HostConfig"].get("SecurityOpt") or [])
+    verdict.add_evidence("docker inspect HostConfig.SecurityOpt", container["inspect"]["HostConfig"].get("SecurityOpt") or [])
     if is_set is None:
         return verdict.conclude(UNKNOWN)
     if asked is not None and asked != is_set:
@@ -52,10 +52,12 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
             f"docker inspect says no-new-privileges={str(asked).lower()}, the kernel's NoNewPrivs is {int(is_set)}"
         )
         if asked:
-            verdict.find("not_held", f"container {name} requests no-new-privileges and runs without", DEGRADED, f"docker restart {name}")
+            verdict.add_finding(
+                "not_held", f"container {name} requests no-new-privileges and runs without", DEGRADED, f"docker restart {name}"
+            )
     if desired and not is_set:
         if verdict.opted_out:
-            verdict.find(
+            verdict.add_finding(
                 "opted_out",
                 f"container {name} runs without it, because it sets no-new-privileges=false",
                 ABSENT,
@@ -65,7 +67,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
             text = (
                 f"container {name} runs without no-new-privileges: it was started before the engine's default, or the default does not work"
             )
-            verdict.find("off", text, ABSENT, f"docker restart {name}")
+            verdict.add_finding("off", text, ABSENT, f"docker restart {name}")
     return verdict.conclude() if desired or asked else verdict.conclude(NOT_APPLICABLE)
 
 
@@ -85,9 +87,9 @@ def parse_option(options: list[str]) -> bool | None:
 def _read_flag(verdict: Verdict, container: Mapping[str, Any]) -> bool | None:
     value = container["kernel"].get("no_new_privs")
     if value is None:
-        verdict.find("unread", f"NoNewPrivs of {container['name']} could not be read", UNKNOWN)
+        verdict.add_finding("unread", f"NoNewPrivs of {container['name']} could not be read", UNKNOWN)
         return None
-    verdict.saw(_name_source(container), value)
+    verdict.add_evidence(_name_source(container), value)
     return bool(value == 1)
 
 

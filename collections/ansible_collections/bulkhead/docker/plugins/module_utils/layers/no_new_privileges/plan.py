@@ -23,7 +23,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return result
     version = observed["engine"].get("version")
     if version and _parse_version(version) < (17, 6):
-        return result.cannot(
+        return result.mark_unsupported(
             f"the engine is {version}, and {KEY} needs 17.06; update it, or set docker_daemon_no_new_privileges_layer: optional"
         )
     result.daemon_keys = {KEY: True}

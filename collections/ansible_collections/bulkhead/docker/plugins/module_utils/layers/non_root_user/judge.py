@@ -17,7 +17,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
     probe = evidence.get("probe")
     if probe and "uid" in probe["kernel"]:
-        verdict.saw(f"/proc/{probe['kernel']['pid']}/status Uid", probe["kernel"]["uid"])
+        verdict.add_evidence(f"/proc/{probe['kernel']['pid']}/status Uid", probe["kernel"]["uid"])
     return verdict.conclude(NOT_APPLICABLE)
 
 
@@ -28,9 +28,9 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     uid = kernel.get("uid", [None])[0]
     inside = None if uid is None else map_to_inside(uid, kernel.get("uid_map", []))
     if inside is None:
-        verdict.find("unread", f"the user of container {container['name']} could not be read", UNKNOWN)
+        verdict.add_finding("unread", f"the user of container {container['name']} could not be read", UNKNOWN)
         return verdict.conclude()
-    verdict.saw(f"/proc/{kernel['pid']}/status Uid", kernel["uid"])
+    verdict.add_evidence(f"/proc/{kernel['pid']}/status Uid", kernel["uid"])
     asked = container["inspect"].get("User", "").split(":")[0]
     if inside == 0 and asked not in ("", "0", "root"):
         verdict.disagreements.append(f"docker inspect says user {asked}, the kernel shows root")

@@ -23,16 +23,18 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, f"pids.max {limit} for a container that sets no limit")
     if expect.get("requirement") == OPTIONAL and not is_key_supported(evidence["observed"]) and explain_obstacle(evidence["observed"]):
-        verdict.find("impossible", explain_obstacle(evidence["observed"]))
+        verdict.add_finding("impossible", explain_obstacle(evidence["observed"]))
         return verdict.conclude(NOT_APPLICABLE)
     probe = evidence.get("probe")
     was_read, maximum = _read_max(verdict, probe)
     if was_read and maximum is None:
-        verdict.find("unlimited", "pids.max of the probe is max: a container may start as many tasks as the host allows", ABSENT, _REAPPLY)
+        verdict.add_finding(
+            "unlimited", "pids.max of the probe is max: a container may start as many tasks as the host allows", ABSENT, _REAPPLY
+        )
     elif was_read and maximum is not None and maximum > limit:
-        verdict.find("too_high", f"pids.max of the probe is {maximum} instead of {limit}", ABSENT, _REAPPLY)
+        verdict.add_finding("too_high", f"pids.max of the probe is {maximum} instead of {limit}", ABSENT, _REAPPLY)
     elif was_read and maximum is not None and maximum < limit:
-        verdict.find("stricter", f"pids.max of the probe is {maximum}, stricter than the desired {limit}")
+        verdict.add_finding("stricter", f"pids.max of the probe is {maximum}, stricter than the desired {limit}")
     _judge_drop_ins(verdict, evidence["observed"], limit, is_met=was_read and maximum is not None and maximum <= limit)
     if probe is None:
         return verdict.conclude(UNKNOWN)
@@ -48,14 +50,14 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     desired = f"pids.max {own}, its own limit" if own else (f"pids.max {limit}" if limit else "no limit is required")
     verdict = ContainerVerdict(LAYER, desired, opted_out=asked == -1)
     was_read, maximum = _read_max(verdict, container)
-    verdict.saw("docker inspect HostConfig.PidsLimit", asked)
+    verdict.add_evidence("docker inspect HostConfig.PidsLimit", asked)
     if not was_read:
         return verdict.conclude(UNKNOWN)
     shown = "max" if maximum is None else str(maximum)
     if own and maximum != own:
         verdict.disagreements.append(f"docker inspect says PidsLimit {own}, the kernel's pids.max is {shown}")
         weaker = maximum is None or maximum > own
-        verdict.find(
+        verdict.add_finding(
             "not_its_own",
             f"container {name} requests {own} and pids.max is {shown}",
             DEGRADED if weaker else None,
@@ -66,17 +68,17 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     if limit and not own:
         if maximum is None or maximum > limit:
             why = "it sets no limit (--pids-limit -1)" if verdict.opted_out else "the default does not apply to it"
-            verdict.find(
+            verdict.add_finding(
                 "above_default",
                 f"container {name}: pids.max is {shown} instead of {limit}; {why}",
                 ABSENT,
                 f"docker update --pids-limit {limit} {name}",
             )
         elif maximum < limit:
-            verdict.find("stricter", f"container {name}: pids.max is {shown}, stricter than the default of {limit}")
+            verdict.add_finding("stricter", f"container {name}: pids.max is {shown}, stricter than the default of {limit}")
     current = container["kernel"]["pids"].get("current")
     if maximum is not None and current is not None and current >= maximum:
-        verdict.find("used_up", f"container {name} has {current} of {maximum} tasks and cannot start another one")
+        verdict.add_finding("used_up", f"container {name} has {current} of {maximum} tasks and cannot start another one")
     return verdict.conclude() if limit or own else verdict.conclude(NOT_APPLICABLE)
 
 
@@ -90,9 +92,9 @@ def _read_max(verdict: Verdict, container: Mapping[str, Any] | None) -> tuple[bo
             f"{source}: {error}" for source, error in container["kernel"].get("unreadable", {}).items() if "cgroup" in source
         )
         text = f"pids.max of {container['name']} could not be read" + (f" ({reason})" if reason else "")
-        verdict.find("unread", text, UNKNOWN)
+        verdict.add_finding("unread", text, UNKNOWN)
         return False, None
-    verdict.saw(pids["source"], "max" if pids["max"] is None else pids["max"])
+    verdict.add_evidence(pids["source"], "max" if pids["max"] is None else pids["max"])
     return True, pids["max"]
 
 
@@ -102,11 +104,11 @@ def _judge_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, i
         return
     state = observed["layers"][LAYER]
     managed, drop_ins = state["drop_in"], state["drop_ins"]
-    verdict.saw(managed["path"], f"TasksMax={managed['tasks_max']}" if managed["exists"] else "the file does not exist")
+    verdict.add_evidence(managed["path"], f"TasksMax={managed['tasks_max']}" if managed["exists"] else "the file does not exist")
     last = next((entry for entry in reversed(drop_ins) if entry["tasks_max"] is not None), None)
     if last is None:
         until = "the next daemon-reload removes the limit" if is_met else "nothing sets the limit"
-        verdict.find(
+        verdict.add_finding(
             "drop_in_missing",
             f"{managed['path']} does not exist, and no other drop-in of the scopes sets TasksMax: {until}",
             DEGRADED,
@@ -114,17 +116,17 @@ def _judge_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, i
         )
     elif last["tasks_max"] != str(limit):
         text = f"{last['path']}: TasksMax={last['tasks_max']} overrides the desired {limit}"
-        verdict.find(
+        verdict.add_finding(
             "overridden" if not last["is_managed"] else "drop_in_differs",
             text,
             DEGRADED,
             "remove it, or the line" if not last["is_managed"] else "run the playbook again",
         )
     elif not last["is_managed"]:
-        verdict.find("elsewhere", f"the limit is set by {last['path']}, not by {drop_in.NAME}")
+        verdict.add_finding("elsewhere", f"the limit is set by {last['path']}, not by {drop_in.NAME}")
     for entry in drop_ins:
         if entry["tasks_max"] is not None and entry["name"] > "50-TasksMax.conf":
-            verdict.find(
+            verdict.add_finding(
                 "after_transient",
                 f"{entry['path']} is read after systemd's 50-TasksMax.conf: each daemon-reload overwrites the limits that containers set",
                 DEGRADED,

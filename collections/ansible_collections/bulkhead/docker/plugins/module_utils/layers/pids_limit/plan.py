@@ -94,7 +94,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return result
     reason = explain_obstacle(observed)
     if reason:
-        return result.cannot(reason)
+        return result.mark_unsupported(reason)
 
     result.apply = {"pids_limit": limit.value}
     _warn_of_overrides(observed["layers"][LAYER]["drop_ins"], limit.value, result)

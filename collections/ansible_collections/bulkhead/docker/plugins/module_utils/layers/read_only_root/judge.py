@@ -16,7 +16,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     verdict = Verdict(LAYER, "set by each container; no engine has a default for it")
     probe = evidence.get("probe")
     if probe:
-        verdict.saw(f"/proc/{probe['kernel']['pid']}/mountinfo /", "ro" if probe["kernel"].get("root_read_only") else "rw")
+        verdict.add_evidence(f"/proc/{probe['kernel']['pid']}/mountinfo /", "ro" if probe["kernel"].get("root_read_only") else "rw")
     return verdict.conclude(NOT_APPLICABLE)
 
 
@@ -26,11 +26,11 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     verdict = ContainerVerdict(LAYER, "/ mounted read-only")
     read_only = kernel.get("root_read_only")
     if read_only is None:
-        verdict.find("unread", f"the mounts of container {container['name']} could not be read", UNKNOWN)
+        verdict.add_finding("unread", f"the mounts of container {container['name']} could not be read", UNKNOWN)
         return verdict.conclude()
-    verdict.saw(f"/proc/{kernel['pid']}/mountinfo /", "ro" if read_only else "rw")
+    verdict.add_evidence(f"/proc/{kernel['pid']}/mountinfo /", "ro" if read_only else "rw")
     asked = bool(container["inspect"]["HostConfig"].get("ReadonlyRootfs"))
     if asked and not read_only:
         verdict.disagreements.append("docker inspect says ReadonlyRootfs, the kernel has / writable")
-        verdict.find("writable", f"container {container['name']} requests a read-only root and has a writable one", ABSENT)
+        verdict.add_finding("writable", f"container {container['name']} requests a read-only root and has a writable one", ABSENT)
     return verdict.conclude() if read_only else verdict.conclude(ABSENT)

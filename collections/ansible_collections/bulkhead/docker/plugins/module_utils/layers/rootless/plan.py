@@ -80,7 +80,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     if result.blockers:
         return result
     if reason:
-        return result.cannot(reason)
+        return result.mark_unsupported(reason)
     instance = get_observed_instance(observed)
     packages = _plan_packages(observed, here, result, bool(desired.get("rootless_docker_install_packages")), _select_network(here, desired))
     request = _plan_ranges(result, observed, desired, instance)

@@ -52,7 +52,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         _judge_file(verdict, evidence, desired, own)
     probe = evidence.get("probe")
     if probe is None:
-        verdict.find("no_probe", "no probe ran, so the default filter of containers is unknown", UNKNOWN)
+        verdict.add_finding("no_probe", "no probe ran, so the default filter of containers is unknown", UNKNOWN)
     elif _judge_mode(verdict, probe["kernel"], "a container without any option"):
         _judge_filters(verdict, own, probe["pid"], desired)
     return verdict.conclude()
@@ -85,16 +85,16 @@ def _judge_mode(verdict: Verdict, kernel: Mapping[str, Any], who: str, opted_out
     source, mode = f"/proc/{kernel['pid']}/status", kernel.get("seccomp")
     if mode is None:
         why = (kernel.get("unreadable") or {}).get(source) or "has no line Seccomp"
-        verdict.find("unreadable", f"it is unknown whether {who} has a filter: {source} {why}", UNKNOWN)
+        verdict.add_finding("unreadable", f"it is unknown whether {who} has a filter: {source} {why}", UNKNOWN)
         return None
-    verdict.saw(source, f"Seccomp: {mode}")
+    verdict.add_evidence(source, f"Seccomp: {mode}")
     if mode == 0 and opted_out:
-        verdict.find(
+        verdict.add_finding(
             "opted_out", f"{who} is configured to run without a filter", ABSENT, "run it without seccomp=unconfined and --privileged"
         )
     elif mode == 0:
         remedy = "check that the daemon-wide profile is not empty ({} means no filter), and restart the container"
-        verdict.find("unfiltered", f"{who} runs without a seccomp filter", ABSENT, remedy)
+        verdict.add_finding("unfiltered", f"{who} runs without a seccomp filter", ABSENT, remedy)
     return bool(mode)
 
 
@@ -104,10 +104,10 @@ def _judge_engine(verdict: Verdict, evidence: Mapping[str, Any], desired: Mappin
     shown = next((o.partition("profile=")[2] for o in options or [] if o.startswith("name=seccomp") and "profile=" in o), None)
     if shown is None:
         return
-    verdict.saw("docker info: SecurityOptions", f"seccomp profile {shown}")
+    verdict.add_evidence("docker info: SecurityOptions", f"seccomp profile {shown}")
     if shown != desired["path"]:
         used = "its built-in profile" if shown in ("builtin", "default") else shown
-        verdict.find(
+        verdict.add_finding(
             "other_profile",
             f"the running engine uses {used} for containers without options instead of {desired['path']}",
             DEGRADED,
@@ -120,18 +120,18 @@ def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], desired: Mapping[
     file, path = own.get("file"), desired["path"]
     repair = "run the role seccomp_profiles again"
     if file is None or file["error"]:
-        verdict.find("file_unreadable", f"the content of {path} is unknown: {file['error'] if file else 'it was not read'}", UNKNOWN)
+        verdict.add_finding("file_unreadable", f"the content of {path} is unknown: {file['error'] if file else 'it was not read'}", UNKNOWN)
         return
     if file["sha256"] is None:
-        verdict.find("file_missing", f"{path} does not exist, so the engine that names it cannot start again", DEGRADED, repair)
+        verdict.add_finding("file_missing", f"{path} does not exist, so the engine that names it cannot start again", DEGRADED, repair)
         return
-    verdict.saw(f"sha256sum {path}", file["sha256"])
+    verdict.add_evidence(f"sha256sum {path}", file["sha256"])
     if file["sha256"] != desired["sha256"]:
-        verdict.find("file_differs", f"{path} differs from the desired text", DEGRADED, f"{repair}; --diff shows how it differs")
+        verdict.add_finding("file_differs", f"{path} differs from the desired text", DEGRADED, f"{repair}; --diff shows how it differs")
     started = evidence["observed"]["engine"].get("started_at")
     if started and file["mtime"] > started + 1:  # the start time of a process is known to about a second
         same = file["sha256"] == desired["sha256"] and _is_equal(own.get("comparison"))
-        verdict.find(
+        verdict.add_finding(
             "file_newer",
             f"{path} was written after the start of the engine, which reads it only then"
             + (", but the kernel's filter agrees with the file" if same else ""),
@@ -142,19 +142,19 @@ def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], desired: Mapping[
 
 def _judge_filters(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: Mapping[str, Any] | None) -> None:
     if own.get("filters") is None:
-        verdict.find(
+        verdict.add_finding(
             "filter_unread",
             f"it is unknown what the filter of process {pid} allows: {own.get('error') or 'it was not read'}",
             UNKNOWN,
         )
         return
-    verdict.saw(
+    verdict.add_evidence(
         f"PTRACE_SECCOMP_GET_FILTER of {pid}", f"{len(own['filters'])} filter(s) of {', '.join(map(str, own['filters']))} instructions"
     )
     if own.get("profile_error"):
-        verdict.find("profile_unreadable", f"the filter cannot be compared with the profile: {own['profile_error']}", UNKNOWN)
+        verdict.add_finding("profile_unreadable", f"the filter cannot be compared with the profile: {own['profile_error']}", UNKNOWN)
     elif desired and own.get("comparison") is None:
-        verdict.find("not_compared", "the filter was not compared with the profile, whose text is unknown", UNKNOWN)
+        verdict.add_finding("not_compared", "the filter was not compared with the profile, whose text is unknown", UNKNOWN)
     if own.get("comparison"):
         _judge_comparison(verdict, own["comparison"], desired["name"] if desired else "its profile", own_filters=False)
     _judge_never(verdict, own["never"])
@@ -162,7 +162,7 @@ def _judge_filters(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: 
 
 def _judge_never(verdict: Verdict, never: Sequence[str]) -> None:
     if never:
-        verdict.find(
+        verdict.add_finding(
             "wide_open",
             f"the filter allows calls that no profile should allow: {_shorten_list(never)}",
             DEGRADED,
@@ -177,7 +177,7 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
     own_filters: the process may have added filters of its own, so missing calls are accepted.
     """
     counts = comparison["counts"]
-    verdict.saw(
+    verdict.add_evidence(
         "the kernel's filter, run for every system call", ", ".join(f"{number} {kind}" for kind, number in counts.items()), headline=True
     )
     remedy = "restart the engine, so that it reads the profile; then restart the container"
@@ -187,16 +187,16 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
         ("abis", "the kernel allows calls of other ABIs, which {} does not name: {}"),
     ):
         if comparison[key]:
-            verdict.find(key, text.format(name, _shorten_list(comparison[key])), DEGRADED, remedy)
+            verdict.add_finding(key, text.format(name, _shorten_list(comparison[key])), DEGRADED, remedy)
     if own_filters:
         return
     missing = sorted({*comparison["missing"], *comparison["tightened"]})
     unknown = [call for call in missing if call in NEWER_THAN_LIBSECCOMP]
     denied = [call for call in missing if call not in NEWER_THAN_LIBSECCOMP]
     if denied:
-        verdict.find("missing", f"the kernel denies calls that {name} allows: {_shorten_list(denied)}", DEGRADED, remedy)
+        verdict.add_finding("missing", f"the kernel denies calls that {name} allows: {_shorten_list(denied)}", DEGRADED, remedy)
     if unknown and not denied and not any(comparison[key] for key in ("surplus", "loosened", "abis")):
-        verdict.find("too_new", f"denied, because the engine's libseccomp does not know them: {_shorten_list(unknown)}")
+        verdict.add_finding("too_new", f"denied, because the engine's libseccomp does not know them: {_shorten_list(unknown)}")
 
 
 def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: str | None, expect: Mapping[str, Any]) -> None:
@@ -215,11 +215,11 @@ def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: 
     except ValueError as error:
         evidence = {"filters": None, "error": str(error)}
     if evidence["filters"] is None:
-        verdict.find(
+        verdict.add_finding(
             "filter_unread", f"it is unknown what the filter of container {container['name']} allows: {evidence['error']}", UNKNOWN
         )
         return
-    verdict.saw(f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}", f"{len(evidence['filters'])} filter(s)")
+    verdict.add_evidence(f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}", f"{len(evidence['filters'])} filter(s)")
     if evidence.get("comparison"):
         _judge_comparison(verdict, evidence["comparison"], str(name), own_filters=True)
     _judge_never(verdict, evidence["never"])

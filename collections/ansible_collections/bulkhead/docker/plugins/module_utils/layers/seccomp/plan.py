@@ -34,7 +34,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         planned.blockers.append(state["error"])
     reason = _explain_missing_support(observed, state)
     if reason and not disabled:
-        return planned.cannot(reason)
+        return planned.mark_unsupported(reason)
     if planned.blockers:
         return planned
     if listed.daemon_default:

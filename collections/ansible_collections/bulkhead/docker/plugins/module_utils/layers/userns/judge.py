@@ -31,16 +31,16 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if get_observed_instance(observed).rootless:
         verdict = Verdict(LAYER, "the user namespace of the rootless engine, judged as layer rootless")
         if evidence.get("probe"):
-            verdict.saw(f"/proc/{evidence['probe']['pid']}/uid_map", evidence["probe"]["kernel"].get("uid_map"))
+            verdict.add_evidence(f"/proc/{evidence['probe']['pid']}/uid_map", evidence["probe"]["kernel"].get("uid_map"))
         return verdict.conclude(NOT_APPLICABLE)
     user = _select_user(evidence, expect)
     verdict = Verdict(LAYER, f"root of a container is an unprivileged ID of the host, from the ranges of {user}")
     if expect.get("requirement") == OPTIONAL and explain_unsupported(here):
-        verdict.find("impossible", explain_unsupported(here))
+        verdict.add_finding("impossible", explain_unsupported(here))
         return verdict.conclude(NOT_APPLICABLE)
     subids, probe = parse_state(here), evidence.get("probe")
     if probe is None:
-        verdict.find("no_probe", "without a probe container the ID maps of containers are not known", UNKNOWN)
+        verdict.add_finding("no_probe", "without a probe container the ID maps of containers are not known", UNKNOWN)
     else:
         _judge_process(verdict, probe["kernel"], "the probe", here)
         if not verdict.findings:
@@ -88,27 +88,29 @@ def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], subject: str, he
         errors = "; ".join(
             f"{source}: {error}" for source, error in kernel.get("unreadable", {}).items() if source.endswith(("uid_map", "gid_map"))
         )
-        verdict.find("unread", f"the ID maps of {subject} could not be read{f' ({errors})' if errors else ''}", UNKNOWN)
+        verdict.add_finding("unread", f"the ID maps of {subject} could not be read{f' ({errors})' if errors else ''}", UNKNOWN)
         return
     for name in ("uid_map", "gid_map"):
-        verdict.saw(f"/proc/{pid}/{name}", kernel[name])
+        verdict.add_evidence(f"/proc/{pid}/{name}", kernel[name])
     own = kernel.get("namespaces", {}).get("user")
     host = here.get("host_namespace")
     if own:
-        verdict.saw(f"/proc/{pid}/ns/user", own)
+        verdict.add_evidence(f"/proc/{pid}/ns/user", own)
     remedy = "set userns-remap in daemon.json and restart the engine"
     if isinstance(verdict, ContainerVerdict):
         remedy = "remove --userns=host from it"
     # The namespace decides, not the map: where the host is a container itself, its own map is not the identity either.
     if own is not None and own == host:
-        verdict.find("host_namespace", f"{subject} is in the host's user namespace ({own}): its root is the host's root", ABSENT, remedy)
+        verdict.add_finding(
+            "host_namespace", f"{subject} is in the host's user namespace ({own}): its root is the host's root", ABSENT, remedy
+        )
     elif not kernel["uid_map"] or not kernel["gid_map"]:
-        verdict.find("unmapped", f"{subject} has a user namespace without a map: its IDs on the host are not known", UNKNOWN)
+        verdict.add_finding("unmapped", f"{subject} has a user namespace without a map: its IDs on the host are not known", UNKNOWN)
     elif _contains(kernel["uid_map"], 0) or _contains(kernel["gid_map"], 0):
         maps = f"{_format_map(kernel['uid_map'])} (uid), {_format_map(kernel['gid_map'])} (gid)"
-        verdict.find("host_root", f"{subject} has the host's root in its map: {maps}", ABSENT, remedy)
+        verdict.add_finding("host_root", f"{subject} has the host's root in its map: {maps}", ABSENT, remedy)
     elif own is None or host is None:
-        verdict.find("unread", f"whether {subject} has a user namespace of its own could not be read", UNKNOWN)
+        verdict.add_finding("unread", f"whether {subject} has a user namespace of its own could not be read", UNKNOWN)
 
 
 def _judge_maps(
@@ -128,30 +130,32 @@ def _judge_maps(
     for name, expected, file, key, ids, kind in checks:
         rows: Map = kernel[name]
         source = f"/proc/{kernel['pid']}/{name}"
-        verdict.saw(f"{file.path}, lines of {user}", [line.text for line in file.lines_of(user, subids.accounts.uids.get(user))])
+        verdict.add_evidence(f"{file.path}, lines of {user}", [line.text for line in file.lines_of(user, subids.accounts.uids.get(user))])
         if rows != expected:
             _report_drift(verdict, source, rows, expected, file, user, _describe_edit(here, key, engine))
         inside = [account for unused, outside, count in rows for account in list_accounts_inside(outside, count, ids)]
         if inside:
             accounts = ", ".join(inside[:_SHOWN]) + (f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else "")
             text = f"{source} contains the ID of the host's {kind} {accounts}: a container can act as it"
-            verdict.find("accounts", text, DEGRADED, f"give {user} another range")
+            verdict.add_finding("accounts", text, DEGRADED, f"give {user} another range")
         mapped = sum(count for unused, unused, count in rows)
         if mapped < MIN_IDS:
             text = f"{source} maps {mapped} IDs; files of nobody (65534) in an image have no owner there"
-            verdict.find("short", text, DEGRADED, f"raise the count of {user}'s line in {file.path} to {MIN_IDS} or more")
+            verdict.add_finding("short", text, DEGRADED, f"raise the count of {user}'s line in {file.path} to {MIN_IDS} or more")
     root, mapped_root = engine.get("remapped"), f"{kernel['uid_map'][0][1]}.{kernel['gid_map'][0][1]}"
     if root and mapped_root != root:
-        verdict.find("root", f"the engine's data root is for {root}, and the kernel maps root to {mapped_root}", DEGRADED)
+        verdict.add_finding("root", f"the engine's data root is for {root}, and the kernel maps root to {mapped_root}", DEGRADED)
 
 
 def _judge_expectation(verdict: Verdict, kernel: Mapping[str, Any], user: str, expect: Mapping[str, Any]) -> None:
     """Judge whether a working map is the one that the inventory requires."""
     if expect.get("user", user) != user:
-        verdict.find("user", f"the engine remaps to {user}, and the inventory requires {expect['user']}", DEGRADED)
+        verdict.add_finding("user", f"the engine remaps to {user}, and the inventory requires {expect['user']}", DEGRADED)
     start, mapped = expect.get("start"), kernel["uid_map"][0][1]
     if start is not None and mapped != start:
-        verdict.find("start", f"/proc/{kernel['pid']}/uid_map maps root to {mapped}, and the inventory requires exactly {start}", DEGRADED)
+        verdict.add_finding(
+            "start", f"/proc/{kernel['pid']}/uid_map maps root to {mapped}, and the inventory requires exactly {start}", DEGRADED
+        )
 
 
 def _report_drift(verdict: Verdict, source: str, rows: Map, expected: Map, file: SubidFile, user: str, edited: str) -> None:
@@ -160,7 +164,7 @@ def _report_drift(verdict: Verdict, source: str, rows: Map, expected: Map, file:
     else:
         text = f"{source} is {_format_map(rows)}, but {file.path} has no range of {user}{edited}: at its next start the engine fails"
     remedy = "restore the lines, or restart the engine to use the new ones (it then has another data root)"
-    verdict.find("drift", text, DEGRADED, remedy)
+    verdict.add_finding("drift", text, DEGRADED, remedy)
 
 
 def _describe_edit(here: Mapping[str, Any], key: str, engine: Mapping[str, Any]) -> str:
@@ -175,12 +179,12 @@ def _judge_files(verdict: Verdict, subids: SubidState) -> None:
         overlaps = find_overlaps(file, dict(subids.accounts.uids))
         for one, other in overlaps[:_SHOWN]:
             text = f"{file.locate(one)} overlaps {file.locate(other)}: containers of both own the same IDs"
-            verdict.find("overlap", text, DEGRADED, "give one of them another range")
+            verdict.add_finding("overlap", text, DEGRADED, "give one of them another range")
         if len(overlaps) > _SHOWN:
-            verdict.find("overlap", f"{file.path} has {len(overlaps) - _SHOWN} more pairs of lines that overlap", DEGRADED)
+            verdict.add_finding("overlap", f"{file.path} has {len(overlaps) - _SHOWN} more pairs of lines that overlap", DEGRADED)
     for file in (subids.subuid, subids.subgid):
         for line in file.problems():
-            verdict.find("malformed", f"{file.locate(line)} {line.problem}", DEGRADED if line.stops_engines else None)
+            verdict.add_finding("malformed", f"{file.locate(line)} {line.problem}", DEGRADED if line.stops_engines else None)
 
 
 def _judge_orphans(verdict: Verdict, engine: Mapping[str, Any]) -> None:
@@ -188,7 +192,7 @@ def _judge_orphans(verdict: Verdict, engine: Mapping[str, Any]) -> None:
     for orphan in engine.get("orphans") or ():
         if _contains(orphan.get("uid_map") or [], 0):
             text = f"container {orphan['id'][:12]} runs unknown to the engine, and its root is the host's root"
-            verdict.find("orphan", text, DEGRADED, "end it with `ctr -n moby tasks kill`")
+            verdict.add_finding("orphan", text, DEGRADED, "end it with `ctr -n moby tasks kill`")
 
 
 def _contains(rows: Map, host_id: int) -> bool:

@@ -44,7 +44,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     result = LayerPlan(LAYER, desired["userns_remap_layer"])
     if get_observed_instance(observed).rootless:
         # The ranges of the rootful engine are kept for the time when it is used again.
-        return result if result.requirement == DISABLED else result.cannot(NOT_WITH_ROOTLESS)
+        return result if result.requirement == DISABLED else result.mark_unsupported(NOT_WITH_ROOTLESS)
     here, engine = observed["layers"][LAYER], observed["engine"]
     unreadable = [f"{source} cannot be read: {error}" for source, error in here.get("unreadable", {}).items()]
     if result.requirement == DISABLED:
@@ -53,7 +53,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         result.blockers += unreadable + _check_variables(desired)
         reason = explain_unsupported(here)
         if reason:
-            result.cannot(reason)
+            result.mark_unsupported(reason)
     if result.blockers or not result.applicable:
         return result
     subids = parse_state(here)

@@ -26,7 +26,7 @@ def asked(user: str = "", **config: Any) -> dict[str, dict[str, Any]]:
         ({"SecurityOpt": None}, "apparmor", {}),
         ({"PidsLimit": 20}, "pids_limit", {"PidsLimit": 20}),
         ({"PidsLimit": None}, "pids_limit", {}),
-        ({"PidsLimit": -1}, "pids_limit", {"PidsLimit": 0}),  # none: the matrix's own bound stands in for it
+        ({"PidsLimit": -1}, "pids_limit", {"PidsLimit": 0}),  # none: the matrix's own bound replaces it
         ({"UsernsMode": "host"}, "userns", {"UsernsMode": "host"}),
         ({"CapDrop": ["ALL"], "CapAdd": None}, "capabilities", {"CapDrop": ["ALL"]}),
         ({"MaskedPaths": []}, "masked_paths", {"MaskedPaths": []}),
