@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Ansible sends a host for each module: only the packages that it needs, and no more than this many KiB.
+
+Every file that a module imports is sent on each visit, and the host compiles it. The size is that of the compressed script; a ping has 165 KiB.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PLUGINS = REPOSITORY / "collections/ansible_collections/bulkhead/docker/plugins"
+# Module -> KiB at most, and the packages below module_utils/ that it may import.
+LIMITS: dict[str, tuple[int, str]] = {
+    "apparmor_profile": (200, "apparmor host profiles"),
+    "attack_matrix": (260, "attack audit engine host layers seccomp"),
+    "daemon_config": (290, "engine engine_config host migration subid"),
+    "data_root_cleanup": (197, "engine host migration"),
+    "denials_info": (235, "audit engine host seccomp"),
+    "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless subid"),
+    "plan_containers": (196, "engine hardened host"),
+    "pull_agent": (213, "engine host pull"),
+    "rootless_engine": (308, "apparmor engine engine_config host rootless subid"),
+    "seccomp_profile": (229, "engine host profiles seccomp"),
+    "subid_range": (203, "host subid"),
+    "verify_layers": (340, "apparmor engine engine_config exposures hardened host layers profiles rootless seccomp subid"),
+}
+# What only the control node needs. plan_containers reads settings of containers on the host, where it compares them.
+CONTROL_NODE = re.compile(
+    r"layers/\w+/plan\.py|(apparmor|seccomp)/desired\.py|apparmor/(presets|render|parameters)\.py|seccomp/(blocks|compose)\.py"
+    r"|profiles/entries\.py|hardened/settings\.py"
+)
+READ_ONLY = ("denials_info", "observe_layers", "verify_layers")
+# What changes an engine's configuration, a profile or a range.
+WRITERS = re.compile(
+    r"engine_config/(change|activation|transaction|recovery|revert|engine_restart)\.py|(apparmor|seccomp)/install\.py|subid/(apply|locks)\.py"
+    r"|migration/"
+)
+
+
+@pytest.fixture(scope="module")
+def payloads() -> dict[str, Any]:
+    names = [f"bulkhead.docker.{module}" for module in LIMITS]
+    command = [sys.executable, str(Path(__file__).with_name("payload.py")), *names]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return {name.rpartition(".")[2]: payload for name, payload in json.loads(done.stdout).items()}
+
+
+@pytest.mark.parametrize("module", LIMITS)
+def test_a_module_is_small_and_imports_few_packages(module: str, payloads: dict[str, Any]) -> None:
+    limit, packages = LIMITS[module]
+    files, size = payloads[module]["files"], payloads[module]["size"] / 1024
+    found = {match[1] for name in files if (match := re.match(r"module_utils/(\w+)/", name))}
+    assert found <= set(packages.split()), "another package is sent with it"
+    assert size <= limit, f"{size:.1f} KiB"
+    allowed = {"hardened/settings.py"} if module == "plan_containers" else set()
+    assert [name for name in files if CONTROL_NODE.search(name) and name.removeprefix("module_utils/") not in allowed] == []
+    if module in READ_ONLY:
+        assert [name for name in files if WRITERS.search(name)] == []
+
+
+def test_each_module_that_visits_a_host_has_a_limit() -> None:
+    actions = {path.stem for path in (PLUGINS / "action").glob("*.py")} - {"attack_matrix"}  # that action runs its module on the host
+    assert set(LIMITS) == {path.stem for path in (PLUGINS / "modules").glob("*.py")} - actions
