@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cloud_image, doctor, image, lifecycle, locks, paths, qemu, recipe
+from lab import cloud_image, doctor, hardened, image, lifecycle, locks, paths, qemu, recipe
 from lab.debian import DebianBase
 from lab.errors import LabError
 from lab.machine import Machine
@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--suite", default=recipe.DEFAULT_SUITE, choices=recipe.SUITES, help="default: %(default)s")
     shape.add_argument("--image", metavar="PATH_OR_URL", help="start from a cloud image instead of the suite's packages")
     shape.add_argument("--checksum", metavar="sha256:…", help="the cloud image's")
+    shape.add_argument("--hardened", action="store_true", help="start from a machine that playbooks/harden.yml has hardened")
     shape.add_argument("--memory", type=int, default=2048, metavar="MIB", help="default: %(default)s")
     shape.add_argument("--cpus", type=int, help="default: 2 with KVM, 1 without")
 
@@ -45,15 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wish(options: argparse.Namespace) -> lifecycle.Wish:
+def _read_request(options: argparse.Namespace) -> lifecycle.MachineRequest:
     if options.checksum and not options.image:
         raise LabError("--checksum belongs to --image")
     suite = None if options.image else DebianBase(recipe.for_suite(options.suite))
-    return lifecycle.Wish(
+    return lifecycle.MachineRequest(
         base=suite or cloud_image.from_options(options.image, options.checksum),
         shape=qemu.detect_shape(options.memory, options.cpus),
         groups=tuple(getattr(options, "group", ())),
         inventory_dir=getattr(options, "inventory_dir", None),
+        hardened=options.hardened,
     )
 
 
@@ -61,9 +63,9 @@ def _up(options: argparse.Namespace) -> int:
     doctor.check()
     for name in options.names:
         paths.check_name(name)
-    wish = _wish(options)
+    request = _read_request(options)
     for name in options.names:
-        print(_shown(lifecycle.up(name, wish)), flush=True)
+        print(_shown(lifecycle.up(name, request)), flush=True)
     return 0
 
 
@@ -82,10 +84,15 @@ def _down(options: argparse.Namespace) -> int:
 
 def _image(options: argparse.Namespace) -> int:
     doctor.check()
-    wish = _wish(options)
-    key = wish.base.key()
+    request = _read_request(options)
+    key = request.base.key()
     with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True):
-        print(image.ensure(wish.base, wish.shape).snapshot(wish.shape))
+        built = image.ensure(request.base, request.shape)
+        snapshot = built.snapshot(request.shape)
+        if request.hardened:
+            with hardened.hold_snapshot(built, request.shape) as snapshot:
+                pass
+        print(snapshot)
     return 0
 
 

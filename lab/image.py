@@ -77,16 +77,16 @@ def ensure(base: Base, shape: qemu.Shape) -> Image:
         with locks.lock(build_lock(base.key()), f"another build of {base.key()}"):
             _clear_leftovers(base.key())
             if not image.directory.exists():
-                _atomically(image.directory, base.build)
+                build_atomically(image.directory, base.build)
             if not image.snapshot(shape).exists():
-                _atomically(image.snapshot(shape).parent, lambda folder: _boot_and_settle(image, shape, folder))
+                build_atomically(image.snapshot(shape).parent, lambda folder: _boot_and_settle(image, shape, folder))
         prune(base)
     for used in (image.directory, image.snapshot(shape).parent):
         os.utime(used)  # what pruning goes by
     return image
 
 
-def _atomically(target: Path, build: Callable[[Path], None]) -> None:
+def build_atomically(target: Path, build: Callable[[Path], None]) -> None:
     """Build a folder beside the cache's images and give it its name when it is complete."""
     prefix = f".building-{target.relative_to(paths.cache_dir()).parts[0]}-"
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=paths.cache_dir()))
@@ -159,28 +159,28 @@ def prune(base: Base) -> None:
     """
     cache = paths.cache_dir()
     for folder in cache.glob(f"{base.key()}/*/"):
-        if _age(folder) > KEEP_SECONDS:
+        if get_age(folder) > KEEP_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
-    others = sorted((folder for folder in cache.glob(f"{base.label}-*") if folder.name != base.key()), key=_age)
+    others = sorted((folder for folder in cache.glob(f"{base.label}-*") if folder.name != base.key()), key=get_age)
     for position, folder in enumerate(others):
-        if position >= KEEP_OTHERS or _age(folder) > KEEP_SECONDS:
-            with _if_free(use_lock(folder.name)) as free:
+        if position >= KEEP_OTHERS or get_age(folder) > KEEP_SECONDS:
+            with hold_if_free(use_lock(folder.name)) as free:
                 if free:
                     say(f"removing the old image {folder.name}")
                     shutil.rmtree(folder, ignore_errors=True)
     for key in {folder.name.removeprefix(".building-").rpartition("-")[0] for folder in cache.glob(".building-*-*")}:
-        with _if_free(build_lock(key)) as free:
+        with hold_if_free(build_lock(key)) as free:
             if free:
                 _clear_leftovers(key)
 
 
-def _age(folder: Path) -> float:
+def get_age(folder: Path) -> float:
     """Return the seconds since the folder was last used."""
     return time.time() - folder.stat().st_mtime
 
 
 @contextmanager
-def _if_free(path: Path) -> Iterator[bool]:
+def hold_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock, if nobody else does; yields whether it is held."""
     held = locks.try_lock(path)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import image, inventory, locks, paths, qemu
+from lab import hardened, image, inventory, locks, paths, qemu
 from lab.base import Base
 from lab.errors import LabError
 from lab.machine import Machine, copy_disk
@@ -20,52 +20,62 @@ RESUME_PATIENCE = 900.0  # seconds; three when the host is idle, but three minut
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a person asks for besides the name."""
+class MachineRequest:
+    """The properties of a requested machine, besides its name."""
 
     base: Base
     shape: qemu.Shape
     groups: tuple[str, ...] = ()
     inventory_dir: Path | None = None
+    hardened: bool = False
 
 
-def up(name: str, wish: Wish) -> Path:
+def up(name: str, request: MachineRequest) -> Path:
     """Bring a machine up and return the path of its inventory. One that is up already stays as it is."""
     directory = paths.machine_dir(name)
-    groups = inventory.check_groups(wish.groups)
+    groups = inventory.check_groups(request.groups)
     with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
         machine = Machine(name, directory)
         if machine.alive() and machine.state.get("ready"):
-            if machine.state.get("image") != wish.base.key():
+            if machine.state.get("image") != request.base.key():
                 raise LabError(
                     f"machine {name} is up from another image ({machine.state.get('image')}); remove it first: python3 -m lab down {name}"
                 )
+            if machine.state.get("hardened", False) != request.hardened:
+                state = "without" if request.hardened else "with"
+                raise LabError(f"machine {name} is up {state} hardening; remove it first: python3 -m lab down {name}")
             say(f"{name} is up already")
         else:
             _remove(machine)
             try:
-                _create(machine, wish)
+                _create(machine, request)
             except BaseException:
                 _remove(machine)
                 raise
-        return _write_inventory(machine, groups, wish.inventory_dir)
+        return _write_inventory(machine, groups, request.inventory_dir)
 
 
-def _create(machine: Machine, wish: Wish) -> None:
-    key = wish.base.key()
+def _create(machine: Machine, request: MachineRequest) -> None:
+    key = request.base.key()
     with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True) as held:
-        built = image.ensure(wish.base, wish.shape)
-        started = time.monotonic()
+        built = image.ensure(request.base, request.shape)
         machine.directory.mkdir()
         shutil.copy(built.ssh_key, machine.directory / "ssh_key")
-        copy_disk(built.snapshot(wish.shape), machine.directory / "disk.qcow2", built.disk)
-        machine.remember(name=machine.name, suite=wish.base.label, image=key, ready=False)
-        say(f"starting {machine.name} from the snapshot of {key}")
+        disk = machine.directory / "disk.qcow2"
+        if request.hardened:
+            with hardened.hold_snapshot(built, request.shape) as snapshot:
+                copy_disk(snapshot, disk, built.disk)
+        else:
+            snapshot = built.snapshot(request.shape)
+            copy_disk(snapshot, disk, built.disk)
+        started = time.monotonic()
+        machine.remember(name=machine.name, suite=request.base.label, image=key, hardened=request.hardened, ready=False)
+        say(f"starting {machine.name} from the snapshot {key}/{snapshot.parent.name}")
         command = qemu.command(
-            wish.shape,
+            request.shape,
             name=machine.name,
             disk="disk.qcow2",
-            boot=built.boot_options(wish.shape),
+            boot=built.boot_options(request.shape),
             load_snapshot=True,
         )
         machine.start(command, keep_open=[held])

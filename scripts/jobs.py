@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands that run with a log of their own, and what their logs say about tests."""
+"""Commands that write to their own log, run side by side, and the test counts read from these logs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from pathlib import Path
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b\x07]*(?:\x1b\\|\x07)")
 # pytest's closing line: "== 1 failed, 2 passed, 1 skipped in 0.12s ==", without the rulers under -q.
 CLOSING = re.compile(r"^(?:=+ )?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s")
+INTERVAL = 30.0  # seconds between two progress lines
+# Molecule's steps, Ansible's plays and tasks, pytest's tests, and the lines of scripts/lint.
+PROGRESS = re.compile(
+    r"(?:INFO\s+(.+ ➜ .+: Executing)|(TASK \[.*\])|(PLAY \[.*\])|(test_\w+\.py::.*)|(Running sanity test .*)|^ +(\S.* ok \(\d+ s\)))"
+)
 
 
 @dataclass
@@ -31,8 +36,8 @@ class Tally:
         return (f"{self.failed} failed, " if self.failed else "") + f"{self.passed} passed"
 
 
-def tally(log: str) -> Tally:
-    """Add up the closing lines of every pytest run in a log."""
+def count_tests(log: str) -> Tally:
+    """Return the sum of the closing lines of all pytest runs in a log."""
     total = Tally()
     for line in log.splitlines():
         closing = CLOSING.match(line.strip())
@@ -44,19 +49,29 @@ def tally(log: str) -> Tally:
     return total
 
 
-def duration(seconds: float) -> str:
-    """Write seconds as 7 s or 3 min 05 s."""
+def format_duration(seconds: float) -> str:
+    """Return seconds as `7 s` or `3 min 05 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 @dataclass
 class Job:
-    """One command in a process group of its own, its output in a file."""
+    """One command in its own process group, with its output in a log.
+
+    after: names of jobs that end before this one starts. limit: seconds after which it is stopped.
+    always: it counts as a test even when its log contains tests. forbidden: a pattern that must not be in the log.
+    cleanup: a command that is run when the job was stopped.
+    """
 
     name: str
     command: Sequence[str]
     log: Path
+    after: frozenset[str] = frozenset()
+    limit: float = 3600.0
+    always: bool = False
+    forbidden: re.Pattern[str] | None = None
+    cleanup: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
     began: float = field(default=0.0)
     ended: float = field(default=0.0)
@@ -75,16 +90,16 @@ class Job:
         assert self.process
         code = self.process.poll()
         if code is not None and not self.ended:
-            # It may have ended long before anybody asks: its log shows when it spoke last.
+            # The command may have ended before this call: the last write to its log is the better time.
             self.ended = time.monotonic() - (time.time() - self.log.stat().st_mtime)
         return code
 
     def seconds(self) -> float:
-        """Return how long the command has run, or ran."""
+        """Return for how long the command has been running, or ran."""
         return (self.ended or time.monotonic()) - self.began
 
     def stop(self, grace: float = 60.0) -> None:
-        """End the command and what it started: first politely, so that it can clean up."""
+        """Stop the command and its children, first with signals that let them clean up."""
         if self.process is None or self.poll() is not None:
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
@@ -95,9 +110,11 @@ class Job:
             except subprocess.TimeoutExpired:
                 continue
         self.poll()
+        if self.cleanup:
+            subprocess.run(self.cleanup, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def text(self) -> str:
-        """Return the log so far, without colours."""
+    def read_log(self) -> str:
+        """Return the log so far, without colors."""
         try:
             return ANSI.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
         except FileNotFoundError:
@@ -105,4 +122,75 @@ class Job:
 
     def tail(self, lines: int) -> str:
         """Return the last lines of the log."""
-        return "\n".join(self.text().splitlines()[-lines:])
+        return "\n".join(self.read_log().splitlines()[-lines:])
+
+    def describe_progress(self) -> str:
+        """Return what the command is doing, from the last lines of its log."""
+        for line in reversed(self.read_log().splitlines()):
+            match = PROGRESS.search(line)
+            if match:
+                return next(group for group in match.groups() if group)
+        return "running"
+
+    def judge(self) -> Tally:
+        """Return the tests of an ended command; one without tests, or with `always`, counts as one test itself."""
+        log = self.read_log()
+        ok = self.poll() == 0 and not (self.forbidden and self.forbidden.search(log))
+        counts = count_tests(log)
+        if not ok and not counts.failed:
+            return counts + Tally(0, 1)
+        if ok and (self.always or not counts.passed):
+            return counts + Tally(1, 0)
+        return counts
+
+
+def say(text: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def run_jobs(jobs: Sequence[Job], lanes: int, lines: int = 120) -> dict[str, Tally]:
+    """Run jobs side by side in the given order and return the tests of each.
+
+    A job waits for those that it names in `after`. A line every half minute shows what is running. The last `lines` lines of
+    the log of a failed job are printed. No process is left behind.
+    """
+    waiting, running = list(jobs), list[Job]()
+    results: dict[str, Tally] = {}
+    unfinished = {job.name for job in jobs}
+    last = time.monotonic()
+    try:
+        while waiting or running:
+            for job in [job for job in waiting if not job.after & unfinished][: lanes - len(running)]:
+                waiting.remove(job)
+                say(f"    {job.name}: started (log: {job.log})")
+                job.start()
+                running.append(job)
+            time.sleep(0.5)
+            for job in running[:]:
+                if job.poll() is None and job.seconds() > job.limit:
+                    say(f"    {job.name}: stopped, because it ran longer than {format_duration(job.limit)}")
+                    job.stop()
+                if job.poll() is not None:
+                    running.remove(job)
+                    unfinished.remove(job.name)
+                    results[job.name] = _report(job, lines)
+            if time.monotonic() - last >= INTERVAL:
+                last = time.monotonic()
+                for job in running:
+                    say(f"    {job.name}: {format_duration(job.seconds())}: {job.describe_progress()}")
+    finally:
+        for job in running:
+            job.stop()
+    return results
+
+
+def _report(job: Job, lines: int) -> Tally:
+    """Print how a job ended and return its tests."""
+    counts = job.judge()
+    if counts.failed:
+        say(f"--- last {lines} lines of {job.log}\n{job.tail(lines)}\n---")
+        if job.poll() == 0 and job.forbidden and (found := job.forbidden.search(job.read_log())):
+            say(f"    {job.name}: a step did nothing: {found[0]}")
+    say(f"    {job.name}: {'FAILED' if counts.failed else 'ok'} after {format_duration(job.seconds())}: {counts}")
+    return counts

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import Job, Tally, duration, tally
+from jobs import Job, Tally, count_tests, format_duration
 
 
 @pytest.mark.parametrize(
@@ -24,20 +24,20 @@ from jobs import Job, Tally, duration, tally
         ("we saw 3 failed in 2 places", Tally(0, 0)),
     ],
 )
-def test_tally(log: str, expected: Tally) -> None:
+def test_count_tests(log: str, expected: Tally) -> None:
     """Every closing line counts, and nothing that only looks like one."""
-    assert tally(log) == expected
+    assert count_tests(log) == expected
 
 
 def test_closing_line_can_be_read_back() -> None:
     """Our own last line has the form that we read."""
-    assert tally(f"===== {Tally(12, 3)} in 4.00s =====") == Tally(12, 3)
+    assert count_tests(f"===== {Tally(12, 3)} in 4.00s =====") == Tally(12, 3)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")])
 def test_duration(seconds: float, text: str) -> None:
     """Minutes appear when there are any."""
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_job_keeps_its_log_and_code(tmp_path: Path) -> None:
