@@ -15,7 +15,7 @@ DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test lint sanity units labtest molecule faults bench bench-fleet report vm-up vm-down vm-list build docs lock clean
+.PHONY: help setup tools demo test check soak lint sanity units labtest molecule faults bench bench-fleet report vm-up vm-down vm-list build docs lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and verifies the result from the kernel's evidence."
@@ -30,9 +30,18 @@ tools: ## Only what playbooks against real hosts need (.venv)
 demo: setup ## Boot a VM, harden it, verify every layer, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
 	@SUITE=$(SUITE) KEEP=$(KEEP) ROOTLESS=$(ROOTLESS) scripts/demo
 
-test: ## All that CI runs: lint, sanity, units, lab, molecule
+test: ## All that CI runs: lint, sanity, units, tests of the lab, scenarios on VMs
 	@scripts/setup --tests
 	@scripts/test
+
+check: ## What needs no VM: lint, sanity, units, tests of the lab, the scripts and the report
+	@scripts/setup --tests
+	@scripts/test lint sanity units labtest
+
+soak: setup ## The long sets, by hand: all faults, the benchmark, the cost of a fleet (as root)
+	@$(PYTHON) -m faults --suite $(SUITE)
+	@SUITE=$(SUITE) scripts/bench
+	@scripts/bench-fleet $(HOSTS)
 
 lint: tools ## ansible-lint, ruff, mypy, role specs
 	@scripts/lint
