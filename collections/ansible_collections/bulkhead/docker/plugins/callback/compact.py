@@ -91,11 +91,11 @@ class CallbackModule(Default):
         self._all_hosts: dict[str, None] = {}
         self._rollout: tuple[str, str] | None = None
 
-    def get_option(self, option: str, hostvars: Any = None) -> Any:
-        """Return an option of the default callback, with skipped tasks hidden unless the run is verbose."""
-        if option == "display_skipped_hosts" and not self._display.verbosity:
+    def get_option(self, k: str, hostvars: Any = None) -> Any:
+        """Return the option `k` of the default callback, with skipped tasks hidden unless the run is verbose."""
+        if k == "display_skipped_hosts" and not self._display.verbosity:
             return False
-        return super().get_option(option, hostvars)
+        return super().get_option(k, hostvars)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._end_task()
