@@ -105,7 +105,8 @@ def command(
     File names are relative to that folder: a unix socket's path may have no more than 107 bytes.
     The kernel picks the forwarded port (port 0), so two labs cannot meet on one.
     """
-    processors = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg,thread=multi,tb-size=512"]}
+    # qemu discards all translated code when its buffer is full. 512 MiB are full after 20 `docker run`.
+    processors = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg,thread=multi,tb-size=1024"]}
     drive = drive or f"file={disk},cache=unsafe,discard=unmap,detect-zeroes=unmap"
     # fmt: off
     return [

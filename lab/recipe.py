@@ -131,7 +131,8 @@ def for_suite(suite: str) -> Recipe:
         # (seen on trixie: an oops in sched_clock_tick); it then boots once more, rather than stand still.
         kernel_arguments="root=/dev/vda rw console=ttyS0 net.ifnames=0 TERM=dumb oops=panic panic=5",
         # Without KVM: mitigations cost much and protect nothing, and on a busy host a service
-        # that starts in a second elsewhere may take minutes.
-        emulation_arguments="mitigations=off systemd.default_timeout_start_sec=900",
+        # that starts in a second elsewhere may take minutes. qemu 7.2 translates code anew at each new address, so
+        # without norandmaps it does so for every process: that doubles the time of an ssh connection or a `docker run`.
+        emulation_arguments="mitigations=off norandmaps init_on_alloc=0 systemd.default_timeout_start_sec=900",
         settle_script=script("settle"),
     )

@@ -24,13 +24,15 @@ LOGS = Path(".cache/logs")
 NOTHING_DONE = re.compile(r"(Missing playbook|no tests found|collected 0 items)")
 # Minutes on two emulated processors. The longest start first, so that the lanes end at about the same time.
 MINUTES = {
-    "trixie": 14,
     "rootless": 14,
-    "services": 13,
-    "faults": 9,
+    "services": 11,
     "forky": 9,
     "bookworm": 9,
-    "rollout": 8,
+    "faults": 9,
+    "trixie": 8,
+    "pull": 8,
+    "sabotage": 8,
+    "rollout": 7,
     "bad-input": 4,
 }
 
