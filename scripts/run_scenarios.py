@@ -26,13 +26,13 @@ NOTHING_DONE = re.compile(r"(Missing playbook|no tests found|collected 0 items)"
 MINUTES = {
     "rootless": 14,
     "services": 11,
+    "pull": 10,
     "forky": 9,
     "bookworm": 9,
     "faults": 9,
     "trixie": 8,
-    "pull": 8,
-    "sabotage": 8,
     "rollout": 7,
+    "sabotage": 6,
     "bad-input": 4,
 }
 
