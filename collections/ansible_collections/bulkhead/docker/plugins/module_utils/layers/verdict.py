@@ -13,7 +13,7 @@ NOT_APPLICABLE = "not_applicable"
 UNKNOWN = "unknown"
 
 # Order of the statuses: the worst finding decides.
-_SEVERITY = {ENFORCED: 0, NOT_APPLICABLE: 0, DEGRADED: 1, UNKNOWN: 2, ABSENT: 3}
+SEVERITY = {ENFORCED: 0, NOT_APPLICABLE: 0, DEGRADED: 1, UNKNOWN: 2, ABSENT: 3}
 
 REQUIRED = "required"
 OPTIONAL = "optional"
@@ -60,7 +60,7 @@ class Verdict:
     def conclude(self, otherwise: str = ENFORCED) -> Self:
         """Set the status to the worst of the findings, or to `otherwise` if none has a status."""
         found = [finding.status for finding in self.findings if finding.status]
-        self.status = max(found, key=lambda s: _SEVERITY[s]) if found else otherwise
+        self.status = max(found, key=lambda s: SEVERITY[s]) if found else otherwise
         return self
 
     def as_dict(self) -> dict[str, Any]:
