@@ -11,7 +11,7 @@ from typing import Any
 from ..audit.listener import Listener
 from ..engine.api import Engine, EngineError
 from ..engine.instance import Instance
-from ..engine.temporary import identify_process, import_image, remove_leftovers, remove_temporary
+from ..engine.temporary import create_temporary, import_image
 from ..host.process import parse_status
 from ..host.root import Host
 from . import configurations as columns
@@ -19,7 +19,7 @@ from .attribution import build_rows
 from .audit import group_denials
 from .image import build_archive
 from .preparation import prepare_host
-from .run import run_all
+from .run import build_suffix, run_all
 
 # The first engine that accepts `seccomp=builtin` (moby 23.0: daemon/config SeccompProfileDefault).
 _NAMES_BUILTIN = 23
@@ -52,23 +52,21 @@ def run_matrix(
     check_kind(instance, engine.socket, info)
     desired = _build_columns(host, engine, hardened, container, int(limits["tasks"]), version, info, instance.rootless)
     desired = select_configurations(desired, only)
-    remove_leftovers(host, engine)
-    owner, image, began = identify_process(host), None, time.monotonic()
-    name = f"bulkhead-attack-{os.getpid()}"
+    began = time.monotonic()
     try:
-        image = import_image(engine, name, owner, build_archive())
-        report("image")
-        with prepare_host(host, os.uname().machine, instance) as prepared:
-            prepared["preparation"]["tasks"] = int(limits["tasks"])
-            listener = Listener()
-            results = run_all(connect, image, owner, desired, attacks, prepared, limits, report)
-            messages = listener.stop()
+        with create_temporary(host, engine, "bulkhead-attack", [build_suffix(column) for column in desired]) as record:
+            import_image(host, engine, record, build_archive())
+            report("image")
+            with prepare_host(host, os.uname().machine, instance) as prepared:
+                prepared["preparation"]["tasks"] = int(limits["tasks"])
+                listener = Listener()
+                results = run_all(connect, record, desired, attacks, prepared, limits, report)
+                messages = listener.stop()
     except ValueError as error:
         raise AttackError(f"the engine does not import the runner's image: {error}") from error
     except KeyError as error:
         raise AttackError(f"the collection has no table of system calls for this machine ({error.args[0]})") from error
     finally:
-        remove_temporary(engine, None, image)
         engine.close()
     baseline = results[desired[0].name]
     if len(results) < len(desired):

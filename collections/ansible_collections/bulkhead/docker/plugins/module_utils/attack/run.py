@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.containers import PROBE_LABEL
-from ..engine.temporary import remove_temporary
+from ..engine.temporary import Temporary, remove_container
 from .configurations import Configuration
 from .image import build_command
 from .runner import ENVIRONMENT
@@ -26,8 +24,7 @@ def build_mark(position: int) -> str:
 
 def run_all(
     engine: Callable[[], Engine],
-    image: str,
-    owner: str,
+    record: Temporary,
     configurations: Sequence[Configuration],
     attacks: Sequence[str],
     prepared: Mapping[str, Any],
@@ -36,7 +33,8 @@ def run_all(
 ) -> dict[str, dict[str, Any]]:
     """Return `records` (printed by the runner), `error` and `seconds` per configuration. If the baseline has no result, only it is returned.
 
-    engine: makes a connection per container, whose timeout is the container's. limits: `attack` (seconds), `at_once`. report: is called as each ends.
+    record: of the image and the containers. engine: makes a connection per container, whose timeout is the container's.
+    limits: `attack` (seconds), `at_once`. report: is called as each ends.
     """
 
     def run_at(position: int) -> tuple[str, dict[str, Any]]:
@@ -52,7 +50,7 @@ def run_all(
             "mark": build_mark(position),
         }
         try:
-            records, error = _run_container(connection, image, owner, configuration, setup, prepared["binds"]), ""
+            records, error = _run_container(connection, record, configuration, setup, prepared["binds"]), ""
         except (EngineError, EngineUnreachable) as problem:
             records, error = [], str(problem)
         finally:
@@ -68,29 +66,28 @@ def run_all(
 
 
 def _run_container(
-    engine: Engine, image: str, owner: str, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]
+    engine: Engine, record: Temporary, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]
 ) -> list[dict[str, Any]]:
-    container = None
+    container = ""
     try:
-        container = engine.post(
-            "/containers/create", build_request(image, owner, configuration, setup, binds), name=_name_container(configuration)
-        )["Id"]
+        name = f"{record.name}{build_suffix(configuration)}"
+        container = engine.post("/containers/create", build_request(record.image, configuration, setup, binds), name=name)["Id"]
         engine.post(f"/containers/{container}/start")
         with suppress(EngineUnreachable):  # timeout: results until then count, the rest is unknown
             engine.post(f"/containers/{container}/wait")
         return parse_log(engine.read(f"/containers/{container}/logs", stdout=True, stderr=True))
     finally:
-        remove_temporary(engine, container, None)
+        if container:
+            remove_container(engine, container)
 
 
-def build_request(image: str, owner: str, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]) -> dict[str, Any]:
+def build_request(image: str, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]) -> dict[str, Any]:
     """Return the API request that creates a container: no network, no ports, bounded."""
     return {
         "Image": image,
         "Cmd": build_command(),
         "User": configuration.user,
         "Env": [f"{ENVIRONMENT}={json.dumps(setup)}"],
-        "Labels": {PROBE_LABEL: owner},
         "HostConfig": {
             "NetworkMode": "none",
             "CgroupnsMode": "host",
@@ -101,8 +98,9 @@ def build_request(image: str, owner: str, configuration: Configuration, setup: M
     }
 
 
-def _name_container(configuration: Configuration) -> str:
-    return f"bulkhead-attack-{configuration.name.replace('_', '-')}-{os.getpid()}"
+def build_suffix(configuration: Configuration) -> str:
+    """Return the end of the name of a configuration's container."""
+    return f"-{configuration.name.replace('_', '-')}"
 
 
 def parse_log(log: bytes) -> list[dict[str, Any]]:

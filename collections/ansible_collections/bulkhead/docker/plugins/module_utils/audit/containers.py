@@ -10,7 +10,7 @@ from typing import Any
 
 from ..engine.api import Engine, EngineError
 from ..engine.cgroups import list_container_cgroups
-from ..engine.containers import get_first_pid
+from ..engine.inspection import get_first_pid
 from ..engine.instance import Instance
 from ..engine.timestamps import parse_timestamp
 from ..host.root import Host

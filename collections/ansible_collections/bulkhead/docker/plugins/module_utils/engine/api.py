@@ -102,6 +102,10 @@ class Engine:
         """Return the JSON answer to GET `path`; `query` values that are not texts are sent as JSON (filters)."""
         return self._call("GET", path, query)
 
+    def get_within(self, patience: float, path: str) -> Any:
+        """Return the JSON answer to GET `path`. patience: seconds per piece of this answer, if that is less than `timeout`."""
+        return self._decoded(self._ask("GET", path, {}, patience=min(patience, self.timeout)))
+
     def post(self, path: str, body: Any = None, content_type: str = "application/json", patience: float | None = None, **query: Any) -> Any:
         """POST `body` and return the answer. Bytes and files need a `content_type`, anything else is sent as JSON.
 

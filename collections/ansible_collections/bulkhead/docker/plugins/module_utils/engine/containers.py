@@ -1,95 +1,115 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running containers, as reported by the engine and the kernel, and those that the engine does not know."""
+"""The evidence on running containers: what the engine reports, and what the kernel shows of all their tasks."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..host.process import read_process
+from ..host import cgroup
+from ..host.process import open_process
 from ..host.root import Host
-from .api import Engine, EngineError
-from .cgroups import list_container_cgroups, select_own_groups
-from .instance import ROOTFUL, Instance
+from .api import Engine, EngineError, EngineUnreachable
+from .cgroups import select_own_groups
+from .inspection import get_first_pid, get_listed_name, inspect_container, inspect_containers, trim_inspect
+from .runtimes import describe_runtime
+from .tasks import Tasks, find_folder, read_tasks
 
-# What judging and planning need of `docker inspect`; the rest, such as environment variables, stays on the host.
-_HOST_CONFIG = (
-    "AutoRemove", "CapAdd", "CapDrop", "CgroupParent", "CgroupnsMode", "Devices", "IpcMode", "MaskedPaths", "Memory", "MemorySwap", "NanoCpus",
-    "NetworkMode", "PidMode", "PidsLimit", "Privileged", "ReadonlyPaths", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode",
-    "UsernsMode",
-)  # fmt: skip
-# Label of every temporary container and image; its value names the process that owns it (engine/temporary.py).
-PROBE_LABEL = "io.bulkhead.probe"
+_ATTEMPTS = 3  # a container with a restart policy may be restarted while it is read
 
 
-def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of an inspection that describes the confinement."""
-    config = inspect.get("HostConfig", {})
-    return {
-        "AppArmorProfile": inspect.get("AppArmorProfile", ""),
-        "User": inspect.get("Config", {}).get("User", ""),
-        "HostConfig": {key: config[key] for key in _HOST_CONFIG if key in config},
-        "Mounts": [{key: m.get(key) for key in ("Type", "Source", "Destination", "RW")} for m in inspect.get("Mounts", [])],
-        "StartedAt": inspect.get("State", {}).get("StartedAt"),
-    }
+def read_containers(host: Host, engine: Engine, listed: Iterable[Mapping[str, Any]], info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the evidence on those of the listed containers that run, sorted by name.
+
+    listed: entries of `/containers/json`. info: the engine's `/info`. A container that cannot be inspected has an `error`.
+    """
+    found = []
+    for entry, inspect, error in inspect_containers(engine, listed):
+        if error:
+            found.append(_build_evidence({"Id": entry["Id"], "Name": get_listed_name(entry)}, entry.get("Image", ""), error=error))
+        elif inspect:
+            evidence = read_container(host, engine, inspect, info)
+            found += [evidence] if evidence else []
+    return sorted(found, key=lambda c: c["name"])
 
 
-def get_first_pid(inspect: Mapping[str, Any]) -> int:
-    """Return the PID of the container's first process; 0 when it does not run, or when a user's engine reports anything but a PID."""
-    pid = (inspect.get("State") or {}).get("Pid")
-    return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else 0
+def read_container(host: Host, engine: Engine, inspect: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the evidence on one container from its inspection; None when it has ended meanwhile.
 
-
-def read_container(host: Host, engine: Engine, identifier: str) -> dict[str, Any] | None:
-    """Return the evidence on one container; None when it does not run. Raises EngineError, EngineUnreachable."""
-    try:
-        inspect = engine.get(f"/containers/{identifier}/json")
-    except EngineError as error:
-        if error.status == 404:
+    The evidence of a process is that of one process: /proc/PID stays open while it is read, and its control group has to be the container's.
+    """
+    image = (inspect.get("Config") or {}).get("Image", "")
+    runtime = describe_runtime((inspect.get("HostConfig") or {}).get("Runtime") or "", info.get("Runtimes") or {})
+    if not runtime["shares_kernel"]:
+        text = f"its runtime {runtime['name']} has a kernel of its own, or is not known: what this kernel shows is not the container's"
+        return _build_evidence(inspect, image, runtime=runtime, error=text)
+    error = ""
+    for _attempt in range(_ATTEMPTS):
+        pid, identifier = get_first_pid(inspect), inspect["Id"]
+        try:
+            with open_process(host, pid) as process:
+                groups = process.read("cgroup")
+                # Without the driver for them, a rootless engine gives containers no control groups (moby: cgroup driver `none`).
+                if not select_own_groups(groups, identifier) and info.get("CgroupDriver") != "none":
+                    error = f"the engine reports process {pid}, which is not in a control group of this container"
+                else:
+                    tasks = read_tasks(host, identifier, process)
+                    process.read("stat")  # it still runs, so nothing is left out because it has ended
+                    return _build_evidence(inspect, image, tasks, runtime, _read_groups(host, groups, identifier))
+        except (OSError, ValueError) as problem:
+            error = f"process {pid} could not be read: {problem}"
+        try:
+            again = inspect_container(engine, identifier)
+        except (EngineError, EngineUnreachable) as problem:
+            error = str(problem)
+            break
+        if again is None:
             return None
-        raise
+        inspect = again
+    return _build_evidence(inspect, image, runtime=runtime, error=error)
+
+
+def _read_groups(host: Host, cgroup_file: str, identifier: str) -> dict[str, Any]:
+    """Return `cgroup` (text), `cgroup_folder`, and `pids` and `limits`, or why it is `unreadable`."""
+    own = select_own_groups(cgroup_file, identifier)
+    found: dict[str, Any] = {"cgroup": cgroup_file.strip(), "cgroup_folder": find_folder(cgroup_file, identifier), "unreadable": {}}
+    folder = cgroup.find_pids_folder(own)
+    try:
+        if not folder:
+            raise ValueError("has no control group of this container with a PIDs limit")
+        found["pids"] = cgroup.read_pids(host, folder)
+        found["limits"] = cgroup.read_limits(host, own)
+    except (OSError, ValueError) as error:
+        found["unreadable"][f"control group of {identifier[:12]}"] = str(error)
+    return found
+
+
+def _build_evidence(
+    inspect: Mapping[str, Any],
+    image: str,
+    tasks: Tasks | None = None,
+    runtime: Mapping[str, Any] | None = None,
+    groups: Mapping[str, Any] | None = None,
+    error: str | None = None,
+) -> dict[str, Any]:
     pid = get_first_pid(inspect)
-    if not pid:
-        return None
+    states = tasks.states if tasks else [{"pid": pid, "unreadable": {}, "namespaces": {}, "label": None}]
+    if groups:
+        states[0].update({key: value for key, value in groups.items() if key != "unreadable"})
+        states[0]["unreadable"].update(groups["unreadable"])
     return {
         "name": inspect["Name"].lstrip("/"),
         "id": inspect["Id"],
         "pid": pid,
-        "image": inspect.get("Config", {}).get("Image", ""),
+        "image": image,
+        "error": error,
+        "runtime": dict(runtime or {}),
         "inspect": trim_inspect(inspect),
-        "kernel": read_process(host, pid, lambda cgroup_file: select_own_groups(cgroup_file, inspect["Id"])),
+        "kernel": states[0],
+        "states": states,
+        "processes": tasks.processes if tasks else 0,
+        "commands": sorted(tasks.commands) if tasks else [],
+        "unread": tasks.unread if tasks else [],
+        "mountinfo": tasks.mountinfo if tasks else {},
         "seccomp_filter": None,
     }
-
-
-def read_containers(host: Host, engine: Engine, identifiers: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the evidence on those of the containers that run, sorted by name."""
-    found = [read_container(host, engine, identifier) for identifier in identifiers]
-    return sorted((c for c in found if c), key=lambda c: c["name"])
-
-
-def find_orphans(host: Host, known: set[str], instance: Instance = ROOTFUL) -> list[dict[str, Any]]:
-    """Return ID, cgroup, pids and uid_map of each container that runs but is not `known` (full IDs that the engine lists).
-
-    live-restore leaves them running when the data root changes.
-    """
-    found = []
-    for identifier, path in list_container_cgroups(host, instance):
-        pids = [] if identifier in known else _list_pids(host, path)
-        if pids:
-            found.append({"id": identifier, "cgroup": path, "pids": pids, "uid_map": read_process(host, pids[0]).get("uid_map", [])})
-    return found
-
-
-def _list_pids(host: Host, cgroup: str) -> list[int]:
-    """Return the processes of a cgroup and of those below."""
-    pids = []
-    for folder, unused, files in os.walk(host.path(cgroup)):
-        if "cgroup.procs" in files:
-            try:
-                with open(f"{folder}/cgroup.procs") as handle:
-                    pids += [int(line) for line in handle]
-            except OSError:  # removed meanwhile, or a threaded cgroup, which lists none
-                continue
-    return pids

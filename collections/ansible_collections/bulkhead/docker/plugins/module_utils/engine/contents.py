@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .api import EngineError, EngineUnreachable
-from .containers import PROBE_LABEL
+from .temporary import Temporary
 
 Get = Callable[..., Any]
 
@@ -17,16 +17,21 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _REMAPPED_ROOT = re.compile(r"/\d+\.\d+/volumes/")
 
 
-def list_contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
+def list_contents(get: Get, temporary: Sequence[Temporary] = (), measure: bool | None = None) -> dict[str, Any]:
     """Return images, containers, volumes and user-defined networks, each a list of dictionaries with `name`, and `bytes` when known.
 
-    get: `Engine.get`. measure: whether to ask for the size of volumes, for which the engine reads all their folders; None: only in a root
-    that is not remapped, because a switch would hide them. Otherwise `bytes` of a volume is None.
+    get: `Engine.get`. temporary: what is left out (engine/temporary.py). measure: whether to ask for the size of volumes, for which the
+    engine reads all their folders; None: only in a root that is not remapped, because a switch would hide them. Otherwise `bytes` of a
+    volume is None.
     `bytes` of the result is the total; images count in full, although they share layers.
     Raises EngineError, EngineUnreachable.
     """
-    images = [_build_image_entry(entry) for entry in get("/images/json") or [] if not _is_temporary(entry)]
-    containers = [_build_container_entry(entry) for entry in get("/containers/json", all=True) or [] if not _is_temporary(entry)]
+    images = [_build_image_entry(entry) for entry in get("/images/json") or [] if not any(record.has_image(entry) for record in temporary)]
+    containers = [
+        _build_container_entry(entry)
+        for entry in get("/containers/json", all=True) or []
+        if not any(record.has_container(entry) for record in temporary)
+    ]
     listed = (get("/volumes") or {}).get("Volumes") or []
     if measure is None:
         measure = not any(_REMAPPED_ROOT.search(entry.get("Mountpoint") or "") for entry in listed)
@@ -40,10 +45,6 @@ def list_contents(get: Get, measure: bool | None = None) -> dict[str, Any]:
         "networks": networks,
         "bytes": sum(entry.get("bytes") or 0 for entry in images + volumes),
     }
-
-
-def _is_temporary(entry: Mapping[str, Any]) -> bool:
-    return PROBE_LABEL in (entry.get("Labels") or {})
 
 
 def _build_image_entry(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..host import system
 from ..host.root import Host
-from . import containers
 from .api import Engine, EngineError, EngineUnreachable
-from .instance import ROOTFUL, Instance
+from .instance import Instance
+from .orphans import find_orphans
 from .processes import list_dockerds
+from .temporary import Temporary, read_records
 
 _INFO = (
     "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
@@ -20,12 +21,16 @@ _INFO = (
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 
-# Reads what an engine stores, by its function for GET (engine/contents.py).
-ContentsReader = Callable[[Callable[..., Any]], dict[str, Any]]
+# Reads what an engine stores, by its function for GET, without what is temporary (engine/contents.py, engine/temporary.py).
+ContentsReader = Callable[[Callable[..., Any], Sequence[Temporary]], dict[str, Any]]
+# Reads running containers: (host, engine, entries of /containers/json, /info) -> one entry each (engine/containers.py, engine/summaries.py).
+ContainersReader = Callable[[Host, Engine, Sequence[Mapping[str, Any]], Mapping[str, Any]], list[dict[str, Any]]]
 
 
-def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL, read_contents: ContentsReader | None = None) -> dict[str, Any]:
-    """Return the state of one engine. `containers` has the whole evidence on each running one; `daemons` are the processes of all engines.
+def observe_engine(
+    host: Host, engine: Engine, instance: Instance, read_containers: ContainersReader, read_contents: ContentsReader | None = None
+) -> dict[str, Any]:
+    """Return the state of one engine; `daemons` are the processes of all engines.
 
     read_contents: None leaves `contents` out, which only planning needs.
     """
@@ -40,38 +45,26 @@ def observe_engine(host: Host, engine: Engine, instance: Instance = ROOTFUL, rea
         "pid": process["pid"] if process else None,
         "argv": process["argv"] if process else [],
         "started_at": system.read_start_time(host, process["pid"]) if process else None,
+        "started_ticks": system.read_start_ticks(host, process["pid"]) if process else None,
         "daemons": daemons,
         "containers": [],
         "orphans": [],
     }
     try:
-        found.update(_read_info(engine))
-        listed = engine.get("/containers/json")
-        others = [c["Id"] for c in listed if containers.PROBE_LABEL not in (c.get("Labels") or {})]
-        found["containers"] = containers.read_containers(host, engine, others)
-        found["orphans"] = containers.find_orphans(host, {c["Id"] for c in listed}, instance)
+        info = engine.get("/info")
+        found.update(_describe_info(info))
+        listed, temporary = engine.get("/containers/json"), read_records(host)
+        others = [entry for entry in listed if not any(record.has_container(entry) for record in temporary)]
+        found["containers"] = read_containers(host, engine, others, info)
+        found["orphans"] = find_orphans(host, engine, {entry["Id"] for entry in listed}, instance)
         if read_contents:
-            found["contents"] = read_contents(engine.get)
+            found["contents"] = read_contents(engine.get, temporary)
     except (EngineError, EngineUnreachable) as error:
         found["error"] = str(error)
     return found
 
 
-def summarize_container(container: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what planning needs of a running container."""
-    config = container["inspect"]["HostConfig"]
-    return {
-        "name": container["name"],
-        "id": container["id"],
-        "image": container["image"],
-        "pids": container["kernel"].get("pids"),
-        "pids_limit": config.get("PidsLimit"),
-        "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
-    }
-
-
-def _read_info(engine: Engine) -> dict[str, Any]:
-    info = engine.get("/info")
+def _describe_info(info: Mapping[str, Any]) -> dict[str, Any]:
     options = info.get("SecurityOptions") or []
     root = info.get("DockerRootDir", "")
     tail = root.rsplit("/", 1)[-1]
@@ -79,7 +72,7 @@ def _read_info(engine: Engine) -> dict[str, Any]:
         "running": True,
         "version": info.get("ServerVersion"),
         "info": {key: info.get(key) for key in _INFO},
-        "runtimes": sorted(info.get("Runtimes") or {}),
+        "runtimes": info.get("Runtimes") or {},
         "cgroup_driver": info.get("CgroupDriver"),
         "cgroup_version": int(info.get("CgroupVersion") or 1),
         "storage_driver": info.get("Driver"),

@@ -6,18 +6,18 @@ It exists for a `with` block. If the run is killed, it ends by itself after LIFE
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ..host.root import Host
 from .api import Engine, EngineError
-from .containers import PROBE_LABEL, get_first_pid, read_container
+from .containers import read_container
+from .inspection import inspect_container
 from .probe_image import build_image, find_program
 from .processes import read_command
-from .temporary import identify_process, import_image, remove_leftovers, remove_temporary
+from .temporary import create_temporary, import_image, remove_container
 
 PROGRAM = "sleep"
 LIFETIME = 180
@@ -29,47 +29,45 @@ class ProbeFailed(Exception):
 
 
 @contextmanager
-def start_probe(host: Host, engine: Engine) -> Iterator[dict[str, Any]]:
-    """Yield the evidence on a running probe; remove container and image at the end.
+def start_probe(host: Host, engine: Engine, info: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the evidence on a running probe; remove container and image at the end. info: the engine's `/info`.
 
-    Raises ProbeFailed, EngineError, EngineUnreachable.
+    Raises ProbeFailed, EngineError, EngineUnreachable, OSError.
     """
-    remove_leftovers(host, engine)
-    owner = identify_process(host)
-    name = f"bulkhead-probe-{os.getpid()}"
-    image, container = None, None
-    try:
-        image = import_image(engine, name, owner, build_image([PROGRAM]))
-        container = engine.post(
-            "/containers/create",
-            {
-                "Image": image,
-                "Cmd": [find_program(PROGRAM), str(LIFETIME)],
-                "Labels": {PROBE_LABEL: owner},
-                # None of these is a security setting; the probe needs neither network nor log.
-                "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True},
-            },
-            name=name,
-        )["Id"]
-        engine.post(f"/containers/{container}/start")
-        yield _wait_for_program(host, engine, container)
-    except FileNotFoundError as error:
-        raise ProbeFailed(str(error)) from error
-    except ValueError as error:
-        raise ProbeFailed(f"the engine does not import the image of the probe: {error}") from error
-    except EngineError as error:
-        raise ProbeFailed(f"the engine does not start a container without any security option: {error.message}") from error
-    finally:
-        remove_temporary(engine, container, image)
+    with create_temporary(host, engine, "bulkhead-probe") as record:
+        container = ""
+        try:
+            image = import_image(host, engine, record, build_image([PROGRAM]))
+            container = engine.post(
+                "/containers/create",
+                {
+                    "Image": image,
+                    "Cmd": [find_program(PROGRAM), str(LIFETIME)],
+                    # None of these is a security setting; the probe needs neither network nor log.
+                    "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True},
+                },
+                name=record.containers[0],
+            )["Id"]
+            engine.post(f"/containers/{container}/start")
+            yield _wait_for_program(host, engine, container, info)
+        except FileNotFoundError as error:
+            raise ProbeFailed(str(error)) from error
+        except ValueError as error:
+            raise ProbeFailed(f"the engine does not import the image of the probe: {error}") from error
+        except EngineError as error:
+            raise ProbeFailed(f"the engine does not start a container without any security option: {error.message}") from error
+        finally:
+            if container:
+                remove_container(engine, container)
 
 
-def _wait_for_program(host: Host, engine: Engine, container: str) -> dict[str, Any]:
+def _wait_for_program(host: Host, engine: Engine, container: str, info: Mapping[str, Any]) -> dict[str, Any]:
     """Return the evidence once the probe's program runs: until then the process is runc's init, without its seccomp filter."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        pid = get_first_pid(engine.get(f"/containers/{container}/json"))
-        if pid and read_command(host, pid) == PROGRAM:
-            evidence = read_container(host, engine, container)
+        inspect = inspect_container(engine, container)
+        if inspect and read_command(host, inspect["State"]["Pid"]) == PROGRAM:
+            evidence = read_container(host, engine, inspect, info)
             if evidence:
                 return evidence
         time.sleep(0.05)

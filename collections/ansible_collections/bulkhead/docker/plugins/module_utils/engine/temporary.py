@@ -1,15 +1,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Temporary containers and images of one run. A label names the process that owns each; when it is killed, the next run removes them."""
+"""Temporary containers and images of one run. A record that only root can read names them; when the run is killed, the next one removes them.
+
+Nothing that an image or a container says of itself identifies them: labels of an image become labels of its containers. A random token is in
+their names and in the record (/var/lib/bulkhead/temporary/TOKEN.json), and a container also has to be of the recorded image.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from ..host.root import Host
+from ..host import state
+from ..host.files import write_atomically
+from ..host.root import STATE_DIR, Host
 from .api import Engine, EngineError, EngineUnreachable
-from .containers import PROBE_LABEL
+
+FOLDER = f"{STATE_DIR}/temporary"
+
+
+@dataclass
+class Temporary:
+    """What one run creates in one engine.
+
+    token: random hexadecimal digits. owner: the process, as `identify_process` returns it. socket: of the engine. name: of the image.
+    containers: names. image: ID of the image; empty until it exists, and no container is created before.
+    """
+
+    token: str
+    owner: str
+    socket: str
+    name: str
+    containers: list[str]
+    image: str = ""
+
+    def has_container(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether an entry of `/containers/json` is one of these containers."""
+        names = {name.lstrip("/") for name in entry.get("Names") or ()}
+        return bool(self.image) and entry.get("ImageID") == self.image and bool(names & set(self.containers))
+
+    def has_image(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether an entry of `/images/json` is this image."""
+        return entry.get("Id") == self.image if self.image else f"{self.name}:1" in (entry.get("RepoTags") or ())
 
 
 def identify_process(host: Host, pid: int | None = None) -> str:
@@ -24,52 +61,107 @@ def is_running(host: Host, owner: str) -> bool:
     return owner == identify_process(host, int(owner.split(":")[0]))
 
 
-def remove_leftovers(host: Host, engine: Engine) -> None:
-    """Remove the containers and images of processes that have ended. Raises EngineError, EngineUnreachable."""
-    label = {"label": [PROBE_LABEL]}
-    for kind, listed in (
-        ("containers", engine.get("/containers/json", all=True, filters=label)),
-        ("images", engine.get("/images/json", filters=label)),
-    ):
-        for entry in listed:
-            if not is_running(host, entry["Labels"][PROBE_LABEL]):
-                with suppress(EngineError):
-                    engine.delete(f"/{kind}/{entry['Id']}", force=True)
+def read_records(host: Host) -> list[Temporary]:
+    """Return the records of all runs on this host, those that run now included. A damaged record is left out."""
+    found = []
+    folder = host.path(FOLDER)
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        with suppress(OSError, ValueError, TypeError):
+            record = Temporary(**json.loads(host.read(f"{FOLDER}/{path.name}") or ""))
+            if path.name == f"{record.token}.json":
+                found.append(record)
+    return found
 
 
-def import_image(engine: Engine, name: str, owner: str, archive: bytes) -> str:
-    """Import a root file system (tar) and return the image ID. Its label makes the IDs of two runs differ.
+@contextmanager
+def create_temporary(host: Host, engine: Engine, prefix: str, suffixes: Sequence[str] = ("",)) -> Iterator[Temporary]:
+    """Yield the record of an image and its containers, named `PREFIX-TOKEN` and a suffix; remove them at the end.
 
-    Raises EngineError, EngineUnreachable; ValueError with the engine's message when it imports nothing.
+    Removes what killed runs left in this engine first. Raises EngineError, EngineUnreachable, OSError.
+    """
+    remove_leftovers(host, engine)
+    token = secrets.token_hex(8)
+    name = f"{prefix}-{token}"
+    record = Temporary(token, identify_process(host), engine.socket, name, [f"{name}{suffix}" for suffix in suffixes])
+    _save_record(host, record)
+    try:
+        yield record
+    finally:
+        _remove_recorded(host, engine, record)
+
+
+def import_image(host: Host, engine: Engine, record: Temporary, archive: bytes) -> str:
+    """Import a root file system (tar) and return the image ID. A label with the token makes the IDs of two runs differ.
+
+    Raises EngineError, EngineUnreachable, OSError; ValueError with the engine's message when it imports nothing.
     """
     answer = engine.post(
         "/images/create",
         archive,
         content_type="application/x-tar",
         fromSrc="-",
-        repo=name,
+        repo=record.name,
         tag="1",
-        changes=f"LABEL {PROBE_LABEL}={owner}",
+        changes=f"LABEL io.bulkhead.token={record.token}",
     )
     last = answer[-1] if isinstance(answer, list) else answer
     if not isinstance(last, dict) or not str(last.get("status", "")).startswith("sha256:"):
         raise ValueError(str(last.get("error", last) if isinstance(last, dict) else last))
-    return str(last["status"])
+    record.image = str(last["status"])
+    _save_record(host, record)
+    return record.image
 
 
-def remove_temporary(engine: Engine, container: str | None, image: str | None) -> None:
-    """Remove container and image, as far as they exist. Never raises."""
+def remove_leftovers(host: Host, engine: Engine) -> None:
+    """Remove the containers and images of runs that were killed. Raises EngineError, EngineUnreachable."""
+    for record in read_records(host):
+        if record.socket == engine.socket and not is_running(host, record.owner):
+            for entry in engine.get("/containers/json", all=True):
+                if record.has_container(entry):
+                    with suppress(EngineError):
+                        engine.delete(f"/containers/{entry['Id']}", force=True)
+            if not record.image:
+                record.image = next((entry["Id"] for entry in engine.get("/images/json") if record.has_image(entry)), "")
+            _remove_recorded(host, engine, record)
+
+
+def remove_container(engine: Engine, identifier: str) -> None:
+    """Remove a container, as far as it exists. Never raises."""
     with suppress(EngineError, EngineUnreachable):
-        if container:
-            engine.delete(f"/containers/{container}", force=True)
-    deadline = time.monotonic() + 10
-    while image and time.monotonic() < deadline:
+        engine.delete(f"/containers/{identifier}", force=True)
+
+
+def _save_record(host: Host, record: Temporary) -> None:
+    path = host.path(f"{FOLDER}/{record.token}.json")
+    for last in (False, True):
+        state.ensure_folder(host)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         try:
-            engine.delete(f"/images/{image}", force=True)
+            write_atomically(path, json.dumps(asdict(record)), mode=0o600)
             return
+        except FileNotFoundError:  # another run just removed its record, and with it the empty folder
+            if last:
+                raise
+
+
+def _remove_recorded(host: Host, engine: Engine, record: Temporary) -> None:
+    """Remove the image and the record. The record stays when the engine does not answer, for the next run."""
+    deadline = time.monotonic() + 10
+    while record.image and time.monotonic() < deadline:
+        try:
+            engine.delete(f"/images/{record.image}", force=True)
+            break
         except EngineUnreachable:
             return
         except EngineError as error:
             if error.status == 404:
-                return
-            time.sleep(0.1)  # AutoRemove or the removal above may still be removing the container
+                break
+            time.sleep(0.1)  # the engine may still be removing the container
+    else:
+        if record.image:
+            return
+    path = host.path(f"{FOLDER}/{record.token}.json")
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # other records, or the state of a hardened host
+        path.parent.rmdir()
+        path.parent.parent.rmdir()

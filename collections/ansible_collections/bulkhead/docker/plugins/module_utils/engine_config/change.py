@@ -117,7 +117,7 @@ def _plan_activation(
 ) -> Activation:
     """Return what the running engine has to do. Raises ConfigFailed, OSError or ValueError when containers or data would be lost."""
     # A connection to its socket would start a stopped engine.
-    before = engine_restart.take_snapshot(engine) if service_state.running else engine_restart.EngineSnapshot()
+    before = engine_restart.take_snapshot(host, engine) if service_state.running else engine_restart.EngineSnapshot()
     if service_state.running and not before.running:
         raise build_refusal(
             f"{request.instance.unit} is active, but no engine answers on {engine.socket}; set its socket, or repair it first", outcome

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from ..engine import containers, flags, unit
+from ..engine import flags, orphans, unit
 from ..engine.api import Engine
 from ..engine.service import Service, ServiceError
 from ..host.root import Host
@@ -44,11 +44,11 @@ def has_stale_root(host: Host, root: str, after: Mapping[str, Any]) -> bool:
 
 def find_writing_orphans(host: Host, engine: Engine) -> list[str]:
     """Return the IDs of containers of a plain root that run unknown to the engine: nothing stops them from writing to what is copied."""
-    return _find_unknown(host, {container["Id"] for container in engine.get("/containers/json", all="1")})
+    return _find_unknown(host, engine, {container["Id"] for container in engine.get("/containers/json", all="1")})
 
 
-def _find_unknown(host: Host, known: set[str]) -> list[str]:
-    return [o["id"] for o in containers.find_orphans(host, known) if any(row[1] == 0 for row in o["uid_map"])]
+def _find_unknown(host: Host, engine: Engine | None, known: set[str]) -> list[str]:
+    return [o["id"] for o in orphans.find_orphans(host, engine, known) if any(row[1] == 0 for row in o["uid_map"])]
 
 
 def migrate_data(
@@ -62,7 +62,7 @@ def migrate_data(
     if before.live_restore:  # its containers would outlive the engine and keep writing to the previous root
         engine_restart.stop_containers(engine, before.containers)
     Service().stop_with_socket(timeout)
-    running = _find_unknown(transaction.host, set())
+    running = _find_unknown(transaction.host, None, set())
     if running:  # systemd kills an engine after TimeoutStopSec, and its containers keep running
         names = ", ".join(identifier[:12] for identifier in running)
         raise ServiceError(f"the engine is stopped, but containers {names} still run; nothing is copied while they may write")
@@ -73,7 +73,7 @@ def migrate_data(
 def is_migrated_root_in_use(transaction: Transaction, engine: Engine) -> bool:
     """Return whether an engine runs with the migrated root; its containers may have written there since."""
     root = transaction.journal["facts"].get("moves_to")
-    return bool(root) and Service().read_state().running and engine_restart.take_snapshot(engine).root == root
+    return bool(root) and Service().read_state().running and engine_restart.take_snapshot(transaction.host, engine).root == root
 
 
 def finish_migration(transaction: Transaction, engine: Engine, timeout: float) -> list[str]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.containers import PROBE_LABEL
+from ..engine.temporary import read_records
 from ..engine.timestamps import parse_timestamp
+from ..host.root import Host
 
 # Seconds: the wait for a container whose StopTimeout is below 0 (no limit), and what the engine gets in addition to a StopTimeout.
 _NO_LIMIT, _MARGIN = 3600, 30
@@ -37,17 +38,18 @@ class RestartResult:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def take_snapshot(engine: Engine) -> EngineSnapshot:
+def take_snapshot(host: Host, engine: Engine) -> EngineSnapshot:
     """Return the present state of the engine; `running` is false when it does not answer."""
     try:
         info = engine.get("/info")
         listed = engine.get("/containers/json")
     except (EngineError, EngineUnreachable):
         return EngineSnapshot()
+    temporary = read_records(host)
     containers = [
         {"id": c["Id"], "name": (c.get("Names") or [c["Id"][:12]])[0].lstrip("/"), **({"looping": True} if _is_looping(engine, c) else {})}
         for c in sorted(listed, key=lambda c: c.get("Created", 0))
-        if PROBE_LABEL not in (c.get("Labels") or {})
+        if not any(record.has_container(c) for record in temporary)
     ]
     swarm = (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive")
     return EngineSnapshot(True, bool(info.get("LiveRestoreEnabled")), swarm, info.get("DockerRootDir", ""), containers)

@@ -32,6 +32,8 @@ def find_pids_folder(cgroup_file: str) -> str | None:
 def read_pids(host: Host, folder: str) -> dict[str, Any]:
     """Return `max`, `current`, `peak` of a cgroup in tasks; None for no limit and for a missing file (pids.peak is of Linux 6.1 and later).
 
+    ancestors: the limits of the cgroups above.
+
     Raises OSError when pids.max can't be read, so that an error is not taken for no limit.
     """
     limit = host.path(f"{folder}/pids.max").read_text().strip()
@@ -39,7 +41,19 @@ def read_pids(host: Host, folder: str) -> dict[str, Any]:
     for name in ("current", "peak"):
         text = host.read(f"{folder}/pids.{name}")
         result[name] = int(text) if text else None
+    result["ancestors"] = _list_ancestor_limits(host, folder)
     return result
+
+
+def _list_ancestor_limits(host: Host, folder: str) -> list[dict[str, Any]]:
+    """Return `source` and `max` of each limit above a cgroup, which also applies to it."""
+    found = []
+    while folder.count("/") > CGROUPFS.count("/") + 1:
+        folder = folder.rpartition("/")[0]
+        limit = (host.read(f"{folder}/pids.max") or "").strip()
+        if limit.isdigit():
+            found.append({"source": f"{folder}/pids.max", "max": int(limit)})
+    return found
 
 
 def read_limits(host: Host, cgroup_file: str) -> dict[str, Any]:

@@ -1,31 +1,42 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the state of one process from /proc/PID and its cgroup. Nothing is traced."""
+"""Reads the state of one process or thread from /proc/PID. Nothing is traced."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from . import cgroup
 from .root import Host
 
-NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+_NUMBERS = {
+    "TracerPid": "tracer",
+    "Threads": "threads",
+    "NoNewPrivs": "no_new_privs",
+    "Seccomp": "seccomp",
+    "Seccomp_filters": "seccomp_filters",
+}
+_IDS = {"Uid": "uid", "Gid": "gid", "Groups": "groups"}
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
 def parse_status(text: str) -> dict[str, Any]:
-    """Return the security fields of /proc/PID/status (man 5 proc_pid_status): IDs as [real, effective, saved, fs], capability sets as numbers."""
+    """Return the security fields of /proc/PID/status (man 5 proc_pid_status).
+
+    uid, gid: [real, effective, saved, file system]. groups: the supplementary ones. cap: sets as numbers. command, state: its name, and one letter.
+    """
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    found: dict[str, Any] = {}
-    if "Uid" in fields and "Gid" in fields:
-        found["uid"] = [int(n) for n in fields["Uid"].split()]
-        found["gid"] = [int(n) for n in fields["Gid"].split()]
-    caps = {key[3:].lower(): int(value, 16) for key, value in fields.items() if key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+    found: dict[str, Any] = {key: [int(n) for n in fields[field].split()] for field, key in _IDS.items() if field in fields}
+    found.update((key, int(fields[field])) for field, key in _NUMBERS.items() if field in fields)
+    caps = {key[3:].lower(): int(fields[key], 16) for key in _CAPABILITIES if key in fields}
     if caps:
         found["cap"] = caps
-    for field, key in (("NoNewPrivs", "no_new_privs"), ("Seccomp", "seccomp"), ("Seccomp_filters", "seccomp_filters")):
-        if field in fields:
-            found[key] = int(fields[field])
+    if "Name" in fields:
+        found["command"] = fields["Name"].strip()
+    if "State" in fields:
+        found["state"] = fields["State"].strip()[:1]
     return found
 
 
@@ -52,45 +63,86 @@ def parse_root_read_only(mountinfo: str) -> bool | None:
     return read_only
 
 
-def read_process(host: Host, pid: int, groups: Callable[[str], str] = str) -> dict[str, Any]:
+class Process:
+    """An open /proc/PID. It stays that of one process: after its end, reads fail, even when another process has its PID (fs/proc/base.c)."""
+
+    def __init__(self, host: Host, pid: int) -> None:
+        self.pid = pid
+        self._folder = os.open(host.path(f"/proc/{pid}"), os.O_PATH | os.O_DIRECTORY)
+
+    def read(self, name: str) -> str:
+        """Return the text of a file such as `status` or `task/7/status`. Raises OSError."""
+        with open(os.open(name, os.O_RDONLY, dir_fd=self._folder), "rb", buffering=0) as handle:
+            return handle.readall().decode("utf-8", "surrogateescape")
+
+    def read_link(self, name: str) -> str:
+        """Return the target of a link such as `ns/user`. Raises OSError."""
+        return os.readlink(name, dir_fd=self._folder)
+
+    def list_threads(self) -> list[int]:
+        """Return the IDs of its threads. Raises OSError."""
+        folder = os.open("task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._folder)
+        try:
+            return sorted(int(name) for name in os.listdir(folder))
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        os.close(self._folder)
+
+
+@contextmanager
+def open_process(host: Host, pid: int) -> Iterator[Process]:
+    """Yield the open process. Raises FileNotFoundError when it does not exist."""
+    process = Process(host, pid)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def read_start_ticks(process: Process) -> int:
+    """Return when the process started, in clock ticks since boot (man 5 proc_pid_stat: starttime, field 22). Raises OSError."""
+    return int(process.read("stat").rsplit(")", 1)[1].split()[19])
+
+
+def read_state(process: Process, shared: dict[str, Any], status: str | None = None) -> dict[str, Any]:
     """Return everything that judging needs of a process. What could not be read is in `unreadable`: source → error.
 
-    groups: selects the control groups whose limits are read from the text of /proc/PID/cgroup (engine/cgroups.py: select_own_groups).
+    shared: what processes of one namespace have in common, by the namespace; kept by the caller, so that it is read once.
+    status: the text of its `status`, if it was read before.
     """
-    proc = f"/proc/{pid}"
-    found: dict[str, Any] = {"pid": pid, "unreadable": {}}
+    found: dict[str, Any] = {"pid": process.pid, "unreadable": {}}
 
-    def read(name: str, use: Callable[[str], Any]) -> None:
-        source = f"{proc}/{name}"
+    def read(name: str, use: Callable[[str], Any], text: str | None = None) -> None:
         try:
-            use(host.path(source).read_text("utf-8", "surrogateescape"))
-        except (OSError, ValueError) as error:
-            found["unreadable"][source] = str(error)
+            use(process.read(name) if text is None else text)
+        except (OSError, ValueError, IndexError) as error:
+            found["unreadable"][f"/proc/{process.pid}/{name}"] = str(error)
 
-    read("status", lambda text: found.update(parse_status(text)))
-    read("uid_map", lambda text: found.update(uid_map=parse_id_map(text)))
-    read("gid_map", lambda text: found.update(gid_map=parse_id_map(text)))
-    read("mountinfo", lambda text: found.update(root_read_only=parse_root_read_only(text)))
-    read("cgroup", lambda text: found.update(cgroup=text.strip()))
-    read("cgroup", lambda text: found.update(pids=_read_pids(host, groups(text))))
-    # Without an LSM that labels processes, the file exists and reading it fails with EINVAL: no label, not an error.
-    try:
-        found["label"] = host.path(f"{proc}/attr/current").read_text().strip("\0\n") or None
-    except OSError as error:
-        found["label"] = None
-        if error.errno not in (22, 2):
-            found["unreadable"][f"{proc}/attr/current"] = str(error)
+    def read_once(name: str, namespace: str, use: Callable[[str], Any]) -> None:
+        key = f"{name} {found['namespaces'].get(namespace, process.pid)}"
+        if key not in shared:
+            read(name, lambda text: shared.update({key: text}))
+        if key in shared:
+            read(name, use, shared[key])
+
+    read("status", lambda text: found.update(parse_status(text)), status)
     found["namespaces"] = {}
     for name in NAMESPACES:
         try:
-            found["namespaces"][name] = os.readlink(host.path(f"{proc}/ns/{name}"))
+            found["namespaces"][name] = process.read_link(f"ns/{name}")
         except OSError as error:
-            found["unreadable"][f"{proc}/ns/{name}"] = str(error)
+            if name != "time" or error.errno != 2:  # a kernel without namespaces for clocks (before Linux 5.6)
+                found["unreadable"][f"/proc/{process.pid}/ns/{name}"] = str(error)
+    read_once("uid_map", "user", lambda text: found.update(uid_map=parse_id_map(text)))
+    read_once("gid_map", "user", lambda text: found.update(gid_map=parse_id_map(text)))
+    read_once("mountinfo", "mnt", lambda text: found.update(root_read_only=parse_root_read_only(text)))
+    # Without an LSM that labels processes, the file exists and reading it fails with EINVAL: no label, not an error.
+    found["label"] = None
+    try:
+        found["label"] = process.read("attr/current").strip("\0\n") or None
+    except OSError as error:
+        if error.errno not in (22, 2):
+            found["unreadable"][f"/proc/{process.pid}/attr/current"] = str(error)
     return found
-
-
-def _read_pids(host: Host, cgroup_file: str) -> dict[str, Any]:
-    folder = cgroup.find_pids_folder(cgroup_file)
-    if not folder:
-        raise ValueError("has no control group of this container with a PIDs limit")
-    return cgroup.read_pids(host, folder)

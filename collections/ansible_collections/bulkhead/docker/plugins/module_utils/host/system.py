@@ -29,7 +29,9 @@ def observe_system(host: Host) -> dict[str, Any]:
         "cgroup_version": cgroup.detect_version(host),
         "apparmor": enabled == "Y",
         "lsm": [name for name in (host.read("/sys/kernel/security/lsm") or "").strip().split(",") if name],
-        "namespaces": {name: _read_link(host, f"/proc/1/ns/{name}") for name in ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt")},
+        "namespaces": {
+            name: _read_link(host, f"/proc/1/ns/{name}") for name in ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt", "time")
+        },
     }
 
 
@@ -43,11 +45,14 @@ def read_boot_time(host: Host) -> float:
 
 def read_start_time(host: Host, pid: int) -> float | None:
     """Return when a process started, in seconds since the epoch; None when it has ended (man 5 proc_pid_stat: starttime, field 22)."""
+    ticks = read_start_ticks(host, pid)
+    return None if ticks is None else read_boot_time(host) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def read_start_ticks(host: Host, pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; None when it has ended."""
     stat = host.read(f"/proc/{pid}/stat")
-    if not stat:
-        return None
-    ticks = int(stat.rsplit(")", 1)[1].split()[19])
-    return read_boot_time(host) + ticks / os.sysconf("SC_CLK_TCK")
+    return int(stat.rsplit(")", 1)[1].split()[19]) if stat else None
 
 
 def _parse_os_release(text: str) -> dict[str, str]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.cgroups import select_own_groups
+from ..engine.api import Engine, EngineError
+from ..engine.containers import read_containers
 from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.probe import ProbeFailed, start_probe
-from ..host import cgroup
+from ..exposures.gather import gather_container, gather_host
 from ..host.root import Host
 from ..seccomp import dump
 from .judges import GATHERERS
@@ -69,8 +69,9 @@ def keep_defaults(expect: Mapping[str, Any]) -> dict[str, Any]:
 def _gather_engine(
     host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: bool, instance: Instance
 ) -> dict[str, Any]:
-    observed = observe_host(host, engine, instance)
+    observed = observe_host(host, engine, instance, read_containers)
     containers = observed["engine"]["containers"]
+    info = {"Runtimes": observed["engine"].get("runtimes"), "CgroupDriver": observed["engine"].get("cgroup_driver")}
     evidence: dict[str, Any] = {"observed": observed, "probe": None, "probe_error": None, "containers": containers}
     with ExitStack() as stack:
         if not use_probe:
@@ -79,26 +80,35 @@ def _gather_engine(
             evidence["probe_error"] = f"no probe container could be started: {observed['engine']['error']}"
         else:
             try:
-                evidence["probe"] = stack.enter_context(start_probe(host, engine))
-            except (ProbeFailed, EngineError, EngineUnreachable) as error:
+                evidence["probe"] = stack.enter_context(start_probe(host, engine, info))
+            except (ProbeFailed, EngineError, OSError) as error:
                 evidence["probe_error"] = str(error)
+        evidence["exposures"] = gather_host(host, observed["engine"])
+        for container in containers:
+            if not container["error"]:
+                container["exposed"] = _gather_exposures(host, container, evidence["exposures"])
         evidence["layer_evidence"] = {name: gather(host, evidence["probe"], expect.get(name, {})) for name, gather in GATHERERS.items()}
-        described = [container for container in containers if container["name"] in expect.get(CONTAINERS, {})]
+        described = [c for c in containers if c["name"] in expect.get(CONTAINERS, {}) and not c["error"]]
         _read_settings(host, described, expect.get(CONTAINERS, {}))
-        _dump_filters(containers if deep else described)
+        _dump_filters([c for c in containers if not c["error"]] if deep else described)
     return evidence
 
 
+def _gather_exposures(host: Host, container: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return gather_container(host, container, about)
+    except (OSError, ValueError, LookupError) as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
 def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mapping[str, Any]) -> None:
-    """Add what is read only of containers of hardened_container_list: limits, and the seccomp profile on disk."""
+    """Add what is read only of containers of hardened_container_list: the seccomp profile on disk."""
     for container in containers:
         settings = required[container["name"]]
         try:
-            groups = select_own_groups(container["kernel"].get("cgroup", ""), container["id"])
-            container["kernel"]["limits"] = cgroup.read_limits(host, groups)
             settings["seccomp_text"] = host.read(settings["seccomp_path"]) if settings.get("seccomp_path") else None
         except (OSError, ValueError) as error:
-            container["kernel"]["unreadable"][f"limits of {container['name']}"] = str(error)
+            container["kernel"]["unreadable"][settings["seccomp_path"]] = str(error)
 
 
 def _dump_filters(containers: list[dict[str, Any]]) -> None:

@@ -7,21 +7,23 @@ import time
 from typing import Any
 
 from ..engine.api import Engine
-from ..engine.instance import ROOTFUL, Instance
-from ..engine.observe import ContentsReader, observe_engine
+from ..engine.instance import Instance
+from ..engine.observe import ContainersReader, ContentsReader, observe_engine
 from ..engine_config.observe import observe_config
 from ..host import system
 from ..host.root import Host
 from .observers import observe_layers
 
 
-def observe_host(host: Host, engine: Engine, instance: Instance = ROOTFUL, read_contents: ContentsReader | None = None) -> dict[str, Any]:
-    """Return what judging calls `observed`; `engine.containers` has the whole evidence on each container.
+def observe_host(
+    host: Host, engine: Engine, instance: Instance, read_containers: ContainersReader, read_contents: ContentsReader | None = None
+) -> dict[str, Any]:
+    """Return what planning and judging call `observed`; `engine.containers` is what `read_containers` returns.
 
     instance: the engine that the inventory selects for this host. `engine`, `daemon_json`, `unit` and the layers describe that one.
     read_contents: reads what the engine stores, for planning.
     """
-    engine_state = observe_engine(host, engine, instance, read_contents)
+    engine_state = observe_engine(host, engine, instance, read_containers, read_contents)
     return {
         "at": time.time(),
         "system": system.observe_system(host),

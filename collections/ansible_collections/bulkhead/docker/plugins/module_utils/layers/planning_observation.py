@@ -8,7 +8,7 @@ from typing import Any
 from ..engine.api import Engine
 from ..engine.contents import list_contents
 from ..engine.instance import ROOTFUL, Instance
-from ..engine.observe import summarize_container
+from ..engine.summaries import read_summaries
 from ..engine_config.observe_managed import explain_fixed, observe_managed
 from ..host.pending import observe_pending
 from ..host.root import Host
@@ -21,10 +21,8 @@ def observe_for_planning(host: Host, engine: Engine, instance: Instance = ROOTFU
 
     daemon_json.fixed: why not even root can change the file; None when it can.
     """
-    observed = observe_host(host, engine, instance, list_contents)
+    observed = observe_host(host, engine, instance, read_summaries, list_contents)
     observed["layers"]["rootless"].update(observe_setup(host, instance, observed["layers"]["rootless"]))
     file = observed["daemon_json"]
     file["fixed"] = explain_fixed(instance.scope_host(host), file["path"]) if file["exists"] else None
-    state = dict(observed["engine"])
-    state["containers"] = [summarize_container(container) for container in state["containers"]]
-    return {**observed, "engine": state, "pending": observe_pending(host, state), **observe_managed(host, instance)}
+    return {**observed, "pending": observe_pending(host, observed["engine"]), **observe_managed(host, instance)}

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ..exposures.judge import find_exposures
+from ..exposures.exposure import Exposure
+from ..exposures.judge import build_findings, judge_exposures
 from ..hardened import judge as hardened
 from .evidence import CONTAINERS, UNUSABLE_ANSWER, keep_defaults, list_engines
 from .judges import JUDGES
 from .registry import ENGINE_DEFAULTS
-from .verdict import DEGRADED, DISABLED, UNKNOWN, ContainerVerdict, Finding, Verdict
+from .states import list_states
+from .verdict import DEGRADED, DISABLED, ENFORCED, SEVERITY, UNKNOWN, ContainerVerdict, Finding, Verdict
 
 _Kind = TypeVar("_Kind", bound=Verdict)
 
@@ -53,19 +55,61 @@ def judge_engine(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: C
 def _judge_container(
     container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any], names: Collection[str]
 ) -> dict[str, Any]:
-    layers = {
-        name: _run_judge(name, ContainerVerdict, JUDGES[name].judge_container, container, evidence, expect.get(name, {})).as_dict()
-        for name in names
-    }
+    layers = {name: _judge_container_layer(name, container, evidence, expect.get(name, {})).as_dict() for name in names}
+    default_pids = ((evidence["probe"] or {}).get("kernel") or {}).get("pids", {}).get("max") or expect.get("pids_limit", {}).get("limit")
+    exposures, findings = _judge_exposures(container, evidence, default_pids)
     required = expect.get(CONTAINERS, {}).get(container["name"])
     return {
-        **({"settings": hardened.judge(container, required, layers.get("seccomp"))} if required else {}),
+        **({"settings": _judge_settings(container, required, layers.get("seccomp"))} if required else {}),
         **{key: container[key] for key in ("name", "id", "image", "pid")},
         "layers": list(layers.values()),
         "opted_out": [name for name, verdict in layers.items() if verdict["opted_out"]],
         "disagreements": [f"{name}: {text}" for name, verdict in layers.items() for text in verdict["disagreements"]],
-        "findings": [finding.__dict__ for finding in find_exposures(container)],
+        "exposures": [exposure.as_dict() for exposure in exposures],
+        "findings": findings,
     }
+
+
+def _judge_exposures(
+    container: Mapping[str, Any], evidence: Mapping[str, Any], default_pids: int | None
+) -> tuple[list[Exposure], list[dict[str, Any]]]:
+    """Return the exposures and their findings; one finding that says why where they could not be judged."""
+    error = container["error"] or container.get("exposed", {}).get("error")
+    try:
+        exposures = [] if error else judge_exposures(container, evidence, default_pids)
+    except Exception as problem:  # evidence that no judge expects; the layers are judged all the same
+        error = f"{type(problem).__name__}: {problem}"
+    if error:
+        text = f"container {container['name']}: its exposures are unknown: {error}"
+        return [], [{**Finding("container.exposures_unknown", text, UNKNOWN).__dict__, "exposures": []}]
+    return exposures, build_findings(container["name"], exposures)
+
+
+def _judge_settings(container: Mapping[str, Any], required: Mapping[str, Any], seccomp: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the verdict on each required setting: of all states of the container's tasks, the worst."""
+    worst: dict[str, dict[str, Any]] = {}
+    for state in list_states(container):
+        for verdict in hardened.judge({**container, "kernel": {**container["kernel"], **state}}, required, seccomp):
+            known = worst.setdefault(verdict["setting"], verdict)
+            if SEVERITY[verdict["status"]] > SEVERITY[known["status"]]:
+                worst[verdict["setting"]] = verdict
+    return list(worst.values())
+
+
+def _judge_container_layer(
+    name: str, container: Mapping[str, Any], evidence: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> ContainerVerdict:
+    """Return the verdict on one layer of a container; `unknown` without evidence, and where a part of it is missing."""
+    if container["error"]:
+        verdict = ContainerVerdict(name, "evidence of the container")
+        verdict.add_finding("no_evidence", f"container {container['name']}: {container['error']}", UNKNOWN)
+        return verdict.conclude()
+    verdict = _run_judge(name, ContainerVerdict, JUDGES[name].judge_container, container, evidence, wanted)
+    if container["unread"] and verdict.status == ENFORCED:
+        for text in container["unread"]:
+            verdict.add_finding("tasks_unread", f"container {container['name']}: {text}", UNKNOWN)
+        verdict.conclude()
+    return verdict
 
 
 def _run_judge(layer: str, kind: type[_Kind], judge: Callable[..., _Kind], *arguments: Any) -> _Kind:
@@ -87,6 +131,10 @@ def _find_host_problems(evidence: Mapping[str, Any], expect: Mapping[str, Any]) 
         text = f"a container runs that the engine does not list: {orphan['id'][:12]} (cgroup {orphan['cgroup']}, PIDs {orphan['pids'][:5]})"
         remedy = "end it with `ctr -n moby tasks kill`, then start it again under the engine"
         findings.append(Finding("engine.orphan", text, DEGRADED, remedy))
+    for container in evidence["containers"]:
+        if container["error"]:
+            remedy = f"docker inspect {container['name']}; docker logs {container['name']}"
+            findings.append(Finding("container.no_evidence", f"container {container['name']}: {container['error']}", UNKNOWN, remedy))
     running = {container["name"] for container in evidence["containers"]}
     for name in expect.get(CONTAINERS, {}):
         if name not in running:

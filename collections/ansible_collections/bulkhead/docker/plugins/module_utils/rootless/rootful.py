@@ -27,7 +27,7 @@ def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeo
         return ""
     engine, running = Engine(ROOTFUL.socket, timeout), []
     if "docker.service" in active:
-        before = engine_restart.take_snapshot(engine)
+        before = engine_restart.take_snapshot(host, engine)
         if not before.running:
             raise ValueError(
                 f"docker.service is active, but no engine answers on {ROOTFUL.socket}, and its containers are not known; repair it, or stop it"

@@ -69,7 +69,7 @@ def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -
     ranges = apply_ranges(host, [request.ranges], RANGES, False, run)  # takes its own lock
     if ranges.changed:
         outcome.add_step("subordinate ranges allocated")
-    before = stopped.merge_stopped(known, _read_running_engine(outcome.instance, request))
+    before = stopped.merge_stopped(known, _read_running_engine(host, outcome.instance, request))
     known.setdefault("ran", before.running)
     with state.lock_host(host):
         step = (
@@ -287,11 +287,11 @@ def _create_client_context(host: Host, known: dict[str, Any], outcome: SetupOutc
         outcome.add_step("docker context rootless created")
 
 
-def _read_running_engine(instance: Instance, request: RootlessRequest) -> engine_restart.EngineSnapshot:
+def _read_running_engine(host: Host, instance: Instance, request: RootlessRequest) -> engine_restart.EngineSnapshot:
     """Return the engine and its running containers before any change."""
     if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).read_state().running:
         return engine_restart.EngineSnapshot()
-    return engine_restart.take_snapshot(Engine.for_instance(instance, request.timeout))
+    return engine_restart.take_snapshot(host, Engine.for_instance(instance, request.timeout))
 
 
 def _restart_engine(
@@ -346,7 +346,7 @@ def _stop_engine(
         return before
     service, engine = Service(instance), Engine.for_instance(instance, timeout)
     if service.read_state().running:
-        before = stopped.merge_stopped(known, engine_restart.take_snapshot(engine))
+        before = stopped.merge_stopped(known, engine_restart.take_snapshot(host, engine))
         with state.lock_host(host):
             stopped.save_stopped(host, known, before)
         with suppress(EngineError, EngineUnreachable):

@@ -1,122 +1,145 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The evidence on containers: all their tasks, and what happens when one cannot be inspected, ends, or is not what the engine says."""
+
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers, probe_image
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import select_own_groups
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.inspection import get_first_pid, trim_inspect
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.runtimes import describe_runtime
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from .proc_tree import SILENT, FakeEngine, add_process, inspect, list_entry, write_status
+
 ONE, TWO, THREE = "1" * 64, "2" * 64, "3" * 64
+SCOPE = f"/system.slice/docker-{ONE}.scope"
 
 
-def cgroup(root: Path, path: str, *pids: int) -> None:
-    folder = root / "sys/fs/cgroup" / path
-    folder.mkdir(parents=True)
-    (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+def read(root: Path, answers: dict[str, Any], *listed: dict[str, Any], **info: Any) -> list[dict[str, Any]]:
+    engine: Any = FakeEngine(answers)
+    return containers.read_containers(Host(root), engine, listed or [list_entry(ONE)], info)
 
 
-def test_running_containers_that_are_not_listed_are_orphans(tmp_path: Path) -> None:
-    cgroup(tmp_path, f"system.slice/docker-{ONE}.scope", 7)
-    cgroup(tmp_path, f"system.slice/docker-{TWO}.scope")
-    cgroup(tmp_path, f"system.slice/docker-{TWO}.scope/nested", 8, 9)
-    cgroup(tmp_path, f"docker/{THREE}", 10)
-    cgroup(tmp_path, f"system.slice/{'4' * 64}", 11)  # nothing of Docker's
-    found = containers.find_orphans(Host(tmp_path), {ONE})
-    assert {(o["id"], tuple(o["pids"])) for o in found} == {(TWO, (8, 9)), (THREE, (10,))}
+def test_every_process_of_the_control_group_is_read(tmp_path: Path) -> None:
+    add_process(tmp_path, 7, SCOPE)
+    add_process(tmp_path, 8, SCOPE)  # the same state
+    add_process(tmp_path, 9, f"{SCOPE}/init.scope", label="unconfined", CapEff="1ffffffffff", Name="sh")
+    add_process(tmp_path, 10, SCOPE, State="Z (zombie)", Seccomp="0")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert [(s["pid"], s["command"], s["tasks"]) for s in web["states"]] == [(7, "sleep", 2), (9, "sh", 1)]
+    assert web["kernel"] is web["states"][0] and (web["error"], web["unread"], web["processes"]) == (None, [], 3)
+    assert web["kernel"]["pids"]["max"] == 100 and web["kernel"]["started"] == 22
 
 
-def test_scope_without_processes_is_not_an_orphan(tmp_path: Path) -> None:
-    cgroup(tmp_path, f"system.slice/docker-{ONE}.scope")
-    assert containers.find_orphans(Host(tmp_path), set()) == []
+def test_a_thread_with_another_state_is_a_state_of_its_own(tmp_path: Path) -> None:
+    add_process(tmp_path, 7, SCOPE, Threads="3")
+    write_status(tmp_path / "proc/7/task/8/status", Seccomp="0", Seccomp_filters="0")
+    write_status(tmp_path / "proc/7/task/9/status")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert [(s["pid"], s.get("tid"), s["seccomp"]) for s in web["states"]] == [(7, None, 2), (7, 8, 0)]
 
 
-class Fake:
-    def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers = answers
+def test_one_container_that_cannot_be_inspected_does_not_hide_the_others(tmp_path: Path) -> None:
+    add_process(tmp_path, 7, SCOPE)
+    answers = {
+        f"/containers/{ONE}/json": inspect(ONE, 7),
+        f"/containers/{TWO}/json": EngineError(500, "broken"),
+        f"/containers/{THREE}/json": SILENT,
+    }
+    found = read(tmp_path, answers, list_entry(THREE, "slow"), list_entry(TWO, "bad"), list_entry(ONE))
+    assert [(c["name"], c["error"]) for c in found] == [
+        ("bad", "the engine answers with an error: broken"),
+        ("slow", "the answer takes too long"),
+        ("web", None),
+    ]
 
-    def get(self, path: str) -> Any:
-        answer = self.answers[path]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+
+def test_an_engine_that_fell_silent_is_not_asked_about_every_container(tmp_path: Path) -> None:
+    engine: Any = FakeEngine({f"/containers/{ONE}/json": SILENT})
+    engine.alive = False
+    found = containers.read_containers(Host(tmp_path), engine, [list_entry(ONE, "a"), list_entry(TWO, "b")], {})
+    assert [(c["name"], c["error"]) for c in found] == [("a", "the answer takes too long"), ("b", "the answer takes too long")]
 
 
 def test_container_that_ended_meanwhile_is_left_out(tmp_path: Path) -> None:
-    engine: Any = Fake({f"/containers/{ONE}/json": EngineError(404, "gone"), f"/containers/{TWO}/json": {"State": {"Pid": 0}}})
-    assert containers.read_containers(Host(tmp_path), engine, [ONE, TWO]) == []
+    answers = {f"/containers/{TWO}/json": {"State": {"Pid": 0}}}
+    assert read(tmp_path, answers, list_entry(ONE), list_entry(TWO)) == []
+    # It ends after its inspection: the process is gone, and so is the container.
+    assert read(tmp_path, {f"/containers/{ONE}/json": [inspect(ONE, 7), {"Id": ONE, "State": {"Pid": 0}}]}) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "own"),
-    [
-        (f"0::/system.slice/docker-{ONE}.scope\n", f"0::/system.slice/docker-{ONE}.scope"),
-        (f"0::/system.slice/docker-{ONE}.scope/init.scope\n", f"0::/system.slice/docker-{ONE}.scope"),
-        (f"0::/docker/{ONE}/a/docker-{ONE}.scope\n", f"0::/docker/{ONE}"),
-        (f"0::/user.slice/user-990.slice/user@990.service/user.slice/docker-{ONE}.scope/x", None),
-        (f"12:cpu,cpuacct:/docker/{ONE}/x\n7:pids:/docker/{ONE}/x\n0::/\n", f"12:cpu,cpuacct:/docker/{ONE}\n7:pids:/docker/{ONE}"),
-        (f"0::/system.slice/docker-{TWO}.scope\n", ""),
-        ("0::/user.slice/session-1.scope\n", ""),
-        ("", ""),
-    ],
-)
-def test_select_own_groups(text: str, own: str | None) -> None:
-    assert select_own_groups(text, ONE) == (text.rpartition("/")[0] if own is None else own)
+def test_container_that_restarts_meanwhile_is_read_again(tmp_path: Path) -> None:
+    add_process(tmp_path, 8, SCOPE)
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": [inspect(ONE, 7), inspect(ONE, 8)]})
+    assert (web["pid"], web["error"]) == (8, None)
+
+
+def test_process_outside_of_the_containers_control_group_is_no_evidence(tmp_path: Path) -> None:
+    add_process(tmp_path, 7, f"/system.slice/docker-{TWO}.scope", Seccomp="0")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert web["error"] == "the engine reports process 7, which is not in a control group of this container"
+    assert "seccomp" not in web["kernel"]
+
+
+def test_engine_without_control_groups_has_only_first_processes(tmp_path: Path) -> None:
+    add_process(tmp_path, 7, "/user.slice/user-1000.slice/session-1.scope")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)}, CgroupDriver="none")
+    assert web["error"] is None and web["unread"] == ["it has no control group of its own, so only its first process was read"]
+    assert "pids" not in web["kernel"]
 
 
 @pytest.mark.parametrize(("own", "leaf"), [("100", "max"), ("max", "100")])
 def test_limit_is_read_from_the_engines_control_group(tmp_path: Path, own: str, leaf: str) -> None:
-    scope = tmp_path / f"sys/fs/cgroup/system.slice/docker-{ONE}.scope"
-    (scope / "init.scope").mkdir(parents=True)
-    (scope / "pids.max").write_text(f"{own}\n")
-    (scope / "init.scope/pids.max").write_text(f"{leaf}\n")
-    (tmp_path / "proc/7").mkdir(parents=True)
-    (tmp_path / "proc/7/cgroup").write_text(f"0::/system.slice/docker-{ONE}.scope/init.scope\n")
-    engine: Any = Fake({f"/containers/{ONE}/json": {"Id": ONE, "Name": "/web", "State": {"Pid": 7}}})
-    (seen,) = containers.read_containers(Host(tmp_path), engine, [ONE])
-    assert seen["kernel"]["pids"]["source"] == f"/sys/fs/cgroup/system.slice/docker-{ONE}.scope/pids.max"
-    assert seen["kernel"]["pids"]["max"] == (None if own == "max" else int(own))
-    assert seen["kernel"]["cgroup"].endswith("init.scope"), "what /proc says is shown as it is"
-
-
-def test_process_outside_of_the_containers_control_group(tmp_path: Path) -> None:
-    cgroup(tmp_path, f"system.slice/docker-{TWO}.scope", 7)
-    (tmp_path / f"sys/fs/cgroup/system.slice/docker-{TWO}.scope/pids.max").write_text("100\n")
-    (tmp_path / "proc/7").mkdir(parents=True)
-    (tmp_path / "proc/7/cgroup").write_text(f"0::/system.slice/docker-{TWO}.scope\n")
-    engine: Any = Fake({f"/containers/{ONE}/json": {"Id": ONE, "Name": "/web", "State": {"Pid": 7}}})
-    (seen,) = containers.read_containers(Host(tmp_path), engine, [ONE])
-    assert "pids" not in seen["kernel"] and "this container" in seen["kernel"]["unreadable"]["/proc/7/cgroup"]
+    add_process(tmp_path, 7, f"{SCOPE}/init.scope")
+    (tmp_path / f"sys/fs/cgroup{SCOPE}/pids.max").write_text(f"{own}\n")
+    (tmp_path / f"sys/fs/cgroup{SCOPE}/init.scope/pids.max").write_text(f"{leaf}\n")
+    (tmp_path / "sys/fs/cgroup/system.slice/pids.max").write_text("50\n")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert web["kernel"]["pids"]["source"] == f"/sys/fs/cgroup{SCOPE}/pids.max"
+    assert web["kernel"]["pids"]["max"] == (None if own == "max" else int(own))
+    assert web["kernel"]["pids"]["ancestors"] == [{"source": "/sys/fs/cgroup/system.slice/pids.max", "max": 50}]
+    assert web["kernel"]["cgroup"].endswith("init.scope"), "what /proc says is shown as it is"
 
 
 @pytest.mark.parametrize("pid", ["../home/x", "7", 0, -1, True, 1.5, None, [7]])
 def test_invalid_process_ids_are_ignored(tmp_path: Path, pid: Any) -> None:
-    assert containers.get_first_pid({"State": {"Pid": pid}}) == 0
-    engine: Any = Fake({f"/containers/{ONE}/json": {"State": {"Pid": pid}}})
-    assert containers.read_containers(Host(tmp_path), engine, [ONE]) == []
+    assert get_first_pid({"State": {"Pid": pid}}) == 0
+    assert read(tmp_path, {f"/containers/{ONE}/json": {"State": {"Pid": pid}}}) == []
 
 
 def test_environment_variables_stay_on_the_host() -> None:
-    inspect = {"Config": {"Env": ["SECRET=x"], "User": "www-data"}, "HostConfig": {"Privileged": True, "Binds": ["/a:/b"]}, "Mounts": []}
-    kept = containers.trim_inspect(inspect)
-    assert kept["User"] == "www-data"
-    assert kept["HostConfig"] == {"Privileged": True}
-    assert "SECRET" not in str(kept)
+    names = {"DB_PASSWORD": "x", "API_TOKEN": "x", "SSH_KEY": "x", "my_secret_file": "x", "KEYBOARD": "us", "PATH": "/bin"}
+    config = {"Env": [f"{name}={value}" for name, value in names.items()], "User": "www-data"}
+    kept = trim_inspect({"Config": config, "HostConfig": {"Privileged": True, "Binds": ["/a:/b"]}, "Mounts": []})
+    assert (kept["User"], kept["HostConfig"], kept["SecretNames"]) == ("www-data", {"Privileged": True}, 4)
+    assert not any(name in str(kept) for name in names)
 
 
-def test_image_has_the_program_and_its_libraries() -> None:
-    with tarfile.open(fileobj=io.BytesIO(probe_image.build_image(["sleep"]))) as tar:
-        names = set(tar.getnames())
-        assert probe_image.find_program("sleep").lstrip("/") in names
-        assert any("libc.so" in name or "musl" in name for name in names)
-        assert all(member.isdir() or member.isfile() for member in tar.getmembers())
+@pytest.mark.parametrize(
+    ("name", "runtimes", "shares"),
+    [
+        ("", {}, True),
+        ("runc", {"runc": {"path": "runc"}}, True),
+        ("io.containerd.runc.v2", {"io.containerd.runc.v2": {"path": "runc"}}, True),
+        ("bulkhead", {"bulkhead": {"path": "/usr/local/libexec/bulkhead/rootless/runc"}}, True),
+        ("crun", {"crun": {"path": "/usr/bin/crun"}}, True),
+        ("nvidia", {"nvidia": {"path": "nvidia-container-runtime"}}, True),
+        ("runsc", {"runsc": {"path": "/usr/local/bin/runsc"}}, False),
+        ("gv", {"gv": {"runtimeType": "io.containerd.runsc.v1"}}, False),
+        ("io.containerd.kata.v2", {}, False),
+        ("kata", {"kata": {"path": "/usr/bin/runc"}}, False),
+        ("mine", {"mine": {"path": "/opt/wrapper"}}, False),
+    ],
+)
+def test_runtimes_that_share_the_kernel(name: str, runtimes: dict[str, Any], shares: bool) -> None:
+    assert describe_runtime(name, runtimes) == {"name": name, "shares_kernel": shares}
 
 
-def test_missing_program_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match="no-such-program: not found"):
-        probe_image.build_image(["no-such-program"])
+def test_a_runtime_with_its_own_kernel_gives_no_evidence(tmp_path: Path) -> None:
+    add_process(tmp_path, 7, SCOPE)
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7, Runtime="runsc")})
+    assert "its runtime runsc has a kernel of its own" in web["error"] and "seccomp" not in web["kernel"]

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers import PROBE_LABEL
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.contents import list_contents
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.temporary import Temporary
 
 ANONYMOUS = "ab" * 32
+PROBE = Temporary("f00", "1:2", "/s", "probe-f00", ["probe-f00"], "sha256:" + "4" * 64)
 IMAGES: list[dict[str, Any]] = [
     {"Id": "sha256:" + "1" * 64, "RepoTags": ["nginx:1", "nginx:latest"], "RepoDigests": [], "Size": 100},
     {"Id": "sha256:" + "2" * 64, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Size": 20},
     {"Id": "sha256:" + "3" * 64, "RepoTags": None, "RepoDigests": ["app@sha256:99"], "Size": 3},
-    {"Id": "sha256:" + "4" * 64, "RepoTags": ["probe:1"], "Labels": {PROBE_LABEL: "1:2"}, "Size": 4000},
+    {"Id": "sha256:" + "4" * 64, "RepoTags": ["probe-f00:1"], "Size": 4000},
 ]
 MOUNTS = [
     {"Type": "bind", "Source": "/srv/b", "RW": True},
@@ -24,7 +25,7 @@ MOUNTS = [
 CONTAINERS: list[dict[str, Any]] = [
     {"Id": "c" * 64, "Names": ["/web"], "Image": "nginx:1", "State": "running", "Labels": {}, "Mounts": MOUNTS},
     {"Id": "d" * 64, "Names": [], "Image": "x", "State": "dead", "Labels": None},
-    {"Id": "e" * 64, "Names": ["/probe"], "Labels": {PROBE_LABEL: "1:2"}},
+    {"Id": "e" * 64, "Names": ["/probe-f00"], "ImageID": "sha256:" + "4" * 64},
 ]
 VOLUMES: list[dict[str, Any]] = [
     {"Name": "data", "Driver": "local", "Mountpoint": "/var/lib/docker/volumes/data/_data", "Labels": None},
@@ -57,7 +58,7 @@ class Engine:
 
 
 def test_images_containers_volumes_and_networks() -> None:
-    found = list_contents(Engine().get)
+    found = list_contents(Engine().get, [PROBE])
     assert [(image["name"], image["bytes"]) for image in found["images"]] == [("nginx:1", 100), ("2" * 12, 20), ("app@sha256:99", 3)]
     assert found["images"][0]["tags"] == ["nginx:1", "nginx:latest"]
     assert [(c["name"], c["state"]) for c in found["containers"]] == [("web", "running"), ("d" * 12, "dead")]
@@ -88,7 +89,7 @@ def test_empty_engine() -> None:
 )
 def test_volumes_are_measured_only_in_a_plain_root(mountpoint: str, measure: bool | None, asked: bool) -> None:
     engine = Engine(**{"/volumes": {"Volumes": [{**VOLUMES[0], "Mountpoint": mountpoint}]}})
-    list_contents(engine.get, measure)
+    list_contents(engine.get, (), measure)
     assert ("/system/df" in engine.asked) is asked
 
 

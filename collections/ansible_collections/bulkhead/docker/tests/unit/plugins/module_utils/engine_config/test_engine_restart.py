@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 
 class Containers:
@@ -52,9 +53,9 @@ LOOPING = [
 
 @pytest.mark.parametrize("container", LOOPING)
 @pytest.mark.parametrize("after", ["restarting", "running", "exited"])
-def test_container_that_kept_ending_before_is_no_failure(container: dict[str, Any], after: str) -> None:
+def test_container_that_kept_ending_before_is_no_failure(host: Host, container: dict[str, Any], after: str) -> None:
     engine = Containers(web=dict(container))
-    before = engine_restart.take_snapshot(engine).containers  # type: ignore[arg-type]
+    before = engine_restart.take_snapshot(host, engine).containers  # type: ignore[arg-type]
     assert before == [{"id": "web", "name": "web", "looping": True}]
     engine.containers["web"].update(State=after, starts="exited")
     assert engine_restart.restart_containers(engine, before, 1).failed == {}  # type: ignore[arg-type]
@@ -62,9 +63,9 @@ def test_container_that_kept_ending_before_is_no_failure(container: dict[str, An
 
 
 @pytest.mark.parametrize("container", [{"Status": "Up 2 seconds"}, {"Status": "Up 3 weeks", "RestartCount": 4}])
-def test_container_that_keeps_ending_afterwards_is_a_failure(container: dict[str, Any]) -> None:
+def test_container_that_keeps_ending_afterwards_is_a_failure(host: Host, container: dict[str, Any]) -> None:
     engine = Containers(web={"State": "running", **container})
-    before = engine_restart.take_snapshot(engine).containers  # type: ignore[arg-type]
+    before = engine_restart.take_snapshot(host, engine).containers  # type: ignore[arg-type]
     engine.containers["web"]["State"] = "restarting"
     assert engine_restart.restart_containers(engine, before, 1).failed == {"web": "it was started and ended again"}  # type: ignore[arg-type]
 
@@ -90,9 +91,9 @@ def test_stop_waits_for_the_stop_timeout(own: int | None, patience: float) -> No
     assert engine.posted == [("stop web", patience)]
 
 
-def test_snapshot_of_an_unreachable_engine() -> None:
+def test_snapshot_of_an_unreachable_engine(host: Host) -> None:
     class Silent:
         def get(self, _path: str) -> Any:
             raise EngineUnreachable("no engine answers")
 
-    assert engine_restart.take_snapshot(Silent()) == engine_restart.EngineSnapshot()  # type: ignore[arg-type]
+    assert engine_restart.take_snapshot(host, Silent()) == engine_restart.EngineSnapshot()  # type: ignore[arg-type]

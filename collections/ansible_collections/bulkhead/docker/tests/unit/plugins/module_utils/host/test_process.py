@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ CapAmb:\t0000000000000000
 NoNewPrivs:\t1
 Seccomp:\t2
 Seccomp_filters:\t1
+TracerPid:\t9
+Groups:\t0 27
+State:\tS (sleeping)
+Threads:\t3
 """
 
 
@@ -25,6 +30,7 @@ def test_parse_status() -> None:
     found = process.parse_status(STATUS)
     assert found["uid"] == [231072] * 4
     assert found["cap"]["bnd"] == 0xA80425FB
+    assert (found["groups"], found["tracer"], found["state"], found["threads"], found["command"]) == ([0, 27], 9, "S", 3, "sleep")
     assert (found["no_new_privs"], found["seccomp"], found["seccomp_filters"]) == (1, 2, 1)
 
 
@@ -76,6 +82,7 @@ def test_missing_limit_and_peak_are_none(tmp_path: Path) -> None:
         "max": None,
         "current": 3,
         "peak": None,
+        "ancestors": [],
     }
 
 
@@ -84,14 +91,30 @@ def test_unreadable_limit_is_an_error(tmp_path: Path) -> None:
         cgroup.read_pids(Host(tmp_path), "/sys/fs/cgroup/gone")
 
 
-def test_ended_process_has_only_unreadable_sources(tmp_path: Path) -> None:
-    found = process.read_process(Host(tmp_path), 4711)
+def test_process_that_does_not_exist_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), process.open_process(Host(tmp_path), 4711):
+        pass
+
+
+def test_evidence_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "proc/4711").mkdir(parents=True)
+    with process.open_process(Host(tmp_path), 4711) as opened:
+        found = process.read_state(opened, {})
     assert "seccomp" not in found
     assert {"/proc/4711/status", "/proc/4711/uid_map"} <= set(found["unreadable"])
 
 
-def test_read_process(tmp_path: Path) -> None:
-    _container_cgroup(tmp_path, "100\n")
+def test_an_open_process_is_never_another_one_with_its_id() -> None:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    with process.open_process(Host(), child) as opened:
+        os.waitpid(child, 0)
+        with pytest.raises(OSError, match="No such"):
+            opened.read("status")
+
+
+def test_read_state(tmp_path: Path) -> None:
     proc = tmp_path / "proc/7"
     (proc / "attr").mkdir(parents=True)
     (proc / "ns").mkdir()
@@ -106,9 +129,11 @@ def test_read_process(tmp_path: Path) -> None:
         (proc / name).write_text(text)
     for name in process.NAMESPACES:
         (proc / "ns" / name).symlink_to(f"{name}:[1]")
-    found = process.read_process(Host(tmp_path), 7)
+    shared: dict[str, str] = {}
+    with process.open_process(Host(tmp_path), 7) as opened:
+        found = process.read_state(opened, shared)
     assert found["unreadable"] == {}
+    assert shared["mountinfo mnt:[1]"].startswith("1 0")
     assert found["label"] == "docker-default (enforce)"
-    assert found["pids"]["max"] == 100
     assert found["root_read_only"] is True
     assert found["namespaces"]["user"] == "user:[1]"

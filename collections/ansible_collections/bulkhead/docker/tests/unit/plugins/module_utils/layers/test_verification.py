@@ -82,7 +82,10 @@ def test_a_failing_judge_does_not_affect_the_others(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(JUDGES["capabilities"], "judge_container", fail)
     gathered = build_evidence()
     gathered["containers"] = [
-        {"name": "web", "id": "1", "image": "i", "pid": 1, "kernel": {"pid": 1}, "inspect": {"HostConfig": {}, "Mounts": []}}
+        {
+            **{"name": "web", "id": "1", "image": "i", "pid": 1, "kernel": {"pid": 1}, "error": None, "unread": []},
+            "inspect": {"HostConfig": {}, "Mounts": []},
+        }
     ]
     result = judge_host(gathered, {}, {"rootless", "capabilities"})
     capabilities, rootless = result["layers"]

@@ -152,16 +152,16 @@ def test_containers_stopped_by_interrupted_run_start_again(machine: Machine) -> 
     outcome, wish = setup.SetupOutcome(instance=USER), setup.RootlessRequest("rootless", None)  # type: ignore[arg-type]
     machine.dies = "restart"
     with pytest.raises(Killed):
-        setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine), True, outcome)  # type: ignore[arg-type]
+        setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine.host, machine), True, outcome)  # type: ignore[arg-type]
     machine.dies = ""
     known = state.load(machine.host, "rootless")
     assert stopped.list_stopped(known) == ["web", "db"]
-    before = stopped.merge_stopped(known, engine_restart.take_snapshot(machine))  # type: ignore[arg-type]
+    before = stopped.merge_stopped(known, engine_restart.take_snapshot(machine.host, machine))  # type: ignore[arg-type]
     setup._restart_engine(machine.host, wish, known, before, False, outcome)
     assert machine.running == {"1": True, "2": True}
     assert (stopped.list_stopped(state.load(machine.host, "rootless")), outcome.steps) == ([], ["started again: web, db"])
     machine.log.clear()
-    setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine), False, outcome)  # type: ignore[arg-type]
+    setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine.host, machine), False, outcome)  # type: ignore[arg-type]
     assert machine.log == []
 
 

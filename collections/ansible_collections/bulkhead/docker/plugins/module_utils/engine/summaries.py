@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what planning needs of running containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..host import cgroup
+from ..host.root import Host
+from .api import Engine
+from .cgroups import select_own_groups
+from .inspection import get_first_pid, get_listed_name, inspect_containers
+
+
+def read_summaries(host: Host, engine: Engine, listed: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one summary per running container, sorted by name. listed: entries of `/containers/json`."""
+    found = [
+        _summarize_container(host, entry, inspect or {}) for entry, inspect, error in inspect_containers(engine, listed) if inspect or error
+    ]
+    return sorted(found, key=lambda c: c["name"])
+
+
+def _summarize_container(host: Host, entry: Mapping[str, Any], inspect: Mapping[str, Any]) -> dict[str, Any]:
+    config = inspect.get("HostConfig") or {}
+    return {
+        "name": get_listed_name(entry),
+        "id": entry["Id"],
+        "image": (inspect.get("Config") or {}).get("Image") or entry.get("Image", ""),
+        "pids": _read_pids(host, get_first_pid(inspect), entry["Id"]),
+        "pids_limit": config.get("PidsLimit"),
+        "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
+    }
+
+
+def _read_pids(host: Host, pid: int, identifier: str) -> dict[str, Any] | None:
+    try:
+        folder = cgroup.find_pids_folder(select_own_groups(host.read(f"/proc/{pid}/cgroup") or "", identifier))
+        return cgroup.read_pids(host, folder) if folder else None
+    except (OSError, ValueError):  # it has ended
+        return None

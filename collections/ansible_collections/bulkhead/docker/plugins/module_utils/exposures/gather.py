@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what judging exposures needs of the host: its mounts, engine sockets, folders with keys, and files that containers have mounted."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..host.process import parse_status
+from ..host.root import Host
+from .mounts import Mount, find_in_file_system, is_below, locate, parse_mountinfo
+
+# Sockets that give control of an engine or of its runtime, beside those on which the engines of the host listen.
+SOCKETS = (
+    "/run/docker.sock", "/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock", "/run/podman/podman.sock",
+    "/run/crio/crio.sock", "/run/k3s/containerd/containerd.sock", "/run/buildkit/buildkitd.sock",
+)  # fmt: skip
+USER_SOCKETS = ("docker.sock", "containerd/containerd.sock", "podman/podman.sock")
+KEYS = (".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".kube", ".docker/config.json", ".netrc", ".git-credentials", ".pgpass")
+# Entries of mounted folders that are compared with the engine sockets, because a socket can have further names (hard links).
+_MAX_ENTRIES, _MAX_DEPTH = 2000, 4
+
+
+def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is read once per host.
+
+    mounts: its own. sockets: of engines, with `path`, `device` and `root` (in that file system), and `inode`. keys: paths of users' keys.
+    kernel_paths: those of MASKED and READ_ONLY that this kernel has. all_capabilities: the set of process 1. data: folders of engines.
+    engine: see `observe_engine`.
+    """
+    mounts = parse_mountinfo(host.read("/proc/1/mountinfo") or "")
+    sockets = []
+    for path in dict.fromkeys([*_list_listening(host, engine), *SOCKETS, *_list_user_sockets(host)]):
+        real = os.path.realpath(host.path(path))
+        with suppress(OSError):
+            status = os.stat(real)
+            if stat.S_ISSOCK(status.st_mode):
+                shown = "/" + real.removeprefix(str(host.root)).lstrip("/")
+                device, root = find_in_file_system(shown, mounts)
+                entry = {"path": shown, "device": device, "root": root, "inode": (status.st_dev, status.st_ino)}
+                sockets += [] if entry in sockets else [entry]
+    return {
+        "mounts": mounts,
+        "sockets": sockets,
+        "keys": _list_keys(host),
+        "kernel_paths": [path for path in (*MASKED, *READ_ONLY) if host.path(path).exists()],
+        "all_capabilities": parse_status(host.read("/proc/1/status") or "").get("cap", {}).get("bnd", 0),
+        "data": list(dict.fromkeys([engine.get("root_dir") or "/var/lib/docker", "/var/lib/docker", "/var/lib/containerd"])),
+    }
+
+
+# What every supported engine masks, and what it mounts read-only (moby oci/defaults.go, 20.10 to 29).
+MASKED = (
+    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+    "/proc/timer_stats", "/sys/firmware",
+)  # fmt: skip
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is read of the host for one container.
+
+    mounts: one entry per mount that shows files of the host: `paths` there (the first one names it), `point`, `writable`, `shared`, `type`
+    (`folder`, `file`, `socket`, `device`), `public` (a file that every user of the host may read), and `sockets` (engine sockets in it).
+    tmpfs: writable file systems of its own, as `point` and `options`. unmounted: block devices that only it has mounted.
+    """
+    found: dict[str, Any] = {"mounts": [], "tmpfs": [], "unmounted": []}
+    seen = set()
+    for text in container["mountinfo"].values():
+        for mount in parse_mountinfo(text):
+            key = (mount.device, mount.root, mount.point)
+            if key in seen or mount.point == "/":
+                continue
+            seen.add(key)
+            paths = locate(mount, about["mounts"])
+            if paths:
+                found["mounts"].append({"mount": mount, "paths": paths, **_describe(host, mount, paths[0], about["sockets"])})
+            elif not mount.device.startswith("0:"):
+                found["unmounted"].append({"device": mount.device, "point": mount.point})
+            elif mount.type == "tmpfs" and mount.writable:
+                found["tmpfs"].append({"point": mount.point, "options": sorted(mount.options & {"noexec", "nosuid", "nodev"})})
+    return found
+
+
+def _describe(host: Host, mount: Mount, path: str, sockets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    inside = {socket["path"] for socket in sockets if socket["device"] == mount.device and is_below(socket["root"], mount.root)}
+    try:
+        status = os.lstat(host.path(path))
+    except OSError:
+        return {"type": "", "public": False, "sockets": sorted(inside)}
+    kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
+    kind = next((name for is_kind, name in kinds if is_kind(status.st_mode)), "file")
+    inodes = {socket["inode"]: socket["path"] for socket in sockets if socket["inode"][0] == status.st_dev}
+    if inodes:
+        inside |= {inodes[inode] for inode in _list_sockets(host.path(path), kind) if inode in inodes}
+    return {"type": kind, "public": kind == "file" and bool(status.st_mode & stat.S_IROTH), "sockets": sorted(inside)}
+
+
+def _list_sockets(path: os.PathLike[str], kind: str) -> Iterable[tuple[int, int]]:
+    """Yield device and inode of a socket, or of the sockets in a folder of the host."""
+    if kind == "socket":
+        status = os.lstat(path)
+        yield status.st_dev, status.st_ino
+    if kind != "folder":
+        return
+    entries, top = 0, str(path).count("/")
+    for folder, folders, files in os.walk(path):
+        if folder.count("/") - top >= _MAX_DEPTH or entries > _MAX_ENTRIES:
+            folders.clear()
+        entries += len(files)
+        for name in files:
+            with suppress(OSError):
+                status = os.lstat(f"{folder}/{name}")
+                if stat.S_ISSOCK(status.st_mode):
+                    yield status.st_dev, status.st_ino
+
+
+def _list_listening(host: Host, engine: Mapping[str, Any]) -> list[str]:
+    """Return the paths on which the engines' processes listen, from their open files (man 5 proc_pid_fd, proc_net: unix)."""
+    found = [engine["socket"]]
+    for daemon in engine.get("daemons") or ():
+        with suppress(OSError):
+            folder = host.path(f"/proc/{daemon['pid']}/fd")
+            links = {os.readlink(folder / name) for name in os.listdir(folder)}
+            for line in (host.read(f"/proc/{daemon['pid']}/net/unix") or "").splitlines():
+                fields = line.split(maxsplit=7)
+                if len(fields) == 8 and fields[7].startswith("/") and f"socket:[{fields[6]}]" in links:
+                    found.append(fields[7])
+    return found
+
+
+def _list_user_sockets(host: Host) -> list[str]:
+    folder = host.path("/run/user")
+    users = sorted(os.listdir(folder)) if folder.is_dir() else ()
+    return [f"/run/user/{user}/{name}" for user in users if re.fullmatch(r"\d+", user) for name in USER_SOCKETS]
+
+
+def _list_keys(host: Host) -> list[str]:
+    """Return the paths of keys in the homes of the host's accounts."""
+    homes = {line.split(":")[5] for line in (host.read("/etc/passwd") or "").splitlines() if line.count(":") >= 6}
+    homes = {home for home in homes if home.startswith(("/home/", "/root", "/srv/", "/var/lib/"))}
+    return sorted(path for home in homes for name in KEYS if os.path.lexists(host.path(path := f"{home.rstrip('/')}/{name}")))
