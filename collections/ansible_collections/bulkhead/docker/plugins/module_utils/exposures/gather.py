@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..engine.cgroups import select_own_groups
 from ..host.process import parse_status
 from ..host.root import Host
+from .device_program import find_devices_folder, read_device_rules
+from .devices import list_host_devices
 from .mounts import Mount, find_in_file_system, is_below, locate, parse_mountinfo
 
 # Sockets that give control of an engine or of its runtime, beside those on which the engines of the host listen.
@@ -49,6 +52,7 @@ def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
         "keys": _list_keys(host),
         "kernel_paths": [path for path in (*MASKED, *READ_ONLY) if host.path(path).exists()],
         "all_capabilities": parse_status(host.read("/proc/1/status") or "").get("cap", {}).get("bnd", 0),
+        "devices": list_host_devices(host),
         "data": list(dict.fromkeys([engine.get("root_dir") or "/var/lib/docker", "/var/lib/docker", "/var/lib/containerd"])),
     }
 
@@ -67,8 +71,15 @@ def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[st
     mounts: one entry per mount that shows files of the host: `paths` there (the first one names it), `point`, `writable`, `shared`, `type`
     (`folder`, `file`, `socket`, `device`), `public` (a file that every user of the host may read), and `sockets` (engine sockets in it).
     tmpfs: writable file systems of its own, as `point` and `options`. unmounted: block devices that only it has mounted.
+    device_rules: of its control group, None without one.
     """
-    found: dict[str, Any] = {"mounts": [], "tmpfs": [], "unmounted": []}
+    folder = find_devices_folder(select_own_groups(container["kernel"].get("cgroup", ""), container["id"]))
+    found: dict[str, Any] = {
+        "mounts": [],
+        "tmpfs": [],
+        "unmounted": [],
+        "device_rules": read_device_rules(host, folder) if folder else None,
+    }
     seen = set()
     for text in container["mountinfo"].values():
         for mount in parse_mountinfo(text):

@@ -11,6 +11,8 @@ from ..capabilities import ENGINE_DEFAULT, decode_capabilities
 from ..formatting import SHOWN
 from ..layers.states import name_state
 from ..layers.verdict import DEGRADED
+from .device_program import DeviceRules
+from .devices import find_device_exposures
 from .exposure import Exposure
 from .host_files import judge_host_files
 from .kernel_files import judge_kernel_files
@@ -54,7 +56,7 @@ def judge_exposures(container: Mapping[str, Any], evidence: Mapping[str, Any], d
         *_judge_privileges(container, about),
         *judge_host_files(container, own, about),
         *_judge_namespaces(container, evidence["containers"], about),
-        *(own.get("devices") or ()),
+        *_judge_devices(container, own, about),
         *judge_kernel_files(container, about),
         *_judge_limits(container, default_pids),
         *_judge_tasks(container),
@@ -109,6 +111,13 @@ def _judge_privileges(container: Mapping[str, Any], about: Mapping[str, Any]) ->
             if name not in granted or (dangerous and granted[name].kind == "capability"):
                 granted[name] = exposure
     yield from granted.values()
+
+
+def _judge_devices(container: Mapping[str, Any], own: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Exposure]:
+    rules = own["device_rules"] or DeviceRules("", error="the container has no control group of its own")
+    for found in find_device_exposures(container, rules, about["devices"], "\n".join(container["mountinfo"].values())):
+        text = f"{found['object']} ({found['access']})"
+        yield Exposure(found["kind"], found["object"], text, found["source"], found["value"])
 
 
 def _judge_namespaces(

@@ -82,7 +82,7 @@ KINDS: dict[str, Kind] = {
         Kind("writable_proc", "its processes can change settings of the kernel", HIGH, ("NIST-4.4.3",), "mount it read-only"),
         Kind("dangerous_capability", "a capability with which a process can take over the host", HIGH, ("CIS-5.4",), "remove --cap-add"),
         Kind("capability", "a capability beyond the engine's default", LOW, ("CIS-5.4",), "remove --cap-add if it is not needed"),
-        Kind("writable_place", "a writable file system beside a read-only root", NOTE, ("CIS-5.13",)),
+        Kind("writable_place", "a writable file system in a container with a read-only root", NOTE, ("CIS-5.13",)),
         Kind("no_memory_limit", "its processes can use all memory of the host", NOTE, ("CIS-5.11",), "set a limit with --memory"),
         Kind("no_swap_limit", "its processes can use all swap space of the host", NOTE, ("CIS-5.11",), "set --memory-swap"),
         Kind("no_cpu_limit", "its processes can use all CPUs of the host", NOTE, ("CIS-5.12",), "set a limit with --cpus"),
