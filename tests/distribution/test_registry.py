@@ -44,6 +44,10 @@ def test_each_judged_layer_is_a_package_with_a_judge() -> None:
     assert {name: module.__name__.split(".")[-2] for name, module in judges.JUDGES.items()} == {name: name for name in registry.JUDGED}
 
 
+def test_engines_are_judged_by_the_defaults_of_the_registry() -> None:
+    assert judges.ENGINE_DEFAULTS == registry.ENGINE_DEFAULTS
+
+
 def test_each_configured_layer_has_a_planner() -> None:
     assert list(planners.load_planners()) == [layer.name for layer in CONFIGURED]
     assert list_packages("plan.py") == set(registry.SWITCHES)

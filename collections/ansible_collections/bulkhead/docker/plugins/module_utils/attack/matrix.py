@@ -12,7 +12,7 @@ from ..audit.listener import Listener
 from ..engine.api import Engine, EngineError
 from ..engine.instance import Instance
 from ..engine.temporary import create_temporary, import_image
-from ..host.process import parse_status
+from ..host.process_status import parse_status
 from ..host.root import Host
 from . import configurations as columns
 from .attribution import build_rows

@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.temporary import Temporary, remove_container
+from ..engine.records import Temporary
+from ..engine.temporary import remove_container
 from .configurations import Configuration
 from .image import build_command
 from .runner import ENVIRONMENT

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,10 +12,17 @@ from ..host.process import open_process
 from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
 from .cgroups import select_own_groups
-from .inspection import get_first_pid, get_listed_name, inspect_container, inspect_containers, trim_inspect
+from .inspection import get_first_pid, get_listed_name, inspect_container, inspect_containers
 from .runtimes import describe_runtime
 from .tasks import Tasks, find_folder, read_tasks
 
+# What judging needs of `docker inspect`; the rest, such as environment variables, stays on the host.
+_HOST_CONFIG = (
+    "AutoRemove", "CapAdd", "CapDrop", "CgroupParent", "CgroupnsMode", "DeviceCgroupRules", "Devices", "IpcMode", "MaskedPaths", "Memory",
+    "MemorySwap", "NanoCpus", "NetworkMode", "PidMode", "PidsLimit", "PortBindings", "Privileged", "ReadonlyPaths", "ReadonlyRootfs",
+    "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode", "Ulimits", "UsernsMode",
+)  # fmt: skip
+_SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
 _ATTEMPTS = 3  # a container with a restart policy may be restarted while it is read
 
 
@@ -112,4 +120,21 @@ def _build_evidence(
         "unread": tasks.unread if tasks else [],
         "mountinfo": tasks.mountinfo if tasks else {},
         "seccomp_filter": None,
+    }
+
+
+def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an inspection that describes the confinement. Of the environment only a number remains."""
+    config = inspect.get("HostConfig", {})
+    names = [entry.partition("=")[0] for entry in inspect.get("Config", {}).get("Env") or ()]
+    return {
+        "AppArmorProfile": inspect.get("AppArmorProfile", ""),
+        "User": inspect.get("Config", {}).get("User", ""),
+        "HostConfig": {key: config[key] for key in _HOST_CONFIG if key in config},
+        "Mounts": [
+            {key: m.get(key) for key in ("Type", "Name", "Driver", "Source", "Destination", "RW")} for m in inspect.get("Mounts") or ()
+        ],
+        "Ports": (inspect.get("NetworkSettings") or {}).get("Ports") or {},
+        "SecretNames": sum(bool(_SECRET_NAME.fullmatch(name)) for name in names),
+        "StartedAt": inspect.get("State", {}).get("StartedAt"),
     }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .api import EngineError, EngineUnreachable
-from .temporary import Temporary
+from .records import Temporary
 
 Get = Callable[..., Any]
 
@@ -20,7 +20,7 @@ _REMAPPED_ROOT = re.compile(r"/\d+\.\d+/volumes/")
 def list_contents(get: Get, temporary: Sequence[Temporary] = (), measure: bool | None = None) -> dict[str, Any]:
     """Return images, containers, volumes and user-defined networks, each a list of dictionaries with `name`, and `bytes` when known.
 
-    get: `Engine.get`. temporary: what is left out (engine/temporary.py). measure: whether to ask for the size of volumes, for which the
+    get: `Engine.get`. temporary: what is left out (engine/records.py). measure: whether to ask for the size of volumes, for which the
     engine reads all their folders; None: only in a root that is not remapped, because a switch would hide them. Otherwise `bytes` of a
     volume is None.
     `bytes` of the result is the total; images count in full, although they share layers.

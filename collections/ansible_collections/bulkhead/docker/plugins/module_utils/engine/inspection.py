@@ -3,38 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .api import Engine, EngineError, EngineUnreachable
 
-# What judging and planning need of `docker inspect`; the rest, such as environment variables, stays on the host.
-_HOST_CONFIG = (
-    "AutoRemove", "CapAdd", "CapDrop", "CgroupParent", "CgroupnsMode", "DeviceCgroupRules", "Devices", "IpcMode", "MaskedPaths", "Memory",
-    "MemorySwap", "NanoCpus", "NetworkMode", "PidMode", "PidsLimit", "PortBindings", "Privileged", "ReadonlyPaths", "ReadonlyRootfs",
-    "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode", "Ulimits", "UsernsMode",
-)  # fmt: skip
-_SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
 # Seconds for one inspection, and for the next ones after one timed out: an engine can hang on a single container.
 PATIENCE, IMPATIENCE = 20.0, 5.0
-
-
-def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of an inspection that describes the confinement. Of the environment only a number remains."""
-    config = inspect.get("HostConfig", {})
-    names = [entry.partition("=")[0] for entry in inspect.get("Config", {}).get("Env") or ()]
-    return {
-        "AppArmorProfile": inspect.get("AppArmorProfile", ""),
-        "User": inspect.get("Config", {}).get("User", ""),
-        "HostConfig": {key: config[key] for key in _HOST_CONFIG if key in config},
-        "Mounts": [
-            {key: m.get(key) for key in ("Type", "Name", "Driver", "Source", "Destination", "RW")} for m in inspect.get("Mounts") or ()
-        ],
-        "Ports": (inspect.get("NetworkSettings") or {}).get("Ports") or {},
-        "SecretNames": sum(bool(_SECRET_NAME.fullmatch(name)) for name in names),
-        "StartedAt": inspect.get("State", {}).get("StartedAt"),
-    }
 
 
 def get_first_pid(inspect: Mapping[str, Any]) -> int:

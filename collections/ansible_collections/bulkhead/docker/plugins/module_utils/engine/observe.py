@@ -12,7 +12,7 @@ from .api import Engine, EngineError, EngineUnreachable
 from .instance import Instance
 from .orphans import find_orphans
 from .processes import list_dockerds
-from .temporary import Temporary, read_records
+from .records import Temporary, read_records
 
 _INFO = (
     "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
@@ -21,7 +21,7 @@ _INFO = (
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 
-# Reads what an engine stores, by its function for GET, without what is temporary (engine/contents.py, engine/temporary.py).
+# Reads what an engine stores, by its function for GET, without what is temporary (engine/contents.py, engine/records.py).
 ContentsReader = Callable[[Callable[..., Any], Sequence[Temporary]], dict[str, Any]]
 # Reads running containers: (host, engine, entries of /containers/json, /info) -> one entry each (engine/containers.py, engine/summaries.py).
 ContainersReader = Callable[[Host, Engine, Sequence[Mapping[str, Any]], Mapping[str, Any]], list[dict[str, Any]]]

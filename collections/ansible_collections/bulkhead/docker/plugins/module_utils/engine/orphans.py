@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..host.process import parse_id_map
+from ..host.process_status import parse_id_map
 from ..host.root import Host
 from .api import Engine, EngineError
 from .cgroups import list_container_cgroups, list_processes

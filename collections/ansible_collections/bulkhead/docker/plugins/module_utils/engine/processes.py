@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..host.process import parse_id_map, parse_status
+from ..host.process_status import parse_id_map, parse_status
 from ..host.root import Host
 from .cgroups import has_container_group
 

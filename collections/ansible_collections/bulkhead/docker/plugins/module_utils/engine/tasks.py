@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..host.process import Process, open_process, parse_status, read_start_ticks, read_state
+from ..host.process import Process, open_process, read_start_ticks, read_state
+from ..host.process_status import parse_status
 from ..host.root import Host
 from .cgroups import list_processes, select_own_groups
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Temporary containers and images of one run. A record that only root can read names them; when the run is killed, the next one removes them.
+"""Creates the temporary containers and images of one run, and removes them; when the run is killed, the next one does.
 
-Nothing that an image or a container says of itself identifies them: labels of an image become labels of its containers. A random token is in
-their names and in the record (/var/lib/bulkhead/temporary/TOKEN.json), and a container also has to be of the recorded image.
+A record names them (engine/records.py).
 """
 
 from __future__ import annotations
@@ -11,42 +10,15 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 from ..host import state
 from ..host.files import write_atomically
-from ..host.root import STATE_DIR, Host
+from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
-
-FOLDER = f"{STATE_DIR}/temporary"
-
-
-@dataclass
-class Temporary:
-    """What one run creates in one engine.
-
-    token: random hexadecimal digits. owner: the process, as `identify_process` returns it. socket: of the engine. name: of the image.
-    containers: names. image: ID of the image; empty until it exists, and no container is created before.
-    """
-
-    token: str
-    owner: str
-    socket: str
-    name: str
-    containers: list[str]
-    image: str = ""
-
-    def has_container(self, entry: Mapping[str, Any]) -> bool:
-        """Return whether an entry of `/containers/json` is one of these containers."""
-        names = {name.lstrip("/") for name in entry.get("Names") or ()}
-        return bool(self.image) and entry.get("ImageID") == self.image and bool(names & set(self.containers))
-
-    def has_image(self, entry: Mapping[str, Any]) -> bool:
-        """Return whether an entry of `/images/json` is this image."""
-        return entry.get("Id") == self.image if self.image else f"{self.name}:1" in (entry.get("RepoTags") or ())
+from .records import FOLDER, Temporary, read_records
 
 
 def identify_process(host: Host, pid: int | None = None) -> str:
@@ -59,18 +31,6 @@ def identify_process(host: Host, pid: int | None = None) -> str:
 def is_running(host: Host, owner: str) -> bool:
     """Return whether the process of `identify_process` still runs."""
     return owner == identify_process(host, int(owner.split(":")[0]))
-
-
-def read_records(host: Host) -> list[Temporary]:
-    """Return the records of all runs on this host, those that run now included. A damaged record is left out."""
-    found = []
-    folder = host.path(FOLDER)
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        with suppress(OSError, ValueError, TypeError):
-            record = Temporary(**json.loads(host.read(f"{FOLDER}/{path.name}") or ""))
-            if path.name == f"{record.token}.json":
-                found.append(record)
-    return found
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
-from ..engine.temporary import read_records
+from ..engine.records import read_records
 from ..engine.timestamps import parse_timestamp
 from ..host.root import Host
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..host.process import map_to_inside
+from ..host.process_status import map_to_inside
 from ..host.root import Host
 from ..layers.states import list_states
 from .device_program import DeviceRules, Policy, evaluate_policy

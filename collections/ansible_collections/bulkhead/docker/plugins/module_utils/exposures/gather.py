@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..engine.cgroups import select_own_groups
-from ..host.process import parse_status
+from ..host.process_status import parse_status
 from ..host.root import Host
 from .device_program import find_devices_folder, read_device_rules
 from .devices import list_host_devices

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..capabilities import ENGINE_DEFAULT, decode_capabilities
-from ..formatting import SHOWN
 from ..layers.states import name_state
 from ..layers.verdict import DEGRADED
 from .device_program import DeviceRules
@@ -44,6 +43,7 @@ DANGEROUS = {
 }
 _SSH_SERVERS = ("sshd", "dropbear")
 _PIDS_FACTOR = 8
+SHOWN = 5
 
 
 def judge_exposures(container: Mapping[str, Any], evidence: Mapping[str, Any], default_pids: int | None) -> list[Exposure]:

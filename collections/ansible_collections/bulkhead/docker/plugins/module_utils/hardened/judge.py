@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..capabilities import decode_capabilities
-from ..host.process import map_to_inside
+from ..host.process_status import map_to_inside
 from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, UNKNOWN
 
 SettingVerdict = dict[str, Any]

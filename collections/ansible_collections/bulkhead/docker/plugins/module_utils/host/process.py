@@ -8,59 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .process_status import parse_id_map, parse_status
 from .root import Host
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
-_NUMBERS = {
-    "TracerPid": "tracer",
-    "Threads": "threads",
-    "NoNewPrivs": "no_new_privs",
-    "Seccomp": "seccomp",
-    "Seccomp_filters": "seccomp_filters",
-}
-_IDS = {"Uid": "uid", "Gid": "gid", "Groups": "groups"}
-_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-
-
-def parse_status(text: str) -> dict[str, Any]:
-    """Return the security fields of /proc/PID/status (man 5 proc_pid_status).
-
-    uid, gid: [real, effective, saved, file system]. groups: the supplementary ones. cap: sets as numbers. command, state: its name, and one letter.
-    """
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    found: dict[str, Any] = {key: [int(n) for n in fields[field].split()] for field, key in _IDS.items() if field in fields}
-    found.update((key, int(fields[field])) for field, key in _NUMBERS.items() if field in fields)
-    caps = {key[3:].lower(): int(fields[key], 16) for key in _CAPABILITIES if key in fields}
-    if caps:
-        found["cap"] = caps
-    if "Name" in fields:
-        found["command"] = fields["Name"].strip()
-    if "State" in fields:
-        found["state"] = fields["State"].strip()[:1]
-    return found
-
-
-def parse_id_map(text: str) -> list[list[int]]:
-    """Return the rows of /proc/PID/uid_map: [first ID inside, first ID outside, count] (man 7 user_namespaces)."""
-    return [[int(n) for n in line.split()] for line in text.splitlines() if line.strip()]
-
-
-def map_to_inside(outside: int, id_map: list[list[int]]) -> int | None:
-    """Return the ID inside a user namespace with this map of an ID on the host; None if the map has none."""
-    for first_inside, first_outside, count in id_map:
-        if first_outside <= outside < first_outside + count:
-            return first_inside + outside - first_outside
-    return None
-
-
-def parse_root_read_only(mountinfo: str) -> bool | None:
-    """Return whether the / of a process is mounted read-only; None when no mount of / is listed (man 5 proc_pid_mountinfo)."""
-    read_only = None
-    for line in mountinfo.splitlines():
-        fields = line.split()
-        if len(fields) > 5 and fields[4] == "/":
-            read_only = "ro" in fields[5].split(",")  # the last mount on / is the one on top
-    return read_only
 
 
 class Process:
@@ -146,3 +97,13 @@ def read_state(process: Process, shared: dict[str, Any], status: str | None = No
         if error.errno not in (22, 2):
             found["unreadable"][f"/proc/{process.pid}/attr/current"] = str(error)
     return found
+
+
+def parse_root_read_only(mountinfo: str) -> bool | None:
+    """Return whether the / of a process is mounted read-only; None when no mount of / is listed (man 5 proc_pid_mountinfo)."""
+    read_only = None
+    for line in mountinfo.splitlines():
+        fields = line.split()
+        if len(fields) > 5 and fields[4] == "/":
+            read_only = "ro" in fields[5].split(",")  # the last mount on / is the one on top
+    return read_only

@@ -14,9 +14,8 @@ from ..engine.probe import ProbeFailed, start_probe
 from ..exposures.gather import gather_container, gather_host
 from ..host.root import Host
 from ..seccomp import dump
-from .judges import GATHERERS
+from .judges import ENGINE_DEFAULTS, GATHERERS
 from .observation import observe_host
-from .registry import ENGINE_DEFAULTS
 
 # In the expectation, beside the layers: name of a container of hardened_container_list -> the settings that are required of it.
 CONTAINERS = "containers"

@@ -37,5 +37,7 @@ JUDGES: dict[str, ModuleType] = {
     "non_root_user": non_root_user,
     "rootless": rootless,
 }
+# Those by which every engine of a host is judged (the registry: engine_default), which is not sent for this alone.
+ENGINE_DEFAULTS = frozenset({"pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"})
 # Layer -> the function that gathers its own evidence: (host, probe container or None, expectation) -> evidence.
 GATHERERS: dict[str, Gatherer] = {"seccomp": seccomp_evidence.gather_evidence, "apparmor": apparmor_evidence.gather_evidence}

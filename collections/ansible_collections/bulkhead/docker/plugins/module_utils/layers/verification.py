@@ -11,8 +11,7 @@ from ..exposures.exposure import Exposure
 from ..exposures.judge import build_findings, judge_exposures
 from ..hardened import judge as hardened
 from .evidence import CONTAINERS, UNUSABLE_ANSWER, keep_defaults, list_engines
-from .judges import JUDGES
-from .registry import ENGINE_DEFAULTS
+from .judges import ENGINE_DEFAULTS, JUDGES
 from .states import list_states
 from .verdict import DEGRADED, DISABLED, ENFORCED, SEVERITY, UNKNOWN, ContainerVerdict, Finding, Verdict
 

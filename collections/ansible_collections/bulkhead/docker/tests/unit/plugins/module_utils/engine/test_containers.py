@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.inspection import get_first_pid, trim_inspect
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.inspection import get_first_pid
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.runtimes import describe_runtime
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
@@ -114,7 +114,7 @@ def test_invalid_process_ids_are_ignored(tmp_path: Path, pid: Any) -> None:
 def test_environment_variables_stay_on_the_host() -> None:
     names = {"DB_PASSWORD": "x", "API_TOKEN": "x", "SSH_KEY": "x", "my_secret_file": "x", "KEYBOARD": "us", "PATH": "/bin"}
     config = {"Env": [f"{name}={value}" for name, value in names.items()], "User": "www-data"}
-    kept = trim_inspect({"Config": config, "HostConfig": {"Privileged": True, "Binds": ["/a:/b"]}, "Mounts": []})
+    kept = containers.trim_inspect({"Config": config, "HostConfig": {"Privileged": True, "Binds": ["/a:/b"]}, "Mounts": []})
     assert (kept["User"], kept["HostConfig"], kept["SecretNames"]) == ("www-data", {"Privileged": True}, 4)
     assert not any(name in str(kept) for name in names)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.contents import list_contents
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.temporary import Temporary
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.records import Temporary
 
 ANONYMOUS = "ab" * 32
 PROBE = Temporary("f00", "1:2", "/s", "probe-f00", ["probe-f00"], "sha256:" + "4" * 64)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import temporary
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import records, temporary
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
@@ -82,7 +82,7 @@ def test_a_run_removes_its_record(tmp_path: Path) -> None:
     with temporary.create_temporary(Host(tmp_path), engine, "bulkhead-probe") as record:
         assert record.containers == [f"bulkhead-probe-{record.token}"]
         temporary.import_image(Host(tmp_path), engine, record, b"")
-        (known,) = temporary.read_records(Host(tmp_path))
+        (known,) = records.read_records(Host(tmp_path))
         assert known.image == IMAGE and (tmp_path / "var/lib/bulkhead").stat().st_mode & 0o777 == 0o700
     assert not (tmp_path / "var/lib/bulkhead").exists()
 
@@ -102,4 +102,4 @@ def test_the_record_stays_when_the_engine_falls_silent(tmp_path: Path) -> None:
 def test_damaged_records_are_left_out(tmp_path: Path) -> None:
     write_record(tmp_path, token="beef")  # of another file
     (tmp_path / FOLDER / "x.json").write_text("{")
-    assert temporary.read_records(Host(tmp_path)) == []
+    assert records.read_records(Host(tmp_path)) == []

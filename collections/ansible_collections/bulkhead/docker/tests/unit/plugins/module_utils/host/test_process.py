@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, process_status
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 STATUS = """Name:\tsleep
@@ -27,7 +27,7 @@ Threads:\t3
 
 
 def test_parse_status() -> None:
-    found = process.parse_status(STATUS)
+    found = process_status.parse_status(STATUS)
     assert found["uid"] == [231072] * 4
     assert found["cap"]["bnd"] == 0xA80425FB
     assert (found["groups"], found["tracer"], found["state"], found["threads"], found["command"]) == ([0, 27], 9, "S", 3, "sleep")
@@ -35,11 +35,11 @@ def test_parse_status() -> None:
 
 
 def test_missing_status_fields_are_left_out() -> None:
-    assert "seccomp" not in process.parse_status("Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+    assert "seccomp" not in process_status.parse_status("Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
 
 
 def test_parse_id_map() -> None:
-    assert process.parse_id_map("         0     231072      65536\n") == [[0, 231072, 65536]]
+    assert process_status.parse_id_map("         0     231072      65536\n") == [[0, 231072, 65536]]
 
 
 @pytest.mark.parametrize(

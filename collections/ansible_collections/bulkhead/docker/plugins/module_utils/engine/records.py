@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records of the temporary containers and images of each run, which only root can read.
+
+Nothing that an image or a container says of itself identifies them: labels of an image become labels of its containers. A random token is in
+their names and in the record (/var/lib/bulkhead/temporary/TOKEN.json), and a container also has to be of the recorded image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ..host.root import STATE_DIR, Host
+
+FOLDER = f"{STATE_DIR}/temporary"
+
+
+@dataclass
+class Temporary:
+    """What one run creates in one engine.
+
+    token: random hexadecimal digits. owner: the process, as `identify_process` returns it. socket: of the engine. name: of the image.
+    containers: names. image: ID of the image; empty until it exists, and no container is created before.
+    """
+
+    token: str
+    owner: str
+    socket: str
+    name: str
+    containers: list[str]
+    image: str = ""
+
+    def has_container(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether an entry of `/containers/json` is one of these containers."""
+        names = {name.lstrip("/") for name in entry.get("Names") or ()}
+        return bool(self.image) and entry.get("ImageID") == self.image and bool(names & set(self.containers))
+
+    def has_image(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether an entry of `/images/json` is this image."""
+        return entry.get("Id") == self.image if self.image else f"{self.name}:1" in (entry.get("RepoTags") or ())
+
+
+def read_records(host: Host) -> list[Temporary]:
+    """Return the records of all runs on this host, those that run now included. A damaged record is left out."""
+    found = []
+    folder = host.path(FOLDER)
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        with suppress(OSError, ValueError, TypeError):
+            record = Temporary(**json.loads(host.read(f"{FOLDER}/{path.name}") or ""))
+            if path.name == f"{record.token}.json":
+                found.append(record)
+    return found
