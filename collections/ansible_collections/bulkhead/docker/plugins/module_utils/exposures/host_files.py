@@ -36,7 +36,7 @@ def judge_host_files(container: Mapping[str, Any], own: Mapping[str, Any], about
             continue
         kind = _classify(entry, about)
         path = entry["paths"][0]
-        if not entry["sockets"] or entry["type"] == "folder":
+        if not entry["sockets"] or (entry["type"] != "socket" and path not in entry["sockets"]):
             yield Exposure(kind, path, f"{path} at {mount.point}, {access}", source, mount.root)
         if mount.shared:
             yield Exposure("shared_propagation", path, f"{path} at {mount.point}", source, "shared")

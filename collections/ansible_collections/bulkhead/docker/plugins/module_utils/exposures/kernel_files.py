@@ -20,7 +20,7 @@ def judge_kernel_files(container: Mapping[str, Any], about: Mapping[str, Any]) -
         top = "/" + path.split("/")[1]
         if top not in mounts:
             continue
-        covers = [mount for point, mount in mounts.items() if point != top and is_below(path, point)]
+        covers = [mount for point, mount in mounts.items() if point not in ("/", top) and is_below(path, point)]
         if path in MASKED and not covers:
             yield Exposure("unmasked_path", path, path, source, "no mount covers it")
         if path in READ_ONLY and not any(not mount.writable for mount in covers) and mounts[top].writable:

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mounts of a container that show files of the host, from real mountinfo lines."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures import gather
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.mounts import parse_mountinfo
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+from .builders import HOST_NAMESPACES, ID, ROOT, build_about, build_container, build_state, judge
+
+HOST = "0:21"  # the host's /proc
+
+
+def judge_mount(root: Path, line: str, mounts: list[dict[str, Any]] | None = None, **state: Any) -> list[str]:
+    """Return the IDs of the exposures of a container with one more mount."""
+    container = build_container(build_state(**state), mountinfo=f"700 600 {line}\n", inspect={"Mounts": mounts or []})
+    container["exposed"].update(gather.gather_container(Host(root), container, build_about()))
+    regular = {"host_time:time", *(f"host_{name}:{name}" for name in ("pid", "net", "ipc")), "host_network:net"}
+    return sorted(name for name in judge(container) if name not in regular)
+
+
+VOLUME = [{"Type": "volume", "Source": f"{ROOT}/volumes/v/_data", "Destination": "/x"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "ids"),
+    [
+        ("8:1 / /x rw - ext4 d rw", ["host_system_writable:/"]),
+        ("8:1 / /x ro - ext4 d rw", ["host_keys:/"]),
+        ("8:1 /etc /x rw - ext4 d rw", ["host_system_writable:/etc"]),
+        ("8:1 /etc /x ro - ext4 d rw", ["host_system_readable:/etc"]),
+        ("8:1 /etc/cron.d /x rw - ext4 d rw", ["host_system_writable:/etc/cron.d"]),
+        ("8:1 /usr/lib /x ro - ext4 d rw", ["host_system_readable:/usr/lib"]),
+        ("8:1 /usr/share/zoneinfo/Europe/Berlin /etc/localtime ro - ext4 d rw", ["host_files:/usr/share/zoneinfo/Europe/Berlin"]),
+        ("8:1 /usr/share/zoneinfo /z rw - ext4 d rw", ["host_system_writable:/usr/share/zoneinfo"]),
+        ("8:1 /etc/ssl/certs /c ro - ext4 d rw", ["host_files:/etc/ssl/certs"]),
+        ("8:1 /boot /x ro - ext4 d rw", ["host_system_readable:/boot"]),
+        ("8:1 /var /x ro - ext4 d rw", ["engine_data:/var"]),
+        ("8:1 /var/lib/containerd /x ro - ext4 d rw", ["engine_data:/var/lib/containerd"]),
+        ("8:1 /var/lib/docker /x rw - ext4 d rw", ["host_system_writable:/var/lib/docker"]),
+        ("8:1 /home /x ro - ext4 d rw", ["host_keys:/home"]),
+        ("8:1 /home/ann/.ssh/id /x ro - ext4 d rw", ["host_keys:/home/ann/.ssh/id"]),
+        ("8:1 /home/bob /x ro - ext4 d rw", ["host_files:/home/bob"]),
+        ("8:1 /srv/data /x rw - ext4 d rw", ["host_files:/srv/data"]),
+        ("8:1 /srv/data /x rw shared:9 - ext4 d rw", ["host_files:/srv/data", "shared_propagation:/srv/data"]),
+        ("0:23 /postgresql /x rw - tmpfs t rw", ["host_run:/run/postgresql"]),
+        ("0:23 / /x rw - tmpfs t rw", ["engine_socket:/run/docker.sock", "host_system_writable:/run"]),
+        ("0:23 / /x ro - tmpfs t rw", ["engine_socket:/run/docker.sock", "host_system_readable:/run"]),
+        ("0:23 /systemd /x rw - tmpfs t rw", ["host_system_writable:/run/systemd"]),
+        ("0:23 /docker.sock /a/b rw - tmpfs t rw", ["engine_socket:/run/docker.sock"]),
+        ("0:23 /docker.sock//deleted /a/b rw - tmpfs t rw", ["host_run:/run/docker.sock"]),
+        (f"{HOST} / /host/proc ro - proc p rw", ["host_system_readable:/proc"]),
+        (f"{HOST} / /proc rw - proc p rw", ["host_system_writable:/proc"]),
+        ("0:22 / /sys ro - sysfs s rw", ["host_system_readable:/sys"]),
+        ("0:28 / /sys/fs/cgroup rw - cgroup2 c rw", ["host_system_writable:/sys/fs/cgroup"]),
+        ("0:28 / /sys/fs/cgroup ro - cgroup2 c rw", []),
+        ("0:28 / /cg ro - cgroup2 c rw", ["host_system_readable:/sys/fs/cgroup"]),
+        ("8:1 /sbin/docker-init /sbin/docker-init ro - ext4 d rw", []),
+        (f"8:1 {ROOT}/containers/{ID}/hosts /etc/hosts rw - ext4 d rw", []),
+        (f"8:1 {ROOT}/containers/{'e' * 64}/hosts /x ro - ext4 d rw", [f"engine_data:{ROOT}/containers/{'e' * 64}/hosts"]),
+        ("8:33 / /mnt rw - ext4 /dev/sdc1 rw", ["block_device:8:33"]),
+        ("0:90 / /mnt rw - tmpfs t rw", []),
+    ],
+)  # fmt: skip
+def test_mounts(tmp_path: Path, line: str, ids: list[str]) -> None:
+    assert judge_mount(tmp_path, line) == ids
+
+
+def test_a_volume_is_the_engines_and_one_that_binds_a_folder_is_that_folder(tmp_path: Path) -> None:
+    assert judge_mount(tmp_path, f"8:1 {ROOT}/volumes/v/_data /x rw - ext4 d rw", VOLUME) == []
+    assert judge_mount(tmp_path, f"8:1 {ROOT}/volumes/other/_data /x rw - ext4 d rw", VOLUME) == [
+        f"host_system_writable:{ROOT}/volumes/other/_data"
+    ]
+    assert judge_mount(tmp_path, "8:1 /etc /x rw - ext4 d rw", VOLUME) == ["host_system_writable:/etc"]
+
+
+@pytest.mark.parametrize(
+    ("line", "namespace"),
+    [(f"{HOST} / /proc rw - proc p rw", "pid"), ("0:22 / /sys ro - sysfs s rw", "net"), (f"{HOST} /sys /proc/sys ro - proc p rw", "pid")],
+)
+def test_with_the_hosts_namespace_the_engine_mounts_the_hosts_files(tmp_path: Path, line: str, namespace: str) -> None:
+    assert judge_mount(tmp_path, line, namespaces={namespace: HOST_NAMESPACES[namespace]}) == []
+
+
+def test_a_public_file_is_only_listed(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for name, mode, kind in (("machine-id", 0o644, "host_files"), ("shadow", 0o640, "host_system_readable")):
+        (tmp_path / "etc" / name).write_text("x")
+        (tmp_path / "etc" / name).chmod(mode)
+        assert judge_mount(tmp_path, f"8:1 /etc/{name} /x ro - ext4 d rw") == [f"{kind}:/etc/{name}"]
+
+
+def test_a_socket_with_another_name_is_the_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run/app").mkdir(parents=True)
+    (tmp_path / "proc/1").mkdir(parents=True)
+    (tmp_path / "proc/1/mountinfo").write_text("25 28 0:23 / /run rw shared:11 - tmpfs tmpfs rw\n28 1 8:1 / / rw - ext4 d rw\n")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("run/docker.sock")
+        os.link("run/docker.sock", "run/app/harmless.sock")
+        about = gather.gather_host(Host(tmp_path), {"socket": "/var/run/docker.sock"})
+        assert [(entry["path"], entry["device"], entry["root"]) for entry in about["sockets"]] == [
+            ("/run/docker.sock", "0:23", "/docker.sock")
+        ]
+        container = build_container(mountinfo="700 600 0:23 /app /x rw - tmpfs t rw\n")
+        (found,) = [entry for entry in gather.gather_container(Host(tmp_path), container, about)["mounts"] if entry["mount"].point == "/x"]
+    assert found["sockets"] == ["/run/docker.sock"]
+
+
+def test_keys_of_users(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbin:x:2:2::/bin:/x\nbroken\n")
+    (tmp_path / "home/ann/.ssh").mkdir(parents=True)
+    (tmp_path / "root/.docker").mkdir(parents=True)
+    (tmp_path / "root/.docker/config.json").write_text("{}")
+    assert gather.gather_host(Host(tmp_path), {"socket": "/s"})["keys"] == ["/home/ann/.ssh", "/root/.docker/config.json"]
+
+
+def test_sockets_on_which_an_engine_listens(tmp_path: Path) -> None:
+    fds = tmp_path / "proc/600/fd"
+    fds.mkdir(parents=True)
+    (fds / "3").symlink_to("socket:[4711]")
+    (tmp_path / "proc/600/net").mkdir()
+    (tmp_path / "proc/600/net/unix").write_text(
+        "Num       RefCount Protocol Flags    Type St Inode Path\n"
+        "0000: 00000002 00000000 00010000 0001 01 4711 /srv/own.sock\n"
+        "0000: 00000002 00000000 00010000 0001 01 4712 /srv/other.sock\n"
+        "0000: 00000003 00000000 00000000 0001 03 4713\n"
+    )
+    engine = {"socket": "/run/docker.sock", "daemons": [{"pid": 600}, {"pid": 601}]}
+    assert gather._list_listening(Host(tmp_path), engine) == ["/run/docker.sock", "/srv/own.sock"]
+
+
+@pytest.mark.parametrize(
+    ("removed", "ids"),
+    [
+        ("/proc/kcore", ["unmasked_path:/proc/kcore"]),
+        ("/sys/firmware", ["unmasked_path:/sys/firmware"]),
+        ("/proc/sys ", ["writable_proc:/proc/sys"]),
+        (
+            "/proc/",
+            [
+                "unmasked_path:/proc/kcore",
+                "unmasked_path:/proc/keys",
+                *(f"writable_proc:/proc/{n}" for n in ("bus", "fs", "irq", "sys", "sysrq-trigger")),
+            ],
+        ),
+    ],
+)
+def test_files_of_the_kernel_that_are_not_protected(removed: str, ids: list[str]) -> None:
+    container = build_container()
+    (namespace,) = container["mountinfo"]
+    lines = container["mountinfo"][namespace].splitlines(keepends=True)
+    container["mountinfo"][namespace] = "".join(line for line in lines if f" {removed}" not in line)
+    assert sorted(name for name in judge(container) if name != "host_time:time") == ids
+
+
+def test_a_writable_sys() -> None:
+    container = build_container()
+    (namespace,) = container["mountinfo"]
+    container["mountinfo"][namespace] = container["mountinfo"][namespace].replace(" /sys ro,", " /sys rw,").replace("sysfs ro", "sysfs rw")
+    assert [name for name in judge(container) if name != "host_time:time"] == ["writable_proc:/sys"]
+
+
+def test_fixture_is_real() -> None:
+    assert len(parse_mountinfo(build_container()["mountinfo"]["mnt:[2]"])) == 17
