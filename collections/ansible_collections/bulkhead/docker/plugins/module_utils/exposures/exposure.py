@@ -15,6 +15,7 @@ class Exposure:
 
     object: what was granted; with the kind it identifies the exposure. text: the object for readers, with where and how.
     source: a path or command that a reader can repeat. value: what it contained.
+    holder: the process that has it; empty for the whole container.
     """
 
     kind: str
@@ -22,6 +23,7 @@ class Exposure:
     text: str
     source: str
     value: Any
+    holder: str = ""
 
     @property
     def id(self) -> str:
@@ -33,7 +35,7 @@ class Exposure:
             "kind": self.kind,
             "object": self.object,
             "severity": KINDS[self.kind].severity,
-            "text": self.text,
+            "text": f"{self.text}, {self.holder}" if self.holder else self.text,
             "source": self.source,
             "value": self.value,
         }

@@ -23,6 +23,8 @@ SOCKETS = (
     "/run/crio/crio.sock", "/run/k3s/containerd/containerd.sock", "/run/buildkit/buildkitd.sock",
 )  # fmt: skip
 USER_SOCKETS = ("docker.sock", "containerd/containerd.sock", "podman/podman.sock")
+# Those that dockerd opens besides its API give no control: metrics for plugins, and keys of networks.
+_CONTROL = re.compile(r"/(?!.*(/metrics\.sock|/libnetwork/[^/]+\.sock)$)")
 KEYS = (".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".kube", ".docker/config.json", ".netrc", ".git-credentials", ".pgpass")
 # Entries of mounted folders that are compared with the engine sockets, because a socket can have further names (hard links).
 _MAX_ENTRIES, _MAX_DEPTH = 2000, 4
@@ -139,7 +141,7 @@ def _list_listening(host: Host, engine: Mapping[str, Any]) -> list[str]:
             links = {os.readlink(folder / name) for name in os.listdir(folder)}
             for line in (host.read(f"/proc/{daemon['pid']}/net/unix") or "").splitlines():
                 fields = line.split(maxsplit=7)
-                if len(fields) == 8 and fields[7].startswith("/") and f"socket:[{fields[6]}]" in links:
+                if len(fields) == 8 and f"socket:[{fields[6]}]" in links and _CONTROL.match(fields[7]):
                     found.append(fields[7])
     return found
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from .exposure import Exposure
-from .mounts import DELETED, Mount, is_below, touches
+from .kinds import KINDS, SEVERITIES
+from .mounts import DELETED, Mount, is_below, join, touches
 
 # Trees with which a process can take over the host when it may write there.
 SYSTEM = (
@@ -26,6 +27,7 @@ def judge_host_files(container: Mapping[str, Any], own: Mapping[str, Any], about
     shared = {
         name for state in container["states"] for name, inode in state["namespaces"].items() if inode == about["namespaces"].get(name)
     }
+    reported: list[tuple[str, str, int]] = []
     for entry in own["mounts"]:
         mount: Mount = entry["mount"]
         source = f"/proc/{container['pid']}/mountinfo {mount.point}"
@@ -35,7 +37,13 @@ def judge_host_files(container: Mapping[str, Any], own: Mapping[str, Any], about
         if _is_regular(mount, shared) or _is_engines(container, entry, about):
             continue
         kind = _classify(entry, about)
-        path = entry["paths"][0]
+        path, point = entry["paths"][0], mount.point
+        # What is mounted on the host below a folder comes with it.
+        if any(
+            is_below(path, top) and point == join(at, path[len(top.rstrip("/")) :]) and _rank(kind) <= rank for top, at, rank in reported
+        ):
+            continue
+        reported.append((path, point, _rank(kind)))
         if not entry["sockets"] or (entry["type"] != "socket" and path not in entry["sockets"]):
             yield Exposure(kind, path, f"{path} at {mount.point}, {access}", source, mount.root)
         if mount.shared:
@@ -45,12 +53,18 @@ def judge_host_files(container: Mapping[str, Any], own: Mapping[str, Any], about
         yield Exposure("block_device", entry["device"], text, f"/proc/{container['pid']}/mountinfo {entry['point']}", entry["device"])
 
 
+def _rank(kind: str) -> int:
+    return SEVERITIES.index(KINDS[kind].severity)
+
+
 def _is_regular(mount: Mount, shared: Set[str]) -> bool:
     """Return whether a mount is a file system of the kernel at its usual place.
 
     A namespace decides whose /proc, /sys or /dev/mqueue it is. With the host's namespace it is the host's, and the namespace is the exposure.
     A container with one of its own that has the host's /proc there got it as a mount. shared: namespaces that are the host's.
     """
+    if mount.type == "nsfs":
+        return True  # a namespace that the engine keeps, without files
     if mount.type in ("cgroup", "cgroup2"):
         return is_below(mount.point, "/sys/fs/cgroup") and (not mount.writable or mount.root != "/")
     point, namespace = _OWN.get(mount.type, ("", ""))

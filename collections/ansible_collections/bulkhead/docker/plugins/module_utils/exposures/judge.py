@@ -74,8 +74,9 @@ def build_findings(name: str, exposures: Sequence[Exposure]) -> list[dict[str, A
     for kind, objects in kinds.items():
         about = KINDS[kind]
         if about.severity != NOTE:
-            more = f"; and {len(objects) - SHOWN} more" if len(objects) > SHOWN else ""
-            text = f"container {name}: {about.meaning} ({'; '.join(e.text for e in objects[:SHOWN])}{more})"
+            holders = list(dict.fromkeys(e.holder for e in objects))
+            shown = [_render_objects([e.text for e in objects if e.holder == holder], holder) for holder in holders[:SHOWN]]
+            text = f"container {name}: {about.meaning} ({'; '.join(shown)})"
             findings.append(
                 {
                     "id": get_finding_id(kind),
@@ -86,6 +87,11 @@ def build_findings(name: str, exposures: Sequence[Exposure]) -> list[dict[str, A
                 }
             )
     return findings
+
+
+def _render_objects(texts: Sequence[str], holder: str) -> str:
+    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return "; ".join(texts[:SHOWN]) + more + (f", {holder}" if holder else "")
 
 
 def _judge_privileges(container: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Exposure]:
@@ -106,8 +112,8 @@ def _judge_privileges(container: Mapping[str, Any], about: Mapping[str, Any]) ->
         for name in sorted(set(decode_capabilities(bits)) - ENGINE_DEFAULT):
             dangerous = in_host and name in DANGEROUS
             text = f"{name}: {DANGEROUS[name]}" if dangerous else name
-            text = text if who.startswith("container ") else f"{text} ({who})"
-            exposure = Exposure("dangerous_capability" if dangerous else "capability", name, text, source, f"{bits:016x}")
+            kind, holder = "dangerous_capability" if dangerous else "capability", "" if who.startswith("container ") else who
+            exposure = Exposure(kind, name, text, source, f"{bits:016x}", holder)
             if name not in granted or (dangerous and granted[name].kind == "capability"):
                 granted[name] = exposure
     yield from granted.values()
@@ -130,7 +136,9 @@ def _judge_namespaces(
             own = state.get("namespaces", {}).get(namespace)
             if own and own == about["namespaces"].get(namespace) and kind not in reported:
                 reported.add(kind)
-                yield Exposure(kind, namespace, f"{own}, {name_state(container, state)}", f"/proc/{state['pid']}/ns/{namespace}", own)
+                who = name_state(container, state)
+                holder = "" if who.startswith("container ") else who
+                yield Exposure(kind, namespace, own, f"/proc/{state['pid']}/ns/{namespace}", own, holder)
     own_namespaces = container["kernel"].get("namespaces", {})
     for other in containers:
         if other["id"] == container["id"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CRITICAL, HIGH, MEDIUM, LOW, NOTE = "critical", "high", "medium", "low", "note"
+NOTE, LOW, MEDIUM, HIGH, CRITICAL = SEVERITIES = ("note", "low", "medium", "high", "critical")
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,18 @@ def test_mounts(tmp_path: Path, line: str, ids: list[str]) -> None:
     assert judge_mount(tmp_path, line) == ids
 
 
+def test_what_is_mounted_below_a_folder_comes_with_it(tmp_path: Path) -> None:
+    below = "0:23 /user/0 /x/user/0 rw - tmpfs t rw\n701 600 0:23 /docker/netns/1 /x/docker/netns/1 rw - nsfs nsfs rw"
+    assert judge_mount(tmp_path, f"0:23 / /x rw - tmpfs t rw\n702 600 {below}") == [
+        "engine_socket:/run/docker.sock",
+        "host_system_writable:/run",
+    ]
+    # With another place in the container it was mounted on purpose.
+    assert "host_run:/run/user/0" in judge_mount(tmp_path, "0:23 / /x rw - tmpfs t rw\n701 600 0:23 /user/0 /y rw - tmpfs t rw")
+    # A worse one is reported too.
+    assert "host_keys:/home/ann/.ssh" in judge_mount(tmp_path, "8:1 /etc /x ro - ext4 d rw\n701 600 8:1 /home/ann/.ssh /x/k ro - ext4 d rw")
+
+
 def test_a_volume_is_the_engines_and_one_that_binds_a_folder_is_that_folder(tmp_path: Path) -> None:
     assert judge_mount(tmp_path, f"8:1 {ROOT}/volumes/v/_data /x rw - ext4 d rw", VOLUME) == []
     assert judge_mount(tmp_path, f"8:1 {ROOT}/volumes/other/_data /x rw - ext4 d rw", VOLUME) == [
@@ -132,6 +144,8 @@ def test_sockets_on_which_an_engine_listens(tmp_path: Path) -> None:
         "Num       RefCount Protocol Flags    Type St Inode Path\n"
         "0000: 00000002 00000000 00010000 0001 01 4711 /srv/own.sock\n"
         "0000: 00000002 00000000 00010000 0001 01 4712 /srv/other.sock\n"
+        "0000: 00000002 00000000 00010000 0001 01 4711 /run/docker/metrics.sock\n"
+        "0000: 00000002 00000000 00010000 0001 01 4711 /run/docker/libnetwork/f99b.sock\n"
         "0000: 00000003 00000000 00000000 0001 03 4713\n"
     )
     engine = {"socket": "/run/docker.sock", "daemons": [{"pid": 600}, {"pid": 601}]}

@@ -119,6 +119,12 @@ def test_one_finding_per_kind_refers_to_its_exposures() -> None:
     assert finding["text"].endswith("; and 2 more)")
 
 
+def test_the_holder_of_several_exposures_is_named_once() -> None:
+    exposures = [Exposure("capability", name, name, "s", 1, "process 9 (sh) of container web") for name in ("LEASE", "IPC_LOCK")]
+    (finding,) = build_findings("web", exposures)
+    assert finding["text"].endswith("(LEASE; IPC_LOCK, process 9 (sh) of container web)")
+
+
 def test_the_table_of_kinds() -> None:
     assert set(FORBIDDEN) <= set(KINDS)
     assert all(kind.name == name and kind.meaning and (kind.severity == NOTE or kind.name) for name, kind in KINDS.items())
