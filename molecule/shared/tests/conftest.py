@@ -23,6 +23,8 @@ from testinfra.host import Host
 REPOSITORY = Path(__file__).resolve().parents[3]
 PLAIN = "testinfra-plain"
 
+# The owner that a killed run leaves in its record (module_utils/engine/records.py): a process that has ended.
+DEAD_OWNER = "999999:1"
 # An image of programs of the host. The tests build it with other means than the module builds the image of its probe.
 MAKE_IMAGE = r"""
 set -e
@@ -59,6 +61,16 @@ class Verification:
 
     def container(self, name: str) -> dict[str, Any]:
         return next(c for c in self.report["verification"]["containers"] if c["name"] == name)
+
+
+def leave_killed_run(name: str, socket: str = "/var/run/docker.sock") -> str:
+    """Return commands that leave an image, a container and a record, all of this name, as a killed run does."""
+    record = {"token": "f00d", "owner": DEAD_OWNER, "socket": socket, "name": name, "containers": [name]}
+    text = json.dumps(record)[:-1] + ', "image": "\'$(docker images -q --no-trunc ' + name + ")'\"}"
+    return (
+        f"tar -c -T /dev/null | docker import - {name}:1 && docker create --name {name} {name}:1 nothing &&"
+        f" mkdir -p -m 700 /var/lib/bulkhead/temporary && echo '{text}' > /var/lib/bulkhead/temporary/f00d.json"
+    )
 
 
 @pytest.fixture(scope="session")

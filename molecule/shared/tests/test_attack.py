@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DEAD_OWNER, leave_killed_run
 from testinfra.host import Host
 
 TABLES = Path(__file__).resolve().parents[1] / "attack"
 SIGN = {"blocked": "#", "succeeded": ".", "inconclusive": "-", "unknown": "?"}
 # Requirements that a hardened host of every suite meets.
 REQUIRED = {"host_disk": 3, "core_pattern": 3, "kexec_load": 3, "setuid_program": 1, "fork_bomb": 1, "engine_socket": 1}
-DEAD_OWNER = "999999:1"  # the owner that a killed run leaves on its objects: a process that has ended
 
 
 @dataclass
@@ -62,14 +62,11 @@ def leftovers(host: Host) -> Iterator[tuple[str, str]]:
     """Create what a killed run leaves. Yield the objects before that, and the folder. Remove it all if the run has not."""
     folder = f"/var/lib/bulkhead/attack-{DEAD_OWNER.replace(':', '.')}"
     before = list_objects(host)
-    host.check_output(
-        f"mkdir -p {folder} && tar -c -T /dev/null | docker import -c 'LABEL io.bulkhead.probe={DEAD_OWNER}' - attack-left &&"
-        f" docker create --name attack-left --label io.bulkhead.probe={DEAD_OWNER} attack-left nothing"
-    )
+    host.check_output(f"mkdir -p {folder} && {leave_killed_run('attack-left')}")
     try:
         yield before, folder
     finally:
-        host.run(f"rm -rf {folder}; docker rm -f attack-left; docker rmi -f attack-left")
+        host.run(f"rm -rf {folder}; docker rm -f attack-left; docker rmi -f attack-left:1")
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import DEAD_OWNER, REPOSITORY, leave_killed_run
 from rootless import USER
-from test_attack import DEAD_OWNER, TABLES, AttackRun, run_attacks
+from test_attack import TABLES, AttackRun, run_attacks
 from testinfra.host import Host
 
 # Requirements that the user's engine meets. Attacks that the user namespace stops cannot be required.
@@ -34,15 +34,12 @@ def list_objects(host: Host) -> str:
 def before(host: Host) -> Iterator[str]:
     """Create what a killed run leaves. Yield the objects before that."""
     objects = list_objects(host)
-    label = f"io.bulkhead.probe={DEAD_OWNER}"
-    host.check_output(
-        SET_ENGINE + f"mkdir {PREPARATION} && tar -c -T /dev/null | docker import -c 'LABEL {label}' - attack-left &&"
-        f" docker create --name attack-left --label {label} attack-left nothing"
-    )
+    socket = f"/run/user/{host.check_output(f'id -u {USER}')}/docker.sock"
+    host.check_output(SET_ENGINE + f"mkdir {PREPARATION} && {leave_killed_run('attack-left', socket)}")
     try:
         yield objects
     finally:
-        host.run(SET_ENGINE + f"rm -rf {PREPARATION}; docker rm -f attack-left; docker rmi -f attack-left")
+        host.run(SET_ENGINE + f"rm -rf {PREPARATION}; docker rm -f attack-left; docker rmi -f attack-left:1")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import MAKE_IMAGE, REPOSITORY, Verification, run_playbook, wait_for_engine
+from conftest import MAKE_IMAGE, REPOSITORY, Verification, leave_killed_run, run_playbook, wait_for_engine
 from testinfra.host import Host
 
 ALL_ENFORCED = dict.fromkeys(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities"), "enforced")
@@ -210,8 +210,11 @@ OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [
 
 def test_containers_that_opt_out_are_reported(host: Host, verify: Callable[..., Verification]) -> None:
     host.check_output(MAKE_IMAGE)
-    # A killed run leaves its probe. The next run removes it.
-    host.check_output(f"docker run -d --network none --label io.bulkhead.probe=999999:1 --name {LEFT_BEHIND} testimage")
+    # A killed run leaves its probe, which the next run removes. What a container says of itself makes it no probe.
+    host.check_output(leave_killed_run(LEFT_BEHIND))
+    host.check_output(
+        "docker run -d --network none --label io.bulkhead.probe=999999:1 --label io.bulkhead.token=f00d --name labelled testimage"
+    )
     try:
         for name, options, _, _ in OPT_OUTS:
             host.check_output(f"docker run -d --network none --name {name} {options} testimage")
@@ -231,8 +234,9 @@ def test_containers_that_opt_out_are_reported(host: Host, verify: Callable[..., 
         assert (own["status"], [f["id"] for f in own["findings"]]) == ("degraded", ["seccomp.wide_open"]), own
         assert verification.code == 0, "the host's defaults are enforced; a container's own options are reported, not failed"
         assert host.run(f"docker inspect {LEFT_BEHIND}").rc != 0
+        assert verification.container("labelled")["pid"] == int(host.check_output("docker inspect -f '{{.State.Pid}}' labelled"))
     finally:
-        host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited", "own-filter", LEFT_BEHIND]))
+        host.run("docker rm -f " + " ".join([name for name, *_ in OPT_OUTS] + ["unlimited", "own-filter", "labelled", LEFT_BEHIND]))
 
 
 def test_a_stopped_engine_is_unknown_and_not_enforced(host: Host, verify: Callable[..., Verification]) -> None:
