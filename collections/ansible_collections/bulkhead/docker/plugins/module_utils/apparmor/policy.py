@@ -13,6 +13,9 @@ from typing import Any
 from ..host.root import Host
 
 SECURITYFS = "/sys/kernel/security/apparmor"
+# Set by writing there, or at boot by apparmor.mode= (Linux security/apparmor/lsm.c, param_set_mode).
+GLOBAL_MODE = "/sys/module/apparmor/parameters/mode"
+ENFORCING = ("enforce", "kill")
 # How each profile begins in what the parser hands to the kernel: a version, a struct `profile`, and in it the name with its length
 # (apparmor parser/parser_interface.c, sd_serialize_top_profile). Tables inside have a version of their own, but no such struct.
 _BEGINS = re.compile(rb"\x04\x08\x00version\x00\x02.{4}\x04\x08\x00profile\x00\x07\x05..([^\x00]+)\x00", re.DOTALL)
@@ -20,10 +23,14 @@ _BEGINS = re.compile(rb"\x04\x08\x00version\x00\x02.{4}\x04\x08\x00profile\x00\x
 
 @dataclass(frozen=True)
 class Label:
-    """The content of /proc/PID/attr/current: the profile (several joined by `//&` if stacked) and its mode."""
+    """The content of /proc/PID/attr/current: the profile (several joined by `//&` if stacked) and its mode.
+
+    parts: name and mode of each profile of a stack; the mode is empty where the kernel shows one mode for the stack, and it is `mixed`.
+    """
 
     name: str
     mode: str
+    parts: tuple[tuple[str, str], ...] = ()
 
     @property
     def confined(self) -> bool:
@@ -36,21 +43,48 @@ class Label:
 
 
 def parse_label(text: str) -> Label:
-    """Parse `docker-default (enforce)`, `runc (unconfined)`, `unconfined`, `a//&b (enforce)`, or a stack with a mode per part.
+    """Parse `docker-default (enforce)`, `runc (unconfined)`, `unconfined`, `a//&:ns:b (enforce)`, or a stack with a mode per part.
 
-    The mode of a stack whose parts differ is `mixed`. Raises ValueError for another text.
+    Linux writes one mode behind a stack: `mixed` if its parts differ, without regard to the unconfined profile of a namespace
+    (security/apparmor/label.c, label_modename). Up to 5.16 it wrote `-` for profiles with flags=(unconfined). Raises ValueError for another
+    text.
     """
     text = text.strip("\0\n ")
     if text == "unconfined":
-        return Label("unconfined", "unconfined")
-    parts = [re.fullmatch(r"(.+?)(?: \((\w+)\))?", part) for part in text.split("//&")]
-    if not text or not all(parts):
+        return Label("unconfined", "unconfined", (("unconfined", "unconfined"),))
+    matches = [match for part in text.split("//&") if (match := re.fullmatch(r"(.+?)(?: \((\w+|-)\))?", part))]
+    if not text or len(matches) != text.count("//&") + 1:
         raise ValueError(f"{text!r} is not an AppArmor label")
-    names = [part[1] for part in parts if part]
-    modes = {part[2] or ("unconfined" if part[1] == "unconfined" else "") for part in parts if part} - {""}
-    if not modes:
+    parts = [(match[1], "unconfined" if match[2] == "-" else match[2] or "") for match in matches]
+    given = [mode for _name, mode in parts if mode]
+    if not given and any(not _is_unconfined_name(name) for name, _mode in parts):
         raise ValueError(f"{text!r} is an AppArmor label without a mode")
-    return Label("//&".join(names), modes.pop() if len(modes) == 1 else "mixed")
+    whole = given[0] if len(given) == 1 and parts[-1][1] else ""
+    shared = "" if whole == "mixed" else whole
+    parts = [(name, "unconfined" if _is_unconfined_name(name) else shared if whole else mode) for name, mode in parts]
+    modes = {mode for _name, mode in parts if mode}
+    mode = whole or (modes.pop() if len(modes) == 1 else "mixed")
+    return Label("//&".join(name for name, _mode in parts), mode, tuple(parts))
+
+
+def _is_unconfined_name(name: str) -> bool:
+    """Return whether a part of a label is the unconfined profile of a policy namespace: `unconfined`, `:ns:unconfined`."""
+    return re.fullmatch(r"(:[^:]*:(//)?)?unconfined", name) is not None
+
+
+def list_part_modes(label: Label, modes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the profiles of a label with their modes; those that a mixed stack does not show are taken from `modes` (`read_modes`).
+
+    The kernel writes a namespace only before the first of consecutive profiles in it (security/apparmor/label.c, aa_profile_snxprint). A
+    profile whose mode is not known for certain has the mode `unknown`.
+    """
+    found, namespace = [], ""
+    for name, mode in label.parts:
+        match = re.match(r":[^:]*:(//)?", name)
+        namespace = match[0] if match else namespace
+        candidates = {modes[full] for full in {name, name if match else namespace + name} if full in modes}
+        found.append((name, mode or (candidates.pop() if len(candidates) == 1 else "unknown")))
+    return found
 
 
 def parse_modes(text: str) -> dict[str, str]:
@@ -63,9 +97,27 @@ def parse_modes(text: str) -> dict[str, str]:
     return found
 
 
+def is_in_kernel(host: Host) -> bool:
+    """Return whether AppArmor is active: built in, and not disabled at boot (kernel parameters apparmor=, lsm=)."""
+    return (host.read("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y"
+
+
 def is_enabled(host: Host) -> bool:
-    """Return whether the kernel enforces AppArmor: built in, and not disabled at boot (kernel parameters apparmor=, lsm=)."""
-    return (host.read("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y" and host.path(SECURITYFS).is_dir()
+    """Return whether AppArmor is active and its policy can be read and loaded, which needs a mounted securityfs."""
+    return is_in_kernel(host) and host.path(SECURITYFS).is_dir()
+
+
+def read_global_mode(host: Host) -> dict[str, str | None]:
+    """Return `value` of the parameter GLOBAL_MODE, None where the kernel has none or it cannot be read, and then the `error`.
+
+    `complain` there makes every profile only log, while labels and modes of profiles still say enforce (Linux
+    security/apparmor/include/policy.h, COMPLAIN_MODE).
+    """
+    try:
+        text = host.read(GLOBAL_MODE)
+    except OSError as error:
+        return {"value": None, "error": str(error)}
+    return {"value": None if text is None else text.strip(), "error": None}
 
 
 def read_modes(host: Host) -> dict[str, str]:

@@ -7,8 +7,8 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from ..host.files import sha256
 from ..host.root import Host
 
 FOLDER = "/etc/apparmor.d"
@@ -36,7 +36,9 @@ def read_files(host: Host) -> dict[str, str]:
         return {}
     for entry in entries:
         if not entry.name.startswith(".") and entry.is_file():
-            found[entry.name] = sha256(host.read(f"{FOLDER}/{entry.name}") or "")
+            # Of any size: one large file must not hide the others.
+            with suppress(FileNotFoundError), open(entry.path, "rb") as handle:
+                found[entry.name] = hashlib.file_digest(handle, "sha256").hexdigest()
     return found
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATE_DIR = "/var/lib/bulkhead"
+# Bytes. A larger file is an error: what follows a cut would be lost for whoever judges the text or writes it back.
+LIMIT = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,12 @@ class Host:
         """Return the path of a file such as `/etc/subuid` below the root."""
         return self.root / absolute.lstrip("/")
 
-    def read(self, absolute: str, limit: int = 4 << 20, user: Owner | None = None) -> str | None:
-        """Return the text of a file (at most `limit` bytes; bytes that are not UTF-8 become surrogates); None when it does not exist.
+    def read(self, absolute: str, limit: int = LIMIT, user: Owner | None = None) -> str | None:
+        """Return the whole text of a file (bytes that are not UTF-8 become surrogates); None when it does not exist.
 
         user: the user who named the file, with whose rights it is read. Raises OSError for any other error (a directory, a pipe, no
-        permission). Of a user, only regular files are read; below the user's folder the file itself must not be a link.
+        permission, more than `limit` bytes). Of a user, only regular files are read; below the user's folder the file itself must not be
+        a link.
         """
         try:
             with (
@@ -51,10 +55,12 @@ class Host:
                 ) as handle,
             ):
                 # In small chunks: for /proc/sys the kernel allocates the requested size, and fails with ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
-                chunks = []
-                while limit > 0 and (chunk := handle.read(min(limit, 1 << 16))):
+                chunks, left = [], limit
+                while chunk := handle.read(1 << 16):
                     chunks.append(chunk)
-                    limit -= len(chunk)
+                    left -= len(chunk)
+                    if left < 0:
+                        raise OSError(errno.EFBIG, f"is larger than the limit of {limit} bytes and was not read", absolute)
                 return b"".join(chunks).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None

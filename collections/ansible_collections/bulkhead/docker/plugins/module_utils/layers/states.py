@@ -25,6 +25,11 @@ def name_state(container: Mapping[str, Any], kernel: Mapping[str, Any]) -> str:
     return f"thread {kernel['tid']} of {process}" if kernel.get("tid") else process
 
 
+def get_proc_folder(kernel: Mapping[str, Any]) -> str:
+    """Return the folder in /proc of the task that has this state."""
+    return f"/proc/{kernel['pid']}/task/{kernel['tid']}" if kernel.get("tid") else f"/proc/{kernel['pid']}"
+
+
 def judge_states(verdict: ContainerVerdict, container: Mapping[str, Any], judge_state: JudgeState) -> None:
     """Judge each state with `judge_state(verdict, kernel, who)` and add one finding per ID: the worst, and of equals the first.
 

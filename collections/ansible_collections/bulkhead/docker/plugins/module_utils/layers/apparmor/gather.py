@@ -19,8 +19,10 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     unknown; `error` says why). children: modes of its child profiles.
     """
     parser = Parser.find_installed(host)
-    if not policy.is_enabled(host):
+    if not policy.is_in_kernel(host):
         return {"profiles": {}, "error": None}
+    if not policy.is_enabled(host):
+        return {"profiles": {}, "error": f"{policy.SECURITYFS} does not exist, because securityfs is not mounted"}
     try:
         modes = policy.read_modes(host)
         profiles = {p["name"]: _gather_profile(host, parser, p, modes) for p in expect.get("profiles", ())}

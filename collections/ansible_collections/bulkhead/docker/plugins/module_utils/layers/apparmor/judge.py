@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...apparmor.policy import Label, parse_label
+from ...apparmor.policy import ENFORCING, GLOBAL_MODE, SECURITYFS, Label, list_part_modes, parse_label
 from ...apparmor.sources import COMPLAIN_LINK, DISABLE_LINK, FOLDER
+from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "apparmor"
@@ -31,7 +32,11 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
             return verdict.conclude(NOT_APPLICABLE)
         verdict.add_finding("not_in_kernel", "AppArmor is not active in the kernel", ABSENT, "boot with lsm=…,apparmor")
         return verdict.conclude()
-    _judge_probe(verdict, evidence.get("probe"))
+    _judge_global_mode(verdict, state)
+    if not state.get("securityfs", True):
+        text = f"{SECURITYFS} does not exist, because securityfs is not mounted: the kernel's policy cannot be read"
+        verdict.add_finding("securityfs", text, UNKNOWN, "mount -t securityfs securityfs /sys/kernel/security")
+    _judge_probe(verdict, evidence.get("probe"), state)
     own = evidence.get("layer_evidence", {}).get(LAYER) or {"profiles": {}, "error": "it was not read"}
     for profile in profiles:
         _judge_profile(verdict, profile, own["profiles"].get(profile["name"]), own["error"])
@@ -43,15 +48,18 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """Judge a container by its label."""
+    """Judge a container by the labels of its processes."""
     verdict = ContainerVerdict(LAYER, "confined by an AppArmor profile in enforce mode")
-    if not evidence["observed"]["layers"][LAYER]["enabled"]:
+    state = evidence["observed"]["layers"][LAYER]
+    if not state["enabled"]:
         return verdict.conclude(NOT_APPLICABLE if expect.get("requirement") == OPTIONAL else ABSENT)
-    who = f"container {container['name']}"
     config = container["inspect"]["HostConfig"]
     asked = _read_option(config)
     verdict.opted_out = asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
-    label = _judge_label(verdict, container["kernel"], who, "unconfined" if not verdict.opted_out else "opted_out")
+    unconfined = "opted_out" if verdict.opted_out else "unconfined"
+    judge_states(verdict, container, lambda own, kernel, who: _judge_label(own, kernel, who, unconfined, state))
+    _judge_global_mode(verdict, state)
+    label = _parse(container["kernel"].get("label"))
     if label is None:
         return verdict.conclude()
     words = {"HostConfig.SecurityOpt": asked, "AppArmorProfile": container["inspect"].get("AppArmorProfile") or None}
@@ -63,36 +71,72 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
                 f"docker inspect reports {key} {word}, but the kernel's label of the process is {_format_label(label)}"
             )
     if verdict.disagreements and label.confined and asked not in (None, "unconfined"):
-        verdict.add_finding("other_profile", f"{who} asked for {asked} and runs under {label.name}", DEGRADED)
+        verdict.add_finding("other_profile", f"container {container['name']} asked for {asked} and runs under {label.name}", DEGRADED)
     return verdict.conclude()
 
 
-def _judge_probe(verdict: Verdict, probe: Mapping[str, Any] | None) -> None:
+def _judge_global_mode(verdict: Verdict, state: Mapping[str, Any]) -> None:
+    """Judge the mode that applies to all profiles of the kernel, whatever their labels say."""
+    read = state.get("global_mode") or {}
+    if read.get("error"):
+        verdict.add_finding("global_mode_unread", f"{GLOBAL_MODE} cannot be read: {read['error']}", UNKNOWN)
+    mode = read.get("value")
+    if mode is None:
+        return
+    verdict.add_evidence(GLOBAL_MODE, mode)
+    if mode not in ENFORCING:
+        effect = "every profile only logs" if mode == "complain" else "whether profiles deny anything is not certain"
+        remedy = f"echo enforce > {GLOBAL_MODE}, and boot without apparmor.mode={mode}"
+        verdict.add_finding("global_mode", f"{GLOBAL_MODE} is {mode}: {effect}", DEGRADED, remedy)
+
+
+def _judge_probe(verdict: Verdict, probe: Mapping[str, Any] | None, state: Mapping[str, Any]) -> None:
     if probe is None:
         verdict.add_finding("no_probe", "no probe ran, so the host's default is unknown", UNKNOWN)
     else:
-        _judge_label(verdict, probe["kernel"], "a container without any option", "unconfined")
+        _judge_label(verdict, probe["kernel"], "a container without any option", "unconfined", state)
 
 
-def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfined: str) -> Label | None:
-    """Judge a process's label and return it; None, with a finding, if it cannot be read. unconfined: ID of the finding if it is unconfined."""
-    source = f"/proc/{kernel['pid']}/attr/current"
-    text = kernel.get("label")
+def _parse(text: str | None) -> Label | None:
     try:
-        label = parse_label(text) if text else None
+        return parse_label(text) if text else None
     except ValueError:
-        label = None
+        return None
+
+
+def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfined: str, state: Mapping[str, Any]) -> None:
+    """Judge a process's label; what cannot be read is a finding. unconfined: ID of the finding if it is unconfined."""
+    source = f"{get_proc_folder(kernel)}/attr/current"
+    text = kernel.get("label")
+    label = _parse(text)
     if label is None:
         why = kernel.get("unreadable", {}).get(source) or (f"contains {text!r}" if text else "is empty")
         verdict.add_finding("label_unreadable", f"the AppArmor label of {who} is unknown: {source} {why}", UNKNOWN)
-        return None
+        return
     verdict.add_evidence(source, text, headline=True)
     if not label.confined:
         verdict.add_finding(unconfined, f"{who} is confined by no AppArmor profile ({_format_label(label)})", ABSENT, _REMEDIES[unconfined])
-    elif label.mode not in ("enforce", "kill"):
-        text = f"{who} is not confined: {label.name} is in {label.mode} mode, which only logs"
-        verdict.add_finding("complain", text, DEGRADED, f"aa-enforce {label.name}")
-    return label
+    elif label.mode not in ENFORCING:
+        _judge_mode(verdict, label, who, state.get("modes") or {})
+
+
+def _judge_mode(verdict: Verdict, label: Label, who: str, modes: Mapping[str, str]) -> None:
+    """Judge a label that does not enforce as a whole. A stack allows what all of its profiles allow, so that one in enforce mode is enough."""
+    parts = list_part_modes(label, modes)
+    listed = ", ".join(f"{name} ({mode})" for name, mode in parts)
+    names = " ".join(name for name, mode in parts if mode == "complain") or label.name
+    if any(mode in ENFORCING for _name, mode in parts):
+        verdict.add_finding("mixed", f"{who} is confined by a stack of which only some profiles enforce: {listed}")
+    elif label.mode == "user":
+        text = f"{who} is not confined by the kernel alone: {label.name} is in user mode, in which a program on the host answers for it"
+        verdict.add_finding("user_mode", text, DEGRADED, f"load {label.name} in enforce mode")
+    elif label.mode == "complain":
+        verdict.add_finding(
+            "complain", f"{who} is not confined: {label.name} is in complain mode, which only logs", DEGRADED, f"aa-enforce {names}"
+        )
+    else:
+        text = f"{who} is not confined: none of its profiles is known to enforce: {listed}"
+        verdict.add_finding("complain", text, DEGRADED, f"aa-enforce {names}")
 
 
 def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], state: Mapping[str, Any] | None, error: str | None) -> None:

@@ -20,12 +20,15 @@ from ...profiles.managed import APPARMOR, load_managed_profiles
 def observe(host: Host) -> dict[str, Any]:
     """Return the state of AppArmor.
 
-    modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
+    enabled: whether it is active in the kernel. securityfs: whether that is mounted, without which the policy can neither be read nor loaded.
+    global_mode: of all profiles. modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
     `sources.list_differences`, and the text. confined: processes under managed profiles.
     """
     parser = Parser.find_installed(host)
     found: dict[str, Any] = {
-        "enabled": policy.is_enabled(host),
+        "enabled": policy.is_in_kernel(host),
+        "securityfs": host.path(policy.SECURITYFS).is_dir(),
+        "global_mode": policy.read_global_mode(host),
         "parser": sources.find_parser(host),
         "at_boot": sources.is_loaded_at_boot(host),
         "modes": {},
@@ -37,7 +40,7 @@ def observe(host: Host) -> dict[str, Any]:
     }
     try:
         known = load_managed_profiles(host, APPARMOR)
-        if found["enabled"]:
+        if policy.is_enabled(host):
             found["modes"] = policy.read_modes(host)
             found["confined"] = policy.find_confined(host, known)
         inputs = sources.CompileInputs(host)
@@ -52,7 +55,7 @@ def _observe_managed(
 ) -> dict[str, Any]:
     path = f"{sources.FOLDER}/{name}"
     text = host.read(path)
-    kernel = policy.read_profile(host, name) if found["enabled"] else None
+    kernel = policy.read_profile(host, name) if policy.is_enabled(host) else None
     state = {
         "text": text,
         "sha256": None if text is None else sha256(text),

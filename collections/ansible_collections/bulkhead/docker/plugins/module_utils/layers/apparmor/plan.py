@@ -61,6 +61,8 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 def _explain_missing_support(state: Mapping[str, Any]) -> str | None:
     if not state["enabled"]:
         return "AppArmor is not active in the kernel; boot with lsm=…,apparmor, or write apparmor_profiles_layer: optional"
+    if not state.get("securityfs", True):
+        return "securityfs is not mounted, so the policy can neither be read nor loaded; run `mount -t securityfs securityfs /sys/kernel/security`"
     if not state["parser"]:
         return "apparmor_parser does not exist; install the package apparmor, or write apparmor_profiles_layer: optional"
     return None

@@ -31,6 +31,12 @@ from .machine import machine
         ("a (enforce)//&unconfined", "a//&unconfined", "mixed", True),
         ("parent//child (enforce)", "parent//child", "enforce", True),
         (":ns:web (enforce)", ":ns:web", "enforce", True),
+        ("a//&:ns:b (enforce)", "a//&:ns:b", "enforce", True),
+        ("a//&:ns:unconfined (enforce)", "a//&:ns:unconfined", "enforce", True),
+        (":ns:unconfined", ":ns:unconfined", "unconfined", False),
+        ("unconfined//&:ns:unconfined", "unconfined//&:ns:unconfined", "unconfined", False),
+        ("runc (-)", "runc", "unconfined", False),
+        ("web (user)", "web", "user", True),
     ],
 )
 def test_labels(text: str, name: str, mode: str, confined: bool) -> None:
@@ -46,6 +52,47 @@ def test_invalid_labels(text: str) -> None:
 
 def test_profiles_of_a_stack() -> None:
     assert policy.parse_label("a//&b (enforce)").profiles == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "modes", "parts"),
+    [
+        ("a//&b (enforce)", {}, [("a", "enforce"), ("b", "enforce")]),
+        ("a//&:ns:unconfined (kill)", {}, [("a", "kill"), (":ns:unconfined", "unconfined")]),
+        ("a//&b (mixed)", {"a": "enforce", "b": "complain"}, [("a", "enforce"), ("b", "complain")]),
+        ("a//&b (mixed)", {"a": "complain"}, [("a", "complain"), ("b", "unknown")]),
+        ("a (enforce)//&b (complain)", {"b": "enforce"}, [("a", "enforce"), ("b", "complain")]),
+        (
+            "a//&:ns:b//&c (mixed)",
+            {"a": "complain", ":ns:b": "enforce", ":ns:c": "user"},
+            [("a", "complain"), (":ns:b", "enforce"), ("c", "user")],
+        ),
+        # c may be a profile of the namespace or of the root: its mode is not known
+        ("a//&:ns:b//&c (mixed)", {":ns:c": "enforce", "c": "complain"}, [("a", "unknown"), (":ns:b", "unknown"), ("c", "unknown")]),
+    ],
+)
+def test_modes_of_the_parts_of_a_label(text: str, modes: dict[str, str], parts: list[tuple[str, str]]) -> None:
+    assert policy.list_part_modes(policy.parse_label(text), modes) == parts
+
+
+@pytest.mark.parametrize(("text", "value"), [("enforce\n", "enforce"), ("complain", "complain"), (None, None)])
+def test_global_mode(tmp_path: Path, text: str | None, value: str | None) -> None:
+    host = machine(tmp_path)
+    if text is not None:
+        host.path(policy.GLOBAL_MODE).write_text(text)
+    assert policy.read_global_mode(host) == {"value": value, "error": None}
+
+
+def test_unreadable_global_mode_is_an_error(tmp_path: Path) -> None:
+    host = machine(tmp_path)
+    host.path(policy.GLOBAL_MODE).mkdir()
+    assert "Is a directory" in str(policy.read_global_mode(host)["error"])
+
+
+def test_unmounted_securityfs(tmp_path: Path) -> None:
+    host = machine(tmp_path)
+    host.path(policy.SECURITYFS).rename(tmp_path / "elsewhere")
+    assert (policy.is_in_kernel(host), policy.is_enabled(host)) == (True, False)
 
 
 def test_modes() -> None:

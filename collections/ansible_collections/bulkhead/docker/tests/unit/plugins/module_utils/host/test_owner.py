@@ -87,3 +87,18 @@ def test_owns_process() -> None:
     assert user.owns_process({"rootless": True, "uid": 990}) and not user.owns_process({"rootless": True, "uid": 1000})
     assert not user.owns_process({"rootless": False, "uid": 990})
     assert ROOTFUL.owns_process({"rootless": False, "uid": 0}) and not ROOTFUL.owns_process({"rootless": True, "uid": 990})
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(0, True), (10, True), (11, False), (200_000, False)])
+def test_a_file_is_read_whole_or_not_at_all(host: Host, size: int, is_read: bool) -> None:
+    host.path("/large").write_text("x" * size)
+    if is_read:
+        assert host.read("/large", limit=10) == "x" * size
+        return
+    with pytest.raises(OSError, match=r"is larger than the limit of 10 bytes and was not read: '/large'"):
+        host.read("/large", limit=10)
+
+
+def test_default_limit_is_far_above_real_files(host: Host) -> None:
+    host.path("/subuid").write_text("user:100000:65536\n" * 300_000)  # 5.4 MB
+    assert len(host.read("/subuid") or "") == 18 * 300_000

@@ -56,6 +56,9 @@ def test_all_good() -> None:
         ("a//&b (mixed)", "degraded", "apparmor.complain"),
         ("unconfined", "absent", "apparmor.unconfined"),
         ("runc (unconfined)", "absent", "apparmor.unconfined"),
+        ("runc (-)", "absent", "apparmor.unconfined"),
+        (":ns:unconfined", "absent", "apparmor.unconfined"),
+        ("web (user)", "degraded", "apparmor.user_mode"),
         (None, "unknown", "apparmor.label_unreadable"),
         ("odd", "unknown", "apparmor.label_unreadable"),
     ],
@@ -127,6 +130,7 @@ def container(
 ) -> dict[str, Any]:
     return {
         "name": "shop",
+        "pid": 9,
         "kernel": {"pid": 9, "label": label, "unreadable": {}},
         "inspect": {"AppArmorProfile": word, "HostConfig": {"SecurityOpt": options, "Privileged": privileged}},
     }
@@ -164,3 +168,76 @@ def test_unreadable_label_says_why() -> None:
     seen = container(None)
     seen["kernel"]["unreadable"] = {"/proc/9/attr/current": "Permission denied"}
     assert "Permission denied" in judge_container(seen, evidence(), expect()).findings[0].text
+
+
+MODES = {"a": "enforce", "b": "complain", "c": "user", ":ns:d": "enforce", "runc": "unconfined"}
+
+
+@pytest.mark.parametrize(
+    ("label", "status", "ids", "named"),
+    [
+        ("a//&b (mixed)", "enforced", ["apparmor.mixed"], "a (enforce), b (complain)"),
+        ("b//&a (mixed)", "enforced", ["apparmor.mixed"], "b (complain), a (enforce)"),
+        ("b//&:ns:d (mixed)", "enforced", ["apparmor.mixed"], ":ns:d (enforce)"),
+        ("a//&runc (mixed)", "enforced", ["apparmor.mixed"], "runc (unconfined)"),
+        ("b//&c (mixed)", "degraded", ["apparmor.complain"], "b (complain), c (user)"),
+        ("b//&gone (mixed)", "degraded", ["apparmor.complain"], "gone (unknown)"),
+        ("b (complain)//&a (enforce)", "enforced", ["apparmor.mixed"], "b (complain), a (enforce)"),
+        ("a//&:ns:unconfined (enforce)", "enforced", [], ""),
+        ("a//&d (kill)", "enforced", [], ""),
+    ],
+)
+def test_stacks(label: str, status: str, ids: list[str], named: str) -> None:
+    seen = evidence(label)
+    seen["observed"]["layers"]["apparmor"]["modes"] = MODES
+    verdict = judge_container(container(label, None), seen, expect())
+    assert (verdict.status, [finding.id for finding in verdict.findings]) == (status, ids)
+    assert all(named in finding.text for finding in verdict.findings)
+    assert judge(seen, expect()).status == status
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "status", "finding"),
+    [
+        ("enforce", None, "enforced", None),
+        ("kill", None, "enforced", None),
+        (None, None, "enforced", None),  # the kernel has no such parameter
+        ("complain", None, "degraded", "apparmor.global_mode"),
+        ("unconfined", None, "degraded", "apparmor.global_mode"),
+        ("user", None, "degraded", "apparmor.global_mode"),
+        (None, "Permission denied", "unknown", "apparmor.global_mode_unread"),
+    ],
+)
+def test_global_mode_of_the_kernel(value: str | None, error: str | None, status: str, finding: str | None) -> None:
+    seen = evidence()
+    seen["observed"]["layers"]["apparmor"]["global_mode"] = {"value": value, "error": error}
+    for verdict in (judge(seen, expect()), judge_container(container("docker-default (enforce)"), seen, expect())):
+        assert (verdict.status, findings(verdict)) == (status, [(finding, status)] if finding else [])
+        shown = [entry["value"] for entry in verdict.evidence if entry["source"] == "/sys/module/apparmor/parameters/mode"]
+        assert shown == ([value] if value else [])
+
+
+@pytest.mark.parametrize(("label", "status"), [("docker-default (enforce)", "unknown"), ("unconfined", "absent")])
+def test_securityfs_that_is_not_mounted(label: str, status: str) -> None:
+    seen = evidence(label, layer_evidence={"apparmor": {"profiles": {}, "error": "securityfs is not mounted"}})
+    seen["observed"]["layers"]["apparmor"]["securityfs"] = False
+    verdict = judge(seen, expect())
+    assert verdict.status == status
+    (finding,) = [finding for finding in verdict.findings if finding.id == "apparmor.securityfs"]
+    assert (finding.status, finding.remedy) == ("unknown", "mount -t securityfs securityfs /sys/kernel/security")
+    assert judge_container(container("docker-default (enforce)"), seen, expect()).status == "enforced", "labels are in /proc"
+
+
+def test_every_process_of_a_container_counts() -> None:
+    seen = container("docker-default (enforce)")
+    other = {"pid": 77, "command": "sh", "label": "unconfined", "unreadable": {}}
+    thread = {"pid": 9, "tid": 12, "command": "app", "label": "docker-default (complain)", "unreadable": {}}
+    verdict = judge_container({**seen, "states": [seen["kernel"], other, thread]}, evidence(), expect())
+    assert [(finding.id, finding.status) for finding in verdict.findings] == [
+        ("apparmor.unconfined", "absent"),
+        ("apparmor.complain", "degraded"),
+    ]
+    assert "process 77 (sh) of container shop is confined by no" in verdict.findings[0].text
+    assert "thread 12 of process 9 (app) of container shop" in verdict.findings[1].text
+    assert {"source": "/proc/9/task/12/attr/current", "value": "docker-default (complain)"} in verdict.evidence
+    assert (verdict.status, verdict.disagreements) == ("absent", [])

@@ -123,3 +123,16 @@ def test_missing_evidence_is_explained(host: Host, break_it: str, message: str) 
     proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
     assert proof["agrees"] is None
     assert message in proof["error"]
+
+
+def test_securityfs_that_is_not_mounted(host: Host) -> None:
+    host.path("/sys/kernel/security/apparmor").rename(host.path("/sys/kernel/elsewhere"))
+    seen = observe(host)
+    assert (seen["enabled"], seen["securityfs"], seen["modes"], seen["error"]) == (True, False, {}, None)
+    assert "securityfs is not mounted" in gather_evidence(host, None, EXPECT)["error"]
+
+
+def test_large_file_does_not_hide_the_others(host: Host) -> None:
+    with open(host.path("/etc/apparmor.d/large"), "wb") as file:
+        file.truncate(40 << 20)
+    assert sorted(observe(host)["files"]) == ["foreign", "large", "web"]

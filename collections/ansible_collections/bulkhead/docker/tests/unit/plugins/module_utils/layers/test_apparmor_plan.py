@@ -149,7 +149,12 @@ def test_absent_and_never_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "message"), [({"enabled": False}, "not active in the kernel"), ({"parser": None}, "install the package apparmor")]
+    ("more", "message"),
+    [
+        ({"enabled": False}, "not active in the kernel"),
+        ({"securityfs": False}, "mount -t securityfs"),
+        ({"parser": None}, "install the package apparmor"),
+    ],
 )
 def test_host_that_does_not_support_the_layer(more: dict[str, Any], message: str) -> None:
     required, optional, disabled = (planned(layer=layer, **more) for layer in ("required", "optional", "disabled"))
