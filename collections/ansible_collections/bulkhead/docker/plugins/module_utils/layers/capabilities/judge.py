@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Capabilities: the most that a container's processes can have, from the bounding set in /proc/PID/status (man 7 capabilities)."""
+"""Capabilities: the most that a container's processes have or can get, from all sets in /proc/PID/status (man 7 capabilities)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...capabilities import ENGINE_DEFAULT, decode_capabilities
+from ..identity import find_host_namespace, is_nested
+from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "capabilities"
+# Field of /proc/PID/status by key of a state.
+_SETS = {"bnd": "CapBnd", "eff": "CapEff", "prm": "CapPrm", "inh": "CapInh", "amb": "CapAmb"}
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
@@ -18,46 +22,60 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     probe = evidence.get("probe")
     if probe is None:
         return verdict.conclude(UNKNOWN)
-    _judge_bounding_set(verdict, probe["kernel"], ENGINE_DEFAULT, "the probe")
+    _judge_sets(verdict, probe["kernel"], ENGINE_DEFAULT, "the probe")
     return verdict.conclude()
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """Judge one container by its bounding set."""
-    config = container["inspect"]["HostConfig"]
+    """Judge one container by the capability sets of its processes."""
+    config, host = container["inspect"]["HostConfig"], find_host_namespace(evidence)
     verdict = ContainerVerdict(LAYER, "no more than the engine's default capabilities")
-    granted = _judge_bounding_set(verdict, container["kernel"], ENGINE_DEFAULT, f"container {container['name']}")
     verdict.opted_out = bool(config.get("Privileged")) or bool(config.get("CapAdd"))
-    if granted is None:
-        return verdict.conclude(UNKNOWN)
     requested = _get_requested(config)
-    if requested is not None and granted - requested:
-        verdict.disagreements.append(
-            f"docker inspect grants {_join(requested)}, the kernel's bounding set also has {_join(granted - requested)}"
-        )
-        verdict.add_finding(
-            "more_than_asked",
-            f"container {container['name']} has {_join(granted - requested)}, which docker inspect does not show",
-            DEGRADED,
-        )
+
+    def judge_state(own: Verdict, kernel: Mapping[str, Any], who: str) -> None:
+        if is_nested(container, kernel, host):
+            text = f"{who} is in a user namespace that the container's program made; its capabilities count only there"
+            own.add_finding("nested", text)
+            return
+        granted = _judge_sets(own, kernel, ENGINE_DEFAULT, who)
+        if granted is not None and requested is not None and granted - requested:
+            own.add_finding("more_than_asked", f"{who} has {_join(granted - requested)}, which docker inspect does not show", DEGRADED)
+
+    judge_states(verdict, container, judge_state)
+    granted = _list_granted(container["kernel"])
+    if granted is not None and requested is not None and granted - requested:
+        is_bounding = granted - requested <= set(decode_capabilities(container["kernel"]["cap"]["bnd"]))
+        sets = "bounding set also has" if is_bounding else "sets also have"
+        verdict.disagreements.append(f"docker inspect grants {_join(requested)}, the kernel's {sets} {_join(granted - requested)}")
     return verdict.conclude()
 
 
-def _judge_bounding_set(verdict: Verdict, kernel: Mapping[str, Any], allowed: frozenset[str], who: str) -> set[str] | None:
-    bits = kernel.get("cap", {}).get("bnd")
-    if bits is None:
+def _list_granted(kernel: Mapping[str, Any]) -> set[str] | None:
+    """Return the capabilities of all sets together; None without the bounding set."""
+    sets = kernel.get("cap") or {}
+    return None if sets.get("bnd") is None else {name for key in _SETS if sets.get(key) for name in decode_capabilities(sets[key])}
+
+
+def _judge_sets(verdict: Verdict, kernel: Mapping[str, Any], allowed: frozenset[str], who: str) -> set[str] | None:
+    """Judge all five sets: a process keeps what it has when the bounding set shrinks (man 7 capabilities)."""
+    granted = _list_granted(kernel)
+    if granted is None:
         verdict.add_finding("unread", f"the capabilities of {who} could not be read", UNKNOWN)
         return None
-    granted = set(decode_capabilities(bits))
-    verdict.add_evidence(f"/proc/{kernel['pid']}/status CapBnd", f"{bits:016x}")
-    verdict.add_evidence(f"/proc/{kernel['pid']}/status CapEff", f"{kernel['cap'].get('eff', 0):016x}")
+    sets = kernel["cap"]
+    for key, field in _SETS.items():
+        if sets.get(key) is not None:
+            verdict.add_evidence(f"{get_proc_folder(kernel)}/status {field}", f"{sets[key]:016x}")
     surplus = granted - allowed
     if surplus:
-        status = ABSENT if "SYS_ADMIN" in surplus else DEGRADED
+        outside = surplus - set(decode_capabilities(sets["bnd"]))
+        held = [field for key, field in _SETS.items() if sets.get(key) and outside & set(decode_capabilities(sets[key]))]
+        beside = f" ({_join(outside)} only in {', '.join(held)})" if outside else ""
         verdict.add_finding(
             "surplus",
-            f"{who} can get {_join(surplus)} beyond the engine's default",
-            status,
+            f"{who} can get {_join(surplus)} beyond the engine's default{beside}",
+            ABSENT if "SYS_ADMIN" in surplus else DEGRADED,
             "remove `--cap-add` or `--privileged`, or accept it",
         )
     return granted

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine_config import daemon_json
+from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 from .settings import KEY, LAYER
 
@@ -18,10 +19,10 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if expect.get("requirement") == DISABLED:
         verdict = Verdict(LAYER, "no-new-privileges is not required")
         if probe:
-            verdict.add_evidence(_name_source(probe), probe["kernel"].get("no_new_privs"))
+            verdict.add_evidence(_name_source(probe["kernel"]), probe["kernel"].get("no_new_privs"))
         return verdict.conclude(NOT_APPLICABLE)
     verdict = Verdict(LAYER, "NoNewPrivs 1 for a container that sets nothing")
-    is_set = _read_flag(verdict, probe) if probe else None
+    is_set = _read_flag(verdict, probe["kernel"], "the probe") if probe else None
     configured = _is_configured(evidence["observed"])
     if is_set is False:
         text = "NoNewPrivs of the probe is 0: a setuid program in a container gives its caller more privileges"
@@ -40,34 +41,28 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     """Judge one container. Its own setting is in HostConfig.SecurityOpt."""
     desired = expect.get("requirement") != DISABLED
-    asked = parse_option(container["inspect"]["HostConfig"].get("SecurityOpt") or [])
-    name = container["name"]
+    options = container["inspect"]["HostConfig"].get("SecurityOpt") or []
+    asked, name = parse_option(options), container["name"]
     verdict = ContainerVerdict(LAYER, "NoNewPrivs 1" if desired else "no-new-privileges is not required", opted_out=asked is False)
-    is_set = _read_flag(verdict, container)
-    verdict.add_evidence("docker inspect HostConfig.SecurityOpt", container["inspect"]["HostConfig"].get("SecurityOpt") or [])
-    if is_set is None:
-        return verdict.conclude(UNKNOWN)
-    if asked is not None and asked != is_set:
-        verdict.disagreements.append(
-            f"docker inspect says no-new-privileges={str(asked).lower()}, the kernel's NoNewPrivs is {int(is_set)}"
-        )
+
+    def judge_state(own: Verdict, kernel: Mapping[str, Any], who: str) -> None:
+        is_set = _read_flag(own, kernel, who)
+        if is_set is not False:
+            return
         if asked:
-            verdict.add_finding(
-                "not_held", f"container {name} requests no-new-privileges and runs without", DEGRADED, f"docker restart {name}"
-            )
-    if desired and not is_set:
-        if verdict.opted_out:
-            verdict.add_finding(
-                "opted_out",
-                f"container {name} runs without it, because it sets no-new-privileges=false",
-                ABSENT,
-                "start it without that option",
-            )
-        else:
-            text = (
-                f"container {name} runs without no-new-privileges: it was started before the engine's default, or the default does not work"
-            )
-            verdict.add_finding("off", text, ABSENT, f"docker restart {name}")
+            own.add_finding("not_held", f"{who} requests no-new-privileges and runs without", DEGRADED, f"docker restart {name}")
+        if desired and asked is False:
+            text = f"{who} runs without it, because it sets no-new-privileges=false"
+            own.add_finding("opted_out", text, ABSENT, "start it without that option")
+        elif desired:
+            text = f"{who} runs without no-new-privileges: it was started before the engine's default, or the default does not work"
+            own.add_finding("off", text, ABSENT, f"docker restart {name}")
+
+    judge_states(verdict, container, judge_state)
+    verdict.add_evidence("docker inspect HostConfig.SecurityOpt", options)
+    is_set = container["kernel"].get("no_new_privs")
+    if asked is not None and is_set is not None and asked != bool(is_set == 1):
+        verdict.disagreements.append(f"docker inspect says no-new-privileges={str(asked).lower()}, the kernel's NoNewPrivs is {is_set}")
     return verdict.conclude() if desired or asked else verdict.conclude(NOT_APPLICABLE)
 
 
@@ -84,17 +79,17 @@ def parse_option(options: list[str]) -> bool | None:
     return answer
 
 
-def _read_flag(verdict: Verdict, container: Mapping[str, Any]) -> bool | None:
-    value = container["kernel"].get("no_new_privs")
+def _read_flag(verdict: Verdict, kernel: Mapping[str, Any], who: str) -> bool | None:
+    value = kernel.get("no_new_privs")
     if value is None:
-        verdict.add_finding("unread", f"NoNewPrivs of {container['name']} could not be read", UNKNOWN)
+        verdict.add_finding("unread", f"NoNewPrivs of {who} could not be read", UNKNOWN)
         return None
-    verdict.add_evidence(_name_source(container), value)
+    verdict.add_evidence(_name_source(kernel), value)
     return bool(value == 1)
 
 
-def _name_source(container: Mapping[str, Any]) -> str:
-    return f"/proc/{container['kernel'].get('pid', container.get('pid'))}/status NoNewPrivs"
+def _name_source(kernel: Mapping[str, Any]) -> str:
+    return f"{get_proc_folder(kernel)}/status NoNewPrivs"
 
 
 def _is_configured(observed: Mapping[str, Any]) -> bool | None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..verdict import ABSENT, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
+from ..states import get_proc_folder, judge_states
+from ..verdict import ABSENT, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "read_only_root"
 
@@ -21,16 +22,23 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """Judge one container by its mounts."""
-    kernel = container["kernel"]
+    """Judge one container by the mounts of its processes. A writable root that nobody excluded is no finding, except beside a read-only one."""
     verdict = ContainerVerdict(LAYER, "/ mounted read-only")
+    is_read_only = container["kernel"].get("root_read_only")
+    asked = bool(container["inspect"]["HostConfig"].get("ReadonlyRootfs"))
+    if asked and is_read_only is False:
+        verdict.disagreements.append("docker inspect says ReadonlyRootfs, the kernel has / writable")
+    judge_states(verdict, container, lambda own, kernel, who: _judge_state(own, kernel, who, asked, is_read_only is not False))
+    return verdict.conclude(ABSENT if is_read_only is False else ENFORCED)
+
+
+def _judge_state(verdict: Verdict, kernel: Mapping[str, Any], who: str, asked: bool, expected: bool) -> None:
     read_only = kernel.get("root_read_only")
     if read_only is None:
-        verdict.add_finding("unread", f"the mounts of container {container['name']} could not be read", UNKNOWN)
-        return verdict.conclude()
-    verdict.add_evidence(f"/proc/{kernel['pid']}/mountinfo /", "ro" if read_only else "rw")
-    asked = bool(container["inspect"]["HostConfig"].get("ReadonlyRootfs"))
-    if asked and not read_only:
-        verdict.disagreements.append("docker inspect says ReadonlyRootfs, the kernel has / writable")
-        verdict.add_finding("writable", f"container {container['name']} requests a read-only root and has a writable one", ABSENT)
-    return verdict.conclude() if read_only else verdict.conclude(ABSENT)
+        verdict.add_finding("unread", f"the mounts of {who} could not be read", UNKNOWN)
+        return
+    verdict.add_evidence(f"{get_proc_folder(kernel)}/mountinfo /", "ro" if read_only else "rw")
+    if not read_only and asked:
+        verdict.add_finding("writable", f"{who} requests a read-only root and has a writable one", ABSENT)
+    elif not read_only and expected:
+        verdict.add_finding("writable", f"{who} has a writable root, unlike the container's first process", ABSENT)

@@ -30,7 +30,7 @@ def test_plan(version: str | None, switch: str, keys: dict[str, Any], blocked: b
 
 def one(is_set: int | None, options: list[str] | None = None, name: str = "probe") -> dict[str, Any]:
     kernel = {"pid": 7, "unreadable": {}} | ({} if is_set is None else {"no_new_privs": is_set})
-    return {"name": name, "kernel": kernel, "inspect": {"HostConfig": {"SecurityOpt": options}}}
+    return {"name": name, "pid": 7, "kernel": kernel, "inspect": {"HostConfig": {"SecurityOpt": options}}}
 
 
 def evidence(text: str | None, probe: dict[str, Any] | None, flags: dict[str, str] | None = None) -> dict[str, Any]:
@@ -90,6 +90,24 @@ def test_disabled_layer_is_not_applicable() -> None:
 def test_judge_container(options: list[str] | None, is_set: int | None, status: str, disagrees: bool, opted_out: bool) -> None:
     verdict = judge_container(one(is_set, options, "web"), {}, EXPECT)
     assert (verdict.status, bool(verdict.disagreements), verdict.opted_out) == (status, disagrees, opted_out)
+
+
+@pytest.mark.parametrize(
+    ("options", "requirement", "status", "ids"),
+    [
+        ([], "required", "absent", ["off"]),
+        (["no-new-privileges"], "required", "absent", ["not_held", "off"]),
+        (["no-new-privileges"], "disabled", "degraded", ["not_held"]),
+        (["no-new-privileges=false"], "required", "absent", ["opted_out"]),
+        ([], "disabled", "not_applicable", []),
+    ],
+)
+def test_every_process_counts(options: list[str], requirement: str, status: str, ids: list[str]) -> None:
+    seen = one(1, options, "web")
+    other = {"pid": 77, "command": "sh", "no_new_privs": 0}
+    verdict = judge_container({**seen, "states": [seen["kernel"], other]}, {}, {"requirement": requirement})
+    assert (verdict.status, [finding.id.partition(".")[2] for finding in verdict.findings]) == (status, ids)
+    assert all(finding.text.startswith("process 77 (sh) of container web") for finding in verdict.findings)
 
 
 @pytest.mark.parametrize(
