@@ -4,32 +4,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..apparmor.policy import ENFORCING, GLOBAL_MODE, parse_label
 from ..capabilities import decode_capabilities
-from ..host.process_status import map_to_inside
-from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, UNKNOWN
+from ..layers.identity import is_nested, read_identity
+from ..layers.states import get_proc_folder, list_states
+from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, SEVERITY, UNKNOWN
 
 SettingVerdict = dict[str, Any]
 
 
-def judge(container: Mapping[str, Any], required: Mapping[str, Any], seccomp: Mapping[str, Any] | None = None) -> list[SettingVerdict]:
+def judge(
+    container: Mapping[str, Any],
+    required: Mapping[str, Any],
+    seccomp: Mapping[str, Any] | None = None,
+    apparmor: Mapping[str, Any] | None = None,
+    host_namespace: str | None = None,
+) -> list[SettingVerdict]:
     """Return one entry per setting: `setting`, `status`, `expected`, `seen`, `source`. A setting that could not be read is UNKNOWN.
 
-    container: from the evidence, with `kernel.limits` (host/cgroup.py). required: from `build_container_expectations`.
-    seccomp: this container's verdict of layer seccomp, which compared the filter with the requested profile.
+    Every process of the container counts; the worst decides. container: from the evidence, with `kernel.limits` (host/cgroup.py).
+    required: from `build_container_expectations`. seccomp, apparmor: this container's verdicts of those layers; seccomp's has compared the
+    filter with the requested profile, apparmor's knows the mode of the whole kernel. host_namespace: the host's user namespace.
     """
     kernel = container["kernel"]
     status = f"/proc/{kernel['pid']}/status"
     limits = kernel.get("limits") or {}
+    states = list_states(container)
+    with_capabilities = [state for state in states if not is_nested(container, state, host_namespace)]
+
+    def find_worst(
+        judge_state: Callable[[Mapping[str, Any], str], SettingVerdict], states: Sequence[Mapping[str, Any]] = states
+    ) -> SettingVerdict:
+        verdicts = [judge_state(state, get_proc_folder(state)) for state in states]
+        return max(verdicts, key=lambda verdict: SEVERITY[verdict["status"]])  # of equals the first
+
     return [
-        _judge_user(kernel, str(required["user"]), status),
-        _judge_equal("read_only", required["read_only"], kernel.get("root_read_only"), f"/proc/{kernel['pid']}/mountinfo /"),
-        _judge_capabilities(kernel, required["capabilities"], f"{status} CapBnd"),
-        _judge_equal("no_new_privileges", 1, kernel.get("no_new_privs"), f"{status} NoNewPrivs"),
+        find_worst(lambda state, proc: _judge_user(state, kernel, str(required["user"]), f"{proc}/status")),
+        find_worst(
+            lambda state, proc: _judge_equal("read_only", required["read_only"], state.get("root_read_only"), f"{proc}/mountinfo /")
+        ),
+        find_worst(lambda state, proc: _judge_capabilities(state, required["capabilities"], f"{proc}/status"), with_capabilities),
+        find_worst(lambda state, proc: _judge_equal("no_new_privileges", 1, state.get("no_new_privs"), f"{proc}/status NoNewPrivs")),
         _judge_seccomp(container, required["seccomp_profile"], required.get("seccomp_text"), seccomp, f"{status} Seccomp"),
-        _judge_apparmor(kernel, required["apparmor_profile"], f"/proc/{kernel['pid']}/attr/current"),
+        find_worst(lambda state, proc: _judge_apparmor(state, required["apparmor_profile"], f"{proc}/attr/current", apparmor)),
         _judge_limit("pids_limit", required["pids_limit"], kernel.get("pids"), (kernel.get("pids") or {}).get("source", "pids.max")),
         _judge_limit("memory", required["memory"], limits.get("memory.max"), limits.get("folder", "") + "/memory.max"),
         _judge_limit("swap", 0, limits.get("memory.swap.max"), limits.get("folder", "") + "/memory.swap.max"),
@@ -63,22 +83,39 @@ def _judge_limit(setting: str, expected: float, read: Mapping[str, Any] | None, 
     return _build_verdict(setting, status, expected, "max" if seen is None else seen, source)
 
 
-def _judge_user(kernel: Mapping[str, Any], user: str, source: str) -> SettingVerdict:
-    outside = kernel.get("uid", [None])[0]
-    inside = None if outside is None else map_to_inside(outside, kernel.get("uid_map", []))
-    if inside is None:
-        return _build_verdict("user", UNKNOWN, user, None, f"{source} Uid")
-    name = user.split(":")[0]
-    good = inside == int(name) if name.isdigit() else inside != 0  # only the image contains the ID of a name
-    return _build_verdict("user", ENFORCED if good else ABSENT, user, inside, f"{source} Uid, and uid_map")
+def _judge_user(kernel: Mapping[str, Any], mapped: Mapping[str, Any], user: str, source: str) -> SettingVerdict:
+    """Judge all users and groups of a process. Only the image contains the ID of a name; a name must not be root's.
+
+    mapped: the state whose maps count: that of the container's first process.
+    """
+    identity = read_identity(kernel, mapped)
+    source = f"{source} Uid, Gid, Groups, and the ID maps"
+    name, unused, group = user.partition(":")
+    uids, gids = set(identity.uids.values()), {number for kind, number in identity.gids.items() if kind.endswith("GID")}
+    seen: Any = identity.uids.get("real UID") if len(uids) == 1 else "; ".join(f"{kind} {number}" for kind, number in identity.uids.items())
+    if any(number == 0 or (name.isdigit() and number != int(name)) for number in uids):
+        return _build_verdict("user", ABSENT, user, seen, source)
+    if identity.unknown or not uids:
+        return _build_verdict("user", UNKNOWN, user, "; ".join(identity.unknown) or None, source)
+    if identity.root_gids or (group.isdigit() and gids != {int(group)}):
+        listed = ", ".join(f"{kind} {number}" if kind.endswith("GID") else kind for kind, number in identity.gids.items())
+        return _build_verdict("user", DEGRADED, user, f"{seen} with {listed}", source)
+    return _build_verdict("user", ENFORCED, user, seen, source)
 
 
 def _judge_capabilities(kernel: Mapping[str, Any], allowed: list[str], source: str) -> SettingVerdict:
-    bits = kernel.get("cap", {}).get("bnd")
-    if bits is None:
-        return _build_verdict("capabilities", UNKNOWN, allowed, None, source)
-    held = decode_capabilities(bits)
-    return _build_verdict("capabilities", ENFORCED if set(held) <= set(allowed) else DEGRADED, allowed, held, source)
+    """Judge all sets: a process keeps what it has when the bounding set shrinks (man 7 capabilities)."""
+    sets = kernel.get("cap") or {}
+    if sets.get("bnd") is None:
+        return _build_verdict("capabilities", UNKNOWN, allowed, None, f"{source} CapBnd")
+    held = sorted({name for bits in sets.values() if bits for name in decode_capabilities(bits)})
+    return _build_verdict(
+        "capabilities", ENFORCED if set(held) <= set(allowed) else DEGRADED, allowed, held, f"{source} {_name_sets(sets)}"
+    )
+
+
+def _name_sets(sets: Mapping[str, Any]) -> str:
+    return ", ".join(f"Cap{key.capitalize()}" for key in ("bnd", "eff", "prm", "inh", "amb") if sets.get(key) is not None)
 
 
 def _judge_seccomp(
@@ -113,9 +150,19 @@ def _parse_profile(text: str) -> Any:
         return text
 
 
-def _judge_apparmor(kernel: Mapping[str, Any], profile: str, source: str) -> SettingVerdict:
+def _judge_apparmor(kernel: Mapping[str, Any], profile: str, source: str, verdict: Mapping[str, Any] | None) -> SettingVerdict:
+    expected = profile or "the host's default"
+    text = kernel.get("label")
     if source in kernel.get("unreadable", {}):
-        return _build_verdict("apparmor_profile", UNKNOWN, profile, None, source)
-    label = kernel.get("label")
-    good = label == f"{profile} (enforce)" if profile else str(label).endswith("(enforce)")
-    return _build_verdict("apparmor_profile", ENFORCED if good else ABSENT, profile or "the host's default", label, source)
+        return _build_verdict("apparmor_profile", UNKNOWN, expected, None, source)
+    try:
+        label = parse_label(text) if text else None
+    except ValueError:
+        label = None
+    good = label is not None and label.mode in ENFORCING and (not profile or profile in label.profiles)
+    if not good:
+        return _build_verdict("apparmor_profile", ABSENT, expected, text, source)
+    for finding in (verdict or {}).get("findings", ()):
+        if finding["id"] in ("apparmor.global_mode", "apparmor.global_mode_unread"):
+            return _build_verdict("apparmor_profile", finding["status"], expected, finding["text"], GLOBAL_MODE)
+    return _build_verdict("apparmor_profile", ENFORCED, expected, text, source)

@@ -55,14 +55,15 @@ def find_host_namespace(evidence: Mapping[str, Any]) -> str | None:
     return str(found) if found else None
 
 
-def read_identity(kernel: Mapping[str, Any], mapped: Mapping[str, Any] | None = None) -> Identity:
-    """Return the IDs of a task. mapped: the state whose maps count, if not its own: for a nested namespace, that of the container.
+def read_identity(kernel: Mapping[str, Any], mapped: Mapping[str, Any]) -> Identity:
+    """Return the IDs of a task inside its container. mapped: the state of the container's first process, whose maps count for all.
 
-    The host's ID 0 is root wherever it is: without a mapping it still owns the host's files.
+    A program in a namespace of its own may be root there, which gives it no other user's files. The host's ID 0 is root wherever it is:
+    without a mapping it still owns the host's files.
     """
     found = Identity()
     for key, name, into in (("uid", "uid_map", found.uids), ("gid", "gid_map", found.gids)):
-        label, rows = key.upper(), get_map(mapped or kernel, name)
+        label, rows = key.upper(), get_map(mapped, name)
         ids = kernel.get(key)
         if not isinstance(ids, list) or len(ids) != len(_KINDS) or not all(isinstance(n, int) for n in ids):
             found.unknown.append(f"its {label}s were not read")
@@ -80,6 +81,7 @@ def read_identity(kernel: Mapping[str, Any], mapped: Mapping[str, Any] | None = 
                 into[kind] = inside or 0
             else:
                 found.unknown.append(
-                    f"its {kind} is {number} on the host, " + (f"which its {name} does not map" if rows else f"and its {name} is not known")
+                    f"its {kind} is {number} on the host, "
+                    + (f"which the {name} does not contain" if rows else f"and the {name} is not known")
                 )
     return found

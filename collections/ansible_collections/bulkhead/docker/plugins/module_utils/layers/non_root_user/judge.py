@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..identity import find_host_namespace, is_nested, read_identity
+from ..identity import read_identity
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
@@ -26,23 +26,18 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     """Judge one container by all users and groups of its processes: root's UID is `absent`, group 0 without it is `degraded`."""
     verdict = ContainerVerdict(LAYER, "no process has UID 0 or group 0 in the container's user namespace")
-    host = find_host_namespace(evidence)
-    first = read_identity(container["kernel"])
+    first = read_identity(container["kernel"], container["kernel"])
     asked = container["inspect"].get("User", "").split(":")[0]
     if first.root_uids and asked not in ("", "0", "root"):
         verdict.disagreements.append(f"docker inspect says user {asked}, the kernel shows root")
     if len(first.root_uids) == _IDS:  # it runs as root, and no other process can be worse
         _add_evidence(verdict, container["kernel"])
         return verdict.conclude(ABSENT)
-    judge_states(
-        verdict,
-        container,
-        lambda own, kernel, who: _judge_state(own, kernel, who, container["kernel"] if is_nested(container, kernel, host) else None),
-    )
+    judge_states(verdict, container, lambda own, kernel, who: _judge_state(own, kernel, who, container["kernel"]))
     return verdict.conclude()
 
 
-def _judge_state(verdict: Verdict, kernel: Mapping[str, Any], who: str, mapped: Mapping[str, Any] | None) -> None:
+def _judge_state(verdict: Verdict, kernel: Mapping[str, Any], who: str, mapped: Mapping[str, Any]) -> None:
     identity = read_identity(kernel, mapped)
     _add_evidence(verdict, kernel)
     if identity.unknown:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...formatting import KINDS, format_contents, format_names
 from ...subid.mapping import Map, build_expected_maps, find_configured_remap, name_data_root, parse_remap_user, parse_state
+from ..identity import get_map
 from ..verdict import LayerPlan
 
 
@@ -26,7 +27,7 @@ def guard_data(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[
     present, target = find_current_root(observed), name_data_root(*maps)
     if present == target:
         return False
-    orphans = [o["id"][:12] for o in engine.get("orphans") or () if any(row[1] == 0 for row in o.get("uid_map") or ())]
+    orphans = [o["id"][:12] for o in engine.get("orphans") or () if any(row[1] == 0 for row in get_map(o, "uid_map") or ())]
     if orphans:
         result.blockers.append(
             f"containers run that the engine does not list: {', '.join(orphans)} (live-restore leaves them when the data root changes);"

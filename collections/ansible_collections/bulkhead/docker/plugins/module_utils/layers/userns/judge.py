@@ -19,6 +19,8 @@ from ...subid.mapping import (
     parse_state,
 )
 from ...subid.ranges import SubidFile, find_overlaps
+from ..identity import get_map
+from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "userns"
@@ -53,27 +55,27 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     here, engine = evidence["observed"]["layers"][LAYER], evidence["observed"]["engine"]
-    name, kernel = container["name"], container["kernel"]
+    kernel = container["kernel"]
     if get_observed_instance(evidence["observed"]).rootless:
         return ContainerVerdict(LAYER, "the user namespace of the rootless engine").conclude(NOT_APPLICABLE)
     asked_host = container["inspect"]["HostConfig"].get("UsernsMode") == "host"
     verdict = ContainerVerdict(LAYER, "root of the container is an unprivileged ID of the host", opted_out=asked_host)
-    _judge_process(verdict, kernel, f"container {name}", here)
-    status = verdict.conclude().status
-    if status == UNKNOWN:
-        return verdict
+    remedy = "remove --userns=host from it"
+    judge_states(verdict, container, lambda own, state, who: _judge_process(own, state, who, here, remedy))
+    first = Verdict(LAYER, "")
+    _judge_process(first, kernel, "", here, remedy)
+    status = first.conclude().status
     if status == ABSENT:
         if engine.get("remapped") and not asked_host:
             verdict.disagreements.append(
                 f"the engine maps containers to {engine['remapped']} and docker inspect shows no --userns=host, but the kernel shows the "
                 f"map {_format_map(kernel['uid_map'])}"
             )
-    elif asked_host:
+    elif status != UNKNOWN and asked_host:
         verdict.disagreements.append(f"docker inspect shows --userns=host, but the kernel shows the map {_format_map(kernel['uid_map'])}")
-    elif engine.get("remapped"):
+    elif status != UNKNOWN and engine.get("remapped"):
         _judge_maps(verdict, kernel, _select_user(evidence, expect), parse_state(here), here, engine)
-    verdict.conclude()
-    return verdict
+    return verdict.conclude()
 
 
 def _select_user(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
@@ -81,9 +83,9 @@ def _select_user(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
     return parse_remap_user(find_configured_remap(evidence["observed"]) or expect.get("user") or "default")[0]
 
 
-def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], subject: str, here: Mapping[str, Any]) -> None:
+def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], subject: str, here: Mapping[str, Any], remedy: str = "") -> None:
     """Judge whether a process is in a user namespace of its own without the host's root in its map."""
-    pid = kernel["pid"]
+    proc = get_proc_folder(kernel)
     if "uid_map" not in kernel or "gid_map" not in kernel:
         errors = "; ".join(
             f"{source}: {error}" for source, error in kernel.get("unreadable", {}).items() if source.endswith(("uid_map", "gid_map"))
@@ -91,21 +93,20 @@ def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], subject: str, he
         verdict.add_finding("unread", f"the ID maps of {subject} could not be read{f' ({errors})' if errors else ''}", UNKNOWN)
         return
     for name in ("uid_map", "gid_map"):
-        verdict.add_evidence(f"/proc/{pid}/{name}", kernel[name])
-    own = kernel.get("namespaces", {}).get("user")
+        verdict.add_evidence(f"{proc}/{name}", kernel[name])
+    own = (kernel.get("namespaces") or {}).get("user")
     host = here.get("host_namespace")
     if own:
-        verdict.add_evidence(f"/proc/{pid}/ns/user", own)
-    remedy = "set userns-remap in daemon.json and restart the engine"
-    if isinstance(verdict, ContainerVerdict):
-        remedy = "remove --userns=host from it"
+        verdict.add_evidence(f"{proc}/ns/user", own)
+    remedy = remedy or "set userns-remap in daemon.json and restart the engine"
     # The namespace decides, not the map: where the host is a container itself, its own map is not the identity either.
     if own is not None and own == host:
         verdict.add_finding(
             "host_namespace", f"{subject} is in the host's user namespace ({own}): its root is the host's root", ABSENT, remedy
         )
-    elif not kernel["uid_map"] or not kernel["gid_map"]:
-        verdict.add_finding("unmapped", f"{subject} has a user namespace without a map: its IDs on the host are not known", UNKNOWN)
+    elif missing := [name for name in ("uid_map", "gid_map") if get_map(kernel, name) is None]:
+        shown = ", ".join(f"{proc}/{name} is {kernel[name]!r}" if kernel[name] else f"{proc}/{name} is empty" for name in missing)
+        verdict.add_finding("unmapped", f"{subject} has a user namespace without a usable map: {shown}", UNKNOWN)
     elif _contains(kernel["uid_map"], 0) or _contains(kernel["gid_map"], 0):
         maps = f"{_format_map(kernel['uid_map'])} (uid), {_format_map(kernel['gid_map'])} (gid)"
         verdict.add_finding("host_root", f"{subject} has the host's root in its map: {maps}", ABSENT, remedy)
@@ -190,7 +191,7 @@ def _judge_files(verdict: Verdict, subids: SubidState) -> None:
 def _judge_orphans(verdict: Verdict, engine: Mapping[str, Any]) -> None:
     """Report containers that live-restore left when the data root changed: docker ps does not list them, and they are not remapped."""
     for orphan in engine.get("orphans") or ():
-        if _contains(orphan.get("uid_map") or [], 0):
+        if _contains(get_map(orphan, "uid_map") or [], 0):
             text = f"container {orphan['id'][:12]} runs unknown to the engine, and its root is the host's root"
             verdict.add_finding("orphan", text, DEGRADED, "end it with `ctr -n moby tasks kill`")
 
@@ -200,6 +201,6 @@ def _contains(rows: Map, host_id: int) -> bool:
     return any(outside <= host_id < outside + count for unused, outside, count in rows)
 
 
-def _format_map(rows: Map) -> str:
-    """Return `0 231072 65536`, as the kernel writes it; several rows with commas."""
-    return ", ".join(" ".join(map(str, row)) for row in rows)
+def _format_map(rows: Any) -> str:
+    """Return `0 231072 65536`, as the kernel writes it; several rows with commas. Rows of another form are shown as they are."""
+    return ", ".join(" ".join(map(str, row)) if isinstance(row, list | tuple) else str(row) for row in rows or ()) or "(empty)"

@@ -15,12 +15,13 @@ REQUIRED: dict[str, Any] = {
     "user": "65534:65534", "read_only": True, "capabilities": ["NET_BIND_SERVICE"], "seccomp_profile": "bulkhead-web", "seccomp_text": PROFILE,
     "apparmor_profile": "bulkhead-web", "pids_limit": 100, "memory": 1 << 28, "cpus": 0.5,
 }  # fmt: skip
+MAP = [[0, 231072, 65536]]
 VERDICT: dict[str, Any] = {"findings": []}
 
 
 def container(**kernel: Any) -> dict[str, Any]:
     seen: dict[str, Any] = {
-        "pid": 7, "uid": [296606] * 4, "uid_map": [[0, 231072, 65536]], "root_read_only": True, "no_new_privs": 1, "seccomp": 2, "cap": {"bnd": 0x400},
+        "pid": 7, "uid": [296606] * 4, "gid": [296606] * 4, "groups": [296606], "uid_map": MAP, "gid_map": MAP, "root_read_only": True, "no_new_privs": 1, "seccomp": 2, "cap": {"bnd": 0x400, "eff": 0, "prm": 0, "inh": 0, "amb": 0},
         "label": "bulkhead-web (enforce)", "pids": {"source": "pids.max", "max": 100}, "unreadable": {},
         "limits": {"folder": "/x", "memory.max": {"max": 1 << 28}, "memory.swap.max": {"max": 0}, "cpu.max": {"max": 0.5}},
     }  # fmt: skip
@@ -41,6 +42,19 @@ def test_all_settings_are_enforced() -> None:
     [
         ({"uid": [231072] * 4}, "user (absent)"),
         ({"uid": [0] * 4, "uid_map": [[0, 0, 4294967295]]}, "user (absent)"),
+        ({"uid": [296606, 231072, 231072, 231072]}, "user (absent)"),
+        ({"uid": [296606, 296606, 296605, 296606]}, "user (absent)"),
+        ({"gid": [231072] * 4}, "user (degraded)"),
+        ({"gid": [296606, 296606, 231073, 296606]}, "user (degraded)"),
+        ({"groups": [231072]}, "user (degraded)"),
+        ({"groups": [5]}, "user (unknown)"),
+        ({"uid_map": []}, "user (unknown)"),
+        ({"gid_map": [[0]]}, "user (unknown)"),
+        ({"gid": None}, "user (unknown)"),
+        ({"cap": {"bnd": 0x400, "prm": 0xA80425FB, "eff": 0xA80425FB}}, "capabilities (degraded)"),
+        ({"cap": {"bnd": 0, "inh": 0, "amb": 1 << 21}}, "capabilities (degraded)"),
+        ({"label": "bulkhead-web//&bulkhead-more (mixed)"}, "apparmor_profile (absent)"),
+        ({"label": "system_u:system_r:container_t:s0"}, "apparmor_profile (absent)"),
         ({"uid": [None]}, "user (unknown)"),
         ({"root_read_only": False}, "read_only (absent)"),
         ({"root_read_only": None}, "read_only (unknown)"),
@@ -59,6 +73,59 @@ def test_all_settings_are_enforced() -> None:
 )
 def test_one_setting_off_is_named_and_no_other(kernel: dict[str, Any], says: str) -> None:
     assert list_unenforced_settings(judge(container(**kernel), REQUIRED, VERDICT)) == [says]
+
+
+@pytest.mark.parametrize(
+    ("user", "kernel", "says"),
+    [
+        ("65534", {"gid": [231073] * 4}, []),
+        ("65534", {"gid": [231072] * 4}, ["user (degraded)"]),
+        ("www-data", {}, []),
+        ("www-data", {"uid": [231072] * 4}, ["user (absent)"]),
+        ("www-data:www-data", {"gid": [231072] * 4}, ["user (degraded)"]),
+        ("65534:100", {}, ["user (degraded)"]),
+    ],
+)
+def test_users_and_groups(user: str, kernel: dict[str, Any], says: list[str]) -> None:
+    assert list_unenforced_settings(judge(container(**kernel), {**REQUIRED, "user": user}, VERDICT)) == says
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"uid": [231072] * 4}, "user (absent)"),
+        ({"root_read_only": False}, "read_only (absent)"),
+        ({"cap": {"bnd": 0x1FFFFFFFFFF}}, "capabilities (degraded)"),
+        ({"no_new_privs": 0}, "no_new_privileges (absent)"),
+        ({"label": "unconfined"}, "apparmor_profile (absent)"),
+        ({"uid": None}, "user (unknown)"),
+    ],
+)
+def test_every_process_counts(other: dict[str, Any], says: str) -> None:
+    seen = container()
+    seen["states"] = [seen["kernel"], {**seen["kernel"], "pid": 77, "command": "sh", **other}]
+    verdicts = judge(seen, REQUIRED, VERDICT)
+    assert list_unenforced_settings(verdicts) == [says]
+    assert [verdict["source"] for verdict in verdicts if verdict["status"] != "enforced"][0].startswith("/proc/77/")
+
+
+def test_root_in_a_namespace_that_the_program_made_is_no_root_outside() -> None:
+    seen = container(namespaces={"user": "user:[2]"})
+    sandbox = {"uid_map": [[0, 296606, 1]], "namespaces": {"user": "user:[3]"}, "cap": {"bnd": 0x1FFFFFFFFFF}}
+    seen["states"] = [seen["kernel"], {**seen["kernel"], "pid": 77, **sandbox}]
+    assert list_unenforced_settings(judge(seen, REQUIRED, VERDICT, host_namespace="user:[1]")) == []
+    assert list_unenforced_settings(judge(seen, REQUIRED, VERDICT, host_namespace="user:[3]")) == ["capabilities (degraded)"]
+
+
+def test_stack_with_the_profile_is_enforced() -> None:
+    assert list_unenforced_settings(judge(container(label="bulkhead-web//&:ns:unconfined (enforce)"), REQUIRED, VERDICT)) == []
+
+
+def test_global_mode_of_apparmor_counts() -> None:
+    for status in ("degraded", "unknown"):
+        name = "global_mode" if status == "degraded" else "global_mode_unread"
+        apparmor = {"findings": [{"id": f"apparmor.{name}", "text": "mode is complain", "status": status}]}
+        assert list_unenforced_settings(judge(container(), REQUIRED, VERDICT, apparmor)) == [f"apparmor_profile ({status})"]
 
 
 @pytest.mark.parametrize(

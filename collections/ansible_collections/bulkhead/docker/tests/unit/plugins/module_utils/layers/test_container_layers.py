@@ -120,10 +120,10 @@ def test_non_root_user(uid: int, id_map: list[list[int]], user: str, status: str
         (ids([232072, 231072, 232072, 232072], rows=REMAP), "absent", "root", "effective UID 0"),
         # the host's root has no ID inside, and stays root outside
         (ids([0] * 4, [232072] * 4, rows=REMAP), "absent", None, ""),
-        (ids([65534] * 4, rows=REMAP), "unknown", "unread", "is 65534 on the host, which its uid_map does not map"),
+        (ids([65534] * 4, rows=REMAP), "unknown", "unread", "is 65534 on the host, which the uid_map does not contain"),
         (ids([232072] * 4, groups=[100], rows=REMAP), "unknown", "unread", "supplementary group 100 is 100 on the host"),
-        (ids([1000] * 4, rows=[[0, 0]]), "unknown", "unread", "its uid_map is not known"),
-        (ids([1000] * 4, rows=[["0", "0", "1"]]), "unknown", "unread", "its uid_map is not known"),
+        (ids([1000] * 4, rows=[[0, 0]]), "unknown", "unread", "the uid_map is not known"),
+        (ids([1000] * 4, rows=[["0", "0", "1"]]), "unknown", "unread", "the uid_map is not known"),
         (ids([1000]), "unknown", "unread", "its UIDs were not read"),
         ({"uid": [1000] * 4, "uid_map": HOST_MAP}, "unknown", "unread", "its GIDs were not read"),
         ({**ids([1000] * 4), "groups": None}, "unknown", "unread", "its supplementary groups were not read"),

@@ -174,19 +174,54 @@ def test_orphans(orphan: dict[str, Any], status: str) -> None:
     ],
 )
 def test_containers(mode: str, process: dict[str, Any], engine: dict[str, Any], status: str, opted_out: bool, disagreement: str) -> None:
-    container = {"name": "web", "kernel": process, "inspect": {"HostConfig": {"UsernsMode": mode}}}
+    container = {"name": "web", "pid": 42, "kernel": process, "inspect": {"HostConfig": {"UsernsMode": mode}}}
     verdict = judge_container(container, evidence(**engine), EXPECT)
     assert (verdict.status, verdict.opted_out) == (status, opted_out)
     assert [disagreement in text for text in verdict.disagreements] == ([True] if disagreement else [])
 
 
 def test_unreadable_container_is_unknown() -> None:
-    container = {"name": "web", "kernel": {"pid": 7}, "inspect": {"HostConfig": {}}}
+    container = {"name": "web", "pid": 7, "kernel": {"pid": 7}, "inspect": {"HostConfig": {}}}
     assert judge_container(container, evidence(), EXPECT).status == "unknown"
 
 
 @pytest.mark.parametrize("name", ["uid_map", "gid_map"])
 def test_a_container_with_an_empty_map_is_unknown(name: str) -> None:
-    container = {"name": "web", "kernel": {**kernel(), name: []}, "inspect": {"HostConfig": {}}}
+    container = {"name": "web", "pid": 42, "kernel": {**kernel(), name: []}, "inspect": {"HostConfig": {}}}
     verdict = judge_container(container, evidence(), EXPECT)
     assert (verdict.status, found_by(verdict)) == ("unknown", [("unmapped", "unknown")])
+
+
+@pytest.mark.parametrize("rows", [[], None, [[0]], [[0, 231072]], [["a", "b", "c"]], [[0, 231072, 0]], [[0, -5, 1]], [7], "0 0 1"])
+@pytest.mark.parametrize("name", ["uid_map", "gid_map"])
+def test_unusable_maps_are_unknown(name: str, rows: Any) -> None:
+    broken = {**kernel(), name: rows}
+    container = {"name": "web", "pid": 42, "kernel": broken, "inspect": {"HostConfig": {}}}
+    for verdict in (judge_container(container, evidence(), EXPECT), judge(evidence(probe=broken), EXPECT)):
+        assert (verdict.status, found_by(verdict)) == ("unknown", [("unmapped", "unknown")])
+    in_host = {**container, "kernel": {**broken, "namespaces": {"user": HOST_NS}}}
+    assert judge_container(in_host, evidence(), EXPECT).status == "absent"
+    assert judge(evidence(orphans=[{"id": "f" * 64, "pids": [7], "uid_map": rows}]), EXPECT).status == "enforced"
+
+
+@pytest.mark.parametrize(
+    ("other", "status", "finding"),
+    [
+        (kernel(IDENTITY, namespace=HOST_NS, pid=77), "absent", "host_namespace"),
+        (kernel([[0, 0, 1]], namespace="user:[5]", pid=77), "absent", "host_root"),
+        (kernel([], namespace="user:[5]", pid=77), "unknown", "unmapped"),
+        (kernel([[0, 232072, 1]], namespace="user:[5]", pid=77), "enforced", None),
+        ({"pid": 77}, "unknown", "unread"),
+    ],
+)
+def test_every_process_counts(other: dict[str, Any], status: str, finding: str | None) -> None:
+    container = {
+        "name": "web",
+        "pid": 42,
+        "kernel": kernel(),
+        "states": [kernel(), {**other, "command": "sh"}],
+        "inspect": {"HostConfig": {}},
+    }
+    verdict = judge_container(container, evidence(), EXPECT)
+    assert (verdict.status, found_by(verdict)) == (status, [(finding, status)] if finding else [])
+    assert all("process 77 (sh) of container web" in found.text for found in verdict.findings)
