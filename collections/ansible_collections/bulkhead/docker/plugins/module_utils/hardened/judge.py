@@ -10,6 +10,7 @@ from typing import Any
 from ..apparmor.policy import ENFORCING, GLOBAL_MODE, parse_label
 from ..capabilities import decode_capabilities
 from ..layers.identity import is_nested, read_identity
+from ..layers.pids_limit.settings import find_lowest_limit
 from ..layers.states import get_proc_folder, list_states
 from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, SEVERITY, UNKNOWN
 
@@ -32,6 +33,7 @@ def judge(
     kernel = container["kernel"]
     status = f"/proc/{kernel['pid']}/status"
     limits = kernel.get("limits") or {}
+    pids = find_lowest_limit(kernel["pids"]) if kernel.get("pids") else None
     states = list_states(container)
     with_capabilities = [state for state in states if not is_nested(container, state, host_namespace)]
 
@@ -50,7 +52,7 @@ def judge(
         find_worst(lambda state, proc: _judge_equal("no_new_privileges", 1, state.get("no_new_privs"), f"{proc}/status NoNewPrivs")),
         _judge_seccomp(container, required["seccomp_profile"], required.get("seccomp_text"), seccomp, f"{status} Seccomp"),
         find_worst(lambda state, proc: _judge_apparmor(state, required["apparmor_profile"], f"{proc}/attr/current", apparmor)),
-        _judge_limit("pids_limit", required["pids_limit"], kernel.get("pids"), (kernel.get("pids") or {}).get("source", "pids.max")),
+        _judge_limit("pids_limit", required["pids_limit"], pids, (pids or {}).get("source", "pids.max")),
         _judge_limit("memory", required["memory"], limits.get("memory.max"), limits.get("folder", "") + "/memory.max"),
         _judge_limit("swap", 0, limits.get("memory.swap.max"), limits.get("folder", "") + "/memory.swap.max"),
         _judge_limit("cpus", required["cpus"], limits.get("cpu.max"), limits.get("folder", "") + "/cpu.max"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...engine_config import drop_in
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
-from .settings import LAYER, explain_obstacle, is_key_supported
+from .settings import LAYER, explain_obstacle, find_lowest_limit, is_key_supported
 
 _REAPPLY = "run the playbook again, or systemctl daemon-reload if the drop-in is in place"
 
@@ -26,15 +26,14 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         verdict.add_finding("impossible", explain_obstacle(evidence["observed"]))
         return verdict.conclude(NOT_APPLICABLE)
     probe = evidence.get("probe")
-    was_read, maximum = _read_max(verdict, probe)
+    was_read, maximum, group = _read_max(verdict, probe)
+    whose = f"pids.max of {group or 'the probe'}"
     if was_read and maximum is None:
-        verdict.add_finding(
-            "unlimited", "pids.max of the probe is max: a container may start as many tasks as the host allows", ABSENT, _REAPPLY
-        )
+        verdict.add_finding("unlimited", f"{whose} is max: a container may start as many tasks as the host allows", ABSENT, _REAPPLY)
     elif was_read and maximum is not None and maximum > limit:
-        verdict.add_finding("too_high", f"pids.max of the probe is {maximum} instead of {limit}", ABSENT, _REAPPLY)
+        verdict.add_finding("too_high", f"{whose} is {maximum} instead of {limit}", ABSENT, _REAPPLY)
     elif was_read and maximum is not None and maximum < limit:
-        verdict.add_finding("stricter", f"pids.max of the probe is {maximum}, stricter than the desired {limit}")
+        verdict.add_finding("stricter", f"{whose} is {maximum}, stricter than the desired {limit}")
     _judge_drop_ins(verdict, evidence["observed"], limit, is_met=was_read and maximum is not None and maximum <= limit)
     if probe is None:
         return verdict.conclude(UNKNOWN)
@@ -49,13 +48,14 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     name = container["name"]
     desired = f"pids.max {own}, its own limit" if own else (f"pids.max {limit}" if limit else "no limit is required")
     verdict = ContainerVerdict(LAYER, desired, opted_out=asked == -1)
-    was_read, maximum = _read_max(verdict, container)
+    was_read, maximum, group = _read_max(verdict, container)
     verdict.add_evidence("docker inspect HostConfig.PidsLimit", asked)
     if not was_read:
         return verdict.conclude(UNKNOWN)
-    shown = "max" if maximum is None else str(maximum)
-    if own and maximum != own:
-        verdict.disagreements.append(f"docker inspect says PidsLimit {own}, the kernel's pids.max is {shown}")
+    pids = container["kernel"]["pids"]
+    shown = _format(maximum) + (f" by {group}" if group else "")
+    if own and pids["max"] != own:
+        verdict.disagreements.append(f"docker inspect says PidsLimit {own}, the kernel's pids.max is {_format(pids['max'])}")
         weaker = maximum is None or maximum > own
         verdict.add_finding(
             "not_its_own",
@@ -63,8 +63,8 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
             DEGRADED if weaker else None,
             f"docker update --pids-limit {own} {name}",
         )
-    elif asked == -1 and maximum is not None:
-        verdict.disagreements.append(f"docker inspect says PidsLimit -1 (none), the kernel's pids.max is {shown}")
+    elif asked == -1 and pids["max"] is not None:
+        verdict.disagreements.append(f"docker inspect says PidsLimit -1 (none), the kernel's pids.max is {_format(pids['max'])}")
     if limit and not own:
         if maximum is None or maximum > limit:
             why = "it sets no limit (--pids-limit -1)" if verdict.opted_out else "the default does not apply to it"
@@ -76,16 +76,20 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
             )
         elif maximum < limit:
             verdict.add_finding("stricter", f"container {name}: pids.max is {shown}, stricter than the default of {limit}")
-    current = container["kernel"]["pids"].get("current")
+    current = pids.get("current")
     if maximum is not None and current is not None and current >= maximum:
         verdict.add_finding("used_up", f"container {name} has {current} of {maximum} tasks and cannot start another one")
     return verdict.conclude() if limit or own else verdict.conclude(NOT_APPLICABLE)
 
 
-def _read_max(verdict: Verdict, container: Mapping[str, Any] | None) -> tuple[bool, int | None]:
-    """Return whether pids.max was read, and its value (None: max)."""
+def _format(maximum: int | None) -> str:
+    return "max" if maximum is None else str(maximum)
+
+
+def _read_max(verdict: Verdict, container: Mapping[str, Any] | None) -> tuple[bool, int | None, str]:
+    """Return whether pids.max was read, the limit in effect (None: max), and the file of the ancestor that sets it; empty for the own group."""
     if container is None:
-        return False, None
+        return False, None, ""
     pids = container["kernel"].get("pids")
     if not pids:
         reason = "; ".join(
@@ -93,9 +97,13 @@ def _read_max(verdict: Verdict, container: Mapping[str, Any] | None) -> tuple[bo
         )
         text = f"pids.max of {container['name']} could not be read" + (f" ({reason})" if reason else "")
         verdict.add_finding("unread", text, UNKNOWN)
-        return False, None
-    verdict.add_evidence(pids["source"], "max" if pids["max"] is None else pids["max"])
-    return True, pids["max"]
+        return False, None, ""
+    verdict.add_evidence(pids["source"], _format(pids["max"]) if pids["max"] is None else pids["max"])
+    lowest = find_lowest_limit(pids)
+    if lowest["source"] == pids["source"]:
+        return True, pids["max"], ""
+    verdict.add_evidence(lowest["source"], lowest["max"])
+    return True, lowest["max"], lowest["source"]
 
 
 def _judge_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, is_met: bool) -> None:

@@ -21,7 +21,8 @@ VERDICT: dict[str, Any] = {"findings": []}
 
 def container(**kernel: Any) -> dict[str, Any]:
     seen: dict[str, Any] = {
-        "pid": 7, "uid": [296606] * 4, "gid": [296606] * 4, "groups": [296606], "uid_map": MAP, "gid_map": MAP, "root_read_only": True, "no_new_privs": 1, "seccomp": 2, "cap": {"bnd": 0x400, "eff": 0, "prm": 0, "inh": 0, "amb": 0},
+        "pid": 7, "uid": [296606] * 4, "gid": [296606] * 4, "groups": [296606], "uid_map": MAP, "gid_map": MAP, 
+        "root_read_only": True, "no_new_privs": 1, "seccomp": 2, "cap": {"bnd": 0x400, "eff": 0, "prm": 0, "inh": 0, "amb": 0},
         "label": "bulkhead-web (enforce)", "pids": {"source": "pids.max", "max": 100}, "unreadable": {},
         "limits": {"folder": "/x", "memory.max": {"max": 1 << 28}, "memory.swap.max": {"max": 0}, "cpu.max": {"max": 0.5}},
     }  # fmt: skip
@@ -69,6 +70,7 @@ def test_all_settings_are_enforced() -> None:
         ({"pids": {"source": "pids.max", "max": None}}, "pids_limit (absent)"),
         ({"pids": {"source": "pids.max", "max": 500}}, "pids_limit (degraded)"),
         ({"pids": None}, "pids_limit (unknown)"),
+        ({"pids": {"source": "pids.max", "max": None, "ancestors": [{"source": "above", "max": 500}]}}, "pids_limit (degraded)"),
     ],
 )
 def test_one_setting_off_is_named_and_no_other(kernel: dict[str, Any], says: str) -> None:
@@ -106,7 +108,7 @@ def test_every_process_counts(other: dict[str, Any], says: str) -> None:
     seen["states"] = [seen["kernel"], {**seen["kernel"], "pid": 77, "command": "sh", **other}]
     verdicts = judge(seen, REQUIRED, VERDICT)
     assert list_unenforced_settings(verdicts) == [says]
-    assert [verdict["source"] for verdict in verdicts if verdict["status"] != "enforced"][0].startswith("/proc/77/")
+    assert next(verdict["source"] for verdict in verdicts if verdict["status"] != "enforced").startswith("/proc/77/")
 
 
 def test_root_in_a_namespace_that_the_program_made_is_no_root_outside() -> None:
@@ -115,6 +117,12 @@ def test_root_in_a_namespace_that_the_program_made_is_no_root_outside() -> None:
     seen["states"] = [seen["kernel"], {**seen["kernel"], "pid": 77, **sandbox}]
     assert list_unenforced_settings(judge(seen, REQUIRED, VERDICT, host_namespace="user:[1]")) == []
     assert list_unenforced_settings(judge(seen, REQUIRED, VERDICT, host_namespace="user:[3]")) == ["capabilities (degraded)"]
+
+
+def test_lower_limit_of_an_ancestor_counts() -> None:
+    pids = {"source": "pids.max", "max": None, "ancestors": [{"source": "above", "max": 50}]}
+    (verdict,) = [verdict for verdict in judge(container(pids=pids), REQUIRED, VERDICT) if verdict["setting"] == "pids_limit"]
+    assert (verdict["status"], verdict["seen"], verdict["source"]) == ("enforced", 50, "above")
 
 
 def test_stack_with_the_profile_is_enforced() -> None:

@@ -187,7 +187,7 @@ def test_capabilities_and_root_in_a_nested_user_namespace_stay_there() -> None:
 
 @pytest.mark.parametrize("name", ["eff", "prm", "inh", "amb"])
 def test_every_capability_set_counts(name: str) -> None:
-    sets = {key: 0 for key in ("bnd", "eff", "prm", "inh", "amb")}
+    sets = dict.fromkeys(("bnd", "eff", "prm", "inh", "amb"), 0)
     verdict = capabilities.judge_container(container({"cap": {**sets, name: EVERYTHING}}), {}, {})
     field = f"Cap{name.capitalize()}"
     assert (verdict.status, [finding.id for finding in verdict.findings]) == (

@@ -242,3 +242,55 @@ def test_container_at_its_limit_is_reported() -> None:
     one = seen(100, name="web")
     one["kernel"]["pids"]["current"] = 100
     assert [f.id for f in judge_container(one, {}, EXPECT).findings] == ["pids_limit.used_up"]
+
+
+SLICE = "/sys/fs/cgroup/docker.slice/pids.max"
+
+
+def below(maximum: int | None, *above: int | None, **more: Any) -> dict[str, Any]:
+    found = seen(maximum, **more)
+    found["kernel"]["pids"]["ancestors"] = [
+        {"source": SLICE if n == 0 else f"/sys/fs/cgroup/{n}/pids.max", "max": m} for n, m in enumerate(above)
+    ]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("maximum", "above", "status", "finding", "named"),
+    [
+        (None, (None,), "absent", "unlimited", False),
+        (None, (50,), "enforced", "stricter", True),
+        (None, (100, None), "enforced", None, True),
+        (None, (500, None), "absent", "too_high", True),
+        (2000, (300, 50), "enforced", "stricter", False),
+        (100, (50,), "enforced", "stricter", True),
+        (100, (100,), "enforced", None, False),
+        (100, (5000, None), "enforced", None, False),
+    ],
+)
+def test_lower_limit_of_an_ancestor_counts(
+    maximum: int | None, above: tuple[int | None, ...], status: str, finding: str | None, named: bool
+) -> None:
+    verdict = judge({"observed": observed(), "probe": below(maximum, *above)}, EXPECT)
+    assert (verdict.status, [f.id for f in verdict.findings]) == (status, [f"pids_limit.{finding}"] if finding else [])
+    assert [entry["value"] for entry in verdict.evidence if entry["source"] == SLICE] == ([above[0]] if named else [])
+    assert all((SLICE in f.text) is named for f in verdict.findings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "maximum", "above", "status", "finding", "disagrees"),
+    [
+        (None, None, 50, "enforced", "stricter", False),
+        (None, None, 500, "absent", "above_default", False),
+        (-1, None, 50, "enforced", "stricter", False),
+        (500, 500, 50, "enforced", None, False),
+        (500, None, 50, "enforced", "not_its_own", True),
+        (500, None, 900, "degraded", "not_its_own", True),
+    ],
+)
+def test_container_below_a_limited_group(asked: Any, maximum: Any, above: int, status: str, finding: str | None, disagrees: bool) -> None:
+    container = below(maximum, above, inspect={"HostConfig": {"PidsLimit": asked}})
+    verdict = judge_container(container, {}, EXPECT)
+    assert (verdict.status, bool(verdict.disagreements)) == (status, disagrees)
+    assert [f.id for f in verdict.findings] == ([f"pids_limit.{finding}"] if finding else [])
+    assert {"source": SLICE, "value": above} in verdict.evidence
