@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host's users and groups, for the allocation of subordinate ranges. Reads files only, no directory service."""
+"""The host's users and groups, for the allocation of subordinate ranges. Reads files only; directory.py has the others."""
 
 from __future__ import annotations
 

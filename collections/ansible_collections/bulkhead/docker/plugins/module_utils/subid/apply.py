@@ -14,6 +14,7 @@ from ..host.files import write_atomically
 from ..host.root import Host
 from .accounts import Accounts, read_accounts, read_subid_files
 from .decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
+from .directory import Directory, add_directory, read_directory
 from .locks import shadow_locks
 from .ranges import SUBGID, SUBUID, SubidFile
 
@@ -42,7 +43,8 @@ def apply_ranges(host: Host, requests: Sequence[UserRequest], subject: str, chec
     """
     memory = state.load(host, subject).get("users", {})
     subuid, subgid = read_subid_files(host)
-    accounts = read_accounts(host)
+    directory = read_directory(host)
+    accounts = add_directory(read_accounts(host), directory.uids, directory.gids)
     decision = _decide(host, requests, subuid, subgid, accounts, memory)
     outcome = _build_outcome(decision, subuid, subgid, requests, accounts)
     if check or not (outcome.changed or decision.memory != memory):
@@ -53,18 +55,18 @@ def apply_ranges(host: Host, requests: Sequence[UserRequest], subject: str, chec
         for request in decision.users:
             _create_user(host, request, run, with_group=bool(request.group) or request.user in accounts.gids)
             _remember(host, subject, request.user, {"user": True})
-        outcome = _write_files(host, requests, subject, outcome)
+        outcome = _write_files(host, requests, subject, outcome, directory)
         for name in decision.removed_users:
             _run_command(run, ["userdel", name])
             _remember(host, subject, name, None)
     return outcome
 
 
-def _write_files(host: Host, requests: Sequence[UserRequest], subject: str, planned: SubidOutcome) -> SubidOutcome:
+def _write_files(host: Host, requests: Sequence[UserRequest], subject: str, planned: SubidOutcome, directory: Directory) -> SubidOutcome:
     """Decide again on the present files under their locks, and write them."""
     with shadow_locks(host, SUBUID, SUBGID):
         subuid, subgid = read_subid_files(host)
-        accounts = read_accounts(host)
+        accounts = add_directory(read_accounts(host), directory.uids, directory.gids)
         memory = state.load(host, subject).get("users", {})
         decision = _decide(host, requests, subuid, subgid, accounts, memory)
         # Remembered first: a remembered line that is missing does no harm, a line that is not remembered would never be removed.

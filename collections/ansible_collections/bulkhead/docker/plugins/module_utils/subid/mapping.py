@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .accounts import DEFAULT_LOWEST, Accounts
+from .directory import add_directory
 from .ranges import SUBGID, SUBUID, SubidFile, build_engine_map, parse_subid
 
 DEFAULT_USER = "dockremap"
@@ -28,12 +29,25 @@ class SubidState:
 
 
 def parse_state(here: Mapping[str, Any]) -> SubidState:
-    """Return the subid files and accounts. here: what layer userns observed."""
+    """Return the subid files and accounts, those of directory services included. here: what layer userns observed."""
     return SubidState(
         parse_subid(SUBUID, here["subuid"]["text"]),
         parse_subid(SUBGID, here["subgid"]["text"]),
-        Accounts(here.get("uids", {}), here.get("gids", {}), here.get("lowest", DEFAULT_LOWEST)),
+        add_directory(
+            Accounts(here.get("uids", {}), here.get("gids", {}), here.get("lowest", DEFAULT_LOWEST)),
+            (here.get("directory") or {}).get("uids", {}),
+            (here.get("directory") or {}).get("gids", {}),
+        ),
     )
+
+
+def find_subid_services(here: Mapping[str, Any]) -> list[str]:
+    """Return the services beside the files that give users ranges, such as `subid: sss` in nsswitch.conf.
+
+    newuidmap asks the first one, and later versions all (shadow lib/nss.c, nss_init). The rootful engine only reads the files (moby
+    daemon/internal/usergroup/lookup_unix.go, LoadIdentityMapping).
+    """
+    return [source for source in here.get("subid_sources") or () if source != "files"]
 
 
 def parse_remap_user(setting: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...host.files import sha256
 from ...rootless import names
+from ...subid.directory import CONFIG
 from ...subid.mapping import MIN_IDS, parse_state
 from ...subid.ranges import build_engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
@@ -89,7 +90,11 @@ def _judge_process(verdict: Verdict, engine: Mapping[str, Any], observed: Mappin
     mapped = [row[1:] for row in rows[1:]]
     expected = [row[1:] for row in build_engine_map(subids.subuid, user, uid, False)]
     verdict.add_evidence(f"/etc/subuid, lines of {user}", [line.text for line in subids.subuid.lines_of(user, uid)])
-    if mapped != expected:
+    sources = observed["layers"]["userns"].get("subid_sources") or ["files"]
+    if mapped != expected and sources[0] != "files":
+        text = f"{source}: maps {mapped}, and {CONFIG} names {sources[0]} for subid, so the files do not decide what is right"
+        verdict.add_finding("map_unknown", text, UNKNOWN, f"compare it with `getsubids {user}`")
+    elif mapped != expected:
         text = f"{source}: maps {mapped}, and /etc/subuid gives {user} {expected}"
         verdict.add_finding("map_differs", text, DEGRADED, "restart the engine after the change")
     if sum(count for unused, count in mapped) < MIN_IDS:

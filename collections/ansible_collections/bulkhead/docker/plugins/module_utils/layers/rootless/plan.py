@@ -12,6 +12,7 @@ from ...host.files import sha256
 from ...rootless import client_context, names, rendering
 from ...subid.allocate import RangeRequest, describe_bounds_problem
 from ...subid.decide import UserRequest, decide_ranges
+from ...subid.directory import CONFIG
 from ...subid.mapping import MIN_IDS, parse_state
 from ...subid.ranges import SUBGID, SUBUID
 from ..verdict import DISABLED, REQUIRED, Change, LayerPlan
@@ -230,7 +231,18 @@ def _plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mappin
         if before.text() != after.text():
             new = sorted({line.text for line in after.ranges} - {line.text for line in before.ranges})
             result.changes.append(Change(path, f"{path}: add {', '.join(new)}", before.text(), after.text()))
+            _block_useless_range(result, observed["layers"]["userns"], path, instance)
     return request
+
+
+def _block_useless_range(result: LayerPlan, userns: Mapping[str, Any], path: str, instance: Instance) -> None:
+    """Block a range in a file that newuidmap does not read (man 5 subuid; shadow lib/nss.c, nss_init)."""
+    source = next(iter(userns.get("subid_sources") or ()), "files")
+    if source != "files":
+        result.blockers.append(
+            f"{CONFIG} names {source} for subid, so newuidmap ignores {path}; give {instance.user} a range in {source}, write the same into "
+            f"{SUBUID} and {SUBGID}, or remove that line of {CONFIG}"
+        )
 
 
 def _plan_files(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...engine.instance import get_observed_instance
 from ...subid.accounts import list_accounts_inside
+from ...subid.directory import CONFIG
 from ...subid.mapping import (
     MIN_IDS,
     Map,
@@ -15,6 +16,7 @@ from ...subid.mapping import (
     build_expected_maps,
     explain_unsupported,
     find_configured_remap,
+    find_subid_services,
     parse_remap_user,
     parse_state,
 )
@@ -49,6 +51,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
             _judge_maps(verdict, probe["kernel"], user, subids, here, engine)
             _judge_expectation(verdict, probe["kernel"], user, expect)
     _judge_files(verdict, subids)
+    _report_unchecked(verdict, here)
     _judge_orphans(verdict, engine)
     return verdict.conclude()
 
@@ -186,6 +189,18 @@ def _judge_files(verdict: Verdict, subids: SubidState) -> None:
     for file in (subids.subuid, subids.subgid):
         for line in file.problems():
             verdict.add_finding("malformed", f"{file.locate(line)} {line.problem}", DEGRADED if line.stops_engines else None)
+
+
+def _report_unchecked(verdict: Verdict, here: Mapping[str, Any]) -> None:
+    """Report the accounts and ranges of directory services that could not be compared with the maps."""
+    unchecked = (here.get("directory") or {}).get("unchecked") or ()
+    if unchecked:
+        text = f"accounts of directory services were not compared with the ranges: {'; '.join(unchecked)}"
+        verdict.add_finding("directory", text, None, "make sure that no account has an ID in the range: getent passwd ID")
+    services = find_subid_services(here)
+    if services:
+        text = f"{CONFIG} names {', '.join(services)} for subid, so ranges of other users may overlap without being in the files"
+        verdict.add_finding("subid_source", text, None, "compare them with those of the users: getsubids USER")
 
 
 def _judge_orphans(verdict: Verdict, engine: Mapping[str, Any]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from ...host import state
 from ...host.root import Host
-from ...subid.accounts import parse_primary_groups, read_accounts
-from ...subid.ranges import SUBGID, SUBUID
+from ...subid.accounts import Accounts, parse_primary_groups, read_accounts
+from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
+from ...subid.ranges import SUBGID, SUBUID, parse_subid
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 DEFAULT_DATA_ROOT = "/var/lib/docker"
@@ -19,9 +20,10 @@ _REMAPPED = re.compile(r"(\d+)\.(\d+)")
 
 
 def observe(host: Host) -> dict[str, Any]:
-    """Return the state of the layer. It runs no command; what a host does not have is None or empty.
+    """Return the state of the layer. It runs no command but getent, for a directory service; what a host does not have is None or empty.
 
     subuid, subgid: `text` and `mtime` of the files. max_user_namespaces: None where the kernel has no user namespaces.
+    directory: accounts of directory services, as far as they matter for ranges, and which were not checked. subid_sources: of nsswitch.conf.
     host_namespace: the target of /proc/1/ns/user. roots: the content of each data root on disk, for an engine that does not run.
     unreadable: file -> error.
     """
@@ -32,14 +34,26 @@ def observe(host: Host) -> dict[str, Any]:
         except OSError as error:
             found[name] = {"text": None, "mtime": None}
             found["unreadable"][path] = error.strerror or str(error)
-    accounts = read_accounts(host)
+    accounts, primary_groups = Accounts(), {}
+    try:
+        accounts, primary_groups = read_accounts(host), parse_primary_groups(host.read("/etc/passwd") or "")
+    except OSError as error:
+        found["unreadable"][error.filename or "the accounts"] = error.strerror or str(error)
+    directory = read_directory(host)
+    ranges = [(line.start, line.count) for path in ("subuid", "subgid") for line in parse_subid(path, found[path]["text"]).ranges]
     configured = _read_daemon_json(host)
     data_root = str(configured.get("data-root") or configured.get("graph") or DEFAULT_DATA_ROOT)
     found |= {
         "uids": dict(accounts.uids),
         "gids": dict(accounts.gids),
         "lowest": accounts.lowest,
-        "primary_groups": parse_primary_groups(host.read("/etc/passwd") or ""),
+        "primary_groups": primary_groups,
+        "directory": {
+            "uids": select_accounts(directory.uids, ranges),
+            "gids": select_accounts(directory.gids, ranges),
+            "unchecked": list(directory.unchecked),
+        },
+        "subid_sources": _list_subid_sources(host),
         "sssd": host.path("/etc/sssd/sssd.conf").exists(),
         "max_user_namespaces": _parse_number(host.read("/proc/sys/user/max_user_namespaces")),
         "host_namespace": _read_link(host, "/proc/1/ns/user"),
@@ -53,6 +67,13 @@ def observe(host: Host) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         found["unreadable"]["the remembered state of this layer"] = str(error)
     return found
+
+
+def _list_subid_sources(host: Host) -> list[str]:
+    try:
+        return list_sources(host.read(CONFIG), "subid")
+    except OSError:  # reported as an unchecked directory
+        return []
 
 
 def _read_daemon_json(host: Host) -> dict[str, Any]:

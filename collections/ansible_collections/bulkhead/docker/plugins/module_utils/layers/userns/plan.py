@@ -10,6 +10,7 @@ from typing import Any
 from ...engine.instance import get_observed_instance
 from ...subid.allocate import RangeRequest, describe_bounds_problem
 from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
+from ...subid.directory import CONFIG
 from ...subid.mapping import (
     DEFAULT_USER,
     MIN_IDS,
@@ -17,6 +18,7 @@ from ...subid.mapping import (
     build_expected_maps,
     explain_unsupported,
     find_configured_remap,
+    find_subid_services,
     parse_major,
     parse_remap_user,
     parse_state,
@@ -121,15 +123,32 @@ def _plan_enabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mappi
     migrate = data_guard.guard_data(result, observed, desired, (uid_map, gid_map))
     result.notices += decision.notes
     result.changes = _list_changes(decision, subids)
-    if here.get("sssd") and any(change.path == SUBUID for change in result.changes):
-        result.warnings.append(
-            "sssd is set up on this host: by default it assigns directory accounts IDs from 200000 on "
-            "(man 5 sssd-ldap: ldap_idmap_range_min); make sure that none is in the new range"
-        )
+    if any(change.path == SUBUID for change in result.changes):
+        _warn_of_directory(result, here)
     result.apply = {"subject": LAYER, "ranges": [_build_argument(entry) for entry in requests]}
     if migrate:
         result.apply["migrate"] = True
     result.daemon_keys = {"userns-remap": value}
+
+
+def _warn_of_directory(result: LayerPlan, here: Mapping[str, Any]) -> None:
+    """Warn that accounts or ranges of a directory service may be in a new range."""
+    unchecked = (here.get("directory") or {}).get("unchecked") or ()
+    if unchecked:
+        result.warnings.append(
+            f"accounts of directory services were not compared with the new range ({'; '.join(unchecked)}); make sure that none is in it"
+        )
+    elif here.get("sssd"):
+        result.warnings.append(
+            "sssd is set up on this host: by default it assigns directory accounts IDs from 200000 on "
+            "(man 5 sssd-ldap: ldap_idmap_range_min); make sure that none is in the new range"
+        )
+    services = find_subid_services(here)
+    if services:
+        result.warnings.append(
+            f"{CONFIG} names {', '.join(services)} for subid: ranges that other users have from there are not in {SUBUID}, while the engine "
+            f"reads only that file; make sure that none overlaps the new range (getsubids USER)"
+        )
 
 
 def _plan_disabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], subids: SubidState) -> None:

@@ -21,7 +21,7 @@ VERDICT: dict[str, Any] = {"findings": []}
 
 def container(**kernel: Any) -> dict[str, Any]:
     seen: dict[str, Any] = {
-        "pid": 7, "uid": [296606] * 4, "gid": [296606] * 4, "groups": [296606], "uid_map": MAP, "gid_map": MAP, 
+        "pid": 7, "uid": [296606] * 4, "gid": [296606] * 4, "groups": [296606], "uid_map": MAP, "gid_map": MAP,
         "root_read_only": True, "no_new_privs": 1, "seccomp": 2, "cap": {"bnd": 0x400, "eff": 0, "prm": 0, "inh": 0, "amb": 0},
         "label": "bulkhead-web (enforce)", "pids": {"source": "pids.max", "max": 100}, "unreadable": {},
         "limits": {"folder": "/x", "memory.max": {"max": 1 << 28}, "memory.swap.max": {"max": 0}, "cpu.max": {"max": 0.5}},

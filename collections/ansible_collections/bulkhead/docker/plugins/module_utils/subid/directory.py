@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Accounts of directory services, which the name services (man 5 nsswitch.conf) have beside /etc/passwd and /etc/group.
+
+Each source is asked alone. So the users that systemd invents for containers and services (nss-systemd, nss-mymachines) do not count.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..host.root import Host
+from .accounts import Accounts, parse_ids
+
+CONFIG = "/etc/nsswitch.conf"
+# Sources without accounts of their own beside the files: `systemd` and `mymachines` only name IDs that are in use at the moment.
+_LOCAL = frozenset({"files", "compat", "systemd", "mymachines"})
+# The socket of a source's daemon. Without it the source has no accounts, as where the library is installed and nothing is set up.
+_SOCKETS = {"sss": "/var/lib/sss/pipes/nss", "winbind": "/run/samba/winbindd/pipe"}
+_SECONDS = 5.0
+_LIMIT = 64 << 20
+_BLOCK = 65536
+_SHOWN = 50
+
+ListEntries = Callable[[str, str, float], str]
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Accounts of all directory services: name -> ID. unchecked: which database and source did not list its accounts, and why."""
+
+    uids: Mapping[str, int] = field(default_factory=dict)
+    gids: Mapping[str, int] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
+
+
+def list_sources(config: str | None, database: str) -> list[str]:
+    """Return the sources of a database, in order, without actions such as [NOTFOUND=return]. config: text of nsswitch.conf."""
+    for line in (config or "").splitlines():
+        name, colon, rest = line.partition("#")[0].partition(":")
+        if colon and name.strip().lower() == database and rest.strip():
+            return re.sub(r"\[[^]]*\]", " ", rest).split()
+    return []
+
+
+def read_directory(host: Host, list_entries: ListEntries | None = None) -> Directory:
+    """Return the accounts that directory services list within some seconds. list_entries: replaces getent in tests."""
+    try:
+        config = host.read(CONFIG)
+    except OSError as error:
+        return Directory(unchecked=(f"{CONFIG} cannot be read: {error}",))
+    found: dict[str, dict[str, int]] = {"passwd": {}, "group": {}}
+    unchecked, deadline = [], time.monotonic() + _SECONDS
+    for database, accounts in found.items():
+        for source in list_sources(config, database):
+            if source in _LOCAL or (source in _SOCKETS and not host.path(_SOCKETS[source]).exists()):
+                continue
+            try:
+                listed = parse_ids((list_entries or run_getent)(source, database, max(0.1, deadline - time.monotonic())))
+            except OSError as error:
+                unchecked.append(f"{source} for {database}: {error}")
+                continue
+            if not listed:
+                unchecked.append(f"{source} for {database}: it lists no account, and it may have some")
+            for name, number in listed.items():
+                accounts.setdefault(name, number)
+    return Directory(found["passwd"], found["group"], tuple(unchecked))
+
+
+def run_getent(source: str, database: str, seconds: float) -> str:
+    """Return the entries of one source (man 1 getent: --service). Raises OSError, also after the time limit."""
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                ["getent", "-s", source, database],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OSError(f"getent has not answered within {_SECONDS:g} s") from error
+        if done.returncode not in (0, 2):  # 2: no such key; 3: the source does not list its entries
+            raise OSError(f"getent ended with exit code {done.returncode}")
+        if output.tell() > _LIMIT:
+            raise OSError(f"it lists more than {_LIMIT >> 20} MiB of accounts")
+        output.seek(0)
+        return output.read().decode("utf-8", "surrogateescape")
+
+
+def select_accounts(ids: Mapping[str, int], ranges: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """Return the accounts that matter for ranges of IDs, so that an observation stays small.
+
+    Kept are some of those in each of `ranges` (start, count), and the first and last of each block of 65536 IDs. A range of a block or more
+    that has IDs of a block has its first or its last ID as well, if it has an account in it.
+    """
+    ordered = sorted(((number, name) for name, number in ids.items()))
+    kept: dict[str, int] = {}
+    for start, count in ranges:
+        kept.update([(name, number) for number, name in ordered if start <= number < start + count][:_SHOWN])
+    ends: dict[int, list[tuple[int, str]]] = {}
+    for entry in ordered:
+        ends.setdefault(entry[0] // _BLOCK, []).append(entry)
+    for block in ends.values():
+        kept.update((name, number) for number, name in (block[0], block[-1]))
+    return kept
+
+
+def add_directory(accounts: Accounts, uids: Mapping[str, int], gids: Mapping[str, int]) -> Accounts:
+    """Return the accounts of the files together with those of the directory; of a repeated name the file's counts."""
+    return Accounts({**uids, **accounts.uids}, {**gids, **accounts.gids}, accounts.lowest)
