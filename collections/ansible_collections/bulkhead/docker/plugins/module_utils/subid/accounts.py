@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..host.root import Host
 from .ranges import SUBGID, SUBUID, SubidFile, parse_subid
 
+PASSWD, GROUP, LOGIN_DEFS = "/etc/passwd", "/etc/group", "/etc/login.defs"
 DEFAULT_LOWEST = 100000  # login.defs: SUB_UID_MIN
 
 
@@ -53,9 +54,9 @@ def parse_lowest(login_defs: str) -> int:
 def read_accounts(host: Host) -> Accounts:
     """Return the accounts of /etc/passwd and /etc/group. Raises OSError."""
     return Accounts(
-        parse_ids(host.read("/etc/passwd") or ""),
-        parse_ids(host.read("/etc/group") or ""),
-        parse_lowest(host.read("/etc/login.defs") or ""),
+        parse_ids(host.read(PASSWD) or ""),
+        parse_ids(host.read(GROUP) or ""),
+        parse_lowest(host.read(LOGIN_DEFS) or ""),
     )
 
 

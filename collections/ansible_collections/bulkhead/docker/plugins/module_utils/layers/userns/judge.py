@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import get_observed_instance
-from ...subid.accounts import list_accounts_inside
+from ...subid.accounts import GROUP, PASSWD, list_accounts_inside
 from ...subid.directory import CONFIG
 from ...subid.mapping import (
     MIN_IDS,
@@ -20,7 +20,7 @@ from ...subid.mapping import (
     parse_remap_user,
     parse_state,
 )
-from ...subid.ranges import SubidFile, find_overlaps
+from ...subid.ranges import SUBGID, SUBUID, SubidFile, find_overlaps
 from ..identity import get_map
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
@@ -135,7 +135,7 @@ def _judge_maps(
         rows: Map = kernel[name]
         source = f"/proc/{kernel['pid']}/{name}"
         verdict.add_evidence(f"{file.path}, lines of {user}", [line.text for line in file.lines_of(user, subids.accounts.uids.get(user))])
-        if rows != expected:
+        if rows != expected and file.path not in here.get("unreadable", {}):
             _report_drift(verdict, source, rows, expected, file, user, _describe_edit(here, key, engine))
         inside = [account for unused, outside, count in rows for account in list_accounts_inside(outside, count, ids)]
         if inside:
@@ -192,7 +192,11 @@ def _judge_files(verdict: Verdict, subids: SubidState) -> None:
 
 
 def _report_unchecked(verdict: Verdict, here: Mapping[str, Any]) -> None:
-    """Report the accounts and ranges of directory services that could not be compared with the maps."""
+    """Report files that could not be read, and accounts and ranges of directory services that could not be compared with the maps."""
+    for source in (SUBUID, SUBGID, PASSWD, GROUP):
+        if source in here.get("unreadable", {}):
+            text = f"{source} cannot be read ({here['unreadable'][source]}), so it was not compared with the maps"
+            verdict.add_finding("file_unread", text, UNKNOWN)
     unchecked = (here.get("directory") or {}).get("unchecked") or ()
     if unchecked:
         text = f"accounts of directory services were not compared with the ranges: {'; '.join(unchecked)}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...host import state
 from ...host.root import Host
-from ...subid.accounts import Accounts, parse_primary_groups, read_accounts
+from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest, parse_primary_groups
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
 from ...subid.ranges import SUBGID, SUBUID, parse_subid
 
@@ -34,20 +34,22 @@ def observe(host: Host) -> dict[str, Any]:
         except OSError as error:
             found[name] = {"text": None, "mtime": None}
             found["unreadable"][path] = error.strerror or str(error)
-    accounts, primary_groups = Accounts(), {}
-    try:
-        accounts, primary_groups = read_accounts(host), parse_primary_groups(host.read("/etc/passwd") or "")
-    except OSError as error:
-        found["unreadable"][error.filename or "the accounts"] = error.strerror or str(error)
+    texts = {}
+    for path in (PASSWD, GROUP, LOGIN_DEFS):
+        try:
+            texts[path] = host.read(path) or ""
+        except OSError as error:
+            found["unreadable"][path] = error.strerror or str(error)
+    passwd, group = texts.get(PASSWD, ""), texts.get(GROUP, "")
     directory = read_directory(host)
     ranges = [(line.start, line.count) for path in ("subuid", "subgid") for line in parse_subid(path, found[path]["text"]).ranges]
     configured = _read_daemon_json(host)
     data_root = str(configured.get("data-root") or configured.get("graph") or DEFAULT_DATA_ROOT)
     found |= {
-        "uids": dict(accounts.uids),
-        "gids": dict(accounts.gids),
-        "lowest": accounts.lowest,
-        "primary_groups": primary_groups,
+        "uids": parse_ids(passwd),
+        "gids": parse_ids(group),
+        "lowest": parse_lowest(texts.get(LOGIN_DEFS, "")),
+        "primary_groups": parse_primary_groups(passwd),
         "directory": {
             "uids": select_accounts(directory.uids, ranges),
             "gids": select_accounts(directory.gids, ranges),

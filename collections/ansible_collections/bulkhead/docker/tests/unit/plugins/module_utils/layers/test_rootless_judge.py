@@ -56,6 +56,23 @@ def test_each_deviation_is_named(here: dict[str, Any], found: str, status: str) 
 
 
 @pytest.mark.parametrize(
+    ("sources", "found", "status"),
+    [
+        (["sss"], "map_unknown", "unknown"),
+        (["sss", "files"], "map_unknown", "unknown"),
+        (["files", "sss"], "map_differs", "degraded"),
+        ([], "map_differs", "degraded"),
+    ],
+)
+def test_ranges_of_a_directory_are_no_drift(sources: list[str], found: str, status: str) -> None:
+    host = settled()
+    host["layers"]["rootless"]["engines"] = [engine(uid_map=[[0, 990, 1], [1, 2147483648, 65536]])]
+    host["layers"]["userns"]["subid_sources"] = sources
+    verdict = room.judge(evidence(host), EXPECT)
+    assert (verdict.status, ids(verdict)) == (status, [found])
+
+
+@pytest.mark.parametrize(
     ("path", "seen", "found"),
     [
         (names.UNIT, {}, "unit_missing"),

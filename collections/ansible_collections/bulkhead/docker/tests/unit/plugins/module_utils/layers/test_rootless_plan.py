@@ -34,6 +34,21 @@ def test_new_host_gets_everything() -> None:
     assert plan.daemon_keys == {"runtimes": {"bulkhead": {"path": names.WRAPPER}}, "default-runtime": "bulkhead"}
 
 
+@pytest.mark.parametrize(("sources", "blocked"), [([], False), (["files", "sss"], False), (["sss"], True), (["sss", "files"], True)])
+def test_range_in_files_that_newuidmap_ignores_is_blocked(sources: list[str], blocked: bool) -> None:
+    host = virgin()
+    host["layers"]["userns"]["subid_sources"] = sources
+    messages = planned(host).blockers
+    assert [text.partition(";")[0] for text in messages] == (
+        [f"/etc/nsswitch.conf names sss for subid, so newuidmap ignores {path}" for path in ("/etc/subuid", "/etc/subgid")]
+        if blocked
+        else []
+    )
+    host = settled()
+    host["layers"]["userns"]["subid_sources"] = sources
+    assert planned(host).blockers == [], "nothing is added"
+
+
 def test_complete_host_needs_no_change() -> None:
     plan = planned(settled())
     assert (plan.changes, plan.blockers, plan.warnings) == ([], [], [])

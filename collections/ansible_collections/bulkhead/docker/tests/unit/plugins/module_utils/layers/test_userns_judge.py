@@ -225,3 +225,27 @@ def test_every_process_counts(other: dict[str, Any], status: str, finding: str |
     verdict = judge_container(container, evidence(), EXPECT)
     assert (verdict.status, found_by(verdict)) == (status, [(finding, status)] if finding else [])
     assert all("process 77 (sh) of container web" in found.text for found in verdict.findings)
+
+
+@pytest.mark.parametrize(
+    ("here", "status", "finding", "named"),
+    [
+        ({"directory": {"uids": {"ann": 231200}, "gids": {}, "unchecked": []}}, "degraded", "accounts", "user ann"),
+        ({"directory": {"uids": {}, "gids": {"staff": 296607}, "unchecked": []}}, "degraded", "accounts", "group staff"),
+        ({"directory": {"uids": {"ann": 296608}, "gids": {}, "unchecked": []}}, "enforced", None, ""),
+        ({"directory": {"uids": {}, "gids": {}, "unchecked": ["sss for passwd: no"]}}, "enforced", "directory", "sss for passwd: no"),
+        ({"subid_sources": ["sss"]}, "enforced", "subid_source", "/etc/nsswitch.conf names sss for subid"),
+        ({"subid_sources": ["files"]}, "enforced", None, ""),
+        ({"unreadable": {"/etc/passwd": "no"}}, "unknown", "file_unread", "/etc/passwd cannot be read (no)"),
+    ],
+)
+def test_directory_services(here: dict[str, Any], status: str, finding: str | None, named: str) -> None:
+    verdict = judge(evidence(host(**here)), EXPECT)
+    assert (verdict.status, [name for name, _status in found_by(verdict)]) == (status, [finding] if finding else [])
+    assert all(named in found.text for found in verdict.findings)
+
+
+def test_unread_file_is_no_drift() -> None:
+    here = host(unreadable={"/etc/subuid": "is larger than the limit"})
+    here["subuid"] = {"text": None, "mtime": None}
+    assert found_by(judge(evidence(here), EXPECT)) == [("file_unread", "unknown")]

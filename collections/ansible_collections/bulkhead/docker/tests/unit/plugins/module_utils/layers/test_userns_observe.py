@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid import directory
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import parse_ids, parse_lowest
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.mapping import parse_state
 
 
 def put(root: Path, path: str, text: str = "") -> None:
@@ -86,3 +89,25 @@ def test_names_and_ids(text: str, ids: dict[str, int]) -> None:
 @pytest.mark.parametrize(("text", "lowest"), [("", 100000), ("SUB_UID_MIN 65536\n", 65536), ("SUB_GID_MIN x\n", 100000)])
 def test_lowest_id_of_login_defs(text: str, lowest: int) -> None:
     assert parse_lowest(text) == lowest
+
+
+def test_large_or_unreadable_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for name in ("subuid", "group"):
+        (tmp_path / "etc" / name).write_bytes(b"")
+        os.truncate(tmp_path / "etc" / name, 40 << 20)
+    (tmp_path / "etc/passwd").mkdir()
+    found = observe(Host(tmp_path))
+    assert sorted(found["unreadable"]) == ["/etc/group", "/etc/passwd", "/etc/subuid"]
+    assert "larger than the limit" in found["unreadable"]["/etc/subuid"]
+
+
+def test_directory_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "etc/nsswitch.conf", "passwd: files ldap\nsubid: sss\n")
+    put(tmp_path, "etc/subuid", "dockremap:231072:65536\n")
+    monkeypatch.setattr(directory, "run_getent", lambda source, database, seconds: "ann:*:231080:1::/:/bin/sh\n")
+    found = observe(Host(tmp_path))
+    assert found["directory"] == {"uids": {"ann": 231080}, "gids": {}, "unchecked": []}
+    assert found["subid_sources"] == ["sss"]
+    assert found["uids"] == {}, "what the files have"
+    assert parse_state(found).accounts.uids == {"ann": 231080}

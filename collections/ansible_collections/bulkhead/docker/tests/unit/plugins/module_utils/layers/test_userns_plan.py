@@ -154,6 +154,22 @@ def test_sssd_is_warned_of() -> None:
     assert "sssd" in plan(observed(seen(sssd=True)), WANTED).warnings[0]
 
 
+def test_directory_services_are_warned_of() -> None:
+    silent = seen(sssd=True, directory={"uids": {}, "gids": {}, "unchecked": ["sss for passwd: it lists no account, and it may have some"]})
+    assert ["it lists no account" in text for text in plan(observed(silent), WANTED).warnings] == [True]
+    (warning,) = plan(observed(seen(subid_sources=["sss"])), WANTED).warnings
+    assert "names sss for subid" in warning and "getsubids" in warning
+    assert plan(observed(seen(subid_sources=["files"])), WANTED).warnings == []
+    settled = with_user(subid_sources=["sss"])
+    assert plan(observed(settled, remapped="231072.231072"), WANTED).warnings == [], "no range is added"
+
+
+def test_new_range_avoids_accounts_of_a_directory() -> None:
+    result = plan(observed(seen(directory={"uids": {"ann": 240000}, "gids": {}, "unchecked": []})), WANTED)
+    assert any("the user ann has the ID 240000" in text for text in result.notices)
+    assert "dockremap:296608:65536" in "".join(change.after for change in result.changes)
+
+
 # --- what would become invisible ---
 
 
