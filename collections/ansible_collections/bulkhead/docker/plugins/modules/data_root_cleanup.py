@@ -76,7 +76,7 @@ def main() -> None:
     is_migrated = module.params["which"] == "migrated"
     try:
         info = Engine(module.params["socket"]).get("/info")
-        entries = cleanup.list_migrated(host, info) if is_migrated else cleanup.list_empty_roots(host, info)
+        entries, kept = (cleanup.list_migrated(host, info), []) if is_migrated else cleanup.list_empty_roots(host, info)
         size = sum(cleanup.measure_size(entry) for entry in entries)
         if entries and not module.check_mode:
             with state.lock_host(host):
@@ -89,6 +89,8 @@ def main() -> None:
         module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (EngineError, EngineUnreachable, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
+    for message in kept:
+        module.warn(message)
     names = [str(entry) for entry in entries]
     diff = {"before": "".join(f"{name}\n" for name in names), "after": "", "before_header": "data roots", "after_header": "data roots"}
     module.exit_json(changed=bool(entries), removed=names, bytes=size, diff=diff)

@@ -143,7 +143,8 @@ def _find_source_problems(place: str, entry: Mapping[str, Any]) -> list[str]:
     if not isinstance(text, str):
         return [f"{place}.src: {entry.get('src_problem', f'{src} was not read')}; write the path of a profile on the control node"]
     policy = _COMMENT.sub("", text)
-    if isinstance(name, str) and not re.search(rf'(?m)^\s*profile\s+"?{re.escape(name)}"?[\s({{]', policy):
+    # The parser skips white space: a profile may be indented, or follow an include or another statement on the same line.
+    if isinstance(name, str) and not re.search(rf'(?m)(?:^|[,>"}}])\s*profile\s+"?{re.escape(name)}"?[\s({{]', policy):
         return [f"{place}.src: {src} has no profile {name!r}; write 'profile {name} … {{' there, or use its name here"]
     if entry.get("mode", "enforce") == "enforce" and _COMPLAIN.search(policy):
         return [f"{place}.mode: {src} has flags=(complain), which only logs; remove the flag there, or write mode: complain here"]

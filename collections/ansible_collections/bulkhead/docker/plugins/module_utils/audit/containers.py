@@ -23,9 +23,7 @@ def index_containers(host: Host, engine: Engine, instance: Instance, since: floa
     """Return the containers, and why the engine did not answer; empty if it did."""
     process = cache(partial(read_start_and_cgroup, host))
     try:
-        existing = [
-            _describe_container(host, engine.get(f"/containers/{c['Id']}/json")) for c in engine.get("/containers/json", all="true")
-        ]
+        existing = [_read_container(host, engine, listed) for listed in engine.get("/containers/json", all="true")]
         events = engine.get("/events", since=f"{since:.3f}", until=f"{time.time():.3f}") or []
         driver = engine.get("/info").get("CgroupDriver")
     except (EngineError, OSError, KeyError) as error:
@@ -44,6 +42,19 @@ def read_start_and_cgroup(host: Host, pid: int) -> tuple[float, str] | None:
     except OSError:
         return None
     return None if began is None or text is None else (began, text)
+
+
+def _read_container(host: Host, engine: Engine, listed: Mapping[str, Any]) -> KnownContainer:
+    """Return a container of the engine's list. If it vanishes meanwhile or cannot be inspected, only the list's entry is known of it.
+
+    Raises EngineUnreachable.
+    """
+    try:
+        return _describe_container(host, engine.get(f"/containers/{listed['Id']}/json"))
+    except (EngineError, LookupError, TypeError, AttributeError, ValueError):
+        name = next(iter(listed.get("Names") or ()), "").lstrip("/") or None
+        runs: list[tuple[float | None, float | None]] = [(None, None)] if listed.get("State") == "running" else []
+        return KnownContainer(listed["Id"], name, listed.get("Image"), None, runs)
 
 
 def _describe_container(host: Host, inspect: Mapping[str, Any]) -> KnownContainer:

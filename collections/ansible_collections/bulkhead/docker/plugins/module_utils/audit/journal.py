@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ _MATCHES = (
     "_TRANSPORT=kernel", "+", "_TRANSPORT=audit", "+", f"MESSAGE_ID={_MISSED}", "+",
     "_PID=1", f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}",
 )  # fmt: skip
+_ERROR_BYTES = 2000  # of the messages, for the report
 Lines = Callable[[list[str]], Iterator[str]]
 
 
@@ -57,12 +59,17 @@ def read_journal(since: float, limit: int, lines: Lines | None = None) -> Readin
 
 def run_journalctl(command: list[str]) -> Iterator[str]:
     """Yield the lines of the output. The process ends with the iteration. Raises OSError with the message of journalctl."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    # A file takes any number of messages; in a pipe that nobody reads, they would stop the process before the end of its output.
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace") as process,
+    ):
         try:
             yield from process.stdout or ()
-            error_text = process.stderr.read().strip() if process.stderr else ""
             if process.wait():
-                raise OSError(f"journalctl: {error_text or f'exit code {process.returncode}'}")
+                errors.seek(0)
+                text = errors.read(_ERROR_BYTES).decode("utf-8", "replace").strip()
+                raise OSError(f"journalctl: {text or f'exit code {process.returncode}'}")
         finally:
             process.kill()
 

@@ -15,12 +15,9 @@ from typing import Any
 from ..host import state
 from ..host.files import fsync_folder
 from ..host.root import Host
+from .engine_root import ENGINE_ENTRIES, explain_other_entries, find_other_entries
 from .roots import SUBJECT, MigrationBlocked, describe_content, is_empty, read_traces
 
-# What an engine creates in its root (moby daemon/daemon.go, NewDaemon). Nothing else is removed.
-_ENGINE_ENTRIES = frozenset(
-    "buildkit containers engine-id image network overlay2 plugins runtimes swarm tmp trust volumes nuke-graph-directory.sh".split()
-)
 # Mounts of stopped containers that an engine leaves if its shutdown was slow (moby cmd/dockerd/daemon.go, shutdownDaemon).
 _STALE_MOUNT = re.compile(r"overlay2/[^/]+/merged|containers/[^/]+/mounts/shm")
 _REMAPPED = re.compile(r"\d+\.\d+")
@@ -42,7 +39,7 @@ def list_migrated(host: Host, info: Mapping[str, Any]) -> list[Path]:
             " to which the data was migrated"
         )
     source, target = host.path(remembered["source"]), host.path(remembered["target"])
-    found = sorted(entry for entry in source.iterdir() if entry.name in _ENGINE_ENTRIES or entry.name == _TRASH)
+    found = sorted(entry for entry in source.iterdir() if entry.name in ENGINE_ENTRIES or entry.name == _TRASH)
     if found:
         _check_roots(remembered, source, target, found)
     for point in _list_mount_points(host, found):
@@ -84,7 +81,10 @@ def _list_mount_points(host: Host, entries: list[Path]) -> list[Path]:
 
 def _unmount(point: Path) -> None:
     """Unmount a file system. Raises MigrationBlocked while something uses it."""
-    done = subprocess.run(["umount", str(point)], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["umount", str(point)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired as error:  # of a network file system whose server is away
+        raise MigrationBlocked(f"{point} cannot be unmounted within 120 s; stop what uses it first") from error
     if done.returncode:
         raise MigrationBlocked(f"{point} cannot be unmounted: {done.stderr.strip()}; stop what uses it first")
 
@@ -104,12 +104,35 @@ def remove_migrated(host: Host, entries: list[Path]) -> None:
     state.save(host, SUBJECT, {})
 
 
-def list_empty_roots(host: Host, info: Mapping[str, Any]) -> list[Path]:
-    """Return empty remapped roots in the engine's plain one; an empty list if the engine itself is remapped."""
+def list_empty_roots(host: Host, info: Mapping[str, Any]) -> tuple[list[Path], list[str]]:
+    """Return the empty remapped roots in the engine's plain one, and a message on each one that is kept for something else that it holds.
+
+    Both are empty if the engine itself is remapped. Raises OSError.
+    """
     root = host.path(str(info.get("DockerRootDir") or "/nonexistent"))
+    found: list[Path] = []
+    kept: list[str] = []
     if _REMAPPED.fullmatch(root.name) or not root.is_dir():
-        return []
-    return sorted(entry for entry in root.iterdir() if _REMAPPED.fullmatch(entry.name) and entry.is_dir() and is_empty(entry))
+        return found, kept
+    for entry in sorted(entry for entry in root.iterdir() if _REMAPPED.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink()):
+        if not is_empty(entry):
+            continue
+        problem = find_removal_problem(host, entry)
+        if problem:
+            kept.append(problem)
+        else:
+            found.append(entry)
+    return found, kept
+
+
+def find_removal_problem(host: Host, root: Path) -> str:
+    """Return why an empty root must not be removed; empty if it may be. Raises OSError."""
+    name = "/" + str(root.relative_to(host.root))
+    others = find_other_entries(root)
+    if others:
+        return explain_other_entries(name, others)
+    points = _list_mount_points(host, [root])
+    return f"{name} is empty, but something is mounted on {points[0]}; unmount it first" if points else ""
 
 
 def measure_size(path: Path) -> int:

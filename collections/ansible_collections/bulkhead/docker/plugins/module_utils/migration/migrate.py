@@ -26,6 +26,8 @@ from ..subid.accounts import read_accounts, read_subid_files
 from ..subid.mapping import parse_remap_user, prefers_numeric_owner
 from ..subid.ranges import build_engine_map
 from . import layout, tree
+from .cleanup import find_removal_problem
+from .engine_root import find_other_entries
 from .ids import IdMaps
 from .roots import SUBJECT, MigrationBlocked, describe_content, has_run, is_empty, read_traces
 
@@ -112,6 +114,9 @@ class DataRootMigration:
         if not self.target.exists():
             return []
         if is_empty(self.target):
+            problem = find_removal_problem(self.host, self.target)
+            if problem:
+                return [problem]
             shutil.rmtree(self.target)
             return []
         known = state.load(self.host, SUBJECT)
@@ -128,6 +133,12 @@ class DataRootMigration:
     def _check_data(self) -> None:
         """Read the data. Raises MigrationBlocked for containers that would not start, owners outside of the map, and a disk that is too small."""
         problems, survey = [], tree.TreeSurvey()
+        others = find_other_entries(self.source, frozenset({"plugins", "swarm"}))
+        if others:
+            problems.append(
+                f"{', '.join(others[:_MAX_LISTED])} of {self._name_path(self.source)} cannot be migrated: remove managed plugins (docker plugin rm),"
+                " and let the node leave its swarm (docker swarm leave); install them, and let it join again, afterwards"
+            )
         for path in layout.list_linked_volumes(self.source):
             problems.append(
                 f"{self._name_path(path)} is a symbolic link to {os.readlink(path)}, and the files there would keep their owners; move that folder here, or"

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...formatting import KINDS, format_contents, format_names
+from ...migration.engine_root import explain_other_entries
 from ...subid.mapping import Map, build_expected_maps, find_configured_remap, name_data_root, parse_remap_user, parse_state
 from ..identity import get_map
 from ..verdict import LayerPlan
@@ -49,6 +50,10 @@ def guard_data(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[
         return False
     choice = desired["userns_remap_existing_data"]
     if choice == "migrate" and target and not present:
+        root = next((root for root in here.get("roots") or () if root["remapped"] == target), None)
+        if root and root.get("others") and not earlier:
+            result.blockers.append(explain_other_entries(root["path"], root["others"]))
+            return False
         return _plan_migration(result, desired, engine, change, hidden, maps)
     if choice == "migrate" and not target and earlier:
         result.warnings.append(f"{change}: {hidden} stay in the remapped data root; the old data is as it was before the migration")

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...host import state
 from ...host.root import Host
+from ...migration.engine_root import find_other_entries
 from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest, parse_primary_groups
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
 from ...subid.ranges import SUBGID, SUBUID, parse_subid
@@ -101,12 +102,21 @@ def _count_objects(host: Host, path: str, remapped: str | None) -> dict[str, Any
     return {
         "path": path,
         "remapped": remapped,
+        "others": _list_other_entries(host, path) if remapped else [],
         "containers": len(_list_folders(host, f"{path}/containers")),
         "volumes": len(_list_folders(host, f"{path}/volumes")),
         "images": sum(
             len(_list_entries(host, f"{image_store}/{driver}/imagedb/content/sha256")) for driver in _list_folders(host, image_store)
         ),
     }
+
+
+def _list_other_entries(host: Host, path: str) -> list[str]:
+    """Return what a remapped root holds that no engine creates by itself, so that it is not removed for a migration."""
+    try:
+        return find_other_entries(host.path(path))
+    except OSError as error:
+        return [f"something that cannot be read ({error.strerror})"]
 
 
 def _list_entries(host: Host, path: str) -> list[str]:

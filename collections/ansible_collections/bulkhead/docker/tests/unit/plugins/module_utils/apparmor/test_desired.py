@@ -18,6 +18,22 @@ profile mine flags=(attach_disconnected) {
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "profile a {\n}\n",
+        "  \t profile a {\n}\n",
+        "\n\n\tprofile\ta flags=(attach_disconnected) {\n}\n",
+        "abi <abi/4.0>, include <tunables/global> profile a {\n}\n",
+        'include "/etc/x" profile "a" {\n}\n',
+        "profile b {\n} profile a{\n}\n",
+        "#include <tunables/global>\n   profile a\n{\n}\n",
+    ],
+)
+def test_profile_is_found_wherever_the_parser_finds_it(text: str) -> None:
+    assert read_apparmor_profiles([{"name": "a", "src": "f", "content": text}]).blockers == []
+
+
+@pytest.mark.parametrize(
     ("entries", "message"),
     [
         ("web", "apparmor_profiles_list: 'web' is not a list; write a list of profiles, or [] for none"),

@@ -128,6 +128,11 @@ def test_a_journal_that_can_not_be_read() -> None:
     assert "journalctl" in reading.gaps[0]["text"]
     with pytest.raises(OSError, match="exit code 3"):
         list(journal.run_journalctl(["sh", "-c", "exit 3"]))
+    noisy = "yes eee | head -c 1000000 >&2; echo line; exit 3"
+    found = journal.run_journalctl(["sh", "-c", noisy])
+    assert next(found) == "line\n", "more messages than fit into a pipe"
+    with pytest.raises(OSError, match="journalctl: eee"):
+        next(found)
     assert next(journal.run_journalctl(["yes"])) == "y\n", "who wants one line does not wait for the rest"
 
 

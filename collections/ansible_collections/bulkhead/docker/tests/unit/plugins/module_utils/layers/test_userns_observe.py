@@ -40,7 +40,7 @@ def test_host_with_everything(tmp_path: Path) -> None:
     (tmp_path / "proc/1/ns/user").symlink_to("user:[4026531837]")
     for path in ("containers/c1/x", "containers/c2/x", "image/overlay2/imagedb/content/sha256/aa"):
         put(tmp_path, f"data/{path}")
-    for path in ("volumes/v1/x", "volumes/metadata.db", "image/overlay2/imagedb/content/sha256/aa"):
+    for path in ("swarm/state.json", "volumes/v1/_data/x", "volumes/metadata.db", "image/overlay2/imagedb/content/sha256/aa"):
         put(tmp_path, f"data/100000.100000/{path}")
     state.save(Host(tmp_path), "userns", {"users": {"alice": {}}})
 
@@ -52,10 +52,11 @@ def test_host_with_everything(tmp_path: Path) -> None:
     assert (found["configured"], found["data_root"]) == ("alice", "/data")
     assert found["host_namespace"] == "user:[4026531837]"
     assert found["roots"] == [
-        {"path": "/data", "remapped": None, "containers": 2, "volumes": 0, "images": 1},
+        {"path": "/data", "remapped": None, "others": [], "containers": 2, "volumes": 0, "images": 1},
         {
             "path": "/data/100000.100000",
             "remapped": "100000.100000",
+            "others": ["swarm/state.json"],
             "containers": 0,
             "volumes": 1,
             "images": 1,

@@ -216,6 +216,16 @@ def test_existing_data_is_a_blocker(here: dict[str, Any], engine: dict[str, Any]
     assert not found.daemon_keys
 
 
+@pytest.mark.parametrize(("others", "containers", "blocked"), [(["plugins/c1", "backup"], 0, True), ([], 0, False), (["backup"], 1, False)])
+def test_migration_into_a_root_with_something_else_is_blocked(others: list[str], containers: int, blocked: bool) -> None:
+    """A root with data is judged on the host, which knows an interrupted migration."""
+    path = "/var/lib/docker/231072.231072"
+    root = {"path": path, "remapped": "231072.231072", "others": others, "containers": containers, "volumes": 0, "images": 0}
+    found = plan(observed(seen(roots=[root]), contents={**CONTENTS, "containers": []}), desired(existing_data="migrate"))
+    message = f"{path} has no image, container, volume or network, but it holds plugins/c1, backup"
+    assert [message in text for text in found.blockers] == ([True] if blocked else [])
+
+
 def test_migrate_is_planned() -> None:
     web = {"name": "web", "state": "exited", "binds": ["/srv/the data", "/var/run/docker.sock"]}
     found = plan(observed(contents={**CONTENTS, "containers": [web]}), desired(existing_data="migrate"))

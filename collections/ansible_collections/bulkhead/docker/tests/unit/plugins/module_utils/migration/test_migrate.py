@@ -184,9 +184,47 @@ def test_used_root_is_not_treated_as_a_draft(host: Host) -> None:
 
 def test_empty_remapped_root_is_replaced(host: Host) -> None:
     host.path(f"{TARGET}/buildkit").mkdir(parents=True)
-    assert cleanup.list_empty_roots(host, INFO) == [host.path(TARGET)]
+    for path in ("plugins/storage/blobs", "plugins/tmp", "swarm", "trust", "volumes", "containers", "image/overlay2"):
+        host.path(f"{TARGET}/{path}").mkdir(parents=True)
+    host.path(f"{TARGET}/volumes/metadata.db").touch()
+    assert cleanup.list_empty_roots(host, INFO) == ([host.path(TARGET)], [])
     moved(host)
-    assert cleanup.list_empty_roots(host, INFO) == []
+    assert cleanup.list_empty_roots(host, INFO) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"plugins/{'c' * 64}/rootfs", "swarm/docker-state.json", "swarm/certificates/key", "backup/dump.sql", "note.txt", "volumes/old/file",
+     "trust/key.json", "containers/mine/file", "vfs/dir/x", "containerd/daemon/x"],
+)  # fmt: skip
+def test_remapped_root_with_something_else_is_kept(host: Host, path: str) -> None:
+    file = host.path(f"{TARGET}/{path}")
+    file.parent.mkdir(parents=True)
+    file.write_text("precious")
+    name = "/".join(path.split("/")[: 1 if path.split("/")[0] in ("backup", "note.txt", "vfs", "containerd") else 2])
+    message = f"{TARGET} has no image, container, volume or network, but it holds {name}; move that to another place"
+    removed, kept = cleanup.list_empty_roots(host, INFO)
+    assert (removed, [message in text for text in kept]) == ([], [True])
+    with pytest.raises(MigrationBlocked, match=f"it holds {name}"):
+        DataRootMigration(host, IDS).prepare(INFO)
+    assert file.read_text() == "precious"
+
+
+def test_remapped_root_with_a_mount_is_kept(host: Host) -> None:
+    folder = host.path(f"{TARGET}/overlay2/x/merged")
+    folder.mkdir(parents=True)
+    host.path("/proc/self/mountinfo").write_text(f"36 35 0:5 / {folder} rw - overlay overlay rw\n")
+    assert cleanup.list_empty_roots(host, INFO) == ([], [f"{TARGET} is empty, but something is mounted on {folder}; unmount it first"])
+    with pytest.raises(MigrationBlocked, match="something is mounted on"):
+        DataRootMigration(host, IDS).prepare(INFO)
+
+
+@pytest.mark.parametrize("path", [f"plugins/{'c' * 64}", "swarm/docker-state.json"])
+def test_plugins_and_swarm_state_on_disk_are_not_left_behind(host: Host, path: str) -> None:
+    """A disabled plugin is not in the engine's answer."""
+    host.path(f"{ROOT}/{path}").mkdir(parents=True)
+    with pytest.raises(MigrationBlocked, match=f"{path} of {ROOT} cannot be migrated"):
+        DataRootMigration(host, IDS).prepare(INFO)
 
 
 def test_cleanup_removes_only_the_plain_root(host: Host) -> None:
