@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATE_DIR = "/var/lib/bulkhead"
-# Bytes. A larger file is an error: what follows a cut would be lost for whoever judges the text or writes it back.
+# Bytes. A larger file is an error: what follows a cut would be lost for judges, and for those who write the text back.
 LIMIT = 16 << 20
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..host import state
+from ..host.data_root import ENGINE_ENTRIES, explain_other_entries, find_other_entries
 from ..host.files import fsync_folder
 from ..host.root import Host
-from .engine_root import ENGINE_ENTRIES, explain_other_entries, find_other_entries
 from .roots import SUBJECT, MigrationBlocked, describe_content, is_empty, read_traces
 
 # Mounts of stopped containers that an engine leaves if its shutdown was slow (moby cmd/dockerd/daemon.go, shutdownDaemon).

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from ..engine import binary
 from ..host import state
+from ..host.data_root import find_other_entries
 from ..host.files import fsync_folder
 from ..host.root import Host
 from ..subid.accounts import read_accounts, read_subid_files
@@ -27,7 +28,6 @@ from ..subid.mapping import parse_remap_user, prefers_numeric_owner
 from ..subid.ranges import build_engine_map
 from . import layout, tree
 from .cleanup import find_removal_problem
-from .engine_root import find_other_entries
 from .ids import IdMaps
 from .roots import SUBJECT, MigrationBlocked, describe_content, has_run, is_empty, read_traces
 

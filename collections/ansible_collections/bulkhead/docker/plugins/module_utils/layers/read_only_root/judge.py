@@ -22,7 +22,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """Judge one container by the mounts of its processes. A writable root that nobody excluded is no finding, except beside a read-only one."""
+    """Judge one container by the mounts of its processes. A writable root that was not excluded has no finding."""
     verdict = ContainerVerdict(LAYER, "/ mounted read-only")
     is_read_only = container["kernel"].get("root_read_only")
     asked = bool(container["inspect"]["HostConfig"].get("ReadonlyRootfs"))

@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from ...host import state
+from ...host.data_root import find_other_entries
 from ...host.root import Host
-from ...migration.engine_root import find_other_entries
 from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest, parse_primary_groups
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
 from ...subid.ranges import SUBGID, SUBUID, parse_subid

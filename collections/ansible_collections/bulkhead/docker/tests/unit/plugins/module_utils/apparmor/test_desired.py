@@ -30,7 +30,7 @@ profile mine flags=(attach_disconnected) {
     ],
 )
 def test_profile_is_found_wherever_the_parser_finds_it(text: str) -> None:
-    assert read_apparmor_profiles([{"name": "a", "src": "f", "content": text}]).blockers == []
+    assert desired.read_apparmor_profiles([{"name": "a", "src": "f", "content": text}]).blockers == []
 
 
 @pytest.mark.parametrize(

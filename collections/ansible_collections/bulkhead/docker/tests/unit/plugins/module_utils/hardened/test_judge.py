@@ -111,7 +111,7 @@ def test_every_process_counts(other: dict[str, Any], says: str) -> None:
     assert next(verdict["source"] for verdict in verdicts if verdict["status"] != "enforced").startswith("/proc/77/")
 
 
-def test_root_in_a_namespace_that_the_program_made_is_no_root_outside() -> None:
+def test_root_in_a_nested_namespace_is_not_root_outside() -> None:
     seen = container(namespaces={"user": "user:[2]"})
     sandbox = {"uid_map": [[0, 296606, 1]], "namespaces": {"user": "user:[3]"}, "cap": {"bnd": 0x1FFFFFFFFFF}}
     seen["states"] = [seen["kernel"], {**seen["kernel"], "pid": 77, **sandbox}]
