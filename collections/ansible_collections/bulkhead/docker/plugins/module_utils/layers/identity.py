@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..host.process import map_to_inside
+from ..host.process_status import map_to_inside
 
 _KINDS = ("real", "effective", "saved", "file system")
 

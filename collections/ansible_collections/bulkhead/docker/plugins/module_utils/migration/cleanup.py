@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..host import state
-from ..host.data_root import ENGINE_ENTRIES, explain_other_entries, find_other_entries
+from ..host.data_root import ENGINE_ENTRIES
 from ..host.files import fsync_folder
 from ..host.root import Host
-from .roots import SUBJECT, MigrationBlocked, describe_content, is_empty, read_traces
+from .roots import SUBJECT, MigrationBlocked, describe_content, find_removal_problem, is_empty, list_mount_points, read_traces
 
 # Mounts of stopped containers that an engine leaves if its shutdown was slow (moby cmd/dockerd/daemon.go, shutdownDaemon).
 _STALE_MOUNT = re.compile(r"overlay2/[^/]+/merged|containers/[^/]+/mounts/shm")
@@ -42,7 +42,7 @@ def list_migrated(host: Host, info: Mapping[str, Any]) -> list[Path]:
     found = sorted(entry for entry in source.iterdir() if entry.name in ENGINE_ENTRIES or entry.name == _TRASH)
     if found:
         _check_roots(remembered, source, target, found)
-    for point in _list_mount_points(host, found):
+    for point in list_mount_points(host, found):
         if not _STALE_MOUNT.fullmatch(str(point.relative_to(source))):
             raise MigrationBlocked(f"{remembered['source']} is not removed: something is mounted on {point}; stop what uses it first")
     return found
@@ -73,12 +73,6 @@ def _read_engine_id(root: Path) -> bytes:
         return b""
 
 
-def _list_mount_points(host: Host, entries: list[Path]) -> list[Path]:
-    """Return the mount points at or below these entries, the innermost first."""
-    points = [Path(line.split()[4]) for line in (host.read("/proc/self/mountinfo") or "").splitlines()]
-    return [point for point in reversed(points) if any(entry in (point, *point.parents) for entry in entries)]
-
-
 def _unmount(point: Path) -> None:
     """Unmount a file system. Raises MigrationBlocked while something uses it."""
     try:
@@ -92,7 +86,7 @@ def _unmount(point: Path) -> None:
 def remove_migrated(host: Host, entries: list[Path]) -> None:
     """Remove the entries. All are renamed first, so that an engine never finds half a root. Raises MigrationBlocked, OSError."""
     source = host.path(state.load(host, SUBJECT)["source"])
-    for point in _list_mount_points(host, entries):
+    for point in list_mount_points(host, entries):
         _unmount(point)
     trash = source / _TRASH
     trash.mkdir(mode=0o700, exist_ok=True)
@@ -123,16 +117,6 @@ def list_empty_roots(host: Host, info: Mapping[str, Any]) -> tuple[list[Path], l
         else:
             found.append(entry)
     return found, kept
-
-
-def find_removal_problem(host: Host, root: Path) -> str:
-    """Return why an empty root must not be removed; empty if it may be. Raises OSError."""
-    name = "/" + str(root.relative_to(host.root))
-    others = find_other_entries(root)
-    if others:
-        return explain_other_entries(name, others)
-    points = _list_mount_points(host, [root])
-    return f"{name} is empty, but something is mounted on {points[0]}; unmount it first" if points else ""
 
 
 def measure_size(path: Path) -> int:

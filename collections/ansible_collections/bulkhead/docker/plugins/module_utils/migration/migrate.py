@@ -27,9 +27,8 @@ from ..subid.accounts import read_accounts, read_subid_files
 from ..subid.mapping import parse_remap_user, prefers_numeric_owner
 from ..subid.ranges import build_engine_map
 from . import layout, tree
-from .cleanup import find_removal_problem
 from .ids import IdMaps
-from .roots import SUBJECT, MigrationBlocked, describe_content, has_run, is_empty, read_traces
+from .roots import SUBJECT, MigrationBlocked, describe_content, find_removal_problem, has_run, is_empty, read_traces
 
 # New folders and links need space in addition to the data.
 _SPARE = 1.05

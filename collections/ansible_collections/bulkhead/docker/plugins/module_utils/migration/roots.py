@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from ..host.data_root import explain_other_entries, find_other_entries
+from ..host.root import Host
 from . import layout
 
 SUBJECT = "migration"
@@ -54,3 +56,19 @@ def _count_content(root: Path) -> dict[str, int]:
 def describe_content(root: Path) -> str:
     """Return the content of a root as text."""
     return ", ".join(f"{number} {kind}" for kind, number in _count_content(root).items())
+
+
+def find_removal_problem(host: Host, root: Path) -> str:
+    """Return why an empty root must not be removed; empty if it may be. Raises OSError."""
+    name = "/" + str(root.relative_to(host.root))
+    others = find_other_entries(root)
+    if others:
+        return explain_other_entries(name, others)
+    points = list_mount_points(host, [root])
+    return f"{name} is empty, but something is mounted on {points[0]}; unmount it first" if points else ""
+
+
+def list_mount_points(host: Host, entries: list[Path]) -> list[Path]:
+    """Return the mount points at or below these entries, the innermost first."""
+    points = [Path(line.split()[4]) for line in (host.read("/proc/self/mountinfo") or "").splitlines()]
+    return [point for point in reversed(points) if any(entry in (point, *point.parents) for entry in entries)]
