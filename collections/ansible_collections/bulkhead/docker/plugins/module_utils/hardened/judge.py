@@ -155,7 +155,7 @@ def _parse_profile(text: str) -> Any:
 def _judge_apparmor(kernel: Mapping[str, Any], profile: str, source: str, verdict: Mapping[str, Any] | None) -> SettingVerdict:
     expected = profile or "the host's default"
     text = kernel.get("label")
-    if source in kernel.get("unreadable", {}):
+    if any(unread.endswith("/attr/current") for unread in kernel.get("unreadable", {})):
         return _build_verdict("apparmor_profile", UNKNOWN, expected, None, source)
     try:
         label = parse_label(text) if text else None

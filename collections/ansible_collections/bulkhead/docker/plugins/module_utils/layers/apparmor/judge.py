@@ -110,7 +110,12 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
     text = kernel.get("label")
     label = _parse(text)
     if label is None:
-        why = kernel.get("unreadable", {}).get(source) or (f"contains {text!r}" if text else "is empty")
+        unreadable = kernel.get("unreadable", {})
+        why = (
+            unreadable.get(source)
+            or unreadable.get(f"/proc/{kernel['pid']}/attr/current")
+            or (f"contains {text!r}" if text else "is empty")
+        )
         verdict.add_finding("label_unreadable", f"the AppArmor label of {who} is unknown: {source} {why}", UNKNOWN)
         return
     verdict.add_evidence(source, text, headline=True)

@@ -241,3 +241,10 @@ def test_every_process_of_a_container_counts() -> None:
     assert "thread 12 of process 9 (app) of container shop" in verdict.findings[1].text
     assert {"source": "/proc/9/task/12/attr/current", "value": "docker-default (complain)"} in verdict.evidence
     assert (verdict.status, verdict.disagreements) == ("absent", [])
+
+
+def test_unreadable_label_of_a_thread_says_why() -> None:
+    seen = container("docker-default (enforce)")
+    thread = {"pid": 9, "tid": 12, "label": None, "unreadable": {"/proc/9/attr/current": "Permission denied"}}
+    verdict = judge_container({**seen, "states": [seen["kernel"], thread]}, evidence(), expect())
+    assert (verdict.status, "Permission denied" in verdict.findings[0].text) == ("unknown", True)
