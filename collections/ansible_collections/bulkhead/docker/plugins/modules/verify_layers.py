@@ -32,10 +32,16 @@ options:
     default: true
   deep:
     description:
-      - Also read the seccomp filter of every running container. Each is stopped by ptrace for some milliseconds, which can make a blocking system
-        call return C(EINTR).
-    type: bool
-    default: false
+      - Of which running containers the seccomp filters are read from the kernel too. Each process that is read is stopped by ptrace for some milliseconds,
+        which can make a blocking system call return C(EINTR).
+      - V(none) stops no process, except those of containers with required settings.
+      - V(profiles) reads one container for each profile and set of capabilities. The evidence names the containers that it covers.
+      - V(all) reads each container, and each of its processes with another number of filters.
+      - A process that is frozen, has ended or is in uninterruptible sleep is skipped, and named with that reason.
+      - Of a rootless engine, only processes below the user's own manager are read, in a user namespace without the host's root.
+    type: str
+    choices: [none, profiles, all]
+    default: none
   user:
     description:
       - The user whose rootless engine is judged, through that user's socket. The default is the user that O(expect) names under C(rootless), and without
@@ -164,6 +170,7 @@ from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.layers.evidence import gather_evidence
+from ..module_utils.layers.seccomp.deep import DEEP, NONE
 from ..module_utils.layers.verification import expected_user, judge_host
 from ..module_utils.module import Module
 
@@ -174,7 +181,7 @@ def main() -> None:
             "expect": {"type": "dict", "default": {}},
             "layers": {"type": "list", "elements": "str"},
             "probe": {"type": "bool", "default": True},
-            "deep": {"type": "bool", "default": False},
+            "deep": {"type": "str", "choices": list(DEEP), "default": NONE},
             "user": {"type": "str"},
             "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},

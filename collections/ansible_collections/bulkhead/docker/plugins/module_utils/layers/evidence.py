@@ -13,9 +13,9 @@ from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.probe import ProbeFailed, start_probe
 from ..exposures.gather import gather_container, gather_host
 from ..host.root import Host
-from ..seccomp import dump
 from .judges import ENGINE_DEFAULTS, GATHERERS
 from .observation import observe_host
+from .seccomp.deep import NONE, dump_containers, explain_untraceable
 
 # In the expectation, beside the layers: name of a container of hardened_container_list -> the settings that are required of it.
 CONTAINERS = "containers"
@@ -26,12 +26,12 @@ UNUSABLE_ANSWER = (EngineError, OSError, ValueError, LookupError, TypeError, Att
 
 
 def gather_evidence(
-    host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: bool, instance: Instance = ROOTFUL
+    host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: str, instance: Instance = ROOTFUL
 ) -> dict[str, Any]:
     """Return the evidence on the selected engine; `other_engines` has the same for each other engine of the host, by process ID.
 
     The keys are `observed`, `probe` (None without one), `probe_error`, `containers`, `layer_evidence` by layer, and `other_engines`.
-    deep: also read the seccomp filter of every running container, which stops each for some milliseconds.
+    deep: of which running containers the seccomp filters are read too (layers/seccomp/deep.py), which stops each for some milliseconds.
     """
     evidence = _gather_engine(host, engine, expect, use_probe, deep, instance)
     evidence["other_engines"] = {}
@@ -44,8 +44,9 @@ def gather_evidence(
             other = Engine(path, min(engine.timeout, PIECE_SECONDS), None if rootful else entry["uid"], TOTAL_SECONDS)
             other_instance = ROOTFUL if rootful else find_instance(host, entry["user"])
             try:
-                # A user's engine may name any process: no process is stopped on its word alone.
-                by_socket[path] = _gather_engine(host, other, keep_defaults(expect), use_probe, deep and rootful, other_instance)
+                # A user's engine may name any process. Without the user's account no process can be attributed to the user.
+                known = rootful or (other_instance is not None and other_instance.rootless)
+                by_socket[path] = _gather_engine(host, other, keep_defaults(expect), use_probe, deep if known else NONE, other_instance)
             except UNUSABLE_ANSWER:
                 by_socket[path] = None
         found = by_socket[path]
@@ -65,9 +66,7 @@ def keep_defaults(expect: Mapping[str, Any]) -> dict[str, Any]:
     return {name: expect[name] for name in ENGINE_DEFAULTS if name in expect}
 
 
-def _gather_engine(
-    host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: bool, instance: Instance
-) -> dict[str, Any]:
+def _gather_engine(host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: str, instance: Instance) -> dict[str, Any]:
     observed = observe_host(host, engine, instance, read_containers)
     containers = observed["engine"]["containers"]
     info = {"Runtimes": observed["engine"].get("runtimes"), "CgroupDriver": observed["engine"].get("cgroup_driver")}
@@ -79,7 +78,8 @@ def _gather_engine(
             evidence["probe_error"] = f"no probe container could be started: {observed['engine']['error']}"
         else:
             try:
-                evidence["probe"] = stack.enter_context(start_probe(host, engine, info))
+                probe = stack.enter_context(start_probe(host, engine, info))
+                evidence["probe"] = {**probe, "untraceable": explain_untraceable(host, instance, probe["id"], probe["pid"])}
             except (ProbeFailed, EngineError, OSError) as error:
                 evidence["probe_error"] = str(error)
         evidence["exposures"] = gather_host(host, observed["engine"])
@@ -89,7 +89,7 @@ def _gather_engine(
         evidence["layer_evidence"] = {name: gather(host, evidence["probe"], expect.get(name, {})) for name, gather in GATHERERS.items()}
         described = [c for c in containers if c["name"] in expect.get(CONTAINERS, {}) and not c["error"]]
         _read_settings(host, described, expect.get(CONTAINERS, {}))
-        _dump_filters([c for c in containers if not c["error"]] if deep else described)
+        dump_containers(host, containers, expect.get(CONTAINERS, {}), deep, instance)
     return evidence
 
 
@@ -107,12 +107,5 @@ def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mappi
         try:
             settings["seccomp_text"] = host.read(settings["seccomp_path"]) if settings.get("seccomp_path") else None
         except (OSError, ValueError) as error:
+<<<<<<< HEAD
             container["kernel"]["unreadable"][settings["seccomp_path"]] = str(error)
-
-
-def _dump_filters(containers: list[dict[str, Any]]) -> None:
-    for container in containers:
-        try:
-            container["seccomp_filter"] = dump.dump_filters(container["pid"])
-        except OSError as error:
-            container["kernel"]["unreadable"][f"seccomp filter of {container['pid']}"] = str(error)

@@ -87,7 +87,7 @@ LAYERS: tuple[Layer, ...] = (
         off={"SecurityOpt": ["seccomp=unconfined"]},
         silent="seccomp: an errno without the filter flag LOG is not logged (man 2 seccomp)",
         repeat="grep Seccomp: /proc/$pid/status    # 2: filtered\n"
-        "# the filter itself, call by call (PTRACE_SECCOMP_GET_FILTER): verify.yml -e bulkhead_deep=true",
+        "# the filter itself, call by call (PTRACE_SECCOMP_GET_FILTER): verify.yml -e bulkhead_deep=all",
         controls=("CIS-2.18", "CIS-5.22", "NIST-4.4.3"),
     ),
     Layer(

@@ -8,17 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import bpf
-from .reach import find_reachable_answers, find_tested_arguments
-from .semantics import Expanded, list_boundary_arguments
-from .syscalls import AARCH64, AUDIT_ARCH, X32_BIT, X86_64, load_table
+from .forbidden import ABIS, NEVER, list_abi_numbers
+from .reach import find_reachable_answers
+from .regions import TooComplex, compare_arguments
+from .semantics import Expanded
+from .syscalls import AUDIT_ARCH, load_table
 
 # Includes numbers above the table: a filter may allow newer calls, which have no name yet.
 NUMBERS = range(512)
-# Other ABIs of the same process: name → (AUDIT_ARCH_* name, bits added to each number, name in a profile).
-_COMPAT = {
-    X86_64: {"x86": ("i386", 0, "SCMP_ARCH_X86"), "x32": (X86_64, X32_BIT, "SCMP_ARCH_X32")},
-    AARCH64: {"arm": ("arm", 0, "SCMP_ARCH_ARM")},
-}
+# In another ABI also a number that none of its calls has: what the filter does by default.
+_ABI_NUMBERS = (*range(548), 4095)
 
 _Answers = list[frozenset[int]]
 
@@ -28,21 +27,24 @@ class Comparison:
     """Names of calls, sorted.
 
     surplus: the kernel allows what the profile never allows. missing: the kernel denies what the profile always or sometimes allows.
-    loosened, tightened: for some arguments the kernel allows more, or less, than the profile. abis: other ABIs whose calls are allowed
-    although the profile does not name their architecture. counts: how many calls the filters allow, allow for some arguments, deny with
-    an error, and kill for.
+    loosened, tightened: for some arguments the kernel allows more, or less, than the profile. unchecked: calls whose arguments could not
+    be compared. abis: other ABIs whose calls are allowed although the profile does not name their architecture. abi_calls: forbidden calls
+    of other ABIs that are allowed although the profile denies them, such as `mount (x86)`, or `every call (x86)`. counts: how many calls
+    the filters allow, allow for some arguments, deny with an error, and kill for.
     """
 
     surplus: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     loosened: list[str] = field(default_factory=list)
     tightened: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     abis: list[str] = field(default_factory=list)
+    abi_calls: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_equal(self) -> bool:
-        return not (self.surplus or self.missing or self.loosened or self.tightened or self.abis)
+        return not any(value for name, value in asdict(self).items() if name != "counts")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -86,6 +88,24 @@ def list_allowed_calls(programs: Sequence[bpf.Program], machine: str, names: Col
     return sorted(name for (unused, name), possible in zip(known, answers, strict=True) if any(map(bpf.is_allowing, possible)))
 
 
+def is_open(programs: Sequence[bpf.Program], machine: str) -> bool:
+    """Return whether the filters allow every call of a machine, with any arguments."""
+    return all(bpf.is_allowing(value) for possible in find_answers(programs, AUDIT_ARCH[machine], NUMBERS) for value in possible)
+
+
+def list_allowed_abi_calls(programs: Sequence[bpf.Program], machine: str, abi: str, names: Collection[str]) -> list[str] | None:
+    """Return those of `names` that the filters allow in another ABI, each with its ABI. None: they allow none of its calls at all."""
+    arch, bits, unused = ABIS[machine][abi]
+    numbers = [number | bits for number in _ABI_NUMBERS]
+    answers = [set(map(bpf.is_allowing, possible)) for possible in find_answers(programs, AUDIT_ARCH[arch], numbers)]
+    if all(allowing == {False} for allowing in answers):
+        return None
+    if all(allowing == {True} for allowing in answers):
+        return [f"every call ({abi})"]
+    possible = {number for number, allowing in zip(numbers, answers, strict=True) if True in allowing}
+    return sorted(f"{name} ({abi})" for name, number in list_abi_numbers(machine, abi).items() if name in names and number in possible)
+
+
 def compare_filters(programs: Sequence[bpf.Program], expected: Expanded) -> Comparison:
     """Compare the filters of a process, the oldest first, with a profile that is expanded for it."""
     machine = expected.machine
@@ -96,46 +116,31 @@ def compare_filters(programs: Sequence[bpf.Program], expected: Expanded) -> Comp
         heading = _choose_list(programs, expected, number, answers[number])
         if heading:
             getattr(result, heading).append(names.get(number, f"syscall {number}"))
-    for name, (audit_arch, bits, architecture) in _COMPAT[machine].items():
+    denied = {name for name in NEVER if not expected.is_allowing(name)}
+    for abi, (*unused, architecture) in ABIS[machine].items():
+        calls = list_allowed_abi_calls(programs, machine, abi, denied)
+        if calls is None:
+            continue
         if architecture not in expected.architectures:
-            others = find_answers(programs, AUDIT_ARCH[audit_arch], [number | bits for number in NUMBERS])
-            if any(bpf.is_allowing(value) for possible in others for value in possible):
-                result.abis.append(name)
-    for calls in (result.surplus, result.missing, result.loosened, result.tightened):
+            result.abis.append(abi)
+        elif denied or not bpf.is_allowing(expected.default):
+            result.abi_calls += calls
+    for calls in (result.surplus, result.missing, result.loosened, result.tightened, result.unchecked):
         calls.sort()
     return result
 
 
 def _choose_list(programs: Sequence[bpf.Program], expected: Expanded, number: int, kernel: frozenset[int]) -> str | None:
     """Return the list of a Comparison to which a call belongs; None if kernel and profile agree."""
-    desired = expected.answers(number)
-    kernel_allows, profile_allows = ({bpf.is_allowing(value) for value in values} for values in (kernel, desired))
-    if kernel_allows == profile_allows and len(profile_allows) == 1:
-        return None
-    if profile_allows == {False}:
-        return "surplus"
-    if kernel_allows == {False}:
-        return "missing"
-    if profile_allows == {True}:
-        return "tightened"
-    if kernel_allows == {True}:
-        return "loosened"
-    return _compare_arguments(programs, expected, number)
-
-
-def _compare_arguments(programs: Sequence[bpf.Program], expected: Expanded, number: int) -> str | None:
-    """Compare kernel and profile for arguments that both test. `loosened` takes precedence over `tightened`."""
-    tightened = False
-    tested: dict[int, set[int]] = {}
-    for program in programs:
-        for index, values in find_tested_arguments(program, AUDIT_ARCH[expected.machine], number).items():
-            tested.setdefault(index, set()).update(values)
-    for args in list_boundary_arguments(expected.rules[number], tested):
-        desired = expected.answer(number, args)
-        if desired is None:
-            continue
-        kernel = bpf.find_strictest(bpf.run_program(program, number, AUDIT_ARCH[expected.machine], args) for program in reversed(programs))
-        if bpf.is_allowing(kernel) and not bpf.is_allowing(desired):
-            return "loosened"
-        tightened = tightened or (bpf.is_allowing(desired) and not bpf.is_allowing(kernel))
-    return "tightened" if tightened else None
+    kernel_allows, profile_allows = ({bpf.is_allowing(value) for value in values} for values in (kernel, expected.answers(number)))
+    if len(kernel_allows) == len(profile_allows) == 1:
+        return None if kernel_allows == profile_allows else "surplus" if True in kernel_allows else "missing"
+    try:
+        loosened, tightened = compare_arguments(programs, AUDIT_ARCH[expected.machine], number, *expected.list_rules(number))
+    except TooComplex:
+        return "unchecked"
+    if loosened:
+        return "surplus" if profile_allows == {False} else "loosened"
+    if tightened:
+        return "missing" if kernel_allows == {False} else "tightened"
+    return None

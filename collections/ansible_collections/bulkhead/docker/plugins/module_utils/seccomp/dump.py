@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the seccomp filters of a running process from the kernel (man 2 ptrace, PTRACE_SECCOMP_GET_FILTER; Linux 4.4).
+"""Reads the seccomp filters of running processes from the kernel (man 2 ptrace, PTRACE_SECCOMP_GET_FILTER; Linux 4.4).
 
-The process is stopped during the read (10 to 20 ms in an emulated machine) and then continues. A blocking call that it interrupts may
-return EINTR. If the reader is killed, the kernel detaches and the process continues.
+A process is stopped during the read (10 to 20 ms in an emulated machine) and then continues. A blocking call that it interrupts may
+return EINTR. The tracer is a child with a time limit. When it ends, the kernel detaches and discards a stop that is still pending
+(kernel/ptrace.c, __ptrace_unlink). So no process is left stopped, whatever happens to the child.
 """
 
 from __future__ import annotations
@@ -10,47 +11,58 @@ from __future__ import annotations
 import base64
 import ctypes
 import errno
+import json
 import os
+import select
+import signal
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from ..host.cgroup import CGROUPFS
 
 _DETACH, _SEIZE, _INTERRUPT, _GET_FILTER = 17, 0x4206, 0x4207, 0x420C
 _EVENT_STOP = 128  # PTRACE_EVENT_STOP
 _WALL = 0x40000000  # __WALL: threads and other odd children too
 STOP_TIMEOUT = 2.0  # seconds
+CHILD_TIMEOUT = 5.0  # seconds per process, reading included
 MAX_FILTERS = 64
+# States of /proc/PID/stat in which a process cannot be stopped at once (man 5 proc_pid_stat).
+_UNFIT = {
+    "D": "is in uninterruptible sleep (state D), and would be stopped later",
+    "Z": "has ended (state Z)",
+    "X": "has ended (state X)",
+    "x": "has ended (state X)",
+}
+
+Target = tuple[int, "int | None"]  # PID or thread ID, and its start time in clock ticks since boot; None: not checked
 
 
 class DumpError(OSError):
     """The filters could not be read; the message says why and what to do."""
 
 
-def read_filters(pid: int) -> list[bytes]:
-    """Return the filters of a process as arrays of struct sock_filter, the oldest first; none if it has no filter.
+def read_filters(pid: int, started: int | None = None) -> list[bytes]:
+    """Return the filters of a process as arrays of struct sock_filter, the oldest first; none if it has no filter. Raises DumpError."""
+    (found,) = dump_filters([(pid, started)])
+    if isinstance(found, str):
+        raise DumpError(found)
+    return decode_filters(found)
 
-    Needs CAP_SYS_ADMIN and a caller without a filter. Raises DumpError.
+
+def dump_filters(targets: Sequence[Target]) -> list[list[str] | str]:
+    """Return per process its filters as texts (see `encode_filters`), or one message why they could not be read.
+
+    Needs CAP_SYS_ADMIN and a caller without a filter. A process that was started at another time than `started` is not read.
     """
-    mode = _read_mode(pid)
-    if mode == 0:
-        return []
-    if mode != 2:
-        raise DumpError(f"process {pid} is in seccomp mode {mode}, which has no filter to read")
-    libc = _load_libc()
-    _call_ptrace(libc, _SEIZE, pid, 0, None)
-    signal = 0
-    try:
-        _call_ptrace(libc, _INTERRUPT, pid, 0, None)
-        signal = _wait_for_stop(pid)
-        return _read_stopped(libc, pid)
-    finally:
-        # Fails only if the process has ended or was never stopped; then there is nothing to detach.
-        libc.ptrace(_DETACH, pid, None, ctypes.c_void_p(signal))
-
-
-def dump_filters(pid: int) -> list[str]:
-    """Return the filters of a process as text (see `encode_filters`). Raises DumpError."""
-    return encode_filters(read_filters(pid))
+    found: list[list[str] | str] = []
+    while len(found) < len(targets):
+        left = targets[len(found) :]
+        answers = list(_run_child(left))
+        found += answers
+        if len(answers) < len(left) and not (answers and isinstance(answers[-1], str)):
+            found.append(f"process {left[len(answers)][0]} could not be read within {CHILD_TIMEOUT:.0f} s")
+    return found
 
 
 def encode_filters(filters: Sequence[bytes]) -> list[str]:
@@ -66,16 +78,111 @@ def decode_filters(texts: Sequence[str]) -> list[bytes]:
         raise ValueError(f"not a compressed filter: {error}") from error
 
 
+def _run_child(targets: Sequence[Target]) -> Iterator[list[str] | str]:
+    """Yield the answers of a child that reads processes until its first error; then its end detaches it from all of them."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:  # os._exit: nothing of the caller is flushed, closed or printed twice
+            os.close(reader)
+            _answer_targets(targets, writer)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    rest = b""
+    try:
+        while select.select([reader], [], [], CHILD_TIMEOUT)[0]:
+            piece = os.read(reader, 1 << 16)
+            if not piece:
+                break
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from map(json.loads, lines)
+    finally:
+        os.close(reader)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _answer_targets(targets: Sequence[Target], writer: int) -> None:
+    libc = _load_libc()
+    for pid, started in targets:
+        answer: list[str] | str
+        try:
+            answer = encode_filters(_read_process(libc, pid, started))
+        except OSError as error:
+            answer = str(error)
+        text = json.dumps(answer).encode() + b"\n"
+        while text:
+            text = text[os.write(writer, text) :]
+        if isinstance(answer, str):
+            return
+
+
+def _read_process(libc: ctypes.CDLL, pid: int, started: int | None) -> list[bytes]:
+    """Return the filters of a process. After an error the caller has to end, so that the kernel detaches."""
+    mode = _read_mode(pid)
+    if mode == 0:
+        return []
+    if mode != 2:
+        raise DumpError(f"process {pid} is in seccomp mode {mode}, which has no filter to read")
+    state = _read_stat(pid)[0]
+    # In a frozen cgroup of v1 a process is in state D too.
+    reason = "is frozen (docker pause)" if _is_frozen(pid) else _UNFIT.get(state)
+    if reason:
+        raise DumpError(f"process {pid} {reason}")
+    _call_ptrace(libc, _SEIZE, pid, 0, None)
+    # From here on the process cannot be another one: a tracee's PID is not reused. It still runs.
+    if started is not None and _read_stat(pid)[1] != started:
+        raise DumpError(f"process {pid} has ended, and another one has its PID")
+    _call_ptrace(libc, _INTERRUPT, pid, 0, None)
+    pending = _wait_for_stop(pid)
+    found = _read_stopped(libc, pid)
+    # A process that a signal had stopped before stays stopped (man 2 ptrace, group-stop).
+    _call_ptrace(libc, _DETACH, pid, 0, ctypes.c_void_p(pending))
+    return found
+
+
 def _read_mode(pid: int) -> int:
     """Return the seccomp mode: 0 none, 1 strict, 2 filter (man 5 proc_pid_status)."""
-    try:
-        with open(f"/proc/{pid}/status") as handle:
-            fields = dict(line.split(":", 1) for line in handle if ":" in line)
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise DumpError(f"process {pid} does not exist") from error
+    fields = dict(line.split(":", 1) for line in _read_proc(pid, "status").splitlines() if ":" in line)
     if "Seccomp" not in fields:
         raise DumpError("this kernel was built without seccomp (CONFIG_SECCOMP)")
     return int(fields["Seccomp"])
+
+
+def _read_stat(pid: int) -> tuple[str, int]:
+    """Return state and start time of a process: fields 3 and 22 of /proc/PID/stat, the command before may contain anything."""
+    fields = _read_proc(pid, "stat").rpartition(")")[2].split()
+    return fields[0], int(fields[19])
+
+
+def _is_frozen(pid: int) -> bool:
+    """Return whether a process or a cgroup above is frozen (Linux admin-guide/cgroup-v2.rst, cgroup-v1/freezer-subsystem.rst)."""
+    for line in _read_proc(pid, "cgroup").splitlines():
+        unused, controllers, path = line.split(":", 2)
+        if controllers not in ("", "freezer"):
+            continue
+        folders = [f"{CGROUPFS}/freezer{path}"] if controllers else [f"{CGROUPFS}{path}", f"{CGROUPFS}/unified{path}"]
+        for folder in folders:
+            for name, thawed in (("cgroup.events", "frozen 0"), ("freezer.state", "THAWED")):
+                try:
+                    with open(f"{folder}/{name}") as handle:
+                        text = handle.read()
+                except OSError:  # the other version of cgroups, or the root
+                    continue
+                if thawed not in text and (name == "freezer.state" or "frozen 1" in text):
+                    return True
+    return False
+
+
+def _read_proc(pid: int, name: str) -> str:
+    try:
+        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="surrogateescape") as handle:
+            return handle.read()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise DumpError(f"process {pid} does not exist") from error
 
 
 def _load_libc() -> ctypes.CDLL:
@@ -120,7 +227,7 @@ def _wait_for_stop(pid: int) -> int:
             return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
-    raise DumpError(f"process {pid} did not stop within {STOP_TIMEOUT:.0f} s (state D in /proc/{pid}/status?)")
+    raise DumpError(f"process {pid} did not stop within {STOP_TIMEOUT:.0f} s, and was not stopped later")
 
 
 def _read_stopped(libc: ctypes.CDLL, pid: int) -> list[bytes]:

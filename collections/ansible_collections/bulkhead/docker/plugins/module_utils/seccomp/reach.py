@@ -58,7 +58,7 @@ def find_reachable_answers(program: bpf.Program, arch: int, numbers: Sequence[in
                         value = bpf.ALLOW if one[0] == _UNKNOWN else one[0]
                         returned[value] = returned.get(value, 0) | own
                     else:
-                        visit(pc + 1, _update_registers(code, k, one), own)
+                        visit(pc + 1, update_registers(code, k, one), own)
     return [frozenset(value for value, which in returned.items() if which >> at & 1) for at in range(len(numbers))]
 
 
@@ -91,7 +91,7 @@ def _split_by_number(registers: _Registers, which: int, numbers: Sequence[int]) 
             yield (number, x, memory), 1 << at
 
 
-def _update_registers(code: int, k: int, registers: _Registers) -> _Registers:
+def update_registers(code: int, k: int, registers: _Registers) -> _Registers:
     """Return the registers after an instruction that neither jumps nor returns."""
     a, x, memory = registers
     slots = dict(memory)
@@ -117,49 +117,3 @@ def _update_registers(code: int, k: int, registers: _Registers) -> _Registers:
     if bpf.ALU[code & ~bpf.INDEX] == "div" and operand == 0:
         return _UNKNOWN, x, memory
     return bpf.calculate(bpf.ALU[code & ~bpf.INDEX], a, operand), x, memory
-
-
-def find_tested_arguments(program: bpf.Program, arch: int, number: int) -> dict[int, set[int]]:
-    """Return index of an argument -> values at and next to those that the filter compares it with, for this call.
-
-    Arithmetic other than masking is not followed.
-    """
-    halves: dict[int, set[int]] = {}  # offset of half an argument → values of that half
-    waiting: list[tuple[int, int | None, int | None]] = [(0, None, 0)]  # instruction; offset of the half in A, else the number in A
-    visited: set[tuple[int, int | None, int | None]] = set()
-    while waiting:
-        state = waiting.pop()
-        if state in visited:
-            continue
-        visited.add(state)
-        pc, half, value = state
-        code, true, false, k = program[pc]
-        if code == bpf.LD_ABS:
-            known = number if k == 0 else arch if k == 4 else None
-            waiting.append((pc + 1, k if k >= 16 else None, known))
-        elif code == bpf.JA:
-            waiting.append((pc + 1 + k, half, value))
-        elif code & ~bpf.INDEX in bpf.JUMPS:
-            if value is not None and not code & bpf.INDEX:
-                waiting.append((pc + 1 + (true if bpf.test_operand(bpf.JUMPS[code], value, k) else false), half, value))
-                continue
-            if half is not None:
-                halves.setdefault(half, set()).update(
-                    list_mask_values(k) if bpf.JUMPS[code & ~bpf.INDEX] == "set" else {k - 1 & bpf.WORD, k, k + 1 & bpf.WORD}
-                )
-            waiting += [(pc + 1 + true, half, value), (pc + 1 + false, half, value)]
-        elif code == 0x54 and half is not None:  # A &= k
-            halves.setdefault(half, set()).update(list_mask_values(k))
-            waiting.append((pc + 1, half, None))
-        elif code not in (bpf.RET_K, bpf.RET_A):
-            waiting.append((pc + 1, None, None) if code not in (bpf.ST, bpf.STX, bpf.TAX) else (pc + 1, half, value))
-    return {
-        index: {high << 32 | low for high in halves.get(20 + 8 * index, set()) | {0} for low in halves.get(16 + 8 * index, set()) | {0}}
-        for index in range(6)
-        if 16 + 8 * index in halves or 20 + 8 * index in halves
-    }
-
-
-def list_mask_values(mask: int) -> set[int]:
-    """Return 0, all bits outside of a mask, and each of its bits."""
-    return {0, ~mask & bpf.WORD, *(1 << bit for bit in range(32) if mask >> bit & 1)}

@@ -7,8 +7,7 @@ default, several conditions on one argument) and patchbpf/enosys_linux.go (ENOSY
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from . import bpf
@@ -17,7 +16,9 @@ from .syscalls import AARCH64, X86_64, load_table
 
 NATIVE = {X86_64: "SCMP_ARCH_X86_64", AARCH64: "SCMP_ARCH_AARCH64"}
 _DOCKER_ARCH = {X86_64: "amd64", AARCH64: "arm64"}
-MAX_VECTORS = 2048
+
+
+Rule = tuple[int, tuple[Condition, ...]]
 
 
 @dataclass
@@ -25,36 +26,37 @@ class Expanded:
     """A profile for one machine, kernel and set of capabilities.
 
     default: the answer for a call without a rule. rules: number → (answer, conditions), in the order that libseccomp gets.
+    by_name: name of a call, also of one that only other ABIs have → answer → whether only for some arguments.
     newest: above this number, the answer is ENOSYS (None: no limit). architectures: those whose calls the filter knows.
     """
 
     machine: str
     default: int
-    rules: dict[int, list[tuple[int, tuple[Condition, ...]]]] = field(default_factory=dict)
+    rules: dict[int, list[Rule]] = field(default_factory=dict)
+    by_name: dict[str, dict[int, bool]] = field(default_factory=dict)
     newest: int | None = None
     architectures: tuple[str, ...] = ()
 
     def answers(self, number: int) -> frozenset[int]:
         """Return every answer that a call can get, for some arguments."""
+        default, rules = self.list_rules(number)
+        return frozenset({default, *(answer for answer, unused in rules)})
+
+    def list_rules(self, number: int) -> tuple[int, list[Rule]]:
+        """Return the answer for a call that meets no rule, and the rules with conditions."""
         if self.newest is not None and number > self.newest:
-            return frozenset({bpf.ERRNO | ENOSYS})
-        rules = self.rules.get(number)
-        if not rules:
-            return frozenset({self.default})
+            return bpf.ERRNO | ENOSYS, []
+        rules = self.rules.get(number, [])
         for answer, conditions in rules:
             if not conditions:  # libseccomp drops rules with conditions if one has none
-                return frozenset({answer})
-        return frozenset({self.default, *(answer for answer, unused in rules)})
+                return answer, []
+        return self.default, rules
 
-    def answer(self, number: int, args: Sequence[int]) -> int | None:
-        """Return the answer for one call; None if rules with different actions match, because then libseccomp's order decides."""
-        possible = self.answers(number)
-        if len(possible) == 1:
-            return next(iter(possible))
-        matching = {answer for answer, conditions in self.rules[number] if all(meets_condition(c, args) for c in conditions)}
-        if len(matching) > 1:
-            return None
-        return matching.pop() if matching else self.default
+    def is_allowing(self, name: str) -> bool:
+        """Return whether a call is allowed for some arguments, in each ABI that has it and is named by the profile."""
+        answers = self.by_name.get(name, {})
+        always = [answer for answer, conditional in answers.items() if not conditional]
+        return any(map(bpf.is_allowing, always[:1] or [self.default, *answers]))
 
 
 def expand_profile(profile: ParsedProfile, machine: str, kernel: tuple[int, int], capabilities: Collection[str]) -> Expanded:
@@ -73,6 +75,9 @@ def expand_profile(profile: ParsedProfile, machine: str, kernel: tuple[int, int]
     for rule in profile.rules:
         if not _applies(rule.includes, rule.excludes, machine, kernel, capabilities):
             continue
+        for name in rule.names if rule.answer != profile.default else ():
+            known = expanded.by_name.setdefault(name, {})
+            known[rule.answer] = known.get(rule.answer, True) and bool(rule.conditions)
         for number in (numbers[name] for name in rule.names if name in numbers):
             named = max(named, number)
             if rule.answer == profile.default:
@@ -99,43 +104,3 @@ def _applies(includes: RuleFilter, excludes: RuleFilter, machine: str, kernel: t
     if not all(cap in capabilities for cap in includes.caps):
         return False
     return not (includes.min_kernel and kernel < includes.min_kernel)
-
-
-def meets_condition(condition: Condition, args: Sequence[int]) -> bool:
-    """Return whether a call's arguments (unsigned, 64 bits) meet a condition."""
-    arg, value = args[condition.index], condition.value
-    return {
-        "SCMP_CMP_NE": arg != value,
-        "SCMP_CMP_LT": arg < value,
-        "SCMP_CMP_LE": arg <= value,
-        "SCMP_CMP_EQ": arg == value,
-        "SCMP_CMP_GE": arg >= value,
-        "SCMP_CMP_GT": arg > value,
-        "SCMP_CMP_MASKED_EQ": arg & value == condition.value_two & value,
-    }[condition.op]
-
-
-def list_boundary_arguments(
-    rules: Sequence[tuple[int, tuple[Condition, ...]]], others: Mapping[int, set[int]] | None = None
-) -> Iterator[tuple[int, ...]]:
-    """Yield arguments at and next to every boundary of a call's conditions, for which a filter of another profile would answer differently.
-
-    others: index of an argument -> further values to try.
-    """
-    values: dict[int, set[int]] = {index: set(own) for index, own in (others or {}).items()}
-    for condition in (c for unused, conditions in rules for c in conditions):
-        near = values.setdefault(condition.index, set())
-        if condition.op == "SCMP_CMP_MASKED_EQ":
-            desired = condition.value_two & condition.value
-            near |= {desired, desired | (~condition.value & 0xFFFFFFFF)}
-            near |= {desired ^ 1 << bit for bit in range(64) if condition.value >> bit & 1}
-        else:
-            near |= {(condition.value + step) % 2**64 for step in (-1, 0, 1, 2**32)}
-    for near in values.values():
-        near |= {0, 1, 2**32, 2**64 - 1}
-    indexes = sorted(values)
-    for chosen in itertools.islice(itertools.product(*(sorted(values[i]) for i in indexes)), MAX_VECTORS):
-        args = [0] * 6
-        for index, value in zip(indexes, chosen, strict=True):
-            args[index] = value
-        yield tuple(args)

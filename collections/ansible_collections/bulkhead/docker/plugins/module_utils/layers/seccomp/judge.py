@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges seccomp by the kernel's filters. Pure, except that `deep` evidence is compared on the host."""
+"""Judges seccomp by the kernel's filters and by profiles' texts. Pure, except that both are evaluated for the host's machine and kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...seccomp.dump import decode_filters
+from ..states import judge_states, name_state
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
+from .gather import examine_filters, examine_profile, list_capabilities
 
 LAYER = "seccomp"
 SHOWN = 12
+# What of a comparison weakens the layer.
+_WEAKER = ("surplus", "loosened", "abis", "abi_calls")
 # Calls that libseccomp 2.5.4, the oldest on a supported engine, does not know. Its filters deny them even if the profile allows them.
 NEWER_THAN_LIBSECCOMP = frozenset(
     [
@@ -59,43 +64,74 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """Judge a container by its seccomp mode, and with `deep` evidence by its filters."""
-    verdict = ContainerVerdict(LAYER, "filtered by the kernel (Seccomp: 2)")
-    who, kernel, config = f"container {container['name']}", container["kernel"], container["inspect"]["HostConfig"]
-    asked = _read_option(config)
+    """Judge a container by the seccomp mode of all its tasks, the text of its own profile, and by its filters if they were dumped.
+
+    A container without an option relies on the engine's default, which the probe verifies.
+    """
+    verdict = ContainerVerdict(LAYER, "every process filtered by the kernel (Seccomp: 2), by a profile that denies dangerous calls")
+    kernel, config = container["kernel"], container["inspect"]["HostConfig"]
+    asked = read_option(config)
     # A privileged container has no filter, unless it names a profile (moby daemon/seccomp_linux.go, WithSeccomp).
     verdict.opted_out = asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
-    filtered = _judge_mode(verdict, kernel, who, opted_out=verdict.opted_out)
-    if filtered is None:
+    if verdict.opted_out:
+        judge_states(verdict, container, _judge_without_filter)
+        if any(finding.id == f"{LAYER}.opted_out" for finding in verdict.findings):
+            verdict.findings = [finding for finding in verdict.findings if finding.id != f"{LAYER}.own_filter"]
         return verdict.conclude()
-    if not filtered and not verdict.opted_out:
+    judge_states(verdict, container, _judge_mode)
+    if kernel.get("seccomp") == 0:
         option = "a profile" if asked not in (None, "builtin") else "no seccomp option, which means the engine's default"
         verdict.disagreements.append(f"docker inspect reports {option}, but the kernel reports Seccomp: {kernel['seccomp']}")
-    if filtered and verdict.opted_out:
-        verdict.disagreements.append(
-            "docker inspect reports unconfined, but the kernel has a filter: the program's own, or that of an earlier start"
+    if not kernel.get("seccomp"):
+        return verdict.conclude()
+    if asked is None and ((evidence.get("probe") or {}).get("kernel") or {}).get("seccomp") == 0:
+        verdict.add_finding(
+            "default_unfiltered",
+            f"the engine's default gives no filter, so that of container {container['name']} may be the program's own",
+            UNKNOWN,
+            "correct the engine's default, then restart the container",
         )
-    if filtered and container.get("seccomp_filter"):
-        _judge_deep(verdict, container, asked, expect)
+    capabilities = list_capabilities(kernel, config)
+    if asked not in (None, "builtin"):
+        _judge_profile(verdict, str(asked), capabilities, container["name"])
+    if container.get("not_dumped"):
+        text = f"the filter of container {container['name']} was not read: {container['not_dumped']}"
+        verdict.add_finding("not_dumped", text)
+    for state in (kernel, *(container.get("dumped_states") or ())):
+        texts = container.get("seccomp_filter") if state is kernel else state["filters"]
+        if texts:
+            _judge_dump(verdict, container, state, texts, asked, capabilities, expect)
     return verdict.conclude()
 
 
-def _judge_mode(verdict: Verdict, kernel: Mapping[str, Any], who: str, opted_out: bool = False) -> bool | None:
+def _judge_mode(verdict: Verdict, kernel: Mapping[str, Any], who: str) -> bool | None:
     """Return whether the process has a filter; None, with a finding, if that cannot be read."""
-    source, mode = f"/proc/{kernel['pid']}/status", kernel.get("seccomp")
+    mode = _read_mode(verdict, kernel, who)
+    if mode == 0:
+        remedy = "check that the daemon-wide profile is not empty ({} means no filter), and restart the container"
+        verdict.add_finding("unfiltered", f"{who} runs without a seccomp filter", ABSENT, remedy)
+    return None if mode is None else bool(mode)
+
+
+def _judge_without_filter(verdict: Verdict, kernel: Mapping[str, Any], who: str) -> None:
+    """Judge a process of a container that is configured to run without a filter."""
+    mode, remedy = _read_mode(verdict, kernel, who), "run it without seccomp=unconfined and --privileged"
+    if mode == 0:
+        verdict.add_finding("opted_out", f"{who} is configured to run without a filter", ABSENT, remedy)
+    elif mode is not None:
+        text = f"{who} is configured to run without a filter; the one that it has does not count: the program installed it itself"
+        verdict.add_finding("own_filter", text, ABSENT, remedy)
+
+
+def _read_mode(verdict: Verdict, kernel: Mapping[str, Any], who: str) -> int | None:
+    source, mode = f"/proc/{kernel.get('tid') or kernel['pid']}/status", kernel.get("seccomp")
     if mode is None:
         why = (kernel.get("unreadable") or {}).get(source) or "has no line Seccomp"
         verdict.add_finding("unreadable", f"it is unknown whether {who} has a filter: {source} {why}", UNKNOWN)
         return None
-    verdict.add_evidence(source, f"Seccomp: {mode}")
-    if mode == 0 and opted_out:
-        verdict.add_finding(
-            "opted_out", f"{who} is configured to run without a filter", ABSENT, "run it without seccomp=unconfined and --privileged"
-        )
-    elif mode == 0:
-        remedy = "check that the daemon-wide profile is not empty ({} means no filter), and restart the container"
-        verdict.add_finding("unfiltered", f"{who} runs without a seccomp filter", ABSENT, remedy)
-    return bool(mode)
+    count = kernel.get("seccomp_filters")
+    verdict.add_evidence(source, f"Seccomp: {mode}" + (f", Seccomp_filters: {count}" if count else ""))
+    return int(mode)
 
 
 def _judge_engine(verdict: Verdict, evidence: Mapping[str, Any], desired: Mapping[str, Any]) -> None:
@@ -157,17 +193,30 @@ def _judge_filters(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: 
         verdict.add_finding("not_compared", "the filter was not compared with the profile, whose text is unknown", UNKNOWN)
     if own.get("comparison"):
         _judge_comparison(verdict, own["comparison"], desired["name"] if desired else "its profile", own_filters=False)
-    _judge_never(verdict, own["never"])
+    _judge_never(verdict, own)
 
 
-def _judge_never(verdict: Verdict, never: Sequence[str]) -> None:
-    if never:
-        verdict.add_finding(
-            "wide_open",
-            f"the filter allows calls that no profile should allow: {_shorten_list(never)}",
-            DEGRADED,
-            "deploy a profile, or use the engine's default",
-        )
+def _judge_never(verdict: Verdict, found: Mapping[str, Any], what: str = "the filter") -> None:
+    """Add a finding on calls that no profile should allow, once."""
+    if any(finding.id in (f"{LAYER}.wide_open", f"{LAYER}.allows_all") for finding in verdict.findings):
+        return
+    remedy = "deploy a profile, or use the engine's default"
+    if found.get("open"):
+        verdict.add_finding("allows_all", f"{what} allows every call, so it protects nothing", ABSENT, remedy)
+    elif found["never"]:
+        text = f"{what} allows calls that no profile should allow: {_shorten_list(found['never'])}"
+        verdict.add_finding("wide_open", text, DEGRADED, remedy)
+
+
+def _judge_profile(verdict: Verdict, text: str, capabilities: set[str], name: str) -> None:
+    """Judge the text of a container's own profile, as the engine reports it."""
+    found = examine_profile(text, capabilities)
+    if found["error"]:
+        finding = f"it is unknown what the profile of container {name} allows: {found['error']}"
+        verdict.add_finding("profile_unreadable", finding, UNKNOWN, "correct the profile, and start the container again")
+        return
+    verdict.add_evidence("docker inspect HostConfig.SecurityOpt", f"own profile, allows {found['allowed']} of {found['calls']} calls")
+    _judge_never(verdict, found, f"the profile of container {name}")
 
 
 def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str, own_filters: bool) -> None:
@@ -185,9 +234,13 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
         ("surplus", "the kernel allows calls that {} denies: {}"),
         ("loosened", "the kernel allows calls with arguments that {} denies: {}"),
         ("abis", "the kernel allows calls of other ABIs, which {} does not name: {}"),
+        ("abi_calls", "the kernel allows calls of other ABIs that {} denies: {}"),
     ):
         if comparison[key]:
             verdict.add_finding(key, text.format(name, _shorten_list(comparison[key])), DEGRADED, remedy)
+    if comparison["unchecked"]:
+        text = f"not compared with {name}, because their conditions are too many: {_shorten_list(comparison['unchecked'])}"
+        verdict.add_finding("not_compared", text, UNKNOWN, "simplify the conditions on arguments of these calls")
     if own_filters:
         return
     missing = sorted({*comparison["missing"], *comparison["tightened"]})
@@ -195,50 +248,62 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
     denied = [call for call in missing if call not in NEWER_THAN_LIBSECCOMP]
     if denied:
         verdict.add_finding("missing", f"the kernel denies calls that {name} allows: {_shorten_list(denied)}", DEGRADED, remedy)
-    if unknown and not denied and not any(comparison[key] for key in ("surplus", "loosened", "abis")):
+    if unknown and not denied and not any(comparison[key] for key in _WEAKER):
         verdict.add_finding("too_new", f"denied, because the engine's libseccomp does not know them: {_shorten_list(unknown)}")
 
 
-def _judge_deep(verdict: ContainerVerdict, container: Mapping[str, Any], asked: str | None, expect: Mapping[str, Any]) -> None:
-    """Compare a container's filters with its own profile or the daemon-wide one."""
-    from ...seccomp.dump import decode_filters
-    from .gather import examine_filters
-
-    daemon = expect.get("daemon_profile") or {}
-    own = asked is not None and asked.startswith("{")
-    text, name = (asked, "its own profile") if own else (daemon.get("content"), daemon.get("name"))
-    if asked == "builtin":
-        text = None
+def _judge_dump(
+    verdict: ContainerVerdict,
+    container: Mapping[str, Any],
+    state: Mapping[str, Any],
+    texts: Sequence[str],
+    asked: str | None,
+    capabilities: set[str],
+    expect: Mapping[str, Any],
+) -> None:
+    """Judge the dumped filters of a process, and compare them with the container's own profile or the daemon-wide one."""
+    who, daemon = name_state(container, state), expect.get("daemon_profile") or {}
+    own = asked not in (None, "builtin")
+    text, name = (asked, "its own profile") if own else (None if asked else daemon.get("content"), daemon.get("name"))
     try:
         # `never` calls are reported for a container's own profile, which is not the inventory's.
-        evidence = examine_filters(decode_filters(container["seccomp_filter"]), container["kernel"], text, desired=not own)
+        found = examine_filters(decode_filters(texts), capabilities, text, desired=not own)
     except ValueError as error:
-        evidence = {"filters": None, "error": str(error)}
-    if evidence["filters"] is None:
-        verdict.add_finding(
-            "filter_unread", f"it is unknown what the filter of container {container['name']} allows: {evidence['error']}", UNKNOWN
-        )
+        found = {"filters": None, "error": str(error)}
+    if found["filters"] is None:
+        verdict.add_finding("filter_unread", f"it is unknown what the filter of {who} allows: {found['error']}", UNKNOWN)
         return
-    verdict.add_evidence(f"PTRACE_SECCOMP_GET_FILTER of {container['pid']}", f"{len(evidence['filters'])} filter(s)")
-    if evidence.get("comparison"):
-        _judge_comparison(verdict, evidence["comparison"], str(name), own_filters=True)
-    _judge_never(verdict, evidence["never"])
+    value, first = f"{len(found['filters'])} filter(s)", state is container["kernel"]
+    origin = container.get("dumped_from") if first else None
+    if origin:
+        value += f" of container {origin['name']}, which has the same profile and capabilities"
+    elif first and container.get("covers"):
+        value += f"; the profile and capabilities are those of {_shorten_list(container['covers'])} too"
+    pid = origin["pid"] if origin else state.get("tid") or state["pid"]
+    verdict.add_evidence(f"PTRACE_SECCOMP_GET_FILTER of {pid}", value)
+    if found.get("comparison"):
+        _judge_comparison(verdict, found["comparison"], str(name), own_filters=True)
+    _judge_never(verdict, found, f"the filter of {who}")
 
 
-def _read_option(config: Mapping[str, Any]) -> str | None:
-    """Return the seccomp value of --security-opt: `unconfined`, `builtin`, or the text of a profile, which the client read from a file."""
+def read_option(config: Mapping[str, Any]) -> str | None:
+    """Return the seccomp value of --security-opt: `unconfined`, `builtin`, or the text of a profile, which the client read from a file.
+
+    The engine uses the last one, and its default for an empty one (moby daemon/daemon_unix.go, parseSecurityOpt).
+    """
+    found = None
     for option in config.get("SecurityOpt") or []:
         key, unused, value = option.partition("=") if "=" in option.split(":")[0] else option.partition(":")
         if key == "seccomp":
-            return str(value)
-    return None
+            found = str(value).strip() or None
+    return found
 
 
 def _is_equal(comparison: Mapping[str, Any] | None) -> bool:
     """Return whether kernel and profile allow the same calls, except those that libseccomp does not know."""
     if comparison is None:
         return False
-    differing = {call for key in ("surplus", "missing", "loosened", "tightened", "abis") for call in comparison[key]}
+    differing = {call for key in (*_WEAKER, "unchecked", "missing", "tightened") for call in comparison[key]}
     return not differing - NEWER_THAN_LIBSECCOMP
 
 

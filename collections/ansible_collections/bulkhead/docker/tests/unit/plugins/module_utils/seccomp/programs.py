@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf, dump
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded
 
 FIXTURES = Path(__file__).parent / "fixtures"
 X86_64 = 0xC000003E
@@ -31,3 +34,26 @@ def program(*instructions: tuple[int, int, int, int]) -> bpf.Program:
 def dumped(name: str) -> list[bpf.Program]:
     """Return the filters of a real container."""
     return [bpf.decode_program(raw) for raw in dump.decode_filters(json.loads((FIXTURES / f"{name}.json").read_text())["filters"])]
+
+
+def meets_condition(condition: Condition, args: Sequence[int]) -> bool:
+    """Return whether a call's arguments (unsigned, 64 bits) meet a condition (man 3 seccomp_rule_add)."""
+    arg, value = args[condition.index], condition.value
+    return {
+        "SCMP_CMP_NE": arg != value,
+        "SCMP_CMP_LT": arg < value,
+        "SCMP_CMP_LE": arg <= value,
+        "SCMP_CMP_EQ": arg == value,
+        "SCMP_CMP_GE": arg >= value,
+        "SCMP_CMP_GT": arg > value,
+        "SCMP_CMP_MASKED_EQ": arg & value == condition.value_two & value,
+    }[condition.op]
+
+
+def answer(expanded: Expanded, number: int, args: Sequence[int]) -> int | None:
+    """Return a profile's answer for one call; None if rules with different actions match, because then libseccomp's order decides."""
+    default, rules = expanded.list_rules(number)
+    matching = {value for value, conditions in rules if all(meets_condition(c, args) for c in conditions)}
+    if len(matching) > 1:
+        return None
+    return matching.pop() if matching else default

@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.gather import NEVER
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import BLOCKS, PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import DEFAULT_CAPABILITIES, FLOOR, find_profile_problems
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import list_allowed_calls
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.forbidden import NEVER
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls_other import list_known_names
 
-from .programs import dumped
+from .programs import answer, dumped
 
 REFUSED = (
     *NEVER, "io_uring_setup", "io_uring_enter", "io_uring_register", "ptrace", "process_vm_readv", "process_vm_writev", "modify_ldt",
@@ -30,9 +30,9 @@ def expanded(preset: str, machine: str = "x86_64") -> Expanded:
 
 
 def is_open(profile: Expanded, name: str, *args: int) -> bool:
-    answer = profile.answer(load_table(profile.machine)[name], (*args, 0, 0, 0, 0, 0, 0)[:6])
-    assert answer is not None
-    return bpf.is_allowing(answer)
+    found = answer(profile, load_table(profile.machine)[name], (*args, 0, 0, 0, 0, 0, 0)[:6])
+    assert found is not None
+    return bpf.is_allowing(found)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
