@@ -10,7 +10,7 @@ from typing import Any
 from . import bpf
 from .forbidden import ABIS, NEVER, list_abi_numbers
 from .reach import find_reachable_answers
-from .regions import TooComplex, compare_arguments
+from .regions import Budget, TooComplex, compare_arguments
 from .semantics import Expanded
 from .syscalls import AUDIT_ARCH, load_table
 
@@ -112,8 +112,9 @@ def compare_filters(programs: Sequence[bpf.Program], expected: Expanded) -> Comp
     answers = find_answers(programs, AUDIT_ARCH[machine], NUMBERS)
     result = Comparison(counts=count_answers(machine, answers))
     names = {number: name for name, number in load_table(machine).items()}
+    budget = Budget()
     for number in NUMBERS:
-        heading = _choose_list(programs, expected, number, answers[number])
+        heading = _choose_list(programs, expected, number, answers[number], budget)
         if heading:
             getattr(result, heading).append(names.get(number, f"syscall {number}"))
     denied = {name for name in NEVER if not expected.is_allowing(name)}
@@ -130,13 +131,13 @@ def compare_filters(programs: Sequence[bpf.Program], expected: Expanded) -> Comp
     return result
 
 
-def _choose_list(programs: Sequence[bpf.Program], expected: Expanded, number: int, kernel: frozenset[int]) -> str | None:
+def _choose_list(programs: Sequence[bpf.Program], expected: Expanded, number: int, kernel: frozenset[int], budget: Budget) -> str | None:
     """Return the list of a Comparison to which a call belongs; None if kernel and profile agree."""
     kernel_allows, profile_allows = ({bpf.is_allowing(value) for value in values} for values in (kernel, expected.answers(number)))
     if len(kernel_allows) == len(profile_allows) == 1:
         return None if kernel_allows == profile_allows else "surplus" if True in kernel_allows else "missing"
     try:
-        loosened, tightened = compare_arguments(programs, AUDIT_ARCH[expected.machine], number, *expected.list_rules(number))
+        loosened, tightened = compare_arguments(programs, AUDIT_ARCH[expected.machine], number, *expected.list_rules(number), budget)
     except TooComplex:
         return "unchecked"
     if loosened:

@@ -16,8 +16,8 @@ from .profile import Condition
 from .reach import update_registers
 from .semantics import Rule
 
-# Bounds of time (together about 2 s): states of a walk, boxes of a union, classes times tests of a word.
-MAX_STATES, MAX_BOXES, MAX_CLASSES = 20_000, 20_000, 40_000
+# Bounds time and memory of one comparison of filters and profile, all its calls together: about 3 s.
+MAX_WORK = 1_000_000
 
 Test = tuple[str, int, int]  # as in bpf.JUMPS; mask of the word, operand
 Box = tuple[int, ...]  # per word, one bit per class
@@ -29,11 +29,27 @@ class TooComplex(Exception):
     """The call cannot be compared within bounded time, or the filter calculates with arguments."""
 
 
-def compare_arguments(programs: Sequence[bpf.Program], arch: int, number: int, default: int, rules: Sequence[Rule]) -> tuple[bool, bool]:
+class Budget:
+    """The work that a comparison may take."""
+
+    def __init__(self) -> None:
+        self.left = MAX_WORK
+
+    def spend(self, work: int) -> None:
+        """Subtract work. Raises TooComplex when none is left."""
+        self.left -= work
+        if self.left < 0:
+            raise TooComplex
+
+
+def compare_arguments(
+    programs: Sequence[bpf.Program], arch: int, number: int, default: int, rules: Sequence[Rule], budget: Budget
+) -> tuple[bool, bool]:
     """Return whether there are arguments that the filters allow and the profile denies, and whether there are some the other way round.
 
     Arguments for which rules of the profile contradict each other do not count: libseccomp's order decides about them. Raises TooComplex.
     """
+    budget.spend(1)
     alternatives = {allowing: _list_alternatives(rules, allowing) for allowing in (True, False)}
     tests: dict[int, dict[Test, int]] = {}
     for offset, test, unused in itertools.chain.from_iterable(alternatives[True] + alternatives[False]):
@@ -44,10 +60,10 @@ def compare_arguments(programs: Sequence[bpf.Program], arch: int, number: int, d
         return box, box
 
     for program in programs:
-        for unused in _walk(program, arch, number, (), collect):
+        for unused in _walk(program, arch, number, (), collect, budget):
             pass
     words = {offset: at for at, offset in enumerate(sorted(tests))}
-    full = tuple(_number_classes(tests[offset]) for offset in words)
+    full = tuple(_number_classes(tests[offset], budget) for offset in words)
 
     def narrow(box: Box, offset: int, test: Test, result: bool) -> Box | None:
         at, bits = words[offset], tests[offset][test]
@@ -63,17 +79,17 @@ def compare_arguments(programs: Sequence[bpf.Program], arch: int, number: int, d
     allowed, denied = [full], []
     for program in programs:
         own: dict[bool, list[Box]] = {True: [], False: []}
-        for value, box in _walk(program, arch, number, full, lambda *given: (narrow(*given, True), narrow(*given, False))):
+        for value, box in _walk(program, arch, number, full, lambda *given: (narrow(*given, True), narrow(*given, False)), budget):
             own[bpf.is_allowing(value)].append(box)
-        allowed = _intersect(allowed, own[True])
+        allowed = _intersect(allowed, own[True], budget)
         denied += own[False]
     allow, deny = ([box for literals in alternatives[key] for box in build_boxes(literals)] for key in (True, False))
     if bpf.is_allowing(default):
-        return _has_point_outside(_intersect(allowed, deny), allow), _has_point_outside(denied, deny)
-    return _has_point_outside(allowed, allow), _has_point_outside(_intersect(denied, allow), deny)
+        return _has_point_outside(_intersect(allowed, deny, budget), allow, budget), _has_point_outside(denied, deny, budget)
+    return _has_point_outside(allowed, allow, budget), _has_point_outside(_intersect(denied, allow, budget), deny, budget)
 
 
-def _walk(program: bpf.Program, arch: int, number: int, start: Box, split: Split) -> Iterator[tuple[int, Box]]:
+def _walk(program: bpf.Program, arch: int, number: int, start: Box, split: Split, budget: Budget) -> Iterator[tuple[int, Box]]:
     """Yield each answer of a filter with a box of arguments that lead to it. split: divides a box by a test of a word.
 
     A register has a number, or offset and mask of a word of struct seccomp_data.
@@ -115,19 +131,17 @@ def _walk(program: bpf.Program, arch: int, number: int, start: Box, split: Split
             following = [(pc + 1, update_registers(code, k, registers), box)]
         for state in following:
             if state[2] is not None and state not in visited:
+                budget.spend(10)
                 visited.add(state)
                 waiting.append(state)  # type: ignore[arg-type]
-        if len(visited) > MAX_STATES:
-            raise TooComplex
 
 
-def _number_classes(tests: dict[Test, int]) -> int:
+def _number_classes(tests: dict[Test, int], budget: Budget) -> int:
     """Set the classes that meet each test of a word, one bit each, and return the bits of all classes. Raises TooComplex."""
     classes: set[tuple[bool, ...]]
     if all(mask == bpf.WORD and test != "set" for test, mask, unused in tests):
         near = {0} | {operand + step & bpf.WORD for unused, also_unused, operand in tests for step in (-1, 0, 1)}
-        if len(near) * len(tests) > 50 * MAX_CLASSES:
-            raise TooComplex
+        budget.spend(len(near) * len(tests) // 16)
         classes = {tuple(bpf.test_operand(test, value, operand) for test, unused, operand in tests) for value in near}
     else:
         # From the highest bit down, per test: how the bits so far compare (-1, 0, 1), or whether a common bit was among them.
@@ -142,8 +156,7 @@ def _number_classes(tests: dict[Test, int]) -> int:
                 for state in states
                 for value in (0, 1)
             }
-            if len(states) * len(tests) > MAX_CLASSES:
-                raise TooComplex
+            budget.spend(len(states) * len(tests) // 4)
         meets: dict[str, Callable[[int], bool]] = {
             "eq": lambda found: found == 0, "gt": lambda found: found > 0, "ge": lambda found: found >= 0, "set": bool,
         }  # fmt: skip
@@ -180,21 +193,20 @@ def _split_condition(condition: Condition) -> list[list[Literal]]:
     return [[beyond], [same, (low, ("gt" if op in ("GT", "LE") else "ge", bpf.WORD, lower), above)]]
 
 
-def _intersect(one: Sequence[Box], other: Sequence[Box]) -> list[Box]:
-    if len(one) * len(other) > 50 * MAX_BOXES:
-        raise TooComplex
+def _intersect(one: Sequence[Box], other: Sequence[Box], budget: Budget) -> list[Box]:
+    budget.spend(len(one) * len(other))
     found = {tuple(a & b for a, b in zip(mine, others, strict=True)) for mine in one for others in other}
     return [box for box in found if all(box)]
 
 
-def _has_point_outside(boxes: Iterable[Box], union: Sequence[Box]) -> bool:
+def _has_point_outside(boxes: Iterable[Box], union: Sequence[Box], budget: Budget) -> bool:
     """Return whether some box has a point that no box of the union has."""
     for box in boxes:
+        budget.spend(1 + len(union) // 8)
         left = [box]
-        for other in union:
+        for other in (other for other in union if all(a & b for a, b in zip(box, other, strict=True))):
             left = [piece for one in left for piece in _subtract(one, other)]
-            if len(left) > MAX_BOXES:
-                raise TooComplex
+            budget.spend(1 + len(left))
         if left:
             return True
     return False
