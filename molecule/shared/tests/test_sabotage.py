@@ -191,7 +191,7 @@ def test_every_layer_is_enforced_after_all_is_reverted(verdicts: list[Verdict]) 
     assert not verdicts[-1].failed, verdicts[-1].report["not_enforced"]
 
 
-# The container has a filter (Seccomp: 2) that stops almost nothing. Only bulkhead_deep finds that.
+# The container has a filter (Seccomp: 2) that stops almost nothing.
 OWN_FILTER = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
 LEFT_BEHIND = "bulkhead-probe-999999"
 OPT_OUTS: list[tuple[str, str, set[str], set[str]]] = [

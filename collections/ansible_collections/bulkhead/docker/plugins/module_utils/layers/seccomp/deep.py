@@ -12,7 +12,7 @@ from ...host.cgroup import CGROUPFS
 from ...host.process_status import parse_id_map, parse_status
 from ...host.root import Host
 from ...seccomp import dump
-from .judge import read_option
+from .judge import is_opted_out, read_option
 
 NONE, PROFILES, ALL = "none", "profiles", "all"
 DEEP = (NONE, PROFILES, ALL)
@@ -28,7 +28,7 @@ def dump_containers(host: Host, containers: Sequence[dict[str, Any]], always: Co
     """
     groups: dict[Any, list[dict[str, Any]]] = {}
     for container in containers:
-        if container.get("error") or not container["kernel"].get("seccomp"):
+        if not _is_dumpable(container):
             continue
         alone = deep == ALL or container["name"] in always
         if alone or deep == PROFILES:
@@ -74,6 +74,13 @@ def explain_untraceable(host: Host, instance: Instance, identifier: str, pid: in
     if not all(maps) or any(first == 0 for rows in maps for unused, first, count in rows) or 0 in status.get("uid", [0]):
         return f"process {pid} is not in a user namespace without the host's root, so it is not traced for {instance.user}"
     return None
+
+
+def _is_dumpable(container: dict[str, Any]) -> bool:
+    """Return whether a container has a filter of the engine in this kernel. What a program installed itself does not count."""
+    if container.get("error") or not container.get("runtime", {}).get("shares_kernel", True):
+        return False
+    return bool(container["kernel"].get("seccomp")) and not is_opted_out(container["inspect"]["HostConfig"])
 
 
 def _identify_profile(container: dict[str, Any]) -> tuple[Any, ...]:

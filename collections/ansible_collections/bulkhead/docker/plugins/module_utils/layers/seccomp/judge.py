@@ -71,8 +71,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     verdict = ContainerVerdict(LAYER, "every process filtered by the kernel (Seccomp: 2), by a profile that denies dangerous calls")
     kernel, config = container["kernel"], container["inspect"]["HostConfig"]
     asked = read_option(config)
-    # A privileged container has no filter, unless it names a profile (moby daemon/seccomp_linux.go, WithSeccomp).
-    verdict.opted_out = asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
+    verdict.opted_out = is_opted_out(config)
     if verdict.opted_out:
         judge_states(verdict, container, _judge_without_filter)
         if any(finding.id == f"{LAYER}.opted_out" for finding in verdict.findings):
@@ -284,6 +283,15 @@ def _judge_dump(
     if found.get("comparison"):
         _judge_comparison(verdict, found["comparison"], str(name), own_filters=True)
     _judge_never(verdict, found, f"the filter of {who}")
+
+
+def is_opted_out(config: Mapping[str, Any]) -> bool:
+    """Return whether a container's settings switch the filter off.
+
+    A privileged container has none, unless it names a profile (moby daemon/seccomp_linux.go, WithSeccomp).
+    """
+    asked = read_option(config)
+    return asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
 
 
 def read_option(config: Mapping[str, Any]) -> str | None:

@@ -51,7 +51,9 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
         "/run/user/3/docker.sock": None,
     }
 
-    def gather_engine(host: Any, engine: Any, *_: Any) -> dict[str, Any]:
+    modes: list[str] = []
+
+    def gather_engine(host: Any, engine: Any, expect: Any, use_probe: bool, deep: str, instance: Any) -> dict[str, Any]:
         if engine.socket == "selected":
             gathered = build_evidence()
             gathered["observed"]["layers"]["rootless"]["engines"] = [
@@ -60,6 +62,7 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
             ]
             return gathered
         asked.append(engine.socket)
+        modes.append(deep)
         if answers[engine.socket]:
             raise answers[engine.socket]
         return {**build_evidence(), "containers": [{"name": "web", "inspect": {"HostConfig": "no", "Mounts": [], "User": ""}}]}
@@ -68,7 +71,8 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
     monkeypatch.setattr(evidence, "find_instance", lambda *_: None)
     monkeypatch.setattr(evidence, "Engine", lambda path, *_: SimpleNamespace(socket=path))
     selected: Any = SimpleNamespace(socket="selected", timeout=60)
-    gathered = evidence.gather_evidence(None, selected, {}, True, False)  # type: ignore[arg-type]
+    gathered = evidence.gather_evidence(None, selected, {}, True, "all")  # type: ignore[arg-type]
+    assert modes == ["none"] * 3, "without the user's account no process is attributed to the user"
     assert asked == list(answers)
     assert list(gathered["other_engines"]) == [2, 5, 8]
     assert all("layers" not in entry for entry in judge_host(gathered, {}, {"rootless", "capabilities"})["engines"])

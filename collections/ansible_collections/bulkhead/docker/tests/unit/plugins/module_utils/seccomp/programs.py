@@ -13,7 +13,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile im
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded
 
 FIXTURES = Path(__file__).parent / "fixtures"
-X86_64 = 0xC000003E
+X86_64, I386 = 0xC000003E, 0x40000003
+X32_BIT = 0x40000000
 NR, ARCH = 0, 4
 LD, JEQ, JGT, JGE, JSET, JA, RET, AND = 0x20, 0x15, 0x25, 0x35, 0x45, 0x05, 0x06, 0x54
 
@@ -29,6 +30,24 @@ def assemble(*instructions: tuple[int, int, int, int]) -> bytes:
 
 def program(*instructions: tuple[int, int, int, int]) -> bpf.Program:
     return bpf.decode_program(assemble(*instructions))
+
+
+def open_abi(inner: bpf.Program, abi: str) -> bpf.Program:
+    """Return a filter that allows every call of another ABI of x86-64, and otherwise answers as `inner`."""
+    test = ((LD, 0, 0, ARCH), (JEQ, 0, 1, I386)) if abi == "x86" else ((LD, 0, 0, NR), (JSET, 0, 1, X32_BIT))
+    return program(*test, (RET, 0, 0, bpf.ALLOW), *inner)
+
+
+def allow_only(*numbers: int, arch: int = X86_64) -> bpf.Program:
+    """Return a filter that allows these calls of one ABI."""
+    tests = [(JEQ, 0, 1, number) for number in numbers]
+    return program(
+        (LD, 0, 0, ARCH), (JEQ, 1, 0, arch), (RET, 0, 0, bpf.KILL_PROCESS), (LD, 0, 0, NR),
+        *(one for test in tests for one in (test, (RET, 0, 0, bpf.ALLOW))), (RET, 0, 0, bpf.ERRNO | 1),
+    )  # fmt: skip
+
+
+ALLOW_ALL = program((RET, 0, 0, bpf.ALLOW))
 
 
 def dumped(name: str) -> list[bpf.Program]:
