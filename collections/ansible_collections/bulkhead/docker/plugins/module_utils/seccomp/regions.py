@@ -60,8 +60,7 @@ def compare_arguments(
         return box, box
 
     for program in programs:
-        for unused in _walk(program, arch, number, (), collect, budget):
-            pass
+        list(_walk(program, arch, number, (), collect, budget))
     words = {offset: at for at, offset in enumerate(sorted(tests))}
     full = tuple(_number_classes(tests[offset], budget) for offset in words)
 
@@ -69,6 +68,9 @@ def compare_arguments(
         at, bits = words[offset], tests[offset][test]
         kept = box[at] & (bits if result else ~bits)
         return (*box[:at], kept, *box[at + 1 :]) if kept else None
+
+    def divide(box: Box, offset: int, test: Test) -> tuple[Box | None, Box | None]:
+        return narrow(box, offset, test, True), narrow(box, offset, test, False)
 
     def build_boxes(literals: Iterable[Literal]) -> list[Box]:
         box: Box | None = full
@@ -79,7 +81,7 @@ def compare_arguments(
     allowed, denied = [full], []
     for program in programs:
         own: dict[bool, list[Box]] = {True: [], False: []}
-        for value, box in _walk(program, arch, number, full, lambda *given: (narrow(*given, True), narrow(*given, False)), budget):
+        for value, box in _walk(program, arch, number, full, divide, budget):
             own[bpf.is_allowing(value)].append(box)
         allowed = _intersect(allowed, own[True], budget)
         denied += own[False]
@@ -133,7 +135,7 @@ def _walk(program: bpf.Program, arch: int, number: int, start: Box, split: Split
             if state[2] is not None and state not in visited:
                 budget.spend(10)
                 visited.add(state)
-                waiting.append(state)  # type: ignore[arg-type]
+                waiting.append(state)
 
 
 def _number_classes(tests: dict[Test, int], budget: Budget) -> int:

@@ -55,7 +55,7 @@ def dump_containers(host: Host, containers: Sequence[dict[str, Any]], always: Co
 def explain_untraceable(host: Host, instance: Instance, identifier: str, pid: int) -> str | None:
     """Return why root must not trace a process that an engine names; None if it may.
 
-    An engine that lies could make root stop any process of the host. A user's engine is believed only for processes that the user controls
+    An engine could name any process of the host, which root would stop. A user's engine is believed only for processes that the user controls
     anyway: in the container's control group below the user's manager, and in a user namespace without the host's root.
     """
     try:

@@ -127,7 +127,7 @@ def test_what_makes_another_profile(monkeypatch: pytest.MonkeyPatch, other: dict
     assert run(monkeypatch, [build_container(1), other], "profiles") == [1, 2]
 
 
-def test_privileged_containers_have_the_rules_of_all_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_privileged_containers_have_rules_of_all_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
     containers = [build_container(1, "seccomp={}"), build_container(2, "seccomp={}", privileged=True)]
     assert run(monkeypatch, containers, "profiles") == [1, 2]
 

@@ -265,7 +265,7 @@ def test_number_of_filters_is_evidence() -> None:
         ([MODERATE], 0, "enforced"),
     ],
 )
-def test_a_filter_may_be_the_programs_own_if_the_default_has_none(options: Any, default: int | None, status: str) -> None:
+def test_a_filter_may_be_the_own_one_if_the_default_has_none(options: Any, default: int | None, status: str) -> None:
     seen = {"probe": {"kernel": {"seccomp": default}}}
     verdict = judge_container(container(2, options), seen, expect())
     assert verdict.status == status

@@ -122,7 +122,7 @@ def test_filters_of_a_process_are_read(spawn: Spawn, filters: int) -> None:
 
 
 @needs_ptrace
-def test_many_processes_are_read_and_errors_do_not_stop_the_others(spawn: Spawn) -> None:
+def test_errors_do_not_prevent_the_read_of_other_processes(spawn: Spawn) -> None:
     first, second, third = spawn(), spawn(2), spawn(0)
     answers = dump.dump_filters([(first, None), (2**22 - 1, None), (second, 5), (second, None), (third, None)])
     assert [len(answer) if isinstance(answer, list) else answer for answer in answers] == [
