@@ -107,5 +107,4 @@ def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mappi
         try:
             settings["seccomp_text"] = host.read(settings["seccomp_path"]) if settings.get("seccomp_path") else None
         except (OSError, ValueError) as error:
-<<<<<<< HEAD
             container["kernel"]["unreadable"][settings["seccomp_path"]] = str(error)

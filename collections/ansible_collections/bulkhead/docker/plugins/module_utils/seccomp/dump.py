@@ -35,7 +35,7 @@ _UNFIT = {
     "x": "has ended (state X)",
 }
 
-Target = tuple[int, "int | None"]  # PID or thread ID, and its start time in clock ticks since boot; None: not checked
+Target = tuple[int, "int | None"]  # PID or thread ID, and the start time of its process in clock ticks since boot; None: not checked
 
 
 class DumpError(OSError):
@@ -122,7 +122,8 @@ def _answer_targets(targets: Sequence[Target], writer: int) -> None:
 
 def _read_process(libc: ctypes.CDLL, pid: int, started: int | None) -> list[bytes]:
     """Return the filters of a process. After an error the caller has to end, so that the kernel detaches."""
-    mode = _read_mode(pid)
+    status = _read_status(pid)
+    mode = int(status["Seccomp"])
     if mode == 0:
         return []
     if mode != 2:
@@ -134,7 +135,7 @@ def _read_process(libc: ctypes.CDLL, pid: int, started: int | None) -> list[byte
         raise DumpError(f"process {pid} {reason}")
     _call_ptrace(libc, _SEIZE, pid, 0, None)
     # From here on the process cannot be another one: a tracee's PID is not reused. It still runs.
-    if started is not None and _read_stat(pid)[1] != started:
+    if started is not None and _read_stat(int(_read_status(pid)["Tgid"]))[1] != started:
         raise DumpError(f"process {pid} has ended, and another one has its PID")
     _call_ptrace(libc, _INTERRUPT, pid, 0, None)
     pending = _wait_for_stop(pid)
@@ -144,12 +145,12 @@ def _read_process(libc: ctypes.CDLL, pid: int, started: int | None) -> list[byte
     return found
 
 
-def _read_mode(pid: int) -> int:
-    """Return the seccomp mode: 0 none, 1 strict, 2 filter (man 5 proc_pid_status)."""
+def _read_status(pid: int) -> dict[str, str]:
+    """Return the fields of /proc/PID/status (man 5 proc_pid_status). Seccomp is the mode: 0 none, 1 strict, 2 filter."""
     fields = dict(line.split(":", 1) for line in _read_proc(pid, "status").splitlines() if ":" in line)
     if "Seccomp" not in fields:
         raise DumpError("this kernel was built without seccomp (CONFIG_SECCOMP)")
-    return int(fields["Seccomp"])
+    return fields
 
 
 def _read_stat(pid: int) -> tuple[str, int]:

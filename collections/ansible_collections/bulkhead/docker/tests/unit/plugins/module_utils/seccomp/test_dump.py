@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -91,9 +92,12 @@ def wait_for_state(pid: int, states: str) -> None:
         time.sleep(0.01)
 
 
+def read_status(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
 def read_tracer(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("TracerPid")))
+    return int(next(line.split()[1] for line in read_status(pid).splitlines() if line.startswith("TracerPid")))
 
 
 def is_ptrace_permitted() -> bool:
@@ -141,6 +145,23 @@ def test_a_process_with_another_start_time_is_not_stopped(spawn: Spawn) -> None:
     with pytest.raises(dump.DumpError, match="another one has its PID"):
         dump.read_filters(pid, read_stat(pid)[1] + 1)
     assert (read_stat(pid)[0], read_tracer(pid)) == ("S", 0)
+
+
+@needs_ptrace
+def test_filters_of_a_thread_are_read(spawn: Spawn) -> None:
+    def install_in_thread() -> None:
+        time.sleep(0.05)  # the thread starts some clock ticks later
+        threading.Thread(target=lambda: (install_filter(ALLOW_ALL), sleep_long())).start()
+        sleep_long()
+
+    pid = spawn(run=install_in_thread)
+    deadline = time.monotonic() + 5
+    while len(tasks := sorted(map(int, os.listdir(f"/proc/{pid}/task")))) < 2 or "Seccomp_filters:\t2" not in read_status(tasks[1]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    started = read_stat(pid)[1]
+    found = dump.dump_filters([(tasks[1], started), (pid, started), (tasks[1], started + 1)])
+    assert [len(one) if isinstance(one, list) else one[-30:] for one in found] == [2, 1, "ended, and another one has its PID"[-30:]]
 
 
 @needs_ptrace
