@@ -12,7 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import replace_file
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import events, publish, summary
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, VERIFIED, Inventory
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, VERIFIED, WAIVER_STATES, Inventory
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import get_run_id, map_inventory_groups, read_collection_version
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
@@ -48,21 +48,29 @@ class ActionModule(ActionBase):
             print_lines(self._display, summary.render_summary(done))
         hosts = {condition: [host.name for host in done.fleet.hosts if host.condition == condition] for condition in CONDITIONS}
         verified = not any(names for condition, names in hosts.items() if condition not in (VERIFIED, GONE)) and not done.fleet.problems
+        exposed = {host.name: host.judgement.exposed_containers for host in done.fleet.exposed_hosts if host.judgement}
+        waivers = {state: sum(entry.state == state for entry in done.fleet.waivers) for state in WAIVER_STATES}
         result.update(
             changed=False,
             files=done.files,
             problems=done.fleet.problems,
             hosts=hosts,
             verified=verified,
-            ansible_stats=_build_stats(hosts, verified),
+            exposed=exposed,
+            waivers=waivers,
+            ansible_stats=_build_stats(hosts, verified, exposed, waivers),
         )
         return result
 
 
-def _build_stats(hosts: Mapping[str, list[str]], verified: bool) -> dict[str, Any]:
+def _build_stats(
+    hosts: Mapping[str, list[str]], verified: bool, exposed: Mapping[str, list[str]], waivers: Mapping[str, int]
+) -> dict[str, Any]:
     """Return statistics as module set_stats does. A later report of the same run replaces them."""
     fleet = {
         "verified": verified,
+        "exposed": exposed,
+        "waivers": waivers,
         "hosts": {condition: len(names) for condition, names in hosts.items()},
         "not_verified": {condition: names for condition, names in hosts.items() if names and condition not in (VERIFIED, GONE)},
     }

@@ -12,14 +12,16 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import sing
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("report",))
+    _VALID_ARGS = frozenset(("exposures", "report"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        unused, args = self.validate_argument_spec(argument_spec={"report": {"type": "dict", "required": True}})
+        unused, args = self.validate_argument_spec(
+            argument_spec={"exposures": {"type": "bool", "default": True}, "report": {"type": "dict", "required": True}}
+        )
         report = args["report"]
-        problem = single.describe_problem(report) if "problem" in report else "there is no report of this host"
+        problem = single.describe_problem(report, args["exposures"]) if "problem" in report else "there is no report of this host"
         result["changed"] = False
         if report.get("unreached"):
             # As if this task had lost the connection, so that Ansible's recap and exit code show it after the report was written.

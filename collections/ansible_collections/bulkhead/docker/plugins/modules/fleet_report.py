@@ -90,10 +90,18 @@ verified:
   description: Whether every host that is not C(gone) is C(verified), and every file in the folder is valid.
   returned: success
   type: bool
+exposed:
+  description: The names of containers with forbidden exposures, by host. A host can be C(verified) and have exposed containers.
+  returned: success
+  type: dict
+waivers:
+  description: The number of waivers by state (C(used), C(unused), C(expired), C(unchecked)).
+  returned: success
+  type: dict
 ansible_stats:
   description:
-    - The statistic. C(data.bulkhead_fleet) contains C(verified) (as here), C(hosts) (their number by condition) and C(not_verified) (the names of the other
-      hosts, by condition).
+    - The statistic. C(data.bulkhead_fleet) contains C(verified), C(exposed) and C(waivers) (as here), C(hosts) (their number by condition) and
+      C(not_verified) (the names of the other hosts, by condition).
   returned: success
   type: dict
 problems:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_layers
-short_description: Show and write the verification of a host, and fail if a required layer is not enforced
+short_description: Show and write the verification of a host, and fail if a requirement is not met
 version_added: 0.1.0
 description:
   - Prints a compact table of the layers and one line per finding, and writes C(verify-HOST.json) on the control node.
   - Fails if a layer that the inventory requires is not C(enforced). C(unknown) is accepted in check mode, where no probe container runs.
+  - Fails if a running container has a forbidden exposure (O(forbid)) that is neither allowed nor waived.
   - If the host was not reached, or M(bulkhead.docker.verify_layers) failed, the report says so and replaces the one of an earlier run.
   - Runs on the control node; the host is not visited.
 author:
@@ -37,8 +38,19 @@ options:
       - The failure that ended the run on this host before its verification, C(task) and C(msg). The host then does not count as verified, whatever its status.
       - With an empty C(task), it was stopped because another host failed.
     type: dict
+  forbid:
+    description:
+      - Kinds of exposure that fail the host, C(bulkhead_containers_forbid). With an empty list, all are only reported.
+      - If left out, V(privileged), V(engine_socket), V(host_system_writable), V(host_pid), V(block_device) and V(memory_device).
+    type: raw
+  waivers:
+    description:
+      - Findings that are accepted until a date, C(bulkhead_waivers). Each is a mapping with C(finding), C(reason) and C(until), and may have the patterns
+        C(host) and C(container).
+      - If left out, nothing is waived.
+    type: raw
   fail:
-    description: Fail if a required layer is not enforced. If V(false), M(bulkhead.docker.require_layers) can do so later.
+    description: Fail if a requirement is not met. If V(false), M(bulkhead.docker.require_layers) can do so later.
     type: bool
     default: true
   plan:
@@ -77,6 +89,12 @@ EXAMPLES = r"""
 - name: Report the verification
   bulkhead.docker.report_layers:
     verification: "{{ verification }}"
+    forbid: [privileged, engine_socket, host_pid]
+    waivers:
+      - finding: container.engine_socket
+        container: portainer
+        reason: it manages this host
+        until: 2027-03-31
     report_dir: /srv/reports
 """
 
@@ -96,6 +114,26 @@ problem:
   description: What is wrong on the host, one message; empty if nothing is.
   returned: always
   type: str
+exposed:
+  description:
+    - The containers with forbidden exposures. Each entry has C(container), C(kind), C(finding) and C(exposures), the IDs of the exposures.
+    - They are not part of RV(problem).
+  returned: always
+  type: list
+  elements: dict
+exposed_problem:
+  description: The same as one message; empty if there are none.
+  returned: always
+  type: str
+waived:
+  description: The findings that a waiver accepts, each with C(container), C(finding), C(reason) and C(until). C(container) is empty for a finding of the host.
+  returned: always
+  type: list
+  elements: dict
+policy:
+  description: What the host was judged by, C(forbid), C(waivers) and C(allow), as the report keeps it.
+  returned: when the host was verified
+  type: dict
 unreached:
   description: Whether the host was not reached.
   returned: always

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: require_layers
-short_description: Fail a host on which a required layer is not enforced, after all reports are written
+short_description: Fail a host on which a requirement is not met, after all reports are written
 version_added: 0.1.0
 description:
   - With O(bulkhead.docker.report_layers#module:fail=false), M(bulkhead.docker.report_layers) does not fail, so that the play can write the fleet report. This
@@ -14,6 +14,12 @@ description:
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
+  exposures:
+    description:
+      - Also fail for containers with forbidden exposures, RV(bulkhead.docker.report_layers#module:exposed).
+      - A rollout sets it to V(false), because no change of the host removes what a container was granted.
+    type: bool
+    default: true
   report:
     description: Result of M(bulkhead.docker.report_layers) or M(bulkhead.docker.rollout_decision).
     type: dict

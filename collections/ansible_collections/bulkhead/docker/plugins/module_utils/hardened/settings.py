@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..capabilities import CAPABILITIES
+from ..exposures.kinds import KINDS
 
 # Settings that have a default, `hardened_container_KEY`, which an entry of the list may override.
 DEFAULTED = (
@@ -17,6 +18,7 @@ DEFAULTED = (
 )  # fmt: skip
 _OWN: dict[str, Any] = {
     "name": str, "image": str, "command": list, "environment": dict, "ports": list, "volumes": list, "network": str, "stop_signal": str, "state": str,
+    "allow_exposures": list,
 }  # fmt: skip
 _TYPE_NAMES = {"str": "a text", "list": "a list", "dict": "a mapping"}
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -95,6 +97,11 @@ def _check_entry(place: str, entry: Mapping[str, Any]) -> None:
         if str(name).upper().removeprefix("CAP_") not in CAPABILITIES:
             close = difflib.get_close_matches(str(name).upper(), CAPABILITIES, 1, 0.5)
             reject("capabilities", f"contains {name!r}, which is not a capability" + (f"; write {close[0]}" if close else ""))
+    for kind in entry["allow_exposures"]:
+        if not isinstance(kind, str) or kind not in KINDS:
+            close = difflib.get_close_matches(str(kind), KINDS, 1, 0.5)
+            advice = f"write {close[0]}" if close else f"known are {', '.join(KINDS)}"
+            reject("allow_exposures", f"contains {kind!r}, which is not a kind of exposure; {advice}")
     for path in entry["tmpfs"]:
         if not str(path).startswith("/"):
             reject("tmpfs", f"contains {path!r}, which is not absolute; write /{path}")
@@ -245,6 +252,7 @@ def build_container_expectations(entries: list[dict[str, Any]], folder: str) -> 
             "capabilities": list_capabilities(entry),
             "memory": parse_size(entry["memory"]),
             "seccomp_path": get_seccomp_path(entry, folder),
+            "allow_exposures": list(entry["allow_exposures"]),
         }
         for entry in entries
         if entry["state"] == "present"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils.layers.verdict import ABSENT, DEGRADED, ENFORCED, NOT_APPLICABLE, UNKNOWN
-from .fleet import VERIFIED, Fleet
+from .fleet import VERIFIED, Fleet, HostState
 
 _RANK = {ABSENT: 0, UNKNOWN: 1, DEGRADED: 2, NOT_APPLICABLE: 3, ENFORCED: 4}
 
@@ -25,13 +25,14 @@ class HostChange:
 
 
 def take_fleet_snapshot(fleet: Fleet) -> dict[str, Any]:
-    """Return what the next report compares with: host -> condition, time of the report, statuses, and what containers opted out of."""
+    """Return what the next report compares with: host -> condition, time, statuses, and the opted-out layers and exposures of containers."""
     return {
         host.name: {
             "condition": host.condition,
             "written": host.written,
             "layers": {name: layer["status"] for name, layer in host.layers.items()},
             "opted_out": {c["name"]: c["opted_out"] for c in host.containers if c["opted_out"]},
+            "exposed": _list_exposed(host),
         }
         for host in fleet.hosts
     }
@@ -79,10 +80,21 @@ def _compare_host(name: str, before: Mapping[str, Any], after: Mapping[str, Any]
         if both and was != now:
             better = None if replaced and now == NOT_APPLICABLE else _RANK.get(now, 0) > _RANK.get(was, 0)
             yield HostChange(name, layer, was, now, better)
-    for container in sorted(before["opted_out"].keys() | after["opted_out"].keys()):
-        was, now = before["opted_out"].get(container, []), after["opted_out"].get(container, [])
-        if was != now:
-            more, less = set(now) - set(was), set(was) - set(now)
-            better = None if more and less else not more
-            text = f"container {container} opted out of"
-            yield HostChange(name, text, ", ".join(was) or "nothing", ", ".join(now) or "nothing", better)
+    for key, what in (("opted_out", "container {} opted out of"), ("exposed", "container {} is exposed by")):
+        # The state of an earlier version has no exposures.
+        if key not in before:
+            continue
+        for container in sorted(before[key].keys() | after[key].keys()):
+            was, now = before[key].get(container, []), after[key].get(container, [])
+            if was != now:
+                more, less = set(now) - set(was), set(was) - set(now)
+                better = None if more and less else not more
+                yield HostChange(name, what.format(container), ", ".join(was) or "nothing", ", ".join(now) or "nothing", better)
+
+
+def _list_exposed(host: HostState) -> dict[str, list[str]]:
+    """Return container -> its forbidden exposures, by kind."""
+    found: dict[str, list[str]] = {}
+    for granted in host.judgement.exposed if host.judgement else ():
+        found.setdefault(granted.container, []).append(granted.kind)
+    return {name: sorted(kinds) for name, kinds in found.items()}

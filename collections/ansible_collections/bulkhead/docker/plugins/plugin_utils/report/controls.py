@@ -10,7 +10,11 @@ from typing import Any
 
 from ansible.module_utils.common.yaml import yaml_load
 
+from ...module_utils.exposures.kinds import KINDS
 from ...module_utils.layers.registry import BY_NAME
+
+# What NIST SP 800-190 says of settings of containers, and of secrets in images.
+_OF_RUNTIME, _OF_IMAGE = ("NIST-4.4.3",), ("NIST-4.1.4",)
 
 
 @cache
@@ -24,14 +28,19 @@ def list_layer_controls(layer: str) -> list[str]:
     return list(BY_NAME[layer].controls) if layer in BY_NAME else []
 
 
-def list_finding_controls(identifier: str, text: str) -> list[str]:
-    """Return the IDs of the controls of a finding: its own, otherwise those of the layer that its ID begins with."""
-    own = load_controls()["findings"].get(identifier)
-    if own is None:
-        return list_layer_controls(identifier.partition(".")[0])
-    if isinstance(own, Mapping):
-        return [control for words, controls in own.items() if words in text for control in controls]
-    return list(own)
+def list_finding_controls(identifier: str) -> list[str]:
+    """Return the IDs of the controls of a finding: those of the layer or the kind of exposure in its ID."""
+    owner, _, name = identifier.partition(".")
+    return list_kind_controls(name) if owner == "container" else list_layer_controls(owner)
+
+
+def list_kind_controls(kind: str) -> list[str]:
+    """Return the IDs of the controls of a kind of exposure; none for an unknown kind."""
+    if kind not in KINDS:
+        return []
+    own = list(KINDS[kind].controls)
+    about_image = any(control.startswith("CIS-4.") for control in own)
+    return [*own, *(control for control in (_OF_IMAGE if about_image else _OF_RUNTIME) if control not in own)]
 
 
 def get_layer_title(layer: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..files import write_report
 from . import single
+from .policy import Policy, load_policy
 
 _ENDED = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable")
 _COLLECTION = "bulkhead.docker."
@@ -73,7 +74,8 @@ def collect_reports(events: Iterable[Mapping[str, Any]], found: RunReports) -> N
         elif action == "verify_layers":
             verifications[host] = result or {"msg": _CUT}
         elif action == "report_layers":
-            report = single.build_report(host, verifications.pop(host, {}), check_mode=False)
+            policy, today = _read_policy(result), time.astimezone().date()
+            report = single.build_report(host, verifications.pop(host, {}), check_mode=False, policy=policy, today=today)
             # In check mode, the run itself reported less than is not enforced.
             report["not_enforced"] = result.get("not_enforced", report["not_enforced"])
             report["problem"] = result.get("problem", report["problem"])
@@ -97,6 +99,14 @@ def _list_tasks(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str,
         time = datetime.fromisoformat(event["created"]).astimezone(UTC)
         result = data.get("res")
         yield host, action.removeprefix(_COLLECTION), event["event"], result if isinstance(result, dict) else {}, time
+
+
+def _read_policy(result: Mapping[str, Any]) -> Policy:
+    """Return the policy of the run; the default one if its events have none."""
+    try:
+        return load_policy(result.get("policy"))
+    except ValueError:
+        return Policy()
 
 
 def _list_files(path: Path) -> list[Path]:

@@ -10,9 +10,11 @@ from typing import Any
 from ...module_utils.layers.registry import JUDGED
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED, UNKNOWN
 from . import single
+from .policy import Judgement, judge_policy, list_judged_containers, load_policy
 from .read import Reports, get_report_time
 from .text import format_age
 from .verification_table import list_container_notes, list_unenforced
+from .waivers import Waiver, get_today
 
 # Conditions of a host, the worst first. Only `verified` is good.
 FAILING = "failing"
@@ -41,6 +43,7 @@ class HostState:
     layers: by name, the verdicts of `verify_layers`. containers: those that a reader should know about, each with `notes`.
     running: the number of running containers. attack, denials: the reports as written.
     drift: what harden.yml would change, each with `layer` and `summary`; None if no plan was made.
+    judgement: of the verification under its policy; None without a verification, or if it is too old to count.
     """
 
     name: str
@@ -57,6 +60,7 @@ class HostState:
     attack: dict[str, Any] | None = None
     denials: dict[str, Any] | None = None
     drift: list[dict[str, Any]] | None = None
+    judgement: Judgement | None = None
 
     @property
     def age(self) -> str:
@@ -67,14 +71,31 @@ class HostState:
         return str(self.layers[layer]["status"]) if layer in self.layers else UNKNOWN
 
     def is_satisfied(self, layer: str) -> bool:
-        """Return whether the layer is enforced or not required."""
-        return self.get_status(layer) == ENFORCED or self.layers.get(layer, {}).get("requirement") != REQUIRED
+        """Return whether the layer is enforced, not required, or waived."""
+        return self.get_status(layer) == ENFORCED or self.layers.get(layer, {}).get("requirement") != REQUIRED or self.is_waived(layer)
+
+    def is_waived(self, layer: str) -> bool:
+        """Return whether all findings that give the layer its status are waived."""
+        return self.judgement is not None and layer in self.judgement.waived_layers
+
+
+# States of a waiver.
+WAIVER_STATES = USED, UNUSED, EXPIRED, UNCHECKED = ("used", "unused", "expired", "unchecked")
+
+
+@dataclass
+class WaiverState:
+    """A waiver of the fleet. state: UNCHECKED if it matches nothing, and a host in its scope has no recent verification."""
+
+    waiver: Waiver
+    state: str
+    hosts: list[str]
 
 
 @dataclass
 class Fleet:
     """hosts: the worst first, then by name. layers: the names, in order of effort. problems: files that are not reports.
-    now: seconds since the epoch. stale_seconds: the maximum age of a report that counts.
+    now: seconds since the epoch. stale_seconds: the maximum age of a report that counts. waivers: of all hosts.
     """
 
     hosts: list[HostState]
@@ -82,6 +103,12 @@ class Fleet:
     problems: list[str]
     now: float
     stale_seconds: float
+    waivers: list[WaiverState] = field(default_factory=list)
+
+    @property
+    def exposed_hosts(self) -> list[HostState]:
+        """The hosts with exposed containers, by name."""
+        return sorted((host for host in self.hosts if host.judgement and host.judgement.exposed), key=lambda host: host.name)
 
     @property
     def size(self) -> int:
@@ -110,7 +137,30 @@ def judge_fleet(reports: Reports, inventory: Inventory | None, now: float, stale
     hosts = [_judge_host(name, reports, inventory, now, stale_seconds) for name in names]
     order = list(CONDITIONS)
     hosts.sort(key=lambda host: (order.index(host.condition), host.name))
-    return Fleet(hosts, _list_layers(hosts), list(reports.problems), now, stale_seconds)
+    waivers = _judge_waivers(hosts, reports, inventory, now)
+    return Fleet(hosts, _list_layers(hosts), list(reports.problems), now, stale_seconds, waivers)
+
+
+def _judge_waivers(hosts: Sequence[HostState], reports: Reports, inventory: Inventory | None, now: float) -> list[WaiverState]:
+    """Return the state of each waiver. The hosts in its scope are those of the fleet and of the group docker_hosts whose names match.
+
+    A host whose last report has a policy without the waiver is not in its scope.
+    """
+    policies = {name: load_policy(report["policy"]) for name, report in reports.verify.items() if "policy" in report}
+    listed = {host.name for host in hosts if host.condition != GONE}
+    listed |= {name for name, groups in inventory.groups.items() if "docker_hosts" in groups} if inventory else set()
+    recent = {host.name: host.judgement for host in hosts if host.judgement and host.condition in (VERIFIED, FAILING)}
+    today, found = get_today(now), []
+    for waiver in sorted({w for name in listed for w in (policies[name].waivers if name in policies else ())}, key=lambda w: w.scope):
+        scope = sorted(name for name in listed if waiver.covers_host(name) and (name not in policies or waiver in policies[name].waivers))
+        used = [name for name in scope if name in recent and waiver in recent[name].matched]
+        # Without an inventory, a pattern that matches no host says nothing: the host may have no report.
+        complete = all(name in recent for name in scope) and (bool(scope) or inventory is not None)
+        if inventory is not None and not scope and any(waiver.covers_host(name) for name in inventory.groups):
+            complete = False
+        state = EXPIRED if waiver.is_expired(today) else USED if used else UNUSED if complete else UNCHECKED
+        found.append(WaiverState(waiver, state, used))
+    return found
 
 
 def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> HostState:
@@ -125,7 +175,9 @@ def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: f
         return HostState(name, NEVER, "there is no report of this host", groups, attack=attack, denials=denials)
     verification = report.get("verification") or {}
     seconds = max(0.0, now - get_report_time(report))
-    condition, why = _find_condition(name, report, inventory, seconds, stale_seconds, attack["unmet"] if attack else ())
+    judgement = judge_policy(name, verification, load_policy(report.get("policy")), get_today(now)) if verification.get("layers") else None
+    unmet = attack["unmet"] if attack else ()
+    condition, why = _find_condition(name, report, inventory, seconds, stale_seconds, unmet, judgement)
     return HostState(
         name,
         condition,
@@ -136,11 +188,12 @@ def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: f
         {**(verification.get("host") or {}), **_describe_engines(verification)},
         {layer["layer"]: layer for layer in verification.get("layers", ())},
         list(verification.get("findings", ())),
-        [kept for container in verification.get("containers", ()) if (kept := _reduce_container(container))],
+        [kept for container in list_judged_containers(verification) if (kept := _reduce_container(container, judgement or Judgement()))],
         len(verification.get("containers", ())),
         attack,
         denials,
         report.get("drift"),
+        None if condition in (GONE, STALE, UNREACHABLE) else judgement,
     )
 
 
@@ -161,7 +214,13 @@ def _is_gone(name: str, inventory: Inventory | None) -> bool:
 
 
 def _find_condition(
-    name: str, report: Mapping[str, Any], inventory: Inventory | None, seconds: float, stale_seconds: float, unmet: Sequence[str]
+    name: str,
+    report: Mapping[str, Any],
+    inventory: Inventory | None,
+    seconds: float,
+    stale_seconds: float,
+    unmet: Sequence[str],
+    judgement: Judgement | None,
 ) -> tuple[str, str]:
     """Return the condition of a host and its reason."""
     if _is_gone(name, inventory):
@@ -175,7 +234,7 @@ def _find_condition(
         return UNVERIFIED, f"nothing was verified {format_age(seconds)} ago: {report.get('error', 'the report has no verification')}"
     if seconds > stale_seconds:
         return STALE, f"the last report is {format_age(seconds)} old, {format_age(stale_seconds)} are allowed"
-    missing = list_unenforced(verification)
+    missing = list_unenforced(verification, judgement=judgement)
     if not all(entry.endswith(f"({UNKNOWN})") for entry in missing):
         return FAILING, f"required and not enforced: {', '.join(missing)}"
     if missing or not verification.get("probe"):
@@ -184,7 +243,12 @@ def _find_condition(
         return FAILING, f"fewer layers than required stop attacks: {'; '.join(unmet)}"
     if not any(layer.get("requirement") == REQUIRED for layer in verification["layers"]):
         return UNVERIFIED, "the inventory requires no layer, so there is nothing to verify"
-    return VERIFIED, CONDITIONS[VERIFIED]
+    waived = (
+        sorted(judgement.waived_layers & {layer["layer"] for layer in verification["layers"] if layer.get("requirement") == REQUIRED})
+        if judgement
+        else []
+    )
+    return VERIFIED, f"every required layer is enforced or waived: {', '.join(waived)}" if waived else CONDITIONS[VERIFIED]
 
 
 def _describe_engines(verification: Mapping[str, Any]) -> dict[str, str]:
@@ -199,9 +263,9 @@ def _describe_engines(verification: Mapping[str, Any]) -> dict[str, str]:
     return {"engines": "; ".join(texts)} if texts else {}
 
 
-def _reduce_container(container: Mapping[str, Any]) -> dict[str, Any] | None:
+def _reduce_container(container: Mapping[str, Any], judgement: Judgement) -> dict[str, Any] | None:
     """Return a container with the layers in which it deviates from the host's defaults; None if there is nothing to know about it."""
-    notes = list_container_notes(container)
+    notes = list_container_notes(container, judgement)
     if not notes:
         return None
     deviating = [layer for layer in container["layers"] if layer["status"] not in (ENFORCED, NOT_APPLICABLE) or layer["findings"]]

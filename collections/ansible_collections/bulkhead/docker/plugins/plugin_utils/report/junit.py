@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders JUnit XML for CI: one suite per host, one case per layer. Uses the standard library only, so the control node needs nothing but Ansible."""
+"""Renders JUnit XML for CI: one suite per host, one case per layer and per forbidden kind of exposure.
+
+Uses the standard library only, so the control node needs nothing but Ansible.
+"""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.verdict import NOT_APPLICABLE, REQUIRED
 from . import controls
 from .fleet import FAILING, GONE, VERIFIED, Fleet, HostState
-from .text import render_value
+from .policy import EXPOSED, WAIVED, Judgement, group_granted
+from .text import list_names, render_value
 
 
 def render(fleet: Fleet) -> str:
@@ -37,6 +42,9 @@ def _add_suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> Elem
     for name in fleet.layers:
         if name in host.layers:
             _fill_layer_case(_add_case(suite, host, name), host, name)
+    if host.judgement:
+        _add_exposure_cases(suite, host, host.judgement)
+        _add_waived_cases(suite, host, host.judgement)
     if host.attack:
         case = _add_case(suite, host, "attacks")
         if host.attack["unmet"]:
@@ -45,6 +53,35 @@ def _add_suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> Elem
     for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(key, str(len(suite.findall(f"testcase/{tag}"))))
     return suite
+
+
+def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: Judgement) -> None:
+    """Add a case per kind that is forbidden or waived: it fails, is skipped if all its containers are waived, or is good."""
+    found = group_granted([granted for granted in judgement.granted if granted.state in (EXPOSED, WAIVED)])
+    for kind in dict.fromkeys([*judgement.policy.forbid, *(first.kind for first, unused in found)]):
+        case = _add_case(suite, host, get_finding_id(kind))
+        texts: dict[str, list[str]] = {EXPOSED: [], WAIVED: []}
+        for first, names in found:
+            if first.kind == kind:
+                texts[first.state].append(f"containers {list_names(names)}{': ' + first.waiver.describe() if first.waiver else ''}")
+        granted = [entry for entry in judgement.granted if entry.kind == kind]
+        if texts[EXPOSED]:
+            evidence = [f"{entry.text}" for entry in granted if entry.state == EXPOSED]
+            cited = [controls.cite_control(control) for control in controls.list_finding_controls(get_finding_id(kind))]
+            message = f"{texts[EXPOSED][0]}: {KINDS[kind].meaning}" if kind in KINDS else texts[EXPOSED][0]
+            _add_outcome(case, "failure", message, get_finding_id(kind), "\n".join([*evidence, *texts[WAIVED], *cited]))
+        elif texts[WAIVED]:
+            _add_outcome(case, "skipped", "; ".join(texts[WAIVED]))
+
+
+def _add_waived_cases(suite: ElementTree.Element, host: HostState, judgement: Judgement) -> None:
+    """Add a skipped case per waived finding of a container that is not an exposure. Those of the host are in the cases of its layers."""
+    granted = {(entry.container, entry.finding) for entry in judgement.granted}
+    for (container, identifier), waiver in judgement.waived.items():
+        of_layer = not container and identifier.partition(".")[0] in host.layers
+        if (container, identifier) not in granted and not of_layer:
+            name = f"{identifier} of container {container}" if container else identifier
+            _add_outcome(_add_case(suite, host, name), "skipped", waiver.describe())
 
 
 def _fill_layer_case(case: ElementTree.Element, host: HostState, name: str) -> None:
@@ -57,10 +94,19 @@ def _fill_layer_case(case: ElementTree.Element, host: HostState, name: str) -> N
         _add_outcome(case, "failure", message, f"{name}.{layer['status']}", f"expected: {layer['expected']}\n{evidence}\n{cited}")
     elif host.condition not in (VERIFIED, FAILING):
         _add_outcome(case, "skipped", f"{layer['status']}, but the host is {host.condition}")
+    elif host.is_waived(name):
+        _add_outcome(case, "skipped", f"{layer['status']}, {_describe_waivers(host, name)}")
     elif layer["requirement"] != REQUIRED or layer["status"] == NOT_APPLICABLE:
         _add_outcome(case, "skipped", f"{layer['status']}, not required")
     if evidence:
         ElementTree.SubElement(case, "system-out").text = evidence
+
+
+def _describe_waivers(host: HostState, name: str) -> str:
+    """Return the waivers of a layer's findings."""
+    waived = host.judgement.waived.items() if host.judgement else ()
+    found = [f"{identifier} {waiver.describe()}" for (container, identifier), waiver in waived if not container]
+    return "; ".join(text for text in found if text.startswith(f"{name}."))
 
 
 def _add_case(suite: ElementTree.Element, host: HostState, name: str) -> ElementTree.Element:

@@ -48,7 +48,7 @@
   const collator = new Intl.Collator("en", { numeric: true });
   const name = (row) => row.cells[0].textContent;
   const keyOf = (row, key) => {
-    if (key === "rank" || key === "out") return Number(row.dataset[key]);
+    if (key === "rank" || key === "out" || key === "exposed") return Number(row.dataset[key]);
     if (key === "age") return row.dataset.age === "" ? Infinity : Number(row.dataset.age);
     return BADNESS[statusOf(row, key)] ?? 1;
   };
@@ -139,7 +139,8 @@
     const list = make("ul");
     for (const finding of found) {
       const item = make("li", finding.text);
-      if (finding.remedy) item.append(make("div", `→ ${finding.remedy}`));
+      if (finding.waived) item.append(make("div", `~ ${finding.waived}`));
+      else if (finding.remedy) item.append(make("div", `→ ${finding.remedy}`));
       item.append(make("div", "", make("small", [finding.id, ...finding.controls.map((c) => controls[c] ?? c)].join("; "))));
       list.append(item);
     }
@@ -170,6 +171,11 @@
     for (const [key, value] of Object.entries(about)) if (value) facts.append(make("tr", "", make("th", key.replaceAll("_", " ")), make("td", value)));
     parts.push(facts);
     if (host.findings.length) parts.push(make("h3", "Findings"), findings(host.findings));
+    if (host.exposures.length) {
+      const list = make("ul");
+      for (const line of host.exposures) list.append(make("li", line));
+      parts.push(make("h3", "Granted to containers"), list);
+    }
     if (host.containers.length) parts.push(make("h3", "Containers that deviate"));
     for (const container of host.containers) {
       const notes = make("ul");

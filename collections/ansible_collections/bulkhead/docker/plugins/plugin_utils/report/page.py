@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ...module_utils.exposures.kinds import KINDS
 from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import ENFORCED, REQUIRED
 from . import controls, denials
@@ -26,12 +27,15 @@ from .attack import Matrix
 from .changes import HostChange
 from .findings import Problem, list_problems
 from .fleet import CONDITIONS, VERIFIED, Fleet, HostState
-from .text import render_value
-from .verification_table import SIGN
+from .policy import LISTED, STATES, Granted, group_granted
+from .text import list_names, render_value
+from .verification_table import SIGN, STATE_SIGN, describe_granted
 
 HERE = Path(__file__).parent
 _LEVELS = ("error", "warning", "note")
 _LABELS = {"not_applicable": "n/a"}
+# The number of rows of one kind of exposure in one state; verify-HOST.json has all.
+MAX_EXPOSURES = 200
 
 
 def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matrix, version: str) -> str:
@@ -40,7 +44,7 @@ def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matr
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(render_value=render_value, cite=controls.cite_control)
+    environment.filters.update(render_value=render_value, list_names=list_names, cite=controls.cite_control)
     return environment.get_template("page.html.j2").render(
         style=Markup(style),
         script=Markup(script),
@@ -56,6 +60,10 @@ def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matr
         changes=changes,
         since=since,
         wrong=_group_problems(list_problems(fleet)),
+        exposures=_collect_exposures(fleet),
+        exposed=fleet.exposed_hosts,
+        exposed_containers=sum(len(host.judgement.exposed_containers) for host in fleet.hosts if host.judgement),
+        waivers=fleet.waivers,
         opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
         matrix=matrix,
         denials=denials.collect_denials(fleet),
@@ -82,6 +90,8 @@ def _build_row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[s
     cells = [_build_cell(host, name) for name in layers]
     found = {finding["id"] for layer in host.layers.values() for finding in layer["findings"]}
     found |= {finding["id"] for container in host.containers for finding in container["findings"]}
+    granted = [entry for entry in host.judgement.granted if entry.state != LISTED] if host.judgement else []
+    found |= {term for entry in granted for term in (entry.finding, f"{entry.kind}:{entry.state}", entry.container)}
     terms = [host.name, *host.groups, host.condition, *(f"{name}:{cell['status']}" for name, cell in zip(layers, cells, strict=True))]
     terms += [*sorted(found), *(container["name"] for container in host.containers)]
     return {
@@ -90,6 +100,7 @@ def _build_row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[s
         "cells": cells,
         "terms": " ".join(terms).lower(),
         "opted_out": sum(bool(container["opted_out"]) for container in host.containers),
+        "exposed": len(host.judgement.exposed_containers) if host.judgement else 0,
         "details": {**_build_details(host, layers), "attacks": matrix.picked.get(host.name, [])},
     }
 
@@ -97,9 +108,11 @@ def _build_row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[s
 def _build_cell(host: HostState, name: str) -> dict[str, Any]:
     status = host.get_status(name)
     required = host.layers.get(name, {}).get("requirement") == REQUIRED
-    # The class free makes a status pale that the inventory does not require.
-    kind = status if status == ENFORCED or required or name not in host.layers else f"{status} free"
-    return {"status": status, "label": _LABELS.get(status, status), "sign": SIGN.get(status, "?"), "kind": kind}
+    # The class free makes a status pale that the inventory does not require, or waives.
+    waived = required and host.is_waived(name)
+    kind = status if status == ENFORCED or (required and not waived) or name not in host.layers else f"{status} free"
+    label = _LABELS.get(status, status) + (", waived" if waived else "")
+    return {"status": status, "label": label, "sign": SIGN.get(status, "?"), "kind": kind}
 
 
 def _build_details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
@@ -114,32 +127,39 @@ def _build_details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
         "about": {key: str(value) for key, value in host.about.items() if value is not None},
         "running": host.running,
         "again": f"ansible-playbook -i INVENTORY bulkhead.docker.verify --limit {shlex.quote(host.name)}",
-        "findings": [_build_finding(finding) for finding in host.findings],
-        "layers": {name: _build_evidence(host.layers[name]) for name in layers if name in host.layers},
+        "exposures": [
+            f"{STATE_SIGN[first.state]} {describe_granted(first, names)}" for first, names in group_granted(host.judgement.granted)
+        ]
+        if host.judgement
+        else [],
+        "findings": [_build_finding(finding, host) for finding in host.findings],
+        "layers": {name: _build_evidence(host.layers[name], host) for name in layers if name in host.layers},
         "containers": [
             {
                 **{key: container[key] for key in ("name", "id", "image", "opted_out", "notes")},
-                "layers": {layer["layer"]: _build_evidence(layer) for layer in container["layers"]},
+                "layers": {layer["layer"]: _build_evidence(layer, host, container["name"]) for layer in container["layers"]},
             }
             for container in host.containers
         ],
     }
 
 
-def _build_evidence(layer: Mapping[str, Any]) -> dict[str, Any]:
+def _build_evidence(layer: Mapping[str, Any], host: HostState, container: str = "") -> dict[str, Any]:
     return {
         "status": layer["status"],
         "requirement": layer.get("requirement", ""),
         "expected": layer.get("expected", ""),
         "evidence": [[piece["source"], render_value(piece["value"])] for piece in layer["evidence"]],
-        "findings": [_build_finding(finding) for finding in layer["findings"]],
+        "findings": [_build_finding(finding, host, container) for finding in layer["findings"]],
     }
 
 
-def _build_finding(finding: Mapping[str, Any]) -> dict[str, Any]:
+def _build_finding(finding: Mapping[str, Any], host: HostState, container: str = "") -> dict[str, Any]:
+    waiver = host.judgement.get_waiver(finding["id"], container) if host.judgement else None
     return {
+        "waived": waiver.describe() if waiver else "",
         **{key: finding[key] for key in ("id", "text", "remedy")},
-        "controls": controls.list_finding_controls(finding["id"], finding["text"]),
+        "controls": controls.list_finding_controls(finding["id"]),
     }
 
 
@@ -152,21 +172,58 @@ def _count_enforced(fleet: Fleet, name: str) -> dict[str, int]:
 
 
 def _group_problems(found: Sequence[Problem]) -> list[dict[str, Any]]:
-    """Return each problem once with its hosts, the most frequent first."""
-    kinds: dict[tuple[str, str], list[Problem]] = {}
+    """Return each problem once with its hosts and containers, the most frequent first, then what is waived or allowed."""
+    kinds: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in found:
-        kinds.setdefault((problem.level, problem.id), []).append(problem)
-    order = sorted(kinds, key=lambda kind: (_LEVELS.index(kind[0]), -len(kinds[kind]), kind[1]))
+        kinds.setdefault((problem.accepted, problem.level, problem.id), []).append(problem)
+    order = sorted(kinds, key=lambda kind: (bool(kind[0]), _LEVELS.index(kind[1]), -len(kinds[kind]), kind[2], kind[0]))
     return [
         {
             "level": level,
             "id": identifier,
-            "first": kinds[level, identifier][0],
-            "hosts": Counter(problem.host for problem in kinds[level, identifier]),
-            "controls": sorted({control for problem in kinds[level, identifier] for control in problem.controls}),
+            "accepted": accepted,
+            "first": kinds[accepted, level, identifier][0],
+            "hosts": Counter(problem.host or "bulkhead_waivers" for problem in kinds[accepted, level, identifier]),
+            "containers": list_names(sorted({p.container[0] for p in kinds[accepted, level, identifier] if p.container[0]})),
+            "controls": sorted({control for problem in kinds[accepted, level, identifier] for control in problem.controls}),
         }
-        for level, identifier in order
+        for accepted, level, identifier in order
     ]
+
+
+def _collect_exposures(fleet: Fleet) -> list[dict[str, Any]]:
+    """Return each kind of exposure and state once, the worst state first: its containers, and a row per object.
+
+    `more`: the number of rows that are left out.
+    """
+    found: dict[tuple[str, str], list[tuple[str, Granted]]] = {}
+    for host in fleet.hosts:
+        for granted in host.judgement.granted if host.judgement else ():
+            found.setdefault((granted.state, granted.kind), []).append((host.name, granted))
+    groups = []
+    for state, kind in sorted(
+        found, key=lambda key: (STATES.index(key[0]), list(KINDS).index(key[1]) if key[1] in KINDS else len(KINDS), key[1])
+    ):
+        pairs = found[state, kind]
+        rows = [
+            {
+                "host": host,
+                "container": granted.container,
+                "object": entry.get("object", ""),
+                "text": entry.get("text", granted.text),
+                "source": entry.get("source", ""),
+                "value": render_value(entry["value"]) if "value" in entry else "",
+                "accepted": granted.waiver.describe() if granted.waiver else "",
+            }
+            for host, granted in pairs
+            for entry in granted.entries or ({},)
+        ]
+        first = pairs[0][1]
+        about = {"meaning": KINDS[kind].meaning if kind in KINDS else first.text, "severity": first.severity, "remedy": first.remedy}
+        names = list_names(list(dict.fromkeys(granted.container for unused, granted in pairs)))
+        cut = {"rows": rows[:MAX_EXPOSURES], "more": max(0, len(rows) - MAX_EXPOSURES)}
+        groups.append({"kind": kind, "state": state, "sign": STATE_SIGN[state], "names": names, "number": len(pairs), **about, **cut})
+    return groups
 
 
 def _hash_text(text: str) -> str:

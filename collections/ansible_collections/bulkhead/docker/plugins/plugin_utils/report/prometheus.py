@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from . import denials
-from .fleet import CONDITIONS, FAILING, UNREACHABLE, VERIFIED, Fleet
+from .fleet import CONDITIONS, FAILING, UNREACHABLE, VERIFIED, WAIVER_STATES, Fleet
+from .policy import LISTED
 from .read import get_report_time
 
 Sample = tuple[dict[str, str], float]
@@ -23,6 +24,12 @@ METRICS = {
     "bulkhead_layer_holds": "1: the layer is enforced by the kernel's evidence. 0: it is not enforced or unknown, as the label status says.",
     "bulkhead_containers_running": "Containers that ran when the host was verified.",
     "bulkhead_containers_opted_out": "Running containers that opted out of the layer.",
+    "bulkhead_layer_waived": "1: the required layer is not enforced, and every finding that gives it its status is waived.",
+    "bulkhead_containers_exposed": "Running containers with a forbidden exposure that is neither allowed nor waived.",
+    "bulkhead_exposures": "Running containers with an exposure of the kind; state exposed: forbidden, and verify.yml fails.",
+    "bulkhead_findings_waived": "Findings that a waiver accepts.",
+    "bulkhead_waivers": "Waivers of the inventory by state; unchecked: a host in its scope has no recent verification.",
+    "bulkhead_waiver_end_timestamp_seconds": "End of the last day of a waiver, in UTC.",
     "bulkhead_drift_changes": "What harden.yml would change on the host; only where watch.yml ran.",
     "bulkhead_denials": "Denials in the examined time, by layer and container; scope unknown: the process cannot be identified.",
     "bulkhead_denials_gaps": "Reasons why denials may be missing.",
@@ -49,6 +56,16 @@ def _collect_samples(name: str, fleet: Fleet) -> Iterable[Sample]:
         return [({}, len(fleet.problems))]
     if name == "bulkhead_hosts":
         return [({"condition": condition}, fleet.count(condition)) for condition in CONDITIONS]
+    if name == "bulkhead_waivers":
+        found = Counter(state.state for state in fleet.waivers)
+        return [({"state": state}, found[state]) for state in WAIVER_STATES]
+    if name == "bulkhead_waiver_end_timestamp_seconds":
+        # Waivers that differ in reason or date only are one series, that of the last date.
+        ends: dict[tuple[str, str, str], float] = {}
+        for entry in (state.waiver for state in fleet.waivers):
+            key = (entry.finding, entry.host, entry.container)
+            ends[key] = max(ends.get(key, 0.0), entry.end)
+        return [(dict(zip(("finding", "hosts", "containers"), key, strict=True)), end) for key, end in ends.items()]
     return _collect_host_samples(name, fleet)
 
 
@@ -69,6 +86,18 @@ def _collect_host_samples(name: str, fleet: Fleet) -> Iterator[Sample]:
                     status = verdict["status"]
                     labels = {**label, "layer": layer, "requirement": verdict["requirement"], "status": status}
                     yield labels, status == "enforced"
+            case "bulkhead_layer_waived" if recent:
+                for layer, verdict in host.layers.items():
+                    if verdict["requirement"] == "required" and host.is_waived(layer):
+                        yield {**label, "layer": layer}, 1
+            case "bulkhead_containers_exposed" if host.judgement:
+                yield label, len(host.judgement.exposed_containers)
+            case "bulkhead_exposures" if host.judgement:
+                kinds = Counter((granted.kind, granted.state) for granted in host.judgement.granted if granted.state != LISTED)
+                for (kind, state), number in kinds.items():
+                    yield {**label, "kind": kind, "state": state}, number
+            case "bulkhead_findings_waived" if host.judgement:
+                yield label, len(host.judgement.waived)
             case "bulkhead_drift_changes" if recent and host.drift is not None:
                 for layer, number in {**dict.fromkeys(host.layers, 0), **Counter(change["layer"] for change in host.drift)}.items():
                     yield {**label, "layer": layer}, number

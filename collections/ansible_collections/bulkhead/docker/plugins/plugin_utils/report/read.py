@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from .policy import load_policy
 from .text import escape_hidden, escape_value
 
 KINDS = ("verify", "attack", "denials")
@@ -94,6 +95,10 @@ def _check_verification(verification: Any) -> None:
         for key in ("opted_out", "disagreements"):
             if not isinstance(container.get(key), list) or not all(isinstance(entry, str) for entry in container[key]):
                 raise ValueError(f"{key} of container {container['name']} is not a list of texts")
+        for entry in _get_mappings(container, "exposures") if "exposures" in container else ():
+            _require_texts(entry, "an exposure of a container", "id", "kind", "object", "severity", "text", "source")
+            if "value" not in entry:
+                raise ValueError(f"exposure {entry['id']} has no value")
         for setting in _get_mappings(container, "settings") if "settings" in container else ():
             _require_texts(setting, "a setting of a container", "setting", "status", "source")
         for layer in _get_mappings(container, "layers"):
@@ -107,6 +112,11 @@ def _check_run(report: Mapping[str, Any]) -> None:
         if not isinstance(report["failure"], dict):
             raise ValueError("failure is not a mapping")
         _require_texts(report["failure"], "failure", "task", "msg")
+    if "policy" in report:
+        load_policy(report["policy"])
+    for key in ("exposed", "allowed", "allowed_unused", "waived"):
+        for entry in _get_mappings(report, key) if key in report else ():
+            _require_texts(entry, f"an entry of {key}", "container", "finding" if key == "waived" else "kind")
     for key, kind, name in (("problem", str, "a text"), ("not_enforced", list, "a list"), ("expected", dict, "a mapping")):
         if key in report and not isinstance(report[key], kind):
             raise ValueError(f"{key} is not {name}")
@@ -123,6 +133,9 @@ def _check_findings(owner: Mapping[str, Any]) -> None:
         _require_texts(finding, "a finding", "id", "text", "remedy")
         if not isinstance(finding.get("status"), str | None):
             raise ValueError(f"the status of finding {finding['id']} is not a text")
+        identifiers = finding.get("exposures", [])
+        if not isinstance(identifiers, list) or not all(isinstance(identifier, str) for identifier in identifiers):
+            raise ValueError(f"the exposures of finding {finding['id']} are not a list of texts")
 
 
 def _check_matrix(report: Mapping[str, Any]) -> None:

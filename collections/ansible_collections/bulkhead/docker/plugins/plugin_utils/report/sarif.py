@@ -73,16 +73,20 @@ def _build_rule(problem: Problem, found: Iterable[Problem]) -> dict[str, Any]:
 
 def _build_result(problem: Problem) -> dict[str, Any]:
     name, identifier = problem.container
-    place = "/".join(part for part in (problem.host, f"containers/{name}" if name else "", problem.layer) if part)
+    place = "/".join(part for part in (problem.host or "bulkhead_waivers", f"containers/{name}" if name else "", problem.layer) if part)
     # Identifies a finding across runs. Its text contains numbers that change with each start.
     same = "\n".join((problem.host, problem.id, name, problem.layer))
+    file = f"verify-{problem.host}.json" if problem.host else "fleet.json"
+    # SARIF 2.1.0, 3.27.23: all results of a run have the property, or none. An empty array means that the result is not suppressed.
+    accepted = [{"kind": "external", "status": "accepted", "justification": problem.accepted}] if problem.accepted else []
     return {
         "ruleId": problem.id,
         "level": problem.level,
-        "message": {"text": f"{problem.host}: {problem.text}"},
+        "message": {"text": f"{problem.host}: {problem.text}" if problem.host else problem.text},
+        "suppressions": accepted,
         "locations": [
             {
-                "physicalLocation": {"artifactLocation": {"uri": quote(f"verify-{problem.host}.json")}},
+                "physicalLocation": {"artifactLocation": {"uri": quote(file)}},
                 "logicalLocations": [{"fullyQualifiedName": place, "kind": "resource"}],
             }
         ],

@@ -7,10 +7,14 @@ Pure: the input is the result of a task, of this run or from an event of an earl
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import date
 from typing import Any
 
 from ...module_utils.attack.attribution import list_unmet
+from .policy import ALLOWED, Judgement, Policy, judge_policy
+from .text import list_names
 from .verification_table import list_unenforced
+from .waivers import get_today
 
 _VERIFICATION = ("at", "probe", "host", "layers", "containers", "engines", "findings")
 _MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
@@ -25,12 +29,17 @@ def build_report(
     check_mode: bool,
     required_layers: Collection[str] | None = None,
     failure: Mapping[str, str] | None = None,
+    policy: Policy | None = None,
+    today: date | None = None,
 ) -> dict[str, Any]:
     """Return `verify-HOST.json`. Its `problem` is one message, empty if nothing is wrong or check mode accepts it.
 
     verification: result of `verify_layers`, or the failure of that task. required_layers: the layers of this run; None: all. Empty: a run without a
     verification requires none.
     failure: `task` and `msg` of the failure that ended the run on this host earlier; `task` is empty if another host failed.
+    policy: None: the default one. today: of the control node, for waivers; None: the present date.
+
+    Exposed containers are under `exposed` and are no `problem`, because no change of the host removes them.
     """
     report: dict[str, Any] = {"host": host}
     if failure:
@@ -41,10 +50,12 @@ def build_report(
         if required_layers is not None and not required_layers:
             problem = ""
     else:
-        missing = list_unenforced(verification, check_mode, required_layers)
+        judgement = judge_policy(host, verification, policy or Policy(), today or get_today())
+        missing = list_unenforced(verification, check_mode, required_layers, judgement)
         report.update(
             enforced=not list_unenforced(verification),
-            not_enforced=list_unenforced(verification, check_mode),
+            not_enforced=list_unenforced(verification, check_mode, judgement=judgement),
+            **_describe_policy(judgement),
             verification={key: verification[key] for key in _VERIFICATION if key in verification},
         )
         problem = f"required and not enforced on {host}: {', '.join(missing)}" if missing else ""
@@ -54,10 +65,32 @@ def build_report(
     return report
 
 
-def describe_problem(result: Mapping[str, Any]) -> str:
-    """Return what is wrong on a host and the file with the evidence. result: as `report_layers` returns it."""
-    problem = result["problem"]
-    return f"{problem}; evidence in {result['report']}" if problem and result.get("not_enforced") else problem
+def _describe_policy(judgement: Judgement) -> dict[str, Any]:
+    """Return what the report keeps of the policy and its results."""
+    return {
+        "policy": judgement.policy.as_dict(),
+        "exposed": [granted.as_dict() for granted in judgement.exposed],
+        "allowed": [granted.as_dict() for granted in judgement.granted if granted.state == ALLOWED],
+        "allowed_unused": [{"container": name, "kind": kind} for name, kind in judgement.unused],
+        "waived": judgement.list_waived(),
+        "waived_layers": sorted(judgement.waived_layers),
+    }
+
+
+def describe_problem(result: Mapping[str, Any], exposures: bool = True) -> str:
+    """Return what is wrong on a host and the file with the evidence. result: as `report_layers` returns it. exposures: whether they are wrong."""
+    exposed = result.get("exposed_problem", "") if exposures else ""
+    problem = "; ".join(text for text in (result["problem"], exposed) if text)
+    return f"{problem}; evidence in {result['report']}" if problem and (result.get("not_enforced") or exposed) else problem
+
+
+def describe_exposed(host: str, report: Mapping[str, Any]) -> str:
+    """Return the exposed containers of a report as one message; empty if there are none."""
+    kinds: dict[str, list[str]] = {}
+    for entry in report.get("exposed", ()):
+        kinds.setdefault(entry["container"], []).append(entry["kind"])
+    names = list_names([f"{name} ({', '.join(found)})" for name, found in kinds.items()])
+    return f"containers exposed on {host}: {names}" if names else ""
 
 
 def describe_failure(failure: Mapping[str, str]) -> str:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..terminal import Line, wrap_text
 from .findings import ERROR, list_problems
-from .fleet import CONDITIONS, FAILING, VERIFIED
+from .fleet import CONDITIONS, FAILING, VERIFIED, Fleet
+from .policy import EXPOSED, REPORTED, WAIVED, group_granted
 from .publish import Published
+from .text import list_names
+from .verification_table import describe_granted
 
 # The number of names and changes that are written out; the page has all. Up to EXPLAINED hosts get one message each.
 MAX_NAMES = 20
@@ -34,9 +37,13 @@ def render_summary(published: Published) -> list[Line]:
                 found += wrap_text(f"         {host.name}: ", host.why)
         else:
             found += wrap_text("         ", _shorten([host.name for host in hosts]))
-    wrong = Counter(problem.id for problem in list_problems(fleet) if problem.level == ERROR and problem.layer)
+    wrong = Counter(problem.id for problem in list_problems(fleet) if problem.level == ERROR and problem.layer and not problem.accepted)
     if wrong and fleet.count(FAILING) > EXPLAINED:
         found += wrap_text("  Why: ", _shorten([f"{identifier} ({number})" for identifier, number in wrong.most_common()]))
+    found += _render_containers(fleet)
+    for problem in list_problems(fleet):
+        if problem.id.startswith("waiver."):
+            found += wrap_text("  ! ", f"{problem.id}: {problem.text}", "yellow")
     worse = [change for change in published.changes if change.better is False]
     if worse:
         found.append((f"  Worse since {published.since}:", "yellow"))
@@ -44,10 +51,31 @@ def render_summary(published: Published) -> list[Line]:
             found += wrap_text("         ", f"{change.host}: {change.what}: {change.before} -> {change.after}")
         if len(worse) > MAX_NAMES:
             found.append((f"         and {len(worse) - MAX_NAMES} more", None))
-    for problem in fleet.problems:
-        found += wrap_text("  ! ", problem, "red")
+    for text in fleet.problems:
+        found += wrap_text("  ! ", text, "red")
     found.append((f"  The evidence: {published.files[0]}", None))
     return found
+
+
+def _render_containers(fleet: Fleet) -> Iterator[Line]:
+    """Yield what is granted to containers: the exposed ones by host or, on many hosts, by kind; numbers of the others."""
+    granted = [(host.name, entry) for host in fleet.hosts if host.judgement for entry in host.judgement.granted]
+    hosts, number = fleet.exposed_hosts, len({(host, entry.container) for host, entry in granted if entry.state == EXPOSED})
+    if number:
+        yield f"  x {number:>4} container{'' if number == 1 else 's'} exposed on {len(hosts)} host{'' if len(hosts) == 1 else 's'}", "red"
+    if len(hosts) <= EXPLAINED:
+        for host in hosts:
+            for first, names in group_granted(host.judgement.exposed if host.judgement else ()):
+                yield from wrap_text(f"         {host.name}: ", describe_granted(first, names))
+    else:
+        for first, unused in group_granted([entry for unused, entry in granted if entry.state == EXPOSED]):
+            own = [host for host, entry in granted if entry.state == EXPOSED and entry.kind == first.kind]
+            yield from wrap_text("         ", f"{first.kind}: {len(own)} containers on {list_names(list(dict.fromkeys(own)))}")
+    for state, sign in ((REPORTED, "!"), (WAIVED, "~")):
+        kinds = Counter(entry.kind for unused, entry in granted if entry.state == state)
+        if kinds:
+            text = ", ".join(f"{kind} ({times})" for kind, times in kinds.most_common())
+            yield from wrap_text(f"  {sign} containers with {state} exposures: ", text)
 
 
 def _shorten(names: Sequence[str]) -> str:

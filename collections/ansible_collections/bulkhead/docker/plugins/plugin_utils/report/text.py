@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Control and format characters (Cc, Cf: terminal escapes, changes of writing direction), line and paragraph separators (Zl, Zp), halves of surrogate
@@ -40,6 +40,12 @@ def render_value(value: Any) -> str:
     if value is None:
         return "nothing"
     return str(value)
+
+
+def list_names(names: Sequence[str], most: int = 5) -> str:
+    """Return up to `most` names, then `and 3 more`."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def format_age(seconds: float) -> str:

@@ -3,20 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.registry import PER_SERVICE
 from ..terminal import WIDTH, Line, wrap_text
-from .text import render_value
+from .policy import ALLOWED, EXPOSED, LISTED, REPORTED, WAIVED, Granted, Judgement, group_granted, list_judged_containers
+from .text import list_names, render_value
 
 # Each status has its own sign, for readers who do not see colours.
 SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
+# States of an exposure.
+STATE_SIGN = {EXPOSED: "x", REPORTED: "!", WAIVED: "~", ALLOWED: "i", LISTED: "i"}
+_STATE_COLOUR = {EXPOSED: "red", REPORTED: "yellow"}
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
 
 
-def render_verification(host: str, verification: Mapping[str, Any]) -> list[Line]:
-    """Return one line per layer with its first evidence, one per finding, then the containers that differ from the host's defaults."""
+def render_verification(host: str, verification: Mapping[str, Any], judgement: Judgement | None = None) -> list[Line]:
+    """Return one line per layer with its first evidence, one per finding, then what is granted to containers, and where they differ from the host.
+
+    judgement: of the verification under the inventory's policy.
+    """
+    judged = judgement or Judgement()
     about = verification.get("host", {})
     title = f"{host}: {about.get('distribution_name')}, kernel {about.get('kernel')}, engine {about.get('version') or 'not running'}"
     lines: list[Line] = [(title, None)]
@@ -27,24 +36,67 @@ def render_verification(host: str, verification: Mapping[str, Any]) -> list[Line
         line = f"  {SIGN[layer['status']]} {layer['layer']:<18} {layer['status']:<15} {evidence}"
         lines.append((line if len(line) <= WIDTH else line[: WIDTH - 1] + "…", colour))
         for finding in layer["findings"]:
-            lines += wrap_text("      ", finding["text"], colour if finding["status"] else None)
-            if finding["status"] and finding["remedy"]:
+            waiver = judged.get_waiver(finding["id"])
+            lines += wrap_text("      ", finding["text"], colour if finding["status"] and not waiver else None)
+            if waiver:
+                lines += wrap_text("      ~ ", waiver.describe())
+            elif finding["status"] and finding["remedy"]:
                 lines += wrap_text("      -> ", finding["remedy"], None)
     for engine in verification.get("engines", ()):
         if "layers" in engine:
             lines += _render_other_engine(engine)
     for finding in verification.get("findings", ()):
-        lines += wrap_text("  ! ", finding["text"], "red")
-    containers = verification.get("containers", ())
+        waiver = judged.get_waiver(finding["id"])
+        lines += wrap_text("  ~ ", f"{finding['text']} ({waiver.describe()})") if waiver else wrap_text("  ! ", finding["text"], "red")
+    containers = list_judged_containers(verification)
     if containers:
         lines.append((f"  {len(containers)} running container{'s' if len(containers) > 1 else ''}", None))
     for container in containers:
         settings = container.get("settings", ())
         if settings and all(setting["status"] == "enforced" for setting in settings):
             lines.append((f"  + {container['name']}: all {len(settings)} settings of hardened_container are enforced", "green"))
-        for text in list_container_notes(container):
-            lines += wrap_text(f"  ! {container['name']}: ", text, "yellow")
-    return lines
+    lines += _render_granted(judged.granted)
+    for name, kind in judged.unused:
+        lines += wrap_text(f"  i {name}: ", f"{kind} is allowed (allow_exposures) and not present; remove it from hardened_container_list")
+    return lines + list(_render_notes(containers, judged))
+
+
+def describe_granted(first: Granted, names: Sequence[str]) -> str:
+    """Return one kind of exposure with its containers: `engine_socket, forbidden: web, proxy: its processes can command the engine`."""
+    state = {EXPOSED: ", forbidden", WAIVED: f", {first.waiver.describe()}" if first.waiver else "", ALLOWED: ", allowed"}.get(
+        first.state, ""
+    )
+    meaning = KINDS[first.kind].meaning if first.kind in KINDS else first.text
+    return f"{first.kind}{state}: {list_names(names)}: {meaning}"
+
+
+def _render_granted(granted: Sequence[Granted]) -> Iterator[Line]:
+    """Yield one line per kind of exposure. One container's exposures are also written out. Kinds that are only notes are on the page."""
+    for first, names in group_granted([entry for entry in granted if entry.state != LISTED]):
+        yield from wrap_text(f"  {STATE_SIGN[first.state]} ", describe_granted(first, names), _STATE_COLOUR.get(first.state))
+        if first.state in (EXPOSED, REPORTED):
+            if len(names) == 1:
+                yield from wrap_text("      ", first.text)
+            if first.remedy:
+                yield from wrap_text("      -> ", first.remedy)
+
+
+def _render_notes(containers: Sequence[Mapping[str, Any]], judgement: Judgement) -> Iterator[Line]:
+    """Yield one line per note. The same kind of note on many containers is one line with their names."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for container in containers:
+        for kind, text in _find_notes(container, judgement):
+            groups.setdefault(kind, []).append((container["name"], text))
+    for kind, found in groups.items():
+        sign, colour = ("~", None) if kind.endswith(_WAIVED) else ("!", "yellow")
+        names = list(dict.fromkeys(name for name, unused in found))
+        if len(names) == 1:
+            for name, text in found:
+                yield from wrap_text(f"  {sign} {name}: ", text, colour)
+        else:
+            texts = {text for unused, text in found}
+            same = found[0][1] if len(texts) == 1 else f"{kind}, such as: {found[0][1]}"
+            yield from wrap_text(f"  {sign} {list_names(names)}: ", same, colour)
 
 
 def _render_other_engine(engine: Mapping[str, Any]) -> list[Line]:
@@ -52,38 +104,63 @@ def _render_other_engine(engine: Mapping[str, Any]) -> list[Line]:
     layers = ", ".join(f"{layer['layer']} {layer['status']}" for layer in engine["layers"])
     lines = wrap_text("  i ", f"other engine, {engine['kind']} of {engine['user']}: {layers}", None)
     for container in engine["containers"]:
-        for text in list_container_notes(container):
+        for text in dict.fromkeys([*list_container_notes(container), *(finding["text"] for finding in container["findings"])]):
             lines += wrap_text(f"    {container['name']}: ", text, None)
     return lines
 
 
-def list_container_notes(container: Mapping[str, Any]) -> list[str]:
-    """Return what a reader must know of one running container: layers it opted out of, disagreements, exposures, settings that are not enforced."""
+# Ends the kind of a note that is waived.
+_WAIVED = "waived"
+
+
+def list_container_notes(container: Mapping[str, Any], judgement: Judgement | None = None) -> list[str]:
+    """Return what a reader must know of one running container: layers it opted out of, disagreements, and settings that are not enforced.
+
+    Its exposures are not among them (`describe_granted`).
+    """
     notes = [f"opted out of {', '.join(container['opted_out'])}"] if container["opted_out"] else []
-    notes += container["disagreements"]
-    notes += [finding["text"] for finding in container["findings"]]
-    notes += [
-        f"{setting['setting']} is {setting['seen']} and not {setting['expected']} ({setting['source']})"
+    found = _find_notes(container, judgement or Judgement())
+    return list(dict.fromkeys([*notes, *(text for kind, text in found if not kind.startswith("opted out"))]))
+
+
+def _find_notes(container: Mapping[str, Any], judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """Yield kind and text of each note. The kind is the same for the same thing on other containers."""
+    for layer in container["opted_out"]:
+        yield f"opted out of {layer}", f"opted out of {layer}"
+    for text in container["disagreements"]:
+        yield f"disagreement about {text.partition(': ')[0]}", text
+    exposures = {get_finding_id(kind) for kind in KINDS}
+    pairs = [(finding["id"], finding["text"]) for finding in container["findings"] if finding["id"] not in exposures]
+    pairs += [
+        (f"demand.{setting['setting']}", f"{setting['setting']} is {setting['seen']} and not {setting['expected']} ({setting['source']})")
         for setting in container.get("settings", ())
         if setting["status"] != "enforced"
     ]
     for layer in container["layers"]:
-        if layer["layer"] in container["opted_out"] or layer["layer"] in PER_SERVICE:
-            continue
-        notes += [finding["text"] for finding in layer["findings"] if finding["status"]]
-    return list(dict.fromkeys(notes))
+        if layer["layer"] not in container["opted_out"] and layer["layer"] not in PER_SERVICE:
+            pairs += [(finding["id"], finding["text"]) for finding in layer["findings"] if finding["status"]]
+    for identifier, text in dict.fromkeys(pairs):
+        waiver = judgement.get_waiver(identifier, container["name"])
+        yield (f"{identifier} {_WAIVED}", f"{text} ({waiver.describe()})") if waiver else (identifier, text)
 
 
-def list_unenforced(verification: Mapping[str, Any], accept_unknown: bool = False, only: Collection[str] | None = None) -> list[str]:
+def list_unenforced(
+    verification: Mapping[str, Any], accept_unknown: bool = False, only: Collection[str] | None = None, judgement: Judgement | None = None
+) -> list[str]:
     """Return the required layers and settings that are not enforced, each as `layer (status)`.
 
     accept_unknown: accept an unknown status (check mode). only: the layers of a run that selected some; settings of containers are then not required.
+    judgement: what it says is waived is left out; None: nothing is.
     """
+    judged = judgement or Judgement()
     accepted = {"enforced"} | ({"unknown"} if accept_unknown else set())
     layers = [
         f"{layer['layer']} ({layer['status']})"
         for layer in verification["layers"]
-        if layer["requirement"] == "required" and layer["status"] not in accepted and (only is None or layer["layer"] in only)
+        if layer["requirement"] == "required"
+        and layer["status"] not in accepted
+        and (only is None or layer["layer"] in only)
+        and layer["layer"] not in judged.waived_layers
     ]
     if only is not None:
         return layers
@@ -91,9 +168,13 @@ def list_unenforced(verification: Mapping[str, Any], accept_unknown: bool = Fals
         f"container {container['name']}: {setting['setting']} ({setting['status']})"
         for container in verification.get("containers", ())
         for setting in container.get("settings", ())
-        if setting["status"] not in accepted
+        if setting["status"] not in accepted and not judged.get_waiver(f"demand.{setting['setting']}", container["name"])
     ]
-    missing = [finding["text"] for finding in verification.get("findings", ()) if finding["id"] == "container.not_running"]
+    missing = [
+        finding["text"]
+        for finding in verification.get("findings", ())
+        if finding["id"] == "container.not_running" and not judged.get_waiver(finding["id"])
+    ]
     return layers + settings + missing
 
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import FORBIDDEN
+
 NOW = 1_800_000_000.0
 DAY = 86400.0
 # Markup, the end of an attribute and of a script, a template, a terminal escape, a change of writing direction, characters that XML does not allow.
@@ -35,6 +37,31 @@ def make_container(name: str = "web", **more: Any) -> dict[str, Any]:
     return {
         "name": name, "id": "c0ffee" * 10 + "beef", "image": "nginx", "pid": 1, "layers": [], "opted_out": [], "disagreements": [], "findings": [], **more,
     }  # fmt: skip
+
+
+def make_exposure(kind: str = "engine_socket", target: str = "/run/docker.sock", **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"{kind}:{target}", "kind": kind, "object": target, "severity": "critical", "text": f"it has {target}", "source": "/proc/1/mountinfo",
+        "value": target, **more,
+    }  # fmt: skip
+
+
+def make_exposed(name: str = "web", *kinds: str, **more: Any) -> dict[str, Any]:
+    """Return a container with one exposure of each kind, and its finding. Default: the engine's socket."""
+    entries = [make_exposure(kind) for kind in kinds or ("engine_socket",)]
+    findings = [
+        {**make_finding(f"container.{e['kind']}", f"container {name} {e['text']}", "degraded"), "exposures": [e["id"]]} for e in entries
+    ]
+    return make_container(name, exposures=entries, findings=findings, **more)
+
+
+def make_policy(*waivers: dict[str, str], forbid: Any = FORBIDDEN, allow: Any = None) -> dict[str, Any]:
+    """Return the policy as a report keeps it."""
+    return {"forbid": list(forbid), "waivers": [{"host": "", "container": "", **waiver} for waiver in waivers], "allow": allow or {}}
+
+
+def make_waiver(finding: str = "container.engine_socket", until: str = "2099-12-31", **more: str) -> dict[str, str]:
+    return {"finding": finding, "reason": "it is needed", "until": until, **more}
 
 
 def make_verification(

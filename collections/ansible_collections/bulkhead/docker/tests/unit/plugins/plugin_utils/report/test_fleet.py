@@ -11,7 +11,21 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import fleet
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.read import Reports, read_reports
 
-from .samples import DAY, NOW, format_time, make_attack, make_container, make_layer, make_unreachable, make_verification, write_reports
+from .samples import (
+    DAY,
+    NOW,
+    format_time,
+    make_attack,
+    make_container,
+    make_exposure,
+    make_finding,
+    make_layer,
+    make_policy,
+    make_unreachable,
+    make_verification,
+    make_waiver,
+    write_reports,
+)
 
 
 def judge(report: dict[str, Any] | None, known: bool = True, matrix: dict[str, Any] | None = None) -> fleet.HostState:
@@ -146,6 +160,14 @@ def test_reports_are_keyed_by_the_host_that_they_name(tmp_path: Path) -> None:
         json.dumps(make_verification("h", containers=[{"name": "web"}])),
         json.dumps(make_verification("h", containers=[make_container(opted_out=[1])])),
         json.dumps(make_verification("h", containers=[make_container(findings=["text"])])),
+        json.dumps(make_verification("h", containers=[make_container(exposures=["text"])])),
+        json.dumps(make_verification("h", containers=[make_container(exposures=[{"id": "x"}])])),
+        json.dumps(make_verification("h", containers=[make_container(exposures=[make_exposure(object=1)])])),
+        json.dumps(make_verification("h", containers=[make_container(findings=[{**make_finding("x"), "exposures": [1]}])])),
+        json.dumps(make_verification("h", policy={})),
+        json.dumps(make_verification("h", policy=make_policy(make_waiver(until="never")))),
+        json.dumps(make_verification("h", exposed=[{"container": 1, "kind": "x"}])),
+        json.dumps(make_verification("h", waived={"container": "x"})),
         json.dumps(make_verification("h", failure="no")),
         json.dumps(make_verification("h", failure={"task": "x"})),
         json.dumps(make_verification("h", expected=[])),

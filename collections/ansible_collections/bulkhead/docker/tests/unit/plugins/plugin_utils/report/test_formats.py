@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import FORBIDDEN
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import fleet, prometheus, publish, summary
 
 from .samples import (
@@ -20,10 +21,13 @@ from .samples import (
     NOW,
     make_attack,
     make_container,
+    make_exposed,
     make_finding,
     make_layer,
+    make_policy,
     make_unreachable,
     make_verification,
+    make_waiver,
     write_reports,
 )
 
@@ -82,7 +86,7 @@ def test_sarif_has_a_result_per_problem(publish_reports: Publish) -> None:
     results = {(r["properties"]["host"], r["ruleId"]): r for r in run["results"]}
     assert log["version"] == "2.1.0"
     assert {key: results[key]["level"] for key in results} == {
-        ("bad", "userns.off"): "error", ("away", "host.unreachable"): "error", ("c", "container.privileged"): "warning",
+        ("bad", "userns.off"): "error", ("away", "host.unreachable"): "error", ("c", "container.privileged"): "error",
     }  # fmt: skip
     rules = {rule["id"]: rule for rule in run["tool"]["driver"]["rules"]}
     assert set(rules) == {result["ruleId"] for result in run["results"]}
@@ -134,6 +138,130 @@ def test_an_unenforced_setting_of_a_container_is_an_error(publish_reports: Publi
     ]
 
 
+WAIVED = make_waiver(container="portainer", reason="it manages the host")
+OLD = make_waiver("container.host_pid", "2020-01-01")
+NEVER = make_waiver("userns.overlap")
+# One host with an exposed, a waived and an allowed container, and a waived layer.
+MIXED = make_verification(
+    "mixed",
+    make_layer("userns", "degraded", findings=[make_finding("userns.off", status="degraded")]),
+    make_layer("seccomp"),
+    containers=[make_exposed("web", "host_pid", "host_network"), make_exposed("portainer"), make_exposed("agent", "block_device")],
+    policy=make_policy(WAIVED, OLD, NEVER, make_waiver("userns.off"), allow={"agent": ["block_device"]}),
+)
+
+
+def test_junit_fails_for_exposed_and_skips_waived_containers(publish_reports: Publish) -> None:
+    folder, unused = publish_reports(MIXED, make_verification("good"))
+    suites = {
+        suite.get("name"): {case.get("name"): case for case in suite} for suite in ElementTree.parse(folder / publish.JUNIT).getroot()
+    }
+    cases = suites["mixed"]
+    failure, waived, layer = (
+        cases["container.host_pid"].find("failure"),
+        cases["container.engine_socket"].find("skipped"),
+        cases["userns"].find("skipped"),
+    )
+    assert failure is not None and waived is not None and layer is not None
+    assert failure.get("message") == "containers web: its processes see the host's processes and can signal them"
+    assert "CIS Docker Benchmark (1.8.0), 5.16" in (failure.text or "")
+    assert waived.get("message") == "containers portainer: waived until 2099-12-31: it manages the host"
+    assert layer.get("message") == "degraded, userns.off waived until 2099-12-31: it is needed"
+    assert len(cases["container.block_device"]) == 0, "allowed"
+    assert "container.host_network" not in cases, "not forbidden"
+    assert [name for name in suites["good"] if str(name).startswith("container.")] == [f"container.{kind}" for kind in FORBIDDEN]
+    assert not [case for case in suites["good"].values() if case.find("failure") is not None]
+
+
+def test_sarif_suppresses_what_is_accepted(publish_reports: Publish) -> None:
+    folder, unused = publish_reports(MIXED)
+    run = json.loads((folder / publish.SARIF).read_text())["runs"][0]
+    # SARIF 2.1.0, 3.27.23: all results have the property, or none.
+    found = {(r["ruleId"], r["level"]): [entry["justification"] for entry in r["suppressions"]] for r in run["results"]}
+    assert found == {
+        ("userns.off", "error"): ["waived until 2099-12-31: it is needed"],
+        ("container.host_pid", "error"): [],
+        ("container.host_network", "warning"): [],
+        ("container.engine_socket", "warning"): ["waived until 2099-12-31: it manages the host"],
+        ("container.block_device", "note"): ["allowed by allow_exposures of hardened_container_list"],
+        ("waiver.expired", "warning"): [],
+        ("waiver.unused", "warning"): [],
+    }
+    (expired,) = (r for r in run["results"] if r["ruleId"] == "waiver.expired")
+    assert expired["message"]["text"] == "the waiver of container.host_pid expired on 2020-01-01; its reason was: it is needed"
+    assert expired["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "fleet.json"
+    socket = next(r for r in run["results"] if r["ruleId"] == "container.engine_socket")
+    assert socket["properties"]["evidence"] == [{"source": "/proc/1/mountinfo", "value": "/run/docker.sock"}]
+    prints = [result["partialFingerprints"]["bulkhead/v1"] for result in run["results"]]
+    assert len(set(prints)) == len(prints)
+
+
+def test_metrics_count_exposures_and_waivers(publish_reports: Publish) -> None:
+    folder, unused = publish_reports(MIXED, make_verification("good"))
+    lines = set((folder / publish.METRICS).read_text().splitlines())
+    assert {
+        'bulkhead_host_verified{host="mixed",condition="verified"} 1',
+        'bulkhead_layer_holds{host="mixed",layer="userns",requirement="required",status="degraded"} 0',
+        'bulkhead_layer_waived{host="mixed",layer="userns"} 1',
+        'bulkhead_containers_exposed{host="mixed"} 1',
+        'bulkhead_containers_exposed{host="good"} 0',
+        'bulkhead_exposures{host="mixed",kind="host_pid",state="exposed"} 1',
+        'bulkhead_exposures{host="mixed",kind="host_network",state="reported"} 1',
+        'bulkhead_exposures{host="mixed",kind="engine_socket",state="waived"} 1',
+        'bulkhead_exposures{host="mixed",kind="block_device",state="allowed"} 1',
+        'bulkhead_findings_waived{host="mixed"} 2',
+        'bulkhead_waivers{state="used"} 2',
+        'bulkhead_waivers{state="unused"} 1',
+        'bulkhead_waivers{state="expired"} 1',
+        'bulkhead_waiver_end_timestamp_seconds{finding="container.host_pid",hosts="",containers=""} 1577923200',
+    } <= lines
+
+
+def test_the_summary_tells_verified_from_exposed(publish_reports: Publish) -> None:
+    unused, done = publish_reports(MIXED, make_verification("good"))
+    text = "\n".join(line for line, unused in summary.render_summary(done))
+    assert text.startswith("Fleet: 2 of 2 hosts verified\n")
+    assert "  x    1 container exposed on 1 host\n" in text
+    assert "         mixed: host_pid, forbidden: web: its processes see" in text
+    assert "  ! containers with reported exposures: host_network (1)\n" in text
+    assert "  ~ containers with waived exposures: engine_socket (1)\n" in text
+    assert "waiver.expired: the waiver of container.host_pid expired on 2020-01-01" in text
+    assert "waiver.unused: the waiver of userns.overlap until 2099-12-31 matches no finding" in text
+
+
+def test_the_summary_of_many_exposed_hosts_is_by_kind(publish_reports: Publish) -> None:
+    unused, done = publish_reports(*(make_verification(f"h{number}", containers=[make_exposed("web")]) for number in range(9)))
+    lines = [line for line, unused in summary.render_summary(done)]
+    assert "  x    9 containers exposed on 9 hosts" in lines
+    assert "         engine_socket: 9 containers on h0, h1, h2, h3, h4 and 4 more" in lines
+
+
+def test_the_page_shows_exposures_and_waivers(publish_reports: Publish) -> None:
+    folder, unused = publish_reports(MIXED)
+    page = (folder / publish.PAGE).read_text()
+    assert "<strong>1 of 1</strong> hosts verified. <strong>1</strong> container exposed on 1 host." in page
+    section = page.partition('<section id="exposures">')[2].partition("</section>")[0]
+    assert re.findall(r"<strong>(\w+)</strong> (\w+), (\w+), 1 container: (\w+)", section) == [
+        ("host_pid", "exposed", "critical", "web"),
+        ("host_network", "reported", "medium", "web"),
+        ("engine_socket", "waived", "critical", "portainer"),
+        ("block_device", "allowed", "critical", "agent"),
+    ]
+    assert (
+        "<td>mixed</td><td>web</td><td>/run/docker.sock</td><td>it has /run/docker.sock</td><td><code>/proc/1/mountinfo</code>" in section
+    )
+    assert section.count("<td>! expired</td>") == section.count("<td>! unused</td>") == 1
+    assert "degraded, waived" in page
+
+
+def test_new_exposures_are_changes_for_the_worse(publish_reports: Publish) -> None:
+    publish_reports(make_verification("a"))
+    unused, done = publish_reports(make_verification("a", containers=[make_exposed("web")], ago=0), run="2", now=NOW + 60)
+    assert [(c.what, c.before, c.after, c.better) for c in done.changes] == [
+        ("container web is exposed by", "nothing", "engine_socket", False)
+    ]
+
+
 class Tags(HTMLParser):
     """Collects the tags and attributes of a page."""
 
@@ -151,9 +279,13 @@ def make_hostile_reports() -> list[dict[str, Any]]:
     odd = make_finding(HOSTILE, HOSTILE, "degraded", HOSTILE)
     own = make_layer("seccomp", "absent", findings=[odd], evidence=[{"source": HOSTILE, "value": HOSTILE}], expected=HOSTILE)
     box = make_container(HOSTILE, image=HOSTILE, disagreements=[HOSTILE], findings=[odd], layers=[own], opted_out=["seccomp"])
+    entry = {"id": HOSTILE, "kind": HOSTILE, "object": HOSTILE, "severity": HOSTILE, "text": HOSTILE, "source": HOSTILE, "value": HOSTILE}
+    box["exposures"] = [entry, {**entry, "kind": "host_pid"}]
+    waiver = make_waiver("container.engine_socket", "2020-01-01", host=HOSTILE, reason=HOSTILE, container=HOSTILE)
     strange = make_attack(HOSTILE, {HOSTILE: {"none": "succeeded", "host": "blocked"}}, unmet=[HOSTILE])
     return [
-        make_verification(HOSTILE, own, make_layer("userns"), make_layer(HOSTILE), containers=[box]),
+        make_verification(HOSTILE, own, make_layer("userns"), make_layer(HOSTILE), containers=[box], policy=make_policy(waiver)),
+        make_verification("known", own, make_layer("userns"), containers=[box], policy=make_policy(waiver)),
         {**make_unreachable("away"), "error": HOSTILE},
         strange,
     ]
@@ -172,7 +304,7 @@ def test_hostile_data_stay_inside_their_strings(publish_reports: Publish) -> Non
     page.feed(texts[publish.PAGE])
     assert "img" not in page.tags
     assert not {name for name in page.attributes if name.startswith("on")}
-    assert page.tags == harmless.tags | {"article"}
+    assert page.tags == harmless.tags | {"article", "details", "summary"}
     assert "{{ 7*7 }}" in texts[publish.PAGE]
     for block in re.findall(r'<script type="application/json" id="\w+">(.*?)</script>', texts[publish.PAGE], re.DOTALL):
         json.loads(block)

@@ -31,7 +31,7 @@ def test_what_is_required_must_be_enforced(status: str, requirement: str, accept
 
 
 def test_no_line_is_wider_than_the_table() -> None:
-    finding = {"text": "word " * 60, "status": "degraded", "remedy": "do " * 60}
+    finding = {"id": "userns.off", "text": "word " * 60, "status": "degraded", "remedy": "do " * 60}
     evidence = [{"source": "/proc/1/uid_map", "value": [[0, 231072, 65536]]}]
     container = {"name": "web", "opted_out": ["userns"], "disagreements": ["long " * 50], "findings": [], "layers": []}
     verification = {
@@ -50,7 +50,7 @@ def test_every_status_has_its_own_sign() -> None:
 
 
 def test_findings_of_an_opted_out_layer_are_not_repeated() -> None:
-    finding = {"text": "userns is off", "status": "absent"}
+    finding = {"id": "userns.off", "text": "userns is off", "status": "absent"}
     container = {
         "name": "web",
         "opted_out": ["userns"],
