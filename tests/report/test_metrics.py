@@ -21,7 +21,12 @@ def test_prometheus_reads_metrics_with_hostile_names(tmp_path: Path) -> None:
     samples.write_reports(
         tmp_path,
         samples.make_verification("a", containers=[opted_out]),
-        samples.make_verification(samples.HOSTILE),
+        samples.make_verification(
+            samples.HOSTILE,
+            samples.make_layer("userns", "degraded", findings=[samples.make_finding("userns.off", status="degraded")]),
+            containers=[samples.make_exposed(samples.HOSTILE)],
+            policy=samples.make_policy(samples.make_waiver("userns.off"), samples.make_waiver(host=samples.HOSTILE)),
+        ),
         samples.make_unreachable('b\\"c'),
         attacked,
     )
@@ -45,5 +50,5 @@ def test_alerts_use_only_existing_metrics_and_labels() -> None:
         named = set(re.findall(r"\bbulkhead_\w+", rule["expr"]))
         assert named
         assert named <= {*prometheus.METRICS, *agent.METRICS}, rule["alert"]
-        known = {"host", "layer", "status", "condition", "container"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
+        known = {"host", "layer", "status", "condition", "container", "finding"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
         assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= known

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def test_a_verification_of_an_earlier_play_is_not_reused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("reports", "code", "words"),
     [
-        (["web1", "web2"], 0, "Fleet: 2 of 2 hosts verified"),
+        (["web1", "web1"], 0, "Fleet: 2 of 2 hosts verified"),
+        # Verified, but one of its containers is privileged and has the engine's socket.
+        (["web1", "web2"], 2, "Fleet: 2 of 2 hosts verified"),
         (["web1", "web3"], 2, "host1: required and not enforced: pids_limit (absent), seccomp (absent)"),
         (["web4"], 2, "Fleet: 0 of 1 hosts verified"),
     ],
@@ -116,6 +119,89 @@ def test_exit_codes(tmp_path: Path, reports: list[str], code: int, words: str) -
     assert done.returncode == code, done.stdout + done.stderr
     assert words in done.stdout
     assert " seccomp " in done.stdout, "few hosts have one table each"
+
+
+@pytest.fixture
+def exposed(tmp_path: Path) -> str:
+    """Write a verification of a verified host with a container that has the engine's socket, and return its folder."""
+    report = json.loads((REPOSITORY / "tests/report/verifications/verify-web1.json").read_text())
+    socket = {
+        "id": "engine_socket:/run/docker.sock", "kind": "engine_socket", "object": "/run/docker.sock", "severity": "critical",
+        "text": "/run/docker.sock of the host is mounted at /run/docker.sock", "source": "/proc/1/mountinfo", "value": "/run/docker.sock",
+    }  # fmt: skip
+    finding = {
+        "id": "container.engine_socket", "text": "container traefik can command the engine", "status": "degraded", "remedy": "",
+        "exposures": [socket["id"]],
+    }  # fmt: skip
+    own = {"name": "traefik", "id": "c0ffee", "image": "traefik", "pid": 1, "layers": [], "opted_out": [], "disagreements": []}
+    report["verification"]["containers"].append({**own, "exposures": [socket], "findings": [finding]})
+    folder = tmp_path / "replayed"
+    folder.mkdir()
+    (folder / "verify-traefik.json").write_text(json.dumps(report))
+    return str(folder)
+
+
+WAIVER = {"finding": "CIS-5.32", "container": "traefik*", "reason": "it reads labels", "until": date(2099, 12, 31)}
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "words"),
+    [
+        ({}, 2, "containers exposed on host0: traefik (engine_socket); evidence in"),
+        ({"bulkhead_containers_forbid": ["host_pid"]}, 0, "  ! engine_socket: traefik: its processes can command the engine"),
+        ({"bulkhead_containers_forbid": []}, 0, "  ! engine_socket: traefik: "),
+        ({"replay_rollout": True}, 0, "  x engine_socket, forbidden: traefik: "),
+        ({"bulkhead_waivers": [WAIVER]}, 0, "  ~ engine_socket, waived until 2099-12-31: it reads labels: traefik: "),
+        ({"bulkhead_waivers": [{**WAIVER, "until": "2099-12-31"}]}, 0, "  ~ engine_socket, waived"),
+        ({"bulkhead_waivers": [{**WAIVER, "until": date(2020, 1, 1)}]}, 2, "waiver.expired: the waiver of CIS-5.32 (container traefik*) expired"),
+        ({"bulkhead_waivers": [{**WAIVER, "host": "db*"}]}, 2, "waiver.unused: the waiver of CIS-5.32 (host db*, container traefik*) until 2099"),
+        ({"replay_expect": {"containers": {"traefik": {"allow_exposures": ["engine_socket"]}}}}, 0, "  i engine_socket, allowed: traefik: "),
+    ],
+)
+def test_exit_codes_of_exposed_containers(tmp_path: Path, exposed: str, variables: dict[str, Any], code: int, words: str) -> None:
+    done = run_playbook("tests/report/replay.yml", tmp_path, {"host0": {"report": "traefik", "replay_folder": exposed, **variables}})
+    output = done.stdout + done.stderr
+    assert done.returncode == code, output
+    assert words in output, output
+    assert "Fleet: 1 of 1 hosts verified" in output, "the host itself is verified"
+    assert read_conditions(tmp_path) == {"host0": "verified"}
+    report = json.loads((tmp_path / "reports" / "verify-host0.json").read_text())
+    assert (report["problem"], report["enforced"]) == ("", True)
+    is_exposed = code == 2 or "replay_rollout" in variables
+    assert [entry["container"] for entry in report["exposed"]] == (["traefik"] if is_exposed else [])
+
+
+BAD_POLICIES = [
+    ({"bulkhead_containers_forbid": ["engine_sockt"]}, "bulkhead_containers_forbid[0]: 'engine_sockt' is not a kind of exposure; write engine_socket"),
+    ({"bulkhead_containers_forbid": "host_pid"}, "bulkhead_containers_forbid: 'host_pid' is not a list; write a list of kinds of exposure"),
+    ({"bulkhead_containers_forbid": None}, "bulkhead_containers_forbid: has no value; leave it out, or write []"),
+    ({"bulkhead_waivers": [{**WAIVER, "until": "soon"}]}, "bulkhead_waivers[0].until: 'soon' is not a date; write the last day as YYYY-MM-DD"),
+    ({"bulkhead_waivers": [WAIVER, {**WAIVER, "reason": ""}]}, "bulkhead_waivers[1].reason: '' is empty; write why the finding is accepted"),
+    ({"bulkhead_waivers": [{**WAIVER, "untill": 1}]}, "bulkhead_waivers[0].untill: 1 has an unknown key; write until"),
+    ({"bulkhead_waivers": {"finding": "CIS-5.32"}}, "bulkhead_waivers: {'finding': 'CIS-5.32'} is not a list; write a list of waivers"),
+]
+
+
+@pytest.mark.parametrize(("variables", "message"), BAD_POLICIES)
+def test_a_wrong_policy_stops_before_any_host(tmp_path: Path, variables: dict[str, Any], message: str) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
+    done = run_playbook("playbooks/verify.yml", tmp_path, {"host0": {**away, **variables}, "host1": {**away, **variables}})
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output
+    assert f"Nothing was changed. {message}" in output, output
+    assert output.count("TASK [") == 1 and "unreachable=1" not in output, output
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("playbook", ["harden", "verify", "watch"])
+def test_a_wrong_policy_of_one_host_names_it(tmp_path: Path, playbook: str) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
+    wrong = {"bulkhead_waivers": [{"finding": "userns.overlap", "until": "2099-12-31"}]}
+    done = run_playbook(f"playbooks/{playbook}.yml", tmp_path, {"host0": away, "host1": {**away, **wrong}})
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output
+    assert "Nothing was changed. host1: bulkhead_waivers[0].reason: is missing; write why the finding is accepted" in output
+    assert output.count("TASK [") == 1 and "unreachable=1" not in output, output
 
 
 def test_output_for_many_hosts_is_compact(tmp_path: Path) -> None:
@@ -156,7 +242,7 @@ def test_hosts_outside_a_limit_keep_their_condition(tmp_path: Path) -> None:
 
 def test_an_unreachable_host_loses_its_attack_report(tmp_path: Path) -> None:
     away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port()}
-    assert replay(tmp_path, ["web1", "web2"]).returncode == 0
+    assert replay(tmp_path, ["web1", "web1"]).returncode == 0
     (tmp_path / "reports" / "attack-host0.json").write_text(
         json.dumps({"host": "host0", "written": "2026-01-01T00:00:00+00:00", "met": True, "unmet": [], "matrix": {}})
     )
@@ -169,7 +255,7 @@ def test_an_unreachable_host_loses_its_attack_report(tmp_path: Path) -> None:
     assert "Fleet: 0 of 3 hosts verified" in done.stdout
     assert "host1: host: verified -> unreachable" in done.stdout
     # A later verification counts. There is no matrix of these hosts.
-    assert replay(tmp_path, ["web1", "web2", "web1"]).returncode == 0
+    assert replay(tmp_path, ["web1", "web1", "web1"]).returncode == 0
     assert set(read_conditions(tmp_path).values()) == {"verified"}
 
 
