@@ -50,5 +50,7 @@ def test_alerts_use_only_existing_metrics_and_labels() -> None:
         named = set(re.findall(r"\bbulkhead_\w+", rule["expr"]))
         assert named
         assert named <= {*prometheus.METRICS, *agent.METRICS}, rule["alert"]
-        known = {"host", "layer", "status", "condition", "container", "finding"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
+        known = (
+            {"host", "layer", "status", "condition", "container", "finding"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
+        )
         assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= known

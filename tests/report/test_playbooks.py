@@ -153,9 +153,21 @@ WAIVER = {"finding": "CIS-5.32", "container": "traefik*", "reason": "it reads la
         ({"replay_rollout": True}, 0, "  x engine_socket, forbidden: traefik: "),
         ({"bulkhead_waivers": [WAIVER]}, 0, "  ~ engine_socket, waived until 2099-12-31: it reads labels: traefik: "),
         ({"bulkhead_waivers": [{**WAIVER, "until": "2099-12-31"}]}, 0, "  ~ engine_socket, waived"),
-        ({"bulkhead_waivers": [{**WAIVER, "until": date(2020, 1, 1)}]}, 2, "waiver.expired: the waiver of CIS-5.32 (container traefik*) expired"),
-        ({"bulkhead_waivers": [{**WAIVER, "host": "db*"}]}, 2, "waiver.unused: the waiver of CIS-5.32 (host db*, container traefik*) until 2099"),
-        ({"replay_expect": {"containers": {"traefik": {"allow_exposures": ["engine_socket"]}}}}, 0, "  i engine_socket, allowed: traefik: "),
+        (
+            {"bulkhead_waivers": [{**WAIVER, "until": date(2020, 1, 1)}]},
+            2,
+            "waiver.expired: the waiver of CIS-5.32 (container traefik*) expired",
+        ),
+        (
+            {"bulkhead_waivers": [{**WAIVER, "host": "db*"}]},
+            2,
+            "waiver.unused: the waiver of CIS-5.32 (host db*, container traefik*) until 2099",
+        ),
+        (
+            {"replay_expect": {"containers": {"traefik": {"allow_exposures": ["engine_socket"]}}}},
+            0,
+            "  i engine_socket, allowed: traefik: ",
+        ),
     ],
 )
 def test_exit_codes_of_exposed_containers(tmp_path: Path, exposed: str, variables: dict[str, Any], code: int, words: str) -> None:
@@ -172,11 +184,20 @@ def test_exit_codes_of_exposed_containers(tmp_path: Path, exposed: str, variable
 
 
 BAD_POLICIES = [
-    ({"bulkhead_containers_forbid": ["engine_sockt"]}, "bulkhead_containers_forbid[0]: 'engine_sockt' is not a kind of exposure; write engine_socket"),
+    (
+        {"bulkhead_containers_forbid": ["engine_sockt"]},
+        "bulkhead_containers_forbid[0]: 'engine_sockt' is not a kind of exposure; write engine_socket",
+    ),
     ({"bulkhead_containers_forbid": "host_pid"}, "bulkhead_containers_forbid: 'host_pid' is not a list; write a list of kinds of exposure"),
     ({"bulkhead_containers_forbid": None}, "bulkhead_containers_forbid: has no value; leave it out, or write []"),
-    ({"bulkhead_waivers": [{**WAIVER, "until": "soon"}]}, "bulkhead_waivers[0].until: 'soon' is not a date; write the last day as YYYY-MM-DD"),
-    ({"bulkhead_waivers": [WAIVER, {**WAIVER, "reason": ""}]}, "bulkhead_waivers[1].reason: '' is empty; write why the finding is accepted"),
+    (
+        {"bulkhead_waivers": [{**WAIVER, "until": "soon"}]},
+        "bulkhead_waivers[0].until: 'soon' is not a date; write the last day as YYYY-MM-DD",
+    ),
+    (
+        {"bulkhead_waivers": [WAIVER, {**WAIVER, "reason": ""}]},
+        "bulkhead_waivers[1].reason: '' is empty; write why the finding is accepted",
+    ),
     ({"bulkhead_waivers": [{**WAIVER, "untill": 1}]}, "bulkhead_waivers[0].untill: 1 has an unknown key; write until"),
     ({"bulkhead_waivers": {"finding": "CIS-5.32"}}, "bulkhead_waivers: {'finding': 'CIS-5.32'} is not a list; write a list of waivers"),
 ]

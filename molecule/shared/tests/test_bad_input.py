@@ -8,7 +8,10 @@ created on the machine, planned, and removed.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -125,6 +128,11 @@ INVENTORY = [
         {"hardened_container_list": [{"name": "shop", "image": "b", "user": "root"}]},
         ["hardened_container_list[0].user: 'root' is root", "65534:65534"],
     ),
+    Inventory(
+        "container-allowed",
+        {"hardened_container_list": [{"name": "shop", "image": "b", "allow_exposures": ["engine_sockt"]}]},
+        ["hardened_container_list[0].allow_exposures", "'engine_sockt', which is not a kind of exposure", "write engine_socket"],
+    ),
     Inventory("seccomp-file", seccomp(src="nowhere.json"), ["seccomp_profiles_list[0].src", "nowhere.json"]),
 ]
 
@@ -209,3 +217,26 @@ def test_blockers_of_inventories(answers: dict[str, list[str]], case: Inventory)
 @pytest.mark.parametrize("case", ON_HOST, ids=lambda c: c.name)
 def test_blockers_of_hosts(answers: dict[str, list[str]], case: OnHost) -> None:
     assert any(all(word in message for word in case.words) for message in answers[case.name]), answers[case.name]
+
+
+# Extra variables of the policy, and the message of each.
+POLICY = {
+    "bulkhead_containers_forbid": (
+        ["engine_sockt"],
+        "bulkhead_containers_forbid[0]: 'engine_sockt' is not a kind of exposure; write engine_socket",
+    ),
+    "bulkhead_waivers": (
+        [{"finding": "container.engine_socket", "reason": "it is needed", "until": "soon"}],
+        "bulkhead_waivers[0].until: 'soon' is not a date; write the last day as YYYY-MM-DD, such as 2027-03-31",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["harden", "verify"])
+def test_a_wrong_policy_is_rejected_first(playbook: Callable[..., CompletedProcess[str]], tmp_path: Path, name: str) -> None:
+    variables = json.dumps({variable: value for variable, (value, unused) in POLICY.items()})
+    done = playbook(name, "-e", f"bulkhead_report_dir={tmp_path}/reports", "-e", variables)
+    assert done.returncode == 2, done.stdout[-4000:] + done.stderr[-2000:]
+    for unused, message in POLICY.values():
+        assert message in done.stdout + done.stderr
+    assert not (tmp_path / "reports").exists(), "nothing was planned or verified"

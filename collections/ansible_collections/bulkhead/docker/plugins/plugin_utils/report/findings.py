@@ -12,7 +12,7 @@ from ...module_utils.layers.registry import PER_SERVICE
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED
 from . import controls
 from .fleet import EXPIRED, FAILING, UNUSED, VERIFIED, Fleet, HostState, WaiverState
-from .policy import ALLOWED, EXPOSED, LISTED, Granted, Judgement, get_default_finding
+from .policy import ALLOWED, EXPOSED, LISTED, NOT_READ, UNKNOWN_FINDING, Granted, Judgement, get_default_finding
 from .text import render_value
 
 ERROR = "error"  # a requirement is not met, or unknown; a forbidden exposure
@@ -82,7 +82,7 @@ def _find_host_problems(host: HostState) -> Iterator[Problem]:
 
 def _convert_granted(granted: Granted, host: str) -> Problem:
     """Return the exposures of one kind that a container has as one problem."""
-    level = ERROR if granted.state == EXPOSED else NOTE if granted.state == ALLOWED or granted.severity == LOW else WARNING
+    level = ERROR if granted.state in (EXPOSED, NOT_READ) else NOTE if granted.state == ALLOWED or granted.severity == LOW else WARNING
     accepted = (
         granted.waiver.describe()
         if granted.waiver
@@ -99,7 +99,7 @@ def _convert_granted(granted: Granted, host: str) -> Problem:
 
 def _find_container_problems(host: str, container: Mapping[str, Any], judgement: Judgement) -> Iterator[Problem]:
     name = (container["name"], container["id"])
-    exposures = {get_finding_id(kind) for kind in KINDS}
+    exposures = {UNKNOWN_FINDING, *(get_finding_id(kind) for kind in KINDS)}
     for setting in container["settings"]:
         if setting["status"] != ENFORCED:
             text = f"{setting['setting']} is {render_value(setting.get('seen'))} and not {render_value(setting.get('expected'))}"

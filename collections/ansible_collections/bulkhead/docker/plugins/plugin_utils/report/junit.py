@@ -12,7 +12,7 @@ from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.verdict import NOT_APPLICABLE, REQUIRED
 from . import controls
 from .fleet import FAILING, GONE, VERIFIED, Fleet, HostState
-from .policy import EXPOSED, WAIVED, Judgement, group_granted
+from .policy import EXPOSED, NOT_READ, UNKNOWN_FINDING, WAIVED, Judgement, group_granted
 from .text import list_names, render_value
 
 
@@ -59,7 +59,8 @@ def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: 
     """Add a case per kind that is forbidden or waived: it fails, is skipped if all its containers are waived, or is good."""
     found = group_granted([granted for granted in judgement.granted if granted.state in (EXPOSED, WAIVED)])
     for kind in dict.fromkeys([*judgement.policy.forbid, *(first.kind for first, unused in found)]):
-        case = _add_case(suite, host, get_finding_id(kind))
+        identifier = get_finding_id(kind) if kind in KINDS else UNKNOWN_FINDING
+        case = _add_case(suite, host, identifier)
         texts: dict[str, list[str]] = {EXPOSED: [], WAIVED: []}
         for first, names in found:
             if first.kind == kind:
@@ -67,11 +68,16 @@ def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: 
         granted = [entry for entry in judgement.granted if entry.kind == kind]
         if texts[EXPOSED]:
             evidence = [f"{entry.text}" for entry in granted if entry.state == EXPOSED]
-            cited = [controls.cite_control(control) for control in controls.list_finding_controls(get_finding_id(kind))]
+            cited = [controls.cite_control(control) for control in controls.list_finding_controls(identifier)]
             message = f"{texts[EXPOSED][0]}: {KINDS[kind].meaning}" if kind in KINDS else texts[EXPOSED][0]
-            _add_outcome(case, "failure", message, get_finding_id(kind), "\n".join([*evidence, *texts[WAIVED], *cited]))
+            _add_outcome(case, "failure", message, identifier, "\n".join([*evidence, *texts[WAIVED], *cited]))
         elif texts[WAIVED]:
             _add_outcome(case, "skipped", "; ".join(texts[WAIVED]))
+    unread = [granted for granted in judgement.granted if granted.state == NOT_READ]
+    if unread:
+        shown = list_names([granted.container for granted in unread])
+        details = "\n".join(granted.text for granted in unread)
+        _add_outcome(_add_case(suite, host, UNKNOWN_FINDING), "error", f"containers {shown}: exposures unknown", UNKNOWN_FINDING, details)
 
 
 def _add_waived_cases(suite: ElementTree.Element, host: HostState, judgement: Judgement) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from ...module_utils.exposures.kinds import FORBIDDEN, KINDS, NOTE, get_finding_id
+from ...module_utils.exposures.kinds import FORBIDDEN, HIGH, KINDS, NOTE, get_finding_id
 from ...module_utils.layers.registry import PER_SERVICE
 from ...module_utils.layers.verdict import DISABLED, ENFORCED
 from . import waivers
@@ -22,11 +22,16 @@ FORBID = "bulkhead_containers_forbid"
 VARIABLES = (FORBID, waivers.VARIABLE)
 # States of a kind of exposure on a container, the worst first.
 EXPOSED = "exposed"  # forbidden: verify.yml fails
+NOT_READ = "unknown"  # nothing could be read, so it may have what is forbidden: verify.yml fails
 REPORTED = "reported"  # not forbidden
 WAIVED = "waived"
 ALLOWED = "allowed"  # by allow_exposures of hardened_container_list
 LISTED = "listed"  # not forbidden, and only a note
-STATES = (EXPOSED, REPORTED, WAIVED, ALLOWED, LISTED)
+STATES = (EXPOSED, NOT_READ, REPORTED, WAIVED, ALLOWED, LISTED)
+
+
+# The finding of a container whose exposures are unknown (layers/verification.py). `unknown` is listed as its kind.
+UNKNOWN_FINDING, UNKNOWN_KIND = "container.exposures_unknown", "unknown"
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,11 @@ class Judgement:
         return [granted for granted in self.granted if granted.state == EXPOSED]
 
     @property
+    def unread_containers(self) -> list[str]:
+        """The containers whose exposures are unknown, where the policy forbids any."""
+        return [granted.container for granted in self.granted if granted.state == NOT_READ]
+
+    @property
     def exposed_containers(self) -> list[str]:
         return list(dict.fromkeys(granted.container for granted in self.exposed))
 
@@ -146,7 +156,7 @@ def _check_kinds(name: str, value: Any) -> tuple[Sequence[str], list[str]]:
 
 
 def list_judged_containers(verification: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the running containers without the layers that the inventory has disabled, which are no finding of a container."""
+    """Return the running containers without the layers that the inventory has disabled, which are not findings of a container."""
     layers = verification.get("layers", ())
     disabled = {layer["layer"] for layer in layers if layer.get("requirement") == DISABLED} - PER_SERVICE
     return [
@@ -229,7 +239,11 @@ def _judge_container(judgement: Judgement, active: Sequence[Waiver], container: 
         judgement.granted.append(Granted(name, container["id"], kind, state, identifier, text, remedy, severity, tuple(found), waiver))
     for identifier, finding in findings.items():
         if identifier.partition(".")[2] not in entries:
-            _waive(judgement, active, identifier, name, finding.get("status"))
+            waiver = _waive(judgement, active, identifier, name, finding.get("status"))
+            if identifier == UNKNOWN_FINDING:
+                state = WAIVED if waiver else NOT_READ if judgement.policy.forbid else REPORTED
+                about_it = (identifier, finding["text"], finding["remedy"], HIGH)
+                judgement.granted.append(Granted(name, container["id"], UNKNOWN_KIND, state, *about_it, waiver=waiver))
 
 
 def _waive(judgement: Judgement, active: Iterable[Waiver], identifier: str, container: str, status: str | None) -> Waiver | None:

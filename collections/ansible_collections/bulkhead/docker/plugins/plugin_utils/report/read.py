@@ -117,6 +117,9 @@ def _check_run(report: Mapping[str, Any]) -> None:
     for key in ("exposed", "allowed", "allowed_unused", "waived"):
         for entry in _get_mappings(report, key) if key in report else ():
             _require_texts(entry, f"an entry of {key}", "container", "finding" if key == "waived" else "kind")
+    unread = report.get("exposures_unknown", [])
+    if not isinstance(unread, list) or not all(isinstance(name, str) for name in unread):
+        raise ValueError("exposures_unknown is not a list of texts")
     for key, kind, name in (("problem", str, "a text"), ("not_enforced", list, "a list"), ("expected", dict, "a mapping")):
         if key in report and not isinstance(report[key], kind):
             raise ValueError(f"{key} is not {name}")

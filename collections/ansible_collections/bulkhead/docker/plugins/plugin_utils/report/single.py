@@ -70,6 +70,7 @@ def _describe_policy(judgement: Judgement) -> dict[str, Any]:
     return {
         "policy": judgement.policy.as_dict(),
         "exposed": [granted.as_dict() for granted in judgement.exposed],
+        "exposures_unknown": judgement.unread_containers,
         "allowed": [granted.as_dict() for granted in judgement.granted if granted.state == ALLOWED],
         "allowed_unused": [{"container": name, "kind": kind} for name, kind in judgement.unused],
         "waived": judgement.list_waived(),
@@ -85,12 +86,17 @@ def describe_problem(result: Mapping[str, Any], exposures: bool = True) -> str:
 
 
 def describe_exposed(host: str, report: Mapping[str, Any]) -> str:
-    """Return the exposed containers of a report as one message; empty if there are none."""
+    """Return the exposed containers of a report, and those of unknown exposures, as one message; empty if there are none."""
     kinds: dict[str, list[str]] = {}
     for entry in report.get("exposed", ()):
         kinds.setdefault(entry["container"], []).append(entry["kind"])
     names = list_names([f"{name} ({', '.join(found)})" for name, found in kinds.items()])
-    return f"containers exposed on {host}: {names}" if names else ""
+    unread = list_names(report.get("exposures_unknown", ()))
+    texts = [
+        f"containers exposed on {host}: {names}" if names else "",
+        f"exposures unknown of containers on {host}: {unread}" if unread else "",
+    ]
+    return "; ".join(text for text in texts if text)
 
 
 def describe_failure(failure: Mapping[str, str]) -> str:

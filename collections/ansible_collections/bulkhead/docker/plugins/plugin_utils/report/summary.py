@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from ..terminal import Line, wrap_text
 from .findings import ERROR, list_problems
 from .fleet import CONDITIONS, FAILING, VERIFIED, Fleet
-from .policy import EXPOSED, REPORTED, WAIVED, group_granted
+from .policy import EXPOSED, NOT_READ, REPORTED, WAIVED, group_granted
 from .publish import Published
 from .text import list_names
 from .verification_table import describe_granted
@@ -71,6 +71,9 @@ def _render_containers(fleet: Fleet) -> Iterator[Line]:
         for first, unused in group_granted([entry for unused, entry in granted if entry.state == EXPOSED]):
             own = [host for host, entry in granted if entry.state == EXPOSED and entry.kind == first.kind]
             yield from wrap_text("         ", f"{first.kind}: {len(own)} containers on {list_names(list(dict.fromkeys(own)))}")
+    unread = [f"{host}: {entry.container}" for host, entry in granted if entry.state == NOT_READ]
+    if unread:
+        yield from wrap_text("  ? exposures unknown of containers: ", list_names(unread), "red")
     for state, sign in ((REPORTED, "!"), (WAIVED, "~")):
         kinds = Counter(entry.kind for unused, entry in granted if entry.state == state)
         if kinds:

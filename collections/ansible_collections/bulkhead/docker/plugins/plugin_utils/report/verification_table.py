@@ -9,14 +9,27 @@ from typing import Any
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.registry import PER_SERVICE
 from ..terminal import WIDTH, Line, wrap_text
-from .policy import ALLOWED, EXPOSED, LISTED, REPORTED, WAIVED, Granted, Judgement, group_granted, list_judged_containers
+from .policy import (
+    ALLOWED,
+    EXPOSED,
+    LISTED,
+    NOT_READ,
+    REPORTED,
+    UNKNOWN_FINDING,
+    UNKNOWN_KIND,
+    WAIVED,
+    Granted,
+    Judgement,
+    group_granted,
+    list_judged_containers,
+)
 from .text import list_names, render_value
 
 # Each status has its own sign, for readers who do not see colours.
 SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
 # States of an exposure.
-STATE_SIGN = {EXPOSED: "x", REPORTED: "!", WAIVED: "~", ALLOWED: "i", LISTED: "i"}
-_STATE_COLOUR = {EXPOSED: "red", REPORTED: "yellow"}
+STATE_SIGN = {EXPOSED: "x", NOT_READ: "?", REPORTED: "!", WAIVED: "~", ALLOWED: "i", LISTED: "i"}
+_STATE_COLOUR = {EXPOSED: "red", NOT_READ: "red", REPORTED: "yellow"}
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
 
 
@@ -67,6 +80,8 @@ def describe_granted(first: Granted, names: Sequence[str]) -> str:
         first.state, ""
     )
     meaning = KINDS[first.kind].meaning if first.kind in KINDS else first.text
+    if first.kind == UNKNOWN_KIND:
+        return f"exposures unknown{state}: {list_names(names)}: such as: {meaning}"
     return f"{first.kind}{state}: {list_names(names)}: {meaning}"
 
 
@@ -75,7 +90,7 @@ def _render_granted(granted: Sequence[Granted]) -> Iterator[Line]:
     for first, names in group_granted([entry for entry in granted if entry.state != LISTED]):
         yield from wrap_text(f"  {STATE_SIGN[first.state]} ", describe_granted(first, names), _STATE_COLOUR.get(first.state))
         if first.state in (EXPOSED, REPORTED):
-            if len(names) == 1:
+            if len(names) == 1 and first.kind in KINDS:
                 yield from wrap_text("      ", first.text)
             if first.remedy:
                 yield from wrap_text("      -> ", first.remedy)
@@ -129,7 +144,7 @@ def _find_notes(container: Mapping[str, Any], judgement: Judgement) -> Iterator[
         yield f"opted out of {layer}", f"opted out of {layer}"
     for text in container["disagreements"]:
         yield f"disagreement about {text.partition(': ')[0]}", text
-    exposures = {get_finding_id(kind) for kind in KINDS}
+    exposures = {UNKNOWN_FINDING, *(get_finding_id(kind) for kind in KINDS)}
     pairs = [(finding["id"], finding["text"]) for finding in container["findings"] if finding["id"] not in exposures]
     pairs += [
         (f"demand.{setting['setting']}", f"{setting['setting']} is {setting['seen']} and not {setting['expected']} ({setting['source']})")
@@ -139,7 +154,11 @@ def _find_notes(container: Mapping[str, Any], judgement: Judgement) -> Iterator[
     for layer in container["layers"]:
         if layer["layer"] not in container["opted_out"] and layer["layer"] not in PER_SERVICE:
             pairs += [(finding["id"], finding["text"]) for finding in layer["findings"] if finding["status"]]
-    for identifier, text in dict.fromkeys(pairs):
+    # Without any evidence of the container, every layer has the same finding.
+    first: dict[str, str] = {}
+    for identifier, text in pairs:
+        first.setdefault(text, identifier)
+    for text, identifier in first.items():
         waiver = judgement.get_waiver(identifier, container["name"])
         yield (f"{identifier} {_WAIVED}", f"{text} ({waiver.describe()})") if waiver else (identifier, text)
 

@@ -23,8 +23,8 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FINDING = re.compile(r"[a-z_]+\.[a-z0-9_]+")
 # First parts of the IDs of findings that are not about one layer: of containers, of settings of hardened_container_list, and of the engine.
 _OWNERS = ("container", "demand", "engine")
-# The one finding about a container that is not a kind of exposure (layers/verification.py).
-_NOT_RUNNING = "container.not_running"
+# Findings about containers that are not kinds of exposure (layers/verification.py).
+_OF_CONTAINERS = ("not_running", "no_evidence", "exposures_unknown")
 
 
 def get_today(now: float | None = None) -> date:
@@ -170,7 +170,7 @@ def _check_finding(place: str, finding: str) -> str:
         )
         return f"{place}: {finding!r} is not the ID of a finding or the number of a control; write {numbers[0] if numbers else _ADVICE['finding']}"
     if owner == "container":
-        if name in KINDS or finding == _NOT_RUNNING:
+        if name in KINDS or name in _OF_CONTAINERS:
             return ""
         return f"{place}: {finding!r} is not a finding of containers; {suggest_kind(name, get_finding_id)}"
     if owner in BY_NAME or owner in _OWNERS:

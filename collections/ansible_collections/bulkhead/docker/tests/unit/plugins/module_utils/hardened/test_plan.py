@@ -71,6 +71,11 @@ def test_missing_containers_are_created_and_absent_ones_removed(host: Host) -> N
     assert planned(host, Answers(containers=made("other")), state="absent").actions == {"shop": "remove"}
 
 
+def test_what_is_allowed_replaces_no_container() -> None:
+    before = {key: value for key, value in ENTRY.items() if key != "allow_exposures"}
+    assert plan.compute_fingerprint({**ENTRY, "allow_exposures": ["device"]}, "{}") == plan.compute_fingerprint(before, "{}")
+
+
 def test_a_changed_profile_changes_the_fingerprint(host: Host) -> None:
     assert plan.compute_fingerprint(ENTRY, "{}") != plan.compute_fingerprint(ENTRY, '{"a": 1}')
 

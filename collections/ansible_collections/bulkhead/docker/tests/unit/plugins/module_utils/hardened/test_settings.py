@@ -37,6 +37,10 @@ def resolve(**entry: Any) -> dict[str, Any]:
         ({"pids_limit": True}, ".pids_limit: True is not a limit"),
         ({"cpus": 0}, ".cpus: 0 is not a number of CPUs"),
         ({"restart_policy": "never"}, ".restart_policy: 'never' is not valid; write no, always"),
+        ({"allow_exposures": "device"}, ".allow_exposures: 'device' is not a list"),
+        ({"allow_exposures": ["devise"]}, "contains 'devise', which is not a kind of exposure; write device"),
+        ({"allow_exposures": ["xyzzy"]}, "contains 'xyzzy', which is not a kind of exposure; known are privileged, "),
+        ({"allow_exposures": [["device"]]}, "contains ['device'], which is not a kind of exposure"),
         ({"state": "started"}, ".state: 'started' is not valid; write present or absent"),
     ],
 )
@@ -49,6 +53,13 @@ def test_invalid_entries_get_a_message(entry: dict[str, Any], words: str) -> Non
 def test_names_are_unique() -> None:
     with pytest.raises(settings.ContainerEntryError, match=r"hardened_container_list\[1\].name: shop is already"):
         settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "a"}] * 2})
+
+
+def test_what_is_allowed_is_only_expected_of_verification() -> None:
+    entry = resolve(allow_exposures=["published_port"])
+    assert settings.build_container_expectations([entry], FOLDER)["shop"]["allow_exposures"] == ["published_port"]
+    assert settings.build_container_expectations([resolve()], FOLDER)["shop"]["allow_exposures"] == []
+    assert "published_port" not in str(project(entry)) + str(settings.build_container_options(entry, "{}", "f00d"))
 
 
 def project(*entries: dict[str, Any]) -> dict[str, Any]:

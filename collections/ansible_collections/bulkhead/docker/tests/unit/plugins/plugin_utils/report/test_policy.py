@@ -96,6 +96,38 @@ def test_a_report_without_exposures_is_judged_by_its_findings() -> None:
     assert [granted.kind for granted in judge(box).exposed] == ["privileged"]
 
 
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({}, "unknown"),
+        ({"forbid": []}, "reported"),
+        ({"waivers": [make_waiver("container.exposures_unknown", container="kata*")]}, "waived"),
+        ({"waivers": [make_waiver("CIS-5.32")]}, "unknown"),
+    ],
+)
+def test_unknown_exposures_may_be_forbidden_ones(more: dict[str, Any], state: str) -> None:
+    box = make_container(
+        "kata1", exposures=[], findings=[make_finding("container.exposures_unknown", "its exposures are unknown", "unknown")]
+    )
+    judged = judge(box, **more)
+    assert [(granted.kind, granted.state) for granted in judged.granted] == [("unknown", state)]
+    verification = make_verification("web1", containers=[box])["verification"]
+    report = single.build_report("web1", verification, False, policy=judged.policy, today=TODAY)
+    assert report["exposures_unknown"] == (["kata1"] if state == "unknown" else [])
+    text = "exposures unknown of containers on web1: kata1" if state == "unknown" else ""
+    assert (single.describe_exposed("web1", report), report["problem"]) == (text, "")
+
+
+def test_a_container_without_evidence_has_one_note() -> None:
+    layers = [
+        make_layer(name, "unknown", findings=[make_finding(f"{name}.no_evidence", "container web: gone", "unknown")])
+        for name in ("seccomp", "userns")
+    ]
+    box = make_container("web", layers=layers)
+    lines = [text for text, unused in render_verification("h", make_verification("h", containers=[box])["verification"])]
+    assert [line for line in lines if "gone" in line] == ["  ! web: container web: gone"]
+
+
 def test_exposures_of_one_kind_are_one_entry() -> None:
     box = make_exposed("web")
     box["exposures"].append(make_exposure(target="/run/containerd/containerd.sock"))
