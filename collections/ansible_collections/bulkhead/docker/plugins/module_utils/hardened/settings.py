@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..capabilities import CAPABILITIES
-from ..exposures.kinds import KINDS
 
 # Settings that have a default, `hardened_container_KEY`, which an entry of the list may override.
 DEFAULTED = (
@@ -44,8 +43,11 @@ class ContainerEntryError(ValueError):
     """An entry of the list is invalid. The message names variable, key and value, and what to write instead."""
 
 
-def resolve_containers(desired: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of `hardened_container_list`, complete and checked. Raises ContainerEntryError."""
+def resolve_containers(desired: Mapping[str, Any], kinds: Collection[str]) -> list[dict[str, Any]]:
+    """Return the entries of `hardened_container_list`, complete and checked. Raises ContainerEntryError.
+
+    kinds: of exposure (exposures/kinds.py), which no module that runs the containers needs on a host.
+    """
     if not _PROJECT.fullmatch(desired[PROJECT]):
         raise ContainerEntryError(
             f"{PROJECT}: {desired[PROJECT]!r} is not a name for a compose project; write small letters, digits, dashes and underscores"
@@ -53,6 +55,7 @@ def resolve_containers(desired: Mapping[str, Any]) -> list[dict[str, Any]]:
     entries, names = [], set()
     for position, given in enumerate(desired.get(VARIABLE) or []):
         entry = _resolve_entry(f"{VARIABLE}[{position}]", given, desired)
+        _check_allowed(f"{VARIABLE}[{position}].allow_exposures", entry["allow_exposures"], kinds)
         if entry["name"] in names:
             raise ContainerEntryError(
                 f"{VARIABLE}[{position}].name: {entry['name']} is already the name of another entry; write another name"
@@ -97,11 +100,6 @@ def _check_entry(place: str, entry: Mapping[str, Any]) -> None:
         if str(name).upper().removeprefix("CAP_") not in CAPABILITIES:
             close = difflib.get_close_matches(str(name).upper(), CAPABILITIES, 1, 0.5)
             reject("capabilities", f"contains {name!r}, which is not a capability" + (f"; write {close[0]}" if close else ""))
-    for kind in entry["allow_exposures"]:
-        if not isinstance(kind, str) or kind not in KINDS:
-            close = difflib.get_close_matches(str(kind), KINDS, 1, 0.5)
-            advice = f"write {close[0]}" if close else f"known are {', '.join(KINDS)}"
-            reject("allow_exposures", f"contains {kind!r}, which is not a kind of exposure; {advice}")
     for path in entry["tmpfs"]:
         if not str(path).startswith("/"):
             reject("tmpfs", f"contains {path!r}, which is not absolute; write /{path}")
@@ -117,6 +115,14 @@ def _check_entry(place: str, entry: Mapping[str, Any]) -> None:
         reject("cpus", "is not a number of CPUs; write a number above 0, such as 0.5")
     if entry["restart_policy"] not in _POLICIES:
         reject("restart_policy", f"is not valid; write {', '.join(_POLICIES[:-1])} or {_POLICIES[-1]}")
+
+
+def _check_allowed(place: str, allowed: list[Any], kinds: Collection[str]) -> None:
+    for kind in allowed:
+        if not isinstance(kind, str) or kind not in kinds:
+            close = difflib.get_close_matches(str(kind), kinds, 1, 0.5)
+            advice = f"write {close[0]}" if close else f"known are {', '.join(kinds)}"
+            raise ContainerEntryError(f"{place}: {allowed!r} contains {kind!r}, which is not a kind of exposure; {advice}")
 
 
 def _is_positive(value: Any, kind: Any) -> bool:

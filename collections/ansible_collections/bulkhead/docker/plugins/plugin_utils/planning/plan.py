@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...module_utils.engine.instance import SCOPE_DROP_IN
+from ...module_utils.exposures.kinds import KINDS
 from ...module_utils.hardened import settings as hardened
 from ...module_utils.host.root import STATE_DIR
 from ...module_utils.layers.registry import SWITCHES
@@ -65,7 +66,7 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) 
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:
-        desired[hardened.VARIABLE] = hardened.resolve_containers(desired)
+        desired[hardened.VARIABLE] = hardened.resolve_containers(desired, KINDS)
     except hardened.ContainerEntryError as error:
         problems.append(str(error))
     return problems + attack_requirements.find_requirement_problems("attack_matrix_required", desired.get("attack_matrix_required") or {})

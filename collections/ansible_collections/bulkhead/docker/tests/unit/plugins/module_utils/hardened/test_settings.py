@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.hardened import settings
 
 DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[5] / "roles/hardened_container/defaults/main.yml").read_text())
@@ -15,7 +16,7 @@ FOLDER = "/etc/docker/seccomp"
 
 
 def resolve(**entry: Any) -> dict[str, Any]:
-    return settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "shop:1", **entry}]})[0]
+    return settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "shop:1", **entry}]}, KINDS)[0]
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,14 @@ def test_invalid_entries_get_a_message(entry: dict[str, Any], words: str) -> Non
 
 def test_names_are_unique() -> None:
     with pytest.raises(settings.ContainerEntryError, match=r"hardened_container_list\[1\].name: shop is already"):
-        settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "a"}] * 2})
+        settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "a"}] * 2}, KINDS)
 
 
 def test_what_is_allowed_is_only_expected_of_verification() -> None:
-    entry = resolve(allow_exposures=["published_port"])
-    assert settings.build_container_expectations([entry], FOLDER)["shop"]["allow_exposures"] == ["published_port"]
+    entry = resolve(allow_exposures=["block_device"])
+    assert settings.build_container_expectations([entry], FOLDER)["shop"]["allow_exposures"] == ["block_device"]
     assert settings.build_container_expectations([resolve()], FOLDER)["shop"]["allow_exposures"] == []
-    assert "published_port" not in str(project(entry)) + str(settings.build_container_options(entry, "{}", "f00d"))
+    assert "block_device" not in str(project(entry)) + str(settings.build_container_options(entry, "{}", "f00d"))
 
 
 def project(*entries: dict[str, Any]) -> dict[str, Any]:
@@ -132,4 +133,4 @@ def test_invalid_project_name() -> None:
     with pytest.raises(
         settings.ContainerEntryError, match="hardened_container_project: 'My Shop' is not a name for a compose project; write small letters"
     ):
-        settings.resolve_containers({**DEFAULTS, settings.PROJECT: "My Shop"})
+        settings.resolve_containers({**DEFAULTS, settings.PROJECT: "My Shop"}, KINDS)
