@@ -173,7 +173,11 @@
     if (host.findings.length) parts.push(make("h3", "Findings"), findings(host.findings));
     if (host.exposures.length) {
       const list = make("ul");
-      for (const line of host.exposures) list.append(make("li", line));
+      for (const { line, texts } of host.exposures) {
+        const item = make("li", line);
+        for (const text of texts) item.append(make("div", "", make("small", text)));
+        list.append(item);
+      }
       parts.push(make("h3", "Granted to containers"), list);
     }
     if (host.containers.length) parts.push(make("h3", "Containers that deviate"));

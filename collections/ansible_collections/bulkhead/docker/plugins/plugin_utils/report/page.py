@@ -36,6 +36,8 @@ _LEVELS = ("error", "warning", "note")
 _LABELS = {"not_applicable": "n/a"}
 # The number of rows of one kind of exposure in one state; verify-HOST.json has all.
 MAX_EXPOSURES = 200
+# The number of containers that are written out per kind when a host is opened.
+MAX_TEXTS = 5
 
 
 def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matrix, version: str) -> str:
@@ -127,11 +129,7 @@ def _build_details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
         "about": {key: str(value) for key, value in host.about.items() if value is not None},
         "running": host.running,
         "again": f"ansible-playbook -i INVENTORY bulkhead.docker.verify --limit {shlex.quote(host.name)}",
-        "exposures": [
-            f"{STATE_SIGN[first.state]} {describe_granted(first, names)}" for first, names in group_granted(host.judgement.granted)
-        ]
-        if host.judgement
-        else [],
+        "exposures": _describe_exposures(host),
         "findings": [_build_finding(finding, host) for finding in host.findings],
         "layers": {name: _build_evidence(host.layers[name], host) for name in layers if name in host.layers},
         "containers": [
@@ -142,6 +140,20 @@ def _build_details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
             for container in host.containers
         ],
     }
+
+
+def _describe_exposures(host: HostState) -> list[dict[str, Any]]:
+    """Return one line per kind of exposure, and the texts of its first containers."""
+    granted = host.judgement.granted if host.judgement else []
+    return [
+        {
+            "line": f"{STATE_SIGN[first.state]} {describe_granted(first, names)}",
+            "texts": [entry.text for entry in granted if (entry.kind, entry.state) == (first.kind, first.state)][:MAX_TEXTS]
+            if first.state != LISTED
+            else [],
+        }
+        for first, names in group_granted(granted)
+    ]
 
 
 def _build_evidence(layer: Mapping[str, Any], host: HostState, container: str = "") -> dict[str, Any]:
