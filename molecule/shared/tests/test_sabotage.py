@@ -232,7 +232,11 @@ def test_containers_that_opt_out_are_reported(host: Host, verify: Callable[..., 
         assert unlimited["pids_limit"] == "absent"
         own = next(v for v in verification.container("own-filter")["layers"] if v["layer"] == "seccomp")
         assert (own["status"], [f["id"] for f in own["findings"]]) == ("degraded", ["seccomp.wide_open"]), own
-        assert verification.code == 0, "the host's defaults are enforced; a container's own options are reported, not failed"
+        # The host's defaults are enforced. A container's own options are reported, and fail only with a forbidden exposure.
+        assert (verification.report["enforced"], verification.report["problem"]) == (True, "")
+        assert {entry["container"] for entry in verification.report["exposed"]} == {"everything"}
+        assert verification.code == 2, verification.output
+        assert "Fleet: 1 of 1 hosts verified" in verification.output, verification.output
         assert host.run(f"docker inspect {LEFT_BEHIND}").rc != 0
         assert verification.container("labelled")["pid"] == int(host.check_output("docker inspect -f '{{.State.Pid}}' labelled"))
     finally:

@@ -37,10 +37,11 @@ class ActionModule(ActionBase):
         found: dict[str, list[str]] = {}
         for host in hosts:
             own = variables["hostvars"][host]
-            try:
-                problems = find_variable_problems({name: own[name] for name in VARIABLES if name in own})
-            except AnsibleError as error:
-                problems = [f"{' or '.join(VARIABLES)} cannot be templated: {error}"]
-            for problem in problems:
-                found.setdefault(problem, []).append(host)
+            for name in (name for name in VARIABLES if name in own):
+                try:
+                    problems = find_variable_problems({name: own[name]})
+                except AnsibleError as error:
+                    problems = [f"{name}: cannot be templated: {error}"]
+                for problem in problems:
+                    found.setdefault(problem, []).append(host)
         return [problem if len(names) == len(hosts) else f"{list_names(names)}: {problem}" for problem, names in found.items()]

@@ -6,7 +6,7 @@ A report keeps the policy with which its host was verified, so that the fleet re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -195,7 +195,7 @@ def get_default_finding(layer: Mapping[str, Any]) -> str:
     return f"{layer['layer']}.{layer['status']}"
 
 
-def _is_waived(layer: Mapping[str, Any], judgement: Judgement, active: Iterable[Waiver]) -> bool:
+def _is_waived(layer: Mapping[str, Any], judgement: Judgement, active: Sequence[Waiver]) -> bool:
     """Return whether all findings that give the layer its status are waived."""
     if layer["status"] == ENFORCED:
         return False
@@ -246,8 +246,10 @@ def _judge_container(judgement: Judgement, active: Sequence[Waiver], container: 
                 judgement.granted.append(Granted(name, container["id"], UNKNOWN_KIND, state, *about_it, waiver=waiver))
 
 
-def _waive(judgement: Judgement, active: Iterable[Waiver], identifier: str, container: str, status: str | None) -> Waiver | None:
+def _waive(judgement: Judgement, active: Sequence[Waiver], identifier: str, container: str, status: str | None) -> Waiver | None:
     """Record that waivers accept a finding, and return the one that lasts longest; None without one."""
+    if not active:
+        return None
     cited = list_finding_controls(identifier)
     found = [waiver for waiver in active if waiver.matches(identifier, cited, container, status)]
     judgement.matched.update(found)

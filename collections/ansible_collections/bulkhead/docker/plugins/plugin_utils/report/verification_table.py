@@ -29,6 +29,8 @@ from .text import list_names, render_value
 SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
 # States of an exposure.
 STATE_SIGN = {EXPOSED: "x", NOT_READ: "?", REPORTED: "!", WAIVED: "~", ALLOWED: "i", LISTED: "i"}
+# The number of exposures of one kind that are written out for one container.
+MAX_ENTRIES = 5
 _STATE_COLOUR = {EXPOSED: "red", NOT_READ: "red", REPORTED: "yellow"}
 _COLOUR = {"enforced": "green", "degraded": "yellow", "absent": "red", "unknown": "yellow", "not_applicable": "dark gray"}
 
@@ -86,12 +88,15 @@ def describe_granted(first: Granted, names: Sequence[str]) -> str:
 
 
 def _render_granted(granted: Sequence[Granted]) -> Iterator[Line]:
-    """Yield one line per kind of exposure. One container's exposures are also written out. Kinds that are only notes are on the page."""
+    """Yield one line per kind of exposure. A single container's are written out, with sources. Kinds that are only notes are on the page."""
     for first, names in group_granted([entry for entry in granted if entry.state != LISTED]):
         yield from wrap_text(f"  {STATE_SIGN[first.state]} ", describe_granted(first, names), _STATE_COLOUR.get(first.state))
         if first.state in (EXPOSED, REPORTED):
-            if len(names) == 1 and first.kind in KINDS:
-                yield from wrap_text("      ", first.text)
+            if len(names) == 1:
+                for entry in first.entries[:MAX_ENTRIES]:
+                    yield from wrap_text("      ", f"{entry['text']}  <- {entry['source']}")
+                if len(first.entries) > MAX_ENTRIES:
+                    yield f"      and {len(first.entries) - MAX_ENTRIES} more", None
             if first.remedy:
                 yield from wrap_text("      -> ", first.remedy)
 

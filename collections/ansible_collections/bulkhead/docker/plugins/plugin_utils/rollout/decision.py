@@ -143,6 +143,7 @@ def _describe_valid_verification(plan: Mapping[str, Any], last: LastReport) -> s
     desired, earlier, selected = hash_expectations(last.expect), report.get("expected") or {}, narrow_selection(last.selected)
     if any(earlier.get(name) != desired.get(name) for name in (desired.keys() | earlier.keys() if selected is None else selected)):
         return ""
+    # Waivers do not count here: they may have changed or expired since, so a host that needs one is verified again.
     if report.get("failure") or list_unenforced(verification, only=selected):
         return ""
     return f"as desired and verified {format_age(seconds)} ago"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.events import RunReports, collect_reports, import_events, read_events
 
-from .samples import make_layer
+from .samples import make_exposed, make_layer, make_policy, make_waiver
 
 VERIFICATION = {
     "at": "then",
@@ -52,6 +52,22 @@ def test_a_verification_becomes_the_report_of_its_run() -> None:
     assert time.isoformat() == "2026-11-24T10:00:02.500000+00:00", "the time of the run, not of the import"
     assert report["enforced"] is True
     assert report["verification"] == {key: value for key, value in VERIFICATION.items() if key != "x"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "exposed"),
+    [
+        ({}, ["web"]),
+        ({"policy": make_policy(make_waiver(until="2026-11-24"))}, []),  # valid on the day of the run
+        ({"policy": make_policy(make_waiver(until="2026-11-20"))}, ["web"]),
+        ({"policy": make_policy(forbid=[])}, []),
+        ({"policy": "text"}, ["web"]),
+    ],
+)
+def test_the_policy_of_the_run_is_restored(policy: dict[str, Any], exposed: list[str]) -> None:
+    verification = {**VERIFICATION, "containers": [make_exposed("web")]}
+    unused, report = Run().add_verification("web1", verification, **policy).collect().verify["web1"]
+    assert [entry["container"] for entry in report["exposed"]] == exposed
 
 
 @pytest.mark.parametrize(

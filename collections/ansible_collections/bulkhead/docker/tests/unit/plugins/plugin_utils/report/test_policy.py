@@ -118,6 +118,17 @@ def test_unknown_exposures_may_be_forbidden_ones(more: dict[str, Any], state: st
     assert (single.describe_exposed("web1", report), report["problem"]) == (text, "")
 
 
+def test_a_single_container_is_shown_with_sources() -> None:
+    verification = make_verification("h", containers=[make_exposed("web")])["verification"]
+    judged = policy.judge_policy("h", verification, policy.Policy(), TODAY)
+    lines = [text for text, unused in render_verification("h", verification, judged)]
+    start = lines.index("  x engine_socket, forbidden: web: its processes can command the engine, and so the host")
+    assert lines[start + 1 : start + 3] == [
+        "      it has /run/docker.sock  <- /proc/1/mountinfo",
+        "      -> make it right",
+    ]
+
+
 def test_a_container_without_evidence_has_one_note() -> None:
     layers = [
         make_layer(name, "unknown", findings=[make_finding(f"{name}.no_evidence", "container web: gone", "unknown")])
