@@ -27,7 +27,7 @@ from .attack import Matrix
 from .changes import HostChange
 from .findings import Problem, list_problems
 from .fleet import CONDITIONS, VERIFIED, Fleet, HostState
-from .policy import LISTED, STATES, Granted, group_granted
+from .policy import LISTED, STATES, WAIVED, Granted, group_granted
 from .text import list_names, render_value
 from .verification_table import SIGN, STATE_SIGN, describe_granted
 
@@ -113,8 +113,8 @@ def _build_cell(host: HostState, name: str) -> dict[str, Any]:
     # The class free makes a status pale that the inventory does not require, or waives.
     waived = required and host.is_waived(name)
     kind = status if status == ENFORCED or (required and not waived) or name not in host.layers else f"{status} free"
-    label = _LABELS.get(status, status) + (", waived" if waived else "")
-    return {"status": status, "label": label, "sign": SIGN.get(status, "?"), "kind": kind}
+    sign = SIGN.get(status, "?") + (STATE_SIGN[WAIVED] if waived else "")
+    return {"status": status, "label": _LABELS.get(status, status), "sign": sign, "kind": kind}
 
 
 def _build_details(host: HostState, layers: Sequence[str]) -> dict[str, Any]:
@@ -195,6 +195,7 @@ def _group_problems(found: Sequence[Problem]) -> list[dict[str, Any]]:
             "id": identifier,
             "accepted": accepted,
             "first": kinds[accepted, level, identifier][0],
+            "problems": kinds[accepted, level, identifier],
             "hosts": Counter(problem.host or "bulkhead_waivers" for problem in kinds[accepted, level, identifier]),
             "containers": list_names(sorted({p.container[0] for p in kinds[accepted, level, identifier] if p.container[0]})),
             "controls": sorted({control for problem in kinds[accepted, level, identifier] for control in problem.controls}),
