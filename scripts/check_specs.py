@@ -25,7 +25,15 @@ SHOWN = re.compile(r"^(# )?([a-z][a-z0-9_]*: .*)$", re.MULTILINE)
 # Variables that a play sets for a role, and that an inventory does not set.
 GIVEN = {"attack_matrix_configurations", "attack_matrix_container", "attack_matrix_report_dir", "docker_daemon_layers"}
 # Variables of hosts that playbooks read (plugin_utils/rollout/decision.py).
-OF_PLAYBOOKS = {"bulkhead_blocked": {"default": "stop"}, "bulkhead_unreachable": {"default": "leave_out"}}
+OF_PLAYBOOKS = {
+    "bulkhead_blocked": {"default": "stop"},
+    "bulkhead_unreachable": {"default": "leave_out"},
+    # As FORBIDDEN in module_utils/exposures/kinds.py.
+    "bulkhead_containers_forbid": {
+        "default": ["privileged", "engine_socket", "host_system_writable", "host_pid", "block_device", "memory_device"]
+    },
+    "bulkhead_waivers": {"default": []},
+}
 LONGEST_TASK_FILE = 120
 LONGEST_MODULE = 400
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import check_specs
 import pytest
 import yaml
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import FORBIDDEN, KINDS
@@ -30,6 +31,10 @@ def test_the_table_of_kinds_is_that_of_the_code() -> None:
 @pytest.mark.parametrize("example", [example for example in EXAMPLES if "hardened_container_list" not in example])
 def test_the_examples_are_valid(example: dict[str, object]) -> None:
     assert find_variable_problems(example) == []
+
+
+def test_the_example_inventory_has_the_default() -> None:
+    assert tuple(check_specs.OF_PLAYBOOKS["bulkhead_containers_forbid"]["default"]) == FORBIDDEN
 
 
 def test_traefik_and_portainer_have_examples() -> None:
