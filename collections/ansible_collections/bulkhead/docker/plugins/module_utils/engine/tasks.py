@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..host.process import Process, open_process, read_start_ticks, read_state
+from ..host.process import Process, open_process, read_label, read_start_ticks, read_state
 from ..host.process_status import parse_status
 from ..host.root import Host
 from .cgroups import list_processes, select_own_groups
@@ -93,11 +93,12 @@ def _add_process(found: Tasks, known: dict[Any, dict[str, Any]], shared: dict[st
         for thread in process.list_threads():
             try:
                 text = process.read(f"task/{thread}/status") if thread != process.pid else status
+                security = tuple(_SECURITY.findall(text))
+                if security != own:
+                    label = read_label(process, f"task/{thread}/")
+                    _add_state(found, known, (security, label, about), {**state, **parse_status(text), "label": label, "tid": thread}, 1)
             except OSError:  # it has ended
                 continue
-            security = tuple(_SECURITY.findall(text))
-            if security != own:
-                _add_state(found, known, (security, about), {**state, **parse_status(text), "tid": thread}, 1)
     elif threads > 1:
         found.unread.append(f"the threads of process {process.pid} ({state.get('command')}) were not read: they are too many")
 

@@ -89,14 +89,25 @@ def read_state(process: Process, shared: dict[str, Any], status: str | None = No
     read_once("uid_map", "user", lambda text: found.update(uid_map=parse_id_map(text)))
     read_once("gid_map", "user", lambda text: found.update(gid_map=parse_id_map(text)))
     read_once("mountinfo", "mnt", lambda text: found.update(root_read_only=parse_root_read_only(text)))
-    # Without an LSM that labels processes, the file exists and reading it fails with EINVAL: no label, not an error.
     found["label"] = None
     try:
-        found["label"] = process.read("attr/current").strip("\0\n") or None
+        found["label"] = read_label(process)
     except OSError as error:
-        if error.errno not in (22, 2):
-            found["unreadable"][f"/proc/{process.pid}/attr/current"] = str(error)
+        found["unreadable"][f"/proc/{process.pid}/attr/current"] = str(error)
     return found
+
+
+def read_label(process: Process, task: str = "") -> str | None:
+    """Return the text of attr/current; None without a label. task: `task/TID/` for a thread. Raises OSError.
+
+    Without an LSM that labels processes, the file exists and reading it fails with EINVAL: no label, not an error.
+    """
+    try:
+        return process.read(f"{task}attr/current").strip("\0\n") or None
+    except OSError as error:
+        if error.errno in (22, 2):
+            return None
+        raise
 
 
 def parse_root_read_only(mountinfo: str) -> bool | None:

@@ -11,9 +11,9 @@ from ..exposures.exposure import Exposure
 from ..exposures.judge import build_findings, judge_exposures
 from ..hardened import judge as hardened
 from .evidence import CONTAINERS, UNUSABLE_ANSWER, keep_defaults, list_engines
+from .identity import find_host_namespace
 from .judges import ENGINE_DEFAULTS, JUDGES
-from .states import list_states
-from .verdict import DEGRADED, DISABLED, ENFORCED, SEVERITY, UNKNOWN, ContainerVerdict, Finding, Verdict
+from .verdict import DEGRADED, DISABLED, ENFORCED, UNKNOWN, ContainerVerdict, Finding, Verdict
 
 _Kind = TypeVar("_Kind", bound=Verdict)
 
@@ -59,7 +59,7 @@ def _judge_container(
     exposures, findings = _judge_exposures(container, evidence, default_pids)
     required = expect.get(CONTAINERS, {}).get(container["name"])
     return {
-        **({"settings": _judge_settings(container, required, layers.get("seccomp"))} if required else {}),
+        **({"settings": _judge_settings(container, required, layers, evidence)} if required else {}),
         **{key: container[key] for key in ("name", "id", "image", "pid")},
         "layers": list(layers.values()),
         "opted_out": [name for name, verdict in layers.items() if verdict["opted_out"]],
@@ -84,15 +84,14 @@ def _judge_exposures(
     return exposures, build_findings(container["name"], exposures)
 
 
-def _judge_settings(container: Mapping[str, Any], required: Mapping[str, Any], seccomp: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return the verdict on each required setting: of all states of the container's tasks, the worst."""
-    worst: dict[str, dict[str, Any]] = {}
-    for state in list_states(container):
-        for verdict in hardened.judge({**container, "kernel": {**container["kernel"], **state}}, required, seccomp):
-            known = worst.setdefault(verdict["setting"], verdict)
-            if SEVERITY[verdict["status"]] > SEVERITY[known["status"]]:
-                worst[verdict["setting"]] = verdict
-    return list(worst.values())
+def _judge_settings(
+    container: Mapping[str, Any], required: Mapping[str, Any], layers: Mapping[str, Any], evidence: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    try:
+        return hardened.judge(container, required, layers.get("seccomp"), layers.get("apparmor"), find_host_namespace(evidence))
+    except Exception as error:  # evidence that no judge expects
+        seen = f"{type(error).__name__}: {error}"
+        return [{"setting": "settings", "status": UNKNOWN, "expected": "", "seen": seen, "source": f"/proc/{container['pid']}"}]
 
 
 def _judge_container_layer(
