@@ -23,7 +23,7 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
     """Return every dockerd: its pid, uid, uid_map, argv, and whether it runs in its own user namespace (rootless).
 
     A process of that name with neither a namespace nor root's rights is not dockerd, which needs one of them (moby cmd/dockerd/daemon.go).
-    One in a container is no engine of this host: it has a PID namespace or a control group of its own.
+    One in a container is not an engine of this host: it has a PID namespace or a control group of its own.
     """
     found, own = [], _read_pid_namespace(host, "1")
     for entry in host.path("/proc").iterdir():

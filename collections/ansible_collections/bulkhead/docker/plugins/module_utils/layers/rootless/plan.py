@@ -10,12 +10,10 @@ from typing import Any
 from ...engine.instance import Instance, get_observed_instance
 from ...host.files import sha256
 from ...rootless import client_context, names, rendering
-from ...subid.allocate import RangeRequest, describe_bounds_problem
-from ...subid.decide import UserRequest, decide_ranges
-from ...subid.directory import CONFIG
-from ...subid.mapping import MIN_IDS, parse_state
-from ...subid.ranges import SUBGID, SUBUID
+from ...subid.allocate import describe_bounds_problem
+from ...subid.mapping import MIN_IDS
 from ..verdict import DISABLED, REQUIRED, Change, LayerPlan
+from .plan_ranges import plan_ranges
 
 LAYER = "rootless"
 SWITCH = "rootless_docker_layer"
@@ -84,7 +82,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return result.mark_unsupported(reason)
     instance = get_observed_instance(observed)
     packages = _plan_packages(observed, here, result, bool(desired.get("rootless_docker_install_packages")), _select_network(here, desired))
-    request = _plan_ranges(result, observed, desired, instance)
+    request = plan_ranges(result, observed, desired, instance)
     wrapper = desired.get(WRAPPER) if find_default_profile(desired) and observed["layers"]["apparmor"]["enabled"] else None
     files = _plan_files(result, observed, desired, here, instance, wrapper)
     _plan_user(result, here, desired, instance)
@@ -203,46 +201,6 @@ def _plan_packages(observed: Mapping[str, Any], here: Mapping[str, Any], result:
         result.blockers.append(f"{', '.join(named)}: missing on this host; install them, or set rootless_docker_install_packages: true")
     result.changes += [Change(f"package {name}", f"install {name}") for name in named]
     return named
-
-
-def _plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], instance: Instance) -> UserRequest:
-    """Plan the user and its subordinate ranges, by the rules of role userns_remap."""
-    here, seen = observed["layers"][LAYER], parse_state(observed["layers"]["userns"])
-    range_request = RangeRequest(
-        instance.user,
-        desired["rootless_docker_range_start"],
-        desired["rootless_docker_range_size"],
-        start_name="rootless_docker_range_start",
-    )
-    create = bool(desired.get("rootless_docker_create_user"))
-    if instance.uid is None and not create:
-        result.blockers.append(
-            f"rootless_docker_user: the user {instance.user} does not exist on this host; create it, or set rootless_docker_create_user: true"
-        )
-    elif instance.uid == 0:
-        result.blockers.append(f"rootless_docker_user: {instance.user} has the ID 0 on this host; write a user that is not root")
-    request = UserRequest(range_request, create=create)
-    decision = decide_ranges([request], seen.subuid, seen.subgid, seen.accounts, here["ranges"])
-    result.blockers += decision.errors
-    result.notices += decision.notes
-    if instance.uid is None:
-        result.changes.append(Change("/etc/passwd", f"create user {instance.user} with the home {instance.home}", "", f"{instance.user}\n"))
-    for path, before, after in ((SUBUID, seen.subuid, decision.subuid), (SUBGID, seen.subgid, decision.subgid)):
-        if before.text() != after.text():
-            new = sorted({line.text for line in after.ranges} - {line.text for line in before.ranges})
-            result.changes.append(Change(path, f"{path}: add {', '.join(new)}", before.text(), after.text()))
-            _block_useless_range(result, observed["layers"]["userns"], path, instance)
-    return request
-
-
-def _block_useless_range(result: LayerPlan, userns: Mapping[str, Any], path: str, instance: Instance) -> None:
-    """Block a range in a file that newuidmap does not read (man 5 subuid; shadow lib/nss.c, nss_init)."""
-    source = next(iter(userns.get("subid_sources") or ()), "files")
-    if source != "files":
-        result.blockers.append(
-            f"{CONFIG} names {source} for subid, so newuidmap ignores {path}; give {instance.user} a range in {source}, write the same into "
-            f"{SUBUID} and {SUBGID}, or remove that line of {CONFIG}"
-        )
 
 
 def _plan_files(

@@ -32,7 +32,7 @@ def orphans(root: Path, known: set[str], answers: dict[str, Any] | None = None) 
     return {(orphan["id"], tuple(orphan["pids"])) for orphan in find_orphans(Host(root), engine, known)}
 
 
-def test_running_containers_that_the_engine_does_not_know_are_orphans(tmp_path: Path) -> None:
+def test_containers_that_the_engine_does_not_know_are_orphans(tmp_path: Path) -> None:
     cgroup(tmp_path, f"system.slice/docker-{ONE}.scope", 7)
     cgroup(tmp_path, f"system.slice/docker-{TWO}.scope")
     cgroup(tmp_path, f"system.slice/docker-{TWO}.scope/nested", 8, 9)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The evidence on containers: all their tasks, and what happens when one cannot be inspected, ends, or is not what the engine says."""
+"""The evidence on containers: all their tasks, and what happens when one cannot be inspected, ends, or is not the reported one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_thread_with_another_state_is_a_state_of_its_own(tmp_path: Path) -> No
     assert [(s["pid"], s.get("tid"), s["seccomp"]) for s in web["states"]] == [(7, None, 2), (7, 8, 0)]
 
 
-def test_one_container_that_cannot_be_inspected_does_not_hide_the_others(tmp_path: Path) -> None:
+def test_one_failed_inspection_does_not_hide_other_containers(tmp_path: Path) -> None:
     add_process(tmp_path, 7, SCOPE)
     answers = {
         f"/containers/{ONE}/json": inspect(ONE, 7),
@@ -58,7 +58,7 @@ def test_one_container_that_cannot_be_inspected_does_not_hide_the_others(tmp_pat
     ]
 
 
-def test_an_engine_that_fell_silent_is_not_asked_about_every_container(tmp_path: Path) -> None:
+def test_an_engine_that_does_not_answer_is_asked_once(tmp_path: Path) -> None:
     engine: Any = FakeEngine({f"/containers/{ONE}/json": SILENT})
     engine.alive = False
     found = containers.read_containers(Host(tmp_path), engine, [list_entry(ONE, "a"), list_entry(TWO, "b")], {})
@@ -78,7 +78,7 @@ def test_container_that_restarts_meanwhile_is_read_again(tmp_path: Path) -> None
     assert (web["pid"], web["error"]) == (8, None)
 
 
-def test_process_outside_of_the_containers_control_group_is_no_evidence(tmp_path: Path) -> None:
+def test_process_outside_of_the_control_group_is_no_evidence(tmp_path: Path) -> None:
     add_process(tmp_path, 7, f"/system.slice/docker-{TWO}.scope", Seccomp="0")
     (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
     assert web["error"] == "the engine reports process 7, which is not in a control group of this container"

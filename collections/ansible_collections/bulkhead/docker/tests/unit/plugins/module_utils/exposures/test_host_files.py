@@ -85,7 +85,7 @@ def test_what_is_mounted_below_a_folder_comes_with_it(tmp_path: Path) -> None:
     assert "host_keys:/home/ann/.ssh" in judge_mount(tmp_path, "8:1 /etc /x ro - ext4 d rw\n701 600 8:1 /home/ann/.ssh /x/k ro - ext4 d rw")
 
 
-def test_a_volume_is_the_engines_and_one_that_binds_a_folder_is_that_folder(tmp_path: Path) -> None:
+def test_a_volume_is_the_engines_unless_it_binds_a_folder(tmp_path: Path) -> None:
     assert judge_mount(tmp_path, f"8:1 {ROOT}/volumes/v/_data /x rw - ext4 d rw", VOLUME) == []
     assert judge_mount(tmp_path, f"8:1 {ROOT}/volumes/other/_data /x rw - ext4 d rw", VOLUME) == [
         f"host_system_writable:{ROOT}/volumes/other/_data"
@@ -97,7 +97,7 @@ def test_a_volume_is_the_engines_and_one_that_binds_a_folder_is_that_folder(tmp_
     ("line", "namespace"),
     [(f"{HOST} / /proc rw - proc p rw", "pid"), ("0:22 / /sys ro - sysfs s rw", "net"), (f"{HOST} /sys /proc/sys ro - proc p rw", "pid")],
 )
-def test_with_the_hosts_namespace_the_engine_mounts_the_hosts_files(tmp_path: Path, line: str, namespace: str) -> None:
+def test_regular_mounts_with_the_namespace_of_the_host(tmp_path: Path, line: str, namespace: str) -> None:
     assert judge_mount(tmp_path, line, namespaces={namespace: HOST_NAMESPACES[namespace]}) == []
 
 

@@ -65,7 +65,7 @@ def test_a_privileged_process_in_a_plain_container_is_named() -> None:
     assert "dangerous_capability:SYS_MODULE" in found
 
 
-def test_every_capability_under_a_profile_and_a_filter_is_not_privileged() -> None:
+def test_every_capability_while_confined_is_not_privileged() -> None:
     assert "privileged:process 7" not in judge(build_container(host_state("user", cap=caps(ALL))))
 
 
@@ -94,7 +94,7 @@ def test_a_namespace_joined_from_another_container() -> None:
     assert judge(web, other)["shared_namespace:db"].text == "net of container db"
 
 
-def test_joining_a_container_with_the_hosts_namespace_is_having_it() -> None:
+def test_a_namespace_joined_from_a_container_that_has_the_hosts() -> None:
     other = {**build_container(host_state("net", pid=8)), "name": "db", "id": "d" * 64}
     found = judge(build_container(host_state("net")), other)
     assert ("host_network:net" in found and "shared_namespace:db" not in found) or "net" not in found["shared_namespace:db"].text
