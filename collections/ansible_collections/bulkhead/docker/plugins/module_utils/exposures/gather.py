@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ..engine.cgroups import select_own_groups
@@ -25,6 +26,7 @@ SOCKETS = (
 USER_SOCKETS = ("docker.sock", "containerd/containerd.sock", "podman/podman.sock")
 # Those that dockerd opens besides its API give no control: metrics for plugins, and keys of networks.
 _CONTROL = re.compile(r"/(?!.*(/metrics\.sock|/libnetwork/[^/]+\.sock)$)")
+_KERNEL_TYPES = ("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "nsfs")
 KEYS = (".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".kube", ".docker/config.json", ".netrc", ".git-credentials", ".pgpass")
 # Entries of mounted folders that are compared with the engine sockets, because a socket can have further names (hard links).
 _MAX_ENTRIES, _MAX_DEPTH = 2000, 4
@@ -33,7 +35,7 @@ _MAX_ENTRIES, _MAX_DEPTH = 2000, 4
 def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is read once per host.
 
-    mounts: its own. sockets: of engines, with `path`, `device` and `root` (in that file system), and `inode`. keys: paths of users' keys.
+    mounts: its own. namespace: that of its mounts. sockets: of engines, with `path`, `device` and `root` (in that file system), and `inode`. keys: paths of users' keys.
     kernel_paths: those of MASKED and READ_ONLY that this kernel has. all_capabilities: the set of process 1. data: folders of engines.
     engine: see `observe_engine`.
     """
@@ -50,6 +52,7 @@ def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
                 sockets += [] if entry in sockets else [entry]
     return {
         "mounts": mounts,
+        "namespace": _read_link(host.path("/proc/1/ns/mnt")),
         "sockets": sockets,
         "keys": _list_keys(host),
         "kernel_paths": [path for path in (*MASKED, *READ_ONLY) if host.path(path).exists()],
@@ -72,30 +75,33 @@ def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[st
 
     mounts: one entry per mount that shows files of the host: `paths` there (the first one names it), `point`, `writable`, `shared`, `type`
     (`folder`, `file`, `socket`, `device`), `public` (a file that every user of the host may read), and `sockets` (engine sockets in it).
-    tmpfs: writable file systems of its own, as `point` and `options`. unmounted: block devices that only it has mounted.
+    writable: where it can write files, as `point` and `options`. unmounted: block devices that only it has mounted.
     device_rules: of its control group, None without one.
     """
     folder = find_devices_folder(select_own_groups(container["kernel"].get("cgroup", ""), container["id"]))
     found: dict[str, Any] = {
         "mounts": [],
-        "tmpfs": [],
+        "writable": [],
         "unmounted": [],
         "device_rules": read_device_rules(host, folder) if folder else None,
     }
     seen = set()
-    for text in container["mountinfo"].values():
+    for namespace, text in container["mountinfo"].items():
+        if namespace == about["namespace"]:
+            continue  # a process that has joined the host's; that is an exposure of its own
         for mount in parse_mountinfo(text):
             key = (mount.device, mount.root, mount.point)
             if key in seen or mount.point == "/":
                 continue
             seen.add(key)
-            paths = locate(mount, about["mounts"])
+            paths, kind = locate(mount, about["mounts"]), ""
             if paths:
                 found["mounts"].append({"mount": mount, "paths": paths, **_describe(host, mount, paths[0], about["sockets"])})
+                kind = found["mounts"][-1]["type"]
             elif not mount.device.startswith("0:"):
                 found["unmounted"].append({"device": mount.device, "point": mount.point})
-            elif mount.type == "tmpfs" and mount.writable:
-                found["tmpfs"].append({"point": mount.point, "options": sorted(mount.options & {"noexec", "nosuid", "nodev"})})
+            if mount.writable and mount.type not in _KERNEL_TYPES and kind in ("", "folder"):
+                found["writable"].append({"point": mount.point, "options": sorted(mount.options & {"noexec", "nosuid", "nodev"})})
     return found
 
 
@@ -144,6 +150,13 @@ def _list_listening(host: Host, engine: Mapping[str, Any]) -> list[str]:
                 if len(fields) == 8 and f"socket:[{fields[6]}]" in links and _CONTROL.match(fields[7]):
                     found.append(fields[7])
     return found
+
+
+def _read_link(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def _list_user_sockets(host: Host) -> list[str]:

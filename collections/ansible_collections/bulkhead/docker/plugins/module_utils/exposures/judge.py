@@ -194,7 +194,7 @@ def _judge_settings(container: Mapping[str, Any], own: Mapping[str, Any], engine
         text = f"{inspect['SecretNames']} variable{'s' if inspect['SecretNames'] > 1 else ''}"
         yield Exposure("secrets_in_environment", "Env", text, f"{source}: Config.Env", inspect["SecretNames"])
     if container["kernel"].get("root_read_only"):
-        for place in own["tmpfs"]:
+        for place in own["writable"]:
             text = f"{place['point']} ({', '.join(place['options']) or 'no options'})"
             yield Exposure("writable_place", place["point"], text, f"/proc/{container['pid']}/mountinfo {place['point']}", place["options"])
     started = container["kernel"].get("started")

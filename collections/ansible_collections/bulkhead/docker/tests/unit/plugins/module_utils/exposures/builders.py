@@ -66,7 +66,7 @@ def build_container(*states: dict[str, Any], mountinfo: str = "", **changes: Any
     base: dict[str, Any] = {
         "name": "web", "id": ID, "pid": states[0]["pid"], "image": "i", "error": None, "kernel": states[0], "states": list(states),
         "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "commands": ["sleep"], "unread": [], "inspect": inspect,
-        "exposed": {"mounts": [], "tmpfs": [], "unmounted": [], "device_rules": DeviceRules("bpftool", ())},
+        "exposed": {"mounts": [], "writable": [], "unmounted": [], "device_rules": DeviceRules("bpftool", ())},
     }  # fmt: skip
     return {**base, **changes}
 
@@ -75,6 +75,7 @@ def build_about(**changes: Any) -> dict[str, Any]:
     """Return what `gather_host` returns. No device of the host is listed."""
     return {
         "mounts": parse_mountinfo(HOST_MOUNTINFO),
+        "namespace": HOST_NAMESPACES["mnt"],
         "sockets": [{"path": "/run/docker.sock", "device": "0:23", "root": "/docker.sock", "inode": (23, 5)}],
         "keys": ["/home/ann/.ssh", "/root/.ssh"],
         "kernel_paths": KERNEL_PATHS,

@@ -126,6 +126,21 @@ def test_a_socket_with_another_name_is_the_engines(tmp_path: Path, monkeypatch: 
     assert found["sockets"] == ["/run/docker.sock"]
 
 
+def test_where_a_container_can_write(tmp_path: Path) -> None:
+    (tmp_path / "srv/data").mkdir(parents=True)
+    (tmp_path / "srv/file").write_text("x")
+    lines = "700 600 8:1 /srv/data /data rw,noexec - ext4 d rw\n701 600 8:1 /srv/file /file rw - ext4 d rw\n702 600 8:1 /srv/x /ro ro - ext4 d rw\n"
+    found = gather.gather_container(Host(tmp_path), build_container(mountinfo=lines), build_about())["writable"]
+    places = {place["point"]: place["options"] for place in found}
+    assert places["/data"] == ["noexec"] and places["/dev"] == ["nosuid"] and not {"/file", "/ro", "/proc", "/sys", "/"} & set(places)
+
+
+def test_mounts_of_the_hosts_namespace_are_not_a_containers(tmp_path: Path) -> None:
+    container = build_container()
+    container["mountinfo"][HOST_NAMESPACES["mnt"]] = "700 600 8:1 /etc /x rw - ext4 d rw\n"
+    assert not [m for m in gather.gather_container(Host(tmp_path), container, build_about())["mounts"] if m["mount"].point == "/x"]
+
+
 def test_keys_of_users(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbin:x:2:2::/bin:/x\nbroken\n")

@@ -101,9 +101,9 @@ def test_a_namespace_joined_from_a_container_that_has_the_hosts() -> None:
 
 
 def test_an_ssh_server_and_writable_places() -> None:
-    tmpfs = [{"point": "/tmp", "options": ["nosuid"]}]
+    writable = [{"point": "/tmp", "options": ["nosuid"]}]
     container = build_container(build_state(root_read_only=True), commands=["sh", "sshd"])
-    container["exposed"]["tmpfs"] = tmpfs
+    container["exposed"]["writable"] = writable
     assert list_ids(judge(container)) == ["sshd:sshd", "writable_place:/tmp"]
     container["kernel"]["root_read_only"] = False
     assert list_ids(judge(container)) == ["sshd:sshd"]
