@@ -35,7 +35,8 @@ _MAX_ENTRIES, _MAX_DEPTH = 2000, 4
 def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is read once per host.
 
-    mounts: its own. namespace: that of its mounts. sockets: of engines, with `path`, `device` and `root` (in that file system), and `inode`. keys: paths of users' keys.
+    mounts: its own. namespace: that of its mounts.
+    sockets: of engines, with `path`, `device` and `root` (in that file system), and `inode`. keys: paths of users' keys.
     kernel_paths: those of MASKED and READ_ONLY that this kernel has. all_capabilities: the set of process 1. data: folders of engines.
     engine: see `observe_engine`.
     """
