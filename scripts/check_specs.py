@@ -30,7 +30,7 @@ OF_PLAYBOOKS = {
     "bulkhead_unreachable": {"default": "leave_out"},
     # As FORBIDDEN in module_utils/exposures/kinds.py.
     "bulkhead_containers_forbid": {
-        "default": ["privileged", "engine_socket", "host_system_writable", "host_pid", "block_device", "memory_device"]
+        "default": ["privileged", "engine_socket", "host_system_writable", "host_pid", "host_mount", "block_device", "memory_device"]
     },
     "bulkhead_waivers": {"default": []},
 }

@@ -15,6 +15,8 @@ from ..host.root import Host
 
 # Seconds: the wait for a container whose StopTimeout is below 0 (no limit), and what the engine gets in addition to a StopTimeout.
 _NO_LIMIT, _MARGIN = 3600, 30
+# How long a start is repeated while containerd still has the task of the previous one.
+_STALE_SECONDS = 20.0
 
 
 @dataclass
@@ -161,7 +163,12 @@ def restart_containers(engine: Engine, containers: list[dict[str, Any]], timeout
     while missing and time.monotonic() < deadline:
         time.sleep(0.25)
         missing = _list_missing(engine, containers, result)
-    for _attempt in range(2):
+    # containerd may keep the task of a container whose engine was killed for some seconds ("already exists"; moby daemon/monitor.go).
+    deadline, attempts = time.monotonic() + min(_STALE_SECONDS, timeout), 0
+    while attempts < 2 or (any("already exists" in text for text in result.failed.values()) and time.monotonic() < deadline):
+        attempts += 1
+        if attempts > 2:
+            time.sleep(1)
         result.failed = {}
         for container in missing:
             try:

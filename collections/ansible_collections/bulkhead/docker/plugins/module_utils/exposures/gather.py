@@ -167,7 +167,9 @@ def _list_user_sockets(host: Host) -> list[str]:
 
 
 def _list_keys(host: Host) -> list[str]:
-    """Return the paths of keys in the homes of the host's accounts."""
+    """Return the paths of keys in the homes of users."""
     homes = {line.split(":")[5] for line in (host.read("/etc/passwd") or "").splitlines() if line.count(":") >= 6}
     homes = {home for home in homes if home.startswith(("/home/", "/root", "/srv/", "/var/lib/"))}
+    with suppress(OSError):  # accounts of directory services, and removed ones
+        homes.update(f"/home/{name}" for name in os.listdir(host.path("/home")))
     return sorted(path for home in homes for name in KEYS if os.path.lexists(host.path(path := f"{home.rstrip('/')}/{name}")))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any
 
 from .exposure import Exposure
@@ -19,42 +19,50 @@ SYSTEM = (
 PUBLIC = ("/etc/ca-certificates", "/etc/localtime", "/etc/ssl/certs", "/etc/timezone", "/usr/share")
 # Type of a file system of the kernel -> its usual place, and the namespace that it belongs to (exposures/kernel_files.py judges these).
 _OWN = {"proc": ("/proc", "pid"), "sysfs": ("/sys", "net"), "mqueue": ("/dev/mqueue", "ipc")}
+# Where a container has a file of another one whose namespace it has joined, and the file's name in that one's folder.
+_JOINED = {"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": "resolv.conf", "/dev/shm": "mounts/shm"}
 _ENGINE_FILES = ("resolv.conf", "hostname", "hosts", "mounts", "secrets")
 
 
-def judge_host_files(container: Mapping[str, Any], own: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Exposure]:
-    """Yield an exposure per mount. own: from `gather_container`. about: from `gather_host`."""
+def judge_host_files(
+    container: Mapping[str, Any], own: Mapping[str, Any], about: Mapping[str, Any], others: Collection[str] = ()
+) -> Iterator[Exposure]:
+    """Yield an exposure per mount and kind. own: from `gather_container`. about: from `gather_host`. others: IDs of the engine's containers.
+
+    What the host has mounted below a mounted folder comes with it: it is left out unless it is worse, and then counted in one exposure.
+    """
     shared = {
         name for state in container["states"] for name, inode in state["namespaces"].items() if inode == about["namespaces"].get(name)
     }
     reported: list[tuple[str, str, int]] = []
+    below: dict[tuple[str, str, str], list[str]] = {}
     for entry in own["mounts"]:
         mount: Mount = entry["mount"]
         source = f"/proc/{container['pid']}/mountinfo {mount.point}"
         access = "read and write" if mount.writable else "read"
         for socket in () if mount.root.endswith(DELETED) else entry["sockets"]:
             yield Exposure("engine_socket", socket, f"{socket} at {mount.point}", source, mount.root)
-        if _is_regular(mount, shared) or _is_engines(container, entry, about):
+        if _is_regular(mount, shared) or _is_engines(container, entry, about, others):
             continue
-        kind = _classify(entry, about)
-        path, point = entry["paths"][0], mount.point
-        # What is mounted on the host below a folder comes with it.
-        if any(
-            is_below(path, top) and point == join(at, path[len(top.rstrip("/")) :]) and _rank(kind) <= rank for top, at, rank in reported
-        ):
+        kinds, path, point = _list_kinds(entry, about), entry["paths"][0], mount.point
+        rank = max(SEVERITIES.index(KINDS[kind].severity) for kind in kinds)
+        above = next((r for r in reported if is_below(path, r[0]) and point == join(r[1], path[len(r[0].rstrip("/")) :])), None)
+        if above:
+            if rank > above[2]:
+                below.setdefault((kinds[0], above[0], f"{above[1]}, {access}"), []).append(path)
             continue
-        reported.append((path, point, _rank(kind)))
+        reported.append((path, point, rank))
         if not entry["sockets"] or (entry["type"] != "socket" and path not in entry["sockets"]):
-            yield Exposure(kind, path, f"{path} at {mount.point}, {access}", source, mount.root)
+            for kind in kinds:
+                yield Exposure(kind, path, f"{path} at {mount.point}, {access}", source, mount.root)
         if mount.shared:
             yield Exposure("shared_propagation", path, f"{path} at {mount.point}", source, "shared")
+    for (kind, top, where), paths in below.items():
+        shown = paths[0] if len(paths) == 1 else f"{len(paths)} mounts of the host below {top}, such as {paths[0]},"
+        yield Exposure(kind, paths[0], f"{shown} at {where}", f"/proc/{container['pid']}/mountinfo", len(paths))
     for entry in own["unmounted"]:
         text = f"device {entry['device']}, mounted at {entry['point']}"
         yield Exposure("block_device", entry["device"], text, f"/proc/{container['pid']}/mountinfo {entry['point']}", entry["device"])
-
-
-def _rank(kind: str) -> int:
-    return SEVERITIES.index(KINDS[kind].severity)
 
 
 def _is_regular(mount: Mount, shared: Set[str]) -> bool:
@@ -65,20 +73,27 @@ def _is_regular(mount: Mount, shared: Set[str]) -> bool:
     """
     if mount.type == "nsfs":
         return True  # a namespace that the engine keeps, without files
+    if mount.point == "/dev/shm":
+        return mount.type == "tmpfs" and "ipc" in shared
     if mount.type in ("cgroup", "cgroup2"):
         return is_below(mount.point, "/sys/fs/cgroup") and (not mount.writable or mount.root != "/")
     point, namespace = _OWN.get(mount.type, ("", ""))
     return bool(point) and is_below(mount.point, point) and namespace in shared
 
 
-def _is_engines(container: Mapping[str, Any], entry: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
-    """Return whether the engine made this mount for this container: its own files, a volume, the init program, a node of a device."""
+def _is_engines(container: Mapping[str, Any], entry: Mapping[str, Any], about: Mapping[str, Any], others: Collection[str]) -> bool:
+    """Return whether the engine made this mount for this container: its own files, a volume, the init program, a node of a device.
+
+    A container that joins the network or IPC namespace of another one has that one's files.
+    """
     mount, paths = entry["mount"], entry["paths"]
     if entry["type"] == "device":
         return True  # exposures/devices.py judges it
     if mount.point in ("/sbin/docker-init", "/dev/init") and not mount.writable:
         return True
     files = [f"{root}/containers/{container['id']}/{name}" for root in about["data"] for name in _ENGINE_FILES]
+    if mount.point in _JOINED:
+        files += [f"{root}/containers/{identifier}/{_JOINED[mount.point]}" for root in about["data"] for identifier in others]
     volumes = [m["Source"] for m in container["inspect"]["Mounts"] if m.get("Type") == "volume" and m.get("Source")]
     # The first path is the most general one: of a volume that binds /etc, it is /etc.
     return any(is_below(paths[0], path) for path in files) or any(
@@ -86,20 +101,19 @@ def _is_engines(container: Mapping[str, Any], entry: Mapping[str, Any], about: M
     )
 
 
-def _classify(entry: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """Return the kind: the most severe of all paths at which the host has these files."""
+def _list_kinds(entry: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of a mount, by all paths at which the host has its files; the engine's data only by the most general one."""
     mount, paths = entry["mount"], entry["paths"]
-    system = any(True for path in paths for _tree in touches(path, SYSTEM)) or "/run" in paths
-    data = any(True for path in paths for _tree in touches(path, about["data"]))
+    system = "/run" in paths or any(True for path in paths for _tree in touches(path, SYSTEM))
+    data = any(True for _tree in touches(paths[0], about["data"]))
     public = not mount.writable and (entry["public"] or any(is_below(paths[0], tree) for tree in PUBLIC))
-    if (system or data) and mount.writable:
-        return "host_system_writable"
+    kinds = []
+    if mount.writable and (system or data):
+        kinds.append("host_system_writable")
+    elif system and not public:
+        kinds.append("host_system_readable")
+    if data and not mount.writable:
+        kinds.append("engine_data")
     if any(True for path in paths for _key in touches(path, about["keys"])):
-        return "host_keys"
-    if data:
-        return "engine_data"
-    if public:
-        return "host_files"
-    if system:
-        return "host_system_readable"
-    return "host_run" if any(is_below(path, "/run") for path in paths) else "host_files"
+        kinds.append("host_keys")
+    return kinds or ["host_run" if any(is_below(path, "/run") for path in paths) else "host_files"]

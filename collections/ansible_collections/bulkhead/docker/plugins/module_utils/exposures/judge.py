@@ -54,7 +54,7 @@ def judge_exposures(container: Mapping[str, Any], evidence: Mapping[str, Any], d
     about = {**about, "namespaces": evidence["observed"]["system"]["namespaces"]}
     found = [
         *_judge_privileges(container, about),
-        *judge_host_files(container, own, about),
+        *judge_host_files(container, own, about, [other["id"] for other in evidence["containers"]]),
         *_judge_namespaces(container, evidence["containers"], about),
         *_judge_devices(container, own, about),
         *judge_kernel_files(container, about),

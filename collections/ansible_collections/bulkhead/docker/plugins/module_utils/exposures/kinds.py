@@ -99,7 +99,7 @@ KINDS: dict[str, Kind] = {
     )
 }  # fmt: skip
 # What verify.yml fails for by default (bulkhead_containers_forbid).
-FORBIDDEN = ("privileged", "engine_socket", "host_system_writable", "host_pid", "block_device", "memory_device")
+FORBIDDEN = ("privileged", "engine_socket", "host_system_writable", "host_pid", "host_mount", "block_device", "memory_device")
 
 
 def get_finding_id(kind: str) -> str:

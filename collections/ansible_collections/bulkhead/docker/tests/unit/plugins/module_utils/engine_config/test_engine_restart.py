@@ -12,7 +12,10 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import H
 
 
 class Containers:
-    """An engine with containers, each a dict of its listed and inspected values. starts: the state after a start."""
+    """An engine with containers, each a dict of its listed and inspected values. starts: the state after a start.
+
+    stale: how many starts fail because containerd still has the task.
+    """
 
     timeout = 60
 
@@ -34,6 +37,9 @@ class Containers:
     def post(self, path: str, patience: float | None = None) -> Any:
         name, action = path.split("/")[2:]
         self.posted.append((f"{action} {name}", patience))
+        if action == "start" and self.containers[name].get("stale", 0) > 0:
+            self.containers[name]["stale"] -= 1
+            raise EngineError(500, f"failed to create task for container: task {name}: already exists")
         if action == "start" and self.containers[name]["State"] != "restarting":  # else 304: it counts as running
             self.containers[name]["State"] = self.containers[name].get("starts", "running")
 
@@ -97,3 +103,11 @@ def test_snapshot_of_an_unreachable_engine(host: Host) -> None:
             raise EngineUnreachable("no engine answers")
 
     assert engine_restart.take_snapshot(host, Silent()) == engine_restart.EngineSnapshot()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("stale", "failed"), [(5, False), (100, True)])
+def test_a_stale_task_is_waited_for(stale: int, failed: bool) -> None:
+    engine = Containers(web={"State": "exited", "stale": stale})
+    result = engine_restart.restart_containers(engine, [{"id": "web", "name": "web"}], 60)  # type: ignore[arg-type]
+    assert bool(result.failed) is failed
+    assert result.started == ([] if failed else ["web"])

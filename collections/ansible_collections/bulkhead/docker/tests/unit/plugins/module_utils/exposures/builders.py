@@ -40,6 +40,7 @@ HOST_MOUNTINFO = """\
 23 28 0:22 / /sys rw,relatime shared:7 - sysfs sysfs rw
 24 23 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw
 25 28 0:23 / /run rw,nosuid,nodev shared:11 - tmpfs tmpfs rw
+27 26 0:24 / /dev/shm rw shared:3 - tmpfs tmpfs rw
 26 28 0:5 / /dev rw,nosuid shared:2 - devtmpfs udev rw
 """
 KERNEL_PATHS = [path for path in (*MASKED, *READ_ONLY) if path not in ("/proc/acpi", "/proc/asound", "/proc/scsi", "/proc/sched_debug")]

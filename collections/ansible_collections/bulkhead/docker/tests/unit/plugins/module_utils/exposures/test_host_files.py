@@ -32,8 +32,8 @@ VOLUME = [{"Type": "volume", "Source": f"{ROOT}/volumes/v/_data", "Destination":
 @pytest.mark.parametrize(
     ("line", "ids"),
     [
-        ("8:1 / /x rw - ext4 d rw", ["host_system_writable:/"]),
-        ("8:1 / /x ro - ext4 d rw", ["host_keys:/"]),
+        ("8:1 / /x rw - ext4 d rw", ["host_keys:/", "host_system_writable:/"]),
+        ("8:1 / /x ro - ext4 d rw", ["engine_data:/", "host_keys:/", "host_system_readable:/"]),
         ("8:1 /etc /x rw - ext4 d rw", ["host_system_writable:/etc"]),
         ("8:1 /etc /x ro - ext4 d rw", ["host_system_readable:/etc"]),
         ("8:1 /etc/cron.d /x rw - ext4 d rw", ["host_system_writable:/etc/cron.d"]),
@@ -42,7 +42,7 @@ VOLUME = [{"Type": "volume", "Source": f"{ROOT}/volumes/v/_data", "Destination":
         ("8:1 /usr/share/zoneinfo /z rw - ext4 d rw", ["host_system_writable:/usr/share/zoneinfo"]),
         ("8:1 /etc/ssl/certs /c ro - ext4 d rw", ["host_files:/etc/ssl/certs"]),
         ("8:1 /boot /x ro - ext4 d rw", ["host_system_readable:/boot"]),
-        ("8:1 /var /x ro - ext4 d rw", ["engine_data:/var"]),
+        ("8:1 /var /x ro - ext4 d rw", ["engine_data:/var", "host_system_readable:/var"]),
         ("8:1 /var/lib/containerd /x ro - ext4 d rw", ["engine_data:/var/lib/containerd"]),
         ("8:1 /var/lib/docker /x rw - ext4 d rw", ["host_system_writable:/var/lib/docker"]),
         ("8:1 /home /x ro - ext4 d rw", ["host_keys:/home"]),
@@ -81,7 +81,12 @@ def test_what_is_mounted_below_a_folder_comes_with_it(tmp_path: Path) -> None:
     ]
     # With another place in the container it was mounted on purpose.
     assert "host_run:/run/user/0" in judge_mount(tmp_path, "0:23 / /x rw - tmpfs t rw\n701 600 0:23 /user/0 /y rw - tmpfs t rw")
-    # A worse one is reported too.
+    # Worse ones are counted in one exposure.
+    lines = "".join(f"70{n} 600 8:1 /var/lib/docker/{n} /x/var/lib/docker/{n} rw - ext4 d rw\n" for n in range(2, 9))
+    assert judge_mount(tmp_path, f"8:1 /var /x/var ro - ext4 d rw\n{lines}") == [
+        *("engine_data:/var", "host_system_readable:/var", "host_system_writable:/var/lib/docker/2")
+    ]
+    # Elsewhere it is one of its own.
     assert "host_keys:/home/ann/.ssh" in judge_mount(tmp_path, "8:1 /etc /x ro - ext4 d rw\n701 600 8:1 /home/ann/.ssh /x/k ro - ext4 d rw")
 
 
@@ -93,9 +98,27 @@ def test_a_volume_is_the_engines_unless_it_binds_a_folder(tmp_path: Path) -> Non
     assert judge_mount(tmp_path, "8:1 /etc /x rw - ext4 d rw", VOLUME) == ["host_system_writable:/etc"]
 
 
+def test_files_of_a_container_whose_namespace_is_joined(tmp_path: Path) -> None:
+    other = {**build_container(build_state(8)), "name": "db", "id": "d" * 64}
+    lines = "".join(
+        f"70{n} 600 8:1 {ROOT}/containers/{'d' * 64}/{name} {point} rw - ext4 d rw\n"
+        for n, (name, point) in enumerate([("hosts", "/etc/hosts"), ("mounts/shm", "/dev/shm"), ("hosts", "/x")])
+    )
+    container = build_container(mountinfo=lines)
+    container["exposed"].update(gather.gather_container(Host(tmp_path), container, build_about()))
+    assert [name for name in judge(container, other) if "shared" not in name and "time" not in name] == [
+        f"host_system_writable:{ROOT}/containers/{'d' * 64}/hosts"
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "namespace"),
-    [(f"{HOST} / /proc rw - proc p rw", "pid"), ("0:22 / /sys ro - sysfs s rw", "net"), (f"{HOST} /sys /proc/sys ro - proc p rw", "pid")],
+    [
+        ("0:24 / /dev/shm rw - tmpfs t rw", "ipc"),
+        (f"{HOST} / /proc rw - proc p rw", "pid"),
+        ("0:22 / /sys ro - sysfs s rw", "net"),
+        (f"{HOST} /sys /proc/sys ro - proc p rw", "pid"),
+    ],
 )
 def test_regular_mounts_with_the_namespace_of_the_host(tmp_path: Path, line: str, namespace: str) -> None:
     assert judge_mount(tmp_path, line, namespaces={namespace: HOST_NAMESPACES[namespace]}) == []
