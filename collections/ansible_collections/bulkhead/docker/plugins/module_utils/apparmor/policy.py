@@ -82,7 +82,7 @@ def list_part_modes(label: Label, modes: Mapping[str, str]) -> list[tuple[str, s
     for name, mode in label.parts:
         match = re.match(r":[^:]*:(//)?", name)
         namespace = match[0] if match else namespace
-        candidates = {modes[full] for full in {name, name if match else namespace + name} if full in modes}
+        candidates = {modes[full] for full in (name, name if match else namespace + name) if full in modes}
         found.append((name, mode or (candidates.pop() if len(candidates) == 1 else "unknown")))
     return found
 

@@ -15,13 +15,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Union
 
 from ..host.cgroup import CGROUPFS
 from ..host.root import Host
 
 # devices.list as text, or the effective programs; without a program everything is allowed.
-Policy = str | tuple[bytes, ...]
+Policy = Union[str, tuple[bytes, ...]]  # noqa: UP007 (evaluated at run time)
 Instruction = tuple[str, Callable[[int, int], Any], int, int, int, int, int, int]
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

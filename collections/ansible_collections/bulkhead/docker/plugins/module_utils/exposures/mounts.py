@@ -71,9 +71,9 @@ def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
-def touches(path: str, folders: Iterable[str]) -> Iterator[str]:
-    """Yield the folders that are the path, below it or above it."""
-    return (folder for folder in folders if is_below(path, folder) or is_below(folder, path))
+def touches(path: str, trees: Iterable[str]) -> Iterator[str]:
+    """Yield the trees that are the path, contain it or are below it."""
+    return (tree for tree in trees if is_below(path, tree) or is_below(tree, path))
 
 
 def join(folder: str, rest: str) -> str:

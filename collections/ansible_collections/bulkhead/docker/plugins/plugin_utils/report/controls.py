@@ -30,7 +30,7 @@ def list_layer_controls(layer: str) -> list[str]:
 
 def list_finding_controls(identifier: str) -> list[str]:
     """Return the IDs of the controls of a finding: those of the layer or the kind of exposure in its ID."""
-    owner, _, name = identifier.partition(".")
+    owner, unused, name = identifier.partition(".")
     return list_kind_controls(name) if owner == "container" else list_layer_controls(owner)
 
 

@@ -162,7 +162,7 @@ def _check_finding(place: str, finding: str) -> str:
     known = load_controls()["controls"]
     if finding in known:
         return ""
-    owner, _, name = finding.partition(".")
+    owner, unused, name = finding.partition(".")
     if not _FINDING.fullmatch(finding):
         catalogs = load_controls()["catalogs"]
         numbers = [f"{catalog}-{finding}" for catalog in catalogs if f"{catalog}-{finding}" in known] or get_close_matches(
