@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flag
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile, reading
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, ranges
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,9 +138,15 @@ def test_a_damaged_daemon_json_is_parsed_as_json_or_rejected(content: dict[str, 
 @given(ANYTHING | OBJECTS.map(json.dumps))
 def test_a_seccomp_profile_is_parsed_or_rejected(text: str) -> None:
     try:
-        profile.parse_profile(text, "mine")
+        reading.read_profile(text, "mine")
     except ValueError as error:
         assert str(error)
+    try:
+        parsed = profile.parse_profile(text, "mine")
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert reading.read_profile(text, "mine") == parsed
 
 
 @given(ANYTHING)

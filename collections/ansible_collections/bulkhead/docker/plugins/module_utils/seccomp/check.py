@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from ..capabilities import ENGINE_DEFAULT
 from . import bpf
-from .profile import ParsedProfile, ProfileError, parse_profile
-from .semantics import NATIVE, expand_profile
+from .profile import parse_profile
+from .semantics import NATIVE, ParsedProfile, ProfileError, expand_profile
 from .syscalls import X86_64, load_table
 from .syscalls_other import list_known_names
 

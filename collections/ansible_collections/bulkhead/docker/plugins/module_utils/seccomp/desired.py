@@ -15,8 +15,8 @@ from ..profiles.entries import describe_list_problem, number_entries, read_sourc
 from .blocks import BLOCKS, PRESETS
 from .check import find_profile_problems
 from .compose import ARCHITECTURES, compose_profile, format_profile
-from .profile import ACTIONS
 from .profile import ARCHITECTURES as KNOWN_ARCHITECTURES
+from .semantics import ACTIONS
 from .syscalls_other import list_known_names
 
 LIST = "seccomp_profiles_list"

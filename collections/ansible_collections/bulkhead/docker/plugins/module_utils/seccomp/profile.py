@@ -16,21 +16,8 @@ from typing import Any
 
 from ..capabilities import CAPABILITIES
 from . import bpf
+from .semantics import ACTIONS, MAX_ERRNO, OPERATORS, Condition, ParsedProfile, ProfileError, RuleFilter, SyscallRule, build_answer
 
-EPERM, ENOSYS = 1, 38
-MAX_ERRNO = 4095  # the kernel's limit (kernel/seccomp.c)
-
-ACTIONS = {
-    "SCMP_ACT_KILL_PROCESS": bpf.KILL_PROCESS,
-    "SCMP_ACT_KILL_THREAD": bpf.KILL_THREAD,
-    "SCMP_ACT_KILL": bpf.KILL_THREAD,
-    "SCMP_ACT_TRAP": bpf.TRAP,
-    "SCMP_ACT_ERRNO": bpf.ERRNO,
-    "SCMP_ACT_NOTIFY": bpf.USER_NOTIF,
-    "SCMP_ACT_TRACE": bpf.TRACE,
-    "SCMP_ACT_LOG": bpf.LOG,
-    "SCMP_ACT_ALLOW": bpf.ALLOW,
-}
 # Name in a profile → name in `includes` and `excludes` (libseccomp's; moby seccomp_linux.go nativeToSeccomp).
 ARCHITECTURES = {
     "SCMP_ARCH_X86": "x86",
@@ -52,9 +39,6 @@ ARCHITECTURES = {
     "SCMP_ARCH_S390": "s390",
     "SCMP_ARCH_S390X": "s390x",
 }
-OPERATORS = (
-    "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
-)  # fmt: skip
 FLAGS = (
     "SECCOMP_FILTER_FLAG_TSYNC",
     "SECCOMP_FILTER_FLAG_LOG",
@@ -70,55 +54,6 @@ _SYSCALL = {"names", "name", "action", "errnoRet", "args", "comment", "includes"
 _ARG = {"index", "value", "valueTwo", "op"}
 _FILTER = {"caps", "arches", "minKernel"}
 _MAP = {"architecture", "subArchitectures"}
-
-
-class ProfileError(ValueError):
-    """The profile is invalid; `problems` has one message per fault."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__(" ".join(problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One comparison of an argument; with SCMP_CMP_MASKED_EQ, `value` is the mask and `value_two` the masked value."""
-
-    index: int
-    op: str
-    value: int
-    value_two: int = 0
-
-
-@dataclass(frozen=True)
-class RuleFilter:
-    """The containers and hosts to which a rule applies."""
-
-    caps: tuple[str, ...] = ()
-    arches: tuple[str, ...] = ()
-    min_kernel: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class SyscallRule:
-    """One entry of `syscalls`; `answer` is the filter's return value."""
-
-    names: tuple[str, ...]
-    answer: int
-    conditions: tuple[Condition, ...] = ()
-    includes: RuleFilter = RuleFilter()
-    excludes: RuleFilter = RuleFilter()
-
-
-@dataclass(frozen=True)
-class ParsedProfile:
-    """A whole profile; `arch_map` pairs an architecture with its sub-architectures."""
-
-    default: int
-    architectures: tuple[str, ...] = ()
-    arch_map: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    rules: tuple[SyscallRule, ...] = ()
-    errno: int | None = None
 
 
 def parse_profile(text: str, where: str) -> ParsedProfile:
@@ -185,7 +120,7 @@ class _Reader:
                 "is missing, and SCMP_ACT_NOTIFY needs a supervisor that listens there; write its path or use another action",
             )
         return ParsedProfile(
-            default=_build_answer(action, errno),
+            default=build_answer(action, errno),
             architectures=self.read_architectures(data, "architectures", ""),
             arch_map=tuple(self.read_arch_map(entry, f"archMap[{at}]") for at, entry in enumerate(self.read_list(data, "archMap", ""))),
             rules=rules,
@@ -212,7 +147,7 @@ class _Reader:
             self.add_fault(f"{path}.names", "runc rejects SCMP_ACT_NOTIFY for write; remove it from this rule")
         return SyscallRule(
             names=tuple(name for name in names if isinstance(name, str)),
-            answer=_build_answer(action, errno),
+            answer=build_answer(action, errno),
             conditions=tuple(self.read_condition(arg, f"{path}.args[{at}]") for at, arg in enumerate(self.read_list(data, "args", path))),
             includes=self.read_filter(data, "includes", path),
             excludes=self.read_filter(data, "excludes", path),
@@ -308,11 +243,6 @@ class _Reader:
         near = _find_nearest(value, known) if isinstance(value, str) else None
         self.add_fault(path, f"{json.dumps(value)[:80]} is not {what}; write {near or 'one of ' + ', '.join(known)}")
         return known[0]
-
-
-def _build_answer(action: int, errno: int | None) -> int:
-    """Return the filter's answer; runc uses EPERM if a profile sets no errno (runc libcontainer/seccomp/seccomp_linux.go)."""
-    return action | (EPERM if errno is None else errno) if action in (bpf.ERRNO, bpf.TRACE) else action
 
 
 def _name_kind(value: Any) -> str:

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 from . import bpf
-from .profile import Condition
 from .reach import update_registers
-from .semantics import Rule
+from .semantics import Condition, Rule
 
 # Bounds time and memory of one comparison of filters and profile, all its calls together: about 3 s.
 MAX_WORK = 1_000_000

@@ -11,11 +11,80 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from . import bpf
-from .profile import ENOSYS, Condition, ParsedProfile, RuleFilter
 from .syscalls import AARCH64, X86_64, load_table
 
 NATIVE = {X86_64: "SCMP_ARCH_X86_64", AARCH64: "SCMP_ARCH_AARCH64"}
 _DOCKER_ARCH = {X86_64: "amd64", AARCH64: "arm64"}
+EPERM, ENOSYS = 1, 38
+MAX_ERRNO = 4095  # the kernel's limit (kernel/seccomp.c)
+ACTIONS = {
+    "SCMP_ACT_KILL_PROCESS": bpf.KILL_PROCESS,
+    "SCMP_ACT_KILL_THREAD": bpf.KILL_THREAD,
+    "SCMP_ACT_KILL": bpf.KILL_THREAD,
+    "SCMP_ACT_TRAP": bpf.TRAP,
+    "SCMP_ACT_ERRNO": bpf.ERRNO,
+    "SCMP_ACT_NOTIFY": bpf.USER_NOTIF,
+    "SCMP_ACT_TRACE": bpf.TRACE,
+    "SCMP_ACT_LOG": bpf.LOG,
+    "SCMP_ACT_ALLOW": bpf.ALLOW,
+}
+OPERATORS = (
+    "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
+)  # fmt: skip
+
+
+class ProfileError(ValueError):
+    """The profile is invalid; `problems` has one message per fault."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One comparison of an argument; with SCMP_CMP_MASKED_EQ, `value` is the mask and `value_two` the masked value."""
+
+    index: int
+    op: str
+    value: int
+    value_two: int = 0
+
+
+@dataclass(frozen=True)
+class RuleFilter:
+    """The containers and hosts to which a rule applies."""
+
+    caps: tuple[str, ...] = ()
+    arches: tuple[str, ...] = ()
+    min_kernel: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class SyscallRule:
+    """One entry of `syscalls`; `answer` is the filter's return value."""
+
+    names: tuple[str, ...]
+    answer: int
+    conditions: tuple[Condition, ...] = ()
+    includes: RuleFilter = RuleFilter()
+    excludes: RuleFilter = RuleFilter()
+
+
+@dataclass(frozen=True)
+class ParsedProfile:
+    """A whole profile; `arch_map` pairs an architecture with its sub-architectures."""
+
+    default: int
+    architectures: tuple[str, ...] = ()
+    arch_map: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    rules: tuple[SyscallRule, ...] = ()
+    errno: int | None = None
+
+
+def build_answer(action: int, errno: int | None) -> int:
+    """Return the filter's answer; runc uses EPERM if a profile sets no errno (runc libcontainer/seccomp/seccomp_linux.go)."""
+    return action | (EPERM if errno is None else errno) if action in (bpf.ERRNO, bpf.TRACE) else action
 
 
 Rule = tuple[int, tuple[Condition, ...]]

@@ -14,8 +14,8 @@ from ...host.root import Host
 from ...seccomp import bpf, dump
 from ...seccomp.compare import NUMBERS, compare_filters, is_open, list_allowed_abi_calls, list_allowed_calls
 from ...seccomp.forbidden import ABIS, list_abi_numbers, list_forbidden_calls
-from ...seccomp.profile import ProfileError, parse_profile
-from ...seccomp.semantics import expand_profile
+from ...seccomp.reading import read_profile
+from ...seccomp.semantics import ProfileError, expand_profile
 from ...seccomp.syscalls import load_table
 
 
@@ -85,9 +85,7 @@ def examine_filters(raw: Sequence[bytes], capabilities: Collection[str], text: s
     names = list_forbidden_calls(capabilities)
     if text is not None:
         try:
-            expected = expand_profile(
-                parse_profile(text, "the profile"), system.machine, parse_kernel_version(system.release), capabilities
-            )
+            expected = expand_profile(read_profile(text, "the profile"), system.machine, parse_kernel_version(system.release), capabilities)
         except ProfileError as error:
             found["profile_error"] = str(error)
         else:
@@ -111,7 +109,7 @@ def examine_profile(text: str, capabilities: Collection[str]) -> dict[str, Any]:
     if system.machine not in ABIS:
         return {"error": _explain_machine(system.machine)}
     try:
-        expanded = expand_profile(parse_profile(text, "seccomp"), system.machine, parse_kernel_version(system.release), capabilities)
+        expanded = expand_profile(read_profile(text, "seccomp"), system.machine, parse_kernel_version(system.release), capabilities)
     except ProfileError as error:
         return {"error": str(error)}
     known = set(load_table(system.machine))

@@ -189,7 +189,10 @@ TIMED = profile("ERRNO", rule("ALLOW", "read", "settimeofday", includes={"caps":
         ),
         (container(2, ["seccomp={"]), "unknown", False, 0, ["profile_unreadable"]),
         (container(2, ["seccomp=/etc/web.json"]), "unknown", False, 0, ["profile_unreadable"]),
-        (container(2, [profile("ERRNO", rule("ALLOW", "read"), syscallz=[])]), "unknown", False, 0, ["profile_unreadable"]),
+        (container(2, [profile("DENY", rule("ALLOW", "read"))]), "unknown", False, 0, ["profile_unreadable"]),
+        # The engine ignores unknown keys, such as those of Podman's profiles.
+        (container(2, [profile("ERRNO", rule("ALLOW", "read", errno="EPERM"), syscallz=[])]), "enforced", False, 0, []),
+        (container(2, ["seccomp={}"]), "absent", False, 0, ["allows_all"]),  # the filter is the program's own
         # Capabilities justify calls, by the bounding set or by what was given at the start.
         (container(2, [TIMED], CapAdd=["SYS_TIME"]), "enforced", False, 0, []),
         (container(2, [TIMED], CapAdd=["CAP_SYS_TIME"]), "enforced", False, 0, []),

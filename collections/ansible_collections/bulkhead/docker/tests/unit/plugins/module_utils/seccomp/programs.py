@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf, dump
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Condition, Expanded
 
 FIXTURES = Path(__file__).parent / "fixtures"
 X86_64, I386 = 0xC000003E, 0x40000003

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, find_profile_problems
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition, ProfileError, RuleFilter, parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Condition, ProfileError, RuleFilter
 
 FLOOR_RULE = {"names": FLOOR, "action": "SCMP_ACT_ALLOW"}
 

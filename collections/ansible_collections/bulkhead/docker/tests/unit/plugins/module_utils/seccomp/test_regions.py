@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf, regions
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.regions import Budget, TooComplex, compare_arguments
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, Rule
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Condition, Expanded, Rule
 
 from .programs import AND, JA, JEQ, JGE, JGT, JSET, LD, RET, X86_64, answer, arg, program
 

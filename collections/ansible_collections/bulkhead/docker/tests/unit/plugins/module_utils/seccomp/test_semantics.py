@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import DEFAULT_CAPABILITIES
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import Condition, parse_profile
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Condition, Expanded, expand_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 
 from .programs import answer, meets_condition
