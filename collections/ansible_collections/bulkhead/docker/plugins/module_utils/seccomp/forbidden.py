@@ -33,7 +33,7 @@ ABIS = {
     X86_64: {"x86": ("i386", 0, "SCMP_ARCH_X86"), "x32": (X86_64, X32_BIT, "SCMP_ARCH_X32")},
     AARCH64: {"arm": ("arm", 0, "SCMP_ARCH_ARM")},
 }
-# The forbidden calls below number 424, from which on all architectures have the same numbers; as in syscalls_x86_64.py.
+# The forbidden calls below number 424, from which on all architectures have the same numbers; as in syscalls.py.
 _TABLES = {
     "x86": "@21 mount umount @25 stime @51 acct umount2 @79 settimeofday @87 swapon reboot @101 ioperm @110 iopl @115 swapoff @128 init_module "
     "delete_module @131 quotactl @169 nfsservctl @217 pivot_root @264 clock_settime @283 kexec_load @286 add_key request_key keyctl @310 unshare "

@@ -57,3 +57,9 @@ def test_tables_agree_with_kernel_headers(machine: str) -> None:
 def test_names_of_other_architectures_are_known() -> None:
     assert {"socketcall", "arm_fadvise64_64", "s390_pci_mmio_read", "mmap2", "riscv_flush_icache"} <= list_known_names()
     assert "opennat" not in list_known_names()
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_shared_numbers_give_the_full_table_of_each_machine(machine: str) -> None:
+    full = (Path(__file__).parent / "fixtures" / f"syscalls-{machine}.txt").read_text()
+    assert load_table(machine) == parse_table(full)
