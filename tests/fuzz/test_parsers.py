@@ -8,9 +8,10 @@ import struct
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge, observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile, reading
@@ -94,8 +95,11 @@ def test_a_daemon_json_is_parsed_or_rejected_in_one_line(text: str) -> None:
     except daemon_json.DaemonJsonError as error:
         assert str(error).startswith("/etc/docker/daemon.json")
         assert "\n" not in str(error)
+        with pytest.raises(ValueError):
+            observe.read_content(text)
     else:
         assert document.source == text
+        assert observe.read_content(text) == document.content()
 
 
 @given(OBJECTS, LAYOUTS)
@@ -128,8 +132,10 @@ def test_a_damaged_daemon_json_is_parsed_as_json_or_rejected(content: dict[str, 
     try:
         document = daemon_json.parse_daemon_json(damaged)
     except daemon_json.DaemonJsonError:
+        with pytest.raises(ValueError):
+            observe.read_content(damaged)
         return
-    assert document.content() == (json.loads(damaged) if damaged.strip() else {})
+    assert observe.read_content(damaged) == document.content() == (json.loads(damaged) if damaged.strip() else {})
 
 
 # --- profiles ---

@@ -4,21 +4,21 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 from ..engine import unit
 from ..engine.flags import parse_command_line
 from ..engine.instance import ROOTFUL, Instance
 from ..host.root import Host
-from . import daemon_json
 
 
 def observe_config(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     """Return the configuration of one engine.
 
-    daemon_json: path, exists, text (None without a file), error (a message when it is damaged), mtime, referenced {key: {path, mtime}}: the files
-                 that it names
+    daemon_json: path, exists, text (None without a file), error (why it cannot be used), damaged (whether the text is why), mtime,
+                 referenced {key: {path, mtime}}: the files that it names
     unit:        files (paths), argv, flags {flag: value}, places {flag: the file that has it}
     """
     host = instance.scope_host(host)
@@ -36,7 +36,7 @@ def observe_config(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
 
 
 def _read_daemon_json(host: Host, path: str, instance: Instance) -> dict[str, Any]:
-    found: dict[str, Any] = {"path": path, "exists": False, "text": None, "error": None, "mtime": None, "referenced": {}}
+    found: dict[str, Any] = {"path": path, "exists": False, "text": None, "error": None, "damaged": False, "mtime": None, "referenced": {}}
     found["error"] = instance.explain_misplaced(path)
     if found["error"]:
         return found
@@ -55,18 +55,45 @@ def _read_daemon_json(host: Host, path: str, instance: Instance) -> dict[str, An
             )
             return found
         found.update(exists=True, mtime=status.st_mtime)
-        content = daemon_json.parse_daemon_json(found["text"], path).content()
+        content = read_content(found["text"])
     except OSError as error:
         reason = "it is a symbolic link, and links in a user's home are not followed" if error.errno == errno.ELOOP else error.strerror
         found["error"] = f"{path}: can't be read ({reason}); replace it by a readable file, or remove it"
         return found
-    except daemon_json.DaemonJsonError as error:
-        found["error"] = str(error)
+    except ValueError as error:
+        found.update(error=f"{path}: is not valid ({error})", damaged=True)
         return found
     profile = content.get("seccomp-profile")
     if isinstance(profile, str) and profile.startswith("/"):
         found["referenced"]["seccomp-profile"] = {"path": profile, "mtime": _read_mtime(host, profile)}
     return found
+
+
+def read_content(text: str | None) -> dict[str, Any]:
+    """Return key → value of a daemon.json; None and white space are an empty configuration.
+
+    Raises ValueError for all that `daemon_json.parse_daemon_json` rejects, which explains it.
+    """
+    if text is None or not text.strip(" \t\r\n"):
+        return {}
+    try:
+        content = json.loads(text, object_pairs_hook=_build_object, parse_constant=_reject_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(content, dict):
+        raise ValueError("it is not an object")
+    return content
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key is in one object twice")
+    return content
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _read_mtime(host: Host, path: str) -> float | None:

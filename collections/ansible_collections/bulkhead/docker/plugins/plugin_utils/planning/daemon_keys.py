@@ -53,11 +53,21 @@ def find_blockers(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> li
             f"docker_daemon_config_path: {configured} is not the file that the engine reads; write {file['path']}{source}, or leave the"
             " variable out"
         )
-    found += [text for text in (file["error"], observed.get("managed_error")) if text]
+    found += [text for text in (_explain_error(file), observed.get("managed_error")) if text]
     options = desired.get(OPTIONS) or {}
     if not isinstance(options, Mapping):
         found.append(f'{OPTIONS}: {options!r} is not a mapping; write keys of daemon.json with their values, such as {{"debug": true}}')
     return found
+
+
+def _explain_error(file: Mapping[str, Any]) -> str | None:
+    """Return why daemon.json cannot be used: if its text is damaged, with the place and what to write instead."""
+    if file.get("damaged"):
+        try:
+            daemon_json.parse_daemon_json(file["text"], file["path"])
+        except daemon_json.DaemonJsonError as error:
+            return str(error)
+    return file["error"]
 
 
 def collect_keys(

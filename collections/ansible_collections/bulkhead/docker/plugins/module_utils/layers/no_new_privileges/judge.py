@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine_config import daemon_json
+from ...engine_config.observe import read_content
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 from .settings import KEY, LAYER
@@ -99,4 +99,4 @@ def _is_configured(observed: Mapping[str, Any]) -> bool | None:
     file = observed["daemon_json"]
     if file["error"]:
         return None
-    return daemon_json.parse_daemon_json(file["text"], file["path"]).content().get(KEY) is True
+    return read_content(file["text"]).get(KEY) is True

@@ -17,6 +17,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.daem
     merge_keys,
     parse_pointer,
 )
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.observe import read_content
 
 PATH = "/etc/docker/daemon.json"
 
@@ -38,6 +39,7 @@ PATH = "/etc/docker/daemon.json"
 )
 def test_unchanged_text_stays_the_same(text: str) -> None:
     document = parse_daemon_json(text)
+    assert read_content(text) == document.content()
     if document.members:
         assert document.text() == text
         assert document.content() == json.loads(text)
@@ -79,12 +81,16 @@ def test_invalid_text_is_reported_with_its_place(text: str, place: str, sentence
         parse_daemon_json(text, PATH)
     assert str(caught.value).startswith(f"{PATH}: {place}")
     assert sentence in str(caught.value)
+    with pytest.raises(ValueError):
+        read_content(text)
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' + "[" * 200_000])
 def test_deeply_nested_text_is_an_error(text: str) -> None:
     with pytest.raises(DaemonJsonError, match="line 1, column"):
         parse_daemon_json(text)
+    with pytest.raises(ValueError):
+        read_content(text)
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,10 @@ def test_a_broken_file_is_a_blocker_with_the_parsers_error() -> None:
     host = make_observed("{")
     host["daemon_json"]["error"] = f"{PATH}: line 1, column 2: the file ends in the middle"
     assert make_plan(host).blockers == [host["daemon_json"]["error"]]
+    host["daemon_json"]["damaged"] = True
+    assert make_plan(host).blockers == [
+        f"{PATH}: line 1, column 2: the file ends in the middle; it is cut off, or a closing bracket is missing"
+    ]
 
 
 def test_a_flag_with_the_same_value_is_accepted() -> None:
