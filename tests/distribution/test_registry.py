@@ -54,7 +54,7 @@ def test_each_configured_layer_has_a_planner() -> None:
 
 
 def test_each_observer_and_gatherer_is_imported() -> None:
-    text = (LAYERS / "observers.py").read_text(encoding="utf-8")
+    text = (LAYERS / "observation.py").read_text(encoding="utf-8")
     for name in list_packages("observe.py"):
         assert f"from .{name} import observe as {name}\n" in text
         assert f'"{name}": {name}.observe(' in text

@@ -122,7 +122,7 @@ from ..module_utils.apparmor.parser import Parser, PolicyError
 from ..module_utils.host import state
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
-from ..module_utils.profiles.managed import APPARMOR, load_managed_profiles
+from ..module_utils.profiles.remembered import APPARMOR, load_managed_profiles
 
 ARGUMENTS: dict[str, Any] = {
     "profiles": {

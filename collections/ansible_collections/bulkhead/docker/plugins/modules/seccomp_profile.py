@@ -112,8 +112,7 @@ postponed:
 
 from typing import Any
 
-from ..module_utils.host.files import sha256
-from ..module_utils.host.root import Host
+from ..module_utils.host.root import Host, sha256
 from ..module_utils.module import Module
 from ..module_utils.seccomp.install import SeccompInstallError, SeccompStep, apply_seccomp_steps, plan_seccomp_steps
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..host.files import sha256
+from ..host.root import sha256
 from ..profiles.entries import describe_list_problem, number_entries, read_source
 from .names import describe_name_problem
 from .parameters import (

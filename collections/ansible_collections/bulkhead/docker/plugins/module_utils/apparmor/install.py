@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..host.files import fsync_folder, sha256, write_atomically
-from ..host.root import Host
-from ..profiles.managed import APPARMOR, keep_replaced_file, load_managed_profiles, read_replaced_file, save_managed_profiles
+from ..host.files import fsync_folder, write_atomically
+from ..host.root import Host, sha256
+from ..profiles.managed import keep_replaced_file, read_replaced_file, save_managed_profiles
+from ..profiles.remembered import APPARMOR, load_managed_profiles
 from . import policy, sources
 from .parser import Parser, PolicyError
 

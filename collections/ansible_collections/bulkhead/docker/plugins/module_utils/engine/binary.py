@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import pwd
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -33,13 +32,6 @@ def find_dockerd(running: int | None = None) -> str | None:
     return None
 
 
-def read_version(dockerd: str) -> str | None:
-    """Return the version (`28.5.2`) from `dockerd --version`; None when it prints none."""
-    run = subprocess.run([dockerd, "--version"], capture_output=True, text=True, timeout=30, check=False)
-    match = re.search(r"version (\d+(?:\.\d+)*)", run.stdout)
-    return match[1] if match else None
-
-
 def contains_text(program: str, key: str) -> bool:
     """Return whether the program's file contains this text. A Go program contains the names of its flags and JSON keys literally, so `False`
     is certain; `True` may be a coincidence."""
@@ -52,17 +44,6 @@ def knows_key(dockerd: str, key: str, value: Any) -> bool:
     if not contains_text(dockerd, key):
         return False
     return validate_config(dockerd, json.dumps({key: value})) is None
-
-
-def would_create_user(content: Mapping[str, Any]) -> bool:
-    """Return whether this content makes the engine create the user dockremap, which its validation does as well."""
-    if content.get("userns-remap") not in ("default", "dockremap"):
-        return False
-    try:
-        pwd.getpwnam("dockremap")
-    except KeyError:
-        return True
-    return False
 
 
 def validate_config(dockerd: str, text: str, flags: Sequence[str] = ("-H", "fd://"), path: str = "/etc/docker/daemon.json") -> str | None:

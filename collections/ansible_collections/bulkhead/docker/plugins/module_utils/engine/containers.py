@@ -13,10 +13,16 @@ from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
 from .cgroups import select_own_groups
 from .inspection import get_first_pid, get_listed_name, inspect_container, inspect_containers
-from .runtimes import describe_runtime
 from .tasks import Tasks, find_folder, read_tasks
 
 # What judging needs of `docker inspect`; the rest, such as environment variables, stays on the host.
+# Programs and shims whose containers are processes of the host's kernel; Bulkhead's wrapper for rootless engines is named runc too.
+_SHARES = re.compile(
+    r"runc|docker-runc|crun|youki|sysbox-runc|nvidia-container-runtime(\.\w+)?|io\.containerd\.runc\.v[12]|io\.containerd\.runtime\.v1\.linux"
+)
+# gVisor has a kernel of its own, the others are virtual machines.
+_ISOLATES = re.compile(r"runsc|gvisor|kata|firecracker|runhcs", re.IGNORECASE)
+
 _HOST_CONFIG = (
     "AutoRemove", "CapAdd", "CapDrop", "CgroupParent", "CgroupnsMode", "DeviceCgroupRules", "Devices", "IpcMode", "MaskedPaths", "Memory",
     "MemorySwap", "NanoCpus", "NetworkMode", "PidMode", "PidsLimit", "PortBindings", "Privileged", "ReadonlyPaths", "ReadonlyRootfs",
@@ -138,3 +144,15 @@ def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
         "SecretNames": sum(bool(_SECRET_NAME.fullmatch(name)) for name in names),
         "StartedAt": inspect.get("State", {}).get("StartedAt"),
     }
+
+
+def describe_runtime(name: str, runtimes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `name` and `shares_kernel` of a container's runtime.
+
+    name: from its inspection; empty for the engine's default. runtimes: of the engine's `/info`, name → its `path` or `runtimeType`.
+    A runtime of another name is known by its program. One that is not known counts as one with a kernel of its own.
+    """
+    entry = runtimes.get(name) or {}
+    program = str(entry.get("runtimeType") or entry.get("path") or name)
+    shares = not name or bool(_SHARES.fullmatch(program.rpartition("/")[2]))
+    return {"name": name, "shares_kernel": shares and not _ISOLATES.search(f"{name} {program}")}

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import json
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..engine import binary, flags, unit
 from ..host import state
-from ..host.files import sha256
-from ..host.root import Host
+from ..host.root import Host, sha256
 from . import checks, daemon_json, daemon_merge, drop_in, revert
 from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 
@@ -113,8 +113,19 @@ def _find_problem(host: Host, request: ConfigRequest, merge: daemon_merge.Merge)
     if dockerd is None:
         return "no dockerd is installed on this host to validate this configuration; install the engine first"
     content = dict(merge.after)
-    if binary.would_create_user(content):
+    if _would_create_user(content):
         del content["userns-remap"]
     text = merge.text if content == merge.after and merge.text is not None else json.dumps(content)
     default_arguments = ("-H", f"unix://{request.instance.socket}" if request.instance.rootless else "fd://")
     return binary.validate_config(dockerd, text, arguments or default_arguments, request.file) or ""
+
+
+def _would_create_user(content: Mapping[str, Any]) -> bool:
+    """Return whether this content makes the engine create the user dockremap, which its validation does as well."""
+    if content.get("userns-remap") not in ("default", "dockremap"):
+        return False
+    try:
+        pwd.getpwnam("dockremap")
+    except KeyError:
+        return True
+    return False

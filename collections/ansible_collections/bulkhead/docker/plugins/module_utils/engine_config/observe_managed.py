@@ -9,8 +9,7 @@ from typing import Any
 
 from ..engine import binary
 from ..engine.instance import ROOTFUL, Instance
-from ..host import state
-from ..host.root import Host
+from ..host.root import Host, read_state
 from .drop_in import PIDS_KEY
 from .journals import list_open_ids
 
@@ -34,7 +33,7 @@ def observe_managed(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
 
 def _read_managed(host: Host, instance: Instance) -> tuple[dict[str, Any], str | None]:
     try:
-        return state.load(host, instance.subject), None
+        return read_state(host, instance.subject), None
     except ValueError as error:
         return {}, str(error)
 

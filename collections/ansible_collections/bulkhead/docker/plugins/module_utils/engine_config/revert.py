@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..host.files import sha256
-from ..host.root import Host
+from ..host.root import Host, sha256
 from . import daemon_json, daemon_merge, keys
 from .journals import COMMITTED
 from .transaction import Transaction, list_ended

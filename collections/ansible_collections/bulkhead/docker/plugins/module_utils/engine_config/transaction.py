@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..host.files import fsync_folder, sha256, write_atomically
-from ..host.root import Host
+from ..host.files import fsync_folder, write_atomically
+from ..host.root import Host, sha256
 from .journals import COMMITTED, LEFT, OPEN, UNDONE, get_base, read_journals
 
 _KEPT = 5

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any
 
-from .exposure import Exposure
-from .kinds import KINDS, SEVERITIES
+from .kinds import KINDS, SEVERITIES, Exposure
 from .mounts import DELETED, Mount, is_below, join, touches
 
 # Trees with which a process can take over the host when it may write there.

@@ -12,10 +12,9 @@ from ..layers.states import name_state
 from ..layers.verdict import DEGRADED
 from .device_program import DeviceRules
 from .devices import find_device_exposures
-from .exposure import Exposure
 from .host_files import judge_host_files
 from .kernel_files import judge_kernel_files
-from .kinds import KINDS, NOTE, get_finding_id
+from .kinds import KINDS, NOTE, Exposure, get_finding_id
 
 # Namespace -> the kind of exposure when it is the host's. That of users is layer userns.
 _HOST_NAMESPACES = {

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .exposure import Exposure
 from .gather import MASKED, READ_ONLY
+from .kinds import Exposure
 from .mounts import is_below, parse_mountinfo
 
 

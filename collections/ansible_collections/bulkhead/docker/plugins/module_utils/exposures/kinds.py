@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 NOTE, LOW, MEDIUM, HIGH, CRITICAL = SEVERITIES = ("note", "low", "medium", "high", "critical")
 
@@ -105,3 +106,35 @@ FORBIDDEN = ("privileged", "engine_socket", "host_system_writable", "host_pid", 
 def get_finding_id(kind: str) -> str:
     """Return the ID of the finding that exposures of a kind make."""
     return f"container.{kind}"
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One object of one kind.
+
+    object: what was granted; with the kind it identifies the exposure. text: the object for readers, with where and how.
+    source: a path or command that a reader can repeat. value: what it contained.
+    holder: the process that has it; empty for the whole container.
+    """
+
+    kind: str
+    object: str
+    text: str
+    source: str
+    value: Any
+    holder: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}:{self.object}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "object": self.object,
+            "severity": KINDS[self.kind].severity,
+            "text": f"{self.text}, {self.holder}" if self.holder else self.text,
+            "source": self.source,
+            "value": self.value,
+        }

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import tempfile
 from pathlib import Path
 
+from .root import STATE_DIR, Host
+
 _SUFFIX = ".bulkhead"
 
 
-def sha256(text: str) -> str:
-    """Return the hex digest of a text from `Host.read`, in which surrogates represent bytes that are not UTF-8."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+def ensure_folder(host: Host) -> Path:
+    """Create /var/lib/bulkhead if necessary, readable by root alone, and return its path."""
+    path = host.path(STATE_DIR)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+    return path
 
 
 def fsync_folder(folder: Path) -> None:

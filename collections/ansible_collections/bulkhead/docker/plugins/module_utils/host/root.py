@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Access to the files of a host, below a root that tests can set."""
+"""Access to the files of a host, below a root that tests can set, and to what Bulkhead remembers there (`state` writes it)."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 STATE_DIR = "/var/lib/bulkhead"
 # Bytes. A larger file is an error: what follows a cut would be lost for judges, and for those who write the text back.
@@ -100,3 +103,23 @@ def _build_opener(regular: bool, follow: bool) -> Callable[[str, int], int]:
         return descriptor
 
     return open_file
+
+
+def sha256(text: str) -> str:
+    """Return the hex digest of a text from `Host.read`, in which surrogates represent bytes that are not UTF-8."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def read_state(host: Host, subject: str) -> dict[str, Any]:
+    """Return the state of `subject`; empty when none is saved. Raises ValueError when the file is damaged."""
+    path = f"{STATE_DIR}/{subject}.json"
+    text = host.read(path)
+    if text is None:
+        return {}
+    try:
+        state = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); restore it from a backup, or remove it and run the role again") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: is {type(state).__name__}, not an object; remove it and run the role again")
+    return state

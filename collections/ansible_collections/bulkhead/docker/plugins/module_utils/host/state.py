@@ -8,35 +8,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from .files import fsync_folder, write_atomically
-from .root import STATE_DIR, Host
+from .files import ensure_folder, fsync_folder, write_atomically
+from .root import Host, read_state
 
-
-def load(host: Host, subject: str) -> dict[str, Any]:
-    """Return the state of `subject`; empty when none is saved. Raises ValueError when the file is damaged."""
-    path = f"{STATE_DIR}/{subject}.json"
-    text = host.read(path)
-    if text is None:
-        return {}
-    try:
-        state = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error}); restore it from a backup, or remove it and run the role again") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: is {type(state).__name__}, not an object; remove it and run the role again")
-    return state
-
-
-def ensure_folder(host: Host) -> Path:
-    """Create /var/lib/bulkhead if necessary, readable by root alone, and return its path."""
-    path = host.path(STATE_DIR)
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o700)
-    return path
+load = read_state
 
 
 def save(host: Host, subject: str, state: dict[str, Any]) -> None:

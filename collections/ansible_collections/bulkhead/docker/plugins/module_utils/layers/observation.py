@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The observation of one host: the machine, the engine, its configuration, and each layer's own part. Reads only."""
+"""The observation of one host: the machine, the engine, its configuration, and each layer's own part. Reads only.
+
+Ansible sends a host the files that import statements name, so the layers with a state of their own on a host are imported one by one; a test
+compares them with the registry.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,11 @@ from ..engine.observe import ContainersReader, ContentsReader, observe_engine
 from ..engine_config.observe import observe_config
 from ..host import system
 from ..host.root import Host
-from .observers import observe_layers
+from .apparmor import observe as apparmor
+from .pids_limit import observe as pids_limit
+from .rootless import observe as rootless
+from .seccomp import observe as seccomp
+from .userns import observe as userns
 
 
 def observe_host(
@@ -30,5 +38,19 @@ def observe_host(
         "instance": instance.as_dict(),
         "engine": engine_state,
         **observe_config(host, instance),
-        "layers": observe_layers(host, instance, engine_state["daemons"]),
+        "layers": _observe_layers(host, instance, engine_state["daemons"]),
+    }
+
+
+def _observe_layers(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the state of each layer by name.
+
+    instance: the engine that the inventory selects for this host. daemons: every dockerd of the host (engine/processes.py).
+    """
+    return {
+        "pids_limit": pids_limit.observe(host, instance),
+        "seccomp": seccomp.observe(host),
+        "apparmor": apparmor.observe(host),
+        "userns": userns.observe(host),
+        "rootless": rootless.observe(host, instance, daemons),
     }

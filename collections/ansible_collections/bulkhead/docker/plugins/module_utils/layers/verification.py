@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ..exposures.exposure import Exposure
 from ..exposures.judge import build_findings, judge_exposures
+from ..exposures.kinds import Exposure
 from ..hardened import judge as hardened
 from .evidence import CONTAINERS, UNUSABLE_ANSWER, keep_defaults, list_engines
 from .identity import find_host_namespace

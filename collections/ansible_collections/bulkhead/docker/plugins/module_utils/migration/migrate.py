@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -245,7 +247,7 @@ def build_migration(host: Host, setting: str | None, leave: frozenset[str]) -> D
     """Return the migration to the root of a `userns-remap` setting; its user must have ranges. Raises ValueError, OSError."""
     user = parse_remap_user(setting or "")[0]
     dockerd = binary.find_dockerd()
-    first = prefers_numeric_owner(binary.read_version(dockerd) if dockerd else None)
+    first = prefers_numeric_owner(_read_version(dockerd) if dockerd else None)
     accounts = read_accounts(host)
     found = []
     for file in read_subid_files(host):
@@ -327,3 +329,10 @@ def _write(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as handle:
         handle.write(text)
+
+
+def _read_version(dockerd: str) -> str | None:
+    """Return the version (`28.5.2`) from `dockerd --version`; None when it prints none."""
+    run = subprocess.run([dockerd, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    match = re.search(r"version (\d+(?:\.\d+)*)", run.stdout)
+    return match[1] if match else None

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -12,14 +11,7 @@ from typing import Any
 from ..engine.instance import Instance
 from ..host.files import write_atomically
 from ..host.root import Host
-
-NAME = "rootless"
-
-
-def list_paths(instance: Instance) -> tuple[str, str]:
-    """Return the path of the context's file, and of the client's configuration that names the current context."""
-    folder = hashlib.sha256(NAME.encode()).hexdigest()
-    return f"{instance.home}/.docker/contexts/meta/{folder}/meta.json", f"{instance.home}/.docker/config.json"
+from .observed_context import NAME, list_paths, read_config, read_context
 
 
 def build_metadata(instance: Instance) -> dict[str, Any]:
@@ -29,27 +21,6 @@ def build_metadata(instance: Instance) -> dict[str, Any]:
         "Metadata": {"Description": "the engine of this user"},
         "Endpoints": {"docker": {"Host": f"unix://{instance.socket}", "SkipTLSVerify": False}},
     }
-
-
-def read_context(host: Host, instance: Instance) -> dict[str, Any]:
-    """Return the state of the context. host: from `Instance.scope_host`.
-
-    meta: whether a context of that name has the engine's address. elsewhere: the other address of a context of that name. current: the
-    context in use. error: why that is not known.
-    """
-    own, config = list_paths(instance)
-    try:
-        content = json.loads(host.read(own) or "null")
-        address = _find_address(content)
-        is_engine = address == f"unix://{instance.socket}"
-        return {
-            "meta": is_engine,
-            "elsewhere": None if is_engine or content is None else str(address),
-            "current": _read_config(host, config).get("currentContext"),
-            "error": None,
-        }
-    except (OSError, ValueError, RecursionError) as error:
-        return {"meta": False, "elsewhere": None, "current": None, "error": str(error)}
 
 
 def is_incomplete(context: Mapping[str, Any]) -> bool:
@@ -69,7 +40,7 @@ def create_context(host: Host, instance: Instance) -> list[str]:
     if not context["meta"]:
         _write(host, own, build_metadata(instance))
         created.append("meta")
-    content = _read_config(host, config)
+    content = read_config(host, config)
     if content.get("currentContext") in (None, "", "default"):
         created += ["current"] if host.read(config) is not None else ["current", "config"]
         _write(host, config, {**content, "currentContext": NAME})
@@ -84,7 +55,7 @@ def remove_context(host: Host, instance: Instance, created: Collection[str]) -> 
             host.path(own).unlink(missing_ok=True)
             if host.path(own).parent.is_dir():
                 host.path(own).parent.rmdir()
-    content = _read_config(host, config)
+    content = read_config(host, config)
     if "current" in created and content.get("currentContext") == NAME:
         del content["currentContext"]
         if content or "config" not in created:
@@ -92,21 +63,6 @@ def remove_context(host: Host, instance: Instance, created: Collection[str]) -> 
         else:
             with host.as_owner(config):
                 host.path(config).unlink()
-
-
-def _find_address(content: Any) -> Any:
-    """Return the engine's address in a context's file; None without one."""
-    try:
-        return content["Endpoints"]["docker"]["Host"]
-    except (KeyError, TypeError):
-        return None
-
-
-def _read_config(host: Host, path: str) -> dict[str, Any]:
-    content = json.loads(host.read(path) or "{}")
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: is not a JSON object, and the docker client cannot read it either; correct or remove it")
-    return content
 
 
 def _write(host: Host, path: str, content: dict[str, Any]) -> None:

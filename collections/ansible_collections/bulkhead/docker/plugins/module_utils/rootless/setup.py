@@ -30,6 +30,7 @@ from ..subid.apply import apply_ranges
 from ..subid.decide import UserRequest
 from . import client_context, names, ports, rendering, rootful, stopped
 from .names import RANGES, SUBJECT, read_file_state
+from .observed_context import read_context
 from .outcome import SetupFailed, SetupOutcome
 
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -278,7 +279,7 @@ def _remove_unneeded_files(host: Host, request: RootlessRequest, known: dict[str
 
 def _create_client_context(host: Host, known: dict[str, Any], outcome: SetupOutcome) -> None:
     instance = outcome.instance
-    present = client_context.read_context(instance.scope_host(host), instance)
+    present = read_context(instance.scope_host(host), instance)
     if present["error"]:
         raise SetupFailed(present["error"])
     if client_context.is_incomplete(present):

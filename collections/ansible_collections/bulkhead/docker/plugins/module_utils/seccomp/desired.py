@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from ..host.files import sha256
+from ..host.root import sha256
 from ..profiles.entries import describe_list_problem, number_entries, read_source
 from .blocks import BLOCKS, PRESETS
 from .check import find_profile_problems

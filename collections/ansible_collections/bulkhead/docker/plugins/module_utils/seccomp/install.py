@@ -16,9 +16,10 @@ from ..engine.flags import parse_command_line
 from ..engine.instance import ROOTFUL, Instance, find_instance, find_instance_by_uid
 from ..engine.processes import list_dockerds
 from ..host import state
-from ..host.files import fsync_folder, sha256, write_atomically
-from ..host.root import STATE_DIR, Host
-from ..profiles.managed import SECCOMP, keep_replaced_file, load_managed_profiles, read_replaced_file, save_managed_profiles
+from ..host.files import fsync_folder, write_atomically
+from ..host.root import STATE_DIR, Host, sha256
+from ..profiles.managed import keep_replaced_file, read_replaced_file, save_managed_profiles
+from ..profiles.remembered import SECCOMP, load_managed_profiles
 from .check import find_profile_problems
 
 MODE = 0o644  # `docker run --security-opt seccomp=FILE` reads the file as the calling user

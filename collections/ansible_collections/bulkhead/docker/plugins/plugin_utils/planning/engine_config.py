@@ -11,7 +11,7 @@ from typing import Any
 
 from ...module_utils.engine.instance import get_observed_instance
 from ...module_utils.engine_config import daemon_json, daemon_merge, drop_in, keys
-from ...module_utils.host.files import sha256
+from ...module_utils.host.root import sha256
 from ...module_utils.layers.verdict import REQUIRED, Change, LayerPlan
 from . import drift
 from .daemon_keys import collect_keys, find_blockers, find_content_blockers

@@ -8,8 +8,7 @@ from typing import Any
 
 from ...apparmor import policy, sources
 from ...apparmor.parser import Parser, PolicyError
-from ...host.files import sha256
-from ...host.root import Host
+from ...host.root import Host, sha256
 
 
 def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from typing import Any
 
 from ...apparmor import policy, sources
 from ...apparmor.parser import Parser, PolicyError
-from ...host.files import sha256
-from ...host.root import Host
-from ...profiles.managed import APPARMOR, load_managed_profiles
+from ...host.root import Host, sha256
+from ...profiles.remembered import APPARMOR, load_managed_profiles
 
 
 def observe(host: Host) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Any
 from ...engine_config.observe import read_content
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
-from .settings import KEY, LAYER
+
+LAYER = "no_new_privileges"
+KEY = "no-new-privileges"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:

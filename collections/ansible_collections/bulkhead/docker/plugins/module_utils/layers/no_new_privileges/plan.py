@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..verdict import DISABLED, REQUIRED, LayerPlan
-from .settings import KEY, LAYER
+from .judge import KEY, LAYER
 
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:

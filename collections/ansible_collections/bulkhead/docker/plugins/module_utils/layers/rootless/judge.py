@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...host.files import sha256
+from ...host.root import sha256
 from ...rootless import names
 from ...subid.directory import CONFIG
 from ...subid.mapping import MIN_IDS, parse_state

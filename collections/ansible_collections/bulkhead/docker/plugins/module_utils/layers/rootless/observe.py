@@ -13,8 +13,7 @@ from typing import Any
 from ...engine.api import Engine, EngineError, EngineUnreachable
 from ...engine.cgroups import list_container_ids
 from ...engine.instance import ROOTFUL, Instance, find_instance
-from ...host import state
-from ...host.root import Host
+from ...host.root import Host, read_state
 from ...rootless import names
 
 
@@ -27,7 +26,7 @@ def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> di
     """
     found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None}
     try:
-        found.update(state=state.load(host, names.SUBJECT), ranges=state.load(host, names.RANGES).get("users", {}))
+        found.update(state=read_state(host, names.SUBJECT), ranges=read_state(host, names.RANGES).get("users", {}))
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     found["engines"] = [_describe_engine(host, daemon, instance) for daemon in daemons]

@@ -10,7 +10,7 @@ from typing import Any
 from ...engine.binary import contains_text
 from ...engine.instance import Instance, find_instance
 from ...host.root import Host
-from ...rootless import client_context, names
+from ...rootless import names, observed_context
 
 _TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc", "useradd")
 _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
@@ -20,7 +20,7 @@ def observe_setup(host: Host, instance: Instance, layer: Mapping[str, Any]) -> d
     """Return what is added to the state of the layer for planning. layer: from `observe`.
 
     tools: name -> path. script: path of dockerd-rootless.sh. user_bus, restrict_userns, unprivileged_userns: whether the host has them. Of the
-    engine's user: manager (whether it runs), context (client_context.py), data (whether it exists), takes_pasta (whether rootlesskit does).
+    engine's user: manager (whether it runs), context (observed_context.py), data (whether it exists), takes_pasta (whether rootlesskit does).
     """
     found: dict[str, Any] = {"tools": {}}
     found["script"] = next((path for path in names.SCRIPTS if host.path(path).exists()), None)
@@ -35,7 +35,7 @@ def observe_setup(host: Host, instance: Instance, layer: Mapping[str, Any]) -> d
         kit = found["tools"]["rootlesskit"]
         found.update(
             manager=exists and host.path(f"{selected.runtime_dir}/bus").exists(),
-            context=client_context.read_context(selected.scope_host(host), selected) if exists else {},
+            context=observed_context.read_context(selected.scope_host(host), selected) if exists else {},
             data=exists and host.path(f"{selected.home}/.local/share/docker").exists(),
             # A network driver since rootlesskit 2.0. A Go program contains the names of its drivers literally.
             takes_pasta=bool(kit and found["tools"]["pasta"] and contains_text(str(host.path(kit)), "pasta")),

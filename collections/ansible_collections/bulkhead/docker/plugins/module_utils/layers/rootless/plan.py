@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import Instance, get_observed_instance
-from ...host.files import sha256
+from ...host.root import sha256
 from ...rootless import client_context, names, rendering
 from ...subid.allocate import describe_bounds_problem
 from ...subid.mapping import MIN_IDS

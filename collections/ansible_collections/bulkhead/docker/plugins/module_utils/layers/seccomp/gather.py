@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ...capabilities import CAPABILITIES, ENGINE_DEFAULT, decode_capabilities
-from ...host.files import sha256
-from ...host.root import Host
+from ...host.root import Host, sha256
 from ...seccomp import bpf, dump
 from ...seccomp.compare import NUMBERS, compare_filters, is_open, list_allowed_abi_calls, list_allowed_calls
 from ...seccomp.forbidden import ABIS, list_abi_numbers, list_forbidden_calls

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...host.files import sha256
-from ...host.root import Host
-from ...profiles.managed import SECCOMP, load_managed_profiles
+from ...host.root import Host, sha256
+from ...profiles.remembered import SECCOMP, load_managed_profiles
 
 DIRECTORY = "/etc/docker/seccomp"
 

@@ -8,9 +8,8 @@ import os
 import re
 from typing import Any
 
-from ...host import state
 from ...host.data_root import find_other_entries
-from ...host.root import Host
+from ...host.root import Host, read_state
 from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest, parse_primary_groups
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
 from ...subid.ranges import SUBGID, SUBUID, parse_subid
@@ -66,7 +65,7 @@ def observe(host: Host) -> dict[str, Any]:
         "state": {},
     }
     try:
-        found["state"] = state.load(host, "userns")
+        found["state"] = read_state(host, "userns")
     except (ValueError, OSError) as error:
         found["unreadable"]["the remembered state of this layer"] = str(error)
     return found

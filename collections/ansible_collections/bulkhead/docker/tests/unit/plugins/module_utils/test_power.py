@@ -19,7 +19,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
-from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.managed import APPARMOR, load_managed_profiles
+from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.remembered import APPARMOR, load_managed_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
 

@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import in
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.install import AppArmorConflict, AppArmorRequest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.managed import APPARMOR, load_managed_profiles
+from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.remembered import APPARMOR, load_managed_profiles
 
 from .machine import load, machine
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers import describe_runtime
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.inspection import get_first_pid
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.runtimes import describe_runtime
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 from .proc_tree import SILENT, FakeEngine, add_process, inspect, list_entry, write_status

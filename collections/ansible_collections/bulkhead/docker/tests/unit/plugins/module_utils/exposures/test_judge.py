@@ -6,9 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.exposure import Exposure
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.judge import build_findings
-from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import FORBIDDEN, KINDS, NOTE
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import FORBIDDEN, KINDS, NOTE, Exposure
 
 from .builders import ALL, DEFAULT, HOST_NAMESPACES, build_container, build_state, judge
 

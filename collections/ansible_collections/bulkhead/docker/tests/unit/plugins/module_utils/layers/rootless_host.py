@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import sha256
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import sha256
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import WRAPPER
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names, rendering
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import sha256
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import sha256
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.plan import expectation, plan, resolve_sources
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS

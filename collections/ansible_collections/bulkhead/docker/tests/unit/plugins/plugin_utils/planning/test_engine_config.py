@@ -311,7 +311,7 @@ def test_a_profile_about_to_be_written_needs_a_restart() -> None:
 
 @pytest.mark.parametrize(("remembered", "warned"), [(None, True), ("other", True), ("same", False)])
 def test_a_later_edit_by_others_is_a_warning(remembered: str | None, warned: bool) -> None:
-    from ansible_collections.bulkhead.docker.plugins.module_utils.host.files import sha256
+    from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import sha256
 
     host = make_hardened()
     host["daemon_json"]["mtime"] = 300.0
