@@ -14,7 +14,7 @@ from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host, sha256
 from ..profiles.managed import keep_replaced_file, read_replaced_file, save_managed_profiles
 from ..profiles.remembered import APPARMOR, load_managed_profiles
-from . import policy, sources
+from . import changes, policy, sources
 from .parser import Parser, PolicyError
 
 _CACHE = "/var/cache/apparmor"
@@ -75,7 +75,7 @@ def plan_apparmor_step(host: Host, parser: Parser | None, request: AppArmorReque
             raise AppArmorConflict("/usr/sbin/apparmor_parser: does not exist; install the package apparmor")
         if before == request.content and kernel:
             observed["current"] = policy.is_same_policy(kernel["hashes"], parser.compile(str(host.path(request.path))))
-        step.reasons = sources.list_differences(observed, sha256(request.content), request.mode)
+        step.reasons = changes.list_differences(observed, sha256(request.content), request.mode)
         if observed["sha256"] != sha256(request.content) or not observed["is_managed"]:
             parser.check(request.name, request.content)
         return step
@@ -86,7 +86,7 @@ def plan_apparmor_step(host: Host, parser: Parser | None, request: AppArmorReque
     used = policy.find_confined(host, [request.name]).get(request.name) if kernel else None
     if used and not request.force:
         raise AppArmorConflict(
-            f"profile {request.name}: is in use by {policy.describe_processes(used)}, which would run unconfined without it; "
+            f"profile {request.name}: is in use by {changes.describe_processes(used)}, which would run unconfined without it; "
             "stop them first, or list it with state: absent and force: true"
         )
     step.reasons = ["is no longer desired"]
@@ -160,7 +160,7 @@ def _remove(host: Host, parser: Parser | None, name: str, remembered: Mapping[st
             parser.load(str(path))
         return
     if policy.is_enabled(host) and policy.read_profile(host, name):
-        policy.unload_profile(host, name)
+        changes.unload_profile(host, name)
     if replaced is None:
         _unlink(path)
     for cached in host.path(_CACHE).glob(f"*/{name}"):
@@ -171,7 +171,7 @@ def _remove_stale_children(host: Host, name: str, desired: set[str]) -> None:
     """Unload the children of the former text, which loading a profile leaves (Linux security/apparmor/policy.c, __replace_profile)."""
     kernel = policy.read_profile(host, name)
     for child in sorted(set(kernel["hashes"]) - desired - {name}, reverse=True) if kernel else []:
-        policy.unload_profile(host, child)
+        changes.unload_profile(host, child)
 
 
 def _keep_unmanaged(host: Host, step: AppArmorStep, remembered: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +212,7 @@ class _Snapshot:
     @classmethod
     def read(cls, host: Host, name: str) -> _Snapshot:
         kernel = policy.read_profile(host, name) if policy.is_enabled(host) else None
-        data, names = (policy.read_raw_data(host, name), set(kernel["hashes"])) if kernel else ([], set())
+        data, names = (changes.read_raw_data(host, name), set(kernel["hashes"])) if kernel else ([], set())
         return cls(name, host.read(f"{sources.FOLDER}/{name}"), sources.read_links(host).get(name, []), data, names)
 
     def restore(self, host: Host, parser: Parser | None) -> list[str]:
@@ -238,7 +238,7 @@ class _Snapshot:
                     parser.load_compiled(self.name, data)
                 _remove_stale_children(host, self.name, self.names)
             elif policy.is_enabled(host) and policy.read_profile(host, self.name):
-                policy.unload_profile(host, self.name)
+                changes.unload_profile(host, self.name)
         except (PolicyError, OSError) as error:
             lost.append(f"the kernel's policy {self.name} ({error})")
         return lost

@@ -132,30 +132,14 @@ def read_profile(host: Host, name: str) -> dict[str, Any] | None:
     apparmor.export_binary=0). source: its file. hashes: name -> hash of the profile and of its children. A hash covers the loaded data,
     byte for byte what `apparmor_parser -S` prints.
     """
-    for folder in _find_folders(host, name):
+    for folder in find_folders(host, name):
         source, value = _read_hash(host, folder)
-        hashes = {name: value, **{child: _read_hash(host, path)[1] for child, path in _find_children(host, folder, name)}}
+        hashes = {name: value, **{child: _read_hash(host, path)[1] for child, path in find_children(host, folder, name)}}
         return {"mode": (host.read(f"{folder}/mode") or "").strip(), "hash": value, "source": source, "hashes": hashes}
     return None
 
 
-def read_raw_data(host: Host, name: str) -> list[bytes]:
-    """Return the loaded data of a profile and its children; empty if the kernel does not keep it."""
-    found: list[bytes] = []
-    for folder in _find_folders(host, name):
-        for path in (folder, *(path for unused, path in _find_children(host, folder, name))):
-            data = host.path(f"{path}/raw_data")
-            if data.exists() and (content := data.read_bytes()) not in found:
-                found.append(content)
-    return found
-
-
-def unload_profile(host: Host, name: str) -> None:
-    """Unload a profile and its children; the processes that it confined become unconfined. Raises OSError."""
-    host.path(f"{SECURITYFS}/.remove").write_text(name)
-
-
-def _find_folders(host: Host, name: str) -> Iterator[str]:
+def find_folders(host: Host, name: str) -> Iterator[str]:
     """Yield the folder of a top-level profile: its name, a dot and a number."""
     for path in host.path(f"{SECURITYFS}/policy/profiles").glob(f"{name}.[0-9]*"):
         folder = f"{SECURITYFS}/policy/profiles/{path.name}"
@@ -163,14 +147,14 @@ def _find_folders(host: Host, name: str) -> Iterator[str]:
             yield folder
 
 
-def _find_children(host: Host, folder: str, name: str) -> Iterator[tuple[str, str]]:
+def find_children(host: Host, folder: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield each child profile, recursively: its name as PARENT//CHILD, and its folder."""
     inside = host.path(f"{folder}/profiles")
     for path in sorted(inside.iterdir()) if inside.is_dir() else []:
         child = f"{folder}/profiles/{path.name}"
         full = f"{name}//{(host.read(f'{child}/name') or '').strip()}"
         yield full, child
-        yield from _find_children(host, child, full)
+        yield from find_children(host, child, full)
 
 
 def _read_hash(host: Host, folder: str) -> tuple[str, str | None]:
@@ -228,10 +212,3 @@ def _read_label(host: Host, process: int) -> str:
     """Read attr/apparmor, which is AppArmor's next to any other security module (Linux 5.8), or attr/current of the first module."""
     text = host.read(f"/proc/{process}/attr/apparmor/current")
     return text if text is not None else host.read(f"/proc/{process}/attr/current") or ""
-
-
-def describe_processes(processes: Iterable[dict[str, Any]], most: int = 3) -> str:
-    """Return processes as text: `nginx (pid 12, container 0a1b…), redis (pid 14) and 2 more`."""
-    listed = [f"{p['command']} (pid {p['pid']}" + (f", container {p['container']})" if p["container"] else ")") for p in processes]
-    more = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 from ..host.root import Host
@@ -113,36 +113,3 @@ def _list_unit_links(host: Host, folder: str) -> Iterator[str]:
     for entry in os.scandir(host.path(folder)):
         if entry.name.endswith((".target.wants", ".target.requires")):
             yield f"{folder}/{entry.name}/apparmor.service"
-
-
-def list_differences(observed: Mapping[str, object], sha: str, mode: str) -> list[str]:
-    """Return how a profile differs from the desired state, each to follow its name in a sentence; empty if it does not.
-
-    observed: `sha256` of its file (None without one), `links`, `mode` in the kernel (None if not loaded), `current`: whether the kernel's
-    policy is what the file compiles to (None if unknown), `is_managed`.
-    """
-    if observed["sha256"] is None and observed["mode"] is None and not observed["is_managed"]:
-        return ["is new"]
-    found = []
-    if observed["sha256"] is None:
-        found.append("has no file")
-    elif observed["sha256"] != sha:
-        found.append("has another text")
-    present = observed["links"]
-    if not isinstance(present, list):
-        raise TypeError(f"links: {present!r}")
-    if DISABLE_LINK in present:
-        found.append(f"is not loaded at boot because of {FOLDER}/{DISABLE_LINK}")
-    if mode == "complain" and COMPLAIN_LINK not in present:
-        found.append(f"is not marked for complain mode in {FOLDER}/{COMPLAIN_LINK}")
-    if mode == "enforce" and COMPLAIN_LINK in present:
-        found.append(f"is loaded in complain mode because of {FOLDER}/{COMPLAIN_LINK}")
-    if observed["mode"] is None:
-        found.append("is not loaded")
-    elif observed["mode"] != mode:
-        found.append(f"is in {observed['mode']} mode")
-    if observed["current"] is False and observed["sha256"] == sha:
-        found.append("is loaded with a policy that differs from its file")
-    if not found and not observed["is_managed"]:
-        found.append("exists and becomes managed")
-    return found

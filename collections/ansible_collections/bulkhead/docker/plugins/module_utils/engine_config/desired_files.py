@@ -12,7 +12,7 @@ from typing import Any
 from ..engine import binary, flags, unit
 from ..host import state
 from ..host.root import Host, sha256
-from . import checks, daemon_json, daemon_merge, drop_in, revert
+from . import checks, daemon_json, daemon_merge, drop_in, keys, revert
 from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 
 
@@ -99,7 +99,7 @@ def _find_problem(host: Host, request: ConfigRequest, merge: daemon_merge.Merge)
     docker_unit = unit.read_unit(host, request.instance)
     arguments = flags.find_dockerd_arguments(docker_unit.argv)
     values = flags.parse_flags(arguments)
-    for key, flag in flags.find_clashes(values, merge.after).items():
+    for key, flag in keys.find_clashes(values, merge.after).items():
         place = unit.find_flag_file(flag, docker_unit.files) or f"the command line of {request.instance.unit}"
         return (
             f"{request.file}: {key} is also set by --{flag}={values[flag]} in {place}, and the engine does not start with both;"

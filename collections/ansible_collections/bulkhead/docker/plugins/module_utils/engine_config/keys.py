@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The keys of daemon.json: their types, and what a change of each needs.
+"""The keys of daemon.json: their types, what a change of each needs, and the flags of dockerd that set the same.
 
 The engine's own validator decides what is valid. These tables serve what it does not do: suggest the right spelling of a key, and tell
 whether a change needs a restart. Read from moby v20.10.24, v26.1.5, v28.5.2 and its main branch of
@@ -8,8 +8,32 @@ November 2026: `cmd/dockerd/{config,config_unix,options}.go` (flags), `daemon/co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..engine.flags import BOOLEAN_KEYS
 
+# Flags whose key has another name (opts.Named*Opts in moby).
+KEY_OF_FLAG: dict[str, str] = {
+    "authorization-plugin": "authorization-plugins",
+    "cdi-spec-dir": "cdi-spec-dirs",
+    "containerd-plugins-namespace": "containerd-plugin-namespace",
+    "default-address-pool": "default-address-pools",
+    "default-network-opt": "default-network-opts",
+    "default-ulimit": "default-ulimits",
+    "dns-opt": "dns-opts",
+    "exec-opt": "exec-opts",
+    "feature": "features",
+    "host": "hosts",
+    "insecure-registry": "insecure-registries",
+    "label": "labels",
+    "log-opt": "log-opts",
+    "node-generic-resource": "node-generic-resources",
+    "registry-mirror": "registry-mirrors",
+    "storage-opt": "storage-opts",
+}
+# Flags that the engine merges with the file (skipDuplicates in daemon/config/config.go), and flags without a key.
+NEVER_CLASH: frozenset[str] = frozenset({"add-runtime", "config-file", "validate", "rootless", "version", "help"})
 _TEXT = (
     "api-cors-header bip bip6 bridge bridge-accept-fwmark cgroup-parent cluster-advertise cluster-store containerd containerd-namespace"
     " containerd-plugin-namespace data-root default-cgroupns-mode default-gateway default-gateway-v6 default-init default-ipc-mode"
@@ -82,3 +106,27 @@ def list_changed_keys(before: dict[str, object], after: dict[str, object]) -> li
         for key in {*before, *after}
         if type(before.get(key, absent)) is not type(after.get(key, absent)) or before.get(key, absent) != after.get(key, absent)
     )
+
+
+def list_flagged_keys(flags: Mapping[str, str]) -> dict[str, str]:
+    """Return key of daemon.json → the flag that sets it."""
+    return {KEY_OF_FLAG.get(flag, flag): flag for flag in flags if flag not in NEVER_CLASH}
+
+
+def find_clashes(flags: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, str]:
+    """Return key → flag of the settings that are both on the command line and in daemon.json: dockerd does not start then, even with one value."""
+    # The engine compares the members of this object with flags as well (configValuesSet in daemon/config/config.go).
+    proxies = content.get("proxies")
+    names = set(content) | (set(proxies) if isinstance(proxies, dict) else set())
+    return {key: flag for key, flag in list_flagged_keys(flags).items() if key in names}
+
+
+def is_same_value(flag_value: str, desired: Any) -> bool:
+    """Return whether a flag's value and a value of daemon.json set the same."""
+    if isinstance(desired, bool):
+        return flag_value.lower() in (("true", "1", "t") if desired else ("false", "0", "f"))
+    if isinstance(desired, list):
+        return flag_value.split(",") == [str(item) for item in desired]
+    if isinstance(desired, dict):
+        return sorted(flag_value.split(",")) == sorted(f"{name}={value}" for name, value in desired.items())
+    return flag_value == str(desired)

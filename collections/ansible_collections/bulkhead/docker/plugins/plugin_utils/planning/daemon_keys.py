@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...module_utils.engine.flags import find_clashes, is_same_value, list_flagged_keys
 from ...module_utils.engine.instance import get_observed_instance
 from ...module_utils.engine_config import checks, daemon_json, daemon_merge, keys
 from ...module_utils.layers.pids_limit.settings import KEY as PIDS_KEY
@@ -116,7 +115,7 @@ def find_content_blockers(observed: Mapping[str, Any], after: Mapping[str, Any],
     path, docker_unit = observed["daemon_json"]["path"], observed.get("unit") or {}
     unmanaged = {key: value for key, value in after.items() if key not in desired.values}
     found = [*checks.check_types(unmanaged, path), *checks.check_log_options(after, path)]
-    for key, flag in find_clashes(docker_unit.get("flags", {}), after).items():
+    for key, flag in keys.find_clashes(docker_unit.get("flags", {}), after).items():
         if not any(text.startswith(f"{key}:") for text in [*earlier, *found]):
             place = docker_unit["places"].get(flag) or "the command line of docker.service"
             found.append(f"{path}: {key} is also set by --{flag} in {place}, and the engine does not start with both; remove one of them")
@@ -182,11 +181,11 @@ def _add_contradiction(key: str, option: Any, value: Any, layer: LayerPlan, resu
 def _drop_flagged(docker_unit: Mapping[str, Any], values: dict[str, Any], result: LayerPlan) -> None:
     """Drop keys that a flag already sets to the same value: the engine does not start if both set a key. Another value is a blocker."""
     flags = docker_unit.get("flags", {})
-    for key, flag in list_flagged_keys(flags).items():
+    for key, flag in keys.list_flagged_keys(flags).items():
         if key not in values:
             continue
         place = docker_unit.get("places", {}).get(flag) or "the command line of docker.service"
-        if is_same_value(flags[flag], values[key]):
+        if keys.is_same_value(flags[flag], values[key]):
             result.notices.append(
                 f"{key} is left out of daemon.json: --{flag}={flags[flag]} in {place} already sets it, and the engine does not start with both"
             )

@@ -21,7 +21,7 @@ def observe(host: Host) -> dict[str, Any]:
 
     enabled: whether it is active in the kernel. securityfs: whether that is mounted, without which the policy can neither be read nor loaded.
     global_mode: of all profiles. modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
-    `sources.list_differences`, and the text. confined: processes under managed profiles.
+    `changes.list_differences`, and the text. confined: processes under managed profiles.
     """
     parser = Parser.find_installed(host)
     found: dict[str, Any] = {

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ...apparmor import desired as desired_profiles
+from ...apparmor.changes import describe_processes, list_differences
 from ...apparmor.desired import VARIABLE, AppArmorProfile, resolve_sources
-from ...apparmor.policy import describe_processes
-from ...apparmor.sources import COMPLAIN_LINK, FOLDER, list_differences
+from ...apparmor.sources import COMPLAIN_LINK, FOLDER
 from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, LayerPlan
 

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes, policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 from .machine import machine
@@ -123,9 +123,9 @@ def test_profiles_with_a_common_prefix_are_distinguished(tmp_path: Path) -> None
     assert (one["mode"], one["hash"]) == ("enforce", "sha256:" + hashlib.sha256(b"one").hexdigest())
     assert one["source"].endswith("/raw_sha256")
     assert two["mode"] == "complain"
-    assert policy.read_raw_data(host, "web.7") == [b"two"]
+    assert changes.read_raw_data(host, "web.7") == [b"two"]
     assert policy.read_profile(host, "we") is None
-    assert policy.read_raw_data(host, "we") == []
+    assert changes.read_raw_data(host, "we") == []
 
 
 def test_kernel_with_sha1_and_kernel_without_hash(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_children_are_read_with_their_parent(tmp_path: Path) -> None:
         host.path(f"{folder}/raw_data").write_bytes(data)
     loaded = policy.read_profile(host, "web")
     assert loaded and loaded["hashes"] == {"web": loaded["hash"], "web//sub": "sha256:two", "web//sub//deep": "sha256:one"}
-    assert policy.read_raw_data(host, "web") == [b"one", b"two"]
+    assert changes.read_raw_data(host, "web") == [b"one", b"two"]
 
 
 def test_policy_without_hash_is_unknown() -> None:
@@ -210,6 +210,6 @@ def test_confined_processes(tmp_path: Path) -> None:
             {"pid": 12, "command": "nginx", "container": "0123456789ab"},
         ]
     }
-    assert policy.describe_processes(found["web"]) == "sh (pid 7), nginx (pid 12, container 0123456789ab)"
-    assert policy.describe_processes(found["web"] * 3).endswith(" and 3 more")
+    assert changes.describe_processes(found["web"]) == "sh (pid 7), nginx (pid 12, container 0123456789ab)"
+    assert changes.describe_processes(found["web"] * 3).endswith(" and 3 more")
     assert policy.find_confined(Host(tmp_path / "nowhere"), []) == {}

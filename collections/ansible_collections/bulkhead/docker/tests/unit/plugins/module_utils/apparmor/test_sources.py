@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import sources
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes, sources
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 from .machine import machine
@@ -112,4 +112,4 @@ GOOD: dict[str, Any] = {"sha256": "a", "links": [], "mode": "enforce", "current"
     ],
 )
 def test_list_differences(seen: dict[str, Any], mode: str, message: list[str]) -> None:
-    assert sources.list_differences({**GOOD, **seen}, "a", mode) == message
+    assert changes.list_differences({**GOOD, **seen}, "a", mode) == message

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import keys
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_parse_flags(argv: list[str], expected: dict[str, str]) -> None:
     ],
 )
 def test_find_clashes(given: dict[str, str], content: dict[str, Any], expected: dict[str, str]) -> None:
-    assert flags.find_clashes(given, content) == expected
+    assert keys.find_clashes(given, content) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,4 +56,4 @@ def test_find_clashes(given: dict[str, str], content: dict[str, Any], expected: 
     ],
 )
 def test_is_same_value(value: str, desired: Any, expected: bool) -> None:
-    assert flags.is_same_value(value, desired) is expected
+    assert keys.is_same_value(value, desired) is expected
