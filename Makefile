@@ -38,8 +38,9 @@ check: ## What needs no VM: lint, sanity, units, tests of the lab, the scripts a
 	@scripts/setup --tests
 	@scripts/test lint sanity units labtest
 
-soak: setup ## The long sets, by hand: all faults, the benchmark, the cost of a fleet (as root)
+soak: setup ## The long sets, by hand: all faults, all sabotaged containers, the benchmark, the cost of a fleet (as root)
 	@$(PYTHON) -m faults --suite $(SUITE)
+	@SUITE=$(SUITE) scripts/soak-containers
 	@SUITE=$(SUITE) scripts/bench
 	@scripts/bench-fleet $(HOSTS)
 

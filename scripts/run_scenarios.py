@@ -27,12 +27,12 @@ MINUTES = {
     "rootless": 14,
     "services": 11,
     "pull": 10,
+    "sabotage": 10,
     "forky": 9,
     "bookworm": 9,
     "faults": 9,
     "trixie": 8,
     "rollout": 7,
-    "sabotage": 6,
     "bad-input": 4,
 }
 
