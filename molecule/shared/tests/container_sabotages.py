@@ -25,7 +25,8 @@ class Container:
 
     options, command: of `docker run`. before, after, undo: scripts that root runs on the host; $name is the container's, $data the engine's
     data root. host_users: an engine with userns-remap refuses it or changes its effect, so it runs with --userns=host there.
-    exposed: kinds of exposure and a regular expression of the evidence of each; with `findings`, all that may be more than a note.
+    exposed: kinds of exposure and a regular expression of the evidence of each; all that may be more than a note.
+    accepted: kinds that are true as well, and follow from an exposed one.
     layers: `FINDING STATUS` and a regular expression of its text; all that may have a status, except those of settings that no engine has
     a default for. engines: where it runs. fast: part of the set of CI. label: another image, with labels like those of our probe.
     """
@@ -38,6 +39,7 @@ class Container:
     undo: str = ""
     exposed: Mapping[str, str] = field(default_factory=dict)
     layers: Mapping[str, str] = field(default_factory=dict)
+    accepted: frozenset[str] = frozenset()
     host_users: bool = False
     engines: frozenset[str] = ROOTFUL
     fast: bool = False
@@ -74,6 +76,12 @@ _ENGINE_SOCKET = {"engine_socket": r"/run/docker\.sock at /mounted"}
 _PRIVILEGED_LAYERS = {"seccomp.opted_out absent": "", "apparmor.opted_out absent": "unconfined", "capabilities.surplus absent": "SYS_ADMIN"}
 
 SABOTAGES = (
+    # Private and first: what the host mounts later would be writable in it, such as the roots of containers that start later.
+    Container(
+        "bind-root-ro", "-v /:/mounted:ro,rprivate",
+        exposed={"engine_socket": r"docker\.sock at /mounted/run", "host_keys": '"/ at /mounted, read"'},
+        accepted=frozenset({"host_system_readable", "engine_data"}),
+    ),
     # All at once
     Container(
         "privileged", "--privileged", host_users=True, fast=True, layers=_PRIVILEGED_LAYERS,
@@ -96,8 +104,6 @@ SABOTAGES = (
         before="docker volume create -o type=none -o o=bind -o device=/etc sabotage-etc >/dev/null", undo="docker volume rm -f sabotage-etc",
     ),
     _bind("/", {"engine_socket": r"docker\.sock at /mounted/run", "host_system_writable": '"/ at /mounted, read and write'}, fast=True),
-    _bind("/", {"engine_socket": r"docker\.sock at /mounted/run", "host_keys": '"/ at /mounted, read"', "host_system_readable": "/sys at /mounted/sys"},
-          mode="ro"),
     _bind("/etc", {"host_system_writable": "/etc at /mounted, read and write"}),
     _bind("/etc", {"host_system_readable": '/etc at /mounted, read"'}, mode="ro"),
     _bind("/usr", {"host_system_writable": "/usr at /mounted"}),
@@ -112,6 +118,7 @@ SABOTAGES = (
     ),
     _bind("/home/alice", {"host_keys": "/home/alice at /mounted"}, mode="ro", name="home-with-keys",
           before="mkdir -p -m 700 /home/alice/.ssh && touch /home/alice/.ssh/id_ed25519", undo="rm -rf /home/alice"),
+    _bind("/root/.ssh", {"host_keys": "/root/.ssh at /mounted"}, mode="ro", name="keys-of-root"),
     Container(
         "shared-propagation", "-v /srv/shared:/mounted:rshared", exposed={"shared_propagation": "/srv/shared at /mounted"}, host_users=True,
         before="mkdir -p /srv/shared", undo="rmdir /srv/shared",
@@ -122,14 +129,14 @@ SABOTAGES = (
     Container("host-network-joined", exposed={"host_network": "net:"}, host_users=True, network="container:host-network"),
     Container("host-ipc", "--ipc=host", exposed={"host_ipc": "ipc:"}, host_users=True),
     Container("host-uts", "--uts=host", exposed={"host_uts": "uts:"}, host_users=True),
-    Container("host-cgroup", "--cgroupns=host", exposed={"host_cgroup": "cgroup:"}, host_users=True),
+    Container("host-cgroup", "--cgroupns=host", exposed={"host_cgroup": "cgroup:", "host_system_writable": "/sys/fs/cgroup at /sys/fs/cgroup, read and write"}, host_users=True),
     Container(
         "host-mount", "--privileged --pid=host", after='docker exec --privileged -d "$name" nsenter -t 1 -m /bin/sleep infinity', host_users=True,
         exposed={
             "privileged": "HostConfig.Privileged", "block_device": "vda", "memory_device": "/dev/mem", "device": "/dev/", **_DANGEROUS,
             "unmasked_path": "/proc/kcore", "writable_proc": "/proc/sys", "host_pid": "pid:", "host_mount": _EXECUTED,
         },
-        layers=_PRIVILEGED_LAYERS,
+        layers=_PRIVILEGED_LAYERS, accepted=frozenset({"engine_socket", "host_system_writable", "shared_propagation"}),
     ),
     # Devices
     Container("device-disk", "--device /dev/vda", exposed={"block_device": "/dev/vda"}, host_users=True, fast=True),
@@ -173,7 +180,7 @@ SABOTAGES = (
     Container(
         "exec-privileged", after=f'docker exec --privileged -d "$name" {_WAIT}', fast=True,
         exposed={"dangerous_capability": f"SYS_ADMIN.*{_EXECUTED}", "capability": _EXECUTED},
-        layers={"capabilities.surplus absent": _EXECUTED, "apparmor.unconfined absent": _EXECUTED},
+        layers={"capabilities.surplus absent": _EXECUTED, "capabilities.more_than_asked degraded": _EXECUTED},
         engines=EVERYWHERE,
     ),
     Container(
@@ -195,7 +202,7 @@ for pid in $(cat "$group/cgroup.procs"); do grep -q '^Uid:.65534' /proc/$pid/sta
         layers={"no_new_privileges.opted_out absent": "no-new-privileges=false"}, engines=EVERYWHERE,
     ),
     Container("pids-high", "--pids-limit 4000000", exposed={"high_pids_limit": "4000000"}, engines=EVERYWHERE),
-    Container("pids-unlimited", "--pids-limit -1", layers={"pids_limit.above_default absent": "pids.max is max"}, engines=EVERYWHERE, fast=True),
+    Container("pids-unlimited", after='docker update --pids-limit -1 "$name" >/dev/null', layers={"pids_limit.above_default absent": "pids.max is max"}, engines=EVERYWHERE, fast=True),
     Container("host-users", "--userns=host", layers={"userns.host_namespace absent": "user:"}, engines=frozenset({REMAP})),
     Container("sshd", command="/bin/sshd infinity", exposed={"sshd": "sshd runs"}, engines=EVERYWHERE),
     Container("secret", f"-e DB_PASSWORD={SECRET}", exposed={"secrets_in_environment": "1 variable"}, engines=EVERYWHERE, fast=True),
@@ -206,7 +213,7 @@ for pid in $(cat "$group/cgroup.procs"); do grep -q '^Uid:.65534' /proc/$pid/sta
               layers={"apparmor.opted_out absent": ""}),
     Container("shared-ipc", "--ipc=container:benign-shareable --security-opt seccomp=unconfined",
               exposed={"shared_namespace": "ipc of container benign-shareable"}, layers={"seccomp.opted_out absent": ""}),
-    Container("ulimit", "--ulimit nofile=1000000:1000000 --pids-limit -1", exposed={"ulimit": "nofile"}, layers={"pids_limit.above_default absent": ""}),
+    Container("ulimit", "--ulimit nofile=1000000:1000000", exposed={"ulimit": "nofile"}),
 )  # fmt: skip
 
 _NOTES = {"no_memory_limit": "memory.max is max", "no_swap_limit": "memory.swap.max is max", "no_cpu_limit": "cpu.max is max"}

@@ -108,7 +108,7 @@ def find_mismatches(container: Container, report: Mapping[str, Any], engine: str
     ]
     problems += _compare(
         {get_finding_id(kind) for kind in exposed if KINDS[kind].severity != NOTE},
-        {finding["id"]: finding["text"] for finding in found["findings"]},
+        {f["id"]: f["text"] for f in found["findings"] if f["id"] not in {get_finding_id(kind) for kind in container.accepted}},
     )
     seen = {f"{f['id']} {f['status']}": f["text"] for layer in found["layers"] for f in layer["findings"] if f["status"]}
     problems += [
