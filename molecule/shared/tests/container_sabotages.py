@@ -76,11 +76,11 @@ _ENGINE_SOCKET = {"engine_socket": r"/run/docker\.sock at /mounted"}
 _PRIVILEGED_LAYERS = {"seccomp.opted_out absent": "", "apparmor.opted_out absent": "unconfined", "capabilities.surplus absent": "SYS_ADMIN"}
 
 SABOTAGES = (
-    # Private and first: what the host mounts later would be writable in it, such as the roots of containers that start later.
+    # The engine allows no private mount of its data root, so what the host mounts later is writable in it: the roots of later containers.
     Container(
-        "bind-root-ro", "-v /:/mounted:ro,rprivate",
+        "bind-root-ro", "-v /:/mounted:ro",
         exposed={"engine_socket": r"docker\.sock at /mounted/run", "host_keys": '"/ at /mounted, read"'},
-        accepted=frozenset({"host_system_readable", "engine_data"}),
+        accepted=frozenset({"host_system_readable", "host_system_writable", "engine_data"}),
     ),
     # All at once
     Container(
@@ -129,7 +129,10 @@ SABOTAGES = (
     Container("host-network-joined", exposed={"host_network": "net:"}, host_users=True, network="container:host-network"),
     Container("host-ipc", "--ipc=host", exposed={"host_ipc": "ipc:"}, host_users=True),
     Container("host-uts", "--uts=host", exposed={"host_uts": "uts:"}, host_users=True),
-    Container("host-cgroup", "--cgroupns=host", exposed={"host_cgroup": "cgroup:", "host_system_writable": "/sys/fs/cgroup at /sys/fs/cgroup, read and write"}, host_users=True),
+    Container(
+        "host-cgroup", "--cgroupns=host", host_users=True,
+        exposed={"host_cgroup": "cgroup:", "host_system_writable": "/sys/fs/cgroup at /sys/fs/cgroup, read and write"},
+    ),
     Container(
         "host-mount", "--privileged --pid=host", after='docker exec --privileged -d "$name" nsenter -t 1 -m /bin/sleep infinity', host_users=True,
         exposed={
@@ -160,7 +163,7 @@ SABOTAGES = (
     _capability("IPC_LOCK", "capability"),
     Container("cap-all", "--cap-add ALL", exposed=_DANGEROUS, layers={"capabilities.surplus absent": "SYS_ADMIN"}, engines=EVERYWHERE),
     # Seccomp and AppArmor
-    Container("seccomp-unconfined", "--security-opt seccomp=unconfined", layers={"seccomp.opted_out absent": ""}, engines=EVERYWHERE, fast=True),
+    Container("seccomp-unconfined", "--security-opt seccomp=unconfined", layers={"seccomp.opted_out absent": ""}, engines=EVERYWHERE),
     Container(
         "seccomp-allow-all", f"--security-opt seccomp={_ALLOW_ALL}", layers={"seccomp.allows_all absent": "every call"}, engines=EVERYWHERE, fast=True,
         before=f"""echo '{{"defaultAction": "SCMP_ACT_ALLOW"}}' > {_ALLOW_ALL}""",
@@ -198,11 +201,14 @@ for pid in $(cat "$group/cgroup.procs"); do grep -q '^Uid:.65534' /proc/$pid/sta
     Container("traced", "--security-opt seccomp=builtin", _TRACED, exposed={"tracer": r"process \d+ traces process \d+ \(perl\)"}, fast=True),
     # Other layers and settings
     Container(
-        "new-privileges", "--security-opt no-new-privileges=false", exposed={"no_new_privileges_off": "NoNewPrivs 0"}, fast=True,
+        "new-privileges", "--security-opt no-new-privileges=false", exposed={"no_new_privileges_off": "NoNewPrivs 0"},
         layers={"no_new_privileges.opted_out absent": "no-new-privileges=false"}, engines=EVERYWHERE,
     ),
     Container("pids-high", "--pids-limit 4000000", exposed={"high_pids_limit": "4000000"}, engines=EVERYWHERE),
-    Container("pids-unlimited", after='docker update --pids-limit -1 "$name" >/dev/null', layers={"pids_limit.above_default absent": "pids.max is max"}, engines=EVERYWHERE, fast=True),
+    Container(
+        "pids-unlimited", after='docker update --pids-limit -1 "$name" >/dev/null', engines=EVERYWHERE, fast=True,
+        layers={"pids_limit.above_default absent": "pids.max is max"},
+    ),
     Container("host-users", "--userns=host", layers={"userns.host_namespace absent": "user:"}, engines=frozenset({REMAP})),
     Container("sshd", command="/bin/sshd infinity", exposed={"sshd": "sshd runs"}, engines=EVERYWHERE),
     Container("secret", f"-e DB_PASSWORD={SECRET}", exposed={"secrets_in_environment": "1 variable"}, engines=EVERYWHERE, fast=True),

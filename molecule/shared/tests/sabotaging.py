@@ -53,7 +53,7 @@ def _open_script(engine: str) -> str:
 
 def start(run: Run, containers: Iterable[Container], engine: str) -> str:
     """Start the containers, and return the errors: one line for each that did not start as described."""
-    script = ["set -e", _open_script(engine), _MAKE_IMAGES]
+    script = ["set -e", _open_script(engine), _MAKE_IMAGES, "set +e"]
     for container in containers:
         image = _LABELLED if container.label else _IMAGE
         users = "--userns=host" if container.host_users and engine == REMAP else ""
@@ -63,8 +63,11 @@ def start(run: Run, containers: Iterable[Container], engine: str) -> str:
             f'docker run -d --pull never --network {container.network} --name "$name" {users} {container.options} {image} {container.command} >/dev/null',
             container.after or ":",
         ]
-        script.append(f"( set -e; {chr(10).join(steps)}\n) 2>/tmp/sabotage.err || echo {container.name}: $(cat /tmp/sabotage.err)")
-    return run("\n".join(script)).strip()
+        # Not `( … ) || echo`: a shell ignores `set -e` in there.
+        script.append(
+            "\n".join(["(set -e", *steps, ") 2>/tmp/sabotage.err", f"[ $? = 0 ] || echo {container.name}: $(cat /tmp/sabotage.err)"])
+        )
+    return run("\n".join([*script, "true"])).strip()
 
 
 def stop(run: Run, containers: Sequence[Container], engine: str) -> None:

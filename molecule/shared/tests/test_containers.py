@@ -16,6 +16,7 @@ from conftest import Verification
 from container_sabotages import BENIGN, PLAIN, REMAP, ROOTLESS, SABOTAGES, SECRET, Container
 from rootless import VARIABLES
 from sabotaging import (
+    expect,
     find_mismatches,
     find_race_problems,
     find_untested_kinds,
@@ -99,3 +100,13 @@ def test_short_containers_cause_no_finding(host: Host, verify: Callable[..., Ver
     finally:
         loops = stop_loop(host.check_output, ENGINE)
     assert loops > 0, "no short container ran"
+
+
+def test_forbidden_exposures_fail_the_verification(run: Run) -> None:
+    report = run.verification.report
+    forbidden = set(report["policy"]["forbid"])
+    expected = {(c.name, kind) for c in CONTAINERS for kind in expect(c, ENGINE)[0] if kind in forbidden}
+    accepted = {(c.name, kind) for c in CONTAINERS for kind in c.accepted}
+    assert {(e["container"], e["kind"]) for e in report["exposed"]} - accepted == expected - accepted
+    assert expected
+    assert run.verification.code == 2, run.verification.output
