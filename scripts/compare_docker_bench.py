@@ -81,9 +81,20 @@ def read_bench(output: str) -> dict[str, set[str]]:
     return named
 
 
-def measure(machine: Machine, folder: Path) -> None:
-    """Start the containers, run both programs, print scores and times."""
+def select_containers(only: str | None, parser: argparse.ArgumentParser) -> list[Container]:
+    """Return the containers to run. Without a benign one, nothing shows whether a check names every container."""
     containers = select(REMAP)
+    if only is None:
+        return containers
+    names = {"benign-plain", *only.split(",")}
+    unknown = sorted(names - {container.name for container in containers})
+    if unknown:
+        parser.error(f"unknown containers: {', '.join(unknown)}")
+    return [container for container in containers if container.name in names]
+
+
+def measure(machine: Machine, folder: Path, containers: list[Container]) -> None:
+    """Start the containers, run both programs, print scores and times."""
     sabotaged = [container for container in containers if not container.is_benign]
     try:
         errors = start(machine.run, containers, REMAP)
@@ -117,16 +128,18 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="a clone of docker-bench-security")
     parser.add_argument("--suite", default=os.environ.get("SUITE", "trixie"))
     parser.add_argument("--machine", help="use this machine of the lab, which is up and hardened, and keep it")
+    parser.add_argument("--only", metavar="NAME,…", help="these containers of the table, and benign-plain; default: all")
     options = parser.parse_args()
+    containers = select_containers(options.only, parser)
     if not (options.folder / "docker-bench-security.sh").exists():
         parser.error(f"{options.folder} has no docker-bench-security.sh; clone github.com/docker/docker-bench-security")
     if options.machine:
-        measure(Machine(options.machine), options.folder)
+        measure(Machine(options.machine), options.folder, containers)
         return 0
     name = f"compare-{os.getpid()}"
     try:
         subprocess.run([sys.executable, "-m", "lab", "up", name, "--suite", options.suite, "--hardened"], check=True)
-        measure(Machine(name), options.folder)
+        measure(Machine(name), options.folder, containers)
     finally:
         if Path(".lab", name).exists():
             subprocess.run([sys.executable, "-m", "lab", "down", name], check=False)
