@@ -146,7 +146,9 @@ _LOOP = "/run/sabotage-loop"
 
 def start_loop(run: Run, engine: str) -> None:
     """Start a loop on the host that runs one short container after the other."""
-    body = f"while [ ! -e {_LOOP}/stop ]; do docker run --rm --network none {_IMAGE} /bin/sleep 0.2 && echo >> {_LOOP}/count; done; touch {_LOOP}/ended"
+    # Some end while they are read, others are still there to be judged.
+    step = f"docker run --rm --network none {_IMAGE} /bin/sleep $((n % 3)) && echo >> {_LOOP}/count; n=$((n + 1))"
+    body = f"n=0; while [ ! -e {_LOOP}/stop ]; do {step}; done; touch {_LOOP}/ended"
     run(f"{_open_script(engine)}rm -rf {_LOOP}; mkdir {_LOOP}; setsid sh -c {shlex.quote(body)} >/dev/null 2>&1 </dev/null &")
 
 
