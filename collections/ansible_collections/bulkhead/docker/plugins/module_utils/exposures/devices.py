@@ -20,7 +20,6 @@ _MEMORY = {(1, 1): "mem", (1, 2): "kmem", (1, 4): "port"}
 # What every container may use: moby oci/defaults.go, and AllowedDevices in runc's libcontainer/specconv/spec_linux.go (136 is /dev/pts).
 _DEFAULT = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)}
 _PTS, _TUN = 136, (10, 200)
-_FORMS = {0o060000: "b", 0o020000: "c"}  # S_IFBLK, S_IFCHR
 _MKNOD = 1 << 27
 _HOST_USERS = "user:[4026531837]"  # PROC_USER_INIT_INO: CAP_MKNOD counts only in this namespace (fs/namei.c, vfs_mknod)
 
@@ -67,12 +66,11 @@ def _read_device(host: Host, kind: str, link: str) -> HostDevice:
 
 
 def find_device_exposures(
-    container: Mapping[str, Any], rules: DeviceRules, host_devices: Sequence[HostDevice], mountinfo: str = "", nodes: Iterable[Any] = ()
+    container: Mapping[str, Any], rules: DeviceRules, host_devices: Sequence[HostDevice], mountinfo: str = ""
 ) -> list[dict[str, str]]:
     """Return an exposure for each device of the host that a container can read or write; one for all of a kind if they are more than 8.
 
-    mountinfo: text of one or more of its mount namespaces. nodes: values of `inside.list_nodes`; without them, nodes that it cannot make itself
-    are seen only if they are in HostConfig.Devices or bound from the host's /dev.
+    mountinfo: text of one or more of its mount namespaces. Nodes that the container cannot make itself are seen only if they are in HostConfig.Devices or bound from the host's /dev.
     """
     config, states = container["inspect"]["HostConfig"], list_states(container)
     devices = (*host_devices, *_ANY)
@@ -90,12 +88,11 @@ def find_device_exposures(
     can_make = in_host and any((state["cap"]["bnd"] | state["cap"]["prm"]) & _MKNOD for state in states if "cap" in state)
     has_any = config.get("Privileged") or unknown
     bound = [*named, *_list_bound(mountinfo)]
-    numbers = {(_FORMS.get(row[0] & 0o170000), row[3]) for row in nodes if not isinstance(row, str)}
     groups: dict[str, list[tuple[HostDevice, str]]] = {kind: [] for kind in _PLURALS}
     for device, access in allowed:
         if device[1:3] == _TUN and not _is_below(device.name, named):
             continue
-        has_node = has_any or _is_below(device.name, bound) or (device.kind, os.makedev(*device[1:3])) in numbers
+        has_node = has_any or _is_below(device.name, bound)
         if not has_node and not (can_make and "m" in access):
             continue
         access = access if in_host else _limit_access(device, access, states)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install as apparmor
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in, engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
@@ -143,7 +143,7 @@ def test_power_cut_during_a_revert(world: World, fresh: Callable[[Path], Callabl
 def test_power_cut_with_apparmor_profiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
 ) -> None:
-    monkeypatch.setattr(policy, "unload_profile", apparmor_test.unload)
+    monkeypatch.setattr(changes, "unload_profile", apparmor_test.unload)
     host = apparmor_machine.machine(tmp_path / "host")
     old_text = apparmor_test.TEXT.replace("/a", "/old")
     if there == "ours":

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes, install, policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.install import AppArmorConflict, AppArmorRequest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
@@ -27,7 +27,7 @@ def as_any_user(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host = machine(tmp_path)
-    monkeypatch.setattr(policy, "unload_profile", unload)
+    monkeypatch.setattr(changes, "unload_profile", unload)
     return host
 
 
@@ -101,7 +101,7 @@ def test_removed_child_is_unloaded(host: Host, monkeypatch: pytest.MonkeyPatch) 
             entry.unlink()
         child.rmdir()
 
-    monkeypatch.setattr(policy, "unload_profile", remove)
+    monkeypatch.setattr(changes, "unload_profile", remove)
     assert apply(host, AppArmorRequest("web", TEXT)) == [["is loaded with a policy that differs from its file"]]
     assert removed == ["web//sub"]
 

@@ -178,11 +178,6 @@ def test_process_with_more_capabilities() -> None:
     assert summarize(find_device_exposures(container, OPEN, HOST)) == WHOLE
 
 
-def test_node_in_the_container() -> None:
-    nodes = [(0o600 | stat.S_IFBLK, 5, 9, os.makedev(8, 1)), (0o600 | stat.S_IFCHR, 5, 10, os.makedev(8, 0)), "Permission denied"]
-    assert summarize(find_device_exposures(build_container(0), OPEN, HOST, nodes=nodes)) == ["block_device /dev/sda1 (8:1) rwm"]
-
-
 def test_more_than_eight_are_one() -> None:
     host = (*HOST, *(HostDevice("b", 7, number, f"loop{number}") for number in range(9)))
     (exposure,) = find_device_exposures(build_container(), build_rules(("b", 7, -1, "r"), ("b", 8, 0, "w")), host)
