@@ -70,7 +70,8 @@ def find_device_exposures(
 ) -> list[dict[str, str]]:
     """Return an exposure for each device of the host that a container can read or write; one for all of a kind if they are more than 8.
 
-    mountinfo: text of one or more of its mount namespaces. Nodes that the container cannot make itself are seen only if they are in HostConfig.Devices or bound from the host's /dev.
+    mountinfo: text of one or more of its mount namespaces. Nodes that the container cannot make itself are seen
+    only if they are in HostConfig.Devices or bound from the host's /dev.
     """
     config, states = container["inspect"]["HostConfig"], list_states(container)
     devices = (*host_devices, *_ANY)
