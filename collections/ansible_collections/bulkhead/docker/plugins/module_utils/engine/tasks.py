@@ -15,6 +15,10 @@ from .cgroups import list_processes, select_own_groups
 
 # For one container; what is beyond is reported as not read.
 MAX_TASKS, MAX_SECONDS = 20000, 60.0
+# How long a runtime's process may take to become the program that `docker exec` or a health check starts. Until then it is in the container's
+# control group, and not yet confined (runc libcontainer/setns_init_linux.go). Its name proves nothing: after that time it is judged as it is.
+SETTLE_SECONDS = 5.0
+_STARTING = re.compile(r"^Name:\s+(runc|crun|youki)", re.MULTILINE)
 # The lines of /proc/PID/status that judging uses; the others differ for each task.
 _SECURITY = re.compile(r"^(?:TracerPid|Uid|Gid|Groups|Cap\w+|NoNewPrivs|Seccomp\w*):.*$", re.MULTILINE)
 
@@ -43,7 +47,8 @@ def read_tasks(host: Host, identifier: str, first: Process) -> Tasks:
     """
     found, shared = Tasks(), dict[str, Any]()
     known: dict[Any, dict[str, Any]] = {}
-    _add_process(found, known, shared, first, first.read("status"))
+    settled = time.monotonic() + SETTLE_SECONDS
+    _add_process(found, known, shared, first, _wait_for_program(first, settled))
     if not found.states:
         raise ProcessLookupError(3, "is a zombie", f"/proc/{first.pid}")
     folder = find_folder(first.read("cgroup"), identifier)
@@ -59,7 +64,7 @@ def read_tasks(host: Host, identifier: str, first: Process) -> Tasks:
             with open_process(host, pid) as process:
                 # Read after the process was opened: a process that has its PID since is in another control group.
                 if select_own_groups(process.read("cgroup"), identifier):
-                    _add_process(found, known, shared, process, process.read("status"))
+                    _add_process(found, known, shared, process, _wait_for_program(process, settled))
         except OSError:  # it has ended
             continue
     found.mountinfo = {key.partition(" ")[2]: text for key, text in shared.items() if key.startswith("mountinfo ")}
@@ -74,6 +79,15 @@ def find_folder(cgroup_file: str, identifier: str) -> str:
             if controllers in line[1].split(","):
                 return f"/sys/fs/cgroup{mount}{line[2]}"
     return ""
+
+
+def _wait_for_program(process: Process, deadline: float) -> str:
+    """Return the text of `status` once the process is not a runtime's that starts one, at the latest at the deadline. Raises OSError."""
+    status = process.read("status")
+    while _STARTING.search(status) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        status = process.read("status")
+    return status
 
 
 def _add_process(found: Tasks, known: dict[Any, dict[str, Any]], shared: dict[str, Any], process: Process, status: str) -> None:

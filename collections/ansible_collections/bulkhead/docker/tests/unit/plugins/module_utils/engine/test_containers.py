@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import containers, tasks
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers import describe_runtime
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.inspection import get_first_pid
@@ -33,6 +33,26 @@ def test_every_process_of_the_control_group_is_read(tmp_path: Path) -> None:
     assert [(s["pid"], s["command"], s["tasks"]) for s in web["states"]] == [(7, "sleep", 2), (9, "sh", 1)]
     assert web["kernel"] is web["states"][0] and (web["error"], web["unread"], web["processes"]) == (None, [], 3)
     assert web["kernel"]["pids"]["max"] == 100 and web["kernel"]["started"] == 22
+
+
+@pytest.mark.parametrize(("reads", "states"), [(3, [7]), (10**6, [7, 9])])
+def test_a_process_that_a_runtime_starts_is_read_when_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int, states: list[int]
+) -> None:
+    add_process(tmp_path, 7, SCOPE)
+    add_process(tmp_path, 9, SCOPE, Name="runc:[2:INIT]", Seccomp="0")
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] > reads * seconds:
+            write_status(tmp_path / "proc/9/status")
+
+    monkeypatch.setattr(tasks.time, "sleep", sleep)
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: now[0])
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert [state["pid"] for state in web["states"]] == states
+    assert now[0] < tasks.SETTLE_SECONDS + 0.1
 
 
 def test_a_thread_with_another_state_is_a_state_of_its_own(tmp_path: Path) -> None:
