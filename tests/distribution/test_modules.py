@@ -30,7 +30,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "rootless_engine": (308, "apparmor engine engine_config host rootless subid"),
     "seccomp_profile": (229, "engine host profiles seccomp"),
     "subid_range": (203, "host subid"),
-    "verify_layers": (380, "apparmor engine engine_config exposures hardened host layers profiles rootless seccomp subid"),
+    "verify_layers": (400, "apparmor engine engine_config exposures hardened host layers profiles rootless seccomp subid"),
 }
 # What only the control node needs. plan_containers reads settings of containers on the host, where it compares them.
 CONTROL_NODE = re.compile(

@@ -16,7 +16,7 @@ from .cgroups import list_processes, select_own_groups
 # For one container; what is beyond is reported as not read.
 MAX_TASKS, MAX_SECONDS = 20000, 60.0
 # How long a runtime's process may take to become the program that `docker exec` or a health check starts. Until then it is in the container's
-# control group, and not yet confined (runc libcontainer/setns_init_linux.go). Its name proves nothing: after that time it is judged as it is.
+# control group, and not yet confined (runc libcontainer/setns_init_linux.go). The name is not evidence: after that time it is judged as it is.
 SETTLE_SECONDS = 5.0
 _STARTING = re.compile(r"^Name:\s+(runc|crun|youki)", re.MULTILINE)
 # The lines of /proc/PID/status that judging uses; the others differ for each task.
