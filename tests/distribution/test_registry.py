@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers import judges, registry
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers import evidence, gatherers, judges, registry
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import planners
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_each_judged_layer_is_a_package_with_a_judge() -> None:
 
 
 def test_engines_are_judged_by_the_defaults_of_the_registry() -> None:
-    assert judges.ENGINE_DEFAULTS == registry.ENGINE_DEFAULTS
+    assert evidence.ENGINE_DEFAULTS == registry.ENGINE_DEFAULTS
 
 
 def test_each_configured_layer_has_a_planner() -> None:
@@ -58,7 +58,7 @@ def test_each_observer_and_gatherer_is_imported() -> None:
     for name in list_packages("observe.py"):
         assert f"from .{name} import observe as {name}\n" in text
         assert f'"{name}": {name}.observe(' in text
-    assert set(judges.GATHERERS) == list_packages("gather.py")
+    assert set(gatherers.GATHERERS) == list_packages("gather.py")
 
 
 def test_names_titles_and_short_names_are_unique() -> None:

@@ -9,7 +9,8 @@ short_description: Verify from kernel evidence which hardening layers of a Docke
 version_added: 0.1.0
 description:
   - Starts one short-lived probe container without any security option, from the host's own programs and without network. What the kernel does to it is
-    the host's default. Reads the kernel's view of the probe and of every running container, judges each layer, and always removes probe and image.
+    the host's default. Reads the kernel's view of the probe and of every running container, and always removes probe and image. The control node
+    judges the evidence.
   - Evidence comes from C(/proc), cgroupfs, securityfs and the seccomp program in the kernel, each piece with a source that a reader can repeat.
     A layer without evidence is C(unknown), never C(enforced).
   - The task does not fail for a layer that is not enforced; M(bulkhead.docker.report_layers) does.
@@ -169,9 +170,8 @@ probe:
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
-from ..module_utils.layers.evidence import gather_evidence
+from ..module_utils.layers.evidence import expected_user, gather_evidence
 from ..module_utils.layers.seccomp.deep import DEEP, NONE
-from ..module_utils.layers.verification import expected_user, judge_host
 from ..module_utils.module import Module
 
 
@@ -192,7 +192,6 @@ def main() -> None:
     host = Host()
     instance = find_instance(host, params["user"] or expected_user(params["expect"]))
     engine = Engine.for_instance(instance, params["timeout"], params["socket"])
-    only = set(params["layers"]) if params["layers"] is not None else None
     try:
         evidence = gather_evidence(host, engine, params["expect"], params["probe"] and not module.check_mode, params["deep"], instance)
     except (OSError, ValueError) as error:
@@ -206,7 +205,7 @@ def main() -> None:
             **{key: observed["system"][key] for key in ("kernel", "machine", "distribution_name")},
             **{key: observed["engine"].get(key) for key in ("version", "package", "remapped", "cgroup_driver", "storage_driver")},
         },
-        **judge_host(evidence, params["expect"], only),
+        evidence=evidence,
     )
 
 

@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..host.process_status import map_to_inside
-from ..host.root import Host
 from ..layers.states import list_states
-from .device_program import DeviceRules, Policy, evaluate_policy
+from .device_program import evaluate_policy, explain_policy
+from .device_rules import DeviceRules, Policy
+from .host_devices import MEMORY, HostDevice
 
 _PLURALS = {"block_device": "block devices", "memory_device": "memory devices", "device": "character devices"}
 _MAX_OBJECTS = 8
-_MEMORY = {(1, 1): "mem", (1, 2): "kmem", (1, 4): "port"}
 # What every container may use: moby oci/defaults.go, and AllowedDevices in runc's libcontainer/specconv/spec_linux.go (136 is /dev/pts).
 _DEFAULT = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)}
 _PTS, _TUN = 136, (10, 200)
@@ -24,45 +22,8 @@ _MKNOD = 1 << 27
 _HOST_USERS = "user:[4026531837]"  # PROC_USER_INIT_INO: CAP_MKNOD counts only in this namespace (fs/namei.c, vfs_mknod)
 
 
-class HostDevice(NamedTuple):
-    """A device of the host, and its node below /dev. kind: `b` or `c`."""
-
-    kind: str
-    major: int
-    minor: int
-    name: str
-    mode: int = 0o600
-    uid: int = 0
-    gid: int = 0
-
-
 # No host has these: who may use them may use every device.
 _ANY = (HostDevice("b", 4095, 1048575, "*"), HostDevice("c", 4095, 1048575, "*"))
-
-
-def list_host_devices(host: Host) -> tuple[HostDevice, ...]:
-    """Return the devices that the kernel has (/sys/dev), and the memory devices."""
-    found = {("c", *number): HostDevice("c", *number, name) for number, name in _MEMORY.items()}
-    for kind, folder in (("b", "/sys/dev/block"), ("c", "/sys/dev/char")):
-        with contextlib.suppress(OSError):
-            for entry in os.listdir(host.path(folder)):
-                with contextlib.suppress(OSError):  # a device may be removed meanwhile
-                    device = _read_device(host, kind, f"{folder}/{entry}")
-                    found.setdefault(device[:3], device)
-    return tuple(sorted(found.values()))
-
-
-def _read_device(host: Host, kind: str, link: str) -> HostDevice:
-    major, minor = map(int, os.path.basename(link).split(":"))
-    name = os.path.basename(os.readlink(host.path(link)))
-    for _attempt in range(2):
-        with contextlib.suppress(OSError):
-            node = os.stat(host.path(f"/dev/{name}"))
-            if node.st_rdev == os.makedev(major, minor):
-                return HostDevice(kind, major, minor, name, node.st_mode & 0o777, node.st_uid, node.st_gid)
-        lines = (host.read(f"{link}/uevent") or "").splitlines()
-        name = next((line[8:] for line in lines if line.startswith("DEVNAME=")), name)
-    return HostDevice(kind, major, minor, name)
 
 
 def find_device_exposures(
@@ -82,7 +43,7 @@ def find_device_exposures(
     source = rules.source
     allowed = None if rules.error or rules.policy is None else _list_allowed(rules.policy, devices)
     if allowed is None:
-        source = f"docker inspect {container['name']} (HostConfig); not verified by the kernel: {rules.error or source}"
+        source = f"docker inspect {container['name']} (HostConfig); not verified by the kernel: {rules.error or explain_policy(rules.policy) or source}"
         allowed = _list_allowed(_build_policy(config, named, host_devices), devices) or ()
         exposures = [_build_exposure("device", path, named[path], source) for path in unknown]
     in_host = any(state["namespaces"].get("user", _HOST_USERS) == _HOST_USERS for state in states)
@@ -98,7 +59,7 @@ def find_device_exposures(
             continue
         access = access if in_host else _limit_access(device, access, states)
         if access.strip("m"):
-            kind = "block_device" if device.kind == "b" else "memory_device" if device[1:3] in _MEMORY else "device"
+            kind = "block_device" if device.kind == "b" else "memory_device" if device[1:3] in MEMORY else "device"
             groups[kind].append((device, access))
     everything = {device.kind for rows in groups.values() for device, _access in rows if device in _ANY}
     for kind, rows in groups.items():

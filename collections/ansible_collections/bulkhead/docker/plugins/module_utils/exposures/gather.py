@@ -8,14 +8,15 @@ import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..engine.cgroups import select_own_groups
 from ..host.process_status import parse_status
 from ..host.root import Host
-from .device_program import find_devices_folder, read_device_rules
-from .devices import list_host_devices
+from .device_rules import encode_rules, find_devices_folder, read_device_rules
+from .host_devices import list_host_devices
 from .mounts import Mount, find_in_file_system, is_below, locate, parse_mountinfo
 
 # Sockets that give control of an engine or of its runtime, beside those on which the engines of the host listen.
@@ -28,6 +29,8 @@ USER_SOCKETS = ("docker.sock", "containerd/containerd.sock", "podman/podman.sock
 _CONTROL = re.compile(r"/(?!.*(/metrics\.sock|/libnetwork/[^/]+\.sock)$)")
 _KERNEL_TYPES = ("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "nsfs")
 KEYS = (".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".kube", ".docker/config.json", ".netrc", ".git-credentials", ".pgpass")
+# What judging needs of `gather_host`; the rest is for `gather_container`.
+JUDGED = ("keys", "kernel_paths", "all_capabilities", "devices", "data")
 # Entries of mounted folders that are compared with the engine sockets, because a socket can have further names (hard links).
 _MAX_ENTRIES, _MAX_DEPTH = 2000, 4
 
@@ -84,7 +87,7 @@ def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[st
         "mounts": [],
         "writable": [],
         "unmounted": [],
-        "device_rules": read_device_rules(host, folder) if folder else None,
+        "device_rules": encode_rules(read_device_rules(host, folder)) if folder else None,
     }
     seen = set()
     for namespace, text in container["mountinfo"].items():
@@ -97,12 +100,14 @@ def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[st
             seen.add(key)
             paths, kind = locate(mount, about["mounts"]), ""
             if paths:
-                found["mounts"].append({"mount": mount, "paths": paths, **_describe(host, mount, paths[0], about["sockets"])})
+                found["mounts"].append({"mount": asdict(mount), "paths": paths, **_describe(host, mount, paths[0], about["sockets"])})
                 kind = found["mounts"][-1]["type"]
             elif not mount.device.startswith("0:"):
                 found["unmounted"].append({"device": mount.device, "point": mount.point})
             if mount.writable and mount.type not in _KERNEL_TYPES and kind in ("", "folder"):
-                found["writable"].append({"point": mount.point, "options": sorted(mount.options & {"noexec", "nosuid", "nodev"})})
+                found["writable"].append(
+                    {"point": mount.point, "options": sorted({"noexec", "nosuid", "nodev"}.intersection(mount.options))}
+                )
     return found
 
 

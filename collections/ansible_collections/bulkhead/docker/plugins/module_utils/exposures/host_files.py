@@ -36,14 +36,14 @@ def judge_host_files(
     reported: list[tuple[str, str, int]] = []
     below: dict[tuple[str, str, str], list[str]] = {}
     for entry in own["mounts"]:
-        mount: Mount = entry["mount"]
+        mount = Mount(**entry["mount"])
         source = f"/proc/{container['pid']}/mountinfo {mount.point}"
         access = "read and write" if mount.writable else "read"
         for socket in () if mount.root.endswith(DELETED) else entry["sockets"]:
             yield Exposure("engine_socket", socket, f"{socket} at {mount.point}", source, mount.root)
-        if _is_regular(mount, shared) or _is_engines(container, entry, about, others):
+        if _is_regular(mount, shared) or _is_engines(container, mount, entry, about, others):
             continue
-        kinds, path, point = _list_kinds(entry, about), entry["paths"][0], mount.point
+        kinds, path, point = _list_kinds(mount, entry, about), entry["paths"][0], mount.point
         rank = max(SEVERITIES.index(KINDS[kind].severity) for kind in kinds)
         above = next((r for r in reported if is_below(path, r[0]) and point == join(r[1], path[len(r[0].rstrip("/")) :])), None)
         if above:
@@ -80,12 +80,14 @@ def _is_regular(mount: Mount, shared: Set[str]) -> bool:
     return bool(point) and is_below(mount.point, point) and namespace in shared
 
 
-def _is_engines(container: Mapping[str, Any], entry: Mapping[str, Any], about: Mapping[str, Any], others: Collection[str]) -> bool:
+def _is_engines(
+    container: Mapping[str, Any], mount: Mount, entry: Mapping[str, Any], about: Mapping[str, Any], others: Collection[str]
+) -> bool:
     """Return whether the engine made this mount for this container: its own files, a volume, the init program, a node of a device.
 
     A container that joins the network or IPC namespace of another one has that one's files.
     """
-    mount, paths = entry["mount"], entry["paths"]
+    paths = entry["paths"]
     if entry["type"] == "device":
         return True  # exposures/devices.py judges it
     if mount.point in ("/sbin/docker-init", "/dev/init") and not mount.writable:
@@ -100,9 +102,9 @@ def _is_engines(container: Mapping[str, Any], entry: Mapping[str, Any], about: M
     )
 
 
-def _list_kinds(entry: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
+def _list_kinds(mount: Mount, entry: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
     """Return the kinds of a mount, by all paths at which the host has its files; the engine's data only by the most general one."""
-    mount, paths = entry["mount"], entry["paths"]
+    paths = entry["paths"]
     system = "/run" in paths or any(True for path in paths for _tree in touches(path, SYSTEM))
     data = any(True for _tree in touches(paths[0], about["data"]))
     public = not mount.writable and (entry["public"] or any(is_below(paths[0], tree) for tree in PUBLIC))

@@ -10,8 +10,9 @@ from typing import Any
 from ..capabilities import ENGINE_DEFAULT, decode_capabilities
 from ..layers.states import name_state
 from ..layers.verdict import DEGRADED
-from .device_program import DeviceRules
+from .device_rules import DeviceRules, decode_rules
 from .devices import find_device_exposures
+from .host_devices import HostDevice
 from .host_files import judge_host_files
 from .kernel_files import judge_kernel_files
 from .kinds import KINDS, NOTE, Exposure, get_finding_id
@@ -119,8 +120,10 @@ def _judge_privileges(container: Mapping[str, Any], about: Mapping[str, Any]) ->
 
 
 def _judge_devices(container: Mapping[str, Any], own: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Exposure]:
-    rules = own["device_rules"] or DeviceRules("", error="the container has no control group of its own")
-    for found in find_device_exposures(container, rules, about["devices"], "\n".join(container["mountinfo"].values())):
+    none = DeviceRules("", error="the container has no control group of its own")
+    rules = decode_rules(own["device_rules"]) if own["device_rules"] else none
+    devices = [HostDevice(*device) for device in about["devices"]]
+    for found in find_device_exposures(container, rules, devices, "\n".join(container["mountinfo"].values())):
         text = f"{found['object']} ({found['access']})"
         yield Exposure(found["kind"], found["object"], text, found["source"], found["value"])
 

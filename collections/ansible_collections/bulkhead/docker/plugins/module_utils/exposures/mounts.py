@@ -22,7 +22,7 @@ class Mount:
     device: str
     root: str
     point: str
-    options: frozenset[str]
+    options: list[str]
     shared: bool
     type: str
     writable: bool
@@ -36,7 +36,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
         fields, about = left.split(), right.split()
         if not separator or len(fields) < 6 or len(about) < 3:
             continue
-        options = frozenset(fields[5].split(","))
+        options = fields[5].split(",")
         writable = "ro" not in options and "ro" not in about[2].split(",")
         shared = any(field.startswith("shared:") for field in fields[6:])
         found.append(Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), options, shared, about[0], writable))

@@ -50,7 +50,7 @@ def judge(
         ),
         find_worst(lambda state, proc: _judge_capabilities(state, required["capabilities"], f"{proc}/status"), with_capabilities),
         find_worst(lambda state, proc: _judge_equal("no_new_privileges", 1, state.get("no_new_privs"), f"{proc}/status NoNewPrivs")),
-        _judge_seccomp(container, required["seccomp_profile"], required.get("seccomp_text"), seccomp, f"{status} Seccomp"),
+        _judge_seccomp(container, required["seccomp_profile"], container.get("seccomp_text"), seccomp, f"{status} Seccomp"),
         find_worst(lambda state, proc: _judge_apparmor(state, required["apparmor_profile"], f"{proc}/attr/current", apparmor)),
         _judge_limit("pids_limit", required["pids_limit"], pids, (pids or {}).get("source", "pids.max")),
         _judge_limit("memory", required["memory"], limits.get("memory.max"), limits.get("folder", "") + "/memory.max"),

@@ -11,14 +11,16 @@ from ..engine.api import Engine, EngineError
 from ..engine.containers import read_containers
 from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.probe import ProbeFailed, start_probe
-from ..exposures.gather import gather_container, gather_host
+from ..exposures.gather import JUDGED, gather_container, gather_host
 from ..host.root import Host
-from .judges import ENGINE_DEFAULTS, GATHERERS
+from .gatherers import GATHERERS
 from .observation import observe_host
 from .seccomp.deep import NONE, dump_containers, explain_untraceable
 
 # In the expectation, beside the layers: name of a container of hardened_container_list -> the settings that are required of it.
 CONTAINERS = "containers"
+# The layers by which every engine of a host is judged (the registry, engine_default, which is not sent for this alone).
+ENGINE_DEFAULTS = frozenset({"pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"})
 # For an engine that the inventory does not select: seconds for one piece of an answer, and for all answers together.
 PIECE_SECONDS, TOTAL_SECONDS = 30.0, 180.0
 # What a program that is not an engine can cause by its answers.
@@ -28,7 +30,7 @@ UNUSABLE_ANSWER = (EngineError, OSError, ValueError, LookupError, TypeError, Att
 def gather_evidence(
     host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: str, instance: Instance = ROOTFUL
 ) -> dict[str, Any]:
-    """Return the evidence on the selected engine; `other_engines` has the same for each other engine of the host, by process ID.
+    """Return the evidence on the selected engine, as JSON can carry it; `other_engines` has the same for each other engine, by process ID.
 
     The keys are `observed`, `probe` (None without one), `probe_error`, `containers`, `layer_evidence` by layer, and `other_engines`.
     deep: of which running containers the seccomp filters are read too (layers/seccomp/deep.py), which stops each for some milliseconds.
@@ -51,8 +53,14 @@ def gather_evidence(
                 by_socket[path] = None
         found = by_socket[path]
         if found and found["observed"]["engine"]["running"]:
-            evidence["other_engines"][entry["pid"]] = found
+            evidence["other_engines"][str(entry["pid"])] = found
     return evidence
+
+
+def expected_user(expect: Mapping[str, Any]) -> str:
+    """Return the user whose rootless engine is expected on this host; empty for the rootful engine."""
+    rootless = expect.get("rootless", {})
+    return str(rootless.get("user") or "") if rootless.get("requirement", "disabled") != "disabled" else ""
 
 
 def list_engines(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -68,7 +76,7 @@ def keep_defaults(expect: Mapping[str, Any]) -> dict[str, Any]:
 
 def _gather_engine(host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: str, instance: Instance) -> dict[str, Any]:
     observed = observe_host(host, engine, instance, read_containers)
-    containers = observed["engine"]["containers"]
+    containers, observed["engine"]["containers"] = observed["engine"]["containers"], []
     info = {"Runtimes": observed["engine"].get("runtimes"), "CgroupDriver": observed["engine"].get("cgroup_driver")}
     evidence: dict[str, Any] = {"observed": observed, "probe": None, "probe_error": None, "containers": containers}
     with ExitStack() as stack:
@@ -82,10 +90,11 @@ def _gather_engine(host: Host, engine: Engine, expect: Mapping[str, Any], use_pr
                 evidence["probe"] = {**probe, "untraceable": explain_untraceable(host, instance, probe["id"], probe["pid"])}
             except (ProbeFailed, EngineError, OSError) as error:
                 evidence["probe_error"] = str(error)
-        evidence["exposures"] = gather_host(host, observed["engine"])
+        about = gather_host(host, observed["engine"])
         for container in containers:
             if not container["error"]:
-                container["exposed"] = _gather_exposures(host, container, evidence["exposures"])
+                container["exposed"] = _gather_exposures(host, container, about)
+        evidence["exposures"] = {key: about[key] for key in JUDGED}
         evidence["layer_evidence"] = {name: gather(host, evidence["probe"], expect.get(name, {})) for name, gather in GATHERERS.items()}
         described = [c for c in containers if c["name"] in expect.get(CONTAINERS, {}) and not c["error"]]
         _read_settings(host, described, expect.get(CONTAINERS, {}))
@@ -103,8 +112,8 @@ def _gather_exposures(host: Host, container: Mapping[str, Any], about: Mapping[s
 def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mapping[str, Any]) -> None:
     """Add what is read only of containers of hardened_container_list: the seccomp profile on disk."""
     for container in containers:
-        settings = required[container["name"]]
+        path = required[container["name"]].get("seccomp_path")
         try:
-            settings["seccomp_text"] = host.read(settings["seccomp_path"]) if settings.get("seccomp_path") else None
+            container["seccomp_text"] = host.read(path) if path else None
         except (OSError, ValueError) as error:
-            container["kernel"]["unreadable"][settings["seccomp_path"]] = str(error)
+            container["kernel"]["unreadable"][path] = str(error)

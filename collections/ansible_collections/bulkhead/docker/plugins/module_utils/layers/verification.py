@@ -10,18 +10,12 @@ from typing import Any, TypeVar
 from ..exposures.judge import build_findings, judge_exposures
 from ..exposures.kinds import Exposure
 from ..hardened import judge as hardened
-from .evidence import CONTAINERS, UNUSABLE_ANSWER, keep_defaults, list_engines
+from .evidence import CONTAINERS, ENGINE_DEFAULTS, UNUSABLE_ANSWER, keep_defaults, list_engines
 from .identity import find_host_namespace
-from .judges import ENGINE_DEFAULTS, JUDGES
+from .judges import JUDGES
 from .verdict import DEGRADED, DISABLED, ENFORCED, UNKNOWN, ContainerVerdict, Finding, Verdict
 
 _Kind = TypeVar("_Kind", bound=Verdict)
-
-
-def expected_user(expect: Mapping[str, Any]) -> str:
-    """Return the user whose rootless engine is expected on this host; empty for the rootful engine."""
-    rootless = expect.get("rootless", {})
-    return str(rootless.get("user") or "") if rootless.get("requirement", DISABLED) != DISABLED else ""
 
 
 def judge_host(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set[str] | None = None) -> dict[str, Any]:
@@ -33,7 +27,7 @@ def judge_host(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set
             other_engines[pid] = judge_engine(other, keep_defaults(expect), selected)
     return {
         **judge_engine({**evidence, "other_engines": other_engines}, expect, only),
-        "engines": [{**entry, **other_engines.get(entry["pid"], {})} for entry in list_engines(evidence)],
+        "engines": [{**entry, **other_engines.get(str(entry["pid"]), {})} for entry in list_engines(evidence)],
         "findings": [finding.__dict__ for finding in _find_host_problems(evidence, expect)],
     }
 

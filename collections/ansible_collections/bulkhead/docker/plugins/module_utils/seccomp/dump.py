@@ -8,7 +8,6 @@ return EINTR. The tracer is a child with a time limit. When it ends, the kernel 
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import errno
 import json
@@ -16,10 +15,10 @@ import os
 import select
 import signal
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 
 from ..host.cgroup import CGROUPFS
+from .encoding import decode_filters, encode_filters
 
 _DETACH, _SEIZE, _INTERRUPT, _GET_FILTER = 17, 0x4206, 0x4207, 0x420C
 _EVENT_STOP = 128  # PTRACE_EVENT_STOP
@@ -63,19 +62,6 @@ def dump_filters(targets: Sequence[Target]) -> list[list[str] | str]:
         if len(answers) < len(left) and not (answers and isinstance(answers[-1], str)):
             found.append(f"process {left[len(answers)][0]} could not be read within {CHILD_TIMEOUT:.0f} s")
     return found
-
-
-def encode_filters(filters: Sequence[bytes]) -> list[str]:
-    """Return filters as text for JSON: zlib, then base64."""
-    return [base64.b64encode(zlib.compress(raw, 9)).decode() for raw in filters]
-
-
-def decode_filters(texts: Sequence[str]) -> list[bytes]:
-    """Return the filters of such texts. Raises ValueError."""
-    try:
-        return [zlib.decompress(base64.b64decode(text, validate=True)) for text in texts]
-    except zlib.error as error:
-        raise ValueError(f"not a compressed filter: {error}") from error
 
 
 def _run_child(targets: Sequence[Target]) -> Iterator[list[str] | str]:

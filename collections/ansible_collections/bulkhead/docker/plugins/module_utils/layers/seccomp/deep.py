@@ -12,7 +12,7 @@ from ...host.cgroup import CGROUPFS
 from ...host.process_status import parse_id_map, parse_status
 from ...host.root import Host
 from ...seccomp import dump
-from .judge import is_opted_out, read_option
+from .options import is_opted_out, read_option
 
 NONE, PROFILES, ALL = "none", "profiles", "all"
 DEEP = (NONE, PROFILES, ALL)

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...seccomp.dump import decode_filters
+from ...seccomp.encoding import decode_filters
 from ..states import judge_states, name_state
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
-from .gather import examine_filters, examine_profile, list_capabilities
+from .examine import System, examine_filters, examine_probe, examine_profile, get_system, list_capabilities
+from .options import is_opted_out, read_option
 
 LAYER = "seccomp"
 SHOWN = 12
@@ -51,7 +52,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     desired = expect.get("daemon_profile")
     what = f"{desired['name']}, call by call" if desired else "the engine's built-in profile, or a stricter one"
     verdict = Verdict(LAYER, f"a container without options filtered by {what}")
-    own = (evidence.get("layer_evidence") or {}).get(LAYER) or {}
+    own = examine_probe((evidence.get("layer_evidence") or {}).get(LAYER) or {}, evidence, desired)
     if desired:
         _judge_engine(verdict, evidence, desired)
         _judge_file(verdict, evidence, desired, own)
@@ -92,14 +93,14 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         )
     capabilities = list_capabilities(kernel, config)
     if asked not in (None, "builtin"):
-        _judge_profile(verdict, str(asked), capabilities, container["name"])
+        _judge_profile(verdict, str(asked), get_system(evidence), capabilities, container["name"])
     if container.get("not_dumped"):
         text = f"the filter of container {container['name']} was not read: {container['not_dumped']}"
         verdict.add_finding("not_dumped", text)
     for state in (kernel, *(container.get("dumped_states") or ())):
         texts = container.get("seccomp_filter") if state is kernel else state["filters"]
         if texts:
-            _judge_dump(verdict, container, state, texts, asked, capabilities, expect)
+            _judge_dump(verdict, container, state, texts, asked, capabilities, get_system(evidence), expect)
     return verdict.conclude()
 
 
@@ -207,9 +208,9 @@ def _judge_never(verdict: Verdict, found: Mapping[str, Any], what: str = "the fi
         verdict.add_finding("wide_open", text, DEGRADED, remedy)
 
 
-def _judge_profile(verdict: Verdict, text: str, capabilities: set[str], name: str) -> None:
+def _judge_profile(verdict: Verdict, text: str, system: System, capabilities: set[str], name: str) -> None:
     """Judge the text of a container's own profile, as the engine reports it."""
-    found = examine_profile(text, capabilities)
+    found = examine_profile(text, system, capabilities)
     if found["error"]:
         finding = f"it is unknown what the profile of container {name} allows: {found['error']}"
         verdict.add_finding("profile_unreadable", finding, UNKNOWN, "correct the profile, and start the container again")
@@ -258,6 +259,7 @@ def _judge_dump(
     texts: Sequence[str],
     asked: str | None,
     capabilities: set[str],
+    system: System,
     expect: Mapping[str, Any],
 ) -> None:
     """Judge the dumped filters of a process, and compare them with the container's own profile or the daemon-wide one."""
@@ -266,7 +268,7 @@ def _judge_dump(
     text, name = (asked, "its own profile") if own else (None if asked else daemon.get("content"), daemon.get("name"))
     try:
         # `never` calls are reported for a container's own profile, which is not the inventory's.
-        found = examine_filters(decode_filters(texts), capabilities, text, desired=not own)
+        found = examine_filters(decode_filters(texts), system, capabilities, text, desired=not own)
     except ValueError as error:
         found = {"filters": None, "error": str(error)}
     if found["filters"] is None:
@@ -283,28 +285,6 @@ def _judge_dump(
     if found.get("comparison"):
         _judge_comparison(verdict, found["comparison"], str(name), own_filters=True)
     _judge_never(verdict, found, f"the filter of {who}")
-
-
-def is_opted_out(config: Mapping[str, Any]) -> bool:
-    """Return whether a container's settings switch the filter off.
-
-    A privileged container has none, unless it names a profile (moby daemon/seccomp_linux.go, WithSeccomp).
-    """
-    asked = read_option(config)
-    return asked == "unconfined" or (asked is None and bool(config.get("Privileged")))
-
-
-def read_option(config: Mapping[str, Any]) -> str | None:
-    """Return the seccomp value of --security-opt: `unconfined`, `builtin`, or the text of a profile, which the client read from a file.
-
-    The engine uses the last one, and its default for an empty one (moby daemon/daemon_unix.go, parseSecurityOpt).
-    """
-    found = None
-    for option in config.get("SecurityOpt") or []:
-        key, unused, value = option.partition("=") if "=" in option.split(":")[0] else option.partition(":")
-        if key == "seccomp":
-            found = str(value).strip() or None
-    return found
 
 
 def _is_equal(comparison: Mapping[str, Any] | None) -> bool:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_program import DeviceRules
-from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.gather import MASKED, READ_ONLY
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_rules import DeviceRules, encode_rules
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.gather import JUDGED, MASKED, READ_ONLY
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.judge import judge_exposures
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.mounts import parse_mountinfo
 
@@ -67,7 +68,7 @@ def build_container(*states: dict[str, Any], mountinfo: str = "", **changes: Any
     base: dict[str, Any] = {
         "name": "web", "id": ID, "pid": states[0]["pid"], "image": "i", "error": None, "kernel": states[0], "states": list(states),
         "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "commands": ["sleep"], "unread": [], "inspect": inspect,
-        "exposed": {"mounts": [], "writable": [], "unmounted": [], "device_rules": DeviceRules("bpftool", ())},
+        "exposed": {"mounts": [], "writable": [], "unmounted": [], "device_rules": encode_rules(DeviceRules("bpftool", ()))},
     }  # fmt: skip
     return {**base, **changes}
 
@@ -90,8 +91,9 @@ def build_about(**changes: Any) -> dict[str, Any]:
 def judge(container: dict[str, Any], *others: dict[str, Any], default_pids: int | None = 100, **about: Any) -> dict[str, Any]:
     """Return the exposures of a container by their ID."""
     evidence = {
-        "exposures": build_about(**about),
+        "exposures": {key: value for key, value in build_about(**about).items() if key in JUDGED},
         "containers": [container, *others],
         "observed": {"system": {"namespaces": HOST_NAMESPACES}, "engine": {"pid": 600, "started_ticks": 500}},
     }
+    container, evidence = json.loads(json.dumps([container, evidence]))  # as a host sends it
     return {exposure.id: exposure for exposure in judge_exposures(container, evidence, default_pids)}

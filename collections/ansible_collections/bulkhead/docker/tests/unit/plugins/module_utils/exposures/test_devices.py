@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_program import DeviceRules
-from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.devices import HostDevice, find_device_exposures, list_host_devices
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_rules import DeviceRules
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.devices import find_device_exposures
+from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.host_devices import HostDevice, list_host_devices
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 

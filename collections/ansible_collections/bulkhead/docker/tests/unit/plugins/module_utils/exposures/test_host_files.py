@@ -145,7 +145,9 @@ def test_a_socket_with_another_name_is_the_engines(tmp_path: Path, monkeypatch: 
             ("/run/docker.sock", "0:23", "/docker.sock")
         ]
         container = build_container(mountinfo="700 600 0:23 /app /x rw - tmpfs t rw\n")
-        (found,) = [entry for entry in gather.gather_container(Host(tmp_path), container, about)["mounts"] if entry["mount"].point == "/x"]
+        (found,) = [
+            entry for entry in gather.gather_container(Host(tmp_path), container, about)["mounts"] if entry["mount"]["point"] == "/x"
+        ]
     assert found["sockets"] == ["/run/docker.sock"]
 
 
@@ -161,7 +163,7 @@ def test_where_a_container_can_write(tmp_path: Path) -> None:
 def test_mounts_of_the_hosts_namespace_are_not_a_containers(tmp_path: Path) -> None:
     container = build_container()
     container["mountinfo"][HOST_NAMESPACES["mnt"]] = "700 600 8:1 /etc /x rw - ext4 d rw\n"
-    assert not [m for m in gather.gather_container(Host(tmp_path), container, build_about())["mounts"] if m["mount"].point == "/x"]
+    assert not [m for m in gather.gather_container(Host(tmp_path), container, build_about())["mounts"] if m["mount"]["point"] == "/x"]
 
 
 def test_keys_of_users(tmp_path: Path) -> None:

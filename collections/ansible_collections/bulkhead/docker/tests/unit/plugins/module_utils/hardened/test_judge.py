@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import H
 
 PROFILE = '{"defaultAction": "SCMP_ACT_ERRNO"}'
 REQUIRED: dict[str, Any] = {
-    "user": "65534:65534", "read_only": True, "capabilities": ["NET_BIND_SERVICE"], "seccomp_profile": "bulkhead-web", "seccomp_text": PROFILE,
+    "user": "65534:65534", "read_only": True, "capabilities": ["NET_BIND_SERVICE"], "seccomp_profile": "bulkhead-web",
     "apparmor_profile": "bulkhead-web", "pids_limit": 100, "memory": 1 << 28, "cpus": 0.5,
 }  # fmt: skip
 MAP = [[0, 231072, 65536]]
@@ -30,6 +30,7 @@ def container(**kernel: Any) -> dict[str, Any]:
         "pid": 7,
         "kernel": {**seen, **kernel},
         "seccomp_filter": ["filter"],
+        "seccomp_text": PROFILE,
         "inspect": {"HostConfig": {"SecurityOpt": ["no-new-privileges", 'seccomp={"defaultAction":"SCMP_ACT_ERRNO"}']}},
     }
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp import gather
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp import examine, gather
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.observe import observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf, dump, regions
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf, dump, encoding, regions
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 
 from ..seccomp.programs import ALLOW_ALL, I386, allow_only, assemble, dumped, open_abi
 
@@ -43,6 +44,7 @@ VERIFIED: dict[str, Any] = {
     "profile_error": None,
 }
 DEFAULT_CAPS = 0xA80425FB
+EVIDENCE = {"observed": {"system": {"machine": "x86_64", "kernel": "6.12.118"}}}
 
 
 def evidence(
@@ -50,7 +52,7 @@ def evidence(
 ) -> dict[str, Any]:
     options = ["name=apparmor"] + ([f"name=seccomp,profile={profile}"] if profile else [])
     return {
-        "observed": {"engine": {"security_options": options, "started_at": started}},
+        "observed": {**EVIDENCE["observed"], "engine": {"security_options": options, "started_at": started}},
         "probe": {"pid": 7, "kernel": kernel(mode)},
         "layer_evidence": {"seccomp": {**VERIFIED, **(proof or {})}},
     }
@@ -209,16 +211,14 @@ TIMED = profile("ERRNO", rule("ALLOW", "read", "settimeofday", includes={"caps":
 def test_containers(
     monkeypatch: pytest.MonkeyPatch, seen: dict[str, Any], status: str, opted_out: bool, disagreements: int, found: list[str]
 ) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
-    verdict = judge_container(seen, {}, expect())
+    verdict = judge_container(seen, EVIDENCE, expect())
     assert (verdict.status, verdict.opted_out, len(verdict.disagreements)) == (status, opted_out, disagreements)
     assert [name for name, unused in findings(verdict)] == found
 
 
 def test_the_text_of_an_own_profile_is_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
-    verdict = judge_container(container(2, [profile("ALLOW", rule("ERRNO", "chmod"))], CapAdd=["SYS_ADMIN"]), {}, expect())
-    total = len(gather.load_table("x86_64"))
+    verdict = judge_container(container(2, [profile("ALLOW", rule("ERRNO", "chmod"))], CapAdd=["SYS_ADMIN"]), EVIDENCE, expect())
+    total = len(load_table("x86_64"))
     assert {
         "source": "docker inspect HostConfig.SecurityOpt",
         "value": f"own profile, allows {total - 1} of {total} calls",
@@ -248,14 +248,14 @@ STATE = {"command": "sh", "tasks": 1, "started": 5, "unreadable": {}}
 def test_every_process_and_thread_is_judged(options: Any, others: list[dict[str, Any]], status: str, found: list[str]) -> None:
     seen = container(2, options)
     seen["states"] = [seen["kernel"], *({**STATE, **other} for other in others)]
-    verdict = judge_container(seen, {}, expect())
+    verdict = judge_container(seen, EVIDENCE, expect())
     assert (verdict.status, [finding.text for finding in verdict.findings]) == (status, found)
 
 
 def test_number_of_filters_is_evidence() -> None:
     seen = container(2)
     seen["kernel"]["seccomp_filters"] = 3
-    assert {"source": "/proc/7/status", "value": "Seccomp: 2, Seccomp_filters: 3"} in judge_container(seen, {}, expect()).evidence
+    assert {"source": "/proc/7/status", "value": "Seccomp: 2, Seccomp_filters: 3"} in judge_container(seen, EVIDENCE, expect()).evidence
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_number_of_filters_is_evidence() -> None:
     ],
 )
 def test_a_filter_may_be_the_own_one_if_the_default_has_none(options: Any, default: int | None, status: str) -> None:
-    seen = {"probe": {"kernel": {"seccomp": default}}}
+    seen = {**EVIDENCE, "probe": {"kernel": {"seccomp": default}}}
     verdict = judge_container(container(2, options), seen, expect())
     assert verdict.status == status
     assert [name for name, unused in findings(verdict)] == (["default_unfiltered"] if status == "unknown" else [])
@@ -277,10 +277,6 @@ def test_a_filter_may_be_the_own_one_if_the_default_has_none(options: Any, defau
 
 def filters(name: str) -> list[str]:
     return list(json.loads((FIXTURES / f"{name}.json").read_text())["filters"])
-
-
-class Machine:
-    machine, release = "x86_64", "6.12.1-test"
 
 
 @pytest.mark.parametrize(
@@ -298,14 +294,13 @@ class Machine:
 def test_deep_compares_the_filters_of_a_container(
     monkeypatch: pytest.MonkeyPatch, dumped: str, options: Any, status: str, found: list[str]
 ) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
-    verdict = judge_container(container(2, options, dumped=filters(dumped)), {}, expect())
+    verdict = judge_container(container(2, options, dumped=filters(dumped)), EVIDENCE, expect())
     assert [name for name, unused in findings(verdict)] == found
     assert verdict.status == status
 
 
 def encode(*programs: bpf.Program) -> list[str]:
-    return dump.encode_filters([assemble(*one) for one in programs])
+    return encoding.encode_filters([assemble(*one) for one in programs])
 
 
 @pytest.mark.parametrize(
@@ -331,35 +326,33 @@ def encode(*programs: bpf.Program) -> list[str]:
 def test_dumped_filters(
     monkeypatch: pytest.MonkeyPatch, programs: list[bpf.Program], options: list[str], config: dict[str, Any], status: str, found: list[str]
 ) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
-    verdict = judge_container(container(2, options, dumped=encode(*programs), **config), {}, expect())
+    verdict = judge_container(container(2, options, dumped=encode(*programs), **config), EVIDENCE, expect())
     assert [name for name, unused in findings(verdict)] == found
     assert verdict.status == status
 
 
 def test_the_abi_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
     named = compose_profile(PRESETS["web"], architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"])
     seen = container(2, ["seccomp=" + json.dumps(named)], dumped=encode(open_abi(dumped("web-trixie")[0], "x32")))
-    verdict = judge_container(seen, {}, expect())
+    verdict = judge_container(seen, EVIDENCE, expect())
     assert findings(verdict) == [("abi_calls", "degraded")]
     assert verdict.findings[0].text == "the kernel allows calls of other ABIs that its own profile denies: every call (x32)"
 
 
 def test_calls_that_are_not_compared_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
     monkeypatch.setattr(regions, "MAX_WORK", 0)
-    verdict = judge_container(container(2, [f"seccomp={TEXT}"], dumped=filters("web-trixie")), {}, expect())
+    verdict = judge_container(container(2, [f"seccomp={TEXT}"], dumped=filters("web-trixie")), EVIDENCE, expect())
     assert findings(verdict) == [("not_compared", "unknown")]
     assert "clone, personality, socket, socketpair" in verdict.findings[0].text
 
 
 def test_evidence_names_the_containers_that_it_covers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
     first = {**container(2, dumped=filters("web-trixie")), "covers": ["api", "db"]}
     other = {**container(2, dumped=filters("web-trixie")), "pid": 8, "dumped_from": {"name": "web", "pid": 7}}
     values = [
-        next(one["value"] for one in judge_container(seen, {}, expect()).evidence if one["source"] == "PTRACE_SECCOMP_GET_FILTER of 7")
+        next(
+            one["value"] for one in judge_container(seen, EVIDENCE, expect()).evidence if one["source"] == "PTRACE_SECCOMP_GET_FILTER of 7"
+        )
         for seen in (first, other)
     ]
     assert values == [
@@ -369,24 +362,22 @@ def test_evidence_names_the_containers_that_it_covers(monkeypatch: pytest.Monkey
 
 
 def test_a_container_that_was_not_dumped_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
-    verdict = judge_container({**container(2), "not_dumped": "process 7 is frozen (docker pause)"}, {}, expect())
+    verdict = judge_container({**container(2), "not_dumped": "process 7 is frozen (docker pause)"}, EVIDENCE, expect())
     assert (verdict.status, findings(verdict)) == ("enforced", [("not_dumped", None)])
     assert verdict.findings[0].text == "the filter of container web was not read: process 7 is frozen (docker pause)"
 
 
 def test_dumped_filters_of_other_processes_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
     state = {**STATE, "pid": 42, "seccomp": 2, "seccomp_filters": 1, "filters": encode(ALLOW_ALL)}
     seen = {**container(2, dumped=filters("web-trixie")), "dumped_states": [state]}
-    verdict = judge_container(seen, {}, expect(content=None))
+    verdict = judge_container(seen, EVIDENCE, expect(content=None))
     assert (verdict.status, findings(verdict)) == ("absent", [("allows_all", "absent")])
     assert verdict.findings[0].text == "the filter of process 42 (sh) of container web allows every call, so it protects nothing"
     assert any(one["source"] == "PTRACE_SECCOMP_GET_FILTER of 42" for one in verdict.evidence)
 
 
 def test_deep_with_damaged_evidence_is_unknown() -> None:
-    assert judge_container(container(2, dumped=["!"]), {}, expect()).status == "unknown"
+    assert judge_container(container(2, dumped=["!"]), EVIDENCE, expect()).status == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -396,11 +387,12 @@ def test_deep_with_damaged_evidence_is_unknown() -> None:
 def test_evidence_compares_the_probe_with_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, surplus: list[str]
 ) -> None:
-    monkeypatch.setattr(gather.os, "uname", Machine)
-    monkeypatch.setattr(gather.dump, "read_filters", lambda pid, started: dump.decode_filters(filters("web-trixie")))
+    monkeypatch.setattr(gather.dump, "read_filters", lambda pid, started: encoding.decode_filters(filters("web-trixie")))
     (tmp_path / "etc/docker/seccomp").mkdir(parents=True)
     (tmp_path / PATH.lstrip("/")).write_text("{}")
-    found = gather.gather_evidence(Host(tmp_path), {"pid": 7, "kernel": kernel(2)}, expect(content=text))
+    probe, desired = {"pid": 7, "kernel": kernel(2)}, expect(content=text)
+    own = gather.gather_evidence(Host(tmp_path), probe, desired)
+    found = examine.examine_probe(own, {**EVIDENCE, "probe": probe}, desired["daemon_profile"])
     assert found["filters"] == [294]
     assert found["comparison"]["surplus"] == surplus
     assert found["never"] == []
@@ -413,16 +405,15 @@ def test_evidence_explains_why_it_is_missing(monkeypatch: pytest.MonkeyPatch, ho
 
     monkeypatch.setattr(gather.dump, "read_filters", refused)
     found = gather.gather_evidence(host, {"pid": 7, "kernel": kernel(2)}, expect())
-    assert (found["filters"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
+    assert (found["dumped"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
     assert gather.gather_evidence(host, None, {"daemon_profile": None})["file"] is None
     probe = {"pid": 7, "kernel": kernel(2), "untraceable": "process 7 is not the user's"}
     monkeypatch.setattr(gather.dump, "read_filters", lambda *unused: pytest.fail("it must not be traced"))
     assert gather.gather_evidence(host, probe, expect())["error"] == "process 7 is not the user's"
 
 
-def test_machine_without_a_table_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather.os, "uname", type("Riscv", (), {"machine": "riscv64", "release": "6.12"}))
-    assert "riscv64" in gather.examine_filters([b""], set(), None)["error"]
+def test_machine_without_a_table_is_reported() -> None:
+    assert "riscv64" in examine.examine_filters([b""], examine.System("riscv64", "6.12"), set(), None)["error"]
 
 
 def test_observe(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_other_engines_are_judged_by_their_defaults() -> None:
     entry = {"kind": "rootful", "user": "root", "uid": 0, "pid": 7, "uid_map": [[0, 0, 4294967295]], "judged": False, "socket": None}
     gathered = build_evidence()
     gathered["observed"]["layers"]["rootless"]["engines"] = [entry, {**entry, "pid": 8, "judged": True}]
-    gathered["other_engines"] = {7: build_evidence()}
+    gathered["other_engines"] = {"7": build_evidence()}
     first, second = judge_host(gathered, {}, {"capabilities", "rootless"})["engines"]
     assert [(layer["layer"], layer["status"]) for layer in first["layers"]] == [("capabilities", "unknown")]
     assert first["containers"] == [] and "layers" not in second
@@ -74,7 +74,7 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
     gathered = evidence.gather_evidence(None, selected, {}, True, "all")  # type: ignore[arg-type]
     assert modes == ["none"] * 3, "without the user's account no process is attributed to the user"
     assert asked == list(answers)
-    assert list(gathered["other_engines"]) == [2, 5, 8]
+    assert list(gathered["other_engines"]) == ["2", "5", "8"]
     assert all("layers" not in entry for entry in judge_host(gathered, {}, {"rootless", "capabilities"})["engines"])
 
 

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf, dump
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf, encoding
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Condition, Expanded
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -51,7 +51,7 @@ ALLOW_ALL = program((RET, 0, 0, bpf.ALLOW))
 
 def dumped(name: str) -> list[bpf.Program]:
     """Return the filters of a real container."""
-    return [bpf.decode_program(raw) for raw in dump.decode_filters(json.loads((FIXTURES / f"{name}.json").read_text())["filters"])]
+    return [bpf.decode_program(raw) for raw in encoding.decode_filters(json.loads((FIXTURES / f"{name}.json").read_text())["filters"])]
 
 
 def meets_condition(condition: Condition, args: Sequence[int]) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump, encoding
 
 from .programs import LD, NR, RET, assemble
 
@@ -267,7 +267,7 @@ def test_frozen_containers_are_skipped(
 def test_the_child_prints_nothing_and_runs_nothing_of_the_caller(tmp_path: Path) -> None:
     program = (
         "import atexit, sys\n"
-        "from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump\n"
+        "from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump, encoding\n"
         "atexit.register(print, 'end')\n"
         "sys.stdout.write('buffered ')\n"
         "print(dump.dump_filters([(4194303, None), (4194302, None)]))\n"
@@ -280,13 +280,13 @@ def test_the_child_prints_nothing_and_runs_nothing_of_the_caller(tmp_path: Path)
 
 def test_filters_are_restored_from_text() -> None:
     raw = [b"\x20\0\0\0\0\0\0\0" * 900, b"\x06\0\0\0\0\0\xff\x7f"]
-    assert dump.decode_filters(dump.encode_filters(raw)) == raw
+    assert encoding.decode_filters(encoding.encode_filters(raw)) == raw
 
 
 @pytest.mark.parametrize("text", ["!", "AAAA"])
 def test_damaged_text_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
-        dump.decode_filters([text])
+        encoding.decode_filters([text])
 
 
 def test_process_does_not_exist() -> None:

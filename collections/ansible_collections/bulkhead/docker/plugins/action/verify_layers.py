@@ -1,0 +1,25 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the module, which collects the evidence on the host, and judges it on the control node. Documented in modules/verify_layers.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        result.update(self._execute_module(module_name="bulkhead.docker.verify_layers", module_args=args, task_vars=task_vars))
+        evidence = result.pop("evidence", None)
+        if evidence is None:  # the module failed
+            return result
+        layers = args.get("layers")
+        selected = set(layers.split(",") if isinstance(layers, str) else layers) if layers is not None else None
+        return {**result, **judge_host(evidence, args.get("expect") or {}, selected)}
