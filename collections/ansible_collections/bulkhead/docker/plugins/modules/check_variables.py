@@ -11,14 +11,14 @@ description:
   - Checks the extra variables of this run (C(-e), C(--extra-vars)) before any host is contacted.
   - Fails for a former name of a playbook variable, such as C(target), and names the present one, C(bulkhead_target).
   - Fails for an unknown variable that begins with C(bulkhead_), and names the closest known one.
-  - With O(policy), also checks C(bulkhead_containers_forbid) and C(bulkhead_waivers) of every host of the play.
+  - With O(policy), also checks C(bulkhead_containers_forbid), C(bulkhead_waivers) and C(bulkhead_deep) of every host of the play.
   - Does not check the rest of the inventory. M(bulkhead.docker.rollout_decision) and M(bulkhead.docker.plan_layers) check its variables.
   - Runs on the control node. No host is contacted. Run it once per play (C(run_once)).
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   policy:
-    description: Check the kinds of exposure that the inventory forbids, and its waivers.
+    description: Check the kinds of exposure that the inventory forbids, its waivers, and how deep the verification is.
     type: bool
     default: false
 attributes:

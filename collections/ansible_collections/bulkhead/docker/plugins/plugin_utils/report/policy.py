@@ -19,7 +19,10 @@ from .controls import list_finding_controls
 from .waivers import Waiver
 
 FORBID = "bulkhead_containers_forbid"
-VARIABLES = (FORBID, waivers.VARIABLE)
+DEEP = "bulkhead_deep"
+# The modes of verify_layers, and the booleans that playbooks/tasks/verify.yml translates.
+_DEEP_VALUES = ("none", "profiles", "all", "true", "yes", "false", "no")
+VARIABLES = (FORBID, waivers.VARIABLE, DEEP)
 # States of a kind of exposure on a container, the worst first.
 EXPOSED = "exposed"  # forbidden: verify.yml fails
 NOT_READ = "unknown"  # nothing could be read, so it may have what is forbidden: verify.yml fails
@@ -139,8 +142,11 @@ def load_policy(content: Any) -> Policy:
 
 
 def find_variable_problems(variables: Mapping[str, Any]) -> list[str]:
-    """Return one message per wrong value of the policy's variables. variables: those of one host, templated."""
-    problems = [f"{name}: has no value; leave it out, or write []" for name in VARIABLES if name in variables and variables[name] is None]
+    """Return one message per wrong value of the variables of a verification. variables: those of one host, templated."""
+    lists = (FORBID, waivers.VARIABLE)
+    problems = [f"{name}: has no value; leave it out, or write []" for name in lists if name in variables and variables[name] is None]
+    if DEEP in variables and str(variables[DEEP]).lower() not in _DEEP_VALUES:
+        problems.append(f"{DEEP}: {variables[DEEP]!r} is not a mode; write none, profiles or all")
     return problems + resolve_policy(variables.get(FORBID), variables.get(waivers.VARIABLE))[1]
 
 

@@ -51,6 +51,14 @@ def test_an_unknown_kind_is_one_message(value: Any, message: str) -> None:
     assert message in problem
 
 
+@pytest.mark.parametrize(
+    ("value", "wrong"), [("none", 0), ("profiles", 0), ("All", 0), (True, 0), ("no", 0), ("deep", 1), (None, 0), (["all"], 1)]
+)
+def test_the_mode_of_a_deep_verification(value: Any, wrong: int) -> None:
+    problems = policy.find_variable_problems({"bulkhead_deep": value})
+    assert problems == [f"bulkhead_deep: {value!r} is not a mode; write none, profiles or all"] * wrong
+
+
 def test_missing_values_and_good_values() -> None:
     assert policy.find_variable_problems({}) == []
     assert policy.find_variable_problems({policy.FORBID: [], "bulkhead_waivers": []}) == []
