@@ -51,7 +51,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     return verdict.conclude()
 
 
-def _judge_other_engines(verdict: Verdict, here: Mapping[str, Any], other_engines: Mapping[int, Any]) -> None:
+def _judge_other_engines(verdict: Verdict, here: Mapping[str, Any], other_engines: Mapping[str, Any]) -> None:
     """Judge engines of users that the inventory does not name by the defaults of their containers."""
     for entry in here["engines"]:
         if entry["judged"]:
@@ -60,7 +60,7 @@ def _judge_other_engines(verdict: Verdict, here: Mapping[str, Any], other_engine
         if entry["kind"] == "rootless":
             engine = f"a rootless engine of {entry['user']} runs here (dockerd {entry['pid']})"
             remedy = "stop it, or name its user as rootless_docker_user"
-            lacking = _list_lacking(other_engines.get(entry["pid"]))
+            lacking = _list_lacking(other_engines.get(str(entry["pid"])))
             if lacking is None:
                 verdict.add_finding("not_examined", f"{engine}; its containers were not examined", DEGRADED, remedy)
             elif lacking:
@@ -217,10 +217,10 @@ def _judge_runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[st
         verdict.add_finding("runtime_not_default", f"the engine's default runtime is {default}, not {names.RUNTIME}", DEGRADED, _RUN_AGAIN)
 
 
-def _judge_rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, other_engines: Mapping[int, Any]) -> None:
+def _judge_rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, other_engines: Mapping[str, Any]) -> None:
     if not disable:
         if rootful["pid"]:
-            lacking = _list_lacking(other_engines.get(rootful["pid"]))
+            lacking = _list_lacking(other_engines.get(str(rootful["pid"])))
             result = "its containers were not examined" if lacking is None else "its defaults are enforced"
             if lacking:
                 result = f"its defaults that are not enforced: {', '.join(lacking)}"

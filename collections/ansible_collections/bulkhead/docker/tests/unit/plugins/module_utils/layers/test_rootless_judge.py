@@ -117,11 +117,11 @@ def of_default(status: str) -> dict[str, Any]:
     ("seen", "status", "said"),
     [
         ({}, "degraded", "its containers were not examined"),
-        ({43: of_default("enforced")}, "enforced", "its defaults are enforced"),
-        ({43: of_default("unknown")}, "degraded", "its defaults that are not enforced: seccomp (unknown)"),
+        ({"43": of_default("enforced")}, "enforced", "its defaults are enforced"),
+        ({"43": of_default("unknown")}, "degraded", "its defaults that are not enforced: seccomp (unknown)"),
     ],
 )
-def test_other_users_engine_is_judged_by_its_defaults(seen: dict[int, Any], status: str, said: str) -> None:
+def test_other_users_engine_is_judged_by_its_defaults(seen: dict[str, Any], status: str, said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["engines"].append(engine(user="eve", uid=1001, pid=43, judged=False))
     verdict = room.judge({**evidence(host), "other_engines": seen}, EXPECT)
@@ -133,11 +133,11 @@ def test_other_users_engine_is_judged_by_its_defaults(seen: dict[int, Any], stat
     ("seen", "said"),
     [
         ({}, "its containers were not examined"),
-        ({7: of_default("enforced")}, "its defaults are enforced"),
-        ({7: of_default("absent")}, "its defaults that are not enforced: seccomp (absent)"),
+        ({"7": of_default("enforced")}, "its defaults are enforced"),
+        ({"7": of_default("absent")}, "its defaults that are not enforced: seccomp (absent)"),
     ],
 )
-def test_kept_rootful_engine_is_reported_only(seen: dict[int, Any], said: str) -> None:
+def test_kept_rootful_engine_is_reported_only(seen: dict[str, Any], said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["rootful"] = virgin()["layers"]["rootless"]["rootful"]
     verdict = room.judge({**evidence(host), "other_engines": seen}, {**EXPECT, "disable_rootful": False})

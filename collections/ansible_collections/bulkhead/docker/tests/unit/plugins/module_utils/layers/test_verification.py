@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,6 +76,7 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
     assert modes == ["none"] * 3, "without the user's account no process is attributed to the user"
     assert asked == list(answers)
     assert list(gathered["other_engines"]) == ["2", "5", "8"]
+    assert json.loads(json.dumps(gathered)) == gathered, "the control node gets it as JSON"
     assert all("layers" not in entry for entry in judge_host(gathered, {}, {"rootless", "capabilities"})["engines"])
 
 
