@@ -79,8 +79,11 @@ SABOTAGES = (
     # The engine allows no private mount of its data root, so what the host mounts later is writable in it: the roots of later containers.
     Container(
         "bind-root-ro", "-v /:/mounted:ro",
-        exposed={"engine_socket": r"docker\.sock at /mounted/run", "host_keys": '"/ at /mounted, read"'},
-        accepted=frozenset({"host_system_readable", "host_system_writable", "engine_data"}),
+        exposed={
+            "engine_socket": r"docker\.sock at /mounted/run",
+            **dict.fromkeys(("host_keys", "host_system_readable", "engine_data"), '"/ at /mounted, read"'),
+        },
+        accepted=frozenset({"host_system_writable"}),
     ),
     # All at once
     Container(
@@ -103,7 +106,14 @@ SABOTAGES = (
         "volume-of-etc", "-v sabotage-etc:/mounted", exposed={"host_system_writable": "/etc at /mounted"}, fast=True,
         before="docker volume create -o type=none -o o=bind -o device=/etc sabotage-etc >/dev/null", undo="docker volume rm -f sabotage-etc",
     ),
-    _bind("/", {"engine_socket": r"docker\.sock at /mounted/run", "host_system_writable": '"/ at /mounted, read and write'}, fast=True),
+    _bind(
+        "/",
+        {
+            "engine_socket": r"docker\.sock at /mounted/run",
+            **dict.fromkeys(("host_keys", "host_system_writable"), '"/ at /mounted, read and write'),
+        },
+        fast=True,
+    ),
     _bind("/etc", {"host_system_writable": "/etc at /mounted, read and write"}),
     _bind("/etc", {"host_system_readable": '/etc at /mounted, read"'}, mode="ro"),
     _bind("/usr", {"host_system_writable": "/usr at /mounted"}),

@@ -74,7 +74,8 @@ def stop(run: Run, containers: Sequence[Container], engine: str) -> None:
     """Remove the containers and all that their scripts made on the host."""
     names = " ".join(container.name for container in containers)
     undo = [f"( {container.undo} ) >/dev/null 2>&1 || true" for container in containers if container.undo]
-    run("\n".join([_open_script(engine), f"docker rm -f -v {names} >/dev/null 2>&1 || true", *undo]))
+    remove = f"docker rm -f -v {names} >/dev/null 2>&1 || true; docker rmi -f {_IMAGE} {_LABELLED} >/dev/null 2>&1 || true"
+    run("\n".join([_open_script(engine), remove, *undo]))
 
 
 def list_state(run: Run, engine: str) -> str:

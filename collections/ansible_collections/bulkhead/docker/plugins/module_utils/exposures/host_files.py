@@ -108,6 +108,8 @@ def _list_kinds(mount: Mount, entry: Mapping[str, Any], about: Mapping[str, Any]
     system = "/run" in paths or any(True for path in paths for _tree in touches(path, SYSTEM))
     data = any(True for _tree in touches(paths[0], about["data"]))
     public = not mount.writable and (entry["public"] or any(is_below(paths[0], tree) for tree in PUBLIC))
+    if not mount.writable and any(is_below(path, key) for path in paths for key in about["keys"]):
+        return ["host_keys"]
     kinds = []
     if mount.writable and (system or data):
         kinds.append("host_system_writable")

@@ -46,6 +46,8 @@ VOLUME = [{"Type": "volume", "Source": f"{ROOT}/volumes/v/_data", "Destination":
         ("8:1 /var/lib/containerd /x ro - ext4 d rw", ["engine_data:/var/lib/containerd"]),
         ("8:1 /var/lib/docker /x rw - ext4 d rw", ["host_system_writable:/var/lib/docker"]),
         ("8:1 /home /x ro - ext4 d rw", ["host_keys:/home"]),
+        ("8:1 /root /x ro - ext4 d rw", ["host_keys:/root", "host_system_readable:/root"]),
+        ("8:1 /root/.ssh /x ro - ext4 d rw", ["host_keys:/root/.ssh"]),
         ("8:1 /home/ann/.ssh/id /x ro - ext4 d rw", ["host_keys:/home/ann/.ssh/id"]),
         ("8:1 /home/bob /x ro - ext4 d rw", ["host_files:/home/bob"]),
         ("8:1 /srv/data /x rw - ext4 d rw", ["host_files:/srv/data"]),
