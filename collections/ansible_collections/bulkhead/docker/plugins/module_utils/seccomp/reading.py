@@ -44,7 +44,8 @@ def _check_kind(value: Any, kind: type[Any], key: str) -> Any:
     """Return a value of a JSON type; what Go has instead of null. Raises ValueError for another type."""
     if value is None:
         return kind()
-    if type(value) is not kind or (type(value) is int and not 0 <= value < 2**64):
+    other = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    if other or (kind is int and not 0 <= value < 2**64):
         _reject(f"{key}: {json.dumps(value)[:80]} is not {_KINDS[kind]}")
     return value
 
