@@ -13,7 +13,7 @@ from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
 from .cgroups import select_own_groups
 from .inspection import get_first_pid, get_listed_name, inspect_container, inspect_containers
-from .tasks import Tasks, find_folder, read_tasks
+from .tasks import Tasks, read_tasks
 
 # What judging needs of `docker inspect`; the rest, such as environment variables, stays on the host.
 # Programs and shims whose containers are processes of the host's kernel; Bulkhead's wrapper for rootless engines is named runc too.
@@ -25,7 +25,7 @@ _ISOLATES = re.compile(r"runsc|gvisor|kata|firecracker|runhcs", re.IGNORECASE)
 
 _HOST_CONFIG = (
     "AutoRemove", "CapAdd", "CapDrop", "CgroupParent", "CgroupnsMode", "DeviceCgroupRules", "Devices", "IpcMode", "MaskedPaths", "Memory",
-    "MemorySwap", "NanoCpus", "NetworkMode", "PidMode", "PidsLimit", "PortBindings", "Privileged", "ReadonlyPaths", "ReadonlyRootfs",
+    "MemorySwap", "NanoCpus", "NetworkMode", "PidMode", "PidsLimit", "Privileged", "ReadonlyPaths", "ReadonlyRootfs",
     "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode", "Ulimits", "UsernsMode",
 )  # fmt: skip
 _SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
@@ -62,14 +62,16 @@ def read_container(host: Host, engine: Engine, inspect: Mapping[str, Any], info:
         pid, identifier = get_first_pid(inspect), inspect["Id"]
         try:
             with open_process(host, pid) as process:
-                groups = process.read("cgroup")
+                cgroup_file = process.read("cgroup")
+                groups = select_own_groups(cgroup_file, identifier)
                 # Without the driver for them, a rootless engine gives containers no control groups (moby: cgroup driver `none`).
-                if not select_own_groups(groups, identifier) and info.get("CgroupDriver") != "none":
+                if not groups and info.get("CgroupDriver") != "none":
                     error = f"the engine reports process {pid}, which is not in a control group of this container"
                 else:
-                    tasks = read_tasks(host, identifier, process)
+                    folder = cgroup.find_pids_folder(groups)
+                    tasks = read_tasks(host, identifier, process, folder)
                     process.read("stat")  # it still runs, so nothing is left out because it has ended
-                    return _build_evidence(inspect, image, tasks, runtime, _read_groups(host, groups, identifier))
+                    return _build_evidence(inspect, image, tasks, runtime, _read_groups(host, cgroup_file, groups, folder))
         except (OSError, ValueError) as problem:
             error = f"process {pid} could not be read: {problem}"
         try:
@@ -83,18 +85,19 @@ def read_container(host: Host, engine: Engine, inspect: Mapping[str, Any], info:
     return _build_evidence(inspect, image, runtime=runtime, error=error)
 
 
-def _read_groups(host: Host, cgroup_file: str, identifier: str) -> dict[str, Any]:
-    """Return `cgroup` (text), `cgroup_folder`, and `pids` and `limits`, or why it is `unreadable`."""
-    own = select_own_groups(cgroup_file, identifier)
-    found: dict[str, Any] = {"cgroup": cgroup_file.strip(), "cgroup_folder": find_folder(cgroup_file, identifier), "unreadable": {}}
-    folder = cgroup.find_pids_folder(own)
+def _read_groups(host: Host, cgroup_file: str, groups: str, folder: str | None) -> dict[str, Any]:
+    """Return `cgroup` (text), `cgroup_folder`, and `pids` and `limits`, or why they are `unreadable`.
+
+    groups: the container's own control groups. folder: the one with its PIDs limit.
+    """
+    found: dict[str, Any] = {"cgroup": cgroup_file.strip(), "cgroup_folder": folder or "", "unreadable": {}}
     try:
         if not folder:
             raise ValueError("has no control group of this container with a PIDs limit")
         found["pids"] = cgroup.read_pids(host, folder)
-        found["limits"] = cgroup.read_limits(host, own)
+        found["limits"] = cgroup.read_limits(host, groups)
     except (OSError, ValueError) as error:
-        found["unreadable"][f"control group of {identifier[:12]}"] = str(error)
+        found["unreadable"][folder or "cgroup"] = str(error)
     return found
 
 
@@ -137,9 +140,7 @@ def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
         "AppArmorProfile": inspect.get("AppArmorProfile", ""),
         "User": inspect.get("Config", {}).get("User", ""),
         "HostConfig": {key: config[key] for key in _HOST_CONFIG if key in config},
-        "Mounts": [
-            {key: m.get(key) for key in ("Type", "Name", "Driver", "Source", "Destination", "RW")} for m in inspect.get("Mounts") or ()
-        ],
+        "Mounts": [{key: m.get(key) for key in ("Type", "Source", "Destination", "RW")} for m in inspect.get("Mounts") or ()],
         "Ports": (inspect.get("NetworkSettings") or {}).get("Ports") or {},
         "SecretNames": sum(bool(_SECRET_NAME.fullmatch(name)) for name in names),
         "StartedAt": inspect.get("State", {}).get("StartedAt"),

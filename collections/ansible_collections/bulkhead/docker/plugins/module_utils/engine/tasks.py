@@ -40,8 +40,8 @@ class Tasks:
     commands: set[str] = field(default_factory=set)
 
 
-def read_tasks(host: Host, identifier: str, first: Process) -> Tasks:
-    """Return the tasks of a container. first: its first process, whose control group is the container's.
+def read_tasks(host: Host, identifier: str, first: Process, folder: str | None) -> Tasks:
+    """Return the tasks of a container. first: its first process. folder: of its control group; None without one.
 
     Raises OSError when that process has ended. A process that ends meanwhile, and a zombie, which executes nothing, is left out.
     """
@@ -51,7 +51,6 @@ def read_tasks(host: Host, identifier: str, first: Process) -> Tasks:
     _add_process(found, known, shared, first, _wait_for_program(first, settled))
     if not found.states:
         raise ProcessLookupError(3, "is a zombie", f"/proc/{first.pid}")
-    folder = find_folder(first.read("cgroup"), identifier)
     deadline = time.monotonic() + MAX_SECONDS
     pids = [pid for pid in dict.fromkeys(list_processes(host, folder)) if pid != first.pid] if folder else []
     if not folder:
@@ -69,16 +68,6 @@ def read_tasks(host: Host, identifier: str, first: Process) -> Tasks:
             continue
     found.mountinfo = {key.partition(" ")[2]: text for key, text in shared.items() if key.startswith("mountinfo ")}
     return found
-
-
-def find_folder(cgroup_file: str, identifier: str) -> str:
-    """Return the folder of a container's control group in the file system; empty when it has none (cgroup v1: that of the PIDs controller)."""
-    own = [line.split(":", 2) for line in select_own_groups(cgroup_file, identifier).splitlines()]
-    for controllers, mount in (("", ""), ("pids", "/pids"), ("name=systemd", "/systemd")):
-        for line in own:
-            if controllers in line[1].split(","):
-                return f"/sys/fs/cgroup{mount}{line[2]}"
-    return ""
 
 
 def _wait_for_program(process: Process, deadline: float) -> str:
@@ -100,7 +89,7 @@ def _add_process(found: Tasks, known: dict[Any, dict[str, Any]], shared: dict[st
     found.commands.add(state.get("command", ""))
     about = (state["label"], *state["namespaces"].values())
     own = tuple(_SECURITY.findall(status))
-    _add_state(found, known, (own, about), state, 1)
+    _add_state(found, known, (own, about), state)
     threads = state.get("threads", 1)
     found.threads += threads
     if threads > 1 and found.threads <= MAX_TASKS:
@@ -110,17 +99,17 @@ def _add_process(found: Tasks, known: dict[Any, dict[str, Any]], shared: dict[st
                 security = tuple(_SECURITY.findall(text))
                 if security != own:
                     label = read_label(process, f"task/{thread}/")
-                    _add_state(found, known, (security, label, about), {**state, **parse_status(text), "label": label, "tid": thread}, 1)
+                    _add_state(found, known, (security, label, about), {**state, **parse_status(text), "label": label, "tid": thread})
             except OSError:  # it has ended
                 continue
     elif threads > 1:
         found.unread.append(f"the threads of process {process.pid} ({state.get('command')}) were not read: they are too many")
 
 
-def _add_state(found: Tasks, known: dict[Any, dict[str, Any]], key: Any, state: dict[str, Any], tasks: int) -> None:
+def _add_state(found: Tasks, known: dict[Any, dict[str, Any]], key: Any, state: dict[str, Any]) -> None:
     if key in known and not state["unreadable"]:
-        known[key]["tasks"] += tasks
+        known[key]["tasks"] += 1
         return
-    state["tasks"] = tasks
+    state["tasks"] = 1
     known.setdefault(key, state)
     found.states.append(state)

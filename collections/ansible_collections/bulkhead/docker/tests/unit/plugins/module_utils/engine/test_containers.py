@@ -105,6 +105,15 @@ def test_process_outside_of_the_control_group_is_no_evidence(tmp_path: Path) -> 
     assert "seccomp" not in web["kernel"]
 
 
+def test_processes_on_the_hybrid_hierarchy(tmp_path: Path) -> None:
+    for pid in (7, 8):
+        add_process(tmp_path, pid, f"/pids/docker/{ONE}", Seccomp=str(9 - pid))
+        (tmp_path / f"proc/{pid}/cgroup").write_text(f"7:pids:/docker/{ONE}\n1:name=systemd:/docker/{ONE}\n0::/docker/{ONE}\n")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert [(s["pid"], s["seccomp"]) for s in web["states"]] == [(7, 2), (8, 1)]
+    assert web["kernel"]["cgroup_folder"] == f"/sys/fs/cgroup/pids/docker/{ONE}"
+
+
 def test_engine_without_control_groups_has_only_first_processes(tmp_path: Path) -> None:
     add_process(tmp_path, 7, "/user.slice/user-1000.slice/session-1.scope")
     (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)}, CgroupDriver="none")
