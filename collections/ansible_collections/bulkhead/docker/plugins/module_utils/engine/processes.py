@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from ..host.process_status import parse_id_map, parse_status
@@ -23,16 +22,16 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
     """Return every dockerd: its pid, uid, uid_map, argv, and whether it runs in its own user namespace (rootless).
 
     A process of that name with neither a namespace nor root's rights is not dockerd, which needs one of them (moby cmd/dockerd/daemon.go).
-    One in a container is not an engine of this host: it has a PID namespace or a control group of its own.
+    A process in a container is not an engine of this host. It has another PID namespace, or the control group of a container.
     """
-    found, own = [], _read_pid_namespace(host, "1")
+    found, own = [], host.read_link("/proc/1/ns/pid")
     for entry in host.path("/proc").iterdir():
         if not entry.name.isdigit() or read_command(host, entry.name) != "dockerd":
             continue
         try:
             status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
             uid_map = parse_id_map(host.read(f"/proc/{entry.name}/uid_map") or "")
-            if has_container_group(host.read(f"/proc/{entry.name}/cgroup") or "") or _read_pid_namespace(host, entry.name) != own:
+            if has_container_group(host.read(f"/proc/{entry.name}/cgroup") or "") or host.read_link(f"/proc/{entry.name}/ns/pid") != own:
                 continue
             argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
         except OSError:  # it ended meanwhile
@@ -41,10 +40,3 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
         if "uid" in status and (rootless or status["uid"][0] == 0):
             found.append({"pid": int(entry.name), "uid": status["uid"][0], "uid_map": uid_map, "argv": argv, "rootless": rootless})
     return sorted(found, key=lambda d: d["pid"])
-
-
-def _read_pid_namespace(host: Host, pid: str) -> str | None:
-    try:
-        return os.readlink(host.path(f"/proc/{pid}/ns/pid"))
-    except OSError:
-        return None

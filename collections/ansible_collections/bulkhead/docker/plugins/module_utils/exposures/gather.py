@@ -9,7 +9,6 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ..engine.cgroups import select_own_groups
@@ -56,7 +55,7 @@ def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
                 sockets += [] if entry in sockets else [entry]
     return {
         "mounts": mounts,
-        "namespace": _read_link(host.path("/proc/1/ns/mnt")),
+        "namespace": host.read_link("/proc/1/ns/mnt"),
         "sockets": sockets,
         "keys": _list_keys(host),
         "kernel_paths": [path for path in (*MASKED, *READ_ONLY) if host.path(path).exists()],
@@ -156,13 +155,6 @@ def _list_listening(host: Host, engine: Mapping[str, Any]) -> list[str]:
                 if len(fields) == 8 and f"socket:[{fields[6]}]" in links and _CONTROL.match(fields[7]):
                     found.append(fields[7])
     return found
-
-
-def _read_link(path: Path) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
 
 
 def _list_user_sockets(host: Host) -> list[str]:

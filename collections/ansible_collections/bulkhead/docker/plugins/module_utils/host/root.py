@@ -68,6 +68,13 @@ class Host:
         except FileNotFoundError:
             return None
 
+    def read_link(self, absolute: str) -> str | None:
+        """Return the target of a link such as /proc/1/ns/pid; None when it cannot be read."""
+        try:
+            return os.readlink(self.path(absolute))
+        except OSError:
+            return None
+
     def find_owner(self, absolute: str) -> Owner | None:
         """Return the owner of the folder that a path is in; None outside of users' folders."""
         return next((owner for owner in self.owners if absolute.startswith(f"{owner.folder}/")), None)

@@ -30,7 +30,7 @@ def observe_system(host: Host) -> dict[str, Any]:
         "apparmor": enabled == "Y",
         "lsm": [name for name in (host.read("/sys/kernel/security/lsm") or "").strip().split(",") if name],
         "namespaces": {
-            name: _read_link(host, f"/proc/1/ns/{name}") for name in ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt", "time")
+            name: host.read_link(f"/proc/1/ns/{name}") for name in ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt", "time")
         },
     }
 
@@ -65,10 +65,3 @@ def _parse_os_release(text: str) -> dict[str, str]:
             except ValueError:  # an unclosed quote; the name is only shown
                 values[key.strip()] = value.strip()
     return values
-
-
-def _read_link(host: Host, path: str) -> str | None:
-    try:
-        return os.readlink(host.path(path))
-    except OSError:
-        return None

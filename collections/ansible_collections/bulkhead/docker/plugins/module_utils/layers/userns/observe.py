@@ -58,7 +58,7 @@ def observe(host: Host) -> dict[str, Any]:
         "subid_sources": _list_subid_sources(host),
         "sssd": host.path("/etc/sssd/sssd.conf").exists(),
         "max_user_namespaces": _parse_number(host.read("/proc/sys/user/max_user_namespaces")),
-        "host_namespace": _read_link(host, "/proc/1/ns/user"),
+        "host_namespace": host.read_link("/proc/1/ns/user"),
         "configured": configured.get("userns-remap"),
         "data_root": data_root,
         "roots": _list_data_roots(host, data_root),
@@ -136,13 +136,6 @@ def _list_folders(host: Host, path: str) -> list[str]:
 def _read_mtime(host: Host, path: str) -> float | None:
     try:
         return host.path(path).stat().st_mtime
-    except OSError:
-        return None
-
-
-def _read_link(host: Host, path: str) -> str | None:
-    try:
-        return os.readlink(host.path(path))
     except OSError:
         return None
 
