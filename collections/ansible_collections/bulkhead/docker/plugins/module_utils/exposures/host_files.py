@@ -105,8 +105,8 @@ def _is_engines(
 def _list_kinds(mount: Mount, entry: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
     """Return the kinds of a mount, by all paths at which the host has its files; the engine's data only by the most general one."""
     paths = entry["paths"]
-    system = "/run" in paths or any(True for path in paths for _tree in touches(path, SYSTEM))
-    data = any(True for _tree in touches(paths[0], about["data"]))
+    system = "/run" in paths or any(any(touches(path, SYSTEM)) for path in paths)
+    data = any(touches(paths[0], about["data"]))
     public = not mount.writable and (entry["public"] or any(is_below(paths[0], tree) for tree in PUBLIC))
     if not mount.writable and any(is_below(path, key) for path in paths for key in about["keys"]):
         return ["host_keys"]
@@ -117,6 +117,6 @@ def _list_kinds(mount: Mount, entry: Mapping[str, Any], about: Mapping[str, Any]
         kinds.append("host_system_readable")
     if data and not mount.writable:
         kinds.append("engine_data")
-    if any(True for path in paths for _key in touches(path, about["keys"])):
+    if any(any(touches(path, about["keys"])) for path in paths):
         kinds.append("host_keys")
     return kinds or ["host_run" if any(is_below(path, "/run") for path in paths) else "host_files"]

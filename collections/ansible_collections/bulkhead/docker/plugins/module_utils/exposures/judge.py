@@ -94,6 +94,11 @@ def _render_objects(texts: Sequence[str], holder: str) -> str:
     return "; ".join(texts[:SHOWN]) + more + (f", {holder}" if holder else "")
 
 
+def _name_holder(container: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """Return which task has an exposure; empty for the first process, whose exposures are the container's."""
+    return "" if state["pid"] == container["pid"] and not state.get("tid") else name_state(container, state)
+
+
 def _judge_privileges(container: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Exposure]:
     """Yield privileged states, and capabilities beyond the engine's default, from all five sets of every state."""
     if container["inspect"]["HostConfig"].get("Privileged"):
@@ -112,8 +117,8 @@ def _judge_privileges(container: Mapping[str, Any], about: Mapping[str, Any]) ->
         for name in sorted(set(decode_capabilities(bits)) - ENGINE_DEFAULT):
             dangerous = in_host and name in DANGEROUS
             text = f"{name}: {DANGEROUS[name]}" if dangerous else name
-            kind, holder = "dangerous_capability" if dangerous else "capability", "" if who.startswith("container ") else who
-            exposure = Exposure(kind, name, text, source, f"{bits:016x}", holder)
+            kind = "dangerous_capability" if dangerous else "capability"
+            exposure = Exposure(kind, name, text, source, f"{bits:016x}", _name_holder(container, state))
             if name not in granted or (dangerous and granted[name].kind == "capability"):
                 granted[name] = exposure
     yield from granted.values()
@@ -138,9 +143,7 @@ def _judge_namespaces(
             own = state.get("namespaces", {}).get(namespace)
             if own and own == about["namespaces"].get(namespace) and kind not in reported:
                 reported.add(kind)
-                who = name_state(container, state)
-                holder = "" if who.startswith("container ") else who
-                yield Exposure(kind, namespace, own, f"/proc/{state['pid']}/ns/{namespace}", own, holder)
+                yield Exposure(kind, namespace, own, f"/proc/{state['pid']}/ns/{namespace}", own, _name_holder(container, state))
     own_namespaces = container["kernel"].get("namespaces", {})
     for other in containers:
         if other["id"] == container["id"]:
