@@ -17,7 +17,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
+
+from machines import destroy_machine
 
 VISIT = re.compile(r"^<[^>]+> SSH: EXEC ", re.MULTILINE)
 CHANGED = re.compile(r"\bok=\d+\s+changed=(\d+)")
@@ -132,8 +133,7 @@ def main() -> int:
     try:
         measure(Machine(name, suite))
     finally:
-        if Path(".lab", name).exists():
-            subprocess.run([sys.executable, "-m", "lab", "down", name], check=False)
+        destroy_machine(name)
     return 0
 
 

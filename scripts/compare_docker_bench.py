@@ -22,6 +22,7 @@ from typing import Any
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import BY_NAME
 from container_sabotages import REMAP, Container
+from machines import destroy_machine
 from sabotaging import expect, find_mismatches, select, start, stop
 
 from lab import lifecycle
@@ -141,8 +142,7 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "lab", "up", name, "--suite", options.suite, "--hardened"], check=True)
         measure(Machine(name), options.folder, containers)
     finally:
-        if Path(".lab", name).exists():
-            subprocess.run([sys.executable, "-m", "lab", "down", name], check=False)
+        destroy_machine(name)
     return 0
 
 

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from machines import destroy_machine
+
 # Engine -> the variables that make it.
 ENGINES = {
     "plain": ("-e", "userns_remap_layer=disabled"),
@@ -38,8 +40,7 @@ def soak(engine: str, suite: str) -> bool:
         environment = {**os.environ, "SABOTAGE_ENGINE": engine, "SABOTAGE_SET": "full"}
         return subprocess.run(tests, env=environment, check=False).returncode == 0
     finally:
-        if Path(".lab", name).exists():
-            subprocess.run([sys.executable, "-m", "lab", "down", name], check=False)
+        destroy_machine(name)
 
 
 def main() -> int:
