@@ -21,7 +21,7 @@ class ActionModule(ActionBase):
             argument_spec={"exposures": {"type": "bool", "default": True}, "report": {"type": "dict", "required": True}}
         )
         report = args["report"]
-        problem = single.describe_problem(report, args["exposures"]) if "problem" in report else "there is no report of this host"
+        problem = single.describe_problem(report, args["exposures"]) if "problem" in report else "the report of this host does not exist"
         result["changed"] = False
         if report.get("unreached"):
             # As if this task had lost the connection, so that Ansible's recap and exit code show it after the report was written.

@@ -59,7 +59,7 @@ def read_journal(since: float, limit: int, lines: Lines | None = None) -> Readin
 
 def run_journalctl(command: list[str]) -> Iterator[str]:
     """Yield the lines of the output. The process ends with the iteration. Raises OSError with the message of journalctl."""
-    # A file takes any number of messages; in a pipe that nobody reads, they would stop the process before the end of its output.
+    # A file has room for any number of messages. A full pipe would block the process before the end of its output.
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace") as process,

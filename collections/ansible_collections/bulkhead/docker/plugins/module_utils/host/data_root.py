@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an engine itself puts into its data root, and what else is there that nobody may remove unasked."""
+"""The entries that an engine creates in its data root, and the other entries there, which must not be removed."""
 
 from __future__ import annotations
 

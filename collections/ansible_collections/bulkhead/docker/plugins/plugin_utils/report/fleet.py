@@ -172,7 +172,7 @@ def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: f
             return _judge_failed_attack(name, attack, groups, inventory, now)
         attack = None
     if report is None:
-        return HostState(name, NEVER, "there is no report of this host", groups, attack=attack, denials=denials)
+        return HostState(name, NEVER, "the report of this host does not exist", groups, attack=attack, denials=denials)
     verification = report.get("verification") or {}
     seconds = max(0.0, now - get_report_time(report))
     judgement = judge_policy(name, verification, load_policy(report.get("policy")), get_today(now)) if verification.get("layers") else None
