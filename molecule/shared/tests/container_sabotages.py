@@ -217,7 +217,7 @@ for pid in $(cat "$group/cgroup.procs"); do grep -q '^Uid:.65534' /proc/$pid/sta
     Container("pids-high", "--pids-limit 4000000", exposed={"high_pids_limit": "4000000"}, engines=EVERYWHERE),
     Container(
         "pids-unlimited", after='docker update --pids-limit -1 "$name" >/dev/null', engines=EVERYWHERE, fast=True,
-        layers={"pids_limit.above_default absent": "pids.max is max"},
+        layers={"pids_limit.above_default absent": r"pids.max is (max|\d+ by )"},
     ),
     Container("host-users", "--userns=host", layers={"userns.host_namespace absent": "user:"}, engines=frozenset({REMAP})),
     Container("sshd", command="/bin/sshd infinity", exposed={"sshd": "sshd runs"}, engines=EVERYWHERE),

@@ -70,8 +70,11 @@ def read_container(host: Host, engine: Engine, inspect: Mapping[str, Any], info:
                 else:
                     folder = cgroup.find_pids_folder(groups)
                     tasks = read_tasks(host, identifier, process, folder)
+                    # While the process runs, no file system that it has mounted gives its device number to another one.
+                    host_mountinfo = host.read("/proc/1/mountinfo") or ""
                     process.read("stat")  # it still runs, so nothing is left out because it has ended
-                    return _build_evidence(inspect, image, tasks, runtime, _read_groups(host, cgroup_file, groups, folder))
+                    evidence = _build_evidence(inspect, image, tasks, runtime, _read_groups(host, cgroup_file, groups, folder))
+                    return {**evidence, "host_mountinfo": host_mountinfo}
         except (OSError, ValueError) as problem:
             error = f"process {pid} could not be read: {problem}"
         try:

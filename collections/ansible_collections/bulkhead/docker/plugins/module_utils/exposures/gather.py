@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -37,7 +38,7 @@ _MAX_ENTRIES, _MAX_DEPTH = 2000, 4
 def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is read once per host.
 
-    mounts: its own. namespace: that of its mounts.
+    namespace: that of its mounts.
     sockets: of engines, with `path`, `device` and `root` (in that file system), and `inode`. keys: paths of users' keys.
     kernel_paths: those of MASKED and READ_ONLY that this kernel has. all_capabilities: the set of process 1. data: folders of engines.
     engine: see `observe_engine`.
@@ -54,7 +55,6 @@ def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
                 entry = {"path": shown, "device": device, "root": root, "inode": (status.st_dev, status.st_ino)}
                 sockets += [] if entry in sockets else [entry]
     return {
-        "mounts": mounts,
         "namespace": host.read_link("/proc/1/ns/mnt"),
         "sockets": sockets,
         "keys": _list_keys(host),
@@ -73,8 +73,8 @@ MASKED = (
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is read of the host for one container.
+def gather_container(host: Host, container: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is read of the host for one container. Its `host_mountinfo` is removed, because nothing else uses it.
 
     mounts: one entry per mount that shows files of the host: `paths` there (the first one names it), `point`, `writable`, `shared`, `type`
     (`folder`, `file`, `socket`, `device`), `public` (a file that every user of the host may read), and `sockets` (engine sockets in it).
@@ -89,6 +89,7 @@ def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[st
         "device_rules": encode_rules(read_device_rules(host, folder)) if folder else None,
     }
     seen = set()
+    host_mounts = _parse_host_mountinfo(container.pop("host_mountinfo", ""))
     for namespace, text in container["mountinfo"].items():
         if namespace == about["namespace"]:
             continue  # a process that has joined the host's; that is an exposure of its own
@@ -97,7 +98,7 @@ def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[st
             if key in seen or mount.point == "/":
                 continue
             seen.add(key)
-            paths, kind = locate(mount, about["mounts"]), ""
+            paths, kind = locate(mount, host_mounts), ""
             if paths:
                 found["mounts"].append({"mount": asdict(mount), "paths": paths, **_describe(host, mount, paths[0], about["sockets"])})
                 kind = found["mounts"][-1]["type"]
@@ -108,6 +109,11 @@ def gather_container(host: Host, container: Mapping[str, Any], about: Mapping[st
                     {"point": mount.point, "options": sorted({"noexec", "nosuid", "nodev"}.intersection(mount.options))}
                 )
     return found
+
+
+@functools.lru_cache(maxsize=4)  # it is the same for most containers
+def _parse_host_mountinfo(text: str) -> list[Mount]:
+    return parse_mountinfo(text)
 
 
 def _describe(host: Host, mount: Mount, path: str, sockets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

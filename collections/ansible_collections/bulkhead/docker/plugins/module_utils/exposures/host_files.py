@@ -45,7 +45,7 @@ def judge_host_files(
             continue
         kinds, path, point = _list_kinds(mount, entry, about), entry["paths"][0], mount.point
         rank = max(SEVERITIES.index(KINDS[kind].severity) for kind in kinds)
-        above = next((r for r in reported if is_below(path, r[0]) and point == join(r[1], path[len(r[0].rstrip("/")) :])), None)
+        above = next((r for r in reported if any(_comes_with(shown, point, r[0], r[1]) for shown in entry["paths"])), None)
         if above:
             if rank > above[2]:
                 below.setdefault((kinds[0], above[0], f"{above[1]}, {access}"), []).append(path)
@@ -62,6 +62,11 @@ def judge_host_files(
     for entry in own["unmounted"]:
         text = f"device {entry['device']}, mounted at {entry['point']}"
         yield Exposure("block_device", entry["device"], text, f"/proc/{container['pid']}/mountinfo {entry['point']}", entry["device"])
+
+
+def _comes_with(path: str, point: str, top: str, top_point: str) -> bool:
+    """Return whether a path of the host is below another one, and is mounted where that one shows it."""
+    return is_below(path, top) and point == join(top_point, path[len(top.rstrip("/")) :])
 
 
 def _is_regular(mount: Mount, shared: Set[str]) -> bool:

@@ -49,7 +49,7 @@ def locate(mount: Mount, host_mounts: Sequence[Mount]) -> list[str]:
     Of a mount that shows more than the host has mounted, the host's mount point is returned. The most general mount comes first.
     """
     root, found = mount.root.removesuffix(DELETED), []
-    for other in sorted((m for m in host_mounts if m.device == mount.device), key=lambda m: len(m.root)):
+    for other in sorted((m for m in host_mounts if (m.device, m.type) == (mount.device, mount.type)), key=lambda m: len(m.root)):
         if is_below(root, other.root):
             found.append(join(other.point, root[len(other.root.rstrip("/")) :]))
         elif is_below(other.root, root):

@@ -102,7 +102,7 @@ def _gather_engine(host: Host, engine: Engine, expect: Mapping[str, Any], use_pr
     return evidence
 
 
-def _gather_exposures(host: Host, container: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+def _gather_exposures(host: Host, container: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return gather_container(host, container, about)
     except (OSError, ValueError, LookupError) as error:

@@ -13,6 +13,7 @@ from ..hardened import judge as hardened
 from .evidence import CONTAINERS, ENGINE_DEFAULTS, UNUSABLE_ANSWER, keep_defaults, list_engines
 from .identity import find_host_namespace
 from .judges import JUDGES
+from .registry import PER_SERVICE
 from .verdict import DEGRADED, DISABLED, ENFORCED, UNKNOWN, ContainerVerdict, Finding, Verdict
 
 _Kind = TypeVar("_Kind", bound=Verdict)
@@ -49,6 +50,9 @@ def _judge_container(
     container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any], names: Collection[str]
 ) -> dict[str, Any]:
     layers = {name: _judge_container_layer(name, container, evidence, expect.get(name, {})).as_dict() for name in names}
+    for name in set(layers) - PER_SERVICE:
+        if expect.get(name, {}).get("requirement") == DISABLED:  # the status is shown, and nothing is wrong with it
+            layers[name] |= {"findings": [], "opted_out": False, "disagreements": []}
     default_pids = ((evidence["probe"] or {}).get("kernel") or {}).get("pids", {}).get("max") or expect.get("pids_limit", {}).get("limit")
     exposures, findings = _judge_exposures(container, evidence, default_pids)
     required = expect.get(CONTAINERS, {}).get(container["name"])

@@ -35,6 +35,15 @@ def test_every_process_of_the_control_group_is_read(tmp_path: Path) -> None:
     assert web["kernel"]["pids"]["max"] == 100 and web["kernel"]["started"] == 22
 
 
+def test_the_mounts_of_the_host_are_read_with_each_container(tmp_path: Path) -> None:
+    """A device number is compared only with those that were in use at that time."""
+    add_process(tmp_path, 7, SCOPE)
+    (tmp_path / "proc/1").mkdir(exist_ok=True)
+    (tmp_path / "proc/1/mountinfo").write_text("28 1 8:1 / / rw - ext4 d rw\n")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert web["host_mountinfo"] == "28 1 8:1 / / rw - ext4 d rw\n"
+
+
 @pytest.mark.parametrize(("reads", "states"), [(3, [7]), (10**6, [7, 9])])
 def test_a_process_that_a_runtime_starts_is_read_when_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int, states: list[int]

@@ -9,7 +9,6 @@ from typing import Any
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_rules import DeviceRules, encode_rules
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.gather import JUDGED, MASKED, READ_ONLY
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.judge import judge_exposures
-from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.mounts import parse_mountinfo
 
 ID = "c" * 64
 DEFAULT, ALL = 0xA80425FB, (1 << 41) - 1
@@ -67,7 +66,7 @@ def build_container(*states: dict[str, Any], mountinfo: str = "", **changes: Any
     inspect = {"HostConfig": {}, "Mounts": [], "Ports": {}, "SecretNames": 0, **changes.pop("inspect", {})}
     base: dict[str, Any] = {
         "name": "web", "id": ID, "pid": states[0]["pid"], "image": "i", "error": None, "kernel": states[0], "states": list(states),
-        "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "commands": ["sleep"], "unread": [], "inspect": inspect,
+        "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "host_mountinfo": HOST_MOUNTINFO, "commands": ["sleep"], "unread": [], "inspect": inspect,
         "exposed": {"mounts": [], "writable": [], "unmounted": [], "device_rules": encode_rules(DeviceRules("bpftool", ()))},
     }  # fmt: skip
     return {**base, **changes}
@@ -76,7 +75,6 @@ def build_container(*states: dict[str, Any], mountinfo: str = "", **changes: Any
 def build_about(**changes: Any) -> dict[str, Any]:
     """Return what `gather_host` returns. No device of the host is listed."""
     return {
-        "mounts": parse_mountinfo(HOST_MOUNTINFO),
         "namespace": HOST_NAMESPACES["mnt"],
         "sockets": [{"path": "/run/docker.sock", "device": "0:23", "root": "/docker.sock", "inode": (23, 5)}],
         "keys": ["/home/ann/.ssh", "/root/.ssh"],

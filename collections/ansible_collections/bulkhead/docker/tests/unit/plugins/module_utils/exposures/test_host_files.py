@@ -153,6 +153,20 @@ def test_a_socket_with_another_name_is_the_engines(tmp_path: Path, monkeypatch: 
     assert found["sockets"] == ["/run/docker.sock"]
 
 
+def test_a_reused_device_number_shows_nothing_of_the_host(tmp_path: Path) -> None:
+    """The kernel gives the number of a file system that is no longer mounted to the next one."""
+    assert judge_mount(tmp_path, "0:23 / /x rw - tmpfs t rw") != []
+    assert judge_mount(tmp_path, "0:23 / /x rw - overlay t rw") == []
+
+
+def test_a_second_mount_of_the_host_comes_with_its_folder(tmp_path: Path) -> None:
+    merged = f"{ROOT}/overlay2/ab/merged/sys/fs/cgroup"
+    container = build_container(mountinfo=f"700 600 8:1 / /x rw - ext4 d rw\n701 700 0:28 /a.scope /x{merged} ro - cgroup2 c rw\n")
+    container["host_mountinfo"] += f"99 28 0:28 /a.scope {merged} ro - cgroup2 c rw\n"
+    container["exposed"].update(gather.gather_container(Host(tmp_path), container, build_about()))
+    assert [name for name in judge(container) if "time" not in name] == ["host_system_writable:/", "host_keys:/"]
+
+
 def test_where_a_container_can_write(tmp_path: Path) -> None:
     (tmp_path / "srv/data").mkdir(parents=True)
     (tmp_path / "srv/file").write_text("x")

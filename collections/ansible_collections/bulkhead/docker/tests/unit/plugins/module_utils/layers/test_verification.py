@@ -104,3 +104,21 @@ def test_a_failing_judge_does_not_affect_the_others(monkeypatch: pytest.MonkeyPa
 def test_only_selected_layers_are_judged_in_order() -> None:
     result = judge_host(build_evidence(), {}, {"rootless", "capabilities"})
     assert [layer["layer"] for layer in result["layers"]] == ["capabilities", "rootless"]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "findings"), [("required", ["capabilities.surplus"]), ("optional", ["capabilities.surplus"]), ("disabled", [])]
+)
+def test_a_disabled_layer_is_no_finding_of_a_container(requirement: str, findings: list[str]) -> None:
+    gathered = build_evidence()
+    kernel = {"pid": 1, "cap": dict.fromkeys(("inh", "prm", "eff", "bnd", "amb"), 0x1FFFFFFFFFF)}
+    gathered["containers"] = [
+        {
+            **{"name": "web", "id": "1", "image": "i", "pid": 1, "kernel": kernel, "states": [kernel], "error": None, "unread": []},
+            "inspect": {"HostConfig": {"Privileged": False}, "Mounts": []},
+        }
+    ]
+    (container,) = judge_host(gathered, {"capabilities": {"requirement": requirement}}, {"capabilities"})["containers"]
+    (layer,) = container["layers"]
+    assert layer["status"] == "absent"
+    assert [finding["id"] for finding in layer["findings"] if finding["status"] == "absent"] == findings
