@@ -66,7 +66,8 @@ def build_container(*states: dict[str, Any], mountinfo: str = "", **changes: Any
     inspect = {"HostConfig": {}, "Mounts": [], "Ports": {}, "SecretNames": 0, **changes.pop("inspect", {})}
     base: dict[str, Any] = {
         "name": "web", "id": ID, "pid": states[0]["pid"], "image": "i", "error": None, "kernel": states[0], "states": list(states),
-        "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "host_mountinfo": HOST_MOUNTINFO, "commands": ["sleep"], "unread": [], "inspect": inspect,
+        "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "host_mountinfo": HOST_MOUNTINFO,
+        "commands": ["sleep"], "unread": [], "inspect": inspect,
         "exposed": {"mounts": [], "writable": [], "unmounted": [], "device_rules": encode_rules(DeviceRules("bpftool", ()))},
     }  # fmt: skip
     return {**base, **changes}
