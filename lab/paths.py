@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the lab keeps its files.
 
-Everything lives under ``.lab/`` of the checkout, which keeps itself out of git. Only the
-images can be moved elsewhere (``BULKHEAD_CACHE``), so that several checkouts share them.
+Machines live under ``.lab/`` of the checkout, which keeps itself out of git. Images are in the
+user's cache, so that all checkouts share them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def lab_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the folder of the images: ``BULKHEAD_CACHE``, else ``.lab/cache``."""
+    """Return the folder of the images: ``BULKHEAD_CACHE``, else ``bulkhead`` in the user's cache (XDG Base Directory Specification)."""
     chosen = os.environ.get("BULKHEAD_CACHE")
-    directory = Path(chosen).expanduser().resolve() if chosen else lab_dir() / "cache"
+    user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    directory = Path(chosen or f"{user}/bulkhead").expanduser().resolve()
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 

@@ -95,6 +95,8 @@ SABOTAGES = (
     ),
     # Engine sockets
     Container("socket-renamed", "-v /run/docker.sock:/tmp/anything", exposed={"engine_socket": r"/run/docker\.sock at /tmp/anything"}, fast=True),
+    Container("socket-of-user", '-v "${DOCKER_HOST#unix://}:/mounted"', engines=frozenset({ROOTLESS}),
+              exposed={"engine_socket": r"/run/user/\d+/docker\.sock at /mounted"}),
     _bind("/run", {"engine_socket": r"docker\.sock at /mounted", "host_system_writable": "/run at /mounted, read and write"}, fast=True),
     _bind("/run/innocent.sock", _ENGINE_SOCKET, name="socket-hard-link", before="ln -f /run/docker.sock /run/innocent.sock",
           undo="rm -f /run/innocent.sock", fast=True),
