@@ -143,7 +143,7 @@ SABOTAGES = (
     Container("host-uts", "--uts=host", exposed={"host_uts": "uts:"}, host_users=True),
     Container(
         "host-cgroup", "--cgroupns=host", host_users=True,
-        exposed={"host_cgroup": "cgroup:", "host_system_writable": "/sys/fs/cgroup at /sys/fs/cgroup, read and write"},
+        exposed={"host_cgroup": "cgroup:"}, accepted=frozenset({"host_system_writable"}),  # the engine mounts it writable with --userns=host
     ),
     Container(
         "host-mount", "--privileged --pid=host", after='docker exec --privileged -d "$name" nsenter -t 1 -m /bin/sleep infinity', host_users=True,

@@ -41,7 +41,7 @@ def judge_host_files(
         access = "read and write" if mount.writable else "read"
         for socket in () if mount.root.endswith(DELETED) else entry["sockets"]:
             yield Exposure("engine_socket", socket, f"{socket} at {mount.point}", source, mount.root)
-        if _is_regular(mount, shared) or _is_engines(container, mount, entry, about, others):
+        if _is_regular(mount, shared, container["id"]) or _is_engines(container, mount, entry, about, others):
             continue
         kinds, path, point = _list_kinds(mount, entry, about), entry["paths"][0], mount.point
         rank = max(SEVERITIES.index(KINDS[kind].severity) for kind in kinds)
@@ -69,17 +69,20 @@ def _comes_with(path: str, point: str, top: str, top_point: str) -> bool:
     return is_below(path, top) and point == join(top_point, path[len(top.rstrip("/")) :])
 
 
-def _is_regular(mount: Mount, shared: Set[str]) -> bool:
+def _is_regular(mount: Mount, shared: Set[str], identifier: str) -> bool:
     """Return whether a mount is a file system of the kernel at its usual place.
 
     A namespace decides whose /proc, /sys or /dev/mqueue it is. With the host's namespace it is the host's, and the namespace is the exposure.
     A container with one of its own that has the host's /proc there got it as a mount. shared: namespaces that are the host's.
+    With all mounts of the host below / it also gets those of its own root, its own control group among them.
     """
     if mount.type == "nsfs":
         return True  # a namespace that the engine keeps, without files
     if mount.point == "/dev/shm":
         return mount.type == "tmpfs" and "ipc" in shared
     if mount.type in ("cgroup", "cgroup2"):
+        if identifier in mount.root and not mount.writable:
+            return True
         return is_below(mount.point, "/sys/fs/cgroup") and (not mount.writable or mount.root != "/")
     point, namespace = _OWN.get(mount.type, ("", ""))
     return bool(point) and is_below(mount.point, point) and namespace in shared

@@ -167,6 +167,14 @@ def test_a_second_mount_of_the_host_comes_with_its_folder(tmp_path: Path) -> Non
     assert [name for name in judge(container) if "time" not in name] == ["host_system_writable:/", "host_keys:/"]
 
 
+@pytest.mark.parametrize(
+    ("root", "mode", "kinds"), [(ID, "ro", []), (ID, "rw", ["host_system_writable"]), ("d" * 64, "ro", ["host_system_readable"])]
+)
+def test_the_control_group_of_a_container_is_its_own(tmp_path: Path, root: str, mode: str, kinds: list[str]) -> None:
+    line = f"0:28 /system.slice/docker-{root}.scope /x/merged/sys/fs/cgroup {mode} - cgroup2 c rw"
+    assert [name.split(":")[0] for name in judge_mount(tmp_path, line)] == kinds
+
+
 def test_where_a_container_can_write(tmp_path: Path) -> None:
     (tmp_path / "srv/data").mkdir(parents=True)
     (tmp_path / "srv/file").write_text("x")
