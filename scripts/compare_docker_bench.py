@@ -76,7 +76,8 @@ def read_bench(output: str) -> dict[str, set[str]]:
     named = {}
     for section in json.loads(output)["tests"]:
         for result in section["results"]:
-            items = {item.strip() for item in result.get("items") or ()}
+            # Some checks add a path or a port to the name.
+            items = {item.strip().partition(":")[0] for item in result.get("items") or ()}
             if result["result"] in ("WARN", "INFO") and not any(item.startswith("benign-") for item in items):
                 named[result["id"]] = items
     return named
