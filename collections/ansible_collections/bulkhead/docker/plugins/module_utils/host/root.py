@@ -41,7 +41,10 @@ class Host:
 
     def path(self, absolute: str) -> Path:
         """Return the path of a file such as `/etc/subuid` below the root."""
-        return self.root / absolute.lstrip("/")
+        return Path(self._join(absolute))
+
+    def _join(self, absolute: str) -> str:
+        return os.path.join(self.root, absolute.lstrip("/"))
 
     def read(self, absolute: str, limit: int = LIMIT, user: Owner | None = None) -> str | None:
         """Return the whole text of a file (bytes that are not UTF-8 become surrogates); None when it does not exist.
@@ -54,7 +57,7 @@ class Host:
             with (
                 self.as_owner(absolute, user) as owner,
                 open(
-                    self.path(absolute), "rb", buffering=0, opener=_build_opener(owner is not None, self.find_owner(absolute) is None)
+                    self._join(absolute), "rb", buffering=0, opener=_build_opener(owner is not None, self.find_owner(absolute) is None)
                 ) as handle,
             ):
                 # In small chunks: for /proc/sys the kernel allocates the requested size, and fails with ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
@@ -71,7 +74,7 @@ class Host:
     def read_link(self, absolute: str) -> str | None:
         """Return the target of a link such as /proc/1/ns/pid; None when it cannot be read."""
         try:
-            return os.readlink(self.path(absolute))
+            return os.readlink(self._join(absolute))
         except OSError:
             return None
 
