@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,17 @@ class World:
         self.containers[name] = "running" if action == "start" else "exited"
 
 
+def pass_time_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `time.sleep` return at once, and clocks show the time that it would have taken."""
+    slept, monotonic = [0.0], time.monotonic
+
+    def sleep(seconds: float) -> None:
+        slept[0] += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + slept[0])
+
+
 def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     host = Host(root)
     for path in ("/etc/docker", "/var/lib", "/etc/systemd/system"):
@@ -117,7 +129,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     for module in (change, activation, recovery, data_root):
         monkeypatch.setattr(module, "Service", lambda *unused: world)
     monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)
-    monkeypatch.setattr(activation.engine_restart.time, "sleep", lambda unused: None)
+    pass_time_asleep(monkeypatch)
     monkeypatch.setattr(binary, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")
     monkeypatch.setattr(binary, "read_identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
     monkeypatch.setattr(binary, "knows_key", lambda *unused: False)
