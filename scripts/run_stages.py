@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run everything that CI runs, two jobs side by side, and count the tests in a last line of pytest's form.
+"""Run everything that CI runs, three jobs side by side, and count the tests in a last line of pytest's form.
 
 The output of each job goes to ``.cache/logs/NAME.log``; the end of a failing log is printed. Every job runs, whatever the
 others report. A job that runs no tests counts as one test.
@@ -13,7 +13,7 @@ import sys
 import time
 
 from jobs import Job, Tally, format_duration, run_jobs, say
-from run_scenarios import LOGS, find_scenarios, interrupt, make_image_jobs, make_job
+from run_scenarios import LANES, LOGS, find_scenarios, interrupt, make_image_jobs, make_job
 
 # These need no VM.
 STAGES: dict[str, list[str]] = {
@@ -40,7 +40,7 @@ def main() -> int:
     known = [*STAGES, "molecule"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(known)}; default: all")
-    parser.add_argument("--lanes", type=int, default=2, help="jobs side by side (default: %(default)s)")
+    parser.add_argument("--lanes", type=int, default=LANES, help="jobs side by side (default: %(default)s)")
     arguments = parser.parse_args()
     names = arguments.stages or known
     unknown = sorted(set(names) - set(known))
