@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run Molecule scenarios on throwaway VMs, three side by side.
+"""Run Molecule scenarios on throwaway VMs, side by side.
 
 The output of a scenario goes to ``.cache/logs/NAME.log``. A line every half minute shows the current step of each one. The
 last line has the form of pytest's closing line and counts the tests of all scenarios.
@@ -24,7 +24,7 @@ LOGS = Path(".cache/logs")
 LANES = 3
 # Molecule reports success for a step that found nothing to do. Here it is a failure.
 NOTHING_DONE = re.compile(r"(Missing playbook|no tests found|collected 0 items)")
-# Minutes on two emulated processors, three side by side. The longest start first, so that the lanes end at about the same time.
+# Minutes on two emulated processors. The longest start first, so that the lanes end at about the same time.
 MINUTES = {
     "rootless": 17,
     "pull": 16,

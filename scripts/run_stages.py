@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run everything that CI runs, three jobs side by side, and count the tests in a last line of pytest's form.
+"""Run everything that CI runs, jobs side by side, and count the tests in a last line of pytest's form.
 
 The output of each job goes to ``.cache/logs/NAME.log``; the end of a failing log is printed. Every job runs, whatever the
 others report. A job that runs no tests counts as one test.

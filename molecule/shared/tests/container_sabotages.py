@@ -13,6 +13,7 @@ SECRET = "hunter2-of-the-test"
 _ALLOW_ALL = "/root/sabotage-allow-all.json"
 _WIDE_OPEN = "/root/sabotage-wide-open.json"
 _WAIT = "/bin/sleep infinity"
+_NO_LIMIT = 'docker update --pids-limit -1 "$name" >/dev/null'
 # A process that docker exec started, as findings name it.
 _EXECUTED = r"process \d+ \(sleep\)"
 _TRACED = "/bin/perl -e 'if (fork) { sleep 1e6 } else { syscall(101, 0, 0, 0, 0); sleep 1e6 }'"  # 101: ptrace, 0: PTRACE_TRACEME
@@ -141,9 +142,11 @@ SABOTAGES = (
     Container("host-network-joined", exposed={"host_network": "net:"}, host_users=True, network="container:host-network"),
     Container("host-ipc", "--ipc=host", exposed={"host_ipc": "ipc:"}, host_users=True),
     Container("host-uts", "--uts=host", exposed={"host_uts": "uts:"}, host_users=True),
+    Container("host-cgroup", "--cgroupns=host", exposed={"host_cgroup": "cgroup:"}, engines=frozenset({PLAIN})),
+    # With --userns=host the engine mounts it writable.
     Container(
-        "host-cgroup", "--cgroupns=host", host_users=True,
-        exposed={"host_cgroup": "cgroup:"}, accepted=frozenset({"host_system_writable"}),  # the engine mounts it writable with --userns=host
+        "host-cgroup-writable", "--cgroupns=host", host_users=True, engines=frozenset({REMAP}),
+        exposed={"host_cgroup": "cgroup:", "host_system_writable": "/sys/fs/cgroup at /sys/fs/cgroup, read and write"},
     ),
     Container(
         "host-mount", "--privileged --pid=host", after='docker exec --privileged -d "$name" nsenter -t 1 -m /bin/sleep infinity', host_users=True,
@@ -217,9 +220,11 @@ for pid in $(cat "$group/cgroup.procs"); do grep -q '^Uid:.65534' /proc/$pid/sta
         layers={"no_new_privileges.opted_out absent": "no-new-privileges=false"}, engines=EVERYWHERE,
     ),
     Container("pids-high", "--pids-limit 4000000", exposed={"high_pids_limit": "4000000"}, engines=EVERYWHERE),
+    Container("pids-unlimited", after=_NO_LIMIT, fast=True, layers={"pids_limit.above_default absent": "pids.max is max"}),
+    # systemd limits the tasks of a user.
     Container(
-        "pids-unlimited", after='docker update --pids-limit -1 "$name" >/dev/null', engines=EVERYWHERE, fast=True,
-        layers={"pids_limit.above_default absent": r"pids.max is (max|\d+ by )"},
+        "pids-limit-of-user", after=_NO_LIMIT, engines=frozenset({ROOTLESS}),
+        layers={"pids_limit.above_default absent": r"pids.max is \d+ by /sys/fs/cgroup/user.slice/user-\d+.slice/pids.max"},
     ),
     Container("host-users", "--userns=host", layers={"userns.host_namespace absent": "user:"}, engines=frozenset({REMAP})),
     Container("sshd", command="/bin/sshd infinity", exposed={"sshd": "sshd runs"}, engines=EVERYWHERE),

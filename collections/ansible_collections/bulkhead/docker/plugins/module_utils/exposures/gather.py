@@ -33,6 +33,8 @@ KEYS = (".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".kube", ".docker/
 JUDGED = ("keys", "kernel_paths", "all_capabilities", "devices", "data")
 # Entries of mounted folders that are compared with the engine sockets, because a socket can have further names (hard links).
 _MAX_ENTRIES, _MAX_DEPTH = 2000, 4
+# The host's mounts are the same for most containers.
+_parse_host_mountinfo = functools.lru_cache(maxsize=4)(parse_mountinfo)
 
 
 def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
     kernel_paths: those of MASKED and READ_ONLY that this kernel has. all_capabilities: the set of process 1. data: folders of engines.
     engine: see `observe_engine`.
     """
-    mounts = parse_mountinfo(host.read("/proc/1/mountinfo") or "")
+    mounts = _parse_host_mountinfo(host.read("/proc/1/mountinfo") or "")
     sockets = []
     for path in dict.fromkeys([*_list_listening(host, engine), *SOCKETS, *_list_user_sockets(host)]):
         real = os.path.realpath(host.path(path))
@@ -109,11 +111,6 @@ def gather_container(host: Host, container: dict[str, Any], about: Mapping[str, 
                     {"point": mount.point, "options": sorted({"noexec", "nosuid", "nodev"}.intersection(mount.options))}
                 )
     return found
-
-
-@functools.lru_cache(maxsize=4)  # it is the same for most containers
-def _parse_host_mountinfo(text: str) -> list[Mount]:
-    return parse_mountinfo(text)
 
 
 def _describe(host: Host, mount: Mount, path: str, sockets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

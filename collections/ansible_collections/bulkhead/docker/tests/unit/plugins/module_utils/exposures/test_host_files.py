@@ -154,7 +154,7 @@ def test_a_socket_with_another_name_is_the_engines(tmp_path: Path, monkeypatch: 
 
 
 def test_a_reused_device_number_shows_nothing_of_the_host(tmp_path: Path) -> None:
-    """The kernel gives the number of a file system that is no longer mounted to the next one."""
+    """When a file system is unmounted, the kernel gives its device number to the next one."""
     assert judge_mount(tmp_path, "0:23 / /x rw - tmpfs t rw") != []
     assert judge_mount(tmp_path, "0:23 / /x rw - overlay t rw") == []
 
