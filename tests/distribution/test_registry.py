@@ -49,7 +49,7 @@ def test_engines_are_judged_by_the_defaults_of_the_registry() -> None:
 
 
 def test_each_configured_layer_has_a_planner() -> None:
-    assert list(planners.load_planners()) == [layer.name for layer in CONFIGURED]
+    assert list(planners.PLANNERS) == [layer.name for layer in CONFIGURED]
     assert list_packages("plan.py") == set(registry.SWITCHES)
 
 

@@ -17,7 +17,8 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired i
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import render_plan
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+# Read once in a run, before Ansible forks a process per task.
+SPECS = load_specs(Path(__file__).resolve().parents[2] / "roles")
 OBSERVED = "bulkhead_observed"
 # Seconds. A rollout over a fleet can take hours, and an observation becomes outdated.
 MAX_AGE = 900.0
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):
                 "show": {"type": "bool", "default": False},
             }
         )
-        desired = resolve_desired(load_specs(ROLES), variables, self._template, _locate)
+        desired = resolve_desired(SPECS, variables, self._template, _locate)
         desired.problems += planning.add_file_contents(desired.values, self._read_file)
         result.update(expect=planning.build_expectations(desired.values) if not desired.problems else {}, desired=desired.values)
         tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), desired.values)

@@ -19,7 +19,7 @@ from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.rootless import rendering
 from ..report import attack_requirements
 from . import conditions, engine_config
-from .planners import load_planners
+from .planners import PLANNERS
 
 ENGINE_CONFIG = "engine_config"
 
@@ -62,7 +62,7 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) 
         desired[rootless.WRAPPER] = rendering.render_wrapper(source, rootless.find_default_profile(desired))
     for variable, layer in (("seccomp_profiles_list", "seccomp"), ("apparmor_profiles_list", "apparmor")):
         try:
-            desired[variable] = load_planners()[layer].resolve_sources(desired.get(variable) or [], read_file)
+            desired[variable] = PLANNERS[layer].resolve_sources(desired.get(variable) or [], read_file)
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:
@@ -75,7 +75,7 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) 
 def build_expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what verification expects of each configured layer, and of the containers of hardened_container_list."""
     layers = {
-        name: {"requirement": get_requirement(name, desired), **planner.expectation(desired)} for name, planner in load_planners().items()
+        name: {"requirement": get_requirement(name, desired), **planner.expectation(desired)} for name, planner in PLANNERS.items()
     }
     containers = hardened.build_container_expectations(desired.get(hardened.VARIABLE) or [], str(desired.get("seccomp_profiles_directory")))
     return {**layers, **({"containers": containers} if containers else {})}
@@ -89,7 +89,7 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
         return _plan_engine(plan, desired)
     if observed.get("interrupted"):
         return _plan_recovery(plan, observed["interrupted"])
-    for name, planner in load_planners().items():
+    for name, planner in PLANNERS.items():
         if name in selected:
             plan.layers[name] = planner.plan(observed, desired)
     if rootless.LAYER in selected and "apparmor" not in (selected if of_run is None else of_run):

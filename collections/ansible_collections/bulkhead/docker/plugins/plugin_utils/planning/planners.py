@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -11,8 +10,6 @@ from ...module_utils.layers.registry import SWITCHES
 
 _LAYERS = __name__.partition(".plugin_utils.")[0] + ".module_utils.layers"
 
-
-@cache
-def load_planners() -> dict[str, ModuleType]:
-    """Return layer -> its module with `plan` and `expectation`, in the registry's order."""
-    return {name: import_module(f"{_LAYERS}.{name}.plan") for name in SWITCHES}
+# Layer -> its module with `plan` and `expectation`, in the registry's order. Ansible forks a process per task from the one that loads an action
+# plugin, and compiles a collection's files anew in each process: what is imported here is compiled once in a run.
+PLANNERS: dict[str, ModuleType] = {name: import_module(f"{_LAYERS}.{name}.plan") for name in SWITCHES}
