@@ -74,9 +74,7 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) 
 
 def build_expectations(desired: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what verification expects of each configured layer, and of the containers of hardened_container_list."""
-    layers = {
-        name: {"requirement": get_requirement(name, desired), **planner.expectation(desired)} for name, planner in PLANNERS.items()
-    }
+    layers = {name: {"requirement": get_requirement(name, desired), **planner.expectation(desired)} for name, planner in PLANNERS.items()}
     containers = hardened.build_container_expectations(desired.get(hardened.VARIABLE) or [], str(desired.get("seccomp_profiles_directory")))
     return {**layers, **({"containers": containers} if containers else {})}
 
