@@ -21,7 +21,7 @@ def read_layers(process: Path) -> dict[str, bool]:
     group = (process / "cgroup").read_text().strip().partition("::")[2]
     loaded = Path("/sys/kernel/security/apparmor/profiles").read_text()
     return {
-        "pids_limit": Path(f"/sys/fs/cgroup{group}/pids.max").read_text().strip() == "100",
+        "pids_limit": Path(f"/sys/fs/cgroup{group}/pids.max").read_text().strip() == "512",
         "no_new_privileges": find_value(status, "NoNewPrivs") == "1",
         "seccomp": find_value(status, "Seccomp") == "2" and "bulkhead-default" in run_docker("info", "-f", "{{.SecurityOptions}}"),
         "apparmor": label.endswith("(enforce)") and "bulkhead-web (enforce)" in loaded,

@@ -47,4 +47,4 @@ def assert_confined(seen: dict[str, Any]) -> None:
     assert shown == {"Uid": uid, "NoNewPrivs": "1", "Seccomp": "2", "label": CONFINED, "exec": CONFINED, "stopped": "7"}, seen
     assert plain["uid_map"][0] == ["0", uid, "1"]
     assert plain["cgroup"].startswith(f"/user.slice/user-{uid}.slice/user@{uid}.service/")
-    assert plain["limits"] == {"pids.max": "100", "memory.max": str(64 << 20), "cpu.max": "50000 100000", "cpuset.cpus": "0"}
+    assert plain["limits"] == {"pids.max": "512", "memory.max": str(64 << 20), "cpu.max": "50000 100000", "cpuset.cpus": "0"}

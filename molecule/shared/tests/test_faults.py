@@ -134,7 +134,7 @@ def test_the_last_change_is_reverted_to_the_byte(host: Host, machine: Machine, b
     done = playbook("harden", "--tags", "pids_limit,no_new_privileges", "-e", "bulkhead_verify=false")
     assert done.returncode == 0, done.stdout[-3000:]
     changed = read_configuration(host)
-    assert '"no-new-privileges": true' in changed and "TasksMax=100" in changed
+    assert '"no-new-privileges": true' in changed and "TasksMax=512" in changed
     planned = playbook("rollback", "-e", "bulkhead_transaction=last", "--check", "--diff")
     assert planned.returncode == 0 and "no-new-privileges" in planned.stdout, planned.stdout[-3000:]
     assert read_configuration(host) == changed

@@ -75,7 +75,7 @@ def test_a_new_default_limit_keeps_containers_without_swap(
 ) -> None:
     """systemd then writes the limits of all scopes again. It keeps a swap limit of zero only if its unit has it."""
     arguments = ("--tags", "pids_limit", "-e", "bulkhead_verify=false", "-e", "bulkhead_resume=false")
-    for limit in (90, 100):
+    for limit in (500, 512):
         done = playbook("harden", *arguments, "-e", f"docker_daemon_default_pids_limit={limit}")
         assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-4000:]
         host.check_output(

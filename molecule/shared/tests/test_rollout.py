@@ -169,7 +169,7 @@ def test_a_second_start_resumes_the_rollout(fleet: Fleet) -> None:
     assert not is_visited(output, CANARY) and is_visited(output, FLEET)
     assert before == fleet.list_state(CANARY)
     assert fleet.read_conditions() == {CANARY: "verified", FLEET: "verified", AWAY: "unreachable"}
-    assert fleet.host(FLEET).check_output(f"cat {SCOPE}/10-bulkhead-pids.conf").count("TasksMax=100") == 1
+    assert fleet.host(FLEET).check_output(f"cat {SCOPE}/10-bulkhead-pids.conf").count("TasksMax=512") == 1
 
 
 def test_a_third_start_changes_nothing(fleet: Fleet) -> None:

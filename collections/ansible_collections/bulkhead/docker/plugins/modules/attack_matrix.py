@@ -69,9 +69,9 @@ options:
     description: The user in whose rootless engine the attacks run; by default or if empty, the rootful engine.
     type: str
   tasks:
-    description: Maximum number of processes of the fork bomb. It must exceed the default PIDs limit.
+    description: Maximum number of tasks (threads) of the fork bomb. It must exceed the default PIDs limit.
     type: int
-    default: 128
+    default: 640
   at_once:
     description: How many containers run at the same time.
     type: int
@@ -278,7 +278,7 @@ def main() -> None:
             "container": {"type": "str", "default": ""},
             "attacks": {"type": "list", "elements": "str"},
             "configurations": {"type": "list", "elements": "str"},
-            "tasks": {"type": "int", "default": 128},
+            "tasks": {"type": "int", "default": 640},
             "at_once": {"type": "int", "default": 2},
             "background": {"type": "str"},
             "attack_timeout": {"type": "int", "default": 60},

@@ -9,13 +9,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import signal
 import socket
 import stat
 from contextlib import suppress
 
 from .attacks_kernel import SCRATCH
-from .calls import Blocked, NotPrepared, call, encode_text, open_path, preparation
+from .calls import Blocked, NotPrepared, call, encode_text, libc, open_path, preparation
 
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REMOUNT = 1, 32
@@ -175,20 +174,16 @@ def setuid_program() -> str:
 
 
 def fork_bomb() -> str:
-    """Start as many tasks as the module allows, within the container's cgroup limits, then end them."""
-    children: list[int] = []
-    try:
-        while len(children) < preparation["tasks"]:
-            child = os.fork()
-            if child == 0:
-                signal.pause()
-                os._exit(0)
-            children.append(child)
-    except OSError as error:
-        raise Blocked(f"fork {len(children) + 1}", error.errno) from error
-    finally:
-        for child in children:
-            os.kill(child, signal.SIGKILL)
-        for child in children:
-            os.waitpid(child, 0)
-    return f"{len(children)} processes at once"
+    """Start as many tasks as the module allows, within the container's cgroup limits. They end with the process of the attack.
+
+    They are threads: the PIDs limit counts tasks, so threads and processes alike (Documentation/admin-guide/cgroup-v2.rst). 512 of them take
+    20 MiB and 0.3 s on an emulated machine, where 512 forked processes take 130 MiB and 4 s. So the memory limit is not what stops them.
+    """
+    attributes, identifier = ctypes.create_string_buffer(128), ctypes.c_ulong()
+    libc.pthread_attr_init(attributes)
+    libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(256 << 10))
+    for count in range(preparation["tasks"]):
+        error = libc.pthread_create(ctypes.byref(identifier), attributes, libc.pause, None)
+        if error:
+            raise Blocked(f"task {count + 1}", error)
+    return f"{preparation['tasks']} tasks at once"

@@ -14,7 +14,7 @@ numbers: dict[str, int] = {}
 # What the module prepared on the host: paths inside the container, PIDs and addresses outside, and so on (preparation.py).
 preparation: dict[str, Any] = {}
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Blocked(Exception):
@@ -38,7 +38,7 @@ def call(name: str, *arguments: Any, reached: Iterable[int] = (), step: str = ""
     if name not in numbers:
         raise NotPrepared(f"{name} has no number on this machine")
     ctypes.set_errno(0)
-    result = _libc.syscall(ctypes.c_long(numbers[name]), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
+    result = libc.syscall(ctypes.c_long(numbers[name]), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
     if result == -1:
         number = ctypes.get_errno()
         if number not in reached:
@@ -48,7 +48,7 @@ def call(name: str, *arguments: Any, reached: Iterable[int] = (), step: str = ""
 
 def name_process(name: str) -> None:
     """Set a process name that only this attack has: audit messages contain it (`comm=`), while PIDs differ inside and outside."""
-    _libc.prctl(15, ctypes.c_char_p(name.encode()), 0, 0, 0)  # PR_SET_NAME
+    libc.prctl(15, ctypes.c_char_p(name.encode()), 0, 0, 0)  # PR_SET_NAME
 
 
 def encode_text(value: str) -> ctypes.c_char_p:

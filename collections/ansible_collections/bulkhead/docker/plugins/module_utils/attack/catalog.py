@@ -46,7 +46,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("engine_socket", "host", "connect to a mounted engine socket", "socket"),
     Attack("enter_host", "host", "enter the host's mount namespace (nsenter)", "proc"),
     Attack("signal_host", "host", "end processes of the host through their cgroup", "cgroupns"),
-    Attack("fork_bomb", "host", "start more processes than a service needs"),
+    Attack("fork_bomb", "host", "start more processes or threads than a service needs"),
     Attack("mount_tmpfs", "mounts", "mount a file system"),
     Attack("new_mount_api", "mounts", "make a file system by fsopen and fsmount"),
     Attack("kexec_load", "kernel", "load another kernel"),

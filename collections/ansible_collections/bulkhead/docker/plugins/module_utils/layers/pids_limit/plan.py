@@ -19,7 +19,9 @@ from .settings import KEY, LAYER, explain_obstacle, is_key_supported
 
 VARIABLE = "docker_daemon_default_pids_limit"
 OPTION = f"docker_daemon_options['{KEY}']"
-DEFAULT = 100
+# Tasks. The kernel counts threads like processes: 100 are too few for the default configurations of Varnish, Apache, MariaDB, PostgreSQL or a
+# JVM under load (docs/services.md), and 512 stop a fork bomb as well.
+DEFAULT = 512
 # `docker exec` puts runc's own threads into the container's cgroup. Measured on two processors with runc 1.1.15 and one process in
 # the container: it fails with 6 tasks ("read init-p: connection reset by peer") and works with 8. A start takes no more than 1.
 EXEC_FLOOR = 16

@@ -46,7 +46,7 @@ def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict
 
 @pytest.mark.parametrize(
     ("variable", "options", "value"),
-    [(100, {}, 100), (250, {}, 250), ("300", {}, 300), (100, {"default-pids-limit": 50}, 50), (50, {"default-pids-limit": "50"}, 50)],
+    [(100, {}, 100), (250, {}, 250), ("300", {}, 300), (512, {"default-pids-limit": 50}, 50), (50, {"default-pids-limit": "50"}, 50)],
 )
 def test_parse_limit(variable: Any, options: dict[str, Any], value: int) -> None:
     limit = parse_limit({"docker_daemon_default_pids_limit": variable, "docker_daemon_options": options})
@@ -75,12 +75,12 @@ def test_unusable_limits(variable: Any, options: dict[str, Any], message: str) -
 
 def test_drop_in_sets_the_limit() -> None:
     result = plan(observed([]), {})
-    assert (result.apply, result.daemon_keys, result.blockers) == ({"pids_limit": 100}, {}, [])
+    assert (result.apply, result.daemon_keys, result.blockers) == ({"pids_limit": 512}, {}, [])
 
 
 def test_supported_key_is_used() -> None:
     result = plan(observed(dockerd__knows={"default-pids-limit": True}), {})
-    assert (result.apply, result.daemon_keys) == ({"pids_limit": 0}, {"default-pids-limit": 100})
+    assert (result.apply, result.daemon_keys) == ({"pids_limit": 0}, {"default-pids-limit": 512})
 
 
 @pytest.mark.parametrize(
@@ -122,24 +122,25 @@ def container(maximum: int | None, current: int | None, peak: int | None, own: i
     ],
 )
 def test_running_containers_are_compared_with_the_limit(running: dict[str, Any], blocked: str, warned: str, reported: bool) -> None:
-    result = plan(observed([], [running]), {})
+    result = plan(observed([], [running]), {"docker_daemon_default_pids_limit": 100})
     assert (blocked in "".join(result.blockers), bool(result.blockers)) == (True, bool(blocked))
     assert (warned in "".join(result.warnings), bool(result.warnings)) == (True, bool(warned))
     assert bool(result.effects) is reported
 
 
 def test_blocker_can_be_accepted() -> None:
-    result = plan(observed([], [container(None, 100, 120)]), {"docker_daemon_pids_limit_accept": True})
+    result = plan(observed([], [container(None, 512, 600)]), {"docker_daemon_pids_limit_accept": True})
     assert result.blockers == [] and "is already reached by web" in result.warnings[0]
 
 
 def test_unchanged_limit_is_not_compared() -> None:
-    assert plan(observed(None, [container(None, 900, 900)]), {}).blockers == []
+    same = [{**OURS, "tasks_max": "512"}]
+    assert plan(observed(same, [container(None, 900, 900)]), {}).blockers == []
 
 
 @pytest.mark.parametrize(
     ("name", "tasks_max", "warned"),
-    [("20-x.conf", "5", True), ("05-x.conf", "5", False), ("20-x.conf", "100", False), ("20-x.conf", None, False)],
+    [("20-x.conf", "5", True), ("05-x.conf", "5", False), ("20-x.conf", "512", False), ("20-x.conf", None, False)],
 )
 def test_overriding_drop_ins_are_reported(name: str, tasks_max: str | None, warned: bool) -> None:
     assert bool(plan(observed([OURS, entry(name, tasks_max)]), {}).warnings) is warned
