@@ -26,8 +26,8 @@ from ..host.data_root import find_other_entries
 from ..host.files import fsync_folder
 from ..host.root import Host
 from ..subid.accounts import read_accounts, read_subid_files
-from ..subid.mapping import parse_remap_user, prefers_numeric_owner
 from ..subid.ranges import build_engine_map
+from ..subid.remap_user import parse_remap_user, prefers_numeric_owner
 from . import layout, tree
 from .ids import IdMaps
 from .roots import SUBJECT, MigrationBlocked, describe_content, find_removal_problem, has_run, is_empty, read_traces

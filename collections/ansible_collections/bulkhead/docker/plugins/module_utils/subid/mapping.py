@@ -10,8 +10,8 @@ from typing import Any
 from .accounts import DEFAULT_LOWEST, Accounts
 from .directory import add_directory
 from .ranges import SUBGID, SUBUID, SubidFile, build_engine_map, parse_subid
+from .remap_user import prefers_numeric_owner
 
-DEFAULT_USER = "dockremap"
 # The user nobody of a container is 65534. With fewer IDs its files in an image cannot be unpacked (`Container ID 65534 cannot be mapped to
 # a host ID`).
 MIN_IDS = 65536
@@ -50,28 +50,11 @@ def find_subid_services(here: Mapping[str, Any]) -> list[str]:
     return [source for source in here.get("subid_sources") or () if source != "files"]
 
 
-def parse_remap_user(setting: str) -> tuple[str, str]:
-    """Return user and group of a `userns-remap` value, `user` or `user:group`. The group is empty if none is named."""
-    user, unused, group = setting.partition(":")
-    return (DEFAULT_USER if user == "default" else user), group
-
-
 def find_configured_remap(observed: Mapping[str, Any]) -> str | None:
     """Return the value of userns-remap with which the engine would start now: a flag of its unit, or the key of daemon.json; None without."""
     flags = (observed.get("unit") or {}).get("flags") or {}
     value = flags.get("userns-remap") or observed["layers"]["userns"].get("configured")
     return value if isinstance(value, str) and value else None
-
-
-def prefers_numeric_owner(version: str | None) -> bool:
-    """Return whether this engine uses only the lines with the user's UID if there are any. False for an unknown version."""
-    return (parse_major(version) or 28) < 28
-
-
-def parse_major(version: str | None) -> int | None:
-    """Return the major version number; None if it is unknown."""
-    head = (version or "").partition(".")[0]
-    return int(head) if head.isdigit() else None
 
 
 def build_expected_maps(seen: SubidState, user: str, version: str | None) -> tuple[Map, Map]:

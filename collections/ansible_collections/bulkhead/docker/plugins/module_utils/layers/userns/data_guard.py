@@ -14,7 +14,8 @@ from typing import Any
 
 from ...formatting import KINDS, format_contents, format_names
 from ...host.data_root import explain_other_entries
-from ...subid.mapping import Map, build_expected_maps, find_configured_remap, name_data_root, parse_remap_user, parse_state
+from ...subid.mapping import Map, build_expected_maps, find_configured_remap, name_data_root, parse_state
+from ...subid.remap_user import parse_remap_user
 from ..identity import get_map
 from ..verdict import LayerPlan
 

@@ -17,10 +17,10 @@ from ...subid.mapping import (
     explain_unsupported,
     find_configured_remap,
     find_subid_services,
-    parse_remap_user,
     parse_state,
 )
 from ...subid.ranges import SUBGID, SUBUID, SubidFile, find_overlaps
+from ...subid.remap_user import parse_remap_user
 from ..identity import get_map
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict

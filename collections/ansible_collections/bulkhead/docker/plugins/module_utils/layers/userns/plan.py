@@ -12,18 +12,16 @@ from ...subid.allocate import RangeRequest, describe_bounds_problem
 from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from ...subid.directory import CONFIG
 from ...subid.mapping import (
-    DEFAULT_USER,
     MIN_IDS,
     SubidState,
     build_expected_maps,
     explain_unsupported,
     find_configured_remap,
     find_subid_services,
-    parse_major,
-    parse_remap_user,
     parse_state,
 )
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
+from ...subid.remap_user import DEFAULT_USER, parse_major, parse_remap_user
 from ..verdict import DISABLED, Change, LayerPlan
 from . import data_guard
 
