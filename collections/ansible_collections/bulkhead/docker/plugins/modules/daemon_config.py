@@ -76,6 +76,19 @@ options:
     type: list
     elements: str
     default: []
+  containers_worse:
+    description:
+      - What to do if containers that ran before got worse. Each one is compared, whether it runs, keeps being restarted, and is healthy by its own
+        health check.
+      - V(report) warns. V(fail) fails, and the change stays. V(undo) undoes the change and fails.
+      - A container that cannot be started again undoes the change in any case.
+    type: str
+    choices: [report, fail, undo]
+    default: report
+  containers_wait:
+    description: Seconds to wait at most for a new result of the health checks of containers that were healthy.
+    type: int
+    default: 90
   recover:
     description: Undo or finish the change of an interrupted run, and do nothing else. Only O(timeout) and O(socket) are used.
     type: bool
@@ -157,6 +170,11 @@ containers_restarted:
   returned: always
   type: list
   elements: str
+containers_worse:
+  description: Containers that ran before and got worse, each with C(name), and its condition C(before) and C(after).
+  returned: always
+  type: list
+  elements: dict
 transaction:
   description: Name of the folder in C(/var/lib/bulkhead/transactions) with the previous files.
   returned: when a change was started
@@ -185,6 +203,7 @@ from ..module_utils.engine.api import Engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.engine_config import daemon_merge
 from ..module_utils.engine_config.change import ALWAYS, NEEDED, NEVER, ConfigFailed, ConfigOutcome, ConfigRequest, change_config
+from ..module_utils.engine_config.comparison import FAIL, REPORT, UNDO
 from ..module_utils.host.root import Host
 from ..module_utils.migration.migrate import build_migration
 from ..module_utils.module import Module
@@ -200,6 +219,7 @@ def build_result(outcome: ConfigOutcome) -> dict[str, object]:
         "keys_changed": outcome.keys_changed,
         "downtime": outcome.downtime,
         "containers_restarted": outcome.containers_restarted,
+        "containers_worse": outcome.containers_worse,
         "transaction": outcome.transaction,
         "recovered": outcome.recovered,
         "rolled_back": outcome.rolled_back,
@@ -230,6 +250,8 @@ def main() -> None:
             "stop_containers": {"type": "bool", "default": False},
             "migrate": {"type": "bool", "default": False},
             "migrate_accept": {"type": "list", "elements": "str", "default": []},
+            "containers_worse": {"type": "str", "choices": [REPORT, FAIL, UNDO], "default": REPORT},
+            "containers_wait": {"type": "int", "default": 90},
             "recover": {"type": "bool", "default": False},
             "revert": {"type": "bool", "default": False},
             "own_checks": {"type": "bool", "default": True},
@@ -262,6 +284,8 @@ def main() -> None:
         own_checks=options["own_checks"],
         timeout=options["timeout"],
         check=module.check_mode,
+        containers_worse=options["containers_worse"],
+        containers_wait=options["containers_wait"],
         recover=options["recover"],
         revert=options["revert"],
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 
-from ..engine.api import Engine, EngineError
+from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.service import Service, ServiceError, ServiceState
 from ..host import state
 from ..host.root import STATE_DIR, Host
 from ..host.system import read_start_time
-from . import data_root, engine_restart, recovery, swap_limits
+from . import comparison, data_root, engine_restart, recovery, swap_limits
 from .activation import Activation, activate, wait_for_answer
 from .daemon_merge import Merge
 from .desired_files import DesiredFiles, build_desired_files, build_refusal, raise_problem
@@ -90,9 +90,41 @@ def _apply(host: Host, engine: Engine, request: ConfigRequest, desired: DesiredF
             activate(engine, request, transaction, activation, outcome)
         elif restart:
             outcome.warnings.append("the engine was not restarted (restart: never); it keeps the old configuration until its next restart")
-    except (OSError, ValueError, EngineError, ServiceError) as error:
+        if request.containers_worse == comparison.UNDO:
+            _compare_containers(engine, request, transaction, activation, outcome)
+    except (OSError, ValueError, EngineError, ServiceError, comparison.ContainersWorse) as error:
         recovery.undo_failed_change(host, transaction, engine, request, error, moment, outcome)
     transaction.commit()
+    if request.containers_worse != comparison.UNDO:
+        # After the commit: an interrupted wait does not undo the change.
+        _compare_containers(engine, request, transaction, activation, outcome)
+
+
+def _compare_containers(
+    engine: Engine, request: ConfigRequest, transaction: Transaction, activation: Activation, outcome: ConfigOutcome
+) -> None:
+    """Compare the containers that ran before with now, if the change had an effect on them. Raises ContainersWorse or ConfigFailed as `request` asks."""
+    before = activation.before.containers
+    if not before or not (transaction.has_step("restart") or transaction.has_step("daemon-reload")):
+        return
+    try:
+        worse = comparison.find_worse(engine, before, time.time(), request.containers_wait)
+    except EngineUnreachable as error:
+        if request.containers_worse == comparison.UNDO:
+            raise
+        outcome.warnings.append(f"whether containers got worse is not known: {error}")
+        return
+    # Another data root does not have them, and --rm removes what stops: neither can be undone.
+    outcome.containers_worse = [entry for entry in worse if entry["after"] != comparison.REMOVED or not activation.loses_data]
+    counted = [entry for entry in outcome.containers_worse if entry["after"] != comparison.REMOVED]
+    if not outcome.containers_worse:
+        return
+    text = comparison.format_worse(outcome.containers_worse)
+    if counted and request.containers_worse == comparison.UNDO:
+        raise comparison.ContainersWorse(text)
+    if counted and request.containers_worse == comparison.FAIL:
+        raise ConfigFailed(f"{text}; the change stays", outcome)
+    outcome.warnings.append(text)
 
 
 def _needs_restart(host: Host, request: ConfigRequest, merge: Merge, service_state: ServiceState) -> bool:

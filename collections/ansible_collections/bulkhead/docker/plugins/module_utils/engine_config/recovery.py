@@ -9,6 +9,7 @@ from ..engine.service import Service, ServiceError
 from ..host.root import STATE_DIR, Host
 from ..host.system import read_start_time
 from . import data_root, engine_restart, swap_limits
+from .comparison import ContainersWorse
 from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 from .transaction import Transaction, list_open
 
@@ -86,9 +87,12 @@ def undo_failed_change(
 ) -> None:
     """Undo this run's change, and raise ConfigFailed with the engine's own message. moment: when the change began."""
     started = transaction.has_step("restart") or transaction.has_step("start")
-    outcome.engine_message = (Service(request.instance).find_failure(moment) or None) if started else None
+    worse = isinstance(error, ContainersWorse)
+    outcome.engine_message = (Service(request.instance).find_failure(moment) or None) if started and not worse else None
     reason = outcome.engine_message or str(error)
-    if started:
+    if worse:
+        failure = reason
+    elif started:
         failure = f"the engine did not start with the new configuration: {reason}"
     else:
         failure = reason if transaction.has_step("reload") else f"the files could not be changed: {reason}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.instance import ROOTFUL, Instance
+from . import comparison
 from .data_root import DataMigration
 
 NEEDED, ALWAYS, NEVER = "needed", "always", "never"
@@ -31,6 +32,8 @@ class ConfigRequest:
     migration: DataMigration | None = None
     recover: bool = False
     revert: bool = False
+    containers_worse: str = comparison.REPORT
+    containers_wait: float = 90
 
     @property
     def file(self) -> str:
@@ -50,6 +53,7 @@ class ConfigOutcome:
     transaction: str | None = None
     recovered: list[str] = field(default_factory=list)
     containers_restarted: list[str] = field(default_factory=list)
+    containers_worse: list[dict[str, str]] = field(default_factory=list)
     keys_changed: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

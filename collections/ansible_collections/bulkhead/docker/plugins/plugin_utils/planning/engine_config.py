@@ -70,6 +70,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
         "stop_containers": switches_root and bool(observed["engine"].get("containers")),
         "migrate": switches_root and migrate,
         "migrate_accept": list(desired.get("userns_remap_migrate_accept") or []),
+        "containers_worse": desired.get("docker_daemon_containers_worse") or "report",
+        "containers_wait": desired.get("docker_daemon_containers_wait", 90),
         "timeout": desired.get("docker_daemon_timeout") or 120,
     }
     if instance.rootless:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ class World:
     complete: bool = False  # whether its containers end well while the engine restarts
     root: str = "/var/lib/docker"
     ended: str = "0001-01-01T00:00:00Z"  # when its containers did
+    # name -> what returns its inspection, before and after the engine's restart
+    inspects_before: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
+    inspects_after: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
     is_new_root_empty: bool = False  # whether the next restart comes up under a root without containers
 
     # systemd
@@ -92,7 +96,9 @@ class World:
         if path == "/info":
             return {"LiveRestoreEnabled": self.live_restore, "Swarm": {"LocalNodeState": "inactive"}, "DockerRootDir": self.root}
         if path.count("/") == 3:
-            return {"State": {"FinishedAt": self.ended}, "Config": {}}
+            name = path.split("/")[2]
+            plain = {"State": {"FinishedAt": self.ended, "Status": self.containers.get(name)}, "Config": {}}
+            return (self.inspects_after if "restart" in self.log else self.inspects_before).get(name, lambda: plain)()
         listed = self.containers.items()
         status = "Exited (0) 1 second ago" if self.complete else ""
         return [

@@ -102,6 +102,8 @@ def test_a_new_host_gets_file_and_drop_in() -> None:
         "stop_containers": False,
         "migrate": False,
         "migrate_accept": [],
+        "containers_worse": "report",
+        "containers_wait": 90,
         "timeout": 120,
         "pids_limit": 100,
     }

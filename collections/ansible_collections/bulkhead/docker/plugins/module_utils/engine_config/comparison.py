@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares containers before and after a change: whether each runs, keeps ending and being restarted, or fails its own health check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..engine.api import Engine, EngineError
+from ..engine.timestamps import parse_timestamp
+
+REPORT, FAIL, UNDO = "report", "fail", "undo"
+REMOVED = "removed"
+# Seconds in which a service that lacks something usually ends.
+_SETTLE = 3.0
+# From worst to best. `starting` has no result of its health check yet.
+_RANKS = ("restarting", "unhealthy", "starting", "running", "healthy")
+
+
+class ContainersWorse(Exception):
+    """Containers got worse, and the change is to be undone."""
+
+
+def describe_condition(inspect: Mapping[str, Any]) -> str:
+    """Return the condition of a container: a word of _RANKS, `paused`, or `exited (CODE)`."""
+    state = inspect.get("State") or {}
+    status = str(state.get("Status") or "")
+    if status == "exited":
+        return f"exited ({state.get('ExitCode')})"
+    health = (state.get("Health") or {}).get("Status") or "none"
+    return health if status == "running" and health != "none" else status
+
+
+def find_worse(engine: Engine, before: list[dict[str, Any]], moment: float, limit: float) -> list[dict[str, str]]:
+    """Return name, before and after of each container that got worse. Raises EngineUnreachable.
+
+    before: from `take_snapshot`. moment: when the engine worked again. Waits for a result of the health check of each container that was
+    healthy, as long as the check itself allows and `limit` seconds at most.
+    """
+    first = {c["id"]: _inspect(engine, c).get("RestartCount", 0) for c in before}
+    began = time.monotonic()
+    time.sleep(max(0.0, min(_SETTLE, limit)))
+    while True:
+        inspects = [(container, _inspect(engine, container)) for container in before]
+        waited = time.monotonic() - began
+        if waited >= limit or not any(c["condition"] == "healthy" and _awaits_result(inspect, moment, waited) for c, inspect in inspects):
+            break
+        time.sleep(1)
+    found = []
+    for container, inspect in inspects:
+        after, times = describe_condition(inspect), inspect.get("RestartCount", 0) - first[container["id"]]
+        if times > 0:
+            after = f"restarting ({times} times in {waited:.0f} s, exit code {inspect['State'].get('ExitCode')})"
+        if _is_worse(container["condition"], after):
+            found.append({"name": container["name"], "before": container["condition"], "after": after})
+    return found
+
+
+def format_worse(worse: list[dict[str, str]]) -> str:
+    """Return the containers that got worse as one message."""
+    names = ", ".join(f"{entry['name']} ({entry['before']} before, {entry['after']} now)" for entry in worse)
+    return f"containers got worse: {names}; see docker logs NAME and docs/what-stops-working.md"
+
+
+def _inspect(engine: Engine, container: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(engine.get(f"/containers/{container['id']}/json"))
+    except EngineError:  # 404, or one that the engine cannot inspect
+        return {"State": {"Status": REMOVED}}
+
+
+def _is_worse(before: str, after: str) -> bool:
+    """Return whether `after` is worse. A process that ended with 0 is complete. Without a health result before, `unhealthy` is not worse."""
+    if after == "exited (0)" or (before not in _RANKS[1:] and before != "paused"):
+        return False
+    word = after.partition(" ")[0]
+    if before == "healthy":
+        return word != "healthy"
+    return word not in _RANKS[1:] and word != "paused"
+
+
+def _awaits_result(inspect: Mapping[str, Any], moment: float, waited: float) -> bool:
+    """Return whether the health check has no result since `moment` and still has time. Times are in nanoseconds (moby types/container)."""
+    check, health = (inspect.get("Config") or {}).get("Healthcheck") or {}, inspect["State"].get("Health") or {}
+    once = ((check.get("Interval") or 30e9) + (check.get("Timeout") or 30e9)) / 1e9
+    own = (check.get("StartPeriod") or 0) / 1e9 + once * (check.get("Retries") or 3)
+    if inspect["State"].get("Status") != "running" or health.get("Status") not in ("healthy", "starting") or waited > own + _SETTLE:
+        return False
+    results = [entry for entry in health.get("Log") or () if (parse_timestamp(entry.get("Start") or "") or 0) >= moment]
+    return not results or bool(results[-1].get("ExitCode")) or health["Status"] == "starting"

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Containers before and after a change of the engine's configuration: which got worse, and what follows from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import comparison
+
+from .world import FOREIGN, PATH, World, failure, run, states
+
+Inspect = Callable[[], dict[str, Any]]
+ICC = {"icc": False}
+
+
+def make_inspect(
+    health: str = "none", status: str = "running", restarts: int = 0, code: int = 0, check: int | None = None
+) -> dict[str, Any]:
+    """Return an inspection. check: the exit code of a health check that ran just now."""
+    log = [] if check is None else [{"Start": datetime.fromtimestamp(time.time() + 1, UTC).isoformat(), "ExitCode": check}]
+    state = {"Status": status, "ExitCode": code, "FinishedAt": "", "Health": {"Status": health, "Log": log} if health != "none" else None}
+    config = {"Healthcheck": {"Interval": 10e9, "Timeout": 1e9, "Retries": 2, "StartPeriod": 5e9}}
+    return {"State": state, "Config": config, "RestartCount": restarts}
+
+
+def returns(**arguments: Any) -> Inspect:
+    return lambda: make_inspect(**arguments)
+
+
+def make_looping() -> Inspect:
+    numbers = count()
+    return lambda: make_inspect(status="restarting", restarts=next(numbers), code=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "condition"),
+    [
+        ("healthy", returns(health="unhealthy"), "unhealthy"),
+        ("healthy", returns(health="starting"), "starting"),
+        ("healthy", returns(status="exited", code=137), "exited (137)"),
+        ("none", returns(status="exited", code=1), "exited (1)"),
+        ("unhealthy", returns(status="exited", code=1), "exited (1)"),
+        ("none", make_looping(), "restarting (1 times in 3 s, exit code 1)"),
+    ],
+)
+def test_a_container_that_got_worse_is_named(world: World, before: str, after: Inspect, condition: str) -> None:
+    world.inspects_before["web"], world.inspects_after["web"] = returns(health=before), after
+    outcome = run(world, options=ICC)
+    assert outcome.containers_worse == [{"name": "web", "before": "running" if before == "none" else before, "after": condition}]
+    assert any("web" in warning and condition in warning for warning in outcome.warnings)
+    assert states(world) == ["committed"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("none", returns()),
+        ("healthy", returns(health="healthy", check=0)),
+        ("starting", returns(health="unhealthy")),
+        ("unhealthy", returns(health="unhealthy")),
+        ("unhealthy", returns(health="starting")),
+        ("none", returns(status="exited", code=0)),
+    ],
+)
+def test_a_container_as_before_is_not_worse(world: World, before: str, after: Inspect) -> None:
+    world.inspects_before["web"], world.inspects_after["web"] = returns(health=before), after
+    outcome = run(world, options=ICC)
+    assert (outcome.containers_worse, outcome.warnings) == ([], [])
+
+
+def test_a_container_that_was_looping_is_not_compared(world: World) -> None:
+    world.inspects_before["web"] = lambda: make_inspect(status="restarting", restarts=7)
+    world.inspects_after["web"] = make_looping()
+    assert run(world, options=ICC).containers_worse == []
+
+
+@pytest.mark.parametrize("reaction", ["fail", "undo"])
+def test_an_unchanged_container_stops_nothing(world: World, reaction: str) -> None:
+    assert run(world, options=ICC, containers_worse=reaction).changed
+    assert states(world) == ["committed"]
+
+
+def test_fail_keeps_the_change(world: World) -> None:
+    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health="unhealthy")
+    failed = failure(world, options=ICC, containers_worse="fail")
+    assert "web (healthy before, unhealthy now)" in str(failed) and "the change stays" in str(failed)
+    assert (failed.outcome.changed, failed.outcome.rolled_back, states(world)) == (True, False, ["committed"])
+    assert [entry["name"] for entry in failed.outcome.containers_worse] == ["web"]
+
+
+def test_undo_restores_files_and_engine(world: World) -> None:
+    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health="unhealthy")
+    failed = failure(world, options=ICC, containers_worse="undo")
+    assert "web (healthy before, unhealthy now)" in str(failed) and "did not start" not in str(failed)
+    assert "previous configuration is restored" in str(failed)
+    assert (failed.outcome.changed, failed.outcome.rolled_back, states(world)) == (False, True, ["undone"])
+    assert (world.host.read(PATH), world.log.count("restart"), world.containers["web"]) == (FOREIGN, 2, "running")
+    assert [entry["name"] for entry in failed.outcome.containers_worse] == ["web"]
+
+
+def test_a_removed_container_is_reported_and_not_undone(world: World) -> None:
+    def removed() -> dict[str, Any]:
+        raise EngineError(404, "no such container")
+
+    world.inspects_after["web"] = removed
+    outcome = run(world, options=ICC, containers_worse="undo")
+    assert (outcome.containers_worse, states(world)) == ([{"name": "web", "before": "running", "after": "removed"}], ["committed"])
+
+
+def test_a_reload_is_not_compared(world: World) -> None:
+    began = time.monotonic()
+    outcome = run(world, options={"live-restore": True})
+    assert outcome.reloaded and time.monotonic() - began < comparison._SETTLE
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    # 5 s start period and twice (10 s interval and 1 s timeout) are the check's own time.
+    [(90, 30), (12, 12), (2, 2)],
+)
+def test_waits_for_the_check_and_no_longer(world: World, limit: float, seconds: float) -> None:
+    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health="healthy")
+    began = time.monotonic()
+    comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), limit)  # type: ignore[arg-type]
+    assert seconds <= time.monotonic() - began < seconds + 3
+
+
+@pytest.mark.parametrize(("check", "waits"), [(0, False), (1, True)])
+def test_a_new_result_of_the_check_ends_the_wait(world: World, check: int, waits: bool) -> None:
+    world.inspects_before["web"] = returns(health="healthy", check=check)
+    began = time.monotonic()
+    comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), 20)  # type: ignore[arg-type]
+    assert (time.monotonic() - began > 15) is waits
