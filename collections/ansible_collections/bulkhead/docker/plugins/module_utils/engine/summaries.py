@@ -29,6 +29,9 @@ def _summarize_container(host: Host, entry: Mapping[str, Any], inspect: Mapping[
         "image": (inspect.get("Config") or {}).get("Image") or entry.get("Image", ""),
         "pids": _read_pids(host, get_first_pid(inspect), entry["Id"]),
         "pids_limit": config.get("PidsLimit"),
+        "networks": sorted((entry.get("NetworkSettings") or {}).get("Networks") or ()),
+        "ports": sorted({f"{port['PublicPort']}/{port['Type']}" for port in entry.get("Ports") or () if port.get("PublicPort")}),
+        "auto_remove": bool(config.get("AutoRemove")),
         "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
     }
 

@@ -13,12 +13,10 @@ from ...module_utils.engine.instance import get_observed_instance
 from ...module_utils.engine_config import daemon_json, daemon_merge, drop_in, keys
 from ...module_utils.host.root import sha256
 from ...module_utils.layers.verdict import REQUIRED, Change, LayerPlan
-from . import drift
+from . import drift, key_effects
 from .daemon_keys import collect_keys, find_blockers, find_content_blockers
 
 LAYER = "engine_config"
-# Read when a container starts; a running container keeps the old values.
-_AT_CONTAINER_START = frozenset({"no-new-privileges", "seccomp-profile", "log-driver", "log-opts", "default-ulimits", "default-runtime"})
 # The path of a change that is a restart only.
 _RESTART = "docker.service"
 
@@ -51,15 +49,23 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     if start:
         result.changes.append(Change(instance.unit, f"start the rootless engine of {instance.user}"))
     unchanged = {key: value for key, value in goal.values.items() if merge.before.get(key) == value}
-    restart = _plan_restart(observed, merge, unchanged, layer_plans.get("seccomp"), may_restart, result)
+    pending = _list_pending(observed, merge, unchanged, layer_plans.get("seccomp"))
+    restart = _plan_restart(observed, merge, pending, may_restart, result)
     switches_root = restart and (merge.switches_root or _has_stale_root(observed, merge.after))
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
+    accepted = list(desired.get("userns_remap_migrate_accept") or [])
     if restart:
-        _add_effects(observed["engine"], merge, switches_root and not migrate, result)
+        survives = _survives_restart(observed, merge) and not switches_root
+        _add_restart_effects(observed["engine"], survives, switches_root, accepted if migrate else None, result)
+        _add_root_warning(merge, result)
     elif _is_edited_later(observed, managed, merge):
         result.warnings.append(
             f"{file['path']} was changed after the engine started: parts of it may not be in effect before systemctl restart docker"
         )
+    if restart or (observed["engine"].get("running") and not merge.needs_restart):
+        containers = observed["engine"].get("containers") or []
+        keeps = not restart or survives
+        result.effects += key_effects.describe_changes(merge.before, merge.after, containers, keeps, pending if restart else ())
 
     needed = "always" if any(change.path == _RESTART for change in result.changes) else "needed"
     result.apply = {
@@ -69,7 +75,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
         "restart": needed if may_restart else "never",
         "stop_containers": switches_root and bool(observed["engine"].get("containers")),
         "migrate": switches_root and migrate,
-        "migrate_accept": list(desired.get("userns_remap_migrate_accept") or []),
+        "migrate_accept": accepted,
         "containers_worse": desired.get("docker_daemon_containers_worse") or "report",
         "containers_wait": desired.get("docker_daemon_containers_wait", 90),
         "timeout": desired.get("docker_daemon_timeout") or 120,
@@ -100,15 +106,21 @@ def _plan_drop_in(observed: Mapping[str, Any], limit: int | None) -> list[Change
     return [Change(get_observed_instance(observed).drop_in, summary, before or "", after or "")]
 
 
+def _list_pending(
+    observed: Mapping[str, Any], merge: daemon_merge.Merge, unchanged: Mapping[str, Any], seccomp: LayerPlan | None
+) -> dict[str, str]:
+    """Return key -> why the running engine does not use its value yet, though the file does not change. unchanged: keys that the file already sets."""
+    path = observed["daemon_json"]["path"]
+    differing = drift.list_differing_keys(observed["engine"], unchanged)
+    found = dict.fromkeys(differing, f"the running engine differs from {path} in {', '.join(differing)}")
+    profile = drift.find_newer_profile(observed, merge.after, seccomp)
+    return found or ({"seccomp-profile": f"the engine reads {profile} only at its start"} if profile else {})
+
+
 def _plan_restart(
-    observed: Mapping[str, Any],
-    merge: daemon_merge.Merge,
-    unchanged: Mapping[str, Any],
-    seccomp: LayerPlan | None,
-    may_restart: bool,
-    result: LayerPlan,
+    observed: Mapping[str, Any], merge: daemon_merge.Merge, pending: Mapping[str, str], may_restart: bool, result: LayerPlan
 ) -> bool:
-    """Return whether the engine will be restarted. A restart without a changed file becomes a change. unchanged: keys that the file already sets."""
+    """Return whether the engine will be restarted. A restart without a changed file becomes a change."""
     if not observed["engine"].get("running"):
         if result.changes and not get_observed_instance(observed).rootless:
             result.notices.append("the engine is stopped and stays stopped; its configuration takes effect at its next start")
@@ -119,14 +131,9 @@ def _plan_restart(
         return False
     if merge.needs_restart:
         return True
-    differing = drift.list_differing_keys(observed["engine"], unchanged)
-    profile = drift.find_newer_profile(observed, merge.after, seccomp)
-    if differing:
-        path = observed["daemon_json"]["path"]
-        result.changes.append(Change(_RESTART, f"restart: the running engine differs from {path} in {', '.join(differing)}"))
-    elif profile:
-        result.changes.append(Change(_RESTART, f"restart: the engine reads {profile} only at its start"))
-    return bool(differing or profile)
+    if pending:
+        result.changes.append(Change(_RESTART, f"restart: {next(iter(pending.values()))}"))
+    return bool(pending)
 
 
 def _has_stale_root(observed: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -135,13 +142,33 @@ def _has_stale_root(observed: Mapping[str, Any], after: Mapping[str, Any]) -> bo
     return "userns-remap" not in flags and bool(observed["engine"].get("remapped")) != bool(after.get("userns-remap"))
 
 
-def _add_effects(engine: Mapping[str, Any], merge: daemon_merge.Merge, loses_containers: bool, result: LayerPlan) -> None:
-    """Add what a restart does to running containers. loses_containers: whether the engine gets another data root without a migration."""
-    names = ", ".join(container["name"] for container in engine.get("containers") or [])
-    survives = not engine.get("swarm") and (engine.get("live_restore") or merge.after.get("live-restore") is True)
-    if not names:
+def _survives_restart(observed: Mapping[str, Any], merge: daemon_merge.Merge) -> bool:
+    """Return whether containers keep running while the engine restarts: live-restore is on, or switched on before (activation.py).
+
+    An engine that starts without it stops what still runs (moby daemon/daemon.go, restore). Containers of a rootless engine end with its namespaces.
+    """
+    engine = observed["engine"]
+    flagged = "live-restore" not in merge.changed and "live-restore" not in merge.after and engine.get("live_restore")
+    enabled = merge.after.get("live-restore") is True or bool(flagged)
+    return enabled and not engine.get("swarm") and not get_observed_instance(observed).rootless
+
+
+def _add_restart_effects(
+    engine: Mapping[str, Any], survives: bool, switches_root: bool, accepted: list[str] | None, result: LayerPlan
+) -> None:
+    """Add what the restart itself does to running containers. accepted: with a migration, the containers that stay stopped; None without one."""
+    containers = engine.get("containers") or []
+    running = [container["name"] for container in containers]
+    names = ", ".join(name for name in running if name not in (accepted or ()))
+    stay = ", ".join(name for name in running if name in (accepted or ()))
+    if accepted is not None and switches_root:
+        effect = "the engine is stopped while its data is copied; its containers stop, and start again in the remapped data root"
+        result.effects.append(f"{effect}: {names}" if names else "the engine is stopped while its data is copied")
+        if stay:
+            result.effects.append(f"the engine does not start these under userns-remap, so they stay stopped: {stay}")
+    elif not names:
         result.effects.append("the engine is restarted; no container runs")
-    elif loses_containers:
+    elif switches_root:
         result.effects.append(
             f"the engine is restarted with another data root; running containers are stopped, and it no longer sees them: {names}"
         )
@@ -149,9 +176,12 @@ def _add_effects(engine: Mapping[str, Any], merge: daemon_merge.Merge, loses_con
         result.effects.append(f"the engine is restarted; its containers keep running (live-restore): {names}")
     else:
         result.effects.append(f"the engine is restarted; its containers stop and are started again: {names}")
-    late = sorted(_AT_CONTAINER_START.intersection(merge.changed))
-    if names and late and survives and not loses_containers:
-        result.effects.append(f"running containers keep their old {', '.join(late)} until they are started again: {names}")
+    removed = ", ".join(container["name"] for container in containers if container.get("auto_remove"))
+    if removed and not survives:
+        result.effects.append(f"started with --rm, so the engine removes them when they stop: {removed}")
+
+
+def _add_root_warning(merge: daemon_merge.Merge, result: LayerPlan) -> None:
     moved = sorted((keys.ROOT_KEYS - {"userns-remap"}).intersection(merge.changed))
     if moved:
         result.warnings.append(

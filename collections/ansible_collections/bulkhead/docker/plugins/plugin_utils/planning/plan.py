@@ -22,6 +22,8 @@ from . import conditions, engine_config
 from .planners import PLANNERS
 
 ENGINE_CONFIG = "engine_config"
+# In the repository and in the documentation's site.
+PAGE = "docs/what-stops-working.md"
 
 
 @dataclass
@@ -38,6 +40,8 @@ class HostPlan:
     def collect(self, kind: str) -> list[str]:
         """Return all `blockers`, `warnings`, `notices` or `effects`, each once, in the order of the layers."""
         own = self.conditions if kind == "warnings" else []
+        if kind == "notices" and (self.collect("effects") or any(plan.warnings for plan in self.layers.values())):
+            own = [f"what stops working under each layer and setting, and what to do: {PAGE}"]
         return list(dict.fromkeys([*(text for plan in self.layers.values() for text in getattr(plan, kind)), *own]))
 
     @property

@@ -91,10 +91,10 @@ def find_switch_problem(variables: Mapping[str, Any]) -> str:
 
 
 def split_effect(text: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return `{"text": …, "containers": […]}` of an effect that may end with names of containers."""
+    """Return `{"text": …, "containers": […]}` of an effect that may end with names of containers, each maybe with its ports in parentheses."""
     head, colon, tail = text.rpartition(": ")
     found = tail.split(", ")
-    if colon and names and set(found) <= set(names):
+    if colon and names and {name.partition(" (")[0] for name in found} <= set(names):
         return {"text": head, "containers": found}
     return {"text": text, "containers": []}
 

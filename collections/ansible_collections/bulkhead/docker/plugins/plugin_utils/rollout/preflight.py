@@ -87,7 +87,7 @@ def _pad_cell(layer: str, text: str) -> str:
 
 
 def _count_affected(decisions: Sequence[Decision]) -> str:
-    per_host = [len({name for effect in entry["effects"] for name in effect["containers"]}) for entry in decisions]
+    per_host = [len({name.partition(" (")[0] for effect in entry["effects"] for name in effect["containers"]}) for entry in decisions]
     total = sum(per_host)
     if not total or len(decisions) == 1:
         return f"{total} affected" if total else ""

@@ -133,7 +133,6 @@ def _plan_migration(
         f"{change}: {migrated} are migrated. The old data root stays as it is; playbooks/finalize.yml removes it, disabling the layer"
         " returns to it"
     )
-    result.effects.append("all containers stop while their data is copied, and those that ran start again in the remapped data root")
     for path, names in list_bind_mounts(engine["contents"]).items():
         result.warnings.append(
             f"{path} of the host is mounted for writing into {', '.join(names)}, and its files keep their owners, which the container then"

@@ -251,7 +251,7 @@ CONTAINERS = [{"name": "web", "id": "1", "pids": {"max": 20, "current": 3, "peak
         ({"containers": CONTAINERS}, {}, "its containers keep running (live-restore): web"),
         ({"containers": CONTAINERS}, {"docker_daemon_live_restore": None}, "its containers stop and are started again: web"),
         ({"containers": CONTAINERS, "swarm": True}, {}, "its containers stop and are started again: web"),
-        ({"containers": CONTAINERS}, {}, "keep their old log-opts, no-new-privileges until they are started again: web"),
+        ({"containers": CONTAINERS}, {}, "running containers keep the old value until they are started again): web"),
     ],
 )
 def test_effects(engine: dict[str, Any], desired: dict[str, Any], effect: str) -> None:

@@ -135,6 +135,7 @@ def test_invalid_switches_are_a_problem(variables: dict[str, Any], words: str) -
         ("the engine is restarted; no container runs", [], []),
         ("note: web", ["db"], []),
         ("one: two: web", ["web"], ["web"]),
+        ("ports: web (80/tcp 443/tcp), db", ["db", "web"], ["web (80/tcp 443/tcp)", "db"]),
     ],
 )
 def test_containers_are_split_from_an_effect(text: str, names: list[str], containers: list[str]) -> None:
