@@ -15,7 +15,7 @@ from .processes import list_dockerds
 from .records import Temporary, read_records
 
 _INFO = (
-    "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
+    "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime", "RuncCommit",
     "LoggingDriver", "OSType", "Architecture", "OperatingSystem", "Containers", "ContainersRunning", "Images", "Warnings",
 )  # fmt: skip
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..capabilities import ENGINE_DEFAULT
 from . import bpf
 from .profile import parse_profile
@@ -10,16 +12,14 @@ from .semantics import NATIVE, ParsedProfile, ProfileError, expand_profile
 from .syscalls import X86_64, load_table
 from .syscalls_other import list_known_names
 
-# If one of these is denied, no container starts or `docker exec` fails with runc 1.1.5, 1.1.15 or 1.3.6. Measured by removing them one by
-# one from a working profile, with and without no-new-privileges. (With it the filter is loaded later and fewer calls are needed, but a
-# container can opt out of it.)
+# If one of these is denied, no container starts with runc 1.1.5, 1.1.15 or 1.3.6. Measured by denying them one by one, with a program that
+# makes no call to start. `docker exec` needs no others. Calls that only some versions need are in `SINCE`.
 FLOOR = [
     "capget",
     "capset",
     "chdir",
     "close",
     "execve",
-    "exit_group",
     "fstat",
     "fstatfs",
     "futex",
@@ -34,9 +34,13 @@ FLOOR = [
     "setgid",
     "setgroups",
     "setuid",
-    "statx",
     "write",
 ]
+# Those that are needed with no-new-privileges too: runc then loads the filter later. A container can opt out of no-new-privileges.
+FLOOR_AFTER_USER = {"close", "execve", "fstatfs", "futex", "getdents64", "openat", "rt_sigreturn", "write"}
+# Call -> the first versions of runc that need it, one per branch. statx: /proc is checked by its mount ID since the fixes of
+# CVE-2025-31133 (runc 1.3.6 measured; read: vendor/cyphar.com/go-pathrs, github.com/cyphar/filepath-securejoin).
+SINCE: dict[str, tuple[tuple[int, int, int], ...]] = {"statx": ((1, 2, 8), (1, 3, 3), (1, 4, 0))}
 RECENT_KERNEL = (6, 12)
 DEFAULT_CAPABILITIES = frozenset(f"CAP_{name}" for name in ENGINE_DEFAULT)
 
@@ -107,17 +111,36 @@ def _find_void_conditions(profile: ParsedProfile, where: str) -> list[str]:
 
 
 def _find_missing_runc_calls(profile: ParsedProfile, where: str) -> list[str]:
-    """Return a message if the profile always denies calls that runc needs."""
+    """Return a message if the profile always denies calls that each version of runc needs."""
+    denied = _list_denied(profile, FLOOR)
+    if not denied:
+        return []
+    kind = "" if FLOOR_AFTER_USER & set(denied) else " without no-new-privileges"
+    return [
+        f"{where}: no container would start{kind}: runc needs {', '.join(denied)} after the filter is loaded; "
+        "allow them (the building block `runc` contains them)."
+    ]
+
+
+def find_missing_calls(text: str, version: tuple[int, int, int] | None) -> tuple[list[str], list[str]]:
+    """Return calls that a profile always denies and that this version of runc needs, and those that it may need (None: any version)."""
+    denied = _list_denied(parse_profile(text, ""), list(SINCE))
+    if version is None:
+        return [], denied
+    needed = [
+        name for name in denied if version >= min(first for first in SINCE[name] if first[:2] == version[:2] or first == SINCE[name][-1])
+    ]
+    return needed, []
+
+
+def _list_denied(profile: ParsedProfile, names: Sequence[str]) -> list[str]:
+    """Return the calls that the profile denies with any arguments, on the first machine that it is for and that has such calls."""
     machines = [machine for machine, name in NATIVE.items() if _is_covered(profile, name)] or [X86_64]
     for machine in machines:
         expanded = expand_profile(profile, machine, RECENT_KERNEL, DEFAULT_CAPABILITIES)
         numbers = load_table(machine)
-        denied = [n for n in FLOOR if n in numbers and not any(map(bpf.is_allowing, expanded.answers(numbers[n])))]
-        if denied:
-            return [
-                f"{where}: no container would start: runc needs {', '.join(denied)} after the filter is loaded; "
-                "allow them (the building block `runc` contains them)."
-            ]
+        if denied := [name for name in names if name in numbers and not any(map(bpf.is_allowing, expanded.answers(numbers[name])))]:
+            return denied
     return []
 
 

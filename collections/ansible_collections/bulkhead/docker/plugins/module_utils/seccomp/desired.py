@@ -31,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class SeccompProfile:
-    """One profile of the inventory; `text` is empty if it is to be absent."""
+    """One profile of the inventory; `text` is empty if it is to be absent. place: of the text in the inventory, for messages."""
 
     name: str
     path: str
@@ -40,6 +40,7 @@ class SeccompProfile:
     force: bool = False
     log: bool = False
     permissive: bool = False
+    place: str = field(default="", compare=False)
 
     @property
     def sha256(self) -> str:
@@ -81,9 +82,9 @@ def read_seccomp_profiles(desired: Mapping[str, Any]) -> SeccompProfiles:
     for place, entry, duplicates in number_entries(LIST, entries):
         faults = [*_find_entry_problems(place, entry), *duplicates]
         if not faults:
-            profile = _build_profile(entry, directory)
+            profile = _build_profile(place, entry, directory)
             if profile.state == "present":
-                faults = find_profile_problems(profile.text, _name_source(place, entry), bool(entry.get("permissive")))
+                faults = find_profile_problems(profile.text, profile.place, profile.permissive)
             listed.profiles.append(profile)
         listed.blockers += faults
     _set_daemon_default(listed, desired[DEFAULT])
@@ -167,13 +168,14 @@ def _find_unknown(place: str, words: Sequence[str], known: Iterable[str], what: 
             yield f'{place}: "{word}" is not a {what}; {hint}'
 
 
-def _build_profile(entry: Mapping[str, Any], directory: str) -> SeccompProfile:
+def _build_profile(place: str, entry: Mapping[str, Any], directory: str) -> SeccompProfile:
     name, state = entry["name"], entry.get("state", "present")
     path = f"{directory.rstrip('/')}/{name}.json"
     text = ""
     if state == "present":
         text = entry["content"] if "content" in entry else format_profile(_compose_entry(entry))
-    return SeccompProfile(name, path, text, state, bool(entry.get("force")), bool(entry.get("log")), bool(entry.get("permissive")))
+    place = f"{place} ({entry['src']})" if "src" in entry else place
+    return SeccompProfile(name, path, text, state, bool(entry.get("force")), bool(entry.get("log")), bool(entry.get("permissive")), place)
 
 
 def _compose_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +188,3 @@ def _compose_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
         entry.get("architectures") or ARCHITECTURES,
         bool(entry.get("log")),
     )
-
-
-def _name_source(place: str, entry: Mapping[str, Any]) -> str:
-    return f"{place} ({entry['src']})" if "src" in entry else place

@@ -16,7 +16,8 @@ from typing import Any
 
 from ..capabilities import CAPABILITIES
 from . import bpf
-from .semantics import ACTIONS, MAX_ERRNO, OPERATORS, Condition, ParsedProfile, ProfileError, RuleFilter, SyscallRule, build_answer
+from .errnos import ERRNOS
+from .semantics import ACTIONS, EPERM, MAX_ERRNO, OPERATORS, Condition, ParsedProfile, ProfileError, RuleFilter, SyscallRule, build_answer
 
 # Name in a profile → name in `includes` and `excludes` (libseccomp's; moby seccomp_linux.go nativeToSeccomp).
 ARCHITECTURES = {
@@ -48,9 +49,9 @@ FLAGS = (
 _CAPABILITIES = tuple(f"CAP_{name}" for name in CAPABILITIES)
 
 _TOP = {
-    "defaultAction", "defaultErrnoRet", "architectures", "archMap", "syscalls", "flags", "listenerPath", "listenerMetadata",
+    "defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap", "syscalls", "flags", "listenerPath", "listenerMetadata",
 }  # fmt: skip
-_SYSCALL = {"names", "name", "action", "errnoRet", "args", "comment", "includes", "excludes"}
+_SYSCALL = {"names", "name", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes"}
 _ARG = {"index", "value", "valueTwo", "op"}
 _FILTER = {"caps", "arches", "minKernel"}
 _MAP = {"architecture", "subArchitectures"}
@@ -212,9 +213,34 @@ class _Reader:
     def read_action(self, data: Mapping[str, Any], key: str, errno_key: str, path: str) -> tuple[int, int | None]:
         name = self.read_choice(data.get(key, "SCMP_ACT_ERRNO"), tuple(ACTIONS), f"{path}.{key}" if path else key, "an action")
         errno = None if data.get(errno_key) is None else self.read_number(data, errno_key, path, MAX_ERRNO)
-        if errno is not None and name not in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
-            self.add_fault(f"{path}.{errno_key}" if path else errno_key, f"has no meaning with {name}; remove it or write SCMP_ACT_ERRNO")
+        if name not in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
+            for each in (errno_key, errno_key.removesuffix("Ret")):
+                if data.get(each) not in (None, ""):
+                    self.add_fault(f"{path}.{each}" if path else each, f"has no meaning with {name}; remove it or write SCMP_ACT_ERRNO")
+        else:
+            self.check_error_name(data, errno_key, path, EPERM if errno is None else errno)
         return ACTIONS.get(name, bpf.ERRNO), errno
+
+    def check_error_name(self, data: Mapping[str, Any], errno_key: str, path: str, errno: int) -> None:
+        """Check that the key for other engines agrees with what Docker uses.
+
+        Podman and CRI-O read `errno` and `defaultErrno`, a name or a number as text, before the keys with Ret (containers/common
+        pkg/seccomp/seccomp_linux.go, getErrno). Docker ignores them.
+        """
+        key = errno_key.removesuffix("Ret")
+        name, where = data.get(key), f"{path}.{key}" if path else key
+        if name is None or name == "":
+            return
+        number = ERRNOS.get(name) or (int(name) if re.fullmatch(r"[0-9]{1,9}", name) else None) if isinstance(name, str) else None
+        if number is None:
+            near = _find_nearest(name, ERRNOS) if isinstance(name, str) else None
+            self.add_fault(where, f"{json.dumps(name)} is not an error of Linux; write {json.dumps(near or 'EPERM')}")
+        elif number != errno:
+            used = f'"{errno_key}": {errno}' if errno_key in data else f"{errno}, because {errno_key} is missing"
+            self.add_fault(
+                where,
+                f'"{name}" is error {number}, but Docker ignores this key and uses {used}; write "{errno_key}": {number}, or remove it',
+            )
 
     def check_keys(self, data: Mapping[str, Any], known: Iterable[str], path: str) -> None:
         for key in data:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...seccomp import desired as desired_profiles
+from ...seccomp.check import SINCE, find_missing_calls
 from ...seccomp.desired import LIST, SeccompProfile, resolve_sources
 from ..verdict import DISABLED, Change, LayerPlan
 
@@ -35,6 +36,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     reason = _explain_missing_support(observed, state)
     if reason and not disabled:
         return planned.mark_unsupported(reason)
+    if not planned.blockers:
+        _judge_runtime(planned, observed, listed)
     if planned.blockers:
         return planned
     if listed.daemon_default:
@@ -142,3 +145,24 @@ def _warn_of_old_engine(planned: LayerPlan, observed: Mapping[str, Any], listed:
         planned.warnings.append(
             f"{LIST}: log has no effect on this engine ({observed['engine']['version']}, 23.0 is needed): {', '.join(logging)}"
         )
+
+
+def _judge_runtime(planned: LayerPlan, observed: Mapping[str, Any], listed: desired_profiles.SeccompProfiles) -> None:
+    """Add a blocker or a warning per profile under which the host's version of runc starts no container. Other runtimes are not judged."""
+    info = observed["engine"].get("info") or {}
+    if (info.get("DefaultRuntime") or "runc") not in ("runc", "io.containerd.runc.v2"):
+        return
+    found = re.search(r"(?<![\w.])v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})", str((info.get("RuncCommit") or {}).get("ID") or ""))
+    version = (int(found[1]), int(found[2]), int(found[3])) if found else None
+    for profile in listed.profiles:
+        needed, possible = find_missing_calls(profile.text, version) if profile.state == "present" else ([], [])
+        remedy = "allow them (the building block `runc` contains them)"
+        if needed and version:
+            planned.blockers.append(
+                f"{profile.place}: no container would start: runc {'.'.join(map(str, version))} needs {', '.join(needed)} after the filter is loaded; {remedy}"
+            )
+        elif possible:
+            since = ", ".join(sorted({".".join(map(str, first)) for name in possible for first in SINCE[name]}))
+            planned.warnings.append(
+                f"{profile.place}: denies {', '.join(possible)}, which runc needs since {since}, and this host's version is not known; {remedy}"
+            )

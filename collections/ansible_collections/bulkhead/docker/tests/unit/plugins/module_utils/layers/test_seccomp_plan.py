@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import s
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.plan import expectation, plan, resolve_sources
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 
 FOLDER = "/etc/docker/seccomp"
@@ -251,3 +253,35 @@ def test_expectation_has_the_text_of_the_default() -> None:
     }
     assert [profile["name"] for profile in expected["profiles"]] == ["bulkhead-default", "bulkhead-web"]
     assert expectation(desired(layer="disabled")) == {"requirement": "disabled", "daemon_profile": None, "profiles": []}
+
+
+def without_statx(runc: str | None, **info: Any) -> LayerPlan:
+    text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": FLOOR, "action": "SCMP_ACT_ALLOW"}]})
+    seen = host()
+    seen["engine"]["info"] = {"DefaultRuntime": "runc", "RuncCommit": {"ID": runc} if runc else None, **info}
+    return plan(seen, desired([{"name": "chrome", "src": "chrome.json", "content": text}], ""))
+
+
+@pytest.mark.parametrize("runc", ["1.1.5+ds1-1+deb12u1", "1.1.15+ds1-2+deb13u1", "v1.1.12-0-g51d5e94"])
+def test_profile_that_this_runc_can_use(runc: str) -> None:
+    found = without_statx(runc)
+    assert (found.blockers, found.warnings, len(found.changes)) == ([], [], 1)
+
+
+@pytest.mark.parametrize(("runc", "version"), [("1.3.6+ds1-1", "1.3.6"), ("v1.4.0-0-g1234567", "1.4.0")])
+def test_profile_that_this_runc_cannot_use(runc: str, version: str) -> None:
+    assert without_statx(runc).blockers == [
+        f"seccomp_profiles_list[0] (chrome.json): no container would start: runc {version} needs statx after the filter is loaded; "
+        "allow them (the building block `runc` contains them)"
+    ]
+    assert without_statx(runc, DefaultRuntime="crun").blockers == []
+
+
+@pytest.mark.parametrize("runc", [None, "", "N/A", "51d5e94601ceffbbd85688df1c928ecccbfa4685"])
+def test_profile_for_an_unknown_runc_is_a_warning(runc: str | None) -> None:
+    found = without_statx(runc)
+    assert found.blockers == []
+    assert found.warnings == [
+        "seccomp_profiles_list[0] (chrome.json): denies statx, which runc needs since 1.2.8, 1.3.3, 1.4.0, and this host's version is not known; "
+        "allow them (the building block `runc` contains them)"
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import bpf
-from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, find_profile_problems
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import FLOOR, find_missing_calls, find_profile_problems
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Condition, ProfileError, RuleFilter
 
@@ -76,9 +76,21 @@ def arg(**keys: Any) -> dict[str, Any]:
         (profile(defaultAction="SCMP_ACT_LOG"), "or write `permissive: true` in the entry"),
         (json.dumps({"defaultAction": "SCMP_ACT_ERRNO"}), "no container would start: runc needs capget, capset, chdir"),
         (
-            json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule(names=[n for n in FLOOR if n != "statx"])]}),
-            "no container would start: runc needs statx after",
+            json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule(names=[n for n in FLOOR if n not in ("setuid", "openat")])]}),
+            "no container would start: runc needs openat, setuid after",
         ),
+        (
+            json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule(names=[n for n in FLOOR if n != "setuid"])]}),
+            "no container would start without no-new-privileges: runc needs setuid after",
+        ),
+        (profile(rule(action="SCMP_ACT_ERRNO", errnoRet=1, errno="ENOSYS")), 'syscalls[1].errno: "ENOSYS" is error 38, but Docker ignores this '),
+        (profile(rule(action="SCMP_ACT_ERRNO", errno="ENOSYS")), "uses 1, because errnoRet is missing; write \"errnoRet\": 38, or remove it"),
+        (profile(rule(action="SCMP_ACT_ERRNO", errnoRet=38, errno="38 ")), 'syscalls[1].errno: "38 " is not an error of Linux'),
+        (profile(rule(action="SCMP_ACT_ERRNO", errnoRet=1, errno="EPREM")), '"EPREM" is not an error of Linux; write "EPERM"'),
+        (profile(rule(action="SCMP_ACT_ERRNO", errnoRet=1, errno=1)), "syscalls[1].errno: 1 is not an error of Linux"),
+        (profile(rule(errno="EPERM")), "syscalls[1].errno: has no meaning with SCMP_ACT_ALLOW"),
+        (profile(defaultErrnoRet=1, defaultErrno="ENOSYS"), 'defaultErrno: "ENOSYS" is error 38, but Docker ignores this key and uses "defaultErrnoRet": 1'),
+        (profile(defaultErrno="ENOSYS"), 'defaultErrno: "ENOSYS" is error 38'),
         (profile(rule(), arg()), 'syscalls[2]: the conditions on "ptrace" have no effect, because syscalls[1] names it without any'),
         (profile(rule(args=[{"index": 0, "value": n, "op": "SCMP_CMP_NE"} for n in (38, 40)])), "has two conditions on one argument"),
     ],
@@ -97,10 +109,39 @@ def test_fault_messages(text: str, sentence: str) -> None:
         profile(architectures=["SCMP_ARCH_AARCH64"]),
         profile(rule(includes={"caps": ["CAP_SYS_PTRACE"]}), arg() | {"excludes": {"caps": ["CAP_SYS_PTRACE"]}}),
         profile(rule(action="SCMP_ACT_ERRNO", errnoRet=38, comment="so that libc falls back")),
+        # As containers/common has them (pkg/seccomp/seccomp.json), for Podman and Docker alike.
+        profile(rule(action="SCMP_ACT_ERRNO", errnoRet=1, errno="EPERM", args=[], comment="", includes={}, excludes={"caps": ["CAP_BPF"]})),
+        profile(rule(action="SCMP_ACT_ERRNO", errnoRet=38, errno="38"), defaultErrnoRet=38, defaultErrno="ENOSYS"),
+        profile(rule(action="SCMP_ACT_ERRNO", errno="EPERM"), defaultErrno="EPERM"),
+        profile(rule(action="SCMP_ACT_ERRNO", errnoRet=95, errno="ENOTSUP"), rule(names=["bpf"], action="SCMP_ACT_ERRNO", errno="")),
+        # Docker's format until 1.13, and of Chrome's public profile.
+        json.dumps(
+            {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"name": name, "action": "SCMP_ACT_ALLOW", "args": None} for name in FLOOR]}
+        ),
+        profile(rule(includes={"minKernel": "4.8", "arches": ["amd64"], "caps": []}, excludes=None), listenerPath="", listenerMetadata=""),
     ],
 )
 def test_good_profiles_pass(text: str) -> None:
     assert find_profile_problems(text, "x.json") == []
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((1, 1, 5), ([], [])),
+        ((1, 1, 15), ([], [])),
+        ((1, 2, 7), ([], [])),
+        ((1, 2, 8), (["statx"], [])),
+        ((1, 3, 2), ([], [])),
+        ((1, 3, 6), (["statx"], [])),
+        ((1, 4, 0), (["statx"], [])),
+        ((2, 0, 0), (["statx"], [])),
+        (None, ([], ["statx"])),
+    ],
+)
+def test_missing_calls_depend_on_the_version(version: Any, expected: Any) -> None:
+    assert find_missing_calls(profile(), version) == expected
+    assert find_missing_calls(profile(rule(names=["statx"])), version) == ([], [])
 
 
 def test_permissive_profile_can_be_allowed() -> None:
