@@ -94,7 +94,7 @@ denials:
       description: Program of the process, with its path in the container. Only messages of seccomp contain it.
       type: str
     scope:
-      description: C(container), C(host) for a process outside all containers, or C(unknown).
+      description: C(container), C(host) for a process outside all containers of Docker, or C(unknown).
       type: str
       sample: container
     container:

@@ -7,8 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..host.root import Host
-from .policy import SECURITYFS, find_children, find_folders
+from .policy import ENFORCING, SECURITYFS, find_children, find_folders
 from .sources import COMPLAIN_LINK, DISABLE_LINK, FOLDER
+
+
+def is_desired_mode(loaded: object, desired: str) -> bool:
+    """Return whether a profile is loaded as desired; `kill` is stricter than `enforce`: it also ends a process that is denied something."""
+    return loaded == desired or (desired == "enforce" and loaded in ENFORCING)
 
 
 def list_differences(observed: Mapping[str, object], sha: str, mode: str) -> list[str]:
@@ -35,7 +40,7 @@ def list_differences(observed: Mapping[str, object], sha: str, mode: str) -> lis
         found.append(f"is loaded in complain mode because of {FOLDER}/{COMPLAIN_LINK}")
     if observed["mode"] is None:
         found.append("is not loaded")
-    elif observed["mode"] != mode:
+    elif not is_desired_mode(observed["mode"], mode):
         found.append(f"is in {observed['mode']} mode")
     if observed["current"] is False and observed["sha256"] == sha:
         found.append("is loaded with a policy that differs from its file")

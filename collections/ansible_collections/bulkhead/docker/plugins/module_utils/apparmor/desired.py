@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +21,7 @@ from .parameters import (
 )
 from .presets import PRESETS
 from .render import ABI, render_profile
+from .syntax import PERMISSIVE, Statement, list_profiles, parse_policy
 
 VARIABLE = "apparmor_profiles_list"
 FOLDER = "/etc/apparmor.d"
@@ -33,20 +33,17 @@ _KEYS = (*_COMMON, *_TEMPLATE, "src")
 # Keys that `resolve_sources` adds to an entry with `src`.
 _RESOLVED = ("content", "src_problem")
 
-_COMMENT = re.compile(r"#(?!include\b).*")
-_COMPLAIN = re.compile(r"\bflags\s*=\s*\([^)]*\bcomplain\b")
-_SIGNAL = re.compile(r"(?m)^\s*(?:audit\s+|allow\s+)*signal\b")
-
 
 @dataclass(frozen=True)
 class AppArmorProfile:
-    """One profile of the inventory; `content` is empty if it is to be absent."""
+    """One profile of the inventory; `content` is empty if it is to be absent. place: of its text in the inventory, for messages."""
 
     name: str
     mode: str = "enforce"
     state: str = "present"
     force: bool = False
     content: str = ""
+    place: str = field(default="", compare=False)
 
     @property
     def path(self) -> str:
@@ -87,18 +84,19 @@ def read_apparmor_profiles(entries: Any) -> AppArmorProfiles:
         problems = [*_find_entry_problems(place, entry), *duplicates]
         listed.blockers += problems
         if not problems:
-            profile = _build_profile(entry)
+            profile = _build_profile(place, entry)
             listed.profiles.append(profile)
             listed.warnings += _find_warnings(place, entry, profile)
     return listed
 
 
-def _build_profile(entry: Mapping[str, Any]) -> AppArmorProfile:
+def _build_profile(place: str, entry: Mapping[str, Any]) -> AppArmorProfile:
     name, state = entry["name"], entry.get("state", "present")
     content = ""
+    place = f"{place}.src: {entry['src']}" if "src" in entry else f"{place}.rules"
     if state == "present":
         content = entry["content"] if "src" in entry else render_profile(name, _extend_preset(entry))
-    return AppArmorProfile(name, entry.get("mode", "enforce"), state, bool(entry.get("force", False)), content)
+    return AppArmorProfile(name, entry.get("mode", "enforce"), state, bool(entry.get("force", False)), content, place)
 
 
 def _extend_preset(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,13 +140,25 @@ def _find_source_problems(place: str, entry: Mapping[str, Any]) -> list[str]:
         return [f"{place}.src: {src!r} is not a file name; write the path of a profile on the control node"]
     if not isinstance(text, str):
         return [f"{place}.src: {entry.get('src_problem', f'{src} was not read')}; write the path of a profile on the control node"]
-    policy = _COMMENT.sub("", text)
-    # The parser skips white space: a profile may be indented, or follow an include or another statement on the same line.
-    if isinstance(name, str) and not re.search(rf'(?m)(?:^|[,>"}}])\s*profile\s+"?{re.escape(name)}"?[\s({{]', policy):
+    statements = parse_policy(text)
+    if isinstance(name, str) and not any(statement.is_profile and statement.name == name for statement in statements):
         return [f"{place}.src: {src} has no profile {name!r}; write 'profile {name} … {{' there, or use its name here"]
-    if entry.get("mode", "enforce") == "enforce" and _COMPLAIN.search(policy):
-        return [f"{place}.mode: {src} has flags=(complain), which only logs; remove the flag there, or write mode: complain here"]
-    return []
+    return [
+        f"{place}.mode: {src} {problem} there{', or write mode: complain here' if flag == 'complain' else ''}"
+        for flag, problem in _find_permissive_flags(statements, entry)
+    ]
+
+
+def _find_permissive_flags(statements: list[Statement], entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each flag with which a profile or one of its children would not confine, and the problem.
+
+    In complain mode the file is loaded with all of its profiles in that mode (apparmor parser/parser_main.c, force_complain).
+    """
+    accepted = {"complain"} if entry.get("mode", "enforce") == "complain" else set()
+    for profile in list_profiles(statements):
+        for flag in sorted(set(profile.flags) & (PERMISSIVE.keys() - accepted)):
+            where = "" if profile.name == entry.get("name") else f" in profile {profile.name}"
+            yield flag, f"has flags=({flag}){where}, which {PERMISSIVE[flag]}; remove the flag"
 
 
 def _find_template_problems(place: str, entry: Mapping[str, Any]) -> list[str]:
@@ -169,6 +179,8 @@ def _find_template_problems(place: str, entry: Mapping[str, Any]) -> list[str]:
             problem = _describe_value_problem(key, value)
             if problem:
                 found.append(f"{place}.{key}[{index}]: {problem}")
+            elif key == "rules":
+                found += [f"{place}.rules[{index}]: {problem}" for unused, problem in _find_permissive_flags(parse_policy(value), entry)]
     return found
 
 
@@ -198,11 +210,6 @@ def _find_warnings(place: str, entry: Mapping[str, Any], profile: AppArmorProfil
     if profile.state == "absent":
         return []
     found = []
-    if "src" in entry and not _SIGNAL.search(_COMMENT.sub("", profile.content)):
-        found.append(
-            f"{place}.src: {entry['src']} has no signal rule, so `docker stop` ends in SIGKILL; "
-            f"add 'signal (receive) peer={{unconfined,runc,crun,rootlesskit}},' to it"
-        )
     both = [
         path
         for path in entry.get("writable") or []

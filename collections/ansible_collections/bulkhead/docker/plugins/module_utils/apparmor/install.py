@@ -137,10 +137,14 @@ def _install(host: Host, parser: Parser, request: AppArmorRequest, inputs: sourc
     kernel = policy.read_profile(host, request.name)
     if kernel is None:
         raise PolicyError(f"profile {request.name}: apparmor_parser reported success, but the kernel does not have it")
-    if kernel["mode"] != request.mode:
-        raise PolicyError(
-            f"profile {request.name}: was loaded in {kernel['mode']} mode, not in {request.mode} mode; correct the flags in its text"
-        )
+    modes = policy.read_modes(host)
+    for name in kernel["hashes"]:
+        mode = modes.get(name, kernel["mode"])
+        if not changes.is_desired_mode(mode, request.mode):
+            raise PolicyError(
+                f"profile {name}: was loaded in {mode} mode, not in {request.mode} mode; correct the flags in its text and in the files "
+                f"that it includes, and the options in {sources.PARSER_CONFIGURATION}"
+            )
     if policy.is_same_policy(kernel["hashes"], compiled) is False:
         raise PolicyError(f"profile {request.name}: the kernel's policy ({kernel['hash']}) is not what {request.path} compiles to")
     return {"sha256": sha256(request.content), "mode": request.mode, "hashes": kernel["hashes"], "inputs": inputs.digest(request.content)}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from ..host.cgroup import find_container_group
 from ..host.root import Host
 
 SECURITYFS = "/sys/kernel/security/apparmor"
@@ -70,21 +71,6 @@ def parse_label(text: str) -> Label:
 def _is_unconfined_name(name: str) -> bool:
     """Return whether a part of a label is the unconfined profile of a policy namespace: `unconfined`, `:ns:unconfined`."""
     return re.fullmatch(r"(:[^:]*:(//)?)?unconfined", name) is not None
-
-
-def list_part_modes(label: Label, modes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the profiles of a label with their modes; those that a mixed stack does not show are taken from `modes` (`read_modes`).
-
-    The kernel writes a namespace only before the first of consecutive profiles in it (security/apparmor/label.c, aa_profile_snxprint). A
-    profile whose mode is not known for certain has the mode `unknown`.
-    """
-    found, namespace = [], ""
-    for name, mode in label.parts:
-        match = re.match(r":[^:]*:(//)?", name)
-        namespace = match[0] if match else namespace
-        candidates = {modes[full] for full in (name, name if match else namespace + name) if full in modes}
-        found.append((name, mode or (candidates.pop() if len(candidates) == 1 else "unknown")))
-    return found
 
 
 def parse_modes(text: str) -> dict[str, str]:
@@ -201,7 +187,7 @@ def find_confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, 
             # A process in a child profile (PARENT//CHILD) belongs to the parent's file.
             for name in desired & {part.split("//")[0] for part in label.profiles}:
                 comm = (host.read(f"/proc/{process}/comm") or "").strip()
-                container = re.search(r"[0-9a-f]{64}", host.read(f"/proc/{process}/cgroup") or "")
+                container = find_container_group(host.read(f"/proc/{process}/cgroup") or "")
                 found.setdefault(name, []).append({"pid": process, "command": comm, "container": container[0][:12] if container else None})
         except (OSError, ValueError):  # it has ended, or its label is of another security module
             continue

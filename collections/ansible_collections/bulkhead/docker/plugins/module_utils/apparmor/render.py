@@ -7,10 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .parameters import DENIABLE, normalize_capability
-
-# Labels that send signals to a container: the engine if runc has no profile, else the distribution's profile of the runtime.
-# Without them `docker stop` ends in SIGKILL (exit code 137), and a rootless container cannot be stopped.
-_RUNTIMES = "{unconfined,runc,crun,rootlesskit}"
+from .signals import SENDERS
 
 # As docker-default (moby profiles/apparmor/template.go): files opened outside of the container and deleted ones are mediated too.
 # In the form of aa-complain and aa-enforce, so that using both leaves the text unchanged.
@@ -55,7 +52,7 @@ def _sections(name: str, parameters: Mapping[str, Any]) -> Iterable[tuple[str, l
     )
     yield (
         "`docker stop` and `docker kill`: the runtime's label, which differs between releases.",
-        [f"signal (receive) peer={_RUNTIMES},"],
+        [f"signal (receive) peer={SENDERS},"],
     )
     yield (
         "Processes of this profile among themselves.",

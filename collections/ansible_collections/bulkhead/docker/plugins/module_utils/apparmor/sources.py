@@ -18,13 +18,18 @@ COMPLAIN_LINK = "force-complain"
 DISABLE_LINK = "disable"
 
 PARSERS = ("/usr/sbin/apparmor_parser", "/sbin/apparmor_parser")
-_CONFIGURATION = "/etc/apparmor/parser.conf"
+PARSER_CONFIGURATION = "/etc/apparmor/parser.conf"
 _INCLUDE = re.compile(r'(?m)^\s*(?:#?include(?:\s+if\s+exists)?|abi)\s+(?:<([^>\n]+)>|"([^"\n]+)")')
 
 
 def find_parser(host: Host) -> str | None:
     """Return the path of apparmor_parser; None if it is not installed."""
     return next((path for path in PARSERS if host.path(path).exists()), None)
+
+
+def has_complain_option(host: Host) -> bool:
+    """Return whether the parser's configuration makes it load every profile in complain mode."""
+    return re.search(r"(?m)^\s*Complain\b", host.read(PARSER_CONFIGURATION) or "") is not None
 
 
 def read_files(host: Host) -> dict[str, str]:
@@ -61,7 +66,7 @@ class CompileInputs:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._texts: dict[str, str | None] = {}
-        self._common = [host.read(_CONFIGURATION) or ""]
+        self._common = [host.read(PARSER_CONFIGURATION) or ""]
         parser = find_parser(host)
         if parser:
             status = host.path(parser).stat()

@@ -2,8 +2,8 @@
 """Attributes denials to containers. The kernel's messages name a process and no container, and most processes have ended when a message is read.
 
 Evidence, the best first:
-* `pid`: the process exists and began before the message, so its PID was not reused. Its cgroup names the container.
-* `profile`: the process has ended. Only one container that ran at that moment had the profile in the message.
+* `pid`: the process exists and began before the message, so its PID was not reused. Its cgroup names the container by its ID, below any parent.
+* `profile`: the process has ended, or the message is about another one. Only one container that ran at that moment had the profile in the message.
 * `alone`: the container has ended too, so its profile is unknown. No other candidate ran at that moment.
 Everything else is `unknown`, with the candidates.
 
@@ -13,18 +13,17 @@ start and the end of each scope. The engine alone forgets removed containers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .denials import Denial
+from ..host.cgroup import find_container_group
+from .denials import Denial, is_about_target
 from .messages import Message
 
 CONTAINER, HOST, UNKNOWN = "container", "host", "unknown"
 # Seconds. systemd logs the start of a scope shortly after its first process runs, and the kernel's messages arrive a little late.
 _SLACK = 2.0
-_IN_CGROUP = re.compile(r"(?:docker-|/docker/)([0-9a-f]{64})")
 # The profile of a container that requests none. Any process may be unconfined.
 DEFAULT_PROFILE = "docker-default"
 UNCONFINED = "unconfined"
@@ -67,12 +66,13 @@ class ContainerIndex:
     def attribute(self, message: Message, denial: Denial) -> dict[str, Any]:
         """Return `container` (id, name, image; None if unknown), `scope`, `by` and `candidates`."""
         pid = message.fields.get("pid", "")
-        seen = self.process(int(pid)) if pid.isdigit() else None
+        seen = self.process(int(pid)) if pid.isdigit() and not is_about_target(message.fields) else None
         if seen and seen[0] <= message.time:
-            match = _IN_CGROUP.search(seen[1])
-            if not match:
-                return _build_attribution(HOST, "pid")
-            return _build_attribution(CONTAINER, "pid", next((c for c in self.containers if c.id == match[1]), KnownContainer(match[1])))
+            group = find_container_group(seen[1])
+            known = next((c for c in self.containers if group and c.id == group[0]), None)
+            if known is None and group and group[1] == "docker":
+                known = KnownContainer(group[0])
+            return _build_attribution(CONTAINER if known else HOST, "pid", known)
         profile = (denial.profile or UNCONFINED).partition("//")[0].partition(" (")[0]
         if profile == UNCONFINED:
             return _build_attribution(UNKNOWN, "")

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..engine.cgroups import parse_scope_name
+from ..host.cgroup import parse_container_group
 from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, build_gap, parse_suppressed
 from .messages import parse_journal_entry, parse_kernel_line
 from .reading import Reading
@@ -95,9 +95,9 @@ def _add_entry(reading: Reading, entry: Mapping[str, Any], moment: float) -> Non
         case _ if entry.get("MESSAGE_ID") == _MISSED:
             reading.gaps.append(build_gap(MISSED, SOURCE, f"journald was too slow for the kernel's log: {text}", None, moment))
         case _:
-            container = parse_scope_name(str(entry.get("UNIT", "")))
-            if container:
-                reading.scopes.append((container, entry.get("MESSAGE_ID") == _STARTED, moment))
+            group = parse_container_group(str(entry.get("UNIT", "")))
+            if group and group[1] == "docker":
+                reading.scopes.append((group[0], entry.get("MESSAGE_ID") == _STARTED, moment))
 
 
 def _decode_field(value: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..host.cgroup import find_container_group
 from ..host.process_status import parse_id_map, parse_status
 from ..host.root import Host
-from .cgroups import has_container_group
 
 
 def read_command(host: Host, pid: int | str) -> str:
@@ -31,7 +31,7 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
         try:
             status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
             uid_map = parse_id_map(host.read(f"/proc/{entry.name}/uid_map") or "")
-            if has_container_group(host.read(f"/proc/{entry.name}/cgroup") or "") or host.read_link(f"/proc/{entry.name}/ns/pid") != own:
+            if find_container_group(host.read(f"/proc/{entry.name}/cgroup") or "") or host.read_link(f"/proc/{entry.name}/ns/pid") != own:
                 continue
             argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
         except OSError:  # it ended meanwhile

@@ -3,11 +3,29 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import Any
 
 from .root import Host
 
 CGROUPFS = "/sys/fs/cgroup"
+_NAME = re.compile(r"(?:(.*)[-:])?([0-9a-f]{64})(?:\.scope)?")
+
+
+def parse_container_group(name: str, parent: str = "") -> tuple[str, str] | None:
+    """Return ID and engine of the container with a group of this name. parent: name of the group above.
+
+    docker/ID, docker-ID.scope (systemd), PARENT:docker:ID (a runtime without systemd). The engine is empty for an ID below another parent.
+    """
+    match = _NAME.fullmatch(name)
+    return (match[2], match[1].rpartition(":")[2] if match[1] else "docker" if parent == "docker" else "") if match else None
+
+
+def find_container_group(cgroup_file: str) -> tuple[str, str] | None:
+    """Return ID and engine of a process's container, from its /proc/PID/cgroup. The outermost one decides; a container can name those below."""
+    names = (pair for line in cgroup_file.splitlines() for pair in pairwise(line.split("/")))
+    return next((found for parent, name in names if (found := parse_container_group(name, parent))), None)
 
 
 def detect_version(host: Host) -> int | None:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...apparmor.policy import ENFORCING, GLOBAL_MODE, SECURITYFS, Label, list_part_modes, parse_label
+from ...apparmor.changes import is_desired_mode
+from ...apparmor.policy import ENFORCING, GLOBAL_MODE, SECURITYFS, Label, parse_label
 from ...apparmor.sources import COMPLAIN_LINK, DISABLE_LINK, FOLDER
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
@@ -125,6 +127,21 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
         _judge_mode(verdict, label, who, state.get("modes") or {})
 
 
+def list_part_modes(label: Label, modes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the profiles of a label with their modes; those that a mixed stack does not show are taken from `modes` (policy.read_modes).
+
+    The kernel writes a namespace only before the first of consecutive profiles in it (security/apparmor/label.c, aa_profile_snxprint). A
+    profile whose mode is not known for certain has the mode `unknown`.
+    """
+    found, namespace = [], ""
+    for name, mode in label.parts:
+        match = re.match(r":[^:]*:(//)?", name)
+        namespace = match[0] if match else namespace
+        candidates = {modes[full] for full in (name, name if match else namespace + name) if full in modes}
+        found.append((name, mode or (candidates.pop() if len(candidates) == 1 else "unknown")))
+    return found
+
+
 def _judge_mode(verdict: Verdict, label: Label, who: str, modes: Mapping[str, str]) -> None:
     """Judge a label that does not enforce as a whole. A stack allows what all of its profiles allow, so that one in enforce mode is enough."""
     parts = list_part_modes(label, modes)
@@ -167,7 +184,7 @@ def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], state: Mapping[
         return
     verdict.add_evidence(f"{state['source'].rsplit('/', 1)[0]}/mode", state["mode"])
     for loaded, mode in {name: state["mode"], **state["children"]}.items():
-        if mode != desired["mode"]:
+        if not is_desired_mode(mode, desired["mode"]):
             verdict.add_finding("mode", f"profile {loaded} is in {mode} mode instead of {desired['mode']} mode", DEGRADED, repair)
     if state["hash"]:
         verdict.add_evidence(state["source"], state["hash"])

@@ -30,6 +30,7 @@ def observe(host: Host) -> dict[str, Any]:
         "global_mode": policy.read_global_mode(host),
         "parser": sources.find_parser(host),
         "at_boot": sources.is_loaded_at_boot(host),
+        "complain_option": sources.has_complain_option(host),
         "modes": {},
         "files": sources.read_files(host),
         "links": sources.read_links(host),

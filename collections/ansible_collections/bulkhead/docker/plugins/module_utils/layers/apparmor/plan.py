@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ...apparmor import desired as desired_profiles
-from ...apparmor.changes import describe_processes, list_differences
+from ...apparmor import signals
+from ...apparmor.changes import describe_processes, is_desired_mode, list_differences
 from ...apparmor.desired import VARIABLE, AppArmorProfile, resolve_sources
-from ...apparmor.sources import COMPLAIN_LINK, FOLDER
+from ...apparmor.policy import ENFORCING, GLOBAL_MODE
+from ...apparmor.sources import COMPLAIN_LINK, FOLDER, PARSER_CONFIGURATION
 from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, LayerPlan
 
@@ -33,13 +35,24 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     if reason and planned.requirement != DISABLED:
         return planned.mark_unsupported(reason)
     stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
+    planned.warnings += _find_stopping_problems(observed, desired, listed.profiles)
     steps = [step for profile in listed.profiles if (step := _plan_step(planned, state, profile, stopping))]
     if not listed.blockers:  # an entry with a fault does not count as removed from the list
         dropped = sorted(set(state["managed"]) - {profile.name for profile in listed.profiles})
         steps += [step for name in dropped if (step := _plan_step(planned, state, AppArmorProfile(name, state="absent"), stopping))]
     if steps:
         planned.apply = {"profiles": steps}
-    if any(profile.state == "present" for profile in listed.profiles) and state["at_boot"] is False:
+    present = [profile for profile in listed.profiles if profile.state == "present"]
+    if state.get("complain_option") and any(profile.mode == "enforce" for profile in present):
+        planned.blockers.append(
+            f"{PARSER_CONFIGURATION}: has the option Complain, with which no profile can be loaded in enforce mode; remove it there"
+        )
+    mode = (state.get("global_mode") or {}).get("value")
+    if present and mode not in (None, *ENFORCING):
+        planned.warnings.append(
+            f"{GLOBAL_MODE} is {mode}, so that profiles deny nothing; write enforce there, and boot without apparmor.mode={mode}"
+        )
+    if present and state["at_boot"] is False:
         planned.warnings.append("apparmor.service is not enabled, so the next boot loads no profile; run `systemctl enable apparmor`")
     return planned
 
@@ -68,6 +81,20 @@ def _explain_missing_support(state: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _find_stopping_problems(observed: Mapping[str, Any], desired: Mapping[str, Any], profiles: Iterable[AppArmorProfile]) -> list[str]:
+    """Return a warning per profile under which containers of this host cannot be stopped as usual."""
+    engine = observed.get("engine") or {}
+    name = (engine.get("info") or {}).get("DefaultRuntime") or "runc"
+    program = ((engine.get("runtimes") or {}).get(name) or {}).get("path") or name
+    runtime, dockerd = signals.list_labels(observed["layers"][LAYER]["modes"], program, bool(rootless.find_desired_user(desired)))
+    found = []
+    for profile in profiles:
+        problem = signals.describe_stopping(signals.read_signal_policy(profile.content, profile.name), runtime, dockerd)
+        if profile.state == "present" and problem:
+            found.append(f"{profile.place}: profile {profile.name} {problem}; add '{signals.suggest_rule(runtime)}' to it")
+    return found
+
+
 def _plan_step(planned: LayerPlan, state: Mapping[str, Any], profile: AppArmorProfile, stopping: Collection[str]) -> dict[str, Any] | None:
     """Return an entry for the module's list and add its change to the plan; None if nothing has to change.
 
@@ -88,6 +115,9 @@ def _plan_step(planned: LayerPlan, state: Mapping[str, Any], profile: AppArmorPr
         return None
     users = [user for user in state["confined"].get(name, []) if profile.state == "present" or user["container"] not in stopping]
     if profile.state == "present":
+        if problems := _find_hidden_flags(state, now, profile):
+            planned.blockers += problems
+            return None
         reasons = list_differences(now, profile.sha256, profile.mode)
         if not reasons:
             return None
@@ -108,6 +138,18 @@ def _plan_step(planned: LayerPlan, state: Mapping[str, Any], profile: AppArmorPr
             planned.effects.append(f"{name} is removed, so these become unconfined: {describe_processes(users)}")
     step = {"name": name, "state": profile.state, "mode": profile.mode, "force": profile.force}
     return {**step, "content": profile.content} if profile.state == "present" else step
+
+
+def _find_hidden_flags(state: Mapping[str, Any], now: Mapping[str, Any], profile: AppArmorProfile) -> list[str]:
+    """Return a blocker per profile that is loaded as its file says, in another mode than its text says: an included file sets flags."""
+    if not now["current"] or now["sha256"] != profile.sha256 or COMPLAIN_LINK in now["links"] or profile.mode != "enforce":
+        return []
+    children = {name: mode for name, mode in state["modes"].items() if name.startswith(f"{profile.name}//")}
+    return [
+        f"profile {name} is loaded in {mode} mode because of a file that {profile.path} includes; remove the flag from that file"
+        for name, mode in {profile.name: now["mode"], **children}.items()
+        if mode is not None and not is_desired_mode(mode, profile.mode)
+    ]
 
 
 def _explain_conflict(now: Mapping[str, Any], profile: AppArmorProfile) -> str | None:

@@ -26,7 +26,7 @@ if "syntax error" in text:
 names = re.findall(r"(?m)^profile (\S+)", text)
 if "-N" in arguments:
     print("\n".join(names)); sys.exit()
-mode = "enforce"
+mode = "kill" if "flags=(kill)" in text else "enforce"
 if "flags=(complain)" in text or file and os.path.lexists(os.path.dirname(file) + "/force-complain/" + os.path.basename(file)):
     mode = "complain"
 head = "".join("\4\10\0version\0\2\7\0\0\0\4\10\0profile\0\7\5" + chr(len(name)) + "\0" + name + "\0" for name in names)

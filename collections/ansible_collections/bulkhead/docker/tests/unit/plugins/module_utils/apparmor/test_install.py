@@ -76,6 +76,25 @@ def test_install_and_again(host: Host, mode: str) -> None:
     assert everything(host) == before
 
 
+def test_kill_mode_is_installed_once(host: Host) -> None:
+    entry = AppArmorRequest("web", TEXT.replace("profile web", "profile web flags=(kill)"))
+    assert apply(host, entry) == [["is new"]]
+    kernel = policy.read_profile(host, "web")
+    assert kernel and kernel["mode"] == "kill"
+    assert apply(host, entry) == [[]]
+
+
+def test_a_child_that_only_logs_is_rejected(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = TEXT.replace("}", "}\nprofile web//sub {\n}")
+    monkeypatch.setattr(Parser, "check", lambda *_: None)
+    monkeypatch.setattr(policy, "read_profile", lambda *_: {"mode": "enforce", "hash": None, "hashes": {"web": None, "web//sub": None}})
+    host.path("/sys/kernel/security/apparmor/profiles").write_text("web (enforce)\nweb//sub (complain)\n")
+    with pytest.raises(
+        PolicyError, match="profile web//sub: was loaded in complain mode, not in enforce mode; correct the flags in its text"
+    ):
+        apply(host, AppArmorRequest("web", text, force=True))
+
+
 def test_mode_changes_without_changing_the_text(host: Host) -> None:
     apply(host, AppArmorRequest("web", TEXT))
     apply(host, AppArmorRequest("web", TEXT, "complain"))

@@ -54,27 +54,6 @@ def test_profiles_of_a_stack() -> None:
     assert policy.parse_label("a//&b (enforce)").profiles == ("a", "b")
 
 
-@pytest.mark.parametrize(
-    ("text", "modes", "parts"),
-    [
-        ("a//&b (enforce)", {}, [("a", "enforce"), ("b", "enforce")]),
-        ("a//&:ns:unconfined (kill)", {}, [("a", "kill"), (":ns:unconfined", "unconfined")]),
-        ("a//&b (mixed)", {"a": "enforce", "b": "complain"}, [("a", "enforce"), ("b", "complain")]),
-        ("a//&b (mixed)", {"a": "complain"}, [("a", "complain"), ("b", "unknown")]),
-        ("a (enforce)//&b (complain)", {"b": "enforce"}, [("a", "enforce"), ("b", "complain")]),
-        (
-            "a//&:ns:b//&c (mixed)",
-            {"a": "complain", ":ns:b": "enforce", ":ns:c": "user"},
-            [("a", "complain"), (":ns:b", "enforce"), ("c", "user")],
-        ),
-        # c may be a profile of the namespace or of the root: its mode is not known
-        ("a//&:ns:b//&c (mixed)", {":ns:c": "enforce", "c": "complain"}, [("a", "unknown"), (":ns:b", "unknown"), ("c", "unknown")]),
-    ],
-)
-def test_modes_of_the_parts_of_a_label(text: str, modes: dict[str, str], parts: list[tuple[str, str]]) -> None:
-    assert policy.list_part_modes(policy.parse_label(text), modes) == parts
-
-
 @pytest.mark.parametrize(("text", "value"), [("enforce\n", "enforce"), ("complain", "complain"), (None, None)])
 def test_global_mode(tmp_path: Path, text: str | None, value: str | None) -> None:
     host = machine(tmp_path)

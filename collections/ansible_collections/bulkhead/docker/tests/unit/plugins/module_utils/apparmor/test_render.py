@@ -25,7 +25,7 @@ profile shop flags=(attach_disconnected, mediate_deleted) {
   @{PROC}/@{pid}/{,**} r,
 
   # `docker stop` and `docker kill`: the runtime's label, which differs between releases.
-  signal (receive) peer={unconfined,runc,crun,rootlesskit},
+  signal (receive) peer={unconfined,runc,crun,rootlesskit,bulkhead-rootlesskit,/**/{runc,crun,rootlesskit}},
 
   # Processes of this profile among themselves.
   ptrace (read, readby, trace, tracedby) peer=shop,
@@ -86,7 +86,7 @@ def test_order_of_the_inventory_does_not_matter() -> None:
 
 def test_empty_profile_allows_stop_signals() -> None:
     text = render_profile("bare", {"readable": None})
-    assert "signal (receive) peer={unconfined,runc,crun,rootlesskit}," in text
+    assert "signal (receive) peer={unconfined,runc,crun,rootlesskit,bulkhead-rootlesskit,/**/{runc,crun,rootlesskit}}," in text
     assert "signal (send, receive) peer=bare," in text
     assert "# To read" not in text
 

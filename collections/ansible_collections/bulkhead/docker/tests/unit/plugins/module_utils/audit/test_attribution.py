@@ -32,6 +32,58 @@ def test_a_process_that_lives_says_it_by_its_cgroup() -> None:
     assert owner(denied(1), [WEB], (T - 10, "0::/system.slice/cups.service\n"))["scope"] == "host"
 
 
+@pytest.mark.parametrize(
+    ("group", "container"),
+    [
+        (f"0::/custom/{A}\n", A),
+        (f"12:pids:/\n3:memory:/some/where/{A}/below\n0::/\n", A),
+        (f"0::/my.slice/docker-{A}.scope\n", A),
+        (f"0::/system.slice:docker:{A}\n", A),
+        (f"0::/custom/{A}/docker/{B}\n", A),
+        (f"0::/my.slice/docker-{B}.scope\n", B),
+        (f"0::/custom/{B}\n", None),
+        (f"0::/machine.slice/libpod-{B}.scope\n", None),
+        (f"0::/machine.slice/libpod-{B}.scope/docker/{A}\n", None),
+        (f"0::/kubepods/burstable/pod-1/{B}\n", None),
+    ],
+)
+def test_a_cgroup_below_any_parent(group: str, container: str | None) -> None:
+    found = owner(denied(1), [WEB], (T - 10, group))
+    assert (found["scope"], found["by"]) == ("container" if container else "host", "pid")
+    assert (found["container"] or {}).get("id") == container
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('operation="signal" class="signal" requested_mask="receive" denied_mask="receive" signal=term peer="runc"', "shop"),
+        ('operation="ptrace" class="ptrace" requested_mask="readby" denied_mask="readby" peer="unconfined"', "shop"),
+        ('operation="ptrace" requested_mask="tracedby" denied_mask="tracedby" peer="unconfined"', "shop"),
+        ('operation="signal" class="signal" requested_mask="send" denied_mask="send" signal=term peer="unconfined"', "web"),
+        ('operation="ptrace" requested_mask="trace" denied_mask="trace" peer="unconfined"', "web"),
+        ('operation="open" class="file" name="/a" requested_mask="receive" denied_mask="receive"', "web"),
+    ],
+)
+def test_a_denied_signal_is_of_the_receiver(text: str, name: str) -> None:
+    # `pid` and `comm` are those of the sender: runc of the host, or a process of another container.
+    message = parse_kernel_line(samples.kernel(f'apparmor="DENIED" {text} profile="bulkhead-web" pid=41 comm="runc"', 1))
+    assert message
+    found = owner(message, [WEB, SHOP], (T - 10, IN_WEB))
+    assert found["container"]["name"] == name
+    assert found["by"] == ("profile" if name == "shop" else "pid")
+
+
+def test_a_signal_to_one_of_several_containers_is_not_guessed() -> None:
+    text = (
+        'apparmor="DENIED" operation="signal" profile="docker-default" pid=41 comm="runc" requested_mask="receive" signal=kill peer="runc"'
+    )
+    message = parse_kernel_line(samples.kernel(text, 1))
+    assert message
+    twin = KnownContainer(B, "twin", "x", "docker-default", [(T - 50, None)])
+    found = owner(message, [WEB, twin], (T - 10, "0::/system.slice/docker.service\n"))
+    assert (found["scope"], found["container"], found["candidates"]) == ("unknown", None, ["twin", "web"])
+
+
 def test_a_number_that_another_process_took_over_is_no_evidence() -> None:
     found = owner(denied(1), [WEB, KnownContainer(B, "twin", "x", "docker-default", [(T - 50, None)])], (T + 1, IN_WEB))
     assert (found["scope"], found["container"], found["candidates"]) == ("unknown", None, ["twin", "web"])

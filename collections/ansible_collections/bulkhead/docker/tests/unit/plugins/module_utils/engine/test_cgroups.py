@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import (
-    has_container_group,
-    list_container_cgroups,
-    select_own_groups,
-)
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import list_container_cgroups, select_own_groups
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.orphans import find_orphans
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.cgroup import find_container_group
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 from .proc_tree import FakeEngine, inspect, write_status
@@ -86,15 +83,61 @@ def test_select_own_groups(text: str, own: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "inside"),
+    ("text", "container"),
     [
-        (f"0::/system.slice/docker-{ONE}.scope", True),
-        (f"0::/docker/{ONE}/child", True),
-        (f"0::/kubepods.slice/cri-containerd-{ONE}.scope", True),
-        (f"0::/machine.slice/libpod-{ONE}.scope", True),
-        ("0::/system.slice/docker.service", False),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/docker.service", False),
+        (f"0::/system.slice/docker-{ONE}.scope", (ONE, "docker")),
+        (f"0::/custom.slice/custom-a.slice/docker-{ONE}.scope/init.scope", (ONE, "docker")),
+        (f"0::/user.slice/user-990.slice/user@990.service/user.slice/docker-{ONE}.scope", (ONE, "docker")),
+        (f"0::/docker/{ONE}/child", (ONE, "docker")),
+        (f"0::/system.slice:docker:{ONE}", (ONE, "docker")),
+        (f"12:cpu,cpuacct:/docker/{ONE}\n1:name=systemd:/docker/{ONE}\n0::/system.slice/containerd.service\n", (ONE, "docker")),
+        (f"12:pids:/\n11:memory:/custom/{ONE}\n0::/\n", (ONE, "")),
+        (f"0::/custom/{ONE}/a", (ONE, "")),
+        (f"0::/{ONE}", (ONE, "")),
+        (f"0::/kubepods.slice/cri-containerd-{ONE}.scope", (ONE, "cri-containerd")),
+        (f"0::/machine.slice/libpod-{ONE}.scope/container", (ONE, "libpod")),
+        (f"0::/kubepods/burstable/pod-1/{ONE}", (ONE, "")),
+        # The outermost one: an engine in a container, and a container that names groups below its own after another one.
+        (f"0::/machine.slice/libpod-{ONE}.scope/docker/{TWO}", (ONE, "libpod")),
+        (f"0::/custom/{ONE}/system.slice/docker-{TWO}.scope", (ONE, "")),
+        ("0::/system.slice/docker.service", None),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/docker.service", None),
+        (f"0::/system.slice/x{ONE}.service", None),
+        ("", None),
     ],
 )
-def test_processes_of_containers_are_recognised(text: str, inside: bool) -> None:
-    assert has_container_group(text) is inside
+def test_containers_of_processes(text: str, container: tuple[str, str] | None) -> None:
+    assert find_container_group(text) == container
+
+
+def add_shim(root: Path, pid: int, shim: int, identifier: str) -> None:
+    write_status(root / f"proc/{pid}/status", PPid=str(shim))
+    (root / f"proc/{shim}").mkdir(exist_ok=True)
+    (root / f"proc/{shim}/cmdline").write_text(f"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0{identifier}\0")
+
+
+def test_a_shim_is_found_beside_many_processes(tmp_path: Path) -> None:
+    others = range(100, 140)  # the numbers wrapped around after the start, or `docker exec` of another runtime
+    cgroup(tmp_path, f"mine/{ONE}", *others, 7000)
+    for pid in others:
+        write_status(tmp_path / f"proc/{pid}/status", PPid="7000")
+    add_shim(tmp_path, 7000, 6, ONE)
+    assert [identifier for identifier, unused in list_container_cgroups(Host(tmp_path))] == [ONE]
+
+
+def test_containers_of_other_engines_are_no_orphans(tmp_path: Path) -> None:
+    for path in (
+        f"machine.slice/libpod-{ONE}.scope/container/docker/{TWO}",
+        f"kubepods.slice/cri-containerd-{ONE}.scope/system.slice/docker-{TWO}.scope",
+        f"lxc.payload.guest/system.slice/docker-{TWO}.scope",
+        f"lxc/100/ns/docker/{TWO}",
+        f"machine.slice/machine-guest.scope/docker/{TWO}",
+        f"user.slice/user-990.slice/user@990.service/user.slice/docker-{TWO}.scope",
+    ):
+        cgroup(tmp_path, path, 7)
+    assert orphans(tmp_path, set()) == set()
+
+
+def test_a_runtime_that_makes_folders_of_scopes(tmp_path: Path) -> None:
+    cgroup(tmp_path, f"system.slice:docker:{ONE}", 7)
+    assert orphans(tmp_path, set()) == {(ONE, (7,))}

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.judge import judge, judge_container
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.policy import parse_label
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.judge import judge, judge_container, list_part_modes
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
 WANTED = {"name": "web", "path": "/etc/apparmor.d/web", "mode": "enforce", "sha256": "a"}
@@ -92,6 +93,12 @@ def test_profiles(web: dict[str, Any], finding: tuple[str, str]) -> None:
     verdict = judge(evidence(web=web), expect())
     assert (verdict.status, findings(verdict)) == (finding[1], [finding])
     assert "web" in verdict.findings[0].text
+
+
+def test_kill_mode_is_stricter_than_enforce() -> None:
+    verdict = judge(evidence("web (kill)", {"mode": "kill", "children": {"web//sub": "kill", "web//other": "enforce"}}), expect())
+    assert (verdict.status, findings(verdict)) == ("enforced", [])
+    assert judge(evidence(web={"mode": "kill"}), expect(mode="complain")).status == "degraded"
 
 
 def test_complain_mode_if_desired() -> None:
@@ -248,3 +255,24 @@ def test_unreadable_label_of_a_thread_says_why() -> None:
     thread = {"pid": 9, "tid": 12, "label": None, "unreadable": {"/proc/9/attr/current": "Permission denied"}}
     verdict = judge_container({**seen, "states": [seen["kernel"], thread]}, evidence(), expect())
     assert (verdict.status, "Permission denied" in verdict.findings[0].text) == ("unknown", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "modes", "parts"),
+    [
+        ("a//&b (enforce)", {}, [("a", "enforce"), ("b", "enforce")]),
+        ("a//&:ns:unconfined (kill)", {}, [("a", "kill"), (":ns:unconfined", "unconfined")]),
+        ("a//&b (mixed)", {"a": "enforce", "b": "complain"}, [("a", "enforce"), ("b", "complain")]),
+        ("a//&b (mixed)", {"a": "complain"}, [("a", "complain"), ("b", "unknown")]),
+        ("a (enforce)//&b (complain)", {"b": "enforce"}, [("a", "enforce"), ("b", "complain")]),
+        (
+            "a//&:ns:b//&c (mixed)",
+            {"a": "complain", ":ns:b": "enforce", ":ns:c": "user"},
+            [("a", "complain"), (":ns:b", "enforce"), ("c", "user")],
+        ),
+        # c may be a profile of the namespace or of the root: its mode is not known
+        ("a//&:ns:b//&c (mixed)", {":ns:c": "enforce", "c": "complain"}, [("a", "unknown"), (":ns:b", "unknown"), ("c", "unknown")]),
+    ],
+)
+def test_modes_of_the_parts_of_a_label(text: str, modes: dict[str, str], parts: list[tuple[str, str]]) -> None:
+    assert list_part_modes(parse_label(text), modes) == parts

@@ -136,3 +136,13 @@ def test_large_file_does_not_hide_the_others(host: Host) -> None:
     with open(host.path("/etc/apparmor.d/large"), "wb") as file:
         file.truncate(40 << 20)
     assert sorted(observe(host)["files"]) == ["foreign", "large", "web"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("# Complain\nwrite-cache\n", False), ("quiet\n  Complain\n", True), ("Complainant\n", False), (None, False)]
+)
+def test_options_of_the_parser(host: Host, text: str | None, found: bool) -> None:
+    if text is not None:
+        host.path("/etc/apparmor").mkdir(exist_ok=True)
+        host.path("/etc/apparmor/parser.conf").write_text(text)
+    assert observe(host)["complain_option"] is found

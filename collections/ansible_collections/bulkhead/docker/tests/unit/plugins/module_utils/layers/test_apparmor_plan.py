@@ -180,3 +180,67 @@ def test_expectation() -> None:
         "profiles": [{"name": "web", "path": PATH, "mode": "enforce", "sha256": PROFILE.sha256}],
     }
     assert expectation({**desired, "apparmor_profiles_layer": "disabled"})["profiles"] == []
+
+
+def source(text: str, mode: str = "enforce") -> dict[str, Any]:
+    return {"name": "web", "src": "files/web", "content": f"profile web {text}\n", "mode": mode}
+
+
+def loaded(entry: dict[str, Any], **more: Any) -> dict[str, Any]:
+    (profile,) = desired_profiles.read_apparmor_profiles([entry]).profiles
+    return ours(sha256=profile.sha256, text=profile.content, **more)
+
+
+def test_kill_mode_is_stricter_than_enforce() -> None:
+    entry = source("flags=(kill) { signal, }")
+    found = planned([entry], managed={"web": loaded(entry, mode="kill")}, modes={"web": "kill", "web//sub": "kill"})
+    assert (found.changes, found.apply, found.blockers, found.warnings) == ([], {}, [], [])
+
+
+@pytest.mark.parametrize("mode", ["complain", "unconfined", "user"])
+def test_flags_in_included_files_are_blockers(mode: str) -> None:
+    entry = source("{ signal, include <local/web> }")
+    found = planned([entry], managed={"web": loaded(entry)}, modes={"web": "enforce", "web//sub": mode, "webster": "complain"})
+    assert found.blockers == [
+        f"profile web//sub is loaded in {mode} mode because of a file that /etc/apparmor.d/web includes; remove the flag from that file"
+    ]
+    assert (found.changes, found.apply) == ([], {})
+    found = planned([entry], managed={"web": loaded(entry, mode=mode)})
+    assert [message.partition(" because")[0] for message in found.blockers] == [f"profile web is loaded in {mode} mode"]
+
+
+def test_parser_option_that_only_logs_is_a_blocker() -> None:
+    found = planned(complain_option=True)
+    assert found.blockers == [
+        "/etc/apparmor/parser.conf: has the option Complain, with which no profile can be loaded in enforce mode; remove it there"
+    ]
+    assert not planned([{**WEB, "mode": "complain"}], complain_option=True).blockers
+
+
+def test_global_complain_mode_is_a_warning() -> None:
+    (warning,) = planned(global_mode={"value": "complain", "error": None}).warnings
+    assert "/sys/module/apparmor/parameters/mode is complain, so that profiles deny nothing; write enforce there" in warning
+    assert not planned(global_mode={"value": "enforce", "error": None}).warnings
+
+
+@pytest.mark.parametrize(
+    ("modes", "warning"),
+    [
+        ({"docker-default": "enforce"}, None),
+        (
+            {"docker-default": "enforce", "runc": "unconfined"},
+            "apparmor_profiles_list[0].src: files/web: profile web does not let the runtime, whose label here is runc, send SIGTERM and SIGKILL, "
+            "so `docker stop` waits until its timeout and ends in SIGKILL (exit code 137); "
+            "add 'signal (receive) peer={unconfined,runc,crun,rootlesskit},' to it",
+        ),
+    ],
+)
+def test_a_profile_that_keeps_containers_running(modes: dict[str, str], warning: str | None) -> None:
+    assert planned([source("{ signal (receive) peer=unconfined, }")], modes=modes).warnings == ([warning] if warning else [])
+
+
+def test_a_rule_of_the_inventory_can_deny_signals() -> None:
+    (warning,) = planned([{**WEB, "rules": ["deny signal (receive) set=(term)"]}]).warnings
+    assert warning.startswith(
+        "apparmor_profiles_list[0].rules: profile web does not let the runtime, whose label here is unconfined, send SIGTERM, so"
+    )
