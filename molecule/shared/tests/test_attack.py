@@ -85,6 +85,14 @@ def test_every_column_has_the_layers_of_its_name(attack_run: AttackRun) -> None:
     assert set(problems) <= {"engine"}, problems
 
 
+def test_the_pids_limit_stops_the_fork_bomb(attack_run: AttackRun) -> None:
+    """Not the memory of the container: the task that fails is the one beyond the limit. The runner and the attack are two tasks."""
+    cells = next(row for row in attack_run.report["matrix"]["attacks"] if row["name"] == "fork_bomb")["cells"]
+    stopped = {name: (cells[name]["step"], cells[name]["errno"]) for name in ("pids_limit", "host", "stacked")}
+    assert stopped == {"pids_limit": ("task 511", "EAGAIN"), "host": ("task 511", "EAGAIN"), "stacked": ("task 99", "EAGAIN")}
+    assert cells["none"]["detail"] == "540 tasks at once"
+
+
 def test_requirements_are_met(attack_run: AttackRun) -> None:
     assert (attack_run.code, attack_run.report["met"], attack_run.report["unmet"]) == (0, True, []), attack_run.output
 

@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 
 from .attacks_kernel import SCRATCH
-from .calls import Blocked, NotPrepared, call, encode_text, libc, open_path, preparation
+from .calls import Blocked, NotPrepared, call, encode_text, libc, name_errno, open_path, preparation
 
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REMOUNT = 1, 32
@@ -182,8 +182,26 @@ def fork_bomb() -> str:
     attributes, identifier = ctypes.create_string_buffer(128), ctypes.c_ulong()
     libc.pthread_attr_init(attributes)
     libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(256 << 10))
+    hits = read_limit_hits()
     for count in range(preparation["tasks"]):
         error = libc.pthread_create(ctypes.byref(identifier), attributes, libc.pause, None)
         if error:
+            # The C library also says EAGAIN where it gets no memory for a stack (man 3 pthread_create).
+            if error != errno.EAGAIN or (hits is not None and read_limit_hits() == hits):
+                raise NotPrepared(f"task {count + 1} failed with {name_errno(error)}, and not because of the container's PIDs limit")
             raise Blocked(f"task {count + 1}", error)
     return f"{preparation['tasks']} tasks at once"
+
+
+def read_limit_hits() -> int | None:
+    """Return how often a task of this container could not start at a PIDs limit; None if it cannot be read.
+
+    With the host's cgroup namespace, runc mounts the whole hierarchy, or in a user namespace the container's own group (rootfs_linux.go).
+    """
+    with suppress(OSError):
+        with open("/proc/self/cgroup") as groups:
+            path = next((line[3:].strip() for line in groups if line.startswith("0::")), "")
+        for folder in (f"/sys/fs/cgroup{path}", "/sys/fs/cgroup"):
+            with suppress(OSError), open(f"{folder}/pids.events") as events:
+                return next((int(line.split()[1]) for line in events if line.startswith("max ")), None)
+    return None

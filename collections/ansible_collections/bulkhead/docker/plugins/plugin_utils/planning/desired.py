@@ -102,7 +102,15 @@ def _describe_problem(name: str, spec: Mapping[str, Any], value: Any) -> str | N
 
 
 def _describe_type(spec: Mapping[str, Any]) -> str:
-    names = {"int": "an integer", "bool": "true or false", "str": "a text", "dict": "a mapping", "list": "a list", "path": "a path"}
+    names = {
+        "int": "an integer",
+        "float": "a number",
+        "bool": "true or false",
+        "str": "a text",
+        "dict": "a mapping",
+        "list": "a list",
+        "path": "a path",
+    }
     kind = spec.get("type", "str")
     return names.get(kind, str(kind))
 

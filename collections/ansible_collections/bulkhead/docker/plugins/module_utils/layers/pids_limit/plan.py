@@ -8,6 +8,7 @@ daemon_config makes the change together with daemon.json: `apply` contains its o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ OPTION = f"docker_daemon_options['{KEY}']"
 # Tasks. The kernel counts threads like processes: 100 are too few for the default configurations of Varnish, Apache, MariaDB, PostgreSQL or a
 # JVM under load (docs/services.md), and 512 stop a fork bomb as well.
 DEFAULT = 512
+# How many times the peak of a container must fit into the limit, because observation rarely sees the highest load.
+HEADROOM, DEFAULT_HEADROOM = "docker_daemon_pids_limit_headroom", 4
+# The most that a kernel accepts in pids.max (include/linux/threads.h: PID_MAX_LIMIT, on 64 bits).
+MAX_LIMIT = 4194304
 # `docker exec` puts runc's own threads into the container's cgroup. Measured on two processors with runc 1.1.15 and one process in
 # the container: it fails with 6 tasks ("read init-p: connection reset by peer") and works with 8. A start takes no more than 1.
 EXEC_FLOOR = 16
@@ -59,12 +64,12 @@ def parse_limit(desired: Mapping[str, Any]) -> PidsLimit:
 
 
 def _check_limit(value: Any, name: str) -> PidsLimit:
-    advice = f"set an integer of tasks, 1 or more, or docker_daemon_pids_limit_layer: {DISABLED} for no default"
+    advice = f"set an integer of tasks, 1 or more and at most {MAX_LIMIT}, or docker_daemon_pids_limit_layer: {DISABLED} for no default"
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value.strip()):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         return PidsLimit(blockers=[f"{name}: {value!r} is not an integer; {advice}"])
-    if value < 1:
+    if value < 1 or value > MAX_LIMIT:
         return PidsLimit(blockers=[f"{name}: {value} is not a limit; {advice}"])
     return PidsLimit(value)
 
@@ -84,7 +89,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
             result.effects.append("running containers without their own limit get systemd's default (TasksMax) at once")
         return result
 
-    limit = parse_limit(desired)
+    limit, headroom = parse_limit(desired), _parse_headroom(desired, result)
     result.notices += limit.notices
     result.blockers += limit.blockers
     if limit.value is None:
@@ -105,7 +110,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
             f"{VARIABLE}: {limit.value} is too low for docker exec, which needs about 8 tasks for the runtime's threads; expect it to fail"
         )
     if managed["tasks_max"] != str(limit.value):
-        _compare_usage(engine.get("containers") or [], limit.value, bool(desired.get("docker_daemon_pids_limit_accept")), result)
+        accept = bool(desired.get("docker_daemon_pids_limit_accept"))
+        _compare_usage(engine.get("containers") or [], limit.value, headroom, accept, result)
     return result
 
 
@@ -119,28 +125,51 @@ def _warn_of_overrides(drop_ins: list[Mapping[str, Any]], limit: int, result: La
             )
 
 
-def _compare_usage(containers: list[Mapping[str, Any]], limit: int, accept: bool, result: LayerPlan) -> None:
-    """Report running containers that reach the limit: the drop-in applies to them from the next daemon-reload.
+def _parse_headroom(desired: Mapping[str, Any], result: LayerPlan) -> float:
+    """Return how many times a container's peak must fit into the limit. A wrong value is a blocker."""
+    value = desired.get(HEADROOM, DEFAULT_HEADROOM)
+    try:
+        headroom = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        headroom = math.nan
+    if not 1 <= headroom <= MAX_LIMIT:
+        result.blockers.append(
+            f"{HEADROOM}: {value!r} is not a factor; set a number of 1 or more, such as {DEFAULT_HEADROOM}, or 1 to be warned only at the limit"
+        )
+        return DEFAULT_HEADROOM
+    return headroom
+
+
+def _compare_usage(containers: list[Mapping[str, Any]], limit: int, headroom: float, accept: bool, result: LayerPlan) -> None:
+    """Report running containers that reach or come near the limit: the drop-in applies to them from the next daemon-reload.
 
     Beyond pids.max nothing is killed; fork and clone fail with EAGAIN (Documentation/admin-guide/cgroup-v2.rst).
     """
-    now, earlier, affected = [], [], []
+    reached, near, affected = [], list[tuple[int, str]](), []
     for container in containers:
-        pids = container.get("pids") or {}
+        name, pids = container["name"], container.get("pids") or {}
         if (container.get("pids_limit") or 0) > 0 or (pids.get("max") is not None and pids["max"] <= limit):
             continue
-        affected.append(container["name"])
+        affected.append(name)
         current, peak = pids.get("current"), pids.get("peak")
+        most = max(current or 0, peak or 0)
+        own = min(max(math.ceil(most * headroom), EXEC_FLOOR), MAX_LIMIT)
+        usage = f"{current} tasks now, " + (f"peak {peak}" if peak is not None else "and this kernel counts no peak")
+        advice = f"docker update --pids-limit {own} {name}"
         if current is not None and current >= limit:
-            now.append(f"{container['name']} (pids.current {current})")
-        elif peak is not None and peak >= limit:
-            earlier.append(f"{container['name']} (pids.peak {peak})")
-    if now:
-        text = f"{VARIABLE}: {limit} is already reached by {', '.join(now)}, which could start no more processes or threads"
-        advice = "give them their own limit (docker update --pids-limit N), raise it, or set docker_daemon_pids_limit_accept: true"
+            reached.append(f"{name} ({usage}; {advice})")
+        elif most * headroom > limit or most >= limit:
+            near.append((most, f"{name} ({usage}; {advice})"))
+    if reached:
+        text = f"{VARIABLE}: {limit} is already reached by {', '.join(reached)}, which could start no more processes or threads"
+        advice = "give them their own limit, raise it, or set docker_daemon_pids_limit_accept: true"
         (result.warnings if accept else result.blockers).append(text if accept else f"{text}; {advice}")
-    if earlier:
-        result.warnings.append(f"{VARIABLE}: {limit} was reached earlier by {', '.join(earlier)}; watch pids.events there")
+    if near:
+        names = ", ".join(text for unused, text in sorted(near, key=lambda entry: -entry[0]))
+        result.warnings.append(
+            f"{VARIABLE}: {limit} may be too low under load for {names}: the peak times {HEADROOM} ({headroom:g}) exceeds it;"
+            " give them their own limit, also in their compose file (pids_limit), or raise the default"
+        )
     if affected:
         result.effects.append(
             f"the PIDs limit of {limit} applies at once to running containers without their own limit: {', '.join(affected)}"

@@ -58,6 +58,7 @@ def test_parse_limit(variable: Any, options: dict[str, Any], value: int) -> None
     [
         (-5, {}, "docker_daemon_default_pids_limit: -5 is not a limit; set an integer of tasks, 1 or more"),
         (0, {}, "0 is not a limit"),
+        (4194305, {}, "4194305 is not a limit; set an integer of tasks, 1 or more and at most 4194304"),
         ("many", {}, "docker_daemon_default_pids_limit: 'many' is not an integer"),
         (True, {}, "True is not an integer"),
         (1.5, {}, "1.5 is not an integer"),
@@ -110,11 +111,13 @@ def container(maximum: int | None, current: int | None, peak: int | None, own: i
 @pytest.mark.parametrize(
     ("running", "blocked", "warned", "reported"),
     [
-        (container(None, 100, 120), "web (pids.current 100)", "", True),
-        (container(2337, 100, 120), "web (pids.current 100)", "", True),
-        (container(2337, 99, 120), "", "web (pids.peak 120)", True),
-        (container(2337, 99, 99), "", "", True),
-        (container(2337, 99, None), "", "", True),
+        (container(None, 100, 120), "web (100 tasks now, peak 120; docker update --pids-limit 480 web)", "", True),
+        (container(2337, 100, 120), "web (100 tasks now, peak 120; docker update --pids-limit 480 web)", "", True),
+        (container(2337, 99, 120), "", "web (99 tasks now, peak 120; docker update --pids-limit 480 web)", True),
+        (container(2337, 3, 26), "", "web (3 tasks now, peak 26; docker update --pids-limit 104 web)", True),
+        (container(2337, 3, 25), "", "", True),
+        (container(2337, 26, None), "", "web (26 tasks now, and this kernel counts no peak; docker update --pids-limit 104 web)", True),
+        (container(2337, 25, None), "", "", True),
         (container(500, 400, 400, own=500), "", "", False),
         (container(50, 50, 50), "", "", False),
         (container(100, 100, 100), "", "", False),
@@ -131,6 +134,34 @@ def test_running_containers_are_compared_with_the_limit(running: dict[str, Any],
 def test_blocker_can_be_accepted() -> None:
     result = plan(observed([], [container(None, 512, 600)]), {"docker_daemon_pids_limit_accept": True})
     assert result.blockers == [] and "is already reached by web" in result.warnings[0]
+
+
+def list_warnings(running: list[dict[str, Any]], limit: int = 100, **more: Any) -> list[str]:
+    return plan(observed([], running), {"docker_daemon_default_pids_limit": limit, **more}).warnings
+
+
+def test_headroom_names_every_container_once_the_largest_first() -> None:
+    running = [{**container(None, 2, peak), "name": name} for name, peak in (("small", 25), ("web", 30), ("db", 218), ("none", 0))]
+    (warning,) = list_warnings(running)
+    assert warning.index("db (2 tasks now, peak 218; docker update --pids-limit 872 db)") < warning.index("web (2 tasks now, peak 30;")
+    assert "small" not in warning and "none" not in warning
+    assert "docker_daemon_pids_limit_headroom (4)" in warning and "pids_limit" in warning
+
+
+@pytest.mark.parametrize(
+    ("headroom", "peak", "warned"),
+    [(1, 99, False), (1, 100, True), ("1.5", 67, True), (1.5, 66, False), (8, 13, True), (4, 4194304, True)],
+)
+def test_headroom_can_be_set(headroom: Any, peak: int, warned: bool) -> None:
+    found = list_warnings([container(None, 2, peak)], docker_daemon_pids_limit_headroom=headroom)
+    assert bool(found) is warned
+    assert not found or peak < 4194304 or "--pids-limit 4194304 web" in found[0]
+
+
+@pytest.mark.parametrize("headroom", [0.5, 0, -4, "many", True, None, float("nan"), float("inf"), [4]])
+def test_unusable_headroom_is_a_blocker(headroom: Any) -> None:
+    (blocker,) = plan(observed([]), {"docker_daemon_pids_limit_headroom": headroom}).blockers
+    assert blocker.startswith(f"docker_daemon_pids_limit_headroom: {headroom!r} is not a factor; set a number of 1 or more")
 
 
 def test_unchanged_limit_is_not_compared() -> None:
