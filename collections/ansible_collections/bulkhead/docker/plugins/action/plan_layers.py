@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import find_desired_user
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import daemon_keys
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import load_specs, resolve_desired
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import render_plan
@@ -42,6 +43,7 @@ class ActionModule(ActionBase):
             }
         )
         desired = resolve_desired(SPECS, variables, self._template, _locate)
+        desired.values[daemon_keys.DEFAULTS] = {name: SPECS["docker_daemon"][name].get("default") for name in daemon_keys.PLAIN}
         desired.problems += planning.add_file_contents(desired.values, self._read_file)
         result.update(expect=planning.build_expectations(desired.values) if not desired.problems else {}, desired=desired.values)
         tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), desired.values)
@@ -49,10 +51,13 @@ class ActionModule(ActionBase):
         result["selected"] = sorted(selected)
         if desired.problems:
             return _add_blockers(result, desired.problems)
+        # The variable describes the rootful engine; the socket of a rootless one is known.
+        result["socket"] = "" if find_desired_user(desired.values) else str(desired.values.get("docker_engine_socket") or "")
         if not args["observe"]:
             return result
 
-        observed = args["observed"] or self._observe(variables, result, args["refresh"], find_desired_user(desired.values))
+        user = find_desired_user(desired.values)
+        observed = args["observed"] or self._observe(variables, result, args["refresh"], user, result["socket"])
         if result.get("failed"):
             return result
         plan = planning.plan_host(observed, desired.values, selected, of_run)
@@ -84,7 +89,7 @@ class ActionModule(ActionBase):
             ]
         return result
 
-    def _observe(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool, user: str) -> dict[str, Any]:
+    def _observe(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool, user: str, socket: str) -> dict[str, Any]:
         """Return the observation of this run, or observe the host and keep it for the rest of the run. Sets `failed` in result."""
         # The parent is ansible-playbook. Facts from a persistent cache may belong to another run.
         run = os.getppid()
@@ -92,7 +97,9 @@ class ActionModule(ActionBase):
         if known and not refresh and known["run"] == run and known["user"] == user and time.time() - known["taken"] < MAX_AGE:
             return dict(known["observed"])
         answer = self._execute_module(
-            module_name="bulkhead.docker.observe_layers", module_args={"user": user} if user else {}, task_vars=variables
+            module_name="bulkhead.docker.observe_layers",
+            module_args={name: value for name, value in (("user", user), ("socket", socket)) if value},
+            task_vars=variables,
         )
         if answer.get("failed") or "observed" not in answer:
             result.update(answer, failed=True)

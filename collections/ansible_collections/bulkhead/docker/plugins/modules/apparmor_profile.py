@@ -120,9 +120,8 @@ from ..module_utils.apparmor import install, policy
 from ..module_utils.apparmor.names import describe_name_problem
 from ..module_utils.apparmor.parser import Parser, PolicyError
 from ..module_utils.host import state
-from ..module_utils.host.root import Host
+from ..module_utils.host.root import APPARMOR, Host, load_managed_profiles
 from ..module_utils.module import Module
-from ..module_utils.profiles.remembered import APPARMOR, load_managed_profiles
 
 ARGUMENTS: dict[str, Any] = {
     "profiles": {

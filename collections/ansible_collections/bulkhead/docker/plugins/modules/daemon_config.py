@@ -105,6 +105,12 @@ options:
       - Check what C(dockerd --validate) misses, such as a missing seccomp profile, unknown log options or an unknown storage driver.
     type: bool
     default: true
+  command:
+    description:
+      - The program dockerd and its arguments at its next start, which must set no key of O(options). By default those of the running process.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds that one step may take, such as the engine's start.
     type: int
@@ -255,6 +261,7 @@ def main() -> None:
             "recover": {"type": "bool", "default": False},
             "revert": {"type": "bool", "default": False},
             "own_checks": {"type": "bool", "default": True},
+            "command": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
         },
@@ -288,6 +295,7 @@ def main() -> None:
         containers_wait=options["containers_wait"],
         recover=options["recover"],
         revert=options["revert"],
+        command=tuple(options["command"]),
     )
     if request.pids_limit is not None and request.pids_limit < 0:
         module.fail_json(msg=f"pids_limit: {request.pids_limit} is not a limit; write 1 or more, or 0 to remove the default")

@@ -47,23 +47,14 @@ observed:
   returned: success
   type: dict
   contains:
-    at:
-      description: Time of the observation in seconds since the epoch, by the host's clock.
-      type: float
-    system:
-      description: Kernel release, machine, distribution, LSMs, cgroup version, whether systemd is the running init.
-      type: dict
-    pending:
-      description: What requires a restart (C(reboot), C(modules), C(replaced)), and the free space on the engine's disk (C(room)).
-      type: dict
     instance:
       description: The observed engine. C(user) is empty for the rootful one.
       type: dict
     engine:
       description: The engine, one line per container, and its data.
       type: dict
-    daemon_json:
-      description: The engine's configuration file.
+    unit:
+      description: The flags of dockerd, wherever they are set, and what is not known of them.
       type: dict
     layers:
       description: The state of each layer that has one on the host.

@@ -73,6 +73,10 @@ selected:
   returned: always
   type: list
   elements: str
+socket:
+  description: Path of the rootful engine's socket by the inventory; empty without one, and for a rootless engine.
+  returned: always
+  type: str
 desired:
   description: Every variable of the roles with its value or default.
   returned: always

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..host.files import fsync_folder, write_atomically
-from ..host.root import Host, sha256
+from ..host.root import APPARMOR, Host, load_managed_profiles, sha256
 from ..profiles.managed import keep_replaced_file, read_replaced_file, save_managed_profiles
-from ..profiles.remembered import APPARMOR, load_managed_profiles
 from . import changes, policy, sources
 from .parser import Parser, PolicyError
 

@@ -98,6 +98,12 @@ class Engine:
         """Return a client of `instance`, at its default socket or at another one of the same user."""
         return cls(socket or instance.socket, timeout, (-1 if instance.uid is None else instance.uid) if instance.rootless else None)
 
+    def move_to(self, socket: str) -> None:
+        """Use another socket of the same engine from the next call on."""
+        if socket != self.socket:
+            self.socket = self._connection.path = socket
+            self._connection.close()
+
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON answer to GET `path`; `query` values that are not texts are sent as JSON (filters)."""
         return self._call("GET", path, query)

@@ -1,49 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program dockerd: its path, the keys of daemon.json that it knows, and its validation of a configuration, without side effects."""
+"""The validation of a configuration by dockerd, without side effects."""
 
 from __future__ import annotations
 
-import json
-import mmap
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-# Of Debian's docker.io and docker-ce; then of builds by administrators.
-PLACES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd", "/usr/local/sbin/dockerd", "/opt/bin/dockerd")
 _NOBODY = 65534
 _LOGGED = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"(?:.*? error="((?:[^"\\]|\\.)*)")?')
 _GOOD = ("configuration OK", "dockerd needs to be started with root privileges")
-
-
-def find_dockerd(running: int | None = None) -> str | None:
-    """Return the path of dockerd: of the process `running` when given, otherwise the first of the usual paths; None when not installed."""
-    if running:
-        try:
-            return os.readlink(f"/proc/{running}/exe").removesuffix(" (deleted)")
-        except OSError:
-            pass
-    for place in PLACES:
-        if os.access(place, os.X_OK):
-            return place
-    return None
-
-
-def contains_text(program: str, key: str) -> bool:
-    """Return whether the program's file contains this text. A Go program contains the names of its flags and JSON keys literally, so `False`
-    is certain; `True` may be a coincidence."""
-    with open(program, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as image:
-        return image.find(key.encode()) >= 0
-
-
-def knows_key(dockerd: str, key: str, value: Any) -> bool:
-    """Return whether this engine accepts `key` with `value` in daemon.json."""
-    if not contains_text(dockerd, key):
-        return False
-    return validate_config(dockerd, json.dumps({key: value})) is None
 
 
 def validate_config(dockerd: str, text: str, flags: Sequence[str] = ("-H", "fd://"), path: str = "/etc/docker/daemon.json") -> str | None:
@@ -115,23 +82,3 @@ def _run_as_nobody(command: list[str], text: str) -> str:
     finally:
         os.close(handle)
     return run.stdout
-
-
-def read_identity(program: str) -> dict[str, Any]:
-    """Return path, size and mtime, which differ after the program is replaced."""
-    status = Path(program).stat()
-    return {"path": program, "size": status.st_size, "mtime": int(status.st_mtime)}
-
-
-def recall_known_keys(remembered: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return dockerd's identity and whether it knows `key`, from memory (the state file) when it is the same program; empty without dockerd.
-
-    Otherwise the whole program, 100 MB, has to be read.
-    """
-    program = find_dockerd()
-    if program is None:
-        return {}
-    identity, before = read_identity(program), remembered.get("dockerd", {})
-    if {name: before.get(name) for name in identity} == identity:
-        return dict(before)
-    return {**identity, "knows": {key: knows_key(program, key, 100)}}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..host import cgroup
+from ..host import cgroup, limits
 from ..host.process import open_process
 from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
@@ -98,7 +98,7 @@ def _read_groups(host: Host, cgroup_file: str, groups: str, folder: str | None) 
         if not folder:
             raise ValueError("has no control group of this container with a PIDs limit")
         found["pids"] = cgroup.read_pids(host, folder)
-        found["limits"] = cgroup.read_limits(host, groups)
+        found["limits"] = limits.read_limits(host, groups)
     except (OSError, ValueError) as error:
         found["unreadable"][folder or "cgroup"] = str(error)
     return found

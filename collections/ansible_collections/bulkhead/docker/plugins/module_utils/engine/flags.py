@@ -56,8 +56,3 @@ def find_dockerd_arguments(argv: Sequence[str]) -> list[str]:
         if word.rsplit("/", 1)[-1] in ("dockerd", "dockerd-rootless.sh"):
             return list(argv[index + 1 :])
     return []
-
-
-def parse_command_line(argv: Sequence[str]) -> dict[str, str]:
-    """Return the flags of a whole command line (`parse_flags`)."""
-    return parse_flags(find_dockerd_arguments(argv))

@@ -111,19 +111,6 @@ def get_observed_instance(observed: Mapping[str, Any]) -> Instance:
     return Instance(**known) if known else ROOTFUL
 
 
-def find_instance_by_uid(host: Host, uid: int) -> Instance | None:
-    """Return the rootless engine of the user with this ID; None when no such user exists."""
-    if host.root == Host().root:
-        import pwd
-
-        try:
-            return find_instance(host, pwd.getpwuid(uid).pw_name)
-        except KeyError:
-            return None
-    lines = [line.split(":") for line in (host.read("/etc/passwd") or "").splitlines()]
-    return next((find_instance(host, fields[0]) for fields in lines if fields[2:3] == [str(uid)]), None)
-
-
 def find_instance(host: Host, user: str | None) -> Instance:
     """Return the rootless engine of `user`, with the IDs and home of the account; the rootful one for None and an empty name."""
     if not user:

@@ -11,13 +11,15 @@ from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
 from .instance import Instance
 from .orphans import find_orphans
-from .processes import list_dockerds
+from .processes import PLACES, find_process
 from .records import Temporary, read_records
 
 _INFO = (
     "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime", "RuncCommit",
-    "LoggingDriver", "OSType", "Architecture", "OperatingSystem", "Containers", "ContainersRunning", "Images", "Warnings",
+    "LoggingDriver", "OSType", "Architecture", "OperatingSystem", "BuildahVersion", "Containers", "ContainersRunning", "Images", "Warnings",
 )  # fmt: skip
+# Engines that no module of this collection can configure: snap's, Podman's `docker`, and static programs beside the usual paths.
+_OTHERS = ("snap/docker", "var/snap/docker", "var/lib/dpkg/info/podman-docker.list", "opt/dockerd", "opt/*/dockerd", "opt/*/*/dockerd")
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 
@@ -28,18 +30,24 @@ ContainersReader = Callable[[Host, Engine, Sequence[Mapping[str, Any]], Mapping[
 
 
 def observe_engine(
-    host: Host, engine: Engine, instance: Instance, read_containers: ContainersReader, read_contents: ContentsReader | None = None
+    host: Host,
+    engine: Engine,
+    instance: Instance,
+    daemons: list[dict[str, Any]],
+    read_containers: ContainersReader,
+    read_contents: ContentsReader | None = None,
+    program: str = "",
 ) -> dict[str, Any]:
-    """Return the state of one engine; `daemons` are the processes of all engines.
+    """Return the state of one engine.
 
-    read_contents: None leaves `contents` out, which only planning needs.
+    daemons: the processes of all engines. read_contents: None leaves `contents` out, which only planning needs. program: dockerd by the unit.
     """
-    daemons = list_dockerds(host)
-    process = next((d for d in daemons if instance.owns_process(d)), None)
+    process = find_process(daemons, instance)
     found: dict[str, Any] = {
         "socket": engine.socket,
         "package": _find_package(host),
-        "installed": _is_installed(host),
+        "installed": _is_installed(host, program),
+        "others": _list_others(host),
         "running": False,
         "error": None,
         "pid": process["pid"] if process else None,
@@ -89,5 +97,10 @@ def _find_package(host: Host) -> str | None:
     return next((name for name in _PACKAGES if host.path(f"/var/lib/dpkg/info/{name}.list").exists()), None)
 
 
-def _is_installed(host: Host) -> bool:
-    return any(host.path(f"{folder}/dockerd").exists() for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"))
+def _list_others(host: Host) -> list[str]:
+    found = (f"/{path.relative_to(host.root)}" for pattern in _OTHERS for path in sorted(host.root.glob(pattern)))
+    return [path for path in found if path not in PLACES]
+
+
+def _is_installed(host: Host, program: str) -> bool:
+    return any(host.path(path).exists() for path in (*PLACES, program) if path)

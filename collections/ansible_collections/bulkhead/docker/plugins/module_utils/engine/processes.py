@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from ..host.cgroup import find_container_group
 from ..host.process_status import parse_id_map, parse_status
 from ..host.root import Host
+from .instance import Instance
+
+SERVICE = "docker.service"
+# Where dockerd is, of Debian's docker.io and docker-ce; then of builds by administrators.
+PLACES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd", "/usr/local/sbin/dockerd", "/opt/bin/dockerd")
 
 
 def read_command(host: Host, pid: int | str) -> str:
@@ -21,22 +28,47 @@ def read_command(host: Host, pid: int | str) -> str:
 def list_dockerds(host: Host) -> list[dict[str, Any]]:
     """Return every dockerd: its pid, uid, uid_map, argv, and whether it runs in its own user namespace (rootless).
 
+    exe: its program, empty when unreadable. unit: the systemd unit whose process it is, empty without one.
+    The host itself may be in a user namespace (an unprivileged LXC), so namespaces are compared and not their maps.
     A process of that name with neither a namespace nor root's rights is not dockerd, which needs one of them (moby cmd/dockerd/daemon.go).
     A process in a container is not an engine of this host. It has another PID namespace, or the control group of a container.
     """
-    found, own = [], host.read_link("/proc/1/ns/pid")
+    found, own, user = [], host.read_link("/proc/1/ns/pid"), host.read_link("/proc/1/ns/user")
     for entry in host.path("/proc").iterdir():
         if not entry.name.isdigit() or read_command(host, entry.name) != "dockerd":
             continue
         try:
             status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
             uid_map = parse_id_map(host.read(f"/proc/{entry.name}/uid_map") or "")
-            if find_container_group(host.read(f"/proc/{entry.name}/cgroup") or "") or host.read_link(f"/proc/{entry.name}/ns/pid") != own:
+            groups = host.read(f"/proc/{entry.name}/cgroup") or ""
+            if find_container_group(groups) or host.read_link(f"/proc/{entry.name}/ns/pid") != own:
                 continue
             argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
         except OSError:  # it ended meanwhile
             continue
-        rootless = bool(uid_map) and uid_map[0][:2] != [0, 0]
+        namespace = host.read_link(f"/proc/{entry.name}/ns/user")
+        rootless = namespace != user if namespace and user else bool(uid_map) and uid_map[0][:2] != [0, 0]
         if "uid" in status and (rootless or status["uid"][0] == 0):
-            found.append({"pid": int(entry.name), "uid": status["uid"][0], "uid_map": uid_map, "argv": argv, "rootless": rootless})
+            found.append(
+                {
+                    "pid": int(entry.name),
+                    "uid": status["uid"][0],
+                    "uid_map": uid_map,
+                    "argv": argv,
+                    "rootless": rootless,
+                    "exe": (host.read_link(f"/proc/{entry.name}/exe") or "").removesuffix(" (deleted)"),
+                    "unit": _find_unit(groups),
+                }
+            )
     return sorted(found, key=lambda d: d["pid"])
+
+
+def _find_unit(cgroup_file: str) -> str:
+    units: list[str] = re.findall(r"/([^/\n]+\.(?:service|scope))(?![^/\n])", cgroup_file)
+    return SERVICE if SERVICE in units else next(reversed(units), "")
+
+
+def find_process(daemons: Iterable[dict[str, Any]], instance: Instance) -> dict[str, Any] | None:
+    """Return the process of one engine, that of docker.service before others; None when it does not run."""
+    own = [daemon for daemon in daemons if instance.owns_process(daemon)]
+    return next((daemon for daemon in own if daemon.get("unit") == SERVICE), own[0] if own else None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
+from ..engine.flags import parse_flags
 from ..engine.service import Service, ServiceError, ServiceState
 from ..host import state
 from ..host.root import STATE_DIR, Host
@@ -154,7 +155,9 @@ def _plan_activation(
         raise build_refusal(
             f"{request.instance.unit} is active, but no engine answers on {engine.socket}; set its socket, or repair it first", outcome
         )
-    stale = not request.instance.rootless and data_root.has_stale_root(host, before.root, merge.after)
+    stale = not request.instance.rootless and data_root.has_stale_root(
+        parse_flags(request.find_command(host)[1:]), before.root, merge.after
+    )
     switches_root = merge.switches_root or stale
     migration = request.migration if switches_root and restart and request.restart != NEVER else None
     activation = Activation(before, restart, switches_root, merge.after.get("live-restore") is True, migration)

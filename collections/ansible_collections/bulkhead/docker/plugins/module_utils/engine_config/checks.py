@@ -36,11 +36,11 @@ def check_content(content: Mapping[str, Any], host: Host, path: str) -> list[str
 
 
 def check_types(content: Mapping[str, Any], path: str) -> list[str]:
-    """Find values of the wrong type. Unknown keys are left to the engine."""
+    """Find values of the wrong type. Unknown keys are left to the engine. It takes null as a value of every type (Go's json.Unmarshal)."""
     found = []
     for key, value in content.items():
         desired = TYPES.get(key)
-        if desired and not _has_type(value, desired):
+        if desired and value is not None and not _has_type(value, desired):
             found.append(f"{path}: {key}: {_shorten(value)} has the wrong type; write {_WRITE_INSTEAD[desired]}")
     return found
 

@@ -48,11 +48,11 @@ class Document:
 
 
 def parse_daemon_json(text: str | None, path: str = "/etc/docker/daemon.json") -> Document:
-    """Return the parsed text. None and white space are an empty configuration, as for the engine.
+    """Return the parsed text. None, white space and `null` are an empty configuration, as for the engine.
 
     Raises DaemonJsonError, also for a key that is there twice, of which the engine silently uses the last.
     """
-    if text is None or not text.strip(_BLANK):
+    if text is None or text.strip(_BLANK) in ("", "null"):
         return Document([], source=text)
     return _Reader(text, path).read_document()
 
@@ -186,6 +186,4 @@ class _Reader:
 
 
 def _name_type(value: Any) -> str:
-    if value is None:
-        return "null"
     return {list: "a list", str: "a text", bool: "a boolean"}.get(type(value), "a number")

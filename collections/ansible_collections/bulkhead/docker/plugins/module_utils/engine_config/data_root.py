@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from ..engine import flags, orphans, unit
+from ..engine import orphans
 from ..engine.api import Engine
 from ..engine.service import Service, ServiceError
 from ..host.root import Host
@@ -31,15 +31,15 @@ class DataMigration(Protocol):
         """Copy, while the engine is stopped. Raises OSError or ValueError after removing the copy."""
 
 
-def has_stale_root(host: Host, root: str, after: Mapping[str, Any]) -> bool:
+def has_stale_root(flags: Mapping[str, str], root: str, after: Mapping[str, Any]) -> bool:
     """Return whether the next restart switches the data root, because userns-remap was set in the file after the engine's start.
 
-    root: the running engine's, empty when it is stopped. after: the new content of daemon.json.
+    flags: of dockerd. root: the running engine's, empty when it is stopped. after: the new content of daemon.json.
     """
     if not root:
         return False
     remapped = bool(re.search(r"/\d+\.\d+$", root))
-    return remapped != bool(after.get("userns-remap")) and "userns-remap" not in flags.parse_command_line(unit.read_unit(host).argv)
+    return remapped != bool(after.get("userns-remap")) and "userns-remap" not in flags
 
 
 def find_writing_orphans(host: Host, engine: Engine) -> list[str]:

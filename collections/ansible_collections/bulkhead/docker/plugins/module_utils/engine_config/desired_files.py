@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine import binary, flags, unit
+from ..engine import binary, flags, program
 from ..host import state
 from ..host.root import Host, sha256
 from . import checks, daemon_json, daemon_merge, drop_in, keys, revert
@@ -68,7 +68,7 @@ def _build_memory(remembered: Mapping[str, Any], request: ConfigRequest, merge: 
         del memory["files"]
     if not memory.keys() - {"dockerd"}:
         return {}
-    memory["dockerd"] = binary.recall_known_keys(remembered, drop_in.PIDS_KEY)
+    memory["dockerd"] = program.recall_known_keys(remembered, drop_in.PIDS_KEY)
     return memory
 
 
@@ -96,20 +96,18 @@ def build_refusal(problem: str, outcome: ConfigOutcome) -> ConfigFailed:
 
 def _find_problem(host: Host, request: ConfigRequest, merge: daemon_merge.Merge) -> str:
     """Return the first problem; empty when none is found."""
-    docker_unit = unit.read_unit(host, request.instance)
-    arguments = flags.find_dockerd_arguments(docker_unit.argv)
-    values = flags.parse_flags(arguments)
+    command = request.find_command(host)
+    arguments, values = command[1:], flags.parse_flags(command[1:])
     for key, flag in keys.find_clashes(values, merge.after).items():
-        place = unit.find_flag_file(flag, docker_unit.files) or f"the command line of {request.instance.unit}"
         return (
-            f"{request.file}: {key} is also set by --{flag}={values[flag]} in {place}, and the engine does not start with both;"
-            " remove one of them"
+            f"{request.file}: {key} is also set by --{flag}={values[flag]} in the command line of {request.instance.unit}, and the engine does"
+            " not start with both; remove one of them"
         )
     if request.own_checks:
         problems = checks.check_content(merge.after, host, request.file)
         if problems:
             return "; ".join(problems)
-    dockerd = binary.find_dockerd()
+    dockerd = program.find_dockerd(command[0])
     if dockerd is None:
         return "no dockerd is installed on this host to validate this configuration; install the engine first"
     content = dict(merge.after)

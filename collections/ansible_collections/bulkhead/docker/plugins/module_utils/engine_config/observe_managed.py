@@ -7,7 +7,7 @@ import fcntl
 import os
 from typing import Any
 
-from ..engine import binary
+from ..engine import program
 from ..engine.instance import ROOTFUL, Instance
 from ..host.root import Host, read_state
 from .drop_in import PIDS_KEY
@@ -15,7 +15,7 @@ from .journals import list_open_ids
 
 
 def observe_managed(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
-    """Return what Bulkhead manages for one engine. The only command is dockerd's validation, as nobody, once per version of dockerd.
+    """Return what Bulkhead manages for one engine. It runs no command.
 
     managed:     content of the engine's file in /var/lib/bulkhead (desired_files.py), managed_error when that is damaged
     interrupted: IDs of the changes of interrupted runs; the next daemon_config undoes them
@@ -27,7 +27,7 @@ def observe_managed(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
         "managed": managed,
         "managed_error": managed_error,
         "interrupted": list_open_ids(host),
-        "dockerd": binary.recall_known_keys(managed, PIDS_KEY) or {"path": None, "knows": {}},
+        "dockerd": program.recall_known_keys(managed, PIDS_KEY) or {"path": None, "knows": {}},
     }
 
 

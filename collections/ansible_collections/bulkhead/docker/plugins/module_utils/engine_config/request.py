@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..engine.flags import find_dockerd_arguments
 from ..engine.instance import ROOTFUL, Instance
+from ..engine.processes import find_process, list_dockerds
+from ..host.root import Host
 from . import comparison
 from .data_root import DataMigration
 
@@ -34,11 +37,19 @@ class ConfigRequest:
     revert: bool = False
     containers_worse: str = comparison.REPORT
     containers_wait: float = 90
+    command: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
         """The path of daemon.json."""
         return self.path or self.instance.config
+
+    def find_command(self, host: Host) -> list[str]:
+        """Return dockerd's path, which may be empty, and its arguments: as planned, otherwise those of the running process."""
+        if self.command:
+            return list(self.command)
+        process = find_process(list_dockerds(host), self.instance)
+        return [process["exe"], *find_dockerd_arguments(process["argv"])] if process else [""]
 
 
 @dataclass

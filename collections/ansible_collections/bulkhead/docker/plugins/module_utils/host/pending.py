@@ -11,11 +11,10 @@ from .root import Host
 
 # Written by the hooks of Debian's and Ubuntu's packages (unattended-upgrades, update-notifier-common) where those are installed.
 REBOOT_REQUIRED = "/run/reboot-required"
-_DATA_ROOT = "/var/lib/docker"
 
 
-def observe_pending(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is pending on the host.
+def observe_pending(host: Host, engine: Mapping[str, Any], data_root: str) -> dict[str, Any]:
+    """Return what is pending on the host. data_root: where a stopped engine has its data.
 
     reboot:     packages that require a reboot, possibly an empty list; None when no reboot is required
     modules:    whether the modules of the running kernel exist; None when the host has no modules at all
@@ -26,7 +25,7 @@ def observe_pending(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
         "reboot": _read_reboot(host),
         "modules": _has_modules(host),
         "replaced": _is_replaced(host, engine.get("pid")),
-        "disk_space": _read_disk_space(host, engine.get("root_dir") or _DATA_ROOT),
+        "disk_space": _read_disk_space(host, engine.get("root_dir") or data_root),
     }
 
 

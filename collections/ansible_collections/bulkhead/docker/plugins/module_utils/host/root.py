@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 STATE_DIR = "/var/lib/bulkhead"
+SECCOMP, APPARMOR = "seccomp", "apparmor"  # subjects of the remembered state
 # Bytes. A larger file is an error: what follows a cut would be lost for judges, and for those who write the text back.
 LIMIT = 16 << 20
 
@@ -133,3 +134,13 @@ def read_state(host: Host, subject: str) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ValueError(f"{path}: is {type(state).__name__}, not an object; remove it and run the role again")
     return state
+
+
+def load_managed_profiles(host: Host, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the managed profiles of a kind. Raises ValueError for a damaged file.
+
+    SECCOMP: path -> `sha256` of the text, `replaced`, `made_folder`. APPARMOR: name -> `sha256`, `mode`, `hashes` of the loaded policy,
+    `inputs`, `replaced`, `links` of the replaced file; without `sha256`, the run that began to install it was interrupted.
+    `replaced` is the path of the copy of an unmanaged file.
+    """
+    return dict(read_state(host, kind).get("profiles", {}))

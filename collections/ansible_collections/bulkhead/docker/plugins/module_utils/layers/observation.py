@@ -8,11 +8,13 @@ compares them with the registry.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ..engine.api import Engine
-from ..engine.instance import Instance
+from ..engine.instance import ROOTFUL, Instance
 from ..engine.observe import ContainersReader, ContentsReader, observe_engine
+from ..engine.processes import find_process, list_dockerds
 from ..engine_config.observe import observe_config
 from ..host import system
 from ..host.root import Host
@@ -31,26 +33,35 @@ def observe_host(
     instance: the engine that the inventory selects for this host. `engine`, `daemon_json`, `unit` and the layers describe that one.
     read_contents: reads what the engine stores, for planning.
     """
-    engine_state = observe_engine(host, engine, instance, read_containers, read_contents)
+    daemons = list_dockerds(host)
+    process = find_process(daemons, instance)
+    config = observe_config(host, instance, process)
+    if engine.socket == instance.socket:
+        engine.move_to(config["unit"]["socket"])
+    engine_state = observe_engine(host, engine, instance, daemons, read_containers, read_contents, config["unit"]["program"])
+    rootful = config["unit"] if not instance.rootless else observe_config(host, ROOTFUL, find_process(daemons, ROOTFUL))["unit"]
     return {
         "at": time.time(),
         "system": system.observe_system(host),
         "instance": instance.as_dict(),
         "engine": engine_state,
-        **observe_config(host, instance),
-        "layers": _observe_layers(host, instance, engine_state["daemons"]),
+        **config,
+        "layers": _observe_layers(host, instance, daemons, rootful, "" if instance.rootless else engine_state.get("root_dir", "")),
     }
 
 
-def _observe_layers(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> dict[str, Any]:
+def _observe_layers(
+    host: Host, instance: Instance, daemons: list[dict[str, Any]], rootful: Mapping[str, Any], root_dir: str
+) -> dict[str, Any]:
     """Return the state of each layer by name.
 
     instance: the engine that the inventory selects for this host. daemons: every dockerd of the host (engine/processes.py).
+    rootful, root_dir: `unit` of the rootful engine (engine_config/observe.py), and its data root while it runs.
     """
     return {
         "pids_limit": pids_limit.observe(host, instance),
         "seccomp": seccomp.observe(host),
         "apparmor": apparmor.observe(host),
-        "userns": userns.observe(host),
+        "userns": userns.observe(host, rootful, root_dir),
         "rootless": rootless.observe(host, instance, daemons),
     }

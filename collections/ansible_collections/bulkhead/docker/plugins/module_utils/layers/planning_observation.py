@@ -25,4 +25,8 @@ def observe_for_planning(host: Host, engine: Engine, instance: Instance = ROOTFU
     observed["layers"]["rootless"].update(observe_setup(host, instance, observed["layers"]["rootless"]))
     file = observed["daemon_json"]
     file["fixed"] = explain_fixed(instance.scope_host(host), file["path"]) if file["exists"] else None
-    return {**observed, "pending": observe_pending(host, observed["engine"]), **observe_managed(host, instance)}
+    return {
+        **observed,
+        "pending": observe_pending(host, observed["engine"], observed["unit"]["data_root"]),
+        **observe_managed(host, instance),
+    }

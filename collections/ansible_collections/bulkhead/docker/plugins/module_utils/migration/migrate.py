@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..engine import binary
+from ..engine import program
 from ..host import state
 from ..host.data_root import find_other_entries
 from ..host.files import fsync_folder
 from ..host.root import Host
-from ..subid.accounts import read_accounts, read_subid_files
-from ..subid.ranges import build_engine_map
+from ..subid.accounts import read_accounts
+from ..subid.ranges import build_engine_map, read_subid_files
 from ..subid.remap_user import parse_remap_user, prefers_numeric_owner
 from . import layout, tree
 from .ids import IdMaps
@@ -246,7 +246,7 @@ class DataRootMigration:
 def build_migration(host: Host, setting: str | None, leave: frozenset[str]) -> DataRootMigration:
     """Return the migration to the root of a `userns-remap` setting; its user must have ranges. Raises ValueError, OSError."""
     user = parse_remap_user(setting or "")[0]
-    dockerd = binary.find_dockerd()
+    dockerd = program.find_dockerd()
     first = prefers_numeric_owner(_read_version(dockerd) if dockerd else None)
     accounts = read_accounts(host)
     found = []

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine import unit
-from ..engine.flags import parse_command_line
-from ..engine.instance import ROOTFUL, Instance, find_instance, find_instance_by_uid
+from ..engine import configuration, unit
+from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.processes import list_dockerds
 from ..host import state
 from ..host.files import fsync_folder, write_atomically
-from ..host.root import STATE_DIR, Host, sha256
+from ..host.root import SECCOMP, STATE_DIR, Host, load_managed_profiles, sha256
 from ..profiles.managed import keep_replaced_file, read_replaced_file, save_managed_profiles
-from ..profiles.remembered import SECCOMP, load_managed_profiles
 from .check import find_profile_problems
 
 MODE = 0o644  # `docker run --security-opt seccomp=FILE` reads the file as the calling user
@@ -118,10 +116,24 @@ def _list_rootless_engines(host: Host, running: Sequence[Mapping[str, Any]]) -> 
     return [instance for instance in dict.fromkeys(instances) if instance and instance.owner]
 
 
+def find_instance_by_uid(host: Host, uid: int) -> Instance | None:
+    """Return the rootless engine of the user with this ID; None when no such user exists."""
+    if host.root == Host().root:
+        import pwd
+
+        try:
+            return find_instance(host, pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            return None
+    lines = [line.split(":") for line in (host.read("/etc/passwd") or "").splitlines()]
+    return next((find_instance(host, fields[0]) for fields in lines if fields[2:3] == [str(uid)]), None)
+
+
 def _needs_file(host: Host, instance: Instance, path: str, running: Sequence[Mapping[str, Any]]) -> bool:
     try:
-        argvs = [unit.read_unit(host, instance).argv, *(daemon["argv"] for daemon in running if instance.owns_process(daemon))]
-        flags = [parse_command_line(argv) for argv in argvs]
+        docker_unit = unit.read_unit(host, instance)
+        processes = [None, *(daemon for daemon in running if instance.owns_process(daemon))]
+        flags = [configuration.describe_command(docker_unit, process)["flags"] for process in processes]
         configs = {instance.config, *(found["config-file"] for found in flags if "config-file" in found)}
         texts = [host.read(config, user=instance.owner) or "" for config in configs]
     except (OSError, ValueError):

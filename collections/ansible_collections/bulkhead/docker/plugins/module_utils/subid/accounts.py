@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..host.root import Host
-from .ranges import SUBGID, SUBUID, SubidFile, parse_subid
 
+SUBUID, SUBGID = "/etc/subuid", "/etc/subgid"
 PASSWD, GROUP, LOGIN_DEFS = "/etc/passwd", "/etc/group", "/etc/login.defs"
 DEFAULT_LOWEST = 100000  # login.defs: SUB_UID_MIN
 
@@ -58,11 +58,6 @@ def read_accounts(host: Host) -> Accounts:
         parse_ids(host.read(GROUP) or ""),
         parse_lowest(host.read(LOGIN_DEFS) or ""),
     )
-
-
-def read_subid_files(host: Host) -> tuple[SubidFile, SubidFile]:
-    """Return /etc/subuid and /etc/subgid. Raises OSError when one exists and cannot be read."""
-    return parse_subid(SUBUID, host.read(SUBUID)), parse_subid(SUBGID, host.read(SUBGID))
 
 
 def list_accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:

@@ -12,11 +12,11 @@ from typing import Any
 from ..host import state
 from ..host.files import write_atomically
 from ..host.root import Host
-from .accounts import Accounts, read_accounts, read_subid_files
+from .accounts import Accounts, read_accounts
 from .decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from .directory import Directory, add_directory, read_directory
 from .locks import shadow_locks
-from .ranges import SUBGID, SUBUID, SubidFile
+from .ranges import SUBGID, SUBUID, SubidFile, read_subid_files
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 _DIRECTORY_TRIES = 16

@@ -13,8 +13,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-SUBUID = "/etc/subuid"
-SUBGID = "/etc/subgid"
+from ..host.root import Host
+from .accounts import SUBGID, SUBUID
+
+__all__ = ["SUBGID", "SUBUID"]
 LAST_ID = 0xFFFFFFFE  # 4294967295 is (uid_t)-1: "leave it as it is" to chown(2) and setresuid(2)
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -109,6 +111,11 @@ def parse_subid(path: str, text: str | None) -> SubidFile:
         return SubidFile(path, present=False)
     raws = re.findall(r"[^\n]*\n|[^\n]+", text)
     return SubidFile(path, tuple(_parse_line(number, raw) for number, raw in enumerate(raws, 1)))
+
+
+def read_subid_files(host: Host) -> tuple[SubidFile, SubidFile]:
+    """Return /etc/subuid and /etc/subgid. Raises OSError when one exists and cannot be read."""
+    return parse_subid(SUBUID, host.read(SUBUID)), parse_subid(SUBGID, host.read(SUBGID))
 
 
 def _parse_line(number: int, raw: str) -> SubidLine:

@@ -16,6 +16,8 @@ from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import REQUIRED, LayerPlan
 
 OPTIONS = "docker_daemon_options"
+# Key of the desired state with the defaults of the variables in PLAIN.
+DEFAULTS = "__defaults"
 # Key -> its layer. All other keys belong to role docker_daemon, and are set when both of its layers are selected.
 OWNERS = {key: layer.name for layer in LAYERS for key in layer.daemon_keys}
 _ROOTLESS_OWNERS = {key: layer.name for layer in LAYERS for key in layer.rootless_keys}
@@ -23,7 +25,7 @@ _WITH_OPTIONS = frozenset(layer.name for layer in LAYERS if layer.role == "docke
 # Containers of a rootless engine end with it, as their namespaces do. Before 28.0, its published ports need the proxy.
 _NOT_ROOTLESS = ("live-restore", "userland-proxy")
 # Variable -> key. None: the key is not set.
-_PLAIN = {
+PLAIN = {
     "docker_daemon_icc": "icc",
     "docker_daemon_live_restore": "live-restore",
     "docker_daemon_userland_proxy": "userland-proxy",
@@ -61,7 +63,7 @@ def find_blockers(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> li
 
 def _explain_error(file: Mapping[str, Any]) -> str | None:
     """Return why daemon.json cannot be used: if its text is damaged, with the place and what to write instead."""
-    if file.get("damaged"):
+    if file.get("damaged") or not file["error"]:
         try:
             daemon_json.parse_daemon_json(file["text"], file["path"])
         except daemon_json.DaemonJsonError as error:
@@ -101,7 +103,7 @@ def collect_keys(
             values[key] = dict(value) if isinstance(value, Mapping) else value
     if isinstance(values.get("log-opts"), dict):
         values["log-opts"] = {name: _convert_log_option(value) for name, value in values["log-opts"].items()}
-    _drop_flagged(observed.get("unit") or {}, values, result)
+    _drop_flagged(observed, desired, layer_plans, values, result)
     managed = {daemon_merge.parse_pointer(pointer)[0] for pointer in memory}
     chosen = {key for key in managed if (owners[key] in selected if key in owners else with_options)}
     return DesiredKeys(values, frozenset(managed - chosen))
@@ -117,7 +119,7 @@ def find_content_blockers(observed: Mapping[str, Any], after: Mapping[str, Any],
     found = [*checks.check_types(unmanaged, path), *checks.check_log_options(after, path)]
     for key, flag in keys.find_clashes(docker_unit.get("flags", {}), after).items():
         if not any(text.startswith(f"{key}:") for text in [*earlier, *found]):
-            place = docker_unit["places"].get(flag) or "the command line of docker.service"
+            place = find_flag_place(observed, flag)
             found.append(f"{path}: {key} is also set by --{flag} in {place}, and the engine does not start with both; remove one of them")
     if PIDS_KEY in after and not is_key_supported(observed):
         found.append(
@@ -131,7 +133,7 @@ def _collect_plain(
     observed: Mapping[str, Any], desired: Mapping[str, Any], options: Mapping[str, Any], result: LayerPlan
 ) -> dict[str, Any]:
     """Return the keys of role docker_daemon that belong to no layer."""
-    found = {key: desired[variable] for variable, key in _PLAIN.items() if desired.get(variable) not in (None, "", {})}
+    found = {key: desired[variable] for variable, key in PLAIN.items() if desired.get(variable) not in (None, "", {})}
     if observed["engine"].get("swarm") and found.get("live-restore"):
         if options.get("live-restore"):
             result.blockers.append(f"{OPTIONS}['live-restore']: the engine of a swarm node does not start with live-restore; remove it")
@@ -178,20 +180,52 @@ def _add_contradiction(key: str, option: Any, value: Any, layer: LayerPlan, resu
         result.warnings.append(f"{text}; the option takes precedence")
 
 
-def _drop_flagged(docker_unit: Mapping[str, Any], values: dict[str, Any], result: LayerPlan) -> None:
-    """Drop keys that a flag already sets to the same value: the engine does not start if both set a key. Another value is a blocker."""
-    flags = docker_unit.get("flags", {})
+def _drop_flagged(
+    observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: Mapping[str, LayerPlan], values: dict[str, Any], result: LayerPlan
+) -> None:
+    """Drop keys that a flag sets: the engine does not start if both set a key.
+
+    A flag with another value is a blocker if the inventory sets the value, or if a required layer needs it. A default of this collection, or an
+    optional layer, gives way to the flag.
+    """
+    flags = (observed.get("unit") or {}).get("flags", {})
+    required = {key for layer in layer_plans.values() if layer.requirement == REQUIRED for key in layer.daemon_keys}
+    layers = {key: name for name, layer in layer_plans.items() for key in layer.daemon_keys}
     for key, flag in keys.list_flagged_keys(flags).items():
         if key not in values:
             continue
-        place = docker_unit.get("places", {}).get(flag) or "the command line of docker.service"
-        if keys.is_same_value(flags[flag], values[key]):
+        place, shown = find_flag_place(observed, flag), daemon_merge.mask_passwords(f"--{flag}={flags[flag]}")
+        is_same = keys.is_same_value(flags[flag], values[key])
+        if is_same:
             result.notices.append(
-                f"{key} is left out of daemon.json: --{flag}={flags[flag]} in {place} already sets it, and the engine does not start with both"
+                f"{key} is left out of daemon.json: {shown} in {place} already sets it, and the engine does not start with both"
             )
-            del values[key]
-        else:
+        elif key in required or _is_chosen(key, desired):
             result.blockers.append(
-                f"{key}: {values[key]!r} cannot be set in daemon.json: {place} contains --{flag}={flags[flag]}, and the engine does not start"
+                f"{key}: {values[key]!r} cannot be set in daemon.json: {place} contains {shown}, and the engine does not start"
                 " with both; remove the flag, or do not set the key"
             )
+        else:
+            source = f"layer {layers[key]}" if key in layers else next((name for name, own in PLAIN.items() if own == key), OPTIONS)
+            result.notices.append(
+                f"{key} is left out: {place} contains {shown}, which takes precedence over the default of {source}; remove the flag to use the"
+                " default"
+            )
+        if is_same or not (key in required or _is_chosen(key, desired)):
+            del values[key]
+
+
+def _is_chosen(key: str, desired: Mapping[str, Any]) -> bool:
+    """Return whether the inventory sets this key, and not a role's default."""
+    variable = next((name for name, own in PLAIN.items() if own == key), None)
+    if (desired.get(OPTIONS) or {}).get(key) is not None:
+        return True
+    return variable is not None and desired.get(variable) != desired.get(DEFAULTS, {}).get(variable, desired.get(variable))
+
+
+def find_flag_place(observed: Mapping[str, Any], flag: str) -> str:
+    """Return the file that has a flag, for messages; the process if no file has it."""
+    place, pid = (observed.get("unit") or {}).get("places", {}).get(flag), observed["engine"].get("pid")
+    return place or (
+        f"the command line of dockerd (process {pid})" if pid else f"the command line of {get_observed_instance(observed).unit}"
+    )

@@ -53,6 +53,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     restart = _plan_restart(observed, merge, pending, may_restart, result)
     switches_root = restart and (merge.switches_root or _has_stale_root(observed, merge.after))
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
+    _check_differing(observed, restart, result)
     accepted = list(desired.get("userns_remap_migrate_accept") or [])
     if restart:
         survives = _survives_restart(observed, merge) and not switches_root
@@ -80,6 +81,10 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
         "containers_wait": desired.get("docker_daemon_containers_wait", 90),
         "timeout": desired.get("docker_daemon_timeout") or 120,
     }
+    if command := (observed.get("unit") or {}).get("command"):
+        result.apply["command"] = list(command)
+    if observed["engine"].get("socket") not in (None, instance.socket):
+        result.apply["socket"] = observed["engine"]["socket"]
     if instance.rootless:
         slow = desired.get("rootless_docker_timeout") or 300
         result.apply.update(user=instance.user, start=start, timeout=max(result.apply["timeout"], slow))
@@ -134,6 +139,24 @@ def _plan_restart(
     if pending:
         result.changes.append(Change(_RESTART, f"restart: {next(iter(pending.values()))}"))
     return bool(pending)
+
+
+def _check_differing(observed: Mapping[str, Any], restart: bool, result: LayerPlan) -> None:
+    """Report the flags in which the running engine and its next start differ. A restart with another data root is a blocker."""
+    docker_unit, instance = observed.get("unit") or {}, get_observed_instance(observed)
+    for flag, (now, then) in (docker_unit.get("differing") or {}).items():
+        place = docker_unit["places"].get(flag) or ", ".join(docker_unit["files"]) or instance.unit
+        running = f"the running engine has {_format_flag(flag, now)}, and by {place} its next start has {_format_flag(flag, then)}"
+        if restart and flag in keys.ROOT_KEYS:
+            result.blockers.append(
+                f"{running}: the restart would hide its images, containers and volumes; restore the flag, or restart the engine yourself first"
+            )
+        else:
+            result.warnings.append(f"{running}; restart the engine, or restore the flag")
+
+
+def _format_flag(flag: str, value: str | None) -> str:
+    return f"no --{flag}" if value is None else daemon_merge.mask_passwords(f"--{flag}={value}")
 
 
 def _has_stale_root(observed: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

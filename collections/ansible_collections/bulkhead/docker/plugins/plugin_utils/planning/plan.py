@@ -18,7 +18,7 @@ from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.rootless import rendering
 from ..report import attack_requirements
-from . import conditions, engine_config
+from . import conditions, engine_config, engines
 from .planners import PLANNERS
 
 ENGINE_CONFIG = "engine_config"
@@ -87,6 +87,9 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
     """Return the plan for the selected layers. of_run: the layers of the whole run, if `selected` is a part of them."""
     plan = HostPlan()
     engine = observed["engine"]
+    plan.problems += engines.find_blockers(observed)
+    if plan.problems:
+        return plan
     if not engine["installed"]:
         return _plan_engine(plan, desired)
     if observed.get("interrupted"):
@@ -100,7 +103,7 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
         plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, desired, plan.layers, selected)
         for layer in plan.layers.values():
             layer.with_engine = _describe_engine_change(layer, config)
-    plan.conditions = conditions.find_warnings(observed, plan.layers)
+    plan.conditions = [*engines.find_warnings(observed), *conditions.find_warnings(observed, plan.layers)]
     return plan
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from ...apparmor import policy, sources
 from ...apparmor.parser import Parser, PolicyError
-from ...host.root import Host, sha256
-from ...profiles.remembered import APPARMOR, load_managed_profiles
+from ...host.root import APPARMOR, Host, load_managed_profiles, sha256
 
 
 def observe(host: Host) -> dict[str, Any]:

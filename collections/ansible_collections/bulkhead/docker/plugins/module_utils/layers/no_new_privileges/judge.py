@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine_config.observe import read_content
+from ...engine_config.content import read_content
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
@@ -101,4 +101,7 @@ def _is_configured(observed: Mapping[str, Any]) -> bool | None:
     file = observed["daemon_json"]
     if file["error"]:
         return None
-    return read_content(file["text"]).get(KEY) is True
+    try:
+        return read_content(file["text"]).get(KEY) is True
+    except ValueError:
+        return None

@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.binary import contains_text
 from ...engine.instance import Instance, find_instance
+from ...engine.program import contains_text
 from ...host.root import Host
 from ...rootless import names, observed_context
 

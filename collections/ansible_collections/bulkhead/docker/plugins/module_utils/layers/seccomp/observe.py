@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...host.root import Host, sha256
-from ...profiles.remembered import SECCOMP, load_managed_profiles
+from ...host.root import SECCOMP, Host, load_managed_profiles, sha256
 
 DIRECTORY = "/etc/docker/seccomp"
 

@@ -40,7 +40,7 @@ def guard_data(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[
     if earlier:
         result.notices.append(f"{_format_path(here, target)} was the data root before: {earlier} become visible again")
     if not engine.get("running"):
-        hidden = _count_data(here, present)
+        hidden = _count_data(here, present) if here["data_root"] else "its content, which is not known because its data root is not,"
     elif engine.get("contents") is None:
         cause = engine.get("error") or "the engine did not report it"
         result.blockers.append(f"{change}, and its content is not known: {cause}; run again when the engine answers")
@@ -157,8 +157,12 @@ def _count_data(here: Mapping[str, Any], remapped: str | None) -> str:
     root = next((root for root in here.get("roots") or () if root["remapped"] == remapped), None)
     if root is None:
         return ""
-    return ", ".join(f"{root[kind]} {noun}{'' if root[kind] == 1 else 's'}" for kind, noun in KINDS[:3] if root[kind])
+    counted = [f"{root[kind]} {noun}{'' if root[kind] == 1 else 's'}" for kind, noun in KINDS[:3] if root[kind]]
+    if root.get("unknown"):
+        counted.append(f"an unknown number of images in {root['unknown']}, which cannot be counted while the engine is stopped,")
+    return ", ".join(counted)
 
 
 def _format_path(here: Mapping[str, Any], remapped: str | None) -> str:
-    return f"{here['data_root']}/{remapped}" if remapped else str(here["data_root"])
+    root = here["data_root"] or "an unknown data root"
+    return f"{root}/{remapped}" if remapped else str(root)

@@ -3,29 +3,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from ...engine.configuration import DATA_ROOT, strip_remapped
 from ...host.data_root import find_other_entries
 from ...host.root import Host, read_state
-from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest, parse_primary_groups
+from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, SUBGID, SUBUID, parse_ids, parse_lowest, parse_primary_groups
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
-from ...subid.ranges import SUBGID, SUBUID, parse_subid
 
-DAEMON_JSON = "/etc/docker/daemon.json"
-DEFAULT_DATA_ROOT = "/var/lib/docker"
+_CONTAINERD = "/var/lib/containerd"
 _REMAPPED = re.compile(r"(\d+)\.(\d+)")
 
 
-def observe(host: Host) -> dict[str, Any]:
+def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str = "") -> dict[str, Any]:
     """Return the state of the layer. It runs no command but getent, for a directory service; what a host does not have is None or empty.
 
     subuid, subgid: `text` and `mtime` of the files. max_user_namespaces: None where the kernel has no user namespaces.
     directory: accounts of directory services, as far as they matter for ranges, and which were not checked. subid_sources: of nsswitch.conf.
-    host_namespace: the target of /proc/1/ns/user. roots: the content of each data root on disk, for an engine that does not run.
-    unreadable: file -> error.
+    config: `unit` of the rootful engine (engine_config/observe.py). root_dir: its data root while it runs (DockerRootDir).
+    host_namespace: the target of /proc/1/ns/user. unreadable: file -> error.
+    data_root: None when it is not known, because the flags of a stopped engine are not. roots: the content of each data root there, for an
+    engine that does not run. used_roots: UID.GID of every remapped root that is found, also where an engine had its data before.
+    next_root: where the next start of a running engine has its data root, if not here.
     """
     found: dict[str, Any] = {"unreadable": {}}
     for name, path in (("subuid", SUBUID), ("subgid", SUBGID)):
@@ -42,9 +44,17 @@ def observe(host: Host) -> dict[str, Any]:
             found["unreadable"][path] = error.strerror or str(error)
     passwd, group = texts.get(PASSWD, ""), texts.get(GROUP, "")
     directory = read_directory(host)
-    ranges = [(line.start, line.count) for path in ("subuid", "subgid") for line in parse_subid(path, found[path]["text"]).ranges]
-    configured = _read_daemon_json(host)
-    data_root = str(configured.get("data-root") or configured.get("graph") or DEFAULT_DATA_ROOT)
+    # Every pair of numbers that a reader may take for a range: too many do no harm here.
+    ranges = [
+        (int(start), int(count))
+        for name in ("subuid", "subgid")
+        for start, count in re.findall(r":\s*\+?(\d{1,10})\s*:\s*\+?(\d{1,10})", found[name]["text"] or "", re.ASCII)
+    ]
+    config = config or {"data_root": DATA_ROOT, "unknown": "", "remap": None}
+    configured = None if config["unknown"] else str(config["data_root"])
+    data_root = strip_remapped(root_dir) or configured
+    places = {data_root, configured, DATA_ROOT} - {None}
+    moves = root_dir and configured and os.path.realpath(host.path(configured)) != os.path.realpath(host.path(str(data_root)))
     found |= {
         "uids": parse_ids(passwd),
         "gids": parse_ids(group),
@@ -59,9 +69,11 @@ def observe(host: Host) -> dict[str, Any]:
         "sssd": host.path("/etc/sssd/sssd.conf").exists(),
         "max_user_namespaces": _parse_number(host.read("/proc/sys/user/max_user_namespaces")),
         "host_namespace": host.read_link("/proc/1/ns/user"),
-        "configured": configured.get("userns-remap"),
+        "configured": config["remap"],
         "data_root": data_root,
-        "roots": _list_data_roots(host, data_root),
+        "roots": _list_data_roots(host, data_root) if data_root else [],
+        "used_roots": sorted({name for path in places for name in _list_remapped(host, str(path))}),
+        "next_root": configured if moves else None,
         "state": {},
     }
     try:
@@ -78,36 +90,50 @@ def _list_subid_sources(host: Host) -> list[str]:
         return []
 
 
-def _read_daemon_json(host: Host) -> dict[str, Any]:
-    """Return the content of daemon.json; empty when it cannot be parsed, which the engine's configuration reports."""
-    try:
-        content = json.loads(host.read(DAEMON_JSON) or "{}")
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _list_remapped(host: Host, data_root: str) -> list[str]:
+    return sorted(name for name in _list_entries(host, data_root) if _REMAPPED.fullmatch(name))
 
 
 def _list_data_roots(host: Host, data_root: str) -> list[dict[str, Any]]:
     """Return the engine's data root (`remapped` None) and those named UID.GID below it, with the number of objects in each."""
-    try:
-        names = sorted(entry for entry in os.listdir(host.path(data_root)) if _REMAPPED.fullmatch(entry))
-    except OSError:
+    if not host.path(data_root).is_dir():
         return []
-    return [_count_objects(host, data_root, None)] + [_count_objects(host, f"{data_root}/{name}", name) for name in names]
+    store = _find_containerd_store(host, data_root)
+    remapped = [_count_objects(host, f"{data_root}/{name}", name, store) for name in _list_remapped(host, data_root)]
+    return [_count_objects(host, data_root, None, store), *remapped]
 
 
-def _count_objects(host: Host, path: str, remapped: str | None) -> dict[str, Any]:
-    image_store = f"{path}/image"
-    return {
-        "path": path,
-        "remapped": remapped,
-        "others": _list_other_entries(host, path) if remapped else [],
+def _find_containerd_store(host: Host, data_root: str) -> str:
+    """Return the folder of containerd with content in its own store, which only containerd can list; empty without one."""
+    folders = (_CONTAINERD, f"{data_root}/containerd/daemon")
+    return next((path for path in folders if _list_entries(host, f"{path}/io.containerd.content.v1.content/blobs/sha256")), "")
+
+
+def _names_engine(host: Host, store: str, namespace: str) -> bool:
+    """Return whether containerd's database has the engine's namespace (moby daemon/daemon_unix.go, RemapContainerdNamespaces)."""
+    try:
+        return namespace.encode() in host.path(f"{store}/io.containerd.metadata.v1.bolt/meta.db").read_bytes()
+    except OSError:
+        return True
+
+
+def _count_objects(host: Host, path: str, remapped: str | None, store: str) -> dict[str, Any]:
+    """Return the number of objects in one data root. unknown: what cannot be counted; the engine may have images there."""
+    image_store, unknown = f"{path}/image", ""
+    found = {
         "containers": len(_list_folders(host, f"{path}/containers")),
         "volumes": len(_list_folders(host, f"{path}/volumes")),
         "images": sum(
             len(_list_entries(host, f"{image_store}/{driver}/imagedb/content/sha256")) for driver in _list_folders(host, image_store)
         ),
     }
+    if store and not found["images"] and _names_engine(host, store, f"moby-{remapped}" if remapped else "moby"):
+        unknown = store
+    try:
+        os.listdir(host.path(path))
+    except OSError as error:
+        unknown = f"{path} ({error.strerror})"
+    return {"path": path, "remapped": remapped, "others": _list_other_entries(host, path) if remapped else [], **found, "unknown": unknown}
 
 
 def _list_other_entries(host: Host, path: str) -> list[str]:

@@ -158,8 +158,9 @@ def _plan_disabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mapp
     kept = sorted(set(memory) - {request.user for request in requests})
     if kept:
         names = ", ".join(kept)
+        place = here["data_root"] or "the engine's data root, which is not known while the engine is stopped"
         result.notices.append(
-            f"the subordinate ranges of {names} stay reserved while a data root with files of these owners exists below {here['data_root']}"
+            f"the subordinate ranges of {names} stay reserved while a data root with files of these owners exists below {place}"
         )
     if requests:
         decision = decide_ranges(requests, subids.subuid, subids.subgid, subids.accounts, memory)
@@ -202,7 +203,9 @@ def _list_removals(memory: Mapping[str, Any], observed: Mapping[str, Any], keep:
     """
     here, engine = observed["layers"][LAYER], observed["engine"]
     setting = find_configured_remap(observed)
-    roots = {root["remapped"] for root in here.get("roots", ()) if root["remapped"]} | {engine.get("remapped")}
+    if not here["data_root"]:
+        return []
+    roots = {root["remapped"] for root in here.get("roots", ())} | {engine.get("remapped"), *here.get("used_roots", ())}
     starts = {int(name.partition(".")[0]) for name in roots if name}
     free = [
         user

@@ -16,10 +16,9 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import in
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in, engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import APPARMOR, Host, load_managed_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
-from ansible_collections.bulkhead.docker.plugins.module_utils.profiles.remembered import APPARMOR, load_managed_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
 

@@ -48,11 +48,6 @@ def test_validate_config(tmp_path: Path, script: str, expected: str | None) -> N
     assert binary.validate_config(_dockerd(tmp_path, script), '{"icc": false}') == expected
 
 
-@pytest.mark.parametrize(("key", "expected"), [("default-address-pools", True), ("default-pids-limit", False)])
-def test_contains_text(tmp_path: Path, key: str, expected: bool) -> None:
-    assert binary.contains_text(_dockerd(tmp_path, "true"), key) is expected
-
-
 @pytest.mark.parametrize(
     ("output", "expected"),
     [

@@ -48,7 +48,7 @@ def test_last_drop_in_is_valid(host: Host) -> None:
         host, OVERRIDE, "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd \\\n  --userland-proxy=false \\\n  -H unix:///run/docker.sock\n"
     )
     found = unit.read_unit(host)
-    assert flags.parse_command_line(found.argv) == {"userland-proxy": "false", "host": "unix:///run/docker.sock"}
+    assert flags.parse_flags(flags.find_dockerd_arguments(found.argv)) == {"userland-proxy": "false", "host": "unix:///run/docker.sock"}
     assert unit.find_flag_file("userland-proxy", found.files) == OVERRIDE
 
 
@@ -98,3 +98,105 @@ def test_environment_file_that_is_a_pipe_is_ignored(host: Host) -> None:
     host.path("/tmp").mkdir()
     os.mkfifo(host.path("/tmp/fifo"))
     assert unit.read_unit(host, user).argv == ["dockerd-rootless.sh"]
+
+
+COMMENTED = """[Service]
+ExecStart=/usr/sbin/dockerd -H fd:// \\
+  # --data-root=/srv/docker \\
+  ; --icc=true \\
+  --debug
+[Install]
+ExecStart=/usr/sbin/dockerd --live-restore
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "argv"),
+    [
+        (COMMENTED, ["/usr/sbin/dockerd", "-H", "fd://", "--debug"]),
+        ("[Service]\nExecStart=/x/a\nExecStart=\nExecStart=/x/dockerd --b\n", ["/x/dockerd", "--b"]),
+        ("ExecStart=/x/dockerd --outside\n[Service]\n", []),
+        ("[Service]\nEnvironment=A=1\nEnvironment=\nExecStart=/x/dockerd ${A} $A\n", ["/x/dockerd", ""]),
+        ("[Service]\nEnvironment='A=--icc=true --debug' \"B=2\"\nExecStart=/x/dockerd $A ${A}${B}\n",
+         ["/x/dockerd", "--icc=true", "--debug", "--icc=true --debug2"]),
+        ("[Service]\nExecStart=-/x/dockerd 'a b' \"c\\x20d\" e\\sf $$A %n %% %i\n",
+         ["/x/dockerd", "a b", "c d", "e f", "$A", "docker.service", "%", ""]),
+        ("[Service]\nEnvironment=A=1\nExecStart=:/x/dockerd $A ${A}\n", ["/x/dockerd", "$A", "${A}"]),
+        ("[Service]\nExecStart=@/x/dockerd engine --debug\n", ["/x/dockerd", "--debug"]),
+        ("[Service]\r\nExecStart=/x/dockerd --a \\\r\n --b\r\n", ["/x/dockerd", "--a", "--b"]),
+        ("[service]\nExecStart=/x/dockerd --icc\n", []),
+    ],
+)  # fmt: skip
+def test_settings_are_read_as_systemd_does(host: Host, text: str, argv: list[str]) -> None:
+    _put(host, FRAGMENT, text)
+    assert unit.read_unit(host).argv == argv
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[Service]\nExecStart=/x/dockerd --label='a\n", "line 2: ExecStart=: a quote is not closed; systemd skips it"),
+        ('[Service]\nEnvironment="A=1\n', "line 2: Environment=: a quote is not closed"),
+        ("[Service]\nEnvironment=A-B=1\n", "line 2: Environment= has a word that is not NAME=VALUE"),
+        ("[Service]\nnonsense\n", "line 2: 'nonsense' is not a setting"),
+        ("[Service\nExecStart=/x/dockerd\n", "line 1: [Service has no closing bracket"),
+        ("[Service]\nExecStart=/x/dockerd\nExecStart=/y/dockerd\n", "line 3: a second ExecStart="),
+    ],
+)
+def test_what_systemd_skips_is_named_with_its_line(host: Host, text: str, problem: str) -> None:
+    _put(host, FRAGMENT, DEBIAN)
+    _put(host, OVERRIDE, text)
+    found = unit.read_unit(host)
+    assert [entry for entry in found.problems if entry.startswith(f"{OVERRIDE}: {problem}")], found.problems
+    assert found.argv[0] == "/usr/sbin/dockerd", "the earlier command counts"
+
+
+ENVIRONMENT = """# comment \\
+A="--icc=false \\"x\\"" 'y'
+; B=1
+ B = spaced value   \nC=two\\
+lines
+export D=1
+no assignment
+E='a$b' c
+F="open
+end
+"""
+
+
+def test_environment_file_is_read_as_systemd_does(host: Host) -> None:
+    problems: list[str] = []
+    assert unit.parse_environment(ENVIRONMENT, problems) == {
+        "A": '--icc=false "x"y', "B": "spaced value", "C": "twolines", "E": "a$bc", "F": "open\nend\n"
+    }  # fmt: skip
+    assert problems == ["line 7: 'export D' is not a variable's name", "line 8: it is not a variable (NAME=VALUE)"]
+
+
+def test_environment_files_have_precedence_and_globs(host: Host) -> None:
+    _put(
+        host, FRAGMENT, "[Service]\nEnvironmentFile=/etc/x/*.env\nEnvironmentFile=-/etc/y\nEnvironment=A=unit\nExecStart=/x/dockerd $A $B\n"
+    )
+    _put(host, "/etc/x/1.env", "A=one\nB=one\n")
+    _put(host, "/etc/x/2.env", "B=--data-root=/srv\n")
+    assert unit.read_unit(host).argv == ["/x/dockerd", "one", "--data-root=/srv"]
+    assert unit.find_flag_file("data-root", unit.read_unit(host).files) == "/etc/x/2.env"
+    _put(host, "/etc/systemd/system/docker.service.d/a.conf", "[Service]\nEnvironmentFile=\n")
+    assert unit.read_unit(host).argv == ["/x/dockerd", "unit"]
+
+
+def test_environment_file_that_is_not_utf8_is_skipped(host: Host) -> None:
+    _put(host, FRAGMENT, "[Service]\nEnvironmentFile=-/etc/y\nExecStart=/x/dockerd $A\n")
+    host.path("/etc").mkdir()
+    host.path("/etc/y").write_bytes(b"A=1\nB=\xff\n")
+    found = unit.read_unit(host)
+    assert (found.argv, found.problems) == (["/x/dockerd"], ["/etc/y: it is not UTF-8; systemd skips it"])
+
+
+def test_drop_ins_of_all_services_and_of_the_alias(host: Host) -> None:
+    _put(host, "/usr/lib/systemd/system/moby.service", DEBIAN)
+    host.path(FRAGMENT).symlink_to("moby.service")
+    _put(host, "/etc/systemd/system/service.d/50.conf", "[Service]\nEnvironment=DOCKER_OPTS=--a\n")
+    _put(host, "/usr/lib/systemd/system/moby.service.d/60.conf", "[Service]\nEnvironment=DOCKER_OPTS=--b\n")
+    assert unit.read_unit(host).argv[-1] == "--b"
+    _put(host, "/run/systemd/system/docker.service.d/60.conf", "[Service]\n")
+    assert unit.read_unit(host).argv[-1] == "--a"

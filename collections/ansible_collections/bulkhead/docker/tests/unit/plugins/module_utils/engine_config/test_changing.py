@@ -73,9 +73,18 @@ def test_damaged_files_are_named(world: World, path: str, text: str, sentence: s
     assert f"{path}: " in str(failure(world)) and sentence in str(failure(world))
 
 
-def test_clashing_flag_is_named_with_its_file(world: World) -> None:
-    world.host.path("/etc/systemd/system/docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd --icc=true\n")
-    assert "icc is also set by --icc=true in /etc/systemd/system/docker.service" in str(failure(world))
+def test_flag_that_is_planned_clashes(world: World) -> None:
+    message = str(failure(world, command=("/usr/sbin/dockerd", "--icc=true")))
+    assert "icc is also set by --icc=true in the command line of docker.service" in message
+
+
+def test_flag_of_the_running_process_clashes(world: World) -> None:
+    folder = world.host.path("/proc/7")
+    folder.mkdir(parents=True)
+    for name, text in (("comm", "dockerd\n"), ("status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n"), ("uid_map", "0 0 4294967295\n")):
+        (folder / name).write_text(text)
+    (folder / "cmdline").write_text("/usr/sbin/dockerd\0--icc=true\0")
+    assert "icc is also set by --icc=true" in str(failure(world))
 
 
 def test_files_of_a_rootless_engine(world: World) -> None:

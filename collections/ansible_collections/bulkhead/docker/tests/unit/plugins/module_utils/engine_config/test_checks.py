@@ -22,7 +22,7 @@ PATH = "/etc/docker/daemon.json"
         ({"mtu": True}, "mtu: true has the wrong type"),
         ({"dns": "9.9.9.9"}, "write a list"),
         ({"log-opts": ["a"]}, "write an object"),
-        ({"log-driver": None}, "log-driver: null has the wrong type; write a text"),
+        ({"log-driver": 1}, "log-driver: 1 has the wrong type; write a text"),
         ({"log-opts": {"max-file": 3}}, 'log-opts.max-file: 3 is not a text; write "3"'),
         ({"log-opts": {"compress": True}}, 'write "true"'),
         ({"log-opts": {"maxsize": "10m"}}, "log-opts.maxsize: is not an option of the log driver json-file; it has compress"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, service
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary, program, service
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import activation, change, data_root, recovery
@@ -128,7 +128,7 @@ def pass_time_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     host = Host(root)
-    for path in ("/etc/docker", "/var/lib", "/etc/systemd/system"):
+    for path in ("/etc/docker", "/var/lib", "/etc/systemd/system", "/proc"):
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)
     world = World(host)
@@ -136,9 +136,9 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         monkeypatch.setattr(module, "Service", lambda *unused: world)
     monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)
     pass_time_asleep(monkeypatch)
-    monkeypatch.setattr(binary, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")
-    monkeypatch.setattr(binary, "read_identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
-    monkeypatch.setattr(binary, "knows_key", lambda *unused: False)
+    monkeypatch.setattr(program, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")
+    monkeypatch.setattr(program, "read_identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
+    monkeypatch.setattr(program, "contains_text", lambda *unused: False)
     monkeypatch.setattr(binary, "validate_config", lambda _program, text, *unused: "unknown directive: iccc" if "iccc" in text else None)
     return world
 

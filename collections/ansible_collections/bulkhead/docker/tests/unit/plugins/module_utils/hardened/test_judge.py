@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.judge import judge, list_unenforced_settings
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.cgroup import read_limits
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.limits import read_limits
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 PROFILE = '{"defaultAction": "SCMP_ACT_ERRNO"}'

@@ -33,7 +33,6 @@ def test_host_with_everything(tmp_path: Path) -> None:
     put(tmp_path, "etc/passwd", "alice:x:1000:100::/:/bin/sh\n+::::::\n")
     put(tmp_path, "etc/group", "users:x:100:\n")
     put(tmp_path, "etc/login.defs", "# SUB_UID_MIN 5\nSUB_UID_MIN\t 200000\nSUB_GID_MIN 300000\n")
-    put(tmp_path, "etc/docker/daemon.json", '{"userns-remap": "alice", "data-root": "/data"}')
     put(tmp_path, "etc/sssd/sssd.conf")
     put(tmp_path, "proc/sys/user/max_user_namespaces", "95211\n")
     (tmp_path / "proc/1/ns").mkdir(parents=True)
@@ -44,7 +43,7 @@ def test_host_with_everything(tmp_path: Path) -> None:
         put(tmp_path, f"data/100000.100000/{path}")
     state.save(Host(tmp_path), "userns", {"users": {"alice": {}}})
 
-    found = observe(Host(tmp_path))
+    found = observe(Host(tmp_path), {"data_root": "/data", "unknown": "", "remap": "alice"})
     assert found["subuid"]["text"] == "alice:100000:65536\r\n"
     assert found["uids"] == {"alice": 1000}
     assert (found["gids"], found["primary_groups"]) == ({"users": 100}, {"alice": 100})
@@ -52,7 +51,7 @@ def test_host_with_everything(tmp_path: Path) -> None:
     assert (found["configured"], found["data_root"]) == ("alice", "/data")
     assert found["host_namespace"] == "user:[4026531837]"
     assert found["roots"] == [
-        {"path": "/data", "remapped": None, "others": [], "containers": 2, "volumes": 0, "images": 1},
+        {"path": "/data", "remapped": None, "others": [], "containers": 2, "volumes": 0, "images": 1, "unknown": ""},
         {
             "path": "/data/100000.100000",
             "remapped": "100000.100000",
@@ -60,6 +59,7 @@ def test_host_with_everything(tmp_path: Path) -> None:
             "containers": 0,
             "volumes": 1,
             "images": 1,
+            "unknown": "",
         },
     ]
     assert found["state"] == {"users": {"alice": {}}}
@@ -67,7 +67,6 @@ def test_host_with_everything(tmp_path: Path) -> None:
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "etc/subuid").mkdir(parents=True)
-    put(tmp_path, "etc/docker/daemon.json", "{ not json")
     put(tmp_path, "var/lib/bulkhead/userns.json", "[")
     found = observe(Host(tmp_path))
     assert found["unreadable"]["/etc/subuid"] == "Is a directory"

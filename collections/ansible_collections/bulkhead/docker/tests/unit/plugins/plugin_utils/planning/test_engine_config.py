@@ -173,7 +173,12 @@ def test_an_engine_that_knows_the_key_gets_it() -> None:
         (None, None, {"docker_daemon_options": ["icc"]}, "docker_daemon_options: ['icc'] is not a mapping"),
         (None, None, {"docker_daemon_options": {"no-new-privileges": False}}, "contradicts the layer no_new_privileges"),
         (None, None, {"docker_daemon_options": {"log-opts": {"maxsize": "1m"}}}, "is not an option of the log driver"),
-        (None, {"icc": "true"}, {}, "icc: False cannot be set in daemon.json: /etc/default/docker contains --icc=true"),
+        (
+            None,
+            {"icc": "true"},
+            {"docker_daemon_options": {"icc": False}},
+            "icc: False cannot be set in daemon.json: /etc/default/docker contains --icc=true",
+        ),
         ('{"hosts": ["fd://"]}', {"host": "fd://"}, {}, "hosts is also set by --host in /etc/default/docker"),
         (None, None, {"docker_daemon_config_path": "/etc/x.json"}, "/etc/x.json is not the file that the engine reads"),
     ],
