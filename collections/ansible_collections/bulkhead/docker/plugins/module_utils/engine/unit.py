@@ -44,7 +44,7 @@ def find_flag_file(flag: str, files: Mapping[str, str]) -> str:
     """Return the last file with this flag in systemd's order; empty when none has it (an engine started by hand)."""
     short = next((letter for letter, name in SHORT_FLAGS.items() if name == flag), None)
     pattern = re.compile(rf"--{re.escape(flag)}(?![\w-])" + (rf"|(?<![\w-])-{short}(?=[\s=\w])" if short else ""))
-    return next((path for path in reversed(files) if pattern.search(files[path])), "")
+    return next((path for path in reversed(list(files)) if pattern.search(files[path])), "")
 
 
 def read_unit(host: Host, instance: Instance = ROOTFUL, name: str = "docker.service") -> Unit:
@@ -129,7 +129,8 @@ class _Reader:
         """Read the environment files, which take precedence over Environment= (systemd.exec(5)), and expand the command."""
         unit = self.unit
         for path, word in self.assignments:
-            unit.environment.update([word.split("=", 1)])
+            name, _equals, value = word.partition("=")
+            unit.environment[name] = value
             unit.files[path] += f" {word}\n"
         for setting in self.environment_files:
             for path in self._list_matching(expand_specifiers(setting.removeprefix("-"), self.specifiers)):

@@ -144,6 +144,13 @@ def _plan_restart(
 def _check_differing(observed: Mapping[str, Any], restart: bool, result: LayerPlan) -> None:
     """Report the flags in which the running engine and its next start differ. A restart with another data root is a blocker."""
     docker_unit, instance = observed.get("unit") or {}, get_observed_instance(observed)
+    roots = observed["layers"].get("userns") or {}
+    if restart and roots.get("next_root") and not instance.rootless:
+        result.blockers.append(
+            f"the restart would move the data root from {roots['data_root']} to {roots['next_root']}, which daemon.json or a flag names since the"
+            " engine's start, and hide images, containers and volumes; restore it, or restart the engine yourself first"
+        )
+        return
     for flag, (now, then) in (docker_unit.get("differing") or {}).items():
         place = docker_unit["places"].get(flag) or ", ".join(docker_unit["files"]) or instance.unit
         running = f"the running engine has {_format_flag(flag, now)}, and by {place} its next start has {_format_flag(flag, then)}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import processes
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
 PLAIN, OWN = "0 0 4294967295\n", "0 1000 1\n1 100000 65536\n"
@@ -44,3 +45,40 @@ def test_process_that_ends_during_the_read(tmp_path: Path, monkeypatch: pytest.M
     assert [d["pid"] for d in processes.list_dockerds(Host(tmp_path))] == [8]
     assert processes.read_command(Host(tmp_path), 8) == "dockerd"
     assert processes.read_command(Host(tmp_path), 9) == ""
+
+
+def test_engine_in_an_unprivileged_container_host(tmp_path: Path) -> None:
+    """In an unprivileged LXC every process has a shifted map; a rootless engine has another namespace than PID 1 (tteck/Proxmox#28)."""
+    process(tmp_path, 7, "dockerd", 0, "0 100000 65536\n")
+    process(tmp_path, 8, "dockerd", 1000, OWN)
+    for pid, namespace in ((1, "user:[1]"), (7, "user:[1]"), (8, "user:[2]")):
+        (tmp_path / f"proc/{pid}/ns").mkdir(parents=True)
+        (tmp_path / f"proc/{pid}/ns/user").symlink_to(namespace)
+        (tmp_path / f"proc/{pid}/ns/pid").symlink_to("pid:[1]")
+    assert [(d["pid"], d["rootless"]) for d in processes.list_dockerds(Host(tmp_path))] == [(7, False), (8, True)]
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("0::/system.slice/docker.service\n", "docker.service"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/docker.service\n", "docker.service"),
+        ("12:pids:/system.slice/docker.service\n1:name=systemd:/system.slice/docker.service\n0::/\n", "docker.service"),
+        ("0::/system.slice/snap.docker.dockerd.service\n", "snap.docker.dockerd.service"),
+        ("0::/user.slice/user-0.slice/session-3.scope\n", "session-3.scope"),
+        ("0::/\n", ""),
+    ],
+)
+def test_program_and_unit_of_a_process(tmp_path: Path, cgroup: str, unit: str) -> None:
+    process(tmp_path, 7, "dockerd", 0, PLAIN)
+    (tmp_path / "proc/7/cgroup").write_text(cgroup)
+    (tmp_path / "proc/7/exe").symlink_to("/opt/x/dockerd (deleted)")
+    found = processes.list_dockerds(Host(tmp_path))
+    assert (found[0]["exe"], found[0]["unit"]) == ("/opt/x/dockerd", unit)
+
+
+def test_process_of_the_service_comes_first() -> None:
+    daemons = [{"pid": 5, "rootless": False, "unit": "x.service"}, {"pid": 9, "rootless": False, "unit": "docker.service"}]
+    assert processes.find_process(daemons, ROOTFUL) == daemons[1]
+    assert processes.find_process(daemons[:1], ROOTFUL) == daemons[0]
+    assert processes.find_process([], ROOTFUL) is None

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.observe import observe_config
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
@@ -111,3 +113,61 @@ def test_directory_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found["subid_sources"] == ["sss"]
     assert found["uids"] == {}, "what the files have"
     assert parse_state(found).accounts.uids == {"ann": 231080}
+
+
+def write_unit(root: Path, command: str) -> None:
+    put(root, "usr/lib/systemd/system/docker.service", f"[Service]\nExecStart={command}\n")
+
+
+@pytest.mark.parametrize("command", ["/usr/sbin/dockerd --data-root=/srv/docker", "/bin/sh -c 'exec dockerd --data-root /srv/docker'"])
+def test_flag_gives_the_data_root_of_a_stopped_engine(tmp_path: Path, command: str) -> None:
+    write_unit(tmp_path, command)
+    put(tmp_path, "srv/docker/231072.231072/volumes/v1/_data/x")
+    put(tmp_path, "var/lib/docker/400000.400000/x")
+    host = Host(tmp_path)
+    found = observe(host, observe_config(host)["unit"])
+    assert (found["data_root"], found["used_roots"]) == ("/srv/docker", ["231072.231072", "400000.400000"])
+    assert [(root["remapped"], root["volumes"]) for root in found["roots"]] == [(None, 0), ("231072.231072", 1)]
+
+
+def test_data_root_behind_a_wrapper_is_unknown(tmp_path: Path) -> None:
+    write_unit(tmp_path, "/usr/local/bin/start-docker")
+    host = Host(tmp_path)
+    config = observe_config(host)["unit"]
+    found = observe(host, config)
+    assert config["unknown"] and (found["data_root"], found["roots"], found["next_root"]) == (None, [], None)
+    running = observe_config(host, ROOTFUL, {"pid": 7, "argv": ["dockerd", "--data-root=/srv"], "rootless": False})["unit"]
+    assert (running["unknown"], observe(host, running, "/srv/231072.231072")["data_root"]) == ("", "/srv")
+
+
+def test_next_start_has_another_data_root(tmp_path: Path) -> None:
+    put(tmp_path, "etc/docker/daemon.json", '{"data-root": "/new", "userns-remap": null}')
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    host = Host(tmp_path)
+    config = observe_config(host)["unit"]
+    assert config["remap"] is None
+    assert observe(host, config, "/var/lib/docker")["next_root"] == "/new"
+    assert observe(host, config, "/new/231072.231072")["next_root"] is None
+    assert observe(host, {**config, "data_root": "/link"}, "/new")["next_root"] is None
+
+
+@pytest.mark.parametrize(
+    ("database", "remapped", "unknown"),
+    [
+        (b"v1\x00moby\x00images", None, "/var/lib/containerd"),
+        (b"v1\x00moby-231072.231072\x00images", "231072.231072", "/var/lib/containerd"),
+        (b"v1\x00k8s.io\x00images", None, ""),
+        (None, None, "/var/lib/containerd"),
+    ],
+)
+def test_images_of_containerds_store_are_unknown(tmp_path: Path, database: bytes | None, remapped: str | None, unknown: str) -> None:
+    store = "var/lib/containerd/io.containerd."
+    put(tmp_path, f"{store}content.v1.content/blobs/sha256/aa")
+    (tmp_path / f"var/lib/docker/{remapped or ''}").mkdir(parents=True, exist_ok=True)
+    if database is not None:
+        put(tmp_path, f"{store}metadata.v1.bolt/meta.db")
+        (tmp_path / f"{store}metadata.v1.bolt/meta.db").write_bytes(database)
+    roots = {root["remapped"]: root["unknown"] for root in observe(Host(tmp_path))["roots"]}
+    assert roots[remapped] == unknown
+    put(tmp_path, "var/lib/docker/image/overlay2/imagedb/content/sha256/aa")
+    assert {root["remapped"]: root["unknown"] for root in observe(Host(tmp_path))["roots"]}[None] == "", "its images are counted"

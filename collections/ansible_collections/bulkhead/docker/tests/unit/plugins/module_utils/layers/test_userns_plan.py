@@ -403,3 +403,31 @@ def test_long_lists_are_cut() -> None:
     images = [{"name": f"i{n}", "bytes": 1} for n in range(7)]
     assert format_contents({"images": images}) == "7 images (i0, i1, i2, i3, i4, and 2 more; 7 B)"
     assert format_contents({"volumes": [{"name": "ab" * 32}, {"name": "v" * 50}]}) == f"2 volumes ({'ab' * 6}, {'v' * 39}…)"
+
+
+@pytest.mark.parametrize("more", [{"used_roots": ["231072.231072"]}, {"data_root": None}])
+def test_ranges_stay_while_a_data_root_may_have_files(more: dict[str, Any]) -> None:
+    """Also below another data root, and while a stopped engine's flags are not known (kubespray#7086)."""
+    here = {**with_user(state=OURS, roots=[]), "configured": None, **more}
+    found = plan(observed(here, running=False), desired(layer="disabled"))
+    assert (found.changes, found.apply) == ([], {})
+    assert "the subordinate ranges of dockremap stay reserved" in found.notices[0]
+    free = plan(observed({**here, "used_roots": [], "data_root": "/srv/docker"}, running=False), desired(layer="disabled"))
+    assert any(change.path == "/etc/passwd" for change in free.changes)
+
+
+@pytest.mark.parametrize(
+    ("here", "sentence"),
+    [
+        ({"data_root": None, "roots": []}, "from an unknown data root to"),
+        (
+            {"roots": [{**ROOT_ON_DISK[0], "unknown": "/var/lib/containerd"}]},
+            "an unknown number of images in /var/lib/containerd, which cannot be counted while the engine is stopped",
+        ),
+    ],
+)
+def test_unknown_data_of_a_stopped_engine_is_a_blocker(here: dict[str, Any], sentence: str) -> None:
+    stopped = observed(seen(**here), running=False, contents=None)
+    blockers = plan(stopped, WANTED).blockers
+    assert len(blockers) == 1 and sentence in blockers[0] and "hide to leave them" in blockers[0]
+    assert plan(stopped, desired(existing_data="hide")).blockers == []

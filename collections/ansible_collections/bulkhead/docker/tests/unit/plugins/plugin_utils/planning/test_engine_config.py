@@ -189,6 +189,89 @@ def test_blockers(text: str | None, flags: dict[str, str] | None, desired: dict[
     assert len(blockers) == 1
 
 
+OURS = {"__defaults": {name: value for name, value in DESIRED.items() if name.startswith("docker_daemon_")}}
+
+
+@pytest.mark.parametrize(
+    ("flags", "key"),
+    [
+        ({"log-opt": "max-size=50m"}, "log-opts"),
+        ({"icc": "true"}, "icc"),
+        ({"live-restore": "false"}, "live-restore"),
+        ({"userland-proxy": "true"}, "userland-proxy"),
+    ],
+)
+def test_a_default_gives_way_to_a_flag(flags: dict[str, str], key: str) -> None:
+    found = make_plan(make_observed(None, flags), **OURS)
+    assert found.blockers == []
+    assert key not in json.loads(found.changes[0].after)
+    assert [text for text in found.notices if text.startswith(f"{key} is left out: /etc/default/docker contains --")], found.notices
+
+
+@pytest.mark.parametrize(
+    ("flags", "desired"),
+    [
+        ({"log-opt": "max-size=50m"}, {"docker_daemon_log_opts": {"max-size": "20m"}}),
+        ({"log-opt": "max-size=50m"}, {"docker_daemon_options": {"log-opts": {"max-size": "20m"}}}),
+        ({"icc": "false"}, {"docker_daemon_icc": True}),
+        ({"log-driver": "journald"}, {"docker_daemon_log_driver": "local"}),
+        ({"userland-proxy": "true"}, {"docker_daemon_options": {"userland-proxy": False}}),
+        ({"no-new-privileges": "false"}, {}),  # a required layer
+    ],
+)
+def test_a_value_of_the_inventory_clashes_with_a_flag(flags: dict[str, str], desired: dict[str, Any]) -> None:
+    blockers = make_plan(make_observed(None, flags), **OURS, **desired).blockers
+    assert len(blockers) == 1 and "cannot be set in daemon.json: /etc/default/docker contains --" in blockers[0]
+
+
+def test_an_optional_layer_gives_way_to_a_flag() -> None:
+    desired = {**OURS, "docker_daemon_no_new_privileges_layer": "optional"}
+    found = make_plan(make_observed(None, {"no-new-privileges": "false"}), **desired)
+    assert found.blockers == [] and "no-new-privileges" not in json.loads(found.changes[0].after)
+    assert [text for text in found.notices if "over the default of layer no_new_privileges" in text]
+
+
+def test_a_flag_of_the_process_alone_is_named() -> None:
+    host = make_observed(None, {"icc": "true"}, pid=7)
+    host["unit"]["places"] = {}
+    found = make_plan(host, docker_daemon_options={"icc": False})
+    assert "the command line of dockerd (process 7) contains --icc=true" in found.blockers[0]
+
+
+def test_a_restart_with_another_data_root_is_a_blocker() -> None:
+    host = make_observed()
+    host["unit"] |= {"differing": {"data-root": ["/a", "/b"]}, "files": ["/etc/systemd/system/docker.service"]}
+    found = make_plan(host)
+    assert (
+        "has --data-root=/a, and by /etc/systemd/system/docker.service its next start has --data-root=/b: the restart" in found.blockers[0]
+    )
+    host = make_hardened()
+    host["unit"] |= {"differing": {"data-root": [None, "/b"]}, "files": ["/u"]}
+    found = make_plan(host)
+    assert found.blockers == [] and "has no --data-root, and by /u its next start has --data-root=/b" in found.warnings[0]
+
+
+def test_a_data_root_that_moves_with_the_restart_is_a_blocker() -> None:
+    host = make_observed('{"data-root": "/new"}', root_dir="/var/lib/docker")
+    host["layers"]["userns"] = {"data_root": "/var/lib/docker", "next_root": "/new"}
+    assert "the restart would move the data root from /var/lib/docker to /new" in make_plan(host).blockers[0]
+    host["layers"]["userns"]["next_root"] = None
+    assert make_plan(host).blockers == []
+
+
+def test_null_is_no_value() -> None:
+    found = make_plan(make_observed('{"bip": null, "icc": null}'))
+    assert found.blockers == []
+    assert json.loads(found.changes[0].after) == {"bip": None, **KEYS}
+    assert json.loads(make_plan(make_observed("null")).changes[0].after) == KEYS
+
+
+def test_null_of_a_key_clashes_with_its_flag() -> None:
+    # moby daemon/config/config.go, findConfigurationConflicts: the key is in the file, whatever its value.
+    blockers = make_plan(make_observed('{"hosts": null}', {"host": "fd://"})).blockers
+    assert len(blockers) == 1 and "hosts is also set by --host" in blockers[0]
+
+
 def test_a_broken_file_is_a_blocker_with_the_parsers_error() -> None:
     host = make_observed("{")
     host["daemon_json"]["error"] = f"{PATH}: line 1, column 2: the file ends in the middle"
