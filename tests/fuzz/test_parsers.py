@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import re
 import struct
 from contextlib import suppress
 from typing import Any
@@ -15,7 +17,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config impo
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile, reading
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, ranges
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, allocate, overlaps, ranges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,8 +41,43 @@ def make_lines(*fields: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
     return st.lists(line | ANYTHING, max_size=8).flatmap(lambda found: st.sampled_from(["\n", "\r\n"]).map(lambda end: end.join(found)))
 
 
-NUMBERS = st.integers(-5, 2**33) | st.sampled_from(["", "0100", "1e3", "٣", " 5", "0x10"])
-SUBIDS = make_lines(st.sampled_from(["root", "dockremap", "1000", "", "#a", "ä"]), NUMBERS, NUMBERS)
+BASES = st.sampled_from(["{}", "+{}", " {}", "0{}", "{0:#x}", "0{0:o}", "{0:#b}", "{} ", "-{}", "00{}", "{}\r", "\t{}"])
+IDS = st.integers(200_000, 400_000) | st.integers(-5, 2**33) | st.integers(0, 2**70)
+NUMBERS = st.builds(lambda form, number: form.format(number), BASES, IDS) | st.sampled_from(
+    ["", "0100", "1e3", "٣", " 5", "0x10", "65536:x"]
+)
+SUBIDS = make_lines(st.sampled_from(["root", "dockremap", "1000", "", "#a", "ä", " bob", "+", "-x"]), NUMBERS, NUMBERS)
+
+
+def read_as_c(value: str) -> int | None:
+    """Return a number as the C library reads it, as newuidmap uses it (base 0, up to the end)."""
+    raw = value.encode("utf-8", "surrogateescape")
+    if not raw or raw.lstrip(b" \t\n\v\f\r").startswith(b"-"):
+        return None
+    end = ctypes.c_char_p()
+    buffer = ctypes.create_string_buffer(raw)
+    ctypes.set_errno(0)
+    found = STRTOUL(buffer, ctypes.byref(end), 0)
+    return None if end.value or ctypes.get_errno() else int(found)
+
+
+STRTOUL = ctypes.CDLL(None, use_errno=True).strtoul
+STRTOUL.restype = ctypes.c_ulong
+
+
+def list_read_ranges(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of all programs, written anew from shadow lib/subordinateio.c and moby/sys/user user.go."""
+    found = []
+    for line in text.split("\n"):
+        fields = line.strip(" \t\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000").split(":")
+        values = [int(value) if re.fullmatch("[+-]?[0-9]+", value) else 0 for value in (*fields, "", "")[1:3]]
+        found.append((values[0], values[1]))
+        fields = line.split("\0")[0].split(":")
+        if len(fields) >= 3 and all(fields[:3]) and line[0] not in "+-" and len(line.encode("utf-8", "surrogateescape")) < 1024:
+            start, count = read_as_c(fields[1]), read_as_c(fields[2])
+            if start is not None and count is not None:
+                found.append((start, count))
+    return [(start, start + count - 1) for start, count in found if count > 0]
 
 
 # --- /etc/subuid, /etc/subgid ---
@@ -57,6 +94,26 @@ def test_no_byte_of_a_subid_file_is_lost(text: str) -> None:
     assert grown.lines[-1].is_range
 
 
+@given(SUBIDS, SUBIDS)
+def test_a_range_that_any_program_reads_is_not_allocated(subuid: str, subgid: str) -> None:
+    files = ranges.parse_subid(ranges.SUBUID, subuid), ranges.parse_subid(ranges.SUBGID, subgid)
+    found = allocate.allocate_range(allocate.RangeRequest("newcomer"), *files, accounts.Accounts({"root": 0}, {"root": 0}))
+    for text, file in ((subuid, found.subuid), (subgid, found.subgid)):
+        own = [line for line in file.ranges if line.owner == "newcomer"]
+        assert len(own) == (not found.errors)
+        for line in own:
+            assert [(a, b) for a, b in list_read_ranges(text) if a <= line.last and line.start <= b] == []
+        if own:
+            assert own[0].start <= 2**31 - 65536
+
+
+@given(SUBIDS)
+def test_a_usable_range_is_one_for_every_program(text: str) -> None:
+    for line in ranges.parse_subid(ranges.SUBUID, text).ranges:
+        if not line.newuidmap_problem:
+            assert line.taken == ((line.start, line.last),)
+
+
 @given(SUBIDS, st.booleans())
 def test_the_map_of_an_engine_has_no_gaps(text: str, numeric_first: bool) -> None:
     next_inside = 0
@@ -68,7 +125,7 @@ def test_the_map_of_an_engine_has_no_gaps(text: str, numeric_first: bool) -> Non
 @given(SUBIDS)
 def test_overlaps_are_found_as_by_comparing_all_pairs(text: str) -> None:
     file = ranges.parse_subid(ranges.SUBUID, text)
-    found = {(a.number, b.number) for a, b in ranges.find_overlaps(file)}
+    found = {(a.number, b.number) for a, b in overlaps.find_overlaps(file)}
     expected = {
         (a.number, b.number)
         for a in file.ranges

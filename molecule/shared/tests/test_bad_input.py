@@ -149,9 +149,9 @@ ON_HOST = [
     OnHost("directory", f"{SAVE}; mkdir {DAEMON}", RESTORE, [DAEMON, "directory"]),
     OnHost(
         "overlap",
-        "printf 'alice:400000:65536\\nbob:420000:65536\\n' >> /etc/subuid",
-        "sed -i '/^alice:/d; /^bob:/d' /etc/subuid",
-        ["/etc/subuid:", "alice:400000:65536", "bob:420000:65536", "overlap"],
+        "printf 'dockremap:400000:65536\\nbob:420000:65536\\n' >> /etc/subuid",
+        "sed -i '/^dockremap:400000:/d; /^bob:/d' /etc/subuid",
+        ["/etc/subuid:", "dockremap:400000:65536", "bob:420000:65536", "overlap"],
     ),
 ]
 

@@ -120,7 +120,7 @@ from ..module_utils.engine.api import EngineError
 from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
-from ..module_utils.rootless.rendering import ManagedFile
+from ..module_utils.rootless.managed_files import ManagedFile
 from ..module_utils.rootless.setup import RootlessRequest, SetupFailed, remove_engine, set_up_engine
 from ..module_utils.subid.allocate import RangeRequest
 from ..module_utils.subid.apply import SubidError
@@ -164,7 +164,9 @@ def main() -> None:
     range_options = given["range"]
     request = RootlessRequest(
         user=given["user"],
-        ranges=UserRequest(RangeRequest(given["user"], range_options["start"], range_options["size"], range_options["exact"])),
+        ranges=UserRequest(
+            RangeRequest(given["user"], range_options["start"], range_options["size"], range_options["exact"], newuidmap=True)
+        ),
         files=[ManagedFile(f["path"], f["content"], int(f["mode"], 8), f["link"]) for f in given["files"]],
         disable_rootful=given["disable_rootful"],
         stop_containers=given["stop_containers"],

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..host import state
 from ..host.root import Host
-from . import names, rendering
+from . import managed_files, names
 
 
 def set_first_port(host: Host, content: str, known: dict[str, Any], run: Callable[[list[str]], tuple[int, str, str]]) -> str:
@@ -19,7 +19,7 @@ def set_first_port(host: Host, content: str, known: dict[str, Any], run: Callabl
 
     known: the remembered state, which gets the previous value. Raises OSError.
     """
-    desired, before = rendering.parse_first_port(content), names.read_first_port(host)
+    desired, before = managed_files.parse_first_port(content), names.read_first_port(host)
     if desired is None or desired == before:
         return ""
     known.setdefault("first_port", before)
@@ -33,5 +33,5 @@ def set_first_port(host: Host, content: str, known: dict[str, Any], run: Callabl
 def restore_first_port(host: Host, known: dict[str, Any]) -> None:
     """Restore the previous value unless others changed it since. Call it before the file PORTS is removed."""
     before = known.pop("first_port", None)
-    if before and names.read_first_port(host) == rendering.parse_first_port(host.read(names.PORTS) or ""):
+    if before and names.read_first_port(host) == managed_files.parse_first_port(host.read(names.PORTS) or ""):
         host.path(names.FIRST_PORT).write_text(before)

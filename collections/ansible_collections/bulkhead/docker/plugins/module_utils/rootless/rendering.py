@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-
+from .managed_files import ManagedFile
 from .names import CONTROLLERS, ENABLED, LOGIN, MODULES, PORTS, PROFILE, ROOTLESSKIT, UNIT, WRAPPER, build_delegation_path
 
 # Variables of dockerd-rootless.sh for each network driver. Without any it uses slirp4netns where that is installed. pasta publishes ports
@@ -17,16 +14,6 @@ _NETWORKS: dict[str, tuple[str, ...]] = {
     "slirp4netns": ("NET=slirp4netns", "MTU=65520"),
 }
 _HEADER = "# Written by Bulkhead (role rootless_docker)"
-
-
-@dataclass(frozen=True)
-class ManagedFile:
-    """One file of root. link: the target of a symbolic link, which it is instead."""
-
-    path: str
-    content: str = ""
-    mode: int = 0o644
-    link: str = ""
 
 
 def render_files(
@@ -65,12 +52,6 @@ def render_files(
     if rootlesskit is not None:
         desired.append(ManagedFile(ROOTLESSKIT, render_rootlesskit_profile(rootlesskit)))
     return desired
-
-
-def parse_first_port(content: str) -> str | None:
-    """Return the port that the file PORTS sets; None without one."""
-    found = re.search(r"(?m)^net\.ipv4\.ip_unprivileged_port_start *= *(\d+)$", content)
-    return found[1] if found else None
 
 
 def render_unit(user: str, script: str, network: str = "") -> str:
@@ -134,14 +115,3 @@ profile {PROFILE} {path} flags=(unconfined) {{
 def render_wrapper(source: str, profile: str) -> str:
     """Return the OCI runtime from rootless/oci_wrapper.py, isolated from environment and site folders."""
     return "#!/usr/bin/python3 -IS\n" + source.replace("@PROFILE@", profile)
-
-
-def list_differing(desired: list[ManagedFile], present: Mapping[str, Mapping[str, object]]) -> list[ManagedFile]:
-    """Return the desired files that differ on the host. present: path -> `read_file_state`."""
-    return [file for file in desired if not _is_same(file, present.get(file.path) or {})]
-
-
-def _is_same(file: ManagedFile, present: Mapping[str, object]) -> bool:
-    if file.link:
-        return present.get("link") == file.link
-    return present.get("text") == file.content and present.get("mode") == file.mode and present.get("uid") == 0 and not present.get("link")

@@ -28,7 +28,7 @@ from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host
 from ..subid.apply import apply_ranges
 from ..subid.decide import UserRequest
-from . import client_context, names, ports, rendering, rootful, stopped
+from . import client_context, managed_files, names, ports, rootful, stopped
 from .names import RANGES, SUBJECT, read_file_state
 from .observed_context import read_context
 from .outcome import SetupFailed, SetupOutcome
@@ -42,7 +42,7 @@ class RootlessRequest:
 
     user: str
     ranges: UserRequest
-    files: list[rendering.ManagedFile] = field(default_factory=list)
+    files: list[managed_files.ManagedFile] = field(default_factory=list)
     disable_rootful: bool = True
     stop_containers: bool = False
     timeout: float = 300
@@ -144,7 +144,7 @@ def remove_engine(host: Host, user: str, stop_containers: bool, timeout: float, 
 
 def _plan_setup(host: Host, request: RootlessRequest, outcome: SetupOutcome, run: Run) -> None:
     present = {file.path: read_file_state(host, file.path) for file in _insert_uid(request.files, outcome.instance)}
-    for file in rendering.list_differing(_insert_uid(request.files, outcome.instance), present):
+    for file in managed_files.list_differing(_insert_uid(request.files, outcome.instance), present):
         outcome.add_step(f"{file.path} written")
     if any(file.path == names.ROOTLESSKIT for file in request.files) and not _is_profile_loaded(host):
         outcome.add_step(f"profile {names.PROFILE} loaded")
@@ -167,25 +167,25 @@ def _create_user(user: str, run: Run) -> None:
     os.chmod(f"/home/{user}", 0o700)
 
 
-def _insert_uid(files: list[rendering.ManagedFile], instance: Instance) -> list[rendering.ManagedFile]:
+def _insert_uid(files: list[managed_files.ManagedFile], instance: Instance) -> list[managed_files.ManagedFile]:
     """Return the files with the user's ID in their paths: the plan was made before the user existed."""
     unknown, known = names.build_delegation_path(None), names.build_delegation_path(instance.uid)
-    return [rendering.ManagedFile(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
+    return [managed_files.ManagedFile(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
 
 
 def _split_files(
     host: Host, request: RootlessRequest, instance: Instance
-) -> tuple[list[rendering.ManagedFile], list[rendering.ManagedFile]]:
+) -> tuple[list[managed_files.ManagedFile], list[managed_files.ManagedFile]]:
     """Return the files that the user's manager needs at its start, and the unit's files, with which it would start the engine at once."""
     files = _insert_uid(request.files, instance)
     late = (names.UNIT, names.ENABLED)
     return [file for file in files if file.path not in late], [file for file in files if file.path in late]
 
 
-def _write_files(host: Host, files: list[rendering.ManagedFile], known: dict[str, Any], outcome: SetupOutcome) -> list[str]:
+def _write_files(host: Host, files: list[managed_files.ManagedFile], known: dict[str, Any], outcome: SetupOutcome) -> list[str]:
     """Write the files that differ, after remembering them. Returns their paths. Raises SetupFailed for an unmanaged file."""
     present = {file.path: read_file_state(host, file.path) for file in files}
-    differing = rendering.list_differing(files, present)
+    differing = managed_files.list_differing(files, present)
     unmanaged = [file.path for file in differing if present[file.path] and file.path not in known["files"]]
     if unmanaged:
         raise SetupFailed(f"{', '.join(unmanaged)}: has other content and is not managed by Bulkhead; move it away")
@@ -207,7 +207,7 @@ def _write_files(host: Host, files: list[rendering.ManagedFile], known: dict[str
     return [file.path for file in differing]
 
 
-def _load_modules(host: Host, files: list[rendering.ManagedFile], known: dict[str, Any], outcome: SetupOutcome, run: Run) -> None:
+def _load_modules(host: Host, files: list[managed_files.ManagedFile], known: dict[str, Any], outcome: SetupOutcome, run: Run) -> None:
     """Load kernel modules, ports and profile now, as every boot does. The engine reports a module that it needs and lacks. Raises OSError."""
     written, desired = " ".join(outcome.steps), {file.path for file in files}
     if names.MODULES in desired:

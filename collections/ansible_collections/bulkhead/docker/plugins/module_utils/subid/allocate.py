@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .accounts import Accounts, list_accounts_inside
-from .ranges import SubidFile, SubidLine, describe_bounds_problem, find_overlaps, find_repeats, is_owned_by
+from .ranges import SubidFile, SubidLine, describe_bounds_problem, find_repeats, find_users_of_range, is_owned_by
 
 BLOCK = 65536  # distance between candidates, as for useradd (login.defs: SUB_UID_COUNT)
 DEFAULT_START = 231072
@@ -32,7 +32,8 @@ class RangeRequest:
     """The range that is requested for a user: first ID and number of IDs.
 
     exact: this range only. Otherwise the user keeps a range that it has, and a taken range is replaced by a free one.
-    start_name: the variable or option that sets `start`, for messages.
+    start_name: the variable or option that sets `start`, for messages. newuidmap: whether newuidmap has to accept the range too.
+    avoid: first and last ID, and what uses them; a free range is searched elsewhere, as far as there is one.
     """
 
     user: str
@@ -40,6 +41,8 @@ class RangeRequest:
     count: int = BLOCK
     exact: bool = False
     start_name: str = "start"
+    newuidmap: bool = False
+    avoid: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass
@@ -71,7 +74,7 @@ def allocate_range(
         result.errors.append(text)
         return result
     for file, ids, kind in ((subuid, accounts.uids, "user"), (subgid, accounts.gids, "group")):
-        result.errors += list_file_errors(file, accounts.uids) + _list_own_errors(file, request.user, uid, ids, kind)
+        result.errors += _list_overlap_errors(file, request.user, uid, accounts.uids) + _list_own_errors(file, request, uid, ids, kind)
     if result.errors:
         return result
 
@@ -86,13 +89,17 @@ def allocate_range(
     return result
 
 
-def list_file_errors(file: SubidFile, uids: Mapping[str, int]) -> list[str]:
-    """Return a message for each overlap of two users' ranges, which must be corrected before a range of this file is allocated."""
-    return [
-        f"{file.locate(a)} overlaps {file.locate(b)}: containers of both users would own the IDs "
-        f"{max(a.start, b.start)} to {min(a.last, b.last)}; give one of them another range"
-        for a, b in find_overlaps(file, dict(uids))
-    ]
+def _list_overlap_errors(file: SubidFile, user: str, uid: int | None, uids: Mapping[str, int]) -> list[str]:
+    """Return a message for each line of another user with IDs of this one. Overlaps among other users do not concern it."""
+    errors = []
+    for own, other in find_users_of_range(file, user, uid, uids):
+        first, last = next(pair for pair in other.taken if pair[0] <= own.last and own.start <= pair[1])
+        one, two = sorted((own, other), key=lambda line: line.number)
+        errors.append(
+            f"{file.locate(one)} overlaps {file.locate(two)}: containers of both users would own the IDs "
+            f"{max(own.start, first)} to {min(own.last, last)}; give one of them another range"
+        )
+    return errors
 
 
 def describe_reservation(start: int, count: int) -> str:
@@ -100,19 +107,30 @@ def describe_reservation(start: int, count: int) -> str:
     return next((user for first, last, user in _RESERVED if start <= last and first < start + count), "")
 
 
-def find_free_start(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts) -> int | None:
+def find_free_start(
+    start: int, count: int, files: Iterable[SubidFile], accounts: Accounts, request: RangeRequest | None = None
+) -> int | None:
     """Return the start of a range that is free in all files: `start` itself, otherwise the next one in steps of a block; None without one.
 
     The requested range may be in a reserved area above the accounts, because its author knows the host. A replacement never is.
+    A range in a comment is free for an exact request only, because useradd and getsubids know no comments.
     """
-    taken = [(line.start, line.last) for file in files for line in file.ranges]
+    exact, avoid = (request.exact, request.avoid) if request else (False, ())
+    taken = [pair for file in files for line in file.lines if not (exact and line.has_no_user) for pair in line.taken]
     taken += [(n, n) for ids in (accounts.uids, accounts.gids) for n in ids.values()]
     taken.append(_ACCOUNTS)
+    for avoided in [[(first, last) for first, last, unused in avoid], []][not avoid :]:
+        fit = _find_start(start, count, taken + avoided, max(accounts.lowest, _ACCOUNTS[1] + 1))
+        if fit is not None:
+            return fit
+    return None
+
+
+def _find_start(start: int, count: int, taken: list[tuple[int, int]], lowest: int) -> int | None:
     if _find_first_fit(start, start + count - 1, count, sorted(taken)) == start:
         return start
-    taken += [(first, last) for first, last, unused in _RESERVED]
-    taken.sort()
-    lowest = start - max(0, start - max(accounts.lowest, _ACCOUNTS[1] + 1)) // BLOCK * BLOCK
+    taken = sorted(taken + [(first, last) for first, last, unused in _RESERVED])
+    lowest = start - max(0, start - lowest) // BLOCK * BLOCK
     for low, high in ((start, _BELOW_NSPAWN), (lowest, _BELOW_NSPAWN), _ABOVE_NSPAWN):
         fit = _find_first_fit(low, high, count, taken)
         if fit is not None:
@@ -129,9 +147,13 @@ def _find_first_fit(low: int, high: int, count: int, taken: list[tuple[int, int]
     return start if start + count - 1 <= high else None
 
 
-def _list_own_errors(file: SubidFile, user: str, uid: int | None, ids: Mapping[str, int], kind: str) -> list[str]:
+def _list_own_errors(file: SubidFile, request: RangeRequest, uid: int | None, ids: Mapping[str, int], kind: str) -> list[str]:
     """Return what is wrong with the lines that the user has."""
-    errors = [f"{file.locate(line)} {line.problem}" for line in file.problems() if is_owned_by(line, user, uid)]
+    user, errors = request.user, []
+    for line in file.lines:
+        problem = line.problem or (line.newuidmap_problem if request.newuidmap else "")
+        if problem and is_owned_by(line, user, uid):
+            errors.append(f"{file.locate(line)} {problem}")
     errors += [
         f"{file.locate(a)} and {file.locate(b)} give {user} the same IDs twice, which the kernel rejects; remove one"
         for a, b in find_repeats(file, user, uid)
@@ -175,12 +197,12 @@ def _add_missing_ranges(result: Allocation, request: RangeRequest, own: dict[str
     files: list[SubidFile] = [getattr(result, name) for name in lacking]
     example = [(line.start, line.count) for lines in own.values() for line in lines] or [(request.start, request.count)]
     for start, count in example:
-        free = find_free_start(start, count, files, accounts)
+        free = find_free_start(start, count, files, accounts, request)
         if free is None or (request.exact and free != start):
             result.errors.append(_explain_taken(start, count, files, accounts, request, nothing_free=free is None))
             return
         if free != start:
-            cause = _describe_taker(start, count, files, accounts)
+            cause = _describe_taker(start, count, files, accounts, request)
             result.notes.append(f"{request.user} gets {free}:{count}: {cause}, so {start}:{count} is not free")
         for index, name in enumerate(lacking):
             files[index] = files[index].add_range(request.user, free, count)
@@ -188,20 +210,23 @@ def _add_missing_ranges(result: Allocation, request: RangeRequest, own: dict[str
     result.kept = False
 
 
-def _describe_taker(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts) -> str:
+def _describe_taker(start: int, count: int, files: Iterable[SubidFile], accounts: Accounts, request: RangeRequest) -> str:
     """Return what already uses IDs of a range, as the middle of a message."""
     for file in files:
-        for line in file.ranges:
-            if line.has_ids_of(start, count):
+        for line in file.lines:
+            if line.has_ids_of(start, count) and not (request.exact and line.has_no_user):
                 return f"{file.locate(line)} has IDs of it"
     for kind, ids in (("user", accounts.uids), ("group", accounts.gids)):
         for name in list_accounts_inside(start, count, ids):
             return f"the {kind} {name} has the ID {ids[name]}"
+    for first, last, text in request.avoid:
+        if start <= last and first < start + count:
+            return text
     return f"it belongs to {describe_reservation(start, count)}"
 
 
 def _explain_taken(start: int, count: int, files: list[SubidFile], accounts: Accounts, request: RangeRequest, nothing_free: bool) -> str:
-    message = f"{start}:{count} cannot be allocated to {request.user}: {_describe_taker(start, count, files, accounts)}"
+    message = f"{start}:{count} cannot be allocated to {request.user}: {_describe_taker(start, count, files, accounts, request)}"
     if nothing_free:
         return f"{message}, and no other range of {count} IDs is free below 2147352576; write a smaller size"
     return f"{message}; write another {request.start_name}"

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parses /etc/subuid and /etc/subgid. Every byte of every line is kept next to its meaning.
 
-Three programs read these files, and they differ (shadow lib/subordinateio.c; moby pkg/idtools up to 27, moby/sys/user since 28).
-A line that does not have three fields keeps engines before 28 from starting. Engine 28 and later read an unreadable number as 0, so
-`dockremap:abc:65536` makes the container's root the host's. shadow reads `0100` as octal, the engine as decimal.
-A line on which they disagree has a `problem` here.
+The programs that read these files differ (shadow lib/subordinateio.c; moby pkg/idtools up to 27, moby/sys/user since 28):
+
+engines before 28   trim blanks; skip `#`; a line without three fields is an error, whose ever it is; numbers are decimal
+engines since 28    trim blanks; a missing or unreadable number is 0, so that `dockremap:abc:65536` makes the container's root the host's
+newuidmap up to 4.18 trims nothing, knows no comments, ignores further fields; numbers as strtoul(3) reads them: `0100` is octal, `0x10` valid
+newuidmap since 4.19 the same with exactly three fields
+
+A line on which they disagree has a `problem`. Only newuidmap rejects a line with a blank or carriage return around it. Whatever range any of
+them reads is in `taken`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from ..host.root import Host
 from .accounts import SUBGID, SUBUID
@@ -20,6 +26,10 @@ __all__ = ["SUBGID", "SUBUID"]
 LAST_ID = 0xFFFFFFFE  # 4294967295 is (uid_t)-1: "leave it as it is" to chown(2) and setresuid(2)
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))  # Go: unicode.IsSpace
+_STRTOUL = re.compile(r"[ \t\n\v\f\r]*\+?(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|(0[0-7]*)|([1-9][0-9]*))")  # 0b: glibc since 2.38
+_SHADOW_LIMIT = 1024  # bytes; shadow lib/subordinateio.c, subordinate_parse
+_ENGINE_LIMIT = 65536  # bytes; Go: bufio.MaxScanTokenSize
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class SubidLine:
 
     number: counted from 1. raw: its text, terminator included. owner: user name or UID as written; empty for blanks and comments.
     start, count: the range, in IDs. problem: why the line gives no range; empty when it gives one, and for blanks and comments.
+    newuidmap_problem: why newuidmap does not accept a range that the engine accepts. taken: first and last ID of what any program reads.
     """
 
     number: int
@@ -36,10 +47,12 @@ class SubidLine:
     start: int = 0
     count: int = 0
     problem: str = ""
+    newuidmap_problem: str = ""
+    taken: tuple[tuple[int, int], ...] = ()
 
     @property
     def text(self) -> str:
-        return self.raw.strip()
+        return self.raw.strip(_SPACE)
 
     @property
     def last(self) -> int:
@@ -52,11 +65,20 @@ class SubidLine:
     @property
     def stops_engines(self) -> bool:
         """Whether engines before 28 do not start with this line in the file."""
-        return bool(self.problem) and self.text.count(":") != 2
+        return self.stops_every_engine or (bool(self.problem) and self.text.count(":") != 2)
+
+    @property
+    def stops_every_engine(self) -> bool:
+        return _count_bytes(self.raw) >= _ENGINE_LIMIT
+
+    @property
+    def has_no_user(self) -> bool:
+        """Whether no user can have this name, as in a comment and an inclusion of NIS."""
+        return self.text[:1] in ("", "#", "+", "-", ":")
 
     def has_ids_of(self, start: int, count: int) -> bool:
-        """Whether this line's range and the given one share an ID."""
-        return self.is_range and self.start < start + count and start <= self.last
+        """Whether a range that any program reads in this line and the given one share an ID."""
+        return any(first < start + count and start <= last for first, last in self.taken)
 
 
 @dataclass(frozen=True)
@@ -91,7 +113,7 @@ class SubidFile:
         lines = list(self.lines)
         if lines and not lines[-1].raw.endswith("\n"):
             lines[-1] = replace(lines[-1], raw=lines[-1].raw + "\n")
-        lines.append(SubidLine(len(lines) + 1, f"{owner}:{start}:{count}\n", owner, start, count))
+        lines.append(_parse_line(len(lines) + 1, f"{owner}:{start}:{count}\n"))
         return SubidFile(self.path, tuple(lines))
 
     def remove_lines(self, removed: Iterable[SubidLine]) -> SubidFile:
@@ -119,25 +141,59 @@ def read_subid_files(host: Host) -> tuple[SubidFile, SubidFile]:
 
 
 def _parse_line(number: int, raw: str) -> SubidLine:
-    text = raw.strip()  # as the engine does, which ignores a carriage return at the end
-    if not text or text.startswith("#"):
-        return SubidLine(number, raw)
+    text = raw.strip(_SPACE)
     owner, *numbers = text.split(":")
+    engine, newuidmap = [_read_as_engine(value) for value in (*numbers, "", "")[:2]], _read_as_newuidmap(raw)
+    bounds = ((start, min(start + count - 1, LAST_ID + 1)) for start, count in (engine, newuidmap))
+    taken = tuple(sorted({(max(first, 0), last) for first, last in bounds if max(first, 0) <= last}))
+    if _count_bytes(raw) >= _ENGINE_LIMIT:
+        return SubidLine(number, raw, owner, problem=f"has {_ENGINE_LIMIT} bytes or more; shorten it", taken=taken)
+    if not text or text.startswith("#"):
+        return SubidLine(number, raw, taken=taken)
+    problem = _find_problem(owner, numbers)
+    if problem:
+        return SubidLine(number, raw, owner, problem=problem, taken=taken)
+    rejected = ""
+    if raw.removesuffix("\n") != text:
+        rejected = "has a blank or carriage return before or after it, with which newuidmap gives no range; remove that from the line"
+    elif newuidmap != engine:
+        rejected = f"begins with + or -, or has {_SHADOW_LIMIT} bytes or more, with which newuidmap gives no range; correct the line"
+    return SubidLine(number, raw, owner, engine[0], engine[1], "", rejected, taken)
+
+
+def _find_problem(owner: str, numbers: list[str]) -> str:
+    """Return why programs disagree on a line or give no range; empty when they agree."""
     if len(numbers) != 2:
-        return SubidLine(number, raw, owner, problem=f"has {len(numbers) + 1} fields; write user:start:count")
+        return f"has {len(numbers) + 1} fields; write user:start:count"
     if not owner:
-        return SubidLine(number, raw, owner, problem="has no user in its first field; write user:start:count")
+        return "has no user in its first field; write user:start:count"
     for name, value in zip(("start", "count"), numbers, strict=True):
         if not _NUMBER.fullmatch(value):
-            return SubidLine(
-                number,
-                raw,
-                owner,
-                problem=f"has the {name} {value!r}; write a decimal number without leading zeros",
-            )
-    start, count = int(numbers[0]), int(numbers[1])
-    problem = describe_bounds_problem(start, count)
-    return SubidLine(number, raw, owner, start, count, problem)
+            return f"has the {name} {value!r}; write a decimal number without leading zeros"
+    return describe_bounds_problem(int(numbers[0]), int(numbers[1]))
+
+
+def _read_as_engine(value: str) -> int:
+    """Return a number as engines since 28 read it (moby/sys/user user.go, parseParts). The value of an older one is the same, if it has one."""
+    if not re.fullmatch(r"[+-]?[0-9]+", value):
+        return 0
+    digits = value.lstrip("+-0")[:20] or "0"  # 20 digits are more than any ID, and int() rejects thousands
+    return -int(digits) if value.startswith("-") else int(digits)
+
+
+def _read_as_newuidmap(raw: str) -> list[int]:
+    """Return start and count as newuidmap reads them; zeros if it reads none. Negative numbers give no ID of the kernel."""
+    line = raw.removesuffix("\n").partition("\0")[0]
+    fields = line.split(":")[:3]
+    found = [_STRTOUL.fullmatch(value) for value in fields[1:]]
+    if len(found) < 2 or not all(found) or not fields[0] or line[0] in "+-" or _count_bytes(line) >= _SHADOW_LIMIT:
+        return [0, 0]
+    numbers = [int(match[match.lastindex], (0, 16, 2, 8, 10)[match.lastindex]) for match in found if match and match.lastindex]
+    return numbers if max(numbers) < 1 << 64 else [0, 0]
+
+
+def _count_bytes(raw: str) -> int:
+    return len(raw.removesuffix("\n").encode("utf-8", "surrogateescape"))
 
 
 def describe_bounds_problem(start: int, count: int) -> str:
@@ -149,36 +205,20 @@ def describe_bounds_problem(start: int, count: int) -> str:
     return ""
 
 
-def find_overlaps(file: SubidFile, uids: dict[str, int] | None = None) -> list[tuple[SubidLine, SubidLine]]:
-    """Return each pair of lines of different users that share an ID, in file order.
-
-    uids: user name -> UID on the host, so that `alice` and `1000` can be the same user.
-    """
-    return [(a, b) for a, b in _list_sharing_pairs(file) if _identity(a, uids) != _identity(b, uids)]
+def find_users_of_range(file: SubidFile, user: str, uid: int | None, uids: Mapping[str, int]) -> list[tuple[SubidLine, SubidLine]]:
+    """Return each line of this user with a line of another that has an ID of it, as any program reads that line."""
+    return [
+        (own, other)
+        for own in file.lines_of(user, uid)
+        for other in file.lines
+        if other.has_ids_of(own.start, own.count) and not other.has_no_user and other.number != own.number
+        and not is_owned_by(other, user, uid) and (uid is None or uids.get(other.owner) != uid)
+    ]  # fmt: skip
 
 
 def find_repeats(file: SubidFile, user: str, uid: int | None) -> list[tuple[SubidLine, SubidLine]]:
     """Return each pair of this user's lines that share an ID. The kernel rejects a map with a repeated ID (EINVAL)."""
-    return [(a, b) for a, b in _list_sharing_pairs(file) if is_owned_by(a, user, uid) and is_owned_by(b, user, uid)]
-
-
-def _identity(line: SubidLine, uids: dict[str, int] | None) -> str:
-    return str((uids or {}).get(line.owner, line.owner))
-
-
-def _list_sharing_pairs(file: SubidFile) -> list[tuple[SubidLine, SubidLine]]:
-    """Return all pairs of lines that share an ID. It sweeps over the starts, so that thousands of lines cost little."""
-    found: list[tuple[SubidLine, SubidLine]] = []
-    open_lines: list[SubidLine] = []
-    for line in sorted(file.ranges, key=lambda entry: entry.start):
-        open_lines = [other for other in open_lines if other.last >= line.start]
-        found += [(min(other, line, key=_number), max(other, line, key=_number)) for other in open_lines]
-        open_lines.append(line)
-    return sorted(found, key=lambda pair: (pair[0].number, pair[1].number))
-
-
-def _number(line: SubidLine) -> int:
-    return line.number
+    return [(a, b) for a, b in combinations(file.lines_of(user, uid), 2) if a.has_ids_of(b.start, b.count)]
 
 
 def build_engine_map(file: SubidFile, user: str, uid: int | None, numeric_first: bool) -> list[list[int]]:

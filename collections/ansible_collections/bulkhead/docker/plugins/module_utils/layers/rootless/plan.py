@@ -9,7 +9,7 @@ from typing import Any
 
 from ...engine.instance import Instance, get_observed_instance
 from ...host.root import sha256
-from ...rootless import client_context, names, rendering
+from ...rootless import client_context, managed_files, names, rendering
 from ...subid.allocate import describe_bounds_problem
 from ...subid.mapping import MIN_IDS
 from ..verdict import DISABLED, REQUIRED, Change, LayerPlan
@@ -210,7 +210,7 @@ def _plan_files(
     here: Mapping[str, Any],
     instance: Instance,
     wrapper: str | None,
-) -> list[rendering.ManagedFile]:
+) -> list[managed_files.ManagedFile]:
     own = here.get("own_unit")
     if own:
         result.notices.append(f"{own} is used as it is: it would override a managed unit")
@@ -230,7 +230,7 @@ def _plan_files(
     )
     seen = here.get("files", {})
     managed = set(here["state"].get("files", []))
-    for file in rendering.list_differing(files, seen):
+    for file in managed_files.list_differing(files, seen):
         before = seen.get(file.path) or {}
         if before and file.path not in managed:
             result.blockers.append(

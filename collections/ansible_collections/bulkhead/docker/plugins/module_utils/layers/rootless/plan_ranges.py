@@ -23,6 +23,7 @@ def plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping
         desired["rootless_docker_range_start"],
         desired["rootless_docker_range_size"],
         start_name="rootless_docker_range_start",
+        newuidmap=True,
     )
     create = bool(desired.get("rootless_docker_create_user"))
     if instance.uid is None and not create:

@@ -19,8 +19,9 @@ from ...subid.mapping import (
     find_subid_services,
     parse_state,
 )
-from ...subid.ranges import SUBGID, SUBUID, SubidFile, find_overlaps
-from ...subid.remap_user import parse_remap_user
+from ...subid.overlaps import find_overlaps
+from ...subid.ranges import SUBGID, SUBUID, SubidFile, find_users_of_range
+from ...subid.remap_user import parse_major, parse_remap_user
 from ..identity import get_map
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
@@ -50,7 +51,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         if not verdict.findings:
             _judge_maps(verdict, probe["kernel"], user, subids, here, engine)
             _judge_expectation(verdict, probe["kernel"], user, expect)
-    _judge_files(verdict, subids)
+    _judge_files(verdict, subids, user, engine.get("version"))
     _report_unchecked(verdict, here)
     _judge_orphans(verdict, engine)
     return verdict.conclude()
@@ -177,18 +178,26 @@ def _describe_edit(here: Mapping[str, Any], key: str, engine: Mapping[str, Any])
     return " (edited after the engine started)" if changed and started and changed > started else ""
 
 
-def _judge_files(verdict: Verdict, subids: SubidState) -> None:
-    """Report overlaps of any two users' ranges: containers of one own the other's files."""
+def _judge_files(verdict: Verdict, subids: SubidState, user: str, version: str | None) -> None:
+    """Report lines of other users with IDs of the engine's user: containers of one own the other's files. What others share is a note."""
+    uids = dict(subids.accounts.uids)
     for file in (subids.subuid, subids.subgid):
-        overlaps = find_overlaps(file, dict(subids.accounts.uids))
-        for one, other in overlaps[:_SHOWN]:
-            text = f"{file.locate(one)} overlaps {file.locate(other)}: containers of both own the same IDs"
+        for own, other in find_users_of_range(file, user, uids.get(user), uids)[:_SHOWN]:
+            one, two = sorted((own, other), key=lambda line: line.number)
+            text = f"{file.locate(one)} overlaps {file.locate(two)}: containers of both own the same IDs"
             verdict.add_finding("overlap", text, DEGRADED, "give one of them another range")
-        if len(overlaps) > _SHOWN:
-            verdict.add_finding("overlap", f"{file.path} has {len(overlaps) - _SHOWN} more pairs of lines that overlap", DEGRADED)
+        # LXD gives its range to root too, by design.
+        others = [
+            (one, two) for one, two in find_overlaps(file, uids) if not {one.owner, two.owner} & {user, str(uids.get(user)), "root", "0"}
+        ]
+        for one, two in others[:_SHOWN]:
+            verdict.add_finding("shared_range", f"{file.locate(one)} overlaps {file.locate(two)}; neither is a range of {user}")
+        if len(others) > _SHOWN:
+            verdict.add_finding("shared_range", f"{file.path} has {len(others) - _SHOWN} more pairs of lines of other users that overlap")
     for file in (subids.subuid, subids.subgid):
         for line in file.problems():
-            verdict.add_finding("malformed", f"{file.locate(line)} {line.problem}", DEGRADED if line.stops_engines else None)
+            stops = line.stops_every_engine or (line.stops_engines and (parse_major(version) or 0) < 28)
+            verdict.add_finding("malformed", f"{file.locate(line)} {line.problem}", DEGRADED if stops else None)
 
 
 def _report_unchecked(verdict: Verdict, here: Mapping[str, Any]) -> None:

@@ -223,10 +223,14 @@ def _report_malformed(result: LayerPlan, subids: SubidState, version: str | None
             message = f"{file.locate(line)} {line.problem}"
             if message in result.blockers:
                 continue
-            if line.stops_engines and (parse_major(version) or 0) < 28:
+            if line.stops_every_engine:
+                result.blockers.append(f"{message}; no engine starts under userns-remap with such a line")
+            elif line.stops_engines and (parse_major(version) or 0) < 28:
                 result.blockers.append(f"{message}; engines before 28 do not start under userns-remap with such a line")
+            elif line.taken:
+                result.notices.append(f"{message}; programs read it differently, so no ID of it is allocated")
             else:
-                result.warnings.append(f"{message}; it gives no range")
+                result.notices.append(f"{message}; it gives no range")
 
 
 def _list_changes(decision: SubidDecision, subids: SubidState) -> list[Change]:

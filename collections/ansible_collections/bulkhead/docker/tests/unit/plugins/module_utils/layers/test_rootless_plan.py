@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import plan as room
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import plan as userns
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names, rendering
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import managed_files, names, rendering
 
 from .rootless_host import USER, WANTED, settled, virgin
 
@@ -47,6 +47,18 @@ def test_range_in_files_that_newuidmap_ignores_is_blocked(sources: list[str], bl
     host = settled()
     host["layers"]["userns"]["subid_sources"] = sources
     assert planned(host).blockers == [], "nothing is added"
+
+
+@pytest.mark.parametrize(
+    ("line", "blocked"), [("rootless:296608:65536 ", True), ("rootless:296608:65536\r", True), ("other:1:2 \r", False)]
+)
+def test_a_range_that_newuidmap_rejects_is_blocked(line: str, blocked: bool) -> None:
+    """podman#21071: the rootful engine was masked, and the rootless one did not start."""
+    host = settled()
+    host["layers"]["userns"]["subuid"]["text"] = line + "\n" + ("" if blocked else host["layers"]["userns"]["subuid"]["text"])
+    blockers = planned(host).blockers
+    assert bool(blockers) is blocked
+    assert not blocked or blockers[0].startswith("/etc/subuid:1 (rootless:296608:65536) has a blank or carriage return before or after it")
 
 
 def test_complete_host_needs_no_change() -> None:
@@ -190,7 +202,7 @@ def test_userns_restriction_needs_a_rootlesskit_profile() -> None:
 
 def test_unfinished_steps_are_changes() -> None:
     host = settled(restrict_userns=True)
-    kit = rendering.ManagedFile(names.ROOTLESSKIT, rendering.render_rootlesskit_profile("/usr/bin/rootlesskit"))
+    kit = managed_files.ManagedFile(names.ROOTLESSKIT, rendering.render_rootlesskit_profile("/usr/bin/rootlesskit"))
     here = host["layers"]["rootless"]
     here["files"][kit.path] = {"text": kit.content, "mode": kit.mode, "uid": 0}
     here["state"]["files"].append(kit.path)

@@ -79,7 +79,8 @@ def test_enforced() -> None:
         # overlaps, of ours and of others
         (kernel(), host(DEBIAN + LINE + "mallory:231072:65536\n"), {}, "degraded", ["overlap"]),
         (kernel(), host(None, DEBIAN + LINE + "mallory:290000:65536\n"), {}, "degraded", ["overlap"]),
-        (kernel(), host("a:100:10\nb:100:10\n" + LINE), {}, "degraded", ["overlap"]),
+        (kernel(), host("a:100:10\nb:100:10\n" + LINE), {}, "enforced", ["shared_range"]),
+        (kernel(), host("lxd:100000:65536\nroot:100000:65536\n" + LINE), {}, "enforced", []),
         # lines that nobody can read
         (kernel(), host("words\n" + LINE), {}, "degraded", ["malformed"]),
         (kernel(), host("bob:x:1\n" + LINE), {}, "enforced", ["malformed"]),

@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names, rendering, rootful, setup, stopped
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import managed_files, names, rootful, setup, stopped
 
 USER = Instance("rootless", os.geteuid(), os.getegid(), "/home/rootless")
 WEB, DB = {"id": "1", "name": "web"}, {"id": "2", "name": "db"}
@@ -188,7 +188,7 @@ def test_missing_profile_is_loaded(machine: Machine, loaded: bool) -> None:
         commands.append(command)
         return 0, "", ""
 
-    setup._load_modules(machine.host, [rendering.ManagedFile(names.ROOTLESSKIT, "text")], {}, outcome, run)
+    setup._load_modules(machine.host, [managed_files.ManagedFile(names.ROOTLESSKIT, "text")], {}, outcome, run)
     assert commands == ([] if loaded else [["apparmor_parser", "--replace", names.ROOTLESSKIT]])
     assert outcome.changed is not loaded
 

@@ -124,12 +124,20 @@ def test_range_in_one_file_only(subuid: str, subgid: str, after: str, note: str)
     ("subuid", "subgid", "sentence"),
     [
         (
-            "alice:100000:65536\nbob:150000:65536\n",
+            "alice:100000:65536\ndockremap:150000:65536\n",
             "",
-            "/etc/subuid:1 (alice:100000:65536) overlaps /etc/subuid:2 (bob:150000:65536): "
+            "/etc/subuid:1 (alice:100000:65536) overlaps /etc/subuid:2 (dockremap:150000:65536): "
             "containers of both users would own the IDs 150000 to 165535; give one of them another range",
         ),
-        ("", "alice:1:5\n\nbob:5:5\n", "/etc/subgid:1 (alice:1:5) overlaps /etc/subgid:3 (bob:5:5)"),
+        ("", "dockremap:100000:65536\n\nbob:165535:5\n", "/etc/subgid:1 (dockremap:100000:65536) overlaps /etc/subgid:3 (bob:165535:5)"),
+        # what newuidmap accepts of another user, and the engine reads otherwise
+        (
+            "dockremap:231072:65536\nbob:0703240:5\n",
+            "",
+            "overlaps /etc/subuid:2 (bob:0703240:5): containers of both users would own the IDs 231072 to",
+        ),
+        ("dockremap:231072:65536\nbob:0x386A0:5:\n", "", "overlaps /etc/subuid:2"),
+        ("bob:200000:99999999999\ndockremap:231072:65536\n", "", "/etc/subuid:1 (bob:200000:99999999999) overlaps"),
         ("dockremap:231072:65536\nbob:231072:65536\n", "", "overlaps /etc/subuid:2"),
         ("dockremap:abc:65536\n", "", "/etc/subuid:1 (dockremap:abc:65536) has the start 'abc'"),
         ("dockremap:231072\n", "", "has 2 fields"),
@@ -195,3 +203,71 @@ def test_nothing_is_free() -> None:
         RangeRequest("dockremap", 231072, 1 << 30), parse_subid(SUBUID, "x:231072:1\n"), parse_subid(SUBGID, ""), ACCOUNTS
     )
     assert "no other range of 1073741824 IDs is free" in found.errors[0]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "lxd:100000:65536\nroot:100000:65536\n",  # LXD gives its range to root (lxd-pkg-ubuntu#19)
+        "a:100000:65536\nb:165535:65536\n",
+        "a:100000:65536\na:100000:65536\n",
+        "words\n:1:2\na:b:c\n\r\n  \n+\n+::\n",
+        "a:100000:65536 \nb:100000:65536\r\n",
+    ],
+)
+def test_lines_of_others_that_do_not_touch_ours(lines: str) -> None:
+    text = lines + "dockremap:231072:65536\n"
+    for request in (RangeRequest("dockremap"), RangeRequest("dockremap", newuidmap=True), RangeRequest("dockremap", exact=True)):
+        kept = allocate_range(request, parse_subid(SUBUID, text), parse_subid(SUBGID, text), ACCOUNTS)
+        assert (kept.errors, kept.kept) == ([], True)
+        new = allocate_range(request, parse_subid(SUBUID, lines), parse_subid(SUBGID, lines), ACCOUNTS)
+        assert (new.errors, new.subuid.text()) == ([], text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bob:231072:65536 ",
+        "bob:231072:65536\r",
+        " bob:231072:65536",
+        "bob:231072:65536:x",
+        "bob:0703240:65536",
+        "bob:0x386a0:0x10000",
+        "bob:+231072:+65536",
+        "bob:231072 :65536",
+        "bob: 231072:65536",
+        "bob:0231072:65536",
+        "bob:1:4294967294",
+        "bob:231072:99999999999",
+        "bob:0b111000011010100000:65536",
+        "#bob:231072:65536",
+    ],
+)
+def test_what_any_program_reads_is_taken(line: str) -> None:
+    file = parse_subid(SUBUID, line + "\n")
+    starts = {first for first, unused in file.lines[0].taken}
+    assert starts & {1, 231072} or line.startswith("bob:231072 :"), starts
+    found = allocate_range(RangeRequest("dockremap"), file, parse_subid(SUBGID, ""), ACCOUNTS)
+    for own in found.subuid.lines_of("dockremap", None):
+        assert not file.lines[0].has_ids_of(own.start, own.count)
+    if ":1:" in line:
+        assert file.locate(file.lines[0]) in found.errors[0]
+    elif not line.startswith("bob:231072 :"):
+        assert found.subuid.lines_of("dockremap", None)[0].start == (100000 if "9999" in line else 296608)
+
+
+def test_a_range_in_a_comment_is_free_for_an_exact_request() -> None:
+    file = parse_subid(SUBUID, "# bob:231072:65536\n")
+    exact = allocate_range(RangeRequest("dockremap", exact=True), file, parse_subid(SUBGID, ""), ACCOUNTS)
+    assert exact.subuid.lines_of("dockremap", None)[0].start == 231072
+
+
+@pytest.mark.parametrize(("line", "accepts"), [("{} ", False), ("{}\r", False), ("{}\t", False), (" {}", False), ("{}", True)])
+def test_only_newuidmap_rejects_blanks_around_a_line(line: str, accepts: bool) -> None:
+    """podman#21071; measured with newuidmap of trixie (4.17.4)."""
+    text = line.format("alice:231072:65536") + "\n"
+    files = parse_subid(SUBUID, text), parse_subid(SUBGID, text)
+    assert allocate_range(RangeRequest("alice"), *files, ACCOUNTS).errors == []
+    errors = allocate_range(RangeRequest("alice", newuidmap=True), *files, ACCOUNTS).errors
+    assert bool(errors) is not accepts
+    assert accepts or errors[0].startswith("/etc/subuid:1 (alice:231072:65536) has a blank or carriage return")

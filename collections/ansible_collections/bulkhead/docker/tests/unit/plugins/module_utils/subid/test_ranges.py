@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.overlaps import find_overlaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import (
     SUBUID,
     build_engine_map,
-    find_overlaps,
     find_repeats,
     parse_subid,
 )
