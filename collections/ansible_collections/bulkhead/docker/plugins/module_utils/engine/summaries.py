@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from stat import S_ISBLK
 from typing import Any
 
 from ..host import cgroup
@@ -32,8 +34,26 @@ def _summarize_container(host: Host, entry: Mapping[str, Any], inspect: Mapping[
         "networks": sorted((entry.get("NetworkSettings") or {}).get("Networks") or ()),
         "ports": sorted({f"{port['PublicPort']}/{port['Type']}" for port in entry.get("Ports") or () if port.get("PublicPort")}),
         "auto_remove": bool(config.get("AutoRemove")),
+        "hidden_devices": _list_hidden_devices(host, config),
         "restart_policy": (config.get("RestartPolicy") or {}).get("Name", "no"),
     }
+
+
+def _list_hidden_devices(host: Host, config: Mapping[str, Any]) -> list[str]:
+    """Return the devices that systemd may not know: `--gpus`, which a hook adds, and those that udev and sysfs do not list.
+
+    runc before 1.1.7 does not tell systemd of the latter (libcontainer/cgroups/systemd/common.go, generateDeviceProperties).
+    """
+    found = ["--gpus"] if config.get("DeviceRequests") else []
+    for path in {device.get("PathOnHost") or "" for device in config.get("Devices") or ()}:
+        try:
+            status = host.path(path).stat()
+        except OSError:
+            continue
+        name = f"dev/{'block' if S_ISBLK(status.st_mode) else 'char'}/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+        if status.st_rdev and not any(host.path(folder + name).exists() for folder in ("/", "/sys/")):
+            found.append(path)
+    return sorted(found)
 
 
 def _read_pids(host: Host, pid: int, identifier: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ Pure. Module `daemon_config` reads and merges the file again on the host and mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...module_utils.engine.instance import get_observed_instance
@@ -55,8 +55,9 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
     _check_differing(observed, restart, result)
     accepted = list(desired.get("userns_remap_migrate_accept") or [])
+    containers = observed["engine"].get("containers") or []
+    survives = not restart or (_survives_restart(observed, merge) and not switches_root)
     if restart:
-        survives = _survives_restart(observed, merge) and not switches_root
         _add_restart_effects(observed["engine"], survives, switches_root, accepted if migrate else None, result)
         _add_root_warning(merge, result)
     elif _is_edited_later(observed, managed, merge):
@@ -64,9 +65,9 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
             f"{file['path']} was changed after the engine started: parts of it may not be in effect before systemctl restart docker"
         )
     if restart or (observed["engine"].get("running") and not merge.needs_restart):
-        containers = observed["engine"].get("containers") or []
-        keeps = not restart or survives
-        result.effects += key_effects.describe_changes(merge.before, merge.after, containers, keeps, pending if restart else ())
+        result.effects += key_effects.describe_changes(merge.before, merge.after, containers, survives, pending if restart else ())
+    if survives and any(change.path == instance.drop_in for change in result.changes):
+        _add_reload_effect(containers, result)
 
     needed = "always" if any(change.path == _RESTART for change in result.changes) else "needed"
     result.apply = {
@@ -209,6 +210,16 @@ def _add_restart_effects(
     removed = ", ".join(container["name"] for container in containers if container.get("auto_remove"))
     if removed and not survives:
         result.effects.append(f"started with --rm, so the engine removes them when they stop: {removed}")
+
+
+def _add_reload_effect(containers: Sequence[Mapping[str, Any]], result: LayerPlan) -> None:
+    """Add what systemd's daemon-reload for the drop-in does to running containers: it writes its own device rules again."""
+    hidden = [f"{c['name']} ({' '.join(c['hidden_devices'])})" for c in containers if c.get("hidden_devices")]
+    if hidden:
+        result.effects.append(
+            "systemd reads its units again for the default PIDs limit, after which these containers may lose devices that systemd does not know,"
+            f" until they are started again: {', '.join(hidden)}"
+        )
 
 
 def _add_root_warning(merge: daemon_merge.Merge, result: LayerPlan) -> None:

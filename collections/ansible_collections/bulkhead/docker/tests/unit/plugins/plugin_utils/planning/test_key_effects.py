@@ -155,3 +155,19 @@ def test_the_plan_names_the_page_once() -> None:
     plan = HostPlan({"engine_config": make_plan(make_observed(containers=[WEB]))})
     assert [notice for notice in plan.collect("notices") if PAGE in notice] == plan.collect("notices")[-1:]
     assert HostPlan({"engine_config": LayerPlan("engine_config")}).collect("notices") == []
+
+
+GPU = {**DB, "hidden_devices": ["--gpus"]}
+
+
+@pytest.mark.parametrize(
+    ("containers", "live_restore", "named"), [([WEB, GPU], True, True), ([WEB, GPU], None, False), ([WEB], True, False)]
+)
+def test_devices_that_a_daemon_reload_may_take_away(containers: list[dict[str, Any]], live_restore: bool | None, named: bool) -> None:
+    effects = find_effects(containers, docker_daemon_live_restore=live_restore)
+    assert any("lose devices" in effect and effect.endswith(": db (--gpus)") for effect in effects) is named
+
+
+def test_without_a_daemon_reload_no_device_is_lost() -> None:
+    effects = make_plan(make_observed(containers=[GPU]), docker_daemon_pids_limit_layer="disabled").effects
+    assert effects and not any("lose devices" in effect for effect in effects)
