@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import root
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.profiles import managed, remembered
+from ansible_collections.bulkhead.docker.plugins.module_utils.profiles import managed
 
 
 def test_profiles_are_remembered_by_kind(host: Host) -> None:
-    managed.save_managed_profiles(host, remembered.SECCOMP, {"/a.json": {"sha256": "1"}})
-    assert remembered.load_managed_profiles(host, remembered.SECCOMP) == {"/a.json": {"sha256": "1"}}
-    assert remembered.load_managed_profiles(host, remembered.APPARMOR) == {}
-    managed.save_managed_profiles(host, remembered.SECCOMP, {})
+    managed.save_managed_profiles(host, root.SECCOMP, {"/a.json": {"sha256": "1"}})
+    assert root.load_managed_profiles(host, root.SECCOMP) == {"/a.json": {"sha256": "1"}}
+    assert root.load_managed_profiles(host, root.APPARMOR) == {}
+    managed.save_managed_profiles(host, root.SECCOMP, {})
     assert host.read("/var/lib/bulkhead/seccomp.json") is None
 
 
 def test_replaced_file_is_kept_for_root_alone(host: Host) -> None:
-    path = managed.keep_replaced_file(host, remembered.APPARMOR, "web", "profile web {}\n")
+    path = managed.keep_replaced_file(host, root.APPARMOR, "web", "profile web {}\n")
     assert path == "/var/lib/bulkhead/apparmor-replaced/web"
     assert host.path(path).stat().st_mode & 0o777 == 0o600
     assert host.path(path).parent.stat().st_mode & 0o777 == 0o700

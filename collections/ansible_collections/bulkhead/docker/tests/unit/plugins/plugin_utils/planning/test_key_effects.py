@@ -18,7 +18,7 @@ from .test_engine_config import BOTH, make_observed, make_plan
 WEB = {"name": "web", "id": "1", "networks": ["bridge"], "ports": ["443/tcp", "80/tcp"]}
 DB = {"name": "db", "id": "2", "networks": ["bridge"], "ports": []}
 APP = {"name": "app", "id": "3", "networks": ["own"], "ports": ["8080/tcp"]}
-OURS = set(daemon_keys._PLAIN.values()) | {key for layer in LAYERS for key in (*layer.daemon_keys, *layer.rootless_keys)}
+OURS = set(daemon_keys.PLAIN.values()) | {key for layer in LAYERS for key in (*layer.daemon_keys, *layer.rootless_keys)}
 
 
 def find_effects(containers: list[dict[str, Any]], text: str | None = None, **desired: Any) -> list[str]:
