@@ -34,7 +34,7 @@ SCRIPT
 chmod 755 {_INTERPRETER}
 """
 _MODULE = re.compile(rb"ansible_collections\.[\w.]+\.modules\.(\w+)|ansible\.modules\.(\w+)")
-_READ_ONLY = frozenset(("observe_layers", "verify_layers"))
+_READ_ONLY = frozenset(("observe_data", "observe_layers", "verify_layers"))
 # In a session of its own, so that the connection that started it can close.
 _REPLAY = f"""
 cd {_FOLDER}

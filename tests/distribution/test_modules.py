@@ -21,9 +21,10 @@ PLUGINS = REPOSITORY / "collections/ansible_collections/bulkhead/docker/plugins"
 LIMITS: dict[str, tuple[int, str]] = {
     "apparmor_profile": (200, "apparmor host profiles"),
     "attack_matrix": (260, "attack audit engine host layers seccomp"),
-    "daemon_config": (290, "engine engine_config host migration subid"),
+    "daemon_config": (290, "engine engine_config host migration"),
     "data_root_cleanup": (197, "engine host migration"),
     "denials_info": (235, "audit engine host seccomp"),
+    "observe_data": (225, "engine exposures host layers migration"),
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless subid"),
     "plan_containers": (196, "engine hardened host"),
     "pull_agent": (213, "engine host pull"),
@@ -42,11 +43,11 @@ JUDGES = re.compile(
     r"layers/\w+/(judge|examine)\.py|layers/(verification|verdict|states|judges|registry)\.py|hardened/judge\.py"
     r"|exposures/(judge|host_files|kernel_files|devices|kinds)\.py|seccomp/(compare|regions|reach|semantics|reading|forbidden)\.py"
 )
-READ_ONLY = ("denials_info", "observe_layers", "verify_layers")
+READ_ONLY = ("denials_info", "observe_data", "observe_layers", "verify_layers")
 # What changes an engine's configuration, a profile or a range.
 WRITERS = re.compile(
     r"engine_config/(change|activation|transaction|recovery|revert|engine_restart)\.py|(apparmor|seccomp)/install\.py|subid/(apply|locks)\.py"
-    r"|migration/"
+    r"|migration/(cleanup|migrate|tree)\.py"
 )
 
 

@@ -61,6 +61,11 @@ class ActionModule(ActionBase):
         if result.get("failed"):
             return result
         plan = planning.plan_host(observed, desired.values, selected, of_run)
+        if plan.question and not args["observed"]:
+            observed = self._observe_data(variables, result, observed, plan.question, find_desired_user(desired.values))
+            if result.get("failed"):
+                return result
+            plan = planning.plan_host(observed, desired.values, selected, of_run)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
             blockers=plan.blockers,
@@ -106,6 +111,22 @@ class ActionModule(ActionBase):
             return {}
         result["ansible_facts"] = {OBSERVED: {"run": run, "user": user, "taken": time.time(), "observed": answer["observed"]}}
         return dict(answer["observed"])
+
+    def _observe_data(
+        self, variables: dict[str, Any], result: dict[str, Any], observed: dict[str, Any], question: dict[str, Any], user: str
+    ) -> dict[str, Any]:
+        """Return the observation with the answer to the plan's question, and keep it for the rest of the run. Sets `failed` in result."""
+        if (observed.get("data") or {}).get("question") == question:
+            return observed
+        answer = self._execute_module(module_name="bulkhead.docker.observe_data", module_args=dict(question), task_vars=variables)
+        if answer.get("failed") or "data" not in answer:
+            result.update(answer, failed=True)
+            return observed
+        complete = {**observed, "data": {**answer["data"], "question": question}}
+        known = (result.get("ansible_facts") or variables.get("ansible_facts") or {}).get(OBSERVED) or {}
+        kept = {"run": os.getppid(), "user": user, "taken": known.get("taken", time.time()), "observed": complete}
+        result["ansible_facts"] = {OBSERVED: kept}
+        return complete
 
     def _template(self, value: Any) -> Any:
         try:

@@ -71,8 +71,8 @@ options:
     default: false
   migrate_accept:
     description:
-      - Names of containers that the engine does not start under C(userns-remap) (C(--privileged), C(--network host), C(--pid host)). They are migrated and
-        stay stopped. Any other such container is an error.
+      - Names of containers that do not start under C(userns-remap), such as with C(--privileged). They are migrated and stay stopped. Any other such
+        container that runs is an error.
     type: list
     elements: str
     default: []
@@ -89,6 +89,15 @@ options:
     description: Seconds to wait at most for a new result of the health checks of containers that were healthy.
     type: int
     default: 90
+  uid_map:
+    description:
+      - With O(migrate), the map with which the engine will start, as in C(/proc/PID/uid_map). If it starts with another one, the change is undone.
+    type: list
+    elements: list
+  gid_map:
+    description: The same for groups.
+    type: list
+    elements: list
   recover:
     description: Undo or finish the change of an interrupted run, and do nothing else. Only O(timeout) and O(socket) are used.
     type: bool
@@ -211,7 +220,8 @@ from ..module_utils.engine_config import daemon_merge
 from ..module_utils.engine_config.change import ALWAYS, NEEDED, NEVER, ConfigFailed, ConfigOutcome, ConfigRequest, change_config
 from ..module_utils.engine_config.comparison import FAIL, REPORT, UNDO
 from ..module_utils.host.root import Host
-from ..module_utils.migration.migrate import build_migration
+from ..module_utils.migration.ids import IdMaps
+from ..module_utils.migration.migrate import DataRootMigration
 from ..module_utils.module import Module
 
 
@@ -258,6 +268,8 @@ def main() -> None:
             "migrate_accept": {"type": "list", "elements": "str", "default": []},
             "containers_worse": {"type": "str", "choices": [REPORT, FAIL, UNDO], "default": REPORT},
             "containers_wait": {"type": "int", "default": 90},
+            "uid_map": {"type": "list", "elements": "list"},
+            "gid_map": {"type": "list", "elements": "list"},
             "recover": {"type": "bool", "default": False},
             "revert": {"type": "bool", "default": False},
             "own_checks": {"type": "bool", "default": True},
@@ -265,6 +277,7 @@ def main() -> None:
             "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
         },
+        required_if=[("migrate", True, ("uid_map", "gid_map"))],
         supports_check_mode=True,
     )
     options = module.params
@@ -274,10 +287,7 @@ def main() -> None:
         module.fail_json(msg=f"user: {instance.user!r} does not exist on this host; create the user, or write another one")
     migration = None
     if options["migrate"] and not module.check_mode and not options["recover"]:
-        try:
-            migration = build_migration(host, options["options"].get("userns-remap"), frozenset(options["migrate_accept"]))
-        except (OSError, ValueError) as error:
-            module.fail_json(msg=f"nothing was changed: {error}")
+        migration = DataRootMigration(host, IdMaps(options["uid_map"], options["gid_map"]), frozenset(options["migrate_accept"]))
     request = ConfigRequest(
         options=options["options"],
         keep=frozenset(options["keep"]),

@@ -61,7 +61,6 @@ def _build_container_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
         "id": entry.get("Id", ""),
         "image": entry.get("Image", ""),
         "state": entry.get("State", ""),
-        "binds": sorted(m["Source"] for m in entry.get("Mounts") or [] if m.get("Type") == "bind" and m.get("RW") and m.get("Source")),
     }
 
 

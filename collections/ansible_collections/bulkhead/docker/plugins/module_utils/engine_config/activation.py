@@ -81,6 +81,9 @@ def _restart(engine: Engine, request: ConfigRequest, transaction: Transaction, o
 
 def _restart_containers(engine: Engine, request: ConfigRequest, activation: Activation, outcome: ConfigOutcome) -> None:
     before, containers = activation.before, activation.before.containers
+    root = engine.get("/info").get("DockerRootDir") if activation.migration else ""
+    if activation.migration and root != activation.migration.root:
+        raise EngineUnreachable(f"the engine uses {root} instead of {activation.migration.root}, to which its data was migrated")
     if activation.loses_data:  # another root may have some of them: a migrated one has the IDs of the plain one
         present = {container["Id"] for container in engine.get("/containers/json", all="1")}
         containers = [container for container in containers if container["id"] in present]

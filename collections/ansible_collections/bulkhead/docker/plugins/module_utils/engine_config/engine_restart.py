@@ -125,13 +125,18 @@ def wait_for_reload(engine: Engine, moment: float, timeout: float, failed: Calla
 def stop_containers(engine: Engine, containers: list[dict[str, Any]]) -> None:
     """Stop containers, each within its own StopTimeout, the youngest first. Raises EngineError, EngineUnreachable."""
     for container in reversed(containers):
-        try:
-            limit = (engine.get(f"/containers/{container['id']}/json").get("Config") or {}).get("StopTimeout")
-            patience = _NO_LIMIT if limit is not None and limit < 0 else (limit or 0) + _MARGIN
-            engine.post(f"/containers/{container['id']}/stop", patience=max(engine.timeout, patience))
-        except EngineError as error:
-            if error.status != 404:  # --rm removes it when it stops
-                raise
+        stop_container(engine, container["id"])
+
+
+def stop_container(engine: Engine, identifier: str) -> None:
+    """Stop one container. Raises EngineError, EngineUnreachable."""
+    try:
+        limit = (engine.get(f"/containers/{identifier}/json").get("Config") or {}).get("StopTimeout")
+        patience = _NO_LIMIT if limit is not None and limit < 0 else (limit or 0) + _MARGIN
+        engine.post(f"/containers/{identifier}/stop", patience=max(engine.timeout, patience))
+    except EngineError as error:
+        if error.status != 404:  # --rm removes it when it stops
+            raise
 
 
 def list_ended_after(engine: Engine, containers: list[dict[str, Any]], moment: float) -> list[dict[str, Any]]:

@@ -100,6 +100,7 @@ class LayerPlan:
     daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` combines those of all layers in one change.
     with_engine: the part of this layer that the change of the engine's configuration makes; empty if nothing changes.
     effects: effects on running containers, one message each.
+    question: arguments of module observe_data, if the plan depends on its answer; empty otherwise.
     """
 
     layer: str
@@ -114,6 +115,7 @@ class LayerPlan:
     daemon_keys: dict[str, Any] = field(default_factory=dict)
     with_engine: str = ""
     effects: list[str] = field(default_factory=list)
+    question: dict[str, Any] = field(default_factory=dict)
 
     def mark_unsupported(self, reason: str) -> LayerPlan:
         """Mark the layer as unsupported on this host: a blocker if it is required, only reported if it is optional."""

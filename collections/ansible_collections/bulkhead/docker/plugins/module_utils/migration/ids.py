@@ -14,7 +14,11 @@ _ACL_USER, _ACL_GROUP = 0x02, 0x08  # the entries that carry an ID (Linux includ
 
 
 class UnmappedId(ValueError):
-    """The map does not contain the ID."""
+    """The map does not contain the ID. number: the ID."""
+
+    def __init__(self, kind: str, number: int) -> None:
+        super().__init__(f"{kind} ID {number}")
+        self.number = number
 
 
 @dataclass(frozen=True)
@@ -52,4 +56,17 @@ def _outside(number: int, rows: Rows, kind: str) -> int:
     for inside, outside, count in rows:
         if inside <= number < inside + count:
             return outside + number - inside
-    raise UnmappedId(f"{kind} ID {number}")
+    raise UnmappedId(kind, number)
+
+
+class _UnchangedIds(IdMaps):
+    """The map of the engine's own files, which keep their owners."""
+
+    def map_uid(self, number: int) -> int:
+        return number
+
+    def map_gid(self, number: int) -> int:
+        return number
+
+
+UNCHANGED = _UnchangedIds((), ())

@@ -51,8 +51,13 @@ class Piece:
 
 def list_pieces(root: Path) -> list[Piece]:
     """Return all pieces of a root. Raises OSError, ValueError for an unknown layout."""
-    found = [_build_layer(root, name) for name in list_layers(root)]
-    found += [_build_container(root, name) for name in list_containers(root)]
+    return [_build_layer(root, name) for name in list_layers(root)] + list_other_pieces(root)
+
+
+def list_other_pieces(root: Path) -> list[Piece]:
+    """Return the pieces beside the layers of images and containers. Raises OSError."""
+    ignored = find_ignored(root)
+    found = [_build_container(root, name) for name in list_containers(root) if f"containers/{name}" not in ignored]
     found += [_build_volume(root, name) for name in list_volumes(root)]
     plain = [f"image/{DRIVER}", "volumes/metadata.db", "network/files", "trust", "engine-id"]
     return found + [Piece(path, (Part(path, False),)) for path in plain if os.path.lexists(root / path)]
@@ -84,13 +89,79 @@ def list_containers(root: Path) -> list[str]:
 
 def list_volumes(root: Path) -> list[str]:
     """Return the names of the volumes of a root that have a folder for content."""
-    return sorted(name for name in _list_folder(root / "volumes") if (root / "volumes" / name / "_data").is_dir())
+    return sorted(name for name in _list_volume_folders(root) if (root / "volumes" / name / "_data").is_dir())
 
 
 def list_linked_volumes(root: Path) -> list[Path]:
     """Return the volumes whose content is a symbolic link."""
-    found = (root / "volumes" / name / "_data" for name in sorted(_list_folder(root / "volumes")))
+    found = (root / "volumes" / name / "_data" for name in _list_volume_folders(root))
     return [path for path in found if path.is_symlink()]
+
+
+def _list_volume_folders(root: Path) -> list[str]:
+    """Return the names of the volumes that an engine finds at its start: folders, not links to them (moby volume/local/local.go, New)."""
+    folder = root / "volumes"
+    return sorted(name for name in _list_folder(folder) if (folder / name).is_dir() and not (folder / name).is_symlink())
+
+
+def find_ignored(root: Path) -> dict[str, str]:
+    """Return path below the root -> why an engine ignores the container or volume there, at every start (moby daemon/container.go, load;
+    daemon/daemon.go, restore; volume/local/local.go, New). It is not copied."""
+    found = {
+        f"volumes/{name}": "it is a symbolic link" for name in _list_folder(root / "volumes") if (root / "volumes" / name).is_symlink()
+    }
+    for name in _list_folder(root / "containers"):
+        why = _explain_ignored(root, name)
+        if why:
+            found[f"containers/{name}"] = why
+    return found
+
+
+def _explain_ignored(root: Path, name: str) -> str:
+    try:
+        configuration = json.loads((root / "containers" / name / "config.v2.json").read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return "it has no config.v2.json"
+    except ValueError:
+        return "its config.v2.json is not valid JSON"
+    if not isinstance(configuration, dict) or configuration.get("ID") != name:
+        return "its config.v2.json is of another container"
+    if configuration.get("Driver") != DRIVER:
+        return f"it was created with the storage driver {configuration.get('Driver')}"
+    return "" if (root / "image" / DRIVER / "layerdb" / "mounts" / name).is_dir() else "the storage driver has no layer of it"
+
+
+def find_damage(root: Path) -> list[str]:
+    """Return what the copy, or an engine that starts with it, cannot work with: one message per layer, container or volume. Raises OSError."""
+    found = []
+    try:
+        for name in list_layers(root):
+            if not (root / DRIVER / name / "link").is_file():
+                found.append(f"the layer {root / DRIVER / name} has no file link")
+    except ValueError as error:
+        found.append(str(error))
+    for name in _list_volume_folders(root):
+        folder = root / "volumes" / name
+        if not os.path.lexists(folder / "_data"):
+            found.append(f"the volume {name} has no folder {folder / '_data'}")
+        try:
+            is_mount_point(root, f"volumes/{name}/_data")
+        except (ValueError, AttributeError):  # an engine does not start with it (moby volume/local/local.go, loadOpts)
+            found.append(f"{folder / 'opts.json'} is not valid")
+    ignored = find_ignored(root)
+    for path in (root / "containers").glob("*/hostconfig.json"):
+        if f"containers/{path.parent.name}" not in ignored and not isinstance(_load(path), dict):
+            found.append(f"{path} is not valid JSON")
+    return found
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:  # the engine then takes defaults (moby container/container.go, readHostConfig)
+        return {}
+    except ValueError:
+        return None
 
 
 def is_mount_point(root: Path, path: str) -> bool:
@@ -144,11 +215,11 @@ def _list_folder(path: Path) -> list[str]:
 
 def read_definitions(root: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield ID, configuration and host configuration of every container. Raises OSError, ValueError."""
+    ignored = find_ignored(root)
     for name in list_containers(root):
-        folder = root / "containers" / name
-        if not (folder / "config.v2.json").exists():
-            raise ValueError(f"{folder} has no config.v2.json; the engine's root is damaged")
-        yield name, json.loads((folder / "config.v2.json").read_bytes()), json.loads((folder / "hostconfig.json").read_bytes())
+        if f"containers/{name}" not in ignored:
+            folder = root / "containers" / name
+            yield name, json.loads((folder / "config.v2.json").read_bytes()), _load(folder / "hostconfig.json") or {}
 
 
 def rebase_paths(configuration: dict[str, Any], old: str, new: str) -> dict[str, Any]:
@@ -165,18 +236,3 @@ def rebase_paths(configuration: dict[str, Any], old: str, new: str) -> dict[str,
     if mounts:
         result["MountPoints"] = mounts
     return result
-
-
-def find_unsupported_option(configuration: dict[str, Any], host: dict[str, Any]) -> str:
-    """Return the option because of which the engine does not start this container under userns-remap (moby daemon/daemon_unix.go,
-    verifyPlatformContainerSettings); empty if it starts it."""
-    if (host.get("UsernsMode") or "") == "host":
-        return ""
-    for option, is_set in (
-        ("--privileged", host.get("Privileged")),
-        ("--network host", host.get("NetworkMode") == "host"),
-        ("--pid host", host.get("PidMode") == "host"),
-    ):
-        if is_set:
-            return option
-    return ""

@@ -12,38 +12,26 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ..engine import program
 from ..host import state
-from ..host.data_root import find_other_entries
 from ..host.files import fsync_folder
 from ..host.root import Host
-from ..subid.accounts import read_accounts
-from ..subid.ranges import build_engine_map, read_subid_files
-from ..subid.remap_user import parse_remap_user, prefers_numeric_owner
-from . import layout, tree
-from .ids import IdMaps
-from .roots import SUBJECT, MigrationBlocked, describe_content, find_removal_problem, has_run, is_empty, read_traces
+from . import layout, obstacles, survey, tree
+from .ids import UNCHANGED, IdMaps
+from .roots import SUBJECT, MigrationBlocked, judge_target, read_traces
 
-# New folders and links need space in addition to the data.
-_SPARE = 1.05
 _MAX_LISTED = 5
-# Attempts, a second apart, before an inconsistency in a root that is in use counts as damage.
-_ATTEMPTS = 5
-_Found = TypeVar("_Found")
 
 
 class DataRootMigration:
     """The migration of an engine from its plain root to the remapped one: `prepare` while it runs, `migrate` while it is stopped.
 
-    leave: names of containers that may stay stopped afterwards.
+    ids: the maps with which the engine will start. leave: names of containers that may stay stopped afterwards.
     """
 
     def __init__(self, host: Host, ids: IdMaps, leave: frozenset[str] = frozenset()) -> None:
@@ -66,10 +54,15 @@ class DataRootMigration:
         uid, gid = self.ids.root
         self.source = self.host.path(info["DockerRootDir"])
         self.target, self.draft = self.source / f"{uid}.{gid}", self.source / f".bulkhead-{uid}.{gid}"
-        problems = [*_find_engine_problems(info, orphans), *self._find_target_problems()]
+        problems = [*obstacles.find_engine_obstacles(info, orphans), *filter(None, [self._prepare_target()])]
         if problems:
             raise MigrationBlocked("; ".join(problems))
-        self._check_data()
+        facts = survey.read_facts(self.host, self.source, self.draft, self.ids)
+        self.bytes = facts["bytes"]
+        problems = obstacles.find_data_obstacles(facts)
+        problems += obstacles.find_container_obstacles(facts["containers"], self.ids, self.leave)
+        if problems:
+            raise MigrationBlocked("; ".join(problems))
         try:
             self._create_folders()
             for piece in layout.list_image_layers(self.source):
@@ -111,72 +104,18 @@ class DataRootMigration:
 
     # --- checks ---
 
-    def _find_target_problems(self) -> list[str]:
-        if not self.target.exists():
-            return []
-        if is_empty(self.target):
-            problem = find_removal_problem(self.host, self.target)
-            if problem:
-                return [problem]
+    def _prepare_target(self) -> str:
+        """Make way for the new root. Returns why that is not possible."""
+        action, problem = judge_target(self.host, self.target)
+        if problem:
+            return problem
+        if action == "replace":
             shutil.rmtree(self.target)
-            return []
-        known = state.load(self.host, SUBJECT)
-        if known.get("target") == self._name_path(self.target) and not has_run(self.target):
+        elif action == "resume":
             # A run was interrupted between its last two steps. The comparison finds what containers have written to the plain root since.
             shutil.rmtree(self.draft, ignore_errors=True)
             self.target.rename(self.draft)
-            return []
-        return [
-            f"{self._name_path(self.target)} has been an engine's root before and contains {describe_content(self.target)}; use it as it is with"
-            " userns_remap_existing_data: hide, or move it to another place first"
-        ]
-
-    def _check_data(self) -> None:
-        """Read the data. Raises MigrationBlocked for containers that would not start, owners outside of the map, and a disk that is too small."""
-        problems, survey = [], tree.TreeSurvey()
-        others = find_other_entries(self.source, frozenset({"plugins", "swarm"}))
-        if others:
-            problems.append(
-                f"{', '.join(others[:_MAX_LISTED])} of {self._name_path(self.source)} cannot be migrated: remove managed plugins (docker plugin rm),"
-                " and let the node leave its swarm (docker swarm leave); install them, and let it join again, afterwards"
-            )
-        for path in layout.list_linked_volumes(self.source):
-            problems.append(
-                f"{self._name_path(path)} is a symbolic link to {os.readlink(path)}, and the files there would keep their owners; move that folder here, or"
-                " create a volume that mounts it (docker volume create --opt type=none --opt o=bind --opt device=FOLDER)"
-            )
-        for name, configuration, host_configuration in _retry(lambda: list(layout.read_definitions(self.source))):
-            option = layout.find_unsupported_option(configuration, host_configuration)
-            label = configuration.get("Name", name).lstrip("/")
-            if option and label not in self.leave:
-                problems.append(
-                    f"container {label} has {option}, which the engine rejects under userns-remap; recreate it with --userns=host, or add it to"
-                    " userns_remap_migrate_accept to migrate it and leave it stopped"
-                )
-        mounted = {line.split()[4] for line in (self.host.read("/proc/self/mountinfo") or "").splitlines()}
-        for part in (part for piece in _retry(lambda: layout.list_pieces(self.source)) for part in piece.parts):
-            if str(self.source / part.path) in mounted and layout.is_mount_point(self.source, part.path):
-                continue  # the engine unmounts it when the containers stop
-            survey.add(str(self.source / part.path), self.ids if part.content else _UNCHANGED)
-        self.bytes = survey.bytes
-        if survey.unmapped:
-            problems.append(
-                f"the ID ranges of the new root do not contain the owners of {', '.join(survey.unmapped)}; raise userns_remap_range_size, or"
-                " change the owners of these files"
-            )
-        done = _measure_size(self.draft) if self.draft.exists() else 0
-        disk = os.statvfs(self.source)
-        if survey.bytes * _SPARE - done > disk.f_bavail * disk.f_frsize:
-            problems.append(
-                f"{self._name_path(self.source)} contains {survey.bytes >> 20} MiB to copy, and the disk has {(disk.f_bavail * disk.f_frsize) >> 20} MiB free;"
-                " enlarge the disk, or remove what is no longer needed (docker system prune)"
-            )
-        if disk.f_files and survey.inodes * _SPARE > disk.f_favail:
-            problems.append(
-                f"{survey.inodes} files are to be copied, but the file system has {disk.f_favail} free inodes; remove files that are not needed"
-            )
-        if problems:
-            raise MigrationBlocked("; ".join(problems))
+        return ""
 
     # --- copying ---
 
@@ -214,7 +153,7 @@ class DataRootMigration:
             )
         for part in piece.parts:
             _remove(self.draft / part.path)
-            tree.copy_tree(str(self.source / part.path), str(self.draft / part.path), self.ids if part.content else _UNCHANGED)
+            tree.copy_tree(str(self.source / part.path), str(self.draft / part.path), self.ids if part.content else UNCHANGED)
         if piece.new_folder:
             name, mode, inside = piece.new_folder
             owner = self.ids.root if inside else (os.geteuid(), self.ids.map_gid(0))
@@ -231,7 +170,7 @@ class DataRootMigration:
     def _find_differences(self, piece: layout.Piece) -> list[str]:
         found: list[str] = []
         for part in piece.parts:
-            ids = self.ids if part.content else _UNCHANGED
+            ids = self.ids if part.content else UNCHANGED
             found += tree.find_differences(str(self.source / part.path), str(self.draft / part.path), ids, _MAX_LISTED)
         return found[:_MAX_LISTED]
 
@@ -241,74 +180,6 @@ class DataRootMigration:
             entry.unlink()
         for name in layout.list_layers(self.source):
             (links / layout.read_link_name(self.source, name)).symlink_to(f"../{name}/diff")
-
-
-def build_migration(host: Host, setting: str | None, leave: frozenset[str]) -> DataRootMigration:
-    """Return the migration to the root of a `userns-remap` setting; its user must have ranges. Raises ValueError, OSError."""
-    user = parse_remap_user(setting or "")[0]
-    dockerd = program.find_dockerd()
-    first = prefers_numeric_owner(_read_version(dockerd) if dockerd else None)
-    accounts = read_accounts(host)
-    found = []
-    for file in read_subid_files(host):
-        rows = build_engine_map(file, user, accounts.uids.get(user), first)
-        if not rows:
-            raise MigrationBlocked(f"{file.path} has no range of user {user!r}; add one first (role userns_remap)")
-        found.append(rows)
-    return DataRootMigration(host, IdMaps(*found), leave)
-
-
-class _UnchangedIds(IdMaps):
-    """The map of the engine's own files, which keep their owners."""
-
-    def map_uid(self, number: int) -> int:
-        return number
-
-    def map_gid(self, number: int) -> int:
-        return number
-
-
-_UNCHANGED = _UnchangedIds((), ())
-
-
-def _retry(read: Callable[[], _Found]) -> _Found:
-    """Read a root whose engine runs. Containers or volumes may be half created or half removed, so reading is repeated.
-
-    Raises FileNotFoundError, ValueError if the state persists.
-    """
-    for _attempt in range(_ATTEMPTS):
-        try:
-            return read()
-        except (FileNotFoundError, ValueError):
-            time.sleep(1)
-    return read()
-
-
-def _find_engine_problems(info: dict[str, Any], orphans: Iterable[str]) -> list[str]:
-    found = []
-    if any("name=userns" in option for option in info.get("SecurityOptions") or []):
-        found.append("the engine is remapped already, and only a plain root can be migrated; write userns_remap_existing_data: hide")
-    store = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
-    if info.get("Driver") != layout.DRIVER or "driver-type" in store:
-        found.append(
-            f"the engine keeps images with {info.get('Driver')}, and only {layout.DRIVER} can be migrated; write"
-            " userns_remap_existing_data: hide, and transfer the images with docker save and docker load"
-        )
-    if (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive"):
-        found.append(
-            "this is a swarm node, whose services the swarm schedules; drain it, let it leave the swarm, and let it join again afterwards"
-        )
-    plugins = [name for kind, names in (info.get("Plugins") or {}).items() for name in names or [] if ":" in name and kind]
-    if plugins:
-        found.append(f"managed plugins cannot be migrated: {', '.join(plugins)}; remove them, and install them again afterwards")
-    orphaned = [identifier[:12] for identifier in orphans]
-    if orphaned:
-        found.append(f"containers run that the engine does not know: {', '.join(orphaned)}; stop them with `ctr -n moby tasks kill` first")
-    return found
-
-
-def _measure_size(folder: Path) -> int:
-    return sum(os.lstat(os.path.join(top, name)).st_blocks * 512 for top, _folders, names in os.walk(folder) for name in names)
 
 
 def _create_folder(path: Path, mode: int, owner: tuple[int, int]) -> None:
@@ -329,10 +200,3 @@ def _write(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as handle:
         handle.write(text)
-
-
-def _read_version(dockerd: str) -> str | None:
-    """Return the version (`28.5.2`) from `dockerd --version`; None when it prints none."""
-    run = subprocess.run([dockerd, "--version"], capture_output=True, text=True, timeout=30, check=False)
-    match = re.search(r"version (\d+(?:\.\d+)*)", run.stdout)
-    return match[1] if match else None

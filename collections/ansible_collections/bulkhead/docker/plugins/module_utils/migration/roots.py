@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ..host.data_root import explain_other_entries, find_other_entries
-from ..host.root import Host
+from ..host.root import Host, read_state
 from . import layout
 
 SUBJECT = "migration"
@@ -66,6 +66,24 @@ def find_removal_problem(host: Host, root: Path) -> str:
         return explain_other_entries(name, others)
     points = list_mount_points(host, [root])
     return f"{name} is empty, but something is mounted on {points[0]}; unmount it first" if points else ""
+
+
+def judge_target(host: Host, target: Path) -> tuple[str, str]:
+    """Return what to do with the folder of the new root before data is copied there, and why that is not possible; both empty if there is none.
+
+    `replace`: an empty root. `resume`: a copy that an interrupted run has not put into use.
+    """
+    if not target.exists():
+        return "", ""
+    name = "/" + str(target.relative_to(host.root))
+    if is_empty(target):
+        return "replace", find_removal_problem(host, target)
+    if read_state(host, SUBJECT).get("target") == name and not has_run(target):
+        return "resume", ""
+    return "", (
+        f"{name} has been an engine's root before and contains {describe_content(target)}; use it as it is with"
+        " userns_remap_existing_data: hide, or move it to another place first"
+    )
 
 
 def list_mount_points(host: Host, entries: list[Path]) -> list[Path]:

@@ -13,45 +13,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from .ids import IdMaps, UnmappedId
+from .ids import IdMaps
+from .walk import ACLS, walk_tree
 
 _NOT_COPIED = frozenset({"trusted.overlay.origin"})
-_ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
 _CHUNK = 1 << 20
-
-
-@dataclass
-class TreeSurvey:
-    """The content of trees. unmapped: `path: user ID n`, the first few."""
-
-    bytes: int = 0
-    inodes: int = 0
-    unmapped: list[str] = field(default_factory=list)
-    _seen: set[tuple[int, int]] = field(default_factory=set)
-
-    def add(self, path: str, ids: IdMaps, shown: int = 5) -> None:
-        """Add a tree to which others may write meanwhile. Raises OSError."""
-        for name, status in _walk_tree(path, is_live=True):
-            if (status.st_dev, status.st_ino) in self._seen:
-                continue
-            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                self._seen.add((status.st_dev, status.st_ino))
-            self.bytes += status.st_blocks * 512
-            self.inodes += 1
-            try:
-                ids.map_uid(status.st_uid), ids.map_gid(status.st_gid)
-            except UnmappedId as error:
-                if len(self.unmapped) < shown:
-                    self.unmapped.append(f"{os.path.join(path, name) if name else path}: {error}")
 
 
 def copy_tree(source: str, target: str, ids: IdMaps) -> None:
     """Copy `source` to `target`, which must not exist. Raises OSError, UnmappedId."""
     links: dict[tuple[int, int], str] = {}
     folders: list[tuple[str, os.stat_result]] = []
-    for name, status in _walk_tree(source):
+    for name, status in walk_tree(source):
         old, new = (os.path.join(top, name) if name else top for top in (source, target))
         key = (status.st_dev, status.st_ino)
         if stat.S_ISDIR(status.st_mode):
@@ -75,7 +49,7 @@ def find_differences(source: str, target: str, ids: IdMaps, shown: int = 5) -> l
     found: list[str] = []
     links: dict[tuple[int, int], int] = {}
     expected = {}
-    for name, status in _walk_tree(source):
+    for name, status in walk_tree(source):
         expected[name] = status
         old, new = (os.path.join(top, name) if name else top for top in (source, target))
         try:
@@ -91,40 +65,8 @@ def find_differences(source: str, target: str, ids: IdMaps, shown: int = 5) -> l
         if len(found) >= shown:
             return found
     if os.path.lexists(target):
-        found += [f"{os.path.join(target, name)} is not in the original" for name, _status in _walk_tree(target) if name not in expected]
+        found += [f"{os.path.join(target, name)} is not in the original" for name, _status in walk_tree(target) if name not in expected]
     return found[:shown]
-
-
-def _walk_tree(top: str, is_live: bool = False) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield `top` (as "") and every entry below it, a folder before its entries. Other file systems are not entered.
-
-    is_live: others write there, so entries that vanish are skipped. Otherwise that is an error.
-    """
-    gone = (FileNotFoundError, NotADirectoryError) if is_live else ()
-    try:
-        status = os.lstat(top)
-    except gone:
-        return
-    device = status.st_dev
-    yield "", status
-    pending = [""] if stat.S_ISDIR(status.st_mode) else []
-    while pending:
-        folder = pending.pop()
-        try:
-            names = sorted(os.listdir(os.path.join(top, folder)), reverse=True)
-        except gone:
-            continue
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                status = os.lstat(os.path.join(top, path))
-            except gone:
-                continue
-            if status.st_dev != device:
-                raise OSError(f"{os.path.join(top, path)} is on another file system, because something is mounted there; unmount it first")
-            yield path, status
-            if stat.S_ISDIR(status.st_mode):
-                pending.append(path)
 
 
 def _copy_entry(old: str, new: str, status: os.stat_result) -> None:
@@ -151,7 +93,7 @@ def _read_xattrs(path: str, ids: IdMaps | None) -> dict[str, bytes]:
     for key in os.listxattr(path, follow_symlinks=False):
         if key not in _NOT_COPIED:
             value = os.getxattr(path, key, follow_symlinks=False)
-            found[key] = ids.map_acl(value) if ids and key in _ACLS else value
+            found[key] = ids.map_acl(value) if ids and key in ACLS else value
     return found
 
 

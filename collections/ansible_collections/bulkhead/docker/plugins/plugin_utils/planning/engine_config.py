@@ -86,6 +86,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
         result.apply["command"] = list(command)
     if observed["engine"].get("socket") not in (None, instance.socket):
         result.apply["socket"] = observed["engine"]["socket"]
+    if switches_root and migrate:
+        result.apply.update({key: layer_plans["userns"].apply[key] for key in ("uid_map", "gid_map")})
     if instance.rootless:
         slow = desired.get("rootless_docker_timeout") or 300
         result.apply.update(user=instance.user, start=start, timeout=max(result.apply["timeout"], slow))

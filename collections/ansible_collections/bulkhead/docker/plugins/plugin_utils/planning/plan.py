@@ -49,6 +49,11 @@ class HostPlan:
         return list(dict.fromkeys([*self.problems, *self.collect("blockers")]))
 
     @property
+    def question(self) -> dict[str, Any]:
+        """Arguments of module observe_data, if a layer depends on its answer."""
+        return next((plan.question for plan in self.layers.values() if plan.question), {})
+
+    @property
     def changed(self) -> bool:
         return any(plan.changes for plan in self.layers.values())
 

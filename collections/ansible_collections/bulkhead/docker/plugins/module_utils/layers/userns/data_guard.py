@@ -7,8 +7,6 @@ live-restore they would survive the restart outside the new data root, where `do
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,30 +81,6 @@ def guard_disabling(result: LayerPlan, observed: Mapping[str, Any], desired: Map
     guard_data(result, observed, desired, maps)
 
 
-def list_bind_mounts(contents: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return host path -> containers that mount it for writing, running or not, without sockets and the kernel's file systems."""
-    found: dict[str, list[str]] = {}
-    for container in contents.get("containers") or ():
-        for path in container.get("binds") or ():
-            if not re.match(r"/(proc|sys|dev|run|var/run)(/|$)", path):
-                found.setdefault(path, []).append(container["name"])
-    return found
-
-
-def build_chown_command(path: str, maps: tuple[Map, Map]) -> str:
-    """Return the command that gives every file below a path to the host ID of its owner under the first lines of the maps.
-
-    It skips files of higher IDs than those lines map, so that a second run, or a second name of a file, changes nothing. It sets the mode
-    again because chown clears the setuid bit (man 2 chown).
-    """
-    (_inside, uid, uids), (_inside, gid, gids) = maps[0][0], maps[1][0]
-    return (
-        f'find {shlex.quote(path)} -xdev -exec sh -c \'for f; do set -- $(stat -c "%u %g %a" "$f");'
-        f' if [ $1 -lt {min(uids, uid)} ] && [ $2 -lt {min(gids, gid)} ]; then chown -h $(($1+{uid})):$(($2+{gid})) "$f" &&'
-        ' { [ -L "$f" ] || chmod $3 "$f"; }; fi; done\' sh {} +'
-    )
-
-
 def find_current_root(observed: Mapping[str, Any]) -> str | None:
     """Return UID.GID of the engine's data root; of a stopped engine, of the data root that it would use now."""
     here, engine = observed["layers"]["userns"], observed["engine"]
@@ -133,11 +107,6 @@ def _plan_migration(
         f"{change}: {migrated} are migrated. The old data root stays as it is; playbooks/finalize.yml removes it, disabling the layer"
         " returns to it"
     )
-    for path, names in list_bind_mounts(engine["contents"]).items():
-        result.warnings.append(
-            f"{path} of the host is mounted for writing into {', '.join(names)}, and its files keep their owners, which the container then"
-            f" does not have; where it has to write, this gives each file to the new ID of its owner: {build_chown_command(path, maps)}"
-        )
     return True
 
 

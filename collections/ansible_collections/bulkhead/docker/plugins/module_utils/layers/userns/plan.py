@@ -13,17 +13,19 @@ from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pai
 from ...subid.directory import CONFIG
 from ...subid.mapping import (
     MIN_IDS,
+    Map,
     SubidState,
     build_expected_maps,
     explain_unsupported,
     find_configured_remap,
     find_subid_services,
+    name_data_root,
     parse_state,
 )
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ...subid.remap_user import DEFAULT_USER, parse_major, parse_remap_user
 from ..verdict import DISABLED, Change, LayerPlan
-from . import data_guard
+from . import data_guard, plan_switch
 
 LAYER = "userns"
 NOT_WITH_ROOTLESS = "a rootless engine does not start with userns-remap, and does not need it; write userns_remap_layer: disabled"
@@ -62,7 +64,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     else:
         _plan_enabled(result, observed, desired, subids)
     if result.blockers:
-        return LayerPlan(LAYER, result.requirement, blockers=result.blockers, warnings=result.warnings, notices=result.notices)
+        kept = {name: getattr(result, name) for name in ("blockers", "warnings", "notices", "question")}
+        return LayerPlan(LAYER, result.requirement, **kept)
     if engine.get("running") and not engine.get("remapped") and result.daemon_keys:
         result.effects.append(
             "under userns-remap the engine does not start containers with --privileged, --network host or --pid host unless they have --userns=host"
@@ -96,6 +99,8 @@ def _check_variables(desired: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"userns_remap_range_start: {start}, with userns_remap_range_size {size}, {describe_bounds_problem(start, size)}; write a smaller one"
         )
+    if desired.get(plan_switch.TIMEOUT, 1) < 1:
+        problems.append(f"{plan_switch.TIMEOUT}: {desired[plan_switch.TIMEOUT]} is not a number of seconds; write 1 or more")
     return problems
 
 
@@ -119,14 +124,27 @@ def _plan_enabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mappi
                 f"to {MIN_IDS} or more"
             )
     migrate = data_guard.guard_data(result, observed, desired, (uid_map, gid_map))
+    if not result.blockers or desired["userns_remap_existing_data"] == "refuse":
+        _plan_switch(result, observed, desired, (uid_map, gid_map))
     result.notices += decision.notes
     result.changes = _list_changes(decision, subids)
     if any(change.path == SUBUID for change in result.changes):
         _warn_of_directory(result, here)
     result.apply = {"subject": LAYER, "ranges": [_build_argument(entry) for entry in requests]}
     if migrate:
-        result.apply["migrate"] = True
+        result.apply.update(migrate=True, uid_map=uid_map, gid_map=gid_map)
     result.daemon_keys = {"userns-remap": value}
+
+
+def _plan_switch(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], maps: tuple[Map, Map]) -> None:
+    """Ask what the switch does to containers and data, and judge the answer, if it is there (`observed["data"]`)."""
+    if data_guard.find_current_root(observed) == name_data_root(*maps):
+        return
+    migrate = desired["userns_remap_existing_data"] == "migrate" and not data_guard.find_current_root(observed)
+    result.question = plan_switch.build_question(observed, desired, maps, migrate)
+    answer = observed.get("data") or {}
+    if result.question and answer.get("question") == result.question:
+        plan_switch.judge_switch(result, answer, desired, result.question)
 
 
 def _warn_of_directory(result: LayerPlan, here: Mapping[str, Any]) -> None:

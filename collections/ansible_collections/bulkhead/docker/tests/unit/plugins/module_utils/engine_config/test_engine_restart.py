@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import data_root, engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 
@@ -18,6 +19,7 @@ class Containers:
     """
 
     timeout = 60
+    socket = "/s"
 
     def __init__(self, **containers: dict[str, Any]) -> None:
         self.containers = containers
@@ -33,6 +35,9 @@ class Containers:
         if found is None:
             raise EngineError(404, "No such container")
         return {"RestartCount": found.get("RestartCount", 0), "Config": {"StopTimeout": found.get("StopTimeout")}}
+
+    def close(self) -> None:
+        pass
 
     def post(self, path: str, patience: float | None = None) -> Any:
         name, action = path.split("/")[2:]
@@ -90,11 +95,28 @@ def test_job_that_completed_is_not_started_again(status: str, outlive: bool, pos
     assert [what for what, _patience in engine.posted] == posted
 
 
+@pytest.mark.parametrize("stop", [engine_restart.stop_containers, data_root.stop_together])
 @pytest.mark.parametrize(("own", "patience"), [(None, 60), (10, 60), (120, 150), (-1, 3600)])
-def test_stop_waits_for_the_stop_timeout(own: int | None, patience: float) -> None:
+def test_stop_waits_for_the_stop_timeout(own: int | None, patience: float, stop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Containers(web={"State": "running", "StopTimeout": own})
-    engine_restart.stop_containers(engine, [{"id": "web", "name": "web"}, {"id": "gone", "name": "gone"}])  # type: ignore[arg-type]
+    monkeypatch.setattr(data_root, "Engine", lambda *unused: engine)
+    stop(engine, [{"id": "web", "name": "web"}, {"id": "gone", "name": "gone"}])  # type: ignore[arg-type]
     assert engine.posted == [("stop web", patience)]
+
+
+def test_slow_containers_are_stopped_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine gives up on those that take long when it stops itself."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Slow(Containers):
+        def post(self, path: str, patience: float | None = None) -> Any:
+            both.wait()
+            return super().post(path, patience)
+
+    engine = Slow(one={"State": "running"}, two={"State": "running"})
+    monkeypatch.setattr(data_root, "Engine", lambda *unused: engine)
+    data_root.stop_together(engine, [{"id": "one", "name": "one"}, {"id": "two", "name": "two"}])  # type: ignore[arg-type]
+    assert sorted(what for what, _patience in engine.posted) == ["stop one", "stop two"]
 
 
 def test_snapshot_of_an_unreachable_engine(host: Host) -> None:

@@ -16,6 +16,7 @@ class FakeMigration:
     world: World
     breaks: str = ""
     root: str = "/var/lib/docker/231072.231072"
+    used: str = ""  # the root with which the engine starts afterwards, if it is another one
     leave: frozenset[str] = frozenset()
 
     def prepare(self, info: dict[str, Any], orphans: Any = ()) -> None:
@@ -26,6 +27,7 @@ class FakeMigration:
         assert self.world.host.read(PATH) == FOREIGN, "the old configuration holds until all is carried"
         self._do("carry")
         self.world.host.path(self.root).mkdir(parents=True)
+        self.world.root = self.used or self.root
 
     def _do(self, what: str) -> None:
         self.world.log.append(what)
@@ -38,7 +40,7 @@ MIGRATE = {"options": {"userns-remap": "default"}, "stop_containers": True}
 
 def test_migrated_containers_are_started(world: World) -> None:
     outcome = run(world, **MIGRATE, migration=FakeMigration(world))
-    assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
+    assert world.log == ["prepare", "stop web", "stop", "carry", "restart", "start web"]
     assert (outcome.containers_restarted, states(world)) == (["web"], ["committed"])
 
 
@@ -49,8 +51,15 @@ def test_data_that_cannot_be_migrated_changes_nothing(world: World) -> None:
 
 def test_failed_migration_keeps_the_old_root(world: World) -> None:
     assert "no room; the previous configuration is restored" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "carry")))
-    assert world.log == ["prepare", "stop", "carry", "restart", "start web"]
+    assert world.log == ["prepare", "stop web", "stop", "carry", "restart", "start web"]
     assert (world.host.read(PATH), world.containers["web"]) == (FOREIGN, "running")
+
+
+def test_an_engine_with_another_map_is_undone(world: World) -> None:
+    """Otherwise it would have an empty root, and its containers would count as removed by --rm."""
+    failed = failure(world, **MIGRATE, migration=FakeMigration(world, used="/var/lib/docker/300000.300000"))
+    assert "the engine uses /var/lib/docker/300000.300000 instead of /var/lib/docker/231072.231072" in str(failed)
+    assert world.host.read(PATH) == FOREIGN
 
 
 def test_migrated_root_that_was_used_is_set_aside(world: World) -> None:

@@ -107,6 +107,9 @@ class World:
             if query.get("all") or s == "running"
         ]
 
+    def close(self) -> None:
+        pass
+
     def post(self, path: str, **query: Any) -> Any:
         name, action = path.split("/")[2:]
         self.log.append(f"{action} {name}")
@@ -132,6 +135,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(FOREIGN)
     world = World(host)
+    monkeypatch.setattr(data_root, "Engine", lambda *unused: world)
     for module in (change, activation, recovery, data_root):
         monkeypatch.setattr(module, "Service", lambda *unused: world)
     monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)

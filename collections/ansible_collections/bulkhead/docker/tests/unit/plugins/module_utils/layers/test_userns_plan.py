@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.formatting import format_contents, format_size
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.data_guard import build_chown_command
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import expectation, plan
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan_switch import build_chown_command
 
 from .userns_host import CONTENTS, DEBIAN, LINE, WANTED, observed, seen, with_user
 
@@ -98,6 +98,7 @@ def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, gr
         ({"user": "-x"}, "userns_remap_user: '-x' is not a user"),
         ({"range_size": 1000}, "userns_remap_range_size: 1000 is too few"),
         ({"range_size": 0}, "userns_remap_range_size: 0 is too few"),
+        ({"scan_timeout": 0}, "userns_remap_scan_timeout: 0 is not a number of seconds"),
         ({"range_start": 1000}, "userns_remap_range_start: 1000 is among the host's own accounts"),
         ({"range_start": -1}, "userns_remap_range_start: -1 is among"),
         ({"range_start": 4294967000}, "userns_remap_range_start: 4294967000, with userns_remap_range_size 65536"),
@@ -229,13 +230,12 @@ def test_migration_into_a_root_with_something_else_is_blocked(others: list[str],
 
 
 def test_migrate_is_planned() -> None:
-    web = {"name": "web", "state": "exited", "binds": ["/srv/the data", "/var/run/docker.sock"]}
+    web = {"name": "web", "state": "exited"}
     found = plan(observed(contents={**CONTENTS, "containers": [web]}), desired(existing_data="migrate"))
     assert found.blockers == []
     assert found.apply["migrate"] is True
+    assert found.apply["uid_map"] == found.apply["gid_map"] == [[0, 231072, 65536]]
     assert any("are migrated" in notice for notice in found.notices)
-    assert [w for w in found.warnings if "/srv/the data of the host is mounted for writing into web" in w]
-    assert not any("docker.sock" in warning for warning in found.warnings)
 
 
 def test_chown_command_for_bind_mounts(tmp_path: Path) -> None:

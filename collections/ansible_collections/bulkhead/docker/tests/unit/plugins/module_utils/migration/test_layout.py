@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def root(tmp_path: Path) -> Path:
         (database / path).write_text(text)
     folder = tmp_path / "containers" / CONTAINER
     (folder / "mounts").mkdir(parents=True)
-    (folder / "config.v2.json").write_text(json.dumps({"Name": "/web"}))
+    (folder / "config.v2.json").write_text(json.dumps({"Name": "/web", "ID": CONTAINER, "Driver": "overlay2"}))
     (folder / "hostconfig.json").write_text("{}")
     (folder / "hosts").write_text("")
     (tmp_path / "volumes" / "data" / "_data").mkdir(parents=True)
@@ -73,18 +74,67 @@ def test_container_paths_are_rebased() -> None:
     assert new["MountPoints"]["/mine"] == old["MountPoints"]["/mine"]  # type: ignore[index]
 
 
+def _spoil(text: str | None = None, name: str = CONTAINER) -> Any:
+    def change(root: Path) -> None:
+        file = root / "containers" / name / "config.v2.json"
+        file.parent.mkdir(exist_ok=True)
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text)
+
+    return change
+
+
 @pytest.mark.parametrize(
-    ("host", "why"),
+    ("spoil", "path", "why"),
     [
-        ({}, ""),
-        ({"Privileged": True}, "--privileged"),
-        ({"NetworkMode": "host"}, "--network host"),
-        ({"PidMode": "host"}, "--pid host"),
-        ({"Privileged": True, "UsernsMode": "host"}, ""),
+        (_spoil(), f"containers/{CONTAINER}", "it has no config.v2.json"),
+        (_spoil(name="e" * 64), f"containers/{'e' * 64}", "it has no config.v2.json"),
+        (_spoil(name="mine"), "containers/mine", "it has no config.v2.json"),
+        (lambda root: (root / "containers" / "note").write_text(""), "containers/note", "it has no config.v2.json"),
+        (_spoil('{"ID"'), f"containers/{CONTAINER}", "its config.v2.json is not valid JSON"),
+        (_spoil("[]"), f"containers/{CONTAINER}", "its config.v2.json is of another container"),
+        (_spoil('{"ID": "x", "Driver": "overlay2"}'), f"containers/{CONTAINER}", "its config.v2.json is of another container"),
+        (_spoil(json.dumps({"ID": CONTAINER, "Driver": "aufs"})), f"containers/{CONTAINER}", "it was created with the storage driver aufs"),
+        (
+            lambda root: shutil.rmtree(root / "image" / "overlay2" / "layerdb" / "mounts" / CONTAINER),
+            f"containers/{CONTAINER}",
+            "the storage driver has no layer of it",
+        ),
+        (lambda root: (root / "volumes" / "old").symlink_to(root / "volumes" / "data"), "volumes/old", "it is a symbolic link"),
     ],
 )
-def test_options_that_the_engine_rejects_under_remap(host: dict[str, Any], why: str) -> None:
-    assert layout.find_unsupported_option({}, host) == why
+def test_what_an_engine_ignores_is_not_copied(root: Path, spoil: Any, path: str, why: str) -> None:
+    """A folder that an engine left behind, of another engine, or of a container whose removal was interrupted."""
+    spoil(root)
+    assert layout.find_ignored(root)[path] == why
+    copied = [part.path for piece in layout.list_pieces(root) for part in piece.parts]
+    assert copied and not any(name.startswith(f"{path}/") for name in copied)
+    if path == f"containers/{CONTAINER}":
+        assert list(layout.read_definitions(root)) == []
+
+
+def test_nothing_is_ignored_or_damaged_in_a_regular_root(root: Path) -> None:
+    (root / "containers" / CONTAINER / "hostconfig.json").unlink()  # the engine then takes defaults
+    assert (layout.find_ignored(root), layout.find_damage(root)) == ({}, [])
+    assert [host for _name, _configuration, host in layout.read_definitions(root)] == [{}]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda root: (root / "overlay2" / LAYER / "link").unlink(), f"overlay2/{LAYER} has no file link"),
+        (lambda root: (root / "volumes" / "empty").mkdir(), "the volume empty has no folder"),
+        (lambda root: (root / "volumes" / "data" / "opts.json").write_text("{"), "volumes/data/opts.json is not valid"),
+        (lambda root: (root / "volumes" / "data" / "opts.json").write_text("[1]"), "volumes/data/opts.json is not valid"),
+        (lambda root: (root / "containers" / CONTAINER / "hostconfig.json").write_text("{"), "hostconfig.json is not valid JSON"),
+        (lambda root: (root / "image/overlay2/layerdb/sha256" / ("1" * 64) / "cache-id").write_text(""), "names the layer ''"),
+    ],
+)
+def test_damage_is_named(root: Path, spoil: Any, words: str) -> None:
+    spoil(root)
+    (text,) = layout.find_damage(root)
+    assert words in text
 
 
 @pytest.mark.parametrize(

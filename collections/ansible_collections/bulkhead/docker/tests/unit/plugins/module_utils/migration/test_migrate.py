@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup, migrate
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup, migrate, survey
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.roots import MigrationBlocked, has_run
@@ -45,7 +45,17 @@ def make_host(folder: Path) -> Host:
         (database / path).write_text(text)
     folder = root / "containers" / CONTAINER
     folder.mkdir(parents=True)
-    (folder / "config.v2.json").write_text(json.dumps({"Name": "/web", "LogPath": f"{ROOT}/containers/{CONTAINER}/log"}))
+    (folder / "config.v2.json").write_text(
+        json.dumps(
+            {
+                "ID": CONTAINER,
+                "Name": "/web",
+                "Driver": "overlay2",
+                "State": {"Running": True},
+                "LogPath": f"{ROOT}/containers/{CONTAINER}/log",
+            }
+        )
+    )
     (folder / "hostconfig.json").write_text("{}")
     (root / "volumes" / "data" / "_data").mkdir(parents=True)
     (root / "volumes" / "data" / "_data" / "row").write_text("1")
@@ -114,6 +124,37 @@ def test_containers_that_would_not_start_must_be_accepted(host: Host) -> None:
     with pytest.raises(MigrationBlocked, match="container web has --privileged"):
         DataRootMigration(host, IDS).prepare(INFO)
     moved(host, leave=frozenset(["web"]))
+
+
+def test_stopped_container_that_would_not_start_is_migrated(host: Host) -> None:
+    container(host, Privileged=True)
+    file = host.path(f"{ROOT}/containers/{CONTAINER}/config.v2.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "State": {"Running": False}}))
+    moved(host)
+    assert host.path(f"{TARGET}/containers/{CONTAINER}/hostconfig.json").exists()
+
+
+def test_leftover_folder_is_left_behind(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate.time, "sleep", lambda unused: None)
+    host.path(f"{ROOT}/containers/{'e' * 64}").mkdir()
+    host.path(f"{ROOT}/containers/{'e' * 64}/log").write_text("old")
+    moved(host)
+    assert os.listdir(host.path(f"{TARGET}/containers")) == [CONTAINER]
+    assert host.path(f"{ROOT}/containers/{'e' * 64}/log").read_text() == "old"
+
+
+def test_facts_for_the_plan_change_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate.time, "sleep", lambda unused: None)
+    os.chown(host.path(f"{ROOT}/volumes/data/_data/row"), 70000, 100000)
+    host.path(f"{ROOT}/containers/{'e' * 64}").mkdir()
+    before = sorted((str(path), path.lstat().st_mtime_ns) for path in host.path(ROOT).rglob("*"))
+    source = host.path(ROOT)
+    facts = survey.read_facts(host, source, source / ".bulkhead-231072.231072", IDS)
+    assert (facts["root"], facts["size"], facts["ignored"]) == (ROOT, 70001, {f"containers/{'e' * 64}": "it has no config.v2.json"})
+    assert facts["containers"][0]["runs"] is True and facts["unread"] == [] and facts["inodes"] > 10
+    assert survey.read_facts(host, source, source / "x", IDS, deadline=0)["unread"]
+    assert sorted((str(path), path.lstat().st_mtime_ns) for path in host.path(ROOT).rglob("*")) == before
+    json.dumps(facts)
 
 
 def test_unmapped_owner_is_rejected(host: Host) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import tree
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import tree, walk
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 
 ROOT = os.geteuid() == 0
@@ -117,7 +117,7 @@ def test_owner_that_was_not_mapped_is_found(source: Path, copied: Path) -> None:
 
 
 def test_survey_counts_and_lists_unmapped_owners(source: Path) -> None:
-    survey = tree.TreeSurvey()
+    survey = walk.TreeSurvey()
     survey.add(str(source), IdMaps([[500000, 1, 1]], [[500000, 1, 1]]))
     assert survey.inodes >= 7
     assert 8 < survey.bytes < 1 << 20  # the hole takes nothing
@@ -125,7 +125,7 @@ def test_survey_counts_and_lists_unmapped_owners(source: Path) -> None:
 
 
 def test_vanishing_files_fail_a_copy_but_not_a_survey(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = tree.TreeSurvey()
+    whole = walk.TreeSurvey()
     whole.add(str(source), IDS)
     listdir = os.listdir
 
@@ -134,9 +134,40 @@ def test_vanishing_files_fail_a_copy_but_not_a_survey(source: Path, tmp_path: Pa
         return [*names, "temporary"] if path.rstrip("/") == str(source) else names
 
     monkeypatch.setattr(os, "listdir", listed)
-    survey = tree.TreeSurvey()
+    survey = walk.TreeSurvey()
     survey.add(str(source), IDS)
     survey.add(str(source / "gone"), IDS)
     assert (survey.inodes, survey.bytes) == (whole.inodes, whole.bytes)
     with pytest.raises(FileNotFoundError, match="temporary"):
         tree.copy_tree(str(source), str(tmp_path / "target"), IDS)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give files away")
+def test_survey_names_what_a_copy_cannot_do(source: Path, tmp_path: Path) -> None:
+    """An entry of an access control list, a path that becomes too long, another file system; and the time is limited."""
+    acl = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", *e) for e in ((1, 6, 2**32 - 1), (2, 6, 80000), (4, 4, 2**32 - 1), (0x10, 6, 2**32 - 1), (0x20, 4, 2**32 - 1))
+    )
+    os.setxattr(source / "file", "system.posix_acl_access", acl)
+    survey = walk.TreeSurvey(longer=4096 - len(str(source / "program")))
+    survey.add(str(source), IDS)
+    assert (survey.size, [text.rpartition("/")[2] for text in survey.unmapped]) == (80001, ["file: user ID 80000"])
+    assert f"{str(source / 'program')[:80]}…: the path of its copy has more than 4096 bytes" in survey.errors
+    late = walk.TreeSurvey(deadline=0)
+    late.add(str(source), IDS)
+    assert (late.unread, late.inodes) == ([str(source)], 0)
+
+
+def test_other_file_systems_are_listed_or_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lstat = os.lstat
+
+    def faked(path: str) -> os.stat_result:
+        status = lstat(path)
+        return os.stat_result((*status[:2], 99, *status[3:])) if str(path).endswith("/sub") else status
+
+    monkeypatch.setattr(os, "lstat", faked)
+    survey = walk.TreeSurvey()
+    survey.add(str(source), IDS)
+    assert survey.mounts == [f"{source}/sub"] and survey.errors == []
+    with pytest.raises(OSError, match="is on another file system"):
+        list(walk.walk_tree(str(source)))

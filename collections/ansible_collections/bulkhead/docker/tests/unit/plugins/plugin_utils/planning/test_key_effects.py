@@ -127,7 +127,8 @@ def test_live_restore_that_is_switched_off_stops_containers() -> None:
 
 
 def make_migration(*containers: dict[str, Any], live_restore: bool = True, **desired: Any) -> LayerPlan:
-    userns = LayerPlan("userns", daemon_keys={"userns-remap": "default"}, apply={"migrate": True})
+    maps = {"uid_map": [[0, 231072, 65536]], "gid_map": [[0, 231072, 65536]]}
+    userns = LayerPlan("userns", daemon_keys={"userns-remap": "default"}, apply={"migrate": True, **maps})
     host = make_observed(json.dumps({"live-restore": live_restore}), containers=list(containers), live_restore=live_restore)
     return make_plan(host, BOTH | {"userns"}, {"userns": userns}, **desired)
 

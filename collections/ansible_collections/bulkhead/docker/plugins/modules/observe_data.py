@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: observe_data
+short_description: Collect what a switch of a Docker host to userns-remap changes for its containers and data
+version_added: 0.1.0
+description:
+  - Reads what planning needs only when the engine is about to get another data root. That is the options, processes and mounts of all containers,
+    the owners of what they use of the host, and with O(migrate) the data that is to be copied.
+  - M(bulkhead.docker.plan_layers) runs it when a plan switches C(userns-remap) on.
+  - Changes nothing and starts nothing.
+author:
+  - Bulkhead maintainers (@bulkhead)
+options:
+  uid_map:
+    description: The map of the new data root - rows of first ID inside, first ID outside and count, as in C(/proc/PID/uid_map).
+    type: list
+    elements: list
+    required: true
+  gid_map:
+    description: The same for groups.
+    type: list
+    elements: list
+    required: true
+  migrate:
+    description: Also read the data that a migration copies.
+    type: bool
+    default: false
+  paths:
+    description: Further paths of the host, which containers of the inventory will use.
+    type: list
+    elements: path
+    default: []
+  scan_timeout:
+    description: Seconds after which the owners of further files are not read, once for the data and once for paths of the host.
+    type: int
+    default: 120
+  timeout:
+    description: Seconds that one answer of the engine may take.
+    type: int
+    default: 60
+  socket:
+    description: The engine's API socket. The default is C(/var/run/docker.sock).
+    type: path
+attributes:
+  check_mode:
+    description: Reads only, in check mode as outside it.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is no difference to show.
+    support: none
+seealso:
+  - module: bulkhead.docker.plan_layers
+  - module: bulkhead.docker.daemon_config
+"""
+
+EXAMPLES = r"""
+- name: Collect what a switch to userns-remap changes
+  bulkhead.docker.observe_data:
+    uid_map: [[0, 231072, 65536]]
+    gid_map: [[0, 231072, 65536]]
+    migrate: true
+  register: switch
+"""
+
+RETURN = r"""
+data:
+  description: What was found.
+  returned: success
+  type: dict
+  contains:
+    info:
+      description: The engine's C(/info), as far as a migration depends on it.
+      type: dict
+    containers:
+      description: All containers, with options, IDs of their processes, mounts and devices.
+      type: list
+      elements: dict
+    paths:
+      description: Path of the host -> owners and modes of it and of what is below it.
+      type: dict
+    root:
+      description: The data that a migration copies, and what is in its way. Empty without O(migrate).
+      type: dict
+"""
+
+import time
+from typing import Any
+
+from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
+from ..module_utils.engine.instance import ROOTFUL
+from ..module_utils.host.root import Host
+from ..module_utils.layers.userns.observe_access import observe_containers, observe_paths
+from ..module_utils.migration import roots, survey
+from ..module_utils.migration.ids import IdMaps
+from ..module_utils.module import Module
+
+_INFO = ("DockerRootDir", "Driver", "DriverStatus", "Plugins", "SecurityOptions", "Swarm")
+
+
+def main() -> None:
+    module = Module(
+        argument_spec={
+            "uid_map": {"type": "list", "elements": "list", "required": True},
+            "gid_map": {"type": "list", "elements": "list", "required": True},
+            "migrate": {"type": "bool", "default": False},
+            "paths": {"type": "list", "elements": "path", "default": []},
+            "scan_timeout": {"type": "int", "default": 120},
+            "socket": {"type": "path"},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        data = observe_data(Host(), module.params)
+    except (EngineError, EngineUnreachable, OSError, ValueError) as error:
+        module.fail_json(msg=f"what a switch to userns-remap changes cannot be read: {error}")
+    module.exit_json(changed=False, data=data)
+
+
+def observe_data(host: Host, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the module returns as `data`. Raises EngineError, OSError, ValueError."""
+    engine = Engine.for_instance(ROOTFUL, options["timeout"], options["socket"])
+    info = engine.get("/info")
+    containers = observe_containers(host, engine)
+    used = {mount["source"] for container in containers for mount in container["mounts"] if mount["source"].startswith("/")}
+    used |= {path for container in containers for path in container["devices"]}
+    root = info["DockerRootDir"]
+    found: dict[str, Any] = {
+        "info": {key: info[key] for key in _INFO if key in info},
+        "containers": containers,
+        "paths": observe_paths(host, used | set(options["paths"]), root, options["scan_timeout"]),
+        "root": {},
+    }
+    if options["migrate"]:
+        ids = IdMaps(options["uid_map"], options["gid_map"])
+        source, name = host.path(root), "{}.{}".format(*ids.root)
+        facts = survey.read_facts(host, source, source / f".bulkhead-{name}", ids, time.monotonic() + options["scan_timeout"])
+        found["root"] = {**facts, "target": roots.judge_target(host, source / name)[1]}
+    return found
+
+
+if __name__ == "__main__":
+    main()
