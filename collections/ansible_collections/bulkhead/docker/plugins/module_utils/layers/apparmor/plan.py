@@ -12,6 +12,7 @@ from ...apparmor.changes import describe_processes, is_desired_mode, list_differ
 from ...apparmor.desired import VARIABLE, AppArmorProfile, resolve_sources
 from ...apparmor.policy import ENFORCING, GLOBAL_MODE
 from ...apparmor.sources import COMPLAIN_LINK, FOLDER, PARSER_CONFIGURATION
+from ...rootless.names import PROFILE
 from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, LayerPlan
 
@@ -86,7 +87,10 @@ def _find_stopping_problems(observed: Mapping[str, Any], desired: Mapping[str, A
     engine = observed.get("engine") or {}
     name = (engine.get("info") or {}).get("DefaultRuntime") or "runc"
     program = ((engine.get("runtimes") or {}).get(name) or {}).get("path") or name
-    runtime, dockerd = signals.list_labels(observed["layers"][LAYER]["modes"], program, bool(rootless.find_desired_user(desired)))
+    is_rootless, modes = bool(rootless.find_desired_user(desired)), set(observed["layers"][LAYER]["modes"])
+    if is_rootless and rootless.needs_rootlesskit_profile(observed)[1]:
+        modes.add(PROFILE)  # this run loads it
+    runtime, dockerd = signals.list_labels(modes, program, is_rootless)
     found = []
     for profile in profiles:
         problem = signals.describe_stopping(signals.read_signal_policy(profile.content, profile.name), runtime, dockerd)

@@ -215,9 +215,7 @@ def _plan_files(
     if own:
         result.notices.append(f"{own} is used as it is: it would override a managed unit")
     loaded = observed["layers"]["apparmor"].get("modes") or {}
-    kit = here["tools"].get("rootlesskit") or "/usr/bin/rootlesskit"
-    # The distributions' profile of that name is for /usr/bin/rootlesskit only (apparmor 4: profiles/apparmor.d/rootlesskit).
-    restricted = bool(here["restrict_userns"]) and not ("rootlesskit" in loaded and kit == "/usr/bin/rootlesskit")
+    kit, restricted = needs_rootlesskit_profile(observed)
     files = rendering.render_files(
         instance.user,
         instance.uid,
@@ -248,6 +246,16 @@ def _plan_files(
             "this kernel restricts user namespaces by AppArmor (Ubuntu); the profile that allows them to rootlesskit is untested"
         )
     return files
+
+
+def needs_rootlesskit_profile(observed: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return the path of rootlesskit, and whether the kernel requires a profile for it that the host does not have.
+
+    The distributions' profile of that name is for /usr/bin/rootlesskit only (apparmor 4: profiles/apparmor.d/rootlesskit).
+    """
+    here, loaded = observed["layers"].get(LAYER) or {}, observed["layers"]["apparmor"].get("modes") or {}
+    kit = (here.get("tools") or {}).get("rootlesskit") or "/usr/bin/rootlesskit"
+    return kit, bool(here.get("restrict_userns")) and not ("rootlesskit" in loaded and kit == "/usr/bin/rootlesskit")
 
 
 def _plan_user(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[str, Any], instance: Instance) -> None:

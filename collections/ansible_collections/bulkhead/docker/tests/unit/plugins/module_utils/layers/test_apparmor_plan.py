@@ -244,3 +244,13 @@ def test_a_rule_of_the_inventory_can_deny_signals() -> None:
     assert warning.startswith(
         "apparmor_profiles_list[0].rules: profile web does not let the runtime, whose label here is unconfined, send SIGTERM, so"
     )
+
+
+@pytest.mark.parametrize(("restricted", "label"), [(True, "bulkhead-rootlesskit"), (False, None)])
+def test_the_profile_of_rootlesskit_counts_before_it_is_loaded(restricted: bool, label: str | None) -> None:
+    seen = observed()
+    seen["layers"]["rootless"] = {"restrict_userns": restricted, "tools": {}}
+    chosen = {"apparmor_profiles_layer": "required", "rootless_docker_layer": "required", "rootless_docker_user": "joe"}
+    found = plan(seen, {**chosen, "apparmor_profiles_list": [source("{ signal (receive) peer={unconfined,runc}, }")]})
+    assert [label in warning for warning in found.warnings] == ([True] if label else [])
+    assert not plan(seen, {**chosen, "apparmor_profiles_list": [WEB]}).warnings
