@@ -21,7 +21,7 @@ from .parameters import (
 )
 from .presets import PRESETS
 from .render import ABI, render_profile
-from .syntax import PERMISSIVE, Statement, list_profiles, parse_policy
+from .syntax import PERMISSIVE, Statement, list_profiles, list_unconfined_programs, parse_policy
 
 VARIABLE = "apparmor_profiles_list"
 FOLDER = "/etc/apparmor.d"
@@ -209,7 +209,12 @@ def _suggest(word: object, known: Any) -> str:
 def _find_warnings(place: str, entry: Mapping[str, Any], profile: AppArmorProfile) -> list[str]:
     if profile.state == "absent":
         return []
-    found = []
+    found = [
+        f"{profile.place}: '{rule},' in profile {each.name} lets a program run without any profile, if it has no no-new-privileges; "
+        "write ix, or a profile that confines it"
+        for each in list_profiles(parse_policy(profile.content))
+        for rule in list_unconfined_programs(each.body)
+    ]
     both = [
         path
         for path in entry.get("writable") or []

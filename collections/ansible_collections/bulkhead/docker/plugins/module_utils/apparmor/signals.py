@@ -8,10 +8,10 @@ sides (man 5 apparmor.d, Signal rules); the distributions' profiles of runtimes 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from .syntax import PREFIXES, Profile, Statement, list_profiles, parse_policy
+from .syntax import PREFIXES, Profile, Statement, list_profiles, list_rules, parse_policy
 
 UNCONFINED = "unconfined"
 # Labels from which signals come: of the engine or the runtime without a profile, of the distributions' profiles (apparmor 4,
@@ -65,23 +65,13 @@ def read_signal_policy(text: str, name: str) -> SignalPolicy:
             key = part.word if part.word.startswith("@{") else f"@{{{part.word[1:]}}}"
             variables[key] = (*variables.get(key, ()), *part.values)
     found = SignalPolicy([], variables, [])
-    for effect, statement in _list_rules(profile.body, "allow"):
+    for effect, statement in list_rules(profile.body):
         words = statement.words
         if words[:1] == ["include"]:
             _add_include(found, words[1] if len(words) > 1 else "")
         else:
             found.rules += _read_rule(statement, effect)
     return found
-
-
-def _list_rules(body: Iterable[Statement], effect: str) -> Iterator[tuple[str, Statement]]:
-    """Yield the rules of a profile and of the groups and conditions in it, each with `deny` or `allow`."""
-    for statement in body:
-        own = "deny" if "deny" in statement.words else effect
-        if statement.body is None:
-            yield own, statement
-        elif not statement.is_profile:
-            yield from _list_rules(statement.body, own)
 
 
 def _add_include(found: SignalPolicy, path: str) -> None:

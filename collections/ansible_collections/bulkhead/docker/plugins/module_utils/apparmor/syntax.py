@@ -8,7 +8,7 @@ Source: apparmor 3.0.8 to 4.1, parser/parser_lex.l and parser_yacc.y.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 # Flags that set a mode in which the kernel alone does not confine, and what they do. The other modes are `enforce`, the default, and `kill`
@@ -38,6 +38,7 @@ _FILE = re.compile(rf"<[^>\n]*>|{_QUOTED}|[^\s,<>]+")
 _INCLUDE = re.compile(r"(?:include[ \t]+|#include[ \t]*)(?:if[ \t]+exists[ \t]+)?(?=[<\"\w/])")
 _BLANK = re.compile(r"\s+")
 _ASSIGNMENT = re.compile(r"(@\{\w+\}|@\w+|\$\{?\w+\}?)[ \t]*[+?:]?=((?:\\\n|[^\n])*)")
+_UNCONFINED = re.compile(r"[rwamlkRWAMLK]*[pPcC]?[uU][xX][rwamlkRWAMLK]*")
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|d(\d{1,3})|x([0-9a-fA-F]{1,2})|([\\\"]))")
 
 
@@ -101,6 +102,28 @@ def list_profiles(statements: list[Statement], parent: str = "") -> Iterator[Pro
             name = f"{parent}//{statement.name}" if parent else statement.name
             yield Profile(name, statement.flags, statement.body or [])
         yield from list_profiles(statement.body or [], name)
+
+
+def list_rules(body: Iterable[Statement], effect: str = "allow") -> Iterator[tuple[str, Statement]]:
+    """Yield the rules of a profile and of the groups and conditions in it, each with `deny` or `allow`."""
+    for statement in body:
+        own = "deny" if "deny" in statement.words else effect
+        if statement.body is None:
+            yield own, statement
+        elif not statement.is_profile:
+            yield from list_rules(statement.body, own)
+
+
+def list_unconfined_programs(body: Iterable[Statement]) -> list[str]:
+    """Return the rules that let a process leave its profile for none: execution with `ux`, `change_profile` to any profile or to none."""
+    found = []
+    for effect, statement in list_rules(body):
+        words = [word for word in statement.words if word not in PREFIXES]
+        text = " ".join(words)
+        changes = words[:1] == ["change_profile"] and (len(words) < 2 or words[-1] in ("unconfined", "**", "*", "change_profile"))
+        if effect == "allow" and (changes or (any(word[:1] in "/@{" for word in words) and any(map(_UNCONFINED.fullmatch, words)))):
+            found.append(text)
+    return found
 
 
 class _Reader:

@@ -222,6 +222,30 @@ def test_warnings(entry: dict[str, Any], message: str | None) -> None:
     assert not found.warnings if message is None else message in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("/usr/bin/x Ux,", True),
+        ("owner /bin/** rmux,", True),
+        ("rpux @{bin}/x,", True),
+        ('"/opt/a b" cUx -> child,', True),
+        ("change_profile,", True),
+        ("change_profile -> unconfined,", True),
+        ("change_profile /bin/x -> **,", True),
+        ("deny /usr/bin/x ux,", False),
+        ("deny { /usr/bin/x ux, }", False),
+        ("/usr/bin/ux rix,", False),
+        ("/usr/bin/x px,", False),
+        ("change_profile -> other,", False),
+        ("# /usr/bin/x ux,", False),
+        ("network unix,", False),
+    ],
+)
+def test_rules_that_leave_the_profile_are_warnings(rule: str, found: bool) -> None:
+    warnings = desired.read_apparmor_profiles([{"name": "mine", "src": "f", "content": f"profile mine {{\n  {rule}\n}}\n"}]).warnings
+    assert [warning.startswith("apparmor_profiles_list[0].src: f: '") for warning in warnings] == ([True] if found else [])
+
+
 def test_resolve_sources_reads_files() -> None:
     files = {"a.profile": SOURCE}
 
