@@ -2,7 +2,8 @@
 """What a change of each key of daemon.json does to containers, and when they notice it: the one table of it. Pure.
 
 A new key gets its sentence by a row here; docs/what-stops-working.md repeats the rows, and tests compare both. Moments were measured on docker.io
-26.1.5 or read in moby v20.10.24, v26.1.5 and v28.5.2: `daemon/create.go`, `daemon/oci_linux.go`, `daemon/daemon_unix.go`.
+26.1.5: the engine adds no-new-privileges, logs, runtime and shared memory when it creates a container. Others were read in moby v20.10.24,
+v26.1.5 and v28.5.2: `daemon/create.go`, `daemon/oci_linux.go`, `daemon/daemon_unix.go`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ ROWS: tuple[KeyEffect, ...] = (
     ),
     KeyEffect(
         "no-new-privileges",
-        AT_START,
+        AT_CREATION,
         "setuid programs and file capabilities give privileges again",
         True,
         "setuid programs and file capabilities give no privileges: sudo, su, and ping as a user without CAP_NET_RAW",
@@ -241,7 +242,7 @@ def _list_concerned(row: KeyEffect, containers: Sequence[Mapping[str, Any]], sur
         names = [f"{c['name']} ({' '.join(c['ports'])})" for c in containers if c.get("ports")]
     elif row.moment == AT_BRIDGE:
         names = [c["name"] for c in containers if "bridge" in (c.get("networks") or ())]
-    elif row.moment == AT_START and survives:
+    elif row.moment == AT_CREATION or (row.moment == AT_START and survives):
         names = [c["name"] for c in containers]
     if row.key == "icc" and len(names) == 1:
         return f"; it runs alone there now: {names[0]}"

@@ -57,8 +57,9 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
             text = f"{who} runs without it, because it sets no-new-privileges=false"
             own.add_finding("opted_out", text, ABSENT, "start it without that option")
         elif desired:
-            text = f"{who} runs without no-new-privileges: it was started before the engine's default, or the default does not work"
-            own.add_finding("off", text, ABSENT, f"docker restart {name}")
+            # The engine adds its default when it creates a container (moby daemon/create.go), so a restart of the container is not enough.
+            text = f"{who} runs without no-new-privileges: it was created before the engine's default, or the default does not work"
+            own.add_finding("off", text, ABSENT, "create it again, such as by docker compose up --force-recreate")
 
     judge_states(verdict, container, judge_state)
     verdict.add_evidence("docker inspect HostConfig.SecurityOpt", options)

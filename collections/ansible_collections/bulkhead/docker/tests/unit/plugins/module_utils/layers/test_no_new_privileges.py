@@ -123,3 +123,8 @@ def test_every_process_counts(options: list[str], requirement: str, status: str,
 )
 def test_parse_option(options: list[str], expected: bool | None) -> None:
     assert parse_option(options) is expected
+
+
+def test_a_container_without_the_default_has_to_be_created_again() -> None:
+    found = judge_container(one(0, name="web"), evidence(ON, one(1)), {"requirement": "required"}).findings
+    assert [(finding.id, "create it again" in finding.remedy) for finding in found] == [("no_new_privileges.off", True)]

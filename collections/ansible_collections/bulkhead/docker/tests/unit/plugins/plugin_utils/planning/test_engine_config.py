@@ -339,7 +339,7 @@ CONTAINERS = [{"name": "web", "id": "1", "pids": {"max": 20, "current": 3, "peak
         ({"containers": CONTAINERS}, {}, "its containers keep running (live-restore): web"),
         ({"containers": CONTAINERS}, {"docker_daemon_live_restore": None}, "its containers stop and are started again: web"),
         ({"containers": CONTAINERS, "swarm": True}, {}, "its containers stop and are started again: web"),
-        ({"containers": CONTAINERS}, {}, "running containers keep the old value until they are started again): web"),
+        ({"containers": CONTAINERS}, {}, "existing containers keep the old value until they are created anew): web"),
     ],
 )
 def test_effects(engine: dict[str, Any], desired: dict[str, Any], effect: str) -> None:
