@@ -109,12 +109,17 @@ def _compare_containers(
     if not before or not (transaction.has_step("restart") or transaction.has_step("daemon-reload")):
         return
     try:
-        worse = comparison.find_worse(engine, before, time.time(), request.containers_wait)
+        worse, unknown = comparison.find_worse(engine, before, time.time(), request.containers_wait)
     except EngineUnreachable as error:
         if request.containers_worse == comparison.UNDO:
             raise
         outcome.warnings.append(f"whether containers got worse is not known: {error}")
         return
+    if unknown:
+        waited = f"{request.containers_wait:.0f} s"
+        outcome.warnings.append(
+            f"no result of their health checks within {waited}, so whether these got worse is not known: {', '.join(unknown)}"
+        )
     # Another data root does not have them, and --rm removes what stops: neither can be undone.
     outcome.containers_worse = [entry for entry in worse if entry["after"] != comparison.REMOVED or not activation.loses_data]
     counted = [entry for entry in outcome.containers_worse if entry["after"] != comparison.REMOVED]

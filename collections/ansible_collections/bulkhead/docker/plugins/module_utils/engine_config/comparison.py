@@ -32,11 +32,11 @@ def describe_condition(inspect: Mapping[str, Any]) -> str:
     return health if status == "running" and health != "none" else status
 
 
-def find_worse(engine: Engine, before: list[dict[str, Any]], moment: float, limit: float) -> list[dict[str, str]]:
-    """Return name, before and after of each container that got worse. Raises EngineUnreachable.
+def find_worse(engine: Engine, before: list[dict[str, Any]], moment: float, limit: float) -> tuple[list[dict[str, str]], list[str]]:
+    """Return name, before and after of each container that got worse, and the names of those whose health check gave no result yet.
 
     before: from `take_snapshot`. moment: when the engine worked again. Waits for a result of the health check of each container that was
-    healthy, as long as the check itself allows and `limit` seconds at most.
+    healthy, as long as the check itself allows and `limit` seconds at most. Raises EngineUnreachable.
     """
     first = {c["id"]: _inspect(engine, c).get("RestartCount", 0) for c in before}
     began = time.monotonic()
@@ -47,14 +47,17 @@ def find_worse(engine: Engine, before: list[dict[str, Any]], moment: float, limi
         if waited >= limit or not any(c["condition"] == "healthy" and _awaits_result(inspect, moment, waited) for c, inspect in inspects):
             break
         time.sleep(1)
-    found = []
+    found, unknown = [], []
     for container, inspect in inspects:
+        if container["condition"] == "healthy" and _awaits_result(inspect, moment, waited):
+            unknown.append(container["name"])
+            continue
         after, times = describe_condition(inspect), inspect.get("RestartCount", 0) - first[container["id"]]
         if times > 0:
             after = f"restarting ({times} times in {waited:.0f} s, exit code {inspect['State'].get('ExitCode')})"
         if _is_worse(container["condition"], after):
             found.append({"name": container["name"], "before": container["condition"], "after": after})
-    return found
+    return found, unknown
 
 
 def format_worse(worse: list[dict[str, str]]) -> str:

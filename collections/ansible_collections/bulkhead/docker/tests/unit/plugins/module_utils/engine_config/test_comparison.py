@@ -74,6 +74,14 @@ def test_a_container_as_before_is_not_worse(world: World, before: str, after: In
     assert (outcome.containers_worse, outcome.warnings) == ([], [])
 
 
+@pytest.mark.parametrize("health", ["starting", "healthy"])
+def test_a_check_that_is_slower_than_the_limit_is_unknown(world: World, health: str) -> None:
+    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health=health)
+    outcome = run(world, options=ICC, containers_worse="undo", containers_wait=10)
+    assert (outcome.containers_worse, states(world)) == ([], ["committed"])
+    assert any("not known: web" in warning and "10 s" in warning for warning in outcome.warnings)
+
+
 def test_a_container_that_was_looping_is_not_compared(world: World) -> None:
     world.inspects_before["web"] = lambda: make_inspect(status="restarting", restarts=7)
     world.inspects_after["web"] = make_looping()
