@@ -17,6 +17,10 @@ _NO_LIMIT = 'docker update --pids-limit -1 "$name" >/dev/null'
 # A process that docker exec started, as findings name it.
 _EXECUTED = r"process \d+ \(sleep\)"
 _TRACED = "/bin/perl -e 'if (fork) { sleep 1e6 } else { syscall(101, 0, 0, 0, 0); sleep 1e6 }'"  # 101: ptrace, 0: PTRACE_TRACEME
+# 22 forks below a limit of 20 tasks: the first process and 19 others run, and three forks fail. They end before the container is read.
+_FORKS = "/bin/perl -e 'for (1..22) { if (!(fork // 1)) { sleep 2; exit } } 1 while wait > 0; sleep 1e6'"
+# The size is a variable: Perl makes a constant text when it compiles, before the fork.
+_TOO_LARGE = "/bin/perl -e 'my $n = 128 << 20; if (!fork) { $x = \"a\" x $n; exit } wait; sleep 1e6'"
 _ROOT_CHILD = "/bin/perl -e 'fork or sleep 1e6; $( = 65534; $) = \"65534 65534\"; $< = $> = 65534; sleep 1e6'"
 
 
@@ -29,7 +33,8 @@ class Container:
     exposed: kinds of exposure and a regular expression of the evidence of each; all that may be more than a note.
     accepted: kinds that are true as well, and follow from an exposed one.
     layers: `FINDING STATUS` and a regular expression of its text; all that may have a status, except those of settings that no engine has
-    a default for. engines: where it runs. fast: part of the set of CI. label: another image, with labels like those of our probe.
+    a default for. observed: findings without a status, and a regular expression of each text.
+    engines: where it runs. fast: part of the set of CI. label: another image, with labels like those of our probe.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Container:
     undo: str = ""
     exposed: Mapping[str, str] = field(default_factory=dict)
     layers: Mapping[str, str] = field(default_factory=dict)
+    observed: Mapping[str, str] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
     host_users: bool = False
     engines: frozenset[str] = ROOTFUL
@@ -259,6 +265,10 @@ BENIGN = (
     ),
     Container("benign-health", "--health-cmd 'cat /bin/id >/dev/null' --health-interval 2s --health-timeout 60s", engines=EVERYWHERE, fast=True),
     Container("benign-limits", "--memory 64m --memory-swap 64m --cpus 0.5 --pids-limit 50", engines=EVERYWHERE),
+    Container("benign-forks", "--pids-limit 20", _FORKS, engines=EVERYWHERE, fast=True,
+              observed={"container.pids_limit_reached": "reached its PIDs limit of 20 3 times"}),
+    Container("benign-too-large", "--memory 32m --memory-swap 32m", _TOO_LARGE, engines=EVERYWHERE, fast=True,
+              observed={"container.out_of_memory": r"reached its memory limit (once|twice|\d+ times), and the kernel ended one of its processes"}),
     Container("benign-paused", after='docker pause "$name" >/dev/null', engines=EVERYWHERE),
     Container("benign-shareable", "--ipc=shareable"),
 )  # fmt: skip

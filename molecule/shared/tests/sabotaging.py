@@ -112,8 +112,19 @@ def find_mismatches(container: Container, report: Mapping[str, Any], engine: str
     ]
     problems += _compare(
         {get_finding_id(kind) for kind in exposed if KINDS[kind].severity != NOTE},
-        {f["id"]: f["text"] for f in found["findings"] if f["id"] not in {get_finding_id(kind) for kind in container.accepted}},
+        {
+            f["id"]: f["text"]
+            for f in found["findings"]
+            if f["status"] and f["id"] not in {get_finding_id(kind) for kind in container.accepted}
+        },
     )
+    observed = {f["id"]: f["text"] for f in found["findings"] if not f["status"]}
+    problems += _compare(set(container.observed), observed)
+    problems += [
+        f"the text of {key} does not contain {pattern!r}: {observed[key]}"
+        for key, pattern in container.observed.items()
+        if key in observed and not re.search(pattern, observed[key])
+    ]
     seen = {f"{f['id']} {f['status']}": f["text"] for layer in found["layers"] for f in layer["findings"] if f["status"]}
     problems += [
         f"the text of {key} does not contain {pattern!r}: {seen[key]}"
@@ -133,7 +144,8 @@ def _compare(expected: set[str], seen: Mapping[str, str]) -> list[str]:
 def _find_gaps(found: Mapping[str, Any]) -> list[str]:
     """Return what a verdict lacks in itself: a finding without an exposure, or an exposure without a source that a reader can repeat."""
     known = {exposure["id"] for exposure in found["exposures"]}
-    gaps = [f"{f['id']} refers to unknown exposures {f['exposures']}" for f in found["findings"] if not known & set(f["exposures"])]
+    named = [f for f in found["findings"] if f["status"]]
+    gaps = [f"{f['id']} refers to unknown exposures {f['exposures']}" for f in named if not known & set(f["exposures"])]
     return gaps + [f"{exposure['id']} has no source" for exposure in found["exposures"] if not exposure["source"]]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..host import cgroup, limits
+from ..host.cgroup_events import read_events
 from ..host.process import open_process
 from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
@@ -89,7 +90,7 @@ def read_container(host: Host, engine: Engine, inspect: Mapping[str, Any], info:
 
 
 def _read_groups(host: Host, cgroup_file: str, groups: str, folder: str | None) -> dict[str, Any]:
-    """Return `cgroup` (text), `cgroup_folder`, and `pids` and `limits`, or why they are `unreadable`.
+    """Return `cgroup` (text), `cgroup_folder`, and `pids`, `limits` and `events`, or why they are `unreadable`.
 
     groups: the container's own control groups. folder: the one with its PIDs limit.
     """
@@ -99,6 +100,7 @@ def _read_groups(host: Host, cgroup_file: str, groups: str, folder: str | None) 
             raise ValueError("has no control group of this container with a PIDs limit")
         found["pids"] = cgroup.read_pids(host, folder)
         found["limits"] = limits.read_limits(host, groups)
+        found["events"] = read_events(host, folder, groups)
     except (OSError, ValueError) as error:
         found["unreadable"][folder or "cgroup"] = str(error)
     return found

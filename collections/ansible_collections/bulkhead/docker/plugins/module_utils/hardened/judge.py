@@ -24,7 +24,8 @@ def judge(
     apparmor: Mapping[str, Any] | None = None,
     host_namespace: str | None = None,
 ) -> list[SettingVerdict]:
-    """Return one entry per setting: `setting`, `status`, `expected`, `seen`, `source`. A setting that could not be read is UNKNOWN.
+    """Return one entry per setting: `setting`, `status`, `expected`, `seen`, `source`, and of the PIDs limit `peak`. A setting that could not be read
+    is UNKNOWN.
 
     Every process of the container counts; the worst decides. container: from the evidence, with `kernel.limits` (host/cgroup.py).
     required: from `build_container_expectations`. seccomp, apparmor: this container's verdicts of those layers; seccomp's has compared the
@@ -52,7 +53,10 @@ def judge(
         find_worst(lambda state, proc: _judge_equal("no_new_privileges", 1, state.get("no_new_privs"), f"{proc}/status NoNewPrivs")),
         _judge_seccomp(container, required["seccomp_profile"], container.get("seccomp_text"), seccomp, f"{status} Seccomp"),
         find_worst(lambda state, proc: _judge_apparmor(state, required["apparmor_profile"], f"{proc}/attr/current", apparmor)),
-        _judge_limit("pids_limit", required["pids_limit"], pids, (pids or {}).get("source", "pids.max")),
+        {
+            **_judge_limit("pids_limit", required["pids_limit"], pids, (pids or {}).get("source", "pids.max")),
+            "peak": (kernel.get("pids") or {}).get("peak"),
+        },
         _judge_limit("memory", required["memory"], limits.get("memory.max"), limits.get("folder", "") + "/memory.max"),
         _judge_limit("swap", 0, limits.get("memory.swap.max"), limits.get("folder", "") + "/memory.swap.max"),
         _judge_limit("cpus", required["cpus"], limits.get("cpu.max"), limits.get("folder", "") + "/cpu.max"),

@@ -14,6 +14,7 @@ from .evidence import CONTAINERS, ENGINE_DEFAULTS, UNUSABLE_ANSWER, keep_default
 from .identity import find_host_namespace
 from .judges import JUDGES
 from .registry import PER_SERVICE
+from .usage import build_usage, find_reached_limits
 from .verdict import DEGRADED, DISABLED, ENFORCED, UNKNOWN, ContainerVerdict, Finding, Verdict
 
 _Kind = TypeVar("_Kind", bound=Verdict)
@@ -55,6 +56,8 @@ def _judge_container(
             layers[name] |= {"findings": [], "opted_out": False, "disagreements": []}
     default_pids = ((evidence["probe"] or {}).get("kernel") or {}).get("pids", {}).get("max") or expect.get("pids_limit", {}).get("limit")
     exposures, findings = _judge_exposures(container, evidence, default_pids)
+    usage = _read_usage(container)
+    findings += [{**finding.__dict__, "exposures": []} for finding in find_reached_limits(container["name"], usage)]
     required = expect.get(CONTAINERS, {}).get(container["name"])
     return {
         **({"settings": _judge_settings(container, required, layers, evidence)} if required else {}),
@@ -62,6 +65,7 @@ def _judge_container(
         "layers": list(layers.values()),
         "opted_out": [name for name, verdict in layers.items() if verdict["opted_out"]],
         "disagreements": [f"{name}: {text}" for name, verdict in layers.items() for text in verdict["disagreements"]],
+        "usage": usage,
         "exposures": [exposure.as_dict() for exposure in exposures],
         "findings": findings,
     }
@@ -80,6 +84,13 @@ def _judge_exposures(
         text = f"container {container['name']}: its exposures are unknown: {error}"
         return [], [{**Finding("container.exposures_unknown", text, UNKNOWN).__dict__, "exposures": []}]
     return exposures, build_findings(container["name"], exposures)
+
+
+def _read_usage(container: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    try:
+        return build_usage(container)
+    except Exception:  # evidence that no judge expects; the layer pids_limit says what is wrong with it
+        return {}
 
 
 def _judge_settings(

@@ -110,7 +110,8 @@ def _find_container_problems(host: str, container: Mapping[str, Any], judgement:
             yield Problem(ERROR, identifier, text, host, container=name, evidence=evidence, accepted=accepted)
     for finding in container["findings"]:
         if finding["id"] not in exposures:
-            yield _convert_finding(WARNING, finding, host, judgement, container=name)
+            # Without a status it only informs, such as a limit that the container has reached.
+            yield _convert_finding(WARNING if finding.get("status") else NOTE, finding, host, judgement, container=name)
     for layer in container["layers"]:
         # Settings that each service decides are shown on the page, without a warning per container.
         if layer["layer"] not in PER_SERVICE:

@@ -44,6 +44,7 @@ class HostState:
     running: the number of running containers. attack, denials: the reports as written.
     drift: what harden.yml would change, each with `layer` and `summary`; None if no plan was made.
     judgement: of the verification under its policy; None without a verification, or if it is too old to count.
+    usage: of each running container of every engine: the engine's user, the container's name, and what it used of its limits (layers/usage.py).
     """
 
     name: str
@@ -61,6 +62,7 @@ class HostState:
     denials: dict[str, Any] | None = None
     drift: list[dict[str, Any]] | None = None
     judgement: Judgement | None = None
+    usage: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     @property
     def age(self) -> str:
@@ -194,6 +196,7 @@ def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: f
         denials,
         report.get("drift"),
         None if condition in (GONE, STALE, UNREACHABLE) else judgement,
+        _list_usage(verification),
     )
 
 
@@ -249,6 +252,16 @@ def _find_condition(
         else []
     )
     return VERIFIED, f"every required layer is enforced or waived: {', '.join(waived)}" if waived else CONDITIONS[VERIFIED]
+
+
+def _list_usage(verification: Mapping[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return user of the engine, name and usage of each container. Reports of earlier versions have no usage."""
+    engines = verification.get("engines", ())
+    judged = next((engine["user"] for engine in engines if engine.get("judged")), "root")
+    found = [(judged, container) for container in verification.get("containers", ())]
+    found += [(engine["user"], container) for engine in engines if not engine.get("judged") for container in engine.get("containers", ())]
+    usage = {(user, container["name"]): container["usage"] for user, container in found if container.get("usage")}
+    return [(user, name, used) for (user, name), used in usage.items()]
 
 
 def _describe_engines(verification: Mapping[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
+from ...module_utils.layers.usage import OBSERVED
 from ...module_utils.layers.verdict import NOT_APPLICABLE, REQUIRED
 from . import controls
 from .fleet import FAILING, GONE, VERIFIED, Fleet, HostState
@@ -45,6 +46,7 @@ def _add_suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> Elem
     if host.judgement:
         _add_exposure_cases(suite, host, host.judgement)
         _add_waived_cases(suite, host, host.judgement)
+        _add_observed_cases(suite, host)
     if host.attack:
         case = _add_case(suite, host, "attacks")
         if host.attack["unmet"]:
@@ -88,6 +90,17 @@ def _add_waived_cases(suite: ElementTree.Element, host: HostState, judgement: Ju
         if (container, identifier) not in granted and not of_layer:
             name = f"{identifier} of container {container}" if container else identifier
             _add_outcome(_add_case(suite, host, name), "skipped", waiver.describe())
+
+
+def _add_observed_cases(suite: ElementTree.Element, host: HostState) -> None:
+    """Add a good case per kind of limit that containers reached, with the texts as its output: reaching a limit fails nothing."""
+    texts: dict[str, list[str]] = {}
+    for container in host.containers:
+        for finding in container["findings"]:
+            if finding["id"] in OBSERVED:
+                texts.setdefault(finding["id"], []).append(finding["text"])
+    for identifier, found in texts.items():
+        ElementTree.SubElement(_add_case(suite, host, identifier), "system-out").text = "\n".join(found)
 
 
 def _fill_layer_case(case: ElementTree.Element, host: HostState, name: str) -> None:

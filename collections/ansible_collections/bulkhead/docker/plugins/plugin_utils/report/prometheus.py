@@ -12,8 +12,13 @@ from .policy import LISTED
 from .read import get_report_time
 
 Sample = tuple[dict[str, str], float]
+# Metrics of each container: part and key of its usage (layers/usage.py).
+_USAGE = {
+    "bulkhead_container_pids_limit_hits_total": ("pids", "limit_hits"),
+    "bulkhead_container_oom_kills_total": ("memory", "oom_kills"),
+}
 
-# Name -> help text. All are gauges.
+# Name -> help text. A counter's name ends with _total; the others are gauges.
 METRICS = {
     "bulkhead_report_timestamp_seconds": "When this file was written.",
     "bulkhead_report_problems": "Files in the folder of reports that are not reports.",
@@ -24,6 +29,8 @@ METRICS = {
     "bulkhead_layer_holds": "1: the layer is enforced by the kernel's evidence. 0: it is not enforced or unknown, as the label status says.",
     "bulkhead_containers_running": "Containers that ran when the host was verified.",
     "bulkhead_containers_opted_out": "Running containers that opted out of the layer.",
+    "bulkhead_container_pids_limit_hits_total": "How often a running container reached its PIDs limit since its start (pids.events).",
+    "bulkhead_container_oom_kills_total": "Processes of a running container that the kernel ended for lack of memory since its start (memory.events).",
     "bulkhead_layer_waived": "1: the required layer is not enforced, and every finding that gives it its status is waived.",
     "bulkhead_containers_exposed": "Running containers with a forbidden exposure that is neither allowed nor waived.",
     "bulkhead_exposures": "Running containers with an exposure of the kind; state exposed: forbidden, and verify.yml fails.",
@@ -44,7 +51,7 @@ def render(fleet: Fleet) -> str:
     for name, help_text in METRICS.items():
         samples = list(_collect_samples(name, fleet))
         if samples:
-            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
+            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"]
             lines += [f"{name}{_render_labels(labels)} {_render_number(value)}" for labels, value in samples]
     return "\n".join(lines) + "\n"
 
@@ -112,6 +119,11 @@ def _collect_host_samples(name: str, fleet: Fleet) -> Iterator[Sample]:
                 yield label, len(host.attack["unmet"])
             case "bulkhead_containers_running" if recent:
                 yield label, host.running
+            case "bulkhead_container_pids_limit_hits_total" | "bulkhead_container_oom_kills_total" if recent:
+                part, key = _USAGE[name]
+                for user, container, usage in host.usage:
+                    if (number := usage.get(part, {}).get(key)) is not None:
+                        yield {**label, "engine": user, "container": container}, number
             case "bulkhead_containers_opted_out" if recent:
                 without = Counter(layer for container in host.containers for layer in container["opted_out"])
                 for layer in host.layers:

@@ -86,6 +86,9 @@ def _check_verification(verification: Any) -> None:
     _check_findings(verification)
     for engine in _get_mappings(verification, "engines") if "engines" in verification else ():
         _require_texts(engine, "an engine", "kind", "user")
+        for container in _get_mappings(engine, "containers") if "containers" in engine else ():
+            _require_texts(container, "a container of an engine", "name")
+            _check_usage(container)
     for layer in _get_mappings(verification, "layers"):
         _require_texts(layer, "a layer", "layer", "status", "requirement", "expected")
         _check_layer(layer)
@@ -99,11 +102,21 @@ def _check_verification(verification: Any) -> None:
             _require_texts(entry, "an exposure of a container", "id", "kind", "object", "severity", "text", "source")
             if "value" not in entry:
                 raise ValueError(f"exposure {entry['id']} has no value")
+        _check_usage(container)
         for setting in _get_mappings(container, "settings") if "settings" in container else ():
             _require_texts(setting, "a setting of a container", "setting", "status", "source")
         for layer in _get_mappings(container, "layers"):
             _require_texts(layer, "a layer of a container", "layer", "status")
             _check_layer(layer)
+
+
+def _check_usage(container: Mapping[str, Any]) -> None:
+    """Check what a container used of its limits; reports of earlier versions lack it. Raises ValueError."""
+    usage = container.get("usage", {})
+    parts = list(usage.values()) if isinstance(usage, dict) else [None]
+    for part in parts:
+        if not isinstance(part, dict) or not all(key == "source" or isinstance(value, int | None) for key, value in part.items()):
+            raise ValueError(f"usage of container {container['name']} is not a mapping of mappings of numbers")
 
 
 def _check_run(report: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ...module_utils.layers.usage import OBSERVED
 from ..terminal import Line, wrap_text
 from .findings import ERROR, list_problems
 from .fleet import CONDITIONS, FAILING, VERIFIED, Fleet
@@ -79,6 +80,19 @@ def _render_containers(fleet: Fleet) -> Iterator[Line]:
         if kinds:
             text = ", ".join(f"{kind} ({times})" for kind, times in kinds.most_common())
             yield from wrap_text(f"  {sign} containers with {state} exposures: ", text)
+    observed = [
+        (host.name, container["name"], finding)
+        for host in fleet.hosts
+        if host.judgement
+        for container in host.containers
+        for finding in container["findings"]
+        if finding["id"] in OBSERVED
+    ]
+    for identifier in OBSERVED:
+        texts = [finding["text"] for unused, unused, finding in observed if finding["id"] == identifier]
+        names = [f"{host}: {name}" for host, name, finding in observed if finding["id"] == identifier]
+        if names:
+            yield from wrap_text("  i ", f"{list_names(names)}: {texts[0] if len(names) == 1 else f'{identifier}, such as: {texts[0]}'}")
 
 
 def _shorten(names: Sequence[str]) -> str:

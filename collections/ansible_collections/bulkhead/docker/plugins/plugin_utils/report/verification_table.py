@@ -8,6 +8,7 @@ from typing import Any
 
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.registry import PER_SERVICE
+from ...module_utils.layers.usage import OBSERVED, describe_peak
 from ..terminal import WIDTH, Line, wrap_text
 from .policy import (
     ALLOWED,
@@ -69,7 +70,9 @@ def render_verification(host: str, verification: Mapping[str, Any], judgement: J
     for container in containers:
         settings = container.get("settings", ())
         if settings and all(setting["status"] == "enforced" for setting in settings):
-            lines.append((f"  + {container['name']}: all {len(settings)} settings of hardened_container are enforced", "green"))
+            peak = describe_peak(container.get("usage", {}))
+            text = f"all {len(settings)} settings of hardened_container are enforced" + (f"; {peak}" if peak else "")
+            lines.append((f"  + {container['name']}: {text}", "green"))
     lines += _render_granted(judged.granted)
     for name, kind in judged.unused:
         lines += wrap_text(f"  i {name}: ", f"{kind} is allowed (allow_exposures) and not present; remove it from hardened_container_list")
@@ -108,7 +111,7 @@ def _render_notes(containers: Sequence[Mapping[str, Any]], judgement: Judgement)
         for kind, text in _find_notes(container, judgement):
             groups.setdefault(kind, []).append((container["name"], text))
     for kind, found in groups.items():
-        sign, colour = ("~", None) if kind.endswith(_WAIVED) else ("!", "yellow")
+        sign, colour = ("~", None) if kind.endswith(_WAIVED) else ("i" if kind in OBSERVED else "!", "yellow")
         names = list(dict.fromkeys(name for name, unused in found))
         if len(names) == 1:
             for name, text in found:
@@ -134,7 +137,7 @@ _WAIVED = "waived"
 
 
 def list_container_notes(container: Mapping[str, Any], judgement: Judgement | None = None) -> list[str]:
-    """Return what a reader must know of one running container: layers it opted out of, disagreements, and settings that are not enforced.
+    """Return what a reader must know of one running container: layers it opted out of, disagreements, settings that are not enforced, limits it reached.
 
     Its exposures are not among them (`describe_granted`).
     """

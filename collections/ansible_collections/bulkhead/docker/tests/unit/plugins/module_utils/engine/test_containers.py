@@ -35,6 +35,18 @@ def test_every_process_of_the_control_group_is_read(tmp_path: Path) -> None:
     assert web["kernel"]["pids"]["max"] == 100 and web["kernel"]["started"] == 22
 
 
+def test_reached_limits_are_read_with_each_container(tmp_path: Path) -> None:
+    add_process(tmp_path, 7, SCOPE)
+    folder = tmp_path / f"sys/fs/cgroup{SCOPE}"
+    (folder / "pids.events").write_text("max 61\n")
+    (folder / "memory.events").write_text("oom 2\noom_kill 1\n")
+    (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
+    assert web["kernel"]["events"] == {
+        "pids": {"source": f"/sys/fs/cgroup{SCOPE}/pids.events", "max": 61},
+        "memory": {"source": f"/sys/fs/cgroup{SCOPE}/memory.events", "oom": 2, "oom_kill": 1},
+    }
+
+
 def test_the_mounts_of_the_host_are_read_with_each_container(tmp_path: Path) -> None:
     """A device number is compared only with those that were in use at that time."""
     add_process(tmp_path, 7, SCOPE)

@@ -35,6 +35,12 @@ def container(**kernel: Any) -> dict[str, Any]:
     }
 
 
+def test_the_peak_is_with_the_pids_limit() -> None:
+    pids = {"source": "pids.max", "max": 100, "peak": 12}
+    settings = {setting["setting"]: setting for setting in judge(container(pids=pids), REQUIRED, VERDICT)}
+    assert settings["pids_limit"]["peak"] == 12 and "peak" not in settings["memory"]
+
+
 def test_all_settings_are_enforced() -> None:
     assert list_unenforced_settings(judge(container(), REQUIRED, VERDICT)) == []
 

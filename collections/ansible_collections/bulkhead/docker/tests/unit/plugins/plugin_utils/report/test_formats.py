@@ -120,7 +120,47 @@ def test_metrics_cover_recent_results(publish_reports: Publish) -> None:
         "old results are no statement about the present"
     )
     for name in prometheus.METRICS:
-        assert text.count(f"# TYPE {name} gauge\n") <= 1
+        assert text.count(f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}\n") <= 1
+
+
+def test_reached_limits_are_notes_in_every_format(publish_reports: Publish) -> None:
+    text = "container db reached its PIDs limit of 512 61 times (pids.events): new processes or threads failed"
+    noted = make_container(
+        "db",
+        usage={
+            "pids": {"source": "/sys/fs/cgroup/a", "limit_hits": 61},
+            "memory": {"source": "/sys/fs/cgroup/a/memory.events", "oom_kills": 2},
+        },
+        findings=[make_finding("container.pids_limit_reached", text, None, "docker update --pids-limit N db")],
+    )
+    quiet = make_container("web", usage={"pids": {"source": "/sys/fs/cgroup/b", "limit_hits": 0}})
+    engines = [
+        {"kind": "rootful", "user": "root", "pid": 1, "judged": True},
+        {"kind": "rootless", "user": "ann", "pid": 2, "judged": False, "layers": [], "containers": [noted]},
+    ]
+    report = make_verification("a", containers=[noted, quiet])
+    report["verification"]["engines"] = engines
+    folder, published = publish_reports(report, make_verification("old", ago=9 * DAY, containers=[noted]))
+    assert published.fleet.count("verified") == 1
+    lines = (folder / publish.METRICS).read_text().splitlines()
+    assert [line for line in lines if line.startswith("bulkhead_container_")] == [
+        'bulkhead_container_pids_limit_hits_total{host="a",engine="root",container="db"} 61',
+        'bulkhead_container_pids_limit_hits_total{host="a",engine="root",container="web"} 0',
+        'bulkhead_container_pids_limit_hits_total{host="a",engine="ann",container="db"} 61',
+        'bulkhead_container_oom_kills_total{host="a",engine="root",container="db"} 2',
+        'bulkhead_container_oom_kills_total{host="a",engine="ann",container="db"} 2',
+    ]
+    assert "# TYPE bulkhead_container_pids_limit_hits_total counter" in lines
+    results = json.loads((folder / publish.SARIF).read_text())["runs"][0]["results"]
+    noted_results = [r for r in results if r["ruleId"] == "container.pids_limit_reached" and r["properties"]["host"] == "a"]
+    assert [(r["level"], r["message"]["text"]) for r in noted_results] == [("note", f"a: {text}")]
+    suites = {suite.get("name"): suite for suite in ElementTree.parse(folder / publish.JUNIT).getroot()}
+    case = suites["a"].find("testcase[@name='container.pids_limit_reached']")
+    assert case is not None and [(child.tag, child.text) for child in case] == [("system-out", text)]
+    assert (suites["a"].get("failures"), suites["a"].get("errors")) == ("0", "0")
+    assert text in (folder / publish.PAGE).read_text()
+    shown = " ".join(line.strip() for line, unused in summary.render_summary(published))
+    assert f"i a: db: {text}" in shown
 
 
 def test_an_unenforced_setting_of_a_container_is_an_error(publish_reports: Publish) -> None:

@@ -45,6 +45,27 @@ def test_no_line_is_wider_than_the_table() -> None:
     assert any("opted out of userns" in text for text, unused in lines)
 
 
+def test_the_peak_and_reached_limits_are_shown() -> None:
+    base = {"opted_out": [], "disagreements": [], "findings": [], "layers": []}
+    settings = [{"setting": "pids_limit", "status": "enforced", "seen": 100, "source": "pids.max"}]
+    usage = {"pids": {"max": 100, "current": 3, "peak": 12}}
+    finding = {
+        "id": "container.pids_limit_reached",
+        "text": "container db reached its PIDs limit of 512 61 times",
+        "status": None,
+        "remedy": "",
+    }
+    containers = [
+        {"name": "shop", **base, "settings": settings, "usage": usage},
+        {"name": "db", **base, "findings": [{**finding, "exposures": []}]},
+    ]
+    verification = {"host": {}, "layers": [], "containers": containers}
+    lines = [text for text, unused in verification_table.render_verification("h", verification)]
+    assert "  + shop: all 1 settings of hardened_container are enforced; peak 12 of 100 tasks" in lines
+    assert "  i db: container db reached its PIDs limit of 512 61 times" in lines
+    assert verification_table.list_unenforced(verification) == []
+
+
 def test_every_status_has_its_own_sign() -> None:
     assert len(set(verification_table.SIGN.values())) == len(verification_table.SIGN) == len(verification_table._COLOUR)
 
