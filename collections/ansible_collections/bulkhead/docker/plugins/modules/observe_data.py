@@ -138,8 +138,10 @@ def observe_data(host: Host, options: dict[str, Any]) -> dict[str, Any]:
     if options["migrate"]:
         ids = IdMaps(options["uid_map"], options["gid_map"])
         source, name = host.path(root), "{}.{}".format(*ids.root)
-        facts = survey.read_facts(host, source, source / f".bulkhead-{name}", ids, time.monotonic() + options["scan_timeout"])
-        found["root"] = {**facts, "target": roots.judge_target(host, source / name)[1]}
+        action, problem = roots.judge_target(host, source / name)
+        draft = source / (name if action == "resume" else f".bulkhead-{name}")
+        facts = survey.read_facts(host, source, draft, ids, time.monotonic() + options["scan_timeout"])
+        found["root"] = {**facts, "target": problem}
     return found
 
 

@@ -116,7 +116,7 @@ def _read_ids(host: Host, pid: int, identifier: str) -> tuple[set[int], set[int]
 
 
 def observe_paths(host: Host, paths: set[str], data_root: str, seconds: float = math.inf) -> dict[str, dict[str, Any]]:
-    """Return path -> who may access it and what is below it. seconds: after which nothing more is read.
+    """Return path -> who may access it and what is below it. seconds: after which nothing more is read; each path gets its share of them.
 
     kind: folder, file, socket, device, pipe, `missing` or `remote` (of another host). entries: one per kind, owner and mode, the path itself
     first: `path` (the first one found), `kind`, `uid`, `gid`, `mode`, `acl` (None if it could not be read) and `count`. more: whether there are
@@ -124,7 +124,13 @@ def observe_paths(host: Host, paths: set[str], data_root: str, seconds: float = 
     """
     deadline = time.monotonic() + seconds
     mounts = parse_mountinfo(host.read("/proc/self/mountinfo") or "")
-    return {path: _observe_path(host, path, mounts, data_root, deadline) for path in sorted(paths)}
+    # The root of a host and the like come last, and no path uses up the time of those after it.
+    ordered = sorted(paths, key=lambda path: (-path.rstrip("/").count("/"), path))
+    found = {}
+    for number, path in enumerate(ordered):
+        now = time.monotonic()
+        found[path] = _observe_path(host, path, mounts, data_root, now + (deadline - now) / (len(ordered) - number))
+    return found
 
 
 def _observe_path(host: Host, path: str, mounts: list[Mount], data_root: str, deadline: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +24,11 @@ ACCEPT, LIST, SIZE, TIMEOUT = (
 )
 _HOST_USERNS = "recreate it with --userns=host, which gives up this layer for it"
 _SHOWN = 3
+# Folders of the system, whose files must keep their owners, and folders that contain such folders.
+_SYSTEM = re.compile(
+    r"/(bin|boot|dev|etc|lib(32|64|x32)?|proc|root|run|sbin|sys|usr|var/(cache|lib/(dpkg|systemd|docker|containerd)|log|run|spool))(/.*)?"
+    r"|/|/(home|media|mnt|opt|tmp|var|var/lib|var/tmp)"
+)
 
 
 def build_question(observed: Mapping[str, Any], desired: Mapping[str, Any], maps: tuple[Map, Map], migrate: bool) -> dict[str, Any]:
@@ -249,6 +255,8 @@ def _choose_remedy(path: str, lost: Sequence[tuple[Mapping[str, Any], list[str]]
         # A group of the host that is not root's may have members who need the file.
         command = f"chgrp {group} {file} && chmod g+{bits} {file}" if entry["gid"] == 0 else f"setfacl -m g:{group}:{bits} {file}"
         return f"let its group use the file ({command}), or {_HOST_USERNS}"
+    if _SYSTEM.fullmatch(path):
+        return f"mount only what the container needs, with owners that fit, or {_HOST_USERNS}"
     return f"give each file to the new ID of its owner, which the host's users then lose: {build_chown_command(path, (ids.uids, ids.gids))}; or {_HOST_USERNS}"
 
 

@@ -132,6 +132,19 @@ def test_time_and_number_of_entries_are_limited(tmp_path: Path, monkeypatch: pyt
     assert look(tmp_path, "/srv")["more"] is True
 
 
+def test_no_path_uses_up_the_time_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, float]] = []
+
+    def observe(_host: Host, path: str, _mounts: Any, _root: str, deadline: float) -> dict[str, Any]:
+        asked.append((path, deadline))
+        return {}
+
+    monkeypatch.setattr(observe_access, "_observe_path", observe)
+    monkeypatch.setattr(observe_access.time, "monotonic", lambda: 100.0)
+    observe_access.observe_paths(Host(tmp_path), {"/", "/srv", "/srv/app/x"}, "/var/lib/docker", 60)
+    assert asked == [("/srv/app/x", 120.0), ("/srv", 130.0), ("/", 160.0)]
+
+
 def test_other_file_systems_and_the_data_root(tmp_path: Path) -> None:
     for name in ("srv/nfs", "srv/disk/x", "srv/proc", "var/lib/docker/x", "share"):
         (tmp_path / name).mkdir(parents=True)

@@ -212,6 +212,19 @@ def test_loss_of_access_is_a_warning(path: str, found: dict[str, Any], writable:
     assert plan_.blockers == []
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "/run", "/var/run/x", "/var", "/home", "/usr/share/x", "/var/lib/docker/volumes", "/dev", "/root/x"]
+)
+def test_no_command_changes_owners_of_the_system(path: str) -> None:
+    folder = entry(path, "folder", mode=0o700, count=1)
+    found = switch(container(mounts=[(path, True)]), paths={path: about(folder)})
+    (warning,) = [text for text in found.warnings if text.startswith(f"{path} ")]
+    assert "chown" not in warning and "mount only what the container needs" in warning
+    for own in ("/srv", "/srv/app", "/home/joe", "/opt/app", "/data", "/var/lib/app"):
+        texts = switch(container(mounts=[(own, True)]), paths={own: about(folder)}).warnings
+        assert any("chown" in text for text in texts)
+
+
 def test_files_below_a_folder_are_counted() -> None:
     found = about(entry("/srv", "folder", mode=0o755), entry("/srv/a", count=7), entry("/srv/s", "socket", mode=0o755))
     (warning,) = [text for text in switch(container(mounts=[("/srv", False)]), paths={"/srv": found}).warnings if text.startswith("/srv")]
