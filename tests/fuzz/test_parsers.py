@@ -97,7 +97,7 @@ def test_no_byte_of_a_subid_file_is_lost(text: str) -> None:
 @given(SUBIDS, SUBIDS)
 def test_a_range_that_any_program_reads_is_not_allocated(subuid: str, subgid: str) -> None:
     files = ranges.parse_subid(ranges.SUBUID, subuid), ranges.parse_subid(ranges.SUBGID, subgid)
-    found = allocate.allocate_range(allocate.RangeRequest("newcomer"), *files, accounts.Accounts({"root": 0}, {"root": 0}))
+    found = allocate.allocate_range(allocate.RangeRequest("newcomer"), *files, allocate.Accounts({"root": 0}, {"root": 0}))
     for text, file in ((subuid, found.subuid), (subgid, found.subgid)):
         own = [line for line in file.ranges if line.owner == "newcomer"]
         assert len(own) == (not found.errors)
@@ -138,7 +138,6 @@ def test_overlaps_are_found_as_by_comparing_all_pairs(text: str) -> None:
 @given(make_lines(st.text(max_size=5), st.just("x"), NUMBERS, NUMBERS))
 def test_account_files_give_numbers(text: str) -> None:
     assert all(isinstance(number, int) for number in accounts.parse_ids(text).values())
-    accounts.parse_primary_groups(text)
     assert accounts.parse_lowest(text) >= 0
 
 

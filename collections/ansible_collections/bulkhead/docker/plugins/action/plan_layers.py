@@ -57,7 +57,9 @@ class ActionModule(ActionBase):
             return result
 
         user = find_desired_user(desired.values)
-        observed = args["observed"] or self._observe(variables, result, args["refresh"], user, result["socket"])
+        observed = args["observed"] or self._observe(
+            variables, result, args["refresh"], user, result["socket"], str(desired.values["userns_remap_user"])
+        )
         if result.get("failed"):
             return result
         plan = planning.plan_host(observed, desired.values, selected, of_run)
@@ -94,22 +96,31 @@ class ActionModule(ActionBase):
             ]
         return result
 
-    def _observe(self, variables: dict[str, Any], result: dict[str, Any], refresh: bool, user: str, socket: str) -> dict[str, Any]:
+    def _observe(
+        self, variables: dict[str, Any], result: dict[str, Any], refresh: bool, user: str, socket: str, remap_user: str
+    ) -> dict[str, Any]:
         """Return the observation of this run, or observe the host and keep it for the rest of the run. Sets `failed` in result."""
         # The parent is ansible-playbook. Facts from a persistent cache may belong to another run.
         run = os.getppid()
         known = variables.get("ansible_facts", {}).get(OBSERVED)
-        if known and not refresh and known["run"] == run and known["user"] == user and time.time() - known["taken"] < MAX_AGE:
+        if (
+            known
+            and not refresh
+            and (known["run"], known["user"], known["remap_user"]) == (run, user, remap_user)
+            and time.time() - known["taken"] < MAX_AGE
+        ):
             return dict(known["observed"])
         answer = self._execute_module(
             module_name="bulkhead.docker.observe_layers",
-            module_args={name: value for name, value in (("user", user), ("socket", socket)) if value},
+            module_args={name: value for name, value in (("user", user), ("socket", socket), ("remap_user", remap_user)) if value},
             task_vars=variables,
         )
         if answer.get("failed") or "observed" not in answer:
             result.update(answer, failed=True)
             return {}
-        result["ansible_facts"] = {OBSERVED: {"run": run, "user": user, "taken": time.time(), "observed": answer["observed"]}}
+        result["ansible_facts"] = {
+            OBSERVED: {"run": run, "user": user, "remap_user": remap_user, "taken": time.time(), "observed": answer["observed"]}
+        }
         return dict(answer["observed"])
 
     def _observe_data(
@@ -124,7 +135,10 @@ class ActionModule(ActionBase):
             return observed
         complete = {**observed, "data": {**answer["data"], "question": question}}
         known = (result.get("ansible_facts") or variables.get("ansible_facts") or {}).get(OBSERVED) or {}
-        kept = {"run": os.getppid(), "user": user, "taken": known.get("taken", time.time()), "observed": complete}
+        remap_user = str(result["desired"]["userns_remap_user"])
+        kept = {
+            "run": os.getppid(), "user": user, "remap_user": remap_user, "taken": known.get("taken", time.time()), "observed": complete
+        }  # fmt: skip
         result["ansible_facts"] = {OBSERVED: kept}
         return complete
 

@@ -18,6 +18,10 @@ options:
   user:
     description: The user whose rootless engine is observed. Without it, the rootful engine is.
     type: str
+  remap_user:
+    description: The desired value of C(userns-remap).
+    type: str
+    default: ""
   timeout:
     description: Seconds that one answer of the engine may take.
     type: int
@@ -70,13 +74,18 @@ from ..module_utils.module import Module
 
 def main() -> None:
     module = Module(
-        argument_spec={"user": {"type": "str"}, "socket": {"type": "path"}, "timeout": {"type": "int", "default": 60}},
+        argument_spec={
+            "user": {"type": "str"},
+            "remap_user": {"type": "str", "default": ""},
+            "socket": {"type": "path"},
+            "timeout": {"type": "int", "default": 60},
+        },
         supports_check_mode=True,
     )
     instance = find_instance(Host(), module.params["user"])
     engine = Engine.for_instance(instance, module.params["timeout"], module.params["socket"])
     try:
-        observed = observe_for_planning(Host(), engine, instance)
+        observed = observe_for_planning(Host(), engine, instance, module.params["remap_user"])
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, observed=observed)

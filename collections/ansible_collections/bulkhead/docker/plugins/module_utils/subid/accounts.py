@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host's users and groups, for the allocation of subordinate ranges. Reads files only; directory.py has the others."""
+"""Users and groups of the host: those in the files, and single ones of name services. directory.py has lists of these."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from contextlib import suppress
+from typing import Any
 
 from ..host.root import Host
 
@@ -13,20 +14,8 @@ PASSWD, GROUP, LOGIN_DEFS = "/etc/passwd", "/etc/group", "/etc/login.defs"
 DEFAULT_LOWEST = 100000  # login.defs: SUB_UID_MIN
 
 
-@dataclass(frozen=True)
-class Accounts:
-    """Account name -> ID. lowest: first subordinate ID that login.defs allows."""
-
-    uids: Mapping[str, int] = field(default_factory=dict)
-    gids: Mapping[str, int] = field(default_factory=dict)
-    lowest: int = DEFAULT_LOWEST
-
-
 def parse_ids(text: str) -> dict[str, int]:
-    """Return name -> ID of a passwd or group file, which have them in the first and third field (man 5 passwd, man 5 group).
-
-    Lines without them (NIS inclusions, comments, damage) are skipped. For a repeated name the first line counts, as for getpwnam(3).
-    """
+    """Return name -> ID of a passwd or group file. Of a repeated name the first line counts, as for getpwnam(3)."""
     found: dict[str, int] = {}
     for line in text.splitlines():
         fields = line.split(":")
@@ -35,31 +24,34 @@ def parse_ids(text: str) -> dict[str, int]:
     return found
 
 
-def parse_primary_groups(passwd: str) -> dict[str, int]:
-    """Return user name -> ID of its primary group, from a passwd file."""
-    rows = (line.split(":") for line in passwd.splitlines())
-    return {row[0]: int(row[3]) for row in rows if len(row) >= 4 and row[3].isascii() and row[3].isdigit()}
-
-
 def parse_lowest(login_defs: str) -> int:
-    """Return the first subordinate ID for users and groups (man 5 login.defs: SUB_UID_MIN, SUB_GID_MIN)."""
-    values = [DEFAULT_LOWEST]
-    for line in login_defs.splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] in ("SUB_UID_MIN", "SUB_GID_MIN") and words[1].isascii() and words[1].isdigit():
-            values.append(int(words[1]))
-    return max(values[1:] or values)
+    """Return the first subordinate ID for users and groups (man 5 login.defs)."""
+    return max(map(int, re.findall(r"(?m)^\s*SUB_[UG]ID_MIN\s+([0-9]+)(?!\S)", login_defs)), default=DEFAULT_LOWEST)
 
 
-def read_accounts(host: Host) -> Accounts:
-    """Return the accounts of /etc/passwd and /etc/group. Raises OSError."""
-    return Accounts(
-        parse_ids(host.read(PASSWD) or ""),
-        parse_ids(host.read(GROUP) or ""),
-        parse_lowest(host.read(LOGIN_DEFS) or ""),
-    )
+def parse_id(text: str) -> int | None:
+    """Return the ID that a part of `userns-remap` is (moby daemon/daemon_unix.go: ParseInt); None for a name."""
+    return int(text) if re.fullmatch(r"\+?0*[0-9]{1,10}", text) and int(text) < 1 << 31 else None
 
 
-def list_accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
-    """Return the names of the accounts whose ID is in the range, sorted by ID."""
-    return [name for name, unused in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]
+def find_account(name: str, group: bool = False) -> list[Any]:
+    """Return name, ID and a user's primary group; empty if unknown."""
+    import grp
+    import pwd
+
+    number = parse_id(name)
+    with suppress(KeyError, ValueError):
+        if group:
+            return list((grp.getgrnam(name) if number is None else grp.getgrgid(number))[:3:2])
+        return [(user := pwd.getpwnam(name) if number is None else pwd.getpwuid(number)).pw_name, user.pw_uid, user.pw_gid]
+    return []
+
+
+def find_named(host: Host, setting: Any) -> dict[str, dict[str, list[Any]]]:
+    """Return the accounts in a value of `userns-remap`, by what was asked: `users` has name, UID and GID, `groups` name and GID."""
+    user, unused, group = str(setting or "").partition(":")
+    user = "dockremap" if user == "default" else user
+    if host.root != Host().root or not user:
+        return {"users": {}, "groups": {}}
+    row = find_account(user)
+    return {"users": {user: row}, "groups": {name: find_account(name, True) for name in (group or user, *map(str, row[2:]))}}

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .accounts import Accounts, list_accounts_inside
+from ..host.root import Host
+from .accounts import DEFAULT_LOWEST, GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest
 from .ranges import SubidFile, SubidLine, describe_bounds_problem, find_repeats, find_users_of_range, is_owned_by
 
 BLOCK = 65536  # distance between candidates, as for useradd (login.defs: SUB_UID_COUNT)
@@ -25,6 +26,15 @@ _BELOW_NSPAWN = 0x80000 - 1
 _ABOVE_NSPAWN = (0x70000000, 0x7FFE0000 - 1)
 
 Ranges = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Account name -> ID. lowest: first subordinate ID that login.defs allows."""
+
+    uids: Mapping[str, int] = field(default_factory=dict)
+    gids: Mapping[str, int] = field(default_factory=dict)
+    lowest: int = DEFAULT_LOWEST
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,6 @@ def allocate_range(
         _add_missing_ranges(result, request, own, accounts)
     if result.errors:
         return Allocation(subuid, subgid, errors=result.errors)
-    _add_notes(result, request, uid)
     return result
 
 
@@ -232,28 +241,20 @@ def _explain_taken(start: int, count: int, files: list[SubidFile], accounts: Acc
     return f"{message}; write another {request.start_name}"
 
 
-def _add_notes(result: Allocation, request: RangeRequest, uid: int | None) -> None:
-    """Add a note on each unusual property of the ranges that does not prevent their use."""
-    rows = {}
-    for file in (result.subuid, result.subgid):
-        lines = file.lines_of(request.user, uid)
-        rows[file.path] = [(line.start, line.count) for line in lines]
-        if len(lines) > 1:
-            result.notes.append(
-                f"{file.path} has {len(lines)} ranges of {request.user}; the engine uses all of them, and {file.locate(lines[0])} has root"
-            )
-        if {line.owner for line in lines} == {request.user, str(uid)}:
-            result.notes.append(
-                f"{file.path} has the name {request.user} in some lines and its UID {uid} in others; engines before 28 use only the latter"
-            )
-        for line in lines:
-            user = describe_reservation(line.start, line.count)
-            if user:
-                result.notes.append(f"{file.locate(line)} is in {user}")
-    uid_rows, gid_rows = rows[result.subuid.path], rows[result.subgid.path]
-    if uid_rows != gid_rows:
-        result.notes.append(
-            f"the ranges of {request.user} differ between {result.subuid.path} and {result.subgid.path}; the engine accepts that"
-        )
-    elif result.kept and uid_rows[0] != (request.start, request.count):
-        result.notes.append(f"{request.user} keeps its range {uid_rows[0][0]}:{uid_rows[0][1]}")
+def read_accounts(host: Host) -> Accounts:
+    """Return the accounts of /etc/passwd and /etc/group. Raises OSError."""
+    return Accounts(
+        parse_ids(host.read(PASSWD) or ""),
+        parse_ids(host.read(GROUP) or ""),
+        parse_lowest(host.read(LOGIN_DEFS) or ""),
+    )
+
+
+def list_accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list[str]:
+    """Return the names of the accounts whose ID is in the range, sorted by ID."""
+    return [name for name, unused in sorted((item for item in ids.items() if start <= item[1] < start + count), key=lambda item: item[1])]
+
+
+def add_directory(accounts: Accounts, uids: Mapping[str, int], gids: Mapping[str, int]) -> Accounts:
+    """Return the accounts of the files together with those of the directory. Of a repeated name or ID the file's comes first and counts."""
+    return Accounts({**accounts.uids, **uids, **accounts.uids}, {**accounts.gids, **gids, **accounts.gids}, accounts.lowest)

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..host import state
 from ..host.files import write_atomically
 from ..host.root import Host
-from .accounts import Accounts, read_accounts
+from .accounts import find_account
+from .allocate import Accounts, add_directory, read_accounts
 from .decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
-from .directory import Directory, add_directory, read_directory
+from .directory import Directory, read_directory
 from .locks import shadow_locks
 from .ranges import SUBGID, SUBUID, SubidFile, read_subid_files
 
@@ -44,7 +44,14 @@ def apply_ranges(host: Host, requests: Sequence[UserRequest], subject: str, chec
     memory = state.load(host, subject).get("users", {})
     subuid, subgid = read_subid_files(host)
     directory = read_directory(host)
-    accounts = add_directory(read_accounts(host), directory.uids, directory.gids)
+    accounts = read_accounts(host)
+    named = _find_directory_accounts(
+        host,
+        [entry.user for entry in requests if entry.user not in accounts.uids],
+        [entry.group for entry in requests if entry.group and entry.group not in accounts.gids],
+    )
+    directory = replace(directory, uids={**directory.uids, **named.uids}, gids={**directory.gids, **named.gids})
+    accounts = add_directory(accounts, directory.uids, directory.gids)
     decision = _decide(host, requests, subuid, subgid, accounts, memory)
     outcome = _build_outcome(decision, subuid, subgid, requests, accounts)
     if check or not (outcome.changed or decision.memory != memory):
@@ -121,21 +128,15 @@ def _list_new_starts(before: SubidFile, after: SubidFile) -> list[int]:
     return [line.start for line in after.ranges if (line.owner, line.start) not in old]
 
 
-def _find_directory_accounts(host: Host, uids: list[int], gids: list[int]) -> Accounts:
-    """Return the accounts with the first ID of a range, from the name services. systemd-nspawn checks the same (systemd docs/UIDS-GIDS.md)."""
-    if host.root != Host().root or not (uids or gids):
+def _find_directory_accounts(host: Host, users: Sequence[int | str], groups: Sequence[int | str]) -> Accounts:
+    """Return the accounts with these names or IDs, from the name services. systemd-nspawn checks the same (systemd docs/UIDS-GIDS.md)."""
+    if host.root != Host().root:
         return Accounts()
-    import grp
-    import pwd
-
-    users, groups = {}, {}
-    for uid in uids:
-        with suppress(KeyError):
-            users[pwd.getpwuid(uid).pw_name] = uid
-    for gid in gids:
-        with suppress(KeyError):
-            groups[grp.getgrgid(gid).gr_name] = gid
-    return Accounts(users, groups)
+    accounts: list[dict[str, int]] = [
+        {row[0]: row[1] for row in (find_account(str(who), group) for who in asked) if row}
+        for asked, group in ((users, False), (groups, True))
+    ]
+    return Accounts(accounts[0], accounts[1])
 
 
 def _check_unused(host: Host, user: str, managed: Mapping[str, Any]) -> None:

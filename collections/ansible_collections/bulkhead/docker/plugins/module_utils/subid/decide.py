@@ -10,13 +10,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .accounts import Accounts
-from .allocate import RangeRequest, Ranges, allocate_range
+from .allocate import Accounts, Allocation, RangeRequest, Ranges, allocate_range
 from .ranges import SUBGID, SUBUID, SubidFile
+
+AddNotes = Callable[[Allocation, RangeRequest, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,24 @@ class SubidDecision:
 
 
 def decide_ranges(
-    requests: Sequence[UserRequest], subuid: SubidFile, subgid: SubidFile, accounts: Accounts, memory: Mapping[str, Any]
+    requests: Sequence[UserRequest],
+    subuid: SubidFile,
+    subgid: SubidFile,
+    accounts: Accounts,
+    memory: Mapping[str, Any],
+    add_notes: AddNotes | None = None,
 ) -> SubidDecision:
-    """Return the decision on all requests in their order, each on the files that the one before it leaves."""
+    """Return the decision on all requests in their order, each on the files that the one before it leaves. add_notes: of notes.py, for a plan."""
     decision = SubidDecision(subuid, subgid, {name: dict(entry) for name, entry in memory.items()})
     for request in requests:
         if request.present:
-            _decide_present(decision, request, accounts)
+            _decide_present(decision, request, accounts, add_notes)
         else:
             _decide_absent(decision, request.user, accounts)
     return decision
 
 
-def _decide_present(decision: SubidDecision, request: UserRequest, accounts: Accounts) -> None:
+def _decide_present(decision: SubidDecision, request: UserRequest, accounts: Accounts, add_notes: AddNotes | None) -> None:
     user = request.user
     known = user in accounts.uids
     if not known and not request.create:
@@ -72,6 +78,8 @@ def _decide_present(decision: SubidDecision, request: UserRequest, accounts: Acc
     memory = decision.memory.get(user, {})
     managed = {path: parse_pairs(memory.get(path)) for path in (SUBUID, SUBGID)}
     allocation = allocate_range(request.range, decision.subuid, decision.subgid, accounts, managed)
+    if add_notes and not allocation.errors:
+        add_notes(allocation, request.range, accounts.uids.get(user))
     decision.errors += allocation.errors
     decision.notes += allocation.notes
     uid = accounts.uids.get(user)

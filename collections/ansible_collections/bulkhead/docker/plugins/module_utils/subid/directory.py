@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounts of directory services, which the name services (man 5 nsswitch.conf) have beside /etc/passwd and /etc/group.
-
-Each source is asked alone. So the users that systemd invents for containers and services (nss-systemd, nss-mymachines) do not count.
-"""
+"""Accounts of directory services (man 5 nsswitch.conf). Each source is asked alone, so that users that systemd invents do not count."""
 
 from __future__ import annotations
 
@@ -14,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..host.root import Host
-from .accounts import Accounts, parse_ids
+from .accounts import parse_ids
 
 CONFIG = "/etc/nsswitch.conf"
-# Sources without accounts of their own beside the files: `systemd` and `mymachines` only name IDs that are in use at the moment.
+# `systemd` and `mymachines` only name IDs that are in use at the moment.
 _LOCAL = frozenset({"files", "compat", "systemd", "mymachines"})
-# The socket of a source's daemon. Without it the source has no accounts, as where the library is installed and nothing is set up.
+# The socket of a source's daemon, without which it has no accounts.
 _SOCKETS = {"sss": "/var/lib/sss/pipes/nss", "winbind": "/run/samba/winbindd/pipe"}
 _SECONDS = 5.0
 _LIMIT = 64 << 20
@@ -96,8 +93,7 @@ def run_getent(source: str, database: str, seconds: float) -> str:
 def select_accounts(ids: Mapping[str, int], ranges: Sequence[tuple[int, int]]) -> dict[str, int]:
     """Return the accounts that matter for ranges of IDs, so that an observation stays small.
 
-    Kept are some of those in each of `ranges` (start, count), and the first and last of each block of 65536 IDs. A range of a block or more
-    that has IDs of a block has its first or its last ID as well, if it has an account in it.
+    Those are some in each of `ranges` (start, count), and the first and last of each block of 65536 IDs.
     """
     ordered = sorted(((number, name) for name, number in ids.items()))
     kept: dict[str, int] = {}
@@ -109,8 +105,3 @@ def select_accounts(ids: Mapping[str, int], ranges: Sequence[tuple[int, int]]) -
     for block in ends.values():
         kept.update((name, number) for number, name in (block[0], block[-1]))
     return kept
-
-
-def add_directory(accounts: Accounts, uids: Mapping[str, int], gids: Mapping[str, int]) -> Accounts:
-    """Return the accounts of the files together with those of the directory; of a repeated name the file's counts."""
-    return Accounts({**uids, **accounts.uids}, {**gids, **accounts.gids}, accounts.lowest)

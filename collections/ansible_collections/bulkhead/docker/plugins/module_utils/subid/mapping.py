@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .accounts import DEFAULT_LOWEST, Accounts
-from .directory import add_directory
+from .accounts import DEFAULT_LOWEST
+from .allocate import Accounts, add_directory
 from .ranges import SUBGID, SUBUID, SubidFile, build_engine_map, parse_subid
-from .remap_user import prefers_numeric_owner
+from .remap_user import prefers_numeric_owner, resolve_remap_user
 
 # The user nobody of a container is 65534. With fewer IDs its files in an image cannot be unpacked (`Container ID 65534 cannot be mapped to
 # a host ID`).
@@ -21,24 +21,34 @@ Map = list[list[int]]
 
 @dataclass(frozen=True)
 class SubidState:
-    """Both subid files and the accounts, from an observation."""
+    """Both subid files and the accounts, from an observation. names: how a user is named that was asked for under another spelling."""
 
     subuid: SubidFile
     subgid: SubidFile
     accounts: Accounts
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_state(here: Mapping[str, Any]) -> SubidState:
     """Return the subid files and accounts, those of directory services included. here: what layer userns observed."""
+    directory, named = here.get("directory") or {}, here.get("named") or {}
+    users, groups = ({asked: row for asked, row in named.get(kind, {}).items() if row} for kind in ("users", "groups"))
     return SubidState(
         parse_subid(SUBUID, here["subuid"]["text"]),
         parse_subid(SUBGID, here["subgid"]["text"]),
         add_directory(
             Accounts(here.get("uids", {}), here.get("gids", {}), here.get("lowest", DEFAULT_LOWEST)),
-            (here.get("directory") or {}).get("uids", {}),
-            (here.get("directory") or {}).get("gids", {}),
+            {**directory.get("uids", {}), **{row[0]: row[1] for row in users.values()}},
+            {**directory.get("gids", {}), **{row[0]: row[1] for row in groups.values()}},
         ),
+        {asked: row[0] for asked, row in users.items() if asked not in here.get("uids", {})},
     )
+
+
+def resolve_remap(seen: SubidState, setting: str) -> tuple[str, str]:
+    """Return the names of user and group of a `userns-remap` value on this host; an ID of no account stays."""
+    user, group = resolve_remap_user(setting, seen.accounts.uids, seen.accounts.gids)
+    return seen.names.get(user, user), group
 
 
 def find_subid_services(here: Mapping[str, Any]) -> list[str]:
@@ -59,6 +69,8 @@ def find_configured_remap(observed: Mapping[str, Any]) -> str | None:
 
 def build_expected_maps(seen: SubidState, user: str, version: str | None) -> tuple[Map, Map]:
     """Return the uid_map and gid_map that an engine of this version would make for a user if it started now."""
+    if user == "root":  # `userns-remap: root` starts an engine without user namespaces
+        return [], []
     uid, first = seen.accounts.uids.get(user), prefers_numeric_owner(version)
     return build_engine_map(seen.subuid, user, uid, first), build_engine_map(seen.subgid, user, uid, first)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which ranges of a subid file share IDs, whoever has them. Pure; verification reports it, and no host needs it."""
+"""Which ranges of a subid file share IDs. Pure; verification reports it, and no host needs it."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parses /etc/subuid and /etc/subgid. Every byte of every line is kept next to its meaning.
+"""Parses /etc/subuid and /etc/subgid. Every byte of every line is kept.
 
 The programs that read these files differ (shadow lib/subordinateio.c; moby pkg/idtools up to 27, moby/sys/user since 28):
 
 engines before 28   trim blanks; skip `#`; a line without three fields is an error, whose ever it is; numbers are decimal
-engines since 28    trim blanks; a missing or unreadable number is 0, so that `dockremap:abc:65536` makes the container's root the host's
-newuidmap up to 4.18 trims nothing, knows no comments, ignores further fields; numbers as strtoul(3) reads them: `0100` is octal, `0x10` valid
-newuidmap since 4.19 the same with exactly three fields
+engines since 28    trim blanks; an unreadable number is 0, so that `dockremap:abc:65536` makes the container's root the host's
+newuidmap, getsubids trim nothing; know no comments; ignore further fields (up to 4.18); `0100` is octal, `0x10` valid (strtoul(3))
 
-A line on which they disagree has a `problem`. Only newuidmap rejects a line with a blank or carriage return around it. Whatever range any of
-them reads is in `taken`.
+A line on which they disagree has a `problem`. Whatever range any of them reads is in `taken`.
 """
 
 from __future__ import annotations
@@ -157,7 +155,7 @@ def _parse_line(number: int, raw: str) -> SubidLine:
     if raw.removesuffix("\n") != text:
         rejected = "has a blank or carriage return before or after it, with which newuidmap gives no range; remove that from the line"
     elif newuidmap != engine:
-        rejected = f"begins with + or -, or has {_SHADOW_LIMIT} bytes or more, with which newuidmap gives no range; correct the line"
+        rejected = "begins with + or -, or is too long, with which newuidmap gives no range; correct it"
     return SubidLine(number, raw, owner, engine[0], engine[1], "", rejected, taken)
 
 
@@ -174,7 +172,7 @@ def _find_problem(owner: str, numbers: list[str]) -> str:
 
 
 def _read_as_engine(value: str) -> int:
-    """Return a number as engines since 28 read it (moby/sys/user user.go, parseParts). The value of an older one is the same, if it has one."""
+    """Return a number as engines since 28 read it (moby/sys/user user.go, parseParts). Older ones read the same, or none."""
     if not re.fullmatch(r"[+-]?[0-9]+", value):
         return 0
     digits = value.lstrip("+-0")[:20] or "0"  # 20 digits are more than any ID, and int() rejects thousands
@@ -182,7 +180,7 @@ def _read_as_engine(value: str) -> int:
 
 
 def _read_as_newuidmap(raw: str) -> list[int]:
-    """Return start and count as newuidmap reads them; zeros if it reads none. Negative numbers give no ID of the kernel."""
+    """Return start and count as newuidmap reads them; zeros if it reads none, or a negative number."""
     line = raw.removesuffix("\n").partition("\0")[0]
     fields = line.split(":")[:3]
     found = [_STRTOUL.fullmatch(value) for value in fields[1:]]

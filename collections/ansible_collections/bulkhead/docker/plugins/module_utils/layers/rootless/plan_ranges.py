@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...engine.instance import Instance
@@ -11,6 +12,7 @@ from ...subid.allocate import RangeRequest
 from ...subid.decide import UserRequest, decide_ranges
 from ...subid.directory import CONFIG
 from ...subid.mapping import parse_state
+from ...subid.notes import add_notes
 from ...subid.ranges import SUBGID, SUBUID
 from ..verdict import Change, LayerPlan
 
@@ -33,7 +35,10 @@ def plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping
     elif instance.uid == 0:
         result.blockers.append(f"rootless_docker_user: {instance.user} has the ID 0 on this host; write a user that is not root")
     request = UserRequest(range_request, create=create)
-    decision = decide_ranges([request], seen.subuid, seen.subgid, seen.accounts, here["ranges"])
+    accounts = seen.accounts
+    if instance.uid is not None:  # found by the name services, also where only a directory service has the user
+        accounts = replace(accounts, uids={**accounts.uids, instance.user: instance.uid})
+    decision = decide_ranges([request], seen.subuid, seen.subgid, accounts, here["ranges"], add_notes)
     result.blockers += decision.errors
     result.notices += decision.notes
     if instance.uid is None:

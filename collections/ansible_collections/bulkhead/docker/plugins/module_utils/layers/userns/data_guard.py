@@ -12,8 +12,7 @@ from typing import Any
 
 from ...formatting import KINDS, format_contents, format_names
 from ...host.data_root import explain_other_entries
-from ...subid.mapping import Map, build_expected_maps, find_configured_remap, name_data_root, parse_state
-from ...subid.remap_user import parse_remap_user
+from ...subid.mapping import Map, build_expected_maps, find_configured_remap, name_data_root, parse_state, resolve_remap
 from ..identity import get_map
 from ..verdict import LayerPlan
 
@@ -77,7 +76,7 @@ def guard_disabling(result: LayerPlan, observed: Mapping[str, Any], desired: Map
         return
     before = managed.get("before")
     subids, version = parse_state(observed["layers"]["userns"]), observed["engine"].get("version")
-    maps = build_expected_maps(subids, parse_remap_user(before)[0], version) if before else ([], [])
+    maps = build_expected_maps(subids, resolve_remap(subids, before)[0], version) if before else ([], [])
     guard_data(result, observed, desired, maps)
 
 
@@ -87,7 +86,8 @@ def find_current_root(observed: Mapping[str, Any]) -> str | None:
     if engine.get("running"):
         return engine.get("remapped")
     setting = find_configured_remap(observed)
-    return name_data_root(*build_expected_maps(parse_state(here), parse_remap_user(setting)[0], engine.get("version"))) if setting else None
+    subids = parse_state(here)
+    return name_data_root(*build_expected_maps(subids, resolve_remap(subids, setting)[0], engine.get("version"))) if setting else None
 
 
 def _plan_migration(

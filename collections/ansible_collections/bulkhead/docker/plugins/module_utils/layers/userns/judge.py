@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import get_observed_instance
-from ...subid.accounts import GROUP, PASSWD, list_accounts_inside
+from ...subid.accounts import GROUP, PASSWD
+from ...subid.allocate import list_accounts_inside
 from ...subid.directory import CONFIG
 from ...subid.mapping import (
     MIN_IDS,
@@ -18,10 +19,11 @@ from ...subid.mapping import (
     find_configured_remap,
     find_subid_services,
     parse_state,
+    resolve_remap,
 )
 from ...subid.overlaps import find_overlaps
 from ...subid.ranges import SUBGID, SUBUID, SubidFile, find_users_of_range
-from ...subid.remap_user import parse_major, parse_remap_user
+from ...subid.remap_user import parse_major
 from ..identity import get_map
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
@@ -50,7 +52,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         _judge_process(verdict, probe["kernel"], "the probe", here)
         if not verdict.findings:
             _judge_maps(verdict, probe["kernel"], user, subids, here, engine)
-            _judge_expectation(verdict, probe["kernel"], user, expect)
+            _judge_expectation(verdict, probe["kernel"], user, {**expect, "user": resolve_remap(subids, expect.get("user") or user)[0]})
     _judge_files(verdict, subids, user, engine.get("version"))
     _report_unchecked(verdict, here)
     _judge_orphans(verdict, engine)
@@ -84,7 +86,8 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
 
 def _select_user(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
     """Return the user whose ranges count: the one that the engine is configured for, otherwise the expected one."""
-    return parse_remap_user(find_configured_remap(evidence["observed"]) or expect.get("user") or "default")[0]
+    setting = find_configured_remap(evidence["observed"]) or expect.get("user") or "default"
+    return resolve_remap(parse_state(evidence["observed"]["layers"][LAYER]), setting)[0]
 
 
 def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], subject: str, here: Mapping[str, Any], remedy: str = "") -> None:

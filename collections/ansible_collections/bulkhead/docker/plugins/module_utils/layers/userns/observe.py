@@ -11,7 +11,7 @@ from typing import Any
 from ...engine.configuration import DATA_ROOT, strip_remapped
 from ...host.data_root import find_other_entries
 from ...host.root import Host, read_state
-from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, SUBGID, SUBUID, parse_ids, parse_lowest, parse_primary_groups
+from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, SUBGID, SUBUID, find_named, parse_ids, parse_lowest
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
 
 _CONTAINERD = "/var/lib/containerd"
@@ -19,12 +19,11 @@ _REMAPPED = re.compile(r"(\d+)\.(\d+)")
 
 
 def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str = "") -> dict[str, Any]:
-    """Return the state of the layer. It runs no command but getent, for a directory service; what a host does not have is None or empty.
+    """Return the state of the layer. It runs no command but getent; what a host does not have is None or empty.
 
-    subuid, subgid: `text` and `mtime` of the files. max_user_namespaces: None where the kernel has no user namespaces.
-    directory: accounts of directory services, as far as they matter for ranges, and which were not checked. subid_sources: of nsswitch.conf.
+    max_user_namespaces: None where the kernel has no user namespaces. directory: accounts that matter for ranges, and which were not checked.
     config: `unit` of the rootful engine (engine_config/observe.py). root_dir: its data root while it runs (DockerRootDir).
-    host_namespace: the target of /proc/1/ns/user. unreadable: file -> error.
+    named: accounts in `userns-remap` (find_named). host_namespace: the target of /proc/1/ns/user. unreadable: file -> error.
     data_root: None when it is not known, because the flags of a stopped engine are not. roots: the content of each data root there, for an
     engine that does not run. used_roots: UID.GID of every remapped root that is found, also where an engine had its data before.
     next_root: where the next start of a running engine has its data root, if not here.
@@ -37,7 +36,7 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
             found[name] = {"text": None, "mtime": None}
             found["unreadable"][path] = error.strerror or str(error)
     texts = {}
-    for path in (PASSWD, GROUP, LOGIN_DEFS):
+    for path in (PASSWD, GROUP, LOGIN_DEFS, CONFIG):
         try:
             texts[path] = host.read(path) or ""
         except OSError as error:
@@ -59,17 +58,17 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
         "uids": parse_ids(passwd),
         "gids": parse_ids(group),
         "lowest": parse_lowest(texts.get(LOGIN_DEFS, "")),
-        "primary_groups": parse_primary_groups(passwd),
         "directory": {
             "uids": select_accounts(directory.uids, ranges),
             "gids": select_accounts(directory.gids, ranges),
             "unchecked": list(directory.unchecked),
         },
-        "subid_sources": _list_subid_sources(host),
+        "subid_sources": list_sources(texts.get(CONFIG), "subid"),
         "sssd": host.path("/etc/sssd/sssd.conf").exists(),
         "max_user_namespaces": _parse_number(host.read("/proc/sys/user/max_user_namespaces")),
         "host_namespace": host.read_link("/proc/1/ns/user"),
         "configured": config["remap"],
+        "named": find_named(host, config["remap"]),
         "data_root": data_root,
         "roots": _list_data_roots(host, data_root) if data_root else [],
         "used_roots": sorted({name for path in places for name in _list_remapped(host, str(path))}),
@@ -81,13 +80,6 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
     except (ValueError, OSError) as error:
         found["unreadable"]["the remembered state of this layer"] = str(error)
     return found
-
-
-def _list_subid_sources(host: Host) -> list[str]:
-    try:
-        return list_sources(host.read(CONFIG), "subid")
-    except OSError:  # reported as an unchecked directory
-        return []
 
 
 def _list_remapped(host: Host, data_root: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import get_observed_instance
+from ...subid.accounts import parse_id
 from ...subid.allocate import RangeRequest, describe_bounds_problem
 from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from ...subid.directory import CONFIG
@@ -21,7 +22,9 @@ from ...subid.mapping import (
     find_subid_services,
     name_data_root,
     parse_state,
+    resolve_remap,
 )
+from ...subid.notes import add_notes
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ...subid.remap_user import DEFAULT_USER, parse_major, parse_remap_user
 from ..verdict import DISABLED, Change, LayerPlan
@@ -30,13 +33,14 @@ from . import data_guard, plan_switch
 LAYER = "userns"
 NOT_WITH_ROOTLESS = "a rootless engine does not start with userns-remap, and does not need it; write userns_remap_layer: disabled"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
+_WRITE_USER = "write default, a name, name:group, or the ID of a user of the host"
 
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return what verification expects of the kernel."""
     return {
         "requirement": desired["userns_remap_layer"],
-        "user": parse_remap_user(desired["userns_remap_user"])[0],
+        "user": parse_remap_user(desired["userns_remap_user"])[0],  # an ID is resolved when it is judged
         "size": desired["userns_remap_range_size"],
         "start": desired["userns_remap_range_start"] if desired.get("userns_remap_range_exact") else None,
     }
@@ -77,15 +81,13 @@ def _check_variables(desired: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the variables, independent of the host."""
     problems = []
     user, group = parse_remap_user(desired["userns_remap_user"])
-    if user in ("root", "0"):
+    if user == "root" or parse_id(user) == 0:
         problems.append(
             "userns_remap_user: root cannot be remapped to itself, because the engine then runs without user namespaces; "
             "write default, or another user"
         )
-    elif user.isdigit() or group.isdigit():
-        problems.append(f"userns_remap_user: {desired['userns_remap_user']} is an ID; write the user's name, or default")
-    elif not _NAME.fullmatch(user) or (":" in desired["userns_remap_user"] and not _NAME.fullmatch(group)):
-        problems.append(f"userns_remap_user: {desired['userns_remap_user']!r} is not a user; write default, a name, or name:group")
+    elif not user or ":" in group or (":" in desired["userns_remap_user"] and not group):
+        problems.append(f"userns_remap_user: {desired['userns_remap_user']!r} is not a user; {_WRITE_USER}")
     start, size = desired["userns_remap_range_start"], desired["userns_remap_range_size"]
     if size < MIN_IDS:
         problems.append(
@@ -106,10 +108,13 @@ def _check_variables(desired: Mapping[str, Any]) -> list[str]:
 
 def _plan_enabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], subids: SubidState) -> None:
     here, engine = observed["layers"][LAYER], observed["engine"]
+    result.blockers += _check_accounts(desired["userns_remap_user"], subids)
+    if result.blockers:
+        return
     request, value = _build_request(desired, here, subids)
     memory = (here.get("state") or {}).get("users", {})
     requests = [request, *_list_removals(memory, observed, keep=request.user)]
-    decision = decide_ranges(requests, subids.subuid, subids.subgid, subids.accounts, memory)
+    decision = decide_ranges(requests, subids.subuid, subids.subgid, subids.accounts, memory, add_notes)
     result.blockers += decision.errors
     _report_malformed(result, subids, engine.get("version"))
     if result.blockers:
@@ -193,17 +198,19 @@ def _build_request(desired: Mapping[str, Any], here: Mapping[str, Any], subids: 
     Without a group in the value, the engine requires a group of the user's name, though it does not use it (moby daemon/daemon_unix.go,
     parseRemappedRoot). For an existing user without such a group, the value names its primary group instead of creating one.
     """
-    setting = desired["userns_remap_user"]
-    user, group = parse_remap_user(setting)
-    value = setting
+    setting, configured = desired["userns_remap_user"], here.get("configured")
+    user, group = resolve_remap(subids, setting)
+    value, accounts = setting, subids.accounts
     if user == DEFAULT_USER and not group:
         group = DEFAULT_USER
-        if here.get("configured") in ("default", DEFAULT_USER):
-            value = here["configured"]  # two spellings of the same
-    elif not group and user in subids.accounts.uids and user not in subids.accounts.gids:
-        primary = here.get("primary_groups", {}).get(user)
-        group = next((name for name, gid in subids.accounts.gids.items() if gid == primary), user)
-        value = f"{user}:{group}"
+    elif user in accounts.uids and (parse_id(group) is not None or (not group and user not in accounts.gids)):
+        primary = _find_primary_group(here, user)
+        group = next((name for name, gid in accounts.gids.items() if gid == primary), user)
+        value = f"{parse_remap_user(setting)[0]}:{group}"
+    if configured and value != configured and ":" not in setting:  # two spellings of the same, such as default, dockremap and its UID
+        known, known_group = resolve_remap(subids, str(configured))
+        if known == user and (user == DEFAULT_USER or (known_group or user) in accounts.gids):
+            value, group = configured, known_group or group
     range_request = RangeRequest(
         user,
         desired["userns_remap_range_start"],
@@ -214,6 +221,27 @@ def _build_request(desired: Mapping[str, Any], here: Mapping[str, Any], subids: 
     return UserRequest(range_request, group, create=True), value
 
 
+def _find_primary_group(here: Mapping[str, Any], user: str) -> int | None:
+    rows = (here.get("named") or {}).get("users", {}).values()
+    return next((row[2] for row in rows if row and row[0] == user), here.get("primary_groups", {}).get(user))
+
+
+def _check_accounts(setting: str, subids: SubidState) -> list[str]:
+    """Return why user and group of the value neither exist nor can be created. Users of directory services exist too."""
+    (user, group), (asked, asked_group), accounts = resolve_remap(subids, setting), parse_remap_user(setting), subids.accounts
+    for kind, name, known, database in (
+        ("user", asked, user in accounts.uids, "passwd"),
+        ("group", asked_group, group in accounts.gids, "group"),
+    ):
+        if known or not name:
+            continue
+        if parse_id(name) is not None:
+            return [f"userns_remap_user: {setting}: no {kind} has the ID {name} on this host (getent {database} {name}); {_WRITE_USER}"]
+        if not _NAME.fullmatch(name):
+            return [f"userns_remap_user: {setting!r} is not a {kind} that this host has or could create; {_WRITE_USER}"]
+    return []
+
+
 def _list_removals(memory: Mapping[str, Any], observed: Mapping[str, Any], keep: str) -> list[UserRequest]:
     """Return requests to remove what Bulkhead gave to users other than `keep` and nothing uses.
 
@@ -221,6 +249,7 @@ def _list_removals(memory: Mapping[str, Any], observed: Mapping[str, Any], keep:
     """
     here, engine = observed["layers"][LAYER], observed["engine"]
     setting = find_configured_remap(observed)
+    configured = resolve_remap(parse_state(here), setting)[0] if setting else None
     if not here["data_root"]:
         return []
     roots = {root["remapped"] for root in here.get("roots", ())} | {engine.get("remapped"), *here.get("used_roots", ())}
@@ -228,8 +257,7 @@ def _list_removals(memory: Mapping[str, Any], observed: Mapping[str, Any], keep:
     free = [
         user
         for user, entry in sorted(memory.items())
-        if user not in (keep, setting and parse_remap_user(setting)[0])
-        and not any(start in starts for start, unused in parse_pairs(entry.get(SUBUID)))
+        if user not in (keep, configured) and not any(start in starts for start, unused in parse_pairs(entry.get(SUBUID)))
     ]
     return [UserRequest(RangeRequest(user), present=False) for user in free]
 

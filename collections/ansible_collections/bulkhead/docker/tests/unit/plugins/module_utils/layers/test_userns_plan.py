@@ -89,8 +89,9 @@ def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, gr
     [
         ({"user": "root"}, "userns_remap_user: root cannot be remapped to itself"),
         ({"user": "0"}, "userns_remap_user: root"),
-        ({"user": "1000"}, "userns_remap_user: 1000 is an ID"),
-        ({"user": "alice:1000"}, "userns_remap_user: alice:1000 is an ID"),
+        ({"user": "00"}, "userns_remap_user: root"),
+        ({"user": "1001"}, "userns_remap_user: 1001: no user has the ID 1001 on this host (getent passwd 1001)"),
+        ({"user": "alice:1001"}, "userns_remap_user: alice:1001: no group has the ID 1001 on this host (getent group 1001)"),
         ({"user": ""}, "userns_remap_user: '' is not a user"),
         ({"user": "two words"}, "userns_remap_user: 'two words' is not a user"),
         ({"user": "alice:"}, "userns_remap_user: 'alice:' is not a user"),
@@ -171,6 +172,61 @@ def test_new_range_avoids_accounts_of_a_directory() -> None:
     result = plan(observed(seen(directory={"uids": {"ann": 240000}, "gids": {}, "unchecked": []})), WANTED)
     assert any("the user ann has the ID 240000" in text for text in result.notices)
     assert "dockremap:296608:65536" in "".join(change.after for change in result.changes)
+
+
+# --- users and groups by ID, and those of directory services ---
+
+ALICE = "alice:231072:65536\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "configured", "value"),
+    [
+        ("1000", None, "1000"),
+        ("1000:1000", None, "1000:1000"),
+        ("alice:100", None, "alice:100"),
+        ("+1000", None, "+1000"),
+        ("alice", "1000", "1000"),  # the same user, so nothing changes
+        ("1000", "alice:alice", "alice:alice"),
+        ("alice", "alice:100", "alice:100"),
+    ],
+)
+def test_ids_are_resolved_as_the_engine_does(setting: str, configured: str | None, value: str) -> None:
+    """moby#39353, moby#20751; moby daemon/daemon_unix.go, parseRemappedRoot."""
+    found = plan(observed(seen(ALICE, configured=configured), remapped="231072.231072"), desired(user=setting))
+    assert (found.blockers, found.changes, found.daemon_keys) == ([], [], {"userns-remap": value})
+    assert found.apply["ranges"][0]["user"] == "alice"
+
+
+def test_id_whose_group_does_not_exist_gets_the_primary_group() -> None:
+    """dockerd wants a group with the same ID as the user, and would not start."""
+    here = seen("bob:231072:65536\n", named={"users": {"1001": ["bob", 1001, 100]}, "groups": {"1001": [], "100": ["users", 100]}})
+    assert plan(observed(here), desired(user="1001")).daemon_keys == {"userns-remap": "1001:users"}
+
+
+def test_data_of_a_stopped_engine_whose_user_is_an_id() -> None:
+    """The root of the engine is 231072.231072 now, and another user would hide it."""
+    here = seen(ALICE, configured="1000", roots=ROOT_ON_DISK)
+    assert any("231072.231072 to" in text for text in plan(observed(here, running=False, contents=None), WANTED).blockers)
+    assert plan(observed(here, running=False, contents=None), desired(user="alice")).blockers == []
+
+
+def test_range_of_a_user_configured_by_id_is_not_removed() -> None:
+    memory = {"users": {"alice": {"/etc/subuid": [[231072, 65536]], "/etc/subgid": [[231072, 65536]]}}}
+    here = seen(ALICE, configured="1000", state=memory)
+    found = plan(observed(here, running=False, contents=None), desired(layer="disabled"))
+    assert (found.changes, found.apply) == ([], {})
+
+
+@pytest.mark.parametrize("asked", ["ann", "Ann", "ann@corp.example", "CORP\\ann", "240000000"])
+def test_user_of_a_directory_service_is_not_created(asked: str) -> None:
+    """moby#20191: getent finds it, and /etc/passwd does not have it."""
+    here = seen(named={"users": {asked: ["ann", 240000000, 240000000]}, "groups": {asked: ["ann", 240000000]}})
+    found = plan(observed(here), desired(user=asked))
+    assert found.blockers == []
+    assert [change.path for change in found.changes] == ["/etc/subuid", "/etc/subgid"]
+    assert "ann:231072:65536" in found.changes[0].after
+    assert found.daemon_keys == {"userns-remap": asked}
 
 
 # --- what would become invisible ---

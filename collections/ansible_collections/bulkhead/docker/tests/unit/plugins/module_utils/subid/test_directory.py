@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid import directory
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import Accounts, list_accounts_inside
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import RangeRequest, allocate_range
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import (
+    Accounts,
+    RangeRequest,
+    add_directory,
+    allocate_range,
+    list_accounts_inside,
+)
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.directory import list_sources, read_directory, select_accounts
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBGID, SUBUID, SubidFile
 
@@ -157,7 +162,7 @@ def test_accounts_in_present_ranges_are_kept() -> None:
 
 
 def test_new_range_avoids_accounts_of_a_directory() -> None:
-    accounts = directory.add_directory(Accounts({"root": 0}, {"root": 0}), {"ann": 250_000, "root": 7}, {"staff": 300_000})
+    accounts = add_directory(Accounts({"root": 0}, {"root": 0}), {"ann": 250_000, "root": 7}, {"staff": 300_000})
     assert accounts.uids["root"] == 0, "the file's entry counts"
     found = allocate_range(RangeRequest("dockremap"), SubidFile(SUBUID), SubidFile(SUBGID), accounts)
     assert [line.start for line in found.subuid.ranges] == [231072 + 2 * 65536]
