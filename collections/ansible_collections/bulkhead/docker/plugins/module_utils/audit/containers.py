@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 from ..engine.api import Engine, EngineError
-from ..engine.cgroups import list_container_cgroups
+from ..engine.cgroups import list_container_cgroups, list_processes
 from ..engine.inspection import get_first_pid
 from ..engine.instance import Instance
 from ..engine.timestamps import parse_timestamp
@@ -69,8 +69,9 @@ def _describe_container(host: Host, inspect: Mapping[str, Any]) -> KnownContaine
 
 def _list_unlisted(host: Host, instance: Instance, known: set[str]) -> list[KnownContainer]:
     """Return containers that run in a cgroup of Docker and that the engine does not list."""
-    identifiers = {identifier for identifier, _cgroup in list_container_cgroups(host, instance)} - known
-    return [KnownContainer(identifier, runs=[(None, None)]) for identifier in sorted(identifiers)]
+    groups = {identifier: cgroup for identifier, cgroup in list_container_cgroups(host, instance) if identifier not in known}
+    pids = {identifier: next(iter(list_processes(host, cgroup)), 0) for identifier, cgroup in sorted(groups.items())}
+    return [KnownContainer(identifier, profile=_read_profile(host, pid), runs=[(None, None)]) for identifier, pid in pids.items()]
 
 
 def _read_profile(host: Host, pid: int) -> str | None:
