@@ -35,7 +35,7 @@ LIMITS: dict[str, tuple[int, str]] = {
 }
 # What only the control node needs. plan_containers reads settings of containers on the host, where it compares them.
 CONTROL_NODE = re.compile(
-    r"layers/\w+/plan(_\w+)?\.py|(apparmor|seccomp)/desired\.py|apparmor/(presets|render|parameters|signals|syntax)\.py|seccomp/(blocks|compose)\.py"
+    r"layers/\w+/plan(_\w+)?\.py|(apparmor|seccomp)/desired\.py|apparmor/(labels|presets|render|parameters|signals|syntax)\.py|seccomp/(blocks|compose)\.py"
     r"|profiles/entries\.py|hardened/settings\.py"
 )
 # What judges evidence.

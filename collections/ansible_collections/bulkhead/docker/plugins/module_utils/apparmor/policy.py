@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's AppArmor policy, read from securityfs (Linux security/apparmor/apparmorfs.c), and the labels of processes."""
+"""The kernel's AppArmor policy, read from securityfs (Linux security/apparmor/apparmorfs.c), and the processes under a profile."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -20,57 +19,6 @@ ENFORCING = ("enforce", "kill")
 # How each profile begins in what the parser hands to the kernel: a version, a struct `profile`, and in it the name with its length
 # (apparmor parser/parser_interface.c, sd_serialize_top_profile). Tables inside have a version of their own, but no such struct.
 _BEGINS = re.compile(rb"\x04\x08\x00version\x00\x02.{4}\x04\x08\x00profile\x00\x07\x05..([^\x00]+)\x00", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Label:
-    """The content of /proc/PID/attr/current: the profile (several joined by `//&` if stacked) and its mode.
-
-    parts: name and mode of each profile of a stack; the mode is empty where the kernel shows one mode for the stack, and it is `mixed`.
-    """
-
-    name: str
-    mode: str
-    parts: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def confined(self) -> bool:
-        """Return whether a profile enforces or logs; one with flags=(unconfined) has a name and confines nothing."""
-        return self.mode != "unconfined"
-
-    @property
-    def profiles(self) -> tuple[str, ...]:
-        return tuple(self.name.split("//&"))
-
-
-def parse_label(text: str) -> Label:
-    """Parse `docker-default (enforce)`, `runc (unconfined)`, `unconfined`, `a//&:ns:b (enforce)`, or a stack with a mode per part.
-
-    Linux writes one mode behind a stack: `mixed` if its parts differ, without regard to the unconfined profile of a namespace
-    (security/apparmor/label.c, label_modename). Up to 5.16 it wrote `-` for profiles with flags=(unconfined). Raises ValueError for another
-    text.
-    """
-    text = text.strip("\0\n ")
-    if text == "unconfined":
-        return Label("unconfined", "unconfined", (("unconfined", "unconfined"),))
-    matches = [match for part in text.split("//&") if (match := re.fullmatch(r"(.+?)(?: \((\w+|-)\))?", part))]
-    if not text or len(matches) != text.count("//&") + 1:
-        raise ValueError(f"{text!r} is not an AppArmor label")
-    parts = [(match[1], "unconfined" if match[2] == "-" else match[2] or "") for match in matches]
-    given = [mode for _name, mode in parts if mode]
-    if not given and any(not _is_unconfined_name(name) for name, _mode in parts):
-        raise ValueError(f"{text!r} is an AppArmor label without a mode")
-    whole = given[0] if len(given) == 1 and parts[-1][1] else ""
-    shared = "" if whole == "mixed" else whole
-    parts = [(name, "unconfined" if _is_unconfined_name(name) else shared if whole else mode) for name, mode in parts]
-    modes = {mode for _name, mode in parts if mode}
-    mode = whole or (modes.pop() if len(modes) == 1 else "mixed")
-    return Label("//&".join(name for name, _mode in parts), mode, tuple(parts))
-
-
-def _is_unconfined_name(name: str) -> bool:
-    """Return whether a part of a label is the unconfined profile of a policy namespace: `unconfined`, `:ns:unconfined`."""
-    return re.fullmatch(r"(:[^:]*:(//)?)?unconfined", name) is not None
 
 
 def parse_modes(text: str) -> dict[str, str]:
@@ -183,13 +131,13 @@ def find_confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, 
         return found
     for process in sorted(int(entry.name) for entry in host.path("/proc").iterdir() if entry.name.isdigit()):
         try:
-            label = parse_label(_read_label(host, process))
-            # A process in a child profile (PARENT//CHILD) belongs to the parent's file.
-            for name in desired & {part.split("//")[0] for part in label.profiles}:
+            # A stack is joined by //&, and a mode is behind each or the last. A process in a child (PARENT//CHILD) belongs to the parent's file.
+            parts = _read_label(host, process).strip("\0\n").split("//&")
+            for name in desired & {re.sub(r" \([\w-]+\)$", "", part).split("//")[0] for part in parts}:
                 comm = (host.read(f"/proc/{process}/comm") or "").strip()
                 container = find_container_group(host.read(f"/proc/{process}/cgroup") or "")
                 found.setdefault(name, []).append({"pid": process, "command": comm, "container": container[0][:12] if container else None})
-        except (OSError, ValueError):  # it has ended, or its label is of another security module
+        except OSError:  # it has ended
             continue
     return found
 

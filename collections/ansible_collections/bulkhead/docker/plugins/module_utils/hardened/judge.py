@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..apparmor.policy import ENFORCING, GLOBAL_MODE, parse_label
+from ..apparmor.labels import parse_label
+from ..apparmor.policy import ENFORCING, GLOBAL_MODE
 from ..capabilities import decode_capabilities
 from ..layers.identity import is_nested, read_identity
 from ..layers.pids_limit.settings import find_lowest_limit

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...apparmor.changes import is_desired_mode
-from ...apparmor.policy import ENFORCING, GLOBAL_MODE, SECURITYFS, Label, parse_label
+from ...apparmor.labels import Label, parse_label
+from ...apparmor.policy import ENFORCING, GLOBAL_MODE, SECURITYFS
 from ...apparmor.sources import COMPLAIN_LINK, DISABLE_LINK, FOLDER
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes, policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes, labels, policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 from .machine import machine
@@ -40,18 +40,18 @@ from .machine import machine
     ],
 )
 def test_labels(text: str, name: str, mode: str, confined: bool) -> None:
-    label = policy.parse_label(text)
+    label = labels.parse_label(text)
     assert (label.name, label.mode, label.confined) == (name, mode, confined)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "docker-default", "//&", "system_u:system_r:container_t:s0"])
 def test_invalid_labels(text: str) -> None:
     with pytest.raises(ValueError, match="label"):
-        policy.parse_label(text)
+        labels.parse_label(text)
 
 
 def test_profiles_of_a_stack() -> None:
-    assert policy.parse_label("a//&b (enforce)").profiles == ("a", "b")
+    assert labels.parse_label("a//&b (enforce)").profiles == ("a", "b")
 
 
 @pytest.mark.parametrize(("text", "value"), [("enforce\n", "enforce"), ("complain", "complain"), (None, None)])

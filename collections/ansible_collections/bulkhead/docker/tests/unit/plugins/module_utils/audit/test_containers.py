@@ -70,7 +70,7 @@ def test_engine_that_ends_meanwhile_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["custom/{}", "mine.slice/docker-{}.scope", "docker/{}", "memory/custom/{}"])
-def test_a_container_that_the_engine_does_not_list_has_its_own_profile(tmp_path: Path, path: str) -> None:
+def test_a_container_that_is_not_listed_has_its_profile(tmp_path: Path, path: str) -> None:
     engine: Any = AnsweringEngine({"/containers/json": []})
     add_process(tmp_path, 41, f"/{path.format(A)}", label="web (enforce)", PPid="40")
     (tmp_path / "proc/40").mkdir()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.policy import parse_label
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.labels import parse_label
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.judge import judge, judge_container, list_part_modes
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
