@@ -28,15 +28,28 @@ def find_blockers(observed: Mapping[str, Any]) -> list[str]:
     if rivals and not instance.rootless:
         found.append(f"{_explain_process(rivals[0])}; both use {engine.get('socket')}")
     if pid and not engine.get("running"):
+        hosts = str((observed.get("unit") or {}).get("flags", {}).get("host") or "")
+        is_tcp = hosts and not any(kind in hosts for kind in ("fd://", "unix://"))
+        advice = "add a unix socket to it: -H unix:///run/docker.sock, or hosts in daemon.json"
         found.append(
-            f"dockerd runs (pid {pid}) but does not answer on {engine['socket']} ({engine.get('error')}); set its socket: write its path into"
-            f" {SOCKET}, or, if it listens on TCP only, add a unix socket to it (-H unix:///run/docker.sock, or hosts in daemon.json)"
+            f"dockerd runs (pid {pid}) but does not answer on {engine['socket']} ({engine.get('error')}); set its socket: "
+            + (
+                f"it listens on {hosts} only, so {advice}"
+                if is_tcp
+                else f"write its path into {SOCKET}; if it listens on TCP only, {advice}"
+            )
         )
     if engine.get("running") and (engine.get("info") or {}).get("BuildahVersion"):
         found.append(
             f"Podman answers on {engine['socket']} in the engine's place, and Podman is not supported; remove podman-docker, and install Docker"
         )
-    if not engine["installed"] and not pid and not instance.rootless:
+    if not engine["installed"] and not found:
+        if own or daemons:
+            found.append(_explain_process(own or daemons[0]))
+        elif engine.get("running"):
+            found.append(
+                f"an engine answers on {engine['socket']}, but dockerd is neither installed nor a process of this host; stop it first"
+            )
         found += _explain_others(engine.get("others") or ())
     return found
 

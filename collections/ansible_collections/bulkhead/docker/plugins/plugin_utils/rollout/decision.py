@@ -108,7 +108,8 @@ def hash_expectations(expect: Mapping[str, Any]) -> dict[str, str]:
 
 def _describe_host(observed: Mapping[str, Any]) -> dict[str, Any]:
     engine, space = observed["engine"], (observed.get("pending") or {}).get("disk_space")
-    state = f"engine {engine['version']}" if engine.get("running") else "the engine is not running"
+    stopped = "the engine does not answer" if engine.get("pid") else "the engine is not running"
+    state = f"engine {engine['version']}" if engine.get("running") else stopped
     return {
         "system": f"{observed['system']['distribution_name']}, kernel {observed['system']['kernel']}",
         "engine": state if engine["installed"] else "no engine",

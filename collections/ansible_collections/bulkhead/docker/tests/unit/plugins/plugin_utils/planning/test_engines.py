@@ -34,6 +34,17 @@ def make_observed(daemons: list[dict[str, Any]] | None = None, **engine: Any) ->
         (make_observed(installed=False, running=False, others=["/snap/docker"]), "/snap/docker: snap's Docker is not supported"),
         (make_observed(installed=False, running=False, others=["/var/lib/dpkg/info/podman-docker.list"]), "whose docker is Podman"),
         (make_observed(installed=False, running=False, others=["/opt/docker/dockerd"]), "/opt/docker/dockerd is an engine that no docker.service"),
+        (make_observed([make_daemon("/opt/x/dockerd", "")], installed=False), "(pid 7, /opt/x/dockerd) in no unit"),
+        (make_observed([make_daemon("/home/u/bin/dockerd", rootless=True)], installed=False, pid=None), "/home/u/bin/dockerd"),
+        (make_observed(installed=False), f"an engine answers on {SOCKET}, but dockerd is neither installed"),
+        (
+            {**make_observed([make_daemon()], running=False), "unit": {"flags": {"host": "tcp://127.0.0.1:2375"}}},
+            "it listens on tcp://127.0.0.1:2375 only, so add a unix socket to it",
+        ),
+        (
+            {**make_observed(installed=False, running=False, others=["/snap/docker"]), "instance": {"user": "u", "uid": 1000}},
+            "/snap/docker: snap's Docker is not supported",
+        ),
         (make_observed(info={"BuildahVersion": "1.39.3"}), f"Podman answers on {SOCKET}"),
         (make_observed([make_daemon("/opt/x/dockerd", "session-3.scope")]), "(pid 7, /opt/x/dockerd) in session-3.scope, and only an engine"),
         (make_observed([make_daemon(unit="dockerd.service")], installed=False), "in dockerd.service, and only an engine that docker.service runs"),
