@@ -10,12 +10,13 @@ REPORTS ?= reports
 EVENTS ?=
 HOSTS ?= 10 100 500
 FAULTS ?=
+SERVICES ?=
 TIMES ?= 1
 DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check soak lint sanity units labtest molecule faults bench bench-fleet report vm-up vm-down vm-list build docs lock clean
+.PHONY: help setup tools demo test check soak lint sanity units labtest molecule faults services bench bench-fleet report vm-up vm-down vm-list build docs lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and verifies the result from the kernel's evidence."
@@ -38,9 +39,10 @@ check: ## What needs no VM: lint, sanity, units, tests of the lab, the scripts a
 	@scripts/setup --tests
 	@scripts/test lint sanity units labtest
 
-soak: setup ## The long sets, by hand: all faults, all sabotaged containers, the benchmark, the cost of a fleet (as root)
+soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the benchmark, the cost of a fleet (as root)
 	@$(PYTHON) -m faults --suite $(SUITE)
 	@SUITE=$(SUITE) scripts/soak-containers
+	@SUITE=$(SUITE) scripts/soak-services
 	@SUITE=$(SUITE) scripts/bench
 	@scripts/bench-fleet $(HOSTS)
 
@@ -62,6 +64,9 @@ molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
 
 faults: setup ## Try faults on a VM, long  [FAULTS="power-cut disk-full" TIMES=1 SUITE=trixie]
 	@$(PYTHON) -m faults $(FAULTS) --times $(TIMES) --suite $(SUITE)
+
+services: setup ## Try services on VMs and write docs/services.md, long  [SERVICES="nginx redis" SUITE=trixie]
+	@SUITE=$(SUITE) scripts/soak-services $(SERVICES)
 
 bench: setup ## Print the project's figures, as ratios  [SUITE=trixie]
 	@SUITE=$(SUITE) scripts/bench
