@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..engine.api import Engine, EngineUnreachable
 from ..engine.service import Service
@@ -20,6 +22,7 @@ class Activation:
 
     before: the engine before the change. restart: whether it has to be restarted. switches_root: whether it then uses another data root.
     migration: what copies its data there; None leaves them behind. live_restore: whether the new configuration sets it.
+    conditions: of its containers before the change (`comparison.read_conditions`).
     """
 
     before: engine_restart.EngineSnapshot
@@ -27,6 +30,7 @@ class Activation:
     switches_root: bool
     live_restore: bool
     migration: DataMigration | None = None
+    conditions: Sequence[dict[str, Any]] = ()
 
     @property
     def loses_data(self) -> bool:

@@ -105,7 +105,8 @@ def _compare_containers(
     engine: Engine, request: ConfigRequest, transaction: Transaction, activation: Activation, outcome: ConfigOutcome
 ) -> None:
     """Compare the containers that ran before with now, if the change had an effect on them. Raises ContainersWorse or ConfigFailed as `request` asks."""
-    before = activation.before.containers
+    kept = {container["id"] for container in activation.before.containers}  # a migration leaves some stopped
+    before = [container for container in activation.conditions if container["id"] in kept]
     if not before or not (transaction.has_step("restart") or transaction.has_step("daemon-reload")):
         return
     try:
@@ -165,7 +166,8 @@ def _plan_activation(
     )
     switches_root = merge.switches_root or stale
     migration = request.migration if switches_root and restart and request.restart != NEVER else None
-    activation = Activation(before, restart, switches_root, merge.after.get("live-restore") is True, migration)
+    conditions = comparison.read_conditions(engine, before.containers)
+    activation = Activation(before, restart, switches_root, merge.after.get("live-restore") is True, migration, conditions)
     if activation.stops_containers and not request.stop_containers:
         names = ", ".join(container["name"] for container in before.containers)
         raise build_refusal(

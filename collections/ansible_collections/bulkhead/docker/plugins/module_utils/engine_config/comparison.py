@@ -32,10 +32,15 @@ def describe_condition(inspect: Mapping[str, Any]) -> str:
     return health if status == "running" and health != "none" else status
 
 
+def read_conditions(engine: Engine, containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return ID, name and condition of the containers of a snapshot (`take_snapshot`). Raises EngineUnreachable."""
+    return [{**c, "condition": _RANKS[0] if c.get("looping") else describe_condition(_inspect(engine, c))} for c in containers]
+
+
 def find_worse(engine: Engine, before: list[dict[str, Any]], moment: float, limit: float) -> tuple[list[dict[str, str]], list[str]]:
     """Return name, before and after of each container that got worse, and the names of those whose health check gave no result yet.
 
-    before: from `take_snapshot`. moment: when the engine worked again. Waits for a result of the health check of each container that was
+    before: from `read_conditions`. moment: when the engine worked again. Waits for a result of the health check of each container that was
     healthy, as long as the check itself allows and `limit` seconds at most. Raises EngineUnreachable.
     """
     first = {c["id"]: _inspect(engine, c).get("RestartCount", 0) for c in before}

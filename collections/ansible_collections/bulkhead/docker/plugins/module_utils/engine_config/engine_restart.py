@@ -12,7 +12,6 @@ from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.records import read_records
 from ..engine.timestamps import parse_timestamp
 from ..host.root import Host
-from . import comparison
 
 # Seconds: the wait for a container whose StopTimeout is below 0 (no limit), and what the engine gets in addition to a StopTimeout.
 _NO_LIMIT, _MARGIN = 3600, 30
@@ -22,8 +21,8 @@ _STALE_SECONDS = 20.0
 
 @dataclass
 class EngineSnapshot:
-    """The engine before a change. containers: ID, name and condition (`comparison`) of each running one, oldest first; `looping` for one that
-    keeps ending and being restarted, which need not run after the change."""
+    """The engine before a change. containers: ID and name of each running one, oldest first; `looping` for one that keeps ending and being
+    restarted, which need not run after the change."""
 
     running: bool = False
     live_restore: bool = False
@@ -50,7 +49,7 @@ def take_snapshot(host: Host, engine: Engine) -> EngineSnapshot:
         return EngineSnapshot()
     temporary = read_records(host)
     containers = [
-        _describe(engine, c)
+        {"id": c["Id"], "name": (c.get("Names") or [c["Id"][:12]])[0].lstrip("/"), **({"looping": True} if _is_looping(engine, c) else {})}
         for c in sorted(listed, key=lambda c: c.get("Created", 0))
         if not any(record.has_container(c) for record in temporary)
     ]
@@ -58,17 +57,16 @@ def take_snapshot(host: Host, engine: Engine) -> EngineSnapshot:
     return EngineSnapshot(True, bool(info.get("LiveRestoreEnabled")), swarm, info.get("DockerRootDir", ""), containers)
 
 
-def _describe(engine: Engine, listed: dict[str, Any]) -> dict[str, Any]:
-    """Return one container of a snapshot. It is looping if its restart policy restarts it now, or did seconds ago (`Up 3 seconds`)."""
-    condition, looping = str(listed.get("State")), listed.get("State") == "restarting"
+def _is_looping(engine: Engine, listed: dict[str, Any]) -> bool:
+    """Return whether the restart policy restarts a container now, or did seconds ago (the engine then reports `Up 3 seconds`)."""
+    if listed.get("State") == "restarting":
+        return True
+    if "second" not in listed.get("Status", ""):
+        return False
     try:
-        inspect = engine.get(f"/containers/{listed['Id']}/json")
-        condition = comparison.describe_condition(inspect) or condition
-        looping = looping or ("second" in listed.get("Status", "") and bool(inspect.get("RestartCount")))
+        return bool(engine.get(f"/containers/{listed['Id']}/json").get("RestartCount"))
     except (EngineError, EngineUnreachable):
-        pass
-    found = {"id": listed["Id"], "name": (listed.get("Names") or [listed["Id"][:12]])[0].lstrip("/"), "condition": condition}
-    return {**found, "condition": "restarting", "looping": True} if looping else found
+        return False
 
 
 def wait_for_engine(engine: Engine, timeout: float) -> bool:
