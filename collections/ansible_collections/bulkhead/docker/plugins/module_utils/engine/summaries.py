@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from stat import S_ISBLK
 from typing import Any
 
@@ -40,20 +41,15 @@ def _summarize_container(host: Host, entry: Mapping[str, Any], inspect: Mapping[
 
 
 def _list_hidden_devices(host: Host, config: Mapping[str, Any]) -> list[str]:
-    """Return the devices that systemd may not know: `--gpus`, which a hook adds, and those that udev and sysfs do not list.
-
-    runc before 1.1.7 does not tell systemd of the latter (libcontainer/cgroups/systemd/common.go, generateDeviceProperties).
-    """
+    """Return what systemd may not know: `--gpus`, and devices that neither udev nor sysfs lists (runc 1.1.5 cgroups/systemd/common.go)."""
     found = ["--gpus"] if config.get("DeviceRequests") else []
-    for path in {device.get("PathOnHost") or "" for device in config.get("Devices") or ()}:
-        try:
-            status = host.path(path).stat()
-        except OSError:
-            continue
-        name = f"dev/{'block' if S_ISBLK(status.st_mode) else 'char'}/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-        if status.st_rdev and not any(host.path(folder + name).exists() for folder in ("/", "/sys/")):
-            found.append(path)
-    return sorted(found)
+    for device in config.get("Devices") or ():
+        with suppress(OSError, KeyError):
+            status = host.path(device["PathOnHost"]).stat()
+            name = f"dev/{'block' if S_ISBLK(status.st_mode) else 'char'}/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+            if status.st_rdev and not any(host.path(f"{top}/{name}").exists() for top in ("", "/sys")):
+                found.append(device["PathOnHost"])
+    return found
 
 
 def _read_pids(host: Host, pid: int, identifier: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from ..engine import binary, flags, program
 from ..host import state
 from ..host.root import Host, sha256
 from . import checks, daemon_json, daemon_merge, drop_in, keys, revert
+from .drop_in_text import render_drop_in
 from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 
 
@@ -49,7 +50,7 @@ def _merge_files(host: Host, request: ConfigRequest) -> DesiredFiles:
     memory = _build_memory(remembered, request, merge, created)
     files: dict[str, str | None] = {request.file: merge.text}
     if request.pids_limit is not None:
-        files[request.instance.drop_in] = drop_in.render_drop_in(request.pids_limit) if request.pids_limit > 0 else None
+        files[request.instance.drop_in] = render_drop_in(request.pids_limit) if request.pids_limit > 0 else None
     files[request.instance.memory] = json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None
     return DesiredFiles(merge, memory, files)
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...module_utils.engine.instance import get_observed_instance
-from ...module_utils.engine_config import daemon_json, daemon_merge, drop_in, keys
+from ...module_utils.engine_config import daemon_json, daemon_merge, keys
+from ...module_utils.engine_config.drop_in_text import render_drop_in
 from ...module_utils.host.root import sha256
 from ...module_utils.layers.verdict import REQUIRED, Change, LayerPlan
 from . import drift, key_effects
@@ -107,7 +108,7 @@ def _plan_drop_in(observed: Mapping[str, Any], limit: int | None) -> list[Change
     if limit is None:
         return []
     before = observed["layers"]["pids_limit"]["drop_in"]["text"]
-    after = drop_in.render_drop_in(limit) if limit > 0 else None
+    after = render_drop_in(limit) if limit > 0 else None
     if before == after:
         return []
     summary = f"default PIDs limit {limit}" if limit > 0 else "remove the default PIDs limit"

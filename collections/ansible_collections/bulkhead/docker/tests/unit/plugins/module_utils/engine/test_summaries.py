@@ -39,7 +39,7 @@ def test_devices_that_systemd_may_not_know(tmp_path: Path, folder: str, hidden: 
     (tmp_path / "dev/null").symlink_to(DEVICE)
     (tmp_path / folder / LINK).parent.mkdir(parents=True)
     (tmp_path / folder / LINK).write_text("")
-    devices = [{"PathOnHost": DEVICE}, {"PathOnHost": "/dev/removed"}, {"PathOnHost": None}]
+    devices = [{"PathOnHost": DEVICE}, {"PathOnHost": "/dev/removed"}, {}]
     assert summarize(tmp_path, {"Devices": devices})["hidden_devices"] == ([DEVICE] if hidden else [])
 
 

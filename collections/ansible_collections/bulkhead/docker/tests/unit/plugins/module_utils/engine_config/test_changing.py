@@ -9,6 +9,7 @@ import os
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 
 from .world import FOREIGN, PATH, World, failure, run, states
@@ -17,7 +18,7 @@ from .world import FOREIGN, PATH, World, failure, run, states
 def test_change_of_file_and_drop_in(world: World) -> None:
     outcome = run(world, pids_limit=100)
     assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
-    assert world.host.read(drop_in.PATH) == drop_in.render_drop_in(100)
+    assert world.host.read(drop_in.PATH) == render_drop_in(100)
     assert (outcome.changed, outcome.restarted, outcome.containers_restarted) == (True, True, [])
     # live-restore is taken over first, so that the containers survive even this restart.
     assert world.log == ["daemon-reload", "reload", "restart"]
@@ -93,7 +94,7 @@ def test_files_of_a_rootless_engine(world: World) -> None:
     run(world, instance=user, options={"icc": False}, pids_limit=100)
     assert json.loads(world.host.read(user.config) or "") == {"icc": False}
     assert world.host.path(user.config).stat().st_mode & 0o777 == 0o600
-    assert world.host.read(user.drop_in) == drop_in.render_drop_in(100)
+    assert world.host.read(user.drop_in) == render_drop_in(100)
     assert state.load(world.host, "daemon-u")["files"].keys() == {user.config}
     assert world.host.read(PATH) == FOREIGN and state.load(world.host, "daemon") == {}
 

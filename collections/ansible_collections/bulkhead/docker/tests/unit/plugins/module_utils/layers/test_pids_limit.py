@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.observe import observe
@@ -187,7 +188,7 @@ def test_limit_below_runtime_need_is_reported() -> None:
 def test_observe(tmp_path: Path) -> None:
     host = Host(tmp_path)
     for path, text in {
-        drop_in.PATH: drop_in.render_drop_in(100),
+        drop_in.PATH: render_drop_in(100),
         "/usr/lib/systemd/system/docker-.scope.d/60-vendor.conf": "[Scope]\nTasksMax = 15%\n",
         "/etc/systemd/system/scope.d/05-all.conf": "[Scope]\nMemoryMax=1G\n",
         "/etc/systemd/system/docker-.scope.d/readme.txt": "TasksMax=1",
@@ -195,7 +196,7 @@ def test_observe(tmp_path: Path) -> None:
         host.path(path).parent.mkdir(parents=True, exist_ok=True)
         host.path(path).write_text(text)
     found = observe(host)
-    assert found["drop_in"] == {"path": drop_in.PATH, "exists": True, "text": drop_in.render_drop_in(100), "tasks_max": "100"}
+    assert found["drop_in"] == {"path": drop_in.PATH, "exists": True, "text": render_drop_in(100), "tasks_max": "100"}
     assert [(e["name"], e["tasks_max"], e["is_managed"]) for e in found["drop_ins"]] == [
         ("05-all.conf", None, False),
         (drop_in.NAME, "100", True),

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges import plan as no_new_privileges
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit import plan as pids_limit
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Change, LayerPlan
@@ -73,7 +74,7 @@ def make_hardened() -> dict[str, Any]:
     host = make_observed(json.dumps(KEYS), live_restore=True)
     host["engine"]["security_options"].append("name=no-new-privileges")
     host["engine"]["info"]["LiveRestoreEnabled"] = True
-    text = drop_in.render_drop_in(100)
+    text = render_drop_in(100)
     ours = {"path": drop_in.PATH, "exists": True, "text": text, "tasks_max": "100"}
     host["layers"]["pids_limit"] = {"drop_in": ours, "drop_ins": [{**ours, "name": drop_in.NAME, "is_managed": True}]}
     keys = {f"/{key}": {"value": value} for key, value in KEYS.items() if key != "log-opts"}
