@@ -207,13 +207,21 @@ def describe_changes(
     """
     found = []
     for row in ROWS:
-        old, new = (content.get(row.key, row.default) for content in (before, after))
+        old, new = (_read_value(row, content) for content in (before, after))
         if row.key in _ELSEWHERE or (old == new and row.key not in pending):
             continue
-        value = after.get(row.key, None if row.default is _ABSENT else row.default)
+        value = None if new is _ABSENT else new
         moment, names = _format_moment(row, containers, survives), _list_concerned(row, containers, survives)
         found.append(f"{_format_setting(row.key, value)}: {row.describe(value)}{moment}{names}")
     return found
+
+
+def _read_value(row: KeyEffect, content: Mapping[str, Any]) -> Any:
+    """Return the value that the engine uses. null is false for a boolean, even if its default is true, and no value otherwise (docs/facts.md)."""
+    value = content.get(row.key, row.default)
+    if value is not None:
+        return value
+    return False if isinstance(row.default, bool) else row.default
 
 
 def _format_setting(key: str, value: Any) -> str:

@@ -178,3 +178,17 @@ def test_devices_that_a_daemon_reload_may_take_away(containers: list[dict[str, A
 def test_without_a_daemon_reload_no_device_is_lost() -> None:
     effects = make_plan(make_observed(containers=[GPU]), docker_daemon_pids_limit_layer="disabled").effects
     assert effects and not any("lose devices" in effect for effect in effects)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ({"icc": None}, {"icc": False}, 0),  # measured on docker.io 26.1.5: {"icc": null} gives enable_icc false
+        ({}, {"icc": None}, 1),
+        ({"bip": None}, {}, 0),
+        ({"bip": None}, {"bip": "10.9.0.1/24"}, 1),
+        ({"log-driver": None}, {"log-driver": "json-file"}, 0),
+    ],
+)
+def test_null_is_read_as_the_engine_reads_it(before: dict[str, Any], after: dict[str, Any], found: int) -> None:
+    assert len(key_effects.describe_changes(before, after, [WEB], True)) == found
