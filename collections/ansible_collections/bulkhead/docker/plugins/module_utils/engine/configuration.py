@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How an engine runs, wherever that is configured: the one place that answers for flags, daemon.json, data root and socket.
-
-Of a running engine its own process counts, and of a stopped one its unit. What cannot be read is `unknown`, and never assumed.
-"""
+"""How an engine runs, by its process or its unit: flags, data root, socket. What cannot be read is `unknown`, and never assumed. Pure."""
 
 from __future__ import annotations
 

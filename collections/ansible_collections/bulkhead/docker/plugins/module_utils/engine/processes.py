@@ -26,10 +26,9 @@ def read_command(host: Host, pid: int | str) -> str:
 
 
 def list_dockerds(host: Host) -> list[dict[str, Any]]:
-    """Return every dockerd: its pid, uid, uid_map, argv, and whether it runs in its own user namespace (rootless).
+    """Return every dockerd: its pid, uid, uid_map, argv, exe, systemd unit (empty without one), and whether it is rootless.
 
-    exe: its program, empty when unreadable. unit: the systemd unit whose process it is, empty without one.
-    The host itself may be in a user namespace (an unprivileged LXC), so namespaces are compared and not their maps.
+    The host itself may be in a user namespace (an unprivileged LXC), so namespaces are compared, not their maps.
     A process of that name with neither a namespace nor root's rights is not dockerd, which needs one of them (moby cmd/dockerd/daemon.go).
     A process in a container is not an engine of this host. It has another PID namespace, or the control group of a container.
     """
@@ -49,17 +48,9 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
         namespace = host.read_link(f"/proc/{entry.name}/ns/user")
         rootless = namespace != user if namespace and user else bool(uid_map) and uid_map[0][:2] != [0, 0]
         if "uid" in status and (rootless or status["uid"][0] == 0):
-            found.append(
-                {
-                    "pid": int(entry.name),
-                    "uid": status["uid"][0],
-                    "uid_map": uid_map,
-                    "argv": argv,
-                    "rootless": rootless,
-                    "exe": (host.read_link(f"/proc/{entry.name}/exe") or "").removesuffix(" (deleted)"),
-                    "unit": _find_unit(groups),
-                }
-            )
+            exe = (host.read_link(f"/proc/{entry.name}/exe") or "").removesuffix(" (deleted)")
+            known = {"pid": int(entry.name), "uid": status["uid"][0], "uid_map": uid_map, "argv": argv}
+            found.append({**known, "rootless": rootless, "exe": exe, "unit": _find_unit(groups)})
     return sorted(found, key=lambda d: d["pid"])
 
 

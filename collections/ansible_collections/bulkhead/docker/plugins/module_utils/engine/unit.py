@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docker.service, read from its files as systemd reads them: the command line of dockerd, and which file has a flag.
-
-systemd.syntax(7), systemd.exec(5); systemd's src/shared/conf-parser.c, src/core/load-fragment.c, src/basic/{extract-word,env-file,env-util}.c.
-"""
+"""docker.service, read from its files as systemd reads them (src/shared/conf-parser.c, src/basic/{extract-word,env-file,env-util}.c)."""
 
 from __future__ import annotations
 

@@ -119,14 +119,3 @@ def find_clashes(flags: Mapping[str, str], content: Mapping[str, Any]) -> dict[s
     proxies = content.get("proxies")
     names = set(content) | (set(proxies) if isinstance(proxies, dict) else set())
     return {key: flag for key, flag in list_flagged_keys(flags).items() if key in names}
-
-
-def is_same_value(flag_value: str, desired: Any) -> bool:
-    """Return whether a flag's value and a value of daemon.json set the same."""
-    if isinstance(desired, bool):
-        return flag_value.lower() in (("true", "1", "t") if desired else ("false", "0", "f"))
-    if isinstance(desired, list):
-        return flag_value.split(",") == [str(item) for item in desired]
-    if isinstance(desired, dict):
-        return sorted(flag_value.split(",")) == sorted(f"{name}={value}" for name, value in desired.items())
-    return flag_value == str(desired)

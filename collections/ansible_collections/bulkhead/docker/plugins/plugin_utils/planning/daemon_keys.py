@@ -195,7 +195,7 @@ def _drop_flagged(
         if key not in values:
             continue
         place, shown = find_flag_place(observed, flag), daemon_merge.mask_passwords(f"--{flag}={flags[flag]}")
-        is_same = keys.is_same_value(flags[flag], values[key])
+        is_same = is_same_value(flags[flag], values[key])
         if is_same:
             result.notices.append(
                 f"{key} is left out of daemon.json: {shown} in {place} already sets it, and the engine does not start with both"
@@ -229,3 +229,14 @@ def find_flag_place(observed: Mapping[str, Any], flag: str) -> str:
     return place or (
         f"the command line of dockerd (process {pid})" if pid else f"the command line of {get_observed_instance(observed).unit}"
     )
+
+
+def is_same_value(flag_value: str, desired: Any) -> bool:
+    """Return whether a flag's value and a value of daemon.json set the same."""
+    if isinstance(desired, bool):
+        return flag_value.lower() in (("true", "1", "t") if desired else ("false", "0", "f"))
+    if isinstance(desired, list):
+        return flag_value.split(",") == [str(item) for item in desired]
+    if isinstance(desired, dict):
+        return sorted(flag_value.split(",")) == sorted(f"{name}={value}" for name, value in desired.items())
+    return flag_value == str(desired)

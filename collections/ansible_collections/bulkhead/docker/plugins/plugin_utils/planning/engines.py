@@ -45,7 +45,7 @@ def find_blockers(observed: Mapping[str, Any]) -> list[str]:
         )
     if not engine["installed"] and not found:
         if own or daemons:
-            found.append(_explain_process(own or daemons[0]))
+            found.append(_explain_process(own or next(iter(daemons))))
         elif engine.get("running"):
             found.append(
                 f"an engine answers on {engine['socket']}, but dockerd is neither installed nor a process of this host; stop it first"

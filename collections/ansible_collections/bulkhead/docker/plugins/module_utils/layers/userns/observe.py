@@ -24,9 +24,8 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
     max_user_namespaces: None where the kernel has no user namespaces. directory: accounts that matter for ranges, and which were not checked.
     config: `unit` of the rootful engine (engine_config/observe.py). root_dir: its data root while it runs (DockerRootDir).
     named: accounts in `userns-remap` (find_named). host_namespace: the target of /proc/1/ns/user. unreadable: file -> error.
-    data_root: None when it is not known, because the flags of a stopped engine are not. roots: the content of each data root there, for an
-    engine that does not run. used_roots: UID.GID of every remapped root that is found, also where an engine had its data before.
-    next_root: where the next start of a running engine has its data root, if not here.
+    data_root: None if it is not known. roots: the content of each data root there, for an engine that does not run. used_roots: UID.GID of
+    every remapped root that is found, also in the usual place. next_root: another data root of a running engine's next start.
     """
     found: dict[str, Any] = {"unreadable": {}}
     for name, path in (("subuid", SUBUID), ("subgid", SUBGID)):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import keys
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import daemon_keys
 
 
 @pytest.mark.parametrize(
@@ -56,4 +57,4 @@ def test_find_clashes(given: dict[str, str], content: dict[str, Any], expected: 
     ],
 )
 def test_is_same_value(value: str, desired: Any, expected: bool) -> None:
-    assert keys.is_same_value(value, desired) is expected
+    assert daemon_keys.is_same_value(value, desired) is expected
