@@ -18,7 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import H
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import managed_files, names, rootful, setup, stopped
 
 USER = Instance("rootless", os.geteuid(), os.getegid(), "/home/rootless")
-WEB, DB = {"id": "1", "name": "web", "condition": "running"}, {"id": "2", "name": "db", "condition": "running"}
+WEB, DB = {"id": "1", "name": "web"}, {"id": "2", "name": "db"}
 
 
 class Killed(BaseException):
