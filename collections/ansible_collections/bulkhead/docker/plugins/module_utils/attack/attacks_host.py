@@ -196,12 +196,11 @@ def fork_bomb() -> str:
 def read_limit_hits() -> int | None:
     """Return how often a task of this container could not start at a PIDs limit; None if it cannot be read.
 
-    With the host's cgroup namespace, runc mounts the whole hierarchy, or in a user namespace the container's own group (rootfs_linux.go).
+    With the host's cgroup namespace, runc mounts the whole hierarchy, in a user namespace too (runc libcontainer/rootfs_linux.go: mountCgroupV2).
     """
     with suppress(OSError):
         with open("/proc/self/cgroup") as groups:
             path = next((line[3:].strip() for line in groups if line.startswith("0::")), "")
-        for folder in (f"/sys/fs/cgroup{path}", "/sys/fs/cgroup"):
-            with suppress(OSError), open(f"{folder}/pids.events") as events:
-                return next((int(line.split()[1]) for line in events if line.startswith("max ")), None)
+        with open(f"/sys/fs/cgroup{path}/pids.events") as events:
+            return next((int(line.split()[1]) for line in events if line.startswith("max ")), None)
     return None
