@@ -156,6 +156,8 @@ def _observe_path(host: Host, path: str, mounts: list[Mount], data_root: str, de
             if number % _STRIDE == 0 and time.monotonic() > deadline:
                 found["unread"] = entry
                 break
+        if found["unread"]:
+            break
     if groups:
         found["entries"] = list(groups.values())
         found["kind"] = found["entries"][0]["kind"]
@@ -171,13 +173,12 @@ def _walk(host: Host, top: str, data_root: str, points: set[str], errors: list[s
     except OSError as error:
         errors.append(str(error))
         return
-    device, pending = status.st_dev, [top]
+    device, pending, prefix = status.st_dev, [top], str(host.root).rstrip("/")
     yield top, status
     while stat.S_ISDIR(status.st_mode) and pending:
         folder = pending.pop()
         try:
-            with os.scandir(host.path(folder)) as listed:
-                names = sorted(entry.name for entry in listed)
+            names = sorted(os.listdir(prefix + folder))
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -187,7 +188,7 @@ def _walk(host: Host, top: str, data_root: str, points: set[str], errors: list[s
         for name in names:
             path = f"{folder.rstrip('/')}/{name}"
             try:
-                about = os.lstat(host.path(path))
+                about = os.lstat(prefix + path)
             except OSError:
                 continue
             if about.st_dev != device and path not in points:
@@ -213,6 +214,6 @@ def _add_entry(host: Host, groups: dict[tuple[Any, ...], dict[str, Any]], path: 
 
 def _has_acl(host: Host, path: str) -> bool | None:
     try:
-        return _ACL in os.listxattr(host.path(path), follow_symlinks=False)
+        return _ACL in os.listxattr(str(host.root).rstrip("/") + path, follow_symlinks=False)
     except OSError as error:
         return False if error.errno in (2, 95) else None  # ENOENT: removed meanwhile; EOPNOTSUPP: a file system without them

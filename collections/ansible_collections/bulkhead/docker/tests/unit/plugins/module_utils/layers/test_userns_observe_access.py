@@ -158,6 +158,7 @@ def test_other_file_systems_and_the_data_root(tmp_path: Path) -> None:
     whole = look(tmp_path, "/var")["entries"]
     assert sum(e["count"] for e in whole) == 2, "the engine's data is not a container's"
     assert sum(e["count"] for e in look(tmp_path, "/var/lib/docker")["entries"]) == 2
+    assert look(tmp_path, "/srv", seconds=-1)["unread"] == "/srv", "the first place is named, not the last file system"
 
 
 def test_root_on_an_overlay_and_a_subvolume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
