@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import find_desired_user
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.written import find_origin, read_written_number
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import daemon_keys
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import load_specs, resolve_desired
@@ -44,7 +45,9 @@ class ActionModule(ActionBase):
         )
         desired = resolve_desired(SPECS, variables, self._template, _locate)
         desired.values[daemon_keys.DEFAULTS] = {name: SPECS["docker_daemon"][name].get("default") for name in daemon_keys.PLAIN}
-        desired.problems += planning.add_file_contents(desired.values, self._read_file)
+        found = planning.add_file_contents(desired.values, self._read_file, read_written_number)
+        # A default of the wrong type is reported by its spec already.
+        desired.problems += [text for text in found if not any(f"{text.partition(':')[0]}: " in known for known in desired.problems)]
         result.update(expect=planning.build_expectations(desired.values) if not desired.problems else {}, desired=desired.values)
         tags = (variables.get("ansible_run_tags", ()), variables.get("ansible_skip_tags", ()), desired.values)
         selected, of_run = (planning.select_layers(asked, *tags) for asked in (args["layers"], None))
@@ -166,12 +169,8 @@ def _add_blockers(result: dict[str, Any], blockers: list[str]) -> dict[str, Any]
 
 
 def _locate(value: Any) -> str:
-    """Return where an inventory value was written, as `file:line`; empty if unknown. ansible-core 2.19 and later know it, without a public API."""
-    try:
-        from ansible._internal._datatag._tags import Origin
-    except ImportError:
-        return ""
-    tag = Origin.get_tag(value)
+    """Return where an inventory value was written, as `file:line`; empty if unknown."""
+    tag = find_origin(value)
     if tag is None or not tag.path:
         return ""
     return f"{os.path.relpath(tag.path)}:{tag.line_num}" if tag.line_num else str(tag.path)

@@ -51,6 +51,13 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.settings 
 _HEAD = "# Written by Ansible from hardened_container_list.\n"
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes each text in double quotes: compose (go-yaml, YAML 1.2) reads 1e3 or 0o17 as numbers, which PyYAML writes without."""
+
+
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 def _render_compose(
     entries: list[dict[str, Any]], labels: Mapping[str, str], seccomp_directory: str = "/etc/docker/seccomp", project: str = "bulkhead"
 ) -> str:
@@ -60,8 +67,8 @@ def _render_compose(
 
 def format_compose(content: Mapping[str, Any]) -> str:
     """Return the content as YAML below a comment that names its source."""
-    # Through JSON, because yaml.safe_dump rejects Ansible's own types, which record where a value was written.
-    return _HEAD + yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, width=1000)
+    # Through JSON, because PyYAML rejects Ansible's own types, which record where a value was written.
+    return _HEAD + yaml.dump(json.loads(json.dumps(content)), Dumper=_Dumper, sort_keys=False, width=1000)
 
 
 class FilterModule:

@@ -12,6 +12,8 @@ description:
     API and the Python standard library only.
   - Changes nothing. P(community.docker.docker_compose_v2#module) or P(community.docker.docker_container#module) then run what differs.
   - Fails for a container of the same name that the role did not create, and on a host that lacks what those modules need.
+  - Fails if this host would reject a container that is to start, and names each obstacle. These are more CPUs than the engine has, a network or an AppArmor
+    profile that does not exist, and a port that another process or container has.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -88,6 +90,11 @@ moved:
   description: The ID of the image that a container has, by its name, if the name of its image now means another one.
   returned: success
   type: dict
+missing:
+  description: Images of containers to create or replace that the engine does not have.
+  returned: success
+  type: list
+  elements: str
 compose:
   description: The text of the present compose file; empty if there is none.
   returned: success
@@ -138,11 +145,14 @@ def main() -> None:
         compose = host.read(params["compose_file"]) if params["run_by"] == COMPOSE else ""
     except (CannotRun, EngineError, OSError) as error:
         module.fail_json(msg=str(error))
+    for text in planned.warnings:
+        module.warn(text)
     module.exit_json(
         changed=False,
         actions=planned.actions,
         fingerprints=planned.fingerprints,
         moved=planned.moved,
+        missing=planned.missing,
         compose=compose or "",
         docker_host=f"unix://{socket}",
         diff={"before": "", "after": "".join(f"{name}: {action}\n" for name, action in planned.actions.items())},

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..engine.api import Engine, EngineError
 from ..host.root import Host
+from .obstacles import find_missing_sources, find_obstacles
 from .settings import COMPOSE, CONTAINER, LABEL, build_container_options, get_seccomp_path
 
 CREATE, REPLACE, START, REMOVE = "create", "replace", "start", "remove"
@@ -28,13 +29,16 @@ class CannotRun(Exception):
 class ContainersPlan:
     """Each mapping is by the container's name. actions: only of containers that differ. options: for docker_container, if that runs the container.
 
-    moved: the ID of the image that a container has, if the image's name now means another one.
+    moved: the ID of the image that a container has, if the image's name now means another one. missing: images that the engine has to pull
+    first. warnings: one message each.
     """
 
     actions: dict[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def plan_containers(
@@ -45,6 +49,7 @@ def plan_containers(
     Raises CannotRun, EngineError, EngineUnreachable, OSError.
     """
     planned = ContainersPlan()
+    containers = list(containers)
     for entry in containers:
         name = entry["name"]
         present = _inspect(engine, f"/containers/{name}/json")
@@ -56,14 +61,23 @@ def plan_containers(
             continue
         text = _read_profile(host, entry, folder)
         planned.fingerprints[name] = fingerprint = compute_fingerprint(entry, text)
-        image = _inspect(engine, f"/images/{entry['image']}/json") if present else None
+        image = _inspect(engine, f"/images/{entry['image']}/json")
         action = choose_action(present, fingerprint, image["Id"] if image else None)
         if action:
             planned.actions[name] = action
+            if not image and action != START and entry["image"] not in planned.missing:
+                planned.missing.append(entry["image"])
             if run_by == CONTAINER:
+                _check_spare_names(engine, name, action)
                 planned.options[name] = build_container_options(entry, text, fingerprint)
         if present and image and image["Id"] != present["Image"]:
             planned.moved[name] = present["Image"]
+    starting = {name for name, action in planned.actions.items() if action != REMOVE}
+    if starting:
+        obstacles = list(find_obstacles(host, lambda path: _inspect(engine, path), containers, starting))
+        if obstacles:
+            raise CannotRun("\n".join(obstacles))
+        planned.warnings += find_missing_sources(host, containers, starting)
     return planned
 
 
@@ -97,6 +111,14 @@ def _check_owner(name: str, labels: Mapping[str, str], project: str) -> None:
             f"container {name} is run {texts[0]}, and would now be run {texts[1]}; set hardened_container_run_by and"
             f" hardened_container_project as they were, or remove it first (docker rm --force {name})"
         )
+
+
+def _check_spare_names(engine: Engine, name: str, action: str) -> None:
+    """Check that the names that a replacement needs belong to nobody else (roles/hardened_container/tasks/container.yml). Raises CannotRun."""
+    for spare in [f"{name}-before", f"{name}-next"] if action == REPLACE else []:
+        present = _inspect(engine, f"/containers/{spare}/json")
+        if present is not None and LABEL not in (present["Config"].get("Labels") or {}):
+            raise CannotRun(f"container {spare} exists, and its name is needed while {name} is replaced; remove or rename it")
 
 
 def find_missing_tool(run_by: str) -> str:

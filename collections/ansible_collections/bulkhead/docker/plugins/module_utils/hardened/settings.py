@@ -1,36 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks and completes hardened_container_list, and renders it for compose, docker_container and verification. Pure."""
+"""Renders the entries of hardened_container_list for compose, docker_container and verification. Pure.
+
+plugin_utils/hardened/entries.py has checked and completed them.
+"""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ..capabilities import CAPABILITIES
-
-# Settings that have a default, `hardened_container_KEY`, which an entry of the list may override.
-DEFAULTED = (
-    "user", "read_only", "tmpfs", "capabilities", "seccomp_profile", "apparmor_profile", "pids_limit", "memory", "cpus", "restart_policy",
-    "log_max_size", "log_max_file",
-)  # fmt: skip
-_OWN: dict[str, Any] = {
-    "name": str, "image": str, "command": list, "environment": dict, "ports": list, "volumes": list, "network": str, "stop_signal": str, "state": str,
-    "allow_exposures": list,
-}  # fmt: skip
-_TYPE_NAMES = {"str": "a text", "list": "a list", "dict": "a mapping"}
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_PORT = re.compile(r"(?:(?P<address>[0-9.]+|\[[0-9a-f:]+\]):)?(?P<host>\d+):(?P<container>\d+)(?:/(?P<protocol>tcp|udp))?")
-_SIZE = re.compile(r"(\d+)([kmg]?)b?", re.IGNORECASE)
+# A published port, as compose and docker_container read it, and a size. Both on the control node, where they are checked, and on hosts.
+PORT = re.compile(
+    r"(?:(?P<address>[0-9.]+|\[[0-9a-fA-F:.]+\]):)?(?P<host>[0-9]{1,5}):(?P<container>[0-9]{1,5})(?:/(?P<protocol>tcp|udp|sctp))?"
+)
+SIZE = re.compile(r"([0-9]+)([kmg]?)b?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 # Writable files cannot be executed or be devices. Without a mode, runc would use that of the folder below, which belongs to root.
 _TMPFS_OPTIONS = "rw,noexec,nosuid,nodev,mode=1777"
-_POLICIES = ("no", "always", "unless-stopped", "on-failure")
-# Values of `network` that are not names of networks. First characters of a volume that is a path of the host.
-_MODES = ("bridge", "default", "host", "none")
-_PATHS = ("/", ".", "~")
-_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
+# Values of `network` that are not names of networks.
+MODES = ("bridge", "default", "host", "none")
+CONTAINER_MODE = "container:"
 VARIABLE = "hardened_container_list"
 PROJECT = "hardened_container_project"
 # Label of each managed container; its value is the fingerprint of the container's settings.
@@ -39,107 +29,17 @@ LABEL = "io.bulkhead.hardened"
 COMPOSE, CONTAINER = "compose", "container"
 
 
-class ContainerEntryError(ValueError):
-    """An entry of the list is invalid. The message names variable, key and value, and what to write instead."""
-
-
-def resolve_containers(desired: Mapping[str, Any], kinds: Collection[str]) -> list[dict[str, Any]]:
-    """Return the entries of `hardened_container_list`, complete and checked. Raises ContainerEntryError.
-
-    kinds: of exposure (exposures/kinds.py), which no module that runs the containers needs on a host.
-    """
-    if not _PROJECT.fullmatch(desired[PROJECT]):
-        raise ContainerEntryError(
-            f"{PROJECT}: {desired[PROJECT]!r} is not a name for a compose project; write small letters, digits, dashes and underscores"
-        )
-    entries, names = [], set()
-    for position, given in enumerate(desired.get(VARIABLE) or []):
-        entry = _resolve_entry(f"{VARIABLE}[{position}]", given, desired)
-        _check_allowed(f"{VARIABLE}[{position}].allow_exposures", entry["allow_exposures"], kinds)
-        if entry["name"] in names:
-            raise ContainerEntryError(
-                f"{VARIABLE}[{position}].name: {entry['name']} is already the name of another entry; write another name"
-            )
-        names.add(entry["name"])
-        entries.append(entry)
-    return entries
-
-
-def _resolve_entry(place: str, given: Any, desired: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
-        raise ContainerEntryError(f"{place}: {given!r} is not a mapping; write name, image and what differs from the defaults")
-    for key in given:
-        if key not in _OWN and key not in DEFAULTED:
-            known = [*_OWN, *DEFAULTED]
-            close = difflib.get_close_matches(str(key), known, 1, 0.5)
-            advice = f"write {close[0]}" if close else f"known are {', '.join(known)}"
-            raise ContainerEntryError(f"{place}.{key}: is not a setting; {advice}")
-    entry = {key: given.get(key, desired[f"hardened_container_{key}"]) for key in DEFAULTED}
-    for key, kind in _OWN.items():
-        entry[key] = given.get(key, kind())
-        if not isinstance(entry[key], kind):
-            raise ContainerEntryError(f"{place}.{key}: {entry[key]!r} is not {_TYPE_NAMES[kind.__name__]}")
-    entry["state"] = entry["state"] or "present"
-    _check_entry(place, entry)
-    return entry
-
-
-def _check_entry(place: str, entry: Mapping[str, Any]) -> None:
-    def reject(key: str, why: str) -> None:
-        raise ContainerEntryError(f"{place}.{key}: {entry[key]!r} {why}")
-
-    if not _NAME.fullmatch(entry["name"]):
-        reject("name", "is not a name for a container; write letters, digits, dots, dashes and underscores")
-    if entry["state"] not in ("present", "absent"):
-        reject("state", "is not valid; write present or absent")
-    if not entry["image"] and entry["state"] == "present":
-        reject("image", "is not an image; write one, such as registry.example/shop:1.2")
-    if str(entry["user"]).split(":", maxsplit=1)[0] in ("", "0", "root"):
-        reject("user", "is root; write the user that the service runs as, such as 65534:65534")
-    for name in entry["capabilities"]:
-        if str(name).upper().removeprefix("CAP_") not in CAPABILITIES:
-            close = difflib.get_close_matches(str(name).upper(), CAPABILITIES, 1, 0.5)
-            reject("capabilities", f"contains {name!r}, which is not a capability" + (f"; write {close[0]}" if close else ""))
-    for path in entry["tmpfs"]:
-        if not str(path).startswith("/"):
-            reject("tmpfs", f"contains {path!r}, which is not absolute; write /{path}")
-    for port in entry["ports"]:
-        if not _PORT.fullmatch(str(port)):
-            reject("ports", f"contains {port!r}, which is not a port; write HOST:CONTAINER, such as '127.0.0.1:8080:80'")
-    for key in ("memory", "log_max_size"):
-        if not _SIZE.fullmatch(str(entry[key])):
-            reject(key, "is not a size; write a number with k, m or g, such as 256m")
-    if not _is_positive(entry["pids_limit"], int):
-        reject("pids_limit", "is not a limit; write an integer of 1 or more")
-    if not _is_positive(entry["cpus"], int | float):
-        reject("cpus", "is not a number of CPUs; write a number above 0, such as 0.5")
-    if entry["restart_policy"] not in _POLICIES:
-        reject("restart_policy", f"is not valid; write {', '.join(_POLICIES[:-1])} or {_POLICIES[-1]}")
-
-
-def _check_allowed(place: str, allowed: list[Any], kinds: Collection[str]) -> None:
-    for kind in allowed:
-        if not isinstance(kind, str) or kind not in kinds:
-            close = difflib.get_close_matches(str(kind), kinds, 1, 0.5)
-            advice = f"write {close[0]}" if close else f"known are {', '.join(kinds)}"
-            raise ContainerEntryError(f"{place}: {allowed!r} contains {kind!r}, which is not a kind of exposure; {advice}")
-
-
-def _is_positive(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and value > 0
-
-
-def parse_size(text: str) -> int:
+def parse_size(text: str | int) -> int:
     """Return a size such as `256m` in bytes."""
-    match = _SIZE.fullmatch(str(text))
+    match = SIZE.fullmatch(str(text))
     if not match:
-        raise ContainerEntryError(f"{text!r} is not a size")
+        raise ValueError(f"{text!r} is not a size")
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
 def list_capabilities(entry: Mapping[str, Any]) -> list[str]:
     """Return the capabilities to keep, with the kernel's names, sorted."""
-    return sorted(str(name).upper().removeprefix("CAP_") for name in entry["capabilities"])
+    return sorted({str(name).upper().removeprefix("CAP_") for name in entry["capabilities"]})
 
 
 def build_compose(entries: list[dict[str, Any]], folder: str, labels: Mapping[str, str], project: str) -> dict[str, Any]:
@@ -151,12 +51,10 @@ def build_compose(entries: list[dict[str, Any]], folder: str, labels: Mapping[st
         if entry["state"] == "absent":
             continue
         network = entry["network"] or "bridge"
-        named = network not in _MODES and not network.startswith("container:")
+        named = network not in MODES and not network.startswith(CONTAINER_MODE)
         networks.update([network] if named else [])
         # A volume has its own name, not the project's, so that it is the same one however the container is run.
-        volumes.update(
-            source for source in (str(volume).split(":", maxsplit=1)[0] for volume in entry["volumes"]) if not source.startswith(_PATHS)
-        )
+        volumes.update(source for source in (volume.partition(":")[0] for volume in entry["volumes"]) if not source.startswith("/"))
         service: dict[str, Any] = {
             "container_name": entry["name"],
             "image": entry["image"],
@@ -175,8 +73,8 @@ def build_compose(entries: list[dict[str, Any]], folder: str, labels: Mapping[st
             "logging": {"driver": "json-file", "options": build_log_options(entry)},
             "command": [str(word) for word in entry["command"]],
             "environment": {key: str(value) for key, value in entry["environment"].items()},
-            "ports": [str(port) for port in entry["ports"]],
-            "volumes": [str(volume) for volume in entry["volumes"]],
+            "ports": entry["ports"],
+            "volumes": entry["volumes"],
             "network_mode": "" if named else network,
             "networks": [network] if named else [],
             "stop_signal": entry["stop_signal"],
@@ -212,8 +110,8 @@ def build_container_options(entry: Mapping[str, Any], seccomp: str, fingerprint:
         "restart_policy": entry["restart_policy"],
         "log_driver": "json-file",
         "log_options": build_log_options(entry),
-        "published_ports": [str(port) for port in entry["ports"]],
-        "volumes": [str(volume) for volume in entry["volumes"]],
+        "published_ports": entry["ports"],
+        "volumes": entry["volumes"],
         "network_mode": entry["network"] or "default",
         "stop_signal": entry["stop_signal"],
     }

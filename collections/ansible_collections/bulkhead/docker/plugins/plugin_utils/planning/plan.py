@@ -17,6 +17,8 @@ from ...module_utils.layers.registry import SWITCHES
 from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
 from ...module_utils.rootless import rendering
+from ..hardened.entries import ContainerEntryError, resolve_containers
+from ..hardened.values import Written
 from ..report import attack_requirements
 from . import conditions, engine_config, engines
 from .planners import PLANNERS
@@ -58,10 +60,10 @@ class HostPlan:
         return any(plan.changes for plan in self.layers.values())
 
 
-def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) -> list[str]:
-    """Add to `desired` the text of files on the control node, and the profile that a rootless engine needs.
+def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str], written: Written = lambda _: "") -> list[str]:
+    """Add to `desired` the text of files on the control node, the profile that a rootless engine needs, and complete containers.
 
-    read_file: returns the text of a file; raises OSError. Returns one message per file that cannot be read.
+    read_file: returns the text of a file; raises OSError. written: returns how a number was written. Returns one message per problem.
     """
     problems = []
     if isinstance(desired.get("apparmor_profiles_list"), list):
@@ -75,9 +77,9 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str]) 
         except (OSError, ValueError) as error:
             problems.append(str(error))
     try:
-        desired[hardened.VARIABLE] = hardened.resolve_containers(desired, KINDS)
-    except hardened.ContainerEntryError as error:
-        problems.append(str(error))
+        desired[hardened.VARIABLE] = resolve_containers(desired, KINDS, written)
+    except ContainerEntryError as error:
+        problems += error.problems
     return problems + attack_requirements.find_requirement_problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
 
 

@@ -95,6 +95,31 @@ def test_unmanaged_containers_are_rejected(host: Host, present: dict[str, Any], 
     assert words in str(refused.value)
 
 
+def test_images_to_pull_are_listed_once(host: Host) -> None:
+    both = [{**ENTRY}, {**ENTRY, "name": "web"}]
+    found = plan.plan_containers(host, Answers(), both, FOLDER, "compose", "bulkhead")  # type: ignore[arg-type]
+    assert found.missing == ["shop:1"]
+    assert planned(host, Answers(images={"Id": OLD})).missing == []
+    assert planned(host, Answers(containers=made(SAME, running=False))).missing == []
+
+
+def test_obstacles_of_the_host_are_rejected(host: Host) -> None:
+    with pytest.raises(plan.CannotRun, match=r"container shop: cpus is 1 and the engine has 0\.5; write a lower number"):
+        planned(host, Answers(info={"NCPU": 0.5}))
+    # A container that keeps running is not judged.
+    assert planned(host, Answers(containers=made(SAME), info={"NCPU": 0.5})).actions == {}
+
+
+@pytest.mark.parametrize("spare", ["shop-before", "shop-next"])
+def test_a_replacement_takes_no_other_containers_name(host: Host, spare: str) -> None:
+    there = {"containers_shop_json": made("other", ""), f"containers_{spare}": {"Config": {"Labels": None}}}
+    with pytest.raises(
+        plan.CannotRun, match=f"container {spare} exists, and its name is needed while shop is replaced; remove or rename it"
+    ):
+        planned(host, Answers(**there), "container")
+    assert planned(host, Answers(**{**there, f"containers_{spare}": made("x", "")}), "container").actions == {"shop": "replace"}
+
+
 def test_a_missing_profile_is_rejected(host: Host) -> None:
     with pytest.raises(plan.CannotRun, match=r"nothing\.json does not exist on this host; run role seccomp_profiles first"):
         planned(host, Answers(), seccomp_profile="nothing")

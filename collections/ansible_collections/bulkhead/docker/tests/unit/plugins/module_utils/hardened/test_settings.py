@@ -1,59 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hardened containers: defaults, bad input, and the same settings for compose and docker_container."""
+"""Hardened containers: defaults, and the same settings for compose and docker_container."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from ansible_collections.bulkhead.docker.plugins.filter.compose import FilterModule
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.hardened import settings
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened import entries
 
 DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[5] / "roles/hardened_container/defaults/main.yml").read_text())
 FOLDER = "/etc/docker/seccomp"
 
 
 def resolve(**entry: Any) -> dict[str, Any]:
-    return settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "shop:1", **entry}]}, KINDS)[0]
-
-
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ({"nam": "x"}, "hardened_container_list[0].nam: is not a setting; write name"),
-        ({"name": "a b"}, ".name: 'a b' is not a name"),
-        ({"image": ""}, ".image: '' is not an image"),
-        ({"image": 3}, ".image: 3 is not a text"),
-        ({"command": "sh -c x"}, ".command: 'sh -c x' is not a list"),
-        ({"user": "root"}, ".user: 'root' is root; write the user"),
-        ({"user": "0:33"}, ".user: '0:33' is root"),
-        ({"user": 0}, ".user: 0 is root"),
-        ({"capabilities": ["NET_BIND"]}, "contains 'NET_BIND', which is not a capability; write NET_"),
-        ({"tmpfs": ["tmp"]}, "write /tmp"),
-        ({"ports": ["80"]}, "write HOST:CONTAINER"),
-        ({"memory": "plenty"}, ".memory: 'plenty' is not a size; write a number with k, m or g"),
-        ({"pids_limit": -1}, ".pids_limit: -1 is not a limit"),
-        ({"pids_limit": True}, ".pids_limit: True is not a limit"),
-        ({"cpus": 0}, ".cpus: 0 is not a number of CPUs"),
-        ({"restart_policy": "never"}, ".restart_policy: 'never' is not valid; write no, always"),
-        ({"allow_exposures": "device"}, ".allow_exposures: 'device' is not a list"),
-        ({"allow_exposures": ["devise"]}, "contains 'devise', which is not a kind of exposure; write device"),
-        ({"allow_exposures": ["xyzzy"]}, "contains 'xyzzy', which is not a kind of exposure; known are privileged, "),
-        ({"allow_exposures": [["device"]]}, "contains ['device'], which is not a kind of exposure"),
-        ({"state": "started"}, ".state: 'started' is not valid; write present or absent"),
-    ],
-)
-def test_invalid_entries_get_a_message(entry: dict[str, Any], words: str) -> None:
-    with pytest.raises(settings.ContainerEntryError) as error:
-        resolve(**entry)
-    assert words in str(error.value)
-
-
-def test_names_are_unique() -> None:
-    with pytest.raises(settings.ContainerEntryError, match=r"hardened_container_list\[1\].name: shop is already"):
-        settings.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "a"}] * 2}, KINDS)
+    return entries.resolve_containers({**DEFAULTS, settings.VARIABLE: [{"name": "shop", "image": "shop:1", **entry}]}, KINDS)[0]
 
 
 def test_what_is_allowed_is_only_expected_of_verification() -> None:
@@ -125,12 +89,22 @@ def test_compose_expands_no_variables() -> None:
     assert service["command"] == ["sh", "-c", "echo $$1"]
 
 
+def test_every_text_of_the_compose_file_is_in_quotes() -> None:
+    # Measured with compose 2.26.1: without quotes it reads 1e3 as 1000, 0o17 as 15 and 2024-01-01 as a time, and rejects such a command.
+    entry = resolve(
+        environment={"A": "1e3", "B": "0o17", "C": "yes", "D": "\U0001f600\x85\t", "<<": "2024-01-01", "E": 1.5}, command=["1e3", 7]
+    )
+    text = FilterModule().filters()["compose"]([entry], {"shop": "f00d"})
+    plain = {token.value for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken) and token.plain}
+    assert plain == {"true", "100", str(256 << 20), "1.0"}
+    service = yaml.safe_load(text)["services"]["shop"]
+    assert service["environment"] == {"A": "1e3", "B": "0o17", "C": "yes", "D": "\U0001f600\x85\t", "<<": "2024-01-01", "E": "1.5"}
+    assert service["command"] == ["1e3", "7"]
+
+
+def test_a_capability_is_listed_once() -> None:
+    assert project(resolve(capabilities=["NET_RAW", "CAP_NET_RAW", "net_raw"]))["services"]["shop"]["cap_add"] == ["NET_RAW"]
+
+
 def test_an_absent_container_is_not_a_service() -> None:
     assert project(resolve(state="absent"))["services"] == {}
-
-
-def test_invalid_project_name() -> None:
-    with pytest.raises(
-        settings.ContainerEntryError, match="hardened_container_project: 'My Shop' is not a name for a compose project; write small letters"
-    ):
-        settings.resolve_containers({**DEFAULTS, settings.PROJECT: "My Shop"}, KINDS)

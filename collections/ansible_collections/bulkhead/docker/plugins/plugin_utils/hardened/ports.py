@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks `ports`, of one container and of all together. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ...module_utils.hardened.settings import CONTAINER_MODE, PORT
+from .values import Problem, Written, check_type, show
+
+_LAST_PORT = 65535
+# The wildcard addresses, on which a port without an address is published.
+_ALL = (ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::"))
+
+
+class Published(NamedTuple):
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    port: int
+    protocol: str
+
+
+def check_ports(value: Any, written: Written) -> Iterator[Problem]:
+    wrong = list(check_type(value, list))
+    yield from wrong
+    for port in [] if wrong else value:
+        why = _explain_port(port, written)
+        if why:
+            yield Problem("", value, f"contains {show(port)}, {why}")
+
+
+def check_network_of_ports(ports: list[str], network: str) -> Iterator[Problem]:
+    """Yield a problem if the container has no network in which the engine could publish ports."""
+    if ports and (network in ("host", "none") or network.startswith(CONTAINER_MODE)):
+        yield Problem("", ports, f"are not published with network {network}; remove them, or write another network")
+
+
+def find_conflicts(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Problem]]:
+    """Yield container and problem per port that two containers publish, or one container twice: only the first would start."""
+    taken: list[tuple[Published, str, str]] = []
+    for entry in entries:
+        for text in entry["ports"]:
+            for own in list_published(text):
+                other = next(((name, given) for known, name, given in taken if _overlap(known, own)), None)
+                if other:
+                    place = (
+                        f"container {other[0]} publishes with {other[1]!r}" if other[0] != entry["name"] else f"{other[1]!r} publishes too"
+                    )
+                    yield entry["name"], Problem("", entry["ports"], f"contains {text!r}, which {place}; write another port or address")
+                    break
+            taken += [(own, entry["name"], text) for own in list_published(text)]
+
+
+def list_published(text: str) -> list[Published]:
+    """Return the sockets of the host that a port takes. Port 0 is any free port."""
+    match = PORT.fullmatch(text)
+    if not match or not int(match["host"]):
+        return []
+    addresses = [ipaddress.ip_address(match["address"].strip("[]"))] if match["address"] else list(_ALL)
+    return [Published(address, int(match["host"]), match["protocol"] or "tcp") for address in addresses]
+
+
+def _overlap(one: Published, other: Published) -> bool:
+    if (one.port, one.protocol, one.address.version) != (other.port, other.protocol, other.address.version):
+        return False
+    return one.address == other.address or one.address in _ALL or other.address in _ALL
+
+
+def _explain_port(port: Any, written: Written) -> str:
+    if not isinstance(port, str):
+        source = written(port) if isinstance(port, int | float) and not isinstance(port, bool) else ""
+        read = f" (what YAML reads for {source})" if source and source != str(port) else ""
+        return f"which is not a text{read}; write HOST:CONTAINER in quotes, such as '127.0.0.1:8080:80'"
+    match = PORT.fullmatch(port)
+    if not match:
+        return "which is not a port; write HOST:CONTAINER, such as '127.0.0.1:8080:80'"
+    if match["address"]:
+        try:
+            address = ipaddress.ip_address(match["address"].strip("[]"))
+        except ValueError:
+            return f"whose address {match['address']} does not exist; write an IP address of the host, such as 127.0.0.1"
+        if (address.version == 6) != match["address"].startswith("["):
+            return "whose address is not one; write IPv6 addresses in brackets"
+    if int(match["host"]) > _LAST_PORT or not 1 <= int(match["container"]) <= _LAST_PORT:
+        return f"whose port is not from 1 to {_LAST_PORT}; write HOST:CONTAINER, such as '127.0.0.1:8080:80'"
+    return ""
