@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
                 "show": {"type": "bool", "default": False},
             }
         )
-        desired = resolve_desired(SPECS, variables, self._template, _locate)
+        desired = resolve_desired(SPECS, variables, self._template, _locate, read_written_number)
         desired.values[daemon_keys.DEFAULTS] = {name: SPECS["docker_daemon"][name].get("default") for name in daemon_keys.PLAIN}
         found = planning.add_file_contents(desired.values, self._read_file, read_written_number)
         # A default of the wrong type is reported by its spec already.

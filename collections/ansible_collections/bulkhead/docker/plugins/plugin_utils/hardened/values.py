@@ -82,7 +82,7 @@ def explain_number(value: Any, written: Written) -> str:
 def show(value: Any) -> str:
     """Return a value as a message shows it. Python converts no integer of more than 4300 digits."""
     try:
-        text = repr(value)
+        text = str(value) if isinstance(value, date) else repr(value)
     except ValueError:
         return "a value with a very long number"
     return text if len(text) <= 200 else f"{text[:200]}…"

@@ -36,12 +36,16 @@ def load_specs(roles: Path) -> Specs:
 
 
 def resolve_desired(
-    specs: Specs, variables: Mapping[str, Any], template: Callable[[Any], Any], locate: Callable[[Any], str] = lambda _: ""
+    specs: Specs,
+    variables: Mapping[str, Any],
+    template: Callable[[Any], Any],
+    locate: Callable[[Any], str] = lambda _: "",
+    written: Callable[[Any], str] = lambda _: "",
 ) -> DesiredState:
     """Return every role variable, templated and checked.
 
     variables: all variables of the host. template: resolves one value; raises ValueError with a message.
-    locate: returns where a value was written (`file:line`); empty if that is unknown.
+    locate: returns where a value was written (`file:line`), written: how a number was written; both empty if that is unknown.
     """
     desired = DesiredState()
     for options in specs.values():
@@ -58,7 +62,7 @@ def resolve_desired(
         converted = _convert_values(options, given)
         for name in options:
             desired.values[name] = converted[name] if name in converted else given[name]
-            problem = _describe_problem(name, options[name], given[name])
+            problem = _describe_problem(name, options[name], given[name]) or _describe_misread(name, options[name], given[name], written)
             if problem:
                 desired.problems.append(_format_place(locate, variables.get(name)) + problem)
     for name, known in find_misspelt(variables, specs):
@@ -99,6 +103,12 @@ def _describe_problem(name: str, spec: Mapping[str, Any], value: Any) -> str | N
     if isinstance(value, Mapping | list) and spec.get("type") in ("dict", "list") and _has_type(spec["type"], value):
         return f"{name}: {messages[0]}"
     return f"{name}: {value!r} is not {_describe_type(spec)}"
+
+
+def _describe_misread(name: str, spec: Mapping[str, Any], value: Any, written: Callable[[Any], str]) -> str | None:
+    """Return a message if a text was written without quotes and YAML reads it as another number: 33:33 as 2013."""
+    source = written(value) if spec.get("type", "str") == "str" and isinstance(value, int | float) and not isinstance(value, bool) else ""
+    return f"{name}: {value!r} is what YAML reads for {source}; put it in quotes" if source and source != str(value) else None
 
 
 def _describe_type(spec: Mapping[str, Any]) -> str:

@@ -68,6 +68,15 @@ def test_a_problem_is_one_sentence(variables: dict[str, Any], sentence: str) -> 
     assert resolve(**variables).problems == [sentence]
 
 
+def test_a_text_that_yaml_reads_as_another_number_needs_quotes() -> None:
+    specs = {"shop": {"shop_user": {"type": "str"}, "shop_limit": {"type": "int"}}}
+    given = {"shop_user": 2013, "shop_limit": 2013}
+    assert resolve_desired(specs, given, lambda value: value, written=lambda _: "33:33").problems == [
+        "shop_user: 2013 is what YAML reads for 33:33; put it in quotes"
+    ]
+    assert resolve_desired(specs, given, lambda value: value, written=lambda _: "2013").problems == []
+
+
 def test_a_missing_key_inside_a_list_is_named() -> None:
     (problem,) = resolve(seccomp_profiles_list=[{"blocks": []}]).problems
     assert "seccomp_profiles_list" in problem and "name" in problem
