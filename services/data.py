@@ -24,7 +24,8 @@ from typing import Any
 import yaml
 from ansible_collections.bulkhead.docker.plugins.filter.compose import format_compose
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import KINDS
-from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.settings import build_compose, resolve_containers
+from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.settings import build_compose
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.entries import resolve_containers
 
 from lab import paths
 
