@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Users and groups of the host: those in the files, and single ones of name services. directory.py has lists of these."""
+"""Users and groups of the host: those in the files, and single ones of name services."""
 
 from __future__ import annotations
 

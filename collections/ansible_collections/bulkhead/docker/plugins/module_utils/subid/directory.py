@@ -28,7 +28,7 @@ ListEntries = Callable[[str, str, float], str]
 
 @dataclass(frozen=True)
 class Directory:
-    """Accounts of all directory services: name -> ID. unchecked: which database and source did not list its accounts, and why."""
+    """Accounts: name -> ID. unchecked: which source did not list them, and why."""
 
     uids: Mapping[str, int] = field(default_factory=dict)
     gids: Mapping[str, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Directory:
 
 
 def list_sources(config: str | None, database: str) -> list[str]:
-    """Return the sources of a database, in order, without actions such as [NOTFOUND=return]. config: text of nsswitch.conf."""
+    """Return the sources of a database, in order. config: text of nsswitch.conf."""
     for line in (config or "").splitlines():
         name, colon, rest = line.partition("#")[0].partition(":")
         if colon and name.strip().lower() == database and rest.strip():
@@ -45,7 +45,7 @@ def list_sources(config: str | None, database: str) -> list[str]:
 
 
 def read_directory(host: Host, list_entries: ListEntries | None = None) -> Directory:
-    """Return the accounts that directory services list within some seconds. list_entries: replaces getent in tests."""
+    """Return the accounts that directory services list within some seconds."""
     try:
         config = host.read(CONFIG)
     except OSError as error:
@@ -69,7 +69,7 @@ def read_directory(host: Host, list_entries: ListEntries | None = None) -> Direc
 
 
 def run_getent(source: str, database: str, seconds: float) -> str:
-    """Return the entries of one source (man 1 getent: --service). Raises OSError, also after the time limit."""
+    """Return the entries of one source. Raises OSError, also after the time limit."""
     with tempfile.TemporaryFile() as output:
         try:
             done = subprocess.run(
@@ -91,10 +91,7 @@ def run_getent(source: str, database: str, seconds: float) -> str:
 
 
 def select_accounts(ids: Mapping[str, int], ranges: Sequence[tuple[int, int]]) -> dict[str, int]:
-    """Return the accounts that matter for ranges of IDs, so that an observation stays small.
-
-    Those are some in each of `ranges` (start, count), and the first and last of each block of 65536 IDs.
-    """
+    """Return some accounts in each of `ranges` (start, count), and the first and last of each block of 65536 IDs: enough for any range."""
     ordered = sorted(((number, name) for name, number in ids.items()))
     kept: dict[str, int] = {}
     for start, count in ranges:

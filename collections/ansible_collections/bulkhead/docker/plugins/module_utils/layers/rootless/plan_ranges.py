@@ -14,7 +14,10 @@ from ...subid.directory import CONFIG
 from ...subid.mapping import parse_state
 from ...subid.notes import add_notes
 from ...subid.ranges import SUBGID, SUBUID
+from ..userns.plan_known_ranges import choose_avoided, settle_start
 from ..verdict import Change, LayerPlan
+
+_DEFAULT_START = 296608  # rootless_docker_range_start
 
 
 def plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], instance: Instance) -> UserRequest:
@@ -26,6 +29,7 @@ def plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping
         desired["rootless_docker_range_size"],
         start_name="rootless_docker_range_start",
         newuidmap=True,
+        avoid=choose_avoided(observed["layers"]["userns"], desired["rootless_docker_range_start"], _DEFAULT_START, False),
     )
     create = bool(desired.get("rootless_docker_create_user"))
     if instance.uid is None and not create:
@@ -48,6 +52,8 @@ def plan_ranges(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping
             new = sorted({line.text for line in after.ranges} - {line.text for line in before.ranges})
             result.changes.append(Change(path, f"{path}: add {', '.join(new)}", before.text(), after.text()))
             _block_useless_range(result, observed["layers"]["userns"], path, instance)
+    if decision.subuid.text() != seen.subuid.text():
+        return settle_start(result, observed["layers"]["userns"], request, decision)
     return request
 
 

@@ -15,6 +15,8 @@ from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, SUBGID, SUBUID, find_na
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
 
 _CONTAINERD = "/var/lib/containerd"
+_ID_FILES = ("/etc/samba/smb.conf", "/etc/sssd/sssd.conf", "/etc/nslcd.conf", LOGIN_DEFS)
+_ID_LINE = re.compile(r"(?mi)^\s*(\[.*|idmap config.*range.*|ldap_id.*|id_prov.*|nss_.*offset.*|[UG]ID_M.*)")  # no secrets
 _REMAPPED = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -35,14 +37,14 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
             found[name] = {"text": None, "mtime": None}
             found["unreadable"][path] = error.strerror or str(error)
     texts = {}
-    for path in (PASSWD, GROUP, LOGIN_DEFS, CONFIG):
+    for path in (PASSWD, GROUP, CONFIG, *_ID_FILES):
         try:
             texts[path] = host.read(path) or ""
         except OSError as error:
             found["unreadable"][path] = error.strerror or str(error)
     passwd, group = texts.get(PASSWD, ""), texts.get(GROUP, "")
     directory = read_directory(host)
-    # Every pair of numbers that a reader may take for a range: too many do no harm here.
+    # Every pair of numbers that may be a range: too many do no harm.
     ranges = [
         (int(start), int(count))
         for name in ("subuid", "subgid")
@@ -63,7 +65,7 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
             "unchecked": list(directory.unchecked),
         },
         "subid_sources": list_sources(texts.get(CONFIG), "subid"),
-        "sssd": host.path("/etc/sssd/sssd.conf").exists(),
+        "id_files": {path: _ID_LINE.findall(texts.get(path, "")) for path in _ID_FILES},
         "max_user_namespaces": _parse_number(host.read("/proc/sys/user/max_user_namespaces")),
         "host_namespace": host.read_link("/proc/1/ns/user"),
         "configured": config["remap"],

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...engine.instance import get_observed_instance
 from ...subid.accounts import parse_id
-from ...subid.allocate import RangeRequest, describe_bounds_problem
+from ...subid.allocate import DEFAULT_START, RangeRequest, describe_bounds_problem
 from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from ...subid.directory import CONFIG
 from ...subid.mapping import (
@@ -29,6 +29,7 @@ from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ...subid.remap_user import DEFAULT_USER, parse_major, parse_remap_user
 from ..verdict import DISABLED, Change, LayerPlan
 from . import data_guard, plan_switch
+from .plan_known_ranges import choose_avoided, settle_start
 
 LAYER = "userns"
 NOT_WITH_ROOTLESS = "a rootless engine does not start with userns-remap, and does not need it; write userns_remap_layer: disabled"
@@ -135,6 +136,8 @@ def _plan_enabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mappi
     result.changes = _list_changes(decision, subids)
     if any(change.path == SUBUID for change in result.changes):
         _warn_of_directory(result, here)
+        request = settle_start(result, here, request, decision)
+        requests[0] = request
     result.apply = {"subject": LAYER, "ranges": [_build_argument(entry) for entry in requests]}
     if migrate:
         result.apply.update(migrate=True, uid_map=uid_map, gid_map=gid_map)
@@ -159,10 +162,11 @@ def _warn_of_directory(result: LayerPlan, here: Mapping[str, Any]) -> None:
         result.warnings.append(
             f"accounts of directory services were not compared with the new range ({'; '.join(unchecked)}); make sure that none is in it"
         )
-    elif here.get("sssd"):
+    sssd = (here.get("id_files") or {}).get("/etc/sssd/sssd.conf")
+    if not unchecked and sssd and not any("id_provider" in line for line in sssd):
         result.warnings.append(
-            "sssd is set up on this host: by default it assigns directory accounts IDs from 200000 on "
-            "(man 5 sssd-ldap: ldap_idmap_range_min); make sure that none is in the new range"
+            "/etc/sssd/sssd.conf names no id_provider, so its domains are described elsewhere: by default sssd assigns accounts IDs from 200000"
+            " on (man 5 sssd-ldap: ldap_idmap_range_min); make sure that none is in the new range"
         )
     services = find_subid_services(here)
     if services:
@@ -217,6 +221,7 @@ def _build_request(desired: Mapping[str, Any], here: Mapping[str, Any], subids: 
         desired["userns_remap_range_size"],
         bool(desired.get("userns_remap_range_exact")),
         start_name="userns_remap_range_start",
+        avoid=choose_avoided(here, desired["userns_remap_range_start"], DEFAULT_START, bool(desired.get("userns_remap_range_exact"))),
     )
     return UserRequest(range_request, group, create=True), value
 

@@ -61,6 +61,24 @@ def test_a_range_that_newuidmap_rejects_is_blocked(line: str, blocked: bool) -> 
     assert not blocked or blockers[0].startswith("/etc/subuid:1 (rootless:296608:65536) has a blank or carriage return before or after it")
 
 
+def test_new_range_is_outside_the_range_of_winbind() -> None:
+    host = virgin()
+    host["layers"]["userns"]["id_files"] = {"/etc/samba/smb.conf": ["idmap config * : range = 290000-370000"]}
+    plan = planned(host)
+    assert (plan.blockers, plan.apply["range"]["start"]) == ([], 427680)
+    assert any("/etc/samba/smb.conf" in text for text in plan.notices)
+    (warning,) = [text for text in planned(host, rootless_docker_range_start=300000).warnings if "smb.conf" in text]
+    assert "write another rootless_docker_range_start" in warning
+
+
+def test_user_of_a_directory_service_is_not_created() -> None:
+    """The name services found it (engine/instance.py), and /etc/passwd does not have it."""
+    host = settled()
+    host["layers"]["userns"]["uids"].pop("rootless", None)
+    plan = planned(host)
+    assert (plan.changes, plan.blockers) == ([], [])
+
+
 def test_complete_host_needs_no_change() -> None:
     plan = planned(settled())
     assert (plan.changes, plan.blockers, plan.warnings) == ([], [], [])

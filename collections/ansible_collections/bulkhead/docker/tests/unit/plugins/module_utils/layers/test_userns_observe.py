@@ -50,7 +50,7 @@ def test_host_with_everything(tmp_path: Path) -> None:
     assert found["uids"] == {"alice": 1000}
     assert found["gids"] == {"users": 100}
     assert found["named"] == {"users": {}, "groups": {}}, "name services know nothing of a host below another root"
-    assert (found["lowest"], found["sssd"], found["max_user_namespaces"]) == (300000, True, 95211)
+    assert (found["lowest"], found["max_user_namespaces"]) == (300000, 95211)
     assert (found["configured"], found["data_root"]) == ("alice", "/data")
     assert found["host_namespace"] == "user:[4026531837]"
     assert found["roots"] == [

@@ -155,11 +155,14 @@ def test_malformed_line_since_engine_28() -> None:
 
 
 def test_sssd_is_warned_of() -> None:
-    assert "sssd" in plan(observed(seen(sssd=True)), WANTED).warnings[0]
+    assert "sssd" in plan(observed(seen(id_files={"/etc/sssd/sssd.conf": ["[sssd]"]})), WANTED).warnings[0]
 
 
 def test_directory_services_are_warned_of() -> None:
-    silent = seen(sssd=True, directory={"uids": {}, "gids": {}, "unchecked": ["sss for passwd: it lists no account, and it may have some"]})
+    silent = seen(
+        id_files={"/etc/sssd/sssd.conf": ["[sssd]"]},
+        directory={"uids": {}, "gids": {}, "unchecked": ["sss for passwd: it lists no account, and it may have some"]},
+    )
     assert ["it lists no account" in text for text in plan(observed(silent), WANTED).warnings] == [True]
     (warning,) = plan(observed(seen(subid_sources=["sss"])), WANTED).warnings
     assert "names sss for subid" in warning and "getsubids" in warning

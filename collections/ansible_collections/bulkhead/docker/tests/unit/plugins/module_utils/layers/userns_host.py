@@ -42,7 +42,7 @@ def seen(subuid: str | None = DEBIAN, subgid: str | None = None, **more: Any) ->
         "gids": {"root": 0, "alice": 1000, "users": 100, "nogroup": 65534},
         "lowest": 100000,
         "primary_groups": {"root": 0, "alice": 1000},
-        "sssd": False,
+        "id_files": {},
         "max_user_namespaces": 15000,
         "host_namespace": HOST_NS,
         "configured": None,

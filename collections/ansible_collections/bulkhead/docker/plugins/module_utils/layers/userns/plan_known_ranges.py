@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ranges from which services of the host assign IDs to accounts, by their configuration. Pure; runs on the control node.
+
+Sources: man 5 sssd-ldap (ldap_idmap_range_min and _max), man 5 smb.conf (idmap config), man 5 nslcd.conf (nss_uid_offset), man 5 login.defs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...subid.decide import SubidDecision, UserRequest
+from ..verdict import LayerPlan
+
+_LAST = 0xFFFFFFFF
+_SSSD = (200000, 2000200000)  # defaults of ldap_idmap_range_min and ldap_idmap_range_max
+Known = tuple[tuple[int, int, str], ...]
+
+
+def list_known_ranges(here: Mapping[str, Any]) -> Known:
+    """Return first and last ID and the sentence that names file and setting. here: what layer userns observed."""
+    found = []
+    for path, lines in (here.get("id_files") or {}).items():
+        read = {"smb.conf": _read_samba, "sssd.conf": _read_sssd, "nslcd.conf": _read_nslcd, "login.defs": _read_login_defs}
+        found += [(first, last, f"{path} ({text})") for first, last, text in read[path.rpartition("/")[2]](lines)]
+    return tuple((first, last, f"{text} assigns the IDs {first} to {last} to accounts") for first, last, text in found if first <= last)
+
+
+def find_known(known: Known, start: int, count: int) -> list[str]:
+    """Return the sentences of the ranges that share an ID with this one."""
+    return [text for first, last, text in known if start <= last and first < start + count]
+
+
+def choose_avoided(here: Mapping[str, Any], start: int, default: int, exact: bool) -> Known:
+    """Return the ranges that a new one avoids: all of them for the default start, none for a start that somebody wrote."""
+    return list_known_ranges(here) if start == default and not exact else ()
+
+
+def settle_start(result: LayerPlan, here: Mapping[str, Any], request: UserRequest, decision: SubidDecision) -> UserRequest:
+    """Return the request with the start that was chosen, so that the host takes the same. Warns of known ranges that it is in."""
+    own = decision.subuid.lines_of(request.user, None)
+    if not own:
+        return request
+    new = own[-1]
+    for text in find_known(list_known_ranges(here), new.start, new.count):
+        result.warnings.append(
+            f"{text}, and the new range {new.start}:{new.count} of {request.user} is among them; write another {request.range.start_name}"
+            " that is outside, or another range there"
+        )
+    if request.range.avoid and not request.range.exact:
+        return replace(request, range=replace(request.range, start=new.start, avoid=()))
+    return request
+
+
+def _read_samba(lines: list[str]) -> list[tuple[int, int, str]]:
+    found = []
+    for line in lines:
+        match = re.fullmatch(r"\s*(idmap\s+config\s+.*:\s*range)\s*=\s*(\d+)\s*-\s*(\d+)\s*", line, re.IGNORECASE)
+        if match:
+            found.append((int(match[2]), int(match[3]), " ".join(line.split())))
+    return found
+
+
+def _read_sssd(lines: list[str]) -> list[tuple[int, int, str]]:
+    """Domains with ID mapping: those of Active Directory by default, others by ldap_id_mapping."""
+    domains: list[tuple[str, dict[str, str]]] = []
+    for line in lines:
+        if line.strip().startswith("["):
+            domains.append((line.strip(), {}))
+        elif "=" in line and domains:
+            name, unused, value = line.partition("=")
+            domains[-1][1][name.strip().lower()] = value.strip()
+    found = []
+    for section, values in domains:
+        mapped = values.get("ldap_id_mapping", "true" if values.get("id_provider") == "ad" else "false").lower() == "true"
+        bounds = [values.get(f"ldap_idmap_range_{end}", "") for end in ("min", "max")]
+        if mapped or any(bounds):
+            first, last = (int(text) if text.isdecimal() else default for text, default in zip(bounds, _SSSD, strict=True))
+            found.append((first, last, f"{section} ldap_idmap_range_min, ldap_idmap_range_max"))
+    return found
+
+
+def _read_nslcd(lines: list[str]) -> list[tuple[int, int, str]]:
+    found = []
+    for line in lines:
+        name, unused, value = line.strip().partition(" ")
+        if name in ("nss_uid_offset", "nss_gid_offset") and value.strip().isdecimal():
+            found.append((int(value), _LAST, f"{name} {value.strip()}"))
+    return found
+
+
+def _read_login_defs(lines: list[str]) -> list[tuple[int, int, str]]:
+    values = {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 2}
+    return [(values.get(f"{kind}_MIN", 1000), values[f"{kind}_MAX"], f"{kind}_MAX {values[f'{kind}_MAX']}") for kind in ("UID", "GID")
+            if values.get(f"{kind}_MAX", 0) > 65535]  # fmt: skip
