@@ -34,7 +34,7 @@ def find_known(known: Known, start: int, count: int) -> list[str]:
 
 
 def choose_avoided(here: Mapping[str, Any], start: int, default: int, exact: bool) -> Known:
-    """Return the ranges that a new one avoids: all of them for the default start, none for a start that somebody wrote."""
+    """Return the ranges that a new one avoids: all of them for the default start, none for a start that the operator wrote."""
     return list_known_ranges(here) if start == default and not exact else ()
 
 
