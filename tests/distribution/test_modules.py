@@ -28,7 +28,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless subid"),
     "plan_containers": (196, "engine hardened host"),
     "pull_agent": (213, "engine host pull"),
-    "rootless_engine": (310, "apparmor engine engine_config host rootless subid"),
+    "rootless_engine": (308, "apparmor engine engine_config host rootless subid"),
     "seccomp_profile": (229, "engine host profiles seccomp"),
     "subid_range": (203, "host subid"),
     "verify_layers": (340, "apparmor engine engine_config exposures host layers profiles rootless seccomp subid"),
