@@ -119,7 +119,7 @@ def test_the_kernel_enforces_every_setting(running: Any, verify: Callable[..., V
 def test_the_report_names_exactly_the_missing_settings(host: Host, running: Any, verify: Callable[..., Verification]) -> None:
     host.check_output("docker update --memory 1g --memory-swap 1g good-redis")
     entry = {**LIST[1], "user": "1000:1000"}  # another user than the container has
-    gone = {**LIST[2], "name": "good-gone"}
+    gone = {**LIST[3], "name": "good-gone"}
     verification = verify(*render_variables([LIST[0], entry, LIST[2], LIST[3], gone]))
     assert verification.code != 0
     assert verification.report["not_enforced"] == [
