@@ -84,7 +84,9 @@ INVENTORY = [
     ),
     Inventory("log-option", {"docker_daemon_options": {"log-opts": {"max-sice": "1m"}}}, ["log-opts", "max-sice"]),
     Inventory("userns-root", {"userns_remap_user": "root"}, ["userns_remap_user: root", "write default"]),
-    Inventory("userns-number", {"userns_remap_user": "1000"}, ["userns_remap_user: 1000: no user has the ID 1000 on this host", "write default"]),
+    Inventory(
+        "userns-number", {"userns_remap_user": "1000"}, ["userns_remap_user: 1000: no user has the ID 1000 on this host", "write default"]
+    ),
     Inventory("userns-name", {"userns_remap_user": "a b"}, ["userns_remap_user: 'a b' is not a user"]),
     Inventory("range-small", {"userns_remap_range_size": 1000}, ["userns_remap_range_size: 1000 is too few", "write 65536 or more"]),
     Inventory("range-low", {"userns_remap_range_start": 1000}, ["userns_remap_range_start: 1000 is among the host's own accounts"]),
