@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
+from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import labels, policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge, observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import content as content_reader
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile, reading
@@ -152,10 +153,10 @@ def test_a_daemon_json_is_parsed_or_rejected_in_one_line(text: str) -> None:
         assert str(error).startswith("/etc/docker/daemon.json")
         assert "\n" not in str(error)
         with pytest.raises(ValueError):
-            observe.read_content(text)
+            content_reader.read_content(text)
     else:
         assert document.source == text
-        assert observe.read_content(text) == document.content()
+        assert content_reader.read_content(text) == document.content()
 
 
 @given(OBJECTS, LAYOUTS)
@@ -189,9 +190,9 @@ def test_a_damaged_daemon_json_is_parsed_as_json_or_rejected(content: dict[str, 
         document = daemon_json.parse_daemon_json(damaged)
     except daemon_json.DaemonJsonError:
         with pytest.raises(ValueError):
-            observe.read_content(damaged)
+            content_reader.read_content(damaged)
         return
-    assert observe.read_content(damaged) == document.content() == (json.loads(damaged) if damaged.strip() else {})
+    assert content_reader.read_content(damaged) == document.content() == (json.loads(damaged) if damaged.strip() else {})
 
 
 # --- profiles ---
@@ -215,7 +216,7 @@ def test_a_seccomp_profile_is_parsed_or_rejected(text: str) -> None:
 def test_labels_and_modes_of_apparmor_are_parsed(text: str) -> None:
     assert all(isinstance(mode, str) for mode in policy.parse_modes(text).values())
     with suppress(ValueError):
-        policy.parse_label(text)
+        labels.parse_label(text)
 
 
 # --- what the kernel and systemd write ---
