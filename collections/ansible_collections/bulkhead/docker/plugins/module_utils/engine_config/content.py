@@ -18,7 +18,7 @@ def read_content(text: str | None) -> dict[str, Any]:
         content = json.loads(text, object_pairs_hook=_build_object, parse_constant=_reject_constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(content, dict | None):
+    if content is not None and not isinstance(content, dict):
         raise ValueError("it is not an object")
     return content or {}
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from .allocate import Accounts, Allocation, RangeRequest, Ranges, allocate_range
 from .ranges import SUBGID, SUBUID, SubidFile
 
-AddNotes = Callable[[Allocation, RangeRequest, int | None], None]
+AddNotes = Callable[[Allocation, RangeRequest, Optional[int]], None]  # noqa: UP045 (evaluated at run time)
 
 
 @dataclass(frozen=True)
