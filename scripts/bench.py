@@ -44,11 +44,13 @@ class Run:
     pings: float = math.nan
 
 
-def ansible(command: list[str]) -> Run:
-    """Run a command of Ansible's and measure it; its output is shown only when it fails."""
+def ansible(command: list[str], count: bool = False) -> Run:
+    """Run a command of Ansible's and measure it; its output is shown only when it fails.
+
+    count: whether to count the visits, which takes -vvv. It writes out the results of all tasks, which takes a second: such a run is not timed.
+    """
     began = time.monotonic()
-    # -vvv tells the visits; writing it costs some milliseconds in every run alike.
-    done = subprocess.run([*command, "-vvv"], check=False, capture_output=True, text=True, errors="replace")
+    done = subprocess.run([*command, *(["-vvv"] if count else [])], check=False, capture_output=True, text=True, errors="replace")
     seconds = time.monotonic() - began
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}\nbench: the command above failed")
@@ -82,13 +84,15 @@ class Machine:
         return self.pings[-1]
 
     def median(self, command: list[str], times: int = 3) -> Run:
-        """Run a command several times, each between two pings, and return the run whose ratio is the middle one."""
+        """Run a command several times, each between two pings, and return the run whose ratio is the middle one, with the visits of one more."""
+        counted = ansible(command, count=True)
         runs, before = [], self.ping()
         for _ in range(times):
             run, after = ansible(command), self.ping()
             runs.append(replace(run, pings=run.seconds / statistics.mean((before, after))))
             before = after
-        return sorted(runs, key=lambda run: run.pings)[len(runs) // 2]
+        middle = sorted(runs, key=lambda run: run.pings)[len(runs) // 2]
+        return replace(middle, visits=counted.visits, changed=counted.changed + middle.changed)
 
 
 def row(what: str, figure: float, target: float, unit: str = "") -> None:
@@ -104,7 +108,7 @@ def measure(machine: Machine) -> None:
     machine.pings.clear()
     print("\nx: multiples of the time that ansible -m ping took\n")
 
-    first = ansible(machine.playbook("harden"))
+    first = ansible(machine.playbook("harden"), count=True)
     row("first harden.yml: module runs", first.visits, 20)
     steady = machine.median(machine.playbook("harden", "-e", "bulkhead_resume=false"))
     row("steady harden.yml, with verification: module runs", steady.visits, 4)
