@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 # include/uapi/linux/capability.h, by number.
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW "
@@ -18,3 +21,18 @@ ENGINE_DEFAULT = frozenset(
 def decode_capabilities(bits: int) -> list[str]:
     """Return the sorted names, without CAP_, in a set of /proc/PID/status; an unknown one is CAP_NUMBER."""
     return sorted(CAPABILITIES[n] if n < len(CAPABILITIES) else f"CAP_{n}" for n in range(bits.bit_length()) if bits >> n & 1)
+
+
+def parse_names(names: Iterable[Any] | None) -> set[str]:
+    """Return names as the engine and inventories write them (`cap_net_raw`, `NET_RAW`) in capitals and without CAP_."""
+    return {str(name).upper().removeprefix("CAP_") for name in names or ()}
+
+
+def list_granted(config: Mapping[str, Any]) -> set[str]:
+    """Return what the engine gives a container at its start. config: HostConfig (moby daemon/pkg/oci/caps/utils.go, TweakCapabilities)."""
+    added, dropped = (parse_names(config.get(key)) for key in ("CapAdd", "CapDrop"))
+    if config.get("Privileged"):
+        return set(CAPABILITIES)
+    if "ALL" in added:
+        return set(CAPABILITIES) - dropped
+    return added if "ALL" in dropped else (ENGINE_DEFAULT - dropped) | added

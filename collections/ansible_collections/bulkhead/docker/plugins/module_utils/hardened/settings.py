@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..capabilities import parse_names
+
 # A published port, as compose and docker_container read it, and a size. Both on the control node, where they are checked, and on hosts.
 PORT = re.compile(
     r"(?:(?P<address>[0-9.]+|\[[0-9a-fA-F:.]+\]):)?(?P<host>[0-9]{1,5}):(?P<container>[0-9]{1,5})(?:/(?P<protocol>tcp|udp|sctp))?"
@@ -39,7 +41,7 @@ def parse_size(text: str | int) -> int:
 
 def list_capabilities(entry: Mapping[str, Any]) -> list[str]:
     """Return the capabilities to keep, with the kernel's names, sorted."""
-    return sorted({str(name).upper().removeprefix("CAP_") for name in entry["capabilities"]})
+    return sorted(parse_names(entry["capabilities"]))
 
 
 def build_compose(entries: list[dict[str, Any]], folder: str, labels: Mapping[str, str], project: str) -> dict[str, Any]:

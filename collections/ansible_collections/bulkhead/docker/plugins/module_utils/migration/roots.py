@@ -86,7 +86,11 @@ def judge_target(host: Host, target: Path) -> tuple[str, str]:
     )
 
 
+def read_mount_points(host: Host) -> list[Path]:
+    """Return all mount points, in the order in which they were mounted (man 5 proc_pid_mountinfo)."""
+    return [Path(line.split()[4]) for line in (host.read("/proc/self/mountinfo") or "").splitlines()]
+
+
 def list_mount_points(host: Host, entries: list[Path]) -> list[Path]:
     """Return the mount points at or below these entries, the innermost first."""
-    points = [Path(line.split()[4]) for line in (host.read("/proc/self/mountinfo") or "").splitlines()]
-    return [point for point in reversed(points) if any(entry in (point, *point.parents) for entry in entries)]
+    return [point for point in reversed(read_mount_points(host)) if any(entry in (point, *point.parents) for entry in entries)]

@@ -14,6 +14,7 @@ from ..host.data_root import find_other_entries
 from ..host.root import Host
 from . import layout
 from .ids import UNCHANGED, IdMaps
+from .roots import read_mount_points
 from .walk import TreeSurvey
 
 # Attempts, a second apart, before an inconsistency in a root that is in use counts as damage.
@@ -30,12 +31,12 @@ def read_facts(host: Host, source: Path, draft: Path, ids: IdMaps, deadline: flo
     which the host mounts something. apart: folders on another disk. copied: bytes that an interrupted run has left. Of `TreeSurvey`: the rest.
     """
     damaged, ignored = _read_layout(source)
-    mounted = {line.split()[4] for line in (host.read("/proc/self/mountinfo") or "").splitlines()}
+    mounted = set(read_mount_points(host))
     survey = TreeSurvey(deadline=deadline, longer=len(draft.name) + 1)
     attached = []
     pieces = layout.list_other_pieces if damaged else layout.list_pieces
     for part in (part for piece in _retry(lambda: pieces(source)) for part in piece.parts):
-        if str(source / part.path) in mounted and part.path.startswith("volumes/"):
+        if source / part.path in mounted and part.path.startswith("volumes/"):
             if _is_mount_point(source, part.path):
                 continue  # the engine unmounts it when the containers stop
             attached.append(_name_path(host, source / part.path))

@@ -6,16 +6,15 @@ Accepted is what compose (compose-spec.json, compose-go), docker_container, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ...module_utils.hardened.settings import CONTAINER, CONTAINER_MODE, PROJECT, VARIABLE
 from . import limits, mounts, names, ports, texts
-from .values import Problem, Written, check_type, escape, show, suggest
+from .values import Checker, Problem, Written, check_type, escape, show, suggest
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _STATES = ("present", "absent")
-Checker = Callable[[Any, Written], Iterator[Problem]]
 # Settings that have a default, `hardened_container_KEY`, which an entry of the list may override.
 DEFAULTED: dict[str, Checker] = {
     "user": names.check_user,

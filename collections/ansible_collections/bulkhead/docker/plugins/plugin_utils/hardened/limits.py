@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...module_utils.hardened.settings import SIZE, parse_size
-from .values import LAST_SIZE, Problem, Written, explain_number
+from .values import LAST_SIZE, Problem, Written, explain_number, report
 
 MIN_MEMORY = 6 << 20  # moby daemon/daemon_unix.go: linuxMinMemory
 MAX_PIDS = 1 << 22  # Linux threads.h: PID_MAX_LIMIT
@@ -23,8 +23,7 @@ def check_pids_limit(value: Any, written: Written) -> Iterator[Problem]:
         why = "is not a limit; write an integer of 1 or more"
     elif not why and value > MAX_PIDS:
         why = f"is more than the kernel can count; write a number from 1 to {MAX_PIDS}"
-    if why:
-        yield Problem("", "null" if value is None else value, why)
+    yield from report(value, why)
 
 
 def check_memory(value: Any, written: Written) -> Iterator[Problem]:
@@ -46,8 +45,7 @@ def check_log_files(value: Any, written: Written) -> Iterator[Problem]:
     number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,6}", value) else value
     if not why and (not isinstance(number, int) or isinstance(number, bool) or not 1 <= number < 1_000_000):
         why = "is not a number of files; write an integer of 1 or more"
-    if why:
-        yield Problem("", "null" if value is None else value, why)
+    yield from report(value, why)
 
 
 def check_cpus(value: Any, written: Written) -> Iterator[Problem]:
@@ -57,8 +55,7 @@ def check_cpus(value: Any, written: Written) -> Iterator[Problem]:
         why = "is not a number of CPUs; write a number above 0, such as 0.5"
     elif not why and not MIN_CPUS <= value <= MAX_CPUS:
         why = f"is not a number of CPUs that the kernel can limit; write a number from {MIN_CPUS} to {MAX_CPUS}"
-    if why:
-        yield Problem("", "null" if value is None else value, why)
+    yield from report(value, why)
 
 
 def _check_size(value: Any, written: Written) -> Iterator[Problem]:
@@ -67,5 +64,4 @@ def _check_size(value: Any, written: Written) -> Iterator[Problem]:
     match = SIZE.fullmatch(str(value)) if good and not (isinstance(value, int) and value > LAST_SIZE) else None
     if not why and (match is None or len(match[1]) > 19 or parse_size(value) > LAST_SIZE):
         why = "is not a size; write a number with k, m or g, such as 256m"
-    if why:
-        yield Problem("", "null" if value is None else value, why)
+    yield from report(value, why)

@@ -8,7 +8,7 @@ from posixpath import normpath
 from typing import Any
 
 from .names import OBJECT
-from .values import Problem, Written, check_type, explain_characters, has_control_character, show
+from .values import Problem, Written, explain_characters, has_control_character, show, takes
 
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 # Each group excludes the others in it (moby volume/mounts/linux_parser.go). compose drops what it does not know, such as `RO`, without a message.
@@ -20,19 +20,17 @@ _PROC_FILES = (
 )  # fmt: skip
 
 
+@takes(list)
 def check_volumes(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, list))
-    yield from wrong
-    for volume in [] if wrong else value:
+    for volume in value:
         why = _explain_volume(volume)
         if why:
             yield Problem("", value, f"contains {show(volume)}, {why}")
 
 
+@takes(list)
 def check_tmpfs(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, list))
-    yield from wrong
-    for path in [] if wrong else value:
+    for path in value:
         if not isinstance(path, str):
             why = "which is not a text; write an absolute path in quotes"
         elif path.startswith("/") and ":" in path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...module_utils.capabilities import CAPABILITIES
 from ...module_utils.hardened.settings import CONTAINER_MODE, MODES
-from .values import Problem, Written, check_type, explain_text, show, suggest
+from .values import Problem, Written, explain_text, report, show, suggest, takes
 
 # moby daemon/names: RestrictedNameChars; containers and volumes.
 OBJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -38,17 +38,15 @@ _UNCONFINED = re.compile(r"(:[^:]*:(//)?)?unconfined")
 _PROFILE_ADVICE = "write the name of a profile, or '' for the host's default"
 
 
+@takes(str)
 def check_name(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, str))
-    yield from wrong
-    if not wrong and not OBJECT.fullmatch(value):
+    if not OBJECT.fullmatch(value):
         yield Problem("", value, "is not a name for a container; write two or more letters, digits, dots, dashes and underscores")
 
 
+@takes(str)
 def check_image(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, str))
-    yield from wrong
-    if wrong or not value or _IMAGE_ID.fullmatch(value):
+    if not value or _IMAGE_ID.fullmatch(value):
         return  # `resolve_containers` reports an entry without an image
     match = _IMAGE.fullmatch(value)
     if re.fullmatch("[0-9a-f]{64}", value):
@@ -62,7 +60,7 @@ def check_image(value: Any, written: Written) -> Iterator[Problem]:
 def check_user(value: Any, written: Written) -> Iterator[Problem]:
     why = explain_text(value, written)
     if why or isinstance(value, float) or value == "":
-        yield Problem("", "null" if value is None else value, why or "is not a user; write a number or a name, such as 65534:65534")
+        yield from report(value, why or "is not a user; write a number or a name, such as 65534:65534")
         return
     text = str(value)
     parts = text.split(":")
@@ -75,38 +73,34 @@ def check_user(value: Any, written: Written) -> Iterator[Problem]:
         yield Problem("", value, f"contains an ID above {_LAST_ID}, which the engine rejects; write a lower one, such as 65534:65534")
 
 
+@takes(list)
 def check_capabilities(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, list))
-    yield from wrong
-    for name in [] if wrong else value:
+    for name in value:
         if not isinstance(name, str) or name.upper().removeprefix("CAP_") not in CAPABILITIES:
             advice = "list the ones that the service needs" if name in ("ALL", "all") else suggest(name, CAPABILITIES, "")
             advice = advice or "write a name such as NET_BIND_SERVICE (man 7 capabilities)"
             yield Problem("", value, f"contains {show(name)}, which is not a capability; {advice}")
 
 
+@takes(str)
 def check_seccomp_profile(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, str))
-    yield from wrong
-    if not wrong and value == "unconfined":
+    if value == "unconfined":
         yield Problem("", value, f"confines nothing; {_PROFILE_ADVICE}")
-    elif not wrong and value and not _FILE_NAME.fullmatch(value):
+    elif value and not _FILE_NAME.fullmatch(value):
         yield Problem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}, without folder and .json")
 
 
+@takes(str)
 def check_apparmor_profile(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, str))
-    yield from wrong
-    if not wrong and _UNCONFINED.fullmatch(value):
+    if _UNCONFINED.fullmatch(value):
         yield Problem("", value, f"confines nothing; {_PROFILE_ADVICE}")
-    elif not wrong and value and (not value.isprintable() or any(character.isspace() for character in value)):
+    elif value and (not value.isprintable() or any(character.isspace() for character in value)):
         yield Problem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}")
 
 
+@takes(str)
 def check_network(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, str))
-    yield from wrong
-    if wrong or not value:
+    if not value:
         return
     if value.startswith(CONTAINER_MODE):
         if not OBJECT.fullmatch(value.removeprefix(CONTAINER_MODE)):
@@ -117,10 +111,9 @@ def check_network(value: Any, written: Written) -> Iterator[Problem]:
         yield Problem("", value, f"is not a network; write the name of one, {', '.join(MODES)} or container:NAME")
 
 
+@takes(str)
 def check_stop_signal(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, str))
-    yield from wrong
-    if wrong or not value:
+    if not value:
         return
     name = value.upper().removeprefix("SIG")
     number = int(value) if re.fullmatch("[0-9]{1,3}", value) else None
@@ -135,4 +128,4 @@ def check_choice(value: Any, choices: tuple[str, ...]) -> Iterator[Problem]:
         listed = f"write {', '.join(choices[:-1])} or {choices[-1]}"
         # YAML 1.1 reads `no` without quotes as a boolean.
         why = "is a boolean, as YAML reads no without quotes; put it in quotes" if isinstance(value, bool) else f"is not valid; {listed}"
-        yield Problem("", "null" if value is None else value, why)
+        yield from report(value, why)

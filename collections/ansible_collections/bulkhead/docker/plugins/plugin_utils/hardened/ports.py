@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ...module_utils.hardened.settings import CONTAINER_MODE, PORT
-from .values import Problem, Written, check_type, show
+from .values import Problem, Written, show, takes
 
 _LAST_PORT = 65535
 # The wildcard addresses, on which a port without an address is published.
@@ -21,10 +21,9 @@ class Published(NamedTuple):
     protocol: str
 
 
+@takes(list)
 def check_ports(value: Any, written: Written) -> Iterator[Problem]:
-    wrong = list(check_type(value, list))
-    yield from wrong
-    for port in [] if wrong else value:
+    for port in value:
         why = _explain_port(port, written)
         if why:
             yield Problem("", value, f"contains {show(port)}, {why}")

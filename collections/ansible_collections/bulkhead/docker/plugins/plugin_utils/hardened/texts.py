@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .values import MAX_TEXT, Problem, Written, check_type, explain_text
+from .values import MAX_TEXT, Problem, Written, check_type, explain_text, takes
 
 # Of all arguments and variables: a quarter of the stack's limit of 8 MiB, its pointers included (man 2 execve).
 _MAX_ALL = 2 << 20
 
 
+@takes(list)
 def check_command(value: Any, written: Written) -> Iterator[Problem]:
     """Yield the problems of a list of words."""
-    wrong = list(check_type(value, list))
-    yield from wrong
-    for position, word in enumerate([] if wrong else value):
+    for position, word in enumerate(value):
         why = explain_text(word, written)
         if why:
             yield Problem(f"[{position}]", _shorten(word), why)

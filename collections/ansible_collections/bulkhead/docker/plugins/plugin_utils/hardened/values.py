@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
+from functools import wraps
 from typing import Any, NamedTuple
 
 # Returns the characters with which a number was written in a file; empty if that is unknown.
@@ -28,6 +29,29 @@ class Problem(NamedTuple):
     part: str
     value: Any
     why: str
+
+
+Checker = Callable[[Any, Written], Iterator[Problem]]
+
+
+def takes(kind: type) -> Callable[[Checker], Checker]:
+    """Return a decorator of a check whose values are of one kind: it yields the problem of another kind instead of calling the check."""
+
+    def decorate(check: Checker) -> Checker:
+        @wraps(check)
+        def checked(value: Any, written: Written) -> Iterator[Problem]:
+            wrong = list(check_type(value, kind))
+            yield from wrong or check(value, written)
+
+        return checked
+
+    return decorate
+
+
+def report(value: Any, why: str) -> Iterator[Problem]:
+    """Yield the problem of a whole value; none if `why` is empty."""
+    if why:
+        yield Problem("", "null" if value is None else value, why)
 
 
 def check_type(value: Any, kind: type) -> Iterator[Problem]:

@@ -195,8 +195,7 @@ def _drop_flagged(
         if key not in values:
             continue
         place, shown = find_flag_place(observed, flag), daemon_merge.mask_passwords(f"--{flag}={flags[flag]}")
-        is_same = is_same_value(flags[flag], values[key])
-        if is_same:
+        if is_same_value(flags[flag], values[key]):
             result.notices.append(
                 f"{key} is left out of daemon.json: {shown} in {place} already sets it, and the engine does not start with both"
             )
@@ -205,14 +204,14 @@ def _drop_flagged(
                 f"{key}: {values[key]!r} cannot be set in daemon.json: {place} contains {shown}, and the engine does not start"
                 " with both; remove the flag, or do not set the key"
             )
+            continue
         else:
             source = f"layer {layers[key]}" if key in layers else next((name for name, own in PLAIN.items() if own == key), OPTIONS)
             result.notices.append(
                 f"{key} is left out: {place} contains {shown}, which takes precedence over the default of {source}; remove the flag to use the"
                 " default"
             )
-        if is_same or not (key in required or _is_chosen(key, desired)):
-            del values[key]
+        del values[key]
 
 
 def _is_chosen(key: str, desired: Mapping[str, Any]) -> bool:

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.engine.instance import get_observed_instance
+from ...module_utils.engine.service import SERVICE
 
-SERVICE = "docker.service"
 SOCKET = "docker_engine_socket"
-_SNAP = "snap's Docker is not supported, because its files are read-only and its unit is snapd's: remove it (snap remove docker)"
+_SNAP = (
+    "snap's Docker is not supported, because its files are read-only and its unit is snapd's: remove it (snap remove docker), and install"
+    " Docker from a package"
+)
 
 
 def find_blockers(observed: Mapping[str, Any]) -> list[str]:
@@ -61,7 +64,7 @@ def _is_snap(path: str | None) -> bool:
 def _explain_process(daemon: Mapping[str, Any]) -> str:
     place = f"dockerd runs (pid {daemon['pid']}, {daemon.get('exe') or 'unknown program'}) in {daemon.get('unit') or 'no unit'}"
     if _is_snap(daemon.get("exe")) or str(daemon.get("unit")).startswith("snap."):
-        return f"{place}: {_SNAP}, and install Docker from a package"
+        return f"{place}: {_SNAP}"
     return f"{place}, and only an engine that {SERVICE} runs can be configured; stop it, and install Docker from a package, or run it by {SERVICE}"
 
 
@@ -69,7 +72,7 @@ def _explain_others(others: Any) -> list[str]:
     """Return one message per kind of engine on a host without a supported one."""
     found = []
     if snap := [path for path in others if "/snap/" in path]:
-        found.append(f"{snap[0]}: {_SNAP}, and install Docker from a package")
+        found.append(f"{snap[0]}: {_SNAP}")
     if podman := [path for path in others if "podman" in path]:
         found.append(
             f"{podman[0]}: podman-docker is installed, whose docker is Podman, which is not supported; remove it, and install Docker"

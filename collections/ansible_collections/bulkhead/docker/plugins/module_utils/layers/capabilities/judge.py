@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...capabilities import ENGINE_DEFAULT, decode_capabilities
+from ...capabilities import ENGINE_DEFAULT, decode_capabilities, parse_names
 from ..identity import find_host_namespace, is_nested
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
@@ -83,11 +83,7 @@ def _judge_sets(verdict: Verdict, kernel: Mapping[str, Any], allowed: frozenset[
 
 def _get_requested(config: Mapping[str, Any]) -> set[str] | None:
     """Return the capabilities that `docker inspect` shows; None if the container has all."""
-
-    def plain(entries: Any) -> set[str]:
-        return {entry.upper().removeprefix("CAP_") for entry in entries or ()}
-
-    add, drop = plain(config.get("CapAdd")), plain(config.get("CapDrop"))
+    add, drop = parse_names(config.get("CapAdd")), parse_names(config.get("CapDrop"))
     if config.get("Privileged") or "ALL" in add:
         return None
     return (set() if "ALL" in drop else set(ENGINE_DEFAULT) - drop) | add

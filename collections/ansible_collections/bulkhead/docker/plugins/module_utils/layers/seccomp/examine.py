@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...capabilities import CAPABILITIES, ENGINE_DEFAULT, decode_capabilities
+from ...capabilities import decode_capabilities, list_granted
 from ...seccomp import bpf
 from ...seccomp.compare import NUMBERS, compare_filters, is_open, list_allowed_abi_calls, list_allowed_calls
 from ...seccomp.encoding import decode_filters
@@ -28,17 +28,11 @@ def list_capabilities(kernel: Mapping[str, Any], config: Mapping[str, Any] | Non
     """Return the capabilities by which rules of a profile apply to a container, with CAP_.
 
     They are the bounding set of its first process, and what the engine gave at the start: the program may have dropped some since.
-    config: HostConfig. Source: moby daemon/pkg/oci/caps/utils.go, TweakCapabilities.
+    config: HostConfig.
     """
     held = set(decode_capabilities(kernel.get("cap", {}).get("bnd", 0)))
     if config is not None:
-        added, dropped = ({str(name).upper().removeprefix("CAP_") for name in config.get(key) or ()} for key in ("CapAdd", "CapDrop"))
-        if config.get("Privileged"):
-            held |= set(CAPABILITIES)
-        elif "ALL" in added:
-            held |= set(CAPABILITIES) - dropped
-        else:
-            held |= added if "ALL" in dropped else (ENGINE_DEFAULT - dropped) | added
+        held |= list_granted(config)
     return {f"CAP_{name}" for name in held}
 
 

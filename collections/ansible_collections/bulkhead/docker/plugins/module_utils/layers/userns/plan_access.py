@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...capabilities import list_granted
 from ...migration.ids import IdMaps, UnmappedId
 
 READ, WRITE = "read", "write"
@@ -34,13 +35,7 @@ def identify(container: Mapping[str, Any]) -> Identity:
     uids = frozenset(container.get("uids") or [int(user) if user.isdigit() else 0])
     extra = [int(name) for name in host.get("GroupAdd") or () if str(name).isdigit()]
     gids = frozenset([*(container.get("gids") or [int(group) if group.isdigit() else 0]), *extra])
-    added, dropped = (_list_capabilities(host.get(key)) for key in ("CapAdd", "CapDrop"))
-    kept = "DAC_OVERRIDE" in added or not {"ALL", "DAC_OVERRIDE"} & dropped or ("ALL" in added and "DAC_OVERRIDE" not in dropped)
-    return Identity(uids, gids, bool(host.get("Privileged")) or kept)
-
-
-def _list_capabilities(names: Any) -> set[str]:
-    return {str(name).upper().removeprefix("CAP_") for name in names or ()}
+    return Identity(uids, gids, "DAC_OVERRIDE" in list_granted(host))
 
 
 def list_lost(entry: Mapping[str, Any], identity: Identity, ids: IdMaps, writable: bool) -> list[str]:

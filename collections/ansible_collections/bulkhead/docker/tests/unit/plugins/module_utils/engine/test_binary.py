@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import binary
 
+from .programs import write_dockerd
+
 UNKNOWN = (
     "unable to configure the Docker daemon with file /proc/self/fd/0: the following directives don't match any configuration option: iccc"
 )
 
 OLD = 'case "$*" in *--validate*) echo "unknown flag: --validate"; exit 125;; esac;'
-
-
-def _dockerd(folder: Path, script: str) -> str:
-    program = folder / "dockerd"
-    program.write_text(f"#!/bin/sh\n# default-address-pools\n{script}\n")
-    program.chmod(0o755)
-    for parent in (folder, *folder.parents[:-2]):
-        parent.chmod(0o755)
-    return str(program)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +38,7 @@ def _dockerd(folder: Path, script: str) -> str:
 def test_validate_config(tmp_path: Path, script: str, expected: str | None) -> None:
     if not hasattr(binary.os, "geteuid") or binary.os.geteuid() != 0:
         pytest.skip("becoming nobody takes root")
-    assert binary.validate_config(_dockerd(tmp_path, script), '{"icc": false}') == expected
+    assert binary.validate_config(write_dockerd(tmp_path, script), '{"icc": false}') == expected
 
 
 @pytest.mark.parametrize(
