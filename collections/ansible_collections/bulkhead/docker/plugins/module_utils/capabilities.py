@@ -35,4 +35,4 @@ def list_granted(config: Mapping[str, Any]) -> set[str]:
         return set(CAPABILITIES)
     if "ALL" in added:
         return set(CAPABILITIES) - dropped
-    return added if "ALL" in dropped else (ENGINE_DEFAULT - dropped) | added
+    return added if "ALL" in dropped else added | (ENGINE_DEFAULT - dropped)

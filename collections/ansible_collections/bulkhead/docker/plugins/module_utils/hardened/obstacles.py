@@ -12,7 +12,7 @@ from typing import Any
 from ..host.root import Host
 from .settings import CONTAINER_MODE, MODES, PORT
 
-# Returns the engine's answer to a path; None if there is no such thing.
+# Returns the engine's answer to a path; None if the engine does not have it.
 Ask = Callable[[str], Any]
 _PROFILES = "/sys/kernel/security/apparmor/profiles"
 # /proc/net: states of sockets that take a port (Linux net/tcp_states.h): TCP_LISTEN, and TCP_CLOSE for UDP.

@@ -114,7 +114,7 @@ def _check_owner(name: str, labels: Mapping[str, str], project: str) -> None:
 
 
 def _check_spare_names(engine: Engine, name: str, action: str) -> None:
-    """Check that the names that a replacement needs belong to nobody else (roles/hardened_container/tasks/container.yml). Raises CannotRun."""
+    """Check that no other container has a name that a replacement needs (roles/hardened_container/tasks/container.yml). Raises CannotRun."""
     for spare in [f"{name}-before", f"{name}-next"] if action == REPLACE else []:
         present = _inspect(engine, f"/containers/{spare}/json")
         if present is not None and LABEL not in (present["Config"].get("Labels") or {}):

@@ -69,7 +69,7 @@ def find_data_obstacles(facts: Mapping[str, Any]) -> list[str]:
     if facts["bytes"] * _SPARE - facts["copied"] > facts["free"]:
         found.append(
             f"{root} contains {facts['bytes'] >> 20} MiB to copy, and the disk has {facts['free'] >> 20} MiB free;"
-            " enlarge the disk, or remove what is no longer needed (docker system prune)"
+            " enlarge the disk, or remove unused images and containers (docker system prune)"
         )
     if facts["free_inodes"] is not None and facts["inodes"] * _SPARE > facts["free_inodes"]:
         found.append(

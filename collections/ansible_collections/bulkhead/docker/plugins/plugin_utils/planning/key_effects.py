@@ -104,7 +104,7 @@ ROWS: tuple[KeyEffect, ...] = (
         "log-opts", AT_CREATION, "logs get the new options: with max-size and max-file, old messages are dropped", remedy="`--log-opt`"
     ),
     KeyEffect("default-runtime", AT_CREATION, "containers without a runtime of their own get the new one", default="runc", remedy="`--runtime`"),
-    KeyEffect("runtimes", AT_START, "a container whose runtime is no longer listed does not start", remedy="keep the runtime listed"),
+    KeyEffect("runtimes", AT_START, "a container starts only if its runtime is still listed", remedy="keep the runtime listed"),
     KeyEffect("cgroup-parent", AT_START, "containers move below the new parent and share its limits", remedy="`--cgroup-parent`"),
     KeyEffect("init", AT_START, "the first process is docker-init instead of the service, or the reverse", default=False, remedy="`--init`"),
     KeyEffect("init-path", AT_START, "another program is the init of containers", remedy="leave it out"),
