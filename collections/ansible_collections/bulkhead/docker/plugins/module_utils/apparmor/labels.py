@@ -43,16 +43,16 @@ def parse_label(text: str) -> Label:
         raise ValueError(f"{text!r} is not an AppArmor label")
     parts = [(match[1], "unconfined" if match[2] == "-" else match[2] or "") for match in matches]
     given = [mode for _name, mode in parts if mode]
-    if not given and any(not _is_unconfined_name(name) for name, _mode in parts):
+    if not given and any(not is_unconfined_name(name) for name, _mode in parts):
         raise ValueError(f"{text!r} is an AppArmor label without a mode")
     whole = given[0] if len(given) == 1 and parts[-1][1] else ""
     shared = "" if whole == "mixed" else whole
-    parts = [(name, "unconfined" if _is_unconfined_name(name) else shared if whole else mode) for name, mode in parts]
+    parts = [(name, "unconfined" if is_unconfined_name(name) else shared if whole else mode) for name, mode in parts]
     modes = {mode for _name, mode in parts if mode}
     mode = whole or (modes.pop() if len(modes) == 1 else "mixed")
     return Label("//&".join(name for name, _mode in parts), mode, tuple(parts))
 
 
-def _is_unconfined_name(name: str) -> bool:
+def is_unconfined_name(name: str) -> bool:
     """Return whether a part of a label is the unconfined profile of a policy namespace: `unconfined`, `:ns:unconfined`."""
     return re.fullmatch(r"(:[^:]*:(//)?)?unconfined", name) is not None

@@ -17,9 +17,8 @@ from typing import Any
 from ..host.root import Host
 from .binary import extract_error
 from .instance import ROOTFUL, Instance
-from .processes import list_dockerds
+from .processes import SERVICE, list_dockerds
 
-SERVICE = "docker.service"
 SOCKET_UNIT = "docker.socket"
 
 

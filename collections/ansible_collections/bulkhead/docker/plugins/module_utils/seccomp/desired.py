@@ -26,7 +26,7 @@ DIRECTORY = "seccomp_profiles_directory"
 _COMPOSED = ("extends", "blocks", "allow", "deny", "default_action", "architectures", "log")
 _TEXT = ("src", "content")
 _KEYS = ("name", *_TEXT, *_COMPOSED, "permissive", "state", "force")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _find_entry_problems(place: str, entry: Any) -> Iterable[str]:
 def _find_name_problems(place: str, name: Any) -> Iterable[str]:
     if name is None:
         yield f"{place}.name: is missing; write the name of the profile, which is also the name of its file"
-    elif not isinstance(name, str) or not _NAME.fullmatch(name):
+    elif not isinstance(name, str) or not NAME.fullmatch(name):
         yield f"{place}.name: {name!r} is not a valid name; write letters, digits, dots, dashes and underscores, without a slash"
     elif name.endswith(".json"):
         yield f'{place}.name: "{name}" ends in .json, which is added to it; write "{name.removesuffix(".json")}"'

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ...module_utils.apparmor.labels import is_unconfined_name
 from ...module_utils.capabilities import CAPABILITIES
 from ...module_utils.hardened.settings import CONTAINER_MODE, MODES
+from ...module_utils.seccomp.desired import NAME as PROFILE_NAME
 from .values import Problem, Written, explain_text, report, show, suggest, takes
 
 # moby daemon/names: RestrictedNameChars; containers and volumes.
@@ -31,10 +33,6 @@ _SIGNALS = (
     "VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
 ).split()  # moby/sys signal/signal_linux.go
 _REAL_TIME = re.compile(r"RTMIN\+([1-9]|1[0-5])|RTMAX-([1-9]|1[0-4])")
-# The same as of seccomp_profiles_list (seccomp/desired.py).
-_FILE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-# The unconfined profile, also of a policy namespace (apparmor.d(5)).
-_UNCONFINED = re.compile(r"(:[^:]*:(//)?)?unconfined")
 _PROFILE_ADVICE = "write the name of a profile, or '' for the host's default"
 
 
@@ -86,13 +84,13 @@ def check_capabilities(value: Any, written: Written) -> Iterator[Problem]:
 def check_seccomp_profile(value: Any, written: Written) -> Iterator[Problem]:
     if value == "unconfined":
         yield Problem("", value, f"confines nothing; {_PROFILE_ADVICE}")
-    elif value and not _FILE_NAME.fullmatch(value):
+    elif value and not PROFILE_NAME.fullmatch(value):
         yield Problem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}, without folder and .json")
 
 
 @takes(str)
 def check_apparmor_profile(value: Any, written: Written) -> Iterator[Problem]:
-    if _UNCONFINED.fullmatch(value):
+    if is_unconfined_name(value):
         yield Problem("", value, f"confines nothing; {_PROFILE_ADVICE}")
     elif value and (not value.isprintable() or any(character.isspace() for character in value)):
         yield Problem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}")
