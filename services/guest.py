@@ -80,7 +80,9 @@ def try_without(job: dict[str, Any]) -> str:
         logs = run_docker("logs", job["container"])
         fatal = re.search(r"^.*(?:fatal|error|unable).*$", logs.stdout + logs.stderr, re.MULTILINE | re.IGNORECASE)
         memory = inspect(job, "{{.State.OOMKilled}}") == "true"
-        return fatal[0].strip() if fatal else f"{'out of memory; ' if memory else ''}{error}"
+        state = inspect(job, "{{.State.Status}}, exit code {{.State.ExitCode}}")
+        seen = f"{error}" if state.startswith("running") else f"it ended: {state}"
+        return fatal[0].strip() if fatal else f"{'out of memory; ' if memory else ''}{seen}"
     finally:
         clean_up(job)
 
@@ -193,6 +195,8 @@ def inspect(job: dict[str, Any], template: str) -> str:
 def read_kernel(job: dict[str, Any]) -> dict[str, Any]:
     """Return the counts of the container's cgroup, and its limit of open files."""
     pid = inspect(job, "{{.State.Pid}}")
+    if pid == "0":
+        raise ServiceError(f"it ended: {inspect(job, '{{.State.Status}}, exit code {{.State.ExitCode}}')}")
     group = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").strip().removeprefix("0::")
     found: dict[str, Any] = {}
     for name in _CGROUP_FILES:
