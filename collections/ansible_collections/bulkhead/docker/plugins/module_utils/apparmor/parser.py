@@ -34,9 +34,17 @@ class Parser:
         """Return the policy that loading `file` gives to the kernel, including mode links: no kernel (-S), no cache (-K -T)."""
         return self._run(["-S", "-K", "-T", file], os.path.basename(file))
 
+    def compile_text(self, name: str, text: str) -> bytes:
+        """Return the policy that loading a text gives to the kernel."""
+        return self._run(["-S", "-K", "-T"], name, text)
+
+    def expand_includes(self, name: str, text: str) -> str:
+        """Return a text in which includes are replaced by what they include (-p)."""
+        return self._run(["-p"], name, text).decode("utf-8", "surrogateescape")
+
     def check(self, name: str, text: str) -> None:
         """Compile a text and check that it contains the profile `name` and no other, except its children."""
-        self._run(["-S", "-K", "-T"], name, text)
+        self.compile_text(name, text)
         names = [found for found in self._run(["-N"], name, text).decode("utf-8", "replace").split("\n") if found and "//" not in found]
         if names != [name]:
             listed = ", ".join(names) or "none"

@@ -10,11 +10,13 @@ from itertools import pairwise
 from typing import Any
 
 from ..host.cgroup import find_container_group
-from ..host.root import Host
+from ..host.root import Host, read_state
 
 SECURITYFS = "/sys/kernel/security/apparmor"
 # Set by writing there, or at boot by apparmor.mode= (Linux security/apparmor/lsm.c, param_set_mode).
 GLOBAL_MODE = "/sys/module/apparmor/parameters/mode"
+# What the recorder remembers (state below /var/lib/bulkhead): name -> hashes of its own data (`recording`) and of those that it replaced (`original`).
+RECORDED = "recorder/profiles/loaded"
 ENFORCING = ("enforce", "kill")
 # How each profile begins in what the parser hands to the kernel: a version, a struct `profile`, and in it the name with its length
 # (apparmor parser/parser_interface.c, sd_serialize_top_profile). Tables inside have a version of their own, but no such struct.
@@ -60,6 +62,24 @@ def read_modes(host: Host) -> dict[str, str]:
 
 
 def read_profile(host: Host, name: str) -> dict[str, Any] | None:
+    """Return a profile as `read_loaded_profile` does. Of one with exactly the recorder's data, `hashes` are those of the data that it replaced.
+
+    They differ only in `audit`. recording: whether that is so. Raises OSError, ValueError.
+    """
+    found = read_loaded_profile(host, name)
+    known = read_state(host, RECORDED).get(name) if found else None
+    if found and known and found["hashes"] == known["recording"]:
+        found |= {"hashes": known["original"], "recording": True}
+    return found
+
+
+def list_recorded_profiles(host: Host) -> list[str]:
+    """Return the profiles that are loaded with the recorder's data. Raises OSError, ValueError."""
+    known = read_state(host, RECORDED)
+    return [name for name in sorted(known) if (found := read_loaded_profile(host, name)) and found["hashes"] == known[name]["recording"]]
+
+
+def read_loaded_profile(host: Host, name: str) -> dict[str, Any] | None:
     """Return a profile of the kernel; None if it is not loaded. Raises OSError.
 
     mode. hash: such as `sha256:…` (`sha1:…` in older kernels), None if the kernel keeps none (apparmor.hash_policy=0,
@@ -69,7 +89,8 @@ def read_profile(host: Host, name: str) -> dict[str, Any] | None:
     for folder in find_folders(host, name):
         source, value = _read_hash(host, folder)
         hashes = {name: value, **{child: _read_hash(host, path)[1] for child, path in find_children(host, folder, name)}}
-        return {"mode": (host.read(f"{folder}/mode") or "").strip(), "hash": value, "source": source, "hashes": hashes}
+        mode = (host.read(f"{folder}/mode") or "").strip()
+        return {"mode": mode, "hash": value, "source": source, "hashes": hashes, "recording": False}
     return None
 
 
@@ -114,11 +135,12 @@ def is_same_policy(kernel: Mapping[str, str | None], compiled: bytes) -> bool | 
         return None
     expected = split_compiled(compiled)
     return kernel.keys() == expected.keys() and all(
-        given in (_digest(given, expected[name]), _digest(given, compiled)) for name, given in kernel.items() if given
+        given in (digest_as(given, expected[name]), digest_as(given, compiled)) for name, given in kernel.items() if given
     )
 
 
-def _digest(like: str, data: bytes) -> str:
+def digest_as(like: str, data: bytes) -> str:
+    """Return the digest of data, with the algorithm of another digest such as `sha256:…`."""
     algorithm = like.partition(":")[0]
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 

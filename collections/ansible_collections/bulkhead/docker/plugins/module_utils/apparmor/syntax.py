@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the text of AppArmor profiles as apparmor_parser does: statements, blocks, flags. Control node only.
+"""Reads the text of AppArmor profiles as apparmor_parser does: statements, blocks, flags. Used by the control node and the recorder.
 
 Texts are only split, never judged: what the parser rejects may be read in any way. Included files are on the host and are not read.
 Source: apparmor 3.0.8 to 4.1, parser/parser_lex.l and parser_yacc.y.
@@ -53,10 +53,14 @@ class Part:
 
 @dataclass
 class Statement:
-    """A rule, an include, an assignment to a variable, or the head of a block with its `body`. body is None if it is not a block."""
+    """A rule, an include, an assignment to a variable, or the head of a block with its `body`. body is None if it is not a block.
+
+    start: where a rule begins in the text, behind its `priority=`.
+    """
 
     parts: list[Part]
     body: list[Statement] | None = None
+    start: int = field(default=0, compare=False)
 
     @property
     def words(self) -> list[str]:
@@ -138,8 +142,11 @@ class _Reader:
         found: list[Statement] = []
         blocks = [found]
         parts: list[Part] = []
+        start = 0
         while self._skip_blank():
             sign = self.text[self.at]
+            if all(part.word == "priority" for part in parts):
+                start = self.at
             is_rule = next((part.word for part in parts if part.word not in PREFIXES), "") in _RULES
             is_named = parts[-1:] == [Part("->")] or parts in ([Part("profile")], [Part("hat")])  # a name follows, with any first sign
             if not is_rule and (include := _INCLUDE.match(self.text, self.at)):  # also in the middle of a statement
@@ -150,7 +157,7 @@ class _Reader:
                 blocks[-1].append(Statement([Part(assigned[1], _read_values(assigned[2]), True)]))
             elif sign in ",}":
                 self.at += 1
-                blocks[-1] += [Statement(parts)] if parts else []
+                blocks[-1] += [Statement(parts, None, start)] if parts else []
                 parts = []
                 if sign == "}" and len(blocks) > 1:
                     blocks.pop()
@@ -162,7 +169,7 @@ class _Reader:
                 parts = []
             else:
                 self._read_part(parts, is_named)
-        blocks[-1] += [Statement(parts)] if parts else []
+        blocks[-1] += [Statement(parts, None, start)] if parts else []
         return found
 
     def _skip_blank(self) -> bool:

@@ -23,6 +23,8 @@ text = open(file).read() if file else sys.stdin.read()
 if "syntax error" in text:
     line = 1 + text[: text.index("syntax error")].count("\n")
     sys.stderr.write("AppArmor parser error at line %d: syntax error, unexpected TOK_ID\n" % line); sys.exit(1)
+if "-p" in arguments:
+    sys.stdout.write(text); sys.exit()
 names = re.findall(r"(?m)^profile (\S+)", text)
 if "-N" in arguments:
     print("\n".join(names)); sys.exit()
