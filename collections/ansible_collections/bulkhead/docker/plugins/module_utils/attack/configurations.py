@@ -203,4 +203,6 @@ def list_surplus_layers(configuration: Configuration, confinement: Mapping[str, 
 
 def is_in_user_namespace(confinement: Mapping[str, Any]) -> bool:
     """Return whether root in the container is another user on the host, from the kernel's evidence."""
-    return confinement.get("uid_map") != "0 0 4294967295"
+    own, host = confinement.get("user_namespace", ""), confinement.get("host_namespace")
+    # The namespace decides: where the host is in one itself (an unprivileged LXC), its own map is not the identity either.
+    return own != host if host and own.startswith("user:") else confinement.get("uid_map") != "0 0 4294967295"

@@ -72,6 +72,7 @@ def run_matrix(
     if len(results) < len(desired):
         stray = " ".join(record.get("stray", "") for record in baseline["records"])
         raise AttackError(f"the baseline container did not run: {baseline['error'] or stray[-300:] or 'the runner printed nothing'}")
+    _add_host_namespace(host, results)
     found = build_rows(desired, results, group_denials(messages), attacks, _read_all_capabilities(host), not listener.error)
     return {
         **found,
@@ -139,6 +140,12 @@ def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:
         return None
     major = version.split(".")[0]
     return major.isdigit() and int(major) >= _NAMES_BUILTIN
+
+
+def _add_host_namespace(host: Host, results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add the host's user namespace to each evidence, which a container cannot read."""
+    for record in (record for result in results.values() for record in result["records"] if "confinement" in record):
+        record["confinement"]["host_namespace"] = host.read_link("/proc/1/ns/user")
 
 
 def _read_all_capabilities(host: Host) -> str:

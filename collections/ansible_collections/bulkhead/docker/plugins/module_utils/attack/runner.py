@@ -105,10 +105,18 @@ def read_confinement() -> dict[str, Any]:
                 found[key] = value.split()[0]
     found["label"] = _read_file("/proc/self/attr/current").strip("\0\n")
     found["uid_map"] = " ".join(_read_file("/proc/self/uid_map").split())
+    found["user_namespace"] = _read_namespace()
     mounts = [line.split() for line in _read_file("/proc/self/mountinfo").splitlines()]
     found["root_read_only"] = next(("ro" in m[5].split(",") for m in reversed(mounts) if m[4] == "/"), None)
     found["masked"] = sum(m[4].startswith("/proc/") for m in mounts)
     return found
+
+
+def _read_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/user")
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 def _read_file(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..host.process_status import parse_id_map
+from ..host.process_status import read_id_map
 from ..host.root import Host
 from .api import Engine, EngineError
 from .cgroups import list_container_cgroups, list_processes
@@ -40,6 +40,6 @@ def _is_known(engine: Engine | None, identifier: str) -> bool:
 
 def _read_uid_map(host: Host, pid: int) -> list[list[int]]:
     try:
-        return parse_id_map(host.read(f"/proc/{pid}/uid_map") or "")
+        return read_id_map(host, pid)
     except (OSError, ValueError):  # it has ended
         return []

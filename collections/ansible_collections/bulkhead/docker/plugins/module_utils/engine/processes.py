@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..host.cgroup import find_container_group
-from ..host.process_status import parse_id_map, parse_status
+from ..host.process_status import parse_status, read_id_map
 from ..host.root import Host
 from .instance import Instance
 
@@ -38,7 +38,7 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
             continue
         try:
             status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
-            uid_map = parse_id_map(host.read(f"/proc/{entry.name}/uid_map") or "")
+            uid_map = read_id_map(host, entry.name)
             groups = host.read(f"/proc/{entry.name}/cgroup") or ""
             if find_container_group(groups) or host.read_link(f"/proc/{entry.name}/ns/pid") != own:
                 continue

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .process_status import parse_id_map, parse_status
+from .process_status import parse_status, relate_id_map
 from .root import Host
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
@@ -19,6 +19,7 @@ class Process:
 
     def __init__(self, host: Host, pid: int) -> None:
         self.pid = pid
+        self.host = host
         self._folder = os.open(host.path(f"/proc/{pid}"), os.O_PATH | os.O_DIRECTORY)
 
     def read(self, name: str) -> str:
@@ -86,8 +87,9 @@ def read_state(process: Process, shared: dict[str, Any], status: str | None = No
         except OSError as error:
             if name != "time" or error.errno != 2:  # a kernel without namespaces for clocks (before Linux 5.6)
                 found["unreadable"][f"/proc/{process.pid}/ns/{name}"] = str(error)
-    read_once("uid_map", "user", lambda text: found.update(uid_map=parse_id_map(text)))
-    read_once("gid_map", "user", lambda text: found.update(gid_map=parse_id_map(text)))
+    users = found["namespaces"].get("user"), process.host.read_link("/proc/1/ns/user")
+    read_once("uid_map", "user", lambda text: found.update(uid_map=relate_id_map(text, *users)))
+    read_once("gid_map", "user", lambda text: found.update(gid_map=relate_id_map(text, *users)))
     read_once("mountinfo", "mnt", lambda text: found.update(root_read_only=parse_root_read_only(text)))
     found["label"] = None
     try:

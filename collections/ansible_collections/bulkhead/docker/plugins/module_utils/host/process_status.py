@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parses files of /proc/PID: status, and the maps of user namespaces. Pure."""
+"""Parses files of /proc/PID: status, and the maps of user namespaces."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from .root import Host
 
 _NUMBERS = {
     "TracerPid": "tracer",
@@ -37,6 +39,21 @@ def parse_status(text: str) -> dict[str, Any]:
 def parse_id_map(text: str) -> list[list[int]]:
     """Return the rows of /proc/PID/uid_map: [first ID inside, first ID outside, count] (man 7 user_namespaces)."""
     return [[int(n) for n in line.split()] for line in text.splitlines() if line.strip()]
+
+
+def read_id_map(host: Host, pid: int | str, name: str = "uid_map") -> list[list[int]]:
+    """Return the map of a process to the IDs of the host. Raises OSError, ValueError."""
+    text = host.read(f"/proc/{pid}/{name}") or ""
+    return relate_id_map(text, host.read_link(f"/proc/{pid}/ns/user"), host.read_link("/proc/1/ns/user"))
+
+
+def relate_id_map(text: str, namespace: str | None, host: str | None) -> list[list[int]]:
+    """Return the rows of a map to the IDs of the host. namespace, host: user namespaces of the process and of the host.
+
+    A host in a user namespace (an unprivileged LXC) reads the map to its parent's IDs from its own processes (man 7 user_namespaces).
+    """
+    rows = parse_id_map(text)
+    return [[0, 0, 2**32 - 1]] if rows and namespace and namespace == host else rows
 
 
 def map_to_inside(outside: int, id_map: list[list[int]]) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 from ...engine.cgroups import select_own_groups
 from ...engine.instance import Instance
 from ...host.cgroup import CGROUPFS
-from ...host.process_status import parse_id_map, parse_status
+from ...host.process_status import parse_status, read_id_map
 from ...host.root import Host
 from ...seccomp import dump
 from .options import is_opted_out, read_option
@@ -67,7 +67,7 @@ def explain_untraceable(host: Host, instance: Instance, identifier: str, pid: in
         manager = instance.manager_cgroup.removeprefix(CGROUPFS) + "/"
         if not all(line.split(":", 2)[2].startswith(manager) for line in groups.splitlines()):
             return f"process {pid} is not below the control group of the manager of {instance.user}, so it is not traced"
-        maps = [parse_id_map(host.read(f"/proc/{pid}/{name}") or "") for name in ("uid_map", "gid_map")]
+        maps = [read_id_map(host, pid, name) for name in ("uid_map", "gid_map")]
         status = parse_status(host.read(f"/proc/{pid}/status") or "")
     except (OSError, ValueError) as error:
         return f"process {pid} is not traced: {error}"

@@ -99,10 +99,10 @@ def _judge_process(verdict: Verdict, kernel: Mapping[str, Any], subject: str, he
         )
         verdict.add_finding("unread", f"the ID maps of {subject} could not be read{f' ({errors})' if errors else ''}", UNKNOWN)
         return
-    for name in ("uid_map", "gid_map"):
-        verdict.add_evidence(f"{proc}/{name}", kernel[name])
     own = (kernel.get("namespaces") or {}).get("user")
     host = here.get("host_namespace")
+    for name in ("uid_map", "gid_map") if own is None or own != host else ():
+        verdict.add_evidence(f"{proc}/{name}", kernel[name])
     if own:
         verdict.add_evidence(f"{proc}/ns/user", own)
     remedy = remedy or "set userns-remap in daemon.json and restart the engine"

@@ -16,7 +16,7 @@ from ...engine.inspection import PATIENCE, get_first_pid, get_listed_name
 from ...engine.records import read_records
 from ...exposures.mounts import Mount, is_below, parse_mountinfo
 from ...host.cgroup import find_pids_folder
-from ...host.process_status import map_to_inside, parse_id_map, parse_status
+from ...host.process_status import map_to_inside, parse_status, read_id_map
 from ...host.root import Host
 
 _HOST_CONFIG = ("CapAdd", "CapDrop", "GroupAdd", "IpcMode", "NetworkMode", "PidMode", "Privileged", "Tmpfs", "UsernsMode")
@@ -106,7 +106,7 @@ def _read_ids(host: Host, pid: int, identifier: str) -> tuple[set[int], set[int]
     for process in (list_processes(host, folder) or [pid]) if folder else ():
         try:
             status = parse_status(host.read(f"/proc/{process}/status") or "")
-            maps = [parse_id_map(host.read(f"/proc/{process}/{name}") or "") for name in ("uid_map", "gid_map")]
+            maps = [read_id_map(host, process, name) for name in ("uid_map", "gid_map")]
         except (OSError, ValueError):  # it has ended
             continue
         uids |= {inside for number in status.get("uid", ()) if (inside := map_to_inside(number, maps[0])) is not None}

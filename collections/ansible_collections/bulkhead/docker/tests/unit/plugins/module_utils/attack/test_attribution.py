@@ -115,6 +115,8 @@ def test_unread_log_is_not_silence() -> None:
         ({"label": "runc (unconfined)"}, []),  # the distribution's name for runc, which confines nothing
         ({"label": "docker-default (complain)"}, ["apparmor"]),
         ({"uid_map": "0 231072 65536"}, ["userns"]),
+        ({"uid_map": "0 100000 65536", "user_namespace": "user:[1]", "host_namespace": "user:[1]"}, []),  # an unprivileged LXC
+        ({"uid_map": "0 0 4294967295", "user_namespace": "user:[2]", "host_namespace": "user:[1]"}, ["userns"]),
         ({"CapBnd": "a80425fb"}, ["capabilities"]),
         ({"CapBnd": "3fffffffff"}, []),  # all that engine 20.10 knows
         ({"CapBnd": "1fffffffff"}, ["capabilities"]),

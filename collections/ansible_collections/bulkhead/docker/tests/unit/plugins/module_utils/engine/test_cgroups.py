@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.orphans imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.cgroup import find_container_group
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
-from .proc_tree import FakeEngine, inspect, write_status
+from .proc_tree import FakeEngine, add_process, inspect, write_status
 
 ONE, TWO, THREE, FOUR = "1" * 64, "2" * 64, "3" * 64, "4" * 64
 
@@ -36,6 +36,15 @@ def test_containers_that_the_engine_does_not_know_are_orphans(tmp_path: Path) ->
     cgroup(tmp_path, f"docker/{THREE}", 10)
     cgroup(tmp_path, f"system.slice/{FOUR}", 11)  # nothing of Docker's
     assert orphans(tmp_path, {ONE}) == {(TWO, (8, 9)), (THREE, (10,))}
+
+
+@pytest.mark.parametrize(("namespace", "rows"), [("host", [[0, 0, 4294967295]]), ("own", [[0, 231072, 65536]])])
+def test_orphans_in_an_lxc_have_the_ids_of_its_host(tmp_path: Path, namespace: str, rows: list[list[int]]) -> None:
+    add_process(tmp_path, 1, "/init.scope", {"user": "host"})
+    add_process(tmp_path, 7, f"/system.slice/docker-{ONE}.scope", {"user": namespace})
+    # A process of the reader's own namespace shows the map to the parent's IDs (man 7 user_namespaces).
+    (tmp_path / "proc/7/uid_map").write_text("0 100000 65536\n" if namespace == "host" else "0 231072 65536\n")
+    assert [orphan["uid_map"] for orphan in find_orphans(Host(tmp_path), None, set())] == [rows]
 
 
 def test_scope_without_processes_is_not_an_orphan(tmp_path: Path) -> None:

@@ -104,6 +104,17 @@ def test_evidence_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert {"/proc/4711/status", "/proc/4711/uid_map"} <= set(found["unreadable"])
 
 
+@pytest.mark.parametrize(("namespace", "rows"), [("host", [[0, 0, 4294967295]]), ("own", [[0, 100000, 65536]])])
+def test_maps_lead_to_the_ids_of_a_host_in_an_lxc(tmp_path: Path, namespace: str, rows: list[list[int]]) -> None:
+    for pid, user in ((1, "host"), (7, namespace)):
+        (tmp_path / f"proc/{pid}/ns").mkdir(parents=True)
+        (tmp_path / f"proc/{pid}/ns/user").symlink_to(f"user:[{user}]")
+        (tmp_path / f"proc/{pid}/uid_map").write_text("0 100000 65536\n")
+    with process.open_process(Host(tmp_path), 7) as opened:
+        assert process.read_state(opened, {})["uid_map"] == rows
+    assert process_status.read_id_map(Host(tmp_path), 7) == rows
+
+
 def test_an_open_process_is_never_another_one_with_its_id() -> None:
     child = os.fork()
     if not child:
