@@ -7,19 +7,17 @@ import base64
 import ctypes
 import os
 import struct
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
 from ..host.cgroup import CGROUPFS
 from ..host.root import Host
+from ..recorder.bpf import call_bpf
 
 # devices.list as text, or the effective programs; without a program everything is allowed.
 Policy = Union[str, tuple[bytes, ...]]  # noqa: UP007 (evaluated at run time)
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_CALL_NUMBERS = {"x86_64": 321, "aarch64": 280}
 _GET_FD_BY_ID, _GET_INFO, _QUERY, _CGROUP_DEVICE, _EFFECTIVE = 13, 15, 16, 6, 1  # include/uapi/linux/bpf.h
 _MAX_PROGRAMS, _MAX_BYTES = 1024, 1 << 16
 
@@ -77,7 +75,7 @@ def _read_programs(host: Host, folder: str) -> tuple[bytes, ...]:
     try:
         for again in (True, True, False):
             found = (ctypes.c_uint32 * _MAX_PROGRAMS)()
-            answer = _call(_QUERY, "IIIIQI", descriptor, _CGROUP_DEVICE, _EFFECTIVE, 0, ctypes.addressof(found), len(found))[1]
+            answer = call_bpf(_QUERY, "IIIIQI", descriptor, _CGROUP_DEVICE, _EFFECTIVE, 0, ctypes.addressof(found), len(found))[1]
             try:
                 return tuple(_read_program(identifier) for identifier in found[: struct.unpack_from("I", answer, 24)[0]])
             except FileNotFoundError:
@@ -90,12 +88,12 @@ def _read_programs(host: Host, folder: str) -> tuple[bytes, ...]:
 
 def _read_program(identifier: int) -> bytes:
     """Return the instructions of a program as the verifier left them. Raises OSError."""
-    descriptor = _call(_GET_FD_BY_ID, "I", identifier)[0]
+    descriptor = call_bpf(_GET_FD_BY_ID, "I", identifier)[0]
     try:
         code = ctypes.create_string_buffer(_MAX_BYTES)
         # struct bpf_prog_info: lengths and addresses of the code for the CPU and of the instructions
         info = ctypes.create_string_buffer(struct.pack("16xIIQQ", 0, _MAX_BYTES, 0, ctypes.addressof(code)), 40)
-        _call(_GET_INFO, "IIQ", descriptor, len(info), ctypes.addressof(info))
+        call_bpf(_GET_INFO, "IIQ", descriptor, len(info), ctypes.addressof(info))
     finally:
         os.close(descriptor)
     size, address = struct.unpack_from("=I8xQ", info, 20)
@@ -104,16 +102,3 @@ def _read_program(identifier: int) -> bytes:
             1, "the kernel does not show the program (its length, capabilities, or kernel.kptr_restrict with net.core.bpf_jit_harden)"
         )
     return bytes(memoryview(code)[:size])
-
-
-def _call(command: int, layout: str, *values: int) -> tuple[int, bytes]:
-    """Call bpf(2). Return its result and what the kernel left of the attributes. Raises OSError."""
-    number = _CALL_NUMBERS.get(os.uname().machine) if sys.maxsize > 1 << 32 else None
-    if number is None:
-        raise OSError(38, f"bpf(2) has no known number for {os.uname().machine}")
-    # Longer than these attributes: Linux 6.17 also writes query.revision. The rest must be zero.
-    buffer = ctypes.create_string_buffer(struct.pack(layout, *values), 128)
-    result = _LIBC.syscall(ctypes.c_long(number), ctypes.c_long(command), buffer, ctypes.c_long(len(buffer)))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), f"bpf(2): {os.strerror(ctypes.get_errno())}")
-    return int(result), buffer.raw

@@ -19,6 +19,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_p
 )
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_rules import DeviceRules, decode_rules, encode_rules
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import bpf
 
 from .device_programs import ALLOW_ALL, DEFAULT, assemble, build_crun, build_runc, build_systemd
 
@@ -188,7 +189,7 @@ def test_errors_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "c").mkdir()
     rules = device_rules.read_device_rules(host, "/c")  # no cgroup file system
     assert rules.error and rules.policy is None and rules.source == "bpftool cgroup show /c effective"
-    monkeypatch.setattr(device_rules, "_CALL_NUMBERS", {})
+    monkeypatch.setattr(bpf, "CALL_NUMBERS", {})
     assert "no known number" in device_rules.read_device_rules(host, "/c").error
     monkeypatch.setattr(device_rules, "_read_programs", lambda *unused: (assemble(0x85) + EXIT,))
     assert "opcode 0x85" in explain_policy(device_rules.read_device_rules(host, "/c").policy)
@@ -208,7 +209,7 @@ def test_program_that_is_replaced_is_read_again(monkeypatch: pytest.MonkeyPatch,
         return 0, struct.pack("IIIIQI", *values[:5], 1)
 
     monkeypatch.setattr(device_rules, "_read_program", read)
-    monkeypatch.setattr(device_rules, "_call", answer)
+    monkeypatch.setattr(device_rules, "call_bpf", answer)
     assert device_rules.read_device_rules(Host(tmp_path), "/").policy == (ALLOW_ALL,)
     assert reads == [9, 9]
 
@@ -228,11 +229,11 @@ def attach() -> Iterator[Callable[[bytes], str]]:
                 os.mkdir(folder)
                 stack.callback(os.rmdir, folder)
                 values = (15, len(program) // 8, ctypes.addressof(code), ctypes.addressof(licence))
-                loaded = device_rules._call(5, "IIQQ", *values)[0]  # BPF_PROG_LOAD of BPF_PROG_TYPE_CGROUP_DEVICE
+                loaded = device_rules.call_bpf(5, "IIQQ", *values)[0]  # BPF_PROG_LOAD of BPF_PROG_TYPE_CGROUP_DEVICE
                 stack.callback(os.close, loaded)
                 group = os.open(folder, os.O_RDONLY)
                 stack.callback(os.close, group)
-                device_rules._call(8, "IIII", group, loaded, 6, 2)  # BPF_PROG_ATTACH with BPF_F_ALLOW_MULTI
+                device_rules.call_bpf(8, "IIII", group, loaded, 6, 2)  # BPF_PROG_ATTACH with BPF_F_ALLOW_MULTI
             except OSError as error:
                 pytest.skip(f"not permitted: {error}")
             return folder
