@@ -21,30 +21,32 @@ def compose_profile(
     default_action: str = "SCMP_ACT_ERRNO",
     architectures: Sequence[str] = ARCHITECTURES,
     log: bool = False,
+    rules: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return a profile that allows what the blocks and `allow` name, except what `deny` names.
+    """Return a profile that allows what the blocks and `allow` name, except what `deny` names, and that has the further `rules`.
 
-    A call in `allow` is allowed with any arguments, even if a block restricts them. `deny` takes precedence over both. log: the kernel logs
+    A call in `allow` is allowed with any arguments, even if a block restricts them. `deny` takes precedence over all others. log: the kernel logs
     each denial (engines before 23.0 ignore that).
     """
-    free = set(allow)
-    for block in blocks:
-        free.update(BLOCKS[block].names.split())
-    free -= set(deny)
+    free = list_free_calls(blocks, allow) - set(deny)
     profile: dict[str, Any] = {"defaultAction": default_action}
     if default_action == "SCMP_ACT_ERRNO":
         profile["defaultErrnoRet"] = 1
     if log:
         profile["flags"] = ["SECCOMP_FILTER_FLAG_LOG"]
     profile["archMap"] = [{"architecture": name, "subArchitectures": subs} for name, subs in _arch_map(architectures)]
-    profile["syscalls"] = [{"names": sorted(free), "action": "SCMP_ACT_ALLOW"}]
-    for block in blocks:
-        for rule in BLOCKS[block].rules:
-            kept = [name for name in rule["names"] if name not in free and name not in deny]
-            narrowed = {**rule, "names": kept}
-            if kept and narrowed not in profile["syscalls"]:
-                profile["syscalls"].append(narrowed)
+    profile["syscalls"] = [{"names": sorted(free), "action": "SCMP_ACT_ALLOW"}] if free else []
+    for rule in [*(rule for block in blocks for rule in BLOCKS[block].rules), *rules]:
+        kept = [name for name in rule["names"] if name not in free and name not in deny]
+        narrowed = {**rule, "names": kept}
+        if kept and narrowed not in profile["syscalls"]:
+            profile["syscalls"].append(narrowed)
     return profile
+
+
+def list_free_calls(blocks: Sequence[str], allow: Sequence[str]) -> set[str]:
+    """Return the calls that the blocks and `allow` allow with any arguments."""
+    return set(allow).union(*(BLOCKS[block].names.split() for block in blocks))
 
 
 def format_profile(profile: Mapping[str, Any]) -> str:

@@ -14,16 +14,17 @@ from ..host.root import sha256
 from ..profiles.entries import describe_list_problem, number_entries, read_source
 from .blocks import BLOCKS, PRESETS
 from .check import find_profile_problems
-from .compose import ARCHITECTURES, compose_profile, format_profile
+from .compose import ARCHITECTURES, compose_profile, format_profile, list_free_calls
 from .profile import ARCHITECTURES as KNOWN_ARCHITECTURES
-from .semantics import ACTIONS
+from .profile import parse_profile
+from .semantics import ACTIONS, ProfileError
 from .syscalls_other import list_known_names
 
 LIST = "seccomp_profiles_list"
 DEFAULT = "seccomp_profiles_daemon_default"
 DIRECTORY = "seccomp_profiles_directory"
 
-_COMPOSED = ("extends", "blocks", "allow", "deny", "default_action", "architectures", "log")
+_COMPOSED = ("extends", "blocks", "allow", "deny", "rules", "default_action", "architectures", "log")
 _TEXT = ("src", "content")
 _KEYS = ("name", *_TEXT, *_COMPOSED, "permissive", "state", "force")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -122,7 +123,7 @@ def _find_entry_problems(place: str, entry: Any) -> Iterable[str]:
     texts, composed = [key for key in _TEXT if key in entry], [key for key in _COMPOSED if key in entry]
     if texts and composed:
         yield f"{place}.{composed[0]}: cannot be combined with {texts[0]}, which is a whole profile; write one or the other"
-    elif not texts and not any(key in entry for key in ("extends", "blocks", "allow")):
+    elif not texts and not any(key in entry for key in ("extends", "blocks", "allow", "rules")):
         yield f"{place}: does not say what the profile allows; write extends: web, a list of blocks, or src with a file"
     for key in _TEXT:
         if key in entry and not isinstance(entry[key], str):
@@ -155,8 +156,35 @@ def _find_composed_problems(place: str, entry: Mapping[str, Any]) -> Iterable[st
     both = sorted(set(entry.get("allow", [])) & set(entry.get("deny", [])))
     if both:
         yield f"{place}.deny: {', '.join(both)} is in allow as well; write it in one of them"
+    yield from _find_rule_problems(place, entry)
     if entry.get("default_action", "SCMP_ACT_ERRNO") not in ACTIONS:
         yield f"{place}.default_action: {entry['default_action']!r} is not an action; write one of {', '.join(ACTIONS)}"
+
+
+def _find_rule_problems(place: str, entry: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the problems of `rules`: those of their form, and calls that blocks, `allow` or `deny` decide about already."""
+    rules = entry.get("rules", [])
+    if not isinstance(rules, list):
+        yield f"{place}.rules: {rules!r} is not a list; write entries as in `syscalls` of a profile, such as {{names: [chroot], action: SCMP_ACT_LOG}}"
+        return
+    try:
+        parsed = parse_profile(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}, default=str), place)
+    except ProfileError as error:
+        yield from (problem.replace(": syscalls[", ".rules[", 1) for problem in error.problems)
+        return
+    names = {word for key in ("allow", "deny") for word in entry.get(key, [])}
+    try:
+        names |= list_free_calls(_list_blocks(entry), ())
+    except KeyError:
+        return  # reported as an unknown preset or block
+    for index, rule in enumerate(parsed.rules):
+        yield from _find_unknown(f"{place}.rules[{index}].names", rule.names, list_known_names(), "system call that libseccomp knows")
+        for name in rule.names:
+            if name in names:
+                yield (
+                    f'{place}.rules[{index}].names: "{name}" is in allow, deny or a block as well, which decides about it; '
+                    "remove it from one of them"
+                )
 
 
 def _find_unknown(place: str, words: Sequence[str], known: Iterable[str], what: str) -> Iterable[str]:
@@ -178,13 +206,18 @@ def _build_profile(place: str, entry: Mapping[str, Any], directory: str) -> Secc
     return SeccompProfile(name, path, text, state, bool(entry.get("force")), bool(entry.get("log")), bool(entry.get("permissive")), place)
 
 
+def _list_blocks(entry: Mapping[str, Any]) -> list[str]:
+    """Return the blocks of an entry, those of its preset first."""
+    return list(dict.fromkeys([*PRESETS.get(entry.get("extends", ""), ()), *entry.get("blocks", [])]))
+
+
 def _compose_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    blocks = list(dict.fromkeys([*PRESETS.get(entry.get("extends", ""), ()), *entry.get("blocks", [])]))
     return compose_profile(
-        blocks,
+        _list_blocks(entry),
         entry.get("allow", ()),
         entry.get("deny", ()),
         entry.get("default_action", "SCMP_ACT_ERRNO"),
         entry.get("architectures") or ARCHITECTURES,
         bool(entry.get("log")),
+        entry.get("rules", ()),
     )

@@ -60,34 +60,64 @@ def compare_arguments(
 
     for program in programs:
         list(_walk(program, arch, number, (), collect, budget))
-    words = {offset: at for at, offset in enumerate(sorted(tests))}
-    full = tuple(_number_classes(tests[offset], budget) for offset in words)
-
-    def narrow(box: Box, offset: int, test: Test, result: bool) -> Box | None:
-        at, bits = words[offset], tests[offset][test]
-        kept = box[at] & (bits if result else ~bits)
-        return (*box[:at], kept, *box[at + 1 :]) if kept else None
+    space = _Space(tests, budget)
 
     def divide(box: Box, offset: int, test: Test) -> tuple[Box | None, Box | None]:
-        return narrow(box, offset, test, True), narrow(box, offset, test, False)
+        return space.narrow(box, offset, test, True), space.narrow(box, offset, test, False)
 
-    def build_boxes(literals: Iterable[Literal]) -> list[Box]:
-        box: Box | None = full
-        for offset, test, result in literals:
-            box = narrow(box, offset, test, result) if box else None
-        return [box] if box else []
-
-    allowed, denied = [full], []
+    allowed, denied = [space.full], []
     for program in programs:
         own: dict[bool, list[Box]] = {True: [], False: []}
-        for value, box in _walk(program, arch, number, full, divide, budget):
+        for value, box in _walk(program, arch, number, space.full, divide, budget):
             own[bpf.is_allowing(value)].append(box)
         allowed = _intersect(allowed, own[True], budget)
         denied += own[False]
-    allow, deny = ([box for literals in alternatives[key] for box in build_boxes(literals)] for key in (True, False))
+    allow, deny = (space.build_boxes(alternatives[key]) for key in (True, False))
     if bpf.is_allowing(default):
         return _has_point_outside(_intersect(allowed, deny, budget), allow, budget), _has_point_outside(denied, deny, budget)
     return _has_point_outside(allowed, allow, budget), _has_point_outside(_intersect(denied, allow, budget), deny, budget)
+
+
+def has_excess(rules: Sequence[Rule], default: int, outer: Sequence[Rule], budget: Budget) -> bool:
+    """Return whether rules, whose own default denies, allow arguments that an outer profile denies. Raises TooComplex.
+
+    Arguments for which rules of the outer profile contradict each other count as allowed there only if its default denies.
+    """
+    inner = _list_alternatives(rules, True)
+    allow, deny = (_list_alternatives(outer, allowing) for allowing in (True, False))
+    tests: dict[int, dict[Test, int]] = {}
+    for offset, test, unused in itertools.chain.from_iterable(inner + allow + deny):
+        tests.setdefault(offset, {})[test] = 0
+    space = _Space(tests, budget)
+    own = space.build_boxes(inner)
+    if bpf.is_allowing(default):
+        own = _intersect(own, space.build_boxes(deny), budget)
+    return _has_point_outside(own, space.build_boxes(allow), budget)
+
+
+class _Space:
+    """The classes of each word that tests compare; `full` is the box of all arguments. tests: offset of the word -> tests."""
+
+    def __init__(self, tests: dict[int, dict[Test, int]], budget: Budget) -> None:
+        self._tests = tests
+        self._words = {offset: at for at, offset in enumerate(sorted(tests))}
+        self.full: Box = tuple(_number_classes(tests[offset], budget) for offset in self._words)
+
+    def narrow(self, box: Box, offset: int, test: Test, result: bool) -> Box | None:
+        """Return the part of a box in which a test of a word has this result; None if it is empty."""
+        at, bits = self._words[offset], self._tests[offset][test]
+        kept = box[at] & (bits if result else ~bits)
+        return (*box[:at], kept, *box[at + 1 :]) if kept else None
+
+    def build_boxes(self, alternatives: Iterable[Iterable[Literal]]) -> list[Box]:
+        """Return the box of each alternative that some arguments meet."""
+        found = []
+        for literals in alternatives:
+            box: Box | None = self.full
+            for offset, test, result in literals:
+                box = self.narrow(box, offset, test, result) if box is not None else None
+            found += [box] if box is not None else []
+        return found
 
 
 def _walk(program: bpf.Program, arch: int, number: int, start: Box, split: Split, budget: Budget) -> Iterator[tuple[int, Box]]:

@@ -50,6 +50,18 @@ class Condition:
     value: int
     value_two: int = 0
 
+    def is_met(self, argument: int) -> bool:
+        """Return whether an argument, unsigned and of 64 bits, meets the condition (man 3 seccomp_rule_add)."""
+        return {
+            "SCMP_CMP_NE": argument != self.value,
+            "SCMP_CMP_LT": argument < self.value,
+            "SCMP_CMP_LE": argument <= self.value,
+            "SCMP_CMP_EQ": argument == self.value,
+            "SCMP_CMP_GE": argument >= self.value,
+            "SCMP_CMP_GT": argument > self.value,
+            "SCMP_CMP_MASKED_EQ": argument & self.value == self.value_two & self.value,
+        }[self.op]
+
 
 @dataclass(frozen=True)
 class RuleFilter:

@@ -9,6 +9,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.check import DEFAULT_CAPABILITIES, FLOOR, find_profile_problems
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compare import list_allowed_calls
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired import SeccompProfiles, read_seccomp_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.forbidden import NEVER
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand_profile
@@ -101,3 +102,33 @@ def test_32_bit_abis_belong_to_their_architecture() -> None:
 def test_text_is_reproducible() -> None:
     assert format_profile(compose_profile(PRESETS["general"])) == format_profile(compose_profile(list(PRESETS["general"])))
     assert "SECCOMP_FILTER_FLAG_LOG" in format_profile(compose_profile(["runc"], log=True))
+
+
+def compose_entry(**entry: object) -> SeccompProfiles:
+    desired = {"seccomp_profiles_list": [{"name": "x", **entry}], "seccomp_profiles_directory": "/x", "seccomp_profiles_daemon_default": ""}
+    return read_seccomp_profiles(desired)
+
+
+def test_rules_follow_those_of_the_blocks() -> None:
+    rule = {"names": ["mknod", "keyctl"], "action": "SCMP_ACT_LOG", "comment": "not recorded"}
+    profile = compose_entry(extends="web", rules=[rule, {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [
+        {"index": 0, "value": 17, "op": "SCMP_CMP_EQ"}]}]).profiles[0]  # fmt: skip
+    found = expand_profile(parse_profile(profile.text, "x"), "x86_64", (6, 12), DEFAULT_CAPABILITIES)
+    assert answer(found, load_table("x86_64")["mknod"], (0,) * 6) == bpf.LOG
+    assert is_open(found, "socket", 17) and is_open(found, "socket", 2) and not is_open(found, "socket", 38)
+    assert compose_entry(rules=[{"names": FLOOR, "action": "SCMP_ACT_ALLOW"}]).blockers == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ("x", "rules: 'x' is not a list; write entries as in `syscalls` of a profile, such as {names: [chroot], action: SCMP_ACT_LOG}"),
+        ([{"names": ["mknod"]}], '.rules[0].action: is missing; write for example "SCMP_ACT_ALLOW".'),
+        ([{"names": ["mknodd"], "action": "SCMP_ACT_LOG"}], 'names: "mknodd" is not a system call that libseccomp knows; write "mknod"'),
+        ([{"names": ["read"], "action": "SCMP_ACT_LOG"}], '"read" is in allow, deny or a block as well, which decides about it; remove it'),
+        ([{"names": ["bpf"], "action": "SCMP_ACT_LOG"}], '"bpf" is in allow, deny or a block as well'),
+    ],
+)
+def test_faults_of_rules_are_named(rules: object, problem: str) -> None:
+    blockers = compose_entry(extends="web", deny=["bpf"], rules=rules).blockers
+    assert len(blockers) == 1 and problem in blockers[0] and blockers[0].startswith("seccomp_profiles_list[0].rules")

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds recorded calls that a desired seccomp profile would deny, before it is switched on. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...module_utils.seccomp import bpf
+from ...module_utils.seccomp.blocks import NAMESPACE_FLAGS
+from ...module_utils.seccomp.semantics import NATIVE, Condition, Expanded, Rule, expand_profile
+from ...module_utils.seccomp.syscalls import load_table
+from .base import Base, narrow_grants
+from .seen import describe_argument
+
+UNCONFINED, BUILTIN = "unconfined", "builtin"
+_ABI_ARCHITECTURES = {"i386": "SCMP_ARCH_X86", "x32": "SCMP_ARCH_X32", "arm": "SCMP_ARCH_ARM"}
+
+
+@dataclass(frozen=True)
+class BrokenCall:
+    """A recorded call of a container that a profile would deny. is_certain: False if an argument decides that was not recorded."""
+
+    container: str
+    profile: str
+    call: str
+    abi: str
+    argument: int | None
+    count: int
+    last: float
+    answer: str
+    is_certain: bool = True
+
+    def describe(self) -> str:
+        """Return `socket AF_ALG (12 times)`, with the ABI of other programs than those of the machine."""
+        argument = f" {describe_argument(self.call, self.argument)}" if self.argument is not None else ""
+        abi = f" ({self.abi})" if self.abi in _ABI_ARCHITECTURES else ""
+        possible = "" if self.is_certain else ", with some arguments"
+        return f"{self.call}{argument}{abi} ({self.count:,} {'time' if self.count == 1 else 'times'}{possible})"
+
+
+@dataclass
+class Breakage:
+    """What desired profiles would deny: broken, by container and call. unknown: container -> why nothing is known about it."""
+
+    broken: list[BrokenCall] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+def find_breakage(recorded: Mapping[str, Any], default: Base | None, own: Mapping[str, Base], only_running: bool = True) -> Breakage:
+    """Return which recorded calls of a host's containers the desired profiles would deny.
+
+    recorded: of module record_containers. default: the profile that containers without an option would get; None if it does not change.
+    own: profile by its name and, with precedence, by a container's name. Containers with other profiles keep them and are left out.
+    """
+    found = Breakage()
+    source = recorded["sources"]["calls"]
+    for instance in sorted(recorded["instances"], key=lambda each: (each["name"], each["id"])):
+        if only_running and not instance["running"]:
+            continue
+        name = instance["name"]
+        profile = own.get(name) or (default if instance["seccomp"] == BUILTIN else own.get(instance["seccomp"]))
+        if instance["seccomp"] == UNCONFINED:
+            profile = own.get(name)
+            if profile or default:
+                found.unknown[name] = "it runs without a seccomp filter, so its calls cannot be recorded"
+        elif profile and source["status"] != "recording":
+            found.unknown[name] = source["reason"] or "calls are not recorded on this host"
+        elif profile and not instance["calls"]:
+            found.unknown[name] = "none of its calls has been recorded yet"
+        elif profile:
+            found.broken += find_broken_calls(instance, recorded["host"], profile)
+    return found
+
+
+def find_broken_calls(instance: Mapping[str, Any], host: Mapping[str, Any], profile: Base) -> list[BrokenCall]:
+    """Return the recorded calls of one container that a profile would deny, by call. host: `machine` and `kernel`."""
+    machine = host["machine"]
+    if machine not in NATIVE:
+        return []
+    capabilities = frozenset(f"CAP_{str(name).upper().removeprefix('CAP_')}" for name in instance["capabilities"])
+    expanded = expand_profile(profile.profile, machine, _parse_kernel(host["kernel"]), capabilities)
+    found = []
+    for call in instance["calls"]:
+        possible = set(_list_answers(call, expanded, profile, capabilities))
+        denied = sorted(value for value in possible if not bpf.is_allowing(value))
+        if denied:
+            found.append(
+                BrokenCall(
+                    instance["name"], profile.name, call["name"], call["abi"], call["argument"], call["count"], call["last"],
+                    bpf.describe_answer(denied[0]), len(denied) == len(possible),
+                )
+            )  # fmt: skip
+    return sorted(found, key=lambda each: (each.call, each.abi, each.argument if each.argument is not None else -1))
+
+
+def _list_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
+    """Yield the possible answers of a profile to a recorded call."""
+    name, argument = call["name"], call["argument"]
+    if call["abi"] in _ABI_ARCHITECTURES:
+        yield from _list_foreign_answers(call, expanded, profile, capabilities)
+        return
+    number = int(name) if name.isdigit() else load_table(expanded.machine).get(name)
+    if number is None:
+        return  # a call of the next release, which no profile here can name
+    default, rules = expanded.list_rules(number)
+    yield from _answer(name, argument, default, rules)
+
+
+def _list_foreign_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
+    """Yield the possible answers to a call of a 32-bit or x32 program. The kernel kills it if the profile does not name its ABI."""
+    if _ABI_ARCHITECTURES[call["abi"]] not in expanded.architectures:
+        yield bpf.KILL_PROCESS
+        return
+    grants = narrow_grants(profile.list_grants(call["name"]), capabilities)
+    if any(not grant.conditions for grant in grants):
+        yield bpf.ALLOW
+        return
+    denied = expanded.default if not bpf.is_allowing(expanded.default) else bpf.ERRNO | 1
+    yield from _answer(call["name"], call["argument"], denied, [(bpf.ALLOW, grant.conditions) for grant in grants])
+
+
+def _answer(name: str, argument: int | None, default: int, rules: list[Rule]) -> Iterator[int]:
+    """Yield the answers of the rules that a call meets or, where an argument is not known, may meet."""
+    for answer, conditions in rules:
+        results = [_meets(name, argument, condition) for condition in conditions]
+        if False in results:
+            continue
+        yield answer
+        if None not in results:
+            return
+    yield default
+
+
+def _meets(name: str, argument: int | None, condition: Condition) -> bool | None:
+    """Return whether the recorded argument, which is the first one, meets a condition; None if it is not known."""
+    if argument is None or condition.index != 0:
+        return None
+    # Of clone, only the flags of new namespaces are recorded.
+    if name == "clone" and (condition.op != "SCMP_CMP_MASKED_EQ" or condition.value & ~NAMESPACE_FLAGS):
+        return None
+    return condition.is_met(argument)
+
+
+def _parse_kernel(release: str) -> tuple[int, int]:
+    match = re.match(r"(\d+)\.(\d+)", release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Describes recorded calls and their arguments, for the reasons of generated entries. Pure."""
+
+from __future__ import annotations
+
+from ...module_utils.seccomp.errnos import ERRNOS
+from .generation import count, shorten_list
+from .model import Seen, SeenCall, SeenDeniedCall
+
+# linux/socket.h.
+_FAMILIES = {
+    1: "AF_UNIX",
+    2: "AF_INET",
+    3: "AF_AX25",
+    10: "AF_INET6",
+    16: "AF_NETLINK",
+    17: "AF_PACKET",
+    38: "AF_ALG",
+    40: "AF_VSOCK",
+    44: "AF_XDP",
+}
+# linux/sched.h, CLONE_NEW*.
+_NAMESPACES = {
+    0x20000: "mount", 0x2000000: "cgroup", 0x4000000: "UTS", 0x8000000: "IPC", 0x10000000: "user", 0x20000000: "PID", 0x40000000: "network",
+}  # fmt: skip
+
+
+def describe_argument(call: str, value: int | None) -> str:
+    """Return the argument of a call in words."""
+    if value is None:
+        return ""
+    if call == "socket":
+        return _FAMILIES.get(value, f"family {value}")
+    if call == "clone":
+        names = [name for flag, name in _NAMESPACES.items() if value & flag]
+        return f"with a new {' and '.join(names)} namespace" if names else "without a new namespace"
+    return hex(value)
+
+
+def describe_seen(seen: Seen, first: str) -> str:
+    """Return how often, in how many containers, where and since when something was recorded. first: day."""
+    where = f"in {count(seen.instances, 'container')} on {shorten_list(seen.hosts)}"
+    return f"recorded {count(seen.count, 'time')} {where} since {first}"
+
+
+def describe_call(call: SeenCall) -> str:
+    """Return how a call was recorded, with its ABI if that is not the machine's own."""
+    others = [abi for abi in call.abis if abi not in call.machines]
+    return describe_seen(call, call.first) + (f", as {shorten_list(others)}" if others else "")
+
+
+def describe_denied_call(call: SeenDeniedCall) -> str:
+    """Return how often a call was denied, and with which errors."""
+    names = {number: name for name, number in reversed(ERRNOS.items())}
+    errors = shorten_list([names.get(number, str(number)) for number in call.errnos])
+    return f"was denied {count(call.count, 'time')} with {errors} since {call.first}"
