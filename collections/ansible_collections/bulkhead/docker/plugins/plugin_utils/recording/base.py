@@ -5,16 +5,27 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...module_utils.capabilities import CAPABILITIES
 from ...module_utils.seccomp import bpf
+from ...module_utils.seccomp.blocks import NAMESPACE_FLAGS
 from ...module_utils.seccomp.check import DEFAULT_CAPABILITIES, RECENT_KERNEL
 from ...module_utils.seccomp.profile import parse_profile
 from ...module_utils.seccomp.regions import Budget, TooComplex, has_excess
-from ...module_utils.seccomp.semantics import ACTIONS, NATIVE, Condition, Expanded, ParsedProfile, RuleFilter, SyscallRule, expand_profile
+from ...module_utils.seccomp.semantics import (
+    ACTIONS,
+    NATIVE,
+    Condition,
+    Expanded,
+    ParsedProfile,
+    Rule,
+    RuleFilter,
+    SyscallRule,
+    expand_profile,
+)
 from ...module_utils.seccomp.syscalls import load_table
 from .engine_default import format_engine_default
 
@@ -122,6 +133,28 @@ def _build_filter(part: RuleFilter) -> dict[str, Any]:
 def is_met(conditions: Sequence[Condition], arguments: Mapping[int, int]) -> bool:
     """Return whether a call's arguments (index -> value) meet all conditions (man 3 seccomp_rule_add). Missing ones meet none."""
     return all(condition.index in arguments and condition.is_met(arguments[condition.index]) for condition in conditions)
+
+
+def list_possible_answers(name: str, argument: int | None, default: int, rules: Sequence[Rule]) -> Iterator[int]:
+    """Yield the answers of the rules that a call meets or, if its first argument is not known, may meet. argument: as it is recorded."""
+    for answer, conditions in rules:
+        results = [_meets(name, argument, condition) for condition in conditions]
+        if False in results:
+            continue
+        yield answer
+        if None not in results:
+            return
+    yield default
+
+
+def _meets(name: str, argument: int | None, condition: Condition) -> bool | None:
+    """Return whether the recorded argument, which is the first one, meets a condition; None if it is not known."""
+    if argument is None or condition.index != 0:
+        return None
+    # Of clone, only the flags of new namespaces are recorded.
+    if name == "clone" and (condition.op != "SCMP_CMP_MASKED_EQ" or condition.value & ~NAMESPACE_FLAGS):
+        return None
+    return condition.is_met(argument)
 
 
 def find_excess(profile: ParsedProfile, base: Base, capabilities: Collection[str] = DEFAULT_CAPABILITIES) -> list[str]:

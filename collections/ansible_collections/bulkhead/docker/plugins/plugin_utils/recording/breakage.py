@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.seccomp import bpf
-from ...module_utils.seccomp.blocks import NAMESPACE_FLAGS
-from ...module_utils.seccomp.semantics import NATIVE, Condition, Expanded, Rule, expand_profile
+from ...module_utils.seccomp.semantics import NATIVE, Expanded, expand_profile
 from ...module_utils.seccomp.syscalls import load_table
-from .base import Base, narrow_grants
+from .base import Base, list_possible_answers, narrow_grants
 from .seen import describe_argument
 
 UNCONFINED, BUILTIN = "unconfined", "builtin"
@@ -106,7 +105,7 @@ def _list_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, ca
     if number is None:
         return  # a call of the next release, which no profile here can name
     default, rules = expanded.list_rules(number)
-    yield from _answer(name, argument, default, rules)
+    yield from list_possible_answers(name, argument, default, rules)
 
 
 def _list_foreign_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
@@ -119,29 +118,7 @@ def _list_foreign_answers(call: Mapping[str, Any], expanded: Expanded, profile: 
         yield bpf.ALLOW
         return
     denied = expanded.default if not bpf.is_allowing(expanded.default) else bpf.ERRNO | 1
-    yield from _answer(call["name"], call["argument"], denied, [(bpf.ALLOW, grant.conditions) for grant in grants])
-
-
-def _answer(name: str, argument: int | None, default: int, rules: list[Rule]) -> Iterator[int]:
-    """Yield the answers of the rules that a call meets or, where an argument is not known, may meet."""
-    for answer, conditions in rules:
-        results = [_meets(name, argument, condition) for condition in conditions]
-        if False in results:
-            continue
-        yield answer
-        if None not in results:
-            return
-    yield default
-
-
-def _meets(name: str, argument: int | None, condition: Condition) -> bool | None:
-    """Return whether the recorded argument, which is the first one, meets a condition; None if it is not known."""
-    if argument is None or condition.index != 0:
-        return None
-    # Of clone, only the flags of new namespaces are recorded.
-    if name == "clone" and (condition.op != "SCMP_CMP_MASKED_EQ" or condition.value & ~NAMESPACE_FLAGS):
-        return None
-    return condition.is_met(argument)
+    yield from list_possible_answers(call["name"], call["argument"], denied, [(bpf.ALLOW, grant.conditions) for grant in grants])
 
 
 def _parse_kernel(release: str) -> tuple[int, int]:
