@@ -15,7 +15,8 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     """Return the evidence per expected profile.
 
     sha256: of its file. mode, hash, source: of the kernel's policy. agrees: whether that policy is what the file compiles to (None if
-    unknown; `error` says why). children: modes of its child profiles.
+    unknown; `error` says why). original: hash of the policy that the recorder replaced, which is then compared; None if it is not recorded.
+    children: modes of its child profiles.
     """
     parser = Parser.find_installed(host)
     if not policy.is_in_kernel(host):
@@ -25,7 +26,7 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     try:
         modes = policy.read_modes(host)
         profiles = {p["name"]: _gather_profile(host, parser, p, modes) for p in expect.get("profiles", ())}
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return {"profiles": {}, "error": f"the kernel's policy cannot be read: {error}"}
     return {"profiles": profiles, "error": None}
 
@@ -39,6 +40,7 @@ def _gather_profile(host: Host, parser: Parser | None, desired: Mapping[str, Any
         "mode": kernel["mode"] if kernel else None,
         "hash": kernel["hash"] if kernel else None,
         "source": kernel["source"] if kernel else None,
+        "original": kernel["hashes"][name] if kernel and kernel["recording"] else None,
         "children": {child: mode for child, mode in modes.items() if child.startswith(f"{name}//")},
         "links": sources.read_links(host).get(name, []),
         "agrees": None,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...apparmor.changes import is_desired_mode
@@ -39,6 +39,8 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if not state.get("securityfs", True):
         text = f"{SECURITYFS} does not exist, because securityfs is not mounted: the kernel's policy cannot be read"
         verdict.add_finding("securityfs", text, UNKNOWN, "mount -t securityfs securityfs /sys/kernel/security")
+    if state.get("recording"):
+        verdict.add_finding("recording", describe_recording(state["recording"]))
     _judge_probe(verdict, evidence.get("probe"), state)
     own = evidence.get("layer_evidence", {}).get(LAYER) or {"profiles": {}, "error": "it was not read"}
     for profile in profiles:
@@ -194,11 +196,16 @@ def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], state: Mapping[
     elif state["agrees"] is True:
         # Children may be loaded apart from their parent; then no single hash covers all.
         total = " without the child profiles" if state["children"] else f" | {state['hash'].partition(':')[0]}sum"
-        verdict.add_evidence(f"apparmor_parser -S -K -T {path}{total}", state["hash"])
+        verdict.add_evidence(f"apparmor_parser -S -K -T {path}{total}", state.get("original") or state["hash"])
     elif state["sha256"] is not None:
         verdict.add_finding(
             "policy_unknown", f"profile {name}: it is unknown whether the kernel's policy is that of {path}: {state['error']}", UNKNOWN
         )
+
+
+def describe_recording(profiles: Iterable[str]) -> str:
+    """Return how the kernel's policy differs from the files while a host records."""
+    return f"recording: {', '.join(profiles)}: loaded with `audit` in front of allow rules, which allows and denies the same"
 
 
 def _read_option(config: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ def observe(host: Host) -> dict[str, Any]:
 
     enabled: whether it is active in the kernel. securityfs: whether that is mounted, without which the policy can neither be read nor loaded.
     global_mode: of all profiles. modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
-    `changes.list_differences`, and the text. confined: processes under managed profiles.
+    `changes.list_differences`, and the text. confined: processes under managed profiles. recording: profiles with the recorder's data.
     """
     parser = Parser.find_installed(host)
     found: dict[str, Any] = {
@@ -35,6 +35,7 @@ def observe(host: Host) -> dict[str, Any]:
         "links": sources.read_links(host),
         "managed": {},
         "confined": {},
+        "recording": [],
         "error": None,
     }
     try:
@@ -42,6 +43,7 @@ def observe(host: Host) -> dict[str, Any]:
         if policy.is_enabled(host):
             found["modes"] = policy.read_modes(host)
             found["confined"] = policy.find_confined(host, known)
+            found["recording"] = policy.list_recorded_profiles(host)
         inputs = sources.CompileInputs(host)
         found["managed"] = {name: _observe_managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
     except (OSError, ValueError) as error:

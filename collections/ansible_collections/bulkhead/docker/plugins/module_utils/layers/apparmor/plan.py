@@ -15,6 +15,7 @@ from ...apparmor.sources import COMPLAIN_LINK, FOLDER, PARSER_CONFIGURATION
 from ...rootless.names import PROFILE
 from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, LayerPlan
+from .judge import describe_recording
 
 __all__ = ["expectation", "plan", "resolve_sources"]
 
@@ -35,6 +36,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     reason = _explain_missing_support(state)
     if reason and planned.requirement != DISABLED:
         return planned.mark_unsupported(reason)
+    if state.get("recording"):
+        planned.notices.append(describe_recording(state["recording"]))
     stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
     planned.warnings += _find_stopping_problems(observed, desired, listed.profiles)
     steps = [step for profile in listed.profiles if (step := _plan_step(planned, state, profile, stopping))]

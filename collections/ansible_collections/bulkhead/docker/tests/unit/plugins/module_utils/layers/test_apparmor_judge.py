@@ -50,6 +50,16 @@ def test_all_good() -> None:
     assert {"source": "apparmor_parser -S -K -T /etc/apparmor.d/web | sha256sum", "value": "sha256:1"} in verdict.evidence
 
 
+def test_recording_is_no_fault() -> None:
+    seen = evidence(web={"original": "sha256:0"})
+    seen["observed"]["layers"]["apparmor"]["recording"] = ["docker-default", "web"]
+    verdict = judge(seen, expect())
+    assert (verdict.status, findings(verdict)) == ("enforced", [("apparmor.recording", None)])
+    assert "docker-default, web" in verdict.findings[0].text
+    assert {"source": SOURCE, "value": "sha256:1"} in verdict.evidence
+    assert {"source": "apparmor_parser -S -K -T /etc/apparmor.d/web | sha256sum", "value": "sha256:0"} in verdict.evidence
+
+
 @pytest.mark.parametrize(
     ("label", "status", "finding"),
     [

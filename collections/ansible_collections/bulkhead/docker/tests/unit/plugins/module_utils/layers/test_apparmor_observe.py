@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, parser
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import APPARMOR, Host, load_managed_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.gather import gather_evidence
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.observe import observe
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.reload import record_profile
 
 from ..apparmor.machine import load, machine
 
@@ -50,6 +51,43 @@ def test_nothing_changed(host: Host, compiled: list[str]) -> None:
     assert sorted(seen["files"]) == ["foreign", "web"]
     assert (seen["enabled"], seen["error"], compiled) == (True, None, [])
     json.dumps(seen)
+
+
+def test_recording_changes_nothing(host: Host, compiled: list[str]) -> None:
+    before = gather_evidence(host, None, EXPECT)["profiles"]["web"]
+    assert record_profile(host, "web").problem == ""
+    compiled.clear()
+    seen = observe(host)
+    assert (seen["recording"], seen["managed"]["web"]["current"], compiled) == (["web"], True, [])
+    found = gather_evidence(host, None, EXPECT)["profiles"]["web"]
+    assert (found["agrees"], found["original"], before["original"]) == (True, before["hash"], None)
+    step = install.plan_apparmor_step(
+        host, parser.Parser.find_installed(host), install.AppArmorRequest("web", TEXT), load_managed_profiles(host, APPARMOR)
+    )
+    assert step.reasons == []
+
+
+def test_a_profile_loosened_while_recording_is_found(host: Host) -> None:
+    record_profile(host, "web")
+    load(host, "web", "enforce", host.path("/var/lib/bulkhead/recorder/profiles/web.recording").read_bytes() + b"# looser\n")
+    seen = observe(host)
+    assert (seen["recording"], seen["managed"]["web"]["current"]) == ([], False)
+    assert gather_evidence(host, None, EXPECT)["profiles"]["web"]["agrees"] is False
+
+
+def test_a_file_changed_while_recording_is_found(host: Host) -> None:
+    record_profile(host, "web")
+    host.path("/etc/apparmor.d/web").write_text(TEXT.replace("/a r", "/** rw"))
+    seen = observe(host)
+    assert (seen["recording"], seen["managed"]["web"]["current"]) == (["web"], False)
+    assert gather_evidence(host, None, EXPECT)["profiles"]["web"]["agrees"] is False
+
+
+def test_a_damaged_memory_of_the_recorder_is_unknown(host: Host) -> None:
+    record_profile(host, "web")
+    host.path("/var/lib/bulkhead/recorder/profiles/loaded.json").write_text("{")
+    assert "not valid JSON" in observe(host)["error"]
+    assert "not valid JSON" in gather_evidence(host, None, EXPECT)["error"]
 
 
 @pytest.mark.parametrize("path", ["tunables/global", "web"])

@@ -53,6 +53,13 @@ def test_steady_state() -> None:
     assert (found.changes, found.apply, found.blockers, found.warnings, found.effects) == ([], {}, [], [], [])
 
 
+def test_recording_is_a_notice() -> None:
+    found = planned(managed={"web": ours()}, recording=["web"])
+    assert (found.changes, found.apply, found.blockers, found.warnings) == ([], {}, [], [])
+    assert len(found.notices) == 1
+    assert found.notices[0].startswith("recording: web: ")
+
+
 @pytest.mark.parametrize(
     ("more", "summary"),
     [
