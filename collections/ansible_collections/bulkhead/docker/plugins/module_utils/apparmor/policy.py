@@ -15,7 +15,7 @@ from ..host.root import Host, read_state
 SECURITYFS = "/sys/kernel/security/apparmor"
 # Set by writing there, or at boot by apparmor.mode= (Linux security/apparmor/lsm.c, param_set_mode).
 GLOBAL_MODE = "/sys/module/apparmor/parameters/mode"
-# What the recorder remembers (state below /var/lib/bulkhead): name -> hashes of its own data (`recording`) and of those that it replaced (`original`).
+# State of the recorder: name -> hashes of its own data (`recording`) and of those that it replaced (`original`).
 RECORDED = "recorder/profiles/loaded"
 ENFORCING = ("enforce", "kill")
 # How each profile begins in what the parser hands to the kernel: a version, a struct `profile`, and in it the name with its length
@@ -62,35 +62,25 @@ def read_modes(host: Host) -> dict[str, str]:
 
 
 def read_profile(host: Host, name: str) -> dict[str, Any] | None:
-    """Return a profile as `read_loaded_profile` does. Of one with exactly the recorder's data, `hashes` are those of the data that it replaced.
-
-    They differ only in `audit`. recording: whether that is so. Raises OSError, ValueError.
-    """
+    """Return `read_loaded_profile` and `recording`: whether the data are the recorder's. `hashes` are then of the original data."""
     found = read_loaded_profile(host, name)
-    known = read_state(host, RECORDED).get(name) if found else None
-    if found and known and found["hashes"] == known["recording"]:
-        found |= {"hashes": known["original"], "recording": True}
+    if found:
+        known = read_state(host, RECORDED).get(name, {})
+        found["recording"] = found["hashes"] == known.get("recording")
+        found["hashes"] = known["original"] if found["recording"] else found["hashes"]
     return found
-
-
-def list_recorded_profiles(host: Host) -> list[str]:
-    """Return the profiles that are loaded with the recorder's data. Raises OSError, ValueError."""
-    known = read_state(host, RECORDED)
-    return [name for name in sorted(known) if (found := read_loaded_profile(host, name)) and found["hashes"] == known[name]["recording"]]
 
 
 def read_loaded_profile(host: Host, name: str) -> dict[str, Any] | None:
     """Return a profile of the kernel; None if it is not loaded. Raises OSError.
 
-    mode. hash: such as `sha256:…` (`sha1:…` in older kernels), None if the kernel keeps none (apparmor.hash_policy=0,
-    apparmor.export_binary=0). source: its file. hashes: name -> hash of the profile and of its children. A hash covers the loaded data,
-    byte for byte what `apparmor_parser -S` prints.
+    mode. hash: `sha256:…` (`sha1:…` in older kernels) of the loaded data, which `apparmor_parser -S` prints; None if the kernel keeps none
+    (apparmor.hash_policy=0, apparmor.export_binary=0). source: its file. hashes: name -> hash of the profile and of its children.
     """
     for folder in find_folders(host, name):
         source, value = _read_hash(host, folder)
         hashes = {name: value, **{child: _read_hash(host, path)[1] for child, path in find_children(host, folder, name)}}
-        mode = (host.read(f"{folder}/mode") or "").strip()
-        return {"mode": mode, "hash": value, "source": source, "hashes": hashes, "recording": False}
+        return {"mode": (host.read(f"{folder}/mode") or "").strip(), "hash": value, "source": source, "hashes": hashes}
     return None
 
 

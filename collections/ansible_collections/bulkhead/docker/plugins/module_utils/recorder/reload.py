@@ -46,8 +46,8 @@ def record_profile(host: Host, name: str) -> Reload:
 
 def find_replaced(host: Host) -> list[str]:
     """Return the profiles under recording whose loaded data are no longer the recorder's. Raises OSError, ValueError."""
-    known = state.load(host, policy.RECORDED)
-    return sorted(set(known) - set(policy.list_recorded_profiles(host)))
+    known = sorted(state.load(host, policy.RECORDED))
+    return [name for name in known if not ((found := policy.read_profile(host, name)) and found["recording"])]
 
 
 def restore_profiles(host: Host) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...apparmor import policy, sources
 from ...apparmor.parser import Parser, PolicyError
-from ...host.root import APPARMOR, Host, load_managed_profiles, sha256
+from ...host.root import APPARMOR, Host, load_managed_profiles, read_state, sha256
 
 
 def observe(host: Host) -> dict[str, Any]:
@@ -43,7 +43,8 @@ def observe(host: Host) -> dict[str, Any]:
         if policy.is_enabled(host):
             found["modes"] = policy.read_modes(host)
             found["confined"] = policy.find_confined(host, known)
-            found["recording"] = policy.list_recorded_profiles(host)
+            recorded = sorted(read_state(host, policy.RECORDED))
+            found["recording"] = [name for name in recorded if (seen := policy.read_profile(host, name)) and seen["recording"]]
         inputs = sources.CompileInputs(host)
         found["managed"] = {name: _observe_managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
     except (OSError, ValueError) as error:
