@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "rootless_engine": (308, "apparmor engine engine_config host rootless subid"),
     "seccomp_profile": (229, "engine host profiles seccomp"),
     "subid_range": (203, "host subid"),
-    "verify_layers": (340, "apparmor engine engine_config exposures host layers profiles rootless seccomp subid"),
+    "verify_layers": (340, "apparmor engine engine_config exposures host layers profiles recorder rootless seccomp subid"),
 }
 # What only the control node needs. plan_containers reads settings of containers on the host, where it compares them.
 CONTROL_NODE = re.compile(
