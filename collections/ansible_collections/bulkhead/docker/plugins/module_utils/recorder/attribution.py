@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attributes audit messages to containers: by the control group of their process, which the kernel part remembers after its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..host.cgroup import CGROUPFS, find_container_group
+from ..host.root import Host
+
+# Messages of control groups whose path is not known yet.
+MAX_PENDING = 20_000
+
+
+class Attribution:
+    """owners: cgroup ID -> ID of the container, empty for all others.
+
+    managers: control groups of the managers of users whose engines are recorded.
+    is_recorded: whether an ID is of a container of a followed engine; None if unknown.
+    find_cgroup: PID -> cgroup ID, also after the end of the process (kernel.find_cgroup_of); None if calls are not recorded.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        find_cgroup: Callable[[int], int | None] | None,
+        is_recorded: Callable[[str], bool | None],
+        managers: tuple[str, ...] = (),
+    ) -> None:
+        self.owners: dict[int, str] = {}
+        self.pending: dict[tuple[int, str, bool], int] = {}
+        self.unknown = 0
+        self._host, self._find_cgroup, self._is_recorded = host, find_cgroup, is_recorded
+        self._managers = tuple(manager.removeprefix(CGROUPFS) for manager in managers)
+        self._folders: dict[int, str] = {}
+
+    def learn_paths(self, cgroups: Mapping[int, str]) -> None:
+        """Note the paths of control groups, as the kernel part has them; those of running containers are kept."""
+        self.owners = {**{group: self._name_owner(path) for group, path in cgroups.items()}, **self._folders}
+
+    def learn_folder(self, folder: str, container: str) -> None:
+        """Note the control group of a container. The inode of its folder is its ID (fs/kernfs/dir.c, with 64-bit inode numbers)."""
+        try:
+            group = self._host.path(folder).stat().st_ino
+        except OSError:
+            return
+        self.owners[group] = self._folders[group] = container
+
+    def forget(self, container: str) -> None:
+        """Remove the control groups of a container that has ended; the kernel part still knows their paths."""
+        self._folders = {group: owner for group, owner in self._folders.items() if owner != container}
+
+    def find_owner(self, group: int) -> str | None:
+        """Return the ID of the container with this control group; None for others."""
+        return self.owners.get(group) or None
+
+    def _name_owner(self, path: str) -> str:
+        found = find_container_group(f"0::{path}")
+        if not found or ("/user@" in path and not path.startswith(tuple(f"{manager}/" for manager in self._managers))):
+            return ""
+        recorded = self._is_recorded(found[0])
+        return found[0] if recorded or (recorded is None and found[1] == "docker") else ""
+
+    def attribute(self, pid: int, text: str, denied: bool) -> str | None:
+        """Return the container of a process; None if it is not known. Then the access is kept until the path is known, or counted as unknown."""
+        group = self._find_cgroup(pid) if self._find_cgroup else None
+        if group is not None and self.owners.get(group):
+            return self.owners[group]
+        try:
+            found = self._name_owner((self._host.read(f"/proc/{pid}/cgroup") or "").strip().rpartition("::")[2])
+        except OSError:
+            found = ""
+        if found:
+            return found
+        key = (group or 0, text, denied)
+        if group is None or group in self.owners or (key not in self.pending and len(self.pending) >= MAX_PENDING):
+            self.unknown += 1
+        else:
+            self.pending[key] = self.pending.get(key, 0) + 1
+        return None
+
+    def take_resolved(self) -> list[tuple[str, str, bool, int]]:
+        """Return container, access, whether it was denied, and count of the accesses that waited; the others are counted as unknown."""
+        found = []
+        for (group, text, denied), count in self.pending.items():
+            if owner := self.owners.get(group):
+                found.append((owner, text, denied, count))
+            else:
+                self.unknown += count
+        self.pending.clear()
+        return found
+
+    def take_unknown(self) -> int:
+        """Return how many messages could not be attributed since the last time."""
+        unknown, self.unknown = self.unknown, 0
+        return unknown

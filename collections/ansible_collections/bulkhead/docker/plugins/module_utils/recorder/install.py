@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Installs the recorder on a host as a program in one file with a unit, and removes both."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..engine.instance import find_instance
+from ..engine.service import ServiceError, systemctl
+from ..host.files import ensure_folder, write_atomically
+from ..host.root import Host
+from .folders import BACKLOG, FOLDER, PROFILES, PROGRAM, RUNTIME_FOLDER, SETTINGS, UNIT, UNIT_NAME
+
+if TYPE_CHECKING:
+    # Ansible sends the files that import statements name, and the module reads them. It does not run them.
+    from . import program as program
+
+Manager = Callable[..., str]
+START = "program"  # the module of this package with `main`
+_ROOT = "bulkhead"  # the name of module_utils in the program
+_IMPORT = re.compile(r"^[ \t]*from[ \t]+(\.+)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)", re.MULTILINE)
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip archive can have
+_MAIN = f"import sys\nfrom {_ROOT}.recorder.{START} import main\nsys.exit(main())\n"
+
+# Options that systemd implements by a seccomp filter are left out (RestrictAddressFamilies=, LockPersonality= and others): with a filter, the kernel
+# would count the recorder's own calls. /sys has to stay writable for pins and for AppArmor's interface.
+UNIT_TEXT = """\
+# Written by Bulkhead (module record_containers).
+[Unit]
+Description=Bulkhead: record what containers do
+After=sys-fs-bpf.mount apparmor.service
+# Armed before containers start, so that their start is recorded after a boot too.
+Before=docker.service
+
+[Service]
+Type=notify
+ExecStart={python} -I {program} run
+Restart=on-failure
+RestartSec=2
+TimeoutStartSec=180
+RuntimeDirectory={runtime}
+RuntimeDirectoryMode=0700
+UMask=0077
+MemoryMax=512M
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectHome=read-only
+ProtectSystem=strict
+ReadWritePaths={state}
+CapabilityBoundingSet=CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_BPF CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_MAC_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_PERFMON CAP_SETGID CAP_SETUID CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_SYS_RESOURCE
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def build_program() -> tuple[bytes, str]:
+    """Return the program as a zip archive that Python runs, and its version: a hash of its content."""
+    sources = collect_sources()
+    version = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(sources.items())).encode()).hexdigest()[:16]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted({**sources, "__main__.py": _MAIN}.items()):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), text, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue(), version
+
+
+def collect_sources() -> dict[str, str]:
+    """Return path -> source of the program's modules, and of all that they import of this collection.
+
+    Inside the archive that Ansible sends, a file cannot be opened, but its loader returns its source.
+    """
+    above = __name__.rpartition(".recorder.")[0]
+    found: dict[str, str] = {}
+    waiting = [f"recorder.{START}"]
+    while waiting:
+        name = waiting.pop()
+        path = f"{_ROOT}/{name.replace('.', '/')}.py"
+        text = "" if path in found else _read_source(f"{above}.{name}")
+        if not text:
+            continue
+        found[path] = text
+        for depth in range(name.count(".") + 1):
+            found.setdefault("/".join([_ROOT, *name.split(".")[:depth], "__init__.py"]), "")
+        for base, names in find_imports(name, text):
+            waiting += [base] if _read_source(f"{above}.{base}") else [f"{base}.{each}".lstrip(".") for each in names]
+    return found
+
+
+def find_imports(name: str, text: str) -> list[tuple[str, list[str]]]:
+    """Return base and names of the relative imports of a module, of which the base is below module_utils. name: of the module, likewise."""
+    found = []
+    for dots, base, imported in _IMPORT.findall(text):
+        parent = name.split(".")[: -len(dots)]
+        names = [word.split()[0] for word in imported.strip("()\n ").split(",") if word.strip()]
+        found.append((".".join([*parent, *filter(None, base.split("."))]), names))
+    return found
+
+
+def _read_source(name: str) -> str:
+    """Return the source of a module; empty for a package, and for a name that is not a module."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.submodule_search_locations is not None or not hasattr(spec.loader, "get_source"):
+        return ""
+    return str(spec.loader.get_source(name) or "")  # type: ignore[union-attr]
+
+
+def render_unit() -> str:
+    """Return the text of the unit."""
+    python = sys.executable if Path(sys.executable).is_absolute() else "/usr/bin/python3"
+    return UNIT_TEXT.format(python=python, program=PROGRAM, runtime=RUNTIME_FOLDER, state=str(Path(FOLDER).parent))
+
+
+def read_settings(host: Host) -> dict[str, Any]:
+    """Return the settings of the installed recorder, its version included; empty without one, or if they are damaged."""
+    try:
+        settings = json.loads(host.read(SETTINGS) or "{}")
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def is_installed(host: Host) -> bool:
+    """Return whether the recorder has files on the host."""
+    return host.path(UNIT).exists() or host.path(FOLDER).exists()
+
+
+def find_changes(host: Host, settings: Mapping[str, Any], run: Manager = systemctl) -> list[str]:
+    """Return what has to be done so that the host records with these settings, one message each; empty if it does."""
+    if not host.path(UNIT).exists() or not host.path(PROGRAM).exists():
+        return [f"install {PROGRAM} and {UNIT_NAME}", f"start {UNIT_NAME}, which arms the kernel"]
+    before, found = read_settings(host), []
+    if before.get("version") != settings["version"]:
+        found.append(f"replace {PROGRAM} by version {settings['version']}")
+    different = sorted(key for key in settings if key != "version" and before.get(key) != settings[key])
+    if different:
+        found.append(f"change {', '.join(different)} in {SETTINGS}")
+    if host.read(UNIT) != render_unit():
+        found.append(f"replace {UNIT}")
+    if found or not is_active(run):
+        found.append(f"restart {UNIT_NAME}")
+    return found
+
+
+def is_active(run: Manager = systemctl) -> bool:
+    """Return whether the unit runs and starts at boot."""
+    try:
+        return run("is-active", UNIT_NAME).strip() == "active" and run("is-enabled", UNIT_NAME).strip() == "enabled"
+    except ServiceError:
+        return False
+
+
+def install_recorder(host: Host, settings: Mapping[str, Any], program_file: bytes, run: Manager = systemctl) -> None:
+    """Write program, settings and unit, and start the unit. Raises OSError and ServiceError."""
+    ensure_folder(host)
+    folder = host.path(FOLDER)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    write_atomically(host.path(PROGRAM), program_file.decode("utf-8", "surrogateescape"), 0o600)
+    write_atomically(host.path(SETTINGS), json.dumps(dict(settings), sort_keys=True) + "\n", 0o600)
+    write_atomically(host.path(UNIT), render_unit(), 0o644)
+    run("daemon-reload")
+    run("enable", UNIT_NAME)
+    try:
+        run("restart", UNIT_NAME, timeout=200)
+    except ServiceError as error:
+        raise ServiceError(f"{error}: {read_last_message()}") from error
+
+
+def read_last_message() -> str:
+    """Return the last message of the unit in the journal, for an error."""
+    command = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=20", f"_SYSTEMD_UNIT={UNIT_NAME}"]
+    try:
+        lines = (
+            subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20, check=False).stdout.strip().splitlines()
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        lines = []
+    return lines[-1] if lines else f"see journalctl -u {UNIT_NAME}"
+
+
+def remove_recorder(host: Host, program_file: bytes, run: Manager = systemctl) -> tuple[list[str], list[str]]:
+    """Stop the unit, restore what it changed in the kernel, and remove its files. Returns what was removed, and problems.
+
+    program_file: a program of the present version, for a host whose own one is missing or damaged. Raises OSError and ServiceError.
+    """
+    folder = host.path(FOLDER)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if host.path(UNIT).exists():
+        run("disable", "--now", UNIT_NAME, timeout=200)
+    write_atomically(host.path(PROGRAM), program_file.decode("utf-8", "surrogateescape"), 0o600)
+    command = [sys.executable or "python3", "-I", str(host.path(PROGRAM)), "stop"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError as error:
+        raise OSError(f"{PROGRAM} stop failed: {(done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]}") from error
+    removed, problems = list(answer["removed"]), list(answer["problems"])
+    if host.path(UNIT).exists():
+        host.path(UNIT).unlink()
+        run("daemon-reload")
+        removed.append(UNIT)
+    files = sorted(f"/{path.relative_to(host.root)}" for path in folder.rglob("*") if not path.is_dir())
+    if problems:  # what is needed to try again stays
+        return removed, problems
+    shutil.rmtree(folder)
+    return [*removed, *files, FOLDER], problems
+
+
+def list_removals(host: Host) -> list[str]:
+    """Return what `remove_recorder` would do, one message each."""
+    found = [f"stop and remove {UNIT}"] if host.path(UNIT).exists() else []
+    profiles = host.path(PROFILES)
+    names = sorted(path.name.removesuffix(".original") for path in profiles.glob("*.original")) if profiles.is_dir() else []
+    found += [f"load the AppArmor profile {name} without audit rules" for name in names]
+    if host.path(BACKLOG).exists():
+        found.append("restore the audit backlog limit")
+    return [*found, "unload the kernel's programs", f"remove {FOLDER}"]
+
+
+def explain_settings(host: Host, settings: Mapping[str, Any]) -> str:
+    """Return why these settings cannot be recorded, as one message; empty if they can. Nothing is changed."""
+    if settings["state"] == "stopped":
+        return ""
+    if not host.path("/run/systemd/system").is_dir():
+        return "this host does not run systemd, and the recorder is a unit of systemd; run record_containers on hosts with systemd"
+    if not settings["calls"] and not settings["access"]:
+        return "calls, access: both are false, so nothing would be recorded; set one of them to true, or state to stopped"
+    unknown = [user for user in settings["users"] if find_instance(host, user).uid is None]
+    if unknown:
+        return f"users: {unknown[0]} does not exist on this host; write users who run a rootless engine"
+    return ""

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recorder: arms the kernel, follows engines and audit messages, and saves what it has seen."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..audit.status import request_status
+from ..engine.api import EngineError, EngineUnreachable
+from ..engine.cgroups import list_container_ids
+from ..engine.instance import ROOTFUL, find_instance
+from ..host.files import write_atomically
+from ..host.root import Host
+from ..host.system import observe_system, read_boot_time
+from .attribution import Attribution
+from .audit_stream import AuditStream, MessageParser
+from .backlog import raise_backlog_limit
+from .engines import FollowedEngine
+from .folders import RECORDED, RECORDED_LIMIT, read_boot_id
+from .parts import Parts
+from .store import (
+    ACCESS,
+    AUDIT_IMMUTABLE,
+    CALLS,
+    EVENTS,
+    LOST_MESSAGES,
+    NOT_ARMED,
+    PROFILE_REPLACED,
+    RESTARTED,
+    START_NOT_SEEN,
+    UNKNOWN_CGROUP,
+    UNKNOWN_PROFILE,
+    Instance,
+    Store,
+    load_store,
+)
+
+DUMP_INTERVAL, PROFILE_INTERVAL, PENDING_INTERVAL = 30.0, 10.0, 2.0
+# A save takes at most this part of the time.
+_SAVE_SHARE = 0.02
+MESSAGES_AT_ONCE = 2_000
+_RECORDING, _UNAVAILABLE, _OFF = "recording", "unavailable", "off"
+
+
+class Recorder:
+    """All that is recorded on this host. settings: `calls`, `access`, `users`, `socket`, `version`."""
+
+    def __init__(self, host: Host, settings: Mapping[str, Any], parts: Parts) -> None:
+        self.host, self.settings, self.parts = host, settings, parts
+        self.boot = read_boot_id(host)
+        self.store = open_store(host, time.time(), self.boot, str(settings["version"]))
+        self.audit: AuditStream | None = None
+        self.machine = observe_system(host)["machine"]
+        users = [find_instance(host, user) for user in settings["users"]]
+        self.attribution = Attribution(
+            host,
+            parts.kernel.find_cgroup_of if settings["calls"] else None,
+            self._is_recorded,
+            tuple(user.manager_cgroup for user in users),
+        )
+        self.engines = [
+            FollowedEngine(host, engine, settings.get("socket"), self.store, self.attribution, self.record_profile)
+            for engine in (ROOTFUL, *users)
+        ]
+        self._parser = MessageParser(parts.parse_access)
+        self._due = {"dump": 0.0, "profiles": 0.0, "pending": 0.0}
+        self._lost_before = 0
+        self._overruns = 0
+        self._described = False
+
+    def _is_recorded(self, identifier: str) -> bool | None:
+        if identifier in self.store.ignored:
+            return False
+        return True if identifier in self.store.instances else None
+
+    # --- start and end ------------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Arm the kernel, and note what may be missing since the last time."""
+        store, last = self.store, self.store.recorder["at"]
+        is_new_boot = store.recorder["boot_id"] != self.boot
+        running = [identifier for engine in self.engines for identifier in list_container_ids(self.host, engine.engine)]
+        was_armed = self.settings["calls"] and self.parts.kernel.is_armed()
+        if is_new_boot:
+            self._note_boot(last, now, bool(running))
+        elif last is not None:
+            source = ACCESS if self.settings["access"] else EVENTS
+            store.add_gap(RESTARTED, source, "the recorder did not run, so accesses and events can be missing", last, now)
+            if self.settings["calls"] and not was_armed:
+                store.add_gap(NOT_ARMED, CALLS, "calls were not recorded, because the kernel's programs were not loaded", last, now)
+        store.sources = {CALLS: self._arm(), ACCESS: self._open_audit(now)}
+        store.recorder.update(boot_id=self.boot, version=self.settings["version"], at=now)
+        store.clean = False
+        self.save()
+
+    def _note_boot(self, last: float | None, now: float, is_running: bool) -> None:
+        store = self.store
+        store.profiles = []
+        for instance in store.instances.values():
+            if instance.running:
+                instance.running, instance.ended = False, True
+        if last is None:
+            return
+        try:
+            boot = read_boot_time(self.host)
+        except ValueError:
+            boot = now
+        if not store.clean:
+            text = "the host stopped without notice, so what was recorded after the last save is missing"
+            store.add_gap(RESTARTED, CALLS, text, last, boot)
+        if is_running:
+            text = "containers ran after the boot before the recorder was armed, so their calls and accesses until then are missing"
+            store.add_gap(NOT_ARMED, CALLS, text, boot, now)
+
+    def _arm(self) -> dict[str, str]:
+        if not self.settings["calls"]:
+            return {"status": _OFF, "reason": ""}
+        kernel = self.parts.kernel
+        try:
+            kernel.arm()
+        except (kernel.RecorderError, OSError) as error:
+            return {"status": _UNAVAILABLE, "reason": str(error)}
+        self.store.start_maps(f"{self.boot} {self.parts.identify_maps(self.host)}")
+        return {"status": _RECORDING, "reason": ""}
+
+    def _open_audit(self, now: float) -> dict[str, str]:
+        if not self.settings["access"]:
+            return {"status": _OFF, "reason": ""}
+        if not observe_system(self.host)["apparmor"]:
+            return {"status": _UNAVAILABLE, "reason": "the kernel does not enforce AppArmor; boot it with apparmor=1 security=apparmor"}
+        try:
+            self.audit = AuditStream()
+            if problem := raise_backlog_limit(self.host, self.boot):
+                self.store.add_gap(AUDIT_IMMUTABLE, ACCESS, problem, now, None)
+            self._lost_before = request_status()["lost"]
+        except OSError as error:
+            return {"status": _UNAVAILABLE, "reason": f"the kernel's audit messages cannot be read: {error.strerror or error}"}
+        return {"status": _RECORDING, "reason": ""}
+
+    def finish(self, now: float) -> None:
+        """Save everything before the end."""
+        self.dump(now)
+        self.store.clean = True
+        self.save()
+
+    # --- what happens meanwhile ---------------------------------------------------------------------------------------
+
+    def run_timers(self, now: float) -> float:
+        """Do what is due, and return after how many seconds something is due again."""
+        for engine in self.engines:
+            if engine.connect(now) and not self._described:
+                self._describe_host()
+            self.read_audit(now)
+        due = self._due
+        if now >= due["profiles"]:
+            due["profiles"] = now + PROFILE_INTERVAL
+            self.check_profiles(now)
+        if now >= due["dump"] or (self.attribution.pending and now >= due["pending"]):
+            due["pending"] = now + PENDING_INTERVAL
+            self.dump(now)
+        if now >= due["dump"]:
+            due["dump"] = now + max(DUMP_INTERVAL, self.save() / _SAVE_SHARE)
+        # A clock that was set back must not stop the timers.
+        for name, moment in due.items():
+            due[name] = min(moment, now + 600)
+        wait = min(due["profiles"], due["dump"], due["pending"] if self.attribution.pending else due["dump"]) - now
+        return max(0.0, min(wait, 2.0 if any(engine.stream is None for engine in self.engines) else wait))
+
+    def read_audit(self, now: float) -> None:
+        """Count the accesses in the messages that have arrived; at most some, so that others are read too."""
+        if self.audit is None:
+            return
+        for message in self.audit.read(MESSAGES_AT_ONCE):
+            parsed = self._parser.parse(message, now)
+            if parsed and (container := self.attribution.attribute(parsed.pid, parsed.text, parsed.denied)):
+                self.store.add_access(container, parsed.text, parsed.denied, 1, now)
+
+    def dump(self, now: float) -> None:
+        """Add what the kernel has counted since the last time, and what was lost."""
+        if self.store.sources[CALLS]["status"] == _RECORDING:
+            self._read_counts(now)
+        for container, text, denied, count in self.attribution.take_resolved():
+            self.store.add_access(container, text, denied, count, now)
+        if unknown := self.attribution.take_unknown():
+            text = f"{unknown} accesses are of processes that ended before their container was found"
+            self.store.add_gap(UNKNOWN_CGROUP, ACCESS, text, self.store.recorder["at"], now, lost=unknown)
+        self._note_lost_messages(now)
+        for engine in self.engines:
+            for identifier in list(engine.folders):
+                if instance := self.store.instances.get(identifier):
+                    engine.read_peaks(instance)
+        for instance in self.store.instances.values():
+            if instance.running:
+                instance.touch(now)
+        self.store.recorder["at"] = now
+
+    def _read_counts(self, now: float) -> None:
+        kernel, store = self.parts.kernel, self.store
+        try:
+            if not kernel.is_armed():
+                text = "the kernel's programs were removed while calls were recorded; they are loaded again"
+                store.add_gap(NOT_ARMED, CALLS, text, store.recorder["at"], now)
+                store.sources[CALLS] = self._arm()
+            counts = kernel.read_counts()
+        except (kernel.RecorderError, OSError) as error:
+            store.add_gap(NOT_ARMED, CALLS, f"the kernel's counters could not be read: {error}", store.recorder["at"], now)
+            return
+        self.attribution.learn_paths(counts.cgroups)
+        store.merge_counts(counts, self.attribution.find_owner, self.machine, now)
+
+    def _note_lost_messages(self, now: float) -> None:
+        if self.audit is None:
+            return
+        lost = self._parser.serials.take_lost(now)
+        try:
+            total = request_status()["lost"]
+            # `auditctl --reset-lost` sets it to 0
+            lost += total - self._lost_before if total >= self._lost_before else total
+            self._lost_before = total
+        except OSError:
+            pass
+        if lost or self.audit.overruns != self._overruns:
+            self._overruns = self.audit.overruns
+            text = "some of the kernel's audit messages were lost, so accesses can be missing"
+            self.store.add_gap(LOST_MESSAGES, ACCESS, text, self.store.recorder["at"], now, lost=lost)
+
+    # --- AppArmor profiles --------------------------------------------------------------------------------------------
+
+    def record_profile(self, instance: Instance) -> None:
+        """Reload the profile of an instance with `audit`, once per profile. What its containers did before is a gap."""
+        name, now = str(instance.about["apparmor"]), time.time()
+        if self.audit is None or name in ("", "unconfined") or name in self.store.profiles:
+            return
+        reload = self.parts.record_profile(self.host, name)
+        if reload.problem:
+            self.store.add_gap(UNKNOWN_PROFILE, ACCESS, reload.problem, now, None, profile=name)
+            return
+        self.store.profiles.append(name)
+        for other in self.store.instances.values():
+            if other.running and other.about.get("apparmor") == name:
+                text = f"{other.about['name']} was running before its accesses were recorded, so those of its start are missing; restart it when possible"
+                self.store.add_gap(START_NOT_SEEN, ACCESS, text, other.started, now, instance=other.id)
+
+    def check_profiles(self, now: float) -> None:
+        """Reload profiles again that were replaced by another program, such as docker-default by the engine when it starts."""
+        if self.audit is None or not self.store.profiles:
+            return
+        for name in self.parts.find_replaced(self.host):
+            text = f"the AppArmor profile {name} was loaded anew by another program, so accesses are missing until it was recorded again"
+            self.store.add_gap(PROFILE_REPLACED, ACCESS, text, max(now - PROFILE_INTERVAL, 0), now, profile=name)
+            reload = self.parts.record_profile(self.host, name)
+            if reload.problem:
+                self.store.add_gap(UNKNOWN_PROFILE, ACCESS, reload.problem, now, None, profile=name)
+
+    # --- saving -------------------------------------------------------------------------------------------------------
+
+    def flush(self, now: float) -> dict[str, Any]:
+        """Read all that can be read now, and save it. Returns `version` and `settings`."""
+        for engine in self.engines:
+            engine.connect(now)
+            engine.read_events()
+        self._describe_host()
+        self.dump(now)
+        for engine in self.engines:
+            own = [i for i in self.store.instances.values() if i.running and i.engine == engine.engine.user]
+            for instance in own:
+                self.read_audit(time.time())
+                if engine.stream is None or not engine.read_changes(instance):
+                    break
+        self.save()
+        return {"version": self.settings["version"], "settings": dict(self.settings)}
+
+    def save(self) -> float:
+        """Write recorded.json, and return how many seconds it took."""
+        began = time.monotonic()
+        write_atomically(self.host.path(RECORDED), self.store.render(), 0o600)
+        return time.monotonic() - began
+
+    def _describe_host(self) -> None:
+        """Note versions of kernel, engine and the programs that a recording depends on."""
+        system = observe_system(self.host)
+        known: dict[str, Any] = {"engine": "", "runtime": "", **self.store.host}
+        known |= {key: system[key] for key in ("kernel", "machine", "lsm")}
+        known["libseccomp"] = _read_version(["runc", "--version"], "libseccomp:")
+        known["apparmor_parser"] = _read_version(["apparmor_parser", "--version"], "AppArmor parser version")
+        for engine in self.engines:
+            if engine.stream is None:
+                continue
+            try:
+                known |= engine.describe_engine()
+            except (EngineError, EngineUnreachable):
+                continue
+            self._described = True
+            break
+        self.store.host = known
+
+
+def open_store(host: Host, now: float, boot: str, version: str) -> Store:
+    """Return what was recorded before, or a new store. A damaged file is kept under another name, and is a gap."""
+    path, problem = host.path(RECORDED), ""
+    try:
+        text = host.read(RECORDED, RECORDED_LIMIT)
+        if text is not None:
+            return load_store(text)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{RECORDED} was damaged ({error}), so what was recorded before is missing; it is kept as {path.name}.damaged"
+        print(problem, file=sys.stderr)
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    store = Store({"id": secrets.token_hex(4), "since": now, "at": None, "boot_id": boot, "version": version})
+    if problem:
+        store.add_gap(RESTARTED, CALLS, problem, None, now)
+    return store
+
+
+def _read_version(command: list[str], label: str) -> str:
+    """Return what follows `label` in the output of a program; empty if it is not installed or prints no such line."""
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return next((line.partition(label)[2].strip() for line in output.splitlines() if label in line), "")
