@@ -28,12 +28,14 @@ LIMITS: dict[str, tuple[int, str]] = {
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless subid"),
     "plan_containers": (196, "engine hardened host"),
     "pull_agent": (213, "engine host pull"),
+    "record_containers": (330, "apparmor audit engine host recorder seccomp"),
     "rootless_engine": (308, "apparmor engine engine_config host rootless subid"),
     "seccomp_profile": (229, "engine host profiles seccomp"),
     "subid_range": (203, "host subid"),
     "verify_layers": (340, "apparmor engine engine_config exposures host layers profiles recorder rootless seccomp subid"),
 }
-# What only the control node needs. plan_containers reads settings of containers on the host, where it compares them.
+# What only the control node needs, with exceptions: plan_containers compares settings of containers on the host, and the recorder adds `audit` to rules.
+ALLOWED = {"plan_containers": ("hardened/settings.py",), "record_containers": ("apparmor/syntax.py",)}
 CONTROL_NODE = re.compile(
     r"layers/\w+/plan(_\w+)?\.py|(apparmor|seccomp)/desired\.py|apparmor/(labels|presets|render|parameters|signals|syntax)\.py|seccomp/(blocks|compose)\.py"
     r"|profiles/entries\.py|hardened/settings\.py"
@@ -66,7 +68,7 @@ def test_a_module_is_small_and_imports_few_packages(module: str, payloads: dict[
     found = {match[1] for name in files if (match := re.match(r"module_utils/(\w+)/", name))}
     assert found <= set(packages.split()), "another package is sent with it"
     assert size <= limit, f"{size:.1f} KiB"
-    allowed = {"hardened/settings.py"} if module == "plan_containers" else set()
+    allowed = ALLOWED.get(module, ())
     assert [name for name in files if CONTROL_NODE.search(name) and name.removeprefix("module_utils/") not in allowed] == []
     if module in READ_ONLY:
         assert [name for name in files if WRITERS.search(name) or JUDGES.search(name)] == []

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Mapping
 
 from ..host.cgroup import CGROUPFS, find_container_group
@@ -10,6 +12,8 @@ from ..host.root import Host
 
 # Messages of control groups whose path is not known yet.
 MAX_PENDING = 20_000
+# How many seconds a PID stands for the same container. No PID is used again within this time.
+_PID_SECONDS, _MAX_PIDS = 1.0, 10_000
 
 
 class Attribution:
@@ -33,6 +37,7 @@ class Attribution:
         self._host, self._find_cgroup, self._is_recorded = host, find_cgroup, is_recorded
         self._managers = tuple(manager.removeprefix(CGROUPFS) for manager in managers)
         self._folders: dict[int, str] = {}
+        self._pids: dict[int, tuple[str, float]] = {}
 
     def learn_paths(self, cgroups: Mapping[int, str]) -> None:
         """Note the paths of control groups, as the kernel part has them; those of running containers are kept."""
@@ -63,6 +68,18 @@ class Attribution:
 
     def attribute(self, pid: int, text: str, denied: bool) -> str | None:
         """Return the container of a process; None if it is not known. Then the access is kept until the path is known, or counted as unknown."""
+        now = time.monotonic()
+        known = self._pids.get(pid)
+        if known and now - known[1] < _PID_SECONDS:
+            return known[0]
+        found = self._look_up(pid, text, denied)
+        if found:
+            if len(self._pids) >= _MAX_PIDS:
+                self._pids.clear()
+            self._pids[pid] = (found, now)
+        return found
+
+    def _look_up(self, pid: int, text: str, denied: bool) -> str | None:
         group = self._find_cgroup(pid) if self._find_cgroup else None
         if group is not None and self.owners.get(group):
             return self.owners[group]
@@ -79,6 +96,10 @@ class Attribution:
             self.pending[key] = self.pending.get(key, 0) + 1
         return None
 
+    def count_unknown(self) -> None:
+        """Count a message of which not even the process is known."""
+        self.unknown += 1
+
     def take_resolved(self) -> list[tuple[str, str, bool, int]]:
         """Return container, access, whether it was denied, and count of the accesses that waited; the others are counted as unknown."""
         found = []
@@ -94,3 +115,21 @@ class Attribution:
         """Return how many messages could not be attributed since the last time."""
         unknown, self.unknown = self.unknown, 0
         return unknown
+
+
+def list_groups(host: Host) -> dict[int, str]:
+    """Return ID -> path below the root of every control group that exists."""
+    found = {}
+    top = str(host.path(CGROUPFS))
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        found[entry.inode()] = entry.path.removeprefix(top)
+                        waiting.append(entry.path)
+        except OSError:  # removed meanwhile
+            continue
+    return found

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..audit.listener import NETLINK_AUDIT, READLOG, parse_datagram
+from ..audit.messages import APPARMOR, Message, parse_fields
+from .paths import generalise_variables
 from .store import encode_access
 
 BUFFER = 8 << 20
@@ -26,8 +28,8 @@ _PATIENCE = 10.0
 # A hole that is larger is counted at once, so that the numbers in it need not be remembered.
 _MAX_HOLE = 5_000
 
-# (type, text) -> (access, whether it was denied, PID); None for a message that is not of a container's profile (access.parse_access).
-Parser = Callable[[tuple[int, str]], tuple[dict[str, Any], bool, int] | None]
+# Message -> (access, whether it was denied, PID); None for a message that is not of a container's profile (access.parse_access).
+Parser = Callable[[Message], tuple[dict[str, Any], bool, int] | None]
 
 
 class AuditStream:
@@ -94,11 +96,12 @@ class SerialCounter:
 
 @dataclass(frozen=True)
 class Parsed:
-    """An access as sorted JSON, whether it was denied, and by which process."""
+    """An access as sorted JSON, whether it was denied, and by which process. pid: 0 if only the profile is known."""
 
     text: str
     denied: bool
     pid: int
+    profile: str
 
 
 class MessageParser:
@@ -107,27 +110,37 @@ class MessageParser:
     def __init__(self, parse: Parser) -> None:
         self.serials = SerialCounter()
         self._parse = parse
-        self._known: dict[tuple[int, str], tuple[str, bool] | None] = {}
+        self._known: dict[str, Parsed | None] = {}
 
     def parse(self, message: tuple[int, str], now: float) -> Parsed | None:
         """Return what a message says of a container; None for others."""
         kind, text = message
         head = _HEAD.match(text)
-        if head:
-            self.serials.add(int(head[1]), now)
-            text = text[head.end() :]
-        pid = _PID.search(text)
-        key = (kind, text if pid is None else text[: pid.start()] + text[pid.end() :])
-        if key in self._known:
-            known = self._known[key]
-            return Parsed(known[0], known[1], int(pid[1])) if known and pid else None
-        parsed = self._parse(message)
-        if len(self._known) >= _MAX_CACHE:
-            self._known.clear()
-        if parsed is None:
-            self._known[key] = None
+        if head is None:
             return None
-        access, denied, process = parsed
-        encoded = encode_access(access)
-        self._known[key] = (encoded, denied)
-        return Parsed(encoded, denied, process)
+        serial = int(head[1])
+        self.serials.add(serial, now)
+        pid = _PID.search(text, head.end())
+        if kind != APPARMOR or pid is None:
+            return None
+        key = text[head.end() : pid.start()] + text[pid.end() :]
+        if key not in self._known:
+            if len(self._known) >= _MAX_CACHE:
+                self._known.clear()
+            self._known[key] = self._parse_new(text[head.end() :], serial, now)
+        known = self._known[key]
+        return replace(known, pid=int(pid[1])) if known and known.pid else known
+
+    def _parse_new(self, text: str, serial: int, now: float) -> Parsed | None:
+        fields = parse_fields(text)
+        parsed = self._parse(Message(APPARMOR, now, serial, text, fields=fields))
+        if parsed is None:
+            return None
+        access, denied, pid = parsed
+        return Parsed(encode_access(generalise_access(access)), denied, pid, fields.get("profile", "").partition("//")[0])
+
+
+def generalise_access(access: dict[str, Any]) -> dict[str, Any]:
+    """Return an access with paths as patterns, without what differs from run to run."""
+    names = {"file": ("path", "target"), "mount": ("path", "source")}.get(access["class"], ())
+    return access | {name: generalise_variables(access[name]) for name in names if str(access.get(name, "")).startswith("/")}

@@ -3,31 +3,37 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ..audit.messages import Message
 from ..host.root import Host
+from . import access, counts, kernel, pins, reload
 
 
 @dataclass(frozen=True)
 class Parts:
-    """kernel: the module with `arm`, `is_armed`, `disarm`, `read_counts`, `find_cgroup_of`, `find_obstacle`, `RecorderError` and `PINS`."""
+    """The functions of kernel.py, counts.py, reload.py and access.py by their names. pins: folder of the pins."""
 
-    kernel: Any
-    record_profile: Callable[[Host, str], Any]
-    find_replaced: Callable[[Host], list[str]]
-    restore_profiles: Callable[[Host], list[str]]
-    parse_access: Callable[[tuple[int, str]], tuple[dict[str, Any], bool, int] | None]
+    arm: Callable[[], None] = kernel.arm
+    is_armed: Callable[[], bool] = kernel.is_armed
+    disarm: Callable[[], None] = kernel.disarm
+    read_counts: Callable[[], Any] = counts.read_counts
+    forget_cgroups: Callable[[Collection[int]], None] = counts.forget_cgroups
+    find_cgroup_of: Callable[[int], int | None] = counts.find_cgroup_of
+    record_profile: Callable[[Host, str], Any] = reload.record_profile
+    find_replaced: Callable[[Host], list[str]] = reload.find_replaced
+    restore_profiles: Callable[[Host], list[str]] = reload.restore_profiles
+    parse_access: Callable[[Message], tuple[dict[str, Any], bool, int] | None] = access.parse_access
+    pins: str = pins.PINS
+
+    def list_pins(self, host: Host) -> list[Path]:
+        """Return the pins that exist, and the folders with them."""
+        folder = host.path(self.pins)
+        return sorted(folder.rglob("*")) if folder.is_dir() else []
 
     def identify_maps(self, host: Host) -> str:
         """Return what differs after the kernel's maps were made anew: the inodes of their pins."""
-        folder = host.path(self.kernel.PINS)
-        return " ".join(f"{path.name}:{path.lstat().st_ino}" for path in sorted(folder.iterdir())) if folder.is_dir() else ""
-
-
-def load_parts() -> Parts:
-    """Return the parts of this host."""
-    kernel, reload, access = (importlib.import_module(f"{__package__}.{name}") for name in ("kernel", "reload", "access"))
-    return Parts(kernel, reload.record_profile, reload.find_replaced, reload.restore_profiles, access.parse_access)
+        return " ".join(f"{path.name}:{path.lstat().st_ino}" for path in self.list_pins(host))

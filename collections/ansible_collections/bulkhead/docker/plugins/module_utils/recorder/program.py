@@ -23,7 +23,8 @@ from typing import Any
 from ..host.root import Host
 from .backlog import restore_backlog_limit
 from .folders import CONTROL, PROFILES, SETTINGS, RecorderNotRunning, read_boot_id, read_recorded, request_flush
-from .parts import Parts, load_parts
+from .parts import Parts
+from .pins import RecorderError
 from .recorder import Recorder
 
 _REQUEST_TIMEOUT = 5.0
@@ -105,22 +106,27 @@ def notify_systemd(text: str) -> None:
 def stop_recording(host: Host, parts: Parts) -> dict[str, list[str]]:
     """Restore profiles and the audit limit, and unload the kernel's programs. Returns what was `removed`, and `problems`."""
     removed, problems = [], []
-    folder, pins = host.path(PROFILES), host.path(parts.kernel.PINS)
-    names = sorted(path.name.removesuffix(".original") for path in folder.glob("*.original")) if folder.is_dir() else []
+    before = _list_profiles(host)
     problems += parts.restore_profiles(host)
-    removed += [f"audit rules of AppArmor profile {name}" for name in names]
+    left = _list_profiles(host)
+    removed += [f"audit rules of AppArmor profile {name}" for name in before if name not in left]
     try:
         if done := restore_backlog_limit(host, read_boot_id(host)):
             removed.append(done)
     except OSError as error:
         problems.append(f"the audit backlog limit could not be restored: {error.strerror or error}; set it with auditctl -b")
-    pinned = sorted(f"{parts.kernel.PINS}/{path.name}" for path in pins.iterdir()) if pins.is_dir() else []
+    pinned = [f"/{path.relative_to(host.root)}" for path in parts.list_pins(host)]
     try:
-        parts.kernel.disarm()
+        parts.disarm()
         removed += pinned
-    except (parts.kernel.RecorderError, OSError) as error:
+    except (RecorderError, OSError) as error:
         problems.append(str(error))
     return {"removed": removed, "problems": problems}
+
+
+def _list_profiles(host: Host) -> list[str]:
+    folder = host.path(PROFILES)
+    return sorted(path.name.removesuffix(".original") for path in folder.glob("*.original")) if folder.is_dir() else []
 
 
 def main() -> int:
@@ -128,7 +134,7 @@ def main() -> int:
     command, host = " ".join(sys.argv[1:]), Host()
     if command == "run":
         settings = json.loads(host.read(SETTINGS) or "{}")
-        Service(host, Recorder(host, settings, load_parts())).run()
+        Service(host, Recorder(host, settings, Parts())).run()
         return 0
     if command == "collect":
         try:
@@ -139,7 +145,7 @@ def main() -> int:
         print(json.dumps(read_recorded(host)))
         return 0
     if command == "stop":
-        print(json.dumps(stop_recording(host, load_parts())))
+        print(json.dumps(stop_recording(host, Parts())))
         return 0
     print(f"{command!r} is not a command of the recorder; write run, collect or stop", file=sys.stderr)
     return 2

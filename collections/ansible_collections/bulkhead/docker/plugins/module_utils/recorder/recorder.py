@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..audit.status import request_status
@@ -17,12 +18,13 @@ from ..engine.instance import ROOTFUL, find_instance
 from ..host.files import write_atomically
 from ..host.root import Host
 from ..host.system import observe_system, read_boot_time
-from .attribution import Attribution
+from .attribution import Attribution, list_groups
 from .audit_stream import AuditStream, MessageParser
 from .backlog import raise_backlog_limit
 from .engines import FollowedEngine
 from .folders import RECORDED, RECORDED_LIMIT, read_boot_id
 from .parts import Parts
+from .pins import RecorderError
 from .store import (
     ACCESS,
     AUDIT_IMMUTABLE,
@@ -59,7 +61,7 @@ class Recorder:
         users = [find_instance(host, user) for user in settings["users"]]
         self.attribution = Attribution(
             host,
-            parts.kernel.find_cgroup_of if settings["calls"] else None,
+            self._find_cgroup if settings["calls"] else None,
             self._is_recorded,
             tuple(user.manager_cgroup for user in users),
         )
@@ -72,6 +74,8 @@ class Recorder:
         self._lost_before = 0
         self._overruns = 0
         self._described = False
+        self._ended: set[int] = set()
+        self._forgettable: set[int] = set()
 
     def _is_recorded(self, identifier: str) -> bool | None:
         if identifier in self.store.ignored:
@@ -85,7 +89,7 @@ class Recorder:
         store, last = self.store, self.store.recorder["at"]
         is_new_boot = store.recorder["boot_id"] != self.boot
         running = [identifier for engine in self.engines for identifier in list_container_ids(self.host, engine.engine)]
-        was_armed = self.settings["calls"] and self.parts.kernel.is_armed()
+        was_armed = self.settings["calls"] and self.parts.is_armed()
         if is_new_boot:
             self._note_boot(last, now, bool(running))
         elif last is not None:
@@ -120,10 +124,9 @@ class Recorder:
     def _arm(self) -> dict[str, str]:
         if not self.settings["calls"]:
             return {"status": _OFF, "reason": ""}
-        kernel = self.parts.kernel
         try:
-            kernel.arm()
-        except (kernel.RecorderError, OSError) as error:
+            self.parts.arm()
+        except (RecorderError, OSError) as error:
             return {"status": _UNAVAILABLE, "reason": str(error)}
         self.store.start_maps(f"{self.boot} {self.parts.identify_maps(self.host)}")
         return {"status": _RECORDING, "reason": ""}
@@ -177,8 +180,20 @@ class Recorder:
             return
         for message in self.audit.read(MESSAGES_AT_ONCE):
             parsed = self._parser.parse(message, now)
-            if parsed and (container := self.attribution.attribute(parsed.pid, parsed.text, parsed.denied)):
+            if parsed is None:
+                continue
+            pid = parsed.pid
+            container = self.attribution.attribute(pid, parsed.text, parsed.denied) if pid else self._find_only_instance(parsed.profile)
+            if container:
                 self.store.add_access(container, parsed.text, parsed.denied, 1, now)
+
+    def _find_only_instance(self, profile: str) -> str | None:
+        """Return the one running instance with a profile; None if there are others, then the message is counted as unknown."""
+        found = [i.id for i in self.store.instances.values() if i.running and i.about.get("apparmor") == profile]
+        if len(found) == 1:
+            return found[0]
+        self.attribution.count_unknown()
+        return None
 
     def dump(self, now: float) -> None:
         """Add what the kernel has counted since the last time, and what was lost."""
@@ -200,18 +215,34 @@ class Recorder:
         self.store.recorder["at"] = now
 
     def _read_counts(self, now: float) -> None:
-        kernel, store = self.parts.kernel, self.store
+        store = self.store
         try:
-            if not kernel.is_armed():
+            if not self.parts.is_armed():
                 text = "the kernel's programs were removed while calls were recorded; they are loaded again"
                 store.add_gap(NOT_ARMED, CALLS, text, store.recorder["at"], now)
                 store.sources[CALLS] = self._arm()
-            counts = kernel.read_counts()
-        except (kernel.RecorderError, OSError) as error:
+            counts = self.parts.read_counts()
+        except (RecorderError, OSError) as error:
             store.add_gap(NOT_ARMED, CALLS, f"the kernel's counters could not be read: {error}", store.recorder["at"], now)
             return
-        self.attribution.learn_paths(counts.cgroups)
+        groups = list_groups(self.host)
+        self.attribution.learn_paths({**counts.cgroups, **groups})
         store.merge_counts(counts, self.attribution.find_owner, self.machine, now)
+        ended = {call.cgroup for call in [*counts.calls, *counts.denied]} - set(groups)
+        self._forgettable, self._ended = self._ended & ended, ended
+
+    def _forget_ended(self) -> None:
+        """Make room in the kernel's maps: remove counts that are saved, of control groups that did not exist at the last two times either."""
+        if self._forgettable:
+            with suppress(RecorderError, OSError):
+                self.parts.forget_cgroups(self._forgettable)
+            self._forgettable = set()
+
+    def _find_cgroup(self, pid: int) -> int | None:
+        try:
+            return self.parts.find_cgroup_of(pid)
+        except (RecorderError, OSError):  # the pins were removed; the next dump notices it
+            return None
 
     def _note_lost_messages(self, now: float) -> None:
         if self.audit is None:
@@ -250,7 +281,13 @@ class Recorder:
         """Reload profiles again that were replaced by another program, such as docker-default by the engine when it starts."""
         if self.audit is None or not self.store.profiles:
             return
-        for name in self.parts.find_replaced(self.host):
+        try:
+            replaced = self.parts.find_replaced(self.host)
+        except (OSError, ValueError) as error:
+            text = f"it cannot be read which AppArmor profiles are loaded: {error}"
+            self.store.add_gap(PROFILE_REPLACED, ACCESS, text, now, now)
+            return
+        for name in replaced:
             text = f"the AppArmor profile {name} was loaded anew by another program, so accesses are missing until it was recorded again"
             self.store.add_gap(PROFILE_REPLACED, ACCESS, text, max(now - PROFILE_INTERVAL, 0), now, profile=name)
             reload = self.parts.record_profile(self.host, name)
@@ -279,6 +316,7 @@ class Recorder:
         """Write recorded.json, and return how many seconds it took."""
         began = time.monotonic()
         write_atomically(self.host.path(RECORDED), self.store.render(), 0o600)
+        self._forget_ended()
         return time.monotonic() - began
 
     def _describe_host(self) -> None:

@@ -15,6 +15,7 @@ from ..seccomp.syscalls import X32_BIT, X86_64, load_table
 from .instances import NOT_INSPECTED
 
 FORMAT = 1
+MISSED = "missed"  # of counts.py, which only a host can use
 # Different accesses per instance, and of all instances: about 600 bytes of memory each.
 MAX_ACCESSES, MAX_ALL_ACCESSES = 20_000, 100_000
 MAX_INSTANCES = 2_000
@@ -175,7 +176,9 @@ class Store:
         for name, lost in counts.lost.items():
             added = lost - self.lost.get(name, 0)
             if added > 0:
-                text = f"the kernel could not count {added} times, because the map {name} was full; fewer containers per host record completely"
+                text = f"the kernel left out {added} runs of the recorder's programs, so calls can be missing"
+                if name != MISSED:
+                    text = f"the kernel's map {name} had no room {added} times, so calls can be missing; record fewer containers per host"
                 self.add_gap(LOST_CALLS, CALLS, text, self.recorder["at"], now, lost=added)
         self.lost = dict(counts.lost)
 

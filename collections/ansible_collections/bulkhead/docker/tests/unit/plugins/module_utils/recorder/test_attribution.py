@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import attribution
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.attribution import Attribution
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.attribution import Attribution, list_groups
 
 WEB, DB, OTHER = "a" * 64, "b" * 64, "c" * 64
 MANAGER = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
@@ -80,7 +80,7 @@ def test_paths_of_control_groups(host: Host, path: str, owner: str | None) -> No
     assert found.find_owner(7) == owner
 
 
-def test_folders_of_running_containers_are_known_at_once(host: Host) -> None:
+def test_folders_of_running_containers_are_known_at_once(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = host.path("/sys/fs/cgroup/docker/x")
     folder.mkdir(parents=True)
     found = build(host, {50: folder.stat().st_ino})
@@ -90,4 +90,21 @@ def test_folders_of_running_containers_are_known_at_once(host: Host) -> None:
     assert found.attribute(50, "x", False) == WEB
     found.forget(WEB)
     found.learn_paths({})
+    monkeypatch.setattr(attribution, "_PID_SECONDS", 0.0)
     assert found.attribute(50, "x", False) is None
+
+
+def test_all_control_groups_are_listed(host: Host) -> None:
+    folder = host.path("/sys/fs/cgroup/a/b")
+    folder.mkdir(parents=True)
+    assert list_groups(host) == {folder.parent.stat().st_ino: "/a", folder.stat().st_ino: "/a/b"}
+    assert list_groups(Host(host.root / "missing")) == {}
+
+
+def test_a_process_is_looked_up_once_per_second(host: Host) -> None:
+    groups = {50: 7}
+    found = build(host, groups)
+    found.learn_paths({7: f"/docker/{WEB}"})
+    assert found.attribute(50, "x", False) == WEB
+    groups.clear()
+    assert found.attribute(50, "x", False) == WEB

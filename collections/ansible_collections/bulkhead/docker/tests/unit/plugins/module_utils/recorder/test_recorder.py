@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import engines, folders, recorder
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import engines, folders, program, recorder
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.events import Event
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.parts import Parts
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.pins import RecorderError
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.program import stop_recording
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.recorder import Recorder, open_store
 
 WEB = "a" * 64
 SCOPE = f"/system.slice/docker-{WEB}.scope"
+SIGNALLED = 77  # a process whose message is about another one
 SETTINGS = {"calls": True, "access": True, "users": [], "socket": "/no/such.sock", "version": "v1"}
 
 
@@ -34,17 +39,15 @@ class FakeKernel:
 
     PINS = "/sys/fs/bpf/bulkhead/recorder"
 
-    class RecorderError(Exception):
-        pass
-
     def __init__(self, host: Host, problem: str = "") -> None:
         self.host, self.problem = host, problem
         self.counts = FakeCounts()
         self.groups: dict[int, int] = {}
+        self.forgotten: list[set[int]] = []
 
     def arm(self) -> None:
         if self.problem:
-            raise self.RecorderError(self.problem)
+            raise RecorderError(self.problem)
         self.host.path(self.PINS).mkdir(parents=True, exist_ok=True)
         self.host.path(f"{self.PINS}/calls").touch()
 
@@ -53,6 +56,14 @@ class FakeKernel:
 
     def read_counts(self) -> FakeCounts:
         return self.counts
+
+    def forget_cgroups(self, groups: Collection[int]) -> None:
+        self.forgotten.append(set(groups))
+
+    def disarm(self) -> None:
+        if self.problem:
+            raise RecorderError(self.problem)
+        shutil.rmtree(self.host.path(self.PINS))
 
     def find_cgroup_of(self, pid: int) -> int | None:
         return self.groups.get(pid)
@@ -89,17 +100,34 @@ class World:
     lost: int = 0
 
     def start(self, now: float, **settings: Any) -> Recorder:
-        parts = Parts(self.kernel, self._record, lambda unused: self.replaced, lambda unused: [], self._parse)
-        found = Recorder(self.host, {**SETTINGS, **settings}, parts)
+        found = Recorder(self.host, {**SETTINGS, **settings}, self.build_parts())
         found.start(now)
         return found
+
+    def build_parts(self) -> Parts:
+        names = ("arm", "disarm", "is_armed", "read_counts", "forget_cgroups", "find_cgroup_of")
+        return Parts(
+            **{name: getattr(self.kernel, name) for name in names},
+            record_profile=self._record,
+            find_replaced=lambda unused: self.replaced,
+            restore_profiles=self._restore,
+            parse_access=self._parse,
+        )
 
     def _record(self, host: Host, name: str) -> FakeReload:
         self.reloaded.append(name)
         return FakeReload(name, self.problem)
 
-    def _parse(self, message: tuple[int, str]) -> tuple[dict[str, Any], bool, int] | None:
-        return {"class": "file", "path": message[1].split('name="')[1].split('"')[0]}, False, int(message[1].split(" pid=")[1])
+    def _restore(self, host: Host) -> list[str]:
+        if self.problem:
+            return [self.problem]
+        for path in host.path(folders.PROFILES).iterdir():
+            path.unlink()
+        return []
+
+    def _parse(self, message: Message) -> tuple[dict[str, Any], bool, int] | None:
+        pid = int(message.fields["pid"])
+        return {"class": "file", "path": message.fields["name"]}, False, 0 if pid == SIGNALLED else pid
 
     def boot(self, name: str) -> None:
         self.host.path("/proc/sys/kernel/random/boot_id").write_text(f"{name}\n")
@@ -217,7 +245,7 @@ def test_immutable_audit_is_a_gap(world: World) -> None:
 
 
 def message(serial: int, pid: int, path: str) -> tuple[int, str]:
-    return 1400, f'audit(1.0:{serial}): apparmor="AUDIT" name="{path}" pid={pid}'
+    return 1400, f'audit(1.0:{serial}): apparmor="AUDIT" profile="docker-default" name="{path}" pid={pid}'
 
 
 def test_accesses_are_attributed_and_counted(world: World) -> None:
@@ -230,6 +258,74 @@ def test_accesses_are_attributed_and_counted(world: World) -> None:
     access = found.store.instances[WEB].access
     assert {text: seen.count for (text, unused), seen in access.items()} == {'{"class":"file","path":"/a"}': 2}
     assert [(g["kind"], g["lost"], g["to"]) for g in found.store.gaps] == [("unknown_cgroup", 2, 130.0)]
+
+
+@dataclass
+class FakeCall:
+    cgroup: int
+    abi: str = "x86_64"
+    number: int = 0
+    argument: int | None = None
+    count: int = 5
+
+
+def test_counts_of_ended_groups_are_forgotten_when_saved(world: World) -> None:
+    run_container(world)
+    alive = world.host.path(f"/sys/fs/cgroup{SCOPE}").stat().st_ino
+    found = world.start(100.0)
+    world.kernel.counts = FakeCounts(calls=[FakeCall(7), FakeCall(alive)], cgroups={7: f"/docker/{'b' * 64}"})
+    for now in (130.0, 160.0):
+        found.dump(now)
+    assert world.kernel.forgotten == []
+    found.save()
+    found.save()
+    assert world.kernel.forgotten == [{7}]
+    assert found.store.instances["b" * 64].calls["read", "x86_64", None].count == 5
+    assert found.store.instances[WEB].calls["read", "x86_64", None].count == 5
+
+
+def test_a_message_about_another_process_needs_its_profile(world: World) -> None:
+    found = world.start(100.0)
+    add_running(found)
+    world.audit.messages = [message(1, SIGNALLED, "/a")]
+    found.read_audit(110.0)
+    assert len(found.store.instances[WEB].access) == 1
+    other = found.store.find_or_add("b" * 64, 100.0)
+    other.running, other.about = True, {"name": "other", "apparmor": "docker-default"}
+    world.audit.messages = [message(2, SIGNALLED, "/b")]
+    found.read_audit(110.0)
+    found.dump(130.0)
+    assert [(g["kind"], g["lost"]) for g in found.store.gaps] == [("unknown_cgroup", 1)]
+
+
+def test_a_stop_restores_all_and_lists_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "restore_backlog_limit", lambda host, boot: "audit backlog limit 8192, 64 again")
+    world.start(100.0)
+    world.host.path(folders.PROFILES).mkdir()
+    world.host.path(f"{folders.PROFILES}/docker-default.original").touch()
+    found = stop_recording(world.host, world.build_parts())
+    assert found == {
+        "removed": [
+            "audit rules of AppArmor profile docker-default",
+            "audit backlog limit 8192, 64 again",
+            "/sys/fs/bpf/bulkhead/recorder/calls",
+        ],
+        "problems": [],
+    }
+    assert not world.kernel.is_armed()
+
+
+def test_a_stop_names_what_could_not_be_restored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(host: Host, boot: str) -> str:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(program, "restore_backlog_limit", fail)
+    world.start(100.0)
+    world.host.path(folders.PROFILES).mkdir()
+    world.host.path(f"{folders.PROFILES}/docker-default.original").touch()
+    world.problem = world.kernel.problem = "it is stuck"
+    limit = "the audit backlog limit could not be restored: Operation not permitted; set it with auditctl -b"
+    assert stop_recording(world.host, world.build_parts()) == {"removed": [], "problems": ["it is stuck", limit, "it is stuck"]}
 
 
 def test_at_most_some_messages_are_read_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
