@@ -17,8 +17,9 @@ from ...module_utils.seccomp.syscalls_other import list_known_names
 from .base import FREE, Base, Grant, build_rule, find_excess, is_met
 from .families import WITH_FALLBACK, list_siblings
 from .generation import ENFORCE, LOG, Generated, GenerationError, name_profile
-from .model import KEYED, Recording, SeenCall
+from .model import KEYED, Recording
 from .seen import describe_argument, describe_call, describe_denied_call
+from .sightings import SeenCall
 
 RUNTIME = "runc"
 # Calls that any program makes, also one whose recording was short: its end, signals, locks.

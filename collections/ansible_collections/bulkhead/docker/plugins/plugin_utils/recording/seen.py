@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...module_utils.seccomp.errnos import ERRNOS
 from .generation import count, shorten_list
-from .model import Seen, SeenCall, SeenDeniedCall
+from .sightings import Seen, SeenCall, SeenDeniedCall
 
 # linux/socket.h.
 _FAMILIES = {

@@ -6,11 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import (
-    Configuration,
-    Mount,
-    Recorder,
-    Recording,
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Configuration, Mount, Recorder, Recording
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.sightings import (
     SeenAccess,
     SeenCall,
     SeenDeniedCall,

@@ -3,17 +3,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import (
-    Configuration,
-    Environment,
-    Recorder,
-    Recording,
-    SeenCall,
-    Sighting,
-    Usage,
-    describe_access,
-    sum_per_host,
-)
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Configuration, Environment, Recorder, Recording, Usage
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.sightings import SeenCall, Sighting, describe_access, sum_per_host
 
 NGINX = Configuration(
     "nginx:1", "sha256:1", "", "builtin", "docker-default", "remap", True, False, ("cap_chown",), ("front",), ("80/tcp",), ()
