@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import find_desired_user
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.written import find_origin, read_written_number
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import daemon_keys
@@ -65,6 +66,8 @@ class ActionModule(ActionBase):
         )
         if result.get("failed"):
             return result
+        if not user and observed["engine"].get("socket") not in (None, ROOTFUL.socket):
+            result["socket"] = observed["engine"]["socket"]
         plan = planning.plan_host(observed, desired.values, selected, of_run)
         if plan.question and not args["observed"]:
             observed = self._observe_data(variables, result, observed, plan.question, find_desired_user(desired.values))

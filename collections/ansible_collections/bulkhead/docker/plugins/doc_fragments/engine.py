@@ -9,6 +9,8 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   socket:
-    description: Path of the engine's unix socket, by default C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of O(user).
+    description:
+      - Path of the engine's unix socket. By default it is where the engine's process listens.
+      - Without such a process, it is C(/var/run/docker.sock), or C(docker.sock) in the runtime folder of the engine's user.
     type: path
 """

@@ -256,6 +256,7 @@ from ..module_utils.attack.background import Job
 from ..module_utils.attack.catalog import NAMES
 from ..module_utils.attack.matrix import AttackError, run_matrix
 from ..module_utils.engine.api import Engine, EngineError
+from ..module_utils.engine.client import open_engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.host.system import observe_system
@@ -317,11 +318,12 @@ def _build_answer(
     if instance.uid is None:
         text = f"user: {instance.user} does not exist on this host; harden the host first, or write the user who runs its engine"
         return {"failed": True, "msg": f"the attacks did not run: {text}"}
+    socket = open_engine(host, instance, params["timeout"], params["socket"]).socket
     try:
         matrix = run_matrix(
             host,
             instance,
-            lambda: Engine.for_instance(instance, params["timeout"], params["socket"]),
+            lambda: Engine.for_instance(instance, params["timeout"], socket),
             params["hardened"],
             params["container"],
             params["configurations"],

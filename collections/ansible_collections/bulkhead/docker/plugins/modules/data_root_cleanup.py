@@ -21,10 +21,7 @@ options:
     type: str
     choices: [migrated, empty]
     required: true
-  socket:
-    description: The engine's unix socket.
-    type: path
-    default: /var/run/docker.sock
+extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
     description: Lists what would be removed.
@@ -57,7 +54,9 @@ bytes:
 
 import shutil
 
-from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
+from ..module_utils.engine.api import EngineError, EngineUnreachable
+from ..module_utils.engine.client import open_engine
+from ..module_utils.engine.instance import ROOTFUL
 from ..module_utils.host import state
 from ..module_utils.host.root import Host
 from ..module_utils.migration import cleanup
@@ -68,14 +67,14 @@ def main() -> None:
     module = Module(
         argument_spec={
             "which": {"type": "str", "choices": ["migrated", "empty"], "required": True},
-            "socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
     host = Host()
     is_migrated = module.params["which"] == "migrated"
     try:
-        info = Engine(module.params["socket"]).get("/info")
+        info = open_engine(host, ROOTFUL, socket=module.params["socket"]).get("/info")
         entries, kept = (cleanup.list_migrated(host, info), []) if is_migrated else cleanup.list_empty_roots(host, info)
         size = sum(cleanup.measure_size(entry) for entry in entries)
         if entries and not module.check_mode:

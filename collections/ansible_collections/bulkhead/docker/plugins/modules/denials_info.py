@@ -190,7 +190,7 @@ from typing import Any
 from ..module_utils.audit.containers import index_containers
 from ..module_utils.audit.denials import count_equal_denials, parse_denial
 from ..module_utils.audit.gather import gather_messages, parse_since
-from ..module_utils.engine.api import Engine
+from ..module_utils.engine.client import open_engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
@@ -227,7 +227,7 @@ def main() -> None:
     denials: list[dict[str, Any]] = []
     if denied:
         index, engine_error = index_containers(
-            host, Engine.for_instance(instance, params["timeout"], params["socket"]), instance, since, found.journal
+            host, open_engine(host, instance, params["timeout"], params["socket"]), instance, since, found.journal
         )
         denials, total = count_equal_denials(denied, index.attribute, params["max_denials"])
     module.exit_json(

@@ -106,7 +106,8 @@ docker_host:
   sample: unix:///var/run/docker.sock
 """
 
-from ..module_utils.engine.api import Engine, EngineError
+from ..module_utils.engine.api import EngineError
+from ..module_utils.engine.client import open_engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.hardened.plan import CannotRun, find_missing_tool, plan_containers
 from ..module_utils.hardened.settings import COMPOSE, CONTAINER
@@ -135,9 +136,8 @@ def main() -> None:
         module.fail_json(
             msg=f"user: {instance.user} does not exist on this host; harden the host first, or write the user who runs its engine"
         )
-    socket = params["socket"] or instance.socket
+    engine = open_engine(host, instance, params["timeout"], params["socket"])
     try:
-        engine = Engine.for_instance(instance, params["timeout"], socket)
         planned = plan_containers(host, engine, params["containers"], params["seccomp_directory"], params["run_by"], params["project"])
         problem = find_missing_tool(params["run_by"]) if planned.actions else ""
         if problem:
@@ -154,7 +154,7 @@ def main() -> None:
         moved=planned.moved,
         missing=planned.missing,
         compose=compose or "",
-        docker_host=f"unix://{socket}",
+        docker_host=f"unix://{engine.socket}",
         diff={"before": "", "after": "".join(f"{name}: {action}\n" for name, action in planned.actions.items())},
         **({"options": planned.options} if params["run_by"] == CONTAINER else {}),
     )

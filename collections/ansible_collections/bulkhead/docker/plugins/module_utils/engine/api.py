@@ -99,9 +99,10 @@ class Engine:
         return cls(socket or instance.socket, timeout, (-1 if instance.uid is None else instance.uid) if instance.rootless else None)
 
     def move_to(self, socket: str) -> None:
-        """Use another socket of the same engine from the next call on."""
+        """Use another socket of the same engine from the next call on. Nobody named it, so only the engine's own user may listen there."""
         if socket != self.socket:
             self.socket = self._connection.path = socket
+            self._connection.uid = self._connection.uid or 0
             self._connection.close()
 
     def get(self, path: str, **query: Any) -> Any:

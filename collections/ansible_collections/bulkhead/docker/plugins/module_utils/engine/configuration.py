@@ -86,9 +86,14 @@ def strip_remapped(root: str) -> str:
     return _REMAPPED.sub("", root)
 
 
-def find_socket(flags: Mapping[str, str], content: Mapping[str, Any], instance: Instance) -> str:
-    """Return the unix socket on which an engine listens by `--host`, or by `hosts` in daemon.json; the usual one if none is named."""
-    hosts = flags["host"].split(",") if "host" in flags else content.get("hosts") or []
-    paths = [str(entry)[7:] for entry in hosts if str(entry).startswith("unix://")]
+def find_configured_socket(flags: Mapping[str, str], content: Mapping[str, Any], instance: Instance, listen: Sequence[str]) -> str:
+    """Return the unix socket on which an engine listens by `--host`, or by `hosts` in daemon.json; the usual one if none is named.
+
+    listen: ListenStream= of docker.socket, whose sockets the engine gets for `fd://`.
+    """
+    hosts = [str(entry) for entry in (flags["host"].split(",") if "host" in flags else content.get("hosts") or [])]
+    paths = [entry[7:] for entry in hosts if entry.startswith("unix://")]
+    if any(entry.startswith("fd://") for entry in hosts):
+        paths = [*(entry for entry in listen or [instance.socket] if entry.startswith("/")), *paths]
     usual = (instance.socket, instance.socket.removeprefix("/var"), "")
-    return instance.socket if not paths or "fd://" in hosts or any(path in usual for path in paths) else paths[0]
+    return instance.socket if not paths or any(path in usual for path in paths) else paths[0]

@@ -90,8 +90,8 @@ class Instance:
         if not self.rootless or config.startswith(f"{self.home}/"):
             return None
         return (
-            f"{config}: --config-file of {self.unit}: is outside of {self.home}, and root reads and writes no other file for a user; write a path"
-            f" below {self.home}, or remove the flag to use {self.config}"
+            f"{config}: --config-file or XDG_CONFIG_HOME of {self.unit}: is outside of {self.home}, and root reads and writes no other file for a"
+            f" user; write a path below {self.home}, or remove the setting to use {self.config}"
         )
 
     def owns_process(self, daemon: Mapping[str, Any]) -> bool:

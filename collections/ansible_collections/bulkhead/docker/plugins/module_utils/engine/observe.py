@@ -9,8 +9,8 @@ from typing import Any
 from ..host import system
 from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
+from .cgroups import find_orphans
 from .instance import Instance
-from .orphans import find_orphans
 from .processes import PLACES, find_process
 from .records import Temporary, read_records
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..host.cgroup import find_container_group
@@ -15,6 +15,10 @@ from .instance import Instance
 SERVICE = "docker.service"
 # Where dockerd is, of Debian's docker.io and docker-ce; then of builds by administrators.
 PLACES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd", "/usr/local/sbin/dockerd", "/opt/bin/dockerd")
+# A listening socket (SO_ACCEPTCON) with a path: inode and path (net/unix/af_unix.c, unix_seq_show).
+_LISTENING = re.compile(r"[0-9a-f]+: \S+ \S+ 00010000 0001 01 +(\d+) (/.*)")
+# What dockerd opens beside its API, below its exec-root (moby daemon/metrics_unix.go, libnetwork/sandbox_externalkey_unix.go).
+_OTHER = re.compile(r"/(metrics|libnetwork/\w+)\.sock")
 
 
 def read_command(host: Host, pid: int | str) -> str:
@@ -63,3 +67,20 @@ def find_process(daemons: Iterable[dict[str, Any]], instance: Instance) -> dict[
     """Return the process of one engine, that of docker.service before others; None when it does not run."""
     own = [daemon for daemon in daemons if instance.owns_process(daemon)]
     return next((daemon for daemon in own if daemon.get("unit") == SERVICE), own[0] if own else None)
+
+
+def find_socket(host: Host, daemon: Mapping[str, Any], usual: str) -> str:
+    """Return the path on which a dockerd (engine/processes.py) listens, however it was named: flag, daemon.json, docker.socket.
+
+    `usual` comes first, and is returned as well if no path is found: an engine that listens on TCP only, or a process that has ended.
+    """
+    found, folder = [], f"/proc/{daemon['pid']}"
+    try:
+        own = {host.read_link(f"{folder}/fd/{entry.name}") for entry in host.path(f"{folder}/fd").iterdir()}
+        for line in (host.read(f"{folder}/net/unix") or "").split("\n"):
+            match = _LISTENING.fullmatch(line)
+            if match and f"socket:[{match[1]}]" in own and not _OTHER.search(match[2]):
+                found.append(match[2])
+    except OSError:
+        return usual
+    return usual if not found or {usual, usual.removeprefix("/var")} & set(found) else min(found)

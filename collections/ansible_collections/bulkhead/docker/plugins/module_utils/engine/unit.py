@@ -28,12 +28,14 @@ class Unit:
 
     files: path → the settings that count of the unit, its drop-ins and the environment files that they name, in systemd's order.
     argv: the command line with environment variables expanded; empty without a unit. environment: those variables.
+    listen: ListenStream= of a socket unit, with specifiers expanded.
     problems: what systemd skips, with file and line.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     argv: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    listen: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -50,9 +52,9 @@ def read_unit(host: Host, instance: Instance = ROOTFUL, name: str = "docker.serv
     fragment = next((path for path in (f"{folder}/{name}" for folder in instance.unit_dirs) if os.path.lexists(host.path(path))), None)
     if fragment is None:
         return reader.unit
-    # A unit that is a link to another one also has the other's drop-ins; service.d has those of all services (systemd.unit(5)).
+    # A unit that is a link to another one also has the other's drop-ins; service.d has those of all services, socket.d of all sockets (systemd.unit(5)).
     names = dict.fromkeys((name, (host.read_link(fragment) or name).rpartition("/")[2]))
-    for path in (fragment, *list_drop_ins(host, [*(f"{alias}.d" for alias in names), "service.d"], instance.unit_dirs)):
+    for path in (fragment, *list_drop_ins(host, [*(f"{alias}.d" for alias in names), f"{name.rpartition('.')[2]}.d"], instance.unit_dirs)):
         reader.read_file(path)
     reader.finish()
     return reader.unit
@@ -108,6 +110,8 @@ class _Reader:
             return
         if key == "ExecStart":
             self.commands = [*self.commands, (path, line, pairs)] if value else []
+        elif key == "ListenStream":
+            self.unit.listen = [*self.unit.listen, expand_specifiers(value, self.specifiers)] if value else []
         elif key == "EnvironmentFile":
             self.environment_files = [*self.environment_files, value] if value else []
         elif key == "Environment" and not value:
@@ -177,7 +181,7 @@ class _Reader:
 
 
 def parse_settings(text: str, problems: list[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield line, key and value of each setting of section [Service]. A comment inside a continued line is skipped, and the line continues."""
+    """Yield line, key and value of each setting of the sections [Service] and [Socket]. A comment inside a continued line is skipped, and the line continues."""
     inside, joined, begin = None, "", 0
     for number, line in enumerate([*re.split(r"\r\n?|\n", text.removeprefix("\ufeff")), ""], 1):
         if line.lstrip().startswith(("#", ";")):
@@ -198,7 +202,7 @@ def parse_settings(text: str, problems: list[str]) -> Iterator[tuple[int, str, s
             problems.append(f"line {begin}: {entry[:60]!r} is not a setting (KEY=VALUE)")
         elif entry and inside is None:
             problems.append(f"line {begin}: {key}= is in no section")
-        elif entry and inside == "Service":
+        elif entry and inside in ("Service", "Socket"):
             yield begin, key, value
 
 

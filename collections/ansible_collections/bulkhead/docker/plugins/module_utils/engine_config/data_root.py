@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from ..engine import orphans
 from ..engine.api import Engine
+from ..engine.cgroups import find_orphans
 from ..engine.service import Service, ServiceError
 from ..host.root import Host
 from . import engine_restart
@@ -49,7 +49,7 @@ def find_writing_orphans(host: Host, engine: Engine) -> list[str]:
 
 
 def _find_unknown(host: Host, engine: Engine | None, known: set[str]) -> list[str]:
-    return [o["id"] for o in orphans.find_orphans(host, engine, known) if any(row[1] == 0 for row in o["uid_map"])]
+    return [o["id"] for o in find_orphans(host, engine, known) if any(row[1] == 0 for row in o["uid_map"])]
 
 
 def migrate_data(

@@ -43,7 +43,7 @@ def gather_evidence(
             continue
         path, rootful = entry["socket"]["path"], entry["kind"] == "rootful"
         if path not in by_socket:
-            other = Engine(path, min(engine.timeout, PIECE_SECONDS), None if rootful else entry["uid"], TOTAL_SECONDS)
+            other = Engine(path, min(engine.timeout, PIECE_SECONDS), entry["uid"], TOTAL_SECONDS)
             other_instance = ROOTFUL if rootful else find_instance(host, entry["user"])
             try:
                 # A user's engine may name any process. Without the user's account no process can be attributed to the user.

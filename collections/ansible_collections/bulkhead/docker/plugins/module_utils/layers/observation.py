@@ -63,5 +63,5 @@ def _observe_layers(
         "seccomp": seccomp.observe(host),
         "apparmor": apparmor.observe(host),
         "userns": userns.observe(host, rootful, root_dir),
-        "rootless": rootless.observe(host, instance, daemons),
+        "rootless": rootless.observe(host, instance, daemons, str(rootful["socket"])),
     }

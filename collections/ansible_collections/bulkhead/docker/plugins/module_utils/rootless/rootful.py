@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
+from ..engine.client import open_engine
 from ..engine.instance import ROOTFUL
 from ..engine.service import ServiceError, systemctl
 from ..engine_config import engine_restart
@@ -25,12 +26,12 @@ def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeo
     active = [unit for unit in units if _ask_systemctl("is-active", unit) in ("active", "activating", "reloading")]
     if not active and set(units) <= set(masked):
         return ""
-    engine, running = Engine(ROOTFUL.socket, timeout), []
+    engine, running = open_engine(host, ROOTFUL, timeout), []
     if "docker.service" in active:
         before = engine_restart.take_snapshot(host, engine)
         if not before.running:
             raise ValueError(
-                f"docker.service is active, but no engine answers on {ROOTFUL.socket}, and its containers are not known; repair it, or stop it"
+                f"docker.service is active, but no engine answers on {engine.socket}, and its containers are not known; repair it, or stop it"
                 " and its containers, first"
             )
         running = before.containers
@@ -43,7 +44,7 @@ def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeo
     # Remembered before any is stopped; an interrupted run may have stopped some of them already.
     earlier = memory.get("containers", []) if memory.get("stopping") else []
     memory["containers"] = [*earlier, *(c for c in running if c["id"] not in {e["id"] for e in earlier})]
-    memory["stopping"] = True
+    memory |= {"stopping": True, "socket": engine.socket if "docker.service" in active else memory.get("socket", ROOTFUL.socket)}
     state.save(host, SUBJECT, known)
     engine_restart.stop_containers(engine, running)
     systemctl("disable", "--now", *units, timeout=timeout)
@@ -67,16 +68,16 @@ def restore_rootful(known: dict[str, Any], timeout: float, warnings: list[str]) 
     if before.get("active"):
         systemctl("start", *before["active"], timeout=timeout)
     if "docker.service" in before.get("active", []) and before.get("containers"):
-        warnings += _start_containers(before["containers"], timeout)
+        warnings += _start_containers(before["containers"], before.get("socket", ROOTFUL.socket), timeout)
     return "rootful engine restored"
 
 
-def _start_containers(containers: list[dict[str, Any]], timeout: float) -> list[str]:
+def _start_containers(containers: list[dict[str, Any]], socket: str, timeout: float) -> list[str]:
     """Start the containers again. They were stopped through the API, so that the policy `unless-stopped` does not start them."""
-    engine = Engine(ROOTFUL.socket, timeout)
+    engine = Engine(socket, timeout)
     names = ", ".join(container["name"] for container in containers)
     if not engine_restart.wait_for_engine(engine, timeout):
-        return [f"the rootful engine does not answer on {ROOTFUL.socket}; these containers ran in it, start them by hand: {names}"]
+        return [f"the rootful engine does not answer on {socket}; these containers ran in it, start them by hand: {names}"]
     try:
         result = engine_restart.restart_containers(engine, containers, timeout)
     except (EngineError, EngineUnreachable) as error:

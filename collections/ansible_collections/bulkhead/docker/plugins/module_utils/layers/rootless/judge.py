@@ -235,4 +235,6 @@ def _judge_rootful(verdict: Verdict, rootful: Mapping[str, Any], disable: bool, 
             "rootful_not_masked", f"{', '.join(unmasked)} is not masked: a rootful engine may be started", DEGRADED, _RUN_AGAIN
         )
     elif rootful["listening"]:
-        verdict.add_finding("rootful_socket", "systemd listens on /run/docker.sock and would start a rootful engine", DEGRADED, _RUN_AGAIN)
+        verdict.add_finding(
+            "rootful_socket", f"systemd listens on {rootful.get('socket')} and would start a rootful engine", DEGRADED, _RUN_AGAIN
+        )

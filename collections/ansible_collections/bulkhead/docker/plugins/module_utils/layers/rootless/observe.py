@@ -13,15 +13,16 @@ from typing import Any
 from ...engine.api import Engine, EngineError, EngineUnreachable
 from ...engine.cgroups import list_container_ids
 from ...engine.instance import ROOTFUL, Instance, find_instance
+from ...engine.processes import find_socket
 from ...host.root import Host, read_state
 from ...rootless import names
 
 
-def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> dict[str, Any]:
+def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]], socket: str = ROOTFUL.socket) -> dict[str, Any]:
     """Return the state of the layer.
 
     engines: every running one, as `verify_layers` returns it. state, ranges: the remembered state; error when it is damaged. rootful: units and
-    containers of the rootful engine. The rest describes the engine of the selected user, or of the user that Bulkhead set up before:
+    containers of the rootful engine, whose `socket` the caller knows. The rest describes the engine of the selected user, or of the user that Bulkhead set up before:
     files (path -> text, mode, uid, link), linger, controllers (None: not readable), containers (IDs).
     """
     found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None}
@@ -31,7 +32,7 @@ def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]]) -> di
         found["error"] = str(error)
     found["engines"] = [_describe_engine(host, daemon, instance) for daemon in daemons]
     selected = instance if instance.rootless else find_instance(host, found["state"].get("user"))
-    found["rootful"] = _observe_rootful(host, daemons, instance.rootless)
+    found["rootful"] = _observe_rootful(host, daemons, socket.replace("/var/run/", "/run/"), instance.rootless)
     found["first_port"] = names.read_first_port(host)
     if selected.rootless:
         found.update(_observe_user(host, selected))
@@ -70,7 +71,9 @@ def _describe_engine(host: Host, daemon: dict[str, Any], selected: Instance) -> 
         "uid": uid,
         "pid": daemon["pid"],
         "uid_map": daemon["uid_map"],
-        "socket": _describe_socket(host, f"/run/user/{uid}/docker.sock" if daemon["rootless"] else "/run/docker.sock"),
+        "socket": _describe_socket(
+            host, find_socket(host, daemon, f"/run/user/{uid}/docker.sock" if daemon["rootless"] else "/run/docker.sock")
+        ),
         "judged": selected.owns_process(daemon),
     }
 
@@ -92,7 +95,7 @@ def _describe_socket(host: Host, path: str) -> dict[str, Any] | None:
     }
 
 
-def _observe_rootful(host: Host, daemons: list[dict[str, Any]], ask_containers: bool) -> dict[str, Any]:
+def _observe_rootful(host: Host, daemons: list[dict[str, Any]], socket: str, ask_containers: bool) -> dict[str, Any]:
     """Return `present` and `masked` units, and the names of running containers, which are requested only next to a rootless engine."""
     system = "/etc/systemd/system"
     pid = next((daemon["pid"] for daemon in daemons if not daemon["rootless"]), None)
@@ -100,14 +103,15 @@ def _observe_rootful(host: Host, daemons: list[dict[str, Any]], ask_containers: 
         "pid": pid,
         "present": [unit for unit in names.ROOTFUL_UNITS if _has_unit(host, unit)],
         "masked": [unit for unit in names.ROOTFUL_UNITS if names.read_file_state(host, f"{system}/{unit}").get("link") == "/dev/null"],
-        "listening": host.path("/run/docker.sock").exists() and any(
-            line.split()[-1:] == ["/run/docker.sock"] for line in (host.read("/proc/net/unix") or "").splitlines()
+        "socket": socket,
+        "listening": host.path(socket).exists() and any(
+            line.split()[-1:] == [socket] for line in (host.read("/proc/net/unix") or "").splitlines()
         ),
         "containers": [],
     }  # fmt: skip
     if pid and ask_containers:
         try:
-            listed = Engine("/run/docker.sock", 30).get("/containers/json")
+            listed = Engine(socket, 30).get("/containers/json")
             found["containers"] = [(c.get("Names") or [c["Id"][:12]])[0].lstrip("/") for c in listed]
         except (EngineError, EngineUnreachable) as error:
             found["error"] = str(error)

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import list_container_cgroups, select_own_groups
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.orphans import find_orphans
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import find_orphans, list_container_cgroups, select_own_groups
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.cgroup import find_container_group
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 

@@ -87,12 +87,25 @@ def test_data_root(flags: dict[str, str], content: dict[str, Any], root: str) ->
     ],
 )
 def test_socket(flags: dict[str, str], content: dict[str, Any], socket: str) -> None:
-    assert configuration.find_socket(flags, content, ROOTFUL) == socket
+    assert configuration.find_configured_socket(flags, content, ROOTFUL, []) == socket
+
+
+@pytest.mark.parametrize(
+    ("host", "listen", "socket"),
+    [
+        ("fd://", ["/run/other.sock"], "/run/other.sock"),
+        ("fd://", ["/run/other.sock", "/run/docker.sock"], "/var/run/docker.sock"),
+        ("fd://", ["127.0.0.1:2375"], "/var/run/docker.sock"),
+        ("unix:///run/x.sock", ["/run/other.sock"], "/run/x.sock"),  # the sockets of systemd are not passed on
+    ],
+)
+def test_socket_of_systemd(host: str, listen: list[str], socket: str) -> None:
+    assert configuration.find_configured_socket({"host": host}, {}, ROOTFUL, listen) == socket
 
 
 def test_socket_of_a_rootless_engine() -> None:
     user = Instance("u", 1000, 1000, "/home/u")
-    assert configuration.find_socket({}, {}, user) == "/run/user/1000/docker.sock"
+    assert configuration.find_configured_socket({}, {}, user, []) == "/run/user/1000/docker.sock"
 
 
 def test_folder_of_a_remapped_root_is_stripped() -> None:

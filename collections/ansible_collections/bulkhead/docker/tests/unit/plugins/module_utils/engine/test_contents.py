@@ -60,13 +60,8 @@ class Engine:
 def test_images_containers_volumes_and_networks() -> None:
     found = list_contents(Engine().get, [PROBE])
     assert [(image["name"], image["bytes"]) for image in found["images"]] == [("nginx:1", 100), ("2" * 12, 20), ("app@sha256:99", 3)]
-    assert found["images"][0]["tags"] == ["nginx:1", "nginx:latest"]
     assert [(c["name"], c["state"]) for c in found["containers"]] == [("web", "running"), ("d" * 12, "dead")]
-    assert [(v["name"], v["anonymous"], v["bytes"]) for v in found["volumes"]] == [
-        ("data", False, 7000),
-        (ANONYMOUS, True, None),
-        ("x", True, None),
-    ]
+    assert [(v["name"], v["bytes"]) for v in found["volumes"]] == [("data", 7000), (ANONYMOUS, None), ("x", None)]
     assert [network["name"] for network in found["networks"]] == ["shop"]
     assert found["bytes"] == 7123
 
@@ -78,17 +73,12 @@ def test_empty_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mountpoint", "measure", "asked"),
-    [
-        ("/var/lib/docker/volumes/data/_data", None, True),
-        ("/var/lib/docker/231072.231072/volumes/data/_data", None, False),
-        ("/var/lib/docker/231072.231072/volumes/data/_data", True, True),
-        ("/var/lib/docker/volumes/data/_data", False, False),
-    ],
+    ("mountpoint", "asked"),
+    [("/var/lib/docker/volumes/data/_data", True), ("/var/lib/docker/231072.231072/volumes/data/_data", False)],
 )
-def test_volumes_are_measured_only_in_a_plain_root(mountpoint: str, measure: bool | None, asked: bool) -> None:
+def test_volumes_are_measured_only_in_a_plain_root(mountpoint: str, asked: bool) -> None:
     engine = Engine(**{"/volumes": {"Volumes": [{**VOLUMES[0], "Mountpoint": mountpoint}]}})
-    list_contents(engine.get, (), measure)
+    list_contents(engine.get)
     assert ("/system/df" in engine.asked) is asked
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import processes
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import client, processes
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
@@ -82,3 +82,47 @@ def test_process_of_the_service_comes_first() -> None:
     assert processes.find_process(daemons, ROOTFUL) == daemons[1]
     assert processes.find_process(daemons[:1], ROOTFUL) == daemons[0]
     assert processes.find_process([], ROOTFUL) is None
+
+
+# --- the socket ---
+
+UNIX = "Num       RefCount Protocol Flags    Type St Inode Path\n"
+USUAL = "/var/run/docker.sock"
+
+
+def listen(root: Path, pid: int, *sockets: tuple[int, str, bool]) -> None:
+    """Write /proc/PID/net/unix, and /proc/PID/fd with the sockets that are the process's own."""
+    folder = root / f"proc/{pid}"
+    for name in ("fd", "net"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    text = "".join(f"0000000000000000: 00000002 00000000 00010000 0001 01 {inode} {path}\n" for inode, path, _own in sockets)
+    (folder / "net/unix").write_text(UNIX + "0000000000000000: 00000003 00000000 00000000 0001 03 1 /run/connected.sock\n" + text)
+    for inode, _path, own in sockets:
+        if own:
+            (folder / f"fd/{inode}").symlink_to(f"socket:[{inode}]")
+
+
+@pytest.mark.parametrize(
+    ("sockets", "found"),
+    [
+        ([(7, "/run/docker.sock", True)], USUAL),
+        ([(7, "/run/other.sock", True)], "/run/other.sock"),  # of docker.socket (ListenStream=), or a flag, or daemon.json
+        ([(7, "/run/docker.sock", False), (8, "/run/other.sock", True)], "/run/other.sock"),  # systemd still has the usual one
+        ([(7, "/run/a.sock", True), (8, "/run/docker.sock", True)], USUAL),
+        # As dockerd 26.1.5 on trixie has them beside its API.
+        ([(7, "/var/run/docker/metrics.sock", True), (8, "/var/run/docker/libnetwork/8bcf0e3ae6c1.sock", True)], USUAL),
+        ([(7, "/srv/exec/metrics.sock", True), (9, "/srv/api.sock", True)], "/srv/api.sock"),
+        ([], USUAL),  # TCP only
+    ],
+)
+def test_socket_of_a_process(tmp_path: Path, sockets: list[tuple[int, str, bool]], found: str) -> None:
+    listen(tmp_path, 7, *sockets)
+    assert processes.find_socket(Host(tmp_path), {"pid": 7}, USUAL) == found
+    assert processes.find_socket(Host(tmp_path), {"pid": 8}, USUAL) == USUAL  # it has ended
+
+
+def test_client_of_an_engine_finds_its_socket(tmp_path: Path) -> None:
+    process(tmp_path, 7, "dockerd", 0, PLAIN)
+    listen(tmp_path, 7, (8, "/run/other.sock", True))
+    assert client.open_engine(Host(tmp_path), ROOTFUL).socket == "/run/other.sock"
+    assert client.open_engine(Host(tmp_path), ROOTFUL, 5, "/run/named.sock").socket == "/run/named.sock"

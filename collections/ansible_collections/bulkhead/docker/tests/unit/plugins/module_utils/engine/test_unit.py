@@ -200,3 +200,11 @@ def test_drop_ins_of_all_services_and_of_the_alias(host: Host) -> None:
     assert unit.read_unit(host).argv[-1] == "--b"
     _put(host, "/run/systemd/system/docker.service.d/60.conf", "[Service]\n")
     assert unit.read_unit(host).argv[-1] == "--a"
+
+
+def test_sockets_of_a_socket_unit(host: Host) -> None:
+    _put(host, "/usr/lib/systemd/system/docker.socket", "[Unit]\nDescription=x\n[Socket]\nListenStream=/run/docker.sock\nSocketMode=0660\n")
+    assert unit.read_unit(host, name="docker.socket").listen == ["/run/docker.sock"]
+    _put(host, "/etc/systemd/system/docker.socket.d/a.conf", "[Socket]\nListenStream=\nListenStream=%t/other.sock\n# ListenStream=/x\n")
+    _put(host, "/etc/systemd/system/socket.d/b.conf", "[Socket]\nListenStream=127.0.0.1:2375\n")
+    assert unit.read_unit(host, name="docker.socket").listen == ["/run/other.sock", "127.0.0.1:2375"]

@@ -72,5 +72,30 @@ def test_config_file_outside_of_the_home_is_not_read(host: Host, config: str, re
     assert (
         found["error"] is None
         if read
-        else found["error"].startswith(f"{config}: --config-file of docker.service of u: is outside of /home/u")
+        else found["error"].startswith(f"{config}: --config-file or XDG_CONFIG_HOME of docker.service of u: is outside of /home/u")
     )
+
+
+@pytest.mark.parametrize("where", ["unit", "process"])
+def test_xdg_config_home_of_a_rootless_engine(host: Host, where: str) -> None:
+    user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
+    line = "Environment=XDG_CONFIG_HOME=/home/u/conf\n" if where == "unit" else ""
+    for path, text in {
+        "/home/u/.config/systemd/user/docker.service": f"[Service]\n{line}ExecStart=dockerd-rootless.sh\n",
+        "/home/u/conf/docker/daemon.json": '{"icc": false}',
+        "/home/u/.config/docker/daemon.json": "{}",
+        "/proc/7/environ": "HOME=/home/u\0XDG_CONFIG_HOME=/home/u/conf\0",
+    }.items():
+        host.path(path).parent.mkdir(parents=True, exist_ok=True)
+        host.path(path).write_text(text)
+    process = {"pid": 7, "rootless": True, "argv": ["dockerd"]} if where == "process" else None
+    assert observe_config.observe_config(host, user, process)["daemon_json"]["text"] == '{"icc": false}'
+    assert observe_config.observe_config(host, process=process)["daemon_json"]["path"] == PATH  # a rootful one does not ask it
+
+
+def test_socket_of_systemd_is_followed_while_stopped(host: Host) -> None:
+    folder = host.path("/usr/lib/systemd/system")
+    folder.mkdir(parents=True)
+    (folder / "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n")
+    (folder / "docker.socket").write_text("[Socket]\nListenStream=/run/other.sock\n")
+    assert observe_config.observe_config(host)["unit"]["socket"] == "/run/other.sock"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups import list_container_ids
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.processes import list_dockerds
@@ -118,6 +119,23 @@ def test_a_socket_with_its_folder(host: Host, monkeypatch: pytest.MonkeyPatch) -
         "folder_uid": os.geteuid(),
         "folder_mode": "0700",
     }
+
+
+def test_rootful_engine_with_another_socket(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def connect(path: str, *_unused: Any) -> Any:
+        asked.append(path)
+        raise EngineUnreachable("no")
+
+    monkeypatch.setattr(rootless, "Engine", connect)
+    process(host, 9, 0, "0 0 4294967295\n")
+    assert rootless.observe(host, USER, list_dockerds(host), "/var/run/other.sock")["rootful"]["error"] == "no"
+    assert asked == ["/run/other.sock"]
+    write(host, "/run/other.sock")
+    write(host, "/proc/net/unix", "0000000000000000: 00000002 00000000 00010000 0001 01 9 /run/other.sock\n")
+    seen = rootless.observe(host, ROOTFUL, [], "/run/other.sock")["rootful"]
+    assert (seen["socket"], seen["listening"]) == ("/run/other.sock", True)
 
 
 def test_damaged_state_is_an_error(host: Host) -> None:

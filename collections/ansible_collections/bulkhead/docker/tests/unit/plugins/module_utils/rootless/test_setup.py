@@ -37,6 +37,11 @@ class Machine:
     log: list[str] = field(default_factory=list)
 
     timeout = 60
+    socket = "/run/other.sock"
+
+    def connect(self, path: str, _timeout: float) -> Machine:
+        assert path == self.socket
+        return self
 
     def do(self, step: str) -> None:
         if self.dies and step.startswith(self.dies):
@@ -94,7 +99,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         host.path(path).mkdir(parents=True)
     host.path("/usr/lib/systemd/system/docker.service").write_text("")
     there = Machine(host)
-    monkeypatch.setattr(rootful, "Engine", lambda *_unused: there)
+    monkeypatch.setattr(rootful, "open_engine", lambda *_unused: there)
+    monkeypatch.setattr(rootful, "Engine", there.connect)
     monkeypatch.setattr(setup.Engine, "for_instance", lambda *_unused: there)
     for room in (rootful, setup):
         monkeypatch.setattr(room, "systemctl", there.systemctl)
@@ -111,7 +117,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_rootful_engine_is_restored_with_containers(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
     assert rootful.stop_rootful(machine.host, known, True, 10)
-    assert state.load(machine.host, "rootless")["rootful"]["containers"] == [WEB, DB]
+    before = state.load(machine.host, "rootless")["rootful"]
+    assert (before["containers"], before["socket"]) == ([WEB, DB], "/run/other.sock")
     assert not any(machine.running.values())
     warnings: list[str] = []
     assert rootful.restore_rootful(state.load(machine.host, "rootless"), 10, warnings) == "rootful engine restored"
@@ -139,7 +146,7 @@ def test_earlier_containers_are_not_restored(machine: Machine) -> None:
 
 def test_silent_rootful_engine_is_not_stopped(machine: Machine) -> None:
     machine.answers = False
-    with pytest.raises(ValueError, match=r"docker.service is active, but no engine answers on /var/run/docker.sock"):
+    with pytest.raises(ValueError, match=r"docker.service is active, but no engine answers on /run/other.sock"):
         rootful.stop_rootful(machine.host, {"user": "rootless"}, True, 10)
     assert machine.log == []
 
