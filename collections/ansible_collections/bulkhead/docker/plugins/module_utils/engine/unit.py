@@ -181,7 +181,7 @@ class _Reader:
 
 
 def parse_settings(text: str, problems: list[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield line, key and value of each setting of the sections [Service] and [Socket]. A comment inside a continued line is skipped, and the line continues."""
+    """Yield line, key and value of each setting of [Service] or [Socket]. A comment inside a continued line is skipped, and the line continues."""
     inside, joined, begin = None, "", 0
     for number, line in enumerate([*re.split(r"\r\n?|\n", text.removeprefix("\ufeff")), ""], 1):
         if line.lstrip().startswith(("#", ";")):

@@ -22,8 +22,8 @@ def observe(host: Host, instance: Instance, daemons: list[dict[str, Any]], socke
     """Return the state of the layer.
 
     engines: every running one, as `verify_layers` returns it. state, ranges: the remembered state; error when it is damaged. rootful: units and
-    containers of the rootful engine, whose `socket` the caller knows. The rest describes the engine of the selected user, or of the user that Bulkhead set up before:
-    files (path -> text, mode, uid, link), linger, controllers (None: not readable), containers (IDs).
+    containers of the rootful engine, and its `socket`, which the caller knows. The rest describes the engine of the selected user, or of the
+    user that Bulkhead set up before: files (path -> text, mode, uid, link), linger, controllers (None: not readable), containers (IDs).
     """
     found: dict[str, Any] = {"engines": [], "state": {}, "ranges": {}, "error": None}
     try:
