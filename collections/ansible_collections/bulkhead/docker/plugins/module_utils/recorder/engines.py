@@ -100,7 +100,7 @@ class FollowedEngine:
             self.read_peaks(instance)
         apply_event(instance, event, self._health.get(event.id, []))
         if event.action == "start":
-            self.store.remove_gaps(START_NOT_SEEN, event.id)
+            self.store.note_start(event.id, event.time)
             with suppress(EngineError, EngineUnreachable):
                 self._inspect(instance, event.time)
         elif event.action == "die":

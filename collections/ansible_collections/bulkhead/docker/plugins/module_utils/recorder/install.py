@@ -155,11 +155,12 @@ def find_changes(host: Host, settings: Mapping[str, Any], run: Manager = systemc
 
 
 def is_active(run: Manager = systemctl) -> bool:
-    """Return whether the unit runs and starts at boot."""
+    """Return whether the unit runs, or is about to, and starts at boot."""
     try:
-        return run("is-active", UNIT_NAME).strip() == "active" and run("is-enabled", UNIT_NAME).strip() == "enabled"
+        shown = run("show", UNIT_NAME, "-p", "ActiveState,UnitFileState").split()
     except ServiceError:
         return False
+    return "UnitFileState=enabled" in shown and any(f"ActiveState={state}" in shown for state in ("active", "activating"))
 
 
 def install_recorder(host: Host, settings: Mapping[str, Any], program_file: bytes, run: Manager = systemctl) -> None:

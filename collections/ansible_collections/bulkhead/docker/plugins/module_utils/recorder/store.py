@@ -21,8 +21,8 @@ MAX_ACCESSES, MAX_ALL_ACCESSES = 20_000, 100_000
 MAX_INSTANCES = 2_000
 MAX_IGNORED = 5_000
 MAX_GAPS = 500
-# Seconds: equal gaps that follow each other within this time become one.
-_GAP_DISTANCE = 300.0
+# Seconds: equal gaps that follow each other within this time become one; of things that are counted, within the longer one.
+_GAP_DISTANCE, _COUNTED_DISTANCE = 2.0, 300.0
 
 LOST_CALLS, LOST_MESSAGES, FULL = "lost_calls", "lost_messages", "full"
 NOT_ARMED, RESTARTED, START_NOT_SEEN = "not_armed", "restarted", "start_not_seen"
@@ -218,7 +218,8 @@ class Store:
     ) -> None:
         """Add a gap, or extend an equal one. Beyond the maximum number, the newest gap of the kind is extended."""
         same = [g for g in self.gaps if (g["kind"], g["source"], g["instance"], g["profile"]) == (kind, source, instance, profile)]
-        near = [g for g in same if g["to"] is None or begin is None or begin - g["to"] <= _GAP_DISTANCE]
+        distance = _GAP_DISTANCE if lost is None else _COUNTED_DISTANCE
+        near = [g for g in same if g["to"] is None or begin is None or begin - g["to"] <= distance]
         if not near and len(self.gaps) >= MAX_GAPS:
             near = [g for g in self.gaps if (g["kind"], g["source"]) == (kind, source)] or self.gaps
         if not near:
@@ -240,9 +241,13 @@ class Store:
         if lost is not None:
             gap["lost"] = (gap["lost"] or 0) + lost
 
-    def remove_gaps(self, kind: str, instance: str) -> None:
-        """Remove the gaps of a kind of an instance, because what was missing was recorded later."""
-        self.gaps = [gap for gap in self.gaps if (gap["kind"], gap["instance"]) != (kind, instance)]
+    def note_start(self, identifier: str, moment: float) -> None:
+        """Remove gaps of the start of an instance, because it started again: accesses only if its profile was recorded by then."""
+        self.gaps = [
+            gap
+            for gap in self.gaps
+            if (gap["kind"], gap["instance"]) != (START_NOT_SEEN, identifier) or (gap["source"] == ACCESS and gap["to"] > moment)
+        ]
 
     def build_recorded(self) -> dict[str, Any]:
         """Return what the module returns as `recorded`."""

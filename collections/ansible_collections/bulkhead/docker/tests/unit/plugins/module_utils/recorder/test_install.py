@@ -31,9 +31,7 @@ class FakeManager:
         self.commands.append(" ".join(arguments))
         if self.fails and arguments[0] == self.fails:
             raise ServiceError(f"systemctl {self.fails}: it failed")
-        if arguments[0] == "is-active":
-            return "active\n" if self.active else "inactive\n"
-        return "enabled\n" if arguments[0] == "is-enabled" else ""
+        return f"ActiveState={'activating' if self.active else 'failed'}\nUnitFileState=enabled\n" if arguments[0] == "show" else ""
 
 
 def test_the_program_runs_alone(tmp_path: Path) -> None:

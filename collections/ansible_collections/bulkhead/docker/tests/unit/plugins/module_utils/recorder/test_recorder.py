@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -468,10 +469,10 @@ def test_a_running_container_is_described(world: World, monkeypatch: pytest.Monk
 def test_a_start_that_is_seen_removes_its_gap(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
     found = follow(world, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
-    engine = found.engines[0]
-    for at, action in enumerate(("kill", "die", "stop", "start")):
-        engine.handle(Event(WEB, action, "", {"name": "web"}, 110.0 + at))
-    engine.handle(Event(WEB, "exec_start", "check", {}, 120.0))
+    engine, now = found.engines[0], time.time()
+    for action in ("kill", "die", "stop", "start"):
+        engine.handle(Event(WEB, action, "", {"name": "web"}, now))
+    engine.handle(Event(WEB, "exec_start", "check", {}, now))
     assert list_gaps(found) == []
     assert found.store.instances[WEB].events == {
         "starts": 1,

@@ -163,11 +163,19 @@ def test_the_number_of_gaps_is_limited(store: Store, monkeypatch: pytest.MonkeyP
     assert sum(g["lost"] for g in store.gaps) == 10
 
 
-def test_gaps_of_an_instance_are_removed(store: Store) -> None:
-    store.add_gap("start_not_seen", "calls", "not seen", 1, 2, instance=WEB)
-    store.add_gap("start_not_seen", "calls", "not seen", 1, 2, instance=DB)
-    store.remove_gaps("start_not_seen", WEB)
+def test_gaps_of_a_start_are_removed_by_another_start(store: Store) -> None:
+    for source, instance in (("calls", WEB), ("access", WEB), ("calls", DB)):
+        store.add_gap("start_not_seen", source, "not seen", 1, 20, instance=instance)
+    store.note_start(WEB, 10)
+    assert [(g["source"], g["instance"]) for g in store.gaps] == [("access", WEB), ("calls", DB)]
+    store.note_start(WEB, 30)
     assert [g["instance"] for g in store.gaps] == [DB]
+
+
+def test_gaps_that_are_not_counted_stay_apart(store: Store) -> None:
+    for begin, end in ((10, 20), (21, 25), (60, 61)):
+        store.add_gap("restarted", "access", "it did not run", begin, end)
+    assert [(g["from"], g["to"]) for g in store.gaps] == [(10, 25), (60, 61)]
 
 
 def test_the_file_has_what_the_module_returns(store: Store) -> None:
