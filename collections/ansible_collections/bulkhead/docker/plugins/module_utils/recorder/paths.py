@@ -8,9 +8,8 @@ signs with a meaning in patterns are escaped. Each pattern matches the path it w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 # Folders whose entries have random names.
 TEMPORARY = (("tmp",), ("var", "tmp"), ("dev", "shm"))
@@ -76,15 +75,6 @@ def generalise_variables(path: str) -> str:
         is_temporary = temporary is not None and position > temporary
         patterns.append((_generalise_temporary(names[position]) if is_temporary else None) or _generalise_name(names[position]))
     return "/".join(patterns)
-
-
-def generalise_access(access: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an access (keys as in the interface of the recorder) with patterns for all its paths: path, target, and source or address of one."""
-    found = dict(access)
-    for key in ("path", "target", "source", "address"):
-        if str(found.get(key, "")).startswith("/"):
-            found[key] = generalise_variables(found[key])
-    return found
 
 
 def escape(text: str) -> str:

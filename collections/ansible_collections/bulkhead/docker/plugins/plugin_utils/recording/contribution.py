@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ...module_utils.recorder.paths import generalise_variables
 from ...module_utils.seccomp.syscalls_other import list_known_names
+from .days import format_day, format_time, list_days
 from .model import (
     COUNTED,
     FORMAT,
@@ -55,11 +55,6 @@ def name_configuration(configuration: Configuration) -> str:
     return hashlib.sha256(json.dumps(asdict(configuration), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def format_day(seconds: float) -> str:
-    """Return the day of a time, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
-
-
 class _Contribution:
     """Builds the recording of one service from what one host recorded of its instances."""
 
@@ -88,7 +83,8 @@ class _Contribution:
 
     def _read_recorder(self, configurations: Mapping[str, Configuration]) -> Recorder:
         recorder, host = self.recorded["recorder"], self.recorded["host"]
-        day = format_day(recorder["at"])
+        at = recorder["at"] or recorder["since"]
+        day = format_day(at)
         usages: dict[str, Usage] = {}
         for instance in self.instances:
             if instance["id"] in configurations:
@@ -99,8 +95,8 @@ class _Contribution:
         return Recorder(
             self.host,
             recorder["id"],
-            since=_format_time(recorder["since"]),
-            at=_format_time(recorder["at"]),
+            since=format_time(recorder["since"]),
+            at=format_time(at),
             environments={environment: Days(day, day)},
             sources={
                 name: Source(source["status"], source.get("reason") or "")
@@ -109,7 +105,9 @@ class _Contribution:
             },
             gaps=self._read_gaps(),
             instances=limit_instances(instance["id"][:12] for instance in self.instances),
-            days=frozenset(day for instance in self.instances for day in _list_days(instance["first"], instance["last"])),
+            days=frozenset(
+                day for instance in self.instances for day in list_days(format_day(instance["first"]), format_day(instance["last"]))
+            ),
             configurations={name: usages[name] for name in sorted(usages)},
             running=frozenset(
                 name_configuration(configurations[instance["id"]])
@@ -264,12 +262,3 @@ def _is_anonymous(mount: Mapping[str, Any]) -> bool:
     """Return whether a volume has a random name, which is another one for each container."""
     source = mount.get("source") or ""
     return mount["type"] == "volume" and len(source) == 64 and set(source) <= set("0123456789abcdef")
-
-
-def _list_days(first: float, last: float) -> list[str]:
-    begin, end = datetime.fromtimestamp(first, UTC).date(), datetime.fromtimestamp(last, UTC).date()
-    return [(begin + timedelta(days=number)).isoformat() for number in range((end - begin).days + 1)]
-
-
-def _format_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
