@@ -88,7 +88,7 @@ def build_compose(entries: list[dict[str, Any]], folder: str, labels: Mapping[st
         "networks": {name: {"name": name, "external": True} for name in sorted(networks)},
         "volumes": {name: {"name": name} for name in sorted(volumes)},
     }
-    escaped: dict[str, Any] = _escape_dollars({key: value for key, value in content.items() if value or key == "services"})
+    escaped: dict[str, Any] = escape_dollars({key: value for key, value in content.items() if value or key == "services"})
     return escaped
 
 
@@ -119,12 +119,12 @@ def build_container_options(entry: Mapping[str, Any], seccomp: str, fingerprint:
     }
 
 
-def _escape_dollars(value: Any) -> Any:
+def escape_dollars(value: Any) -> Any:
     """Return the value with each `$` doubled, because compose would otherwise insert variables of its shell (compose-spec: 12-interpolation.md)."""
     if isinstance(value, Mapping):
-        return {key: _escape_dollars(inner) for key, inner in value.items()}
+        return {key: escape_dollars(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_escape_dollars(inner) for inner in value]
+        return [escape_dollars(inner) for inner in value]
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 

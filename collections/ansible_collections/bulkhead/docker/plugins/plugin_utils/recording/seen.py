@@ -38,9 +38,8 @@ def describe_argument(call: str, value: int | None) -> str:
 
 
 def describe_seen(seen: Seen, first: str) -> str:
-    """Return how often, in how many containers, where and since when something was recorded. first: day."""
-    where = f"in {count(seen.instances, 'container')} on {shorten_list(seen.hosts)}"
-    return f"recorded {count(seen.count, 'time')} {where} since {first}"
+    """Return where and since when something was recorded. Counts would differ after every collection. first: day."""
+    return f"recorded on {shorten_list(seen.hosts)} since {first}"
 
 
 def describe_call(call: SeenCall) -> str:
