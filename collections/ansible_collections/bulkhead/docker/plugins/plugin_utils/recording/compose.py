@@ -15,7 +15,7 @@ from ..hardened.mounts import split_volume
 from .container import generate_container_entry
 from .generation import Generated
 from .model import Recording
-from .yaml_text import format_value
+from .yaml_text import format_comment, format_value
 
 _HEAD = """\
 # Generated from the recording of {service}; a later run of playbooks/record.yml replaces it.
@@ -32,7 +32,7 @@ def generate_compose_override(recording: Recording, compose_service: str, seccom
     lines = [_HEAD.format(service=recording.service) + "services:", f"  {format_value(compose_service)}:"]
     for key, value in settings.items():
         if reasons.get(key):
-            lines.append(f"    # {reasons[key]}")
+            lines.append(f"  {format_comment(reasons[key])}")
         lines += [f"    {line}" for line in _dump(escape_dollars({key: value})).splitlines()]
     volumes = [split_volume(volume)[0] for volume in settings.get("volumes", [])]
     if volumes:

@@ -37,7 +37,7 @@ def format_generated(service: str, stage: str, entries: Mapping[str, Generated |
     for name in LISTS:
         generated = entries.get(name)
         lines += [f"{name}:", *_format_entry(generated)] if generated else [f"{name}: []"]
-        lines += [f"  # not in it: {note}" for note in (generated.notes if generated else ())]
+        lines += [format_comment(f"not in it: {note}") for note in (generated.notes if generated else ())]
     return "\n".join([*lines, ""])
 
 
