@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.formatting import format_size
-from ...module_utils.host.pending import REBOOT_REQUIRED
+from ...module_utils.layers.planning_observation import REBOOT_REQUIRED
 from ...module_utils.layers.verdict import LayerPlan
 
 # Bytes. Verification imports an image of some MB, and an engine fails badly long before the disk is completely full.

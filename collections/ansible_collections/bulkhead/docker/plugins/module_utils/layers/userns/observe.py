@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from ...engine.configuration import DATA_ROOT, strip_remapped
+from ...engine.flags import parse_flags
+from ...engine.unit import read_unit
 from ...host.data_root import find_other_entries
 from ...host.root import Host, read_state
 from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, SUBGID, SUBUID, find_named, parse_ids, parse_lowest
 from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
 
-_CONTAINERD = "/var/lib/containerd"
+_CONTAINERD = "/etc/containerd/config.toml"
+_SSSD = "/etc/sssd/conf.d"  # its files are read after sssd.conf (man 5 sssd.conf)
 _ID_FILES = ("/etc/samba/smb.conf", "/etc/sssd/sssd.conf", "/etc/nslcd.conf", LOGIN_DEFS)
-_ID_LINE = re.compile(r"(?mi)^\s*(\[.*|idmap config.*range.*|ldap_id.*|id_prov.*|nss_.*offset.*|[UG]ID_M.*)")  # no secrets
+_ID_LINE = re.compile(
+    r"(?mi)^\s*(\[.*|idmap config.*range.*|include\s*=.*|config backend.*|ldap_id.*|id_prov.*|nss_.*offset.*|[UG]ID_M.*)"
+)  # no secrets
+_INCLUDE = re.compile(r"(?i)include\s*=\s*(/\S+)\s*")
 _REMAPPED = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -37,11 +44,14 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
             found[name] = {"text": None, "mtime": None}
             found["unreadable"][path] = error.strerror or str(error)
     texts = {}
-    for path in (PASSWD, GROUP, CONFIG, *_ID_FILES):
+    id_files = [*_ID_FILES, *(f"{_SSSD}/{name}" for name in sorted(_list_entries(host, _SSSD)) if re.fullmatch(r"[^.].*\.conf", name))]
+    for path in (queue := [PASSWD, GROUP, CONFIG, *id_files]):
         try:
             texts[path] = host.read(path) or ""
         except OSError as error:
             found["unreadable"][path] = error.strerror or str(error)
+        included = (_INCLUDE.fullmatch(line) for line in _ID_LINE.findall(texts.get(path, "")))
+        queue += [match[1] for match in included if match and match[1] not in queue]
     passwd, group = texts.get(PASSWD, ""), texts.get(GROUP, "")
     directory = read_directory(host)
     # Every pair of numbers that may be a range: too many do no harm.
@@ -65,7 +75,7 @@ def observe(host: Host, config: Mapping[str, Any] | None = None, root_dir: str =
             "unchecked": list(directory.unchecked),
         },
         "subid_sources": list_sources(texts.get(CONFIG), "subid"),
-        "id_files": {path: _ID_LINE.findall(texts.get(path, "")) for path in _ID_FILES},
+        "id_files": {path: _ID_LINE.findall(texts.get(path, "")) for path in queue[3:]},
         "max_user_namespaces": _parse_number(host.read("/proc/sys/user/max_user_namespaces")),
         "host_namespace": host.read_link("/proc/1/ns/user"),
         "configured": config["remap"],
@@ -97,9 +107,25 @@ def _list_data_roots(host: Host, data_root: str) -> list[dict[str, Any]]:
 
 
 def _find_containerd_store(host: Host, data_root: str) -> str:
-    """Return the folder of containerd with content in its own store, which only containerd can list; empty without one."""
-    folders = (_CONTAINERD, f"{data_root}/containerd/daemon")
+    """Return the folder of containerd with content in its own store, which only containerd can list, or why it is not known; or nothing."""
+    try:
+        folders = (_read_containerd_root(host), f"{data_root}/containerd/daemon")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return f"containerd ({_CONTAINERD}: {error})"
     return next((path for path in folders if _list_entries(host, f"{path}/io.containerd.content.v1.content/blobs/sha256")), "")
+
+
+def _read_containerd_root(host: Host) -> str:
+    """Return containerd's root: by the flags of its unit, or its file and the files that this imports. Raises OSError, ValueError and others."""
+    flags = parse_flags(read_unit(host, name="containerd.service").argv)
+    found, files = "/var/lib/containerd", [flags.get("config") or flags.get("c") or _CONTAINERD]
+    for path in files:
+        content = tomllib.loads(host.read(path) or "")
+        found = content.get("root") or found
+        if path == files[0]:
+            patterns = (os.path.join(os.path.dirname(path), pattern) for pattern in content.get("imports", ()))
+            files += [f"/{entry.relative_to(host.root)}" for pattern in patterns for entry in sorted(host.root.glob(pattern.lstrip("/")))]
+    return str(flags.get("root") or found)
 
 
 def _names_engine(host: Host, store: str, namespace: str) -> bool:

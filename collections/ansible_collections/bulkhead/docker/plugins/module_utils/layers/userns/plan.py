@@ -29,7 +29,7 @@ from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ...subid.remap_user import DEFAULT_USER, parse_major, parse_remap_user
 from ..verdict import DISABLED, Change, LayerPlan
 from . import data_guard, plan_switch
-from .plan_known_ranges import choose_avoided, settle_start
+from .plan_known_ranges import choose_avoided, is_of_sssd, list_unread, settle_start
 
 LAYER = "userns"
 NOT_WITH_ROOTLESS = "a rootless engine does not start with userns-remap, and does not need it; write userns_remap_layer: disabled"
@@ -162,7 +162,8 @@ def _warn_of_directory(result: LayerPlan, here: Mapping[str, Any]) -> None:
         result.warnings.append(
             f"accounts of directory services were not compared with the new range ({'; '.join(unchecked)}); make sure that none is in it"
         )
-    sssd = (here.get("id_files") or {}).get("/etc/sssd/sssd.conf")
+    result.warnings += [f"{text}; make sure that the new range is outside of them" for text in list_unread(here)]
+    sssd = [line for path, lines in (here.get("id_files") or {}).items() if is_of_sssd(path) for line in lines]
     if not unchecked and sssd and not any("id_provider" in line for line in sssd):
         result.warnings.append(
             "/etc/sssd/sssd.conf names no id_provider, so its domains are described elsewhere: by default sssd assigns accounts IDs from 200000"

@@ -21,11 +21,29 @@ Known = tuple[tuple[int, int, str], ...]
 
 def list_known_ranges(here: Mapping[str, Any]) -> Known:
     """Return first and last ID and the sentence that names file and setting. here: what layer userns observed."""
-    found = []
-    for path, lines in (here.get("id_files") or {}).items():
-        read = {"smb.conf": _read_samba, "sssd.conf": _read_sssd, "nslcd.conf": _read_nslcd, "login.defs": _read_login_defs}
-        found += [(first, last, f"{path} ({text})") for first, last, text in read[path.rpartition("/")[2]](lines)]
+    files: Mapping[str, list[str]] = here.get("id_files") or {}
+    found = _read_sssd({path: lines for path, lines in files.items() if is_of_sssd(path)})
+    for path, lines in files.items():
+        if not is_of_sssd(path):
+            read = {"/etc/nslcd.conf": _read_nslcd, "/etc/login.defs": _read_login_defs}.get(path, _read_samba)
+            found += [(first, last, f"{path} ({text})") for first, last, text in read(lines)]
     return tuple((first, last, f"{text} assigns the IDs {first} to {last} to accounts") for first, last, text in found if first <= last)
+
+
+def is_of_sssd(path: str) -> bool:
+    return path.startswith("/etc/sssd/")
+
+
+def list_unread(here: Mapping[str, Any]) -> list[str]:
+    """Return what Samba reads besides the files that were read, one sentence per line: names with variables, and the registry."""
+    files: Mapping[str, list[str]] = here.get("id_files") or {}
+    found = []
+    for path, lines in files.items():
+        for line in [] if is_of_sssd(path) else lines:
+            match = re.fullmatch(r"\s*(include|config backend)\s*=\s*(.*?)\s*", line, re.IGNORECASE)
+            if match and (match[2] not in (*files, "file") or "%" in match[2]):
+                found.append(f"{path}: {match[1]} = {match[2]} is not followed, and it may have ranges of IDs (idmap config)")
+    return found
 
 
 def find_known(known: Known, start: int, count: int) -> list[str]:
@@ -63,22 +81,26 @@ def _read_samba(lines: list[str]) -> list[tuple[int, int, str]]:
     return found
 
 
-def _read_sssd(lines: list[str]) -> list[tuple[int, int, str]]:
-    """Domains with ID mapping: those of Active Directory by default, others by ldap_id_mapping."""
-    domains: list[tuple[str, dict[str, str]]] = []
-    for line in lines:
-        if line.strip().startswith("["):
-            domains.append((line.strip(), {}))
-        elif "=" in line and domains:
-            name, unused, value = line.partition("=")
-            domains[-1][1][name.strip().lower()] = value.strip()
+def _read_sssd(files: Mapping[str, list[str]]) -> list[tuple[int, int, str]]:
+    """Domains with ID mapping: those of Active Directory by default, others by ldap_id_mapping. A later file overrides settings (man 5 sssd.conf)."""
+    domains: dict[str, dict[str, str]] = {}
+    places: dict[str, str] = {}
+    for path, lines in files.items():
+        section = ""
+        for line in map(str.strip, lines):
+            if line.startswith("["):
+                section = line
+            elif "=" in line and section:
+                name, unused, value = line.partition("=")
+                domains.setdefault(section, {})[name.strip().lower()] = value.strip()
+                places[section] = path
     found = []
-    for section, values in domains:
+    for section, values in domains.items():
         mapped = values.get("ldap_id_mapping", "true" if values.get("id_provider") == "ad" else "false").lower() == "true"
         bounds = [values.get(f"ldap_idmap_range_{end}", "") for end in ("min", "max")]
         if mapped or any(bounds):
             first, last = (int(text) if text.isdecimal() else default for text, default in zip(bounds, _SSSD, strict=True))
-            found.append((first, last, f"{section} ldap_idmap_range_min, ldap_idmap_range_max"))
+            found.append((first, last, f"{places[section]} ({section} ldap_idmap_range_min, ldap_idmap_range_max)"))
     return found
 
 

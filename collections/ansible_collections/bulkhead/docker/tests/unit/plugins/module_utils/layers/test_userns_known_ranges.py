@@ -51,6 +51,38 @@ def test_a_new_range_avoids_known_ranges(tmp_path: Path, path: str, text: str, s
 
 
 @pytest.mark.parametrize(
+    ("files", "start", "place"),
+    [
+        (
+            {SSSD: "[domain/a]\nid_provider = ad\n", "/etc/sssd/conf.d/x.conf": "[domain/a]\nldap_idmap_range_max=400000\n"},
+            427680,
+            "conf.d/x.conf",
+        ),
+        ({"/etc/sssd/conf.d/x.conf": MAPPED}, 2000224256, "conf.d/x.conf"),
+        ({"/etc/sssd/conf.d/.x.conf": MAPPED, "/etc/sssd/conf.d/x": MAPPED}, 231072, ""),
+        # The later file decides (man 5 sssd.conf).
+        ({SSSD: MAPPED, "/etc/sssd/conf.d/x.conf": "[domain/corp]\nldap_id_mapping = false\n"}, 231072, ""),
+        ({SAMBA: "include = /etc/samba/ids.conf\n", "/etc/samba/ids.conf": WINBIND}, 1879048192, "/etc/samba/ids.conf"),
+        ({SAMBA: "include=/a\n", "/a": "Include = /b\ninclude = /a\n", "/b": WINBIND}, 1879048192, "/b"),
+        ({"/etc/samba/ids.conf": WINBIND}, 231072, ""),  # nothing includes it
+    ],
+)
+def test_ranges_in_further_files(tmp_path: Path, files: dict[str, str], start: int, place: str) -> None:
+    for path, text in files.items():
+        here = make_host(tmp_path, path, text)
+    here["subuid"]["text"] = here["subgid"]["text"] = "alice:100000:65536\n"
+    found = plan(observed(here), WANTED)
+    assert (found.blockers, found.warnings, found.apply["ranges"][0]["start"]) == ([], [], start)
+    assert not place or any(f"{place} (" in note and "assigns the IDs" in note for note in found.notices)
+
+
+@pytest.mark.parametrize("line", ["include = /etc/samba/smb.conf.%m", "include = registry", "config backend = registry"])
+def test_what_samba_reads_elsewhere_is_a_warning(tmp_path: Path, line: str) -> None:
+    found = plan(observed(make_host(tmp_path, SAMBA, f"[global]\n  {line}\n")), WANTED)
+    assert [text.partition(" is not followed")[0] for text in found.warnings] == [f"{SAMBA}: {line}"]
+
+
+@pytest.mark.parametrize(
     ("path", "text", "desired"),
     [
         (SAMBA, WINBIND, {"userns_remap_range_start": 300000}),

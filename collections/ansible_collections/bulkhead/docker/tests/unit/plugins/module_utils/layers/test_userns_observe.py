@@ -172,3 +172,35 @@ def test_images_of_containerds_store_are_unknown(tmp_path: Path, database: bytes
     assert roots[remapped] == unknown
     put(tmp_path, "var/lib/docker/image/overlay2/imagedb/content/sha256/aa")
     assert {root["remapped"]: root["unknown"] for root in observe(Host(tmp_path))["roots"]}[None] == "", "its images are counted"
+
+
+@pytest.mark.parametrize(
+    ("files", "unknown"),
+    [
+        ({"etc/containerd/config.toml": 'version = 2\nroot = "/srv/c"\n'}, "/srv/c"),
+        ({"etc/containerd/config.toml": 'imports = ["conf.d/*.toml"]\n', "etc/containerd/conf.d/a.toml": 'root = "/srv/c"\n'}, "/srv/c"),
+        ({"etc/containerd/config.toml": 'imports = ["/opt/a.toml"]\nroot = "/x"\n', "opt/a.toml": 'root = "/srv/c"\n'}, "/srv/c"),
+        ({"usr/lib/systemd/system/containerd.service": "[Service]\nExecStart=/usr/bin/containerd --root /srv/c\n"}, "/srv/c"),
+        (
+            {
+                "usr/lib/systemd/system/containerd.service": "[Service]\nExecStart=/usr/bin/containerd -c /c.toml\n",
+                "c.toml": "root = '/srv/c'",
+            },
+            "/srv/c",
+        ),
+        ({"etc/containerd/config.toml": "version = 2\n"}, ""),
+    ],
+)
+def test_root_of_containerd_is_where_it_says(tmp_path: Path, files: dict[str, str], unknown: str) -> None:
+    for path, text in files.items():
+        put(tmp_path, path, text)
+    put(tmp_path, "srv/c/io.containerd.content.v1.content/blobs/sha256/aa")
+    (tmp_path / "var/lib/docker").mkdir(parents=True)
+    assert observe(Host(tmp_path))["roots"][0]["unknown"] == unknown
+
+
+@pytest.mark.parametrize("text", ["root = ", "imports = 7\n"])
+def test_root_of_containerd_that_cannot_be_read_is_unknown(tmp_path: Path, text: str) -> None:
+    put(tmp_path, "etc/containerd/config.toml", text)
+    (tmp_path / "var/lib/docker").mkdir(parents=True)
+    assert observe(Host(tmp_path))["roots"][0]["unknown"].startswith("containerd (/etc/containerd/config.toml: ")

@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.host import pending
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers import planning_observation as pending
 
 
 def test_nothing_is_pending(tmp_path: Path) -> None:
