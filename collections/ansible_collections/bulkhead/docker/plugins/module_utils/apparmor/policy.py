@@ -15,7 +15,7 @@ from ..host.root import Host, read_state
 SECURITYFS = "/sys/kernel/security/apparmor"
 # Set by writing there, or at boot by apparmor.mode= (Linux security/apparmor/lsm.c, param_set_mode).
 GLOBAL_MODE = "/sys/module/apparmor/parameters/mode"
-# State of the recorder: name -> hashes of its own data (`recording`) and of those that it replaced (`original`).
+# State of the recorder: name -> hashes of its own data (`recording`, a list) and of those that it replaced (`original`).
 RECORDED = "recorder/profiles/loaded"
 ENFORCING = ("enforce", "kill")
 # How each profile begins in what the parser hands to the kernel: a version, a struct `profile`, and in it the name with its length
@@ -66,7 +66,7 @@ def read_profile(host: Host, name: str) -> dict[str, Any] | None:
     found = read_loaded_profile(host, name)
     if found:
         known = read_state(host, RECORDED).get(name, {})
-        found["recording"] = found["hashes"] == known.get("recording")
+        found["recording"] = found["hashes"] in known.get("recording", ())
         found["hashes"] = known["original"] if found["recording"] else found["hashes"]
     return found
 

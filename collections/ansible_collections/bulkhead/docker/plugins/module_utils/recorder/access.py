@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..audit.denials import is_about_target
 from ..audit.messages import APPARMOR, Message
 
 _VERDICTS = {"AUDIT": False, "ALLOWED": False, "DENIED": True, "KILLED": True}
@@ -17,8 +18,6 @@ _LETTERS = {"a": "w", "c": "w", "d": "w", **{letter: letter for letter in "rwmkl
 _MOUNTS = ("mount", "umount", "pivotroot")
 _ADDRESSES = ("addr", "peer_addr", "peer")
 _MAX_LENGTH = 200
-# For a signal and a trace, the kernel asks the profiles of both processes. In these cases, the message's process is the other one.
-_OF_TARGET = {"receive", "readby", "tracedby"}
 
 
 def parse_access(message: Message) -> tuple[dict[str, Any], bool, int] | None:
@@ -35,7 +34,7 @@ def parse_access(message: Message) -> tuple[dict[str, Any], bool, int] | None:
         return None
     denied = _VERDICTS[verdict]
     requested = fields.get("denied_mask" if denied and "denied_mask" in fields else "requested_mask", "")
-    is_others = set(requested.split()) <= _OF_TARGET and bool(requested) and fields.get("peer") != fields["profile"]
+    is_others = is_about_target(fields) and fields.get("peer") != fields["profile"]
     return _build_access(fields, requested), denied, 0 if is_others else int(pid)
 
 

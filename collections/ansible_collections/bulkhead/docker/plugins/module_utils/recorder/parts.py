@@ -25,6 +25,7 @@ class Parts:
     find_cgroup_of: Callable[[int], int | None] = counts.find_cgroup_of
     record_profile: Callable[[Host, str], Any] = reload.record_profile
     find_replaced: Callable[[Host], list[str]] = reload.find_replaced
+    refresh_profiles: Callable[[Host], list[str]] = reload.refresh_profiles
     restore_profiles: Callable[[Host], list[str]] = reload.restore_profiles
     parse_access: Callable[[Message], tuple[dict[str, Any], bool, int] | None] = access.parse_access
     pins: str = pins.PINS

@@ -73,7 +73,7 @@ class Recorder:
         self._due = {"dump": 0.0, "profiles": 0.0, "pending": 0.0}
         self._lost_before = 0
         self._overruns = 0
-        self._described = False
+        self._described = self._has_capabilities = False
         self._ended: set[int] = set()
         self._forgettable: set[int] = set()
 
@@ -182,6 +182,7 @@ class Recorder:
             parsed = self._parser.parse(message, now)
             if parsed is None:
                 continue
+            self._has_capabilities |= '"capability"' in parsed.text
             pid = parsed.pid
             container = self.attribution.attribute(pid, parsed.text, parsed.denied) if pid else self._find_only_instance(parsed.profile)
             if container:
@@ -293,6 +294,10 @@ class Recorder:
             reload = self.parts.record_profile(self.host, name)
             if reload.problem:
                 self.store.add_gap(UNKNOWN_PROFILE, ACCESS, reload.problem, now, None, profile=name)
+        if self._has_capabilities:
+            self._has_capabilities = False
+            for problem in self.parts.refresh_profiles(self.host):
+                self.store.add_gap(LOST_MESSAGES, ACCESS, problem, now, now)
 
     # --- saving -------------------------------------------------------------------------------------------------------
 

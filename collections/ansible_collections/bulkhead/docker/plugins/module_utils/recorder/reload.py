@@ -7,6 +7,7 @@ data at once and keep their label and mode (Linux security/apparmor/policy.c, __
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from .docker_default import list_candidates
 
 FOLDER = f"{STATE_DIR}/recorder/profiles"
 _ORIGINAL, _RECORDING = "original", "recording"
+# The name in the header of each DFA (apparmor parser/libapparmor_re/chfa.cc), which the kernel skips (Linux security/apparmor/match.c, aa_dfa_unpack).
+_DFA_NAMES = (b"notflex\0", b"notfleX\0")
+# From this version, the kernel reports a capability once per second and credentials (security/apparmor/capability.c, audit_caps).
+_REPORTS_AGAIN = (6, 13)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -50,6 +55,31 @@ def find_replaced(host: Host) -> list[str]:
     return [name for name in known if not ((found := policy.read_profile(host, name)) and found["recording"])]
 
 
+def refresh_profiles(host: Host) -> list[str]:
+    """Load the recorder's data anew, so that the kernel reports capabilities again. Returns problems, one sentence each.
+
+    Before 6.13, the kernel reports a capability once per profile and processor, until one of another profile is reported there. So it does not report
+    those of a second container under docker-default. A profile that is loaded anew counts as another one. The kernel does not load equal data
+    (security/apparmor/policy.c, aa_replace_profiles). So two forms of the data take turns, which differ in a name that the kernel skips.
+    """
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if found and (int(found[1]), int(found[2])) >= _REPORTS_AGAIN:
+        return []
+    problems = []
+    parser = Parser.find_installed(host)
+    for name, known in state.load(host, policy.RECORDED).items():
+        try:
+            loaded = policy.read_loaded_profile(host, name)
+            if parser and loaded and loaded["hashes"] in known[_RECORDING]:
+                data = _locate(host, name, _RECORDING).read_bytes()
+                if any(policy.digest_as(value, data) != value for value in known[_RECORDING][0].values()):
+                    raise PolicyError(f"{_locate(host, name, _RECORDING)} is damaged")
+                parser.load_compiled(name, _rename_dfas(data) if loaded["hashes"] != known[_RECORDING][1] else data)
+        except (PolicyError, OSError, ValueError) as error:
+            problems.append(f"capabilities of containers under {name} can be missing: {error}")
+    return problems
+
+
 def restore_profiles(host: Host) -> list[str]:
     """Load the original data where the loaded data are still the recorder's, and forget them. Returns what could not be restored."""
     problems = []
@@ -71,7 +101,7 @@ def restore_profiles(host: Host) -> list[str]:
 def _record(host: Host, name: str) -> str:
     loaded = policy.read_loaded_profile(host, name) if _NAME.fullmatch(name) else None
     known = state.load(host, policy.RECORDED).get(name)
-    if known and loaded and loaded["hashes"] == known[_RECORDING]:
+    if known and loaded and loaded["hashes"] in known[_RECORDING]:
         return ""
     if known:  # another program has loaded it anew
         _forget(host, name)
@@ -118,7 +148,9 @@ def _replace(host: Host, parser: Parser, name: str, hashes: Mapping[str, str | N
     # Remembered before they are loaded: of an interrupted run, the loaded data are either the original or those that are remembered.
     entry = {
         _ORIGINAL: dict(hashes),
-        _RECORDING: {child: policy.digest_as(str(value), recording) for child, value in hashes.items()},
+        _RECORDING: [
+            {child: policy.digest_as(str(value), data) for child, value in hashes.items()} for data in (recording, _rename_dfas(recording))
+        ],
         "sizes": [len(data) for data in original],
     }
     _remember(host, name, entry)
@@ -127,8 +159,8 @@ def _replace(host: Host, parser: Parser, name: str, hashes: Mapping[str, str | N
         loaded = policy.read_loaded_profile(host, name)
         if loaded is None or not policy.is_same_policy(loaded["hashes"], recording):
             raise PolicyError("the kernel's policy is not what was loaded")
-        if loaded["hashes"] != entry[_RECORDING]:  # loaded per profile
-            _remember(host, name, {**entry, _RECORDING: loaded["hashes"]})
+        if loaded["hashes"] not in entry[_RECORDING]:  # loaded per profile
+            _remember(host, name, {**entry, _RECORDING: [*entry[_RECORDING], loaded["hashes"]]})
     except (PolicyError, OSError) as error:
         for data in original:
             parser.load_compiled(name, data)
@@ -138,7 +170,7 @@ def _replace(host: Host, parser: Parser, name: str, hashes: Mapping[str, str | N
 
 def _restore(host: Host, name: str, known: Mapping[str, Any]) -> None:
     loaded = policy.read_loaded_profile(host, name)
-    if loaded is None or loaded["hashes"] != known[_RECORDING]:
+    if loaded is None or loaded["hashes"] not in known[_RECORDING]:
         return
     parser = Parser.find_installed(host)
     if parser is None:
@@ -156,6 +188,10 @@ def _restore(host: Host, name: str, known: Mapping[str, Any]) -> None:
     loaded = policy.read_loaded_profile(host, name)
     if loaded is None or loaded["hashes"] != known[_ORIGINAL]:
         raise PolicyError("the kernel's policy is not the original one")
+
+
+def _rename_dfas(data: bytes) -> bytes:
+    return data.replace(*_DFA_NAMES)
 
 
 def _locate(host: Host, name: str, kind: str) -> Path:

@@ -122,6 +122,7 @@ def test_verdicts(verdict: str, denied: bool) -> None:
         ('"signal" requested_mask="receive" signal=term peer="docker-default"', 12),
         ('"signal" requested_mask="send" signal=term peer="unconfined"', 12),
         ('"ptrace" requested_mask="tracedby" peer="unconfined"', 0),
+        ('"recvmsg" class="net" family="inet" sock_type="stream" requested_mask="receive"', 12),
     ],
 )
 def test_an_access_by_a_process_of_another_profile_has_no_pid(text: str, pid: int) -> None:

@@ -97,6 +97,7 @@ class World:
     audit: FakeAudit = field(default_factory=FakeAudit)
     reloaded: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    refreshed: int = 0
     problem: str = ""
     lost: int = 0
 
@@ -111,6 +112,7 @@ class World:
             **{name: getattr(self.kernel, name) for name in names},
             record_profile=self._record,
             find_replaced=lambda unused: self.replaced,
+            refresh_profiles=self._refresh,
             restore_profiles=self._restore,
             parse_access=self._parse,
         )
@@ -118,6 +120,10 @@ class World:
     def _record(self, host: Host, name: str) -> FakeReload:
         self.reloaded.append(name)
         return FakeReload(name, self.problem)
+
+    def _refresh(self, host: Host) -> list[str]:
+        self.refreshed += 1
+        return [self.problem] if self.problem else []
 
     def _restore(self, host: Host) -> list[str]:
         if self.problem:
@@ -128,6 +134,8 @@ class World:
 
     def _parse(self, message: Message) -> tuple[dict[str, Any], bool, int] | None:
         pid = int(message.fields["pid"])
+        if message.fields["name"] == "chown":
+            return {"class": "capability", "name": "chown"}, False, pid
         return {"class": "file", "path": message.fields["name"]}, False, 0 if pid == SIGNALLED else pid
 
     def boot(self, name: str) -> None:
@@ -243,6 +251,24 @@ def test_sources_can_be_off(world: World) -> None:
 def test_immutable_audit_is_a_gap(world: World) -> None:
     world.problem = "audit is in immutable mode"
     assert list_gaps(world.start(100.0)) == [("audit_immutable", "access")]
+
+
+def test_profiles_are_loaded_anew_after_a_capability(world: World) -> None:
+    found = world.start(100.0)
+    found.store.profiles = ["docker-default"]
+    world.audit.messages = [message(1, 50, "/a")]
+    found.read_audit(110.0)
+    found.check_profiles(111.0)
+    assert world.refreshed == 0
+    world.audit.messages = [message(2, 50, "chown")]
+    found.read_audit(112.0)
+    found.check_profiles(113.0)
+    found.check_profiles(114.0)
+    assert world.refreshed == 1
+    world.audit.messages, world.problem = [message(3, 50, "chown")], "capabilities can be missing"
+    found.read_audit(115.0)
+    found.check_profiles(116.0)
+    assert [gap["text"] for gap in found.store.gaps if gap["kind"] == "lost_messages"] == ["capabilities can be missing"]
 
 
 def message(serial: int, pid: int, path: str) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import policy
@@ -12,7 +13,13 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.changes i
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import docker_default, reload
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.reload import Reload, find_replaced, record_profile, restore_profiles
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.reload import (
+    Reload,
+    find_replaced,
+    record_profile,
+    refresh_profiles,
+    restore_profiles,
+)
 
 from ..apparmor.machine import load, machine
 
@@ -177,6 +184,45 @@ def test_docker_default_is_recognised_by_what_it_compiles_to(host: Host, number:
     load(host, "docker-default", "enforce", parser(host).compile_text("docker-default", text))
     assert record_profile(host, "docker-default").problem == ""
     assert b"audit file,\naudit umount," in read_raw_data(host, "docker-default")[0]
+
+
+@pytest.mark.parametrize(
+    ("release", "differs"), [("6.1.0-49-amd64", True), ("6.12.118+deb13-amd64", True), ("6.13.1", False), ("7.2.12", False)]
+)
+def test_data_are_loaded_anew_before_linux_6_13(host: Host, monkeypatch: pytest.MonkeyPatch, release: str, differs: bool) -> None:
+    monkeypatch.setattr(reload, "_DFA_NAMES", (b"audit /a", b"audit /A"))  # the replaced parser makes no DFA
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
+    original = read_raw_data(host, "web")
+    record_profile(host, "web")
+    first = read_raw_data(host, "web")
+    assert refresh_profiles(host) == []
+    second = read_raw_data(host, "web")
+    assert (second != first) is differs
+    found = policy.read_profile(host, "web")
+    assert found
+    assert found["recording"] is True
+    assert (find_replaced(host), record_profile(host, "web").problem) == ([], "")
+    assert refresh_profiles(host) == []
+    assert read_raw_data(host, "web") == first
+    refresh_profiles(host)
+    assert restore_profiles(host) == []
+    assert read_raw_data(host, "web") == original
+
+
+def test_only_the_recorders_data_are_loaded_anew(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release="6.12.1"))
+    record_profile(host, "web")
+    parser(host).load(str(host.path("/etc/apparmor.d/web")))
+    loaded = read_raw_data(host, "web")
+    assert refresh_profiles(host) == []
+    assert read_raw_data(host, "web") == loaded
+    record_profile(host, "web")
+    loaded = read_raw_data(host, "web")
+    host.path(f"{reload.FOLDER}/web.recording").write_text("looser")
+    [problem] = refresh_profiles(host)
+    assert problem.startswith("capabilities of containers under web can be missing: ")
+    assert problem.endswith("web.recording is damaged")
+    assert read_raw_data(host, "web") == loaded
 
 
 def test_a_damaged_copy_is_not_loaded(host: Host) -> None:
