@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,11 @@ from .seen import describe_seen
 # More rules than these mean that the service's files have names that are not recognised as varying.
 MOST_RULES = 80
 _VARIABLES = {"@{PROC}": ("/proc",), "@{pid}": ("[0-9]*",), "@{tid}": ("[0-9]*",)}
+# man 5 apparmor.d, SIGNAL; the parser rejects a profile with another name.
+_SIGNAL = re.compile(
+    "hup|int|quit|ill|trap|abrt|bus|fpe|kill|usr1|segv|usr2|pipe|alrm|term|stkflt|chld|cont|stop|stp|ttin|ttou|urg|xcpu|xfsz|vtalrm|prof|winch"
+    r"|io|pwr|sys|emt|exists|rtmin\+[0-9]{1,2}"
+)
 # Every generated profile allows this (apparmor/render.py).
 _PROCESS = "@{PROC}/@{pid}/"
 _RULES = ("extends", "readable", "writable", "executable", "networks", "capabilities", "audited_denies", "rules")
@@ -148,7 +154,8 @@ def _build_signal(access: Mapping[str, Any], own: set[str]) -> str:
     peer, direction = str(access.get("peer", "unconfined")), access["direction"]
     if peer in own or (direction == "receive" and matches_label(SENDERS, peer, {}, False)):
         return ""
-    return f"signal ({direction}) set=({access['signal']}) peer={_quote(peer)}"
+    known = f" set=({access['signal']})" if _SIGNAL.fullmatch(str(access["signal"])) else ""
+    return f"signal ({direction}){known} peer={_quote(peer)}"
 
 
 def _build_mount(access: Mapping[str, Any]) -> str:
@@ -176,6 +183,7 @@ def _keep_denies(entry: dict[str, Any], allowed: Sequence[SeenAccess], result: G
         path, letters = (value, DENIABLE) if isinstance(value, str) else (value["path"], value["access"])
         if _is_free(f"audit deny {path} {letters}", expand_path(path), letters, allowed, result):
             audited.append(value)
+            result.reasons.append((path, "as in preset web: denied and logged"))
     if audited:
         entry["audited_denies"] = audited
     rules = []

@@ -13,7 +13,7 @@ from ..hardened import names as checked_names
 from ..hardened.limits import MIN_MEMORY
 from .generation import Generated, name_profile, shorten_list
 from .model import ACCESS, Recording
-from .writes import find_written_folders
+from .writes import find_written_folders, is_generalised
 
 # Headroom above the highest value that was recorded.
 _FACTOR = 1.5
@@ -104,7 +104,11 @@ def _add_file_system(recording: Recording, result: Generated) -> None:
     tmpfs |= {path: "its containers have this tmpfs" for path, mount in mounted.items() if mount.type == "tmpfs"}
     volumes: dict[str, str] = {}
     for path, mount in mounted.items():
-        if mount.type != "tmpfs":
+        if is_generalised(mount.source) or is_generalised(path):
+            result.notes.append(
+                f"volumes: {mount.source}:{path}: what differs between hosts or users was replaced by a pattern; write the real path"
+            )
+        elif mount.type != "tmpfs":
             source = f"{mount.source}:" if mount.source and not _ANONYMOUS.fullmatch(mount.source) else ""
             volumes[f"{source}{path}{':ro' if mount.read_only and source else ''}"] = "its containers have this mount"
     volumes |= {f"{name_volume(recording.service, path)}:{path}": folder.why for path, folder in folders.items() if folder.keeps}

@@ -55,7 +55,7 @@ def _format_entry(generated: Generated) -> Iterator[str]:
 
 
 def _format_item(item: Any, reasons: Mapping[str, str]) -> Iterator[str]:
-    if isinstance(item, Mapping) and len(item["names"]) > _MOST_NAMES:
+    if isinstance(item, Mapping) and len(item.get("names", ())) > _MOST_NAMES:
         lead = "      - "
         for key, value in item.items():
             if key != "names":
@@ -76,7 +76,11 @@ def _list_subjects(item: Any) -> Sequence[str]:
     values = [
         each["valueTwo"] if each["op"] == "SCMP_CMP_MASKED_EQ" else each["value"] for each in item.get("args", ()) if each["index"] == 0
     ]
-    return [*(f"{name} {describe_argument(name, value)}" for name in item["names"] for value in values), *item["names"]]
+    return [
+        *(f"{name} {describe_argument(name, value)}" for name in item.get("names", ()) for value in values),
+        *item.get("names", ()),
+        str(item.get("path")),
+    ]
 
 
 def describe_changes(former: str | None, text: str) -> list[str]:

@@ -52,6 +52,11 @@ def find_written_folders(recording: Recording) -> tuple[dict[str, Folder], list[
     return {folder: Folder(not _is_temporary(folder), f"written: {shorten_list(paths, 3)}") for folder, paths in found.items()}, problems
 
 
+def is_generalised(path: str) -> bool:
+    """Return whether a recorded path is a pattern, and not only the path itself."""
+    return _PATTERN.search(path) is not None
+
+
 def _list_written_files(recording: Recording) -> Iterator[str]:
     for each in recording.access:
         if each.access["class"] == "file" and not each.denied and "w" in each.access["mask"]:
@@ -67,7 +72,7 @@ def _choose_folder(path: str) -> str:
     # Only the part without patterns, and without the escapes of AppArmor.
     names: list[str] = []
     for name in path.strip("/").split("/"):
-        if _PATTERN.search(name):
+        if is_generalised(name):
             break
         names.append(_ESCAPED.sub(r"\1", name))
     complete = len(names) == len(path.strip("/").split("/"))

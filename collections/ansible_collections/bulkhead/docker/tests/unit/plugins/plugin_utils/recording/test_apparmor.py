@@ -101,7 +101,8 @@ def test_rules_are_the_same_for_ten_replicas() -> None:
 def test_each_rule_has_a_reason() -> None:
     generated = generate([*make_files(NGINX), *OTHERS])
     named = {what for what, unused in generated.reasons}
-    assert {*generated.entry["rules"], *generated.entry["capabilities"], *generated.entry["networks"]} == named
+    audited = {value if isinstance(value, str) else value["path"] for value in generated.entry["audited_denies"]}
+    assert {*generated.entry["rules"], *generated.entry["capabilities"], *generated.entry["networks"], *audited} == named
     assert dict(generated.reasons)["/usr/lib/{,**} rm"] == (
         "recorded on web1 since 2026-11-20 for /usr/lib/x86_64-linux-gnu/libc.so.6, /usr/lib/x86_64-linux-gnu/libssl.so.3"
     )
@@ -165,6 +166,7 @@ def test_paths_with_blanks_are_quoted() -> None:
     ("access", "rule"),
     [
         ({"class_": "signal", "direction": "receive", "signal": "term", "peer": "other"}, "signal (receive) set=(term) peer=other"),
+        ({"class_": "signal", "direction": "receive", "signal": "unknown", "peer": "other"}, "signal (receive) peer=other"),
         ({"class_": "signal", "direction": "receive", "signal": "term", "peer": "crun"}, None),
         ({"class_": "signal", "direction": "send", "signal": "usr1", "peer": "docker-default"}, None),
         ({"class_": "ptrace", "mask": "read", "peer": "docker-default"}, None),

@@ -129,6 +129,14 @@ def test_mounts_are_kept_as_they_are() -> None:
     resolve(entry)
 
 
+def test_a_mount_whose_source_was_generalised_is_a_note() -> None:
+    generated = generate_container_entry(record(make_nginx(configuration={"mounts": (Mount("/data", "bind", "/home/*/data"),)})))
+    assert "volumes" not in generated.entry
+    assert (
+        "volumes: /home/*/data:/data: what differs between hosts or users was replaced by a pattern; write the real path" in generated.notes
+    )
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
