@@ -78,7 +78,8 @@ class ActionModule(ActionBase):
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
             blockers=plan.blockers,
             observed=observed,
-            **{kind: plan.collect(kind) for kind in ("warnings", "notices", "effects")},
+            affected=[effect.as_dict() for effect in plan.effects],
+            **{kind: [str(text) for text in plan.collect(kind)] for kind in ("warnings", "notices", "effects")},
         )
         if args["show"]:
             print_lines(self._display, render_plan(variables.get("inventory_hostname", "host"), result))

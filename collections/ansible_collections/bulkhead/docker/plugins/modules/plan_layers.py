@@ -101,4 +101,20 @@ effects:
   returned: when the host was compared
   type: list
   elements: str
+affected:
+  description: The effects as data.
+  returned: when the host was compared
+  type: list
+  elements: dict
+  contains:
+    text:
+      description: The effect without names.
+      type: str
+    containers:
+      description: Names of the containers concerned; empty if it is none in particular.
+      type: list
+      elements: str
+    details:
+      description: What is said of some of them, by name, such as their published ports.
+      type: dict
 """

@@ -67,20 +67,17 @@ def _check_network(ask: Ask, network: str, names: set[str], remapped: bool) -> I
 
 def _check_port(text: str, taken: set[Socket], published: Mapping[str, set[Socket]], replaced: set[str]) -> Iterator[str]:
     """Yield a message if another process or container has the port. replaced: containers of the list, which the run stops or keeps."""
-    match = PORT.fullmatch(text)
-    if not match or not int(match["host"]):
-        return
-    protocol, address = match["protocol"] or "tcp", (match["address"] or "").strip("[]")
-    own = [(protocol, str(ipaddress.ip_address(one)), int(match["host"])) for one in ([address] if address else _ALL)]
+    own = list_published(text)
+    address = own[0][1] if len(own) == 1 else ""
     if address and not is_local_address(address):
         yield f"port {text}: this host does not have the address {address}; write one that it has"
         return
     for container, sockets in published.items():
-        if any(_overlap(one, other) for one in own for other in sockets):
+        if any(share_port(one, other) for one in own for other in sockets):
             if container not in replaced:
                 yield f"port {text} is published by container {container}; stop it first, or write another port"
             return
-    if any(_overlap(one, other) for one in own for other in taken):
+    if any(share_port(one, other) for one in own for other in taken):
         find = f"ss -lnp 'sport = :{own[0][2]}'"
         yield f"port {text}: another process of the host listens there; stop it first ({find} names it), or write another port"
 
@@ -96,7 +93,17 @@ def is_local_address(address: str) -> bool:
     return True
 
 
-def _overlap(one: Socket, other: Socket) -> bool:
+def list_published(text: str) -> list[Socket]:
+    """Return the sockets of the host that an entry of `ports` takes; none for port 0, which is any free port."""
+    match = PORT.fullmatch(text)
+    if not match or not int(match["host"]):
+        return []
+    addresses = [match["address"].strip("[]")] if match["address"] else _ALL
+    return [(match["protocol"] or "tcp", str(ipaddress.ip_address(address)), int(match["host"])) for address in addresses]
+
+
+def share_port(one: Socket, other: Socket) -> bool:
+    """Return whether only one of two sockets can exist: the same port of one address, or of every address of its family."""
     same = one[0] == other[0] and one[2] == other[2] and (":" in one[1]) == (":" in other[1])
     return same and (one[1] == other[1] or one[1] in _ALL or other[1] in _ALL)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -89,6 +90,29 @@ class Change:
     after: str = ""
 
 
+class Effect(str):
+    """A sentence on running containers. head, containers, details: its beginning, the names at its end, and what is said of some of them."""
+
+    head: str
+    containers: list[str]
+    details: dict[str, str]
+
+    def __new__(cls, head: str, containers: Iterable[str] = (), details: Mapping[str, str] | None = None, joint: str = ": ") -> Effect:
+        names, more = list(containers), dict(details or {})
+        shown = format_containers(names, more)
+        made = super().__new__(cls, f"{head}{joint}{shown}" if shown else head)
+        made.head, made.containers, made.details = head, names, more
+        return made
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"text": self.head, "containers": self.containers, "details": self.details}
+
+
+def format_containers(names: Iterable[str], details: Mapping[str, str]) -> str:
+    """Return `web (8080/tcp), db`."""
+    return ", ".join(f"{name} ({details[name]})" if details.get(name) else name for name in names)
+
+
 @dataclass
 class LayerPlan:
     """What one layer needs on one host.
@@ -99,7 +123,7 @@ class LayerPlan:
     apply: arguments of the module that makes the changes.
     daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` combines those of all layers in one change.
     with_engine: the part of this layer that the change of the engine's configuration makes; empty if nothing changes.
-    effects: effects on running containers, one message each.
+    effects: on running containers, one each.
     question: arguments of module observe_data, if the plan depends on its answer; empty otherwise.
     """
 
@@ -114,7 +138,7 @@ class LayerPlan:
     apply: dict[str, Any] = field(default_factory=dict)
     daemon_keys: dict[str, Any] = field(default_factory=dict)
     with_engine: str = ""
-    effects: list[str] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
     question: dict[str, Any] = field(default_factory=dict)
 
     def mark_unsupported(self, reason: str) -> LayerPlan:
@@ -126,4 +150,4 @@ class LayerPlan:
         return self
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "effects": [str(effect) for effect in self.effects]}

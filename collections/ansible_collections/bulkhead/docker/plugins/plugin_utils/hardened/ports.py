@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from ...module_utils.hardened.obstacles import Socket, list_published, share_port
 from ...module_utils.hardened.settings import CONTAINER_MODE, PORT
 from .values import Problem, Written, show, takes
 
 _LAST_PORT = 65535
-# The wildcard addresses, on which a port without an address is published.
-_ALL = (ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::"))
-
-
-class Published(NamedTuple):
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address
-    port: int
-    protocol: str
 
 
 @takes(list)
@@ -37,11 +30,11 @@ def check_network_of_ports(ports: list[str], network: str) -> Iterator[Problem]:
 
 def find_conflicts(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Problem]]:
     """Yield container and problem per port that two containers publish, or one container twice: only the first would start."""
-    taken: list[tuple[Published, str, str]] = []
+    taken: list[tuple[Socket, str, str]] = []
     for entry in entries:
         for text in entry["ports"]:
             for own in list_published(text):
-                other = next(((name, given) for known, name, given in taken if _overlap(known, own)), None)
+                other = next(((name, given) for known, name, given in taken if share_port(known, own)), None)
                 if other:
                     place = (
                         f"container {other[0]} publishes with {other[1]!r}" if other[0] != entry["name"] else f"{other[1]!r} publishes too"
@@ -49,21 +42,6 @@ def find_conflicts(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, 
                     yield entry["name"], Problem("", entry["ports"], f"contains {text!r}, which {place}; write another port or address")
                     break
             taken += [(own, entry["name"], text) for own in list_published(text)]
-
-
-def list_published(text: str) -> list[Published]:
-    """Return the sockets of the host that a port takes. Port 0 is any free port."""
-    match = PORT.fullmatch(text)
-    if not match or not int(match["host"]):
-        return []
-    addresses = [ipaddress.ip_address(match["address"].strip("[]"))] if match["address"] else list(_ALL)
-    return [Published(address, int(match["host"]), match["protocol"] or "tcp") for address in addresses]
-
-
-def _overlap(one: Published, other: Published) -> bool:
-    if (one.port, one.protocol, one.address.version) != (other.port, other.protocol, other.address.version):
-        return False
-    return one.address == other.address or one.address in _ALL or other.address in _ALL
 
 
 def _explain_port(port: Any, written: Written) -> str:

@@ -13,7 +13,7 @@ from ...module_utils.engine.instance import get_observed_instance
 from ...module_utils.engine_config import daemon_json, daemon_merge, keys
 from ...module_utils.engine_config.drop_in_text import render_drop_in
 from ...module_utils.host.root import sha256
-from ...module_utils.layers.verdict import REQUIRED, Change, LayerPlan
+from ...module_utils.layers.verdict import REQUIRED, Change, Effect, LayerPlan
 from . import drift, key_effects
 from .daemon_keys import collect_keys, find_blockers, find_content_blockers
 
@@ -193,36 +193,36 @@ def _add_restart_effects(
     """Add what the restart itself does to running containers. accepted: with a migration, the containers that stay stopped; None without one."""
     containers = engine.get("containers") or []
     running = [container["name"] for container in containers]
-    names = ", ".join(name for name in running if name not in (accepted or ()))
-    stay = ", ".join(name for name in running if name in (accepted or ()))
+    names, stay = ([name for name in running if (name in (accepted or ())) is accepts] for accepts in (False, True))
     if accepted is not None and switches_root:
-        effect = "the engine is stopped while its data is copied; its containers stop, and start again in the remapped data root"
-        result.effects.append(f"{effect}: {names}" if names else "the engine is stopped while its data is copied")
+        text = "the engine is stopped while its data is copied"
+        restarted = f"{text}; its containers stop, and start again in the remapped data root"
+        result.effects.append(Effect(restarted if names else text, names))
         if stay:
-            result.effects.append(f"the engine does not start these under userns-remap, so they stay stopped: {stay}")
+            result.effects.append(Effect("the engine does not start these under userns-remap, so they stay stopped", stay))
     elif not names:
-        result.effects.append("the engine is restarted; no container runs")
+        result.effects.append(Effect("the engine is restarted; no container runs"))
     elif switches_root:
-        result.effects.append(
-            f"the engine is restarted with another data root; running containers are stopped, and it no longer sees them: {names}"
-        )
+        text = "the engine is restarted with another data root; running containers are stopped, and it no longer sees them"
+        result.effects.append(Effect(text, names))
     elif survives:
-        result.effects.append(f"the engine is restarted; its containers keep running (live-restore): {names}")
+        result.effects.append(Effect("the engine is restarted; its containers keep running (live-restore)", names))
     else:
-        result.effects.append(f"the engine is restarted; its containers stop and are started again: {names}")
-    removed = ", ".join(container["name"] for container in containers if container.get("auto_remove"))
+        result.effects.append(Effect("the engine is restarted; its containers stop and are started again", names))
+    removed = [container["name"] for container in containers if container.get("auto_remove")]
     if removed and not survives:
-        result.effects.append(f"started with --rm, so the engine removes them when they stop: {removed}")
+        result.effects.append(Effect("started with --rm, so the engine removes them when they stop", removed))
 
 
 def _add_reload_effect(containers: Sequence[Mapping[str, Any]], result: LayerPlan) -> None:
     """Add what systemd's daemon-reload for the drop-in does to running containers: it writes its own device rules again."""
-    hidden = [f"{c['name']} ({' '.join(c['hidden_devices'])})" for c in containers if c.get("hidden_devices")]
+    hidden = {c["name"]: " ".join(c["hidden_devices"]) for c in containers if c.get("hidden_devices")}
     if hidden:
-        result.effects.append(
+        text = (
             "systemd reads its units again for the default PIDs limit, after which these containers may lose devices that systemd does not know,"
-            f" until they are started again: {', '.join(hidden)}"
+            " until they are started again"
         )
+        result.effects.append(Effect(text, hidden, hidden))
 
 
 def _add_root_warning(merge: daemon_merge.Merge, result: LayerPlan) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...module_utils.layers.verdict import Effect
+
 # When containers notice a new value: all at once; at their next start; only containers that are created afterwards; or through the default
 # bridge, which an engine sets up only while no container runs (initNetworkController in daemon_unix.go).
 AT_ONCE, AT_START, AT_CREATION, AT_BRIDGE = "at the engine's restart", "at its next start", "new containers only", "default bridge"
@@ -199,8 +201,8 @@ def describe_changes(
     containers: Sequence[Mapping[str, Any]],
     survives: bool,
     pending: Container[str] = (),
-) -> list[str]:
-    """Return one sentence per changed key that containers notice, with the running containers concerned.
+) -> list[Effect]:
+    """Return one effect per changed key that containers notice, with the running containers concerned.
 
     before, after: content of daemon.json. containers: the running ones, from an observation. survives: whether they keep running during the
     engine's restart. pending: keys of the file that the running engine does not use yet.
@@ -211,8 +213,10 @@ def describe_changes(
         if row.key in _ELSEWHERE or (old == new and row.key not in pending):
             continue
         value = None if new is _ABSENT else new
-        moment, names = _format_moment(row, containers, survives), _list_concerned(row, containers, survives)
-        found.append(f"{_format_setting(row.key, value)}: {row.describe(value)}{moment}{names}")
+        names, ports = _list_concerned(row, containers, survives)
+        alone = "; it runs alone there now" if row.key == "icc" and len(names) == 1 else ""
+        text = f"{_format_setting(row.key, value)}: {row.describe(value)}{_format_moment(row, containers, survives)}{alone}"
+        found.append(Effect(text, names, ports))
     return found
 
 
@@ -243,15 +247,11 @@ def _format_moment(row: KeyEffect, containers: Sequence[Mapping[str, Any]], surv
     return " (running containers keep the old value until they are started again)"
 
 
-def _list_concerned(row: KeyEffect, containers: Sequence[Mapping[str, Any]], survives: bool) -> str:
-    """Return `: ` and the names of the running containers concerned, with their ports if these matter; empty if it is none in particular."""
-    names: list[str] = []
+def _list_concerned(row: KeyEffect, containers: Sequence[Mapping[str, Any]], survives: bool) -> tuple[list[str], dict[str, str]]:
+    """Return the names of the running containers concerned, and their ports if these matter; no names if it is none in particular."""
     if row.key == "userland-proxy":
-        names = [f"{c['name']} ({' '.join(c['ports'])})" for c in containers if c.get("ports")]
-    elif row.moment == AT_BRIDGE:
-        names = [c["name"] for c in containers if "bridge" in (c.get("networks") or ())]
-    elif row.moment == AT_CREATION or (row.moment == AT_START and survives):
-        names = [c["name"] for c in containers]
-    if row.key == "icc" and len(names) == 1:
-        return f"; it runs alone there now: {names[0]}"
-    return f": {', '.join(names)}" if names else ""
+        ports = {c["name"]: " ".join(c["ports"]) for c in containers if c.get("ports")}
+        return list(ports), ports
+    if row.moment == AT_BRIDGE:
+        return [c["name"] for c in containers if "bridge" in (c.get("networks") or ())], {}
+    return [c["name"] for c in containers] if row.moment == AT_CREATION or (row.moment == AT_START and survives) else [], {}

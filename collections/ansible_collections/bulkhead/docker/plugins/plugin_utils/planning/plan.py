@@ -15,7 +15,7 @@ from ...module_utils.hardened import settings as hardened
 from ...module_utils.host.root import STATE_DIR
 from ...module_utils.layers.registry import SWITCHES
 from ...module_utils.layers.rootless import plan as rootless
-from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, LayerPlan
+from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, Effect, LayerPlan
 from ...module_utils.rootless import rendering
 from ..hardened.entries import ContainerEntryError, resolve_containers
 from ..hardened.values import Written
@@ -49,6 +49,10 @@ class HostPlan:
     @property
     def blockers(self) -> list[str]:
         return list(dict.fromkeys([*self.problems, *self.collect("blockers")]))
+
+    @property
+    def effects(self) -> list[Effect]:
+        return list(dict.fromkeys(effect for plan in self.layers.values() for effect in plan.effects))
 
     @property
     def question(self) -> dict[str, Any]:

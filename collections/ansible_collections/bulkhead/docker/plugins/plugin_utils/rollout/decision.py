@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -74,10 +74,7 @@ def decide_host(
         "stops": choice == STOP,
         "about": _describe_host(observed) if observed else {},
         "layers": {name: dict(zip(("state", "text"), describe_layer(layer), strict=True)) for name, layer in layers.items()},
-        "effects": [
-            split_effect(text, [container["name"] for container in observed["engine"].get("containers") or ()])
-            for text in plan.get("effects", ())
-        ],
+        "effects": list(plan.get("affected") or ()),
         **{kind: list(plan.get(kind) or ()) for kind in ("warnings", "notices", "blockers")},
     }
 
@@ -88,15 +85,6 @@ def find_switch_problem(variables: Mapping[str, Any]) -> str:
         if name in variables and variables[name] not in choices:
             return f"{name}: {variables[name]!r} is not valid; write {' or '.join(choices)}"
     return find_inventory_problem(variables)
-
-
-def split_effect(text: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return `{"text": …, "containers": […]}` of an effect that may end with names of containers, each maybe with its ports in parentheses."""
-    head, colon, tail = text.rpartition(": ")
-    found = tail.split(", ")
-    if colon and names and {name.partition(" (")[0] for name in found} <= set(names):
-        return {"text": head, "containers": found}
-    return {"text": text, "containers": []}
 
 
 def hash_expectations(expect: Mapping[str, Any]) -> dict[str, str]:

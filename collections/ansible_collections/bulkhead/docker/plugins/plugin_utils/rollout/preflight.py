@@ -10,6 +10,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from ...module_utils.formatting import format_size
+from ...module_utils.layers.verdict import format_containers
 from ..planning.table import AS_DESIRED, DISABLED, STATE_COLOUR
 from ..terminal import Line, wrap_text
 from .decision import BATCHES, BLOCKED, INCLUDED, SKIPPED, UNREACHABLE
@@ -87,7 +88,7 @@ def _pad_cell(layer: str, text: str) -> str:
 
 
 def _count_affected(decisions: Sequence[Decision]) -> str:
-    per_host = [len({name.partition(" (")[0] for effect in entry["effects"] for name in effect["containers"]}) for entry in decisions]
+    per_host = [len({name for effect in entry["effects"] for name in effect["containers"]}) for entry in decisions]
     total = sum(per_host)
     if not total or len(decisions) == 1:
         return f"{total} affected" if total else ""
@@ -136,7 +137,8 @@ def _render_effects(hosts: Sequence[Decision]) -> Iterator[Line]:
     found: dict[str, list[tuple[str, Sequence[str]]]] = {}
     for entry in hosts:
         for effect in entry["effects"]:
-            found.setdefault(effect["text"], []).append((entry["host"], effect["containers"]))
+            shown = [format_containers([name], effect["details"]) for name in effect["containers"]]
+            found.setdefault(effect["text"], []).append((entry["host"], shown))
     for text, places in list(found.items())[:MAX_TEXTS]:
         where = "" if len(places) == len(hosts) else f" ({_name_hosts([host for host, unused in places])})"
         if not any(containers for unused, containers in places):

@@ -14,7 +14,7 @@ from ...apparmor.policy import ENFORCING, GLOBAL_MODE
 from ...apparmor.sources import COMPLAIN_LINK, FOLDER, PARSER_CONFIGURATION
 from ...rootless.names import PROFILE
 from ..rootless import plan as rootless
-from ..verdict import DISABLED, Change, LayerPlan
+from ..verdict import DISABLED, Change, Effect, LayerPlan
 from .judge import describe_recording
 
 __all__ = ["expectation", "plan", "resolve_sources"]
@@ -130,7 +130,7 @@ def _plan_step(planned: LayerPlan, state: Mapping[str, Any], profile: AppArmorPr
             return None
         planned.changes.append(Change(profile.path, f"{name} {', '.join(reasons)}", _render_current(now), _render_desired(profile)))
         if users:
-            planned.effects.append(f"the new policy of {name} applies at once to {describe_processes(users)}")
+            planned.effects.append(Effect(f"the new policy of {name} applies at once to {describe_processes(users)}"))
     else:
         if now["sha256"] is None and now["mode"] is None and not now["is_managed"]:
             return None
@@ -142,7 +142,7 @@ def _plan_step(planned: LayerPlan, state: Mapping[str, Any], profile: AppArmorPr
             return None
         planned.changes.append(Change(profile.path, f"{name} is no longer desired", _render_current(now)))
         if users:
-            planned.effects.append(f"{name} is removed, so these become unconfined: {describe_processes(users)}")
+            planned.effects.append(Effect(f"{name} is removed, so these become unconfined: {describe_processes(users)}"))
     step = {"name": name, "state": profile.state, "mode": profile.mode, "force": profile.force}
     return {**step, "content": profile.content} if profile.state == "present" else step
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine_config import drop_in
-from ..verdict import DISABLED, REQUIRED, LayerPlan
+from ..verdict import DISABLED, REQUIRED, Effect, LayerPlan
 from .settings import KEY, LAYER, explain_obstacle, is_key_supported
 
 VARIABLE = "docker_daemon_default_pids_limit"
@@ -86,7 +86,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     if result.requirement == DISABLED:
         if managed["exists"]:
             result.apply = {"pids_limit": 0}
-            result.effects.append("running containers without their own limit get systemd's default (TasksMax) at once")
+            result.effects.append(Effect("running containers without their own limit get systemd's default (TasksMax) at once"))
         return result
 
     limit, headroom = parse_limit(desired), _parse_headroom(desired, result)
@@ -171,6 +171,4 @@ def _compare_usage(containers: list[Mapping[str, Any]], limit: int, headroom: fl
             " give them their own limit, also in their compose file (pids_limit), or raise the default"
         )
     if affected:
-        result.effects.append(
-            f"the PIDs limit of {limit} applies at once to running containers without their own limit: {', '.join(affected)}"
-        )
+        result.effects.append(Effect(f"the PIDs limit of {limit} applies at once to running containers without their own limit", affected))

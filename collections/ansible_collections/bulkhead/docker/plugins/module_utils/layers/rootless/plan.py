@@ -12,7 +12,7 @@ from ...host.root import sha256
 from ...rootless import client_context, managed_files, names, rendering
 from ...subid.allocate import describe_bounds_problem
 from ...subid.mapping import MIN_IDS
-from ..verdict import DISABLED, REQUIRED, Change, LayerPlan
+from ..verdict import DISABLED, REQUIRED, Change, Effect, LayerPlan
 from .plan_ranges import plan_ranges
 
 LAYER = "rootless"
@@ -275,7 +275,9 @@ def _plan_user(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[str,
                 " below it; stop them first, or set rootless_docker_stop_containers: true"
             )
         elif here.get("containers"):
-            result.effects.append(f"{len(here['containers'])} containers of {instance.user} stop with its manager and are started again")
+            result.effects.append(
+                Effect(f"{len(here['containers'])} containers of {instance.user} stop with its manager and are started again")
+            )
     port, now = desired.get("rootless_docker_first_port"), here.get("first_port") or ""
     if port is not None and str(port) != now:
         result.changes.append(Change(names.FIRST_PORT, f"allow every user to listen on ports from {port} on", f"{now}\n", f"{port}\n"))
@@ -317,7 +319,7 @@ def _plan_rootful(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[s
             Change("docker.service", "stop and mask the rootful engine; its images, containers and volumes stay on the disk")
         )
         if running:
-            result.effects.append(f"the rootful engine is stopped, and with it: {', '.join(running)}")
+            result.effects.append(Effect("the rootful engine is stopped, and with it", running))
 
 
 def list_stopping_containers(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> set[str]:

@@ -27,7 +27,7 @@ from ...subid.mapping import (
 from ...subid.notes import add_notes
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ...subid.remap_user import DEFAULT_USER, parse_major, parse_remap_user
-from ..verdict import DISABLED, Change, LayerPlan
+from ..verdict import DISABLED, Change, Effect, LayerPlan
 from . import data_guard, plan_switch
 from .plan_known_ranges import choose_avoided, is_of_sssd, list_unread, settle_start
 
@@ -72,9 +72,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         kept = {name: getattr(result, name) for name in ("blockers", "warnings", "notices", "question")}
         return LayerPlan(LAYER, result.requirement, **kept)
     if engine.get("running") and not engine.get("remapped") and result.daemon_keys:
-        result.effects.append(
-            "under userns-remap the engine does not start containers with --privileged, --network host or --pid host unless they have --userns=host"
-        )
+        text = "under userns-remap the engine does not start containers with --privileged, --network host or --pid host unless they have"
+        result.effects.append(Effect(f"{text} --userns=host"))
     return result
 
 

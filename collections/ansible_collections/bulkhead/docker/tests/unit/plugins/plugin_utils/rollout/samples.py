@@ -32,7 +32,9 @@ def make_plan(containers: Any = (), **more: Any) -> dict[str, Any]:
         },
         "pending": {"disk_space": {"path": "/var/lib/docker", "free": 7_000_000_000, "size": 9_000_000_000}},
     }
-    return {"layers": {name: make_layer() for name in SWITCHES}, "observed": observed, "warnings": [], "notices": [], "effects": [], **more}
+    affected = [effect.as_dict() for effect in more.pop("effects", ())]
+    layers = {name: make_layer() for name in SWITCHES}
+    return {"layers": layers, "observed": observed, "warnings": [], "notices": [], "affected": affected, **more}
 
 
 def make_report(seconds_ago: float = 600, **more: Any) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Effect
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision
 
-from .samples import EXPECT, NOW, make_last_report, make_layer, make_plan, make_report
+from .samples import EXPECT, NOW, make_decision, make_last_report, make_layer, make_plan, make_report
 
 
 def decide(last: dict[str, Any] | None, more: dict[str, Any] | None = None, **asked: Any) -> str:
@@ -128,17 +129,9 @@ def test_invalid_switches_are_a_problem(variables: dict[str, Any], words: str) -
     assert found.startswith(words) if words else found == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "names", "containers"),
-    [
-        ("the engine is restarted; its containers stop: web, db", ["db", "web"], ["web", "db"]),
-        ("the engine is restarted; no container runs", [], []),
-        ("note: web", ["db"], []),
-        ("one: two: web", ["web"], ["web"]),
-        ("ports: web (80/tcp 443/tcp), db", ["db", "web"], ["web (80/tcp 443/tcp)", "db"]),
-    ],
-)
-def test_containers_are_split_from_an_effect(text: str, names: list[str], containers: list[str]) -> None:
-    found = decision.split_effect(text, names)
-    assert found["containers"] == containers
-    assert text == (f"{found['text']}: {', '.join(containers)}" if containers else found["text"])
+def test_names_of_containers_are_data() -> None:
+    # A name as the engine allows it is no longer looked for in the sentence.
+    effect = Effect("icc: false: web, db", ["web"], {"web": "80/tcp (x)"})
+    assert effect == "icc: false: web, db: web (80/tcp (x))"
+    found = make_decision(effects=[effect])["effects"]
+    assert found == [{"text": "icc: false: web, db", "containers": ["web"], "details": {"web": "80/tcp (x)"}}]

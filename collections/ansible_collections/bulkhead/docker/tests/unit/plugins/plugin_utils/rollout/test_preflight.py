@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import SWITCHES
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Effect
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import decision, preflight
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import WIDTH
 
@@ -21,7 +22,7 @@ def make_unreachable(host: str, groups: Any = ()) -> dict[str, Any]:
 
 
 def test_500_identical_hosts_are_one_row() -> None:
-    effects = ["the engine is restarted; its containers keep running (live-restore): web, db"]
+    effects = [Effect("the engine is restarted; its containers keep running (live-restore)", ["web", "db"])]
     fleet = [make_decision(f"web{number}", layers=CHANGES, containers=["web", "db"], effects=effects) for number in range(500)]
     output = render(fleet)
     assert len(output.splitlines()) < 20
@@ -32,7 +33,7 @@ def test_500_identical_hosts_are_one_row() -> None:
 def test_different_hosts_are_rows_in_the_order_of_batches() -> None:
     decisions = [
         make_decision("idle", layers=CHANGES),
-        make_decision("busy", layers=CHANGES, containers=["db"], effects=["they stop: db"]),
+        make_decision("busy", layers=CHANGES, containers=["db"], effects=[Effect("they stop", ["db"])]),
         make_decision("first", ["canary"], layers=CHANGES),
         make_decision("preprod", ["validation"]),
         decision.decide_host("done", make_plan(), (), {}, make_last_report(make_report())),
@@ -70,7 +71,8 @@ def test_the_details_of_a_row_are_bounded() -> None:
 
 def test_no_line_is_wider_than_the_table() -> None:
     decisions = [
-        make_decision(f"host-{number}.example.com", layers=CHANGES, warnings=["word " * 60], effects=["word " * 60]) for number in range(30)
+        make_decision(f"host-{number}.example.com", layers=CHANGES, warnings=["word " * 60], effects=[Effect("word " * 60)])
+        for number in range(30)
     ]
     assert max(len(line) for line in render(decisions).splitlines()) <= WIDTH
 
