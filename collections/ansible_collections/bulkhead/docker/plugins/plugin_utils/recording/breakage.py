@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.seccomp import bpf
+from ...module_utils.seccomp.desired import SeccompProfiles
 from ...module_utils.seccomp.semantics import NATIVE, Expanded, expand_profile
 from ...module_utils.seccomp.syscalls import load_table
 from .base import Base, list_possible_answers, narrow_grants
+from .generation import shorten_list
 from .seen import describe_argument
 
 UNCONFINED, BUILTIN = "unconfined", "builtin"
+_MOST_CALLS = 10
 _ABI_ARCHITECTURES = {"i386": "SCMP_ARCH_X86", "x32": "SCMP_ARCH_X32", "arm": "SCMP_ARCH_ARM"}
 
 
@@ -64,14 +67,35 @@ def find_breakage(recorded: Mapping[str, Any], default: Base | None, own: Mappin
         if instance["seccomp"] == UNCONFINED:
             profile = own.get(name)
             if profile or default:
-                found.unknown[name] = "it runs without a seccomp filter, so its calls cannot be recorded"
+                found.unknown[name] = "without a seccomp filter, calls cannot be recorded"
         elif profile and source["status"] != "recording":
             found.unknown[name] = source["reason"] or "calls are not recorded on this host"
         elif profile and not instance["calls"]:
-            found.unknown[name] = "none of its calls has been recorded yet"
+            found.unknown[name] = "no call has been recorded yet"
         elif profile:
             found.broken += find_broken_calls(instance, recorded["host"], profile)
     return found
+
+
+def list_desired_profiles(listed: SeccompProfiles, containers: Iterable[Mapping[str, Any]] = ()) -> tuple[Base | None, dict[str, Base]]:
+    """Return the arguments `default` and `own` of `find_breakage`. listed: seccomp_profiles_list. containers: of hardened_container_list."""
+    by_name = {profile.name: Base(profile.name, profile.text) for profile in listed.profiles if profile.state == "present"}
+    wanted = ((each["name"], each.get("seccomp_profile")) for each in containers if each.get("state", "present") == "present")
+    own = {**by_name, **{name: by_name[profile] for name, profile in wanted if profile in by_name}}
+    return by_name.get(listed.daemon_default.name) if listed.daemon_default else None, own
+
+
+def describe_breakage(found: Breakage) -> list[str]:
+    """Return one warning per container that a profile would break, and one about those of which nothing is known."""
+    warnings = []
+    for container, profile in dict.fromkeys((each.container, each.profile) for each in found.broken):
+        calls = [each.describe() for each in found.broken if (each.container, each.profile) == (container, profile)]
+        more = f" and {len(calls) - _MOST_CALLS} more" if len(calls) > _MOST_CALLS else ""
+        warnings.append(f"container {container}: profile {profile} would deny calls that it makes: {', '.join(calls[:_MOST_CALLS])}{more}")
+    for why in sorted(set(found.unknown.values())):
+        names = [name for name, reason in found.unknown.items() if reason == why]
+        warnings.append(f"what the seccomp profile would deny is not known of {shorten_list(names)}: {why}")
+    return warnings
 
 
 def find_broken_calls(instance: Mapping[str, Any], host: Mapping[str, Any], profile: Base) -> list[BrokenCall]:

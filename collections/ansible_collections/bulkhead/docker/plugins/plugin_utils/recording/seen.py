@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ...module_utils.seccomp.errnos import ERRNOS
-from .generation import count, shorten_list
+from .generation import shorten_list
 from .sightings import Seen, SeenCall, SeenDeniedCall
 
 # linux/socket.h.
@@ -49,7 +49,7 @@ def describe_call(call: SeenCall) -> str:
 
 
 def describe_denied_call(call: SeenDeniedCall) -> str:
-    """Return how often a call was denied, and with which errors."""
+    """Return with which errors a call was denied, and since when."""
     names = {number: name for name, number in reversed(ERRNOS.items())}
     errors = shorten_list([names.get(number, str(number)) for number in call.errnos])
-    return f"was denied {count(call.count, 'time')} with {errors} since {call.first}"
+    return f"was denied with {errors} since {call.first}"

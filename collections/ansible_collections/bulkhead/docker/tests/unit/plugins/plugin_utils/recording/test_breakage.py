@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired import read_seccomp_profiles
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import Base, get_engine_default
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.breakage import Breakage, find_breakage
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.breakage import (
+    Breakage,
+    describe_breakage,
+    find_breakage,
+    list_desired_profiles,
+)
 
 GENERAL = Base("bulkhead-default", format_profile(compose_profile(PRESETS["general"])))
 WEB = Base("bulkhead-web", format_profile(compose_profile(PRESETS["web"])))
@@ -112,7 +118,7 @@ def test_what_is_not_recorded_is_named() -> None:
     )
     assert (found.broken, found.unknown) == (
         [],
-        {"a": "it runs without a seccomp filter, so its calls cannot be recorded", "b": "none of its calls has been recorded yet"},
+        {"a": "without a seccomp filter, calls cannot be recorded", "b": "no call has been recorded yet"},
     )
     assert find(instance(call("ptrace")), status="unavailable").unknown == {"shop-web-1": "this host has no BTF"}
 
@@ -123,3 +129,25 @@ def test_without_a_change_of_the_default_nothing_breaks() -> None:
 
 def test_a_machine_without_a_table_is_left_out() -> None:
     assert find(instance(call("ptrace")), machine="riscv64").broken == []
+
+
+def test_desired_profiles_come_from_the_inventory() -> None:
+    entries = [{"name": "bulkhead-default", "extends": "general"}, {"name": "web", "extends": "web"}, {"name": "old", "state": "absent"}]
+    desired = {"seccomp_profiles_list": entries, "seccomp_profiles_directory": "/x", "seccomp_profiles_daemon_default": "bulkhead-default"}
+    containers = [{"name": "shop", "seccomp_profile": "web"}, {"name": "gone", "seccomp_profile": "web", "state": "absent"}, {"name": "x"}]
+    default, own = list_desired_profiles(read_seccomp_profiles(desired), containers)
+    assert default == GENERAL
+    assert {name: profile.name for name, profile in own.items()} == {"bulkhead-default": "bulkhead-default", "web": "web", "shop": "web"}
+    assert list_desired_profiles(read_seccomp_profiles({**desired, "seccomp_profiles_daemon_default": ""}))[0] is None
+
+
+def test_warnings_name_container_profile_and_calls() -> None:
+    calls = [
+        call(name) for name in ("ptrace", "keyctl", "mount", "bpf", "acct", "reboot", "setns", "swapon", "swapoff", "unshare", "add_key")
+    ]
+    found = find(instance(*calls), instance(seccomp="unconfined", name="a"), instance(seccomp="unconfined", name="b"))
+    assert describe_breakage(found) == [
+        "container shop-web-1: profile bulkhead-default would deny calls that it makes: acct (12 times), add_key (12 times), bpf (12 times), "
+        "keyctl (12 times), mount (12 times), ptrace (12 times), reboot (12 times), setns (12 times), swapoff (12 times), swapon (12 times) and 1 more",
+        "what the seccomp profile would deny is not known of a, b: without a seccomp filter, calls cannot be recorded",
+    ]
