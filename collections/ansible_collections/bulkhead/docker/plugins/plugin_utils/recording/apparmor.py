@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...module_utils.apparmor.parameters import APPARMOR_CAPABILITIES, DENIABLE, FAMILIES, TYPES, describe_rule_problem
@@ -97,11 +98,22 @@ def _add_capabilities(entry: dict[str, Any], result: Generated, allowed: Sequenc
 
 
 def _list_file_rules(recording: Recording, allowed: Sequence[SeenAccess], result: Generated) -> Iterator[str]:
-    files = [each for each in allowed if each.access["class"] == "file" and not _is_in_template(each)]
+    files = [each for each in allowed if each.access["class"] == "file"]
+    files = [each for each in [*files, *_list_link_targets(files)] if not _is_in_template(each)]
     for rule in generalise_paths(files, recording.mounts):
         if _check(rule.text, result):
             result.reasons.append((rule.text, _explain(rule)))
             yield rule.text
+
+
+def _list_link_targets(files: Sequence[SeenAccess]) -> Iterator[SeenAccess]:
+    """Yield accesses to the targets of hard links: a link must not have a permission that its target lacks (man 5 apparmor.d, `l`)."""
+    for each in files:
+        if "l" in each.access["mask"] and each.access.get("target"):
+            masks = {letter for other in files if other.access["path"] == each.access["path"] for letter in other.access["mask"]}
+            mask = "".join(sorted(masks - {"l"}))
+            if mask:
+                yield replace(each, access={"class": "file", "path": each.access["target"], "mask": mask})
 
 
 def _is_in_template(access: SeenAccess) -> bool:

@@ -130,7 +130,7 @@ def _add_profiles(recording: Recording, result: Generated) -> None:
     name = name_profile(recording.service)
     if recording.calls:
         add_setting(result, "seccomp_profile", name, "the generated profile of seccomp_profiles_list")
-    if recording.access:
+    if any(not each.denied for each in recording.access):
         add_setting(result, "apparmor_profile", name, "the generated profile of apparmor_profiles_list")
 
 

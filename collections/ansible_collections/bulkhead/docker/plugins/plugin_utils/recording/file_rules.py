@@ -67,7 +67,7 @@ def _choose_pattern(path: str, mask: frozenset[str], mounts: Sequence[Mount]) ->
     """Return the folder's pattern for a path in a mount or in read-only content, else the path."""
     if "x" in mask:
         return path
-    inside = [mount.destination for mount in mounts if _is_below(path, mount.destination)]
+    inside = [folder for folder in (escape(mount.destination) for mount in mounts) if _is_below(path, folder)]
     if inside and not path.startswith(_EXACT):
         return f"{max(inside, key=len).rstrip('/')}/{{,**}}"
     if mask <= {"r", "m"}:

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...module_utils.apparmor.names import describe_name_problem
+
 RECORD, LOG, ENFORCE = STAGES = ("record", "log", "enforce")
 # Names of generated profiles begin with it, so that none is a profile of the engine or of the system (apparmor/names.py).
 PREFIX = "recorded-"
@@ -34,7 +36,7 @@ class GenerationError(ValueError):
 def name_profile(service: str) -> str:
     """Return the name of a service's profiles. Services that differ have names that differ."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "-", service)
-    if plain == service and len(PREFIX + plain) <= _LONGEST and not plain.endswith((".json", "~")):
+    if plain == service and describe_name_problem(PREFIX + plain) is None and not plain.endswith(".json"):
         return PREFIX + plain
     digest = hashlib.sha256(service.encode()).hexdigest()[:8]
     return f"{PREFIX}{plain[: _LONGEST - len(PREFIX) - 9]}-{digest}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...module_utils.recorder.paths import escape
 from .generation import shorten_list
 from .model import Mount, Recording
 
@@ -64,7 +65,8 @@ def _list_written_files(recording: Recording) -> Iterator[str]:
 
 
 def _is_in_mount(path: str, mounts: list[Mount]) -> bool:
-    return any(path == mount.destination or path.startswith(f"{mount.destination.rstrip('/')}/") for mount in mounts)
+    folders = [escape(mount.destination.rstrip("/")) for mount in mounts]
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _choose_folder(path: str) -> str:

@@ -143,6 +143,11 @@ def test_a_mount_is_one_rule() -> None:
     assert list_rules(accesses, *mounts) == ["/data/run ix", "/data/{,**} rwk", "/datax r", "/etc/x/a w"]
 
 
+def test_a_mount_whose_name_has_signs_of_patterns() -> None:
+    accesses = make_files("/data[1]/a w | /data1/a w")
+    assert list_rules(accesses, Mount("/data[1]", "volume", "d")) == ["/data1/a w", "/data\\[1\\]/{,**} w"]
+
+
 def test_owner_stays_where_all_writes_had_it() -> None:
     def file(path: str, owner: bool) -> SeenAccess:
         return make_access(class_="file", path=path, mask="w", owner=owner)
@@ -186,6 +191,12 @@ def test_other_rules(access: dict[str, Any], rule: str | None) -> None:
     rules = [each for each in generated.entry["rules"] if not each.startswith("deny ") and each != "/x r"]
     assert rules == ([rule] if rule else [])
     render(generated)
+
+
+def test_the_target_of_a_link_has_the_permissions_of_the_link() -> None:
+    link = make_access(class_="file", path="/data/lock", mask="l", target="/data/lock.tmp")
+    rules = generate([link, *make_files("/data/lock rw | /data/lock.tmp w")]).entry["rules"]
+    assert rules[:2] == ["/data/lock rwl", "/data/lock.tmp rw"]
 
 
 def test_what_has_no_rule_is_a_note() -> None:
