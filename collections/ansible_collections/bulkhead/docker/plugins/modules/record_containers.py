@@ -170,9 +170,13 @@ def stop(module: Module, host: Host) -> None:
     """Collect once more, and remove the recorder."""
     if not install.is_installed(host):
         module.exit_json(changed=False, recorded=None, removed=[], armed=False, **({"would": []} if module.check_mode else {}))
-    if install.is_active():
-        request_flush(host, module.params["timeout"])
-    recorded = read_recorded(host)
+    recorded = None
+    try:
+        if install.is_active():
+            request_flush(host, module.params["timeout"])
+        recorded = read_recorded(host)
+    except (OSError, ValueError, RecorderNotRunning) as error:  # a recorder that is broken has to be removable
+        module.warn(f"what was recorded last could not be collected: {error}")
     if module.check_mode:
         module.exit_json(changed=True, recorded=recorded, would=install.list_removals(host), removed=[], armed=install.is_active())
     with lock_host(host):

@@ -25,7 +25,8 @@ from .store import ACCESS, CALLS, START_NOT_SEEN, UNCONFINED, Instance, Store
 
 PATIENCE = 5.0  # seconds for one answer; meanwhile nothing else is read
 CHANGES_PATIENCE = 10.0
-_RETRY = 2.0
+# Seconds until the next try to connect; longer after each one that failed, because an engine that hangs takes time.
+_RETRY, _MAX_RETRY = 2.0, 30.0
 # Seconds between the start that the engine reports and its event.
 _SLACK = 5.0
 
@@ -49,14 +50,14 @@ class FollowedEngine:
         self.folders: dict[str, str] = {}
         self.started_at = time.time()
         self._health: dict[str, list[str]] = {}
-        self._next_try = 0.0
+        self._next_try, self._delay = 0.0, _RETRY
         self._api = Engine(self.socket, PATIENCE, self.uid)
 
     def connect(self, now: float) -> bool:
         """Connect if the engine is not connected, and read its running containers. Returns whether it was connected by this call."""
         if self.stream or now < self._next_try:
             return False
-        self._next_try = now + _RETRY
+        self._next_try = now + self._delay
         since = self.store.engines.setdefault(self.engine.user, self.started_at)
         try:
             self.stream = EventStream(self.socket, since, self.uid)
@@ -64,7 +65,9 @@ class FollowedEngine:
             self.scan(now)
         except (OSError, EngineError, KeyError, TypeError, AttributeError):
             self.disconnect()
+            self._delay = min(2 * self._delay, _MAX_RETRY)
             return False
+        self._delay = _RETRY
         return True
 
     def disconnect(self) -> None:
@@ -103,6 +106,8 @@ class FollowedEngine:
             self.store.note_start(event.id, event.time)
             with suppress(EngineError, EngineUnreachable):
                 self._inspect(instance, event.time)
+            if instance.running and "apparmor" in instance.about:
+                self.on_start(instance)
         elif event.action == "die":
             self.attribution.forget(event.id)
             self.read_changes(instance, PATIENCE)
@@ -127,6 +132,8 @@ class FollowedEngine:
                 instance.started = begun or now
                 text = f"{instance.about['name']} was running before it was recorded, so its start is missing; restart it when that is possible"
                 self.store.add_gap(START_NOT_SEEN, CALLS, text, begun, now, instance=identifier)
+            if instance.running:
+                self.on_start(instance)
         for instance in self.store.instances.values():
             if instance.engine == self.engine.user and instance.running and instance.id not in running:
                 instance.running, instance.ended = False, True
@@ -147,7 +154,6 @@ class FollowedEngine:
         instance.touch(now)
         if instance.running:
             self._note_unconfined(instance, now)
-            self.on_start(instance)
         return inspect
 
     def _read_kernel(self, identifier: str, pid: int) -> dict[str, Any]:

@@ -242,4 +242,9 @@ def explain_settings(host: Host, settings: Mapping[str, Any]) -> str:
     unknown = [user for user in settings["users"] if find_instance(host, user).uid is None]
     if unknown:
         return f"users: {unknown[0]} does not exist on this host; write users who run a rootless engine"
+    if settings["calls"] and not is_installed(host):
+        from .kernel import find_obstacle  # not needed to collect
+
+        if obstacle := find_obstacle(host):
+            return f"calls: {obstacle}; or set calls to false, to record accesses alone"
     return ""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders, install
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders, install, kernel
 
 SETTINGS = {"calls": True, "access": True, "users": [], "socket": "/var/run/docker.sock", "version": "v1"}
 
@@ -174,10 +174,13 @@ def test_removals_are_listed(host: Host) -> None:
     [
         ({}, ""),
         ({"calls": False, "access": False}, "calls, access: both are false"),
+        ({"users": []}, "calls: the kernel has no BTF; or set calls to false"),
+        ({"users": [], "calls": False}, ""),
         ({"users": ["nobody-here"]}, "users: nobody-here does not exist"),
     ],
 )
-def test_settings_that_cannot_be_recorded(host: Host, settings: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_be_recorded(host: Host, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], message: str) -> None:
+    monkeypatch.setattr(kernel, "find_obstacle", lambda unused: "the kernel has no BTF" if settings.get("users") == [] else "")
     host.path("/run/systemd/system").mkdir(parents=True)
     found = install.explain_settings(host, {"state": "recording", **SETTINGS, **settings})
     assert found.startswith(message) if message else found == ""
