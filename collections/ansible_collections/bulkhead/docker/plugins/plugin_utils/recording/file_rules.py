@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ...module_utils.recorder.paths import escape
 from .model import Mount, SeenAccess
 
 MANY = 3
