@@ -16,11 +16,15 @@ ANY, IF_NEW = 0, 1  # BPF_ANY, BPF_NOEXIST
 HASH, ARRAY, LRU_HASH = 1, 2, 9
 _MAP_CREATE, _LOOKUP, _UPDATE, _DELETE, _PROGRAM_LOAD, _PIN, _GET_PINNED = 0, 1, 2, 3, 5, 6, 7
 _GET_INFO, _RAW_TRACEPOINT_OPEN, _LOOKUP_BATCH = 15, 17, 24
-_TRACING, _TRACE_RAW_TP = 26, 23  # BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP
+_LINK_CREATE, _PERF_EVENT = 28, 41
+_KPROBE, _TRACING, _TRACE_RAW_TP = 2, 26, 23  # BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP
+_PERF_CLOSE_ON_EXEC = 8
+_PERF_OPEN = {"x86_64": 298, "aarch64": 241}
+_PERF_TYPE = "/sys/bus/event_source/devices/kprobe/type"
 _BATCH = 4096  # entries
 _LOG_SIZE = 1 << 20
 _ATTRIBUTES_SIZE = 128
-_INFO_SIZE = 232  # struct bpf_prog_info up to attach_btf_id
+_INFO_SIZE = 208  # struct bpf_prog_info up to run_cnt
 
 
 def call_bpf(command: int, layout: str, *values: int) -> tuple[int, bytes]:
@@ -48,7 +52,7 @@ def create_map(kind: int, key_size: int, value_size: int, entries: int, name: st
 
 
 def load_program(code: bytes, name: str, tracepoint: int) -> int:
-    """Load a program for a tracepoint and return its descriptor. tracepoint: BTF ID of its `btf_trace_NAME`. Raises OSError.
+    """Load a program and return its descriptor. tracepoint: BTF ID of its `btf_trace_NAME`, 0 for a program at a function. Raises OSError.
 
     The error's message ends with what the kernel's verifier said last.
     """
@@ -57,8 +61,8 @@ def load_program(code: bytes, name: str, tracepoint: int) -> int:
     def load(level: int, size: int, address: int) -> int:
         return call_bpf(
             _PROGRAM_LOAD, "=IIQQIIQIIQQIIIIQIIQII",
-            _TRACING, len(code) // 8, ctypes.addressof(instructions), ctypes.addressof(license_text), level, size, address, 0, 0,
-            *_encode_name(name), 0, _TRACE_RAW_TP, 0, 0, 0, 0, 0, 0, 0, tracepoint,
+            _TRACING if tracepoint else _KPROBE, len(code) // 8, ctypes.addressof(instructions), ctypes.addressof(license_text), level, size, address, 0, 0,
+            *_encode_name(name), 0, _TRACE_RAW_TP if tracepoint else 0, 0, 0, 0, 0, 0, 0, 0, tracepoint,
         )[0]  # fmt: skip
 
     try:
@@ -77,6 +81,24 @@ def load_program(code: bytes, name: str, tracepoint: int) -> int:
 def attach_program(program: int) -> int:
     """Attach a program to its tracepoint and return the descriptor of the link. Raises OSError."""
     return call_bpf(_RAW_TRACEPOINT_OPEN, "=QI", 0, program)[0]
+
+
+def attach_to_function(program: int, function: str) -> int:
+    """Attach a program to the start of a function of the kernel and return the descriptor of the link. Raises OSError."""
+    with open(_PERF_TYPE, encoding="ascii") as file:
+        kind = int(file.read())
+    name = ctypes.create_string_buffer(function.encode())
+    # struct perf_event_attr, first version with config1 (the name's address); man 2 perf_event_open.
+    attributes = ctypes.create_string_buffer(struct.pack("=IIQQQQQIIQQ", kind, 72, 0, 0, 0, 0, 0, 0, 0, ctypes.addressof(name), 0), 72)
+    number, nothing = ctypes.c_long(_PERF_OPEN[os.uname().machine]), ctypes.c_long(-1)
+    # Of one processor, as perf requires; the program runs on all of them.
+    event = _LIBC.syscall(number, attributes, nothing, ctypes.c_long(0), nothing, ctypes.c_long(_PERF_CLOSE_ON_EXEC))
+    if event < 0:
+        raise OSError(ctypes.get_errno(), f"perf_event_open(2): {function}: {os.strerror(ctypes.get_errno())}")
+    try:
+        return call_bpf(_LINK_CREATE, "=IIII", program, event, _PERF_EVENT, 0)[0]
+    finally:
+        os.close(event)  # the link keeps it
 
 
 def pin(descriptor: int, path: str) -> None:
@@ -129,12 +151,12 @@ def read_entries(map_descriptor: int, key_size: int, value_size: int) -> Iterato
         start = ctypes.addressof(position)
 
 
-def read_statistics(program: int) -> tuple[int, int, int]:
-    """Return of a program: nanoseconds and runs (while sysctl kernel.bpf_stats_enabled is set), and runs that were left out. Raises OSError."""
+def read_statistics(program: int) -> tuple[int, int]:
+    """Return nanoseconds and runs of a program, counted while sysctl kernel.bpf_stats_enabled is set. Raises OSError."""
     info = ctypes.create_string_buffer(_INFO_SIZE)
     call_bpf(_GET_INFO, "=IIQ", program, _INFO_SIZE, ctypes.addressof(info))
-    spent, runs, missed = struct.unpack_from("=QQQ", info, 192)
-    return spent, runs, missed
+    spent, runs = struct.unpack_from("=QQ", info, 192)  # struct bpf_prog_info: run_time_ns, run_cnt
+    return spent, runs
 
 
 def _encode_name(name: str) -> tuple[int, int]:

@@ -62,6 +62,10 @@ class Btf:
             raise BtfError(f"contains a name at {offset}, after the end")
         return self._raw[start:end].decode("ascii", "replace")
 
+    def has_name(self, name: str) -> bool:
+        """Return whether any type, function or member has this name."""
+        return self._raw.find(b"\0" + name.encode() + b"\0", self._strings) >= 0
+
     def find_id(self, kind: int, name: str) -> int:
         """Return the ID of a structure or typedef. Raises BtfError."""
         try:

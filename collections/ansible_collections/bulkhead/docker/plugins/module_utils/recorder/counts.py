@@ -9,12 +9,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ..host.cgroup import CGROUPFS
-from . import bpf, programs
-from .pins import open_map, read_missed
+from . import bpf, layout
+from .pins import open_map, without_preemption
 
 _KEY = struct.Struct("=QII")  # cgroup; call; argument or errno
 _TASK = struct.Struct("=IIQ")  # entered, unused, cgroup
-MISSED = "missed"  # runs of a program that the kernel left out
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ class Counts:
     """What was counted since arming.
 
     cgroups: ID -> path below the cgroup root, of the last 4,096 that were made since arming, removed ones included.
-    lost: what the kernel could not count, by map; `missed` are runs that it left out. Empty if nothing was lost.
+    lost: what the kernel could not count, by map; `missed`: how many calls had an exit with a positive result, but no entry (part of those
+    that no program saw). Empty if nothing was lost.
     """
 
     calls: list[Call]
@@ -59,8 +59,7 @@ class Counts:
 
 def read_counts() -> Counts:
     """Return all counts; they stay in the kernel. Raises RecorderError if the recorder is not armed, OSError if a map cannot be read."""
-    lost = {name: struct.unpack("=Q", value)[0] for name, value in zip(programs.LOST, _read_lost(), strict=True)}
-    lost[MISSED] = read_missed()
+    lost = {name: struct.unpack("=Q", value)[0] for name, value in zip(layout.LOST, _read_lost(), strict=True)}
     return Counts(
         calls=[decode_call(key, value) for key, value in _read_map("calls")],
         denied=[decode_denied(key, value) for key, value in _read_map("denied")],
@@ -72,14 +71,14 @@ def read_counts() -> Counts:
 def forget_cgroups(cgroups: Collection[int]) -> None:
     """Remove the counts of cgroups that do not exist any more, so that others have room; save them before. Raises RecorderError or OSError."""
     for name in ("calls", "denied"):
-        _delete_keys(name, (key for key, _value in _read_map(name) if _KEY.unpack(key)[0] in cgroups))
+        _delete_keys(name, [key for key, _value in _read_map(name) if _KEY.unpack(key)[0] in cgroups])
     _delete_keys("names", (struct.pack("=Q", identifier) for identifier in cgroups))
 
 
 def forget_numbers(numbers: Collection[int]) -> None:
     """Remove the counts of calls with these numbers. Raises RecorderError or OSError."""
     for name in ("calls", "denied"):
-        _delete_keys(name, (key for key, _value in _read_map(name) if _decode_number(_KEY.unpack(key)[1])[1] in numbers))
+        _delete_keys(name, [key for key, _value in _read_map(name) if _decode_number(_KEY.unpack(key)[1])[1] in numbers])
 
 
 def find_cgroup_of(pid: int) -> int | None:
@@ -89,7 +88,8 @@ def find_cgroup_of(pid: int) -> int | None:
     """
     descriptor = open_map("tasks")
     try:
-        value = bpf.look_up(descriptor, struct.pack("=I", pid), _TASK.size)
+        with without_preemption():
+            value = bpf.look_up(descriptor, struct.pack("=I", pid), _TASK.size)
     finally:
         os.close(descriptor)
     if value is not None:
@@ -106,7 +106,7 @@ def decode_call(key: bytes, value: bytes) -> Call:
     """Return an entry of map `calls`."""
     cgroup, call, argument = _KEY.unpack(key)
     abi, number = _decode_number(call)
-    return Call(cgroup, abi, number, argument if call & programs.HAS_ARGUMENT else None, struct.unpack("=Q", value)[0])
+    return Call(cgroup, abi, number, argument if call & layout.HAS_ARGUMENT else None, struct.unpack("=Q", value)[0])
 
 
 def decode_denied(key: bytes, value: bytes) -> DeniedCall:
@@ -121,14 +121,15 @@ def decode_name(value: bytes) -> str:
 
 
 def _decode_number(call: int) -> tuple[str, int]:
-    number = call & programs.UNKNOWN_NUMBER
-    return programs.ABIS[call >> 24 & 0x7F], -1 if number == programs.UNKNOWN_NUMBER else number
+    number = call & layout.UNKNOWN_NUMBER
+    return layout.ABIS[call >> 24 & 0x7F], -1 if number == layout.UNKNOWN_NUMBER else number
 
 
 def _read_map(name: str) -> list[tuple[bytes, bytes]]:
-    descriptor, data = open_map(name), programs.list_maps()[name]
+    descriptor, data = open_map(name), layout.list_maps()[name]
     try:
-        return list(bpf.read_entries(descriptor, data.key_size, data.value_size))
+        with without_preemption():
+            return list(bpf.read_entries(descriptor, data.key_size, data.value_size))
     finally:
         os.close(descriptor)
 
@@ -136,7 +137,8 @@ def _read_map(name: str) -> list[tuple[bytes, bytes]]:
 def _read_lost() -> list[bytes]:
     descriptor = open_map("lost")
     try:
-        return [bpf.look_up(descriptor, struct.pack("=I", index), 8) or bytes(8) for index in range(len(programs.LOST))]
+        with without_preemption():
+            return [bpf.look_up(descriptor, struct.pack("=I", index), 8) or bytes(8) for index in range(len(layout.LOST))]
     finally:
         os.close(descriptor)
 
@@ -144,7 +146,8 @@ def _read_lost() -> list[bytes]:
 def _delete_keys(name: str, keys: Iterable[bytes]) -> None:
     descriptor = open_map(name)
     try:
-        for key in keys:
-            bpf.delete(descriptor, key)
+        with without_preemption():
+            for key in keys:
+                bpf.delete(descriptor, key)
     finally:
         os.close(descriptor)

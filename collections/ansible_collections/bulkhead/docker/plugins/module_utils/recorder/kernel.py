@@ -8,25 +8,26 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ..host import cgroup
 from ..host.root import Host
-from . import bpf, programs, selftest
+from . import bpf, layout, programs, selftest
 from .btf import VMLINUX, Btf, BtfError
-from .pins import PINS, RecorderError, find_folder
+from .pins import PINS, RecorderError, find_folder, list_pins
 
 _BPFFS = "/sys/fs/bpf"
 _LOCKDOWN = "/sys/kernel/security/lockdown"
-_OLDEST_KERNEL = (5, 11)  # helper bpf_get_current_task_btf for programs of this type
+_OLDEST_KERNEL = (5, 15)  # helper bpf_task_pt_regs
 
 
 def find_obstacle(host: Host) -> str:
     """Return why this host cannot record calls, and what to do; empty if it can. Nothing is changed."""
     machine, release = os.uname().machine, os.uname().release
-    if machine not in programs.MACHINES:
-        return f"calls cannot be recorded on {machine}; use a host with {' or '.join(programs.MACHINES)}"
+    if machine not in layout.MACHINES:
+        return f"calls cannot be recorded on {machine}; use a host with {' or '.join(layout.MACHINES)}"
     if sys.maxsize < 1 << 32:
         return f"calls cannot be recorded by the 32-bit {sys.executable}; set ansible_python_interpreter to a 64-bit Python"
     found = re.match(r"(\d+)\.(\d+)", release)
@@ -51,10 +52,11 @@ def _is_bpffs_mounted(host: Host) -> bool:
 def is_armed() -> bool:
     """Return whether every program of this version is attached and every map is pinned."""
     folder = find_folder()
-    return all(os.path.exists(f"{folder}/{name}") for name in list_pins())
+    functions = layout.FUNCTIONS if any(os.path.exists(f"{folder}/switch_{name}") for name in layout.FUNCTIONS) else ()
+    return all(os.path.exists(f"{folder}/{name}") for name in list_pins(functions))
 
 
-def arm(calls: int = programs.CALL_ENTRIES) -> None:
+def arm(calls: int = layout.CALL_ENTRIES) -> None:
     """Load, attach, pin and test the recorder; pins of the same version stay as they are, others are removed. Raises RecorderError.
 
     calls: number of different calls of all containers that fit into the kernel's map.
@@ -66,11 +68,12 @@ def arm(calls: int = programs.CALL_ENTRIES) -> None:
         return
     disarm()
     try:
-        offsets = programs.find_offsets(Btf(Path(VMLINUX).read_bytes()), os.uname().machine)
+        btf = Btf(Path(VMLINUX).read_bytes())
+        offsets, functions = layout.find_offsets(btf, os.uname().machine), layout.find_functions(btf)
     except (OSError, BtfError) as error:
         raise RecorderError(f"{VMLINUX}: {error}; calls cannot be recorded with kernel {os.uname().release}") from error
     try:
-        _load(offsets, calls)
+        _load(offsets, functions, calls)
         fault = selftest.find_fault()
     except OSError as error:
         _remove_pins()
@@ -90,11 +93,6 @@ def disarm() -> None:
         raise RecorderError(f"{PINS}: {error.strerror}; remove this folder as root") from error
 
 
-def list_pins() -> list[str]:
-    """Return the names of the pins of an armed recorder."""
-    return [*programs.list_maps(), *(f"{kind}_{name}" for name in programs.TRACEPOINTS for kind in ("program", "link"))]
-
-
 def _remove_pins() -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(PINS)
@@ -102,8 +100,11 @@ def _remove_pins() -> None:
         os.rmdir(os.path.dirname(PINS))
 
 
-def _load(offsets: programs.Offsets, calls: int) -> None:
-    """Create, load, attach and pin everything. Raises OSError."""
+def _load(offsets: layout.Offsets, functions: Mapping[str, str], calls: int) -> None:
+    """Create, load, attach and pin everything. Raises OSError.
+
+    sys_enter is attached before sys_exit: an exit whose entry was not seen is taken for a denied call.
+    """
     folder = find_folder()
     os.makedirs(folder, mode=0o700)
     opened: list[int] = []
@@ -115,16 +116,18 @@ def _load(offsets: programs.Offsets, calls: int) -> None:
 
     try:
         maps = {}
-        for name, data in programs.list_maps(calls).items():
+        for name, data in layout.list_maps(calls).items():
             maps[name] = keep(bpf.create_map(data.kind, data.key_size, data.value_size, data.entries, f"bulkhead_{name}"), name)
-        tracepoints = dict(offsets.tracepoints)
-        loaded = {}
-        for name, program in programs.build_programs(offsets, os.uname().machine).items():
-            code = program.assemble(maps)
-            loaded[name] = keep(bpf.load_program(code, name, tracepoints[name]), f"program_{name}")
-        # sys_exit before sys_enter: a call that was entered before is then known as such.
-        for name in reversed(programs.TRACEPOINTS):
-            keep(bpf.attach_program(loaded[name]), f"link_{name}")
+        for name, tracepoint in offsets.tracepoints:
+            code = programs.build_program(name, offsets, os.uname().machine).assemble(maps)
+            program = keep(bpf.load_program(code, name, 0 if name in functions else tracepoint), f"program_{name}")
+            if name in functions:
+                empty = bpf.load_program(programs.build_empty().assemble({}), f"{name}_switch", tracepoint)
+                opened.append(empty)
+                keep(bpf.attach_to_function(program, functions[name]), f"link_{name}")
+                keep(bpf.attach_program(empty), f"switch_{name}")
+            else:
+                keep(bpf.attach_program(program), f"link_{name}")
     finally:
         for descriptor in opened:
             os.close(descriptor)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from . import bpf, programs
+from . import bpf, layout, programs
 
 PINS = "/sys/fs/bpf/bulkhead/recorder"
 
@@ -24,16 +26,41 @@ def open_map(name: str) -> int:
     return _open(name)
 
 
-def read_missed() -> int:
-    """Return how many runs of the programs the kernel left out. Raises RecorderError."""
-    missed = 0
-    for name in programs.TRACEPOINTS:
+@contextmanager
+def without_preemption() -> Iterator[None]:
+    """Let no ordinary task interrupt this thread meanwhile.
+
+    While a task is in bpf(2) for a map, no program at a function runs on its processor (include/linux/bpf.h, bpf_disable_instrumentation),
+    so calls of other tasks would be missed if they ran there before it goes on.
+    """
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:  # no right to it, as in a cgroup without real-time budget: what is missed is then counted
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameter)
+
+
+def list_pins(functions: Iterable[str] = ()) -> list[str]:
+    """Return the names of the pins of an armed recorder. functions: tracepoints whose program is attached to a function."""
+    parts = [f"{kind}_{name}" for name in layout.TRACEPOINTS for kind in ("program", "link")]
+    return [*layout.list_maps(), *parts, *(f"switch_{name}" for name in functions)]
+
+
+def read_costs() -> dict[str, tuple[int, int]]:
+    """Return nanoseconds and runs of each program, counted while sysctl kernel.bpf_stats_enabled is set. Raises RecorderError or OSError."""
+    costs = {}
+    for name in layout.TRACEPOINTS:
         descriptor = _open(f"program_{name}")
         try:
-            missed += bpf.read_statistics(descriptor)[2]
+            costs[name] = bpf.read_statistics(descriptor)
         finally:
             os.close(descriptor)
-    return missed
+    return costs
 
 
 def _open(name: str) -> int:

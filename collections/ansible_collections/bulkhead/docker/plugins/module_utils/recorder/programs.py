@@ -4,24 +4,26 @@
 Every program runs for a task that has a seccomp filter, and for no other. `sys_enter` follows seccomp (kernel/entry/common.c; arm64:
 arch/arm64/kernel/ptrace.c, syscall_trace_enter), so it sees what the filter allows. `sys_exit` also runs for a call that the filter
 denied: an exit without an entry. The map `tasks` has one mark per thread for that.
+
+Neither of them reads its context, so that both can be attached to a tracepoint or to a function (layout.find_functions).
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from .assembler import FRAME, R0, R1, R2, R3, R4, R6, R7, R8, R9, Program
-from .bpf import ANY, ARRAY, HASH, IF_NEW, LRU_HASH
-from .btf import TYPEDEF, Btf
+from .bpf import ANY, IF_NEW
+from .layout import ABIS, HAS_ARGUMENT, LOST, NAME_SIZE, TRACEPOINTS, UNKNOWN_NUMBER, Offsets, list_maps
 
-MACHINES = ("x86_64", "aarch64")
-ABIS = ("x86_64", "i386", "x32", "aarch64", "arm")  # place: the number of an ABI in a key
-CALL_ENTRIES = 65_536
-UNKNOWN_NUMBER = 0xFFFFFF  # stands for every number beyond the kernel's table, so that a container cannot fill a map with them
-HAS_ARGUMENT = 1 << 31
-LOST = ("calls", "denied", "tasks", "names")  # place: the index in map `lost`
-_HELPER_LOOK_UP, _HELPER_UPDATE, _HELPER_CGROUP, _HELPER_READ_TEXT, _HELPER_TASK = 1, 2, 80, 115, 158  # include/uapi/linux/bpf.h
+_HELPER_LOOK_UP, _HELPER_UPDATE, _HELPER_CGROUP, _HELPER_READ_TEXT, _HELPER_TASK, _HELPER_REGISTERS = (
+    1,
+    2,
+    80,
+    115,
+    158,
+    175,
+)  # include/uapi/linux/bpf.h
 _MODE_FILTER = 2  # SECCOMP_MODE_FILTER
 _EEXIST, _MAX_ERRNO = 17, 4095
 _TS_COMPAT, _X32_BIT = 0x2, 0x40000000  # arch/x86/include/asm/thread_info.h; arch/x86/include/uapi/asm/unistd.h
@@ -31,6 +33,7 @@ _ARM_PRIVATE, _ARM_PRIVATE_COUNT = 0xF0000, 16  # __ARM_NR_BASE, arch/arm/includ
 _NAMESPACES = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME (linux/sched.h)
 _LAST_FAMILY = 63
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)  # that Docker's default profile allows (moby, profiles/seccomp/default_linux.go)
+_OUTSIDE, _ENTERED = 0, 1  # marks of a thread
 # Numbers of socket, clone and personality by ABI.
 _WITH_ARGUMENT = {
     "x86_64": (41, 56, 135),
@@ -39,108 +42,53 @@ _WITH_ARGUMENT = {
     "aarch64": (198, 220, 92),
     "arm": (281, 120, 136),
 }
-NAME_SIZE = 256
 # Places on the stack: key of `calls` and `denied` (cgroup, call, argument or errno), thread, value of `tasks`, counter, index of `lost`, name.
 _KEY, _THREAD, _TASK, _ONE, _INDEX, _NAME = -16, -24, -40, -48, -56, -320
 
 
-@dataclass(frozen=True)
-class Map:
-    """A map of the recorder."""
-
-    kind: int
-    key_size: int
-    value_size: int
-    entries: int
-
-
-@dataclass(frozen=True)
-class Offsets:
-    """Where this kernel keeps what the programs read, in bytes, and the BTF IDs of the tracepoints."""
-
-    mode: int  # task_struct.seccomp.mode
-    thread: int  # task_struct.pid
-    status: int  # task_struct.thread_info.status (x86)
-    number: int  # pt_regs.orig_ax, or syscallno
-    argument: int  # pt_regs: first argument of a call
-    argument_32bit: int  # pt_regs: first argument of a 32-bit call
-    state: int  # pt_regs.pstate (arm64)
-    node: int  # cgroup.kn
-    identifier: int  # kernfs_node.id
-    tracepoints: tuple[tuple[str, int], ...]
-
-
-TRACEPOINTS = ("sys_enter", "sys_exit", "cgroup_mkdir")
-
-
-def list_maps(calls: int = CALL_ENTRIES) -> dict[str, Map]:
-    """Return the maps by name. calls: number of entries of map `calls`."""
-    return {
-        "calls": Map(HASH, 16, 8, calls),
-        "denied": Map(HASH, 16, 8, 16_384),
-        "tasks": Map(LRU_HASH, 4, 16, 32_768),
-        "names": Map(LRU_HASH, 8, NAME_SIZE, 4096),
-        "lost": Map(ARRAY, 4, 8, len(LOST)),
-    }
-
-
-def find_offsets(btf: Btf, machine: str) -> Offsets:
-    """Return the offsets of this kernel. Raises BtfError for a type or member that it lacks."""
-    x86 = machine == "x86_64"
-    return Offsets(
-        mode=btf.find_offset("task_struct", "seccomp.mode"),
-        thread=btf.find_offset("task_struct", "pid"),
-        status=btf.find_offset("task_struct", "thread_info.status") if x86 else 0,
-        number=btf.find_offset("pt_regs", "orig_ax" if x86 else "syscallno"),
-        argument=btf.find_offset("pt_regs", "di" if x86 else "orig_x0"),
-        argument_32bit=btf.find_offset("pt_regs", "bx" if x86 else "orig_x0"),
-        state=0 if x86 else btf.find_offset("pt_regs", "pstate"),
-        node=btf.find_offset("cgroup", "kn"),
-        identifier=btf.find_offset("kernfs_node", "id"),
-        tracepoints=tuple((name, btf.find_id(TYPEDEF, f"btf_trace_{name}")) for name in TRACEPOINTS),
-    )
-
-
 def find_version(machine: str) -> str:
     """Return what identifies programs and maps of this version, whatever the kernel's offsets are."""
-    nominal = Offsets(8, 16, 24, 32, 40, 48, 56, 64, 72, ())
+    nominal = Offsets(8, 16, 24, 32, 40, 48, 56, 64, 72, 80, ())
     maps = list_maps()
-    code = b"".join(program.assemble(dict.fromkeys(maps, 0)) for program in build_programs(nominal, machine).values())
+    code = b"".join(build_program(name, nominal, machine).assemble(dict.fromkeys(maps, 0)) for name in TRACEPOINTS)
     return hashlib.sha256(repr(sorted(maps.items())).encode() + code).hexdigest()[:12]
 
 
-def build_programs(offsets: Offsets, machine: str) -> dict[str, Program]:
-    """Return the programs by tracepoint."""
-    return {
-        "sys_enter": _build_enter(offsets, machine),
-        "sys_exit": _build_exit(offsets, machine),
-        "cgroup_mkdir": _build_mkdir(offsets),
-    }
+def build_program(tracepoint: str, offsets: Offsets, machine: str) -> Program:
+    """Return the program for a tracepoint."""
+    if tracepoint == "sys_enter":
+        return _build_enter(offsets, machine)
+    return _build_exit(offsets, machine) if tracepoint == "sys_exit" else _build_mkdir(offsets)
+
+
+def build_empty() -> Program:
+    """Return a program that does nothing. Attached to a tracepoint, it makes the kernel call the function for it."""
+    program = Program()
+    _end(program)
+    return program
 
 
 def _build_enter(offsets: Offsets, machine: str) -> Program:
     program = Program()
     _start(program, offsets)
-    program.load(8, R8, R6, 8)
-    program.compute32("|", R8, 0)  # the upper half becomes 0
-    _read_abi(program, offsets, machine)
-    program.call(_HELPER_CGROUP)
-    program.store(8, FRAME, _KEY, R0)
+    _store_cgroup(program)
     _look_up(program, "tasks", _THREAD)
     program.jump_if(R0, "==", 0, "new task")
-    program.store_constant(4, R0, 0, 1)
+    program.store_constant(4, R0, 0, _ENTERED)
     program.load(8, R1, FRAME, _KEY)
-    program.store(8, R0, 8, R1)
+    program.store(8, R0, 8, R1)  # it can have moved, or have the ID of a task that has ended
     program.jump("known task")
     program.place("new task")
-    program.load(8, R0, FRAME, _KEY)
-    _insert_task(program, entered=1)
+    _insert_task(program, _ENTERED)
     program.place("known task")
+    _read_number(program, offsets)
+    _read_abi(program, offsets, machine)
     program.store_constant(4, FRAME, _KEY + 12, 0)
     _read_argument(program, offsets, machine)
     program.place("no argument")
     program.store(4, FRAME, _KEY + 8, R8)
     _count(program, "calls")
+    _end(program)
     return program
 
 
@@ -149,27 +97,31 @@ def _build_exit(offsets: Offsets, machine: str) -> Program:
     _start(program, offsets)
     _look_up(program, "tasks", _THREAD)
     program.jump_if(R0, "!=", 0, "known task")
-    program.call(_HELPER_CGROUP)
-    _insert_task(program, entered=0)
+    # The task was in a call when the recorder was armed, or has just got its filter: this is the exit of seccomp(2) itself.
+    _store_cgroup(program)
+    _insert_task(program, _OUTSIDE)
     program.jump("end")
     program.place("known task")
     program.load(4, R1, R0, 0)
-    program.jump_if(R1, "==", 0, "not entered")
-    program.store_constant(4, R0, 0, 0)
+    program.jump_if(R1, "==", _OUTSIDE, "not entered")
+    program.store_constant(4, R0, 0, _OUTSIDE)
     program.jump("end")
     program.place("not entered")
-    program.load(8, R2, R6, 8)
-    program.jump_if(R2, "signed>=", 0, "end")
-    program.jump_if(R2, "signed<", -_MAX_ERRNO, "end")
+    _read_number(program, offsets)
+    program.load(4, R2, R6, offsets.result)
+    # A denied call has no such result, so this call's entry was missed. 0 is also the result of a clone's child and of seccomp(2).
+    program.jump_if32(R2, "signed>=", 1, "entry was missed")
+    program.jump_if32(R2, "==", 0, "end")
+    program.jump_if32(R2, "signed<", -_MAX_ERRNO, "end")
     program.compute("neg", R2)
     program.store(4, FRAME, _KEY + 12, R2)
-    program.load(8, R1, R0, 8)
-    program.store(8, FRAME, _KEY, R1)
-    program.load(8, R1, R6, 0)
-    program.load(4, R8, R1, offsets.number)
+    _store_cgroup(program)
     _read_abi(program, offsets, machine)
     program.store(4, FRAME, _KEY + 8, R8)
     _count(program, "denied")
+    program.place("entry was missed")
+    _add_lost(program, "missed")
+    _end(program)
     return program
 
 
@@ -187,20 +139,27 @@ def _build_mkdir(offsets: Offsets) -> Program:
     program.jump_if32(R0, "signed<", 0, "end")
     _update(program, "names", _KEY, _NAME, ANY)
     program.jump_if32(R0, "==", 0, "end")
-    _add_lost(program, "names", "names are lost")
+    _add_lost(program, "names")
     _end(program)
     return program
 
 
 def _start(program: Program, offsets: Offsets) -> None:
-    """Add: r6 = context, r7 = task; end for a task without a filter; store its thread ID on the stack."""
-    program.copy(R6, R1)
+    """Add: r7 = task; end for a task without a filter; store its thread ID on the stack."""
     program.call(_HELPER_TASK)
     program.copy(R7, R0)
     program.load(4, R1, R7, offsets.mode)
     program.jump_if(R1, "!=", _MODE_FILTER, "end")
     program.load(4, R1, R7, offsets.thread)
     program.store(4, FRAME, _THREAD, R1)
+
+
+def _read_number(program: Program, offsets: Offsets) -> None:
+    """Add: r6 = registers of the call; r8 = its number."""
+    program.copy(R1, R7)
+    program.call(_HELPER_REGISTERS)
+    program.copy(R6, R0)
+    program.load(4, R8, R6, offsets.number)
 
 
 def _read_abi(program: Program, offsets: Offsets, machine: str) -> None:
@@ -217,8 +176,7 @@ def _read_abi(program: Program, offsets: Offsets, machine: str) -> None:
         program.compute("^", R8, _X32_BIT)
         program.compute("=", R9, ABIS.index("x32") << 24)
     else:
-        program.load(8, R1, R6, 0)
-        program.load(4, R1, R1, offsets.state)
+        program.load(4, R1, R6, offsets.state)
         program.compute("=", R9, ABIS.index("aarch64") << 24)
         program.jump_if(R1, "&", _MODE_32BIT, "arm")
         program.jump("abi is known")
@@ -237,14 +195,13 @@ def _read_abi(program: Program, offsets: Offsets, machine: str) -> None:
 def _read_argument(program: Program, offsets: Offsets, machine: str) -> None:
     """Add: store the argument of socket, clone and personality in the key, and say so in r8. Continue at `no argument`."""
     native, compat = ("x86_64", "i386") if machine == "x86_64" else ("aarch64", "arm")
-    program.load(8, R1, R6, 0)
     program.jump_if(R9, "==", ABIS.index(compat) << 24, "32-bit call")
-    program.load(4, R2, R1, offsets.argument)
+    program.load(4, R2, R6, offsets.argument)
     for abi in (native, "x32") if native == "x86_64" else (native,):
         _jump_by_call(program, abi)
     program.jump("no argument")
     program.place("32-bit call")
-    program.load(4, R2, R1, offsets.argument_32bit)
+    program.load(4, R2, R6, offsets.argument_32bit)
     _jump_by_call(program, compat)
     program.jump("no argument")
     program.place("clone")
@@ -267,7 +224,7 @@ def _jump_by_call(program: Program, abi: str) -> None:
 
 
 def _count(program: Program, name: str) -> None:
-    """Add: count the key on the stack in a map, and end."""
+    """Add: count the key on the stack in a map, and continue at `end`."""
     _look_up(program, name, _KEY)
     program.jump_if(R0, "!=", 0, "count")
     program.store_constant(8, FRAME, _ONE, 1)
@@ -277,33 +234,38 @@ def _count(program: Program, name: str) -> None:
     _look_up(program, name, _KEY)  # another processor was first
     program.jump_if(R0, "!=", 0, "count")
     program.place("counts are lost")
-    _add_lost(program, name, "count is lost")
-    program.jump("end")
+    _add_lost(program, name)
     program.place("count")
     program.compute("=", R1, 1)
     program.add_atomically(R0, 0, R1)
-    _end(program)
+    program.jump("end")
 
 
-def _insert_task(program: Program, entered: int) -> None:
-    """Add: insert the thread with the cgroup in r0 into map `tasks`."""
-    program.store_constant(8, FRAME, _TASK, entered)
-    program.store(8, FRAME, _TASK + 8, R0)
+def _store_cgroup(program: Program) -> None:
+    """Add: store the task's cgroup in the key."""
+    program.call(_HELPER_CGROUP)
+    program.store(8, FRAME, _KEY, R0)
+
+
+def _insert_task(program: Program, mark: int) -> None:
+    """Add: insert the thread and the cgroup of the key into map `tasks`. End if that fails."""
+    program.store_constant(8, FRAME, _TASK, mark)
+    program.load(8, R1, FRAME, _KEY)
+    program.store(8, FRAME, _TASK + 8, R1)
     _update(program, "tasks", _THREAD, _TASK, ANY)
     program.jump_if32(R0, "==", 0, "inserted")
-    _add_lost(program, "tasks", "inserted")
+    _add_lost(program, "tasks")
     program.place("inserted")
 
 
-def _add_lost(program: Program, name: str, following: str) -> None:
-    """Add: count a loss of a map. The label `following` is only used if the counter is missing."""
+def _add_lost(program: Program, name: str) -> None:
+    """Add: count a loss of a map, and end."""
     program.store_constant(4, FRAME, _INDEX, LOST.index(name))
     _look_up(program, "lost", _INDEX)
-    program.jump_if(R0, "==", 0, following)
+    program.jump_if(R0, "==", 0, "end")
     program.compute("=", R1, 1)
     program.add_atomically(R0, 0, R1)
-    if following != "inserted":
-        program.place(following)
+    program.jump("end")
 
 
 def _point(program: Program, register: int, place: int) -> None:

@@ -35,8 +35,8 @@ class Writer:
         return struct.pack("<HBBIIIII", magic, version, 0, 24, *sizes) + self._types + self._strings
 
 
-def write_kernel(machine: str = "x86_64", without: str = "") -> bytes:
-    """Return the types that the recorder reads. without: name of a type or member that is left out."""
+def write_kernel(machine: str = "x86_64", without: str = "", functions: tuple[str, ...] = ()) -> bytes:
+    """Return the types that the recorder reads, and functions. without: name of a type or member that is left out."""
     writer = Writer()
     number = writer.add(1, "int", 4, tail=struct.pack("<I", 32))
     mode = writer.add_struct("seccomp", ("mode", number, 0), ("filter", number, 64))
@@ -45,7 +45,7 @@ def write_kernel(machine: str = "x86_64", without: str = "") -> bytes:
     registers = writer.add_struct("", ("", inner, 0), kind=5)
     members = {
         "task_struct": [("thread_info", info, 0), ("pid", number, 960), ("seccomp", mode, 1600)],
-        "pt_regs": [("bx", number, 320), ("di", number, 896), ("orig_ax", number, 960)]
+        "pt_regs": [("bx", number, 320), ("ax", number, 640), ("di", number, 896), ("orig_ax", number, 960)]
         if machine == "x86_64"
         else [("", registers, 0), ("orig_x0", number, 2176), ("syscallno", number, 2240)],
         "kernfs_node": [("id", number, 768)],
@@ -56,4 +56,6 @@ def write_kernel(machine: str = "x86_64", without: str = "") -> bytes:
     for name in ("btf_trace_sys_enter", "btf_trace_sys_exit", "btf_trace_cgroup_mkdir"):
         if name != without:
             writer.add(8, name, number)
+    for name in functions:
+        writer.add(12, name, number)
     return writer.write()

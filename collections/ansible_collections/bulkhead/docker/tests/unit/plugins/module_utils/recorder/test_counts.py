@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import struct
 
 import pytest
@@ -45,11 +46,9 @@ class Kernel:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.maps: dict[str, dict[bytes, bytes]] = {"calls": {}, "denied": {}, "tasks": {}, "names": {}, "lost": {}}
-        self.missed = 0
         names = list(self.maps)
         monkeypatch.setattr(counts, "open_map", names.index)
         monkeypatch.setattr(counts.os, "close", lambda descriptor: None)
-        monkeypatch.setattr(counts, "read_missed", lambda: self.missed)
         monkeypatch.setattr(bpf, "read_entries", lambda descriptor, *sizes: iter(self.maps[names[descriptor]].items()))
         monkeypatch.setattr(bpf, "look_up", lambda descriptor, key, size: self.maps[names[descriptor]].get(key))
         monkeypatch.setattr(bpf, "delete", lambda descriptor, key: self.maps[names[descriptor]].pop(key, None))
@@ -69,8 +68,7 @@ def test_counts_are_read(kernel):
 
 
 def test_losses_are_named_by_map(kernel):
-    kernel.maps["lost"] = {struct.pack("<I", index): struct.pack("<Q", count) for index, count in enumerate((3, 0, 0, 2))}
-    kernel.missed = 5
+    kernel.maps["lost"] = {struct.pack("<I", index): struct.pack("<Q", count) for index, count in enumerate((3, 0, 0, 2, 5))}
     assert counts.read_counts().lost == {"calls": 3, "names": 2, "missed": 5}
 
 
@@ -104,3 +102,22 @@ def test_missing_pin_says_what_to_do(monkeypatch):
     monkeypatch.setattr(bpf, "open_pinned", lambda path: (_ for _ in ()).throw(FileNotFoundError(2, "No such file or directory")))
     with pytest.raises(pins.RecorderError, match=r"^/missing/version/calls: No such file or directory; arm the recorder again$"):
         pins.open_map("calls")
+
+
+def test_reader_is_not_interrupted_by_ordinary_tasks(monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, parameter: asked.append((policy, parameter.sched_priority)))
+    with pins.without_preemption():
+        assert asked == [(os.SCHED_FIFO, 1)]
+    assert asked[1:] == [(os.sched_getscheduler(0), os.sched_getparam(0).sched_priority)]
+
+
+def test_reader_without_the_right_to_it_goes_on(monkeypatch):
+    def refuse(*unused: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with pins.without_preemption():
+        pass
+    with pytest.raises(ValueError, match="inside"), pins.without_preemption():
+        raise ValueError("inside")

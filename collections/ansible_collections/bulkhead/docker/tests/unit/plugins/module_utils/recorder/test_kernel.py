@@ -40,8 +40,8 @@ def test_lockdown_that_cannot_be_read_is_no_obstacle(host):
     ("machine", "release", "message"),
     [
         ("riscv64", "6.12.0", "calls cannot be recorded on riscv64; use a host with x86_64 or aarch64"),
-        ("x86_64", "5.10.0-33-amd64", "kernel 5.10.0-33-amd64 cannot record calls; install Linux 5.11 or later"),
-        ("aarch64", "4.19.0", "kernel 4.19.0 cannot record calls; install Linux 5.11 or later"),
+        ("x86_64", "5.10.0-33-amd64", "kernel 5.10.0-33-amd64 cannot record calls; install Linux 5.15 or later"),
+        ("aarch64", "4.19.0", "kernel 4.19.0 cannot record calls; install Linux 5.15 or later"),
     ],
 )
 def test_machine_and_kernel_are_named(host, monkeypatch, machine, release, message):
@@ -84,17 +84,24 @@ def fixture_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(pins, "PINS", str(tmp_path / "bulkhead/recorder"))
     folder = tmp_path / "bulkhead/recorder" / os.path.basename(pins.find_folder())
     folder.mkdir(parents=True)
-    for name in kernel.list_pins():
+    for name in pins.list_pins():
         (folder / name).touch()
     return folder
 
 
 def test_every_pin_is_needed(folder):
     assert kernel.is_armed()
-    for name in kernel.list_pins():
+    for name in pins.list_pins():
         (folder / name).unlink()
         assert not kernel.is_armed()
         (folder / name).touch()
+
+
+def test_programs_at_functions_need_both_switches(folder):
+    (folder / "switch_sys_exit").touch()
+    assert not kernel.is_armed()
+    (folder / "switch_sys_enter").touch()
+    assert kernel.is_armed()
 
 
 def test_other_version_is_not_armed(folder):

@@ -1,57 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import programs
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.assembler import R1, R6, R7, R8, Instruction
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.btf import Btf, BtfError
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import bpf, layout, programs
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.assembler import R0, R1, R2, R6, R7, R8, Instruction
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.btf import VMLINUX, Btf
 
 from .samples import write_kernel
 
-LOAD_4, LOAD_8, CALL = 0x61, 0x79, 0x85
-OFFSETS = {machine: programs.find_offsets(Btf(write_kernel(machine)), machine) for machine in programs.MACHINES}
+LOAD_4, CALL = 0x61, 0x85
+OFFSETS = {machine: layout.find_offsets(Btf(write_kernel(machine)), machine) for machine in layout.MACHINES}
 
 
 def list_instructions(machine: str, name: str) -> list[Instruction]:
-    return programs.build_programs(OFFSETS[machine], machine)[name].instructions
+    return programs.build_program(name, OFFSETS[machine], machine).instructions
 
 
-def test_offsets_on_x86_64():
-    offsets = OFFSETS["x86_64"]
-    assert (offsets.mode, offsets.thread, offsets.status) == (200, 120, 16)
-    assert (offsets.number, offsets.argument, offsets.argument_32bit) == (120, 112, 40)
-    assert (offsets.node, offsets.identifier) == (256, 96)
-    assert [name for name, _identifier in offsets.tracepoints] == list(programs.TRACEPOINTS)
-
-
-def test_offsets_on_aarch64():
-    offsets = OFFSETS["aarch64"]
-    assert (offsets.number, offsets.argument, offsets.argument_32bit, offsets.state) == (280, 272, 272, 264)
-
-
-@pytest.mark.parametrize(
-    ("machine", "without", "message"),
-    [
-        ("x86_64", "btf_trace_sys_enter", "no typedef btf_trace_sys_enter"),
-        ("x86_64", "task_struct.seccomp", "no member seccomp.mode in structure task_struct"),
-        ("x86_64", "pt_regs.orig_ax", "no member orig_ax in structure pt_regs"),
-        ("aarch64", "pt_regs.syscallno", "no member syscallno in structure pt_regs"),
-        ("aarch64", "cgroup.kn", "no member kn in structure cgroup"),
-    ],
-)
-def test_kernel_without_a_type_is_an_error(machine, without, message):
-    with pytest.raises(BtfError, match=message):
-        programs.find_offsets(Btf(write_kernel(machine, without)), machine)
-
-
-@pytest.mark.parametrize("machine", programs.MACHINES)
+@pytest.mark.parametrize("machine", layout.MACHINES)
 @pytest.mark.parametrize("name", ["sys_enter", "sys_exit"])
 def test_mode_is_read_before_anything_else(machine, name):
     """A task without a filter costs one helper call."""
-    first = list_instructions(machine, name)[:5]
-    assert first[1] == Instruction(CALL, constant=158)
-    assert first[3] == Instruction(LOAD_4, R1, R7, OFFSETS[machine].mode)
-    assert first[4] == Instruction(0x55, R1, constant=2, label="end")
+    first = list_instructions(machine, name)[:4]
+    assert first[0] == Instruction(CALL, constant=158)
+    assert first[1] == Instruction(0xBF, R7, R0)
+    assert first[2] == Instruction(LOAD_4, R1, R7, OFFSETS[machine].mode)
+    assert first[3] == Instruction(0x55, R1, constant=2, label="end")
 
 
 def test_abi_is_read_from_the_task_on_x86_64():
@@ -62,8 +38,7 @@ def test_abi_is_read_from_the_task_on_x86_64():
 def test_abi_is_read_from_the_registers_on_aarch64():
     for name in ("sys_enter", "sys_exit"):
         found = list_instructions("aarch64", name)
-        at = found.index(Instruction(LOAD_4, R1, R1, OFFSETS["aarch64"].state))
-        assert found[at - 1] == Instruction(LOAD_8, R1, R6, 0)
+        at = found.index(Instruction(LOAD_4, R1, R6, OFFSETS["aarch64"].state))
         assert found[at + 2] == Instruction(0x45, R1, constant=0x10, label="arm")
 
 
@@ -79,26 +54,77 @@ def test_calls_whose_argument_is_recorded(machine, calls):
     assert {item.constant for item in found if item.target == R8 and item.code == 0x15} == calls
 
 
-@pytest.mark.parametrize("machine", programs.MACHINES)
-def test_denied_number_is_read_from_the_registers(machine):
-    assert Instruction(LOAD_4, R8, R1, OFFSETS[machine].number) in list_instructions(machine, "sys_exit")
+@pytest.mark.parametrize("machine", layout.MACHINES)
+def test_number_is_read_from_the_registers(machine):
+    for name in ("sys_enter", "sys_exit"):
+        assert Instruction(LOAD_4, R8, R6, OFFSETS[machine].number) in list_instructions(machine, name)
 
 
-@pytest.mark.parametrize("machine", programs.MACHINES)
+@pytest.mark.parametrize("machine", layout.MACHINES)
+def test_only_negative_results_are_denied_calls(machine):
+    found = list_instructions(machine, "sys_exit")
+    at = found.index(Instruction(LOAD_4, R2, R6, OFFSETS[machine].result))
+    assert found[at + 1 : at + 5] == [
+        Instruction(0x76, R2, constant=1, label="entry was missed"),
+        Instruction(0x16, R2, constant=0, label="end"),
+        Instruction(0xC6, R2, constant=-4095, label="end"),
+        Instruction(0x87, R2),
+    ]
+
+
+@pytest.mark.parametrize("machine", layout.MACHINES)
 def test_programs_use_known_helpers_and_maps(machine):
-    maps = programs.list_maps()
+    maps = layout.list_maps()
     used = {}
-    for name, program in programs.build_programs(OFFSETS[machine], machine).items():
+    for name in layout.TRACEPOINTS:
+        program = programs.build_program(name, OFFSETS[machine], machine)
         used[name] = {item.map for item in program.instructions if item.map}
-        assert {item.constant for item in program.instructions if item.code == CALL} <= {1, 2, 80, 115, 158}
+        assert {item.constant for item in program.instructions if item.code == CALL} <= {1, 2, 80, 115, 158, 175}
         assert len(program.assemble(dict.fromkeys(maps, 3))) % 8 == 0
     assert used == {"sys_enter": {"tasks", "calls", "lost"}, "sys_exit": {"tasks", "denied", "lost"}, "cgroup_mkdir": {"names", "lost"}}
 
 
+@pytest.mark.parametrize("machine", layout.MACHINES)
+def test_programs_do_not_read_their_context(machine):
+    """A program at a function has another context than one at a tracepoint."""
+    for name in ("sys_enter", "sys_exit"):
+        written = set()
+        for item in list_instructions(machine, name):
+            if item.code in (LOAD_4, 0x79, 0xBF):
+                assert item.source in written | {10}
+            written |= {0} if item.code == CALL else {item.target}
+
+
 def test_version_depends_on_the_machine_and_the_maps(monkeypatch):
-    versions = {programs.find_version(machine) for machine in programs.MACHINES}
-    maps = programs.list_maps(calls=1)
+    versions = {programs.find_version(machine) for machine in layout.MACHINES}
+    maps = layout.list_maps(calls=1)
     monkeypatch.setattr(programs, "list_maps", lambda: maps)
     versions.add(programs.find_version("x86_64"))
     assert len(versions) == 3
     assert all(len(version) == 12 for version in versions)
+
+
+def test_this_kernel_accepts_the_programs():
+    machine = os.uname().machine
+    try:
+        btf = Btf(Path(VMLINUX).read_bytes())
+        maps = {
+            name: bpf.create_map(data.kind, data.key_size, data.value_size, data.entries, name)
+            for name, data in layout.list_maps(calls=16).items()
+        }
+    except OSError as error:
+        pytest.skip(f"this machine does not let the test load BPF programs: {error}")
+    opened = list(maps.values())
+    try:
+        offsets = layout.find_offsets(btf, machine)
+        for name, tracepoint in offsets.tracepoints:
+            code = programs.build_program(name, offsets, machine).assemble(maps)
+            opened.append(bpf.load_program(code, name, tracepoint))
+            if name in layout.FUNCTIONS:
+                opened.append(bpf.load_program(code, name, 0))
+            opened.append(bpf.load_program(programs.build_empty().assemble({}), "empty", tracepoint))
+        with pytest.raises(OSError, match="R0 !read_ok"):  # the verifier's reason
+            bpf.load_program(bytes.fromhex("95 00 00 00 00 00 00 00"), "faulty", offsets.tracepoints[0][1])
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
