@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..apparmor.labels import parse_label
@@ -16,6 +17,13 @@ from ..layers.states import get_proc_folder, list_states
 from ..layers.verdict import ABSENT, DEGRADED, ENFORCED, SEVERITY, UNKNOWN
 
 SettingVerdict = dict[str, Any]
+# Name of a limit -> its line in /proc/PID/limits (Linux fs/proc/base.c: lnames).
+ULIMIT_LABELS = {
+    "core": "Max core file size", "cpu": "Max cpu time", "data": "Max data size", "fsize": "Max file size", "locks": "Max file locks",
+    "memlock": "Max locked memory", "msgqueue": "Max msgqueue size", "nice": "Max nice priority", "nofile": "Max open files",
+    "nproc": "Max processes", "rss": "Max resident set", "rtprio": "Max realtime priority", "rttime": "Max realtime timeout",
+    "sigpending": "Max pending signals", "stack": "Max stack size",
+}  # fmt: skip
 
 
 def judge(
@@ -61,6 +69,7 @@ def judge(
         _judge_limit("memory", required["memory"], limits.get("memory.max"), limits.get("folder", "") + "/memory.max"),
         _judge_limit("swap", 0, limits.get("memory.swap.max"), limits.get("folder", "") + "/memory.swap.max"),
         _judge_limit("cpus", required["cpus"], limits.get("cpu.max"), limits.get("folder", "") + "/cpu.max"),
+        *(find_worst(partial(_judge_ulimit, name, pair)) for name, pair in (required.get("ulimits") or {}).items()),
     ]
 
 
@@ -88,6 +97,17 @@ def _judge_limit(setting: str, expected: float, read: Mapping[str, Any] | None, 
     seen = read["max"]
     status = ABSENT if seen is None else ENFORCED if seen <= expected else DEGRADED
     return _build_verdict(setting, status, expected, "max" if seen is None else seen, source)
+
+
+def _judge_ulimit(name: str, pair: Sequence[int], state: Mapping[str, Any], proc: str) -> SettingVerdict:
+    """Judge the hard limit: a program may set its soft one to any value up to that. rlimits: text of /proc/PID/limits (man 5 proc_pid_limits)."""
+    setting, label, source = f"ulimits.{name}", f"{ULIMIT_LABELS[name]} ", f"{proc}/limits"
+    rows = [line.removeprefix(label).split() for line in (state.get("rlimits") or "").splitlines() if line.startswith(label)]
+    if not rows or len(rows[0]) < 2:
+        return _build_verdict(setting, UNKNOWN, pair[1], None, source)
+    seen = -1 if rows[0][1] == "unlimited" else int(rows[0][1])
+    is_held = pair[1] == -1 or 0 <= seen <= pair[1]
+    return _build_verdict(setting, ENFORCED if is_held else DEGRADED, pair[1], "unlimited" if seen == -1 else seen, source)
 
 
 def _judge_user(kernel: Mapping[str, Any], mapped: Mapping[str, Any], user: str, source: str) -> SettingVerdict:

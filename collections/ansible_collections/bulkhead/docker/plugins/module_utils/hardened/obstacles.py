@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..host.root import Host
-from .settings import CONTAINER_MODE, MODES, PORT
+from .settings import CONTAINER_MODE, MODES, PORT, list_ulimits
 
 # Returns the engine's answer to a path; None if the engine does not have it.
 Ask = Callable[[str], Any]
@@ -36,6 +36,9 @@ def find_obstacles(host: Host, ask: Ask, entries: list[Mapping[str, Any]], start
         place = f"container {entry['name']}:"
         if info.get("NCPU") and float(entry["cpus"]) > info["NCPU"]:
             yield f"{place} cpus is {entry['cpus']} and the engine has {info['NCPU']}; write a lower number"
+        files, most = list_ulimits(entry).get("nofile", (0, 0))[1], int((host.read("/proc/sys/fs/nr_open") or "0").strip() or 0)
+        if most and files > most:
+            yield f"{place} ulimits.nofile is {files} and the kernel allows {most} (fs.nr_open); write a lower number"
         profile = entry["apparmor_profile"]
         if loaded is not None and profile and profile not in loaded:
             yield f"{place} AppArmor profile {profile} is not loaded; run role apparmor_profiles first, or write another apparmor_profile"

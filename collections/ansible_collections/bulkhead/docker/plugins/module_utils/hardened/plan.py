@@ -96,7 +96,8 @@ def choose_action(present: Mapping[str, Any] | None, fingerprint: str, image: st
 def compute_fingerprint(entry: Mapping[str, Any], seccomp: str) -> str:
     """Return a digest of a container's settings. seccomp: text of its profile, because neither compose nor the engine notices a changed file."""
     # What verification accepts is not a setting of the container, which would otherwise be replaced.
-    settings = {key: value for key, value in entry.items() if key != "allow_exposures"}
+    # Lists of earlier versions have no ulimits.
+    settings = {key: value for key, value in entry.items() if key != "allow_exposures" and (key != "ulimits" or value)}
     return hashlib.sha256(json.dumps([settings, seccomp], sort_keys=True).encode()).hexdigest()
 
 

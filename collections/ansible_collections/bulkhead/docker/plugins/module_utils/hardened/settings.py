@@ -80,6 +80,7 @@ def build_compose(entries: list[dict[str, Any]], folder: str, labels: Mapping[st
             "network_mode": "" if named else network,
             "networks": [network] if named else [],
             "stop_signal": entry["stop_signal"],
+            "ulimits": {name: dict(zip(("soft", "hard"), pair, strict=True)) for name, pair in list_ulimits(entry).items()},
         }
         services[entry["name"]] = {key: value for key, value in service.items() if value not in ([], {}, "")}
     content = {
@@ -116,7 +117,14 @@ def build_container_options(entry: Mapping[str, Any], seccomp: str, fingerprint:
         "volumes": entry["volumes"],
         "network_mode": entry["network"] or "default",
         "stop_signal": entry["stop_signal"],
+        "ulimits": [f"{name}:{soft}:{hard}" for name, (soft, hard) in list_ulimits(entry).items()],
     }
+
+
+def list_ulimits(entry: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Return name -> soft and hard limit of `ulimits`; -1 lifts the limit. A single value is both (compose-spec: ulimits)."""
+    given = entry.get("ulimits") or {}
+    return {name: (value["soft"], value["hard"]) if isinstance(value, Mapping) else (value, value) for name, value in sorted(given.items())}
 
 
 def escape_dollars(value: Any) -> Any:
@@ -159,6 +167,7 @@ def build_container_expectations(entries: list[dict[str, Any]], folder: str) -> 
             "memory": parse_size(entry["memory"]),
             "seccomp_path": get_seccomp_path(entry, folder),
             "allow_exposures": list(entry["allow_exposures"]),
+            "ulimits": {name: list(pair) for name, pair in list_ulimits(entry).items()},
         }
         for entry in entries
         if entry["state"] == "present"

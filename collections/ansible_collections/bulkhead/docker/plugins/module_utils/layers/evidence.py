@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from ..engine.api import Engine, EngineError
@@ -110,8 +110,12 @@ def _gather_exposures(host: Host, container: dict[str, Any], about: Mapping[str,
 
 
 def _read_settings(host: Host, containers: list[dict[str, Any]], required: Mapping[str, Any]) -> None:
-    """Add what is read only of containers of hardened_container_list: the seccomp profile on disk."""
+    """Add what is read only of containers of hardened_container_list: the seccomp profile on disk, and the limits of each state's process."""
     for container in containers:
+        if required[container["name"]].get("ulimits"):
+            for state in container.get("states") or [container["kernel"]]:
+                with suppress(OSError):
+                    state["rlimits"] = host.read(f"/proc/{state['pid']}/limits")
         path = required[container["name"]].get("seccomp_path")
         try:
             container["seccomp_text"] = host.read(path) if path else None

@@ -40,6 +40,7 @@ OWN: dict[str, tuple[Any, Checker]] = {
     "volumes": ([], mounts.check_volumes),
     "network": ("", names.check_network),
     "stop_signal": ("", names.check_stop_signal),
+    "ulimits": ({}, limits.check_ulimits),
     "state": ("present", lambda value, written: names.check_choice(value, _STATES)),
     "allow_exposures": ([], lambda value, written: check_type(value, list)),
 }
@@ -47,6 +48,7 @@ OWN: dict[str, tuple[Any, Checker]] = {
 _OTHER_NAMES = {
     "cap_add": "capabilities", "container_name": "name", "cpu": "cpus", "env": "environment", "mem_limit": "memory",
     "network_mode": "network", "networks": "network", "pids": "pids_limit", "published_ports": "ports", "restart": "restart_policy",
+    "ulimit": "ulimits",
 }  # fmt: skip
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...module_utils.hardened.settings import SIZE, parse_size
-from .values import LAST_SIZE, Problem, Written, explain_number, report
+from .values import LAST_SIZE, Problem, Written, explain_number, report, show, suggest, takes
 
 MIN_MEMORY = 6 << 20  # moby daemon/daemon_unix.go: linuxMinMemory
 MAX_PIDS = 1 << 22  # Linux threads.h: PID_MAX_LIMIT
 MIN_CPUS = 0.01  # a quota of 1 ms of each 100 ms (Linux kernel/sched/core.c: min_cfs_quota_period)
+MAX_ULIMIT = (1 << 63) - 1  # docker/go-units ulimit.go: int64
+MAX_FILES = 0x7FFFFFC0  # Linux fs/file.c: sysctl_nr_open_max. plan_containers compares the host's own fs.nr_open.
+# docker/go-units ulimit.go: ulimitNameMapping
+ULIMITS = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 MAX_CPUS = 8192  # Linux arch/x86/Kconfig: NR_CPUS. The engine rejects more than the host has, which plan_containers compares.
 
 
@@ -56,6 +60,36 @@ def check_cpus(value: Any, written: Written) -> Iterator[Problem]:
     elif not why and not MIN_CPUS <= value <= MAX_CPUS:
         why = f"is not a number of CPUs that the kernel can limit; write a number from {MIN_CPUS} to {MAX_CPUS}"
     yield from report(value, why)
+
+
+@takes(dict)
+def check_ulimits(value: Any, written: Written) -> Iterator[Problem]:
+    """Check the names that the engine knows (docker/go-units ulimit.go), and numbers that compose and the kernel take."""
+    for name, limit in value.items():
+        if name not in ULIMITS:
+            advice = suggest(name, ULIMITS, f"known are {', '.join(ULIMITS)}")
+            yield Problem("", value, f"contains {show(name)}, which is not a limit; {advice}")
+            continue
+        pair = limit if isinstance(limit, Mapping) else {"soft": limit, "hard": limit}
+        if set(pair) != {"soft", "hard"}:
+            yield Problem(f".{name}", limit, "is not a limit; write a number, or soft and hard")
+            continue
+        wrong = [(key, why) for key, number in pair.items() if (why := _explain_ulimit(name, number, written))]
+        for key, why in wrong[: None if isinstance(limit, Mapping) else 1]:
+            yield Problem(f".{name}.{key}" if isinstance(limit, Mapping) else f".{name}", "null" if pair[key] is None else pair[key], why)
+        if not wrong and pair["hard"] != -1 and not 0 <= pair["soft"] <= pair["hard"]:
+            yield Problem(f".{name}", limit, "has a soft limit above the hard one, which the engine rejects; write a lower one")
+
+
+def _explain_ulimit(name: str, number: Any, written: Written) -> str:
+    why = explain_number(number, written)
+    if why:
+        return why
+    if not isinstance(number, int) or isinstance(number, bool) or not -1 <= number <= MAX_ULIMIT:
+        return "is not a limit; write an integer of 0 or more, or -1 for no limit"
+    if name == "nofile" and not 0 <= number <= MAX_FILES:
+        return f"is more than the kernel allows for nofile; write a number up to {MAX_FILES}"
+    return ""
 
 
 def _check_size(value: Any, written: Written) -> Iterator[Problem]:

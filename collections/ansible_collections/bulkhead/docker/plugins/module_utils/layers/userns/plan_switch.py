@@ -23,6 +23,8 @@ ACCEPT, LIST, SIZE, TIMEOUT = (
     "userns_remap_scan_timeout",
 )
 _HOST_USERNS = "recreate it with --userns=host, which gives up this layer for it"
+# Entries of the list have no such setting.
+_OUT_OF_LIST = f"take it out of {LIST} and run it with --userns=host, which gives up this layer for it"
 _SHOWN = 3
 # Folders of the system, whose files must keep their owners, and folders that contain such folders.
 _SYSTEM = re.compile(
@@ -81,7 +83,7 @@ def _describe_declared(entry: Mapping[str, Any]) -> dict[str, Any]:
     mounts = [{"source": path, "writable": writable, "volume": "", "type": "bind"} for path, writable in _list_binds(entry)]
     host = {"NetworkMode": entry.get("network") or "", "CapDrop": ["ALL"], "CapAdd": list(entry.get("capabilities") or ())}
     own: dict[str, Any] = {"id": "", "name": entry["name"], "runs": False, "error": "", "uids": [], "gids": [], "devices": []}
-    return {**own, "config": {"User": str(entry.get("user") or "")}, "host": host, "mounts": mounts}
+    return {**own, "declared": True, "config": {"User": str(entry.get("user") or "")}, "host": host, "mounts": mounts}
 
 
 def _judge_data(result: LayerPlan, data: Mapping[str, Any], seconds: int) -> None:
@@ -183,7 +185,9 @@ def _judge_paths(result: LayerPlan, containers: Sequence[Mapping[str, Any]], dat
     found: dict[tuple[str, str, str], list[str]] = {}
     root = data["info"].get("DockerRootDir") or "/var/lib/docker"
     moved: dict[str, list[str]] = {}
+    declared = {container["name"] for container in containers if container.get("declared")}
     for container in containers:
+        escape = _OUT_OF_LIST if container["name"] in declared else _HOST_USERNS
         identity = plan_access.identify(container)
         uses = [(mount["source"], mount["writable"]) for mount in container["mounts"] if mount["source"]]
         for path, writable in [*uses, *((device, True) for device in container["devices"])]:
@@ -191,7 +195,7 @@ def _judge_paths(result: LayerPlan, containers: Sequence[Mapping[str, Any]], dat
             if migrate and path.startswith(f"{root}/"):
                 moved.setdefault(path, []).append(container["name"])
             if about:
-                loss, choice = _describe_loss(path, about, identity, ids, writable)
+                loss, choice = _describe_loss(path, about, identity, ids, writable, escape)
                 if loss:
                     found.setdefault((path, loss, choice), []).append(container["name"])
     for (path, loss, choice), names in found.items():
@@ -204,8 +208,13 @@ def _judge_paths(result: LayerPlan, containers: Sequence[Mapping[str, Any]], dat
         )
 
 
-def _describe_loss(path: str, about: Mapping[str, Any], identity: plan_access.Identity, ids: IdMaps, writable: bool) -> tuple[str, str]:
-    """Return what a container cannot do any more with a path and what is below it, and the choices; empty texts if it loses nothing."""
+def _describe_loss(
+    path: str, about: Mapping[str, Any], identity: plan_access.Identity, ids: IdMaps, writable: bool, escape: str
+) -> tuple[str, str]:
+    """Return what a container cannot do any more with a path and what is below it, and the choices; empty texts if it loses nothing.
+
+    escape: how this container gets the host's user namespace.
+    """
     lost = [(entry, rights) for entry in about["entries"] if (rights := plan_access.list_lost(entry, identity, ids, writable))]
     unknown = [entry for entry, _rights in lost if entry["acl"] is not False]
     certain = sorted(
@@ -224,7 +233,7 @@ def _describe_loss(path: str, about: Mapping[str, Any], identity: plan_access.Id
     if unknown:
         shown = "; ".join(_describe_entry(entry) for entry in unknown[:_SHOWN])
         parts.append(f"its access to files with access control lists is not known: {shown}")
-    return " and ".join(parts), _choose_remedy(path, certain or lost, identity, ids) if lost else ""
+    return " and ".join(parts), _choose_remedy(path, certain or lost, identity, ids, escape) if lost else ""
 
 
 def _name_right(entry: Mapping[str, Any], right: str) -> str:
@@ -239,12 +248,14 @@ def _describe_owner(entry: Mapping[str, Any]) -> str:
     return f"owner {entry['uid']}:{entry['gid']}, mode {entry['mode']:04o}"
 
 
-def _choose_remedy(path: str, lost: Sequence[tuple[Mapping[str, Any], list[str]]], identity: plan_access.Identity, ids: IdMaps) -> str:
+def _choose_remedy(
+    path: str, lost: Sequence[tuple[Mapping[str, Any], list[str]]], identity: plan_access.Identity, ids: IdMaps, escape: str
+) -> str:
     kinds = {entry["kind"] for entry, _rights in lost}
     if "socket" in kinds:
-        return f"{_HOST_USERNS}, or give it a proxy of the socket that has --userns=host"
+        return f"{escape}, or give it a proxy of the socket that has --userns=host"
     if "device" in kinds:
-        return f"{_HOST_USERNS}, or let others use the device (a udev rule with MODE)"
+        return f"{escape}, or let others use the device (a udev rule with MODE)"
     if len(lost) == 1 and lost[0][0]["count"] == 1 and lost[0][0]["kind"] == "file":
         try:
             group = ids.map_gid(min(identity.gids, default=0))
@@ -254,10 +265,10 @@ def _choose_remedy(path: str, lost: Sequence[tuple[Mapping[str, Any], list[str]]
         file, bits = shlex.quote(entry["path"]), "rw" if plan_access.WRITE in rights else "r"
         # A group of the host that is not root's may have members who need the file.
         command = f"chgrp {group} {file} && chmod g+{bits} {file}" if entry["gid"] == 0 else f"setfacl -m g:{group}:{bits} {file}"
-        return f"let its group use the file ({command}), or {_HOST_USERNS}"
+        return f"let its group use the file ({command}), or {escape}"
     if _SYSTEM.fullmatch(path):
-        return f"mount only what the container needs, with owners that fit, or {_HOST_USERNS}"
-    return f"give each file to the new ID of its owner, which the host's users then lose: {build_chown_command(path, (ids.uids, ids.gids))}; or {_HOST_USERNS}"
+        return f"mount only what the container needs, with owners that fit, or {escape}"
+    return f"give each file to the new ID of its owner, which the host's users then lose: {build_chown_command(path, (ids.uids, ids.gids))}; or {escape}"
 
 
 def build_chown_command(path: str, maps: tuple[Any, Any]) -> str:

@@ -182,3 +182,30 @@ def test_limits_as_cgroupfs_has_them(tmp_path: Any) -> None:
         "cpu.max": {"max": 0.5},
     }
     assert read_limits(Host(tmp_path), "4:memory:/x") == {}
+
+
+LIMITS = (
+    "Limit                     Soft Limit           Hard Limit           Units     \n"
+    "Max cpu time              unlimited            unlimited            seconds   \n"
+    "Max processes             64                   128                  processes \n"
+    "Max open files            1024                 4096                 files     \n"
+)
+
+
+@pytest.mark.parametrize(
+    ("ulimits", "text", "says"),
+    [
+        ({"nofile": [1024, 4096], "nproc": [64, 128], "cpu": [-1, -1]}, LIMITS, []),
+        ({"nofile": [1024, 2048]}, LIMITS, ["ulimits.nofile (degraded)"]),
+        ({"cpu": [10, 10]}, LIMITS, ["ulimits.cpu (degraded)"]),
+        ({"nofile": [10, 8192]}, LIMITS, []),  # a program may lower its own
+        ({"stack": [1, 1]}, LIMITS, ["ulimits.stack (unknown)"]),
+        ({"nofile": [1, 1]}, None, ["ulimits.nofile (unknown)"]),
+    ],
+)
+def test_ulimits_of_every_process(ulimits: dict[str, list[int]], text: str | None, says: list[str]) -> None:
+    seen = container(rlimits=text)
+    assert list_unenforced_settings(judge(seen, {**REQUIRED, "ulimits": ulimits}, VERDICT)) == says
+    seen["states"] = [{**seen["kernel"], "rlimits": LIMITS.replace("4096", "9999")}, {**seen["kernel"], "pid": 77}]
+    if says == [] and "nofile" in ulimits and ulimits["nofile"][1] == 4096:
+        assert list_unenforced_settings(judge(seen, {**REQUIRED, "ulimits": ulimits}, VERDICT)) == ["ulimits.nofile (degraded)"]

@@ -25,6 +25,7 @@ def host(tmp_path: Path) -> Host:
         ("proc/net/tcp", TCP),
         ("proc/net/tcp6", TCP6),
         ("proc/net/udp", UDP),
+        ("proc/sys/fs/nr_open", "1048576\n"),
         ("sys/kernel/security/apparmor/profiles", "web (enforce)\ndocker-default (enforce)\n/usr/bin/man (x) (enforce)\n"),
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +47,7 @@ def find(host: Host, answers: dict[str, Any] | None = None, starting: set[str] |
     ("entry", "words"),
     [
         ({"cpus": 2.5}, "container shop: cpus is 2.5 and the engine has 2; write a lower number"),
+        ({"ulimits": {"nofile": 1048577}}, "container shop: ulimits.nofile is 1048577 and the kernel allows 1048576 (fs.nr_open); write a lower number"),
         ({"apparmor_profile": "nosuch"}, "AppArmor profile nosuch is not loaded; run role apparmor_profiles first"),
         ({"network": "front"}, "network front does not exist; create it first (docker network create front)"),
         ({"network": "container:web"}, "network container:web names a container that does not exist; create it first"),

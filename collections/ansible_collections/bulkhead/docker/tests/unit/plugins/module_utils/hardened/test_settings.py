@@ -108,3 +108,17 @@ def test_a_capability_is_listed_once() -> None:
 
 def test_an_absent_container_is_not_a_service() -> None:
     assert project(resolve(state="absent"))["services"] == {}
+
+
+def test_ulimits_for_compose_and_docker_container() -> None:
+    entry = resolve(ulimits={"nproc": 65535, "nofile": {"soft": 20000, "hard": 40000}, "core": -1})
+    assert project(entry)["services"]["shop"]["ulimits"] == {
+        "core": {"soft": -1, "hard": -1},
+        "nofile": {"soft": 20000, "hard": 40000},
+        "nproc": {"soft": 65535, "hard": 65535},
+    }
+    options = settings.build_container_options(entry, "{}", "f00d")
+    assert options["ulimits"] == ["core:-1:-1", "nofile:20000:40000", "nproc:65535:65535"]
+    expected = settings.build_container_expectations([entry], FOLDER)["shop"]["ulimits"]
+    assert expected == {"core": [-1, -1], "nofile": [20000, 40000], "nproc": [65535, 65535]}
+    assert settings.build_container_options(resolve(), "{}", "f00d")["ulimits"] == []

@@ -249,6 +249,8 @@ def test_containers_of_the_list_are_judged_by_their_user() -> None:
     owned = {"/srv/k": about(entry("/srv/k", uid=101, gid=101, mode=0o400))}
     (warning,) = switch(hardened_container_list=[listed], paths=owned).warnings
     assert "/srv/k of the host is used by shop, and under userns-remap it cannot read that file" in warning
+    assert "take it out of hardened_container_list and run it with --userns=host" in warning, "an entry has no such setting"
+    assert "recreate it" not in warning
     assert switch(hardened_container_list=[listed], paths={"/srv/k": about(entry("/srv/k"))}).warnings == []
 
 
