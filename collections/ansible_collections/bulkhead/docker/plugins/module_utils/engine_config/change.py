@@ -92,17 +92,17 @@ def _apply(host: Host, engine: Engine, request: ConfigRequest, desired: DesiredF
         elif restart:
             outcome.warnings.append("the engine was not restarted (restart: never); it keeps the old configuration until its next restart")
         if request.containers_worse == comparison.UNDO:
-            _compare_containers(engine, request, transaction, activation, outcome)
+            _compare_containers(engine, request, transaction, activation, moment, outcome)
     except (OSError, ValueError, EngineError, ServiceError, comparison.ContainersWorse) as error:
         recovery.undo_failed_change(host, transaction, engine, request, error, moment, outcome)
     transaction.commit()
     if request.containers_worse != comparison.UNDO:
         # After the commit: an interrupted wait does not undo the change.
-        _compare_containers(engine, request, transaction, activation, outcome)
+        _compare_containers(engine, request, transaction, activation, moment, outcome)
 
 
 def _compare_containers(
-    engine: Engine, request: ConfigRequest, transaction: Transaction, activation: Activation, outcome: ConfigOutcome
+    engine: Engine, request: ConfigRequest, transaction: Transaction, activation: Activation, changed: float, outcome: ConfigOutcome
 ) -> None:
     """Compare the containers that ran before with now, if the change had an effect on them. Raises ContainersWorse or ConfigFailed as `request` asks."""
     kept = {container["id"] for container in activation.before.containers}  # a migration leaves some stopped
@@ -110,7 +110,7 @@ def _compare_containers(
     if not before or not (transaction.has_step("restart") or transaction.has_step("daemon-reload")):
         return
     try:
-        worse, unknown = comparison.find_worse(engine, before, time.time(), request.containers_wait)
+        worse, unknown = comparison.find_worse(engine, before, time.time(), request.containers_wait, changed)
     except EngineUnreachable as error:
         if request.containers_worse == comparison.UNDO:
             raise

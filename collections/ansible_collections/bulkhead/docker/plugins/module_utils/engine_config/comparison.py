@@ -37,19 +37,25 @@ def read_conditions(engine: Engine, containers: list[dict[str, Any]]) -> list[di
     return [{**c, "condition": _RANKS[0] if c.get("looping") else describe_condition(_inspect(engine, c))} for c in containers]
 
 
-def find_worse(engine: Engine, before: list[dict[str, Any]], moment: float, limit: float) -> tuple[list[dict[str, str]], list[str]]:
+def find_worse(
+    engine: Engine, before: list[dict[str, Any]], moment: float, limit: float, changed: float | None = None
+) -> tuple[list[dict[str, str]], list[str]]:
     """Return name, before and after of each container that got worse, and the names of those whose health check gave no result yet.
 
-    before: from `read_conditions`. moment: when the engine worked again. Waits for a result of the health check of each container that was
-    healthy, as long as the check itself allows and `limit` seconds at most. Raises EngineUnreachable.
+    before: from `read_conditions`. moment: when the engine worked again. changed: when the change began. Waits until each container has run
+    for _SETTLE seconds since the change or its own start, and for a result of the health check of each one that was healthy, as long as the
+    check itself allows and `limit` seconds at most. A check whose first result comes after `limit` is not awaited. Raises EngineUnreachable.
     """
-    first = {c["id"]: _inspect(engine, c).get("RestartCount", 0) for c in before}
+    present = {c["id"]: _inspect(engine, c) for c in before}
+    first = {identifier: inspect.get("RestartCount", 0) for identifier, inspect in present.items()}
     began = time.monotonic()
-    time.sleep(max(0.0, min(_SETTLE, limit)))
+    events = [max(changed, parse_timestamp(i["State"].get("StartedAt") or "") or moment) for i in present.values()] if changed else [moment]
+    time.sleep(max(0.0, min(_SETTLE, max(events) + _SETTLE - moment, limit)))
     while True:
         inspects = [(container, _inspect(engine, container)) for container in before]
         waited = time.monotonic() - began
-        if waited >= limit or not any(c["condition"] == "healthy" and _awaits_result(inspect, moment, waited) for c, inspect in inspects):
+        awaited = [i for c, i in inspects if c["condition"] == "healthy" and _awaits_result(i, moment, waited)]
+        if waited >= limit or not any(_get_interval(inspect) <= limit for inspect in awaited):
             break
         time.sleep(1)
     found, unknown = [], []
@@ -86,6 +92,13 @@ def _is_worse(before: str, after: str) -> bool:
     if before == "healthy":
         return word != "healthy"
     return word not in _RANKS[1:] and word != "paused"
+
+
+def _get_interval(inspect: Mapping[str, Any]) -> float:
+    """Return the seconds until the first check after a start of the container or the engine (moby daemon/health.go, monitor)."""
+    check = (inspect.get("Config") or {}).get("Healthcheck") or {}
+    usual = check.get("Interval") or 30e9
+    return float(min(usual, check.get("StartInterval") or 5e9) if check.get("StartPeriod") else usual) / 1e9
 
 
 def _awaits_result(inspect: Mapping[str, Any], moment: float, waited: float) -> bool:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...module_utils.engine.instance import SCOPE_DROP_IN
+from ...module_utils.engine_config.content import read_content
 from ...module_utils.exposures.kinds import KINDS
 from ...module_utils.hardened import settings as hardened
 from ...module_utils.host.root import STATE_DIR
@@ -122,8 +122,8 @@ def _describe_engine_change(layer: LayerPlan, config: LayerPlan) -> str:
     """Return the part of this layer that the change of the engine's configuration makes; empty if nothing changes."""
     if not config.changes or config.blockers or layer is config:
         return ""
-    texts = [(json.loads(c.before or "{}"), json.loads(c.after or "{}")) for c in config.changes if c.path == config.apply.get("path")]
-    keys = [key for before, after in texts for key in layer.daemon_keys if before.get(key) != after.get(key)]
+    contents = [(read_content(c.before), read_content(c.after)) for c in config.changes if c.path == config.apply.get("path")]
+    keys = [key for before, after in contents for key in layer.daemon_keys if before.get(key) != after.get(key)]
     limits = [c.summary for c in config.changes if "pids_limit" in layer.apply and c.path.endswith(SCOPE_DROP_IN)]
     return "; ".join([*(f"set {key}" for key in keys), *limits])
 

@@ -145,3 +145,32 @@ def test_a_new_result_of_the_check_ends_the_wait(world: World, check: int, waits
     began = time.monotonic()
     comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), 20)  # type: ignore[arg-type]
     assert (time.monotonic() - began > 15) is waits
+
+
+@pytest.mark.parametrize(("check", "waits"), [({"Interval": 60e9}, False), ({"Interval": 60e9, "StartPeriod": 1e9}, True), ({}, False)])
+def test_a_check_that_comes_after_the_limit_is_not_awaited(world: World, check: dict[str, float], waits: bool) -> None:
+    world.inspects_before["web"] = lambda: {**make_inspect(health="healthy"), "Config": {"Healthcheck": {"Test": ["CMD", "x"], **check}}}
+    began = time.monotonic()
+    found = comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), 20)  # type: ignore[arg-type]
+    assert found == ([], ["web"]), "it is reported as not known"
+    assert (time.monotonic() - began >= 20) is waits
+
+
+@pytest.mark.parametrize(
+    ("changed", "started", "seconds"),
+    [
+        (10.0, -100.0, 0),  # it kept running, and the change began 10 s ago
+        (1.0, -100.0, 2),
+        (10.0, -1.0, 2),  # it was started again after the change: a loop takes that long to show
+        (10.0, None, 3),
+    ],
+)
+def test_waits_since_the_change_or_the_start(world: World, changed: float, started: float | None, seconds: float) -> None:
+    now = time.time()
+    text = datetime.fromtimestamp(now + started, UTC).isoformat() if started is not None else ""
+    found = make_inspect()
+    found["State"]["StartedAt"] = text
+    world.inspects_before["web"] = lambda: found
+    began = time.monotonic()
+    comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "running"}], now, 90, now - changed)  # type: ignore[arg-type]
+    assert seconds - 0.5 <= time.monotonic() - began < seconds + 0.5

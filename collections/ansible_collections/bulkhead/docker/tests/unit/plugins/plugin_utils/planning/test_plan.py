@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Change, LayerPlan
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan
 
 
@@ -13,3 +15,11 @@ def test_an_interrupted_change_is_recovered_first() -> None:
     (change,) = result.layers[plan.ENGINE_CONFIG].changes
     assert change.path.endswith("20261123T204423.000001") and "undo or finish" in change.summary
     assert (result.blockers, result.collect("notices")) == ([], ["the layers are planned after that"])
+
+
+@pytest.mark.parametrize("before", ["null\n", " \n", "", "{}"])
+def test_an_empty_configuration_has_no_keys(before: str) -> None:
+    # dockerd 26.1.5 on trixie starts with each of them.
+    path = "/etc/docker/daemon.json"
+    config = LayerPlan("engine_config", changes=[Change(path, "change icc", before, '{"icc": false}')], apply={"path": path})
+    assert plan._describe_engine_change(LayerPlan("x", daemon_keys={"icc": False}), config) == "set icc"
