@@ -8,7 +8,7 @@ short_description: Entries that were generated from recordings
 version_added: 0.1.0
 description:
   - Returns the entries of one list from all files C(SERVICE.generated.yml) of a folder, in the order of the files' names.
-  - M(bulkhead.docker.report_recordings) writes these files. A service in stage C(record) has no entries.
+  - C(playbooks/record.yml) writes these files. A service in stage C(record) has no entries.
   - A missing folder is an error, because roles remove profiles that are no longer listed.
 author: Bulkhead maintainers (@bulkhead)
 options:
@@ -21,8 +21,6 @@ options:
     description: Folder of the recordings. A relative path is looked up in the working directory, then in the folder of the playbook.
     type: str
     default: recordings
-seealso:
-  - module: bulkhead.docker.report_recordings
 """
 
 EXAMPLES = r"""
