@@ -37,6 +37,11 @@ def build_delegation_path(uid: int | str | None) -> str:
     return f"/etc/systemd/system/user@{'UID' if uid is None else uid}.service.d/10-bulkhead-delegate.conf"
 
 
+def build_linger_path(user: str) -> str:
+    """Return the file that exists while logind keeps a user's manager running (systemd src/login/logind-dbus.c: it doubles backslashes)."""
+    return "/var/lib/systemd/linger/" + user.replace("\\", "\\\\")
+
+
 def list_managed_paths(uid: int | str | None) -> list[str]:
     """Return every path outside the user's home that Bulkhead may manage for a rootless engine."""
     return [UNIT, ENABLED, build_delegation_path(uid), WRAPPER, MODULES, LOGIN, PORTS, ROOTLESSKIT]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .managed_files import ManagedFile
 from .names import CONTROLLERS, ENABLED, LOGIN, MODULES, PORTS, PROFILE, ROOTLESSKIT, UNIT, WRAPPER, build_delegation_path
 
@@ -40,10 +42,10 @@ def render_files(
             MODULES,
             f"{_HEADER}.\n# A rootless engine cannot load these itself. It filters traffic between containers with them.\nbr_netfilter\nip_tables\n",
         ),
-        ManagedFile(LOGIN, render_login(user)),
+        ManagedFile(LOGIN, render_login(user, uid)),
     ]
     if own_unit:
-        desired += [ManagedFile(UNIT, render_unit(user, script, network)), ManagedFile(ENABLED, link="../docker.service")]
+        desired += [ManagedFile(UNIT, render_unit(user, script, network, uid)), ManagedFile(ENABLED, link="../docker.service")]
     if wrapper is not None:
         desired.append(ManagedFile(WRAPPER, wrapper, 0o755))
     if first_port is not None:
@@ -54,7 +56,12 @@ def render_files(
     return desired
 
 
-def render_unit(user: str, script: str, network: str = "") -> str:
+def is_plain(user: str) -> bool:
+    """Return whether a name means itself in unit files and shell scripts, unlike names of a directory service with `@` or a backslash."""
+    return re.fullmatch(r"[\w.-]+", user, re.ASCII) is not None
+
+
+def render_unit(user: str, script: str, network: str = "", uid: int | None = None) -> str:
     """Return docker.service for users' managers; its condition selects one user.
 
     Restart settings are those of upstream's unit (moby contrib/dockerd-rootless-setuptool.sh). The wrapper's folder is first in PATH, so that
@@ -66,7 +73,7 @@ def render_unit(user: str, script: str, network: str = "") -> str:
 [Unit]
 Description=Docker engine of {user}, rootless
 Documentation=https://docs.docker.com/go/rootless/
-ConditionUser={user}
+ConditionUser={user if is_plain(user) else uid}
 StartLimitBurst=3
 StartLimitIntervalSec=60
 
@@ -91,10 +98,11 @@ WantedBy=default.target
 """
 
 
-def render_login(user: str) -> str:
+def render_login(user: str, uid: int | None = None) -> str:
     """Return the login script that sets DOCKER_HOST for this user."""
+    test = f'"$(id -un)" = "{user}"' if is_plain(user) else f'"$(id -u)" = {uid}'
     return f"""{_HEADER}: the engine of the docker client of {user}.
-if [ "$(id -un)" = "{user}" ]; then
+if [ {test} ]; then
   export DOCKER_HOST="unix://${{XDG_RUNTIME_DIR:-/run/user/$(id -u)}}/docker.sock"
 fi
 """

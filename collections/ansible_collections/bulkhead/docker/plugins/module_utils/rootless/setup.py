@@ -232,7 +232,7 @@ def _prepare_manager(
 ) -> None:
     """Make the user's service manager run from boot on, with all controllers delegated."""
     instance = outcome.instance
-    if not host.path(f"/var/lib/systemd/linger/{instance.user}").exists():
+    if not host.path(names.build_linger_path(instance.user)).exists():
         known["linger"] = True
         state.save(host, SUBJECT, known)
         _run_command(["loginctl", "enable-linger", instance.user])

@@ -144,7 +144,7 @@ def _judge_container_root(verdict: Verdict, kernel: Mapping[str, Any], subject: 
 
 def _judge_persistence(verdict: Verdict, here: Mapping[str, Any], user: str) -> None:
     """Judge whether the engine survives a logout and starts at boot."""
-    verdict.add_evidence(f"/var/lib/systemd/linger/{user}", "exists" if here["linger"] else "no such file")
+    verdict.add_evidence(names.build_linger_path(user), "exists" if here["linger"] else "no such file")
     if not here["linger"]:
         text = f"lingering is off for {user}: the engine ends with the last login, and does not start at boot"
         verdict.add_finding("no_linger", text, DEGRADED, f"loginctl enable-linger {user}")

@@ -48,7 +48,7 @@ def _observe_user(host: Host, instance: Instance) -> dict[str, Any]:
         "files": {path: names.read_file_state(host, path) for path in names.list_managed_paths(instance.uid)},
         "own_unit": f"{own}/docker.service" if exists and _has_own_file(host, instance, f"{own}/docker.service") else None,
         "own_unit_enabled": exists and _has_own_file(host, instance, f"{own}/default.target.wants/docker.service"),
-        "linger": host.path(f"/var/lib/systemd/linger/{instance.user}").exists(),
+        "linger": host.path(names.build_linger_path(instance.user)).exists(),
         "controllers": None if controllers is None else controllers.split(),
         "containers": list_container_ids(host, instance) if exists else [],
     }

@@ -22,6 +22,14 @@ DEFAULT_PROFILE = "bulkhead-rootless"
 # Key in the desired state for the text of the OCI runtime with that profile, set by plugin_utils/planning.
 WRAPPER = "__rootless_docker_wrapper"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
+# A user of a directory service, such as alice@corp.example or CORP\\alice.
+_OTHER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}")
+# What else a name may contain, and why it does not work.
+_UNSAFE = {
+    "/": "which separates folders in paths of its state",
+    ":": "which separates fields in /etc/subuid",
+    "%": "which begins a specifier in the unit",
+}
 # Package of each tool in Debian and Ubuntu; docker-ce has packages of its own for some.
 _PACKAGES = {"newuidmap": "uidmap", "newgidmap": "uidmap", "rootlesskit": "rootlesskit", "slirp4netns": "slirp4netns", "useradd": "passwd"}
 _EXTRAS = "docker-ce-rootless-extras"
@@ -74,7 +82,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     if result.requirement == DISABLED:
         _plan_removal(result, here, desired)
         return result
-    result.blockers += _check_variables(desired, here)
+    result.blockers += _check_variables(desired, here, observed)
     reason = _explain_unsupported(observed, here)
     if result.blockers:
         return result
@@ -103,13 +111,31 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     return result
 
 
-def _check_variables(desired: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the variables, independent of the host."""
+def _explain_name(user: str, is_known: bool) -> str:
+    """Return why no engine can be set up for a user of this name; empty if one can. is_known: whether the host has the user, by NSS."""
+    advice = "write one that begins with a letter, such as rootless"
+    if _NAME.fullmatch(user) or (is_known and not user.isdigit() and _OTHER_NAME.fullmatch(user)):
+        return ""
+    if not user or user.isdigit():
+        return f"is not a user name; {advice}"
+    bad = next((c for c in user if not re.fullmatch(r"[A-Za-z0-9_.@\\-]", c)), "")
+    if bad:
+        return f"contains {bad!r}, {_UNSAFE.get(bad, 'which unit files and shells read as something else')}; {advice}"
+    if is_known or not _OTHER_NAME.fullmatch(user):
+        return f"is not a user name; {advice}"
+    return (
+        "is a name of a directory service, and this host does not know the user (getent passwd); join the host to the service first,"
+        " or write a name of letters, digits, dots and dashes, up to 31, which can be created"
+    )
+
+
+def _check_variables(desired: Mapping[str, Any], here: Mapping[str, Any], observed: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the variables."""
     user, problems = str(desired["rootless_docker_user"]), []
     if user in ("root", "0"):
         problems.append("rootless_docker_user: a rootless engine of root would not be rootless; write another user, such as rootless")
-    elif not _NAME.fullmatch(user):
-        problems.append(f"rootless_docker_user: {user!r} is not a user name; write one that begins with a letter, such as rootless")
+    elif why := _explain_name(user, get_observed_instance(observed).uid is not None):
+        problems.append(f"rootless_docker_user: {user!r} {why}")
     if desired.get("userns_remap_layer", DISABLED) == REQUIRED:
         problems.append(
             "rootless_docker_layer and userns_remap_layer are both required, and a rootless engine does not start with userns-remap:"
@@ -262,7 +288,7 @@ def _plan_user(result: LayerPlan, here: Mapping[str, Any], desired: Mapping[str,
     if not here.get("linger"):
         result.changes.append(
             Change(
-                f"/var/lib/systemd/linger/{instance.user}",
+                names.build_linger_path(instance.user),
                 f"enable lingering for {instance.user}: its services start at boot and survive its logins",
             )
         )

@@ -79,6 +79,24 @@ def test_user_of_a_directory_service_is_not_created() -> None:
     assert (plan.changes, plan.blockers) == ([], [])
 
 
+@pytest.mark.parametrize("name", ["alice@corp.example", "CORP\\alice", "a" * 40])
+def test_names_of_a_directory_service(name: str) -> None:
+    host = virgin()
+    host["instance"] = {"user": name, "uid": 70001, "gid": 70001, "home": "/home/x"}
+    found = planned(host, rootless_docker_user=name)
+    assert found.blockers == []
+    text = {file["path"]: file["content"] for file in found.apply["files"]}
+    # The ID needs no quotes in the unit and in the script.
+    plain = "@" not in name and "\\" not in name
+    assert f"\nConditionUser={name if plain else 70001}\n" in text[names.UNIT]
+    assert ('"$(id -u)" = 70001 ]' in text[names.LOGIN]) is not plain
+
+
+def test_linger_file_of_a_name_with_a_backslash() -> None:
+    assert names.build_linger_path("CORP\\alice") == "/var/lib/systemd/linger/CORP\\\\alice"
+    assert names.build_linger_path("alice@corp.example") == "/var/lib/systemd/linger/alice@corp.example"
+
+
 def test_complete_host_needs_no_change() -> None:
     plan = planned(settled())
     assert (plan.changes, plan.blockers, plan.warnings) == ([], [], [])
@@ -88,7 +106,13 @@ def test_complete_host_needs_no_change() -> None:
     ("desired", "sentence"),
     [
         ({"rootless_docker_user": "root"}, "rootless_docker_user: a rootless engine of root"),
-        ({"rootless_docker_user": "a b"}, "rootless_docker_user: 'a b' is not a user name"),
+        ({"rootless_docker_user": "a b"}, "rootless_docker_user: 'a b' contains ' ', which unit files and shells read as something else"),
+        ({"rootless_docker_user": "a/b"}, "contains '/', which separates folders"),
+        ({"rootless_docker_user": "a:b"}, "contains ':', which separates fields in /etc/subuid"),
+        ({"rootless_docker_user": "a%i"}, "contains '%', which begins a specifier in the unit"),
+        ({"rootless_docker_user": "1000"}, "is not a user name"),
+        ({"rootless_docker_user": "-a"}, "is not a user name"),
+        ({"rootless_docker_user": "alice@corp"}, "this host does not know the user (getent passwd); join the host to the service first"),
         ({"userns_remap_layer": "required"}, "write userns_remap_layer: disabled for this host"),
         ({"docker_daemon_options": {"userns-remap": "default"}}, "docker_daemon_options['userns-remap']"),
         ({"rootless_docker_range_size": 1000}, "rootless_docker_range_size: 1000 is too few"),
