@@ -14,6 +14,7 @@ from ...subid.allocate import describe_bounds_problem
 from ...subid.mapping import MIN_IDS
 from ..verdict import DISABLED, REQUIRED, Change, Effect, LayerPlan
 from .plan_ranges import plan_ranges
+from .plan_user import explain_name
 
 LAYER = "rootless"
 SWITCH = "rootless_docker_layer"
@@ -21,15 +22,6 @@ PROFILE = "rootless_docker_apparmor_profile"
 DEFAULT_PROFILE = "bulkhead-rootless"
 # Key in the desired state for the text of the OCI runtime with that profile, set by plugin_utils/planning.
 WRAPPER = "__rootless_docker_wrapper"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
-# A user of a directory service, such as alice@corp.example or CORP\\alice.
-_OTHER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}")
-# What else a name may contain, and why it does not work.
-_UNSAFE = {
-    "/": "which separates folders in paths of its state",
-    ":": "which separates fields in /etc/subuid",
-    "%": "which begins a specifier in the unit",
-}
 # Package of each tool in Debian and Ubuntu; docker-ce has packages of its own for some.
 _PACKAGES = {"newuidmap": "uidmap", "newgidmap": "uidmap", "rootlesskit": "rootlesskit", "slirp4netns": "slirp4netns", "useradd": "passwd"}
 _EXTRAS = "docker-ce-rootless-extras"
@@ -111,30 +103,12 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     return result
 
 
-def _explain_name(user: str, is_known: bool) -> str:
-    """Return why no engine can be set up for a user of this name; empty if one can. is_known: whether the host has the user, by NSS."""
-    advice = "write one that begins with a letter, such as rootless"
-    if _NAME.fullmatch(user) or (is_known and not user.isdigit() and _OTHER_NAME.fullmatch(user)):
-        return ""
-    if not user or user.isdigit():
-        return f"is not a user name; {advice}"
-    bad = next((c for c in user if not re.fullmatch(r"[A-Za-z0-9_.@\\-]", c)), "")
-    if bad:
-        return f"contains {bad!r}, {_UNSAFE.get(bad, 'which unit files and shells read as something else')}; {advice}"
-    if is_known or not _OTHER_NAME.fullmatch(user):
-        return f"is not a user name; {advice}"
-    return (
-        "is a name of a directory service, and this host does not know the user (getent passwd); join the host to the service first,"
-        " or write a name of letters, digits, dots and dashes, up to 31, which can be created"
-    )
-
-
 def _check_variables(desired: Mapping[str, Any], here: Mapping[str, Any], observed: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the variables."""
     user, problems = str(desired["rootless_docker_user"]), []
     if user in ("root", "0"):
         problems.append("rootless_docker_user: a rootless engine of root would not be rootless; write another user, such as rootless")
-    elif why := _explain_name(user, get_observed_instance(observed).uid is not None):
+    elif why := explain_name(user, get_observed_instance(observed).uid is not None):
         problems.append(f"rootless_docker_user: {user!r} {why}")
     if desired.get("userns_remap_layer", DISABLED) == REQUIRED:
         problems.append(
