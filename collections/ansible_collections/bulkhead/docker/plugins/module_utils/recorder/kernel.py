@@ -78,6 +78,9 @@ def arm(calls: int = layout.CALL_ENTRIES) -> None:
     except OSError as error:
         _remove_pins()
         raise RecorderError(_explain(error)) from error
+    except RecorderError:
+        _remove_pins()
+        raise
     if fault:
         _remove_pins()
         raise RecorderError(
@@ -134,8 +137,7 @@ def _load(offsets: layout.Offsets, functions: Mapping[str, str], calls: int) -> 
 
 
 def _explain(error: OSError) -> str:
+    reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if error.errno in (errno.EPERM, errno.ENOSYS):
-        return (
-            f"the kernel does not let this process load BPF programs ({error.strerror}); run as root on the host itself, not in a container"
-        )
-    return f"kernel {os.uname().release} does not accept the recorder's programs: {error.strerror}; report this with the kernel's release"
+        return f"the kernel does not let this process load BPF programs ({reason}); run as root on the host itself, not in a container"
+    return f"kernel {os.uname().release} does not accept the recorder's programs: {reason}; report this with the kernel's release"

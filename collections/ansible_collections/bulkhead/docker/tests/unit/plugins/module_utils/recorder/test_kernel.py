@@ -8,6 +8,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import kernel, pins
 
+from .samples import write_kernel
+
 MOUNTS = "sysfs /sys sysfs rw 0 0\nbpf /sys/fs/bpf bpf rw,nosuid,mode=700 0 0\n"
 
 
@@ -131,3 +133,64 @@ def test_arming_twice_changes_nothing(folder, monkeypatch):
     monkeypatch.setattr(kernel, "find_obstacle", lambda host: "")
     kernel.arm()
     assert kernel.is_armed()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            PermissionError(1, "bpf(2): Operation not permitted"),
+            "load BPF programs .bpf.2.: Operation not permitted.; run as root on the host",
+        ),
+        (
+            OSError(22, "Invalid argument: R0 !read_ok"),
+            "kernel 6.12.118.* does not accept the recorder's programs: Invalid argument: R0 !read_ok;",
+        ),
+        (FileNotFoundError(2, "No such file or directory", "/sys/x/type"), "programs: /sys/x/type: No such file or directory; report this"),
+    ],
+)
+def test_failed_load_is_explained_and_removed(host, folder, monkeypatch, error, message):
+    def fail(*unused: object) -> None:
+        raise error
+
+    (folder / "calls").unlink()
+    host.path("/vmlinux").write_bytes(write_kernel())
+    monkeypatch.setattr(kernel, "VMLINUX", str(host.path("/vmlinux")))
+    monkeypatch.setattr(kernel, "find_obstacle", lambda host: "")
+    monkeypatch.setattr(kernel.bpf, "create_map", fail)
+    with pytest.raises(kernel.RecorderError, match=message):
+        kernel.arm()
+    assert not folder.exists()
+
+
+def test_faulty_recorder_is_removed(host, folder, monkeypatch):
+    (folder / "calls").unlink()
+    host.path("/vmlinux").write_bytes(write_kernel())
+    monkeypatch.setattr(kernel, "VMLINUX", str(host.path("/vmlinux")))
+    monkeypatch.setattr(kernel, "find_obstacle", lambda host: "")
+    monkeypatch.setattr(kernel, "_load", lambda *unused: folder.mkdir(parents=True))
+    monkeypatch.setattr(kernel.selftest, "find_fault", lambda: "it counted nothing")
+    with pytest.raises(kernel.RecorderError, match="its test failed: it counted nothing; report this"):
+        kernel.arm()
+    assert not folder.exists()
+
+
+def test_recorder_that_cannot_be_read_is_removed(host, folder, monkeypatch):
+    (folder / "calls").unlink()
+    host.path("/vmlinux").write_bytes(write_kernel())
+    monkeypatch.setattr(kernel, "VMLINUX", str(host.path("/vmlinux")))
+    monkeypatch.setattr(kernel, "find_obstacle", lambda host: "")
+    monkeypatch.setattr(kernel, "_load", lambda *unused: folder.mkdir(parents=True))
+    monkeypatch.setattr(kernel.selftest, "find_fault", lambda: (_ for _ in ()).throw(kernel.RecorderError("no")))
+    with pytest.raises(kernel.RecorderError, match=r"^no$"):
+        kernel.arm()
+    assert not folder.exists()
+
+
+def test_kernel_without_a_type_is_named(host, folder, monkeypatch):
+    (folder / "calls").unlink()
+    host.path("/vmlinux").write_bytes(write_kernel(without="cgroup.kn"))
+    monkeypatch.setattr(kernel, "VMLINUX", str(host.path("/vmlinux")))
+    monkeypatch.setattr(kernel, "find_obstacle", lambda host: "")
+    with pytest.raises(kernel.RecorderError, match="vmlinux: has no member kn in structure cgroup; calls cannot be recorded with kernel"):
+        kernel.arm()
