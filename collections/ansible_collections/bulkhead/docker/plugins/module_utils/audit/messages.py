@@ -18,7 +18,7 @@ _KERNEL = re.compile(r"audit: type=(\d+) (audit\(.*)", re.DOTALL)
 _NAMES = {"AVC": APPARMOR, "APPARMOR_DENIED": APPARMOR, "APPARMOR_ALLOWED": APPARMOR, "APPARMOR": APPARMOR, "SECCOMP": SECCOMP}
 _FILE = re.compile(r"(?:node=\S+ )?type=(\S+) msg=(audit\(.*)", re.DOTALL)
 # Text that a process chose is written in hex, without quotes, if it contains special characters (kernel/audit.c: audit_log_n_untrustedstring).
-_UNTRUSTED = ("comm", "exe", "name", "profile", "srcname", "peer", "info", "target")
+_UNTRUSTED = ("comm", "exe", "name", "profile", "srcname", "peer", "info", "target", "addr", "peer_addr")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+")
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parses what AppArmor allowed or denied from audit messages, in one form for all kinds of access. Pure.
 
+Not reported: hard links. For a rule with the permission `l`, the kernel tests the other permissions last and reports only those (file.c,
+profile_path_link, seen on 6.1, 6.12 and 7.2). New ways to mount (man 2 move_mount) are reported as moves without source and type.
+
 Sources: Linux security/apparmor/{audit,file,capability,net,ipc,task,mount,af_unix}.c, versions 6.1 to 7.2. Before 6.4 the messages have no `class`.
 """
 

@@ -71,6 +71,10 @@ def parse(text: str, verdict: str = "AUDIT") -> tuple[dict[str, Any], bool, int]
             '"signal" class="signal" requested_mask="send" signal=term peer="docker-default"',
             {"class": "signal", "direction": "send", "signal": "term", "peer": "docker-default"},
         ),
+        (
+            '"bind" class="net" family="unix" sock_type="stream" protocol=0 requested_mask="bind" addr=2F746D702F737020616365',
+            {"class": "unix", "type": "stream", "mask": "bind", "address": "/tmp/sp ace"},
+        ),
         ('"ptrace" class="ptrace" requested_mask="read" peer="web//null-/bin/x"', {"class": "ptrace", "mask": "read", "peer": "web"}),
         (
             '"mount" class="mount" name="/mnt/" fstype="tmpfs" srcname="tmpfs" flags="rw, nosuid"',
