@@ -28,7 +28,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless subid"),
     "plan_containers": (202, "engine hardened host"),
     "pull_agent": (213, "engine host pull"),
-    "record_containers": (330, "apparmor audit engine host recorder seccomp"),
+    "record_containers": (340, "apparmor audit engine host recorder seccomp"),
     "rootless_engine": (310, "apparmor engine engine_config host rootless subid"),
     "seccomp_profile": (230, "engine host profiles seccomp"),
     "subid_range": (203, "host subid"),
