@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import la
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import content as content_reader
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge
-from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, system
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, process_status, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile, reading
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, allocate, overlaps, ranges
@@ -224,7 +224,7 @@ def test_labels_and_modes_of_apparmor_are_parsed(text: str) -> None:
 
 @given(ANYTHING | make_lines(st.sampled_from(["Uid", "Gid", "CapEff", "NoNewPrivs", "Seccomp"]), ANYTHING))
 def test_files_of_proc_give_a_result_or_a_value_error(text: str) -> None:
-    for parse in (process.parse_status, process.parse_id_map, process.parse_root_read_only, cgroup.find_pids_folder):
+    for parse in (process.parse_status, process_status.parse_id_map, process.parse_root_read_only, cgroup.find_pids_folder):
         with suppress(ValueError):  # read_process reports an unreadable process, which makes its layers unknown
             parse(text)
 
