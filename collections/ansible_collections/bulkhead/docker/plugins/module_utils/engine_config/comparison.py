@@ -12,8 +12,8 @@ from ..engine.timestamps import parse_timestamp
 
 REPORT, FAIL, UNDO = "report", "fail", "undo"
 REMOVED = "removed"
-# Seconds in which a service that lacks something usually ends.
-_SETTLE = 3.0
+# Seconds in which a service that lacks something usually ends, and after which a restarted one is stable (moby restartmanager.go).
+_SETTLE, _STABLE = 3.0, 10.0
 # From worst to best. `starting` has no result of its health check yet.
 _RANKS = ("restarting", "unhealthy", "starting", "running", "healthy")
 
@@ -33,8 +33,13 @@ def describe_condition(inspect: Mapping[str, Any]) -> str:
 
 
 def read_conditions(engine: Engine, containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return ID, name and condition of the containers of a snapshot (`take_snapshot`). Raises EngineUnreachable."""
-    return [{**c, "condition": _RANKS[0] if c.get("looping") else describe_condition(_inspect(engine, c))} for c in containers]
+    """Return ID, name, condition and number of restarts of the containers of a snapshot (`take_snapshot`). Raises EngineUnreachable."""
+    found = []
+    for container in containers:
+        inspect = _inspect(engine, container)
+        condition = _RANKS[0] if container.get("looping") else describe_condition(inspect)
+        found.append({**container, "condition": condition, "restarts": inspect.get("RestartCount", 0)})
+    return found
 
 
 def find_worse(
@@ -42,22 +47,19 @@ def find_worse(
 ) -> tuple[list[dict[str, str]], list[str]]:
     """Return name, before and after of each container that got worse, and the names of those whose health check gave no result yet.
 
-    before: from `read_conditions`. moment: when the engine worked again. changed: when the change began. Waits until each container has run
-    for _SETTLE seconds since the change or its own start, and for a result of the health check of each one that was healthy, as long as the
-    check itself allows and `limit` seconds at most. A check whose first result comes after `limit` is not awaited. Raises EngineUnreachable.
+    before: from `read_conditions`. moment: when the engine worked again. changed: when the change began. Waits `limit` seconds at most, for
+    containers that settle, and for health checks of those that were healthy if a result can come in time. Raises EngineUnreachable.
     """
-    present = {c["id"]: _inspect(engine, c) for c in before}
-    first = {identifier: inspect.get("RestartCount", 0) for identifier, inspect in present.items()}
+    first = {c["id"]: _inspect(engine, c).get("RestartCount", 0) for c in before}
     began = time.monotonic()
-    events = [max(changed, parse_timestamp(i["State"].get("StartedAt") or "") or moment) for i in present.values()] if changed else [moment]
-    time.sleep(max(0.0, min(_SETTLE, max(events) + _SETTLE - moment, limit)))
     while True:
         inspects = [(container, _inspect(engine, container)) for container in before]
         waited = time.monotonic() - began
         awaited = [i for c, i in inspects if c["condition"] == "healthy" and _awaits_result(i, moment, waited)]
-        if waited >= limit or not any(_get_interval(inspect) <= limit for inspect in awaited):
+        settling = any(_is_settling(c, i, changed or moment, moment, waited) for c, i in inspects)
+        if waited >= limit or not (settling or any(_get_interval(inspect) <= limit for inspect in awaited)):
             break
-        time.sleep(1)
+        time.sleep(min(1.0, limit - waited))
     found, unknown = [], []
     for container, inspect in inspects:
         if container["condition"] == "healthy" and _awaits_result(inspect, moment, waited):
@@ -92,6 +94,16 @@ def _is_worse(before: str, after: str) -> bool:
     if before == "healthy":
         return word != "healthy"
     return word not in _RANKS[1:] and word != "paused"
+
+
+def _is_settling(container: Mapping[str, Any], inspect: Mapping[str, Any], changed: float, moment: float, waited: float) -> bool:
+    """Return whether a container may still end from what the change did: a loop of restarts shows only when its process ends again."""
+    status, restarts = inspect["State"].get("Status"), inspect.get("RestartCount", 0)
+    if status != "running":
+        return status == "restarting" and waited < _SETTLE
+    started = parse_timestamp(inspect["State"].get("StartedAt") or "") or moment
+    has_restarted = restarts and restarts != container.get("restarts", restarts)
+    return moment + waited - max(changed, started) < (_STABLE if has_restarted else _SETTLE)
 
 
 def _get_interval(inspect: Mapping[str, Any]) -> float:

@@ -185,6 +185,9 @@ def restart_containers(engine: Engine, containers: list[dict[str, Any]], timeout
         if not missing:
             break
     result.failed = {c["name"]: result.failed.get(c["name"], "it was started and ended again") for c in missing if not c.get("looping")}
+    for name, reason in result.failed.items():
+        if "already exists" in reason:  # docs/facts.md
+            result.failed[name] = f"{reason}; to remove that task, systemctl restart containerd, then docker start {name}"
     result.started = [name for name in dict.fromkeys(result.started) if name not in result.failed]
     return result
 

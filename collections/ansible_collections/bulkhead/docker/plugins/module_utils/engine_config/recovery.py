@@ -132,7 +132,7 @@ def undo_change(transaction: Transaction, engine: Engine, instance: Instance, ti
         result = engine_restart.restart_containers(engine, facts.get("containers", []), timeout)
         outcome.containers_restarted = result.started
         if result.failed or result.gone:
-            names = ", ".join([*result.failed, *result.gone])
+            names = ", ".join([*(f"{name} ({reason})" for name, reason in result.failed.items()), *result.gone])
             outcome.warnings.append(f"these containers ran before and do not run again: {names}; see docker ps --all and docker logs")
     elif transaction.has_step("start"):
         service.stop(timeout)
