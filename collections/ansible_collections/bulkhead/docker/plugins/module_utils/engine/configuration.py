@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How an engine runs, by its process or its unit: flags, data root, socket. What cannot be read is `unknown`, and never assumed. Pure."""
+"""How an engine runs, by its process or its unit: flags, data root, socket. What cannot be read is `unknown`, and never assumed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..host.root import Host
 from .flags import find_dockerd_arguments, parse_flags
 from .instance import Instance
 from .unit import Unit
@@ -73,6 +74,16 @@ def describe_command(docker_unit: Unit, process: Mapping[str, Any] | None) -> di
             flag: [running.get(flag), planned.get(flag)] for flag in {**running, **planned} if running.get(flag) != planned.get(flag)
         }
     return {"arguments": arguments, "flags": {**running, **parse_flags(arguments)}, "unknown": unknown, "differing": differing}
+
+
+def find_daemon_json(host: Host, instance: Instance, flags: Mapping[str, str], docker_unit: Unit, process: Mapping[str, Any] | None) -> str:
+    """Return the path of the daemon.json that an engine reads; only a rootless one asks XDG_CONFIG_HOME (moby cmd/dockerd/config.go)."""
+    folder = docker_unit.environment.get("XDG_CONFIG_HOME", "")
+    if instance.rootless and process and not folder:
+        text = (host.read(f"/proc/{process['pid']}/environ") or "").split("\0")
+        folder = next((word.partition("=")[2] for word in text if word.startswith("XDG_CONFIG_HOME=")), "")
+    own = f"{folder.rstrip('/')}/docker/daemon.json" if instance.rootless and folder.startswith("/") else instance.config
+    return flags.get("config-file") or own
 
 
 def find_data_root(flags: Mapping[str, str], content: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ def observe_config(host: Host, instance: Instance = ROOTFUL, process: Mapping[st
     command = configuration.describe_command(docker_unit, process)
     flags = command["flags"]
     program = next((word for word in docker_unit.argv if word.endswith("/dockerd")), "")
-    file, content = _read_daemon_json(host, flags.get("config-file") or _find_daemon_json(host, instance, docker_unit, process), instance)
+    file, content = _read_daemon_json(host, configuration.find_daemon_json(host, instance, flags, docker_unit, process), instance)
     listen = unit.read_unit(host, instance, "docker.socket").listen
     named = configuration.find_configured_socket(flags, content, instance, listen)
     return {
@@ -51,15 +51,6 @@ def observe_config(host: Host, instance: Instance = ROOTFUL, process: Mapping[st
             "remap": flags.get("userns-remap") or content.get("userns-remap"),
         },
     }
-
-
-def _find_daemon_json(host: Host, instance: Instance, docker_unit: unit.Unit, process: Mapping[str, Any] | None) -> str:
-    """Return the path that an engine reads without `--config-file`; only a rootless one asks XDG_CONFIG_HOME (moby cmd/dockerd/config.go)."""
-    folder = docker_unit.environment.get("XDG_CONFIG_HOME", "")
-    if instance.rootless and process and not folder:
-        text = (host.read(f"/proc/{process['pid']}/environ") or "").split("\0")
-        folder = next((word.partition("=")[2] for word in text if word.startswith("XDG_CONFIG_HOME=")), "")
-    return f"{folder.rstrip('/')}/docker/daemon.json" if instance.rootless and folder.startswith("/") else instance.config
 
 
 def _read_daemon_json(host: Host, path: str, instance: Instance) -> tuple[dict[str, Any], dict[str, Any]]:

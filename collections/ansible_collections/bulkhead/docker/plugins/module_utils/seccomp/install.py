@@ -134,7 +134,10 @@ def _needs_file(host: Host, instance: Instance, path: str, running: Sequence[Map
         docker_unit = unit.read_unit(host, instance)
         processes = [None, *(daemon for daemon in running if instance.owns_process(daemon))]
         flags = [configuration.describe_command(docker_unit, process)["flags"] for process in processes]
-        configs = {instance.config, *(found["config-file"] for found in flags if "config-file" in found)}
+        used = (
+            configuration.find_daemon_json(host, instance, *each) for each in zip(flags, [docker_unit] * len(flags), processes, strict=True)
+        )
+        configs = {instance.config, *used}
         texts = [host.read(config, user=instance.owner) or "" for config in configs]
     except (OSError, ValueError):
         if not instance.rootless:

@@ -108,7 +108,7 @@ def test_file_that_the_engine_names_stays(host: Host, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "stays"), [("running", True), ("remembered", True), ("neither", False), ("unreadable", True), ("flag", True)]
+    ("how", "stays"), [("running", True), ("remembered", True), ("neither", False), ("unreadable", True), ("flag", True), ("xdg", True)]
 )
 def test_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: bool) -> None:
     run(host, present())
@@ -116,7 +116,7 @@ def test_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: bo
     host.path("/etc/passwd").write_text(f"u:x:{me}:{os.getegid()}::/home/u:/bin/sh\n")
     folder = host.path("/home/u/.config/docker")
     folder.mkdir(parents=True)
-    (folder / "daemon.json").write_text(json.dumps({"seccomp-profile": path} if how not in ("unreadable", "flag") else {}))
+    (folder / "daemon.json").write_text(json.dumps({"seccomp-profile": path} if how not in ("unreadable", "flag", "xdg") else {}))
     if how == "unreadable":
         (folder / "daemon.json").unlink()
         (folder / "daemon.json").symlink_to("elsewhere")
@@ -129,6 +129,10 @@ def test_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: bo
         (process / "status").write_text(f"Uid:\t{me}\t{me}\t{me}\t{me}\nGid:\t0\t0\t0\t0\n")
         (process / "uid_map").write_text("0 1000 1\n")
         (process / "cmdline").write_text(f"dockerd\0--seccomp-profile\0{path}\0" if how == "flag" else "dockerd\0")
+    if how == "xdg":
+        host.path("/home/u/conf/docker").mkdir(parents=True)
+        host.path("/home/u/conf/docker/daemon.json").write_text(json.dumps({"seccomp-profile": path}))
+        (process / "environ").write_text("XDG_CONFIG_HOME=/home/u/conf\0")
     (step,) = install.plan_seccomp_steps(host, [absent()], FOLDER)
     assert step.postponed is stays
 
