@@ -8,10 +8,8 @@ module: observe_layers
 short_description: Collect the state of every hardening layer of a Docker host
 version_added: 0.1.0
 description:
-  - Reads in one visit what planning needs. That is the machine (kernel, LSMs, cgroup version), the engine (version, drivers, C(/info), running
-    containers, data), C(daemon.json) and the unit's flags, subordinate ID files, AppArmor profiles on disk and in the kernel, seccomp profiles, and
-    the remembered state of this collection.
-  - Changes nothing and starts nothing.
+  - Reads in one visit what planning needs of the machine, the engine with its containers, configuration and data, subordinate IDs, profiles, what the
+    recorder saved, and the state of this collection. Changes nothing.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -29,10 +27,10 @@ options:
 extends_documentation_fragment: bulkhead.docker.engine
 attributes:
   check_mode:
-    description: Reads only, in check mode as outside it.
+    description: Reads only.
     support: full
   diff_mode:
-    description: Changes nothing, so there is no difference to show.
+    description: Changes nothing.
     support: none
 seealso:
   - module: bulkhead.docker.plan_layers
@@ -58,10 +56,10 @@ observed:
       description: The engine, one line per container, and its data.
       type: dict
     unit:
-      description: The flags of dockerd, wherever they are set, and what is not known of them.
+      description: The flags of dockerd.
       type: dict
     layers:
-      description: The state of each layer that has one on the host.
+      description: The state of each layer.
       type: dict
 """
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from ..engine.contents import list_contents
 from ..engine.instance import ROOTFUL, Instance
 from ..engine.summaries import read_summaries
 from ..engine_config.observe_managed import explain_fixed, observe_managed
-from ..host.root import Host
+from ..host.root import STATE_DIR, Host
 from ..subid.accounts import find_named
 from .observation import observe_host
 from .rootless.observe_setup import observe_setup
@@ -37,7 +38,17 @@ def observe_for_planning(host: Host, engine: Engine, instance: Instance = ROOTFU
         **observed,
         "pending": observe_pending(host, observed["engine"], observed["unit"]["data_root"]),
         **observe_managed(host, instance),
+        "recorded": _read_recorded(host),
     }
+
+
+def _read_recorded(host: Host) -> dict[str, Any] | None:
+    """Return the calls that the recorder (recorder/folders.py) has saved of running containers; None without a recorder."""
+    found = json.loads(host.read(f"{STATE_DIR}/recorder/recorded.json", 1 << 29) or "null")
+    if found:
+        found.pop("state", None)
+        found["instances"] = [{**each, "access": [], "written": []} for each in found["instances"] if each["running"]]
+    return found
 
 
 def observe_pending(host: Host, engine: Mapping[str, Any], data_root: str) -> dict[str, Any]:

@@ -17,8 +17,10 @@ from ...module_utils.layers.registry import SWITCHES
 from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, Effect, LayerPlan
 from ...module_utils.rootless import rendering
+from ...module_utils.seccomp.desired import read_seccomp_profiles
 from ..hardened.entries import ContainerEntryError, resolve_containers
 from ..hardened.values import Written
+from ..recording import breakage
 from ..report import attack_requirements
 from . import conditions, engine_config, engines
 from .planners import PLANNERS
@@ -114,8 +116,21 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
         plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, desired, plan.layers, selected)
         for layer in plan.layers.values():
             layer.with_engine = _describe_engine_change(layer, config)
-    plan.conditions = [*engines.find_warnings(observed), *conditions.find_warnings(observed, plan.layers)]
+    plan.conditions = [
+        *engines.find_warnings(observed),
+        *conditions.find_warnings(observed, plan.layers),
+        *_find_breakage(observed, desired, plan),
+    ]
     return plan
+
+
+def _find_breakage(observed: Mapping[str, Any], desired: Mapping[str, Any], plan: HostPlan) -> list[str]:
+    """Return what the desired seccomp profiles would deny of what the recorder has seen of running containers, while they are not installed yet."""
+    recorded, layer = observed.get("recorded"), plan.layers.get("seccomp")
+    if not recorded or not layer or layer.requirement == DISABLED or plan.blockers or not plan.changed:
+        return []
+    default, own = breakage.list_desired_profiles(read_seccomp_profiles(desired), desired.get(hardened.VARIABLE) or [])
+    return breakage.describe_breakage(breakage.find_breakage(recorded, default, own))
 
 
 def _describe_engine_change(layer: LayerPlan, config: LayerPlan) -> str:

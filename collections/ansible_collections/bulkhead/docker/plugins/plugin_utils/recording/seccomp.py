@@ -55,7 +55,7 @@ def generate_seccomp_entry(recording: Recording, base: Base, stage: str, sibling
     replaced: set[str] = set()
     while True:
         result = builder.build(replaced)
-        excess = set(find_excess(_parse(result.entry), base, builder.capabilities))
+        excess = set(find_excess(parse_profile(render_seccomp_entry(result.entry), base.name), base, builder.capabilities))
         if not excess:
             return result
         if excess <= replaced:
@@ -65,7 +65,8 @@ def generate_seccomp_entry(recording: Recording, base: Base, stage: str, sibling
         replaced |= excess
 
 
-def _parse(entry: Mapping[str, Any]) -> Any:
+def render_seccomp_entry(entry: Mapping[str, Any]) -> str:
+    """Return the text of the profile that an entry of seccomp_profiles_list makes."""
     profile = compose_profile(
         entry.get("blocks", ()),
         entry.get("allow", ()),
@@ -74,7 +75,7 @@ def _parse(entry: Mapping[str, Any]) -> Any:
         entry.get("architectures", ARCHITECTURES),
         rules=entry.get("rules", ()),
     )
-    return parse_profile(format_profile(profile), entry["name"])
+    return format_profile(profile)
 
 
 @dataclass
