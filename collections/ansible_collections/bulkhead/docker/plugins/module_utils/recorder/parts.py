@@ -12,6 +12,9 @@ from ..audit.messages import Message
 from ..host.root import Host
 from . import access, counts, kernel, pins, reload
 
+# What a damaged file of the recorder, or one of another version, can raise.
+DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
+
 
 @dataclass(frozen=True)
 class Parts:

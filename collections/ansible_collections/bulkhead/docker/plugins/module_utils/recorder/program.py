@@ -23,7 +23,7 @@ from typing import Any
 from ..host.root import Host
 from .backlog import restore_backlog_limit
 from .folders import CONTROL, PROFILES, SETTINGS, RecorderNotRunning, read_boot_id, read_recorded, request_flush
-from .parts import Parts
+from .parts import DAMAGED, Parts
 from .pins import RecorderError
 from .recorder import Recorder
 
@@ -107,7 +107,10 @@ def stop_recording(host: Host, parts: Parts) -> dict[str, list[str]]:
     """Restore profiles and the audit limit, and unload the kernel's programs. Returns what was `removed`, and `problems`."""
     removed, problems = [], []
     before = _list_profiles(host)
-    problems += parts.restore_profiles(host)
+    try:
+        problems += parts.restore_profiles(host)
+    except DAMAGED as error:
+        problems.append(f"{PROFILES} is damaged ({error}); restart the engine, which loads docker-default anew, and remove this folder")
     left = _list_profiles(host)
     removed += [f"audit rules of AppArmor profile {name}" for name in before if name not in left]
     try:

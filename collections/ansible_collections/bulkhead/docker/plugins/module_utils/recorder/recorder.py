@@ -23,7 +23,7 @@ from .audit_stream import AuditStream, MessageParser
 from .backlog import raise_backlog_limit
 from .engines import FollowedEngine
 from .folders import RECORDED, RECORDED_LIMIT, read_boot_id
-from .parts import Parts
+from .parts import DAMAGED, Parts
 from .pins import RecorderError
 from .store import (
     ACCESS,
@@ -259,7 +259,8 @@ class Recorder:
         if lost or self.audit.overruns != self._overruns:
             self._overruns = self.audit.overruns
             text = "some of the kernel's audit messages were lost, so accesses can be missing"
-            self.store.add_gap(LOST_MESSAGES, ACCESS, text, self.store.recorder["at"], now, lost=lost)
+            # after an overrun, the next message shows how many are missing
+            self.store.add_gap(LOST_MESSAGES, ACCESS, text, self.store.recorder["at"], now, lost=lost or None)
 
     # --- AppArmor profiles --------------------------------------------------------------------------------------------
 
@@ -284,7 +285,7 @@ class Recorder:
             return
         try:
             replaced = self.parts.find_replaced(self.host)
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             text = f"it cannot be read which AppArmor profiles are loaded: {error}"
             self.store.add_gap(PROFILE_REPLACED, ACCESS, text, now, now)
             return
@@ -350,7 +351,7 @@ def open_store(host: Host, now: float, boot: str, version: str) -> Store:
         text = host.read(RECORDED, RECORDED_LIMIT)
         if text is not None:
             return load_store(text)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         problem = f"{RECORDED} was damaged ({error}), so what was recorded before is missing; it is kept as {path.name}.damaged"
         print(problem, file=sys.stderr)
         path.replace(path.with_name(f"{path.name}.damaged"))

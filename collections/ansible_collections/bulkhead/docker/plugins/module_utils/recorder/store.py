@@ -29,6 +29,7 @@ NOT_ARMED, RESTARTED, START_NOT_SEEN = "not_armed", "restarted", "start_not_seen
 UNCONFINED, UNKNOWN_CGROUP, UNKNOWN_PROFILE = "unconfined", "unknown_cgroup", "unknown_profile"
 PROFILE_REPLACED, AUDIT_IMMUTABLE = "profile_replaced", "audit_immutable"
 CALLS, ACCESS, EVENTS = "calls", "access", "events"
+_COUNTED = (LOST_CALLS, LOST_MESSAGES, FULL, UNKNOWN_CGROUP)
 NO_EVENTS = {"starts": 0, "stops": 0, "execs": 0, "health_checks": 0, "restarts": 0, "oom": 0, "start_seen": False}
 
 
@@ -218,7 +219,7 @@ class Store:
     ) -> None:
         """Add a gap, or extend an equal one. Beyond the maximum number, the newest gap of the kind is extended."""
         same = [g for g in self.gaps if (g["kind"], g["source"], g["instance"], g["profile"]) == (kind, source, instance, profile)]
-        distance = _GAP_DISTANCE if lost is None else _COUNTED_DISTANCE
+        distance = _COUNTED_DISTANCE if kind in _COUNTED else _GAP_DISTANCE
         near = [g for g in same if g["to"] is None or begin is None or begin - g["to"] <= distance]
         if not near and len(self.gaps) >= MAX_GAPS:
             near = [g for g in self.gaps if (g["kind"], g["source"]) == (kind, source)] or self.gaps

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +376,19 @@ def test_lost_messages_are_a_gap(world: World) -> None:
     assert [(g["from"], g["to"], g["lost"]) for g in lost] == [(100.0, 160.0, 14)]
 
 
+def test_an_overrun_counts_what_the_next_message_shows(world: World) -> None:
+    found = world.start(100.0)
+    world.audit.messages = [message(1, 50, "/a")]
+    found.read_audit(101.0)
+    world.audit.overruns = 1
+    found.dump(130.0)
+    assert [gap["lost"] for gap in found.store.gaps if gap["kind"] == "lost_messages"] == [None]
+    world.audit.messages = [message(94_002, 50, "/a")]
+    found.read_audit(140.0)
+    found.dump(160.0)
+    assert [gap["lost"] for gap in found.store.gaps if gap["kind"] == "lost_messages"] == [94_000]
+
+
 def test_a_profile_is_reloaded_once(world: World) -> None:
     found = world.start(100.0)
     add_running(found)
@@ -413,6 +426,21 @@ def test_a_replaced_profile_is_reloaded_and_a_gap(world: World) -> None:
     found.check_profiles(120.0)
     assert world.reloaded == ["docker-default"] * 2
     assert ("profile_replaced", "access") in list_gaps(found)
+
+
+def test_damaged_profiles_do_not_end_the_recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = world.start(100.0)
+    add_running(found)
+    found.record_profile(found.store.instances[WEB])
+
+    def fail(host: Host) -> list[str]:
+        raise TypeError("unhashable type: 'dict'")
+
+    monkeypatch.setattr(found, "parts", replace(found.parts, find_replaced=fail, restore_profiles=fail))
+    found.check_profiles(120.0)
+    assert ("profile_replaced", "access") in list_gaps(found)
+    monkeypatch.setattr(program, "restore_backlog_limit", lambda host, boot: "")
+    assert "is damaged (unhashable type: 'dict')" in stop_recording(world.host, found.parts)["problems"][0]
 
 
 def test_a_damaged_file_is_kept_and_a_gap(world: World) -> None:
