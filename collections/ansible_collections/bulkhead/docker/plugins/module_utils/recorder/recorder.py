@@ -42,6 +42,7 @@ from .store import (
     load_store,
 )
 
+FORGET_AFTER = 120.0
 DUMP_INTERVAL, PROFILE_INTERVAL, PENDING_INTERVAL = 30.0, 10.0, 2.0
 # A save takes at most this part of the time.
 _SAVE_SHARE = 0.02
@@ -74,8 +75,9 @@ class Recorder:
         self._lost_before = 0
         self._overruns = 0
         self._described = self._has_capabilities = False
-        self._ended: set[int] = set()
-        self._forgettable: set[int] = set()
+        self._ended: dict[int, float] = {}
+        self._saved: set[int] = set()
+        self._is_behind = False
 
     def _is_recorded(self, identifier: str) -> bool | None:
         if identifier in self.store.ignored:
@@ -178,7 +180,9 @@ class Recorder:
         """Count the accesses in the messages that have arrived; at most some, so that others are read too."""
         if self.audit is None:
             return
-        for message in self.audit.read(MESSAGES_AT_ONCE):
+        messages = self.audit.read(MESSAGES_AT_ONCE)
+        self._is_behind = len(messages) >= MESSAGES_AT_ONCE
+        for message in messages:
             parsed = self._parser.parse(message, now)
             if parsed is None:
                 continue
@@ -230,14 +234,15 @@ class Recorder:
         self.attribution.learn_paths({**counts.cgroups, **groups})
         store.merge_counts(counts, self.attribution.find_owner, self.machine, now)
         ended = {call.cgroup for call in [*counts.calls, *counts.denied]} - set(groups)
-        self._forgettable, self._ended = self._ended & ended, ended
+        self._ended = {group: self._ended.get(group, now) for group in ended}
+        self._saved = set() if self._is_behind else {group for group, since in self._ended.items() if now - since >= FORGET_AFTER}
 
     def _forget_ended(self) -> None:
-        """Make room in the kernel's maps: remove counts that are saved, of control groups that did not exist at the last two times either."""
-        if self._forgettable:
+        """Make room in the kernel's maps: remove saved counts of control groups that ended long ago. Messages that wait may need their names."""
+        if self._saved:
             with suppress(RecorderError, OSError):
-                self.parts.forget_cgroups(self._forgettable)
-            self._forgettable = set()
+                self.parts.forget_cgroups(self._saved)
+            self._saved = set()
 
     def _find_cgroup(self, pid: int) -> int | None:
         try:

@@ -303,7 +303,15 @@ def test_counts_of_ended_groups_are_forgotten_when_saved(world: World) -> None:
     world.kernel.counts = FakeCounts(calls=[FakeCall(7), FakeCall(alive)], cgroups={7: f"/docker/{'b' * 64}"})
     for now in (130.0, 160.0):
         found.dump(now)
+        found.save()
     assert world.kernel.forgotten == []
+    world.audit.messages = [message(number + 1, 50, "/a") for number in range(recorder.MESSAGES_AT_ONCE)]
+    found.read_audit(250.0)
+    found.dump(250.0)  # messages that wait may be of the ended container
+    found.save()
+    assert world.kernel.forgotten == []
+    found.read_audit(260.0)
+    found.dump(260.0)
     found.save()
     found.save()
     assert world.kernel.forgotten == [{7}]
