@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):
         folder, variables = Path(args["folder"]), task_vars or {}
         hosts = {host: variables["hostvars"][host] for host in variables.get("ansible_play_hosts_all", ())}
         recorded, result["hosts"] = _collect_recorded(hosts)
-        desired = {host: plan["desired"] for host, own in hosts.items() if (plan := own.get(PLAN)) and plan.get("desired")}
+        desired = {host: _convert_plain(plan["desired"]) for host, own in hosts.items() if (plan := own.get(PLAN)) and plan.get("desired")}
         settings = read_settings(desired)
         if settings.problems:
             return _fail(result, settings.problems, "Nothing was written. ")
@@ -83,6 +84,11 @@ class ActionModule(ActionBase):
         result.update(changed=bool(changed), services=services, problems=problems)
         refused = [each.failure for each in built if each.failure]
         return _fail(result, [*problems, *refused]) if problems or refused else result
+
+
+def _convert_plain(value: Any) -> Any:
+    """Return a value of Ansible as plain types: its own ones carry tags, and YAML cannot write them."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def _collect_recorded(hosts: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Mapping[str, Any]], dict[str, dict[str, Any]]]:
