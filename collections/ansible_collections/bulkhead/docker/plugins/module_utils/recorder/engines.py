@@ -151,6 +151,7 @@ class FollowedEngine:
         instance.about = instances.describe_container(inspect, self.info, kernel, profiles, self.engine.rootless)
         self._health[instance.id] = instances.list_health_commands(inspect)
         instance.running = bool(get_first_pid(inspect))
+        instance.events["start_seen"] |= (parse_timestamp(str(inspect.get("Created") or "")) or 0) >= self.store.recorder["since"]
         instance.touch(now)
         if instance.running:
             self._note_unconfined(instance, now)

@@ -127,10 +127,11 @@ def apply_event(instance: Instance, event: Event, health_commands: Iterable[str]
     """
     counted = instance.events
     match event.action:
+        case "create":
+            counted["start_seen"] = True  # its first start, in which it may do what it does only once
         case "start":
             counted["starts"] += 1
             counted["restarts"] += instance.ended
-            counted["start_seen"] = True
             instance.running, instance.ended, instance.started = True, False, event.time
         case "die":
             instance.running, instance.ended = False, True

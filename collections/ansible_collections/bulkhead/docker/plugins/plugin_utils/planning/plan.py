@@ -129,7 +129,16 @@ def _find_breakage(observed: Mapping[str, Any], desired: Mapping[str, Any], plan
     recorded, layer = observed.get("recorded"), plan.layers.get("seccomp")
     if not recorded or not layer or layer.requirement == DISABLED or plan.blockers or not plan.changed:
         return []
-    default, own = breakage.list_desired_profiles(read_seccomp_profiles(desired), desired.get(hardened.VARIABLE) or [])
+    listed = read_seccomp_profiles(desired)
+    default, own = breakage.list_desired_profiles(listed, desired.get(hardened.VARIABLE) or [])
+    # What runs under a profile that does not change cannot break by it.
+    paths, changed = {profile.name: profile.path for profile in listed.profiles}, {change.path for change in layer.changes}
+    kept = {name for name, path in paths.items() if path not in changed}
+    options = observed["engine"].get("security_options") or []
+    if default and default.name in kept and any(f"profile={paths[default.name]}" in option.split(",") for option in options):
+        default = None
+    under = {each["name"]: each["seccomp"] for each in recorded["instances"]}
+    own = {key: base for key, base in own.items() if base.name not in kept or (key not in paths and under.get(key) != base.name)}
     return breakage.describe_breakage(breakage.find_breakage(recorded, default, own))
 
 

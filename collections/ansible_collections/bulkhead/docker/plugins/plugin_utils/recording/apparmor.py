@@ -100,10 +100,17 @@ def _add_capabilities(entry: dict[str, Any], result: Generated, allowed: Sequenc
 def _list_file_rules(recording: Recording, allowed: Sequence[SeenAccess], result: Generated) -> Iterator[str]:
     files = [each for each in allowed if each.access["class"] == "file"]
     files = [each for each in [*files, *_list_link_targets(files)] if not _is_in_template(each)]
+    if {"link", "linkat"} & recording.calls.keys():
+        # AppArmor never reports hard links (Linux 6.1 to 7.2): it drops the bit before it audits.
+        files = [replace(each, access={**each.access, "mask": _add_link(each.access["mask"])}) for each in files]
     for rule in generalise_paths(files, recording.mounts):
         if _check(rule.text, result):
             result.reasons.append((rule.text, _explain(rule)))
             yield rule.text
+
+
+def _add_link(mask: str) -> str:
+    return "".join(sorted({*mask, "l"})) if "w" in mask else mask
 
 
 def _list_link_targets(files: Sequence[SeenAccess]) -> Iterator[SeenAccess]:

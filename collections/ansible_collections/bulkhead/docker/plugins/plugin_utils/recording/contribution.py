@@ -221,7 +221,7 @@ def _read_usage(instance: Mapping[str, Any]) -> Usage:
         first=format_day(instance["first"]),
         last=format_day(instance["last"]),
         instances=1,
-        starts_seen=int(bool(events.get("start_seen"))),
+        starts_seen=int(bool(events.get("start_seen") and events.get("starts"))),
         **counts,
     )
 

@@ -157,6 +157,8 @@ def _list_rules(files: Sequence[SeenAccess], mounts: Sequence[Mount]) -> set[str
 
 def _list_uncovered(recording: Recording, coverage: Coverage, settings: Settings) -> Iterator[str]:
     total = measure_coverage(recording)
+    if not coverage.starts_seen:
+        yield "No container was recorded from its creation on; create one anew, because the first start may do what no restart does."
     of_image = " of the image that runs now" if total != coverage else ""
     for name, (one, many) in _COUNTS.items():
         required, recorded = getattr(settings, name), getattr(coverage, name)
@@ -191,11 +193,9 @@ def _list_gaps(recording: Recording, coverage: Coverage, settings: Settings, tod
 
 
 def _is_of_interest(gap: Gap, recorder: Recorder, coverage: Coverage) -> bool:
-    """Return whether a gap matters: not that of accesses that are switched off, and no missed start if another container was seen from its start."""
+    """Return whether a gap matters: not that of accesses that are switched off, and no missed start if another container was seen from its creation on."""
     source = recorder.sources.get(gap.source)
-    if source and source.status == _OFF:
-        return False
-    return not (gap.kind == "start_not_seen" and coverage.starts_seen)
+    return not (source and source.status == _OFF) and not (gap.kind == "start_not_seen" and coverage.starts_seen)
 
 
 def _describe_time(begin: str, end: str) -> str:

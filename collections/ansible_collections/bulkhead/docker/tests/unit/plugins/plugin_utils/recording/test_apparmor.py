@@ -18,7 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model im
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .samples import make_access, make_nginx
+from .samples import make_access, make_call, make_nginx, make_recording
 
 # Accesses of the image nginx and of what its entrypoint starts, as they were recorded under docker-default.
 NGINX = """
@@ -191,6 +191,12 @@ def test_other_rules(access: dict[str, Any], rule: str | None) -> None:
     rules = [each for each in generated.entry["rules"] if not each.startswith("deny ") and each != "/x r"]
     assert rules == ([rule] if rule else [])
     render(generated)
+
+
+@pytest.mark.parametrize(("call", "rule"), [("linkat", "/data/lock rwl"), ("rename", "/data/lock rw")])
+def test_who_makes_hard_links_may_link_what_it_writes(call: str, rule: str) -> None:
+    recording = make_recording([make_call(call)], access=make_files("/data/lock rw"))
+    assert rule in generate_apparmor_entry(recording, None, "enforce").entry["rules"]
 
 
 def test_the_target_of_a_link_has_the_permissions_of_the_link() -> None:

@@ -132,7 +132,7 @@ def test_days_without_a_container_do_not_count() -> None:
     ("events", "settings", "message"),
     [
         ({"stops": 0}, {}, "0 of 1 stop recorded."),
-        ({"starts": 0}, {"starts": 3}, "0 of 3 starts recorded."),
+        ({"starts": 1}, {"starts": 3}, "2 of 3 starts recorded."),
         ({"execs": 1}, {"execs": 5}, "2 of 5 commands by exec recorded."),
         ({"health_checks": 1}, {"health_checks": 5}, "2 of 5 health checks recorded."),
         ({"health_checks": 0}, {"health_checks": 5}, ""),
@@ -175,7 +175,10 @@ def test_an_open_gap_ends_with_its_recorder() -> None:
 def test_a_start_that_was_never_seen_matters() -> None:
     instances = [make_replica(number, events=EVENTS | {"start_seen": False}) for number in (1, 2)]
     recorded = make_recorded(*instances, at=NOW) | {"gaps": [make_gap("start_not_seen", 0, None, instance="1" * 64)]}
-    assert find_missing(collect(recorded)) == ["A gap of the last 7 days: a gap: start_not_seen (web1 since 2026-11-20)."]
+    assert find_missing(collect(recorded)) == [
+        "No container was recorded from its creation on; create one anew, because the first start may do what no restart does.",
+        "A gap of the last 7 days: a gap: start_not_seen (web1 since 2026-11-20).",
+    ]
 
 
 def test_a_source_that_does_not_record_is_named() -> None:
