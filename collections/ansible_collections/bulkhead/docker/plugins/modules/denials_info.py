@@ -15,6 +15,8 @@ description:
   - Denials can be missing. The kernel limits the messages in its log but numbers all of them, and logs are rotated. RV(gaps) lists what may be missing, and
     RV(complete) is true only without gaps.
   - An errno of a seccomp filter without the flag LOG and a plain C(deny) rule of AppArmor are not logged (man 2 seccomp, man 5 apparmor.d).
+  - Where the recorder is installed (M(bulkhead.docker.record_containers)), the calls that it saw denied are listed too, as it last saved them. The errno
+    ENOSYS is left out. Runtimes and engines answer it so that C libraries use an older call, such as clone instead of clone3.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -80,7 +82,7 @@ denials:
       type: str
       sample: mount
     detail:
-      description: The requested object, from the kernel's message, at most 200 characters.
+      description: The requested object, from the kernel's message, at most 200 characters. Of the recorder, the errno.
       type: str
       sample: name=/proc/sysrq-trigger requested_mask=w denied_mask=w
     profile:
@@ -104,7 +106,8 @@ denials:
     by:
       description:
         - Evidence for the scope. C(pid), the process exists, and its cgroup names the container. C(profile), no other container that ran then had this
-          profile, or none had, for a process of the host. C(alone), no other candidate ran then. Empty if unknown.
+          profile, or none had, for a process of the host. C(alone), no other candidate ran then. C(recorder), the recorder counted the call in the
+          control group of the container. Empty if unknown.
       type: str
       sample: pid
     candidates:
@@ -112,7 +115,9 @@ denials:
       type: list
       elements: str
     count:
-      description: Number of these denials.
+      description:
+        - Number of these denials. An entry of the recorder counts from RV(denials[].first) on, which can be before O(since); RV(denials[].detail) then
+          says so.
       type: int
     first:
       description: Time of the first one, in seconds since the epoch, by the host's clock.
@@ -162,7 +167,7 @@ gaps:
       description: The gap as a message.
       type: str
 sources:
-  description: Sources with messages, of C(journal), C(/dev/kmsg) and C(auditd).
+  description: Sources with denials or other messages, of C(journal), C(/dev/kmsg), C(auditd) and C(recorder).
   returned: success
   type: list
   elements: str
@@ -185,11 +190,13 @@ audit:
 """
 
 import time
-from typing import Any
 
+from ..module_utils.audit.attribution import ContainerIndex
 from ..module_utils.audit.containers import index_containers
 from ..module_utils.audit.denials import count_equal_denials, parse_denial
+from ..module_utils.audit.gaps import UNREADABLE, build_gap
 from ..module_utils.audit.gather import gather_messages, parse_since
+from ..module_utils.audit.recorded import RECORDER, read_recorded_denials
 from ..module_utils.engine.client import open_engine
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
@@ -223,20 +230,21 @@ def main() -> None:
         module.fail_json(msg=f"user: {instance.user} does not exist on this host; write the user who runs its engine, or leave it out")
     found = gather_messages(host, since, params["max_entries"])
     denied = [message for message in found.combined.messages if parse_denial(message)]
-    engine_error, total = "", 0
-    denials: list[dict[str, Any]] = []
+    recorded, unread = read_recorded_denials(host, since)
+    gaps = found.combined.gaps + ([build_gap(UNREADABLE, RECORDER, unread, since)] if unread else [])
+    engine_error, index = "", ContainerIndex([], None, lambda pid: None)
     if denied:
         index, engine_error = index_containers(
             host, open_engine(host, instance, params["timeout"], params["socket"]), instance, since, found.journal
         )
-        denials, total = count_equal_denials(denied, index.attribute, params["max_denials"])
+    denials, total = count_equal_denials(denied, index.attribute, params["max_denials"], recorded)
     module.exit_json(
         changed=False,
         denials=denials,
         total=total,
-        complete=not found.combined.gaps,
-        gaps=found.combined.gaps,
-        sources=found.combined.sources,
+        complete=not gaps,
+        gaps=gaps,
+        sources=found.combined.sources + ([RECORDER] if recorded else []),
         since=since,
         at=now,
         engine_error=engine_error,

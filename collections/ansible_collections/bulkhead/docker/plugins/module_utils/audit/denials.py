@@ -9,6 +9,7 @@ from typing import Any
 
 from ..seccomp.syscalls import AUDIT_ARCH, name_syscall
 from .messages import APPARMOR, Message
+from .recorded import is_counted_by_recorder
 
 _MAX_LENGTH = 200
 _MAX_PIDS = 5
@@ -88,26 +89,30 @@ def is_about_target(fields: Mapping[str, str]) -> bool:
 
 
 def count_equal_denials(
-    messages: Iterable[Message], attribute: Callable[[Message, Denial], Mapping[str, Any]], limit: int
+    messages: Iterable[Message],
+    attribute: Callable[[Message, Denial], Mapping[str, Any]],
+    limit: int,
+    recorded: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[list[dict[str, Any]], int]:
     """Return equal denials as one entry each, the most frequent first, and the number of all denials.
 
     An entry has `count`, `first` and `last` (seconds since the epoch) and the first PIDs. attribute: returns the container and how it is known.
-    limit: the maximum number of entries. The others are counted in one entry per layer and container.
+    limit: the maximum number of entries. The others are counted in one entry per layer and container. recorded: entries of the recorder; they
+    replace those of the logs for the same errno, call and container.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    total = 0
     for message in messages:
         denial = parse_denial(message)
         if denial is None:
             continue
-        total += 1
         owner = dict(attribute(message, denial))
         key = (denial, owner["scope"], owner["by"], repr(owner["container"]), repr(owner["candidates"]))
         entry = found.setdefault(key, {**asdict(denial), **owner, "count": 0, "first": message.time, "last": message.time, "pids": []})
         _add_count(entry, 1, message.time, message.time, [int(message.fields["pid"])] if message.fields.get("pid", "").isdigit() else [])
-    ordered = sorted(found.values(), key=lambda entry: (-entry["count"], entry["first"]))
-    return ordered[:limit] + _merge_others(ordered[limit:]), total
+    known = {(entry["container"]["id"], entry["operation"]) for entry in recorded}
+    entries = [*(entry for entry in found.values() if not is_counted_by_recorder(entry, known)), *map(dict, recorded)]
+    ordered = sorted(entries, key=lambda entry: (-entry["count"], entry["first"]))
+    return ordered[:limit] + _merge_others(ordered[limit:]), sum(entry["count"] for entry in entries)
 
 
 def _merge_others(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

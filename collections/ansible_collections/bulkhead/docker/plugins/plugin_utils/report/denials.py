@@ -17,7 +17,12 @@ from .text import format_age
 MAX_ROWS = 500
 _MAX_GAPS = 200
 # How a denial was attributed to its container.
-_BY = {"pid": "the process runs there", "profile": "no other container had the profile", "alone": "no other container ran then"}
+_BY = {
+    "pid": "the process runs there",
+    "profile": "no other container had the profile",
+    "alone": "no other container ran then",
+    "recorder": "the recorder counted it there",
+}
 
 
 def get_recent_denials(host: HostState, fleet: Fleet) -> Mapping[str, Any] | None:

@@ -108,3 +108,13 @@ def test_lines_for_the_terminal() -> None:
     assert "3 denials since" in shown[0]
     assert "web: apparmor open name=/proc/kcore" in shown[1]
     assert shown[-1] == "  ? serials: 7 are in no log"
+
+
+def test_a_call_that_the_recorder_counted_is_shown(tmp_path: Path) -> None:
+    entry = make_denial(layer="seccomp", operation="bpf", detail="errno=EPERM (recorder)", by="recorder", comm="unknown", pids=[])
+    report = make_denials("web1", entry)
+    lines = [text for text, unused in denials.render_denials("web1", report["denials_info"])]
+    assert "web: seccomp bpf errno=EPERM (recorder) by unknown (the recorder counted it there)" in " ".join(" ".join(lines).split())
+    assert 'bulkhead_denials{host="web1",layer="seccomp",scope="container",container="web"} 3' in prometheus.render(
+        judged(tmp_path, report)
+    )
