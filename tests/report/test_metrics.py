@@ -34,6 +34,7 @@ def test_prometheus_reads_metrics_with_hostile_names(tmp_path: Path) -> None:
     samples.write_reports(
         tmp_path, samples.make_verification("d", drift=[]), samples.make_denials("d", samples.make_denial(samples.HOSTILE))
     )
+    samples.write_recordings(tmp_path, samples.make_recorded_service(samples.HOSTILE))
     publish.publish_report(tmp_path, None, samples.NOW, samples.DAY, "1", "0")
     families = {family.name: family for family in text_string_to_metric_families((tmp_path / publish.METRICS).read_text())}
     # The parser removes the end of a counter's name.
@@ -53,6 +54,8 @@ def test_alerts_use_only_existing_metrics_and_labels() -> None:
         assert named
         assert named <= {*prometheus.METRICS, *agent.METRICS}, rule["alert"]
         known = (
-            {"host", "layer", "status", "condition", "container", "finding"} if named <= set(prometheus.METRICS) else {"instance", "reason"}
+            {"host", "layer", "status", "condition", "container", "finding", "service"}
+            if named <= set(prometheus.METRICS)
+            else {"instance", "reason"}
         )
         assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= known

@@ -17,10 +17,10 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording import o
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generated import SUFFIX
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.overview import render_services, summarize
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import read_settings
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.recordings import REPORT
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
 
 PLAN, RESULT = "__container_recorder_plan", "__container_recorder_result"
-REPORT = "recordings.json"
 SUFFIXES = (outcomes.PROPOSED, outcomes.OVERRIDE, SUFFIX, outcomes.RECORDING)
 
 

@@ -9,6 +9,7 @@ short_description: Write the report of a fleet from the reports of its hosts
 version_added: 0.1.0
 description:
   - Reads every C(verify-HOST.json), C(attack-HOST.json) and C(denials-HOST.json) in a folder of the control node.
+  - Reads C(recordings.json) there, which M(bulkhead.docker.report_recordings) writes.
   - Writes into the same folder C(fleet.html) (one self-contained page), C(fleet.junit.xml) (JUnit), C(fleet.sarif) (SARIF 2.1.0), C(fleet.prom)
     (Prometheus' text format) and C(fleet.json) (input of the next report).
   - Only C(verified) hosts are good. A host is C(verified) if a recent report shows that every layer the inventory requires is enforced. All other conditions

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
         "service": outcome.service,
         "stage": outcome.settings.stage,
         "reason": outcome.settings.reason,
-        "hosts": recording.hosts,
+        "hosts": list(recording.hosts),
         "first": recording.first,
         "last": recording.last,
         "images": [list(image) for image in recording.images],
@@ -32,7 +33,10 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
         "events": {key: getattr(outcome.gate.coverage, key) for key, unused in _EVENTS},
         "calls": len(recording.calls),
         "access": sum(not each.denied for each in recording.access),
-        "denied_calls": {name: call.count for name, call in recording.denied_calls.items()},
+        "denied_calls": {
+            name: {"count": call.count, "errnos": [errno.errorcode.get(number, str(number)) for number in sorted(call.errnos)]}
+            for name, call in recording.denied_calls.items()
+        },
         "gaps": [{"host": host, "kind": gap.kind, "text": gap.text} for host, gap in recording.gaps],
         "not_recorded": list_unrecorded(outcome),
         "passed": outcome.gate.passed,

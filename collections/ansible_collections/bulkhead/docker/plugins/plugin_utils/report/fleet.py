@@ -97,7 +97,7 @@ class WaiverState:
 @dataclass
 class Fleet:
     """hosts: the worst first, then by name. layers: the names, in order of effort. problems: files that are not reports.
-    now: seconds since the epoch. stale_seconds: the maximum age of a report that counts. waivers: of all hosts.
+    now: seconds since the epoch. stale_seconds: the maximum age of a report that counts. waivers: of all hosts. recordings: of services.
     """
 
     hosts: list[HostState]
@@ -106,6 +106,7 @@ class Fleet:
     now: float
     stale_seconds: float
     waivers: list[WaiverState] = field(default_factory=list)
+    recordings: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def exposed_hosts(self) -> list[HostState]:

@@ -69,6 +69,7 @@ def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matr
         opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
         matrix=matrix,
         denials=denials.collect_denials(fleet),
+        recordings=fleet.recordings,
         registry=[layer for layer in LAYERS if layer.judged],
         prepare=controls.load_controls()["prepare"],
         data={

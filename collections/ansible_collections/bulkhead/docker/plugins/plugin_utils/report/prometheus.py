@@ -4,18 +4,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from . import denials
 from .fleet import CONDITIONS, FAILING, UNREACHABLE, VERIFIED, WAIVER_STATES, Fleet
 from .policy import LISTED
 from .read import get_report_time
+from .recordings import count_denied_calls
 
 Sample = tuple[dict[str, str], float]
 # Metrics of each container: part and key of its usage (layers/usage.py).
 _USAGE = {
     "bulkhead_container_pids_limit_hits_total": ("pids", "limit_hits"),
     "bulkhead_container_oom_kills_total": ("memory", "oom_kills"),
+}
+# Metrics of each recorded service.
+_RECORDINGS: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    "bulkhead_recording_gate_passed": lambda service: service["passed"],
+    "bulkhead_recording_gaps": lambda service: len(service["gaps"]) + len(service["not_recorded"]),
+    "bulkhead_recording_denied_calls": count_denied_calls,
 }
 
 # Name -> help text. A counter's name ends with _total; the others are gauges.
@@ -41,6 +49,9 @@ METRICS = {
     "bulkhead_denials": "Denials in the examined time, by layer and container; scope unknown: the process cannot be identified.",
     "bulkhead_denials_gaps": "Reasons why denials may be missing.",
     "bulkhead_denials_since_timestamp_seconds": "Start of the examined time.",
+    "bulkhead_recording_gate_passed": "1: what was recorded of the service is enough to enforce its generated profile.",
+    "bulkhead_recording_gaps": "Reasons why something may be missing in the recording of the service.",
+    "bulkhead_recording_denied_calls": "Calls of the service that seccomp denied while it was recorded, without those that got ENOSYS only.",
     "bulkhead_attacks_unmet": "Attacks that fewer layers stop than the inventory requires.",
 }
 
@@ -73,6 +84,9 @@ def _collect_samples(name: str, fleet: Fleet) -> Iterable[Sample]:
             key = (entry.finding, entry.host, entry.container)
             ends[key] = max(ends.get(key, 0.0), entry.end)
         return [(dict(zip(("finding", "hosts", "containers"), key, strict=True)), end) for key, end in ends.items()]
+    if name in _RECORDINGS:
+        count = _RECORDINGS[name]
+        return [({"service": each["service"], "stage": each["stage"]}, count(each)) for each in fleet.recordings]
     return _collect_host_samples(name, fleet)
 
 

@@ -16,6 +16,7 @@ from .attack import merge_matrices
 from .changes import HostChange, compare_snapshots, select_baseline, take_fleet_snapshot
 from .fleet import Fleet, Inventory, judge_fleet
 from .read import read_reports
+from .recordings import read_recordings
 
 PAGE, JUNIT, SARIF, METRICS, STATE = "fleet.html", "fleet.junit.xml", "fleet.sarif", "fleet.prom", "fleet.json"
 
@@ -39,7 +40,8 @@ def publish_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     fleet = judge_fleet(read_reports(folder), inventory, now, stale_seconds)
-    fleet.problems += problems
+    fleet.recordings, unread = read_recordings(folder)
+    fleet.problems += [*unread, *problems]
     state = _read_state(folder / STATE, fleet)
     hosts = take_fleet_snapshot(fleet)
     since = select_baseline(state, run, hosts)

@@ -127,3 +127,23 @@ def write_reports(folder: Path, *reports: dict[str, Any]) -> Path:
         kind = "attack" if "matrix" in report else "denials" if "denials_info" in report else "verify"
         (folder / f"{kind}-{abs(hash(report['host']))}.json").write_text(json.dumps(report))
     return folder
+
+
+def make_recorded_service(service: str = "web", **more: Any) -> dict[str, Any]:
+    """Return what `report_recordings` writes of a service."""
+    stopped = {"cve": "CVE-2022-0185", "title": "heap overflow in fsconfig", "url": "https://example.com/cve", "lacks": "fsconfig"}
+    return {
+        "service": service, "stage": "enforce", "reason": "", "hosts": ["web1", "web2"], "first": "2026-11-01", "last": "2026-11-28",
+        "images": [["shop:1", "sha256:1"]], "instances": 2, "calls": 90, "access": 40,
+        "events": {"starts": 3, "stops": 2, "restarts": 1, "execs": 4, "health_checks": 9},
+        "denied_calls": {"bpf": {"count": 5, "errnos": ["EPERM"]}, "clone3": {"count": 70, "errnos": ["ENOSYS"]}},
+        "gaps": [{"host": "web1", "kind": "not_armed", "text": "the recorder was not armed"}], "not_recorded": ["web2: calls are not recorded (no BTF)"],
+        "passed": False, "missing": ["3 more days"], "estimate": "at most 2 calls are unseen", "failure": "", "notes": [],
+        "reduction": {"allowed": 98, "default_allowed": 350, "removed": ["bpf"], "stopped": [stopped], "already": 7}, **more,
+    }  # fmt: skip
+
+
+def write_recordings(folder: Path, *services: dict[str, Any]) -> Path:
+    """Write the summary of recordings."""
+    (folder / "recordings.json").write_text(json.dumps({"services": list(services), "problems": [], "written": format_time()}))
+    return folder
