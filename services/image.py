@@ -150,17 +150,21 @@ docker run --rm --network none {tag} cat /packages.txt
 
 
 def attach_image(run: Callable[[str], str], machine: Path, name: str, suite: str, services: Sequence[Service], engine: str = "") -> str:
-    """Give an image to the engine of a running VM and return its packages, `NAME VERSION` per line.
+    """Give an image to the engine of a running VM, if it has none yet, and return its packages, `NAME VERSION` per line.
 
     run: runs a script there as root. machine: folder of the VM. engine: line of a script that selects the engine.
 
     `docker import` of a gigabyte takes an emulated processor 20 minutes. So the image is a disk that is plugged in, and mounted as the
     only layer of an image.
     """
+    tag = get_tag(name)
+    known = run(f"{engine}\n! docker image inspect {tag} >/dev/null 2>&1 || docker run --rm --network none {tag} cat /packages.txt")
+    if known:
+        return known
     disk = ensure_image(name, suite, services)
     serial = f"services-{name}"
     with Monitor(machine) as monitor:
         file = {"driver": "file", "filename": str(disk), "read-only": True}
         monitor.execute("blockdev-add", **{"node-name": serial, "driver": "raw", "read-only": True, "file": file})
         monitor.execute("device_add", driver="virtio-blk-pci", drive=serial, serial=serial, id=serial)
-    return run(engine + _MOUNT.format(serial=serial, tag=get_tag(name)))
+    return run(engine + _MOUNT.format(serial=serial, tag=tag))

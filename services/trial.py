@@ -27,9 +27,10 @@ def select_engine(setting: str) -> str:
     return user if setting == "rootless" else "ENGINE_USER="
 
 
-def build_script(services: Sequence[Service], setting: str) -> str:
-    """Return the script that tries services in a setting and prints one line of JSON per service."""
-    jobs = "\n".join(json.dumps(build_job(service, setting)) for service in services)
+def build_script(services: Sequence[Service], setting: str, options: Sequence[str] = ()) -> str:
+    """Return the script that tries services in a setting and prints one line of JSON per service. options: further ones of `docker run`."""
+    built = [build_job(service, setting) for service in services]
+    jobs = "\n".join(json.dumps({**job, "options": [*job["options"], *options]} if options else job) for job in built)
     return (
         f"{select_engine(setting)}\nmkdir -p {_FOLDER} && cd {_FOLDER}\n"
         f"cat > guest.py <<'END_OF_PROGRAM'\n{GUEST.read_text(encoding='utf-8')}\nEND_OF_PROGRAM\n"

@@ -29,7 +29,7 @@ _PATIENCE = 10.0
 _MAX_HOLE = 5_000
 
 # Message -> (access, whether it was denied, PID); None for a message that is not of a container's profile (access.parse_access).
-Parser = Callable[[Message], tuple[dict[str, Any], bool, int] | None]
+Parser = Callable[[Message], "tuple[dict[str, Any], bool, int] | None"]
 
 
 class AuditStream:

@@ -24,7 +24,7 @@ from .folders import BACKLOG, FOLDER, PROFILES, PROGRAM, RUNTIME_FOLDER, SETTING
 
 if TYPE_CHECKING:
     # Ansible sends the files that import statements name, and the module reads them. It does not run them.
-    from . import program as program
+    from . import program  # noqa: F401
 
 Manager = Callable[..., str]
 START = "program"  # the module of this package with `main`

@@ -143,12 +143,12 @@ def main() -> int:
         try:
             request_flush(host, 300)
         except RecorderNotRunning as error:
-            print(error, file=sys.stderr)
+            sys.stderr.write(f"{error}\n")
             return 1
-        print(json.dumps(read_recorded(host)))
+        sys.stdout.write(f"{json.dumps(read_recorded(host))}\n")
         return 0
     if command == "stop":
-        print(json.dumps(stop_recording(host, Parts())))
+        sys.stdout.write(f"{json.dumps(stop_recording(host, Parts()))}\n")
         return 0
-    print(f"{command!r} is not a command of the recorder; write run, collect or stop", file=sys.stderr)
+    sys.stderr.write(f"{command!r} is not a command of the recorder; write run, collect or stop\n")
     return 2

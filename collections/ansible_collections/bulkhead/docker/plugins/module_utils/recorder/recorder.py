@@ -358,7 +358,7 @@ def open_store(host: Host, now: float, boot: str, version: str) -> Store:
             return load_store(text)
     except DAMAGED as error:
         problem = f"{RECORDED} was damaged ({error}), so what was recorded before is missing; it is kept as {path.name}.damaged"
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
         path.replace(path.with_name(f"{path.name}.damaged"))
     store = Store({"id": secrets.token_hex(4), "since": now, "at": None, "boot_id": boot, "version": version})
     if problem:

@@ -99,7 +99,9 @@ def test_cgroup_of_an_unknown_process_is_unknown(kernel):
 
 def test_missing_pin_says_what_to_do(monkeypatch):
     monkeypatch.setattr(pins, "find_folder", lambda: "/missing/version")
-    monkeypatch.setattr(bpf, "open_pinned", lambda path: (_ for _ in ()).throw(FileNotFoundError(2, "No such file or directory")))
+    monkeypatch.setattr(
+        bpf, "open_pinned", lambda path: (nothing for nothing in ()).throw(FileNotFoundError(2, "No such file or directory"))
+    )
     with pytest.raises(pins.RecorderError, match=r"^/missing/version/calls: No such file or directory; arm the recorder again$"):
         pins.open_map("calls")
 

@@ -181,7 +181,7 @@ def test_recorder_that_cannot_be_read_is_removed(host, folder, monkeypatch):
     monkeypatch.setattr(kernel, "VMLINUX", str(host.path("/vmlinux")))
     monkeypatch.setattr(kernel, "find_obstacle", lambda host: "")
     monkeypatch.setattr(kernel, "_load", lambda *unused: folder.mkdir(parents=True))
-    monkeypatch.setattr(kernel.selftest, "find_fault", lambda: (_ for _ in ()).throw(kernel.RecorderError("no")))
+    monkeypatch.setattr(kernel.selftest, "find_fault", lambda: (nothing for nothing in ()).throw(kernel.RecorderError("no")))
     with pytest.raises(kernel.RecorderError, match=r"^no$"):
         kernel.arm()
     assert not folder.exists()

@@ -51,7 +51,7 @@ def test_branches_merge_in_any_way(seed: int) -> None:
     parts = [collect(entry) for entry in make_histories(seed)]
     source = random.Random(seed)
     left = reduce(merge_recordings, parts)
-    right = reduce(lambda one, other: merge_recordings(other, one), reversed(parts))
+    right = reduce(lambda later, earlier: merge_recordings(earlier, later), reversed(parts))
     while len(parts) > 1:
         one, other = parts.pop(source.randrange(len(parts))), parts.pop(source.randrange(len(parts)))
         parts.append(merge_recordings(one, other))

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Five services are recorded while they run, and then run under the profiles that are generated from it. Nothing is left after a stop."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_service_table import packages  # noqa: F401  (a fixture)
+from test_services import images  # noqa: F401  (a fixture)
+from testinfra.host import Host
+
+from services import data, trial
+
+WEB = ("nginx", "python", "node", "redis")
+POSTGRESQL = data.load_services()["postgresql"]
+# Service as record.yml names it: the containers' names.
+SERVICES = {**{name: f"bulkhead-try-{name}" for name in WEB}, "postgresql": POSTGRESQL.container}
+STANDING, HELD_OUT = "recorded-before", "held-out"
+FOLDER, PINS = "/var/lib/bulkhead/recorder", "/sys/fs/bpf/bulkhead"
+LISTS = {
+    "seccomp_profiles_list": [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}],
+    "apparmor_profiles_list": [{"name": "bulkhead-web", "description": "web services", "extends": "web"}],
+}
+STATE = r"""
+docker inspect -f '{{.Id}} {{.State.StartedAt}} {{.RestartCount}}' recorded-before
+cat /etc/docker/daemon.json /etc/subuid
+dpkg-query -W | sha256sum
+sha256sum /sys/kernel/security/apparmor/policy/profiles/docker-default.*/raw_data
+auditctl -s 2>/dev/null | grep backlog_limit || true
+ls /etc/systemd/system /sys/fs/bpf /var/lib/bulkhead
+"""
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class Recorded:
+    """before, armed: the host's state before the recorder was armed, and with it. folder: of the recordings."""
+
+    before: str
+    armed: str
+    folder: Path
+
+
+def try_web(host: Host, name: str, options: str = "") -> dict[str, Any]:
+    """Start a service, ask it, run docker exec, and stop it."""
+    done = host.run(f"cd /root/services && python3 try_services.py {name} -- {options}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def try_postgresql(host: Host, options: list[str]) -> dict[str, Any]:
+    results = trial.parse_results(host.check_output(trial.build_script([POSTGRESQL], "hardened", options)))
+    return results[POSTGRESQL.name]
+
+
+def run(playbook: Playbook, name: str, *arguments: str) -> str:
+    done = playbook(name, *arguments)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def recorded(host: Host, playbook: Playbook, images: None, packages: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:  # noqa: F811
+    """Record the services, each from its creation on, and generate their profiles."""
+    work = tmp_path_factory.mktemp("recordings")
+    folder, report = work / "recordings", work / "reports"
+    options = [f"-ebulkhead_recordings={folder}", f"-ebulkhead_report_dir={report}", "-ebulkhead_show=failing"]
+    host.run(f"docker rm -f {STANDING} {HELD_OUT}")
+    host.check_output(f"docker run -d --name {STANDING} bulkhead-test/nginx:1")
+    before = host.check_output(STATE)
+    run(playbook, "record", *options)
+    armed = host.check_output(STATE)
+    for name in WEB:
+        for _ in range(2):
+            result = try_web(host, name)
+            assert result["ok"], result
+    assert try_postgresql(host, ["--label=recorded=yes"])["ok"]
+    stages = work / "stages.json"
+    services = [{"name": service, "stage": "enforce", "reason": "a test cannot wait for days"} for service in SERVICES.values()]
+    stages.write_text(json.dumps({"container_recorder_services": services}))
+    print(run(playbook, "record", *options, f"-e@{stages}"))
+    lists = work / "lists.json"
+    lookup = "{{{{ {own} + lookup('bulkhead.docker.recorded', '{name}', folder='{folder}') }}}}"
+    lists.write_text(json.dumps({name: lookup.format(own=own, name=name, folder=folder) for name, own in LISTS.items()}))
+    run(playbook, "harden", f"-e@{lists}", "-e", "bulkhead_verify=false")
+    yield Recorded(before, armed, folder)
+    host.run(f"docker rm -f {STANDING} {HELD_OUT}")
+
+
+def get_options(name: str) -> list[str]:
+    profile = f"recorded-{SERVICES[name]}"
+    return [f"--security-opt=seccomp=/etc/docker/seccomp/{profile}.json", f"--security-opt=apparmor={profile}"]
+
+
+def read_generated(recorded: Recorded, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((recorded.folder / f"{SERVICES[name]}.generated.yml").read_text(encoding="utf-8"))
+    return content
+
+
+def test_arming_restarts_and_installs_nothing(recorded: Recorded) -> None:
+    def select(state: str) -> list[str]:
+        return [
+            line
+            for line in state.splitlines()
+            if "raw_data" not in line and line not in ("bulkhead", "recorder", "bulkhead-recorder.service")
+        ]
+
+    assert select(recorded.armed) == select(recorded.before)
+    # The profile is another one, or nothing would be recorded.
+    assert [line for line in recorded.armed.splitlines() if "raw_data" in line] != [
+        line for line in recorded.before.splitlines() if "raw_data" in line
+    ]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_service_did_is_in_its_recording(recorded: Recorded, name: str) -> None:
+    recording = yaml.safe_load((recorded.folder / f"{SERVICES[name]}.yml").read_text(encoding="utf-8"))
+    made = {"nginx": "accept4", "python": "poll", "node": "epoll_pwait", "redis": "epoll_wait", "postgresql": "shmget"}
+    assert {"execve", "openat", "read", "exit_group", made[name]} <= set(recording["calls"])
+    entry = read_generated(recorded, name)["apparmor_profiles_list"][0]
+    assert len(entry["rules"]) + len(entry.get("capabilities", ())) + len(entry.get("networks", ())) <= 80
+    assert not [rule for rule in entry["rules"] if rule.split()[0] in ("/**", "/etc/**", "/proc/**", "/sys/**")]
+
+
+@pytest.mark.parametrize("name", WEB)
+def test_web_services_work_under_their_own_profiles(host: Host, recorded: Recorded, name: str) -> None:
+    # Without no-new-privileges the filter is loaded earlier.
+    free = name in ("nginx", "node")
+    result = try_web(host, name, " ".join([*get_options(name), *(["--security-opt=no-new-privileges=false"] if free else [])]))
+    assert result["ok"], (result, host.run("journalctl -k --no-pager -g DENIED | tail -5").stdout)
+    assert f"NoNewPrivs:\t{int(not free)}" in result["exec"]
+
+
+def test_postgresql_works_under_its_own_profiles(host: Host, recorded: Recorded) -> None:
+    result = try_postgresql(host, get_options("postgresql"))
+    assert result["ok"], result
+
+
+def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: Playbook, recorded: Recorded) -> None:
+    """What no container did while it was recorded is denied, and named with service, call and path."""
+    host.check_output(
+        f"docker run -d --name {HELD_OUT} --label bulkhead.service={SERVICES['python']} {' '.join(get_options('python'))} bulkhead-test/python:1"
+    )
+    script = (
+        "import os\nfor act in (lambda: os.nice(3), lambda: os.mkdir('/held-out')):\n try: act()\n except PermissionError: print('denied')"
+    )
+    assert host.check_output(f'docker exec {HELD_OUT} python3 -c "{script}"').split() == ["denied", "denied"]
+    host.check_output("systemctl kill --signal=KILL bulkhead-recorder.service && sleep 5 && systemctl is-active bulkhead-recorder.service")
+    output = run(
+        playbook,
+        "record",
+        f"-ebulkhead_recordings={recorded.folder}",
+        f"-ebulkhead_report_dir={recorded.folder.parent}",
+        "-ebulkhead_record=stop",
+    )
+    assert "the recorder did not run" in output
+    recording = yaml.safe_load((recorded.folder / f"{SERVICES['python']}.yml").read_text(encoding="utf-8"))
+    assert "setpriority" in recording["denied_calls"]
+    assert "/held-out" in json.dumps([entry for entry in recording["access"] if "denied" in json.dumps(entry)])
+    host.run(f"docker rm -f {HELD_OUT}")
+    assert host.check_output(STATE) == recorded.before
+    assert host.run(f"ls {FOLDER} {PINS}").rc != 0
