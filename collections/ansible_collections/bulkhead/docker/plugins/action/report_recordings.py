@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,18 +22,20 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.recordings 
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
 
 PLAN, RESULT = "__container_recorder_plan", "__container_recorder_result"
+MISSING = "role container_recorder has no result; run without tags"
 SUFFIXES = (outcomes.PROPOSED, outcomes.OVERRIDE, SUFFIX, outcomes.RECORDING)
 
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("folder", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("check", "folder", "report_dir", "show"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         unused, args = self.validate_argument_spec(
             argument_spec={
+                "check": {"type": "bool", "default": False},
                 "folder": {"type": "path", "default": "recordings"},
                 "report_dir": {"type": "str", "default": "reports"},
                 "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
@@ -41,35 +44,46 @@ class ActionModule(ActionBase):
         folder, variables = Path(args["folder"]), task_vars or {}
         hosts = {host: variables["hostvars"][host] for host in variables.get("ansible_play_hosts_all", ())}
         recorded, result["hosts"] = _collect_recorded(hosts)
-        desired = {host: _convert_plain(plan["desired"]) for host, own in hosts.items() if (plan := own.get(PLAN)) and plan.get("desired")}
+        desired = {
+            host: _convert_plain(plan["desired"])
+            for host, own in hosts.items()
+            if (plan := own.get(PLAN)) and not plan.get("failed") and plan.get("desired")
+        }
         settings = read_settings(desired)
-        if settings.problems:
-            return _fail(result, settings.problems, "Nothing was written. ")
-        try:
-            former = _read_files(folder)
-        except OSError as error:
-            return _fail(result, [f"{folder}: cannot be read: {error}"], "Nothing was written. ")
+        former, problems = _read_files(folder)
+        problems = [
+            *settings.problems,
+            *problems,
+            *filter(None, (_explain_unwritable(folder), _explain_unwritable(Path(args["report_dir"])))),
+        ]
         recordings = {service: texts[outcomes.RECORDING] for service, texts in former.items() if outcomes.RECORDING in texts}
-        built, problems = outcomes.build_outcomes(recorded, recordings, settings, _read_inventory(desired.values()), time.time())
+        if args["check"]:
+            problems += outcomes.find_recording_problems(recordings)
+        if problems:
+            return _fail(result, problems, "Nothing was changed. " if args["check"] else "Nothing was written. ")
+        if args["check"]:
+            return {**result, "changed": False, "problems": []}
+        generated = {service: texts[SUFFIX] for service, texts in former.items() if SUFFIX in texts}
+        built, problems = outcomes.build_outcomes(recorded, recordings, generated, settings, _read_inventory(desired.values()), time.time())
         changed = {
-            folder / f"{each.service}{suffix}": text
+            (each.service, suffix): text
             for each in built
             for suffix, text in each.texts.items()
             if former.get(each.service, {}).get(suffix) != text
         }
         result["diff"] = [
             {
-                "before": path.read_text(encoding="utf-8") if path.exists() else "",
+                "before": former.get(service, {}).get(suffix, ""),
                 "after": text,
-                "before_header": str(path),
-                "after_header": str(path),
+                "before_header": str(folder / f"{service}{suffix}"),
+                "after_header": str(folder / f"{service}{suffix}"),
             }
-            for path, text in changed.items()
+            for (service, suffix), text in changed.items()
         ]
         if not self._task.check_mode:
             try:
-                for path, text in changed.items():
-                    replace_file(path, text)
+                for (service, suffix), text in changed.items():
+                    replace_file(folder / f"{service}{suffix}", text)
                 write_report(Path(args["report_dir"]) / REPORT, {"services": [summarize(each) for each in built], "problems": problems})
             except OSError as error:
                 return _fail(result, [f"the recordings cannot be written: {error}"])
@@ -77,11 +91,12 @@ class ActionModule(ActionBase):
         services = [
             {
                 **{key: value for key, value in summarize(each).items() if key in ("service", "stage", "passed", "missing", "calls")},
-                "files": [str(path) for path in changed if path.name.startswith(f"{each.service}.")],
+                "files": [str(folder / f"{service}{suffix}") for service, suffix in changed if service == each.service],
             }
             for each in built
         ]
         result.update(changed=bool(changed), services=services, problems=problems)
+        result["warnings"] = [*result.get("warnings", ()), *(each.warning for each in built if each.warning)]
         refused = [each.failure for each in built if each.failure]
         return _fail(result, [*problems, *refused]) if problems or refused else result
 
@@ -96,21 +111,47 @@ def _collect_recorded(hosts: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str,
     recorded: dict[str, Mapping[str, Any]] = {}
     answers = {}
     for host, own in hosts.items():
-        result = own.get(RESULT) or own.get(PLAN) or {"failed": True, "msg": "role container_recorder has no result; run without tags"}
+        plan = own.get(PLAN) or {}
+        # Without a plan, the tasks after it have only errors that follow from this one.
+        result = plan if plan.get("failed") else own.get(RESULT) or {"failed": True, "msg": MISSING}
         if result.get("recorded"):
-            recorded[host] = result["recorded"]
+            recorded[host] = _convert_plain(result["recorded"])
         wrong = result.get("failed") or result.get("unreachable")
         answers[host] = {"problem": str(result.get("msg", "it failed")) if wrong else "", "unreached": bool(result.get("unreachable"))}
     return recorded, answers
 
 
-def _read_files(folder: Path) -> dict[str, dict[str, str]]:
-    """Return the files of the folder: service -> end of the name -> text. Raises OSError."""
+def _read_files(folder: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the files of the folder (service -> end of the name -> text), and one message per file that cannot be read."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(folder.glob("*.yml")) if folder.is_dir() else ():
+    problems = []
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.name.endswith(outcomes.RECORDING) and not path.name.startswith("."))
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [f"{folder}: cannot be read ({error.strerror}); write the path of a folder in bulkhead_recordings"]
+    for path in paths:
         suffix = next(suffix for suffix in SUFFIXES if path.name.endswith(suffix))
-        found.setdefault(path.name.removesuffix(suffix), {})[suffix] = path.read_text(encoding="utf-8", errors="surrogateescape")
-    return found
+        try:
+            found.setdefault(path.name.removesuffix(suffix), {})[suffix] = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            problems.append(f"{path}: is not UTF-8 text; restore the file from version control, or remove it")
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({error.strerror}); correct its permissions, or remove it")
+    return found, problems
+
+
+def _explain_unwritable(folder: Path) -> str:
+    """Return why no file can be written to a folder, which need not exist yet; empty if nothing is in the way."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        return f"{folder}: cannot be written, because {nearest} is not a folder; write the path of a folder"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return (
+            f"{folder}: cannot be written, because {nearest} is not writable; correct its permissions, or write the path of another folder"
+        )
+    return ""
 
 
 def _read_inventory(desired: Iterable[Mapping[str, Any]]) -> outcomes.Inventory:

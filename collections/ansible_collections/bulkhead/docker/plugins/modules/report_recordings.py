@@ -14,12 +14,25 @@ description:
     C(SERVICE.compose.override.yml). The plugin P(bulkhead.docker.recorded#lookup) reads the entries.
   - Prints, for each service, its coverage, its stage, what is missing before C(enforce) is reasonable, and what changed in the generated profiles, with
     reasons.
-  - Fails if the stage of a service is C(enforce), its gate is not passed, and the inventory gives no reason. Its files then stay as they are.
+  - Fails if the stage of a service is C(enforce), its gate is not passed, and the inventory gives no reason. Its files then stay as they are. With a reason,
+    the file C(SERVICE.generated.yml) contains it.
+  - A new image, runtime or kernel begins the days of the gate anew. A service that was enforced before with the same profiles then stays enforced, with a
+    warning. If its profiles would change too, the module fails, and the former ones stay.
+  - A service that is in stage C(log) or C(enforce) and for which no host of the play has an entry keeps its files. If a host of the play recorded it, the
+    module fails. To end a stage, write C(stage=record).
+  - If C(container_recorder_services) names a service that was not recorded, only recordings are written, because the entry of another one may be missing.
+  - If nothing can be generated of one kind (calls or access), the other is generated, and a note says why.
+  - Of a host without a result, nothing is merged; the others are merged.
   - In check mode, writes nothing.
   - Runs on the control node, once per play; no host is visited.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
+  check:
+    description:
+      - Only check what is known before a host is visited, that is, the entries of the inventory, the recordings, and that both folders can be written.
+    type: bool
+    default: false
   folder:
     description: Folder on the control node for the recordings. Created if it does not exist; relative to the working directory.
     type: path

@@ -43,12 +43,13 @@ def observe_for_planning(host: Host, engine: Engine, instance: Instance = ROOTFU
 
 
 def _read_recorded(host: Host) -> dict[str, Any] | None:
-    """Return the calls that the recorder (recorder/folders.py) has saved of running containers; None without a recorder."""
-    found = json.loads(host.read(f"{STATE_DIR}/recorder/recorded.json", 1 << 29) or "null")
-    if found:
-        found.pop("state", None)
+    """Return the calls that the recorder saved of running containers; None without them."""
+    try:
+        found = json.loads(host.read(f"{STATE_DIR}/recorder/recorded.json", 1 << 29) or "null")
         found["instances"] = [{**each, "access": [], "written": []} for each in found["instances"] if each["running"]]
-    return found
+        return {key: found[key] for key in ("host", "sources", "instances")} if found["format"] == 1 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def observe_pending(host: Host, engine: Mapping[str, Any], data_root: str) -> dict[str, Any]:

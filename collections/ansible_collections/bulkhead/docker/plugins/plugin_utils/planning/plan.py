@@ -127,19 +127,28 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
 def _find_breakage(observed: Mapping[str, Any], desired: Mapping[str, Any], plan: HostPlan) -> list[str]:
     """Return what the desired seccomp profiles would deny of what the recorder has seen of running containers, while they are not installed yet."""
     recorded, layer = observed.get("recorded"), plan.layers.get("seccomp")
-    if not recorded or not layer or layer.requirement == DISABLED or plan.blockers or not plan.changed:
+    if not recorded or not layer or layer.requirement == DISABLED or plan.blockers:
         return []
     listed = read_seccomp_profiles(desired)
-    default, own = breakage.list_desired_profiles(listed, desired.get(hardened.VARIABLE) or [])
+    default, own, containers = breakage.list_desired_profiles(listed, desired.get(hardened.VARIABLE) or [])
     # What runs under a profile that does not change cannot break by it.
     paths, changed = {profile.name: profile.path for profile in listed.profiles}, {change.path for change in layer.changes}
-    kept = {name for name, path in paths.items() if path not in changed}
-    options = observed["engine"].get("security_options") or []
-    if default and default.name in kept and any(f"profile={paths[default.name]}" in option.split(",") for option in options):
+    changing = {name for name, path in paths.items() if path in changed}
+    running = {each["name"]: each["seccomp"] for each in recorded["instances"] if each["running"]}
+    own = {name: profile for name, profile in own.items() if name in changing}
+    containers = {name: profile for name, profile in containers.items() if profile.name in changing or running.get(name) != profile.name}
+    loaded = _find_loaded_default(observed["engine"].get("security_options") or [])
+    if default and loaded != paths[default.name]:
+        own[Path(loaded).stem] = default  # containers without an option have the former default
+    elif default and default.name not in changing:
         default = None
-    under = {each["name"]: each["seccomp"] for each in recorded["instances"]}
-    own = {key: base for key, base in own.items() if base.name not in kept or (key not in paths and under.get(key) != base.name)}
-    return breakage.describe_breakage(breakage.find_breakage(recorded, default, own))
+    return breakage.describe_breakage(breakage.find_breakage(recorded, default, own, containers))
+
+
+def _find_loaded_default(options: Iterable[str]) -> str:
+    """Return the path of the default profile that the engine has now, or `builtin`. options: its SecurityOptions."""
+    fields = [dict(part.partition("=")[::2] for part in option.split(",")) for option in options]
+    return next((each.get("profile", breakage.BUILTIN) for each in fields if each.get("name") == "seccomp"), breakage.BUILTIN)
 
 
 def _describe_engine_change(layer: LayerPlan, config: LayerPlan) -> str:

@@ -51,11 +51,17 @@ class Breakage:
     unknown: dict[str, str] = field(default_factory=dict)
 
 
-def find_breakage(recorded: Mapping[str, Any], default: Base | None, own: Mapping[str, Base], only_running: bool = True) -> Breakage:
+def find_breakage(
+    recorded: Mapping[str, Any],
+    default: Base | None,
+    own: Mapping[str, Base],
+    containers: Mapping[str, Base],
+    only_running: bool = True,
+) -> Breakage:
     """Return which recorded calls of a host's containers the desired profiles would deny.
 
     recorded: of module record_containers. default: the profile that containers without an option would get; None if it does not change.
-    own: profile by its name and, with precedence, by a container's name. Containers with other profiles keep them and are left out.
+    own: profile by its name. containers: profile by the name of a container, with precedence. Containers with other profiles keep them and are left out.
     """
     found = Breakage()
     source = recorded["sources"]["calls"]
@@ -63,9 +69,9 @@ def find_breakage(recorded: Mapping[str, Any], default: Base | None, own: Mappin
         if only_running and not instance["running"]:
             continue
         name = instance["name"]
-        profile = own.get(name) or (default if instance["seccomp"] == BUILTIN else own.get(instance["seccomp"]))
+        profile = containers.get(name) or (default if instance["seccomp"] == BUILTIN else own.get(instance["seccomp"]))
         if instance["seccomp"] == UNCONFINED:
-            profile = own.get(name)
+            profile = containers.get(name)
             if profile or default:
                 found.unknown[name] = "without a seccomp filter, calls cannot be recorded"
         elif profile and source["status"] != "recording":
@@ -77,12 +83,14 @@ def find_breakage(recorded: Mapping[str, Any], default: Base | None, own: Mappin
     return found
 
 
-def list_desired_profiles(listed: SeccompProfiles, containers: Iterable[Mapping[str, Any]] = ()) -> tuple[Base | None, dict[str, Base]]:
-    """Return the arguments `default` and `own` of `find_breakage`. listed: seccomp_profiles_list. containers: of hardened_container_list."""
+def list_desired_profiles(
+    listed: SeccompProfiles, containers: Iterable[Mapping[str, Any]] = ()
+) -> tuple[Base | None, dict[str, Base], dict[str, Base]]:
+    """Return the arguments `default`, `own` and `containers` of `find_breakage`. listed: seccomp_profiles_list. containers: of hardened_container_list."""
     by_name = {profile.name: Base(profile.name, profile.text) for profile in listed.profiles if profile.state == "present"}
     wanted = ((each["name"], each.get("seccomp_profile")) for each in containers if each.get("state", "present") == "present")
-    own = {**by_name, **{name: by_name[profile] for name, profile in wanted if profile in by_name}}
-    return by_name.get(listed.daemon_default.name) if listed.daemon_default else None, own
+    named = {name: by_name[profile] for name, profile in wanted if profile in by_name}
+    return by_name.get(listed.daemon_default.name) if listed.daemon_default else None, by_name, named
 
 
 def describe_breakage(found: Breakage) -> list[str]:

@@ -6,6 +6,7 @@ Compose merges it with the service's file: lists are joined, mounts by their pat
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ import yaml
 from ...module_utils.hardened.settings import build_security_options, build_tmpfs, escape_dollars, parse_size
 from ..hardened.mounts import split_volume
 from .container import generate_container_entry
+from .generated import APPARMOR, SECCOMP
 from .generation import Generated
 from .model import Recording
 from .yaml_text import format_comment, format_value
@@ -24,9 +26,16 @@ _HEAD = """\
 """
 
 
-def generate_compose_override(recording: Recording, compose_service: str, seccomp_directory: str = "/etc/docker/seccomp") -> str:
-    """Return the text of the file. compose_service: the service's name in its compose file. seccomp_directory: of the profiles on the host."""
+def generate_compose_override(
+    recording: Recording, compose_service: str, seccomp_directory: str = "/etc/docker/seccomp", without: Collection[str] = ()
+) -> str:
+    """Return the text of the file. compose_service: the service's name in its compose file. seccomp_directory: of the profiles on the host.
+
+    without: lists of the inventory that have no generated profile of the service.
+    """
     generated = generate_container_entry(recording)
+    for name in without:
+        generated.entry.pop(PROFILE_KEYS[name], None)
     settings = _build_settings(recording, generated, seccomp_directory)
     reasons = {_KEYS.get(what, what): why for what, why in generated.reasons}
     lines = [_HEAD.format(service=recording.service) + "services:", f"  {format_value(compose_service)}:"]
@@ -40,6 +49,8 @@ def generate_compose_override(recording: Recording, compose_service: str, seccom
     return "\n".join([*lines, ""])
 
 
+# List of profiles -> key of hardened_container_list that names one.
+PROFILE_KEYS = {SECCOMP: "seccomp_profile", APPARMOR: "apparmor_profile"}
 # Key of hardened_container_list -> key of a service in a compose file.
 _KEYS = {"capabilities": "cap_add", "memory": "mem_limit"}
 

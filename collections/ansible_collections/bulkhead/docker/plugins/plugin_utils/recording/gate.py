@@ -121,6 +121,8 @@ def _list_environments(recording: Recording) -> Iterator[tuple[str, str, str]]:
     firsts: dict[tuple[str, str], str] = {}
     current = set()
     for recorder in recording.recorders.values():
+        if not recorder.environments:  # a recording that was edited by hand
+            continue
         earliest = min(days.first for days in recorder.environments.values())
         newest = max(recorder.environments.items(), key=lambda item: (item[1].last, item[1].first))[0]
         is_current = recorder in recording.list_current_recorders()

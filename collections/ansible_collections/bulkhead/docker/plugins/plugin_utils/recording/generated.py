@@ -31,9 +31,12 @@ class GeneratedFileError(ValueError):
     """A generated file cannot be read. One message: the file, what is wrong, and what to do."""
 
 
-def format_generated(service: str, stage: str, entries: Mapping[str, Generated | None]) -> str:
-    """Return the text of the file. entries: one per name of LISTS, or None."""
-    lines = [_HEAD.format(service=service, list=SECCOMP) + f"service: {format_value(service)}", f"stage: {format_value(stage)}"]
+def format_generated(service: str, stage: str, entries: Mapping[str, Generated | None], reason: str = "") -> str:
+    """Return the text of the file. entries: one per name of LISTS, or None. reason: why the stage is enforced although the gate is not passed."""
+    head = _HEAD.format(service=service, list=SECCOMP)
+    if reason:
+        head += f"{format_comment(f'Enforced although the gate is not passed: {reason}').lstrip()}\n"
+    lines = [f"{head}service: {format_value(service)}", f"stage: {format_value(stage)}"]
     for name in LISTS:
         generated = entries.get(name)
         lines += [f"{name}:", *_format_entry(generated)] if generated else [f"{name}: []"]
@@ -107,6 +110,11 @@ def _strip(line: str) -> str:
 
 def read_generated(text: str, place: str) -> dict[str, list[dict[str, Any]]]:
     """Return the entries of a generated file: name of LISTS -> entries. place: its path, for messages. Raises GeneratedFileError."""
+    return read_stage(text, place)[1]
+
+
+def read_stage(text: str, place: str) -> tuple[str, dict[str, list[dict[str, Any]]]]:
+    """Return the stage and the entries of a generated file. place: its path, for messages. Raises GeneratedFileError."""
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -115,7 +123,7 @@ def read_generated(text: str, place: str) -> dict[str, list[dict[str, Any]]]:
     problem = _find_problem(data)
     if problem:
         raise GeneratedFileError(f"{place}: {problem}; correct it, or generate it again with playbooks/record.yml")
-    return {name: data[name] for name in LISTS}
+    return data["stage"], {name: data[name] for name in LISTS}
 
 
 def _find_problem(data: Any) -> str:

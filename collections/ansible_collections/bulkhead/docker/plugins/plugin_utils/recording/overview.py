@@ -43,7 +43,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
         "missing": list(outcome.gate.missing),
         "estimate": outcome.gate.estimate.text,
         "failure": outcome.failure,
-        "notes": outcome.notes,
+        "notes": [*([outcome.warning] if outcome.warning else []), *outcome.notes],
         "reduction": None
         if reduction is None
         else {
@@ -96,7 +96,9 @@ def _render_service(outcome: Outcome, former: Mapping[str, str], show_all: bool)
         )
     if outcome.failure:
         lines += wrap_text("      ! ", outcome.failure, "red")
-    for text in [*list_unrecorded(outcome), *(gate.missing if not outcome.failure else ())]:
+    if outcome.warning:
+        lines += wrap_text("      ! ", outcome.warning, "yellow")
+    for text in [*list_unrecorded(outcome), *(gate.missing if not outcome.failure and not outcome.warning else ())]:
         lines += wrap_text("      - ", text, "yellow")
     lines += wrap_text("      unseen: ", gate.estimate.text)
     if show_all:

@@ -15,6 +15,8 @@ from ...module_utils.formatting import format_names
 LABEL, PROJECT, SERVICE = "bulkhead.service", "com.docker.compose.project", "com.docker.compose.service"
 LONGEST = 60
 _UNUSABLE = re.compile(r"[^a-z0-9._-]+")
+# Ends of names of the generated files: SERVICE.generated.yml is not the recording of a service SERVICE.generated.
+_RESERVED = re.compile(r"\.(?=(generated|proposed|compose\.override)$)")
 
 
 @dataclass
@@ -36,7 +38,7 @@ def name_service(instance: Mapping[str, Any]) -> str:
 
 def make_slug(text: str) -> str:
     """Return a text with small letters, digits, `.`, `_` and `-` only, at most LONGEST; a longer one ends in a hash of the text."""
-    slug = _UNUSABLE.sub("-", text.lower()).strip("-._")
+    slug = _RESERVED.sub("-", _UNUSABLE.sub("-", text.lower()).strip("-._"))
     if not slug or len(slug) > LONGEST:
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         slug = f"{slug[: LONGEST - 9].rstrip('-._')}-{digest}" if slug else f"service-{digest}"

@@ -36,22 +36,23 @@ def read_settings(desired: Mapping[str, Mapping[str, Any]]) -> Settings:
     """Return the settings of all hosts, which must agree. desired: host -> the values of its variables, of the right types."""
     found = Settings()
     first = ""
+    writers: dict[str, str] = {}
     for host in sorted(desired):
         values = desired[host]
         own, problems = gate.read_settings(values)
         found.problems += problems
         services = _read_services(host, values.get(SERVICES) or [], found.problems)
         if not first:
-            first, found.gate, found.services = host, own, services
-            continue
+            first, found.gate = host, own
         for key, number in asdict(own).items():
             known = getattr(found.gate, key)
             if number != known:
                 found.problems.append(f"{gate.PREFIX}{key}: is {known} for {first} and {number} for {host}; write one value for all hosts")
         for name, settings in services.items():
+            writer = writers.setdefault(name, host)
             if found.services.setdefault(name, settings) != settings:
                 found.problems.append(
-                    f"{SERVICES}: {name} has another entry for {host} than for {first}; write one for all hosts of the service"
+                    f"{SERVICES}: {name} has another entry for {host} than for {writer}; write one for all hosts of the service"
                 )
     found.problems = list(dict.fromkeys(found.problems))
     return found

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers import planning_observation as pending
 
@@ -34,3 +36,37 @@ def test_pending_reboot_and_restart(tmp_path: Path) -> None:
     (tmp_path / "proc/7/exe").symlink_to("/usr/sbin/dockerd")
     found = pending.observe_pending(Host(tmp_path), {"pid": 7}, "/srv")
     assert (found["modules"], found["replaced"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"format": 2, "host": {}, "sources": {}, "instances": []}',
+        '{"format": 1, "host": {}, "sources": {}, "instances": 1}',
+    ],
+)
+def test_a_damaged_recording_does_not_stop_planning(tmp_path: Path, text: str) -> None:
+    assert pending._read_recorded(Host(tmp_path)) is None
+    write_recorded(tmp_path, text)
+    assert pending._read_recorded(Host(tmp_path)) is None
+
+
+def test_only_calls_of_running_containers_are_observed(tmp_path: Path) -> None:
+    instances = [{"name": name, "running": name == "a", "calls": [1], "access": [2], "written": [3]} for name in "ab"]
+    content = {"format": 1, "host": {"machine": "x86_64"}, "sources": {}, "instances": instances, "state": {"x": 1}, "gaps": []}
+    write_recorded(tmp_path, json.dumps(content))
+    assert pending._read_recorded(Host(tmp_path)) == {
+        "host": {"machine": "x86_64"},
+        "sources": {},
+        "instances": [{"name": "a", "running": True, "calls": [1], "access": [], "written": []}],
+    }
+
+
+def write_recorded(root: Path, text: str) -> None:
+    path = root / "var/lib/bulkhead/recorder/recorded.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

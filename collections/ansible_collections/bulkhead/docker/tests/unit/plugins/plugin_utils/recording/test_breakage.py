@@ -42,8 +42,8 @@ def recorded(*instances: dict[str, Any], status: str = "recording", machine: str
     return {"sources": {"calls": source}, "host": {"machine": machine, "kernel": kernel}, "instances": list(instances)}
 
 
-def find(*instances: dict[str, Any], own: Any = None, **values: Any) -> Breakage:
-    return find_breakage(recorded(*instances, **values), GENERAL, own or {})
+def find(*instances: dict[str, Any], own: Any = None, containers: Any = None, **values: Any) -> Breakage:
+    return find_breakage(recorded(*instances, **values), GENERAL, own or {}, containers or {})
 
 
 def describe(*calls: dict[str, Any], **values: Any) -> list[str]:
@@ -90,13 +90,13 @@ def test_capabilities_decide() -> None:
 def test_calls_of_an_abi_that_the_profile_names() -> None:
     engine = get_engine_default()
     calls = [call("socketcall", abi="i386"), call("socket", 38, "i386"), call("ptrace", abi="i386"), call("read", abi="i386")]
-    found = find_breakage(recorded(instance(*calls)), engine, {})
+    found = find_breakage(recorded(instance(*calls)), engine, {}, {})
     assert [each.describe() for each in found.broken] == ["socket AF_ALG (i386) (12 times)"]
 
 
 def test_the_kernel_decides() -> None:
     engine = get_engine_default()
-    found = find_breakage(recorded(instance(call("ptrace")), kernel="4.7.0"), engine, {})
+    found = find_breakage(recorded(instance(call("ptrace")), kernel="4.7.0"), engine, {}, {})
     assert [each.call for each in found.broken] == ["ptrace"]
 
 
@@ -105,7 +105,7 @@ def test_a_container_has_its_own_profile() -> None:
     other = instance(call("mq_open"), seccomp="custom", name="c")
     found = find(instance(call("mq_open"), name="a"), own, other, own={"bulkhead-web": WEB})
     assert [(each.container, each.profile) for each in found.broken] == [("b", "bulkhead-web")]
-    named = find(instance(call("mq_open"), name="a"), own={"a": WEB})
+    named = find(instance(call("mq_open"), name="a"), containers={"a": WEB})
     assert [(each.container, each.profile) for each in named.broken] == [("a", "bulkhead-web")]
 
 
@@ -124,7 +124,7 @@ def test_what_is_not_recorded_is_named() -> None:
 
 
 def test_without_a_change_of_the_default_nothing_breaks() -> None:
-    assert find_breakage(recorded(instance(call("ptrace")), instance(seccomp="unconfined")), None, {}) == Breakage()
+    assert find_breakage(recorded(instance(call("ptrace")), instance(seccomp="unconfined")), None, {}, {}) == Breakage()
 
 
 def test_a_machine_without_a_table_is_left_out() -> None:
@@ -135,9 +135,10 @@ def test_desired_profiles_come_from_the_inventory() -> None:
     entries = [{"name": "bulkhead-default", "extends": "general"}, {"name": "web", "extends": "web"}, {"name": "old", "state": "absent"}]
     desired = {"seccomp_profiles_list": entries, "seccomp_profiles_directory": "/x", "seccomp_profiles_daemon_default": "bulkhead-default"}
     containers = [{"name": "shop", "seccomp_profile": "web"}, {"name": "gone", "seccomp_profile": "web", "state": "absent"}, {"name": "x"}]
-    default, own = list_desired_profiles(read_seccomp_profiles(desired), containers)
+    default, own, named = list_desired_profiles(read_seccomp_profiles(desired), containers)
     assert default == GENERAL
-    assert {name: profile.name for name, profile in own.items()} == {"bulkhead-default": "bulkhead-default", "web": "web", "shop": "web"}
+    assert sorted(own) == ["bulkhead-default", "web"]
+    assert {name: profile.name for name, profile in named.items()} == {"shop": "web"}
     assert list_desired_profiles(read_seccomp_profiles({**desired, "seccomp_profiles_daemon_default": ""}))[0] is None
 
 
