@@ -41,11 +41,12 @@ Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 @dataclass
 class Recorded:
-    """before, armed: the host's state before the recorder was armed, and with it. folder: of the recordings."""
+    """before, armed: the host's state before the recorder was armed, and with it. folder: of the recordings. stages: file of the services' stages."""
 
     before: str
     armed: str
     folder: Path
+    stages: Path
 
 
 def try_web(host: Host, name: str, options: str = "") -> dict[str, Any]:
@@ -90,7 +91,7 @@ def recorded(host: Host, playbook: Playbook, images: None, packages: str, tmp_pa
     lookup = "{{{{ {own} + lookup('bulkhead.docker.recorded', '{name}', folder='{folder}') }}}}"
     lists.write_text(json.dumps({name: lookup.format(own=own, name=name, folder=folder) for name, own in LISTS.items()}))
     run(playbook, "harden", f"-e@{lists}", "-e", "bulkhead_verify=false")
-    yield Recorded(before, armed, folder)
+    yield Recorded(before, armed, folder, stages)
     host.run(f"docker rm -f {STANDING} {HELD_OUT}")
 
 
@@ -146,7 +147,8 @@ def test_postgresql_works_under_its_own_profiles(host: Host, recorded: Recorded)
 def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: Playbook, recorded: Recorded) -> None:
     """What no container did while it was recorded is denied, and named with service, call and path."""
     host.check_output(f"docker run -d --name {HELD_OUT} {' '.join(get_options('python'))} bulkhead-test/python:1")
-    script = "import os\nfor act in (lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda: os.mkdir('/held-out')):\n try: act()\n except PermissionError: print('denied')"
+    acts = "lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda: os.mkdir('/held-out')"
+    script = f"import os\nfor act in ({acts}):\n try: act()\n except PermissionError: print('denied')"
     assert host.check_output(f'docker exec {HELD_OUT} python3 -c "{script}"').split() == ["denied", "denied"]
     host.check_output("systemctl kill --signal=KILL bulkhead-recorder.service")
     host.check_output("timeout 120 sh -c 'until systemctl is-active --quiet bulkhead-recorder.service; do sleep 1; done'")
@@ -156,6 +158,7 @@ def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: P
         f"-ebulkhead_recordings={recorded.folder}",
         f"-ebulkhead_report_dir={recorded.folder.parent}",
         "-ebulkhead_record=stop",
+        f"-e@{recorded.stages}",
     )
     assert "the recorder did not run" in output
     recording = yaml.safe_load((recorded.folder / f"{SERVICES['python']}.yml").read_text(encoding="utf-8"))
