@@ -146,12 +146,12 @@ def test_postgresql_works_under_its_own_profiles(host: Host, recorded: Recorded)
 
 def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: Playbook, recorded: Recorded) -> None:
     """What no container did while it was recorded is denied, and named with service, call and path."""
+    host.check_output("systemctl kill --signal=KILL bulkhead-recorder.service")
+    host.check_output("timeout 120 sh -c 'until systemctl is-active --quiet bulkhead-recorder.service; do sleep 1; done'")
     host.check_output(f"docker run -d --name {HELD_OUT} {' '.join(get_options('python'))} bulkhead-test/python:1")
     acts = "lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda: os.mkdir('/held-out')"
     script = f"import os\nfor act in ({acts}):\n try: act()\n except PermissionError: print('denied')"
     assert host.check_output(f'docker exec {HELD_OUT} python3 -c "{script}"').split() == ["denied", "denied"]
-    host.check_output("systemctl kill --signal=KILL bulkhead-recorder.service")
-    host.check_output("timeout 120 sh -c 'until systemctl is-active --quiet bulkhead-recorder.service; do sleep 1; done'")
     output = run(
         playbook,
         "record",
