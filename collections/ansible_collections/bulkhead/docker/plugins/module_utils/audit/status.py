@@ -14,8 +14,8 @@ from .gaps import LOST, SILENT, build_gap
 from .listener import NETLINK_AUDIT
 
 _GET = 1000  # AUDIT_GET
-_REQUEST = 1  # NLM_F_REQUEST
-_HEADER = struct.Struct("=IHHII")
+REQUEST = 1  # NLM_F_REQUEST
+HEADER = struct.Struct("=IHHII")
 # struct audit_status begins with these (linux/audit.h); later kernels append to it.
 _STATUS = struct.Struct("=8I")
 _NAMES = ("mask", "enabled", "failure", "auditd_pid", "rate_limit", "backlog_limit", "lost", "backlog")
@@ -25,20 +25,25 @@ ACTIONS_LOGGED = "/proc/sys/kernel/seccomp/actions_logged"
 
 def request_status() -> dict[str, int]:
     """Return the kernel's audit_status. Raises OSError without CAP_AUDIT_CONTROL, and if the kernel was started with audit=0."""
+    return parse_audit_status(send_request(_GET, REQUEST))
+
+
+def send_request(kind: int, flags: int, payload: bytes = b"") -> bytes:
+    """Send a message to the kernel's audit and return its answer, both with a struct nlmsghdr. Raises OSError."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_AUDIT) as link:
         link.settimeout(5)
-        link.send(_HEADER.pack(_HEADER.size, _GET, _REQUEST, 1, 0))
-        return parse_audit_status(link.recv(1 << 13))
+        link.send(HEADER.pack(HEADER.size + len(payload), kind, flags, 1, 0) + payload)
+        return link.recv(1 << 13)
 
 
 def parse_audit_status(raw: bytes) -> dict[str, int]:
     """Return the answer to AUDIT_GET. Raises OSError if it is an error or another message."""
-    if len(raw) >= _HEADER.size + 4 and _HEADER.unpack_from(raw)[1] == 2:  # NLMSG_ERROR
-        number = -struct.unpack_from("=i", raw, _HEADER.size)[0]
+    if len(raw) >= HEADER.size + 4 and HEADER.unpack_from(raw)[1] == 2:  # NLMSG_ERROR
+        number = -struct.unpack_from("=i", raw, HEADER.size)[0]
         raise OSError(number, os.strerror(number))
-    if len(raw) < _HEADER.size + _STATUS.size or _HEADER.unpack_from(raw)[1] != _GET:
+    if len(raw) < HEADER.size + _STATUS.size or HEADER.unpack_from(raw)[1] != _GET:
         raise OSError(22, "the answer is not an audit status")
-    return dict(zip(_NAMES, _STATUS.unpack_from(raw, _HEADER.size), strict=True))
+    return dict(zip(_NAMES, _STATUS.unpack_from(raw, HEADER.size), strict=True))
 
 
 def read_audit_status(host: Host) -> tuple[dict[str, Any], list[dict[str, Any]]]:

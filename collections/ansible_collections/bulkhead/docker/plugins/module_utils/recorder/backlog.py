@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import struct
 from typing import Any
 
-from ..audit.listener import NETLINK_AUDIT
-from ..audit.status import request_status
+from ..audit.status import HEADER, REQUEST, request_status, send_request
 from ..host.files import write_atomically
 from ..host.root import Host
 from .folders import BACKLOG
@@ -21,20 +19,16 @@ from .folders import BACKLOG
 LIMIT = 8_192
 IMMUTABLE = 2  # audit_status.enabled: nothing can be set until the next boot (man 8 auditctl, -e)
 _SET = 1001  # AUDIT_SET
-_REQUEST_ACK = 1 | 4  # NLM_F_REQUEST, NLM_F_ACK
+_ACKNOWLEDGE = 4  # NLM_F_ACK
 _MASK_BACKLOG_LIMIT = 0x10
-_HEADER = struct.Struct("=IHHII")
 _STATUS = struct.Struct("=10I")  # struct audit_status (linux/audit.h) up to backlog_wait_time
 
 
 def set_backlog_limit(limit: int) -> None:
     """Set the kernel's limit. Raises OSError: EPERM in immutable mode."""
     payload = _STATUS.pack(_MASK_BACKLOG_LIMIT, 0, 0, 0, 0, limit, 0, 0, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_AUDIT) as link:
-        link.settimeout(5)
-        link.send(_HEADER.pack(_HEADER.size + len(payload), _SET, _REQUEST_ACK, 1, 0) + payload)
-        answer = link.recv(1 << 13)
-    number = -struct.unpack_from("=i", answer, _HEADER.size)[0]  # struct nlmsgerr: 0 acknowledges
+    answer = send_request(_SET, REQUEST | _ACKNOWLEDGE, payload)
+    number = -struct.unpack_from("=i", answer, HEADER.size)[0]  # struct nlmsgerr: 0 acknowledges
     if number:
         raise OSError(number, os.strerror(number))
 

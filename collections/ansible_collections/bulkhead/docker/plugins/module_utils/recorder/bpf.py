@@ -15,7 +15,7 @@ CALL_NUMBERS = {"x86_64": 321, "aarch64": 280}
 ANY, IF_NEW = 0, 1  # BPF_ANY, BPF_NOEXIST
 HASH, ARRAY, LRU_HASH = 1, 2, 9
 _MAP_CREATE, _LOOKUP, _UPDATE, _DELETE, _PROGRAM_LOAD, _PIN, _GET_PINNED = 0, 1, 2, 3, 5, 6, 7
-_GET_INFO, _RAW_TRACEPOINT_OPEN, _LOOKUP_BATCH = 15, 17, 24
+_RAW_TRACEPOINT_OPEN, _LOOKUP_BATCH = 17, 24
 _LINK_CREATE, _PERF_EVENT = 28, 41
 _KPROBE, _TRACING, _TRACE_RAW_TP = 2, 26, 23  # BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP
 _PERF_CLOSE_ON_EXEC = 8
@@ -24,7 +24,6 @@ _PERF_TYPE = "/sys/bus/event_source/devices/kprobe/type"
 _BATCH = 4096  # entries
 _LOG_SIZE = 1 << 20
 _ATTRIBUTES_SIZE = 128
-_INFO_SIZE = 208  # struct bpf_prog_info up to run_cnt
 
 
 def call_bpf(command: int, layout: str, *values: int) -> tuple[int, bytes]:
@@ -149,14 +148,6 @@ def read_entries(map_descriptor: int, key_size: int, value_size: int) -> Iterato
             yield found[at * key_size : (at + 1) * key_size], belonging[at * value_size : (at + 1) * value_size]
         position.raw = following.raw
         start = ctypes.addressof(position)
-
-
-def read_statistics(program: int) -> tuple[int, int]:
-    """Return nanoseconds and runs of a program, counted while sysctl kernel.bpf_stats_enabled is set. Raises OSError."""
-    info = ctypes.create_string_buffer(_INFO_SIZE)
-    call_bpf(_GET_INFO, "=IIQ", program, _INFO_SIZE, ctypes.addressof(info))
-    spent, runs = struct.unpack_from("=QQ", info, 192)  # struct bpf_prog_info: run_time_ns, run_cnt
-    return spent, runs
 
 
 def _encode_name(name: str) -> tuple[int, int]:

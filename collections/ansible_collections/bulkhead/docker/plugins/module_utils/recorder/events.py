@@ -20,7 +20,6 @@ from .store import Instance
 _CONNECT_TIMEOUT = 5.0  # seconds
 _PIECE = 1 << 16
 MAX_LINE = 1 << 20  # bytes of one event; labels and the command of an exec are in it
-_EXEC_START, _EXEC_CREATE = "exec_start: ", "exec_create: "
 _ACTIONS = ("create", "start", "die", "stop", "kill", "restart", "health_status", "oom", "destroy", "rename")
 
 

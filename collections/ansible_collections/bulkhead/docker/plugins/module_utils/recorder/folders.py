@@ -56,6 +56,12 @@ def read_recorded(host: Host) -> dict[str, Any] | None:
     return recorded
 
 
+def list_recorded_profiles(host: Host) -> list[str]:
+    """Return the AppArmor profiles whose original data the recorder keeps."""
+    folder = host.path(PROFILES)
+    return sorted(path.name.removesuffix(".original") for path in folder.glob("*.original")) if folder.is_dir() else []
+
+
 def read_boot_id(host: Host) -> str:
     """Return the ID that the kernel gave this boot (man 5 proc_sys_kernel)."""
     return (host.read("/proc/sys/kernel/random/boot_id") or "").strip()

@@ -20,7 +20,7 @@ from ..engine.instance import find_instance
 from ..engine.service import ServiceError, systemctl
 from ..host.files import ensure_folder, write_atomically
 from ..host.root import Host
-from .folders import BACKLOG, FOLDER, PROFILES, PROGRAM, RUNTIME_FOLDER, SETTINGS, UNIT, UNIT_NAME
+from .folders import BACKLOG, FOLDER, PROGRAM, RUNTIME_FOLDER, SETTINGS, UNIT, UNIT_NAME, list_recorded_profiles
 
 if TYPE_CHECKING:
     # Ansible sends the files that import statements name, and the module reads them. It does not run them.
@@ -223,9 +223,7 @@ def remove_recorder(host: Host, program_file: bytes, run: Manager = systemctl) -
 def list_removals(host: Host) -> list[str]:
     """Return what `remove_recorder` would do, one message each."""
     found = [f"stop and remove {UNIT}"] if host.path(UNIT).exists() else []
-    profiles = host.path(PROFILES)
-    names = sorted(path.name.removesuffix(".original") for path in profiles.glob("*.original")) if profiles.is_dir() else []
-    found += [f"load the AppArmor profile {name} without audit rules" for name in names]
+    found += [f"load the AppArmor profile {name} without audit rules" for name in list_recorded_profiles(host)]
     if host.path(BACKLOG).exists():
         found.append("restore the audit backlog limit")
     return [*found, "unload the kernel's programs", f"remove {FOLDER}"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,14 +17,22 @@ class RecorderError(Exception):
     """Calls cannot be recorded; the message is one sentence for the user with the cause and what to do."""
 
 
+# Assembles all programs, and each message that is attributed opens a map.
+_find_version = functools.cache(programs.find_version)
+
+
 def find_folder() -> str:
     """Return the folder of this version's pins. A later version with other maps does not read them."""
-    return f"{PINS}/{programs.find_version(os.uname().machine)}"
+    return f"{PINS}/{_find_version(os.uname().machine)}"
 
 
 def open_map(name: str) -> int:
     """Return a descriptor of a pinned map. Raises RecorderError."""
-    return _open(name)
+    path = f"{find_folder()}/{name}"
+    try:
+        return bpf.open_pinned(path)
+    except OSError as error:
+        raise RecorderError(f"{path}: {error.strerror}; arm the recorder again") from error
 
 
 @contextmanager
@@ -49,23 +58,3 @@ def list_pins(functions: Iterable[str] = ()) -> list[str]:
     """Return the names of the pins of an armed recorder. functions: tracepoints whose program is attached to a function."""
     parts = [f"{kind}_{name}" for name in layout.TRACEPOINTS for kind in ("program", "link")]
     return [*layout.list_maps(), *parts, *(f"switch_{name}" for name in functions)]
-
-
-def read_costs() -> dict[str, tuple[int, int]]:
-    """Return nanoseconds and runs of each program, counted while sysctl kernel.bpf_stats_enabled is set. Raises RecorderError or OSError."""
-    costs = {}
-    for name in layout.TRACEPOINTS:
-        descriptor = _open(f"program_{name}")
-        try:
-            costs[name] = bpf.read_statistics(descriptor)
-        finally:
-            os.close(descriptor)
-    return costs
-
-
-def _open(name: str) -> int:
-    path = f"{find_folder()}/{name}"
-    try:
-        return bpf.open_pinned(path)
-    except OSError as error:
-        raise RecorderError(f"{path}: {error.strerror}; arm the recorder again") from error

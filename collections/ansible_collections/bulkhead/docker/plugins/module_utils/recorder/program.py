@@ -22,7 +22,7 @@ from typing import Any
 
 from ..host.root import Host
 from .backlog import restore_backlog_limit
-from .folders import CONTROL, PROFILES, SETTINGS, RecorderNotRunning, read_boot_id, read_recorded, request_flush
+from .folders import CONTROL, PROFILES, SETTINGS, RecorderNotRunning, list_recorded_profiles, read_boot_id, read_recorded, request_flush
 from .parts import DAMAGED, Parts
 from .pins import RecorderError
 from .recorder import Recorder
@@ -106,12 +106,12 @@ def notify_systemd(text: str) -> None:
 def stop_recording(host: Host, parts: Parts) -> dict[str, list[str]]:
     """Restore profiles and the audit limit, and unload the kernel's programs. Returns what was `removed`, and `problems`."""
     removed, problems = [], []
-    before = _list_profiles(host)
+    before = list_recorded_profiles(host)
     try:
         problems += parts.restore_profiles(host)
     except DAMAGED as error:
         problems.append(f"{PROFILES} is damaged ({error}); restart the engine, which loads docker-default anew, and remove this folder")
-    left = _list_profiles(host)
+    left = list_recorded_profiles(host)
     removed += [f"audit rules of AppArmor profile {name}" for name in before if name not in left]
     try:
         if done := restore_backlog_limit(host, read_boot_id(host)):
@@ -125,11 +125,6 @@ def stop_recording(host: Host, parts: Parts) -> dict[str, list[str]]:
     except (RecorderError, OSError) as error:
         problems.append(str(error))
     return {"removed": removed, "problems": problems}
-
-
-def _list_profiles(host: Host) -> list[str]:
-    folder = host.path(PROFILES)
-    return sorted(path.name.removesuffix(".original") for path in folder.glob("*.original")) if folder.is_dir() else []
 
 
 def main() -> int:

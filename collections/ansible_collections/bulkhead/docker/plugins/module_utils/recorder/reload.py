@@ -19,12 +19,12 @@ from ..apparmor.changes import read_raw_data
 from ..apparmor.parser import Parser, PolicyError
 from ..host import state
 from ..host.files import ensure_folder, fsync_folder, write_atomically
-from ..host.root import STATE_DIR, Host
+from ..host.root import Host
 from .audit_text import add_audit
 from .docker_default import NAME as DOCKER_DEFAULT
 from .docker_default import list_candidates
+from .folders import PROFILES as FOLDER
 
-FOLDER = f"{STATE_DIR}/recorder/profiles"
 _ORIGINAL, _RECORDING = "original", "recording"
 # The name in the header of each DFA (apparmor parser/libapparmor_re/chfa.cc), which the kernel skips (Linux security/apparmor/match.c, aa_dfa_unpack).
 _DFA_NAMES = (b"notflex\0", b"notfleX\0")

@@ -159,19 +159,14 @@ class Store:
     def merge_counts(self, counts: Any, find_owner: Callable[[int], str | None], machine: str, now: float) -> None:
         """Add what the kernel has counted since the last time. find_owner: cgroup ID -> ID of the container, None for all others."""
         counted: dict[str, int] = {}
-        for call in counts.calls:
+        made = [(call, call.argument, "") for call in counts.calls]
+        for call, detail, sign in [*made, *((call, call.errno, "-") for call in counts.denied)]:
             owner = find_owner(call.cgroup)
-            if owner and (added := self._count_new(f"{call.cgroup} {call.abi} {call.number} {call.argument}", call.count, counted)):
+            if owner and (added := self._count_new(f"{call.cgroup} {call.abi} {call.number} {sign}{detail}", call.count, counted)):
                 instance = self.find_or_add(owner, now)
-                key = (name_call(machine, call.abi, call.number), call.abi, call.argument)
-                instance.calls.setdefault(key, Seen(0, now, now)).add(added, now)
-                instance.touch(now)
-        for call in counts.denied:
-            owner = find_owner(call.cgroup)
-            if owner and (added := self._count_new(f"{call.cgroup} {call.abi} {call.number} -{call.errno}", call.count, counted)):
-                instance = self.find_or_add(owner, now)
-                name = (name_call(machine, call.abi, call.number), call.abi, call.errno)
-                instance.denied.setdefault(name, Seen(0, now, now)).add(added, now)
+                key = (name_call(machine, call.abi, call.number), call.abi, detail)
+                seen: dict[Any, Seen] = instance.denied if sign else instance.calls
+                seen.setdefault(key, Seen(0, now, now)).add(added, now)
                 instance.touch(now)
         self.counted = counted
         for name, lost in counts.lost.items():
