@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the recorder follows an engine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import engines
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.events import Event
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.recorder import Recorder
+
+from .world import SCOPE, WEB, FakeCounts, World, list_gaps, read_file, run_container
+
+
+class FakeApi:
+    """Answers of an engine by path."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+
+    def get(self, path: str, **unused: Any) -> Any:
+        return self.answers[path]
+
+    def get_within(self, patience: float, path: str) -> Any:
+        return self.answers[path]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def inspect(world: World) -> dict[str, Any]:
+    folder = world.host.path("/proc/50")
+    (folder / "attr").mkdir(parents=True)
+    (folder / "cgroup").write_text(f"0::{SCOPE}\n")
+    (folder / "status").write_text("Seccomp:\t2\n")
+    (folder / "attr/current").write_text("docker-default (enforce)\n")
+    run_container(world)
+    world.host.path(f"/sys/fs/cgroup{SCOPE}/pids.peak").write_text("4\n")
+    state = {"Pid": 50, "StartedAt": "1970-01-01T00:01:00Z"}
+    return {"Id": WEB, "Name": "/web", "State": state, "Config": {"Image": "shop:1", "Healthcheck": {"Test": ["CMD", "check"]}}}
+
+
+def follow(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], listed: bool = True) -> Callable[..., Recorder]:
+    entries = [{"Id": WEB, "Names": ["/web"]}] if listed else []
+    answers = {
+        "/info": {"SecurityOptions": ["name=seccomp,profile=builtin"]},
+        "/version": {"Version": "26.1.5", "Components": [{"Name": "runc", "Version": "1.1.15"}]},
+        "/containers/json": entries,
+        f"/containers/{WEB}/json": inspect,
+        f"/containers/{WEB}/changes": [{"Path": "/tmp/x", "Kind": 1}],
+    }
+
+    class FakeStream:
+        def __init__(self, path: str, since: float, uid: int | None) -> None:
+            self.events: list[Event] = []
+
+        def read(self) -> list[Event]:
+            found, self.events = self.events, []
+            return found
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(engines, "EventStream", FakeStream)
+    monkeypatch.setattr(engines, "Engine", lambda *unused: FakeApi(answers))
+    return world.start
+
+
+def test_a_running_container_is_described(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    found = follow(world, monkeypatch, inspect)(100.0)
+    found.run_timers(101.0)
+    found.flush(140.0)
+    saved = read_file(world)
+    instance = saved["instances"][0]
+    assert (instance["name"], instance["apparmor"], instance["seccomp"], instance["running"]) == ("web", "docker-default", "builtin", True)
+    assert instance["peaks"] == {"pids": 4, "memory": None}
+    assert instance["written"] == ["/tmp/x"]
+    assert not instance["events"]["start_seen"]
+    assert (saved["host"]["engine"], saved["host"]["runtime"]) == ("26.1.5", "runc 1.1.15")
+    assert list_gaps(found) == [("start_not_seen", "calls"), ("start_not_seen", "access")]
+    assert world.reloaded == ["docker-default"]
+
+
+def test_a_start_that_is_seen_removes_its_gap(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    found = follow(world, monkeypatch, inspect)(100.0)
+    found.run_timers(101.0)
+    engine, now = found.engines[0], time.time()
+    for action in ("kill", "die", "stop", "start"):
+        engine.handle(Event(WEB, action, "", {"name": "web"}, now))
+    engine.handle(Event(WEB, "exec_start", "check", {}, now))
+    assert list_gaps(found) == []
+    assert found.store.instances[WEB].events == {
+        "starts": 1,
+        "stops": 1,
+        "execs": 0,
+        "health_checks": 1,
+        "restarts": 1,
+        "oom": 0,
+        "start_seen": False,  # it was created before
+    }
+    assert found.store.instances[WEB].written == ["/tmp/x"]
+
+
+def test_a_container_without_confinement_is_a_gap(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    world.host.path("/proc/50/status").write_text("Seccomp:\t0\n")
+    world.host.path("/proc/50/attr/current").write_text("unconfined\n")
+    found = follow(world, monkeypatch, inspect)(100.0)
+    found.engines[0].handle(Event(WEB, "start", "", {"name": "web"}, 110.0))
+    assert list_gaps(found) == [("unconfined", "calls"), ("unconfined", "access")]
+    assert "web runs without a seccomp filter" in found.store.gaps[0]["text"]
+
+
+def test_a_container_that_was_removed_has_what_events_tell(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    found = follow(world, monkeypatch, inspect, listed=False)(100.0)
+    attributes = {"name": "once", "image": "tool:1", "com.docker.compose.service": "x", "secret": "y"}
+    found.engines[0].handle(Event("b" * 64, "create", "", attributes, 110.0))
+    about = found.store.instances["b" * 64].as_dict()
+    assert (about["name"], about["image"], about["labels"]) == ("once", "tool:1", {"com.docker.compose.service": "x"})
+
+
+def test_probes_are_not_recorded(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    folder = world.host.path("/var/lib/bulkhead/temporary")
+    folder.mkdir(parents=True)
+    record = {"token": "ab", "owner": "", "socket": "", "name": "bulkhead-probe", "containers": ["web"]}
+    (folder / "ab.json").write_text(json.dumps(record))
+    found = follow(world, monkeypatch, inspect)(100.0)
+    found.run_timers(101.0)
+    found.engines[0].handle(Event("b" * 64, "create", "", {"name": "web"}, 110.0))
+    world.kernel.counts = FakeCounts(cgroups={7: SCOPE})
+    found.dump(130.0)
+    assert found.store.instances == {}
+    assert found.attribution.find_owner(7) is None
