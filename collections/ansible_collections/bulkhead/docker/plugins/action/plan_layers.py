@@ -18,6 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import da
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import load_specs, resolve_desired
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.table import render_plan
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.text import list_messages
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
 # Read once in a run, before Ansible forks a process per task.
@@ -167,8 +168,7 @@ class ActionModule(ActionBase):
 
 def _add_blockers(result: dict[str, Any], blockers: list[str]) -> dict[str, Any]:
     """Return the result as a failure with the blockers."""
-    text = blockers[0] if len(blockers) == 1 else f"{len(blockers)} blockers:\n" + "\n".join(f"- {blocker}" for blocker in blockers)
-    result.update(failed=True, blockers=blockers, msg=f"Nothing was changed. {text}")
+    result.update(failed=True, blockers=blockers, msg=f"Nothing was changed. {list_messages(blockers, 'blockers')}")
     return result
 
 

@@ -19,6 +19,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generate
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.overview import render_services, summarize
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import read_settings
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.recordings import REPORT
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.text import list_messages
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
 
 PLAN, RESULT = "__container_recorder_plan", "__container_recorder_result"
@@ -80,20 +81,21 @@ class ActionModule(ActionBase):
             }
             for (service, suffix), text in changed.items()
         ]
+        summaries = [summarize(each) for each in built]
         if not self._task.check_mode:
             try:
                 for (service, suffix), text in changed.items():
                     replace_file(folder / f"{service}{suffix}", text)
-                write_report(Path(args["report_dir"]) / REPORT, {"services": [summarize(each) for each in built], "problems": problems})
+                write_report(Path(args["report_dir"]) / REPORT, {"services": summaries, "problems": problems})
             except OSError as error:
                 return _fail(result, [f"the recordings cannot be written: {error}"])
         print_lines(self._display, render_services(built, former, choose_shown(args["show"], len(built)) == "all"))
         services = [
             {
-                **{key: value for key, value in summarize(each).items() if key in ("service", "stage", "passed", "missing", "calls")},
-                "files": [str(folder / f"{service}{suffix}") for service, suffix in changed if service == each.service],
+                **{key: summary[key] for key in ("service", "stage", "passed", "missing", "calls")},
+                "files": [str(folder / f"{service}{suffix}") for service, suffix in changed if service == summary["service"]],
             }
-            for each in built
+            for summary in summaries
         ]
         result.update(changed=bool(changed), services=services, problems=problems)
         result["warnings"] = [*result.get("warnings", ()), *(each.warning for each in built if each.warning)]
@@ -172,5 +174,4 @@ def _read_inventory(desired: Iterable[Mapping[str, Any]]) -> outcomes.Inventory:
 
 def _fail(result: dict[str, Any], problems: list[str], lead: str = "") -> dict[str, Any]:
     """Return the result as a failure with the problems."""
-    text = problems[0] if len(problems) == 1 else f"{len(problems)} problems:\n" + "\n".join(f"- {problem}" for problem in problems)
-    return {**result, "failed": True, "problems": problems, "msg": f"{lead}{text}"}
+    return {**result, "failed": True, "problems": problems, "msg": f"{lead}{list_messages(problems, 'problems')}"}

@@ -16,4 +16,10 @@ _NAMES = """
     EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL EHWPOISON
 """
 ERRNOS = {name: number for number, name in enumerate(_NAMES.split(), 1) if name != "-"}
+_BY_NUMBER = {number: name for name, number in ERRNOS.items()}
 ERRNOS.update(EWOULDBLOCK=ERRNOS["EAGAIN"], EDEADLOCK=ERRNOS["EDEADLK"], ENOTSUP=ERRNOS["EOPNOTSUPP"])
+
+
+def name_errno(number: int) -> str:
+    """Return the name of an error number; the number as text if it has none."""
+    return _BY_NUMBER.get(number, str(number))

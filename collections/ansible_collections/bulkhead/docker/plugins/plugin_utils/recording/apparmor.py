@@ -39,13 +39,13 @@ def generate_apparmor_entry(recording: Recording, base: Mapping[str, Any] | None
     """
     if stage not in (LOG, ENFORCE):
         raise GenerationError(f"{recording.service}: stage {stage!r} has no AppArmor profile; write {LOG} or {ENFORCE}")
-    if stage == LOG:
-        return _build_log_entry(recording, base)
     allowed = [each for each in recording.access if not each.denied]
-    if not allowed:
+    if not allowed:  # stage log has no profile either, because enforcing would have none
         raise GenerationError(
             f"{recording.service}: no access was recorded by AppArmor; record the service first with playbooks/record.yml"
         )
+    if stage == LOG:
+        return _build_log_entry(recording, base)
     entry: dict[str, Any] = {"name": name_profile(recording.service), "description": f"generated from the recording of {recording.service}"}
     result = Generated(entry)
     _add_networks(entry, result, allowed)

@@ -48,6 +48,8 @@ class Grant(NamedTuple):
         return self == Grant()
 
 
+# ABIs besides those of semantics.NATIVE, and their architectures.
+FOREIGN = {"i386": "SCMP_ARCH_X86", "x32": "SCMP_ARCH_X32", "arm": "SCMP_ARCH_ARM"}
 FREE = Grant()
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...module_utils.recorder.instances import UNCONFINED
 from .base import Base, get_engine_default
-from .breakage import UNCONFINED
 from .generation import name_profile
 from .model import Recording
 

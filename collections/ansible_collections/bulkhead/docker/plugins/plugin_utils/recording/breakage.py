@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...module_utils.capabilities import parse_names
+from ...module_utils.layers.seccomp.examine import parse_kernel_version
+from ...module_utils.recorder.instances import BUILTIN, UNCONFINED
 from ...module_utils.seccomp import bpf
 from ...module_utils.seccomp.desired import SeccompProfiles
 from ...module_utils.seccomp.semantics import NATIVE, Expanded, expand_profile
 from ...module_utils.seccomp.syscalls import load_table
-from .base import Base, list_possible_answers, narrow_grants
+from .base import FOREIGN, Base, list_possible_answers, narrow_grants
 from .generation import shorten_list
 from .seen import describe_argument
 
-UNCONFINED, BUILTIN = "unconfined", "builtin"
 _MOST_CALLS = 10
-_ABI_ARCHITECTURES = {"i386": "SCMP_ARCH_X86", "x32": "SCMP_ARCH_X32", "arm": "SCMP_ARCH_ARM"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class BrokenCall:
     def describe(self) -> str:
         """Return `socket AF_ALG (12 times)`, with the ABI of other programs than those of the machine."""
         argument = f" {describe_argument(self.call, self.argument)}" if self.argument is not None else ""
-        abi = f" ({self.abi})" if self.abi in _ABI_ARCHITECTURES else ""
+        abi = f" ({self.abi})" if self.abi in FOREIGN else ""
         possible = "" if self.is_certain else ", with some arguments"
         return f"{self.call}{argument}{abi} ({self.count:,} {'time' if self.count == 1 else 'times'}{possible})"
 
@@ -56,9 +56,8 @@ def find_breakage(
     default: Base | None,
     own: Mapping[str, Base],
     containers: Mapping[str, Base],
-    only_running: bool = True,
 ) -> Breakage:
-    """Return which recorded calls of a host's containers the desired profiles would deny.
+    """Return which recorded calls of a host's running containers the desired profiles would deny.
 
     recorded: of module record_containers. default: the profile that containers without an option would get; None if it does not change.
     own: profile by its name. containers: profile by the name of a container, with precedence. Containers with other profiles keep them and are left out.
@@ -66,7 +65,7 @@ def find_breakage(
     found = Breakage()
     source = recorded["sources"]["calls"]
     for instance in sorted(recorded["instances"], key=lambda each: (each["name"], each["id"])):
-        if only_running and not instance["running"]:
+        if not instance["running"]:
             continue
         name = instance["name"]
         profile = containers.get(name) or (default if instance["seccomp"] == BUILTIN else own.get(instance["seccomp"]))
@@ -111,8 +110,8 @@ def find_broken_calls(instance: Mapping[str, Any], host: Mapping[str, Any], prof
     machine = host["machine"]
     if machine not in NATIVE:
         return []
-    capabilities = frozenset(f"CAP_{str(name).upper().removeprefix('CAP_')}" for name in instance["capabilities"])
-    expanded = expand_profile(profile.profile, machine, _parse_kernel(host["kernel"]), capabilities)
+    capabilities = frozenset(f"CAP_{name}" for name in parse_names(instance["capabilities"]))
+    expanded = expand_profile(profile.profile, machine, parse_kernel_version(host["kernel"]), capabilities)
     found = []
     for call in instance["calls"]:
         possible = set(_list_answers(call, expanded, profile, capabilities))
@@ -130,7 +129,7 @@ def find_broken_calls(instance: Mapping[str, Any], host: Mapping[str, Any], prof
 def _list_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
     """Yield the possible answers of a profile to a recorded call."""
     name, argument = call["name"], call["argument"]
-    if call["abi"] in _ABI_ARCHITECTURES:
+    if call["abi"] in FOREIGN:
         yield from _list_foreign_answers(call, expanded, profile, capabilities)
         return
     number = int(name) if name.isdigit() else load_table(expanded.machine).get(name)
@@ -142,7 +141,7 @@ def _list_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, ca
 
 def _list_foreign_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
     """Yield the possible answers to a call of a 32-bit or x32 program. The kernel kills it if the profile does not name its ABI."""
-    if _ABI_ARCHITECTURES[call["abi"]] not in expanded.architectures:
+    if FOREIGN[call["abi"]] not in expanded.architectures:
         yield bpf.KILL_PROCESS
         return
     grants = narrow_grants(profile.list_grants(call["name"]), capabilities)
@@ -151,8 +150,3 @@ def _list_foreign_answers(call: Mapping[str, Any], expanded: Expanded, profile: 
         return
     denied = expanded.default if not bpf.is_allowing(expanded.default) else bpf.ERRNO | 1
     yield from list_possible_answers(call["name"], call["argument"], denied, [(bpf.ALLOW, grant.conditions) for grant in grants])
-
-
-def _parse_kernel(release: str) -> tuple[int, int]:
-    match = re.match(r"(\d+)\.(\d+)", release)
-    return (int(match[1]), int(match[2])) if match else (0, 0)

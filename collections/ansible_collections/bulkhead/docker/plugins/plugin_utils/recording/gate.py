@@ -74,8 +74,9 @@ def judge(recording: Recording, settings: Settings, now: float, stage_since: str
     today = format_day(now)
     images = {configuration.image_id for configuration in recording.current}
     coverage = measure_coverage(recording, images)
+    total = measure_coverage(recording)
     events = list(_list_events(recording, images, stage_since))
-    days = [day for day in measure_coverage(recording).days if day <= today]
+    days = [day for day in total.days if day <= today]
     missing = []
     quiet = len(days)
     for what, detail, day in events:
@@ -85,7 +86,7 @@ def judge(recording: Recording, settings: Settings, now: float, stage_since: str
             missing.append(f"{passed} of {settings.days} days {what}; {detail} on {day}")
     if not recording.calls:
         missing.append("No system call was recorded.")
-    missing += _list_uncovered(recording, coverage, settings)
+    missing += _list_uncovered(total, coverage, settings)
     missing += _list_sources(recording)
     missing += _list_gaps(recording, coverage, settings, today)
     return Gate(not missing, tuple(missing), quiet, coverage, estimate_unseen(recording))
@@ -120,12 +121,13 @@ def _list_environments(recording: Recording) -> Iterator[tuple[str, str, str]]:
     """
     firsts: dict[tuple[str, str], str] = {}
     current = set()
+    newest_recorders = recording.list_current_recorders()
     for recorder in recording.recorders.values():
         if not recorder.environments:  # a recording that was edited by hand
             continue
         earliest = min(days.first for days in recorder.environments.values())
         newest = max(recorder.environments.items(), key=lambda item: (item[1].last, item[1].first))[0]
-        is_current = recorder in recording.list_current_recorders()
+        is_current = recorder in newest_recorders
         for environment, days in recorder.environments.items():
             first = min(recorder.since[:10], days.first) if days.first == earliest else days.first
             for key in (("runtime", environment.runtime), ("kernel", ".".join(environment.kernel.split(".")[:2]))):
@@ -144,8 +146,8 @@ def find_last_access(accesses: Iterable[SeenAccess], mounts: Sequence[Mount]) ->
     expected = _list_rules(files, mounts)
     for day in sorted({access.first for access in files}, reverse=True):
         earlier = [access for access in files if access.first < day]
-        if _list_rules(earlier, mounts) != expected:
-            before = _list_rules(earlier, mounts)
+        before = _list_rules(earlier, mounts)
+        if before != expected:
             newest = [access for access in files if access.first == day]
             name = next((access.key for access in newest if _list_rules([*earlier, access], mounts) != before), newest[0].key)
             others.append((name, day))
@@ -157,8 +159,7 @@ def _list_rules(files: Sequence[SeenAccess], mounts: Sequence[Mount]) -> set[str
     return {rule.text for rule in generalise_paths(files, mounts)}
 
 
-def _list_uncovered(recording: Recording, coverage: Coverage, settings: Settings) -> Iterator[str]:
-    total = measure_coverage(recording)
+def _list_uncovered(total: Coverage, coverage: Coverage, settings: Settings) -> Iterator[str]:
     if not coverage.starts_seen:
         yield "No container was recorded from its creation on; create one anew, because the first start may do what no restart does."
     of_image = " of the image that runs now" if total != coverage else ""

@@ -249,7 +249,7 @@ def _generate_entries(outcome: Outcome, base: Base, inventory: Inventory, stage:
     recording = outcome.recording
     makers: dict[str, Callable[[], Generated]] = {
         SECCOMP: lambda: generate_seccomp_entry(recording, base, stage, outcome.settings.siblings),
-        APPARMOR: lambda: _generate_apparmor(recording, inventory, stage),
+        APPARMOR: lambda: generate_apparmor_entry(recording, choose_apparmor_base(recording, inventory.apparmor), stage),
     }
     found: dict[str, Generated | None] = {}
     reasons = []
@@ -267,12 +267,6 @@ def _generate_entries(outcome: Outcome, base: Base, inventory: Inventory, stage:
         if not found[name]:
             container.entry.pop(PROFILE_KEYS[name], None)
     return {**found, CONTAINERS: container}
-
-
-def _generate_apparmor(recording: Recording, inventory: Inventory, stage: str) -> Generated:
-    """Return the entry of a stage. Stage log has none either if no access was recorded, because enforcing would have none."""
-    generate_apparmor_entry(recording, None, ENFORCE)
-    return generate_apparmor_entry(recording, choose_apparmor_base(recording, inventory.apparmor), stage)
 
 
 def _compare(generated: Generated, recording: Recording) -> Reduction | None:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...module_utils.seccomp.errnos import name_errno
 from ..terminal import Line, wrap_text
 from .generated import describe_changes
 from .generation import RECORD, count, shorten_list
@@ -34,7 +34,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
         "calls": len(recording.calls),
         "access": sum(not each.denied for each in recording.access),
         "denied_calls": {
-            name: {"count": call.count, "errnos": [errno.errorcode.get(number, str(number)) for number in sorted(call.errnos)]}
+            name: {"count": call.count, "errnos": [name_errno(number) for number in sorted(call.errnos)]}
             for name, call in recording.denied_calls.items()
         },
         "gaps": [{"host": host, "kind": gap.kind, "text": gap.text} for host, gap in recording.gaps],

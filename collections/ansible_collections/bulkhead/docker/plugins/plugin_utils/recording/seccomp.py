@@ -14,7 +14,7 @@ from ...module_utils.seccomp.compose import ARCHITECTURES, compose_profile, form
 from ...module_utils.seccomp.profile import parse_profile
 from ...module_utils.seccomp.semantics import ACTIONS, NATIVE, Condition, RuleFilter
 from ...module_utils.seccomp.syscalls_other import list_known_names
-from .base import FREE, Base, Grant, build_rule, find_excess, is_met
+from .base import FOREIGN, FREE, Base, Grant, build_rule, find_excess, is_met
 from .families import WITH_FALLBACK, list_siblings
 from .generation import ENFORCE, LOG, Generated, GenerationError, name_profile
 from .model import KEYED, Recording
@@ -26,13 +26,7 @@ RUNTIME = "runc"
 FIXED = frozenset({"exit", "exit_group", "rt_sigreturn", "restart_syscall", "futex", "sched_yield"})
 # AF_MAX - 1 of Linux 6.12 (linux/socket.h).
 _LAST_FAMILY = 45
-_ABI_NAMES = {
-    "x86_64": "SCMP_ARCH_X86_64",
-    "i386": "SCMP_ARCH_X86",
-    "x32": "SCMP_ARCH_X32",
-    "aarch64": "SCMP_ARCH_AARCH64",
-    "arm": "SCMP_ARCH_ARM",
-}
+_ARCHITECTURES = {**NATIVE, **FOREIGN}  # by ABI
 _ADMIN = "CAP_SYS_ADMIN"
 
 
@@ -301,9 +295,9 @@ class _Builder:
             entry["default_action"] = next(name for name, value in ACTIONS.items() if value == bpf.extract_action(default))
         known = self.base.list_architectures()
         if self.stage == ENFORCE:
-            recorded = {_ABI_NAMES.get(abi) for call in self.recording.calls.values() for abi in call.abis}
+            recorded = {_ARCHITECTURES.get(abi) for call in self.recording.calls.values() for abi in call.abis}
             known = [name for name in known if name in NATIVE.values() or name in recorded]
-        known = [name for name in known if name in _ABI_NAMES.values()]
+        known = [name for name in known if name in _ARCHITECTURES.values()]
         if set(known) != set(ARCHITECTURES):
             entry["architectures"] = known
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...module_utils.seccomp.errnos import ERRNOS
+from ...module_utils.seccomp.errnos import name_errno
 from .generation import shorten_list
 from .sightings import Seen, SeenCall, SeenDeniedCall
 
@@ -50,6 +50,5 @@ def describe_call(call: SeenCall) -> str:
 
 def describe_denied_call(call: SeenDeniedCall) -> str:
     """Return with which errors a call was denied, and since when."""
-    names = {number: name for name, number in reversed(ERRNOS.items())}
-    errors = shorten_list([names.get(number, str(number)) for number in call.errnos])
+    errors = shorten_list([name_errno(number) for number in call.errnos])
     return f"was denied with {errors} since {call.first}"

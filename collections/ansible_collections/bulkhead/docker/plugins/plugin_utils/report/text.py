@@ -48,6 +48,11 @@ def list_names(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + rest
 
 
+def list_messages(messages: Sequence[str], noun: str) -> str:
+    """Return one message as it is, several with their number and one per line. noun: for several of them."""
+    return messages[0] if len(messages) == 1 else f"{len(messages)} {noun}:\n" + "\n".join(f"- {message}" for message in messages)
+
+
 def format_age(seconds: float) -> str:
     """Return an age as `3 min`, `5 h` or `12 days`."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
