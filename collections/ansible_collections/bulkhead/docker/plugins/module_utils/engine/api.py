@@ -99,7 +99,7 @@ class Engine:
         return cls(socket or instance.socket, timeout, (-1 if instance.uid is None else instance.uid) if instance.rootless else None)
 
     def move_to(self, socket: str) -> None:
-        """Use another socket of the same engine from the next call on. Nobody named it, so only the engine's own user may listen there."""
+        """Use another socket of the same engine from the next call on. It was found, so only the engine's own user may listen there."""
         if socket != self.socket:
             self.socket = self._connection.path = socket
             self._connection.uid = self._connection.uid or 0

@@ -117,7 +117,7 @@ def _record(host: Host, name: str) -> str:
         return f"profile {name} is not recorded, because the kernel keeps no copy of its policy (parameter apparmor.export_binary)"
     text = _find_text(host, parser, name, loaded["hashes"])
     if text is None:
-        place = "no known version of docker-default" if name == DOCKER_DEFAULT else f"not {sources.FOLDER}/{name}"
+        place = "an unknown version of docker-default" if name == DOCKER_DEFAULT else f"not {sources.FOLDER}/{name}"
         return f"profile {name} is not recorded, because the loaded policy is {place}; its rules are unknown"
     _replace(host, parser, name, loaded["hashes"], original, parser.compile_text(name, add_audit(text)))
     return ""

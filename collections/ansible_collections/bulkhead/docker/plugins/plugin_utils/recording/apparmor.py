@@ -154,7 +154,7 @@ def _list_other_rules(recording: Recording, allowed: Sequence[SeenAccess], resul
 
 
 def _build_rule(access: Mapping[str, Any], own: set[str]) -> str | None:
-    """Return the rule for an access that is not to a file; empty if the profile allows it anyway, None if there is no rule for it."""
+    """Return the rule for an access other than to a file; empty if every profile allows it, None if no rule can allow it."""
     kind = access["class"]
     if kind in ("file", "network", "capability", "userns"):
         return ""  # user namespaces are not mediated with the ABI of the generated profiles

@@ -176,7 +176,7 @@ def test_removals_are_listed(host: Host) -> None:
         ({"calls": False, "access": False}, "calls, access: both are false"),
         ({"users": []}, "calls: the kernel has no BTF; or set calls to false"),
         ({"users": [], "calls": False}, ""),
-        ({"users": ["nobody-here"]}, "users: nobody-here does not exist"),
+        ({"users": ["missing-user"]}, "users: missing-user does not exist"),
     ],
 )
 def test_settings_that_cannot_be_recorded(host: Host, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], message: str) -> None:

@@ -155,7 +155,7 @@ def test_data_that_the_kernel_rejects_change_nothing(host: Host, monkeypatch: py
         ("no-file", "profile no-file is not recorded, because the loaded policy is not /etc/apparmor.d/no-file; its rules are unknown"),
         (
             "docker-default",
-            "profile docker-default is not recorded, because the loaded policy is no known version of docker-default; its rules are unknown",
+            "profile docker-default is not recorded, because the loaded policy is an unknown version of docker-default; its rules are unknown",
         ),
     ],
 )

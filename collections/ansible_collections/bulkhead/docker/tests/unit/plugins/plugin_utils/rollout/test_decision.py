@@ -130,7 +130,7 @@ def test_invalid_switches_are_a_problem(variables: dict[str, Any], words: str) -
 
 
 def test_names_of_containers_are_data() -> None:
-    # A name as the engine allows it is no longer looked for in the sentence.
+    # The text ends with what looks like names, but only the list has names.
     effect = Effect("icc: false: web, db", ["web"], {"web": "80/tcp (x)"})
     assert effect == "icc: false: web, db: web (80/tcp (x))"
     found = make_decision(effects=[effect])["effects"]
