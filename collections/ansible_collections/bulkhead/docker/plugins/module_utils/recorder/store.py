@@ -28,6 +28,10 @@ LOST_CALLS, LOST_MESSAGES, FULL = "lost_calls", "lost_messages", "full"
 NOT_ARMED, RESTARTED, START_NOT_SEEN = "not_armed", "restarted", "start_not_seen"
 UNCONFINED, UNKNOWN_CGROUP, UNKNOWN_PROFILE = "unconfined", "unknown_cgroup", "unknown_profile"
 PROFILE_REPLACED, AUDIT_IMMUTABLE = "profile_replaced", "audit_immutable"
+GAP_KINDS = (
+    NOT_ARMED, RESTARTED, LOST_CALLS, LOST_MESSAGES, FULL, PROFILE_REPLACED, START_NOT_SEEN, UNCONFINED, UNKNOWN_CGROUP, UNKNOWN_PROFILE,
+    AUDIT_IMMUTABLE,
+)  # fmt: skip
 CALLS, ACCESS, EVENTS = "calls", "access", "events"
 _COUNTED = (LOST_CALLS, LOST_MESSAGES, FULL, UNKNOWN_CGROUP)
 NO_EVENTS = {"starts": 0, "stops": 0, "execs": 0, "health_checks": 0, "restarts": 0, "oom": 0, "start_seen": False}

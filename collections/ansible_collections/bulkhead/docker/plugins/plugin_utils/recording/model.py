@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ...module_utils.recorder.store import ACCESS, CALLS
 from .sightings import SeenAccess, SeenCall, SeenDeniedCall
 
 FORMAT = 1
 MOST_INSTANCES = 50
-CALLS, ACCESS, EVENTS = "calls", "access", "events"
 SOURCES = (CALLS, ACCESS)
 # Calls whose first argument (for socket, the family; for clone, the namespace flags) is recorded.
 KEYED = ("clone", "personality", "socket")

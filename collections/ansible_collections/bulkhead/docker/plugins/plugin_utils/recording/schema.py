@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...module_utils.recorder.store import GAP_KINDS
 from ...module_utils.seccomp.syscalls_other import list_known_names
 from .days import list_days
 from .model import ACCESS_CLASSES, COUNTED, SOURCES, Configuration, Days, Environment, Gap, Mount, Source, Usage
@@ -32,9 +33,6 @@ from .yaml_nodes import (
 )
 
 _CALLS = frozenset(list_known_names())
-_GAPS = (
-    "not_armed restarted lost_calls lost_messages full profile_replaced start_not_seen unconfined unknown_cgroup unknown_profile audit_immutable"
-).split()
 # Longer ranges of days are mistakes.
 _MOST_DAYS = 3660
 
@@ -141,7 +139,7 @@ _ENVIRONMENT = _build(
 )
 _GAP = _build(
     read_fields(
-        {"kind": read_choice(_GAPS, "a kind of gap"), "source": read_choice((*SOURCES, "events"), "a source"), "text": read_text},
+        {"kind": read_choice(GAP_KINDS, "a kind of gap"), "source": read_choice((*SOURCES, "events"), "a source"), "text": read_text},
         {"begin": read_day, "end": read_day, "profile": read_text, "instance": _read_id, "lost": read_number},
     ),
     lambda fields: Gap(**fields),
