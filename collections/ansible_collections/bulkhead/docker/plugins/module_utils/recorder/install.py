@@ -114,7 +114,9 @@ def _read_source(name: str) -> str:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.submodule_search_locations is not None or not hasattr(spec.loader, "get_source"):
         return ""
-    return str(spec.loader.get_source(name) or "")  # type: ignore[union-attr]
+    # The loader of Ansible's controller returns bytes.
+    source: str | bytes = spec.loader.get_source(name) or ""  # type: ignore[union-attr]
+    return source.decode() if isinstance(source, bytes) else source
 
 
 def render_unit() -> str:
