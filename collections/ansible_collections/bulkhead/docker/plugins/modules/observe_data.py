@@ -83,7 +83,7 @@ data:
       description: Path of the host -> owners and modes of it and of what is below it.
       type: dict
     root:
-      description: The data that a migration copies, and what is in its way. Empty without O(migrate).
+      description: The data that a migration copies, and what is in its way. Empty without O(migrate), or if the storage cannot be migrated.
       type: dict
 """
 
@@ -94,7 +94,7 @@ from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.engine.instance import ROOTFUL
 from ..module_utils.host.root import Host
 from ..module_utils.layers.userns.observe_access import observe_containers, observe_paths
-from ..module_utils.migration import roots, survey
+from ..module_utils.migration import obstacles, roots, survey
 from ..module_utils.migration.ids import IdMaps
 from ..module_utils.module import Module
 
@@ -135,7 +135,7 @@ def observe_data(host: Host, options: dict[str, Any]) -> dict[str, Any]:
         "paths": observe_paths(host, used | set(options["paths"]), root, options["scan_timeout"]),
         "root": {},
     }
-    if options["migrate"]:
+    if options["migrate"] and not obstacles.find_store_obstacle(info):
         ids = IdMaps(options["uid_map"], options["gid_map"])
         source, name = host.path(root), "{}.{}".format(*ids.root)
         action, problem = roots.judge_target(host, source / name)

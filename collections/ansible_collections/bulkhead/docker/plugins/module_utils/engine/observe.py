@@ -15,8 +15,8 @@ from .processes import PLACES, find_process
 from .records import Temporary, read_records
 
 _INFO = (
-    "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime", "RuncCommit",
-    "LoggingDriver", "OSType", "Architecture", "OperatingSystem", "BuildahVersion", "Containers", "ContainersRunning", "Images", "Warnings",
+    "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DriverStatus", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
+    "RuncCommit", "LoggingDriver", "OSType", "Architecture", "OperatingSystem", "BuildahVersion",
 )  # fmt: skip
 # Engines that no module of this collection can configure: snap's, Podman's `docker`, and static programs beside the usual paths.
 _OTHERS = ("snap/docker", "var/snap/docker", "var/lib/dpkg/info/podman-docker.list", "opt/dockerd", "opt/*/dockerd", "opt/*/*/dockerd")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # What an engine creates in its root (moby daemon/daemon.go, NewDaemon). Nothing else is removed.
 ENGINE_ENTRIES = frozenset(
-    "buildkit containers engine-id image network overlay2 plugins runtimes swarm tmp trust volumes nuke-graph-directory.sh".split()
+    "buildkit containers engine-id image network overlay2 plugins rootfs runtimes swarm tmp trust volumes nuke-graph-directory.sh".split()
 )
 # Folder -> what an engine puts there without being asked: stores of plugins, the database of volumes. A managed plugin is a folder of its own in
 # `plugins` (moby daemon/pkg/plugin/manager.go), a swarm node keeps its keys and state in `swarm` (moby daemon/cluster/cluster.go).

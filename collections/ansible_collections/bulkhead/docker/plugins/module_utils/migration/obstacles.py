@@ -23,12 +23,7 @@ def find_engine_obstacles(info: Mapping[str, Any], orphans: Iterable[str] = ()) 
     found = []
     if any("name=userns" in option for option in info.get("SecurityOptions") or []):
         found.append("the engine is remapped already, and only a plain root can be migrated; write userns_remap_existing_data: hide")
-    store = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
-    if info.get("Driver") != layout.DRIVER or "driver-type" in store:
-        found.append(
-            f"the engine keeps images with {info.get('Driver')}, and only {layout.DRIVER} can be migrated; write"
-            " userns_remap_existing_data: hide, and transfer the images with docker save and docker load"
-        )
+    found += filter(None, [find_store_obstacle(info)])
     if (info.get("Swarm") or {}).get("LocalNodeState") not in (None, "", "inactive"):
         found.append(
             "this is a swarm node, whose services the swarm schedules; drain it, let it leave the swarm, and let it join again afterwards"
@@ -40,6 +35,17 @@ def find_engine_obstacles(info: Mapping[str, Any], orphans: Iterable[str] = ()) 
     if orphaned:
         found.append(f"containers run that the engine does not know: {', '.join(orphaned)}; stop them with `ctr -n moby tasks kill` first")
     return found
+
+
+def find_store_obstacle(info: Mapping[str, Any]) -> str:
+    """Return why data in this engine's storage cannot be migrated; empty if it can. `driver-type` is reported with the containerd store."""
+    driver, is_containerd = info.get("Driver"), "driver-type" in dict(info.get("DriverStatus") or ())
+    if driver == layout.DRIVER and not is_containerd:
+        return ""
+    return (
+        f"the engine keeps images with {driver}{' of containerd' if is_containerd else ''}, and only {layout.DRIVER} can be migrated; change to"
+        f" {layout.DRIVER} first (docs/migration.md), or write userns_remap_existing_data: hide"
+    )
 
 
 def find_data_obstacles(facts: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from ...module_utils.engine_config import daemon_json, daemon_merge, keys
 from ...module_utils.engine_config.drop_in_text import render_drop_in
 from ...module_utils.host.root import sha256
 from ...module_utils.layers.verdict import REQUIRED, Change, Effect, LayerPlan
-from . import drift, key_effects
+from . import drift, image_store, key_effects
 from .daemon_keys import collect_keys, find_blockers, find_content_blockers
 
 LAYER = "engine_config"
@@ -55,6 +55,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     switches_root = restart and (merge.switches_root or _has_stale_root(observed, merge.after))
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
     _check_differing(observed, restart, result)
+    image_store.judge_image_store(result, observed, merge.before, merge.after, restart, migrate if switches_root else None)
     accepted = list(desired.get("userns_remap_migrate_accept") or [])
     containers = observed["engine"].get("containers") or []
     survives = not restart or (_survives_restart(observed, merge) and not switches_root)

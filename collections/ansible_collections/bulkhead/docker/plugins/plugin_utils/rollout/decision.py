@@ -14,6 +14,7 @@ from math import inf
 from typing import Any
 
 from ...module_utils.formatting import format_contents
+from ..planning.image_store import describe_store
 from ..planning.plan import narrow_selection
 from ..planning.table import AS_DESIRED, DISABLED, NOT_APPLICABLE, describe_layer
 from ..renamed_variables import find_inventory_problem
@@ -97,7 +98,7 @@ def hash_expectations(expect: Mapping[str, Any]) -> dict[str, str]:
 def _describe_host(observed: Mapping[str, Any]) -> dict[str, Any]:
     engine, space = observed["engine"], (observed.get("pending") or {}).get("disk_space")
     stopped = "the engine does not answer" if engine.get("pid") else "the engine is not running"
-    state = f"engine {engine['version']}" if engine.get("running") else stopped
+    state = ", ".join(filter(None, [f"engine {engine['version']}", describe_store(engine)])) if engine.get("running") else stopped
     return {
         "system": f"{observed['system']['distribution_name']}, kernel {observed['system']['kernel']}",
         "engine": state if engine["installed"] else "no engine",

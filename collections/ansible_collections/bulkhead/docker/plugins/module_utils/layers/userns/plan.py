@@ -130,7 +130,7 @@ def _plan_enabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mappi
             )
     migrate = data_guard.guard_data(result, observed, desired, (uid_map, gid_map))
     if not result.blockers or desired["userns_remap_existing_data"] == "refuse":
-        _plan_switch(result, observed, desired, (uid_map, gid_map))
+        _plan_switch(result, observed, desired, (uid_map, gid_map), migrate)
     result.notices += decision.notes
     result.changes = _list_changes(decision, subids)
     if any(change.path == SUBUID for change in result.changes):
@@ -143,11 +143,10 @@ def _plan_enabled(result: LayerPlan, observed: Mapping[str, Any], desired: Mappi
     result.daemon_keys = {"userns-remap": value}
 
 
-def _plan_switch(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], maps: tuple[Map, Map]) -> None:
+def _plan_switch(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[str, Any], maps: tuple[Map, Map], migrate: bool) -> None:
     """Ask what the switch does to containers and data, and judge the answer, if it is there (`observed["data"]`)."""
     if data_guard.find_current_root(observed) == name_data_root(*maps):
         return
-    migrate = desired["userns_remap_existing_data"] == "migrate" and not data_guard.find_current_root(observed)
     result.question = plan_switch.build_question(observed, desired, maps, migrate)
     answer = observed.get("data") or {}
     if result.question and answer.get("question") == result.question:

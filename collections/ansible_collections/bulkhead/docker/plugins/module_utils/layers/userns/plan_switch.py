@@ -36,7 +36,7 @@ _SYSTEM = re.compile(
 def build_question(observed: Mapping[str, Any], desired: Mapping[str, Any], maps: tuple[Map, Map], migrate: bool) -> dict[str, Any]:
     """Return the arguments of module observe_data for a switch to these maps; empty if the switch concerns no container and no data.
 
-    migrate: whether the inventory asks for a migration.
+    migrate: whether data is to be migrated.
     """
     engine = observed["engine"]
     paths = sorted({path for entry in _list_declared(desired) for path, _writable in _list_binds(entry)})
@@ -89,6 +89,8 @@ def _describe_declared(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _judge_data(result: LayerPlan, data: Mapping[str, Any], seconds: int) -> None:
     facts = data["root"]
     result.blockers += obstacles.find_engine_obstacles(data["info"])
+    if not facts:  # of another storage driver
+        return
     result.blockers += [*filter(None, [facts["target"]]), *obstacles.find_data_obstacles(facts)]
     if facts["unread"]:
         result.blockers.append(

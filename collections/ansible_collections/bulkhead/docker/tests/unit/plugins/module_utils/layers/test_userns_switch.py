@@ -316,6 +316,23 @@ def test_obstacles_to_a_migration_are_blockers(facts: dict[str, Any], info: dict
         assert switch(container(), choice="hide").blockers == []
 
 
+def test_another_store_has_one_blocker() -> None:
+    """The facts of its data are not read, because they describe overlay2 (observe_data)."""
+    info = {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    question = plan(observed(contents=CONTENTS), {**WANTED, "userns_remap_existing_data": "migrate"}).question
+    answer = {"question": question, "info": {**INFO, **info}, "containers": [container()], "paths": {}, "root": {}}
+    found = plan({**observed(contents=CONTENTS), "data": answer}, {**WANTED, "userns_remap_existing_data": "migrate"})
+    assert len(found.blockers) == 1
+    assert "keeps images with overlayfs of containerd, and only overlay2 can be migrated" in found.blockers[0]
+
+
+def test_a_host_without_data_has_nothing_to_migrate() -> None:
+    """It is not asked what hinders a migration, such as the containerd store."""
+    found = plan(observed(contents=EMPTY), {**WANTED, "userns_remap_existing_data": "migrate"})
+    assert (found.question, found.blockers) == ({}, [])
+    assert "migrate" not in found.apply
+
+
 def test_what_the_engine_ignores_is_left_behind() -> None:
     found = switch(container(), choice="migrate", facts={"ignored": {f"containers/{'e' * 64}": "it has no config.v2.json"}})
     assert found.blockers == [] and found.apply["migrate"] is True

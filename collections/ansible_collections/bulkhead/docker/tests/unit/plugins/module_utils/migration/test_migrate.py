@@ -107,7 +107,10 @@ def test_copy_of_an_interrupted_run_is_reused_if_equal(host: Host) -> None:
     ("info", "words"),
     [
         ({"Driver": "btrfs"}, "keeps images with btrfs"),
-        ({"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}, "keeps images with overlayfs"),
+        (
+            {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]},
+            "keeps images with overlayfs of containerd",
+        ),
         ({"SecurityOptions": ["name=userns"]}, "remapped already"),
         ({"Swarm": {"LocalNodeState": "active"}}, "swarm node"),
         ({"Plugins": {"Volume": ["local", "vieux/sshfs:latest"]}}, "vieux/sshfs:latest"),
