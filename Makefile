@@ -16,7 +16,7 @@ DIST ?= dist
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check soak lint sanity units labtest molecule faults services bench bench-fleet report vm-up vm-down vm-list build docs lock clean
+.PHONY: help setup tools demo test check soak lint sanity units labtest importer molecule faults services bench bench-fleet report vm-up vm-down vm-list build docs lock clean
 
 help: ## Show this list
 	@echo "Bulkhead hardens Docker hosts and verifies the result from the kernel's evidence."
@@ -31,13 +31,13 @@ tools: ## Only what playbooks against real hosts need (.venv)
 demo: setup ## Boot a VM, harden it, verify every layer, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
 	@SUITE=$(SUITE) KEEP=$(KEEP) ROOTLESS=$(ROOTLESS) scripts/demo
 
-test: ## All that CI runs: lint, sanity, units, tests of the lab, scenarios on VMs
+test: ## All that CI runs: make check, and scenarios on VMs
 	@scripts/setup --tests
 	@scripts/test
 
-check: ## What needs no VM: lint, sanity, units, tests of the lab, the scripts and the report
+check: ## What needs no VM: lint, sanity, units, Galaxy's importer, tests of the lab, the scripts and the report
 	@scripts/setup --tests
-	@scripts/test lint sanity units labtest
+	@scripts/test lint sanity units units-newest labtest importer
 
 soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the benchmark, the cost of a fleet (as root)
 	@$(PYTHON) -m faults --suite $(SUITE)
@@ -54,6 +54,9 @@ sanity: tools ## ansible-test sanity over the collection
 
 units: tools ## Unit tests, as ansible-test runs them
 	@scripts/units
+
+importer: tools ## What Galaxy checks when the collection is uploaded
+	@scripts/importer
 
 labtest: ## Tests of the lab, of the scripts and of the report in a browser
 	@scripts/setup --tests

@@ -15,12 +15,20 @@ import time
 from jobs import Job, Tally, format_duration, run_jobs, say
 from run_scenarios import LANES, LOGS, find_scenarios, interrupt, make_image_jobs, make_job
 
+COLLECTION = "collections/ansible_collections/bulkhead/docker"
 # These need no VM.
 STAGES: dict[str, list[str]] = {
     "labtest": ["pytest", "-q", "tests"],
     "units": ["scripts/units"],
+    "units-newest": [
+        sys.executable,
+        "scripts/control_node.py",
+        *"python3 -m pytest -q -n 2 -p no:cacheprovider".split(),
+        f"{COLLECTION}/tests/unit",
+    ],
     "sanity": ["scripts/sanity"],
     "lint": ["scripts/lint"],
+    "importer": ["scripts/importer"],
 }
 
 

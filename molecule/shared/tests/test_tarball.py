@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Galaxy tarball, installed without a network into an empty folder, has playbooks that do what those of a clone do."""
+"""The Galaxy tarball, installed without a network into an empty folder, has playbooks that do what those of a clone do.
+
+It hardens from this control node and verifies from a newer one: Debian 13's Python 3.13 with the newest supported ansible-core.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import control_node
 import pytest
 from conftest import REPOSITORY
 
@@ -42,13 +47,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory, inventory: str) -> Calla
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {"ANSIBLE_CONFIG": str(home / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 
-    def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(TOOLS / tool), *arguments]
-        return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    def run(command: list[str], variables: dict[str, str] = environment) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=home, env=variables, capture_output=True, text=True, check=False)
 
-    done = run("ansible-galaxy", "collection", "install", "--offline", "-p", "collections", str(tarball))
+    done = run([str(TOOLS / "ansible-galaxy"), "collection", "install", "--offline", "-p", "collections", str(tarball)])
     assert done.returncode == 0, done.stdout + done.stderr
-    return lambda playbook, *more: run("ansible-playbook", "-i", inventory, f"bulkhead.docker.{playbook}", *more)
+
+    def run_playbook(name: str, *more: str, newer: bool = False) -> subprocess.CompletedProcess[str]:
+        arguments = ["-i", inventory, f"bulkhead.docker.{name}", *more]
+        if newer:
+            command = control_node.build_command(["python3", "-m", "ansible", "playbook", *arguments])
+            return run(command, control_node.build_environment(environment))
+        return run([str(TOOLS / "ansible-playbook"), *arguments])
+
+    return run_playbook
 
 
 def test_it_changes_nothing_on_a_hardened_host_and_verifies_it(
@@ -58,8 +70,17 @@ def test_it_changes_nothing_on_a_hardened_host_and_verifies_it(
     done = installed("harden", "-e", "bulkhead_verify=false")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " changed=0 " in done.stdout
-    done = installed("verify", "-e", f"bulkhead_report_dir={tmp_path}")
+    done = installed("verify", "-e", f"bulkhead_report_dir={tmp_path}", newer=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "WARNING" not in done.stdout + done.stderr  # such as a deprecation
     (report,) = tmp_path.glob("verify-*.json")
     assert json.loads(report.read_text())["enforced"] is True
     assert "<strong>1 of 1</strong> hosts verified" in (tmp_path / "fleet.html").read_text()
+
+
+def test_the_newer_control_node_is_the_newest_supported() -> None:
+    """`make lock` raises the locked version up to the bound of pyproject.toml."""
+    command = control_node.build_command(["python3", "-m", "ansible", "playbook", "--version"])
+    done = subprocess.run(command, env=control_node.build_environment(os.environ), capture_output=True, text=True, check=False)
+    assert re.search(r"^ansible-playbook \[core 2\.21\.", done.stdout), done.stdout + done.stderr
+    assert re.search(r"python version = 3\.13\.", done.stdout)
