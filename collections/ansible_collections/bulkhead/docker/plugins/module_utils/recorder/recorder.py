@@ -25,6 +25,7 @@ from .engines import FollowedEngine
 from .folders import RECORDED, RECORDED_LIMIT, read_boot_id
 from .parts import DAMAGED, Parts
 from .pins import RecorderError
+from .recorded_profiles import PROFILE_INTERVAL, RecordedProfiles
 from .store import (
     ACCESS,
     AUDIT_IMMUTABLE,
@@ -32,21 +33,20 @@ from .store import (
     EVENTS,
     LOST_MESSAGES,
     NOT_ARMED,
-    PROFILE_REPLACED,
     RESTARTED,
-    START_NOT_SEEN,
     UNKNOWN_CGROUP,
-    UNKNOWN_PROFILE,
     Instance,
     Store,
     load_store,
 )
 
 FORGET_AFTER = 120.0
-DUMP_INTERVAL, PROFILE_INTERVAL, PENDING_INTERVAL = 30.0, 10.0, 2.0
+DUMP_INTERVAL, PENDING_INTERVAL = 30.0, 2.0
 # A save takes at most this part of the time.
 _SAVE_SHARE = 0.02
 MESSAGES_AT_ONCE = 2_000
+# The kernel's message of a profile that was loaded or replaced (Linux security/apparmor/policy.c, audit_policy).
+PROFILE_LOADED = 'apparmor="STATUS" operation="profile_'
 _RECORDING, _UNAVAILABLE, _OFF = "recording", "unavailable", "off"
 
 
@@ -58,6 +58,7 @@ class Recorder:
         self.boot = read_boot_id(host)
         self.store = open_store(host, time.time(), self.boot, str(settings["version"]))
         self.audit: AuditStream | None = None
+        self.profiles = RecordedProfiles(host, parts, self.store)
         self.machine = observe_system(host)["machine"]
         users = [find_instance(host, user) for user in settings["users"]]
         self.attribution = Attribution(
@@ -67,17 +68,21 @@ class Recorder:
             tuple(user.manager_cgroup for user in users),
         )
         self.engines = [
-            FollowedEngine(host, engine, settings.get("socket"), self.store, self.attribution, self.record_profile)
+            FollowedEngine(host, engine, settings.get("socket"), self.store, self.attribution, self._record_profile)
             for engine in (ROOTFUL, *users)
         ]
         self._parser = MessageParser(parts.parse_access)
         self._due = {"dump": 0.0, "profiles": 0.0, "pending": 0.0}
         self._lost_before = 0
         self._overruns = 0
-        self._described = self._has_capabilities = False
+        self._described = self._is_loaded_anew = False
         self._ended: dict[int, float] = {}
         self._saved: set[int] = set()
         self._is_behind = False
+
+    def _record_profile(self, instance: Instance) -> None:
+        if self.audit is not None:
+            self.profiles.record(instance)
 
     def _is_recorded(self, identifier: str) -> bool | None:
         if identifier in self.store.ignored:
@@ -102,6 +107,8 @@ class Recorder:
         store.sources = {CALLS: self._arm(), ACCESS: self._open_audit(now)}
         store.recorder.update(boot_id=self.boot, version=self.settings["version"], at=now)
         store.clean = False
+        if self.audit is not None:
+            self.profiles.record_default(now)
         self.save()
 
     def _note_boot(self, last: float | None, now: float, is_running: bool) -> None:
@@ -164,7 +171,8 @@ class Recorder:
         due = self._due
         if now >= due["profiles"]:
             due["profiles"] = now + PROFILE_INTERVAL
-            self.check_profiles(now)
+            if self.audit is not None:
+                self.profiles.check(now)
         if now >= due["dump"] or (self.attribution.pending and now >= due["pending"]):
             due["pending"] = now + PENDING_INTERVAL
             self.dump(now)
@@ -183,14 +191,19 @@ class Recorder:
         messages = self.audit.read(MESSAGES_AT_ONCE)
         self._is_behind = len(messages) >= MESSAGES_AT_ONCE
         for message in messages:
+            self._is_loaded_anew |= PROFILE_LOADED in message[1]
             parsed = self._parser.parse(message, now)
             if parsed is None:
                 continue
-            self._has_capabilities |= '"capability"' in parsed.text
+            self.profiles.has_capabilities |= '"capability"' in parsed.text
             pid = parsed.pid
             container = self.attribution.attribute(pid, parsed.text, parsed.denied) if pid else self._find_only_instance(parsed.profile)
             if container:
                 self.store.add_access(container, parsed.text, parsed.denied, 1, now)
+        if self._is_loaded_anew:
+            self._is_loaded_anew = False
+            self.profiles.record_default(now)
+            self.profiles.record_replaced(now)
 
     def _find_only_instance(self, profile: str) -> str | None:
         """Return the one running instance with a profile; None if there are others, then the message is counted as unknown."""
@@ -266,44 +279,6 @@ class Recorder:
             text = "some of the kernel's audit messages were lost, so accesses can be missing"
             # after an overrun, the next message shows how many are missing
             self.store.add_gap(LOST_MESSAGES, ACCESS, text, self.store.recorder["at"], now, lost=lost or None)
-
-    # --- AppArmor profiles --------------------------------------------------------------------------------------------
-
-    def record_profile(self, instance: Instance) -> None:
-        """Reload the profile of an instance with `audit`, once per profile. What its containers did before is a gap."""
-        name, now = str(instance.about["apparmor"]), time.time()
-        if self.audit is None or name in ("", "unconfined") or name in self.store.profiles:
-            return
-        reload = self.parts.record_profile(self.host, name)
-        if reload.problem:
-            self.store.add_gap(UNKNOWN_PROFILE, ACCESS, reload.problem, now, None, profile=name)
-            return
-        self.store.profiles.append(name)
-        for other in self.store.instances.values():
-            if other.running and other.about.get("apparmor") == name:
-                text = f"{other.about['name']} was running before its accesses were recorded, so those of its start are missing; restart it when possible"
-                self.store.add_gap(START_NOT_SEEN, ACCESS, text, other.started, now, instance=other.id)
-
-    def check_profiles(self, now: float) -> None:
-        """Reload profiles again that were replaced by another program, such as docker-default by the engine when it starts."""
-        if self.audit is None or not self.store.profiles:
-            return
-        try:
-            replaced = self.parts.find_replaced(self.host)
-        except DAMAGED as error:
-            text = f"it cannot be read which AppArmor profiles are loaded: {error}"
-            self.store.add_gap(PROFILE_REPLACED, ACCESS, text, now, now)
-            return
-        for name in replaced:
-            text = f"the AppArmor profile {name} was loaded anew by another program, so accesses are missing until it was recorded again"
-            self.store.add_gap(PROFILE_REPLACED, ACCESS, text, max(now - PROFILE_INTERVAL, 0), now, profile=name)
-            reload = self.parts.record_profile(self.host, name)
-            if reload.problem:
-                self.store.add_gap(UNKNOWN_PROFILE, ACCESS, reload.problem, now, None, profile=name)
-        if self._has_capabilities:
-            self._has_capabilities = False
-            for problem in self.parts.refresh_profiles(self.host):
-                self.store.add_gap(LOST_MESSAGES, ACCESS, problem, now, now)
 
     # --- saving -------------------------------------------------------------------------------------------------------
 

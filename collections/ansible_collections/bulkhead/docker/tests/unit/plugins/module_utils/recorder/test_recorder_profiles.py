@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import program
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.program import stop_recording
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.recorded_profiles import START_SECONDS
 
 from .world import WEB, World, add_running, list_gaps, message
 
@@ -18,16 +19,16 @@ def test_profiles_are_loaded_anew_after_a_capability(world: World) -> None:
     found.store.profiles = ["docker-default"]
     world.audit.messages = [message(1, 50, "/a")]
     found.read_audit(110.0)
-    found.check_profiles(111.0)
+    found.profiles.check(111.0)
     assert world.refreshed == 0
     world.audit.messages = [message(2, 50, "chown")]
     found.read_audit(112.0)
-    found.check_profiles(113.0)
-    found.check_profiles(114.0)
+    found.profiles.check(113.0)
+    found.profiles.check(114.0)
     assert world.refreshed == 1
     world.audit.messages, world.problem = [message(3, 50, "chown")], "capabilities can be missing"
     found.read_audit(115.0)
-    found.check_profiles(116.0)
+    found.profiles.check(116.0)
     assert [gap["text"] for gap in found.store.gaps if gap["kind"] == "lost_messages"] == ["capabilities can be missing"]
 
 
@@ -35,37 +36,70 @@ def test_a_profile_is_reloaded_once(world: World) -> None:
     found = world.start(100.0)
     add_running(found)
     for _time in range(2):
-        found.record_profile(found.store.instances[WEB])
+        found.profiles.record(found.store.instances[WEB])
     assert world.reloaded == ["docker-default"]
     assert list_gaps(found) == [("start_not_seen", "access")]
     found.save()
     again = world.start(200.0)
-    again.record_profile(again.store.instances[WEB])
+    again.profiles.record(again.store.instances[WEB])
     assert world.reloaded == ["docker-default"]
+
+
+def test_only_containers_from_before_lack_their_start(world: World) -> None:
+    found = world.start(100.0)
+    add_running(found)
+    found.store.instances[WEB].started = 100.0 + START_SECONDS
+    found.profiles.record(found.store.instances[WEB])
+    assert list_gaps(found) == []
+    found.store.instances[WEB].started = 99.0 + START_SECONDS
+    found.profiles.record(found.store.instances[WEB])
+    assert [(gap["kind"], gap["from"], gap["to"]) for gap in found.store.gaps] == [("start_not_seen", 104.0, 104.0)]
+
+
+def test_a_profile_is_recorded_as_soon_as_it_is_loaded(world: World) -> None:
+    world.problem = "it is not loaded"
+    found = world.start(100.0)
+    world.audit.messages = [message(1, 50, "/a")]
+    found.read_audit(101.0)
+    assert world.reloaded == ["docker-default"]
+    world.problem = ""
+    text = (
+        'audit(1.0:2): apparmor="STATUS" operation="profile_load" profile="unconfined" name="docker-default" pid=9 comm="apparmor_parser"'
+    )
+    world.audit.messages = [(1400, text)]
+    found.read_audit(102.0)
+    assert (world.reloaded, found.store.profiles) == (["docker-default"] * 2, ["docker-default"])
+    world.replaced = ["docker-default"]
+    world.audit.messages = [(1400, text.replace("profile_load", "profile_replace"))]
+    found.read_audit(103.0)
+    assert ("profile_replaced", "access") in list_gaps(found)
+    found.read_audit(104.0)
+    assert len(world.reloaded) == 3
 
 
 @pytest.mark.parametrize("profile", ["unconfined", ""])
 def test_no_profile_is_not_reloaded(world: World, profile: str) -> None:
     found = world.start(100.0)
     add_running(found, profile)
-    found.record_profile(found.store.instances[WEB])
-    assert world.reloaded == []
+    found.profiles.record(found.store.instances[WEB])
+    assert world.reloaded == ["docker-default"]  # when it was armed
+    assert list_gaps(found) == []
 
 
 def test_a_profile_that_is_not_recorded_is_a_gap(world: World) -> None:
+    world.problem = "its text is not known"
     found = world.start(100.0)
     add_running(found)
-    world.problem = "its text is not known"
-    found.record_profile(found.store.instances[WEB])
-    assert [(g["kind"], g["profile"], g["text"]) for g in found.store.gaps] == [("unknown_profile", "docker-default", world.problem)]
+    found.profiles.record(found.store.instances[WEB])
+    assert ("unknown_profile", "docker-default", world.problem) in [(g["kind"], g["profile"], g["text"]) for g in found.store.gaps]
 
 
 def test_a_replaced_profile_is_reloaded_and_a_gap(world: World) -> None:
     found = world.start(100.0)
     add_running(found)
-    found.record_profile(found.store.instances[WEB])
+    found.profiles.record(found.store.instances[WEB])
     world.replaced = ["docker-default"]
-    found.check_profiles(120.0)
+    found.profiles.check(120.0)
     assert world.reloaded == ["docker-default"] * 2
     assert ("profile_replaced", "access") in list_gaps(found)
 
@@ -73,13 +107,13 @@ def test_a_replaced_profile_is_reloaded_and_a_gap(world: World) -> None:
 def test_damaged_profiles_do_not_end_the_recorder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     found = world.start(100.0)
     add_running(found)
-    found.record_profile(found.store.instances[WEB])
+    found.profiles.record(found.store.instances[WEB])
 
     def fail(host: Host) -> list[str]:
         raise TypeError("unhashable type: 'dict'")
 
-    monkeypatch.setattr(found, "parts", replace(found.parts, find_replaced=fail, restore_profiles=fail))
-    found.check_profiles(120.0)
+    monkeypatch.setattr(found.profiles, "parts", replace(found.parts, find_replaced=fail, restore_profiles=fail))
+    found.profiles.check(120.0)
     assert ("profile_replaced", "access") in list_gaps(found)
     monkeypatch.setattr(program, "restore_backlog_limit", lambda host, boot: "")
-    assert "is damaged (unhashable type: 'dict')" in stop_recording(world.host, found.parts)["problems"][0]
+    assert "is damaged (unhashable type: 'dict')" in stop_recording(world.host, found.profiles.parts)["problems"][0]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs services under their generated profiles again and again, and counts what the profiles denied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lab.progress import say
+from services import data
+from soak_recording.machine import Machine, build_job
+
+LEARNING_CYCLES = 3
+_OPTIONS = {"no-new-privileges": [], "without no-new-privileges": ["--security-opt=no-new-privileges=false"]}
+Denials = set[tuple[str, ...]]
+
+
+def record(machine: Machine, services: Sequence[data.Service]) -> None:
+    """Record some cycles with both options, and generate the profiles."""
+    for title, options in _OPTIONS.items():
+        results = machine.run_jobs("cycles.py", [build_job(each, machine.setting, options, cycles=LEARNING_CYCLES) for each in services])
+        for result in results:
+            say(f"recorded {title}: {result}")
+    machine.record({each.container: "enforce" for each in services})
+    machine.install_profiles()
+
+
+def measure(machine: Machine, services: Sequence[data.Service], cycles: int) -> list[dict[str, Any]]:
+    """Return what each service did under its profiles, and what was denied that was not denied while it was recorded."""
+    before = {each.name: _list_denied(machine, each, under=False) for each in services}
+    found = []
+    for title, options in _OPTIONS.items():
+        jobs = [build_job(each, machine.setting, [*options, *list_profile_options(each)], cycles=cycles) for each in services]
+        found += [{**result, "options": title} for result in machine.run_jobs("cycles.py", jobs)]
+    for result in found:
+        service = next(each for each in services if each.name == result["service"])
+        result["denied"] = sorted(_list_denied(machine, service, under=True) - before[service.name])
+        say(f"starts: {result}")
+    return found
+
+
+def list_profile_options(service: data.Service) -> list[str]:
+    """Return the options of `docker run` that select the generated profiles."""
+    profile = f"recorded-{service.container}"
+    return [f"--security-opt=seccomp=/etc/docker/seccomp/{profile}.json", f"--security-opt=apparmor={profile}"]
+
+
+def _list_denied(machine: Machine, service: data.Service, under: bool) -> Denials:
+    """Return what the containers of a service were denied. under: of those with the generated profiles, or of the others."""
+    denied: Denials = set()
+    for instance in machine.collect():
+        if instance["name"] == service.container and (instance["apparmor"] == f"recorded-{service.container}") == under:
+            denied |= {("call", call["name"], str(call["errno"])) for call in instance["denied_calls"]}
+            for entry in instance["access"]:
+                if entry["denied"]:
+                    described = {key: value for key, value in entry.items() if key not in ("denied", "count", "first", "last")}
+                    denied.add(tuple(f"{key}={value}" for key, value in sorted(described.items())))
+    return denied
