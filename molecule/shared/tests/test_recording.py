@@ -174,7 +174,9 @@ def test_postgresql_works_under_its_own_profiles(host: Host, recorded: Recorded)
 
 def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: Playbook, recorded: Recorded) -> None:
     """What no container did while it was recorded is denied, and named with service, call and path. So is what could not be recorded."""
-    host.check_output(f"python3 -I {FOLDER}/recorder.pyz collect >/dev/null && rm -r {PINS} && python3 -I {FOLDER}/recorder.pyz collect >/dev/null && ls {PINS}/recorder")
+    host.check_output(
+        f"python3 -I {FOLDER}/recorder.pyz collect >/dev/null && rm -r {PINS} && python3 -I {FOLDER}/recorder.pyz collect >/dev/null && ls {PINS}/recorder"
+    )
     host.check_output("systemctl kill --signal=KILL bulkhead-recorder.service")
     host.check_output("timeout 120 sh -c 'until systemctl is-active --quiet bulkhead-recorder.service; do sleep 1; done'")
     host.check_output(f"docker run -d --name {HELD_OUT} {' '.join(get_options('python'))} bulkhead-test/python:1")

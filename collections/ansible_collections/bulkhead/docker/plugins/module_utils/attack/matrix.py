@@ -14,15 +14,13 @@ from ..engine.instance import Instance
 from ..engine.temporary import create_temporary, import_image
 from ..host.process_status import parse_status
 from ..host.root import Host
+from ..layers.seccomp.options import knows_builtin
 from . import configurations as columns
 from .attribution import build_rows
 from .audit import group_denials
 from .image import build_archive
 from .preparation import prepare_host
 from .run import build_suffix, run_all
-
-# The first engine that accepts `seccomp=builtin` (moby 23.0: daemon/config SeccompProfileDefault).
-_NAMES_BUILTIN = 23
 
 
 class AttackError(Exception):
@@ -132,14 +130,6 @@ def select_configurations(desired: Sequence[columns.Configuration], only: Sequen
             f"configurations: {unknown[0]!r} is not a configuration of this engine; write any of {', '.join(c.name for c in desired)}"
         )
     return [c for c in desired if only is None or c.name in only or c.kind == columns.BASELINE]
-
-
-def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:
-    """Return whether the engine accepts its built-in seccomp filter by name; None if it is the default, which needs no name."""
-    if any(option in ("name=seccomp,profile=default", "name=seccomp,profile=builtin") for option in security_options):
-        return None
-    major = version.split(".")[0]
-    return major.isdigit() and int(major) >= _NAMES_BUILTIN
 
 
 def _add_host_namespace(host: Host, results: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The probe: a container without any security option, whose confinement is the default of the host.
 
+A second one can run beside it, with the engine's built-in seccomp profile instead of the daemon-wide one.
+
 It exists for a `with` block. If the run is killed, it ends by itself after LIFETIME seconds, and the next run removes it (temporary.py).
 """
 
@@ -29,29 +31,25 @@ class ProbeFailed(Exception):
 
 
 @contextmanager
-def start_probe(host: Host, engine: Engine, info: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def start_probe(host: Host, engine: Engine, info: Mapping[str, Any], builtin: bool = False) -> Iterator[dict[str, Any]]:
     """Yield the evidence on a running probe; remove container and image at the end. info: the engine's `/info`.
 
+    builtin: also start one with `seccomp=builtin`, whose evidence, or `error`, is under `builtin`.
     Raises ProbeFailed, EngineError, EngineUnreachable, OSError.
     """
-    with create_temporary(host, engine, "bulkhead-probe") as record:
-        container = ""
+    with create_temporary(host, engine, "bulkhead-probe", ("", "-builtin") if builtin else ("",)) as record:
+        containers: list[str] = []
         try:
             image = import_image(host, engine, record, build_image([PROGRAM]))
-            container = engine.post(
-                "/containers/create",
-                {
-                    "Image": image,
-                    "Cmd": [find_program(PROGRAM), str(LIFETIME)],
-                    # None of these is a security setting; the probe needs neither network nor log. Without a network the engine does not
-                    # start itself again to set one up (moby daemon/oci_linux.go, WithLibnetwork), which is a third of the start.
-                    "NetworkDisabled": True,
-                    "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True},
-                },
-                name=record.containers[0],
-            )["Id"]
-            engine.post(f"/containers/{container}/start")
-            yield _wait_for_program(host, engine, container, info)
+            evidence = _start_container(host, engine, info, image, record.containers[0], [], containers)
+            if builtin:
+                try:
+                    options = ["seccomp=builtin"]
+                    found = _start_container(host, engine, info, image, record.containers[1], options, containers)
+                    evidence["builtin"] = {key: found[key] for key in ("id", "pid", "kernel", "error")}
+                except (ProbeFailed, EngineError) as error:
+                    evidence["builtin"] = {"error": str(error)}
+            yield evidence
         except FileNotFoundError as error:
             raise ProbeFailed(str(error)) from error
         except ValueError as error:
@@ -59,8 +57,29 @@ def start_probe(host: Host, engine: Engine, info: Mapping[str, Any]) -> Iterator
         except EngineError as error:
             raise ProbeFailed(f"the engine does not start a container without any security option: {error.message}") from error
         finally:
-            if container:
+            for container in containers:
                 remove_container(engine, container)
+
+
+def _start_container(
+    host: Host, engine: Engine, info: Mapping[str, Any], image: str, name: str, options: list[str], containers: list[str]
+) -> dict[str, Any]:
+    """Start a container, add its ID to `containers`, and return the evidence on it."""
+    container = engine.post(
+        "/containers/create",
+        {
+            "Image": image,
+            "Cmd": [find_program(PROGRAM), str(LIFETIME)],
+            # None of these is a security setting; the probe needs neither network nor log. Without a network the engine does not
+            # start itself again to set one up (moby daemon/oci_linux.go, WithLibnetwork), which is a third of the start.
+            "NetworkDisabled": True,
+            "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True, "SecurityOpt": options},
+        },
+        name=name,
+    )["Id"]
+    containers.append(container)
+    engine.post(f"/containers/{container}/start")
+    return _wait_for_program(host, engine, container, info)
 
 
 def _wait_for_program(host: Host, engine: Engine, container: str, info: Mapping[str, Any]) -> dict[str, Any]:

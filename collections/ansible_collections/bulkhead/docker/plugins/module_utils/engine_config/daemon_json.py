@@ -131,8 +131,7 @@ class _Reader:
         before = self.text[: error.pos].rstrip(_BLANK)
         if not rest:
             return "the file ends in the middle; it is cut off, or a closing bracket is missing"
-        # Python 3.13 reports the place of the comma, earlier versions that of the bracket.
-        if "," in (rest[0], before[-1:]) and rest.lstrip(_BLANK + ",")[:1] in ("]", "}"):
+        if "," in (rest[0], before[-1:]) and rest.lstrip(_BLANK + ",")[:1] in tuple("]}"):
             return "there is a comma before the closing bracket; remove it"
         if rest.startswith(("True", "False", "None")):
             return "JSON writes true, false and null in small letters"

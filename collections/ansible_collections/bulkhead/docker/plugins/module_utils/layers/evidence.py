@@ -16,6 +16,7 @@ from ..host.root import Host
 from .gatherers import GATHERERS
 from .observation import observe_host
 from .seccomp.deep import NONE, dump_containers, explain_untraceable
+from .seccomp.options import knows_builtin
 
 # In the expectation, beside the layers: name of a container of hardened_container_list -> the settings that are required of it.
 CONTAINERS = "containers"
@@ -33,7 +34,8 @@ def gather_evidence(
     """Return the evidence on the selected engine, as JSON can carry it; `other_engines` has the same for each other engine, by process ID.
 
     The keys are `observed`, `probe` (None without one), `probe_error`, `containers`, `layer_evidence` by layer, and `other_engines`.
-    deep: of which running containers the seccomp filters are read too (layers/seccomp/deep.py), which stops each for some milliseconds.
+    deep: of which running containers the seccomp filters are read too (layers/seccomp/deep.py), which stops each for some milliseconds. Unless
+    it is `none`, the evidence of the probe also has `builtin`: that of a container with the engine's built-in profile, if another one is the default.
     """
     evidence = _gather_engine(host, engine, expect, use_probe, deep, instance)
     evidence["other_engines"] = {}
@@ -86,8 +88,15 @@ def _gather_engine(host: Host, engine: Engine, expect: Mapping[str, Any], use_pr
             evidence["probe_error"] = f"no probe container could be started: {observed['engine']['error']}"
         else:
             try:
-                probe = stack.enter_context(start_probe(host, engine, info))
-                evidence["probe"] = {**probe, "untraceable": explain_untraceable(host, instance, probe["id"], probe["pid"])}
+                version = str(observed["engine"].get("version") or "")
+                builtin = knows_builtin(version, observed["engine"].get("security_options") or []) if deep != NONE else None
+                probe = stack.enter_context(start_probe(host, engine, info, bool(builtin)))
+                if builtin is False:
+                    probe["builtin"] = {"error": f"engine {version} does not know it by name (seccomp=builtin); 23.0 and later do"}
+                for each in (probe, probe.get("builtin") or {}):
+                    if "pid" in each:
+                        each["untraceable"] = explain_untraceable(host, instance, each["id"], each["pid"])
+                evidence["probe"] = probe
             except (ProbeFailed, EngineError, OSError) as error:
                 evidence["probe_error"] = str(error)
         about = gather_host(host, observed["engine"])

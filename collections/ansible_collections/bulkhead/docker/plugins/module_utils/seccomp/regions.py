@@ -50,17 +50,7 @@ def compare_arguments(
     """
     budget.spend(1)
     alternatives = {allowing: _list_alternatives(rules, allowing) for allowing in (True, False)}
-    tests: dict[int, dict[Test, int]] = {}
-    for offset, test, unused in itertools.chain.from_iterable(alternatives[True] + alternatives[False]):
-        tests.setdefault(offset, {})[test] = 0
-
-    def collect(box: Box, offset: int, test: Test) -> tuple[Box, Box]:
-        tests.setdefault(offset, {})[test] = 0
-        return box, box
-
-    for program in programs:
-        list(_walk(program, arch, number, (), collect, budget))
-    space = _Space(tests, budget)
+    space = _Space(collect_tests(programs, arch, number, rules, budget), budget)
 
     def divide(box: Box, offset: int, test: Test) -> tuple[Box | None, Box | None]:
         return space.narrow(box, offset, test, True), space.narrow(box, offset, test, False)
@@ -76,6 +66,24 @@ def compare_arguments(
     if bpf.is_allowing(default):
         return _has_point_outside(_intersect(allowed, deny, budget), allow, budget), _has_point_outside(denied, deny, budget)
     return _has_point_outside(allowed, allow, budget), _has_point_outside(_intersect(denied, allow, budget), deny, budget)
+
+
+def collect_tests(
+    programs: Sequence[bpf.Program], arch: int, number: int, rules: Sequence[Rule], budget: Budget
+) -> dict[int, dict[Test, int]]:
+    """Return offset of a word -> the tests by which filters and rules divide its values. Raises TooComplex."""
+    tests: dict[int, dict[Test, int]] = {}
+    for alternative in itertools.chain.from_iterable(_list_alternatives(rules, allowing) for allowing in (True, False)):
+        for offset, test, unused in alternative:
+            tests.setdefault(offset, {})[test] = 0
+
+    def collect(box: Box, offset: int, test: Test) -> tuple[Box, Box]:
+        tests.setdefault(offset, {})[test] = 0
+        return box, box
+
+    for program in programs:
+        list(_walk(program, arch, number, (), collect, budget))
+    return tests
 
 
 def has_excess(rules: Sequence[Rule], default: int, outer: Sequence[Rule], budget: Budget) -> bool:

@@ -11,10 +11,11 @@ from ...capabilities import decode_capabilities, list_granted
 from ...seccomp import bpf
 from ...seccomp.compare import NUMBERS, compare_filters, is_open, list_allowed_abi_calls, list_allowed_calls
 from ...seccomp.encoding import decode_filters
+from ...seccomp.examples import describe_denied_arguments
 from ...seccomp.forbidden import ABIS, list_abi_numbers, list_forbidden_calls
 from ...seccomp.reading import read_profile
 from ...seccomp.semantics import ProfileError, expand_profile
-from ...seccomp.syscalls import load_table
+from ...seccomp.syscalls import AUDIT_ARCH, load_table
 
 
 class System(NamedTuple):
@@ -99,6 +100,35 @@ def examine_filters(
             found["never"] += list_allowed_abi_calls(programs, system.machine, abi, names) or []
     found["open"] = bool(found["never"]) and is_open(programs, system.machine)
     return found
+
+
+def examine_default(own: Mapping[str, Any], evidence: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return what a profile's text allows and the engine's built-in profile, as its own filter shows it, denies.
+
+    own: what `gather_evidence` and `examine_probe` returned. error: why that is unknown, or None. weaker: the calls, each with examples of
+    arguments if the engine denies only some. unchecked: calls that could not be compared. A call that libseccomp does not know is denied by
+    both filters, so it does not count.
+    """
+    system, capabilities = get_system(evidence), list_capabilities(evidence["probe"]["kernel"])
+    builtin = own["builtin"]
+    if builtin["dumped"] is None or system.machine not in ABIS:
+        return {"error": builtin["error"] or _explain_machine(system.machine)}
+    try:
+        programs = [bpf.decode_program(one) for one in decode_filters(builtin["dumped"])]
+        expanded = expand_profile(read_profile(text, "the profile"), system.machine, parse_kernel_version(system.kernel), capabilities)
+    except (bpf.BpfError, ProfileError) as error:
+        return {"error": str(error)}
+    comparison = compare_filters(programs, expanded)
+    denied = set((own.get("comparison") or {}).get("missing") or ())
+    weaker = [name for name in comparison.missing if name not in denied]
+    numbers, arch = load_table(system.machine), AUDIT_ARCH[system.machine]
+    for name in comparison.tightened:
+        example = describe_denied_arguments(programs, arch, numbers[name], *expanded.list_rules(numbers[name])) if name in numbers else ""
+        weaker.append(f"{name} ({example})" if example else name)
+    for abi, (*unused, architecture) in ABIS[system.machine].items():
+        if architecture in expanded.architectures and list_allowed_abi_calls(programs, system.machine, abi, ()) is None:
+            weaker.append(f"every call ({abi})")
+    return {"error": None, "weaker": sorted(weaker), "unchecked": comparison.unchecked, "counts": comparison.counts}
 
 
 def examine_profile(text: str, system: System, capabilities: Collection[str]) -> dict[str, Any]:

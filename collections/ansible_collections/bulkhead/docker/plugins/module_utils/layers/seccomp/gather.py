@@ -14,9 +14,9 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     """Return the evidence of the probe.
 
     dumped: its filters as texts (None: not read; `error` says why). file: the file of the daemon-wide profile, with its `text` if the
-    expectation has none.
+    expectation has none. builtin: `pid`, `dumped` and `error` of the container with the engine's built-in profile, if there is one.
     """
-    found: dict[str, Any] = {"dumped": None, "error": None, "file": None}
+    found: dict[str, Any] = {"dumped": None, "error": None, "file": None, "builtin": None}
     desired = expect.get("daemon_profile")
     if desired:
         found["file"] = _read_profile_file(host, desired["path"])
@@ -24,13 +24,21 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
             found["file"].pop("text")
     if probe is None:
         return found
-    if probe.get("untraceable"):
-        return {**found, "error": probe["untraceable"]}
+    builtin = probe.get("builtin")
+    if builtin:
+        found["builtin"] = {"pid": builtin.get("pid"), **_dump(builtin)}
+    return {**found, **_dump(probe)}
+
+
+def _dump(container: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters of a container's first process as texts, or why they were not read."""
+    error = container.get("error") or container.get("untraceable")
+    if error:
+        return {"dumped": None, "error": error}
     try:
-        found["dumped"] = dump.encode_filters(dump.read_filters(probe["pid"], probe["kernel"].get("started")))
-    except OSError as error:
-        found["error"] = str(error)
-    return found
+        return {"dumped": dump.encode_filters(dump.read_filters(container["pid"], container["kernel"].get("started"))), "error": None}
+    except OSError as problem:
+        return {"dumped": None, "error": str(problem)}
 
 
 def _read_profile_file(host: Host, path: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from ...seccomp.encoding import decode_filters
 from ..states import judge_states, name_state
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
-from .examine import System, examine_filters, examine_probe, examine_profile, get_system, list_capabilities
+from .examine import System, examine_default, examine_filters, examine_probe, examine_profile, get_system, list_capabilities
 from .options import is_opted_out, read_option
 
 LAYER = "seccomp"
@@ -61,6 +61,9 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         verdict.add_finding("no_probe", "no probe ran, so the default filter of containers is unknown", UNKNOWN)
     elif _judge_mode(verdict, probe["kernel"], "a container without any option"):
         _judge_filters(verdict, own, probe["pid"], desired)
+        text = desired.get("content") or (own.get("file") or {}).get("text") if desired else None
+        if own.get("builtin") and desired and text:
+            _judge_default(verdict, examine_default(own, evidence, text), own["builtin"]["pid"], desired["name"])
     return verdict.conclude()
 
 
@@ -194,6 +197,30 @@ def _judge_filters(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: 
     if own.get("comparison"):
         _judge_comparison(verdict, own["comparison"], desired["name"] if desired else "its profile", own_filters=False)
     _judge_never(verdict, own)
+
+
+def _judge_default(verdict: Verdict, found: Mapping[str, Any], pid: int | None, name: str) -> None:
+    """Add what the daemon-wide profile allows and the engine's built-in one denies: for a reason, or because it is older than the calls."""
+    if found["error"]:
+        verdict.add_finding("default_unread", f"{name} was not compared with the engine's built-in profile: {found['error']}")
+        return
+    counts = found["counts"]
+    verdict.add_evidence(
+        f"PTRACE_SECCOMP_GET_FILTER of {pid} (seccomp=builtin)", f"{counts['allowed']} allowed, {counts['conditional']} conditional"
+    )
+    newer = [call for call in found["weaker"] if call in NEWER_THAN_LIBSECCOMP]
+    weaker = [call for call in found["weaker"] if call not in newer]
+    if weaker:
+        text = f"{name} allows calls that the engine's built-in profile denies: {_shorten_list(weaker)}"
+        verdict.add_finding("weaker_than_default", text, remedy="write those that no container needs into `deny` of the profile")
+    if newer:
+        text = f"{name} also allows newer calls, which the engine's built-in profile may not know: {_shorten_list(newer)}"
+        verdict.add_finding("newer_than_default", text)
+    if found["unchecked"]:
+        text = (
+            f"conditions of these calls were not compared with those of the engine's built-in profile: {_shorten_list(found['unchecked'])}"
+        )
+        verdict.add_finding("default_unread", text, remedy="simplify the conditions on arguments of these calls")
 
 
 def _judge_never(verdict: Verdict, found: Mapping[str, Any], what: str = "the filter") -> None:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+# The first engine that accepts `seccomp=builtin` (moby 23.0: daemon/config SeccompProfileDefault).
+_NAMES_BUILTIN = 23
 
 
 def is_opted_out(config: Mapping[str, Any]) -> bool:
@@ -27,3 +30,11 @@ def read_option(config: Mapping[str, Any]) -> str | None:
         if key == "seccomp":
             found = str(value).strip() or None
     return found
+
+
+def knows_builtin(version: str, security_options: Sequence[str]) -> bool | None:
+    """Return whether the engine accepts its built-in seccomp filter by name; None if it is the default, which needs no name."""
+    if any(option in ("name=seccomp,profile=default", "name=seccomp,profile=builtin") for option in security_options):
+        return None
+    major = version.split(".")[0]
+    return major.isdigit() and int(major) >= _NAMES_BUILTIN

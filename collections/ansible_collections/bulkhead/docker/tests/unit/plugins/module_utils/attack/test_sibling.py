@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import configurations
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.catalog import ATTACKS, CALLS, FOOTHOLDS
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import AttackError, knows_builtin, select_configurations
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.matrix import AttackError, select_configurations
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 
 
@@ -56,20 +56,6 @@ def test_whole_container_is_bounded() -> None:
     assert whole.host_config["Memory"] == configurations.BOUNDS["Memory"]
     assert "Binds" not in whole.host_config
     assert "NetworkMode" not in whole.host_config
-
-
-@pytest.mark.parametrize(
-    ("version", "options", "expected"),
-    [
-        ("20.10.24+dfsg1", ["name=seccomp,profile=default"], None),
-        ("26.1.5", ["name=apparmor", "name=seccomp,profile=builtin"], None),
-        ("20.10.24+dfsg1", ["name=seccomp,profile=/etc/docker/seccomp/a.json"], False),
-        ("26.1.5", ["name=seccomp,profile=/etc/docker/seccomp/a.json"], True),
-        ("", [], False),
-    ],
-)
-def test_engines_that_accept_builtin_filter_name(version: str, options: list[str], expected: bool | None) -> None:
-    assert knows_builtin(version, options) is expected
 
 
 def test_catalog_is_complete() -> None:

@@ -57,6 +57,7 @@ def test_unchanged_text_stays_the_same(text: str) -> None:
         ('{\n  "icc": false,\n  "debug": true,\n  "icc": true\n}', "line 4, column 3", '"icc" is there twice (first in line 2)'),
         ('{"log-opts": {"a": "1", "a": "2"}}', "line 1, column 14", '"a" is twice'),
         ('{\n  "icc": false,\n}', "line 3, column 1", "comma after the last member"),
+        # Python 3.13 reports the place of the comma, earlier versions that of the bracket (json.decoder, JSONArray).
         ('{"dns": ["1.1.1.1",]}', "line 1", "comma before the closing bracket"),
         ('{\n  "icc": false\n  "debug": true\n}', "line 3, column 3", 'a comma or the closing brace is missing after the value of "icc"'),
         ('{\n  "icc": fal', "line 2", "this is not JSON"),

@@ -11,6 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance im
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp import deep
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.deep import dump_containers, explain_untraceable
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.options import knows_builtin
 
 ID = "ab" * 32
 USER = Instance("ann", 1000, 1000, "/home/ann")
@@ -181,3 +182,17 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deep.dump, "dump_filters", fail)
     dump_containers(Host(), [one], (), "all", ROOTFUL)
     assert "Resource temporarily unavailable" in one["not_dumped"] and one["seccomp_filter"] is None
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "expected"),
+    [
+        ("20.10.24+dfsg1", ["name=seccomp,profile=default"], None),
+        ("26.1.5", ["name=apparmor", "name=seccomp,profile=builtin"], None),
+        ("20.10.24+dfsg1", ["name=seccomp,profile=/etc/docker/seccomp/a.json"], False),
+        ("26.1.5", ["name=seccomp,profile=/etc/docker/seccomp/a.json"], True),
+        ("", [], False),
+    ],
+)
+def test_engines_that_accept_builtin_filter_name(version: str, options: list[str], expected: bool | None) -> None:
+    assert knows_builtin(version, options) is expected

@@ -6,7 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import ENGINE_DEFAULT
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
+from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import ENGINE_DEFAULT, find_excess, get_engine_default
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.bases import (
     choose_apparmor_base,
     choose_seccomp_base,
@@ -50,3 +53,12 @@ def test_base_of_apparmor() -> None:
     assert choose_apparmor_base(recording, [entry, {"name": OWN}]) == entry
     assert choose_apparmor_base(make(("", "docker-default", "2026-11-02")), [entry]) is None
     assert choose_apparmor_base(make(), [entry]) is None
+
+
+@pytest.mark.parametrize(("more", "excess"), [({}, []), ({"allow": ["socket", "io_uring_setup"]}, ["io_uring_setup", "socket"])])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_ready_profiles_stay_within_the_newest_default(preset: str, more: dict[str, Any], excess: list[str]) -> None:
+    """They allow nothing that the newest engine's default denies, with any capabilities."""
+    profile = parse_profile(format_profile(compose_profile(PRESETS[preset], **more)), preset)
+    found = find_excess(profile, get_engine_default())
+    assert [name for name in found if name != "arch_prctl"] == excess  # of arm64, which has no such call in any ABI
