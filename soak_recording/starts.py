@@ -10,7 +10,7 @@ from lab.progress import say
 from services import data
 from soak_recording.machine import Machine, build_job
 
-LEARNING_CYCLES = 3
+LEARNING_CYCLES = 2
 _OPTIONS = {"no-new-privileges": [], "without no-new-privileges": ["--security-opt=no-new-privileges=false"]}
 Denials = set[tuple[str, ...]]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import guest
 
-HEALTH_OPTIONS = ["--health-cmd=cat /proc/self/status >/dev/null", "--health-interval=1s", "--health-timeout=30s", "--health-retries=3"]
+HEALTH_OPTIONS = ["--health-cmd=cat /proc/self/status >/dev/null", "--health-interval=3s", "--health-timeout=30s", "--health-retries=3"]
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ def test_calls_count_from_the_filter_on() -> None:
     assert read_calls(LOG.splitlines()) == Traced({"futex", "execve", "chdir", "fork", "read", "exit_group"}, {"mkdir"})
 
 
-def test_a_thread_that_executes_a_program_takes_the_id_of_its_process() -> None:
+def test_execve_in_a_thread_takes_the_id_of_the_process() -> None:
     log = """\
 20  clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 21
 21  seccomp(SECCOMP_SET_MODE_FILTER, 0, {len=5, filter=0x1}) = 0

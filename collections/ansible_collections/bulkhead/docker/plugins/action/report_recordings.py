@@ -65,7 +65,9 @@ class ActionModule(ActionBase):
         if args["check"]:
             return {**result, "changed": False, "problems": []}
         generated = {service: texts[SUFFIX] for service, texts in former.items() if SUFFIX in texts}
-        built, problems = outcomes.build_outcomes(recorded, recordings, generated, settings, _read_inventory(desired.values()), time.time())
+        overridden = [service for service, texts in former.items() if outcomes.OVERRIDE in texts]
+        inventory = _read_inventory(desired.values())
+        built, problems = outcomes.build_outcomes(recorded, recordings, generated, settings, inventory, time.time(), overridden)
         changed = {
             (each.service, suffix): text
             for each in built

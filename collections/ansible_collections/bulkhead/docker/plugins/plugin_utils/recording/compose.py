@@ -49,6 +49,11 @@ def generate_compose_override(
     return "\n".join([*lines, ""])
 
 
+def format_empty_override(service: str) -> str:
+    """Return the text of a file that sets nothing. Those who use the former one need no other command, and no profile that is removed."""
+    return f"{_HEAD.format(service=service)}# Stage record: it sets nothing.\nservices: {{}}\n"
+
+
 # List of profiles -> key of hardened_container_list that names one.
 PROFILE_KEYS = {SECCOMP: "seccomp_profile", APPARMOR: "apparmor_profile"}
 # Key of hardened_container_list -> key of a service in a compose file.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from ...module_utils.seccomp.semantics import NATIVE
 from .apparmor import generate_apparmor_entry
 from .base import Base
 from .bases import choose_apparmor_base, choose_seccomp_base
-from .compose import PROFILE_KEYS, generate_compose_override
+from .compose import PROFILE_KEYS, format_empty_override, generate_compose_override
 from .container import generate_container_entry
 from .file import read_recording, write_recording
 from .gate import Gate, judge
@@ -61,11 +61,12 @@ def build_outcomes(
     settings: Settings,
     inventory: Inventory,
     now: float,
+    overridden: Collection[str] = (),
 ) -> tuple[list[Outcome], list[str]]:
     """Return what becomes of each service, and one message per problem of a host, a recording or an entry of the inventory.
 
     recorded: host -> what `record_containers` returns. files: service -> text of its recording; services that no host recorded are kept.
-    generated: service -> text of its generated file.
+    generated: service -> text of its generated file. overridden: services that have an override for compose.
     """
     found = group_instances(recorded)
     problems = list(found.problems)
@@ -83,6 +84,8 @@ def build_outcomes(
         former = _read_former(service, generated.get(service))
         own, failure = _find_settings(service, settings, former, bool(hosts))
         outcome = _build_outcome(recording, own, settings, inventory, former, compose_service, now, failure)
+        if own.stage == RECORD and service in overridden:
+            outcome.texts[OVERRIDE] = format_empty_override(service)
         if unknown:
             # Perhaps this service is meant: without its entry, its profiles would be removed.
             outcome.texts = {RECORDING: outcome.texts[RECORDING]}

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired import read_seccomp_profiles
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.gate import Settings as GateSettings
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generated import (
@@ -46,11 +47,13 @@ def build(
     files: dict[str, str] | None = None,
     generated: dict[str, str] | None = None,
     gate: GateSettings | None = None,
+    overridden: tuple[str, ...] = (),
     **own: Any,
 ) -> tuple[dict[str, Outcome], list[str]]:
     services = {"web": ServiceSettings(stage, **own)} if stage else {}
     given = {"web1": record()} if recorded is None else recorded
-    outcomes, problems = build_outcomes(given, files or {}, generated or {}, Settings(services, gate or GateSettings()), INVENTORY, NOW)
+    settings = Settings(services, gate or GateSettings())
+    outcomes, problems = build_outcomes(given, files or {}, generated or {}, settings, INVENTORY, NOW, overridden)
     return {each.service: each for each in outcomes}, problems
 
 
@@ -210,3 +213,10 @@ def test_names_with_ends_of_generated_files_are_told_apart() -> None:
     names = ["a.generated", "a.proposed", "a.compose.override", "a"]
     found, problems = build({"web1": record(*(make_instance(str(number), name) for number, name in enumerate(names)))})
     assert sorted(found) == ["a", "a-compose.override", "a-generated", "a-proposed"] and problems == []
+
+
+def test_an_override_of_a_former_stage_sets_nothing() -> None:
+    assert OVERRIDE not in build(stage="record")[0]["web"].texts
+    text = build(stage="record", overridden=("web",))[0]["web"].texts[OVERRIDE]
+    assert yaml.safe_load(text) == {"services": {}}
+    assert "Stage record" not in build(stage="log", overridden=("web",))[0]["web"].texts.get(OVERRIDE, "")
