@@ -18,8 +18,10 @@ from ..host.files import fsync_folder
 from ..host.root import Host
 from .roots import SUBJECT, MigrationBlocked, describe_content, find_removal_problem, is_empty, list_mount_points, read_traces
 
-# Mounts of stopped containers that an engine leaves if its shutdown was slow (moby cmd/dockerd/daemon.go, shutdownDaemon).
-_STALE_MOUNT = re.compile(r"overlay2/[^/]+/merged|containers/[^/]+/mounts/shm")
+# Mounts of stopped containers that an engine leaves if its shutdown was slow (moby cmd/dockerd/daemon.go, shutdownDaemon), and always with the
+# containerd store (seen with 28.5.2).
+_STALE_MOUNT = re.compile(r"overlay2/[^/]+/merged|containers/[^/]+/mounts/shm|rootfs/[^/]+/[^/]+")
+_CONTAINERD = "/run/containerd/containerd.sock"
 _REMAPPED = re.compile(r"\d+\.\d+")
 _TRASH = ".bulkhead-old"
 
@@ -111,12 +113,35 @@ def list_empty_roots(host: Host, info: Mapping[str, Any]) -> tuple[list[Path], l
     for entry in sorted(entry for entry in root.iterdir() if _REMAPPED.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink()):
         if not is_empty(entry):
             continue
-        problem = find_removal_problem(host, entry)
+        problem = find_removal_problem(host, entry) or _find_containerd_images(host, info, entry)
         if problem:
             kept.append(problem)
         else:
             found.append(entry)
     return found, kept
+
+
+def _find_containerd_images(host: Host, info: Mapping[str, Any], root: Path) -> str:
+    """Return why a root is not empty: containerd keeps images of its engine. Empty if there are none.
+
+    The files of that store are outside of the root. An engine that uses it creates no folder `image` there (seen with 28.5.2).
+    """
+    name, namespace = f"/{root.relative_to(host.root)}", f"moby-{root.name}"
+    address = (info.get("Containerd") or {}).get("Address") or _CONTAINERD
+    command = ["ctr", "--address", address, "--namespace", namespace, "images", "ls", "--quiet"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
+        images = done.stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        if (root / "image").exists():
+            return ""
+        return f"{name} is kept: whether containerd has images in its namespace {namespace} is not known ({' '.join(command)} fails)"
+    if not images:
+        return ""
+    return (
+        f"{name} is kept: containerd has {len(images)} images in its namespace {namespace}, beginning with {images[0]};"
+        f" to remove them: ctr --namespace {namespace} images rm NAME"
+    )
 
 
 def measure_size(path: Path) -> int:

@@ -111,7 +111,7 @@ def _judge_remapped(result: LayerPlan, place: str, major: int | None) -> None:
         )
     else:
         result.warnings.append(
-            f"{place}: under userns-remap builds fail with it (moby issue 47377), and Docker Engine {_NEVER_REMAPPED} does not start;"
+            f"{place}: under userns-remap BuildKit fails with it (moby issue 47377), and Docker Engine {_NEVER_REMAPPED} does not start;"
             f" {advice}"
         )
 
