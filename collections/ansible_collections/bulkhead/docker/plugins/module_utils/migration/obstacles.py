@@ -38,13 +38,13 @@ def find_engine_obstacles(info: Mapping[str, Any], orphans: Iterable[str] = ()) 
 
 
 def find_store_obstacle(info: Mapping[str, Any]) -> str:
-    """Return why data in this engine's storage cannot be migrated; empty if it can. `driver-type` is reported with the containerd store."""
-    driver, is_containerd = info.get("Driver"), "driver-type" in dict(info.get("DriverStatus") or ())
-    if driver == layout.DRIVER and not is_containerd:
+    """Return why this engine's images cannot be migrated; empty if they can."""
+    driver, containerd = info.get("Driver"), "driver-type" in dict(info.get("DriverStatus") or ())
+    if driver == layout.DRIVER and not containerd:
         return ""
     return (
-        f"the engine keeps images with {driver}{' of containerd' if is_containerd else ''}, and only {layout.DRIVER} can be migrated; change to"
-        f" {layout.DRIVER} first (docs/migration.md), or write userns_remap_existing_data: hide"
+        f"the engine keeps images with {driver}{' of containerd' if containerd else ''}, and only {layout.DRIVER} can be migrated;"
+        " change to it first (docs/migration.md), or write userns_remap_existing_data: hide"
     )
 
 
