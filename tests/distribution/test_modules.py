@@ -42,7 +42,7 @@ CONTROL_NODE = re.compile(
 )
 # What judges evidence.
 JUDGES = re.compile(
-    r"layers/\w+/(judge|examine)\.py|layers/(verification|verdict|states|judges|registry)\.py|hardened/judge\.py"
+    r"layers/\w+/(judge|examine)\.py|layers/(verification|verdict|states|judges|registry|tried)\.py|hardened/judge\.py"
     r"|exposures/(judge|host_files|kernel_files|devices|kinds)\.py|seccomp/(compare|regions|reach|semantics|reading|forbidden)\.py"
 )
 READ_ONLY = ("denials_info", "observe_data", "observe_layers", "verify_layers")

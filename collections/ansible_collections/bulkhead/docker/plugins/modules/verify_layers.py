@@ -159,6 +159,15 @@ host:
   description: Kernel, distribution and engine, for the report.
   returned: success
   type: dict
+versions:
+  description: Versions of C(engine), C(containerd), C(runc) or C(crun), C(libseccomp), C(apparmor), C(kernel) and C(systemd), as far as they can be read.
+  returned: success
+  type: dict
+untried:
+  description: A sentence for each of these versions that is older or newer than any on which this collection was tried.
+  returned: success
+  type: list
+  elements: str
 at:
   description: Time of the verification in seconds since the epoch, by the host's clock.
   returned: success
@@ -171,9 +180,10 @@ probe:
 
 import json
 
-from ..module_utils.engine.api import Engine
+from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
+from ..module_utils.host.versions import read_versions
 from ..module_utils.layers.evidence import expected_user, gather_evidence
 from ..module_utils.layers.seccomp.deep import DEEP, NONE
 from ..module_utils.module import Module
@@ -201,6 +211,10 @@ def main() -> None:
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     observed = evidence["observed"]
+    try:
+        evidence["versions"] = read_versions(engine.get("/version") if observed["engine"]["running"] else {})
+    except (EngineError, EngineUnreachable):
+        evidence["versions"] = read_versions({})
     module.exit_json(
         changed=False,
         at=observed["at"],

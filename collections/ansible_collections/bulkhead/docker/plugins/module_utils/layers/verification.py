@@ -14,6 +14,7 @@ from .evidence import CONTAINERS, ENGINE_DEFAULTS, UNUSABLE_ANSWER, keep_default
 from .identity import find_host_namespace
 from .judges import JUDGES
 from .registry import PER_SERVICE
+from .tried import list_untried
 from .usage import build_usage, find_reached_limits
 from .verdict import DEGRADED, DISABLED, ENFORCED, UNKNOWN, ContainerVerdict, Finding, Verdict
 
@@ -31,6 +32,8 @@ def judge_host(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: set
         **judge_engine({**evidence, "other_engines": other_engines}, expect, only),
         "engines": [{**entry, **other_engines.get(str(entry["pid"]), {})} for entry in list_engines(evidence)],
         "findings": [finding.__dict__ for finding in _find_host_problems(evidence, expect)],
+        "versions": evidence.get("versions", {}),
+        "untried": list_untried(evidence.get("versions", {})),
     }
 
 

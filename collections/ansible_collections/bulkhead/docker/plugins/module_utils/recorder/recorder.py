@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from ..engine.instance import ROOTFUL, find_instance
 from ..host.files import write_atomically
 from ..host.root import Host
 from ..host.system import observe_system, read_boot_time
+from ..host.versions import read_program_version
 from .attribution import Attribution, list_groups
 from .audit_stream import AuditStream, MessageParser
 from .backlog import raise_backlog_limit
@@ -310,8 +310,8 @@ class Recorder:
         system = observe_system(self.host)
         known: dict[str, Any] = {"engine": "", "runtime": "", **self.store.host}
         known |= {key: system[key] for key in ("kernel", "machine", "lsm")}
-        known["libseccomp"] = _read_version(["runc", "--version"], "libseccomp:")
-        known["apparmor_parser"] = _read_version(["apparmor_parser", "--version"], "AppArmor parser version")
+        known["libseccomp"] = read_program_version(["runc", "--version"], "libseccomp:")
+        known["apparmor_parser"] = read_program_version(["apparmor_parser", "--version"], "AppArmor parser version")
         for engine in self.engines:
             if engine.stream is None:
                 continue
@@ -339,12 +339,3 @@ def open_store(host: Host, now: float, boot: str, version: str) -> Store:
     if problem:
         store.add_gap(RESTARTED, CALLS, problem, None, now)
     return store
-
-
-def _read_version(command: list[str], label: str) -> str:
-    """Return what follows `label` in the output of a program; empty if it is not installed or prints no such line."""
-    try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return next((line.partition(label)[2].strip() for line in output.splitlines() if label in line), "")

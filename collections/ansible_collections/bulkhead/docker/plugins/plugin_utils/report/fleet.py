@@ -188,7 +188,7 @@ def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: f
         groups,
         seconds,
         report["written"],
-        {**(verification.get("host") or {}), **_describe_engines(verification)},
+        {**(verification.get("host") or {}), **_describe_engines(verification), **_describe_untried(verification)},
         {layer["layer"]: layer for layer in verification.get("layers", ())},
         list(verification.get("findings", ())),
         [kept for container in list_judged_containers(verification) if (kept := _reduce_container(container, judgement or Judgement()))],
@@ -275,6 +275,12 @@ def _describe_engines(verification: Mapping[str, Any]) -> dict[str, str]:
         for engine in engines
     ]
     return {"engines": "; ".join(texts)} if texts else {}
+
+
+def _describe_untried(verification: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is known of versions on which the collection was never tried."""
+    untried = verification.get("untried")
+    return {"untried": "; ".join(untried)} if untried else {}
 
 
 def _reduce_container(container: Mapping[str, Any], judgement: Judgement) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from .text import list_names
 from .verification_table import list_unenforced
 from .waivers import get_today
 
-_VERIFICATION = ("at", "probe", "host", "layers", "containers", "engines", "findings")
+_VERIFICATION = ("at", "probe", "host", "layers", "containers", "engines", "findings", "versions", "untried")
 _MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
 _DENIALS = ("at", "since", "total", "complete", "gaps", "sources", "engine_error", "audit", "denials")
 STARTED = "a rollout has started to change this host, which has not been verified since"

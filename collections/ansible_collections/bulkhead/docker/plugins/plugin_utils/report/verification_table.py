@@ -58,6 +58,8 @@ def render_verification(host: str, verification: Mapping[str, Any], judgement: J
                 lines += wrap_text("      ~ ", waiver.describe())
             elif finding["status"] and finding["remedy"]:
                 lines += wrap_text("      -> ", finding["remedy"], None)
+    for text in verification.get("untried", ()):
+        lines += wrap_text("  i ", text, None)
     for engine in verification.get("engines", ()):
         if "layers" in engine:
             lines += _render_other_engine(engine)

@@ -80,3 +80,10 @@ def test_findings_of_an_opted_out_layer_are_not_repeated() -> None:
         "layers": [make_layer("userns", "absent", findings=[finding])],
     }
     assert verification_table.list_container_notes(container) == ["opted out of userns"]
+
+
+def test_a_version_that_was_never_tried_is_a_notice() -> None:
+    lines = verification_table.render_verification(
+        "h", {"layers": [], "untried": ["Linux 5.15 is older than 6.1, the oldest that was tried"]}
+    )
+    assert ("  i Linux 5.15 is older than 6.1, the oldest that was tried", None) in lines
