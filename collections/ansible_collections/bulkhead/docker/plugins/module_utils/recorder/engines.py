@@ -22,11 +22,13 @@ from .attribution import Attribution
 from .events import Event, EventStream, apply_event, find_users_engine
 from .profiles import read_seccomp_names
 from .store import ACCESS, CALLS, START_NOT_SEEN, UNCONFINED, Instance, Store
+from .writable_layer import find_writable_layer, list_written
 
 PATIENCE = 5.0  # seconds for one answer; meanwhile nothing else is read
 CHANGES_PATIENCE = 10.0
 # Seconds until the next try to connect; longer after each one that failed, because an engine that hangs takes time.
 _RETRY, _MAX_RETRY = 2.0, 30.0
+_DELETED = 2  # of `GET /containers/ID/changes` (moby api/swagger.yaml: ChangeType)
 # Seconds between the start that the engine reports and its event.
 _SLACK = 5.0
 
@@ -48,6 +50,7 @@ class FollowedEngine:
         self.stream: EventStream | None = None
         self.info: dict[str, Any] = {}
         self.folders: dict[str, str] = {}
+        self.layers: dict[str, str] = {}
         self.started_at = time.time()
         self._health: dict[str, list[str]] = {}
         self._next_try, self._delay = 0.0, _RETRY
@@ -112,6 +115,7 @@ class FollowedEngine:
             self.attribution.forget(event.id)
             self.read_changes(instance, PATIENCE)
             self.folders.pop(event.id, None)
+            self.layers.pop(event.id, None)
         elif event.action == "destroy":
             self._health.pop(event.id, None)
 
@@ -167,6 +171,8 @@ class FollowedEngine:
             if folder:
                 self.folders[identifier] = folder
                 self.attribution.learn_folder(folder, identifier)
+            with suppress(OSError):
+                self.layers[identifier] = find_writable_layer(self.host.read(f"/proc/{pid}/mountinfo") or "")
             found = {"seccomp": parse_status(self.host.read(f"/proc/{pid}/status") or "").get("seccomp")}
             with suppress(OSError):  # without an LSM that labels processes
                 found["label"] = (self.host.read(f"/proc/{pid}/attr/current") or "").strip("\0\n") or None
@@ -190,12 +196,16 @@ class FollowedEngine:
     def read_changes(self, instance: Instance, patience: float = CHANGES_PATIENCE) -> bool:
         """Note what the container has written to its own layer. Returns False if the engine did not answer in time."""
         try:
-            changes = self._api.get_within(patience, f"/containers/{instance.id}/changes")
+            if layer := self.layers.get(instance.id):
+                paths = list_written(self.host.path(layer))
+            else:
+                answer = self._api.get_within(patience, f"/containers/{instance.id}/changes") or ()
+                paths = [str(change["Path"]) for change in answer if change.get("Kind") != _DELETED]
         except EngineUnreachable:
             return False
-        except EngineError:  # it was removed
+        except (EngineError, OSError):  # it was removed
             return True
-        instance.written = instances.reduce_changes(changes or (), instance.about.get("mounts") or (), instance.written)
+        instance.written = instances.reduce_paths(paths, instance.about.get("mounts") or (), instance.written)
         return True
 
     def describe_engine(self) -> dict[str, str]:

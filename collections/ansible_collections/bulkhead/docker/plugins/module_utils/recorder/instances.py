@@ -14,7 +14,6 @@ from ..host.root import Host
 LABELS = ("com.docker.compose.project", "com.docker.compose.service", "bulkhead.service")
 UNCONFINED, BUILTIN, UNKNOWN = "unconfined", "builtin", "custom"
 MAX_WRITTEN = 2_000
-_MODIFIED, _ADDED = 0, 1  # kinds of `GET /containers/ID/changes` (moby api/swagger.yaml: ChangeType); 2 is a deleted one
 _SHELL = ["/bin/sh", "-c"]
 
 
@@ -159,13 +158,13 @@ def list_health_commands(inspect: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def reduce_changes(changes: Iterable[Mapping[str, Any]], mounts: Iterable[Mapping[str, Any]], before: Iterable[str] = ()) -> list[str]:
+def reduce_paths(written: Iterable[str], mounts: Iterable[Mapping[str, Any]], before: Iterable[str] = ()) -> list[str]:
     """Return what was added or changed in the writable layer, without the folders above it and without mount points.
 
     before: what was found earlier. Of too many paths, those that are deepest are replaced by their folder.
     """
     mounted = {str(mount["destination"]).rstrip("/") for mount in mounts}
-    paths = {*before, *(str(change["Path"]) for change in changes if change.get("Kind") in (_MODIFIED, _ADDED))}
+    paths = {*before, *written}
     paths = {path for path in paths if path not in mounted and not any(str(parent) in mounted for parent in PurePosixPath(path).parents)}
     folders = {str(parent) for path in [*paths, *mounted] for parent in PurePosixPath(path).parents}
     leaves = paths - folders

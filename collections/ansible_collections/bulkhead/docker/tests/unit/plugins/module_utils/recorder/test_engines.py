@@ -52,7 +52,7 @@ def follow(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any
         "/version": {"Version": "26.1.5", "Components": [{"Name": "runc", "Version": "1.1.15"}]},
         "/containers/json": entries,
         f"/containers/{WEB}/json": inspect,
-        f"/containers/{WEB}/changes": [{"Path": "/tmp/x", "Kind": 1}],
+        f"/containers/{WEB}/changes": [{"Path": "/tmp/x", "Kind": 1}, {"Path": "/gone", "Kind": 2}],
     }
 
     class FakeStream:
@@ -104,6 +104,21 @@ def test_a_start_that_is_seen_removes_its_gap(world: World, monkeypatch: pytest.
         "start_seen": False,  # it was created before
     }
     assert found.store.instances[WEB].written == ["/tmp/x"]
+
+
+def test_the_writable_layer_is_read_without_the_engine(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    layer = world.host.path("/var/lib/docker/overlay2/ab/diff")
+    (layer / "srv").mkdir(parents=True)
+    (layer / "srv/new").touch()
+    mount = "30 20 0:50 / / rw - overlay overlay rw,lowerdir=/l/a:/l/b,upperdir=/var/lib/docker/overlay2/ab/diff,workdir=/w"
+    world.host.path("/proc/50/mountinfo").write_text(f"{mount}\n")
+    found = follow(world, monkeypatch, inspect)(100.0)
+    found.run_timers(101.0)
+    found.flush(140.0)
+    assert found.store.instances[WEB].written == ["/srv/new"]
+    (layer / "srv/late").touch()
+    found.engines[0].handle(Event(WEB, "die", "", {"name": "web"}, 150.0))
+    assert found.store.instances[WEB].written == ["/srv/late", "/srv/new"]
 
 
 def test_a_container_without_confinement_is_a_gap(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:

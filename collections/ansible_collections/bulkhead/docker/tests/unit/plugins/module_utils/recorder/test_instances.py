@@ -123,27 +123,16 @@ def test_commands_of_health_checks(config: dict[str, Any], expected: list[str]) 
 
 
 def test_folders_of_changes_and_mount_points_are_left_out() -> None:
-    changes = [
-        {"Path": "/var", "Kind": 0},
-        {"Path": "/var/lib", "Kind": 0},
-        {"Path": "/var/lib/app", "Kind": 1},
-        {"Path": "/var/lib/app/one", "Kind": 1},
-        {"Path": "/data", "Kind": 1},
-        {"Path": "/data/left", "Kind": 1},
-        {"Path": "/srv", "Kind": 0},
-        {"Path": "/srv/volume", "Kind": 1},
-        {"Path": "/run/gone", "Kind": 2},
-    ]
+    paths = ["/var", "/var/lib", "/var/lib/app", "/var/lib/app/one", "/data", "/data/left", "/srv", "/srv/volume"]
     mounts = [{"destination": "/data"}, {"destination": "/srv/volume"}]
-    assert instances.reduce_changes(changes, mounts) == ["/var/lib/app/one"]
-    assert instances.reduce_changes([{"Path": "/tmp/x", "Kind": 1}], mounts, ["/var/lib/app/one", "/tmp"]) == ["/tmp/x", "/var/lib/app/one"]
+    assert instances.reduce_paths(paths, mounts) == ["/var/lib/app/one"]
+    assert instances.reduce_paths(["/tmp/x"], mounts, ["/var/lib/app/one", "/tmp"]) == ["/tmp/x", "/var/lib/app/one"]
 
 
 def test_too_many_changes_become_their_folders() -> None:
-    changes = [{"Path": f"/cache/{number % 7}/{number}", "Kind": 1} for number in range(3_000)]
-    assert instances.reduce_changes(changes, []) == [f"/cache/{number}" for number in range(7)]
-    flat = [{"Path": f"/{number}", "Kind": 1} for number in range(3_000)]
-    assert len(instances.reduce_changes(flat, [])) == instances.MAX_WRITTEN
+    paths = [f"/cache/{number % 7}/{number}" for number in range(3_000)]
+    assert instances.reduce_paths(paths, []) == [f"/cache/{number}" for number in range(7)]
+    assert len(instances.reduce_paths([f"/{number}" for number in range(3_000)], [])) == instances.MAX_WRITTEN
 
 
 def test_peaks_are_read(host: Host) -> None:
