@@ -22,11 +22,18 @@ LAYER = "engine_config"
 _RESTART = "docker.service"
 
 
-def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: Mapping[str, LayerPlan], selected: set[str]) -> LayerPlan:
+def plan(
+    observed: Mapping[str, Any],
+    desired: Mapping[str, Any],
+    layer_plans: Mapping[str, LayerPlan],
+    selected: set[str],
+    is_whole: bool = True,
+) -> LayerPlan:
     """Return the change that the selected layers and docker_daemon's variables need.
 
     `selected`: names of layers. Options of no layer (icc, live-restore, logs, …, docker_daemon_options) belong to the two layers of role
-    docker_daemon: a run that selects another layer alone leaves them unchanged.
+    docker_daemon: a run that selects another layer alone leaves them unchanged. is_whole: whether these are all layers of the run; otherwise a
+    later part of it sets docker_daemon_options.
     `apply`: arguments of module daemon_config. `changes`: daemon.json, the drop-in of the PIDs limit, and a restart without a changed file.
     """
     result = LayerPlan(LAYER, REQUIRED, blockers=find_blockers(observed, desired))
@@ -55,7 +62,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any], layer_plans: M
     switches_root = restart and (merge.switches_root or _has_stale_root(observed, merge.after))
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
     _check_differing(observed, restart, result)
-    image_store.judge_image_store(result, observed, merge.before, merge.after, restart, migrate if switches_root else None)
+    later = {} if is_whole else desired.get("docker_daemon_options") or {}
+    image_store.judge_image_store(result, observed, merge.before, {**merge.after, **later}, restart, migrate if switches_root else None)
     accepted = list(desired.get("userns_remap_migrate_accept") or [])
     containers = observed["engine"].get("containers") or []
     survives = not restart or (_survives_restart(observed, merge) and not switches_root)

@@ -113,7 +113,9 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
     if rootless.LAYER in selected and "apparmor" not in (selected if of_run is None else of_run):
         plan.problems += filter(None, [rootless.explain_missing_profile(observed, desired)])
     if selected:
-        plan.layers[ENGINE_CONFIG] = config = engine_config.plan(observed, desired, plan.layers, selected)
+        plan.layers[ENGINE_CONFIG] = config = engine_config.plan(
+            observed, desired, plan.layers, selected, of_run is None or selected >= of_run
+        )
         for layer in plan.layers.values():
             layer.with_engine = _describe_engine_change(layer, config)
     plan.conditions = [

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.engine_config import plan
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.image_store import describe_store, judge_image_store
+
+from .test_engine_config import DESIRED, make_observed
 
 FEATURE = {"features": {"containerd-snapshotter": True}}
 OPTED_OUT = {"features": {"containerd-snapshotter": False}}
@@ -85,6 +88,16 @@ def test_engine_29_leaves_containerd_under_userns_remap() -> None:
     assert "keeps images in overlay2 instead of containerd" in result.warnings[0]
     assert judge({}, REMAP, migrate=False, info=OVERLAY2).warnings == []
     assert judge({}, REMAP, "28.5.2", migrate=False, info=CONTAINERD).warnings == []
+
+
+def test_a_part_of_a_run_knows_the_options_of_the_rest() -> None:
+    """The plan of role userns_remap, before role docker_daemon sets docker_daemon_options."""
+    host = make_observed(json.dumps(FEATURE), version="29.7.2", info=CONTAINERD)
+    userns = LayerPlan("userns", "required", daemon_keys=REMAP)
+    desired = {**DESIRED, "docker_daemon_options": OPTED_OUT}
+    for is_whole, found in ((True, 1), (False, 0)):
+        assert len(plan(host, desired, {"userns": userns}, {"userns"}, is_whole).blockers) == found
+    assert plan(host, DESIRED, {"userns": userns}, {"userns"}, False).blockers
 
 
 # --- a migration ---
