@@ -8,8 +8,7 @@ module: observe_layers
 short_description: Collect the state of every hardening layer of a Docker host
 version_added: 0.1.0
 description:
-  - Reads in one visit what planning needs of the machine, the engine with its containers, configuration and data, subordinate IDs, profiles, what the
-    recorder saved, and the state of this collection. Changes nothing.
+  - Reads in one visit what planning needs of the machine, the engine and its files, subordinate IDs and profiles. Changes nothing.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -48,19 +47,6 @@ observed:
   description: The host, as C(docs/architecture.md) describes it. C(engine.running) and C(engine.error) describe an engine that does not answer.
   returned: success
   type: dict
-  contains:
-    instance:
-      description: The observed engine. C(user) is empty for the rootful one.
-      type: dict
-    engine:
-      description: The engine, one line per container, and its data.
-      type: dict
-    unit:
-      description: The flags of dockerd.
-      type: dict
-    layers:
-      description: The state of each layer.
-      type: dict
 """
 
 from ..module_utils.engine.api import Engine

@@ -11,6 +11,9 @@ from typing import Any
 
 from .processes import PLACES
 
+# A key of daemon.json that tutorials name for the default PIDs limit, and that no release of moby has.
+PIDS_KEY = "default-pids-limit"
+
 
 def find_dockerd(known: str = "") -> str | None:
     """Return the path of dockerd: `known` (of the process, or the unit), otherwise the first of the usual paths; None when not installed."""

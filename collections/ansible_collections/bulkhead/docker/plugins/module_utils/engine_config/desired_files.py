@@ -12,7 +12,7 @@ from typing import Any
 from ..engine import binary, flags, program
 from ..host import state
 from ..host.root import Host, sha256
-from . import checks, daemon_json, daemon_merge, drop_in, keys, revert
+from . import checks, daemon_json, daemon_merge, keys, revert
 from .drop_in_text import render_drop_in
 from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 
@@ -69,7 +69,7 @@ def _build_memory(remembered: Mapping[str, Any], request: ConfigRequest, merge: 
         del memory["files"]
     if not memory.keys() - {"dockerd"}:
         return {}
-    memory["dockerd"] = program.recall_known_keys(remembered, drop_in.PIDS_KEY)
+    memory["dockerd"] = program.recall_known_keys(remembered, program.PIDS_KEY)
     return memory
 
 

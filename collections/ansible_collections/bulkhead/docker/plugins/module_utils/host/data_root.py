@@ -34,9 +34,3 @@ def find_other_entries(root: Path, folders: frozenset[str] | None = None) -> lis
             if name not in own and not is_content:
                 found.append(f"{folder}/{name}")
     return sorted(found)
-
-
-def explain_other_entries(path: str, entries: list[str], shown: int = 5) -> str:
-    """Return why a root with such entries is not removed, and what to do."""
-    listed = ", ".join(entries[:shown]) + (f" and {len(entries) - shown} more" if len(entries) > shown else "")
-    return f"{path} has no image, container, volume or network, but it holds {listed}; move that to another place, or remove it, first"

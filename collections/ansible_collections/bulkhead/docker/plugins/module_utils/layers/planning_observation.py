@@ -3,23 +3,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from ..engine import program
 from ..engine.api import Engine
 from ..engine.contents import list_contents
-from ..engine.instance import ROOTFUL, Instance
+from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.summaries import read_summaries
-from ..engine_config.observe_managed import explain_fixed, observe_managed
-from ..host.root import STATE_DIR, Host
+from ..engine_config.journals import list_open_ids
+from ..host.root import STATE_DIR, Host, read_state
+from ..rootless import names, observed_context
 from ..subid.accounts import find_named
 from .observation import observe_host
-from .rootless.observe_setup import observe_setup
 
 # Written by the hooks of Debian's and Ubuntu's packages (unattended-upgrades, update-notifier-common) where those are installed.
 REBOOT_REQUIRED = "/run/reboot-required"
+_TOOLS = ("newuidmap", "newgidmap", "rootlesskit", "slirp4netns", "pasta", "fuse-overlayfs", "runc", "useradd")
+_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 
 
 def observe_for_planning(host: Host, engine: Engine, instance: Instance = ROOTFUL, remap_user: str = "") -> dict[str, Any]:
@@ -37,9 +41,72 @@ def observe_for_planning(host: Host, engine: Engine, instance: Instance = ROOTFU
     return {
         **observed,
         "pending": observe_pending(host, observed["engine"], observed["unit"]["data_root"]),
-        **observe_managed(host, instance),
+        **_observe_managed(host, instance),
         "recorded": _read_recorded(host),
     }
+
+
+def observe_setup(host: Host, instance: Instance, layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is added to the state of the layer for planning. layer: from `observe`.
+
+    tools: name -> path. script: path of dockerd-rootless.sh. user_bus, restrict_userns, unprivileged_userns: whether the host has them. Of the
+    engine's user: manager (whether it runs), context (observed_context.py), data (whether it exists), takes_pasta (whether rootlesskit does).
+    """
+    found: dict[str, Any] = {"tools": {}}
+    found["script"] = next((path for path in names.SCRIPTS if host.path(path).exists()), None)
+    for tool in _TOOLS:
+        found["tools"][tool] = next((f"{folder}/{tool}" for folder in _FOLDERS if os.access(host.path(f"{folder}/{tool}"), os.X_OK)), None)
+    found["user_bus"] = any(host.path(f"{folder}/systemd/user/dbus.socket").exists() for folder in ("/usr/lib", "/lib", "/etc"))
+    found["restrict_userns"] = (host.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") or "").strip() == "1"
+    found["unprivileged_userns"] = (host.read("/proc/sys/kernel/unprivileged_userns_clone") or "1").strip() == "1"
+    selected = instance if instance.rootless else find_instance(host, layer["state"].get("user"))
+    if selected.rootless:
+        exists = selected.uid is not None
+        kit = found["tools"]["rootlesskit"]
+        found.update(
+            manager=exists and host.path(f"{selected.runtime_dir}/bus").exists(),
+            context=observed_context.read_context(selected.scope_host(host), selected) if exists else {},
+            data=exists and host.path(f"{selected.home}/.local/share/docker").exists(),
+            # A network driver since rootlesskit 2.0. A Go program contains the names of its drivers literally.
+            takes_pasta=bool(kit and found["tools"]["pasta"] and program.contains_text(str(host.path(kit)), "pasta")),
+        )
+    return found
+
+
+def _observe_managed(host: Host, instance: Instance) -> dict[str, Any]:
+    """Return what Bulkhead manages for one engine. It runs no command.
+
+    managed:     content of the engine's file in /var/lib/bulkhead (desired_files.py), managed_error when that is damaged
+    interrupted: IDs of the changes of interrupted runs; the next daemon_config undoes them
+    dockerd:     path, knows {key: bool}; path is None when it is not installed
+    """
+    host = instance.scope_host(host)
+    managed, managed_error = _read_managed(host, instance)
+    return {
+        "managed": managed,
+        "managed_error": managed_error,
+        "interrupted": list_open_ids(host),
+        "dockerd": program.recall_known_keys(managed, program.PIDS_KEY) or {"path": None, "knows": {}},
+    }
+
+
+def _read_managed(host: Host, instance: Instance) -> tuple[dict[str, Any], str | None]:
+    try:
+        return read_state(host, instance.subject), None
+    except ValueError as error:
+        return {}, str(error)
+
+
+def explain_fixed(host: Host, path: str) -> str | None:
+    """Return why not even root can replace the file (man 2 ioctl_iflags; 0x80086601 is FS_IOC_GETFLAGS); None when it can."""
+    flags = bytearray(8)
+    try:
+        with host.as_owner(path), open(host.path(path), "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)) as handle:
+            fcntl.ioctl(handle, 0x80086601, flags)
+    except OSError:  # a file system without such flags
+        return None
+    words = [letter for letter, bit in (("i", 0x10), ("a", 0x20)) if flags[0] & bit]
+    return f"{path}: can't be changed, not even by root (chattr +{words[0]}); allow it with chattr -{words[0]} {path}" if words else None
 
 
 def _read_recorded(host: Host) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from ..host.data_root import explain_other_entries, find_other_entries
+from ..host.data_root import find_other_entries
 from ..host.root import Host, read_state
 from . import layout
 
@@ -20,6 +20,12 @@ _TRACED = (
 
 class MigrationBlocked(ValueError):
     """The data root cannot be migrated or removed, and nothing was changed."""
+
+
+def explain_other_entries(path: str, entries: list[str], shown: int = 5) -> str:
+    """Return why a root with such entries is not removed, and what to do."""
+    listed = ", ".join(entries[:shown]) + (f" and {len(entries) - shown} more" if len(entries) > shown else "")
+    return f"{path} has no image, container, volume or network, but it holds {listed}; move that to another place, or remove it, first"
 
 
 def has_run(root: Path) -> bool:

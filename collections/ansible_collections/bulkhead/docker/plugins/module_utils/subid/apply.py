@@ -11,10 +11,9 @@ from typing import Any
 from ..host import state
 from ..host.files import write_atomically
 from ..host.root import Host
-from .accounts import find_account
+from .accounts import Directory, find_account, read_directory
 from .allocate import Accounts, add_directory, read_accounts
 from .decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
-from .directory import Directory, read_directory
 from .locks import shadow_locks
 from .ranges import SUBGID, SUBUID, SubidFile, read_subid_files
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine_config import drop_in
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
-from .settings import LAYER, explain_obstacle, find_lowest_limit, is_key_supported
+from .settings import DROP_IN, LAYER, explain_obstacle, find_lowest_limit, is_key_supported
 
 _REAPPLY = "run the playbook again, or systemctl daemon-reload if the drop-in is in place"
 
@@ -131,7 +130,7 @@ def _judge_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, i
             "remove it, or the line" if not last["is_managed"] else "run the playbook again",
         )
     elif not last["is_managed"]:
-        verdict.add_finding("elsewhere", f"the limit is set by {last['path']}, not by {drop_in.NAME}")
+        verdict.add_finding("elsewhere", f"the limit is set by {last['path']}, not by {DROP_IN}")
     for entry in drop_ins:
         if entry["tasks_max"] is not None and entry["name"] > "50-TasksMax.conf":
             verdict.add_finding(

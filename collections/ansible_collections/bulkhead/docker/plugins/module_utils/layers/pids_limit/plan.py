@@ -2,7 +2,7 @@
 """A PIDs limit for every container that sets none, by a means that the engine supports.
 
 No upstream engine has the key `default-pids-limit` that tutorials put into daemon.json, and none starts with it. If this engine
-supports it, it is used. Otherwise a systemd drop-in for the scopes of containers does the same (engine_config/drop_in.py).
+supports it, it is used. Otherwise a systemd drop-in for the scopes of containers does the same (engine_config/drop_in_text.py).
 daemon_config makes the change together with daemon.json: `apply` contains its option `pids_limit`.
 """
 
@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine_config import drop_in
 from ..verdict import DISABLED, REQUIRED, Effect, LayerPlan
-from .settings import KEY, LAYER, explain_obstacle, is_key_supported
+from .settings import DROP_IN, KEY, LAYER, explain_obstacle, is_key_supported
 
 VARIABLE = "docker_daemon_default_pids_limit"
 OPTION = f"docker_daemon_options['{KEY}']"
@@ -118,9 +117,9 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
 def _warn_of_overrides(drop_ins: list[Mapping[str, Any]], limit: int, result: LayerPlan) -> None:
     """Warn of drop-ins that systemd reads after the managed one: they override it."""
     for entry in drop_ins:
-        if not entry["is_managed"] and entry["tasks_max"] not in (None, str(limit)) and entry["name"] > drop_in.NAME:
+        if not entry["is_managed"] and entry["tasks_max"] not in (None, str(limit)) and entry["name"] > DROP_IN:
             result.warnings.append(
-                f"{entry['path']}: TasksMax={entry['tasks_max']} is read after {drop_in.NAME} and overrides the default limit of {limit};"
+                f"{entry['path']}: TasksMax={entry['tasks_max']} is read after {DROP_IN} and overrides the default limit of {limit};"
                 " remove it, or its TasksMax line"
             )
 

@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...engine.instance import SCOPE_DROP_IN
+
 LAYER = "pids_limit"
 KEY = "default-pids-limit"
+DROP_IN = SCOPE_DROP_IN.partition("/")[2]
 
 
 def is_key_supported(observed: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...host.root import sha256
 from ...rootless import names
-from ...subid.directory import CONFIG
+from ...subid.accounts import CONFIG
 from ...subid.mapping import MIN_IDS, parse_state
 from ...subid.ranges import build_engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...engine.instance import Instance
+from ...subid.accounts import CONFIG
 from ...subid.allocate import RangeRequest
 from ...subid.decide import UserRequest, decide_ranges
-from ...subid.directory import CONFIG
 from ...subid.mapping import parse_state
 from ...subid.notes import add_notes
 from ...subid.ranges import SUBGID, SUBUID

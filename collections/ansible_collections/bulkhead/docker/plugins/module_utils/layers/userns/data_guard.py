@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...formatting import KINDS, format_contents, format_names
-from ...host.data_root import explain_other_entries
+from ...migration.roots import explain_other_entries
 from ...subid.mapping import Map, build_expected_maps, find_configured_remap, name_data_root, parse_state, resolve_remap
 from ..identity import get_map
 from ..verdict import LayerPlan

@@ -14,8 +14,20 @@ from ...engine.flags import parse_flags
 from ...engine.unit import read_unit
 from ...host.data_root import find_other_entries
 from ...host.root import Host, read_state
-from ...subid.accounts import GROUP, LOGIN_DEFS, PASSWD, SUBGID, SUBUID, find_named, parse_ids, parse_lowest
-from ...subid.directory import CONFIG, list_sources, read_directory, select_accounts
+from ...subid.accounts import (
+    CONFIG,
+    GROUP,
+    LOGIN_DEFS,
+    PASSWD,
+    SUBGID,
+    SUBUID,
+    find_named,
+    list_sources,
+    parse_ids,
+    parse_lowest,
+    read_directory,
+    select_accounts,
+)
 
 _CONTAINERD = "/etc/containerd/config.toml"
 _SSSD = "/etc/sssd/conf.d"  # its files are read after sssd.conf (man 5 sssd.conf)

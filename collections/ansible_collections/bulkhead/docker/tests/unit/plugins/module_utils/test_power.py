@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install as apparmor
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in, engine_restart
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import APPARMOR, Host, load_managed_profiles
@@ -107,17 +108,17 @@ def test_power_cut_during_a_change_of_the_configuration(
 
     make()
     act(world.host.root)
-    desired, limit = world.host.read(PATH), world.host.read(drop_in.PATH)
+    desired, limit = world.host.read(PATH), world.host.read(ROOTFUL.drop_in)
     for at, _root in cut_at_every_step(world.host.root, make, act):
         boot(world)
         now = world.host.read(PATH)
         assert now in (before, desired), at
         if now == desired != before:
-            assert world.host.read(drop_in.PATH) == limit, at
+            assert world.host.read(ROOTFUL.drop_in) == limit, at
         run(world, **to)
-        assert (world.host.read(PATH), world.host.read(drop_in.PATH), list_open(world.host)) == (desired, limit, []), at
+        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), list_open(world.host)) == (desired, limit, []), at
         run(world, options={}, pids_limit=0)
-        assert (world.host.read(PATH), world.host.read(drop_in.PATH), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
+        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
         assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
 
 
@@ -135,7 +136,7 @@ def test_power_cut_during_a_revert(world: World, fresh: Callable[[Path], Callabl
         run(world, recover=True)
         if world.host.read(PATH) != FOREIGN:
             run(world, revert=True)
-        assert (world.host.read(PATH), world.host.read(drop_in.PATH), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
+        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
 
 
 @pytest.mark.parametrize("there", [None, "profile web {\n}\n", "ours"])

@@ -7,8 +7,7 @@ import json
 import os
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 
@@ -18,7 +17,7 @@ from .world import FOREIGN, PATH, World, failure, run, states
 def test_change_of_file_and_drop_in(world: World) -> None:
     outcome = run(world, pids_limit=100)
     assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
-    assert world.host.read(drop_in.PATH) == render_drop_in(100)
+    assert world.host.read(ROOTFUL.drop_in) == render_drop_in(100)
     assert (outcome.changed, outcome.restarted, outcome.containers_restarted) == (True, True, [])
     # live-restore is taken over first, so that the containers survive even this restart.
     assert world.log == ["daemon-reload", "reload", "restart"]
@@ -35,8 +34,8 @@ def test_second_run_changes_nothing(world: World) -> None:
 
 def test_check_mode_changes_nothing(world: World) -> None:
     outcome = run(world, pids_limit=100, check=True)
-    assert outcome.changed and outcome.diff.keys() == {PATH, drop_in.PATH}
-    assert (world.host.read(PATH), world.host.read(drop_in.PATH), world.log) == (FOREIGN, None, [])
+    assert outcome.changed and outcome.diff.keys() == {PATH, ROOTFUL.drop_in}
+    assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), world.log) == (FOREIGN, None, [])
     assert not world.host.path("/var/lib/bulkhead").exists()
 
 
@@ -57,7 +56,7 @@ def test_removing_everything_leaves_no_file(world: World) -> None:
     world.host.path(PATH).unlink()
     run(world, pids_limit=100)
     run(world, options={}, pids_limit=0)
-    assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (None, None)
+    assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in)) == (None, None)
     assert state.load(world.host, "daemon") == {}
 
 

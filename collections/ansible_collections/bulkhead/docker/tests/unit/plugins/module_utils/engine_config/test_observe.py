@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import observe as observe_config
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.observe_managed import explain_fixed
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.planning_observation import explain_fixed
 
 PATH = "/etc/docker/daemon.json"
 

@@ -8,7 +8,8 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in, recovery
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import recovery
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import Transaction, list_open
 
 from .world import FOREIGN, PATH, World, failure, run, states
@@ -16,7 +17,7 @@ from .world import FOREIGN, PATH, World, failure, run, states
 
 @pytest.mark.parametrize("steps", [[], ["restart"], ["daemon-reload", "restart"]])
 def test_interrupted_change_is_undone_first(world: World, steps: list[str]) -> None:
-    dead = Transaction.begin(world.host, [PATH, drop_in.PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
+    dead = Transaction.begin(world.host, [PATH, ROOTFUL.drop_in], {"running": True, "containers": [{"id": "web", "name": "web"}]})
     dead.write(PATH, '{"half": true}')
     for step in steps:
         dead.record_step(step)

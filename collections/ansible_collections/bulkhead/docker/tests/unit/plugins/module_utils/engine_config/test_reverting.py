@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 
 from .world import FOREIGN, PATH, World, failure, run
@@ -14,9 +14,9 @@ def test_changes_are_reverted_one_by_one(world: World) -> None:
     first = world.host.read(PATH)
     run(world, options={"icc": False, "no-new-privileges": True}, pids_limit=100)
     checked = run(world, revert=True, check=True)
-    assert checked.diff.keys() == {PATH, drop_in.PATH}
+    assert checked.diff.keys() == {PATH, ROOTFUL.drop_in}
     outcome = run(world, revert=True)
-    assert (outcome.changed, world.host.read(PATH), world.host.read(drop_in.PATH)) == (True, first, None)
+    assert (outcome.changed, world.host.read(PATH), world.host.read(ROOTFUL.drop_in)) == (True, first, None)
     assert run(world, options={"icc": False}).changed is False, "what is remembered went back as well"
     run(world, revert=True)
     assert (world.host.read(PATH), state.load(world.host, "daemon")) == (FOREIGN, {})

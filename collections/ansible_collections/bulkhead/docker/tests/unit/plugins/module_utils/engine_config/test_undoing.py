@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 
 from .world import FOREIGN, PATH, World, failure, states
@@ -14,7 +14,7 @@ def test_configuration_that_does_not_start_is_undone(world: World) -> None:
     failed = failure(world, options={"storage-driver": "bogus"}, pids_limit=50, own_checks=False, stop_containers=True)
     assert "failed to start daemon: bad thing; the previous configuration is restored and the engine runs with it" in str(failed)
     assert failed.outcome.rolled_back and not failed.outcome.changed
-    assert (world.host.read(PATH), world.host.read(drop_in.PATH)) == (FOREIGN, None)
+    assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in)) == (FOREIGN, None)
     assert world.active == "active" and world.containers["web"] == "running"
     assert world.log == ["daemon-reload", "restart", "daemon-reload", "restart", "start web"]
     assert states(world) == ["undone"]

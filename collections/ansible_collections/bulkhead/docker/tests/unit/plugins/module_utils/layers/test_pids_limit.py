@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.observe import observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.plan import parse_limit, plan
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.settings import DROP_IN
 
-EXPECT = {"requirement": "required", "limit": 100, "drop_in": drop_in.PATH}
-OURS = {"path": drop_in.PATH, "name": drop_in.NAME, "tasks_max": "100", "is_managed": True}
+EXPECT = {"requirement": "required", "limit": 100, "drop_in": ROOTFUL.drop_in}
+OURS = {"path": ROOTFUL.drop_in, "name": DROP_IN, "tasks_max": "100", "is_managed": True}
 
 
 def entry(name: str, tasks_max: str | None) -> dict[str, Any]:
-    return {"path": f"/etc/systemd/system/docker-.scope.d/{name}", "name": name, "tasks_max": tasks_max, "is_managed": name == drop_in.NAME}
+    return {"path": f"/etc/systemd/system/docker-.scope.d/{name}", "name": name, "tasks_max": tasks_max, "is_managed": name == DROP_IN}
 
 
 def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict
         "dockerd": {"knows": {"default-pids-limit": False}},
         "layers": {
             "pids_limit": {
-                "drop_in": {"path": drop_in.PATH, "exists": ours is not None, "tasks_max": ours and ours["tasks_max"], "text": None},
+                "drop_in": {"path": ROOTFUL.drop_in, "exists": ours is not None, "tasks_max": ours and ours["tasks_max"], "text": None},
                 "drop_ins": entries,
             }
         },
@@ -188,7 +189,7 @@ def test_limit_below_runtime_need_is_reported() -> None:
 def test_observe(tmp_path: Path) -> None:
     host = Host(tmp_path)
     for path, text in {
-        drop_in.PATH: render_drop_in(100),
+        ROOTFUL.drop_in: render_drop_in(100),
         "/usr/lib/systemd/system/docker-.scope.d/60-vendor.conf": "[Scope]\nTasksMax = 15%\n",
         "/etc/systemd/system/scope.d/05-all.conf": "[Scope]\nMemoryMax=1G\n",
         "/etc/systemd/system/docker-.scope.d/readme.txt": "TasksMax=1",
@@ -196,10 +197,10 @@ def test_observe(tmp_path: Path) -> None:
         host.path(path).parent.mkdir(parents=True, exist_ok=True)
         host.path(path).write_text(text)
     found = observe(host)
-    assert found["drop_in"] == {"path": drop_in.PATH, "exists": True, "text": render_drop_in(100), "tasks_max": "100"}
+    assert found["drop_in"] == {"path": ROOTFUL.drop_in, "exists": True, "text": render_drop_in(100), "tasks_max": "100"}
     assert [(e["name"], e["tasks_max"], e["is_managed"]) for e in found["drop_ins"]] == [
         ("05-all.conf", None, False),
-        (drop_in.NAME, "100", True),
+        (DROP_IN, "100", True),
         ("60-vendor.conf", "15%", False),
     ]
     assert observe(Host(tmp_path / "empty"))["drop_ins"] == []

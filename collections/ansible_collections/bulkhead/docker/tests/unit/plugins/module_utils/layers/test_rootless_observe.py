@@ -15,8 +15,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.processes import list_dockerds
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.planning_observation import observe_setup
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import observe as rootless
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.observe_setup import observe_setup
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, names, observed_context, ports, rendering
 
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")

@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.obse
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid import directory
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts as directory
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import parse_ids, parse_lowest
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.mapping import parse_state
 

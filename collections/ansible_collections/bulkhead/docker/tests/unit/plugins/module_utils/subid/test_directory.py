@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid import directory
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts as directory
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import list_sources, read_directory, select_accounts
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import (
     Accounts,
     RangeRequest,
@@ -17,7 +18,6 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate imp
     allocate_range,
     list_accounts_inside,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.directory import list_sources, read_directory, select_accounts
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBGID, SUBUID, SubidFile
 
 DEBIAN = """\

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import drop_in
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges import plan as no_new_privileges
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit import plan as pids_limit
@@ -65,7 +64,7 @@ def make_observed(text: str | None = None, flags: dict[str, str] | None = None, 
             "info": {"LiveRestoreEnabled": False, "LoggingDriver": "json-file", "DefaultRuntime": "runc"},
             **engine,
         },
-        "layers": {"pids_limit": {"drop_in": {"path": drop_in.PATH, "exists": False, "text": None, "tasks_max": None}, "drop_ins": []}},
+        "layers": {"pids_limit": {"drop_in": {"path": ROOTFUL.drop_in, "exists": False, "text": None, "tasks_max": None}, "drop_ins": []}},
     }
 
 
@@ -75,8 +74,8 @@ def make_hardened() -> dict[str, Any]:
     host["engine"]["security_options"].append("name=no-new-privileges")
     host["engine"]["info"]["LiveRestoreEnabled"] = True
     text = render_drop_in(100)
-    ours = {"path": drop_in.PATH, "exists": True, "text": text, "tasks_max": "100"}
-    host["layers"]["pids_limit"] = {"drop_in": ours, "drop_ins": [{**ours, "name": drop_in.NAME, "is_managed": True}]}
+    ours = {"path": ROOTFUL.drop_in, "exists": True, "text": text, "tasks_max": "100"}
+    host["layers"]["pids_limit"] = {"drop_in": ours, "drop_ins": [{**ours, "name": ROOTFUL.drop_in.rpartition("/")[2], "is_managed": True}]}
     keys = {f"/{key}": {"value": value} for key, value in KEYS.items() if key != "log-opts"}
     keys |= {"/log-opts/max-size": {"value": "10m"}, "/log-opts/max-file": {"value": "3"}}
     host["managed"] = {"files": {PATH: {"created": True, "keys": keys}}}
@@ -93,7 +92,7 @@ def make_plan(host: dict[str, Any], selected: frozenset[str] = BOTH, more: dict[
 def test_a_new_host_gets_file_and_drop_in() -> None:
     result = make_plan(make_observed())
     assert result.blockers == []
-    assert [change.path for change in result.changes] == [PATH, drop_in.PATH]
+    assert [change.path for change in result.changes] == [PATH, ROOTFUL.drop_in]
     assert json.loads(result.changes[0].after) == KEYS
     assert result.apply == {
         "path": PATH,
@@ -414,7 +413,7 @@ def test_disabling_everything_removes_managed_keys() -> None:
     off = dict.fromkeys(("docker_daemon_icc", "docker_daemon_live_restore", "docker_daemon_userland_proxy", "docker_daemon_log_opts"))
     layers = {"docker_daemon_pids_limit_layer": "disabled", "docker_daemon_no_new_privileges_layer": "disabled"}
     result = make_plan(make_hardened(), **off, **layers)
-    assert [(change.path, change.after) for change in result.changes] == [(PATH, ""), (drop_in.PATH, "")]
+    assert [(change.path, change.after) for change in result.changes] == [(PATH, ""), (ROOTFUL.drop_in, "")]
     assert result.apply["pids_limit"] == 0
 
 
