@@ -39,10 +39,11 @@ check: ## What needs no VM: lint, sanity, units, Galaxy's importer, tests of the
 	@scripts/setup --tests
 	@scripts/test lint sanity units units-newest labtest importer
 
-soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the benchmark, the cost of a fleet (as root)
+soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the recorder, the benchmark, the cost of a fleet (as root)
 	@$(PYTHON) -m faults --suite $(SUITE)
 	@SUITE=$(SUITE) scripts/soak-containers
 	@SUITE=$(SUITE) scripts/soak-services
+	@SUITE=$(SUITE) scripts/soak-recording
 	@SUITE=$(SUITE) scripts/bench
 	@scripts/bench-fleet $(HOSTS)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures the recorder on throwaway VMs: what it records against strace, denials under generated profiles, stopped attacks, cost."""
+"""Measures the recorder on throwaway VMs: what it records against strace, and denials under generated profiles."""
