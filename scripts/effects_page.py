@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, "collections")
 
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import key_effects
+from generated_block import replace_block, write_or_check
 
 PAGE = Path("docs/what-stops-working.md")
 MARKER = "<!-- keys -->"
@@ -36,22 +37,8 @@ def render_row(row: key_effects.KeyEffect) -> str:
 
 def render_page(text: str) -> str:
     """Return the page with the present list."""
-    head, unused, tail = text.split(f"{MARKER}\n")
-    rows = "\n".join(render_row(row) for row in sorted(key_effects.ROWS, key=lambda row: row.key))
-    return f"{head}{MARKER}\n\n{rows}\n\n{MARKER}\n{tail}"
-
-
-def main() -> int:
-    """Write or check the page. Returns the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    page = render_page(text)
-    if "--check" not in sys.argv:
-        PAGE.write_text(page, encoding="utf-8")
-    elif page != text:
-        print(f"{PAGE}: the list of keys differs from the table of effects; run python scripts/effects_page.py")
-        return 1
-    return 0
+    return replace_block(text, MARKER, "\n".join(render_row(row) for row in sorted(key_effects.ROWS, key=lambda row: row.key)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, render_page, "the list of keys differs from the table of effects; run python scripts/effects_page.py"))

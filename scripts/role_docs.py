@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from generated_block import replace_block
 
 ROLES = Path("collections/ansible_collections/bulkhead/docker/roles")
 MARKER = "<!-- variables -->"
@@ -90,19 +91,11 @@ def _dump(name: str, value: object) -> list[str]:
     return yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=WIDTH, default_flow_style=False).splitlines()
 
 
-def replace_block(text: str, block: str) -> str:
-    """Return the README with the block between its markers replaced. Raises ValueError without two markers."""
-    parts = text.split(MARKER)
-    if len(parts) != 3:
-        raise ValueError(f"has {len(parts) - 1} lines {MARKER}; write two, before and after the variables")
-    return f"{parts[0]}{MARKER}\n\n{block}\n\n{MARKER}{parts[2]}"
-
-
 def render_readme(role: Path) -> str:
     """Return the README of a role with a table that is up to date. Raises ValueError, OSError."""
     spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     options = spec["argument_specs"]["main"].get("options") or {}
-    return replace_block((role / "README.md").read_text(encoding="utf-8"), render_variables(options))
+    return replace_block((role / "README.md").read_text(encoding="utf-8"), MARKER, render_variables(options))
 
 
 def main(arguments: list[str] | None = None, roles: Path = ROLES) -> int:

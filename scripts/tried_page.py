@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, "collections")
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.tried import TRIED
+from generated_block import replace_block, write_or_check
 
 PAGE = Path("docs/support.md")
 MARKER = "<!-- versions -->"
@@ -22,23 +23,9 @@ MARKER = "<!-- versions -->"
 
 def render_page(text: str) -> str:
     """Return the page with the present table."""
-    head, unused, tail = text.split(f"{MARKER}\n")
     rows = [f"| {row.title} | {row.oldest} ({row.oldest_where}) | {row.newest} ({row.newest_where}) |" for row in TRIED]
-    table = "\n".join(["| component | oldest | newest |", "|---|---|---|", *rows])
-    return f"{head}{MARKER}\n\n{table}\n\n{MARKER}\n{tail}"
-
-
-def main() -> int:
-    """Write or check the page. Returns the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    page = render_page(text)
-    if "--check" not in sys.argv:
-        PAGE.write_text(page, encoding="utf-8")
-    elif page != text:
-        print(f"{PAGE}: the table of versions differs from layers/tried.py; run python scripts/tried_page.py")
-        return 1
-    return 0
+    return replace_block(text, MARKER, "\n".join(["| component | oldest | newest |", "|---|---|---|", *rows]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, render_page, "the table of versions differs from layers/tried.py; run python scripts/tried_page.py"))

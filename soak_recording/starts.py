@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.progress import say
@@ -27,14 +27,16 @@ def record(machine: Machine, services: Sequence[data.Service]) -> None:
 
 def measure(machine: Machine, services: Sequence[data.Service], cycles: int) -> list[dict[str, Any]]:
     """Return what each service did under its profiles, and what was denied that was not denied while it was recorded."""
-    before = {each.name: _list_denied(machine, each, under=False) for each in services}
+    instances = machine.collect()
+    before = {each.name: _list_denied(instances, each, under=False) for each in services}
     found = []
     for title, options in _OPTIONS.items():
         jobs = [build_job(each, machine.setting, [*options, *list_profile_options(each)], cycles=cycles) for each in services]
         found += [{**result, "options": title} for result in machine.run_jobs("cycles.py", jobs)]
+    instances = machine.collect()
     for result in found:
         service = next(each for each in services if each.name == result["service"])
-        result["denied"] = sorted(_list_denied(machine, service, under=True) - before[service.name])
+        result["denied"] = sorted(_list_denied(instances, service, under=True) - before[service.name])
         say(f"starts: {result}")
     return found
 
@@ -45,10 +47,10 @@ def list_profile_options(service: data.Service) -> list[str]:
     return [f"--security-opt=seccomp=/etc/docker/seccomp/{profile}.json", f"--security-opt=apparmor={profile}"]
 
 
-def _list_denied(machine: Machine, service: data.Service, under: bool) -> Denials:
+def _list_denied(instances: Iterable[Mapping[str, Any]], service: data.Service, under: bool) -> Denials:
     """Return what the containers of a service were denied. under: of those with the generated profiles, or of the others."""
     denied: Denials = set()
-    for instance in machine.collect():
+    for instance in instances:
         if instance["name"] == service.container and (instance["apparmor"] == f"recorded-{service.container}") == under:
             denied |= {("call", call["name"], str(call["errno"])) for call in instance["denied_calls"]}
             for entry in instance["access"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _LINE = re.compile(r"^(\d+)\s+(.*)$")
 _RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$")
@@ -23,8 +23,8 @@ _DENIED = ("EPERM", "EACCES", "ENOSYS")
 class Traced:
     """made: calls that began with a filter in place. denied: those that always ended with an error that a filter may have caused."""
 
-    made: set[str] = field(default_factory=set)
-    denied: set[str] = field(default_factory=set)
+    made: set[str]
+    denied: set[str]
 
 
 @dataclass
@@ -52,16 +52,14 @@ def read_calls(lines: Iterable[str]) -> Traced:
     """Return what tasks with a filter called. Tasks from before the trace count as tasks without one."""
     calls, renamed = _parse(lines)
     tasks = _find_tasks(calls, renamed)
-    found, succeeded = Traced(), set[str]()
+    made, succeeded = set[str](), set[str]()
     for call in calls:
         since = _find_filter(tasks, call.task, call.start)
         if since and call.start > since:
-            found.made.add(call.name)
+            made.add(call.name)
             if call.error not in _DENIED:
                 succeeded.add(call.name)
-    found.denied = found.made - succeeded
-    found.made = succeeded
-    return found
+    return Traced(succeeded, made - succeeded)
 
 
 def _parse(lines: Iterable[str]) -> tuple[list[_Call], list[tuple[int, int, int]]]:

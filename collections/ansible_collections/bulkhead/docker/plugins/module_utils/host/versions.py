@@ -22,10 +22,20 @@ def read_versions(components: Mapping[str, Any]) -> dict[str, str]:
     for name, version in by_name.items():
         if name not in _OTHERS:
             found[next((runtime for runtime in _RUNTIMES if name.endswith(runtime)), "runc")] = version
-    found["libseccomp"] = read_program_version(["runc", "--version"], "libseccomp:")
-    found["apparmor"] = read_program_version(["apparmor_parser", "--version"], "AppArmor parser version")
+    found["libseccomp"] = read_libseccomp_version()
+    found["apparmor"] = read_parser_version()
     found["systemd"] = read_program_version(["systemctl", "--version"], "systemd ")
     return {name: version for name, version in found.items() if version}
+
+
+def read_libseccomp_version() -> str:
+    """Return the version with which runc was built or runs; empty if it cannot be read."""
+    return read_program_version(["runc", "--version"], "libseccomp:")
+
+
+def read_parser_version() -> str:
+    """Return the version of AppArmor's parser; empty if it cannot be read."""
+    return read_program_version(["apparmor_parser", "--version"], "AppArmor parser version")
 
 
 def read_program_version(command: list[str], label: str) -> str:

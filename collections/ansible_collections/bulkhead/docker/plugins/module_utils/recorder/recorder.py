@@ -17,7 +17,7 @@ from ..engine.instance import ROOTFUL, find_instance
 from ..host.files import write_atomically
 from ..host.root import Host
 from ..host.system import observe_system, read_boot_time
-from ..host.versions import read_program_version
+from ..host.versions import read_libseccomp_version, read_parser_version
 from .attribution import Attribution, list_groups
 from .audit_stream import AuditStream, MessageParser
 from .backlog import raise_backlog_limit
@@ -75,7 +75,7 @@ class Recorder:
         self._due = {"dump": 0.0, "profiles": 0.0, "pending": 0.0}
         self._lost_before = 0
         self._overruns = 0
-        self._described = self._is_loaded_anew = False
+        self._described = False
         self._ended: dict[int, float] = {}
         self._saved: set[int] = set()
         self._is_behind = False
@@ -191,7 +191,6 @@ class Recorder:
         messages = self.audit.read(MESSAGES_AT_ONCE)
         self._is_behind = len(messages) >= MESSAGES_AT_ONCE
         for message in messages:
-            self._is_loaded_anew |= PROFILE_LOADED in message[1]
             parsed = self._parser.parse(message, now)
             if parsed is None:
                 continue
@@ -200,8 +199,7 @@ class Recorder:
             container = self.attribution.attribute(pid, parsed.text, parsed.denied) if pid else self._find_only_instance(parsed.profile)
             if container:
                 self.store.add_access(container, parsed.text, parsed.denied, 1, now)
-        if self._is_loaded_anew:
-            self._is_loaded_anew = False
+        if any(PROFILE_LOADED in text for unused, text in messages):
             self.profiles.record_default(now)
             self.profiles.record_replaced(now)
 
@@ -310,8 +308,8 @@ class Recorder:
         system = observe_system(self.host)
         known: dict[str, Any] = {"engine": "", "runtime": "", **self.store.host}
         known |= {key: system[key] for key in ("kernel", "machine", "lsm")}
-        known["libseccomp"] = read_program_version(["runc", "--version"], "libseccomp:")
-        known["apparmor_parser"] = read_program_version(["apparmor_parser", "--version"], "AppArmor parser version")
+        known["libseccomp"] = read_libseccomp_version()
+        known["apparmor_parser"] = read_parser_version()
         for engine in self.engines:
             if engine.stream is None:
                 continue
