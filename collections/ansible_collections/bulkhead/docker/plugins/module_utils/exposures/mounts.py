@@ -17,7 +17,6 @@ class Mount:
 
     device: `MAJOR:MINOR` of the file system. root: the path in that file system which is mounted. point: where, as its process sees it.
     writable: neither the mount nor the file system is read-only. shared: what is mounted below also appears in its peers.
-    settings: of the file system, escaped as in the line.
     """
 
     device: str
@@ -27,7 +26,6 @@ class Mount:
     shared: bool
     type: str
     writable: bool
-    settings: str = ""
 
 
 def parse_mountinfo(text: str) -> list[Mount]:
@@ -41,7 +39,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
         options = fields[5].split(",")
         writable = "ro" not in options and "ro" not in about[2].split(",")
         shared = any(field.startswith("shared:") for field in fields[6:])
-        found.append(Mount(fields[2], unescape(fields[3]), unescape(fields[4]), options, shared, about[0], writable, about[2]))
+        found.append(Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), options, shared, about[0], writable))
     return found
 
 
@@ -83,5 +81,5 @@ def join(folder: str, rest: str) -> str:
     return f"{folder.rstrip('/')}/{rest.lstrip('/')}".rstrip("/") or "/"
 
 
-def unescape(path: str) -> str:
+def _unescape(path: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), path)

@@ -7,13 +7,13 @@ The engine answers the same question by comparing all files of the image (moby d
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
-from ..exposures.mounts import parse_mountinfo, unescape
-
 # Of a container that writes more, the rest is not listed.
 MAX_ENTRIES = 50_000
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def find_writable_layer(mountinfo: str) -> str:
@@ -21,10 +21,14 @@ def find_writable_layer(mountinfo: str) -> str:
 
     mountinfo: of the process (man 5 proc_pid_mountinfo). The last mount on / is the one on top.
     """
-    top = next((mount for mount in reversed(parse_mountinfo(mountinfo)) if mount.point == "/"), None)
-    if top is None or top.type != "overlay":
-        return ""
-    found = unescape(dict(part.partition("=")[::2] for part in top.settings.split(",")).get("upperdir", ""))
+    found = ""
+    for line in mountinfo.splitlines():
+        mount, unused, source = line.partition(" - ")
+        fields, options = mount.split(), source.split()
+        if len(fields) > 4 and fields[4] == "/":
+            named = dict(part.partition("=")[::2] for part in options[2].split(",")) if len(options) > 2 and options[0] == "overlay" else {}
+            found = named.get("upperdir", "")
+    found = _OCTAL.sub(lambda match: chr(int(match[1], 8)), found)
     return found if found.startswith("/") else ""
 
 
