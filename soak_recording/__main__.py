@@ -2,6 +2,7 @@
 """Measure the recorder on throwaway VMs: ``make soak``, or ``scripts/soak-recording``.
 
 recall: the calls that the recorder counted against strace. starts: cycles under generated profiles, and what these denied.
+attacks: what the generated profiles stop alone. cost: requests per second and starts with and without the recorder.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import Any
 from lab import paths
 from services import data
 from services.__main__ import start_machine
-from soak_recording import recall, starts
+from soak_recording import attacks, cost, recall, starts
 from soak_recording.machine import Machine
 
 RECALL = ("nginx", "redis", "nodejs", "gunicorn", "postgresql", "apache2", "haproxy", "memcached", "php-fpm", "java")
 STARTS = ("nginx", "redis", "nodejs", "gunicorn", "postgresql")
-PARTS = ("recall", "starts")
+PARTS = ("recall", "starts", "attacks", "cost")
 # Kind of machine of services/__main__.py -> setting of services/data.py.
-SETTINGS = {"remap": "hardened"}
+SETTINGS = {"remap": "hardened", "rootless": "rootless"}
 
 
 def run_parts(machine: Machine, options: argparse.Namespace) -> dict[str, Any]:
@@ -35,10 +36,15 @@ def run_parts(machine: Machine, options: argparse.Namespace) -> dict[str, Any]:
     machine.record()
     if "recall" in options.parts:
         found["recall"] = recall.measure(machine, [services[name] for name in options.services or RECALL])
-    if "starts" in options.parts:
+    if {"starts", "attacks"} & set(options.parts):
         chosen = [services[name] for name in options.services or STARTS]
         starts.record(machine, chosen)
-        found["starts"] = starts.measure(machine, chosen, options.cycles)
+        if "attacks" in options.parts:
+            found["attacks"] = attacks.measure(machine, chosen)
+        if "starts" in options.parts:
+            found["starts"] = starts.measure(machine, chosen, options.cycles)
+    if "cost" in options.parts:
+        found["cost"] = cost.measure(machine, options.rounds)
     return found
 
 
@@ -50,6 +56,7 @@ def main() -> int:
     parser.add_argument("--on", metavar="NAME", help="a running VM of this checkout, which stays")
     parser.add_argument("--suite", default=os.environ.get("SUITE", "trixie"))
     parser.add_argument("--cycles", type=int, default=25, help="per service and option of no-new-privileges, two starts each")
+    parser.add_argument("--rounds", type=int, default=5, help="of the part cost")
     parser.add_argument("--results", type=Path, default=paths.REPOSITORY / ".cache/recording.json")
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS)
@@ -80,6 +87,11 @@ def list_problems(found: dict[str, Any]) -> list[str]:
         for entry in results.get("starts", []):
             if entry["problem"] or entry["denied"]:
                 problems.append(f"{kind}: {entry['service']}, {entry['options']}: {entry['problem']} denied: {entry['denied']}")
+        for entry in results.get("attacks", []):
+            if entry["lost"]:
+                problems.append(
+                    f"{kind}: {entry['service']}: profile bulkhead-web stops {', '.join(entry['lost'])}, the generated one does not"
+                )
     return problems
 
 

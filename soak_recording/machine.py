@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,8 @@ class Machine:
             f"playbooks/{playbook}.yml",
         ]
         report = ["-e", f"bulkhead_report_dir={self.folder / 'reports'}"]
+        if self.setting == "rootless":
+            report += ["-e", "@inventory/group_vars/rootless.yml"]
         done = subprocess.run([*command, *report, *options], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{playbook}.yml: status {done.returncode}: {done.stdout[-4000:]}{done.stderr[-2000:]}")
@@ -75,6 +78,12 @@ class Machine:
     @property
     def recordings(self) -> Path:
         return self.folder / "recordings"
+
+    def start(self, service: data.Service, options: Sequence[str] = ()) -> None:
+        """Start a service's container anew. It is not waited for."""
+        job = build_job(service, self.setting, options)
+        command = ["docker", "run", "--detach", "--name", job["container"], *job["options"], job["image"], *job["command"]]
+        self.run(f"docker rm -f {service.container} >/dev/null 2>&1; {shlex.join(command)}")
 
     def collect(self) -> list[dict[str, Any]]:
         """Return all containers that the recorder knows."""
