@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reboots the machine of a test, with the recorder armed: it records again before the containers start."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+SECONDS = 600
+
+
+@dataclass
+class Recorded:
+    """What the recorder knew of a container after a reboot. output: of the stop. recording: recordings/SERVICE.yml. left: its files."""
+
+    output: str
+    recording: dict[str, Any]
+    left: str
+
+
+def reboot(host: Host, ready: str) -> None:
+    """Reboot the machine, and return when the command `ready` succeeds on it."""
+    boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
+    with suppress(RuntimeError):  # the connection may close before the answer
+        host.run("systemctl reboot")
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(3)
+        with suppress(RuntimeError, AssertionError):  # ssh itself fails: sshd does not run, or it is stopping
+            if host.check_output("cat /proc/sys/kernel/random/boot_id") not in ("", boot) and host.run(ready).rc == 0:
+                return
+    pytest.fail(f"the machine was not reachable, or `{ready}` did not succeed, within {SECONDS} s")
+
+
+def reboot_recorded(host: Host, ready: str, service: str, playbook: Playbook, folder: Path, *options: str) -> Recorded:
+    """Record during a reboot. service: a running container that starts at boot. folder: for recordings and reports."""
+    arguments = [*options, f"-ebulkhead_recordings={folder}", f"-ebulkhead_report_dir={folder}", "-ebulkhead_show=all"]
+    done = playbook("record", *arguments)
+    assert done.returncode == 0, done.stdout[-4000:]
+    reboot(host, ready)
+    done = playbook("record", *arguments, "-ebulkhead_record=stop")
+    assert done.returncode == 0, done.stdout[-4000:]
+    recording = yaml.safe_load((folder / f"{service}.yml").read_text(encoding="utf-8"))
+    left = host.run("ls -d /var/lib/bulkhead/recorder /sys/fs/bpf/bulkhead /etc/systemd/system/bulkhead-recorder*").stdout
+    return Recorded(done.stdout, recording, left)
