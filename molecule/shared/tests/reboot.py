@@ -27,6 +27,16 @@ class Recorded:
     recording: dict[str, Any]
     left: str
 
+    def check(self) -> None:
+        """The recorder saw the container's start at boot, without a gap. Nothing is left after the stop."""
+        (seen,) = self.recording["recorders"].values()
+        (configuration,) = seen["configurations"].values()
+        assert configuration["restarts"] == 1, self.output
+        assert {"execve", "openat"} <= set(self.recording["calls"])
+        assert [access["path"] for access in self.recording["access"] if "path" in access]
+        assert seen["gaps"] == []
+        assert not self.left
+
 
 def reboot(host: Host, ready: str) -> None:
     """Reboot the machine, and return when the command `ready` succeeds on it."""

@@ -1,30 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After a reboot every layer is still enforced."""
+"""After a reboot every layer is still enforced. The recorder was armed before it, and recorded the start of a container at boot."""
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
+from collections.abc import Iterator
 
 import pytest
-from conftest import wait_for_engine
+from conftest import MAKE_IMAGE
+from reboot import Playbook, Recorded, reboot_recorded
 from test_layers import *  # noqa: F403  (the same tests again)
 from testinfra.host import Host
 
+RESTARTED = "restarted"
+
 
 @pytest.fixture(scope="module", autouse=True)
-def _rebooted(host: Host) -> None:
-    boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
-    with suppress(RuntimeError):  # the connection may close before the answer
-        host.run("systemctl reboot")
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        time.sleep(3)
-        try:
-            now = host.check_output("cat /proc/sys/kernel/random/boot_id")
-        except (RuntimeError, AssertionError):  # ssh itself fails: sshd does not run, or it is stopping
-            continue
-        if now not in ("", boot):
-            wait_for_engine(host, 180)
-            return
-    pytest.fail("the machine was not reachable within 600 s")
+def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    host.check_output(MAKE_IMAGE)
+    host.check_output(f"docker run -d --restart=always --network=none --name {RESTARTED} testimage")
+    yield reboot_recorded(host, "docker info", RESTARTED, playbook, tmp_path_factory.mktemp("recordings"))
+    host.run(f"docker rm -f {RESTARTED}")
+
+
+def test_the_recorder_saw_the_start_at_boot(rebooted: Recorded) -> None:
+    rebooted.check()

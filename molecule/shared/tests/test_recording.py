@@ -29,6 +29,19 @@ LISTS = {
     "seccomp_profiles_list": [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}],
     "apparmor_profiles_list": [{"name": "bulkhead-web", "description": "web services", "extends": "web"}],
 }
+# Fills the kernel's map of calls with counters of the root cgroup, so that a call of a new container has no room.
+FILL_MAP = f"""
+import ctypes, itertools, struct, sys
+sys.path.insert(0, "{FOLDER}/recorder.pyz")
+from bulkhead.recorder import bpf, pins
+descriptor, key, value = pins.open_map("calls"), ctypes.create_string_buffer(16), ctypes.create_string_buffer(8)
+try:
+    for number in itertools.count():
+        key.raw = struct.pack("=QII", 1, number, 0)
+        bpf.call_bpf(2, "=IIQQQ", descriptor, 0, ctypes.addressof(key), ctypes.addressof(value), bpf.ANY)
+except OSError as error:
+    print(error.strerror)
+"""
 STATE = r"""
 docker inspect -f '{{.Id}} {{.State.StartedAt}} {{.RestartCount}}' recorded-before
 cat /etc/docker/daemon.json /etc/subuid
@@ -182,6 +195,8 @@ def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: P
     acts = "lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda: os.mkdir('/held-out')"
     script = f"import os\nfor act in ({acts}):\n try: act()\n except PermissionError: print('denied')"
     assert host.check_output(f'docker exec {HELD_OUT} python3 -c "{script}"').split() == ["denied", "denied"]
+    assert "Argument list too long" in host.check_output(f"python3 - <<'END_OF_PROGRAM'\n{FILL_MAP}\nEND_OF_PROGRAM")  # E2BIG: it is full
+    host.check_output("docker run --rm --network none bulkhead-test/python:1 python3 -c pass")
     loose = f"profile recorded-{HELD_OUT} flags=(attach_disconnected,mediate_deleted) {{ file, network, capability, signal, }}"
     host.check_output(f"echo '{loose}' | apparmor_parser --replace && sleep 1")
     output = run(
@@ -196,6 +211,7 @@ def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: P
         "the recorder did not run",
         "programs were removed while calls were recorded",
         f"profile recorded-{HELD_OUT} was loaded anew",
+        "the kernel's map calls had no room",
     ):
         assert gap in output
     for name in SERVICES:

@@ -1,34 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After a reboot and without a login, every layer is still enforced, also on a hardened container."""
+"""After a reboot and without a login, every layer is still enforced, also on a hardened container, and the recorder saw its start."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 import pytest
 from conftest import Verification
+from reboot import Playbook, Recorded, reboot_recorded
 from rootless import HARDENED, OPTIONS, assert_all_enforced, assert_hardened
 from testinfra.host import Host
 
+READY = "docker -H unix:///run/user/$(id -u rootless)/docker.sock info"
+
 
 @pytest.fixture(scope="module", autouse=True)
-def _rebooted(host: Host, playbook: Callable[..., Any]) -> None:
+def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     done = playbook("containers", *OPTIONS, *HARDENED)
     assert done.returncode == 0, done.stdout[-4000:]
-    boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
-    with suppress(RuntimeError):  # the connection may close before the answer
-        host.run("systemctl reboot")
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        time.sleep(3)
-        with suppress(RuntimeError, AssertionError):  # ssh itself fails: sshd does not run, or it is stopping
-            now = host.check_output("cat /proc/sys/kernel/random/boot_id")
-            if now not in ("", boot) and host.run("docker -H unix:///run/user/$(id -u rootless)/docker.sock info").rc == 0:
-                return
-    pytest.fail("the machine and its rootless engine were not reachable within 600 s")
+    return reboot_recorded(host, READY, "good", playbook, tmp_path_factory.mktemp("recordings"), *OPTIONS, *HARDENED)
+
+
+def test_the_recorder_saw_the_start_at_boot(rebooted: Recorded) -> None:
+    rebooted.check()
 
 
 def test_all_layers_are_enforced_without_a_rootful_engine(verify: Callable[..., Verification], host: Host) -> None:

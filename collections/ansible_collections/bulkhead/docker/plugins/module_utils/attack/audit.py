@@ -18,19 +18,23 @@ _APPARMOR_FIELDS: tuple[str, ...] = (
     "peer",
 )
 _SECCOMP_FIELDS: tuple[str, ...] = ("syscall", "code")
+# Others are accesses that a profile allows and logs: of a recorder, for example.
+_DENIED = ('apparmor="DENIED"', 'apparmor="KILLED"')
+
+
+def is_denial(kind: int, text: str) -> bool:
+    """Return whether a message tells of a denial by AppArmor or seccomp."""
+    return kind == SECCOMP or (kind == APPARMOR and any(mark in text for mark in _DENIED))
 
 
 def group_denials(messages: list[tuple[int, str]]) -> dict[str, list[str]]:
     """Return the denials by AppArmor and seccomp per process name (`comm`), shortened, each once."""
     found: dict[str, list[str]] = {}
     for kind, text in messages:
-        fields = parse_fields(text)
-        if kind == APPARMOR and fields.get("apparmor") in ("DENIED", "AUDIT"):
-            shown = _APPARMOR_FIELDS
-        elif kind == SECCOMP:
-            shown = _SECCOMP_FIELDS
-        else:
+        if not is_denial(kind, text):
             continue
+        fields = parse_fields(text)
+        shown = _SECCOMP_FIELDS if kind == SECCOMP else _APPARMOR_FIELDS
         line = f"type={kind} " + " ".join(f"{key}={fields[key]}" for key in shown if key in fields)
         lines = found.setdefault(fields.get("comm", ""), [])
         if line not in lines:

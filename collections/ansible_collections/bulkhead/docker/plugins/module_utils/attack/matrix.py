@@ -17,7 +17,7 @@ from ..host.root import Host
 from ..layers.seccomp.options import knows_builtin
 from . import configurations as columns
 from .attribution import build_rows
-from .audit import group_denials
+from .audit import group_denials, is_denial
 from .image import build_archive
 from .preparation import prepare_host
 from .run import build_suffix, run_all
@@ -57,7 +57,7 @@ def run_matrix(
             report("image")
             with prepare_host(host, os.uname().machine, instance) as prepared:
                 prepared["preparation"]["tasks"] = int(limits["tasks"])
-                listener = Listener()
+                listener = Listener(is_denial)
                 results = run_all(connect, record, desired, attacks, prepared, limits, report)
                 messages = listener.stop()
     except ValueError as error:

@@ -6,17 +6,25 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable
 
 NETLINK_AUDIT = 9
 READLOG = 1  # AUDIT_NLGRP_READLOG, as a bit (linux/audit.h): what auditd receives, for other readers
 _HEADER = struct.Struct("=IHHII")
+# What was sent before the stop has arrived by then, also where other messages never cease: those of a recorder, for example.
+_GRACE = 2.0  # seconds
 
 
 class Listener:
-    """Receives messages from construction until `stop`. error: why none can be received. Unlike the kernel's log, the socket is not rate-limited."""
+    """Receives messages from construction until `stop`. Unlike the kernel's log, the socket is not rate-limited.
 
-    def __init__(self) -> None:
+    is_wanted: of a message's type and text; the others are forgotten. error: why none can be received.
+    """
+
+    def __init__(self, is_wanted: Callable[[int, str], bool]) -> None:
         self.error = ""
+        self._is_wanted = is_wanted
         self._messages: list[tuple[int, str]] = []
         self._stop = threading.Event()
         try:
@@ -39,9 +47,12 @@ class Listener:
         return self._messages
 
     def _listen(self) -> None:
-        while True:
+        end = None
+        while end is None or time.monotonic() < end:
+            if end is None and self._stop.is_set():
+                end = time.monotonic() + _GRACE
             try:
-                self._messages += parse_datagram(self._socket.recv(1 << 16))
+                self._messages += [found for found in parse_datagram(self._socket.recv(1 << 16)) if self._is_wanted(*found)]
             except TimeoutError:
                 if self._stop.is_set():
                     return
