@@ -44,7 +44,7 @@ def _attack(machine: Machine, service: data.Service, options: Sequence[str]) -> 
         "attack", "-e", f"bulkhead_container={service.container}", "-e", json.dumps({"attack_matrix_configurations": list(LAYERS)})
     )
     (path,) = machine.folder.glob("reports/attack-*.json")
-    rows = json.loads(path.read_text(encoding="utf-8"))["attacks"]
+    rows = json.loads(path.read_text(encoding="utf-8"))["matrix"]["attacks"]
     machine.run(f"docker rm -f {service.container}")
     return {
         layer: {outcome: {row["name"] for row in rows if row["cells"][layer]["outcome"] == outcome} for outcome in ("blocked", "unknown")}
