@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which calls of a log of strace were made with a filter, and the medians of the cost."""
+"""Which calls of a log of strace were made with a filter."""
 
 from __future__ import annotations
 
-from soak_recording.cost import summarize
 from soak_recording.strace import Traced, read_calls
 
 LOG = """\
@@ -32,7 +31,7 @@ def test_calls_count_from_the_filter_on() -> None:
     assert read_calls(LOG.splitlines()) == Traced({"futex", "execve", "chdir", "fork", "read", "exit_group"}, {"mkdir"})
 
 
-def test_a_thread_that_executes_a_program_takes_the_id_of_its_process() -> None:
+def test_execve_in_a_thread_takes_the_id_of_the_process() -> None:
     log = """\
 20  clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 21
 21  seccomp(SECCOMP_SET_MODE_FILTER, 0, {len=5, filter=0x1}) = 0
@@ -42,10 +41,3 @@ def test_a_thread_that_executes_a_program_takes_the_id_of_its_process() -> None:
 20  brk(NULL) = 0x55
 """
     assert read_calls(log.splitlines()).made == {"execve", "brk"}
-
-
-def test_each_round_is_compared_with_itself() -> None:
-    off = [{"round": number, "state": "off", "nginx": 100 * number, "redis": 10.0, "start": 1.0} for number in (1, 2)]
-    figures = {"redis": 9.0, "start": 1.1, "nanoseconds": {"sys_enter": 200.0}}
-    calls = [{"round": number, "state": "calls", "nginx": 90 * number, **figures} for number in (1, 2)]
-    assert summarize([*off, *calls]) == {"calls": {"nginx": 0.9, "redis": 0.9, "start": 1.1, "sys_enter, ns": 200.0}}
