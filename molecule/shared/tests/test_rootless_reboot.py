@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After a reboot and without a login, every layer is still enforced, also on a hardened container."""
+"""After a reboot and without a login, every layer is still enforced, also on a hardened container, and the recorder saw its start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Verification
-from reboot import Playbook, reboot
+from reboot import Playbook, Recorded, reboot_recorded
 from rootless import HARDENED, OPTIONS, assert_all_enforced, assert_hardened
 from testinfra.host import Host
 
@@ -15,10 +15,14 @@ READY = "docker -H unix:///run/user/$(id -u rootless)/docker.sock info"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _rebooted(host: Host, playbook: Playbook) -> None:
+def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     done = playbook("containers", *OPTIONS, *HARDENED)
     assert done.returncode == 0, done.stdout[-4000:]
-    reboot(host, READY)
+    return reboot_recorded(host, READY, "bulkhead-good", playbook, tmp_path_factory.mktemp("recordings"), *OPTIONS, *HARDENED)
+
+
+def test_the_recorder_saw_the_start_at_boot(rebooted: Recorded) -> None:
+    rebooted.check()
 
 
 def test_all_layers_are_enforced_without_a_rootful_engine(verify: Callable[..., Verification], host: Host) -> None:

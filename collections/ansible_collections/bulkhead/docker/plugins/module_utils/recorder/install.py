@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ UNIT_TEXT = """\
 Description=Bulkhead: record what containers do
 After=sys-fs-bpf.mount apparmor.service
 # Armed before containers start, so that their start is recorded after a boot too.
-Before=docker.service
+Before=docker.service{managers}
 
 [Service]
 Type=notify
@@ -119,10 +119,11 @@ def _read_source(name: str) -> str:
     return source.decode() if isinstance(source, bytes) else source
 
 
-def render_unit() -> str:
-    """Return the text of the unit."""
+def render_unit(host: Host, users: Iterable[str]) -> str:
+    """Return the text of the unit. users: of the rootless engines, which their managers start at boot (loginctl(1), enable-linger)."""
+    managers = "".join(f" user@{uid}.service" for uid in (find_instance(host, user).uid for user in users) if uid is not None)
     python = sys.executable if Path(sys.executable).is_absolute() else "/usr/bin/python3"
-    return UNIT_TEXT.format(python=python, program=PROGRAM, runtime=RUNTIME_FOLDER, state=str(Path(FOLDER).parent))
+    return UNIT_TEXT.format(python=python, program=PROGRAM, runtime=RUNTIME_FOLDER, state=str(Path(FOLDER).parent), managers=managers)
 
 
 def read_settings(host: Host) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def find_changes(host: Host, settings: Mapping[str, Any], run: Manager = systemc
     different = sorted(key for key in settings if key != "version" and before.get(key) != settings[key])
     if different:
         found.append(f"change {', '.join(different)} in {SETTINGS}")
-    if host.read(UNIT) != render_unit():
+    if host.read(UNIT) != render_unit(host, settings["users"]):
         found.append(f"replace {UNIT}")
     if found or not is_active(run):
         found.append(f"restart {UNIT_NAME}")
@@ -173,7 +174,7 @@ def install_recorder(host: Host, settings: Mapping[str, Any], program_file: byte
     folder.chmod(0o700)
     write_atomically(host.path(PROGRAM), program_file.decode("utf-8", "surrogateescape"), 0o600)
     write_atomically(host.path(SETTINGS), json.dumps(dict(settings), sort_keys=True) + "\n", 0o600)
-    write_atomically(host.path(UNIT), render_unit(), 0o644)
+    write_atomically(host.path(UNIT), render_unit(host, settings["users"]), 0o644)
     run("daemon-reload")
     run("enable", UNIT_NAME)
     try:

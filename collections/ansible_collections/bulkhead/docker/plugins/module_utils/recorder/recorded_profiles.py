@@ -22,6 +22,8 @@ class RecordedProfiles:
         self.host, self.parts, self.store = host, parts, store
         self.has_capabilities = False
         self._since: dict[str, float] = {}
+        # Recorded as soon as they are loaded: from their first container, the recorder would learn of them too late.
+        self._expected = {DOCKER_DEFAULT: None}
 
     def record(self, instance: Instance) -> None:
         """Reload the profile of an instance with `audit`, once per profile. What the instance did before is a gap."""
@@ -36,10 +38,16 @@ class RecordedProfiles:
             text = f"{instance.about['name']} was running before its accesses were recorded, so those of its start are missing; restart it when possible"
             self.store.add_gap(START_NOT_SEEN, ACCESS, text, instance.started, max(started, since), instance=instance.id)
 
-    def record_default(self, now: float) -> None:
-        """Reload docker-default if it is loaded. From its first container, the recorder would learn of it too late."""
-        if DOCKER_DEFAULT not in self.store.profiles:
-            self._reload(DOCKER_DEFAULT, now)
+    def expect_again(self) -> None:
+        """Note that the profiles are those of the previous boot, which are loaded now without `audit`, or not yet."""
+        self._expected.update(dict.fromkeys(self.store.profiles))
+        self.store.profiles = []
+
+    def record_expected(self, now: float) -> None:
+        """Reload docker-default and the profiles of the previous boot, if they are loaded."""
+        for name in self._expected:
+            if name not in self.store.profiles:
+                self._reload(name, now)
 
     def check(self, now: float) -> None:
         """Reload profiles that were replaced by another program, and those whose capabilities the kernel would not report again."""

@@ -108,12 +108,12 @@ class Recorder:
         store.recorder.update(boot_id=self.boot, version=self.settings["version"], at=now)
         store.clean = False
         if self.audit is not None:
-            self.profiles.record_default(now)
+            self.profiles.record_expected(now)
         self.save()
 
     def _note_boot(self, last: float | None, now: float, is_running: bool) -> None:
         store = self.store
-        store.profiles = []
+        self.profiles.expect_again()
         for instance in store.instances.values():
             if instance.running:
                 instance.running, instance.ended = False, True
@@ -200,7 +200,7 @@ class Recorder:
             if container:
                 self.store.add_access(container, parsed.text, parsed.denied, 1, now)
         if any(PROFILE_LOADED in text for unused, text in messages):
-            self.profiles.record_default(now)
+            self.profiles.record_expected(now)
             self.profiles.record_replaced(now)
 
     def _find_only_instance(self, profile: str) -> str | None:

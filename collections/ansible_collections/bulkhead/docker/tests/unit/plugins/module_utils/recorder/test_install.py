@@ -189,3 +189,12 @@ def test_settings_that_cannot_be_recorded(host: Host, monkeypatch: pytest.Monkey
 def test_a_host_without_systemd_is_rejected(host: Host) -> None:
     assert "does not run systemd" in install.explain_settings(host, {"state": "recording", **SETTINGS})
     assert install.explain_settings(host, {"state": "stopped", **SETTINGS}) == ""
+
+
+def test_the_unit_starts_before_the_managers_of_users(host: Host) -> None:
+    passwd = host.path("/etc/passwd")
+    passwd.parent.mkdir(parents=True, exist_ok=True)
+    passwd.write_text("web:x:1001:1001::/home/web:/bin/sh\n")
+    text = install.render_unit(host, ["web", "nobody-yet"])
+    assert "\nBefore=docker.service user@1001.service\n" in text
+    assert "\nBefore=docker.service\n" in install.render_unit(host, [])

@@ -45,6 +45,16 @@ def test_a_profile_is_reloaded_once(world: World) -> None:
     assert world.reloaded == ["docker-default"]
 
 
+def test_a_boot_records_the_profiles_of_the_last_one(world: World) -> None:
+    first = world.start(100.0)
+    first.store.profiles = ["docker-default", "bulkhead-web"]
+    first.finish(150.0)
+    world.boot("second")
+    world.reloaded.clear()
+    assert world.start(510.0).store.profiles == ["docker-default", "bulkhead-web"]
+    assert world.reloaded == ["docker-default", "bulkhead-web"]
+
+
 def test_only_containers_from_before_lack_their_start(world: World) -> None:
     found = world.start(100.0)
     add_running(found)
