@@ -4,23 +4,17 @@
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 
-NETLINK_AUDIT = 9
-READLOG = 1  # AUDIT_NLGRP_READLOG, as a bit (linux/audit.h): what auditd receives, for other readers
-_HEADER = struct.Struct("=IHHII")
-# What was sent before the stop has arrived by then, also where other messages never cease: those of a recorder, for example.
-_GRACE = 2.0  # seconds
+from .netlink import NETLINK_AUDIT, READLOG, parse_datagram
+
+_GRACE = 2.0  # seconds after a stop: messages may never cease, as those of a recorder
 
 
 class Listener:
-    """Receives messages from construction until `stop`. Unlike the kernel's log, the socket is not rate-limited.
-
-    is_wanted: of a message's type and text; the others are forgotten. error: why none can be received.
-    """
+    """Receives wanted messages (type and text) from construction until `stop`. error: why none can be received. The socket is not rate-limited."""
 
     def __init__(self, is_wanted: Callable[[int, str], bool]) -> None:
         self.error = ""
@@ -58,10 +52,3 @@ class Listener:
                     return
             except OSError as error:  # ENOBUFS: some were lost
                 self.error = f"some of the kernel's audit messages were lost: {error.strerror}"
-
-
-def parse_datagram(raw: bytes) -> list[tuple[int, str]]:
-    """Return type and text of the one message in a datagram, after a struct nlmsghdr (kernel/audit.c: kauditd_send_multicast_skb)."""
-    if len(raw) <= _HEADER.size:
-        return []
-    return [(_HEADER.unpack_from(raw)[1], raw[_HEADER.size :].decode("utf-8", "replace").strip("\0\n "))]

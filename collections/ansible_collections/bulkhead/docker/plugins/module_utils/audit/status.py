@@ -11,7 +11,7 @@ from typing import Any
 
 from ..host.root import Host
 from .gaps import LOST, SILENT, build_gap
-from .listener import NETLINK_AUDIT
+from .netlink import NETLINK_AUDIT
 
 _GET = 1000  # AUDIT_GET
 REQUEST = 1  # NLM_F_REQUEST

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..audit.listener import NETLINK_AUDIT, READLOG, parse_datagram
 from ..audit.messages import APPARMOR, Message, parse_fields
+from ..audit.netlink import NETLINK_AUDIT, READLOG, parse_datagram
 from .paths import generalise_variables
 from .store import encode_access
 

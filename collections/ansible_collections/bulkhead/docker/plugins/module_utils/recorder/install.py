@@ -120,7 +120,7 @@ def _read_source(name: str) -> str:
 
 
 def render_unit(host: Host, users: Iterable[str]) -> str:
-    """Return the text of the unit. users: of the rootless engines, which their managers start at boot (loginctl(1), enable-linger)."""
+    """Return the text of the unit. users: of rootless engines, which their managers start at boot (loginctl(1))."""
     managers = "".join(f" user@{uid}.service" for uid in (find_instance(host, user).uid for user in users) if uid is not None)
     python = sys.executable if Path(sys.executable).is_absolute() else "/usr/bin/python3"
     return UNIT_TEXT.format(python=python, program=PROGRAM, runtime=RUNTIME_FOLDER, state=str(Path(FOLDER).parent), managers=managers)

@@ -22,7 +22,7 @@ class RecordedProfiles:
         self.host, self.parts, self.store = host, parts, store
         self.has_capabilities = False
         self._since: dict[str, float] = {}
-        # Recorded as soon as they are loaded: from their first container, the recorder would learn of them too late.
+        # Recorded as soon as they are loaded; after the start of the first container it would be too late.
         self._expected = {DOCKER_DEFAULT: None}
 
     def record(self, instance: Instance) -> None:
@@ -39,12 +39,12 @@ class RecordedProfiles:
             self.store.add_gap(START_NOT_SEEN, ACCESS, text, instance.started, max(started, since), instance=instance.id)
 
     def expect_again(self) -> None:
-        """Note that the profiles are those of the previous boot, which are loaded now without `audit`, or not yet."""
+        """Forget that the profiles are recorded, after a boot, but record them as soon as they are loaded."""
         self._expected.update(dict.fromkeys(self.store.profiles))
         self.store.profiles = []
 
     def record_expected(self, now: float) -> None:
-        """Reload docker-default and the profiles of the previous boot, if they are loaded."""
+        """Reload docker-default, and what was recorded before the boot, if loaded."""
         for name in self._expected:
             if name not in self.store.profiles:
                 self._reload(name, now)

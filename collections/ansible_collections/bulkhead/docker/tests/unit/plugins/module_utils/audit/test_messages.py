@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit import listener, status
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit import netlink, status
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import (
     parse_auditd_line,
     parse_fields,
@@ -20,8 +20,8 @@ from . import samples
 def test_a_datagram_is_one_message() -> None:
     text = samples.kernel("x", 1).removeprefix("audit: type=1400 ").encode() + b"\0"
     raw = struct.pack("=IHHII", 16 + len(text), 1400, 0, 0, 0) + text
-    assert listener.parse_datagram(raw) == [(1400, text.decode().strip("\0"))]
-    assert listener.parse_datagram(b"short") == []
+    assert netlink.parse_datagram(raw) == [(1400, text.decode().strip("\0"))]
+    assert netlink.parse_datagram(b"short") == []
 
 
 def test_the_same_record_is_the_same_out_of_every_source() -> None:
