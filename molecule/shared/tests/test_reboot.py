@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from conftest import MAKE_IMAGE
 from reboot import Playbook, Recorded, reboot_recorded
@@ -15,11 +13,12 @@ RESTARTED = "restarted"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     host.check_output(MAKE_IMAGE)
     host.check_output(f"docker run -d --restart=always --network=none --name {RESTARTED} testimage")
-    yield reboot_recorded(host, "docker info", RESTARTED, playbook, tmp_path_factory.mktemp("recordings"))
-    host.run(f"docker rm -f {RESTARTED}")
+    recorded = reboot_recorded(host, "docker info", RESTARTED, playbook, tmp_path_factory.mktemp("recordings"))
+    host.check_output(f"docker rm -f {RESTARTED}")
+    return recorded
 
 
 def test_the_recorder_saw_the_start_at_boot(rebooted: Recorded) -> None:
