@@ -10,18 +10,17 @@ from typing import Any
 from lab.progress import say
 from services import data
 from soak_recording.machine import Machine
-from soak_recording.starts import list_profile_options
+from soak_recording.profiles import list_options, name_profile
 
 LAYERS = ("seccomp", "apparmor")
-_WEB = ["--security-opt=seccomp=/etc/docker/seccomp/bulkhead-web.json", "--security-opt=apparmor=bulkhead-web"]
 
 
 def measure(machine: Machine, services: Sequence[data.Service]) -> list[dict[str, Any]]:
     """Return per service and layer which attacks its profile stops, and those that bulkhead-web stops and it does not."""
-    reference = _attack(machine, services[0], _WEB)
+    reference = _attack(machine, services[0], list_options("bulkhead-web"))
     found = []
     for service in services:
-        own = _attack(machine, service, list_profile_options(service))
+        own = _attack(machine, service, list_options(name_profile(service.container)))
         for layer in LAYERS:
             stopped, unknown = own[layer]["blocked"], own[layer]["unknown"]
             entry = {

@@ -18,13 +18,9 @@ from typing import Any
 from lab import paths
 from lab.progress import say
 from services import data, image, trial
+from soak_recording.profiles import build_lists
 
 GUEST = Path(__file__).with_name("guest")
-# Profiles that the hardened host has anyway; the generated ones are added to them.
-_LISTS = {
-    "seccomp_profiles_list": [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}],
-    "apparmor_profiles_list": [{"name": "bulkhead-web", "description": "web services", "extends": "web"}],
-}
 
 
 @dataclass
@@ -71,9 +67,7 @@ class Machine:
 
     def install_profiles(self) -> None:
         """Install the generated profiles."""
-        lookup = "{{{{ {own} + lookup('bulkhead.docker.recorded', '{name}', folder='{folder}') }}}}"
-        lists = {name: lookup.format(own=own, name=name, folder=self.recordings) for name, own in _LISTS.items()}
-        self.play("harden", "-e", json.dumps(lists), "-e", "bulkhead_verify=false")
+        self.play("harden", "-e", json.dumps(build_lists(self.recordings)), "-e", "bulkhead_verify=false")
 
     @property
     def recordings(self) -> Path:
@@ -95,13 +89,18 @@ class Machine:
         return found
 
     def run_jobs(self, program: str, jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Run a program of the folder guest with jobs on its input, and return its results."""
+        """Run a program of the folder guest with jobs on its input, and return its results.
+
+        Results name what a job did not do. Raises RuntimeError if the program itself failed.
+        """
         texts = {path.name: path.read_text(encoding="utf-8") for path in (*GUEST.glob("*.py"), trial.GUEST)}
         files = "".join(f"cat > {name} <<'END_OF_PROGRAM'\n{text}\nEND_OF_PROGRAM\n" for name, text in texts.items())
         lines = "\n".join(map(json.dumps, jobs))
         output = self.run(
-            f"mkdir -p /root/recording && cd /root/recording\n{files}python3 {program} <<'END_OF_JOBS' || true\n{lines}\nEND_OF_JOBS\n"
+            f"mkdir -p /root/recording && cd /root/recording\n{files}python3 {program} 2>errors <<'END_OF_JOBS' || true\n{lines}\nEND_OF_JOBS\n"
         )
+        if errors := self.run("tail -n 5 /root/recording/errors"):
+            raise RuntimeError(f"{program}: {errors}")
         return [json.loads(line) for line in output.splitlines()]
 
 

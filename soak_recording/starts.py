@@ -9,6 +9,7 @@ from typing import Any
 from lab.progress import say
 from services import data
 from soak_recording.machine import Machine, build_job
+from soak_recording.profiles import list_options, name_profile
 
 LEARNING_CYCLES = 2
 _OPTIONS = {"no-new-privileges": [], "without no-new-privileges": ["--security-opt=no-new-privileges=false"]}
@@ -31,7 +32,9 @@ def measure(machine: Machine, services: Sequence[data.Service], cycles: int) -> 
     before = {each.name: _list_denied(instances, each, under=False) for each in services}
     found = []
     for title, options in _OPTIONS.items():
-        jobs = [build_job(each, machine.setting, [*options, *list_profile_options(each)], cycles=cycles) for each in services]
+        jobs = [
+            build_job(each, machine.setting, [*options, *list_options(name_profile(each.container))], cycles=cycles) for each in services
+        ]
         found += [{**result, "options": title} for result in machine.run_jobs("cycles.py", jobs)]
     instances = machine.collect()
     for result in found:
@@ -41,17 +44,11 @@ def measure(machine: Machine, services: Sequence[data.Service], cycles: int) -> 
     return found
 
 
-def list_profile_options(service: data.Service) -> list[str]:
-    """Return the options of `docker run` that select the generated profiles."""
-    profile = f"recorded-{service.container}"
-    return [f"--security-opt=seccomp=/etc/docker/seccomp/{profile}.json", f"--security-opt=apparmor={profile}"]
-
-
 def _list_denied(instances: Iterable[Mapping[str, Any]], service: data.Service, under: bool) -> Denials:
     """Return what the containers of a service were denied. under: of those with the generated profiles, or of the others."""
     denied: Denials = set()
     for instance in instances:
-        if instance["name"] == service.container and (instance["apparmor"] == f"recorded-{service.container}") == under:
+        if instance["name"] == service.container and (instance["apparmor"] == name_profile(service.container)) == under:
             denied |= {("call", call["name"], str(call["errno"])) for call in instance["denied_calls"]}
             for entry in instance["access"]:
                 if entry["denied"]:

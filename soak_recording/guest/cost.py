@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure what recording costs: requests per second, starts of containers, and the kernel's time per call. Runs on the engine's host.
+"""Measure what recording costs: requests per second, starts of containers, and the kernel's time per call. Runs on the engine's host, beside guest.py.
 
 Reads one job as JSON: `rounds`, `servers` (name -> container, and command of the load with {address}), `image`. Prints one line of JSON per
 state and round. In each round the states follow each other: no recorder, calls alone, calls and accesses.
@@ -18,11 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import guest
+
 FOLDER = Path("/var/lib/bulkhead/recorder")
 UNIT = "bulkhead-recorder.service"
 STATES = {"off": None, "calls": {"calls": True, "access": False}, "calls and accesses": {"calls": True, "access": True}}
 # With the host's network, so that it is not limited by a proxy, and without a filter, so that it is not recorded.
-_CLIENT = ["--network=host", "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"]
+_CLIENT = ["--network=host", "--userns=host", "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"]
 _GET_INFO = 15  # BPF_OBJ_GET_INFO_BY_FD
 _STARTS = 4
 
@@ -35,10 +37,10 @@ def main() -> int:
             switch(state)
             result: dict[str, Any] = {"round": number, "state": state}
             for name, server in job["servers"].items():
-                result[name] = measure_rate(job, server)
-            result["start"] = measure_start(job)
+                result[name] = measure_rate(server)
+            result["start"] = measure_start(job["image"])
             if state != "off":
-                result["nanoseconds"] = measure_programs(lambda: measure_rate(job, job["servers"]["nginx"]))
+                result["nanoseconds"] = measure_programs(lambda: measure_rate(job["servers"]["nginx"]))
             print(json.dumps(result), flush=True)
     switch("calls and accesses")
     return 0
@@ -54,23 +56,23 @@ def switch(state: str) -> None:
     time.sleep(3)
 
 
-def measure_rate(job: dict[str, Any], server: dict[str, Any]) -> float:
+def measure_rate(server: dict[str, Any]) -> float:
     """Return requests per second."""
     template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    address = run("docker", "inspect", "--format", template, server["container"]).strip()
+    address = run("inspect", "--format", template, server["container"]).strip()
     command = [part.format(address=address) for part in server["command"]]
-    output = run("docker", "run", "--rm", *_CLIENT, server["image"], *command)
+    output = run("run", "--rm", *_CLIENT, server["image"], *command)
     match = re.search(r"Requests per second:\s+([\d.]+)|([\d.]+) requests per second", output)
     if not match:
         raise RuntimeError(f"the load has no result: {output[-500:]}")
     return float(match[1] or match[2])
 
 
-def measure_start(job: dict[str, Any]) -> float:
+def measure_start(image: str) -> float:
     """Return seconds per container that ends at once."""
     began = time.monotonic()
     for _ in range(_STARTS):
-        run("docker", "run", "--rm", "--network=none", job["image"], "true")
+        run("run", "--rm", "--network=none", image, "true")
     return (time.monotonic() - began) / _STARTS
 
 
@@ -105,10 +107,11 @@ def read_statistics(path: str) -> tuple[int, int]:
     return nanoseconds, runs
 
 
-def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def run(*arguments: str) -> str:
+    """Return the output of docker. Raises RuntimeError."""
+    done = guest.run_docker(*arguments)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: status {done.returncode}: {(done.stdout + done.stderr)[-500:]}")
+        raise RuntimeError(f"docker {' '.join(arguments)}: status {done.returncode}: {(done.stdout + done.stderr)[-500:]}")
     return done.stdout
 
 

@@ -18,6 +18,7 @@ from test_services import images  # noqa: F401  (a fixture)
 from testinfra.host import Host
 
 from services import data, trial
+from soak_recording.profiles import build_lists, list_options, name_profile
 
 WEB = ("nginx", "python", "node", "redis")
 POSTGRESQL = data.load_services()["postgresql"]
@@ -25,10 +26,6 @@ POSTGRESQL = data.load_services()["postgresql"]
 SERVICES = {**{name: f"bulkhead-try-{name}" for name in WEB}, "postgresql": POSTGRESQL.container}
 STANDING, HELD_OUT = "recorded-before", SERVICES["python"]
 FOLDER, PINS = "/var/lib/bulkhead/recorder", "/sys/fs/bpf/bulkhead"
-LISTS = {
-    "seccomp_profiles_list": [{"name": "bulkhead-default", "extends": "general"}, {"name": "bulkhead-web", "extends": "web"}],
-    "apparmor_profiles_list": [{"name": "bulkhead-web", "description": "web services", "extends": "web"}],
-}
 # Fills the kernel's map of calls with counters of the root cgroup, so that a call of a new container has no room.
 FILL_MAP = f"""
 import ctypes, itertools, struct, sys
@@ -112,8 +109,7 @@ def recorded(host: Host, playbook: Playbook, images: None, packages: str, tmp_pa
     stages.write_text(json.dumps({"container_recorder_services": services}))
     print(run(playbook, "record", *options, f"-e@{stages}"))
     lists = work / "lists.json"
-    lookup = "{{{{ {own} + lookup('bulkhead.docker.recorded', '{name}', folder='{folder}') }}}}"
-    lists.write_text(json.dumps({name: lookup.format(own=own, name=name, folder=folder) for name, own in LISTS.items()}))
+    lists.write_text(json.dumps(build_lists(folder)))
     run(playbook, "harden", f"-e@{lists}", "-e", "bulkhead_verify=false")
     yield Recorded(before, armed, folder, stages, {name: list_denied(folder, name) for name in SERVICES})
     host.run(f"docker rm -f {STANDING} {HELD_OUT}")
@@ -130,8 +126,7 @@ def list_denied(folder: Path, name: str) -> set[str]:
 
 
 def get_options(name: str) -> list[str]:
-    profile = f"recorded-{SERVICES[name]}"
-    return [f"--security-opt=seccomp=/etc/docker/seccomp/{profile}.json", f"--security-opt=apparmor={profile}"]
+    return list_options(name_profile(SERVICES[name]))
 
 
 def read_generated(recorded: Recorded, name: str) -> dict[str, Any]:

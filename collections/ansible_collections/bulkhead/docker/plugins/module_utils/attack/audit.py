@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..audit.messages import APPARMOR, SECCOMP, parse_fields
+from ..audit.messages import APPARMOR, REFUSED, SECCOMP, parse_fields
 from ..layers.registry import BY_NAME
 
 _APPARMOR_FIELDS: tuple[str, ...] = (
@@ -18,13 +18,12 @@ _APPARMOR_FIELDS: tuple[str, ...] = (
     "peer",
 )
 _SECCOMP_FIELDS: tuple[str, ...] = ("syscall", "code")
-# Others are accesses that a profile allows and logs: of a recorder, for example.
-_DENIED = ('apparmor="DENIED"', 'apparmor="KILLED"')
+_MARKS = tuple(f'apparmor="{verdict}"' for verdict in REFUSED)
 
 
 def is_denial(kind: int, text: str) -> bool:
     """Return whether a message tells of a denial by AppArmor or seccomp."""
-    return kind == SECCOMP or (kind == APPARMOR and any(mark in text for mark in _DENIED))
+    return kind == SECCOMP or (kind == APPARMOR and any(mark in text for mark in _MARKS))
 
 
 def group_denials(messages: list[tuple[int, str]]) -> dict[str, list[str]]:

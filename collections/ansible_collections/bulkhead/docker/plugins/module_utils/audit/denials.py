@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..seccomp.syscalls import AUDIT_ARCH, name_syscall
-from .messages import APPARMOR, Message
+from .messages import APPARMOR, REFUSED, Message
 from .recorded import is_counted_by_recorder
 
 _MAX_LENGTH = 200
@@ -62,7 +62,7 @@ def parse_denial(message: Message) -> Denial | None:
     comm, exe = fields.get("comm", "unknown")[:_MAX_LENGTH], fields.get("exe")
     if message.kind == APPARMOR:
         verdict = fields.get("apparmor")
-        if verdict not in ("DENIED", "KILLED", "ALLOWED"):
+        if verdict not in (*REFUSED, "ALLOWED"):
             return None
         detail = " ".join(f"{key}={fields[key]}" for key in _OBJECT_FIELDS if key in fields)[:_MAX_LENGTH]
         return Denial("apparmor", verdict != "ALLOWED", fields.get("operation", "unknown"), detail, fields.get("profile"), comm, exe)

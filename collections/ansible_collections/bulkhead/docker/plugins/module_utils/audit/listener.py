@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -14,13 +15,17 @@ _GRACE = 2.0  # seconds after a stop: messages may never cease, as those of a re
 
 
 class Listener:
-    """Receives wanted messages (type and text) from construction until `stop`. error: why none can be received. The socket is not rate-limited."""
+    """Receives wanted messages (type and text) from construction until `stop`. Unlike the kernel's log, the socket is not rate-limited.
+
+    error: why none, or not all, can be received.
+    """
 
     def __init__(self, is_wanted: Callable[[int, str], bool]) -> None:
         self.error = ""
         self._is_wanted = is_wanted
         self._messages: list[tuple[int, str]] = []
-        self._stop = threading.Event()
+        self._end = math.inf
+        self._thread: threading.Thread | None = None
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_AUDIT)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -34,21 +39,18 @@ class Listener:
 
     def stop(self) -> list[tuple[int, str]]:
         """Return type and text of each received message."""
-        if not self.error:
-            self._stop.set()
+        if self._thread:
+            self._end = time.monotonic() + _GRACE
             self._thread.join()
             self._socket.close()
         return self._messages
 
     def _listen(self) -> None:
-        end = None
-        while end is None or time.monotonic() < end:
-            if end is None and self._stop.is_set():
-                end = time.monotonic() + _GRACE
+        while time.monotonic() < self._end:
             try:
                 self._messages += [found for found in parse_datagram(self._socket.recv(1 << 16)) if self._is_wanted(*found)]
             except TimeoutError:
-                if self._stop.is_set():
+                if self._end < math.inf:
                     return
             except OSError as error:  # ENOBUFS: some were lost
                 self.error = f"some of the kernel's audit messages were lost: {error.strerror}"

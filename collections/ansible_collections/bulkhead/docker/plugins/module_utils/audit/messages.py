@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 APPARMOR, SECCOMP = 1400, 1326  # AUDIT_AVC, which AppArmor uses too, and AUDIT_SECCOMP (linux/audit.h)
+REFUSED = ("DENIED", "KILLED")  # field `apparmor` of a denied access; AUDIT and ALLOWED were permitted (security/apparmor/audit.c)
 _FIELD = re.compile(r'(\w+)=("[^"]*"|\S+)')
 _STAMP = re.compile(r"audit\((\d+)\.(\d+):(\d+)\): ?")
 _KERNEL = re.compile(r"audit: type=(\d+) (audit\(.*)", re.DOTALL)

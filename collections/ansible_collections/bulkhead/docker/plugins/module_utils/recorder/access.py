@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..audit.denials import is_about_target
-from ..audit.messages import APPARMOR, Message
+from ..audit.messages import APPARMOR, REFUSED, Message
 
-_VERDICTS = {"AUDIT": False, "ALLOWED": False, "DENIED": True, "KILLED": True}
+_VERDICTS = {"AUDIT": False, "ALLOWED": False, **dict.fromkeys(REFUSED, True)}
 # Append, create and delete are parts of `w` (man 5 apparmor.d, File Rules).
 _LETTERS = {"a": "w", "c": "w", "d": "w", **{letter: letter for letter in "rwmklx"}}
 _MOUNTS = ("mount", "umount", "pivotroot")

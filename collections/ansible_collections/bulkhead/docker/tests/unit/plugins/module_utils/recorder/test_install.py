@@ -195,6 +195,6 @@ def test_the_unit_starts_before_the_managers_of_users(host: Host) -> None:
     passwd = host.path("/etc/passwd")
     passwd.parent.mkdir(parents=True, exist_ok=True)
     passwd.write_text("web:x:1001:1001::/home/web:/bin/sh\n")
-    text = install.render_unit(host, ["web", "nobody-yet"])
+    text = install.render_unit(host, ["web", "missing"])
     assert "\nBefore=docker.service user@1001.service\n" in text
     assert "\nBefore=docker.service\n" in install.render_unit(host, [])
