@@ -34,7 +34,7 @@ class Recorded:
         assert configuration["restarts"] == 1, self.output
         assert {"execve", "openat"} <= set(self.recording["calls"])
         assert [access["path"] for access in self.recording["access"] if "path" in access]
-        assert seen["gaps"] == []
+        assert not seen["gaps"], seen["gaps"]
         assert not self.left
 
 

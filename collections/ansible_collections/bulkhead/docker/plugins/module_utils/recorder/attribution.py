@@ -14,6 +14,8 @@ from ..host.root import Host
 MAX_PENDING = 20_000
 # How many seconds a PID stands for the same container. No PID is used again within this time.
 _PID_SECONDS, _MAX_PIDS = 1.0, 10_000
+# Seconds by which a message and the event of the same container's start or end can be apart.
+EVENT_SECONDS = 10.0
 
 
 class Attribution:
@@ -22,6 +24,7 @@ class Attribution:
     managers: control groups of the managers of users whose engines are recorded.
     is_recorded: whether an ID is of a container of a followed engine; None if unknown.
     find_cgroup: PID -> cgroup ID, also after the end of the process (kernel.find_cgroup_of); None if calls are not recorded.
+    list_confined: AppArmor profile -> IDs of the recorded containers that have it and ran within EVENT_SECONDS.
     """
 
     def __init__(
@@ -29,12 +32,14 @@ class Attribution:
         host: Host,
         find_cgroup: Callable[[int], int | None] | None,
         is_recorded: Callable[[str], bool | None],
+        list_confined: Callable[[str], list[str]],
         managers: tuple[str, ...] = (),
     ) -> None:
         self.owners: dict[int, str] = {}
         self.pending: dict[tuple[int, str, bool], int] = {}
         self.unknown = 0
-        self._host, self._find_cgroup, self._is_recorded = host, find_cgroup, is_recorded
+        self.waiting: dict[tuple[str, str, bool], tuple[int, float]] = {}
+        self._host, self._find_cgroup, self._is_recorded, self._list_confined = host, find_cgroup, is_recorded, list_confined
         self._managers = tuple(manager.removeprefix(CGROUPFS) for manager in managers)
         self._folders: dict[int, str] = {}
         self._pids: dict[int, tuple[str, float]] = {}
@@ -96,12 +101,24 @@ class Attribution:
             self.pending[key] = self.pending.get(key, 0) + 1
         return None
 
-    def count_unknown(self) -> None:
-        """Count a message of which not even the process is known."""
-        self.unknown += 1
+    def attribute_later(self, profile: str, text: str, denied: bool) -> None:
+        """Keep a message of which only the profile is known, until the events of the same moment have been read."""
+        key = (profile, text, denied)
+        if key not in self.waiting and len(self.waiting) >= MAX_PENDING:
+            self.unknown += 1
+            return
+        count, since = self.waiting.get(key, (0, time.monotonic()))
+        self.waiting[key] = (count + 1, since)
+
+    def has_pending(self) -> bool:
+        return bool(self.pending or self.waiting)
 
     def take_resolved(self) -> list[tuple[str, str, bool, int]]:
-        """Return container, access, whether it was denied, and count of the accesses that waited; the others are counted as unknown."""
+        """Return container, access, whether it was denied, and count of the accesses that waited; the others are counted as unknown.
+
+        What another program does to one of several containers with the same profile was allowed to all of them, so each has the access.
+        What was denied is of one of them only. Without a container it is of one that is not recorded, such as a probe.
+        """
         found = []
         for (group, text, denied), count in self.pending.items():
             if owner := self.owners.get(group):
@@ -109,6 +126,16 @@ class Attribution:
             else:
                 self.unknown += count
         self.pending.clear()
+        for key, (count, since) in list(self.waiting.items()):
+            profile, text, denied = key
+            owners = self._list_confined(profile)
+            if not owners and time.monotonic() - since < EVENT_SECONDS:
+                continue
+            del self.waiting[key]
+            if denied and len(owners) > 1:
+                self.unknown += count
+            else:
+                found += [(owner, text, denied, count) for owner in owners]
         return found
 
     def take_unknown(self) -> int:

@@ -18,7 +18,7 @@ from ..host.files import write_atomically
 from ..host.root import Host
 from ..host.system import observe_system, read_boot_time
 from ..host.versions import read_libseccomp_version, read_parser_version
-from .attribution import Attribution, list_groups
+from .attribution import EVENT_SECONDS, Attribution, list_groups
 from .audit_stream import AuditStream, MessageParser
 from .backlog import raise_backlog_limit
 from .engines import FollowedEngine
@@ -65,6 +65,7 @@ class Recorder:
             host,
             self._find_cgroup if settings["calls"] else None,
             self._is_recorded,
+            self._list_confined,
             tuple(user.manager_cgroup for user in users),
         )
         self.engines = [
@@ -88,6 +89,12 @@ class Recorder:
         if identifier in self.store.ignored:
             return False
         return True if identifier in self.store.instances else None
+
+    def _list_confined(self, profile: str) -> list[str]:
+        """Return the containers that have a profile, or have not been inspected, and run or ran a moment ago."""
+        since = time.time() - EVENT_SECONDS
+        known = self.store.instances.values()
+        return [i.id for i in known if i.about.get("apparmor", profile) == profile and (i.running or i.last >= since)]
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -173,7 +180,7 @@ class Recorder:
             due["profiles"] = now + PROFILE_INTERVAL
             if self.audit is not None:
                 self.profiles.check(now)
-        if now >= due["dump"] or (self.attribution.pending and now >= due["pending"]):
+        if now >= due["dump"] or (self.attribution.has_pending() and now >= due["pending"]):
             due["pending"] = now + PENDING_INTERVAL
             self.dump(now)
         if now >= due["dump"]:
@@ -181,7 +188,7 @@ class Recorder:
         # A clock that was set back must not stop the timers.
         for name, moment in due.items():
             due[name] = min(moment, now + 600)
-        wait = min(due["profiles"], due["dump"], due["pending"] if self.attribution.pending else due["dump"]) - now
+        wait = min(due["profiles"], due["dump"], due["pending"] if self.attribution.has_pending() else due["dump"]) - now
         return max(0.0, min(wait, 2.0 if any(engine.stream is None for engine in self.engines) else wait))
 
     def read_audit(self, now: float) -> None:
@@ -196,20 +203,13 @@ class Recorder:
                 continue
             self.profiles.has_capabilities |= '"capability"' in parsed.text
             pid = parsed.pid
-            container = self.attribution.attribute(pid, parsed.text, parsed.denied) if pid else self._find_only_instance(parsed.profile)
-            if container:
+            if not pid:
+                self.attribution.attribute_later(parsed.profile, parsed.text, parsed.denied)
+            elif container := self.attribution.attribute(pid, parsed.text, parsed.denied):
                 self.store.add_access(container, parsed.text, parsed.denied, 1, now)
         if any(PROFILE_LOADED in text for unused, text in messages):
             self.profiles.record_expected(now)
             self.profiles.record_replaced(now)
-
-    def _find_only_instance(self, profile: str) -> str | None:
-        """Return the one running instance with a profile; None if there are others, then the message is counted as unknown."""
-        found = [i.id for i in self.store.instances.values() if i.running and i.about.get("apparmor") == profile]
-        if len(found) == 1:
-            return found[0]
-        self.attribution.count_unknown()
-        return None
 
     def dump(self, now: float) -> None:
         """Add what the kernel has counted since the last time, and what was lost."""
@@ -218,7 +218,7 @@ class Recorder:
         for container, text, denied, count in self.attribution.take_resolved():
             self.store.add_access(container, text, denied, count, now)
         if unknown := self.attribution.take_unknown():
-            text = f"{unknown} accesses are of processes that ended before their container was found"
+            text = "accesses are missing, because it is not known of which container they are"
             self.store.add_gap(UNKNOWN_CGROUP, ACCESS, text, self.store.recorder["at"], now, lost=unknown)
         self._note_lost_messages(now)
         for engine in self.engines:

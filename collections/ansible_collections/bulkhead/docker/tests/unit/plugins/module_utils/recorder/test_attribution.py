@@ -12,8 +12,12 @@ WEB, DB, OTHER = "a" * 64, "b" * 64, "c" * 64
 MANAGER = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
 
 
-def build(host: Host, groups: dict[int, int] | None = None, known: dict[str, bool] | None = None) -> Attribution:
-    return Attribution(host, None if groups is None else groups.get, (known or {}).get, (MANAGER,))
+def build(
+    host: Host, groups: dict[int, int] | None = None, known: dict[str, bool] | None = None, confined: dict[str, list[str]] | None = None
+) -> Attribution:
+    return Attribution(
+        host, None if groups is None else groups.get, (known or {}).get, lambda profile: (confined or {})[profile], (MANAGER,)
+    )
 
 
 def write_cgroup(host: Host, pid: int, path: str) -> None:
@@ -55,9 +59,30 @@ def test_what_waits_is_limited(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     found = build(host, {50: 7})
     for number in range(5):
         found.attribute(50, str(number), False)
+        found.attribute_later("web", str(number), False)
     found.attribute(50, "0", False)
-    assert len(found.pending) == 2
-    assert found.take_unknown() == 3
+    assert (len(found.pending), len(found.waiting)) == (2, 2)
+    assert found.take_unknown() == 6
+
+
+def test_a_message_waits_for_the_container_of_its_profile(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    confined: dict[str, list[str]] = {"web": [], "probe": []}
+    found = build(host, confined=confined)
+    for profile in ("web", "web", "probe"):
+        found.attribute_later(profile, "x", False)
+    assert (found.take_resolved(), found.has_pending()) == ([], True)
+    confined["web"] = [WEB]
+    assert found.take_resolved() == [(WEB, "x", False, 2)]
+    monkeypatch.setattr(attribution, "EVENT_SECONDS", 0.0)
+    assert (found.take_resolved(), found.has_pending(), found.take_unknown()) == ([], False, 0)
+
+
+def test_each_container_of_a_profile_has_what_was_allowed(host: Host) -> None:
+    found = build(host, confined={"web": [WEB, DB]})
+    found.attribute_later("web", "x", False)
+    found.attribute_later("web", "y", True)
+    assert found.take_resolved() == [(WEB, "x", False, 1), (DB, "x", False, 1)]
+    assert found.take_unknown() == 1
 
 
 @pytest.mark.parametrize(

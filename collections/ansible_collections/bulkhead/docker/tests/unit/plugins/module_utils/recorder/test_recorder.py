@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -132,18 +133,30 @@ def test_counts_of_ended_groups_are_forgotten_when_saved(world: World) -> None:
     assert found.store.instances[WEB].calls["read", "x86_64", None].count == 5
 
 
-def test_a_message_about_another_process_needs_its_profile(world: World) -> None:
+def test_a_message_about_another_process_is_of_the_containers_of_its_profile(world: World) -> None:
     found = world.start(100.0)
-    add_running(found)
     world.audit.messages = [message(1, SIGNALLED, "/a")]
     found.read_audit(110.0)
-    assert len(found.store.instances[WEB].access) == 1
-    other = found.store.find_or_add("b" * 64, 100.0)
-    other.running, other.about = True, {"name": "other", "apparmor": "docker-default"}
-    world.audit.messages = [message(2, SIGNALLED, "/b")]
+    found.dump(111.0)
+    add_running(found)
+    for number, (name, profile) in enumerate({"twin": "docker-default", "other": "own", "ended": "docker-default"}.items()):
+        other = found.store.find_or_add(str(number) * 64, 100.0)
+        other.running, other.about = name != "ended", {"name": name, "apparmor": profile}
+    found.dump(112.0)
+    assert [i.about["name"] for i in found.store.instances.values() if i.access] == ["web", "twin"]
+    assert not found.store.gaps
+
+
+def test_a_message_is_of_a_container_that_has_just_ended(world: World) -> None:
+    found = world.start(100.0)
+    add_running(found)
+    instance = found.store.instances[WEB]
+    instance.running, instance.last = False, time.time()
+    world.audit.messages = [message(1, SIGNALLED, "/a")]
     found.read_audit(110.0)
-    found.dump(130.0)
-    assert [(g["kind"], g["lost"]) for g in found.store.gaps] == [("unknown_cgroup", 1)]
+    found.dump(111.0)
+    assert len(instance.access) == 1
+    assert not found.store.gaps
 
 
 def test_a_stop_restores_all_and_lists_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
