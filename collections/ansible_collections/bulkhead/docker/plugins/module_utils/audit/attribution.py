@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..host.cgroup import find_container_group
-from .denials import Denial, is_about_target
-from .messages import Message
+from .denials import Denial
+from .messages import Message, is_about_target
 
 CONTAINER, HOST, UNKNOWN = "container", "host", "unknown"
 # Seconds. systemd logs the start of a scope shortly after its first process runs, and the kernel's messages arrive a little late.

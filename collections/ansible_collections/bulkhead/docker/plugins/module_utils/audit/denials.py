@@ -29,8 +29,6 @@ _OBJECT_FIELDS = (
     "flags",
     "info",
 )
-# Operation -> what is requested of its target.
-_OF_TARGET = {"signal": {"receive"}, "ptrace": {"readby", "tracedby"}}
 # SECCOMP_RET_* without their data (linux/seccomp.h).
 _ACTIONS = {
     0x80000000: "kill_process", 0x00000000: "kill_thread", 0x00030000: "trap", 0x00050000: "errno", 0x7FC00000: "user_notif", 0x7FF00000: "trace",
@@ -76,16 +74,6 @@ def parse_denial(message: Message) -> Denial | None:
         call = f"syscall {fields['syscall']}"
     detail = f"action={action}" + ("" if machine else f" arch={fields['arch']}")
     return Denial("seccomp", action != "log", call, detail, fields.get("subj"), comm, exe)
-
-
-def is_about_target(fields: Mapping[str, str]) -> bool:
-    """Return whether the profile that denied an operation is not that of the process in the message, but of the one that it is aimed at.
-
-    For a signal and a trace, the kernel asks the profiles of both processes. `pid` and `comm` are always those of the one that acts (Linux
-    security/apparmor/ipc.c, aa_may_signal; task.c, aa_may_ptrace).
-    """
-    requested = fields.get("requested_mask", "").split()
-    return bool(requested) and set(requested) <= _OF_TARGET.get(fields.get("operation", ""), set())
 
 
 def count_equal_denials(

@@ -8,6 +8,7 @@ transport (systemd journald-audit.c: type, serial and time are fields of their o
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 APPARMOR, SECCOMP = 1400, 1326  # AUDIT_AVC, which AppArmor uses too, and AUDIT_SECCOMP (linux/audit.h)
@@ -21,6 +22,8 @@ _FILE = re.compile(r"(?:node=\S+ )?type=(\S+) msg=(audit\(.*)", re.DOTALL)
 # Text that a process chose is written in hex, without quotes, if it contains special characters (kernel/audit.c: audit_log_n_untrustedstring).
 _UNTRUSTED = ("comm", "exe", "name", "profile", "srcname", "peer", "info", "target", "addr", "peer_addr")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+")
+# Operation -> what is requested of its target.
+_OF_TARGET = {"signal": {"receive"}, "ptrace": {"readby", "tracedby"}}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,16 @@ def parse_fields(text: str) -> dict[str, str]:
         else:
             found[key] = value.strip('"')
     return found
+
+
+def is_about_target(fields: Mapping[str, str]) -> bool:
+    """Return whether the profile that denied an operation is not that of the process in the message, but of the one that it is aimed at.
+
+    For a signal and a trace, the kernel asks the profiles of both processes. `pid` and `comm` are always those of the one that acts (Linux
+    security/apparmor/ipc.c, aa_may_signal; task.c, aa_may_ptrace).
+    """
+    requested = fields.get("requested_mask", "").split()
+    return bool(requested) and set(requested) <= _OF_TARGET.get(fields.get("operation", ""), set())
 
 
 def parse_kernel_line(line: str, boot: str = "") -> Message | None:

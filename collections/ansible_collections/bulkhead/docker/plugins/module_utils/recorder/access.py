@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..audit.denials import is_about_target
-from ..audit.messages import APPARMOR, REFUSED, Message
+from ..audit.messages import APPARMOR, REFUSED, Message, is_about_target
 
 _VERDICTS = {"AUDIT": False, "ALLOWED": False, **dict.fromkeys(REFUSED, True)}
 # Append, create and delete are parts of `w` (man 5 apparmor.d, File Rules).

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,8 +27,11 @@ from .writable_layer import find_writable_layer, list_written
 
 PATIENCE = 5.0  # seconds for one answer; meanwhile nothing else is read
 CHANGES_PATIENCE = 10.0
-# Seconds until the next try to connect; longer after each one that failed, because an engine that hangs takes time.
+# Seconds until the next try to connect; longer after each one that failed, because an engine that hangs takes time. Without a listener it takes none.
 _RETRY, _MAX_RETRY = 2.0, 30.0
+_NO_LISTENER = (FileNotFoundError, ConnectionRefusedError)
+# Seconds for the events of before the connection: the engine sends them at once, so the last one was read when nothing has come for a while.
+_REPLAY, _QUIET = 3.0, 0.5
 _DELETED = 2  # of `GET /containers/ID/changes` (moby api/swagger.yaml: ChangeType)
 # Seconds between the start that the engine reports and its event.
 _SLACK = 5.0
@@ -66,9 +70,9 @@ class FollowedEngine:
             self.stream = EventStream(self.socket, since, self.uid)
             self.info = self._api.get("/info")
             self.scan(now)
-        except (OSError, EngineError, KeyError, TypeError, AttributeError):
+        except (OSError, EngineError, KeyError, TypeError, AttributeError) as error:
             self.disconnect()
-            self._delay = min(2 * self._delay, _MAX_RETRY)
+            self._delay = _RETRY if isinstance(error, _NO_LISTENER) else min(2 * self._delay, _MAX_RETRY)
             return False
         self._delay = _RETRY
         return True
@@ -78,6 +82,16 @@ class FollowedEngine:
             self.stream.close()
             self.stream = None
         self._api.close()
+
+    def catch_up(self, now: float) -> None:
+        """Count all events until now, also of an engine that was not connected yet."""
+        if self._delay == _RETRY:  # it does not hang
+            self._next_try = now
+        if self.connect(now):
+            deadline = time.monotonic() + _REPLAY
+            while self.stream and time.monotonic() < deadline and select.select([self.stream], [], [], _QUIET)[0]:
+                self.read_events()
+        self.read_events()
 
     def read_events(self) -> None:
         """Count the events that have arrived. A connection that has ended is closed, and `connect` opens the next one."""

@@ -283,8 +283,7 @@ class Recorder:
     def flush(self, now: float) -> dict[str, Any]:
         """Read all that can be read now, and save it. Returns `version` and `settings`."""
         for engine in self.engines:
-            engine.connect(now)
-            engine.read_events()
+            engine.catch_up(now)
         self._describe_host()
         self.dump(now)
         for engine in self.engines:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,7 +46,9 @@ def inspect(world: World) -> dict[str, Any]:
     return {"Id": WEB, "Name": "/web", "State": state, "Config": {"Image": "shop:1", "Healthcheck": {"Test": ["CMD", "check"]}}}
 
 
-def follow(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], listed: bool = True) -> Callable[..., Recorder]:
+def follow(
+    world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], listed: bool = True, replayed: tuple[Event, ...] = ()
+) -> Callable[..., Recorder]:
     entries = [{"Id": WEB, "Names": ["/web"]}] if listed else []
     answers = {
         "/info": {"SecurityOptions": ["name=seccomp,profile=builtin"]},
@@ -57,7 +60,7 @@ def follow(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any
 
     class FakeStream:
         def __init__(self, path: str, since: float, uid: int | None) -> None:
-            self.events: list[Event] = []
+            self.events = list(replayed)
 
         def read(self) -> list[Event]:
             found, self.events = self.events, []
@@ -66,7 +69,11 @@ def follow(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any
         def close(self) -> None:
             pass
 
+    def select(streams: list[FakeStream], *unused: Any) -> tuple[list[FakeStream], ...]:
+        return [stream for stream in streams if stream.events], [], []
+
     monkeypatch.setattr(engines, "EventStream", FakeStream)
+    monkeypatch.setattr(engines, "select", SimpleNamespace(select=select))
     monkeypatch.setattr(engines, "Engine", lambda *unused: FakeApi(answers))
     return world.start
 
@@ -104,6 +111,38 @@ def test_a_start_that_is_seen_removes_its_gap(world: World, monkeypatch: pytest.
         "start_seen": False,  # it was created before
     }
     assert found.store.instances[WEB].written == ["/tmp/x"]
+
+
+def test_a_collection_does_not_wait_for_the_next_try(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    start = follow(world, monkeypatch, inspect, replayed=(Event(WEB, "start", "", {}, 120.0),))
+    connect = engines.EventStream
+    monkeypatch.setattr(engines, "EventStream", refuse)
+    found = start(100.0)
+    for now in (101.0, 103.0, 105.0):
+        found.run_timers(now)
+    monkeypatch.setattr(engines, "EventStream", connect)
+    found.flush(105.1)
+    assert found.store.instances[WEB].events["starts"] == 1
+
+
+def test_an_engine_that_hangs_is_tried_less_often(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    tries = []
+
+    def hang(*unused: Any) -> None:
+        tries.append(now)
+        raise TimeoutError
+
+    start = follow(world, monkeypatch, inspect)
+    monkeypatch.setattr(engines, "EventStream", hang)
+    found = start(100.0)
+    for now in range(101, 131):
+        found.run_timers(float(now))
+        found.flush(float(now))
+    assert tries == [101, 103, 107, 115]
+
+
+def refuse(*unused: Any) -> None:
+    raise ConnectionRefusedError
 
 
 def test_the_writable_layer_is_read_without_the_engine(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
