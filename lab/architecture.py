@@ -25,7 +25,7 @@ class Architecture:
     machine_options: tuple[str, ...] = ()
     emulated_cpu: str = ""
     devices: tuple[str, ...] = ()
-    emulation_arguments: str = ""
+    emulation_arguments: tuple[str, ...] = ()
 
 
 AMD64 = Architecture(
@@ -48,7 +48,7 @@ ARM64 = Architecture(
     emulated_cpu="neoverse-n1",
     # With KASLR the kernel keeps its page tables apart from those of programs, also with mitigations=off
     # (arch/arm64/kernel/cpufeature.c, unmap_kernel_at_el0).
-    emulation_arguments="nokaslr",
+    emulation_arguments=("nokaslr",),
 )
 ALL = {architecture.name: architecture for architecture in (AMD64, ARM64)}
 

@@ -73,6 +73,11 @@ DPKG_OPTIONS = (
 )
 
 
+# Without KVM: mitigations cost much and protect nothing, and on a busy host a service
+# that starts in a second elsewhere may take minutes. qemu 7.2 translates code anew at each new address, so
+# without norandmaps it does so for every process: that doubles the time of an ssh connection or a `docker run`.
+EMULATION_ARGUMENTS = ("mitigations=off", "norandmaps", "init_on_alloc=0", "systemd.default_timeout_start_sec=900")
+
 # These make no disk, but the machine that is booted from it.
 BOOT_FIELDS = ("kernel_arguments", "emulation_arguments", "settle_script")
 
@@ -139,11 +144,6 @@ def for_suite(suite: str, architecture: Architecture | None = None) -> Recipe:
         # Under TCG with several processors a guest's kernel now and then trips over its own patching of code at boot
         # (seen on trixie: an oops in sched_clock_tick); it then boots once more, rather than stand still.
         kernel_arguments=f"root=/dev/vda rw console={architecture.console} net.ifnames=0 TERM=dumb oops=panic panic=5",
-        # Without KVM: mitigations cost much and protect nothing, and on a busy host a service
-        # that starts in a second elsewhere may take minutes. qemu 7.2 translates code anew at each new address, so
-        # without norandmaps it does so for every process: that doubles the time of an ssh connection or a `docker run`.
-        emulation_arguments=" ".join(
-            filter(None, ("mitigations=off norandmaps init_on_alloc=0 systemd.default_timeout_start_sec=900", architecture.emulation_arguments))
-        ),
+        emulation_arguments=" ".join((*EMULATION_ARGUMENTS, *architecture.emulation_arguments)),
         settle_script=script("settle"),
     )

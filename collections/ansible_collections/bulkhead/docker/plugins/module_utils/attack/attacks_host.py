@@ -111,12 +111,12 @@ def host_disk() -> str:
 
 
 def io_ports() -> str:
-    """Access to all I/O ports, without touching one: by iopl, or on a machine without that call by a device node of /dev/port."""
+    """Access to all I/O ports, which are not touched. A machine without iopl has the registers of devices in its memory: /dev/mem."""
     if "iopl" in numbers:
         call("iopl", 3)
-    else:
-        _open_device(stat.S_IFCHR, os.makedev(1, 4))  # Documentation/admin-guide/devices.txt
-    return "all I/O ports can be used"
+        return "all I/O ports can be used"
+    _open_device(stat.S_IFCHR, os.makedev(1, 1))  # Documentation/admin-guide/devices.txt
+    return "registers of devices can be used"
 
 
 def _open_device(kind: int, device: int) -> None:
