@@ -37,7 +37,9 @@ class Shape:
         return text + (f"-{self.processor}" if self.processor else "")
 
 
-def choose_accelerator(cpuinfo: str, kvm_usable: bool, override: str | None = None, *, guest: Architecture = AMD64, host: Architecture = AMD64) -> str:
+def choose_accelerator(
+    cpuinfo: str, kvm_usable: bool, override: str | None = None, *, guest: Architecture = AMD64, host: Architecture = AMD64
+) -> str:
     """Return ``kvm`` or ``tcg``.
 
     A nested machine may offer a /dev/kvm that opens and creates a machine, and then fails
