@@ -27,7 +27,7 @@ read -r now name seed
 date --utc --set="@$now" >/dev/null
 if [ ! -e /sys/bus/acpi/devices/QEMUVGID:00 ]; then
     echo "$seed" > /dev/urandom
-    perl -e 'open(my $random, ">", "/dev/urandom") && ioctl($random, 0x5207, 0) or die "RNDRESEEDCRNG: $!"'
+    perl -e 'open(RANDOM, ">", "/dev/urandom") && ioctl(RANDOM, 0x5207, 0) or die "RNDRESEEDCRNG: $!"'
 fi
 if [ "$(hostname)" != "$name" ]; then
     echo "$name" > /etc/hostname
