@@ -48,7 +48,7 @@ soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all
 	@SUITE=$(SUITE) scripts/bench
 	@scripts/bench-fleet $(HOSTS)
 	@scripts/setup --arch arm64
-	@scripts/molecule --limit 300 arm64
+	@scripts/molecule arm64
 
 lint: tools ## ansible-lint, ruff, mypy, role specs
 	@scripts/lint
@@ -68,7 +68,7 @@ labtest: ## Tests of the lab, of the scripts and of the report in a browser
 
 molecule: ## Scenarios on real VMs, by default those of CI  [SCENARIO="trixie bookworm"]
 	@scripts/setup $(if $(filter arm64,$(SCENARIO)),--arch arm64)
-	@scripts/molecule $(if $(filter arm64,$(SCENARIO)),--limit 300) $(SCENARIO)
+	@scripts/molecule $(SCENARIO)
 
 faults: setup ## Try faults on a VM, long  [FAULTS="power-cut disk-full" TIMES=1 SUITE=trixie]
 	@$(PYTHON) -m faults $(FAULTS) --times $(TIMES) --suite $(SUITE)
