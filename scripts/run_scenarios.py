@@ -24,6 +24,8 @@ LOGS = Path(".cache/logs")
 LANES = 3
 # Molecule reports success for a step that found nothing to do. Here it is a failure.
 NOTHING_DONE = re.compile(r"(Missing playbook|no tests found|collected 0 items)")
+# Seconds that an image may take; three times that if its packages are configured by emulated programs.
+IMAGE_LIMIT = 3600.0
 # Minutes on two emulated processors. The longest start first, so that the lanes end at about the same time.
 MINUTES = {
     "rootless": 16,
@@ -34,6 +36,7 @@ MINUTES = {
     "forky": 10,
     "bookworm": 9,
     "trixie": 9,
+    "arm64": 9,
     "rollout": 5,
     "bad-input": 2,
 }
@@ -96,15 +99,19 @@ def make_job(scenario: Scenario, limit: float) -> Job:
 
 def make_image_jobs(scenarios: list[Scenario]) -> list[Job]:
     """Return the jobs that build the snapshots which the scenarios start from. They end at once where these exist."""
+    limits = {scenario.image: IMAGE_LIMIT * (3 if scenario.architecture else 1) for scenario in scenarios}
     images = {scenario.image: scenario.image_options for scenario in scenarios}
     hardened = {scenario.image: scenario.image_options for scenario in scenarios if scenario.hardened}
     command = [sys.executable, "-m", "lab", "image"]
-    return [Job(f"image-{image}", [*command, *options], LOGS / f"image-{image}.log") for image, options in images.items()] + [
+    return [
+        Job(f"image-{image}", [*command, *options], LOGS / f"image-{image}.log", limit=limits[image]) for image, options in images.items()
+    ] + [
         Job(
             f"hardened-{image}",
             [*command, *options, "--hardened"],
             LOGS / f"hardened-{image}.log",
             after=frozenset((f"image-{image}",)),
+            limit=limits[image],
         )
         for image, options in hardened.items()
     ]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from run_scenarios import find_scenarios, make_image_jobs
+from run_scenarios import IMAGE_LIMIT, find_scenarios, make_image_jobs
 from run_stages import plan_jobs
 
 
@@ -22,3 +22,4 @@ def test_an_image_of_another_architecture_has_its_own_job() -> None:
     (job,) = make_image_jobs([scenario])
     assert job.name == scenario.image_job == "image-arm64-trixie"
     assert job.command[-4:] == ["--suite", "trixie", "--arch", "arm64"]
+    assert job.limit > IMAGE_LIMIT
