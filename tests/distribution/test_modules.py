@@ -23,6 +23,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "attack_matrix": (260, "attack audit engine host layers seccomp"),
     "daemon_config": (290, "engine engine_config host migration"),
     "data_root_cleanup": (203, "engine host migration"),
+    "engine_files": (185, "engine host"),
     "denials_info": (235, "audit engine host seccomp"),
     "observe_data": (225, "engine exposures host layers migration"),
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless subid"),

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.common.yaml import yaml_load
 
 from ...module_utils.exposures.kinds import KINDS
+from ...module_utils.layers.files import rules as files
 from ...module_utils.layers.registry import BY_NAME
 
 # What NIST SP 800-190 says of settings of containers, and of secrets in images.
@@ -31,6 +32,8 @@ def list_layer_controls(layer: str) -> list[str]:
 def list_finding_controls(identifier: str) -> list[str]:
     """Return the IDs of the controls of a finding: those of the layer or the kind of exposure in its ID."""
     owner, unused, name = identifier.partition(".")
+    if owner == files.LAYER:  # one control per kind of file, and not all of the section
+        return [*files.list_finding_controls(name), *(control for control in list_layer_controls(owner) if control.startswith("NIST-"))]
     return list_kind_controls(name) if owner == "container" else list_layer_controls(owner)
 
 

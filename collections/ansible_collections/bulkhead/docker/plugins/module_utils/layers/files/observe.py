@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observes owner, group and mode of the engine's files and sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+from ...engine.instance import Instance
+from ...engine.unit import read_unit
+from ...host.root import Host, read_state
+
+# Pattern -> kind (rules.py); a later pattern takes precedence. CONFIG: the folder of daemon.json, root's and the rootless engine's user's.
+_PATTERNS = {
+    "CONFIG": "folder",
+    "CONFIG/certs.d": "registry_folder",
+    "CONFIG/certs.d/*": "registry_folder",
+    "CONFIG/certs.d/*/*": "registry_certificate",
+    "CONFIG/certs.d/*/*.key": "registry_key",
+    "/etc/default/docker": "defaults",
+    "/etc/sysconfig/docker": "sysconfig",
+    "/etc/containerd": "containerd_folder",
+    "/etc/containerd/*.toml": "containerd_config",
+    "/run/containerd/containerd.sock*": "containerd_socket",
+    "/run/docker/containerd/containerd.sock*": "containerd_socket",
+}
+_NAMED = {"tlscacert": "tls_ca", "tlscert": "tls_certificate", "tlskey": "tls_key", "containerd": "containerd_socket"}
+
+
+def observe(host: Host, instance: Instance, config: Mapping[str, Any], rootful: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of the layer.
+
+    config: of the selected engine (engine_config/observe.py). rootful: `unit` of the rootful one. files: path -> kind, uid, gid, mode, acl
+    (whether it has one), target (where a link in the path leads), links (hard ones); or kind and error. What does not exist is left out.
+    members: GID -> names in /etc/group. groups: of the socket, as the engine and docker.socket configure it. managed: what is remembered; error:
+    why that is unknown.
+    """
+    host, file, unit = instance.scope_host(host), config["daemon_json"], config["unit"]
+    kinds: dict[str, str] = {}
+    for pattern, kind in _PATTERNS.items():
+        for base in ("/etc/docker", os.path.dirname(instance.config)):
+            with host.as_owner(place := pattern.replace("CONFIG", base)):
+                kinds |= {f"/{path.relative_to(host.root)}": kind for path in host.root.glob(place[1:])}
+    for name, kind in (("docker.socket", "socket_unit"), ("containerd.service", "containerd_unit")):
+        kinds |= dict.fromkeys(read_unit(host, name=name).files, kind)
+    kinds |= {path: "unit" for path in (*rootful["files"], *unit["files"]) if path not in kinds}
+    kinds |= {file["path"]: "config", unit["socket"].replace("/var/run/", "/run/"): "socket"}
+    try:
+        named = json.loads(file["text"] or "{}") | unit["flags"]
+    except (ValueError, TypeError, RecursionError):  # daemon.json cannot be used, which its own error says
+        named = unit["flags"]
+    kinds |= {named[key]: kind for key, kind in _NAMED.items() if str(named.get(key)).startswith("/")}
+    texts = (host.read(path) or "" for path, kind in kinds.items() if kind == "socket_unit")
+    groups = [str(named.get("group")), *re.findall(r"(?m)^\s*SocketGroup\s*=\s*(\S+)", "\n".join(texts))]
+    found: dict[str, Any] = {"files": {}, "members": {}, "groups": groups, "managed": {}, "error": None}
+    for path, kind in sorted(kinds.items()):
+        if state := _read_access(host, path, kind):
+            found["files"][path] = {"kind": kind, **state}
+    found["members"] = dict(re.findall(r"(?m)^[^:\n]*:[^:\n]*:(\d+):(.+)$", host.read("/etc/group") or ""))
+    try:
+        found["managed"] = read_state(host, "files").get("files", {})
+    except (OSError, ValueError) as error:
+        found["error"] = str(error)
+    return found
+
+
+def _read_access(host: Host, path: str, kind: str) -> dict[str, Any]:
+    """Return the state of one file, read with the rights of the folder's owner; empty without a file of that kind."""
+    place = host.path(path)
+    try:
+        with host.as_owner(path):
+            status, target = place.stat(), os.path.realpath(place)
+            acl = "system.posix_acl_access" in os.listxattr(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        return {"error": error.strerror}
+    is_kind = stat.S_ISDIR if kind.endswith("folder") else stat.S_ISSOCK if kind.endswith("socket") else stat.S_ISREG
+    if not is_kind(status.st_mode):
+        return {}
+    return {
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "mode": stat.S_IMODE(status.st_mode),
+        "acl": acl,
+        "target": None if target == str(place) else target,
+        "links": 1 if kind.endswith("folder") else status.st_nlink,
+    }
