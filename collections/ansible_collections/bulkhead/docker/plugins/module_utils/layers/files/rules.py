@@ -46,8 +46,9 @@ KINDS: dict[str, Kind] = {
     "containerd_folder": Kind("folder of containerd's configuration", 0o755),
     "containerd_config": Kind("configuration of containerd", 0o644),
 }
-# Set-user-ID, set-group-ID and sticky bit of a folder do not open it.
-_SPECIAL = 0o7000
+# Bits that open nothing. The sticky bit of a file has no effect (man 7 inode); a rootless dockerd sets it on its socket at each start, so that the runtime
+# folder is not cleaned of it (moby, pkg/homedir: StickRuntimeDirContents). Of folders and sockets, the kernel uses neither set-ID bit to grant a right.
+_HARMLESS, _HARMLESS_NO_FILE = 0o1000, 0o7000
 
 
 @dataclass
@@ -94,7 +95,7 @@ def list_accesses(observed: Mapping[str, Any], group: str) -> Iterator[Access]:
         uid, gid = (instance.uid or 0, now[1]) if own else (0, 0)
         if kind == "socket" and not own and allowed is not None and now[1] != 0:
             gid = allowed
-        limit = KINDS[kind].mode | (_SPECIAL if kind.endswith("folder") else 0)
+        limit = KINDS[kind].mode | (_HARMLESS_NO_FILE if kind.endswith(("folder", "socket")) else _HARMLESS)
         yield Access(path, kind, now, uid, gid, now[2] & limit, state, own)
 
 
