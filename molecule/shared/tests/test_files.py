@@ -14,7 +14,8 @@ from conftest import run_playbook
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
-CERTS, SOCKETS = "/etc/docker/certs.d/registry.example", "/run/docker.sock /run/containerd/containerd.sock"
+CERTS = "/etc/docker/certs.d/registry.example"
+SOCKETS = "/run/docker.sock /run/containerd/containerd.sock /run/containerd/containerd.sock.ttrpc"
 UNITS = "/usr/lib/systemd/system/docker.service /usr/lib/systemd/system/docker.socket /usr/lib/systemd/system/containerd.service"
 # Path -> what is done by hand, the finding that names it, and owner, group and mode afterwards.
 SABOTAGES = {
@@ -30,7 +31,10 @@ SABOTAGES = {
     "/run/containerd/containerd.sock": ("chgrp games", "containerd_socket_owner", "root:root 660"),
 }
 STRICTER, LINKED, TARGET = f"{CERTS}/client.cert", f"{CERTS}/linked.crt", "/srv/linked.crt"
-LIST = f"stat -c '%n %U:%G %a' {' '.join(SABOTAGES)} {STRICTER} {TARGET}"
+# A socket whose group containerd sets at each start, and a bit of a socket that opens nothing.
+SETTLED, CONTAINERD = "/run/containerd/containerd.sock.ttrpc", "/etc/containerd/config.toml"
+SETTING = f'[ttrpc]\\naddress = "{SETTLED}"\\ngid = 60\\n'
+LIST = f"stat -c '%n %U:%G %a' {' '.join(SABOTAGES)} {STRICTER} {TARGET} {SETTLED}"
 VERIFY = """
 - hosts: docker_hosts
   gather_facts: false
@@ -62,6 +66,7 @@ def states(host: Host, inventory: str, playbook: Playbook, tmp_path_factory: pyt
         f"stat -c 'chown %u:%g %n; chmod %a %n' {UNITS} {SOCKETS} /etc/docker /etc/docker/daemon.json /etc/default/docker"
     )
     by_hand = [
+        f"cp -p {CONTAINERD} /srv/config.toml && printf '{SETTING}' >> {CONTAINERD} && chgrp games {SETTLED} && chmod 1660 {SETTLED}",
         f"mkdir -p {CERTS} && touch {CERTS}/ca.crt {CERTS}/client.key {STRICTER} {TARGET}",
         f"ln -sfn {TARGET} {LINKED} && chmod 400 {STRICTER} && chmod 666 {TARGET}",
         *(f"{command} {path}" for path, (command, _finding, _state) in SABOTAGES.items()),
@@ -75,13 +80,13 @@ def states(host: Host, inventory: str, playbook: Playbook, tmp_path_factory: pyt
         assert restored.returncode == 0, restored.stdout[-4000:]
         return {**found, "restored": host.check_output(LIST), "memory": host.file("/var/lib/bulkhead/files.json").exists}
     finally:
-        host.check_output(f"{as_it_was}\nrm -r {CERTS} {TARGET}")
+        host.check_output(f"{as_it_was}\nrm -r {CERTS} {TARGET}; mv /srv/config.toml {CONTAINERD}")
 
 
 def test_verification_names_each_file(states: dict[str, Any]) -> None:
     findings = {(finding["id"], finding["text"].split()[0].rstrip(",")) for finding in states["verdict"]["findings"]}
     expected = {(f"files.{finding}", path) for path, (_command, finding, _state) in SABOTAGES.items()}
-    assert findings == expected | {("files.registry_certificate_mode", LINKED)}
+    assert findings == expected | {("files.registry_certificate_mode", LINKED), ("files.containerd_socket_owner", SETTLED)}
     assert states["verdict"]["status"] == "degraded"
 
 
@@ -94,8 +99,20 @@ def test_a_stricter_mode_and_the_target_of_a_link_stay(states: dict[str, Any]) -
     lines = dict(line.split(" ", 1) for line in states["hardened"].splitlines())
     assert (lines[STRICTER], lines[TARGET]) == ("root:root 400", "root:root 666")
     assert f"{LINKED} (registry certificate) stays" in states["output"]
-    (finding,) = states["verdict_hardened"]["findings"]
-    assert finding["remedy"] == f"chmod 0444 {TARGET}"
+    assert [finding["remedy"] for finding in states["verdict_hardened"]["findings"] if LINKED in finding["text"]] == [
+        f"chmod 0444 {TARGET}"
+    ]
+
+
+def test_what_the_next_start_sets_again_stays(states: dict[str, Any]) -> None:
+    lines = dict(line.split(" ", 1) for line in states["hardened"].splitlines())
+    assert lines[SETTLED] == "root:games 1660"
+    assert f"{SETTLED} keeps group games, which gid in {CONTAINERD} sets at each start" in " ".join(states["output"].split())
+    remedies = {finding["id"]: finding["remedy"] for finding in states["verdict_hardened"]["findings"]}
+    assert set(remedies) == {"files.registry_certificate_mode", "files.containerd_socket_owner"}
+    assert remedies["files.containerd_socket_owner"].startswith(
+        f"correct gid in {CONTAINERD}, which is applied at each start, then: chown root:root"
+    )
 
 
 def test_rollback_restores_each_file(states: dict[str, Any]) -> None:

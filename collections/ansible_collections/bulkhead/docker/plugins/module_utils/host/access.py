@@ -82,6 +82,8 @@ def _plan_change(host: Host, entry: Mapping[str, Any]) -> tuple[AccessStep, int]
             step.then = [entry["uid"], entry["gid"], step.now[2] & entry["mode"]]
             if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
                 step.skipped = f"it has {status.st_nlink} hard links"
+            elif step.then[0] not in (0, step.now[0]):  # a user can have put another file in its place since it was observed
+                step.skipped = f"it is owned by user {step.now[0]}, and no file is given to an ordinary user"
             return step, status.st_ino
     except OSError as error:
         step.skipped = error.strerror or str(error)

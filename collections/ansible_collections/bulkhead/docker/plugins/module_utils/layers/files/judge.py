@@ -43,14 +43,15 @@ def _judge_owner(verdict: Verdict, access: Access, ids: tuple[Mapping[str, int],
     if access.is_owned:
         return
     user, group = find_name(ids[0], access.uid), find_name(ids[1], access.gid)
-    parts = []
+    texts = []
     if access.now[0] != access.uid:
-        parts.append(f"is owned by {find_name(ids[0], access.now[0])}, not by {user}")
+        texts.append(f"is owned by {find_name(ids[0], access.now[0])}, not by {user}")
     if access.now[1] != access.gid:
-        parts.append(f"has group {find_name(ids[1], access.now[1])}, not {group}")
+        texts.append(f"has group {find_name(ids[1], access.now[1])}, not {group}")
     command = f"chown {user}:{group} {access.state['target'] or access.path}"
-    text = f"{_name(access)} {' and '.join(parts)}"
-    verdict.add_finding(f"{access.kind}_owner", text, DEGRADED, command if access.own else _choose_remedy(access, command, keep))
+    text = f"{_name(access)} {' and '.join(texts)}"
+    parts = tuple(part for part, rule in enumerate((access.uid, access.gid)) if access.now[part] != rule)
+    verdict.add_finding(f"{access.kind}_owner", text, DEGRADED, command if access.own else _choose_remedy(access, command, keep, parts))
 
 
 def _judge_mode(verdict: Verdict, access: Access, keep: set[str]) -> None:
@@ -58,7 +59,7 @@ def _judge_mode(verdict: Verdict, access: Access, keep: set[str]) -> None:
         return
     command = f"chmod {access.mode:04o} {access.state['target'] or access.path}"
     text = f"{_name(access)} has mode {access.now[2]:04o}, and at most {KINDS[access.kind].mode:04o} is needed"
-    verdict.add_finding(f"{access.kind}_mode", text, DEGRADED, _choose_remedy(access, command, keep))
+    verdict.add_finding(f"{access.kind}_mode", text, DEGRADED, _choose_remedy(access, command, keep, (2,)))
 
 
 def _name(access: Access) -> str:
@@ -66,6 +67,9 @@ def _name(access: Access) -> str:
     return f"{access.path}{link} ({KINDS[access.kind].title})"
 
 
-def _choose_remedy(access: Access, command: str, keep: set[str]) -> str:
-    """Return how the file is corrected: by hand, if the role leaves it alone."""
+def _choose_remedy(access: Access, command: str, keep: set[str], parts: tuple[int, ...]) -> str:
+    """Return how the file is corrected: by hand, if the role leaves it alone. parts: which of uid, gid and mode are wrong."""
+    settings = " and ".join(access.settled[part] for part in parts if part in access.settled)
+    if settings:
+        return f"correct {settings}, which is applied at each start, then: {command}"
     return command if access.shared or access.path in keep else f"{_RUN_AGAIN}, or: {command}"

@@ -13,8 +13,10 @@ from typing import Any
 from ...engine.instance import Instance
 from ...engine.unit import read_unit
 from ...host.root import Host, read_state
+from .sockets import list_settings
 
-# Pattern -> kind (rules.py); a later pattern takes precedence. CONFIG: the folder of daemon.json, root's and the rootless engine's user's.
+# Pattern -> kind (rules.py); a later pattern takes precedence. CONFIG: the folder of daemon.json, RUNTIME: of sockets; root's and those of
+# the rootless engine's user.
 _PATTERNS = {
     "CONFIG": "folder",
     "CONFIG/certs.d": "registry_folder",
@@ -26,7 +28,7 @@ _PATTERNS = {
     "/etc/containerd": "containerd_folder",
     "/etc/containerd/*.toml": "containerd_config",
     "/run/containerd/containerd.sock*": "containerd_socket",
-    "/run/docker/containerd/containerd.sock*": "containerd_socket",
+    "RUNTIME/docker/containerd/containerd.sock*": "containerd_socket",
 }
 _NAMED = {"tlscacert": "tls_ca", "tlscert": "tls_certificate", "tlskey": "tls_key", "containerd": "containerd_socket"}
 
@@ -36,27 +38,32 @@ def observe(host: Host, instance: Instance, config: Mapping[str, Any], rootful: 
 
     config: of the selected engine (engine_config/observe.py). rootful: `unit` of the rootful one. files: path -> kind, uid, gid, mode, acl
     (whether it has one), target (where a link in the path leads), links (hard ones); or kind and error. What does not exist is left out.
-    members: GID -> names in /etc/group. groups: of the socket, as the engine and docker.socket configure it. managed: what is remembered; error:
+    members: GID -> names in /etc/group. settings: what sets a socket's owner, group and mode (sockets.py). managed: what is remembered; error:
     why that is unknown.
+    Root changes these files. So of what a user's own configuration names, only that user's files and units are listed.
     """
     host, file, unit = instance.scope_host(host), config["daemon_json"], config["unit"]
     kinds: dict[str, str] = {}
     for pattern, kind in _PATTERNS.items():
-        for base in ("/etc/docker", os.path.dirname(instance.config)):
-            with host.as_owner(place := pattern.replace("CONFIG", base)):
+        for config, runtime in (("/etc/docker", "/run"), (os.path.dirname(instance.config), instance.runtime_dir)):
+            with host.as_owner(place := pattern.replace("CONFIG", config).replace("RUNTIME", runtime)):
                 kinds |= {f"/{path.relative_to(host.root)}": kind for path in host.root.glob(place[1:])}
-    for name, kind in (("docker.socket", "socket_unit"), ("containerd.service", "containerd_unit")):
-        kinds |= dict.fromkeys(read_unit(host, name=name).files, kind)
-    kinds |= {path: "unit" for path in (*rootful["files"], *unit["files"]) if path not in kinds}
-    kinds |= {file["path"]: "config", unit["socket"].replace("/var/run/", "/run/"): "socket"}
+    socket, socket_unit = unit["socket"].replace("/var/run/", "/run/"), read_unit(host, name="docker.socket")
+    kinds |= dict.fromkeys(read_unit(host, name="containerd.service").files, "containerd_unit") | dict.fromkeys(
+        socket_unit.files, "socket_unit"
+    )
+    kinds |= {path: "unit" for path in rootful["files"] if path not in kinds}
+    chosen = {path: "unit" for path in unit["files"] if path not in kinds} | {file["path"]: "config", socket: "socket"}
     try:
         named = json.loads(file["text"] or "{}") | unit["flags"]
     except (ValueError, TypeError, RecursionError):  # daemon.json cannot be used, which its own error says
         named = unit["flags"]
-    kinds |= {named[key]: kind for key, kind in _NAMED.items() if str(named.get(key)).startswith("/")}
-    texts = (host.read(path) or "" for path, kind in kinds.items() if kind == "socket_unit")
-    groups = [str(named.get("group")), *re.findall(r"(?m)^\s*SocketGroup\s*=\s*(\S+)", "\n".join(texts))]
-    found: dict[str, Any] = {"files": {}, "members": {}, "groups": groups, "managed": {}, "error": None}
+    chosen |= {named[key]: kind for key, kind in _NAMED.items() if str(named.get(key)).startswith("/")}
+    own = tuple(f"{folder}/" for folder in instance.unit_dirs)
+    kinds |= {path: kind for path, kind in chosen.items() if not instance.rootless or instance.owns_path(path) or path.startswith(own)}
+    group = str(named.get("group") or ""), unit["places"].get("group") or file["path"]
+    settings = list_settings(host, socket, socket_unit, group)
+    found: dict[str, Any] = {"files": {}, "members": {}, "settings": settings, "managed": {}, "error": None}
     for path, kind in sorted(kinds.items()):
         if state := _read_access(host, path, kind):
             found["files"][path] = {"kind": kind, **state}

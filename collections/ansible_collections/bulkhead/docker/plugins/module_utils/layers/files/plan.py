@@ -65,15 +65,10 @@ def _plan_step(
     """Return an entry for the module's list and add its change to the plan; None if nothing has to change, or may."""
     if access.is_owned and not access.excess:
         return None
-    after, name = access.now[2] & access.mode, find_name(ids[1], access.now[1])
-    wanted = (access.now[0], access.now[1], after) if access.own else (access.uid, access.gid, after)
-    if access.kind == "socket" and wanted[1] != access.now[1] and {name, str(access.now[1])} & set(observed["layers"][LAYER]["groups"]):
-        planned.warnings.append(
-            f"{access.path} keeps group {name}, which the engine's configuration names; write {GROUP}: {name}, or change that setting"
-        )
-        wanted = (wanted[0], access.now[1], after)
-        if wanted == access.now:
-            return None
+    after = access.now[2] & access.mode
+    wanted = _keep_settled(planned, access, (*access.now[:2], after) if access.own else (access.uid, access.gid, after), ids)
+    if wanted == access.now:
+        return None
     now, then = format_access(access.now, *ids), format_access(wanted, *ids)
     fixed = (observed["daemon_json"].get("fixed") or "") if access.kind == "config" else ""
     foreign = "belongs to another user than the engine" if access.own and access.now[0] != access.uid else ""
@@ -89,6 +84,21 @@ def _plan_step(
             f"{access.path} ({KINDS[access.kind].title}): {lost}{also}; to leave it as it is, add the path to docker_files_keep"
         )
     return {"path": access.path, "mode": f"{wanted[2]:04o}", "uid": wanted[0], "gid": wanted[1]}
+
+
+def _keep_settled(
+    planned: LayerPlan, access: Access, wanted: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]
+) -> tuple[int, int, int]:
+    """Return the access without the changes that the next start would undo, each of which is a warning: the setting has to be corrected."""
+    uid, gid, mode = access.now
+    texts = (f"owner {find_name(ids[0], uid)}", f"group {find_name(ids[1], gid)}", f"mode {mode:04o}")
+    parts = list(wanted)
+    for part, setting in access.settled.items():
+        if wanted[part] != access.now[part]:
+            parts[part] = access.now[part]
+            also = f", or write {GROUP}: {find_name(ids[1], gid)}" if part == 1 and access.kind == "socket" else ""
+            planned.warnings.append(f"{access.path} keeps {texts[part]}, which {setting} sets at each start; correct that setting{also}")
+    return parts[0], parts[1], parts[2]
 
 
 def _describe_lost(access: Access, wanted: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]) -> str:

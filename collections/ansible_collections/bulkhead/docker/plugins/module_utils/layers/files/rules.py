@@ -7,10 +7,10 @@ The modes and owners are those of section 3 of the CIS Docker Benchmark. A stric
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.instance import Instance, get_observed_instance
+from ...engine.instance import get_observed_instance
 
 LAYER = "files"
 SWITCH, GROUP, KEEP = "docker_files_layer", "docker_files_socket_group", "docker_files_keep"
@@ -56,6 +56,7 @@ class Access:
     """Owner, group and mode of one file: what they are, and what they should be. mode: never with a bit that the file does not have.
 
     gid: that of a file of a rootless engine's user is left alone. own: whether that user owns the file; Bulkhead does not change its owner.
+    settled: which part of `now` a setting gives the socket each time it is created -> that setting and its file.
     """
 
     path: str
@@ -66,6 +67,7 @@ class Access:
     mode: int
     state: Mapping[str, Any]
     own: bool = False
+    settled: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def excess(self) -> int:
@@ -86,27 +88,34 @@ class Access:
 def list_accesses(observed: Mapping[str, Any], group: str) -> Iterator[Access]:
     """Yield the access to each file that could be read. group: the group that may use the engine's socket."""
     instance = get_observed_instance(observed)
-    allowed = observed["layers"]["userns"]["gids"].get(group)
+    ids = observed["layers"]["userns"]["uids"], observed["layers"]["userns"]["gids"]
+    allowed, settings = ids[1].get(group), observed["layers"][LAYER]["settings"]
     for path, state in observed["layers"][LAYER]["files"].items():
         if "error" in state:
             continue
         kind, now = state["kind"], (state["uid"], state["gid"], state["mode"])
-        own = bool(instance.rootless) and is_of_user(instance, path)
+        own = instance.owns_path(path)
         uid, gid = (instance.uid or 0, now[1]) if own else (0, 0)
         if kind == "socket" and not own and allowed is not None and now[1] != 0:
             gid = allowed
         limit = KINDS[kind].mode | (_HARMLESS_NO_FILE if kind.endswith(("folder", "socket")) else _HARMLESS)
-        yield Access(path, kind, now, uid, gid, now[2] & limit, state, own)
+        settled = {
+            setting["part"]: f"{setting['key']} in {setting['source']}" for setting in settings.get(path, ()) if _is_set(setting, now, ids)
+        }
+        yield Access(path, kind, now, uid, gid, now[2] & limit, state, own, settled)
+
+
+def _is_set(setting: Mapping[str, Any], now: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]) -> bool:
+    """Return whether a part of the access has the value that a setting gives it."""
+    part, value = setting["part"], str(setting["value"])
+    if part == 2:
+        return f"{now[2] & 0o777:o}" == value.lstrip("0")
+    return value in (str(now[part]), find_name(ids[part], now[part]))
 
 
 def list_kept(desired: Mapping[str, Any]) -> list[str]:
     """Return the paths that the role leaves alone."""
     return [str(path).rstrip("/") or "/" for path in desired[KEEP]]
-
-
-def is_of_user(instance: Instance, path: str) -> bool:
-    """Return whether a path is the rootless engine's user's own: below the home, or the socket."""
-    return path.startswith((f"{instance.home}/", f"{instance.runtime_dir}/"))
 
 
 def format_access(access: tuple[int, int, int], uids: Mapping[str, int], gids: Mapping[str, int]) -> str:

@@ -136,8 +136,14 @@ def test_the_owner_is_changed_before_the_mode(host: Host, monkeypatch: pytest.Mo
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(os, "chown", lambda place, uid, gid: calls.append(("chown", uid, gid)))
     monkeypatch.setattr(os, "chmod", lambda place, mode: calls.append(("chmod", mode)))
-    access.apply_accesses(host, [{**want(), "uid": UID + 7}], [], False)
-    assert calls == [("chown", UID + 7, GID), ("chmod", 0o644)]
+    access.apply_accesses(host, [{**want(), "gid": GID + 7}], [], False)
+    assert calls == [("chown", UID, GID + 7), ("chmod", 0o644)]
+
+
+def test_no_file_is_given_to_an_ordinary_user(host: Host) -> None:
+    (step,) = access.apply_accesses(host, [{**want(), "uid": UID + 7}], [], False)
+    assert (step.changed, step.skipped) == (False, f"it is owned by user {UID}, and no file is given to an ordinary user")
+    assert read_mode(host) == 0o666 and not host.path(MEMORY).exists()
 
 
 @pytest.mark.parametrize("call", ["chmod", "chown"])
@@ -148,7 +154,7 @@ def test_an_interrupted_run_can_be_repeated(host: Host, monkeypatch: pytest.Monk
     with monkeypatch.context() as patched:
         patched.setattr(os, call, stop)
         with pytest.raises(KeyboardInterrupt):
-            access.apply_accesses(host, [{**want(), "uid": UID + (call == "chown")}], [], False)
+            access.apply_accesses(host, [{**want(), "gid": GID + (call == "chown")}], [], False)
     if call == "chown":
         assert read_mode(host) == 0o666
     access.apply_accesses(host, [want()], [], False)

@@ -16,7 +16,7 @@ def make_file(kind: str, mode: int, uid: int = 0, gid: int = 0, **more: Any) -> 
 
 
 def make_observed(files: dict[str, Any], user: dict[str, Any] | None = None, fixed: str | None = None, **more: Any) -> dict[str, Any]:
-    state = {"files": files, "members": {"103": "ann,bob"}, "groups": ["docker"], "managed": {}, "error": None, **more}
+    state = {"files": files, "members": {"103": "ann,bob"}, "settings": {}, "managed": {}, "error": None, **more}
     rootful = {"user": "", "uid": 0, "gid": 0, "home": ""}
     layers = {"files": state, "userns": {"uids": UIDS, "gids": GIDS}}
     return {"instance": user or rootful, "daemon_json": {"fixed": fixed}, "layers": layers}

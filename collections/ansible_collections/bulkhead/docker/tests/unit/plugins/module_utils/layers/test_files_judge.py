@@ -63,6 +63,23 @@ def test_the_socket_may_have_the_chosen_group() -> None:
     assert run({"/s": make_file("socket", 0o660, 0, 0)}).status == "enforced"
 
 
+def test_what_each_start_sets_again_has_a_lasting_remedy() -> None:
+    file = {"/s": make_file("socket", 0o666, 0, 110)}
+    entries = [(1, "ssl-cert", "SocketGroup=", "/a"), (2, "0666", "SocketMode=", "/b")]
+    settings = {"/s": [dict(zip(("part", "value", "key", "source"), entry, strict=True)) for entry in entries]}
+    owner, mode = run(file, settings=settings).findings
+    assert owner.remedy == "correct SocketGroup= in /a, which is applied at each start, then: chown root:docker /s"
+    assert mode.remedy == "correct SocketMode= in /b, which is applied at each start, then: chmod 0660 /s"
+    (mode,) = run(file, {"group": "ssl-cert"}, settings={"/s": settings["/s"][:1]}).findings
+    assert mode.remedy == "run the playbook again, or: chmod 0660 /s"
+
+
+def test_the_sticky_bit_of_a_rootless_engines_socket_is_no_finding() -> None:
+    verdict = run({"/run/user/1000/docker.sock": make_file("socket", 0o1660, 1000, 1000)}, user=USER)
+    assert (verdict.status, verdict.evidence[0]["value"]) == ("enforced", "alice:alice 1660")
+    assert run({"/run/user/1000/docker.sock": make_file("socket", 0o1666, 1000, 1000)}, user=USER).status == "degraded"
+
+
 def test_an_access_control_list_and_an_unread_file() -> None:
     assert [finding.id for finding in run({"/s": make_file("socket", 0o660, acl=True)}).findings] == ["files.acl"]
     verdict = run({**SOUND, "/x": {"kind": "config", "error": "Permission denied"}})

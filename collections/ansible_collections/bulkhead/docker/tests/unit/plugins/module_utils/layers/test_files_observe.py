@@ -69,7 +69,6 @@ def test_each_file_is_found_where_the_engine_reads_it(host: Host) -> None:
     folders = {"/etc/docker": "folder", "/etc/containerd": "containerd_folder"}
     folders |= dict.fromkeys(("/etc/docker/certs.d", "/etc/docker/certs.d/reg"), "registry_folder")
     assert list_kinds(host) == expected | folders
-    assert observe(host)["groups"] == ["ops", "docker"]
 
 
 def test_only_what_exists_is_listed(host: Host) -> None:
@@ -130,7 +129,9 @@ def test_an_error_is_kept_by_file(host: Host, monkeypatch: pytest.MonkeyPatch) -
 
 def test_files_of_a_rootless_engine(host: Host) -> None:
     write(host, "/etc/docker/daemon.json", "{}")
+    listen(host, f"/run/user/{USER.uid}/docker/containerd/containerd.sock")
     expected = {
+        f"/run/user/{USER.uid}/docker/containerd/containerd.sock": "containerd_socket",
         write(host, "/home/u/.config/docker/daemon.json", "{}"): "config",
         write(host, "/home/u/.config/docker/certs.d/reg/client.key"): "registry_key",
         write(host, "/home/u/.config/systemd/user/docker.service", "[Service]\n"): "unit",
@@ -140,6 +141,22 @@ def test_files_of_a_rootless_engine(host: Host) -> None:
     found = list_kinds(host, USER)
     assert expected.items() <= found.items()
     assert {"/etc/docker", "/home/u/.config/docker", "/home/u/.config/docker/certs.d/reg"} <= set(found)
+
+
+def test_a_user_cannot_name_files_of_others(host: Host) -> None:
+    """Otherwise root would close any file that a user names as a key: /etc/passwd with mode 0400 stops the host."""
+    write(
+        host, "/home/u/.config/docker/daemon.json", '{"tlskey": "/etc/passwd", "tlscert": "/home/u/cert.pem", "hosts": ["unix:///run/bus"]}'
+    )
+    write(host, "/home/u/.config/systemd/user/docker.service", "[Service]\nExecStart=/usr/bin/dockerd\nEnvironmentFile=/etc/shadow\n")
+    write(host, "/etc/systemd/user/docker.service.d/limits.conf", "[Service]\nEnvironmentFile=/home/u/docker.env\n")
+    for path in ("/etc/passwd", "/etc/shadow", "/home/u/cert.pem", "/home/u/docker.env"):
+        write(host, path)
+    listen(host, "/run/bus")
+    found = list_kinds(host, USER)
+    assert {"/etc/passwd", "/etc/shadow", "/run/bus"} & set(found) == set()
+    assert found["/home/u/cert.pem"] == "tls_certificate"
+    assert (found["/home/u/docker.env"], found["/etc/systemd/user/docker.service.d/limits.conf"]) == ("unit", "unit")
 
 
 def test_groups_and_memory(host: Host) -> None:

@@ -54,6 +54,15 @@ def test_a_change_names_old_and_new_value() -> None:
     assert planned.apply == {"files": [{"path": CONFIG, "mode": "0644", "uid": 0, "gid": 0}], "restore": [], "user": ""}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_bits_that_open_nothing_stay(kind: str) -> None:
+    mode = KINDS[kind].mode
+    assert run("/x", make_file(kind, mode | 0o1000)).changes == []
+    (change,) = run("/x", make_file(kind, mode | 0o1002)).changes
+    assert change.after == f"root:root {mode | 0o1000:04o}\n"
+    assert bool(run("/x", make_file(kind, mode | 0o2000)).changes) == (not kind.endswith(("folder", "socket")))
+
+
 def test_bits_of_folders_that_open_nothing_stay() -> None:
     assert run("/etc/docker", make_file("folder", 0o3755)).changes == []
     (change,) = run("/etc/docker", make_file("folder", 0o2775)).changes
@@ -122,17 +131,49 @@ def test_blockers(desired: dict[str, Any], observed: dict[str, Any], text: str) 
 
 @pytest.mark.parametrize("configured", ["ssl-cert", "110"])
 def test_the_configured_group_of_the_socket_stays(configured: str) -> None:
-    planned = run(SOCKET, make_file("socket", 0o660, 0, 110), groups=["None", configured])
-    assert (
-        planned.changes == []
-        and "keeps group ssl-cert" in planned.warnings[0]
-        and "docker_files_socket_group: ssl-cert" in planned.warnings[0]
+    settings = {SOCKET: [{"part": 1, "value": configured, "key": "SocketGroup=", "source": "/etc/x.conf"}]}
+    planned = run(SOCKET, make_file("socket", 0o660, 0, 110), settings=settings)
+    assert (planned.changes, planned.warnings) == (
+        [],
+        [
+            f"{SOCKET} keeps group ssl-cert, which SocketGroup= in /etc/x.conf sets at each start; correct that setting,"
+            " or write docker_files_socket_group: ssl-cert"
+        ],
     )
-    (change,) = run(SOCKET, make_file("socket", 0o666, 0, 110), groups=[configured]).changes
+    (change,) = run(SOCKET, make_file("socket", 0o666, 0, 110), settings=settings).changes
     assert change.after == "root:ssl-cert 0660\n"
     (change,) = run(SOCKET, make_file("socket", 0o660, 0, 110)).changes
     assert change.after == "root:docker 0660\n"
-    assert run(SOCKET, make_file("socket", 0o660, 0, 110), {"docker_files_socket_group": "ssl-cert"}, groups=[configured]).warnings == []
+    assert run(SOCKET, make_file("socket", 0o660, 0, 110), {"docker_files_socket_group": "ssl-cert"}, settings=settings).warnings == []
+
+
+@pytest.mark.parametrize("value", ["0666", "666"])
+def test_a_mode_that_each_start_sets_again_is_not_changed(value: str) -> None:
+    settings = {SOCKET: [{"part": 2, "value": value, "key": "SocketMode=", "source": "/etc/x.conf"}]}
+    planned = run(SOCKET, make_file("socket", 0o1666, 0, 103), settings=settings)
+    assert (planned.changes, planned.warnings) == (
+        [],
+        [f"{SOCKET} keeps mode 1666, which SocketMode= in /etc/x.conf sets at each start; correct that setting"],
+    )
+    (change,) = run(SOCKET, make_file("socket", 0o664, 0, 103), settings=settings).changes
+    assert change.after == "root:docker 0660\n"
+
+
+def test_an_owner_that_each_start_sets_again_is_not_changed() -> None:
+    settings = {
+        "/c": [
+            {"part": part, "value": value, "key": key, "source": "/x"}
+            for part, (key, value) in enumerate((("uid", "1000"), ("gid", "110")))
+        ]
+    }
+    planned = run("/c", make_file("containerd_socket", 0o660, 1000, 110), settings=settings)
+    assert planned.changes == []
+    assert [warning.partition(" sets")[0] for warning in planned.warnings] == [
+        "/c keeps owner alice, which uid in /x",
+        "/c keeps group ssl-cert, which gid in /x",
+    ]
+    (change,) = run("/c", make_file("containerd_socket", 0o666, 1000, 0), settings=settings).changes
+    assert change.after == "alice:root 0660\n"
 
 
 def test_members_of_the_sockets_group_are_named() -> None:
