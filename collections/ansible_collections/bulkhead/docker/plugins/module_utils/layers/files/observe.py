@@ -45,13 +45,12 @@ def observe(host: Host, instance: Instance, config: Mapping[str, Any], rootful: 
     host, file, unit = instance.scope_host(host), config["daemon_json"], config["unit"]
     kinds: dict[str, str] = {}
     for pattern, kind in _PATTERNS.items():
-        for config, runtime in (("/etc/docker", "/run"), (os.path.dirname(instance.config), instance.runtime_dir)):
-            with host.as_owner(place := pattern.replace("CONFIG", config).replace("RUNTIME", runtime)):
+        for folder, runtime in (("/etc/docker", "/run"), (os.path.dirname(instance.config), instance.runtime_dir)):
+            with host.as_owner(place := pattern.replace("CONFIG", folder).replace("RUNTIME", runtime)):
                 kinds |= {f"/{path.relative_to(host.root)}": kind for path in host.root.glob(place[1:])}
     socket, socket_unit = unit["socket"].replace("/var/run/", "/run/"), read_unit(host, name="docker.socket")
-    kinds |= dict.fromkeys(read_unit(host, name="containerd.service").files, "containerd_unit") | dict.fromkeys(
-        socket_unit.files, "socket_unit"
-    )
+    kinds |= dict.fromkeys(socket_unit.files, "socket_unit")
+    kinds |= dict.fromkeys(read_unit(host, name="containerd.service").files, "containerd_unit")
     kinds |= {path: "unit" for path in rootful["files"] if path not in kinds}
     chosen = {path: "unit" for path in unit["files"] if path not in kinds} | {file["path"]: "config", socket: "socket"}
     try:
@@ -59,8 +58,12 @@ def observe(host: Host, instance: Instance, config: Mapping[str, Any], rootful: 
     except (ValueError, TypeError, RecursionError):  # daemon.json cannot be used, which its own error says
         named = unit["flags"]
     chosen |= {named[key]: kind for key, kind in _NAMED.items() if str(named.get(key)).startswith("/")}
-    own = tuple(f"{folder}/" for folder in instance.unit_dirs)
-    kinds |= {path: kind for path, kind in chosen.items() if not instance.rootless or instance.owns_path(path) or path.startswith(own)}
+    folders = tuple(f"{folder}/" for folder in instance.unit_dirs)
+    kinds |= {
+        path: kind
+        for path, kind in chosen.items()
+        if not instance.rootless or instance.owns_path(path) or (kind == "unit" and path.startswith(folders))
+    }
     group = str(named.get("group") or ""), unit["places"].get("group") or file["path"]
     settings = list_settings(host, socket, socket_unit, group)
     found: dict[str, Any] = {"files": {}, "members": {}, "settings": settings, "managed": {}, "error": None}

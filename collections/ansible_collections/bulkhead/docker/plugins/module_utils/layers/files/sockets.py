@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ...engine.unit import Unit, parse_settings
@@ -46,7 +46,7 @@ def list_settings(host: Host, socket: str, unit: Unit, group: tuple[str, str]) -
 
 def _read_socket_unit(host: Host, unit: Unit) -> Iterator[dict[str, Any]]:
     """Yield the settings of docker.socket, of which the last one counts; the defaults are those of its first file."""
-    values: Mapping[str, tuple[str, str]] = {key: (default, next(iter(unit.files))) for key, (unused, default) in _UNIT_KEYS.items()}
+    values = {key: (default, next(iter(unit.files))) for key, (unused, default) in _UNIT_KEYS.items()}
     for path in unit.files:
         try:
             settings = {key: value for unused, key, value in parse_settings(host.read(path) or "", [])}

@@ -74,7 +74,7 @@ def test_what_each_start_sets_again_has_a_lasting_remedy() -> None:
     assert mode.remedy == "run the playbook again, or: chmod 0660 /s"
 
 
-def test_the_sticky_bit_of_a_rootless_engines_socket_is_no_finding() -> None:
+def test_the_sticky_bit_of_a_rootless_socket_is_no_finding() -> None:
     verdict = run({"/run/user/1000/docker.sock": make_file("socket", 0o1660, 1000, 1000)}, user=USER)
     assert (verdict.status, verdict.evidence[0]["value"]) == ("enforced", "alice:alice 1660")
     assert run({"/run/user/1000/docker.sock": make_file("socket", 0o1666, 1000, 1000)}, user=USER).status == "degraded"

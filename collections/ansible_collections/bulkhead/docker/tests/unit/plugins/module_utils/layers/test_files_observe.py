@@ -146,15 +146,17 @@ def test_files_of_a_rootless_engine(host: Host) -> None:
 def test_a_user_cannot_name_files_of_others(host: Host) -> None:
     """Otherwise root would close any file that a user names as a key: /etc/passwd with mode 0400 stops the host."""
     write(
-        host, "/home/u/.config/docker/daemon.json", '{"tlskey": "/etc/passwd", "tlscert": "/home/u/cert.pem", "hosts": ["unix:///run/bus"]}'
+        host,
+        "/home/u/.config/docker/daemon.json",
+        '{"tlskey": "/etc/passwd", "tlscert": "/home/u/cert.pem", "tlscacert": "/usr/lib/systemd/user/x", "hosts": ["unix:///run/bus"]}',
     )
     write(host, "/home/u/.config/systemd/user/docker.service", "[Service]\nExecStart=/usr/bin/dockerd\nEnvironmentFile=/etc/shadow\n")
     write(host, "/etc/systemd/user/docker.service.d/limits.conf", "[Service]\nEnvironmentFile=/home/u/docker.env\n")
-    for path in ("/etc/passwd", "/etc/shadow", "/home/u/cert.pem", "/home/u/docker.env"):
+    for path in ("/etc/passwd", "/etc/shadow", "/usr/lib/systemd/user/x", "/home/u/cert.pem", "/home/u/docker.env"):
         write(host, path)
     listen(host, "/run/bus")
     found = list_kinds(host, USER)
-    assert {"/etc/passwd", "/etc/shadow", "/run/bus"} & set(found) == set()
+    assert {"/etc/passwd", "/etc/shadow", "/usr/lib/systemd/user/x", "/run/bus"} & set(found) == set()
     assert found["/home/u/cert.pem"] == "tls_certificate"
     assert (found["/home/u/docker.env"], found["/etc/systemd/user/docker.service.d/limits.conf"]) == ("unit", "unit")
 
