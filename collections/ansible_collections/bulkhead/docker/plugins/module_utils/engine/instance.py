@@ -94,10 +94,6 @@ class Instance:
             f" user; write a path below {self.home}, or remove the setting to use {self.config}"
         )
 
-    def owns_path(self, path: str) -> bool:
-        """Return whether a path is the rootless engine's user's own: below the home, or in the runtime folder."""
-        return self.rootless and path.startswith((f"{self.home}/", f"{self.runtime_dir}/"))
-
     def owns_process(self, daemon: Mapping[str, Any]) -> bool:
         """Return whether a dockerd process (engine/processes.py) is of this engine."""
         return bool(daemon["rootless"]) == self.rootless and (not self.rootless or daemon["uid"] == self.uid)

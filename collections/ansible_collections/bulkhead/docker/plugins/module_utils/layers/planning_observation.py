@@ -11,9 +11,8 @@ from typing import Any
 
 from ..engine import program
 from ..engine.api import Engine
-from ..engine.contents import list_contents
+from ..engine.contents import list_contents, read_summaries
 from ..engine.instance import ROOTFUL, Instance, find_instance
-from ..engine.summaries import read_summaries
 from ..engine_config.journals import list_open_ids
 from ..host.root import STATE_DIR, Host, read_state
 from ..rootless import names, observed_context

@@ -7,13 +7,13 @@ import json
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import Instance
-from ...engine.unit import read_unit
+from ...engine.unit import Unit, read_unit
 from ...host.root import Host, read_state
-from .sockets import list_settings
 
 # Pattern -> kind (rules.py); a later pattern takes precedence. CONFIG: the folder of daemon.json, RUNTIME: of sockets; root's and those of
 # the rootless engine's user.
@@ -30,6 +30,7 @@ _PATTERNS = {
     "/run/containerd/containerd.sock*": "containerd_socket",
     "RUNTIME/docker/containerd/containerd.sock*": "containerd_socket",
 }
+_CONTAINERD = "/etc/containerd/config.toml"
 _NAMED = {"tlscacert": "tls_ca", "tlscert": "tls_certificate", "tlskey": "tls_key", "containerd": "containerd_socket"}
 
 
@@ -38,9 +39,8 @@ def observe(host: Host, instance: Instance, config: Mapping[str, Any], rootful: 
 
     config: of the selected engine (engine_config/observe.py). rootful: `unit` of the rootful one. files: path -> kind, uid, gid, mode, acl
     (whether it has one), target (where a link in the path leads), links (hard ones); or kind and error. What does not exist is left out.
-    members: GID -> names in /etc/group. settings: what sets a socket's owner, group and mode (sockets.py). managed: what is remembered; error:
+    members: GID -> names in /etc/group. settings: of sockets (list_settings). managed: what is remembered; error:
     why that is unknown.
-    Root changes these files. So of what a user's own configuration names, only that user's files and units are listed.
     """
     host, file, unit = instance.scope_host(host), config["daemon_json"], config["unit"]
     kinds: dict[str, str] = {}
@@ -51,19 +51,13 @@ def observe(host: Host, instance: Instance, config: Mapping[str, Any], rootful: 
     socket, socket_unit = unit["socket"].replace("/var/run/", "/run/"), read_unit(host, name="docker.socket")
     kinds |= dict.fromkeys(socket_unit.files, "socket_unit")
     kinds |= dict.fromkeys(read_unit(host, name="containerd.service").files, "containerd_unit")
-    kinds |= {path: "unit" for path in rootful["files"] if path not in kinds}
-    chosen = {path: "unit" for path in unit["files"] if path not in kinds} | {file["path"]: "config", socket: "socket"}
+    kinds |= {path: "unit" for path in (*rootful["files"], *unit["files"]) if path not in kinds}
+    kinds |= {file["path"]: "config", socket: "socket"}
     try:
         named = json.loads(file["text"] or "{}") | unit["flags"]
     except (ValueError, TypeError, RecursionError):  # daemon.json cannot be used, which its own error says
         named = unit["flags"]
-    chosen |= {named[key]: kind for key, kind in _NAMED.items() if str(named.get(key)).startswith("/")}
-    folders = tuple(f"{folder}/" for folder in instance.unit_dirs)
-    kinds |= {
-        path: kind
-        for path, kind in chosen.items()
-        if not instance.rootless or instance.owns_path(path) or (kind == "unit" and path.startswith(folders))
-    }
+    kinds |= {named[key]: kind for key, kind in _NAMED.items() if str(named.get(key)).startswith("/")}
     group = str(named.get("group") or ""), unit["places"].get("group") or file["path"]
     settings = list_settings(host, socket, socket_unit, group)
     found: dict[str, Any] = {"files": {}, "members": {}, "settings": settings, "managed": {}, "error": None}
@@ -76,6 +70,29 @@ def observe(host: Host, instance: Instance, config: Mapping[str, Any], rootful: 
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     return found
+
+
+def list_settings(host: Host, socket: str, unit: Unit, group: tuple[str, str]) -> dict[str, list[tuple[int, str, str]]]:
+    """Return kind of socket -> what it gets when it is created: part of uid, gid and mode, value, and the setting with its file.
+
+    socket: of the engine. unit: docker.socket. group: `group` of the engine's configuration, and its file.
+    """
+    engine = [(1, group[0], f"group in {group[1]}")] if group[0] else []
+    if {socket, f"/var{socket}"} & set(unit.listen):
+        for part, (key, default) in enumerate(
+            (("SocketUser", "root"), ("SocketGroup", "root"), ("SocketMode", "0666"))
+        ):  # systemd.socket(5)
+            value, path = unit.access.get(key, ("", next(iter(unit.files))))
+            engine.append((part, value or default, f"{key}= in {path}"))
+    try:
+        named = tomllib.loads(host.read(_CONTAINERD) or "")
+    except (OSError, ValueError):  # containerd does not start with it
+        named = {}
+    tables = [table for name in ("grpc", "ttrpc") if isinstance(table := named.get(name), dict)]
+    ids = [
+        (part, str(table[key]), f"{key} in {_CONTAINERD}") for table in tables for part, key in enumerate(("uid", "gid")) if table.get(key)
+    ]
+    return {"socket": engine, "containerd_socket": ids}
 
 
 def _read_access(host: Host, path: str, kind: str) -> dict[str, Any]:

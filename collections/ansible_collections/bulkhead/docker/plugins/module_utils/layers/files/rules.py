@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.instance import get_observed_instance
+from ...engine.instance import SYSTEM_UNITS, Instance, get_observed_instance
 
 LAYER = "files"
 SWITCH, GROUP, KEEP = "docker_files_layer", "docker_files_socket_group", "docker_files_keep"
@@ -91,23 +91,34 @@ def list_accesses(observed: Mapping[str, Any], group: str) -> Iterator[Access]:
     ids = observed["layers"]["userns"]["uids"], observed["layers"]["userns"]["gids"]
     allowed, settings = ids[1].get(group), observed["layers"][LAYER]["settings"]
     for path, state in observed["layers"][LAYER]["files"].items():
-        if "error" in state:
+        own = _is_of_user(instance, path)
+        if "error" in state or (instance.rootless and not own and not _is_of_root(instance, path, state["kind"])):
             continue
         kind, now = state["kind"], (state["uid"], state["gid"], state["mode"])
-        own = instance.owns_path(path)
         uid, gid = (instance.uid or 0, now[1]) if own else (0, 0)
         if kind == "socket" and not own and allowed is not None and now[1] != 0:
             gid = allowed
         limit = KINDS[kind].mode | (_HARMLESS_NO_FILE if kind.endswith(("folder", "socket")) else _HARMLESS)
-        settled = {
-            setting["part"]: f"{setting['key']} in {setting['source']}" for setting in settings.get(path, ()) if _is_set(setting, now, ids)
-        }
+        settled = {part: setting for part, value, setting in settings.get(kind, ()) if _is_set(part, value, now, ids)}
         yield Access(path, kind, now, uid, gid, now[2] & limit, state, own, settled)
 
 
-def _is_set(setting: Mapping[str, Any], now: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]) -> bool:
+def _is_of_user(instance: Instance, path: str) -> bool:
+    """Return whether a path is the rootless engine's user's own: below the home, or in the runtime folder."""
+    return instance.rootless and path.startswith((f"{instance.home}/", f"{instance.runtime_dir}/"))
+
+
+def _is_of_root(instance: Instance, path: str, kind: str) -> bool:
+    """Return whether a path does not come from the user's configuration, which can name any file. Root would close that file for the user."""
+    if kind == "unit":
+        return path.startswith(tuple(f"{folder}/" for folder in (*SYSTEM_UNITS, *instance.unit_dirs)))
+    if kind == "containerd_socket":
+        return path.startswith(("/run/containerd/", "/run/docker/"))
+    return kind not in ("config", "socket", "tls_ca", "tls_certificate", "tls_key")
+
+
+def _is_set(part: int, value: str, now: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]) -> bool:
     """Return whether a part of the access has the value that a setting gives it."""
-    part, value = setting["part"], str(setting["value"])
     if part == 2:
         return f"{now[2] & 0o777:o}" == value.lstrip("0")
     return value in (str(now[part]), find_name(ids[part], now[part]))

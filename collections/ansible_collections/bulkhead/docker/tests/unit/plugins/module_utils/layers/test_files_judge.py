@@ -65,12 +65,11 @@ def test_the_socket_may_have_the_chosen_group() -> None:
 
 def test_what_each_start_sets_again_has_a_lasting_remedy() -> None:
     file = {"/s": make_file("socket", 0o666, 0, 110)}
-    entries = [(1, "ssl-cert", "SocketGroup=", "/a"), (2, "0666", "SocketMode=", "/b")]
-    settings = {"/s": [dict(zip(("part", "value", "key", "source"), entry, strict=True)) for entry in entries]}
+    settings = {"socket": [[1, "ssl-cert", "SocketGroup= in /a"], [2, "0666", "SocketMode= in /b"]]}
     owner, mode = run(file, settings=settings).findings
     assert owner.remedy == "correct SocketGroup= in /a, which is applied at each start, then: chown root:docker /s"
     assert mode.remedy == "correct SocketMode= in /b, which is applied at each start, then: chmod 0660 /s"
-    (mode,) = run(file, {"group": "ssl-cert"}, settings={"/s": settings["/s"][:1]}).findings
+    (mode,) = run(file, {"group": "ssl-cert"}, settings={"socket": settings["socket"][:1]}).findings
     assert mode.remedy == "run the playbook again, or: chmod 0660 /s"
 
 

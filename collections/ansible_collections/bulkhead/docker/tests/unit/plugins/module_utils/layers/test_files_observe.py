@@ -143,24 +143,6 @@ def test_files_of_a_rootless_engine(host: Host) -> None:
     assert {"/etc/docker", "/home/u/.config/docker", "/home/u/.config/docker/certs.d/reg"} <= set(found)
 
 
-def test_a_user_cannot_name_files_of_others(host: Host) -> None:
-    """Otherwise root would close any file that a user names as a key: /etc/passwd with mode 0400 stops the host."""
-    write(
-        host,
-        "/home/u/.config/docker/daemon.json",
-        '{"tlskey": "/etc/passwd", "tlscert": "/home/u/cert.pem", "tlscacert": "/usr/lib/systemd/user/x", "hosts": ["unix:///run/bus"]}',
-    )
-    write(host, "/home/u/.config/systemd/user/docker.service", "[Service]\nExecStart=/usr/bin/dockerd\nEnvironmentFile=/etc/shadow\n")
-    write(host, "/etc/systemd/user/docker.service.d/limits.conf", "[Service]\nEnvironmentFile=/home/u/docker.env\n")
-    for path in ("/etc/passwd", "/etc/shadow", "/usr/lib/systemd/user/x", "/home/u/cert.pem", "/home/u/docker.env"):
-        write(host, path)
-    listen(host, "/run/bus")
-    found = list_kinds(host, USER)
-    assert {"/etc/passwd", "/etc/shadow", "/usr/lib/systemd/user/x", "/run/bus"} & set(found) == set()
-    assert found["/home/u/cert.pem"] == "tls_certificate"
-    assert (found["/home/u/docker.env"], found["/etc/systemd/user/docker.service.d/limits.conf"]) == ("unit", "unit")
-
-
 def test_groups_and_memory(host: Host) -> None:
     write(host, "/etc/group", "root:x:0:\ndocker:x:103:ann,bob\nbroken\n")
     write(host, "/var/lib/bulkhead/files.json", '{"files": {"/x": {"before": [0, 0, 438]}}}')

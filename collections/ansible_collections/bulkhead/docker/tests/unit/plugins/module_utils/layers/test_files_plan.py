@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.judge import judge
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.plan import expectation, plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.rules import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
@@ -117,6 +118,32 @@ def test_files_of_a_rootless_engine_stay_their_users() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "path", "is_changed"),
+    [
+        ("tls_key", "/etc/passwd", False),
+        ("tls_certificate", "/etc/systemd/user/x", False),
+        ("tls_ca", "/home/alicette/x", False),
+        ("config", "/etc/passwd", False),
+        ("socket", "/run/dbus/system_bus_socket", False),
+        ("containerd_socket", "/run/dbus/system_bus_socket", False),
+        ("unit", "/etc/shadow", False),
+        ("unit", "/etc/systemd/user/docker.service", True),
+        ("unit", "/etc/systemd/system/docker.service.d/x.conf", True),
+        ("containerd_socket", "/run/containerd/containerd.sock", True),
+        ("folder", "/etc/docker", True),
+        ("registry_key", "/etc/docker/certs.d/x/client.key", True),
+        ("defaults", "/etc/default/docker", True),
+    ],
+)
+def test_a_user_cannot_have_root_change_any_file(kind: str, path: str, is_changed: bool) -> None:
+    """The user's daemon.json and unit name them: /etc/passwd as a key would get mode 0400, and stop the host."""
+    file = {path: make_file(kind, 0o777)}
+    assert bool(plan(make_observed(file, user=USER), DESIRED).changes) == is_changed
+    assert bool(judge({"observed": make_observed(file, user=USER)}, {"requirement": "required"}).findings) == is_changed
+    assert plan(make_observed(file), DESIRED).changes
+
+
+@pytest.mark.parametrize(
     ("desired", "observed", "text"),
     [
         ({"docker_files_socket_group": "dockers"}, {}, "docker_files_socket_group: 'dockers' is not a group in /etc/group"),
@@ -131,7 +158,7 @@ def test_blockers(desired: dict[str, Any], observed: dict[str, Any], text: str) 
 
 @pytest.mark.parametrize("configured", ["ssl-cert", "110"])
 def test_the_configured_group_of_the_socket_stays(configured: str) -> None:
-    settings = {SOCKET: [{"part": 1, "value": configured, "key": "SocketGroup=", "source": "/etc/x.conf"}]}
+    settings = {"socket": [[1, configured, "SocketGroup= in /etc/x.conf"]]}
     planned = run(SOCKET, make_file("socket", 0o660, 0, 110), settings=settings)
     assert (planned.changes, planned.warnings) == (
         [],
@@ -149,7 +176,7 @@ def test_the_configured_group_of_the_socket_stays(configured: str) -> None:
 
 @pytest.mark.parametrize("value", ["0666", "666"])
 def test_a_mode_that_each_start_sets_again_is_not_changed(value: str) -> None:
-    settings = {SOCKET: [{"part": 2, "value": value, "key": "SocketMode=", "source": "/etc/x.conf"}]}
+    settings = {"socket": [[2, value, "SocketMode= in /etc/x.conf"]]}
     planned = run(SOCKET, make_file("socket", 0o1666, 0, 103), settings=settings)
     assert (planned.changes, planned.warnings) == (
         [],
@@ -160,12 +187,7 @@ def test_a_mode_that_each_start_sets_again_is_not_changed(value: str) -> None:
 
 
 def test_an_owner_that_each_start_sets_again_is_not_changed() -> None:
-    settings = {
-        "/c": [
-            {"part": part, "value": value, "key": key, "source": "/x"}
-            for part, (key, value) in enumerate((("uid", "1000"), ("gid", "110")))
-        ]
-    }
+    settings = {"containerd_socket": [[0, "1000", "uid in /x"], [1, "110", "gid in /x"]]}
     planned = run("/c", make_file("containerd_socket", 0o660, 1000, 110), settings=settings)
     assert planned.changes == []
     assert [warning.partition(" sets")[0] for warning in planned.warnings] == [
