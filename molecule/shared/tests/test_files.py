@@ -33,7 +33,7 @@ SABOTAGES = {
 STRICTER, LINKED, TARGET = f"{CERTS}/client.cert", f"{CERTS}/linked.crt", "/srv/linked.crt"
 # A socket whose group containerd sets at each start, and a bit of a socket that opens nothing.
 SETTLED, CONTAINERD = "/run/containerd/containerd.sock.ttrpc", "/etc/containerd/config.toml"
-SETTING = f'[ttrpc]\\naddress = "{SETTLED}"\\ngid = 60\\n'
+SETTING = f'[ttrpc]\\naddress = "{SETTLED}"\\ngid = 9\\n'
 LIST = f"stat -c '%n %U:%G %a' {' '.join(SABOTAGES)} {STRICTER} {TARGET} {SETTLED}"
 VERIFY = """
 - hosts: docker_hosts
@@ -66,7 +66,7 @@ def states(host: Host, inventory: str, playbook: Playbook, tmp_path_factory: pyt
         f"stat -c 'chown %u:%g %n; chmod %a %n' {UNITS} {SOCKETS} /etc/docker /etc/docker/daemon.json /etc/default/docker"
     )
     by_hand = [
-        f"cp -p {CONTAINERD} /srv/config.toml && printf '{SETTING}' >> {CONTAINERD} && chgrp games {SETTLED} && chmod 1660 {SETTLED}",
+        f"cp -p {CONTAINERD} /srv/config.toml && printf '{SETTING}' >> {CONTAINERD} && chgrp news {SETTLED} && chmod 1660 {SETTLED}",
         f"mkdir -p {CERTS} && touch {CERTS}/ca.crt {CERTS}/client.key {STRICTER} {TARGET}",
         f"ln -sfn {TARGET} {LINKED} && chmod 400 {STRICTER} && chmod 666 {TARGET}",
         *(f"{command} {path}" for path, (command, _finding, _state) in SABOTAGES.items()),
@@ -106,8 +106,8 @@ def test_a_stricter_mode_and_the_target_of_a_link_stay(states: dict[str, Any]) -
 
 def test_what_the_next_start_sets_again_stays(states: dict[str, Any]) -> None:
     lines = dict(line.split(" ", 1) for line in states["hardened"].splitlines())
-    assert lines[SETTLED] == "root:games 1660"
-    assert f"{SETTLED} keeps group games, which gid in {CONTAINERD} sets at each start" in " ".join(states["output"].split())
+    assert lines[SETTLED] == "root:news 1660"
+    assert f"{SETTLED} keeps group news, which gid in {CONTAINERD} sets at each start" in " ".join(states["output"].split())
     remedies = {finding["id"]: finding["remedy"] for finding in states["verdict_hardened"]["findings"]}
     assert set(remedies) == {"files.registry_certificate_mode", "files.containerd_socket_owner"}
     assert remedies["files.containerd_socket_owner"].startswith(
