@@ -33,7 +33,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "rootless_engine": (310, "apparmor engine engine_config host rootless subid"),
     "seccomp_profile": (230, "engine host profiles seccomp"),
     "subid_range": (203, "host subid"),
-    "verify_layers": (340, "apparmor engine engine_config exposures host layers profiles recorder rootless seccomp subid"),
+    "verify_layers": (340, "apparmor controls engine engine_config exposures host layers profiles recorder rootless seccomp subid"),
 }
 # What only the control node needs, with exceptions: plan_containers compares settings of containers on the host, and the recorder adds `audit` to rules.
 ALLOWED = {"plan_containers": ("hardened/settings.py",), "record_containers": ("apparmor/syntax.py",)}

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gathers what the controls of the benchmark need beside the evidence of layers and exposures. The control node judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..engine.api import Engine, EngineError
+from ..host.root import Host
+from .audit_rules import list_watches
+from .host_facts import count_proxies, list_group_members, list_tcp_sockets, read_content_trust, read_mount, read_package, resolve_paths
+from .images import read_images
+from .swarm import read_swarm
+
+# What each audit rule is about; the engine's own paths are added.
+_AUDITED = {
+    "containerd_run": "/run/containerd",
+    "etc_docker": "/etc/docker",
+    "containerd_socket": "/run/containerd/containerd.sock",
+    "default_docker": "/etc/default/docker",
+    "containerd_config": "/etc/containerd/config.toml",
+    "sysconfig_docker": "/etc/sysconfig/docker",
+    "containerd": "/usr/bin/containerd",
+    "containerd_shim": "/usr/bin/containerd-shim",
+    "containerd_shim_v1": "/usr/bin/containerd-shim-runc-v1",
+    "containerd_shim_v2": "/usr/bin/containerd-shim-runc-v2",
+}
+_UNIT_FOLDERS = ("/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system")
+_PROBLEMS = (EngineError, OSError, ValueError, LookupError, TypeError, AttributeError)
+
+
+def gather_controls(host: Host, engine: Engine, observed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts by name, and under `errors` why a fact is missing. Reads only, and one fact cannot take the others down."""
+    state, unit = observed["engine"], observed["unit"]
+    root = state.get("root_dir") or unit["data_root"]
+    readers: dict[str, Callable[[], Any]] = {
+        "mount": lambda: read_mount(host, root),
+        "members": lambda: list_group_members(host, "docker"),
+        "watches": list_watches,
+        "paths": lambda: resolve_paths(host, _list_audited(host, observed, root)),
+        "content_trust": lambda: read_content_trust(host),
+        "proxies": lambda: count_proxies(host),
+    }
+    if state["package"]:
+        readers["package"] = lambda: read_package(state["package"])
+    if state["pid"]:
+        readers["tcp_sockets"] = lambda: list_tcp_sockets(host, state["pid"])
+    if state["running"]:
+        readers |= {
+            "info": lambda: _read_info(engine),
+            "bridge": lambda: _read_bridge(engine),
+            "images": lambda: read_images(engine.get),
+            "containers": lambda: [_describe_listed(entry) for entry in engine.get("/containers/json", all="1")],
+        }
+    found: dict[str, Any] = {"errors": {}}
+    for name, read in readers.items():
+        try:
+            found[name] = read()
+        except _PROBLEMS as error:
+            found["errors"][name] = str(error)
+    if "info" in found:
+        try:
+            found["swarm"] = read_swarm(engine.get, found["info"]["Swarm"])
+        except _PROBLEMS as error:
+            found["errors"]["swarm"] = str(error)
+    return found
+
+
+def _read_info(engine: Engine) -> dict[str, Any]:
+    """Return the part of `/info` that controls need."""
+    info = engine.get("/info")
+    registries = info.get("RegistryConfig") or {}
+    return {
+        "Swarm": {key: (info.get("Swarm") or {}).get(key) for key in ("LocalNodeState", "ControlAvailable", "Managers")},
+        "Authorization": (info.get("Plugins") or {}).get("Authorization") or [],
+        "Debug": bool(info.get("Debug")),
+        "ExperimentalBuild": bool(info.get("ExperimentalBuild")),
+        "InsecureRegistryCIDRs": registries.get("InsecureRegistryCIDRs") or [],
+        "InsecureRegistries": sorted(name for name, about in (registries.get("IndexConfigs") or {}).items() if not about.get("Secure")),
+    }
+
+
+def _read_bridge(engine: Engine) -> str | None:
+    """Return whether containers on the default bridge may reach each other, as the engine reports it; None without that bridge."""
+    try:
+        return str((engine.get("/networks/bridge").get("Options") or {}).get("com.docker.network.bridge.enable_icc", "true"))
+    except EngineError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _describe_listed(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": str((entry.get("Names") or [entry["Id"][:12]])[0]).lstrip("/"),
+        "image": entry.get("Image", ""),
+        "image_id": entry.get("ImageID", ""),
+        "state": entry.get("State", ""),
+        "status": entry.get("Status", ""),
+        "networks": sorted((entry.get("NetworkSettings") or {}).get("Networks") or ()),
+        "ports": sorted({f"{port['PublicPort']}/{port['Type']}" for port in entry.get("Ports") or () if port.get("PublicPort")}),
+    }
+
+
+def _list_audited(host: Host, observed: Mapping[str, Any], root: str) -> dict[str, str]:
+    state, unit = observed["engine"], observed["unit"]
+    daemon = next((each for each in state["daemons"] if each["pid"] == state["pid"]), {})
+    units = {
+        name: next((f"{folder}/{file}" for folder in _UNIT_FOLDERS if host.path(f"{folder}/{file}").exists()), f"{_UNIT_FOLDERS[1]}/{file}")
+        for name, file in (("docker_service", "docker.service"), ("docker_socket", "docker.socket"))
+    }
+    runc = next((path for path in ("/usr/bin/runc", "/usr/sbin/runc") if host.path(path).exists()), "/usr/bin/runc")
+    dockerd = daemon.get("exe") or unit["program"] or "/usr/bin/dockerd"
+    return {**_AUDITED, **units, "dockerd": dockerd, "data_root": root, "daemon_json": observed["daemon_json"]["path"], "runc": runc}
