@@ -105,7 +105,7 @@ def _describe_listed(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _list_audited(host: Host, observed: Mapping[str, Any], root: str) -> dict[str, str]:
     state, unit = observed["engine"], observed["unit"]
-    daemon = next((each for each in state["daemons"] if each["pid"] == state["pid"]), {})
+    daemon: Mapping[str, Any] = next((each for each in state["daemons"] if each["pid"] == state["pid"]), {})
     units = {
         name: next((f"{folder}/{file}" for folder in _UNIT_FOLDERS if host.path(f"{folder}/{file}").exists()), f"{_UNIT_FOLDERS[1]}/{file}")
         for name, file in (("docker_service", "docker.service"), ("docker_socket", "docker.socket"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.common.yaml import yaml_load
 
@@ -82,5 +83,10 @@ def load_controls() -> dict[str, Control]:
     return {control.id: control for section in load_sections() for control in section.controls}
 
 
-def _freeze(value: object) -> object:
+def get_section(identifier: str) -> str:
+    """Return the section in the ID of a control: `2` of `CIS-2.10`."""
+    return identifier.removeprefix(PREFIX).partition(".")[0]
+
+
+def _freeze(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value

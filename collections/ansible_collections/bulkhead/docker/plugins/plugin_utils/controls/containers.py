@@ -67,7 +67,9 @@ def judge_privileged_commands(control: Control, facts: Facts) -> Outcome:
 
     def find_wrong(each: Mapping[str, Any]) -> str:
         bound = (each["kernel"].get("cap") or {}).get("bnd")
-        for state in list_states(each) if bound is not None else ():
+        if bound is None:
+            return ""
+        for state in list_states(each):
             if (state.get("cap") or {}).get("eff", 0) & ~bound:
                 return f"process {state['pid']} ({state.get('command')}) has more capabilities than process {each['pid']}"
         return ""

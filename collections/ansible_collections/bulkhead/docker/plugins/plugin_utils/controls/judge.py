@@ -28,7 +28,7 @@ def find_judge(name: str) -> Callable[[Control, Facts], Outcome]:
     found = [getattr(module, f"judge_{name}") for module in _MODULES if hasattr(module, f"judge_{name}")]
     if len(found) != 1:
         raise LookupError(f"{len(found)} functions judge_{name}")
-    return found[0]  # type: ignore[no-any-return]
+    return found[0]
 
 
 def _judge_control(control: Control, facts: Facts) -> Outcome:
