@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..engine.api import Engine, EngineError
+from ..engine.configuration import strip_remapped
 from ..host.root import Host
 from .audit_rules import list_watches
 from .host_facts import count_proxies, list_group_members, list_tcp_sockets, read_content_trust, read_mount, read_package, resolve_paths
@@ -112,4 +113,11 @@ def _list_audited(host: Host, observed: Mapping[str, Any], root: str) -> dict[st
     }
     runc = next((path for path in ("/usr/bin/runc", "/usr/sbin/runc") if host.path(path).exists()), "/usr/bin/runc")
     dockerd = daemon.get("exe") or unit["program"] or "/usr/bin/dockerd"
-    return {**_AUDITED, **units, "dockerd": dockerd, "data_root": root, "daemon_json": observed["daemon_json"]["path"], "runc": runc}
+    return {
+        **_AUDITED,
+        **units,
+        "dockerd": dockerd,
+        "data_root": strip_remapped(root),
+        "daemon_json": observed["daemon_json"]["path"],
+        "runc": runc,
+    }
