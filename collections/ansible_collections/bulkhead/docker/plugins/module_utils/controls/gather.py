@@ -100,8 +100,15 @@ def _describe_listed(entry: Mapping[str, Any]) -> dict[str, Any]:
         "state": entry.get("State", ""),
         "status": entry.get("Status", ""),
         "networks": sorted((entry.get("NetworkSettings") or {}).get("Networks") or ()),
+        "addresses": sorted({_join_address(port) for port in entry.get("Ports") or () if port.get("PublicPort")}),
         "ports": sorted({f"{port['PublicPort']}/{port['Type']}" for port in entry.get("Ports") or () if port.get("PublicPort")}),
     }
+
+
+def _join_address(port: Mapping[str, Any]) -> str:
+    """Return an address on which a port is published, as `list_tcp_sockets` writes it."""
+    address = str(port.get("IP") or "0.0.0.0")
+    return f"[{address}]:{port['PublicPort']}" if ":" in address else f"{address}:{port['PublicPort']}"
 
 
 def _list_audited(host: Host, observed: Mapping[str, Any], root: str) -> dict[str, str]:

@@ -104,8 +104,10 @@ def judge_tcp_sockets(control: Control, facts: Facts) -> Outcome:
     """Judge the sockets that the kernel shows; without one there is nothing to verify clients on."""
     pid, found = facts.observed["engine"]["pid"], facts.get("tcp_sockets")
     swarm = facts.observed["engine"].get("swarm")
-    metrics = str(read_setting(facts, "metrics-addr", default="")[0])
-    sockets = [each for each in found if not (swarm and each.rpartition(":")[2] in SWARM_PORTS) and each != metrics]
+    # Without the userland proxy, the engine itself holds the ports that containers publish (libnetwork portmapper).
+    others = {address for container in facts.get("containers") for address in container["addresses"]}
+    others.add(str(read_setting(facts, "metrics-addr", default="")[0]))
+    sockets = [each for each in found if not (swarm and each.rpartition(":")[2] in SWARM_PORTS) and each not in others]
     source = f"/proc/{pid}/net/tcp, tcp6 and /proc/{pid}/fd"
     if not sockets:
         return Outcome(NOT_APPLICABLE, "the engine does not listen on TCP", show(source, "no listening socket"))

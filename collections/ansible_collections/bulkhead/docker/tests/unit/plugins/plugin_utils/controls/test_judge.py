@@ -48,6 +48,7 @@ LISTED = {
     "state": "running",
     "status": "Up 2 hours",
     "networks": ["own"],
+    "addresses": [],
     "ports": [],
 }
 
@@ -164,6 +165,14 @@ def test_a_socket_with_verified_clients_passes() -> None:
 
 def test_the_sockets_of_a_swarm_are_not_the_api() -> None:
     assert judge({"tcp_sockets": ["[::]:2377"], "swarm": MANAGER}, swarm=True)["2.8"]["status"] == "not_applicable"
+
+
+def test_the_ports_of_containers_are_not_the_api() -> None:
+    published = {**LISTED, "addresses": ["0.0.0.0:80"]}
+    facts = {"tcp_sockets": ["0.0.0.0:80"], "containers": [published]}
+    assert judge(facts)["2.8"]["status"] == "not_applicable"
+    found = judge({**facts, "tcp_sockets": ["0.0.0.0:80", "127.0.0.1:2375"]})["2.8"]
+    assert (found["status"], found["reason"]) == ("fail", "clients on 127.0.0.1:2375 need no certificate")
 
 
 def test_running_proxies_count_more_than_the_file() -> None:
