@@ -26,5 +26,6 @@ class ActionModule(ActionBase):
         layers = args.get("layers")
         selected = set(layers.split(",") if isinstance(layers, str) else layers) if layers is not None else None
         read = make_readable(json.loads(evidence))
-        verification = judge_host(read, args.get("expect") or {}, selected)
-        return {**result, **verification, "controls": judge_controls(read, verification)}
+        expect = args.get("expect") or {}
+        verification = judge_host(read, expect, selected)
+        return {**result, **verification, "controls": judge_controls(read, verification, expect)}

@@ -7,19 +7,21 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from . import containers, engine, host, images, swarm
+from . import containers, engine, files, host, images, swarm
 from .catalog import Control, load_controls
 from .feeds import judge_container_layers, judge_exposures, judge_host_layers
 from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, Facts, MissingFact, Outcome, combine, show
 
-_MODULES: tuple[ModuleType, ...] = (host, engine, images, containers, swarm)
+_MODULES: tuple[ModuleType, ...] = (host, engine, files, images, containers, swarm)
 _HOST_SECTIONS = ("1", "2", "3")
 _SWARM = "7"
 
 
-def judge_controls(evidence: Mapping[str, Any], verification: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every control with its status. verification: `layers` and `containers` of the same evidence."""
-    facts = Facts(evidence, verification)
+def judge_controls(
+    evidence: Mapping[str, Any], verification: Mapping[str, Any], expect: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return every control with its status. verification: `layers` and `containers` of the same evidence. expect: as for them."""
+    facts = Facts(evidence, verification, expect or {})
     return [_describe(control, _judge_control(control, facts)) for control in load_controls().values()]
 
 

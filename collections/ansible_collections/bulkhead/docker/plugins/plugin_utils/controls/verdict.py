@@ -51,10 +51,11 @@ def combine(parts: Iterable[Outcome]) -> Outcome:
 
 @dataclass(frozen=True)
 class Facts:
-    """What judges read. evidence: of the module. verification: layers and containers as judged."""
+    """What judges read. evidence: of the module. verification: layers and containers as judged. expect: what was expected of the layers."""
 
     evidence: Mapping[str, Any]
     verification: Mapping[str, Any]
+    expect: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def observed(self) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ UNTIL = "2099-01-01"
         (["2.10", "CIS-2.10"], 1),
         ([7], 9),
         (["6", "7"], 11),
-        (["level2"], 94),
+        (["level2"], 118),
     ],
 )
 def test_entries_select_controls(value: list[Any], expected: int) -> None:
