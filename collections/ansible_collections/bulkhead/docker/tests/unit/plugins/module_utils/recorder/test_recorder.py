@@ -133,7 +133,7 @@ def test_counts_of_ended_groups_are_forgotten_when_saved(world: World) -> None:
     assert found.store.instances[WEB].calls["read", "x86_64", None].count == 5
 
 
-def test_a_message_about_another_process_is_of_the_containers_of_its_profile(world: World) -> None:
+def test_a_message_of_a_profile_is_of_all_its_containers(world: World) -> None:
     found = world.start(100.0)
     world.audit.messages = [message(1, SIGNALLED, "/a")]
     found.read_audit(110.0)
