@@ -259,3 +259,26 @@ def test_a_thousand_hosts(browser: Browser, tmp_path: Path, record_property: pyt
     browser.click(f"{VISIBLE}[99].cells[5]")
     assert "seccomp.unfiltered" in browser.run(f"{DIALOG}.innerText")
     assert browser.errors == []
+
+
+def test_the_controls_are_filtered(browser: Browser, tmp_path: Path) -> None:
+    statuses = {"CIS-2.2": ("pass", 1), "CIS-2.13": ("fail", 2), "CIS-5.2": ("fail", 1), "CIS-7.1": ("not_applicable", 1)}
+    report = load_report("web1")
+    report["verification"]["controls"] = [samples.make_control(name, status, level=level) for name, (status, level) in statuses.items()]
+    browser.errors.clear()
+    browser.open(write_page(tmp_path, report))
+    rows = "Array.from(document.querySelectorAll('#control-table tbody tr')).filter(row => !row.hidden)"
+    names = f"{rows}.map(row => row.cells[0].firstChild.textContent.trim())"
+    assert browser.run(names) == list(statuses)
+    for field, value, left in (("section", "2", ["CIS-2.2", "CIS-2.13"]), ("status", "fail", ["CIS-2.13"]), ("level", "1", [])):
+        choose(browser, field, value)
+        assert browser.run(names) == left
+    assert browser.run("document.getElementById('controls-shown').textContent") == "0 of 4 controls shown."
+    browser.click("document.querySelector('#control-filter button[type=reset]')")
+    assert len(browser.run(f"new Promise(done => setTimeout(() => done({names}), 50))")) == 4
+    assert browser.errors == []
+
+
+def choose(browser: Browser, field: str, value: str) -> None:
+    element = f"document.getElementById('control-filter').elements['{field}']"
+    browser.run(f"(e => {{ e.value = {json.dumps(value)}; e.dispatchEvent(new Event('input', {{bubbles: true}})); }})({element})")
