@@ -108,7 +108,7 @@ def _plan_files(planned: LayerPlan, state: Mapping[str, Any], places: Iterable[P
     listed = list(places)
     for path, before, after in zip((RULES, FOLDERS), state["texts"], (render_rules(listed), render_folders(listed)), strict=True):
         if (before or "") != after:
-            summary = "is removed" if not after else "is changed" if before else "is created"
+            summary = f"{path} is {'removed' if not after else 'changed' if before else 'created'}"
             planned.changes.append(Change(path, summary, before or "", after))
 
 
