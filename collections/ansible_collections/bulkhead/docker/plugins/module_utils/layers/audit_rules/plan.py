@@ -120,7 +120,7 @@ def _plan_kernel(planned: LayerPlan, kernel: Kernel, places: Iterable[Place]) ->
     if not more and not less:
         return
     if kernel.enabled == IMMUTABLE:
-        parts = [f"{len(paths)} rules are {word}" for paths, word in ((more, "added"), (less, "removed")) if paths]
+        parts = [f"{_count_rules(paths)} {word}" for paths, word in ((more, "added"), (less, "removed")) if paths]
         planned.warnings.append(
             f"the kernel's audit is immutable (enabled 2) and accepts no change before the next boot, which is when {' and '.join(parts)}"
         )
@@ -128,3 +128,7 @@ def _plan_kernel(planned: LayerPlan, kernel: Kernel, places: Iterable[Place]) ->
     parts = [f"{word} {', '.join(paths)}" for paths, word in ((more, "watch"), (less, "do not watch")) if paths]
     texts = [format_rules(sorted({path for path, _folder in rules})) for rules in (before, after)]
     planned.changes.append(Change(f"auditctl -l -k {KEY}", "; ".join(parts), *texts))
+
+
+def _count_rules(paths: list[str]) -> str:
+    return "1 rule is" if len(paths) == 1 else f"{len(paths)} rules are"
