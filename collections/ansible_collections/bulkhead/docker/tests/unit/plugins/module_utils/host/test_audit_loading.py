@@ -60,7 +60,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_the_kernel_gets_what_it_misses_and_loses_what_is_not_listed(host: Host, kernel: Kernel) -> None:
+def test_the_kernel_gets_and_loses_single_rules(host: Host, kernel: Kernel) -> None:
     loading = apply_rules(host, [("/a", False), ("/b", False)], TEXTS, True, False)
     assert (loading.added, loading.removed, loading.changed) == ([("/a", False)], [("/c", True)], True)
     assert kernel.rules == [watch("/a"), build_rule("/b", False), build_rule("/a", False)]
