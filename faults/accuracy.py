@@ -11,7 +11,7 @@ from typing import Any
 from faults.machine import FaultMachine
 
 # Judged from files of the host, which need no container.
-_OF_HOST = frozenset({"files"})
+_OF_HOST = frozenset({"files", "audit_rules"})
 _READ_LAYERS = (Path(__file__).parent / "guest" / "layers.py").read_text(encoding="utf-8")
 
 

@@ -49,11 +49,11 @@ PACKAGES = (
 )
 
 # docker.io carries the client itself in bookworm. The services that the scenarios try come from trixie,
-# and so does what a host needs for compose, for pasta, and to pull its own configuration.
+# and so does what a host needs for compose, for pasta, to pull its own configuration, and for rules of audit.
 EXTRA_PACKAGES = {
     "trixie": (
         *("docker-cli", "nginx", "redis-server", "nodejs"),
-        *("docker-compose", "passt", "ansible-core", "git", "gpg", "gpg-agent", "openssh-client"),
+        *("docker-compose", "passt", "ansible-core", "git", "gpg", "gpg-agent", "openssh-client", "auditd"),
     ),
     "forky": ("docker-cli", "passwd"),  # useradd is no longer part of every system there
 }

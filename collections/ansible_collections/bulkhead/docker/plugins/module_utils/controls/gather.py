@@ -7,27 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..engine.api import Engine, EngineError
-from ..engine.configuration import strip_remapped
 from ..host.root import Host
-from .audit_rules import list_watches
-from .host_facts import count_proxies, list_group_members, list_tcp_sockets, read_content_trust, read_mount, read_package, resolve_paths
+from .host_facts import count_proxies, list_group_members, list_tcp_sockets, read_content_trust, read_mount, read_package
 from .images import read_images
 from .swarm import read_swarm
 
-# What each audit rule is about; the engine's own paths are added.
-_AUDITED = {
-    "containerd_run": "/run/containerd",
-    "etc_docker": "/etc/docker",
-    "containerd_socket": "/run/containerd/containerd.sock",
-    "default_docker": "/etc/default/docker",
-    "containerd_config": "/etc/containerd/config.toml",
-    "sysconfig_docker": "/etc/sysconfig/docker",
-    "containerd": "/usr/bin/containerd",
-    "containerd_shim": "/usr/bin/containerd-shim",
-    "containerd_shim_v1": "/usr/bin/containerd-shim-runc-v1",
-    "containerd_shim_v2": "/usr/bin/containerd-shim-runc-v2",
-}
-_UNIT_FOLDERS = ("/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system")
 _PROBLEMS = (EngineError, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
@@ -38,8 +22,6 @@ def gather_controls(host: Host, engine: Engine, observed: Mapping[str, Any]) -> 
     readers: dict[str, Callable[[], Any]] = {
         "mount": lambda: read_mount(host, root),
         "members": lambda: list_group_members(host, "docker"),
-        "watches": list_watches,
-        "paths": lambda: resolve_paths(host, _list_audited(host, observed, root)),
         "content_trust": lambda: read_content_trust(host),
         "proxies": lambda: count_proxies(host),
     }
@@ -109,22 +91,3 @@ def _join_address(port: Mapping[str, Any]) -> str:
     """Return an address on which a port is published, as `list_tcp_sockets` writes it."""
     address = str(port.get("IP") or "0.0.0.0")
     return f"[{address}]:{port['PublicPort']}" if ":" in address else f"{address}:{port['PublicPort']}"
-
-
-def _list_audited(host: Host, observed: Mapping[str, Any], root: str) -> dict[str, str]:
-    state, unit = observed["engine"], observed["unit"]
-    daemon: Mapping[str, Any] = next((each for each in state["daemons"] if each["pid"] == state["pid"]), {})
-    units = {
-        name: next((f"{folder}/{file}" for folder in _UNIT_FOLDERS if host.path(f"{folder}/{file}").exists()), f"{_UNIT_FOLDERS[1]}/{file}")
-        for name, file in (("docker_service", "docker.service"), ("docker_socket", "docker.socket"))
-    }
-    runc = next((path for path in ("/usr/bin/runc", "/usr/sbin/runc") if host.path(path).exists()), "/usr/bin/runc")
-    dockerd = daemon.get("exe") or unit["program"] or "/usr/bin/dockerd"
-    return {
-        **_AUDITED,
-        **units,
-        "dockerd": dockerd,
-        "data_root": strip_remapped(root),
-        "daemon_json": observed["daemon_json"]["path"],
-        "runc": runc,
-    }

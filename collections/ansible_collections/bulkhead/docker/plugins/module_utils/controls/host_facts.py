@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads facts of the host that no layer needs: mounts, groups, sockets in the kernel, packages, and the paths that audit rules are about."""
+"""Reads facts of the host that no layer needs: mounts, groups, sockets in the kernel, and packages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import ipaddress
 import os
 import re
 import subprocess
-from collections.abc import Mapping
-from typing import Any
 
 from ..exposures.mounts import is_below, parse_mountinfo
 from ..host.root import Host
@@ -84,16 +82,6 @@ def read_package(name: str) -> dict[str, str]:
     if len(found) < 2:
         raise OSError(2, f"apt-cache does not know package {name}")
     return {"installed": found["Installed"], "candidate": found["Candidate"]}
-
-
-def resolve_paths(host: Host, wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return name -> `path`, its `real` path, and whether it `exists`."""
-    found = {}
-    for name, path in wanted.items():
-        real = os.path.realpath(host.path(path))
-        shown = "/" + real.removeprefix(str(host.root)).lstrip("/")
-        found[name] = {"path": path, "real": shown, "exists": os.path.exists(real)}
-    return found
 
 
 def read_content_trust(host: Host) -> str | None:

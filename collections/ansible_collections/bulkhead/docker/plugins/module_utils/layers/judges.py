@@ -6,6 +6,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from .apparmor import judge as apparmor
+from .audit_rules import judge as audit_rules
 from .capabilities import judge as capabilities
 from .files import judge as files
 from .no_new_privileges import judge as no_new_privileges
@@ -28,4 +29,5 @@ JUDGES: dict[str, ModuleType] = {
     "non_root_user": non_root_user,
     "rootless": rootless,
     "files": files,
+    "audit_rules": audit_rules,
 }

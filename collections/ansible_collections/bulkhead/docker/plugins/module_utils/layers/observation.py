@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..engine.api import Engine
+from ..engine.configuration import strip_remapped
 from ..engine.instance import ROOTFUL, Instance
 from ..engine.observe import ContainersReader, ContentsReader, observe_engine
 from ..engine.processes import find_process, list_dockerds
 from ..engine_config.observe import observe_config
-from ..host import system
+from ..host import audit_rules, system
 from ..host.root import Host
 from .apparmor import observe as apparmor
 from .files import observe as files
@@ -47,7 +48,14 @@ def observe_host(
         "instance": instance.as_dict(),
         "engine": engine_state,
         **config,
-        "layers": _observe_layers(host, instance, daemons, config, rootful, "" if instance.rootless else engine_state.get("root_dir", "")),
+        "layers": {
+            **_observe_layers(host, instance, daemons, config, rootful, "" if instance.rootless else engine_state.get("root_dir", "")),
+            "audit_rules": audit_rules.observe_rules(
+                host,
+                dockerd=(process or {}).get("exe") or config["unit"]["program"] or "/usr/bin/dockerd",
+                data_root=strip_remapped(engine_state.get("root_dir") or config["unit"]["data_root"]),
+            ),
+        },
     }
 
 

@@ -196,6 +196,17 @@ LAYERS: tuple[Layer, ...] = (
         "systemctl show -p FragmentPath docker.service docker.socket containerd.service    # their files too",
         controls=(*(f"CIS-3.{number}" for number in range(1, 25)), "NIST-4.5.4"),
     ),
+    Layer(
+        "audit_rules",
+        "Audit rules",
+        "audit",
+        "who changes the engine's programs, data or configuration leaves a record",
+        role="docker_audit_rules",
+        switch="docker_audit_rules_layer",
+        attacked=False,
+        repeat="auditctl -s    # enabled 1 or 2, and the PID of auditd\nauditctl -l",
+        controls=tuple(f"CIS-1.1.{number}" for number in range(3, 19)),
+    ),
 )
 
 BY_NAME: dict[str, Layer] = {layer.name: layer for layer in LAYERS}

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from ...module_utils.layers.audit_rules import rules
+from ...module_utils.layers.audit_rules.kernel import parse_kernel
 from .catalog import Control
-from .verdict import NOT_APPLICABLE, UNKNOWN, Facts, Outcome, decide, show
+from .verdict import NOT_APPLICABLE, UNKNOWN, Facts, MissingFact, Outcome, decide, show
 
 _LIST_RULES = "auditctl -l"
 
@@ -27,19 +29,28 @@ def judge_group_members(control: Control, facts: Facts) -> Outcome:
 
 
 def judge_audited(control: Control, facts: Facts) -> Outcome:
-    """Judge by the kernel's rules: one watches the path, or a folder above it, at least for writing and changes of attributes."""
-    place = facts.get("paths")[control.path]
-    if not place["exists"]:
-        return Outcome(NOT_APPLICABLE, f"{place['path']} does not exist", show(f"ls -d {place['path']}", "does not exist"))
-    names = {place["path"], place["real"]}
-    covering = [watch for watch in facts.get("watches") if any(_covers(watch, name) for name in names)]
-    permissions = set().union(*(watch["permissions"] for watch in covering))
-    shown = [f"{watch['path']} {watch['permissions']}" for watch in covering]
-    if covering and not {"w", "a"} <= permissions:
-        bad = f"the audit rule of {place['path']} has permissions {''.join(sorted(permissions))}, and w and a are needed"
+    """Judge by the kernel's rules, as layer audit_rules does, also where that layer is disabled."""
+    layers = facts.observed.get("layers", {})
+    if rules.LAYER not in layers:
+        raise MissingFact("the audit rules were not read")
+    place = rules.list_places(facts.observed)[control.path]
+    if not place.real:
+        return Outcome(NOT_APPLICABLE, f"{place.path} does not exist", show(f"ls -d {place.path}", "does not exist"))
+    try:
+        kernel = parse_kernel(layers[rules.LAYER])
+    except ValueError as error:
+        raise MissingFact(f"the kernel's audit rules are unknown: {error}") from error
+    covering = rules.list_covering(kernel, place)
+    shown = [f"{rule.path} {rule.permissions}" for rule in covering]
+    if covering and not rules.is_covered(covering):
+        permissions = "".join(sorted({letter for rule in covering for letter in rule.permissions}))
+        bad = f"the audit rule of {place.path} has permissions {permissions}, and w and a are needed"
     else:
-        bad = f"no audit rule in the kernel watches {place['path']}"
-    return decide({"w", "a"} <= permissions, f"{shown[0] if shown else ''} is watched", bad, _LIST_RULES, shown or "no rule for it")
+        bad = f"no audit rule in the kernel watches {place.path}"
+    if rules.is_covered(covering) and not kernel.enabled:
+        bad = f"a rule watches {place.path}, and the kernel's audit is off (enabled 0)"
+    passes = rules.is_covered(covering) and kernel.enabled != 0
+    return decide(passes, f"{shown[0] if shown else ''} is watched", bad, _LIST_RULES, shown or "no rule for it")
 
 
 def judge_engine_version(control: Control, facts: Facts) -> Outcome:
@@ -52,8 +63,3 @@ def judge_engine_version(control: Control, facts: Facts) -> Outcome:
     current = package["installed"] == package["candidate"]
     bad = f"{engine['package']} {package['installed']} is installed, and its package source has {package['candidate']}"
     return decide(current, f"{engine['package']} {package['installed']} is the newest that its sources have", bad, source, value)
-
-
-def _covers(watch: dict[str, object], path: str) -> bool:
-    watched = str(watch["path"]).rstrip("/")
-    return path == watched or (bool(watch["folder"]) and path.startswith(f"{watched}/"))

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.common.yaml import yaml_load
 
 from ...module_utils.exposures.kinds import KINDS
+from ...module_utils.layers.audit_rules import rules as audit_rules
 from ...module_utils.layers.files import rules as files
 from ...module_utils.layers.registry import BY_NAME
 from ..controls import catalog
@@ -39,6 +40,8 @@ def list_finding_controls(identifier: str) -> list[str]:
         return [identifier]
     if owner == files.LAYER:  # one control per kind of file, and not all of the section
         return [*files.list_finding_controls(name), *(control for control in list_layer_controls(owner) if control.startswith("NIST-"))]
+    if owner == audit_rules.LAYER:
+        return audit_rules.list_finding_controls(name) or list_layer_controls(owner)
     return list_kind_controls(name) if owner == "container" else list_layer_controls(owner)
 
 

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.controls.audit_rules import parse_rule
 from ansible_collections.bulkhead.docker.plugins.module_utils.controls.host_facts import (
     decode_address,
     list_group_members,
@@ -16,35 +14,6 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.controls.host_fact
 from ansible_collections.bulkhead.docker.plugins.module_utils.controls.images import describe_image
 from ansible_collections.bulkhead.docker.plugins.module_utils.controls.swarm import read_swarm
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-
-
-def pack_rule(fields: list[tuple[int, int]], texts: bytes, flags: int = 4, action: int = 2) -> bytes:
-    numbers = [field for field, unused in fields] + [0] * (64 - len(fields))
-    values = [value for unused, value in fields] + [0] * (64 - len(fields))
-    head = struct.pack("=3I", flags, action, len(fields)) + struct.pack("=64I", *[0] * 64)
-    return (
-        head
-        + struct.pack("=64I", *numbers)
-        + struct.pack("=64I", *values)
-        + struct.pack("=64I", *[0] * 64)
-        + struct.pack("=I", len(texts))
-        + texts
-    )
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (pack_rule([(105, 4), (106, 10)], b"/a/b"), [{"path": "/a/b", "folder": False, "permissions": "wa"}]),
-        (pack_rule([(107, 2), (106, 15), (210, 3)], b"/akey"), [{"path": "/a", "folder": True, "permissions": "rwxa"}]),
-        (pack_rule([(210, 3), (105, 2)], b"key/a"), [{"path": "/a", "folder": False, "permissions": "rwxa"}]),
-        (pack_rule([(11, 5)], b""), []),
-        (pack_rule([(105, 2)], b"/a", action=0), []),
-        (b"short", []),
-    ],
-)
-def test_rules_of_the_kernel(data: bytes, expected: list[dict[str, Any]]) -> None:
-    assert parse_rule(data) == expected
 
 
 @pytest.mark.parametrize(

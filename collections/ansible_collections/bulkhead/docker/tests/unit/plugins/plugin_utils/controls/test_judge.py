@@ -12,8 +12,6 @@ FACTS: dict[str, Any] = {
     "errors": {},
     "mount": {"path": "/var/lib/docker", "point": "/", "type": "ext4"},
     "members": [],
-    "watches": [],
-    "paths": {},
     "content_trust": None,
     "proxies": 0,
     "package": {"installed": "1", "candidate": "1"},
@@ -186,34 +184,12 @@ def test_a_file_that_is_newer_than_the_engine_is_unknown() -> None:
 
 
 def test_one_missing_fact_does_not_take_the_others_down() -> None:
-    evidence = judge({"errors": {"watches": "Operation not permitted"}})
+    evidence = judge({"errors": {"members": "Operation not permitted"}})
     assert evidence["1.1.1"]["status"] == "fail"
     found = judge_controls(
         {"observed": {"engine": {"error": "no engine"}}, "containers": [], "controls": {"errors": {}}}, {"layers": [], "containers": []}
     )
     assert {entry["status"] for entry in found} <= {"unknown", "manual", "not_applicable"}
-
-
-@pytest.mark.parametrize(
-    ("watches", "status"),
-    [
-        ([], "fail"),
-        ([{"path": "/etc/docker", "folder": True, "permissions": "wa"}], "pass"),
-        ([{"path": "/etc/docker/", "folder": True, "permissions": "rwxa"}], "pass"),
-        ([{"path": "/etc/docker", "folder": False, "permissions": "wa"}], "fail"),
-        ([{"path": "/etc/docker/daemon.json", "folder": False, "permissions": "wa"}], "pass"),
-        ([{"path": "/etc/docker/daemon.json", "folder": False, "permissions": "w"}], "fail"),
-        ([{"path": "/etc/dock", "folder": True, "permissions": "wa"}], "fail"),
-    ],
-)
-def test_audit_rules_cover_a_path(watches: list[dict[str, Any]], status: str) -> None:
-    place = {"path": "/etc/docker/daemon.json", "real": "/etc/docker/daemon.json", "exists": True}
-    assert judge({"watches": watches, "paths": {"daemon_json": place}})["1.1.11"]["status"] == status
-
-
-def test_a_path_that_does_not_exist_is_not_applicable() -> None:
-    place = {"path": "/etc/sysconfig/docker", "real": "/etc/sysconfig/docker", "exists": False}
-    assert judge({"paths": {"sysconfig_docker": place}})["1.1.13"]["status"] == "not_applicable"
 
 
 def build_layer(status: str, finding: str = "") -> dict[str, Any]:
