@@ -45,6 +45,12 @@ options:
     type: str
     choices: [none, profiles, all]
     default: none
+  search_images:
+    description:
+      - Whether to search the files of all images for setuid and setgid programs, which takes up to ten minutes.
+      - Without it, control C(CIS-4.8) is V(manual). Only storage driver overlay2 shows the files.
+    type: bool
+    default: false
   user:
     description:
       - The user whose rootless engine is judged, through that user's socket. The default is the user that O(expect) names under C(rootless), and without
@@ -231,6 +237,7 @@ def main() -> None:
             "layers": {"type": "list", "elements": "str"},
             "probe": {"type": "bool", "default": True},
             "deep": {"type": "str", "choices": list(DEEP), "default": NONE},
+            "search_images": {"type": "bool", "default": False},
             "user": {"type": "str"},
             "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
@@ -246,7 +253,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     observed = evidence["observed"]
-    evidence["controls"] = gather_controls(host, engine, observed)
+    evidence["controls"] = gather_controls(host, engine, observed, params["search_images"])
     try:
         evidence["versions"] = read_versions(engine.get("/version") if observed["engine"]["running"] else {})
     except (EngineError, EngineUnreachable):

@@ -36,6 +36,7 @@ KNOWN = frozenset(
         "bulkhead_containers_forbid",
         "bulkhead_waivers",
         "bulkhead_controls_required",
+        "bulkhead_search_images",
         "bulkhead_fleet",
         "bulkhead_record",
         "bulkhead_recordings",

@@ -10,13 +10,17 @@ from ..engine.api import Engine, EngineError
 from ..host.root import Host
 from .host_facts import count_proxies, list_group_members, list_tcp_sockets, read_content_trust, read_mount, read_package
 from .images import read_images
+from .setuid import search_images
 from .swarm import read_swarm
 
 _PROBLEMS = (EngineError, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
-def gather_controls(host: Host, engine: Engine, observed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts by name, and under `errors` why a fact is missing. Reads only, and one fact cannot take the others down."""
+def gather_controls(host: Host, engine: Engine, observed: Mapping[str, Any], search: bool = False) -> dict[str, Any]:
+    """Return the facts by name, and under `errors` why a fact is missing. Reads only, and one fact cannot take the others down.
+
+    search: whether to search the files of all images, which takes minutes.
+    """
     state, unit = observed["engine"], observed["unit"]
     root = state.get("root_dir") or unit["data_root"]
     readers: dict[str, Callable[[], Any]] = {
@@ -36,7 +40,9 @@ def gather_controls(host: Host, engine: Engine, observed: Mapping[str, Any]) -> 
             "images": lambda: read_images(engine.get),
             "containers": lambda: [_describe_listed(entry) for entry in engine.get("/containers/json", all="1")],
         }
-    found: dict[str, Any] = {"errors": {}}
+    if state["running"] and search:
+        readers["setuid"] = lambda: search_images(host, engine.get)
+    found: dict[str, Any] = {"errors": {}, "searched": search}
     for name, read in readers.items():
         try:
             found[name] = read()

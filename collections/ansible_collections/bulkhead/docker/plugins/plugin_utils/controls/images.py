@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .catalog import Control
-from .verdict import NOT_APPLICABLE, UNKNOWN, Facts, Outcome, decide, show
+from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, Facts, Outcome, decide, show
 
 # docker-bench-security tolerates as many stopped containers.
 MAX_STOPPED = 25
@@ -35,6 +35,23 @@ def judge_image_user(control: Control, facts: Facts) -> Outcome:
 
 def judge_image_health_check(control: Control, facts: Facts) -> Outcome:
     return _judge_images(facts, lambda i: not i["health_check"], "every image has a health check", "images without a health check")
+
+
+def judge_image_setuid(control: Control, facts: Facts) -> Outcome:
+    """Judge by the files of all images, if they were searched."""
+    if not (facts.evidence.get("controls") or {}).get("searched"):
+        return Outcome(MANUAL, "the engine's metadata do not show it; bulkhead_search_images: true searches the files of all images")
+    read = facts.get("setuid")
+    if not read["images"] and not read["unread"]:
+        return Outcome(NOT_APPLICABLE, "the host has no images", show("docker image ls", "none"))
+    wrong = {name_image(image): [*image["files"], *(["…"] if image["more"] else [])] for image in read["images"] if image["files"]}
+    if not wrong and read["unread"]:
+        return Outcome(UNKNOWN, f"these images could not be searched: {', '.join(read['unread'][:MAX_NAMES])}")
+    names = ", ".join(list(wrong)[:MAX_NAMES]) + (f" and {len(wrong) - MAX_NAMES} more" if len(wrong) > MAX_NAMES else "")
+    found = "; ".join(f"{name}: {' '.join(files[:MAX_NAMES])}" for name, files in list(wrong.items())[:MAX_NAMES])
+    return decide(
+        not wrong, "no image has one", f"images with setuid or setgid programs: {names}", "find DIFF -perm /6000", found or "none"
+    )
 
 
 def judge_image_updates(control: Control, facts: Facts) -> Outcome:

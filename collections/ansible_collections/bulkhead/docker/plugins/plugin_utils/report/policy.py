@@ -20,10 +20,11 @@ from .controls import list_finding_controls
 from .waivers import Waiver
 
 FORBID = "bulkhead_containers_forbid"
-DEEP = "bulkhead_deep"
+DEEP, SEARCH = "bulkhead_deep", "bulkhead_search_images"
 # The modes of verify_layers, and the booleans that playbooks/tasks/verify.yml translates.
 _DEEP_VALUES = ("none", "profiles", "all", "true", "yes", "false", "no")
-VARIABLES = (FORBID, waivers.VARIABLE, requirement.VARIABLE, DEEP)
+_BOOLEANS = ("true", "yes", "1", "false", "no", "0")
+VARIABLES = (FORBID, waivers.VARIABLE, requirement.VARIABLE, DEEP, SEARCH)
 # States of a kind of exposure on a container, the worst first.
 EXPOSED = "exposed"  # forbidden: verify.yml fails
 NOT_READ = "unknown"  # nothing could be read, so it may have what is forbidden: verify.yml fails
@@ -168,6 +169,8 @@ def find_variable_problems(variables: Mapping[str, Any]) -> list[str]:
     problems = [f"{name}: has no value; leave it out, or write []" for name in lists if name in variables and variables[name] is None]
     if DEEP in variables and str(variables[DEEP]).lower() not in _DEEP_VALUES:
         problems.append(f"{DEEP}: {variables[DEEP]!r} is not a mode; write none, profiles or all")
+    if SEARCH in variables and str(variables[SEARCH]).lower() not in _BOOLEANS:
+        problems.append(f"{SEARCH}: {variables[SEARCH]!r} is not a boolean; write true or false")
     given = [variables.get(name) for name in lists]
     return problems + resolve_policy(given[0], given[1], required=given[2])[1]
 
