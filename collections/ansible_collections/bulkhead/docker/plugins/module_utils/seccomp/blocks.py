@@ -69,7 +69,7 @@ BLOCKS: dict[str, Block] = {
         """
         brk capget capset chdir close close_range epoll_create1 epoll_ctl epoll_pwait eventfd2 execve execveat exit exit_group
         faccessat faccessat2 fchown fcntl fstat fstatfs futex getcwd getdents64 getpid getppid getrandom gettid gettimeofday getuid
-        kill lseek madvise mmap mprotect munmap nanosleep newfstatat openat openat2 pipe2 ppoll prctl prlimit64 pselect6 read
+        kill lseek madvise mmap mprotect munmap nanosleep newfstatat openat openat2 pipe2 prctl prlimit64 pselect6 read
         readlinkat rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity sched_yield setgid setgroups setresgid setresuid setuid
         sigaltstack statfs statx tgkill umask uname write
         """,
