@@ -2,6 +2,7 @@
 # Longer logic lives in scripts/; each target sets up what it needs first.
 
 SUITE ?= trixie
+ARCH ?=
 KEEP ?= 0
 ROOTLESS ?= 0
 SCENARIO ?=
@@ -39,13 +40,15 @@ check: ## What needs no VM: lint, sanity, units, Galaxy's importer, tests of the
 	@scripts/setup --tests
 	@scripts/test lint sanity units units-newest labtest importer
 
-soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the recorder, the benchmark, the cost of a fleet (as root)
+soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the recorder, the benchmark, the cost of a fleet, arm64 (as root)
 	@$(PYTHON) -m faults --suite $(SUITE)
 	@SUITE=$(SUITE) scripts/soak-containers
 	@SUITE=$(SUITE) scripts/soak-services
 	@SUITE=$(SUITE) scripts/soak-recording
 	@SUITE=$(SUITE) scripts/bench
 	@scripts/bench-fleet $(HOSTS)
+	@scripts/setup --arch arm64
+	@scripts/molecule arm64
 
 lint: tools ## ansible-lint, ruff, mypy, role specs
 	@scripts/lint
@@ -63,7 +66,8 @@ labtest: ## Tests of the lab, of the scripts and of the report in a browser
 	@scripts/setup --tests
 	@.venv/bin/pytest -q tests
 
-molecule: setup ## Scenarios on real VMs  [SCENARIO="trixie bookworm"]
+molecule: ## Scenarios on real VMs, by default those of CI  [SCENARIO="trixie bookworm"]
+	@scripts/setup $(if $(filter arm64,$(SCENARIO)),--arch arm64)
 	@scripts/molecule $(SCENARIO)
 
 faults: setup ## Try faults on a VM, long  [FAULTS="power-cut disk-full" TIMES=1 SUITE=trixie]
@@ -81,9 +85,10 @@ bench-fleet: setup ## What a fleet costs its control node; as root, long  [HOSTS
 report: tools ## Write reports/fleet.html anew from the hosts' reports  [INVENTORY=path REPORTS=reports EVENTS=path,…]
 	@.venv/bin/ansible-playbook -i "$(INVENTORY)" playbooks/report.yml -e "bulkhead_report_dir=$(REPORTS)" $(if $(EVENTS),-e "bulkhead_events=$(EVENTS)")
 
-vm-up: setup ## Boot a throwaway VM  NAME=x [SUITE=trixie]
-	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie]" >&2; exit 2; }
-	@$(PYTHON) -m lab up "$(NAME)" --suite "$(SUITE)"
+vm-up: ## Boot a throwaway VM  NAME=x [SUITE=trixie ARCH=arm64]
+	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-up NAME=x [SUITE=trixie ARCH=arm64]" >&2; exit 2; }
+	@scripts/setup $(if $(ARCH),--arch "$(ARCH)")
+	@$(PYTHON) -m lab up "$(NAME)" --suite "$(SUITE)" $(if $(ARCH),--arch "$(ARCH)")
 
 vm-down: tools ## Destroy a throwaway VM  NAME=x
 	@test -n "$(NAME)" || { echo "bulkhead: name the VM: make vm-down NAME=x" >&2; exit 2; }

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cloud_image, doctor, hardened, image, lifecycle, locks, paths, qemu, recipe
+from lab import architecture, cloud_image, doctor, hardened, image, lifecycle, locks, paths, qemu, recipe
 from lab.debian import DebianBase
 from lab.errors import LabError
 from lab.machine import Machine
@@ -20,7 +20,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m lab", description="Throwaway virtual machines with a Docker engine.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    shape = argparse.ArgumentParser(add_help=False)
+    kind = argparse.ArgumentParser(add_help=False)
+    kind.add_argument("--arch", choices=architecture.ALL, help="architecture of the machines; default: that of this control node")
+    shape = argparse.ArgumentParser(add_help=False, parents=[kind])
     shape.add_argument("--suite", default=recipe.DEFAULT_SUITE, choices=recipe.SUITES, help="default: %(default)s")
     shape.add_argument("--image", metavar="PATH_OR_URL", help="start from a cloud image instead of the suite's packages")
     shape.add_argument("--checksum", metavar="sha256:…", help="the cloud image's")
@@ -42,17 +44,24 @@ def _parser() -> argparse.ArgumentParser:
     enter = commands.add_parser("ssh", help="a shell in a machine, or one command")
     enter.add_argument("name", metavar="NAME")
     enter.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
-    commands.add_parser("doctor", help="say what the lab lacks on this control node")
+    commands.add_parser("doctor", parents=[kind], help="say what the lab lacks on this control node")
     return parser
+
+
+def _read_architecture(options: argparse.Namespace) -> architecture.Architecture:
+    return architecture.ALL[options.arch] if options.arch else architecture.detect_host()
 
 
 def _read_request(options: argparse.Namespace) -> lifecycle.MachineRequest:
     if options.checksum and not options.image:
         raise LabError("--checksum belongs to --image")
-    suite = None if options.image else DebianBase(recipe.for_suite(options.suite))
+    guest = _read_architecture(options)
+    if options.image and guest != architecture.AMD64:
+        raise LabError(f"--image boots with BIOS firmware, which {guest.name} does not have; use --suite, or --arch amd64")
+    suite = None if options.image else DebianBase(recipe.for_suite(options.suite, guest))
     return lifecycle.MachineRequest(
         base=suite or cloud_image.from_options(options.image, options.checksum),
-        shape=qemu.detect_shape(options.memory, options.cpus),
+        shape=qemu.detect_shape(options.memory, options.cpus, guest),
         groups=tuple(getattr(options, "group", ())),
         inventory_dir=getattr(options, "inventory_dir", None),
         hardened=options.hardened,
@@ -60,7 +69,7 @@ def _read_request(options: argparse.Namespace) -> lifecycle.MachineRequest:
 
 
 def _up(options: argparse.Namespace) -> int:
-    doctor.check()
+    doctor.check(_read_architecture(options))
     for name in options.names:
         paths.check_name(name)
     request = _read_request(options)
@@ -83,7 +92,7 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _image(options: argparse.Namespace) -> int:
-    doctor.check()
+    doctor.check(_read_architecture(options))
     request = _read_request(options)
     key = request.base.key()
     with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True):
@@ -125,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 lifecycle.enter(options.name, options.words)
                 return 0
             case _:
-                return doctor.main()
+                return doctor.main(_read_architecture(options))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -25,8 +25,8 @@ from lab.errors import LabError
 from lab.progress import Heartbeat, say
 
 SCRIPTS = "/var/lib/bulkhead-lab"
-# The image brings its own.
-NOT_WANTED = frozenset({"linux-image-cloud-amd64", "systemd-sysv"})
+# The image brings its own, and its own kernel.
+NOT_WANTED = frozenset({"systemd-sysv"})
 _CHECKSUM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 _URL = re.compile(r"https?://")
 _CHUNK = 1 << 20

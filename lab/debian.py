@@ -16,7 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import mirror, ssh
+from lab import foreign, mirror, ssh
+from lab.architecture import detect_host
 from lab.errors import LabError
 from lab.progress import run_logged, say, tail
 from lab.recipe import Recipe
@@ -44,8 +45,8 @@ class DebianBase:
 
     @property
     def label(self) -> str:
-        """The suite."""
-        return self.recipe.suite
+        """The recipe's."""
+        return self.recipe.label
 
     @property
     def settle_script(self) -> str:
@@ -91,8 +92,10 @@ def _environment() -> dict[str, str]:
 def _bootstrap(recipe: Recipe, folder: Path, archive: Path) -> None:
     """Install the recipe's packages into a tar file, from the first mirror that can be reached."""
     log = folder / "build.log"
+    if recipe.architecture != detect_host():
+        foreign.ensure_programs_run(recipe.architecture)
     for index, uri in enumerate(candidates := mirror.candidates()):
-        say(f"installing {recipe.suite} from {uri or 'the default mirror'}")
+        say(f"installing {recipe.label} from {uri or 'the default mirror'}")
         try:
             run_logged(_bootstrap_command(recipe, folder, archive, uri), log, "installing packages", env=_environment())
             return
@@ -108,7 +111,7 @@ def _bootstrap_command(recipe: Recipe, folder: Path, archive: Path, uri: str | N
     # The scripts are passed as text: as another user's root mmdebstrap may not read our files.
     # fmt: off
     return [
-        "mmdebstrap", "--variant=apt", "--arch=amd64", "--format=tar",
+        "mmdebstrap", "--variant=apt", f"--arch={recipe.architecture.name}", "--format=tar",
         "--skip=cleanup/reproducible",  # it would take the machine's identity away again
         *(f"--aptopt={option}" for option in recipe.apt_options),
         *(f"--dpkgopt={option}" for option in recipe.dpkg_options),

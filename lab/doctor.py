@@ -7,11 +7,15 @@ import os
 import shutil
 
 from lab import paths
+from lab.architecture import Architecture, detect_host
 from lab.errors import LabError
 
 # One program for each package that has one to be told by.
 PROGRAMS = {
     "qemu-system-x86": "qemu-system-x86_64",
+    "qemu-system-arm": "qemu-system-aarch64",
+    "qemu-user-static": "qemu-aarch64-static",
+    "arch-test": "arch-test",
     "qemu-utils": "qemu-img",
     "mmdebstrap": "mmdebstrap",
     "e2fsprogs": "mke2fs",
@@ -28,10 +32,16 @@ def packages(text: str) -> list[str]:
     return [line for line in (raw.partition("#")[0].strip() for raw in text.splitlines()) if line]
 
 
-def missing() -> list[str]:
+def list_packages(architecture: Architecture, host: Architecture) -> list[str]:
+    """Return the packages that machines of an architecture need on a control node of another, or of the same."""
+    names = ["packages", f"packages-{architecture.name}", *(["packages-foreign"] if architecture != host else [])]
+    return [package for name in names for package in packages((paths.PACKAGE_LISTS / f"{name}.txt").read_text(encoding="utf-8"))]
+
+
+def missing(architecture: Architecture) -> list[str]:
     """Return the listed packages whose program is not there."""
     path = "/usr/local/sbin:/usr/sbin:/sbin"
-    listed = packages(paths.PACKAGE_LIST.read_text(encoding="utf-8"))
+    listed = list_packages(architecture, detect_host())
     return [name for name in listed if name in PROGRAMS and not (shutil.which(PROGRAMS[name]) or shutil.which(PROGRAMS[name], path=path))]
 
 
@@ -40,16 +50,16 @@ def install_line(names: list[str]) -> str:
     return f"sudo apt-get install --no-install-recommends {' '.join(names)}"
 
 
-def check() -> None:
-    """Raise LabError if something that every machine needs is missing."""
+def check(architecture: Architecture) -> None:
+    """Raise LabError if something that every machine of that architecture needs is missing."""
     unneeded = OPTIONAL - {"uidmap"} if os.geteuid() else OPTIONAL
-    needed = [name for name in missing() if name not in unneeded]
+    needed = [name for name in missing(architecture) if name not in unneeded]
     if needed:
         raise LabError(f"missing on this machine: {', '.join(needed)}\n  {install_line(needed)}")
 
 
-def main() -> int:
+def main(architecture: Architecture) -> int:
     """Print what is missing; return 1 if anything is."""
-    names = missing()
+    names = missing(architecture)
     print(install_line(names) if names else "nothing is missing")
     return 1 if names else 0

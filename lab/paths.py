@@ -15,7 +15,7 @@ from lab.errors import LabError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GUEST_FILES = Path(__file__).resolve().parent / "guest"
-PACKAGE_LIST = Path(__file__).resolve().parent / "packages.txt"
+PACKAGE_LISTS = Path(__file__).resolve().parent
 
 # A machine's name is a host name, an Ansible inventory name and a folder at once.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

@@ -11,47 +11,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.architecture import AMD64, Architecture, detect_host
 from lab.errors import LabError
 
-PROGRAM = "qemu-system-x86_64"
 SNAPSHOT = "ready"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a snapshot of a running machine depends on, besides its disk."""
+    """What a snapshot of a running machine depends on, besides its disk.
+
+    processor: a hash of the host's processor (KVM), or the emulated model if it is not qemu's default.
+    """
 
     accelerator: str
     qemu_version: str
     memory_mib: int
     cpus: int
-    host_cpu: str = ""
+    processor: str = ""
+    architecture: Architecture = AMD64
 
     def key(self) -> str:
         """Return a folder name that differs where a snapshot cannot be loaded."""
         text = f"{self.accelerator}-qemu{self.qemu_version}-{self.memory_mib}m-{self.cpus}c"
-        return text + (f"-{self.host_cpu}" if self.host_cpu else "")
+        return text + (f"-{self.processor}" if self.processor else "")
 
 
-def choose_accelerator(cpuinfo: str, kvm_usable: bool, override: str | None = None) -> str:
+def choose_accelerator(
+    cpuinfo: str, kvm_usable: bool, override: str | None = None, *, guest: Architecture = AMD64, host: Architecture = AMD64
+) -> str:
     """Return ``kvm`` or ``tcg``.
 
     A nested machine may offer a /dev/kvm that opens and creates a machine, and then fails
-    inside the boot loader: only a processor that says vmx or svm is believed.
+    inside the boot loader: only an x86 processor that says vmx or svm is believed.
     """
     if override:
         if override not in ("kvm", "tcg"):
             raise LabError(f"BULKHEAD_ACCEL={override!r}: write kvm or tcg, or leave it unset")
+        if override == "kvm" and guest != host:
+            raise LabError(f"BULKHEAD_ACCEL='kvm': a machine of {guest.name} needs emulation on {host.name}; write tcg, or leave it unset")
         return override
-    flags = re.search(r"^flags\s*:.*\b(?:vmx|svm)\b", cpuinfo, re.MULTILINE)
-    return "kvm" if flags and kvm_usable else "tcg"
+    if guest != host or not kvm_usable:
+        return "tcg"
+    # An arm64 kernel has /dev/kvm only if it was started in the mode for hypervisors, and lists no flag for it.
+    believed = host != AMD64 or re.search(r"^flags\s*:.*\b(?:vmx|svm)\b", cpuinfo, re.MULTILINE)
+    return "kvm" if believed else "tcg"
 
 
 def parse_version(text: str) -> str:
-    """Return the version number out of ``qemu-system-x86_64 --version``."""
+    """Return the version number out of ``qemu-system-… --version``."""
     match = re.search(r"version (\d+(?:\.\d+)+)", text)
     if not match:
-        raise LabError(f"{PROGRAM} --version says nothing that looks like a version: {text[:100]!r}")
+        raise LabError(f"qemu's --version says nothing that looks like a version: {text[:100]!r}")
     return match.group(1)
 
 
@@ -72,20 +83,23 @@ def default_cpus(accelerator: str) -> int:
     return 2 if accelerator == "kvm" else 1
 
 
-def detect_shape(memory_mib: int, cpus: int | None) -> Shape:
-    """Return the shape of machines on this control node."""
+def detect_shape(memory_mib: int, cpus: int | None, architecture: Architecture | None = None) -> Shape:
+    """Return the shape of machines on this control node, by default of its own architecture."""
+    host = detect_host()
+    guest = architecture or host
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    accelerator = choose_accelerator(cpuinfo, os.access("/dev/kvm", os.R_OK | os.W_OK), os.environ.get("BULKHEAD_ACCEL"))
+    kvm_usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    accelerator = choose_accelerator(cpuinfo, kvm_usable, os.environ.get("BULKHEAD_ACCEL"), guest=guest, host=host)
     try:
-        version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
+        version = subprocess.run([guest.program, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise LabError(f"{PROGRAM} does not run ({error}); `python3 -m lab doctor` says what to install") from error
-    host_cpu = ""
+        raise LabError(f"{guest.program} does not run ({error}); `python3 -m lab doctor` says what to install") from error
+    processor = guest.emulated_cpu
     if accelerator == "kvm":
         # With -cpu host the snapshot holds this processor's features.
-        flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
-        host_cpu = hashlib.sha256((flags.group(1) if flags else "").encode()).hexdigest()[:8]
-    return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus or default_cpus(accelerator), host_cpu)
+        flags = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+        processor = hashlib.sha256((flags.group(1) if flags else "").encode()).hexdigest()[:8]
+    return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus or default_cpus(accelerator), processor, guest)
 
 
 def command(
@@ -106,11 +120,12 @@ def command(
     The kernel picks the forwarded port (port 0), so two labs cannot meet on one.
     """
     # qemu discards all translated code when its buffer is full. 512 MiB are full after 20 `docker run`.
-    processors = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg,thread=multi,tb-size=1024"]}
+    emulated = ["-accel", "tcg,thread=multi,tb-size=1024", *(["-cpu", shape.processor] if shape.processor else [])]
+    processors = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": emulated}
     drive = drive or f"file={disk},cache=unsafe,discard=unmap,detect-zeroes=unmap"
     # fmt: off
     return [
-        PROGRAM,
+        shape.architecture.program, *shape.architecture.machine_options,
         "-name", f"bulkhead-{name}",
         "-no-user-config", "-nodefaults", "-display", "none", "-vga", "none",
         *processors[shape.accelerator],
@@ -120,8 +135,7 @@ def command(
         "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22",
         "-device", "virtio-net-pci,netdev=net0,romfile=",
         "-device", "virtio-rng-pci",
-        # Tells the guest's kernel after loadvm that its random numbers are no longer its own.
-        "-device", "vmgenid,guid=auto",
+        *shape.architecture.devices,
         "-serial", "file:serial.log",
         "-qmp", "unix:qmp.sock,server=on,wait=off",
         *boot,

@@ -11,14 +11,15 @@ import json
 from dataclasses import asdict, dataclass
 
 from lab import paths
+from lab.architecture import AMD64, Architecture, detect_host
 from lab.errors import LabError
 
 SUITES = ("trixie", "bookworm", "forky")
 DEFAULT_SUITE = "trixie"
 
+# Besides the kernel.
 PACKAGES = (
     # the machine
-    "linux-image-cloud-amd64",
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -48,11 +49,11 @@ PACKAGES = (
 )
 
 # docker.io carries the client itself in bookworm. The services that the scenarios try come from trixie,
-# and so does what a host needs for compose, for pasta, and to pull its own configuration.
+# and so does what a host needs for compose, for pasta, to pull its own configuration, and for rules of audit.
 EXTRA_PACKAGES = {
     "trixie": (
         *("docker-cli", "nginx", "redis-server", "nodejs"),
-        *("docker-compose", "passt", "ansible-core", "git", "gpg", "gpg-agent", "openssh-client"),
+        *("docker-compose", "passt", "ansible-core", "git", "gpg", "gpg-agent", "openssh-client", "auditd"),
     ),
     "forky": ("docker-cli", "passwd"),  # useradd is no longer part of every system there
 }
@@ -72,6 +73,11 @@ DPKG_OPTIONS = (
 )
 
 
+# Without KVM: mitigations cost much and protect nothing, and on a busy host a service
+# that starts in a second elsewhere may take minutes. qemu 7.2 translates code anew at each new address, so
+# without norandmaps it does so for every process: that doubles the time of an ssh connection or a `docker run`.
+EMULATION_ARGUMENTS = ("mitigations=off", "norandmaps", "init_on_alloc=0", "systemd.default_timeout_start_sec=900")
+
 # These make no disk, but the machine that is booted from it.
 BOOT_FIELDS = ("kernel_arguments", "emulation_arguments", "settle_script")
 
@@ -81,6 +87,7 @@ class Recipe:
     """Everything that determines the content of a disk and of the machine booted from it."""
 
     suite: str
+    architecture: Architecture
     packages: tuple[str, ...]
     apt_options: tuple[str, ...]
     dpkg_options: tuple[str, ...]
@@ -92,12 +99,17 @@ class Recipe:
     emulation_arguments: str
     settle_script: str
 
+    @property
+    def label(self) -> str:
+        """The suite, after the architecture if that is not amd64. No label begins with another one, because images are pruned by label."""
+        return self.suite if self.architecture == AMD64 else f"{self.architecture.name}-{self.suite}"
+
     def key(self) -> str:
-        """Return the suite and a hash of what makes the disk."""
+        """Return the label and a hash of what makes the disk."""
         disk = asdict(self)
-        for name in BOOT_FIELDS:
+        for name in (*BOOT_FIELDS, "architecture"):
             del disk[name]
-        return f"{self.suite}-{digest(disk)}"
+        return f"{self.label}-{digest(disk)}"
 
     def boot_key(self) -> str:
         """Return a hash of what makes the booted machine, besides the disk."""
@@ -114,25 +126,24 @@ def script(name: str) -> str:
     return (paths.GUEST_FILES / f"{name}.sh").read_text(encoding="utf-8")
 
 
-def for_suite(suite: str) -> Recipe:
-    """Return the recipe of one Debian suite."""
+def for_suite(suite: str, architecture: Architecture | None = None) -> Recipe:
+    """Return the recipe of one Debian suite, by default for this control node's architecture."""
+    architecture = architecture or detect_host()
     if suite not in SUITES:
         raise LabError(f"no recipe for suite {suite!r}: choose one of {', '.join(SUITES)}")
     return Recipe(
         suite=suite,
-        packages=PACKAGES + EXTRA_PACKAGES.get(suite, ()),
+        architecture=architecture,
+        packages=(architecture.kernel_package, *PACKAGES, *EXTRA_PACKAGES.get(suite, ())),
         apt_options=APT_OPTIONS.get(suite, ()),
         dpkg_options=DPKG_OPTIONS,
         essential_script=script("essential"),
-        configure_script=script("configure"),
+        configure_script=script("configure").replace("CONSOLE", architecture.console),
         quiet_script=script("quiet"),
         disk_size="8G",
         # Under TCG with several processors a guest's kernel now and then trips over its own patching of code at boot
         # (seen on trixie: an oops in sched_clock_tick); it then boots once more, rather than stand still.
-        kernel_arguments="root=/dev/vda rw console=ttyS0 net.ifnames=0 TERM=dumb oops=panic panic=5",
-        # Without KVM: mitigations cost much and protect nothing, and on a busy host a service
-        # that starts in a second elsewhere may take minutes. qemu 7.2 translates code anew at each new address, so
-        # without norandmaps it does so for every process: that doubles the time of an ssh connection or a `docker run`.
-        emulation_arguments="mitigations=off norandmaps init_on_alloc=0 systemd.default_timeout_start_sec=900",
+        kernel_arguments=f"root=/dev/vda rw console={architecture.console} net.ifnames=0 TERM=dumb oops=panic panic=5",
+        emulation_arguments=" ".join((*EMULATION_ARGUMENTS, *architecture.emulation_arguments)),
         settle_script=script("settle"),
     )

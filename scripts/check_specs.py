@@ -33,6 +33,7 @@ OF_PLAYBOOKS = {
         "default": ["privileged", "engine_socket", "host_system_writable", "host_pid", "host_mount", "block_device", "memory_device"]
     },
     "bulkhead_waivers": {"default": []},
+    "bulkhead_controls_required": {"default": []},
 }
 LONGEST_TASK_FILE = 120
 LONGEST_MODULE = 400

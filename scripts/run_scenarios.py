@@ -24,6 +24,8 @@ LOGS = Path(".cache/logs")
 LANES = 3
 # Molecule reports success for a step that found nothing to do. Here it is a failure.
 NOTHING_DONE = re.compile(r"(Missing playbook|no tests found|collected 0 items)")
+# Seconds that an image may take; three times that if its packages are configured by emulated programs.
+IMAGE_LIMIT = 3600.0
 # Minutes on two emulated processors. The longest start first, so that the lanes end at about the same time.
 MINUTES = {
     "rootless": 16,
@@ -34,6 +36,7 @@ MINUTES = {
     "forky": 10,
     "bookworm": 9,
     "trixie": 9,
+    "arm64": 9,
     "rollout": 5,
     "bad-input": 2,
 }
@@ -46,11 +49,27 @@ class Scenario:
     name: str
     suite: str
     hardened: bool
+    architecture: str = ""
 
     @property
     def image_job(self) -> str:
         """Return the name of the job that builds the snapshot."""
-        return f"{'hardened' if self.hardened else 'image'}-{self.suite}"
+        return f"{'hardened' if self.hardened else 'image'}-{self.image}"
+
+    @property
+    def image(self) -> str:
+        """Return the suite, after the architecture if the scenario names one."""
+        return f"{self.architecture}-{self.suite}" if self.architecture else self.suite
+
+    @property
+    def image_options(self) -> list[str]:
+        """Return the lab's options for that image."""
+        return ["--suite", self.suite, *(["--arch", self.architecture] if self.architecture else [])]
+
+    @property
+    def in_ci(self) -> bool:
+        """Return whether CI runs it. A scenario that names an architecture runs emulated on most control nodes, and only by name."""
+        return not self.architecture
 
 
 def find_scenarios() -> list[Scenario]:
@@ -60,7 +79,7 @@ def find_scenarios() -> list[Scenario]:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         environment = settings.get("ansible", {}).get("env", {})
         hardened = environment.get("LAB_HARDENED", "false") == "true"
-        found.append(Scenario(path.parent.name, environment.get("LAB_SUITE", "trixie"), hardened))
+        found.append(Scenario(path.parent.name, environment.get("LAB_SUITE", "trixie"), hardened, environment.get("LAB_ARCH", "")))
     return sorted(found, key=lambda scenario: -MINUTES.get(scenario.name, 60))
 
 
@@ -80,18 +99,21 @@ def make_job(scenario: Scenario, limit: float) -> Job:
 
 def make_image_jobs(scenarios: list[Scenario]) -> list[Job]:
     """Return the jobs that build the snapshots which the scenarios start from. They end at once where these exist."""
-    suites = dict.fromkeys(scenario.suite for scenario in scenarios)
-    hardened = dict.fromkeys(scenario.suite for scenario in scenarios if scenario.hardened)
-    command = [sys.executable, "-m", "lab", "image", "--suite"]
-    images = [Job(f"image-{suite}", [*command, suite], LOGS / f"image-{suite}.log") for suite in suites]
-    return images + [
+    limits = {scenario.image: IMAGE_LIMIT * (3 if scenario.architecture else 1) for scenario in scenarios}
+    images = {scenario.image: scenario.image_options for scenario in scenarios}
+    hardened = {scenario.image: scenario.image_options for scenario in scenarios if scenario.hardened}
+    command = [sys.executable, "-m", "lab", "image"]
+    return [
+        Job(f"image-{image}", [*command, *options], LOGS / f"image-{image}.log", limit=limits[image]) for image, options in images.items()
+    ] + [
         Job(
-            f"hardened-{suite}",
-            [*command, suite, "--hardened"],
-            LOGS / f"hardened-{suite}.log",
-            after=frozenset((f"image-{suite}",)),
+            f"hardened-{image}",
+            [*command, *options, "--hardened"],
+            LOGS / f"hardened-{image}.log",
+            after=frozenset((f"image-{image}",)),
+            limit=limits[image],
         )
-        for suite in hardened
+        for image, options in hardened.items()
     ]
 
 
@@ -103,7 +125,7 @@ def interrupt(_number: int, _frame: object) -> None:
 def main() -> int:
     """Run the scenarios that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all that CI runs")
     parser.add_argument("--lanes", type=int, default=LANES, help="scenarios side by side (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=60, help="minutes that one may take (default: %(default)s)")
     parser.add_argument("--lines", type=int, default=120, help="lines of a failing log (default: %(default)s)")
@@ -116,7 +138,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, interrupt)
     started = time.monotonic()
-    chosen = [known[name] for name in arguments.scenarios or known]
+    chosen = [known[name] for name in arguments.scenarios or [name for name, scenario in known.items() if scenario.in_ci]]
     jobs = [*make_image_jobs(chosen), *(make_job(scenario, arguments.limit * 60) for scenario in chosen)]
     try:
         results = run_jobs(jobs, arguments.lanes, arguments.lines)

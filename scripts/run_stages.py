@@ -37,7 +37,7 @@ def plan_jobs(names: list[str]) -> list[Job]:
     stages = [Job(name, command, LOGS / f"{name}.log") for name, command in STAGES.items() if name in names]
     if "molecule" not in names:
         return stages
-    scenarios = find_scenarios()
+    scenarios = [scenario for scenario in find_scenarios() if scenario.in_ci]
     images = make_image_jobs(scenarios)
     # While an image is built, the other lane runs what needs none; with all images built, the long scenarios start first.
     return [*images, *(make_job(scenario, 3600.0) for scenario in scenarios), *stages]

@@ -31,6 +31,6 @@ echo 'nameserver 10.0.2.3' > "$root/etc/resolv.conf"
 chroot "$root" systemctl --quiet enable systemd-networkd.service
 
 # The console belongs to the messages.
-chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service
+chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@CONSOLE.service
 
 rm -f "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root/etc/apt/apt.conf.d/99mmdebstrap"

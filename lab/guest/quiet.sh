@@ -16,6 +16,11 @@ for unit in nginx.service redis-server.service; do
     [ ! -e "$root/usr/lib/systemd/system/$unit" ] || chroot "$root" systemctl --quiet disable "$unit"
 done
 
+# Nothing receives the kernel's audit messages, and no rules are loaded, until a test starts these.
+for unit in auditd.service audit-rules.service; do
+    [ ! -e "$root/usr/lib/systemd/system/$unit" ] || chroot "$root" systemctl --quiet disable "$unit"
+done
+
 # Nothing may wake up in the middle of a test because the clock jumped.
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     fstrim.timer logrotate.timer man-db.timer; do

@@ -23,16 +23,19 @@ LIMITS: dict[str, tuple[int, str]] = {
     "attack_matrix": (260, "attack audit engine host layers seccomp"),
     "daemon_config": (290, "engine engine_config host migration"),
     "data_root_cleanup": (203, "engine host migration"),
+    "engine_audit_rules": (183, "host"),
+    "engine_files": (185, "engine host"),
     "denials_info": (235, "audit engine host seccomp"),
+    "observe_certificates": (180, "engine host"),
     "observe_data": (225, "engine exposures host layers migration"),
-    "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless subid"),
+    "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless"),
     "plan_containers": (202, "engine hardened host"),
     "pull_agent": (213, "engine host pull"),
     "record_containers": (340, "apparmor audit engine host recorder seccomp"),
     "rootless_engine": (310, "apparmor engine engine_config host rootless subid"),
     "seccomp_profile": (230, "engine host profiles seccomp"),
     "subid_range": (203, "host subid"),
-    "verify_layers": (340, "apparmor engine engine_config exposures host layers profiles recorder rootless seccomp subid"),
+    "verify_layers": (340, "apparmor controls engine engine_config exposures host layers profiles recorder rootless seccomp"),
 }
 # What only the control node needs, with exceptions: plan_containers compares settings of containers on the host, and the recorder adds `audit` to rules.
 ALLOWED = {"plan_containers": ("hardened/settings.py",), "record_containers": ("apparmor/syntax.py",)}
@@ -45,7 +48,7 @@ JUDGES = re.compile(
     r"layers/\w+/(judge|examine)\.py|layers/(verification|verdict|states|judges|registry|tried)\.py|hardened/judge\.py"
     r"|exposures/(judge|host_files|kernel_files|devices|kinds)\.py|seccomp/(compare|regions|reach|semantics|reading|forbidden)\.py"
 )
-READ_ONLY = ("denials_info", "observe_data", "observe_layers", "verify_layers")
+READ_ONLY = ("denials_info", "observe_certificates", "observe_data", "observe_layers", "verify_layers")
 # What changes an engine's configuration, a profile or a range.
 WRITERS = re.compile(
     r"engine_config/(change|activation|transaction|recovery|revert|engine_restart)\.py|(apparmor|seccomp)/install\.py|subid/(apply|locks)\.py"

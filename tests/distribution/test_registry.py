@@ -70,7 +70,7 @@ def test_names_titles_and_short_names_are_unique() -> None:
 @pytest.mark.parametrize("layer", CONFIGURED, ids=lambda layer: layer.name)
 def test_the_role_of_a_layer_has_its_switch(layer: registry.Layer) -> None:
     options = load(COLLECTION / f"roles/{layer.role}/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
-    assert options[layer.switch]["default"] in ("required", "disabled")
+    assert options[layer.switch]["default"] in ("required", "optional", "disabled")
     assert {"required", "disabled"} <= set(options[layer.switch]["choices"])
 
 

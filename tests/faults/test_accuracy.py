@@ -32,6 +32,11 @@ def test_a_status_is_compared_with_the_kernel(status: str, is_enforced: bool | N
     assert bool(accuracy.find_mismatches(make_report(status), None if is_enforced is None else {"seccomp": is_enforced})) == is_mismatch
 
 
+def test_the_engines_files_need_no_container() -> None:
+    report = {"verification": {"layers": [{"layer": "files", "status": "enforced"}]}}
+    assert accuracy.find_mismatches(report, None) == []
+
+
 def test_a_layer_that_is_missing_in_the_report_is_a_mismatch() -> None:
     assert accuracy.find_mismatches({"verification": {"layers": []}}, {"seccomp": True}) == [
         "verification reports seccomp as missing, but the kernel enforces it"

@@ -15,10 +15,10 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import la
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flags
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import content as content_reader
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import daemon_json, daemon_merge
-from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, process_status, system
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import accounts, cgroup, process, process_status, system
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import profile, reading
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, allocate, overlaps, ranges
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid import allocate, overlaps, ranges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab import doctor, mirror, paths, process, progress
+from lab import architecture, doctor, mirror, paths, process, progress
+from lab.architecture import AMD64, ARM64
 from lab.errors import LabError
 
 
@@ -91,6 +92,19 @@ def test_package_list() -> None:
 
 
 def test_every_program_is_of_a_listed_package() -> None:
-    listed = doctor.packages(paths.PACKAGE_LIST.read_text(encoding="utf-8"))
-    assert set(doctor.PROGRAMS) <= set(listed)
-    assert set(listed) >= doctor.OPTIONAL
+    listed = {*doctor.list_packages(AMD64, AMD64), *doctor.list_packages(ARM64, AMD64)}
+    assert set(doctor.PROGRAMS) <= listed
+    assert listed >= doctor.OPTIONAL
+
+
+def test_emulation_of_arm64_is_installed_only_for_arm64() -> None:
+    own = set(doctor.list_packages(AMD64, AMD64))
+    assert own.isdisjoint({"qemu-system-arm", "qemu-user-static", "arch-test"})
+    assert set(doctor.list_packages(ARM64, AMD64)) >= {"qemu-system-arm", "qemu-user-static", "arch-test"}
+    assert "qemu-user-static" not in doctor.list_packages(ARM64, ARM64)
+
+
+def test_an_unknown_architecture_is_named() -> None:
+    assert architecture.find_by_machine("aarch64") == ARM64
+    with pytest.raises(LabError, match=r"'riscv64'.*x86_64, aarch64"):
+        architecture.find_by_machine("riscv64")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from lab import qemu
+from lab.architecture import AMD64, ARM64, Architecture
 from lab.errors import LabError
 
 INTEL = "processor : 0\nflags\t\t: fpu vme vmx sse2\n"
@@ -27,6 +28,24 @@ NESTED = "flags\t\t: fpu vme hypervisor vmxfoo\nvmx flags : ept\n"
 )
 def test_kvm_only_where_the_processor_has_it(cpuinfo: str, usable: bool, override: str | None, expected: str) -> None:
     assert qemu.choose_accelerator(cpuinfo, usable, override) == expected
+
+
+@pytest.mark.parametrize(
+    ("guest", "host", "cpuinfo", "usable", "expected"),
+    [
+        (ARM64, AMD64, INTEL, True, "tcg"),
+        (AMD64, ARM64, "Features\t: fp asimd\n", True, "tcg"),
+        (ARM64, ARM64, "Features\t: fp asimd\n", True, "kvm"),
+        (ARM64, ARM64, "Features\t: fp asimd\n", False, "tcg"),
+    ],
+)
+def test_kvm_only_for_the_own_architecture(guest: Architecture, host: Architecture, cpuinfo: str, usable: bool, expected: str) -> None:
+    assert qemu.choose_accelerator(cpuinfo, usable, guest=guest, host=host) == expected
+
+
+def test_kvm_cannot_be_forced_for_another_architecture() -> None:
+    with pytest.raises(LabError, match="a machine of arm64 needs emulation on amd64"):
+        qemu.choose_accelerator(INTEL, True, "kvm", guest=ARM64, host=AMD64)
 
 
 def test_an_unknown_accelerator_is_refused() -> None:
@@ -77,7 +96,7 @@ SHAPE = qemu.Shape("tcg", "7.2.22", 2048, 2)
         qemu.Shape("tcg", "8.0.0", 2048, 2),
         qemu.Shape("tcg", "7.2.22", 1024, 2),
         qemu.Shape("tcg", "7.2.22", 2048, 4),
-        qemu.Shape("tcg", "7.2.22", 2048, 2, host_cpu="0badcafe"),
+        qemu.Shape("tcg", "7.2.22", 2048, 2, processor="0badcafe"),
     ],
 )
 def test_a_snapshot_belongs_to_one_shape(other: qemu.Shape) -> None:
@@ -92,6 +111,18 @@ def test_command_line() -> None:
     assert "-no-reboot" not in cold
     assert "tcg,thread=multi,tb-size=1024" in cold
     assert "host" in qemu.command(qemu.Shape("kvm", "7.2.22", 2048, 2), name="x", disk="d", boot=[])
+
+
+def test_an_arm64_machine_has_its_own_program_and_devices() -> None:
+    line = qemu.command(qemu.Shape("tcg", "7.2.22", 2048, 1, "neoverse-n1", ARM64), name="x", disk="d", boot=[])
+    assert line[:3] == ["qemu-system-aarch64", "-M", "virt,gic-version=max"]
+    assert line[line.index("-cpu") + 1] == "neoverse-n1"
+    assert "vmgenid,guid=auto" not in line
+    assert "vmgenid,guid=auto" in qemu.command(SHAPE, name="x", disk="d", boot=[])
+
+
+def test_the_emulated_processor_is_in_the_key() -> None:
+    assert qemu.Shape("tcg", "7.2.22", 2048, 1, "neoverse-n1", ARM64).key() == "tcg-qemu7.2.22-2048m-1c-neoverse-n1"
 
 
 @pytest.mark.parametrize(("accelerator", "expected"), [("tcg", 1), ("kvm", 2)])

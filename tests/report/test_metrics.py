@@ -21,7 +21,7 @@ def test_prometheus_reads_metrics_with_hostile_names(tmp_path: Path) -> None:
     attacked = samples.make_attack("a", {"bpf": {"none": "succeeded", "host": "succeeded"}}, unmet=["bpf is stopped by 0 layers"])
     samples.write_reports(
         tmp_path,
-        samples.make_verification("a", containers=[opted_out]),
+        samples.make_verification("a", containers=[opted_out], controls=[samples.make_control()]),
         samples.make_verification(
             samples.HOSTILE,
             samples.make_layer("userns", "degraded", findings=[samples.make_finding("userns.off", status="degraded")]),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import JUDGED
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import fleet, publish
 from ansible_collections.bulkhead.docker.tests.unit.plugins.plugin_utils.report import samples
 from browser import Browser
@@ -80,7 +81,7 @@ def test_a_click_on_a_heading_sorts(small: Browser) -> None:
     small.click(head.format("host"))
     assert small.run(SHOWN) == ["web5", "web4", "web3", "web2", "web1", "away"]
     assert small.run(head.format("host") + ".parentElement.getAttribute('aria-sort')") == "descending"
-    assert small.run("document.querySelectorAll('#heat thead [aria-sort=none]').length") == 13
+    assert small.run("document.querySelectorAll('#heat thead [aria-sort=none]').length") == len(JUDGED) + 4
     small.click(head.format("2"))  # seccomp: absent first, then unknown
     assert small.run(SHOWN) == ["web3", "away", "web4", "web5", "web1", "web2"]
     small.click(head.format("out"))
@@ -157,7 +158,7 @@ def test_hosts_without_a_verification_give_a_reason(small: Browser) -> None:
 def test_every_status_has_a_sign_and_a_word(small: Browser) -> None:
     cells = small.run("Array.from(document.querySelectorAll('#heat td.s')).map(cell => [cell.classList[2], cell.textContent])")
     signs = {"enforced": "+ enforced", "degraded": "! degraded", "absent": "x absent", "unknown": "? unknown", "not_applicable": "- n/a"}
-    assert len(cells) == 6 * 9
+    assert len(cells) == 6 * len(JUDGED)
     assert {status for status, unused in cells} == set(signs)
     for status, text in cells:
         assert text == signs[status]
@@ -258,3 +259,26 @@ def test_a_thousand_hosts(browser: Browser, tmp_path: Path, record_property: pyt
     browser.click(f"{VISIBLE}[99].cells[5]")
     assert "seccomp.unfiltered" in browser.run(f"{DIALOG}.innerText")
     assert browser.errors == []
+
+
+def test_the_controls_are_filtered(browser: Browser, tmp_path: Path) -> None:
+    statuses = {"CIS-2.2": ("pass", 1), "CIS-2.13": ("fail", 2), "CIS-5.2": ("fail", 1), "CIS-7.1": ("not_applicable", 1)}
+    report = load_report("web1")
+    report["verification"]["controls"] = [samples.make_control(name, status, level=level) for name, (status, level) in statuses.items()]
+    browser.errors.clear()
+    browser.open(write_page(tmp_path, report))
+    rows = "Array.from(document.querySelectorAll('#control-table tbody tr')).filter(row => !row.hidden)"
+    names = f"{rows}.map(row => row.cells[0].firstChild.textContent.trim())"
+    assert browser.run(names) == list(statuses)
+    for field, value, left in (("section", "2", ["CIS-2.2", "CIS-2.13"]), ("status", "fail", ["CIS-2.13"]), ("level", "1", [])):
+        choose(browser, field, value)
+        assert browser.run(names) == left
+    assert browser.run("document.getElementById('controls-shown').textContent") == "0 of 4 controls shown."
+    browser.click("document.querySelector('#control-filter button[type=reset]')")
+    assert len(browser.run(f"new Promise(done => setTimeout(() => done({names}), 50))")) == 4
+    assert browser.errors == []
+
+
+def choose(browser: Browser, field: str, value: str) -> None:
+    element = f"document.getElementById('control-filter').elements['{field}']"
+    browser.run(f"(e => {{ e.value = {json.dumps(value)}; e.dispatchEvent(new Event('input', {{bubbles: true}})); }})({element})")

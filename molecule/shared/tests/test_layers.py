@@ -94,8 +94,9 @@ def test_verification_agrees_and_leaves_nothing_behind(host: Host, plain: dict[s
     assert verification.code == 0, verification.output
     status = verification.status()
     assert {name for name, value in status.items() if value == "enforced"} == {
-        "pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities",
+        "pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities", "files",
     }, verification.output  # fmt: skip
+    assert status["audit_rules"] == "absent"  # no auditd runs
     assert verification.container(PLAIN)["disagreements"] == []
     # A newer version of forky is only a notice, until it is in the table of layers/tried.py.
     assert set(verification.report["verification"]["versions"]) == {row.name for row in TRIED} - {"crun"}

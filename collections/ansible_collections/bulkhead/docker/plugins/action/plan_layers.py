@@ -24,6 +24,8 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import pr
 # Read once in a run, before Ansible forks a process per task.
 SPECS = load_specs(Path(__file__).resolve().parents[2] / "roles")
 OBSERVED = "bulkhead_observed"
+# Module that answers a question of the plan -> what it returns, and the name of the answer in an observation.
+ANSWERS = {"observe_data": "data", "observe_certificates": "certificates"}
 # Seconds. A rollout over a fleet can take hours, and an observation becomes outdated.
 MAX_AGE = 900.0
 
@@ -70,10 +72,11 @@ class ActionModule(ActionBase):
         if not user and observed["engine"].get("socket") not in (None, ROOTFUL.socket):
             result["socket"] = observed["engine"]["socket"]
         plan = planning.plan_host(observed, desired.values, selected, of_run)
-        if plan.question and not args["observed"]:
-            observed = self._observe_data(variables, result, observed, plan.question, find_desired_user(desired.values))
-            if result.get("failed"):
-                return result
+        if plan.questions and not args["observed"]:
+            for module, question in plan.questions.items():
+                observed = self._ask(variables, result, observed, module, question, user)
+                if result.get("failed"):
+                    return result
             plan = planning.plan_host(observed, desired.values, selected, of_run)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
@@ -131,17 +134,18 @@ class ActionModule(ActionBase):
         }
         return dict(answer["observed"])
 
-    def _observe_data(
-        self, variables: dict[str, Any], result: dict[str, Any], observed: dict[str, Any], question: dict[str, Any], user: str
+    def _ask(
+        self, variables: dict[str, Any], result: dict[str, Any], observed: dict[str, Any], module: str, question: dict[str, Any], user: str
     ) -> dict[str, Any]:
-        """Return the observation with the answer to the plan's question, and keep it for the rest of the run. Sets `failed` in result."""
-        if (observed.get("data") or {}).get("question") == question:
+        """Return the observation with the answer to a question of the plan, and keep it for the rest of the run. Sets `failed` in result."""
+        name = ANSWERS[module]
+        if (observed.get(name) or {}).get("question") == question:
             return observed
-        answer = self._execute_module(module_name="bulkhead.docker.observe_data", module_args=dict(question), task_vars=variables)
-        if answer.get("failed") or "data" not in answer:
+        answer = self._execute_module(module_name=f"bulkhead.docker.{module}", module_args=dict(question), task_vars=variables)
+        if answer.get("failed") or name not in answer:
             result.update(answer, failed=True)
             return observed
-        complete = {**observed, "data": {**answer["data"], "question": question}}
+        complete = {**observed, name: {**answer[name], "question": question}}
         known = (result.get("ansible_facts") or variables.get("ansible_facts") or {}).get(OBSERVED) or {}
         remap_user = str(result["desired"]["userns_remap_user"])
         kept = {

@@ -26,7 +26,20 @@ MAX_CHANGES = 5
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(
-        ("expect", "fail", "failure", "forbid", "plan", "report_dir", "required_layers", "show", "started", "verification", "waivers")
+        (
+            "expect",
+            "fail",
+            "failure",
+            "forbid",
+            "plan",
+            "report_dir",
+            "required_controls",
+            "required_layers",
+            "show",
+            "started",
+            "verification",
+            "waivers",
+        )
     )
     _requires_connection = False
 
@@ -41,6 +54,7 @@ class ActionModule(ActionBase):
                 "plan": {"type": "dict"},
                 "verification": {"type": "dict"},
                 "report_dir": {"type": "str", "default": "reports"},
+                "required_controls": {"type": "raw"},
                 "required_layers": {"type": "list", "elements": "str"},
                 "started": {"type": "bool", "default": False},
                 "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
@@ -52,7 +66,7 @@ class ActionModule(ActionBase):
         verification = {"msg": single.STARTED} if args["started"] else args["verification"]
         if verification is None:
             return {**result, "failed": True, "msg": "verification: is missing; write the result of verify_layers, or started: true"}
-        policy, wrong = resolve_policy(args["forbid"], args["waivers"], args["expect"])
+        policy, wrong = resolve_policy(args["forbid"], args["waivers"], args["expect"], args["required_controls"])
         if wrong and "layers" in verification:
             return {**result, "failed": True, "msg": "; ".join(wrong)}
         today = get_today()
@@ -80,6 +94,7 @@ class ActionModule(ActionBase):
             exposed=report.get("exposed", []),
             exposed_problem=single.describe_exposed(host, report),
             waived=report.get("waived", []),
+            unmet_controls=report.get("unmet_controls", []),
             **({"policy": report["policy"]} if "policy" in report else {}),
             unreached=report.get("unreachable", False),
         )

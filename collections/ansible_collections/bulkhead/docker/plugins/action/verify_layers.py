@@ -10,6 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
 from ansible_collections.bulkhead.docker.plugins.module_utils.module import make_readable
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.judge import judge_controls
 
 
 class ActionModule(ActionBase):
@@ -24,4 +25,7 @@ class ActionModule(ActionBase):
             return result
         layers = args.get("layers")
         selected = set(layers.split(",") if isinstance(layers, str) else layers) if layers is not None else None
-        return {**result, **judge_host(make_readable(json.loads(evidence)), args.get("expect") or {}, selected)}
+        read = make_readable(json.loads(evidence))
+        expect = args.get("expect") or {}
+        verification = judge_host(read, expect, selected)
+        return {**result, **verification, "controls": judge_controls(read, verification, expect)}

@@ -11,7 +11,7 @@ description:
   - Checks the extra variables of this run (C(-e), C(--extra-vars)) before any host is contacted.
   - Fails for a former name of a playbook variable, such as C(target), and names the present one, C(bulkhead_target).
   - Fails for an unknown variable that begins with C(bulkhead_), and names the closest known one.
-  - With O(policy), also checks C(bulkhead_containers_forbid), C(bulkhead_waivers) and C(bulkhead_deep) of every host of the play.
+  - With O(policy), also checks C(bulkhead_containers_forbid), C(bulkhead_waivers), C(bulkhead_deep) and others of every host of the play.
   - Does not check the rest of the inventory. M(bulkhead.docker.rollout_decision) and M(bulkhead.docker.plan_layers) check its variables.
   - Runs on the control node. No host is contacted. Run it once per play (C(run_once)).
 author:

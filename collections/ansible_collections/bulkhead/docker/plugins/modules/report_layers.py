@@ -43,6 +43,12 @@ options:
       - Kinds of exposure that fail the host, C(bulkhead_containers_forbid). With an empty list, all are only reported.
       - If left out, V(privileged), V(engine_socket), V(host_system_writable), V(host_pid), V(block_device) and V(memory_device).
     type: raw
+  required_controls:
+    description:
+      - Controls that fail the host if they fail or are unknown, C(bulkhead_controls_required). Each entry is a number such as C(CIS-2.8), a section such as
+        C('5'), V(level1), or V(level2), which includes level 1.
+      - If left out, controls are only reported.
+    type: raw
   waivers:
     description:
       - Findings that are accepted until a date, C(bulkhead_waivers). Each is a mapping with C(finding), C(reason) and C(until), and may have the patterns
@@ -104,6 +110,11 @@ report:
   returned: always
   type: str
   sample: reports/verify-web1.json
+unmet_controls:
+  description: The required controls that fail or are unknown, each with its status.
+  returned: when the host was verified
+  type: list
+  elements: str
 not_enforced:
   description: The required layers that are not enforced, each with its status.
   returned: always

@@ -45,6 +45,12 @@ options:
     type: str
     choices: [none, profiles, all]
     default: none
+  search_images:
+    description:
+      - Whether to search the files of all images for setuid and setgid programs, which takes up to ten minutes.
+      - Without it, control C(CIS-4.8) is V(manual). Only storage driver overlay2 shows the files.
+    type: bool
+    default: false
   user:
     description:
       - The user whose rootless engine is judged, through that user's socket. The default is the user that O(expect) names under C(rootless), and without
@@ -142,6 +148,40 @@ containers:
       description: Exposures, which weaken more than one layer.
       type: list
       elements: dict
+controls:
+  description:
+    - The controls of the CIS Docker Benchmark on the judged engine, in the order of their numbers. They fail nothing by themselves;
+      M(bulkhead.docker.report_layers) requires those of its option O(bulkhead.docker.report_layers#module:required_controls).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    control:
+      description: The number with its catalog, such as C(CIS-2.2).
+      type: str
+    level:
+      description: The level of the benchmark, 1 or 2.
+      type: int
+    title:
+      description: What the control asks for.
+      type: str
+    status:
+      description: One of C(pass), C(fail), C(manual), C(not_applicable), C(unknown). Reports add C(waived).
+      type: str
+    reason:
+      description: Why it has this status.
+      type: str
+    remedy:
+      description: One instruction.
+      type: str
+    evidence:
+      description: What was read, and where.
+      type: list
+      elements: dict
+    findings:
+      description: What fails, each with C(container), which is empty for the host, and C(finding), the ID of a finding or the control.
+      type: list
+      elements: dict
 findings:
   description: Findings on the host itself, such as an engine that does not answer.
   returned: success
@@ -180,6 +220,7 @@ probe:
 
 import json
 
+from ..module_utils.controls.gather import gather_controls
 from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
@@ -196,6 +237,7 @@ def main() -> None:
             "layers": {"type": "list", "elements": "str"},
             "probe": {"type": "bool", "default": True},
             "deep": {"type": "str", "choices": list(DEEP), "default": NONE},
+            "search_images": {"type": "bool", "default": False},
             "user": {"type": "str"},
             "socket": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
@@ -211,6 +253,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     observed = evidence["observed"]
+    evidence["controls"] = gather_controls(host, engine, observed, params["search_images"])
     try:
         evidence["versions"] = read_versions(engine.get("/version") if observed["engine"]["running"] else {})
     except (EngineError, EngineUnreachable):

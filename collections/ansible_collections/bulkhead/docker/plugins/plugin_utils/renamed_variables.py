@@ -31,7 +31,16 @@ RENAMED = {
 }
 # AWX passes the statistics of one job (fleet_report) to the next job of a workflow as an extra variable.
 KNOWN = frozenset(
-    (*RENAMED.values(), "bulkhead_containers_forbid", "bulkhead_waivers", "bulkhead_fleet", "bulkhead_record", "bulkhead_recordings")
+    (
+        *RENAMED.values(),
+        "bulkhead_containers_forbid",
+        "bulkhead_waivers",
+        "bulkhead_controls_required",
+        "bulkhead_search_images",
+        "bulkhead_fleet",
+        "bulkhead_record",
+        "bulkhead_recordings",
+    )
 )
 # The only former names that were variables of an inventory; the others are ignored there.
 RENAMED_IN_INVENTORY = ("rollout_refused", "rollout_unreachable")

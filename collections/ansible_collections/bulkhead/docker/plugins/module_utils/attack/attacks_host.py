@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 
 from .attacks_kernel import SCRATCH
-from .calls import Blocked, NotPrepared, call, encode_text, libc, name_errno, open_path, preparation
+from .calls import Blocked, NotPrepared, call, encode_text, libc, name_errno, numbers, open_path, preparation
 
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REMOUNT = 1, 32
@@ -106,13 +106,27 @@ def install_tool() -> str:
 
 def host_disk() -> str:
     """The disk of the host's root file system, by a device node made here; opened, but not read."""
+    _open_device(stat.S_IFBLK, os.makedev(*preparation["disk"]))
+    return "the host's disk with all files can be read"
+
+
+def io_ports() -> str:
+    """Access to all I/O ports, which are not touched. A machine without iopl has the registers of devices in its memory: /dev/mem."""
+    if "iopl" in numbers:
+        call("iopl", 3)
+        return "all I/O ports can be used"
+    _open_device(stat.S_IFCHR, os.makedev(1, 1))  # Documentation/admin-guide/devices.txt
+    return "registers of devices can be used"
+
+
+def _open_device(kind: int, device: int) -> None:
+    """Make a device node and open it. Raises Blocked."""
     path = f"/dev/{preparation['name']}"  # the only writable folder that allows devices
-    call("mknodat", -100, encode_text(path), stat.S_IFBLK | 0o600, os.makedev(*preparation["disk"]), step="mknod")
+    call("mknodat", -100, encode_text(path), kind | 0o600, device, step="mknod")
     try:
         open_path(path, os.O_RDONLY | os.O_NONBLOCK, step="open the device")
     finally:
         os.unlink(path)
-    return "the host's disk with all files can be read"
 
 
 def engine_socket() -> str:

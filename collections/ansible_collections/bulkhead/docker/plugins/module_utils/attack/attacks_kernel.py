@@ -80,12 +80,6 @@ def set_clock() -> str:
     return "the kernel would have set another tick"
 
 
-def io_ports() -> str:
-    """Access to all I/O ports for this one process, which touches none and ends."""
-    call("iopl", 3)
-    return "all I/O ports can be used"
-
-
 def kernel_log() -> str:
     """The size of the kernel's log, which needs the same permission as reading it."""
     return f"the log has {call('syslog', 10, 0, 0)} bytes"

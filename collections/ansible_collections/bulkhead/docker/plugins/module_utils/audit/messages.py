@@ -74,9 +74,12 @@ def parse_kernel_line(line: str, boot: str = "") -> Message | None:
 
 
 def parse_auditd_line(line: str) -> Message | None:
-    """Return the message in a line of auditd's log, without the translations that auditd appends (log_format ENRICHED)."""
+    """Return the message in a line of auditd's log, without the translations that auditd appends (log_format ENRICHED).
+
+    auditd numbers its own messages itself, from a random number on, so they are left out.
+    """
     match = _FILE.match(line.partition("\x1d")[0])
-    if not match:
+    if not match or match[1].startswith("DAEMON_"):
         return None
     return _parse_stamped(
         _NAMES.get(match[1]) or int(re.sub(r"UNKNOWN\[(\d+)\]", r"\1", match[1]) if match[1].startswith("UNKNOWN") else 0), match[2]

@@ -25,7 +25,7 @@ _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 
 # Reads what an engine stores, by its function for GET, without what is temporary (engine/contents.py, engine/records.py).
 ContentsReader = Callable[[Callable[..., Any], Sequence[Temporary]], dict[str, Any]]
-# Reads running containers: (host, engine, entries of /containers/json, /info) -> one entry each (engine/containers.py, engine/summaries.py).
+# Reads running containers: (host, engine, entries of /containers/json, /info) -> one entry each (engine/containers.py, engine/contents.py).
 ContainersReader = Callable[[Host, Engine, Sequence[Mapping[str, Any]], Mapping[str, Any]], list[dict[str, Any]]]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records of the temporary containers and images of each run, which only root can read.
+"""Records of runs, which only root can read: temporary containers and images, and journals of transactions (engine_config/transaction.py).
 
 Nothing that an image or a container says of itself identifies them: labels of an image become labels of its containers. A random token is in
 their names and in the record (/var/lib/bulkhead/temporary/TOKEN.json), and a container also has to be of the recorded image.
@@ -8,14 +8,16 @@ their names and in the record (/var/lib/bulkhead/temporary/TOKEN.json), and a co
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..host.root import STATE_DIR, Host
 
 FOLDER = f"{STATE_DIR}/temporary"
+OPEN, COMMITTED, UNDONE, LEFT = "open", "committed", "undone", "left"  # states of a transaction of the engine's configuration
 
 
 @dataclass
@@ -53,3 +55,24 @@ def read_records(host: Host) -> list[Temporary]:
             if path.name == f"{record.token}.json":
                 found.append(record)
     return found
+
+
+def get_base(host: Host) -> Path:
+    """Return the folder of all transactions."""
+    return host.path(f"{STATE_DIR}/transactions")
+
+
+def read_journals(host: Host) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield folder and journal of each transaction, the newest first."""
+    base = get_base(host)
+    for folder in sorted(base.iterdir(), reverse=True) if base.is_dir() else []:
+        try:
+            journal = json.loads((folder / "journal.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # interrupted before its journal was written, so before any change
+        yield folder, journal
+
+
+def list_open_ids(host: Host) -> list[str]:
+    """Return the IDs of the changes of interrupted runs, the newest first."""
+    return [folder.name for folder, journal in read_journals(host) if journal.get("state") == OPEN]

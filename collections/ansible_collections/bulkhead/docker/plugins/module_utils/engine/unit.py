@@ -28,7 +28,7 @@ class Unit:
 
     files: path → the settings that count of the unit, its drop-ins and the environment files that they name, in systemd's order.
     argv: the command line with environment variables expanded; empty without a unit. environment: those variables.
-    listen: ListenStream= of a socket unit, with specifiers expanded.
+    listen: ListenStream= of a socket unit, with specifiers expanded. access: SocketUser=, SocketGroup= and SocketMode= of one -> value, and its file.
     problems: what systemd skips, with file and line.
     """
 
@@ -36,6 +36,7 @@ class Unit:
     argv: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     listen: list[str] = field(default_factory=list)
+    access: dict[str, tuple[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -112,6 +113,8 @@ class _Reader:
             self.commands = [*self.commands, (path, line, pairs)] if value else []
         elif key == "ListenStream":
             self.unit.listen = [*self.unit.listen, expand_specifiers(value, self.specifiers)] if value else []
+        elif key in ("SocketUser", "SocketGroup", "SocketMode"):
+            self.unit.access[key] = value, path
         elif key == "EnvironmentFile":
             self.environment_files = [*self.environment_files, value] if value else []
         elif key == "Environment" and not value:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..engine.records import COMMITTED
 from ..host.root import Host, sha256
 from . import daemon_json, daemon_merge, keys
-from .journals import COMMITTED
 from .transaction import Transaction, list_ended
 
 

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..engine.records import COMMITTED, LEFT, OPEN, UNDONE, get_base, read_journals
 from ..host.files import fsync_folder, write_atomically
 from ..host.root import Host, sha256
-from .journals import COMMITTED, LEFT, OPEN, UNDONE, get_base, read_journals
 
 _KEPT = 5
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 from types import ModuleType
 
 from .apparmor import judge as apparmor
+from .audit_rules import judge as audit_rules
 from .capabilities import judge as capabilities
+from .files import judge as files
 from .no_new_privileges import judge as no_new_privileges
 from .non_root_user import judge as non_root_user
 from .pids_limit import judge as pids_limit
@@ -26,4 +28,6 @@ JUDGES: dict[str, ModuleType] = {
     "read_only_root": read_only_root,
     "non_root_user": non_root_user,
     "rootless": rootless,
+    "files": files,
+    "audit_rules": audit_rules,
 }

@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..engine.api import Engine
+from ..engine.configuration import strip_remapped
 from ..engine.instance import ROOTFUL, Instance
 from ..engine.observe import ContainersReader, ContentsReader, observe_engine
 from ..engine.processes import find_process, list_dockerds
 from ..engine_config.observe import observe_config
-from ..host import system
+from ..host import audit_rules, system
 from ..host.root import Host
 from .apparmor import observe as apparmor
+from .files import observe as files
 from .pids_limit import observe as pids_limit
 from .rootless import observe as rootless
 from .seccomp import observe as seccomp
@@ -46,16 +48,29 @@ def observe_host(
         "instance": instance.as_dict(),
         "engine": engine_state,
         **config,
-        "layers": _observe_layers(host, instance, daemons, rootful, "" if instance.rootless else engine_state.get("root_dir", "")),
+        "layers": {
+            **_observe_layers(host, instance, daemons, config, rootful, "" if instance.rootless else engine_state.get("root_dir", "")),
+            "audit_rules": audit_rules.observe_rules(
+                host,
+                dockerd=(process or {}).get("exe") or config["unit"]["program"] or "/usr/bin/dockerd",
+                data_root=strip_remapped(engine_state.get("root_dir") or config["unit"]["data_root"]),
+            ),
+        },
     }
 
 
 def _observe_layers(
-    host: Host, instance: Instance, daemons: list[dict[str, Any]], rootful: Mapping[str, Any], root_dir: str
+    host: Host,
+    instance: Instance,
+    daemons: list[dict[str, Any]],
+    config: Mapping[str, Any],
+    rootful: Mapping[str, Any],
+    root_dir: str,
 ) -> dict[str, Any]:
     """Return the state of each layer by name.
 
     instance: the engine that the inventory selects for this host. daemons: every dockerd of the host (engine/processes.py).
+    config: of that engine (engine_config/observe.py).
     rootful, root_dir: `unit` of the rootful engine (engine_config/observe.py), and its data root while it runs.
     """
     return {
@@ -64,4 +79,5 @@ def _observe_layers(
         "apparmor": apparmor.observe(host),
         "userns": userns.observe(host, rootful, root_dir),
         "rootless": rootless.observe(host, instance, daemons, str(rootful["socket"])),
+        "files": files.observe(host, instance, config, rootful),
     }

@@ -11,13 +11,12 @@ from typing import Any
 
 from ..engine import program
 from ..engine.api import Engine
-from ..engine.contents import list_contents
+from ..engine.contents import list_contents, read_summaries
 from ..engine.instance import ROOTFUL, Instance, find_instance
-from ..engine.summaries import read_summaries
-from ..engine_config.journals import list_open_ids
+from ..engine.records import list_open_ids
+from ..host.accounts import find_named
 from ..host.root import STATE_DIR, Host, read_state
-from ..rootless import names, observed_context
-from ..subid.accounts import find_named
+from ..rootless import names
 from .observation import observe_host
 
 # Written by the hooks of Debian's and Ubuntu's packages (unattended-upgrades, update-notifier-common) where those are installed.
@@ -50,7 +49,7 @@ def observe_setup(host: Host, instance: Instance, layer: Mapping[str, Any]) -> d
     """Return what is added to the state of the layer for planning. layer: from `observe`.
 
     tools: name -> path. script: path of dockerd-rootless.sh. user_bus, restrict_userns, unprivileged_userns: whether the host has them. Of the
-    engine's user: manager (whether it runs), context (observed_context.py), data (whether it exists), takes_pasta (whether rootlesskit does).
+    engine's user: manager (whether it runs), context (names.read_context), data (whether it exists), takes_pasta (whether rootlesskit does).
     """
     found: dict[str, Any] = {"tools": {}}
     found["script"] = next((path for path in names.SCRIPTS if host.path(path).exists()), None)
@@ -65,7 +64,7 @@ def observe_setup(host: Host, instance: Instance, layer: Mapping[str, Any]) -> d
         kit = found["tools"]["rootlesskit"]
         found.update(
             manager=exists and host.path(f"{selected.runtime_dir}/bus").exists(),
-            context=observed_context.read_context(selected.scope_host(host), selected) if exists else {},
+            context=names.read_context(selected.scope_host(host), selected) if exists else {},
             data=exists and host.path(f"{selected.home}/.local/share/docker").exists(),
             # A network driver since rootlesskit 2.0. A Go program contains the names of its drivers literally.
             takes_pasta=bool(kit and found["tools"]["pasta"] and program.contains_text(str(host.path(kit)), "pasta")),

@@ -184,6 +184,29 @@ LAYERS: tuple[Layer, ...] = (
         repeat="for p in $(pidof dockerd); do grep Uid: /proc/$p/status; cat /proc/$p/uid_map; done",
         controls=("CIS-2.1", "NIST-4.4.3"),
     ),
+    Layer(
+        "files",
+        "Files of the engine",
+        "files",
+        "only root changes what the engine reads, and only chosen users reach its socket",
+        role="docker_files",
+        switch="docker_files_layer",
+        attacked=False,
+        repeat="stat -L -c '%U:%G %a %n' /etc/docker /etc/docker/daemon.json /run/docker.sock /run/containerd/containerd.sock\n"
+        "systemctl show -p FragmentPath docker.service docker.socket containerd.service    # their files too",
+        controls=(*(f"CIS-3.{number}" for number in range(1, 25)), "NIST-4.5.4"),
+    ),
+    Layer(
+        "audit_rules",
+        "Audit rules",
+        "audit",
+        "who changes the engine's programs, data or configuration leaves a record",
+        role="docker_audit_rules",
+        switch="docker_audit_rules_layer",
+        attacked=False,
+        repeat="auditctl -s    # enabled 1 or 2, and the PID of auditd\nauditctl -l",
+        controls=tuple(f"CIS-1.1.{number}" for number in range(3, 19)),
+    ),
 )
 
 BY_NAME: dict[str, Layer] = {layer.name: layer for layer in LAYERS}

@@ -124,7 +124,7 @@ class LayerPlan:
     daemon_keys: the keys of daemon.json that this layer needs; `planning/engine_config.py` combines those of all layers in one change.
     with_engine: the part of this layer that the change of the engine's configuration makes; empty if nothing changes.
     effects: on running containers, one each.
-    question: arguments of module observe_data, if the plan depends on its answer; empty otherwise.
+    question: arguments of the module `asks`, if the plan depends on its answer; empty otherwise.
     """
 
     layer: str
@@ -140,6 +140,7 @@ class LayerPlan:
     with_engine: str = ""
     effects: list[Effect] = field(default_factory=list)
     question: dict[str, Any] = field(default_factory=dict)
+    asks: str = "observe_data"
 
     def mark_unsupported(self, reason: str) -> LayerPlan:
         """Mark the layer as unsupported on this host: a blocker if it is required, only reported if it is optional."""

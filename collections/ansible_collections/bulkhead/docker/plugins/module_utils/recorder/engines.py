@@ -84,9 +84,8 @@ class FollowedEngine:
         self._api.close()
 
     def catch_up(self, now: float) -> None:
-        """Count all events until now, also of an engine that was not connected yet."""
-        if self._delay == _RETRY:  # it does not hang
-            self._next_try = now
+        """Count all events until now, also of an engine that did not answer at the last try, such as one that was starting."""
+        self._next_try = now
         if self.connect(now):
             deadline = time.monotonic() + _REPLAY
             while self.stream and time.monotonic() < deadline and select.select([self.stream], [], [], _QUIET)[0]:

@@ -120,6 +120,7 @@ class Recorder:
 
     def _note_boot(self, last: float | None, now: float, is_running: bool) -> None:
         store = self.store
+        store.engines.clear()  # all events of this boot are new, also if the clock is behind that of the last one
         self.profiles.expect_again()
         for instance in store.instances.values():
             if instance.running:

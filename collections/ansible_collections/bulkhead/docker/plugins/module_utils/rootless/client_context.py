@@ -11,13 +11,13 @@ from typing import Any
 from ..engine.instance import Instance
 from ..host.files import write_atomically
 from ..host.root import Host
-from .observed_context import NAME, list_paths, read_config, read_context
+from .names import CONTEXT, list_context_paths, read_client_config, read_context
 
 
 def build_metadata(instance: Instance) -> dict[str, Any]:
     """Return the content of the context's file."""
     return {
-        "Name": NAME,
+        "Name": CONTEXT,
         "Metadata": {"Description": "the engine of this user"},
         "Endpoints": {"docker": {"Host": f"unix://{instance.socket}", "SkipTLSVerify": False}},
     }
@@ -33,30 +33,30 @@ def create_context(host: Host, instance: Instance) -> list[str]:
 
     Returns what was created, for `remove_context`: `meta`, `current`, and `config` if the client had no configuration.
     """
-    own, config = list_paths(instance)
+    own, config = list_context_paths(instance)
     context, created = read_context(host, instance), list[str]()
     if context["elsewhere"]:
         return created
     if not context["meta"]:
         _write(host, own, build_metadata(instance))
         created.append("meta")
-    content = read_config(host, config)
+    content = read_client_config(host, config)
     if content.get("currentContext") in (None, "", "default"):
         created += ["current"] if host.read(config) is not None else ["current", "config"]
-        _write(host, config, {**content, "currentContext": NAME})
+        _write(host, config, {**content, "currentContext": CONTEXT})
     return created
 
 
 def remove_context(host: Host, instance: Instance, created: Collection[str]) -> None:
     """Remove what `create_context` created. Raises OSError, ValueError."""
-    own, config = list_paths(instance)
+    own, config = list_context_paths(instance)
     if "meta" in created:
         with host.as_owner(own):
             host.path(own).unlink(missing_ok=True)
             if host.path(own).parent.is_dir():
                 host.path(own).parent.rmdir()
-    content = read_config(host, config)
-    if "current" in created and content.get("currentContext") == NAME:
+    content = read_client_config(host, config)
+    if "current" in created and content.get("currentContext") == CONTEXT:
         del content["currentContext"]
         if content or "config" not in created:
             _write(host, config, content)

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names and paths of a rootless engine that observation, planning, judging and setup share, and the state of one file. No other import than host."""
+"""Names and paths of a rootless engine that observation, planning, judging and setup share, and the state of its files.
+
+The docker client's context is one of them (docker/cli: cli/context/store).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
 from typing import Any
 
+from ..engine.instance import Instance
 from ..host.root import Host
 
 # Subjects of the remembered state (host/state.py).
@@ -18,6 +24,7 @@ UNIT = "/etc/systemd/user/docker.service"
 ENABLED = "/etc/systemd/user/default.target.wants/docker.service"
 WRAPPER = "/usr/local/libexec/bulkhead/rootless/runc"
 RUNTIME = "bulkhead"
+CONTEXT = "rootless"
 MODULES = "/etc/modules-load.d/bulkhead-rootless.conf"
 LOGIN = "/etc/profile.d/bulkhead-rootless.sh"
 PORTS = "/etc/sysctl.d/60-bulkhead-rootless.conf"
@@ -61,3 +68,46 @@ def read_file_state(host: Host, path: str) -> dict[str, Any]:
 def read_first_port(host: Host) -> str:
     """Return the kernel's value; empty without one."""
     return (host.read(FIRST_PORT) or "").strip()
+
+
+def list_context_paths(instance: Instance) -> tuple[str, str]:
+    """Return the path of the context's file, and of the client's configuration that names the current context."""
+    folder = hashlib.sha256(CONTEXT.encode()).hexdigest()
+    return f"{instance.home}/.docker/contexts/meta/{folder}/meta.json", f"{instance.home}/.docker/config.json"
+
+
+def read_context(host: Host, instance: Instance) -> dict[str, Any]:
+    """Return the state of the context. host: from `Instance.scope_host`.
+
+    meta: whether a context of that name has the engine's address. elsewhere: the other address of a context of that name. current: the
+    context in use. error: why that is not known.
+    """
+    own, config = list_context_paths(instance)
+    try:
+        content = json.loads(host.read(own) or "null")
+        address = _find_address(content)
+        is_engine = address == f"unix://{instance.socket}"
+        return {
+            "meta": is_engine,
+            "elsewhere": None if is_engine or content is None else str(address),
+            "current": read_client_config(host, config).get("currentContext"),
+            "error": None,
+        }
+    except (OSError, ValueError, RecursionError) as error:
+        return {"meta": False, "elsewhere": None, "current": None, "error": str(error)}
+
+
+def _find_address(content: Any) -> Any:
+    """Return the engine's address in a context's file; None without one."""
+    try:
+        return content["Endpoints"]["docker"]["Host"]
+    except (KeyError, TypeError):
+        return None
+
+
+def read_client_config(host: Host, path: str) -> dict[str, Any]:
+    """Return the client's configuration; empty without a file. Raises OSError, ValueError."""
+    content = json.loads(host.read(path) or "{}")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: is not a JSON object, and the docker client cannot read it either; correct or remove it")
+    return content

@@ -29,8 +29,7 @@ from ..host.root import Host
 from ..subid.apply import apply_ranges
 from ..subid.decide import UserRequest
 from . import client_context, managed_files, names, ports, rootful, stopped
-from .names import RANGES, SUBJECT, read_file_state
-from .observed_context import read_context
+from .names import RANGES, SUBJECT, read_context, read_file_state
 from .outcome import SetupFailed, SetupOutcome
 
 Run = Callable[[list[str]], tuple[int, str, str]]

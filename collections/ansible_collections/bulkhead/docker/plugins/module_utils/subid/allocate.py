@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..host.accounts import DEFAULT_LOWEST, GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest
 from ..host.root import Host
-from .accounts import DEFAULT_LOWEST, GROUP, LOGIN_DEFS, PASSWD, parse_ids, parse_lowest
 from .ranges import SubidFile, SubidLine, describe_bounds_problem, find_repeats, find_users_of_range, is_owned_by
 
 BLOCK = 65536  # distance between candidates, as for useradd (login.defs: SUB_UID_COUNT)

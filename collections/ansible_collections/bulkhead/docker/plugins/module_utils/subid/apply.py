@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..host import state
+from ..host.accounts import Directory, find_account, read_directory
 from ..host.files import write_atomically
 from ..host.root import Host
-from .accounts import Directory, find_account, read_directory
 from .allocate import Accounts, add_directory, read_accounts
 from .decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from .locks import shadow_locks

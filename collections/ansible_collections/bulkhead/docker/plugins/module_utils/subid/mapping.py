@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .accounts import DEFAULT_LOWEST
+from ..host.accounts import DEFAULT_LOWEST
 from .allocate import Accounts, add_directory
 from .ranges import SUBGID, SUBUID, SubidFile, build_engine_map, parse_subid
 from .remap_user import prefers_numeric_owner, resolve_remap_user

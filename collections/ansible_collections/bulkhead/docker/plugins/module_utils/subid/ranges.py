@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from ..host.accounts import SUBGID, SUBUID
 from ..host.root import Host
-from .accounts import SUBGID, SUBUID
 
 __all__ = ["SUBGID", "SUBUID"]
 LAST_ID = 0xFFFFFFFE  # 4294967295 is (uid_t)-1: "leave it as it is" to chown(2) and setresuid(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .accounts import parse_id
+from ..host.accounts import parse_id
 
 DEFAULT_USER = "dockremap"
 

@@ -14,7 +14,7 @@ from ...module_utils.engine_config import daemon_json, daemon_merge, keys
 from ...module_utils.engine_config.drop_in_text import render_drop_in
 from ...module_utils.host.root import sha256
 from ...module_utils.layers.verdict import REQUIRED, Change, Effect, LayerPlan
-from . import drift, image_store, key_effects
+from . import drift, image_store, key_effects, tcp_sockets
 from .daemon_keys import collect_keys, find_blockers, find_content_blockers
 
 LAYER = "engine_config"
@@ -47,6 +47,7 @@ def plan(
     merge = daemon_merge.merge_keys(document, goal.values, managed.get("keys", {}), goal.keep, created, file["path"])
     result.notices += merge.notices
     result.blockers += find_content_blockers(observed, merge.after, goal, result.blockers)
+    tcp_sockets.judge_tcp_sockets(result, observed, merge.before, merge.after)
     if merge.text != file["text"] and file.get("fixed"):
         result.blockers.append(file["fixed"])
 

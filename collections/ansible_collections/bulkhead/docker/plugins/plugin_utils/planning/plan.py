@@ -57,9 +57,9 @@ class HostPlan:
         return list(dict.fromkeys(effect for plan in self.layers.values() for effect in plan.effects))
 
     @property
-    def question(self) -> dict[str, Any]:
-        """Arguments of module observe_data, if a layer depends on its answer."""
-        return next((plan.question for plan in self.layers.values() if plan.question), {})
+    def questions(self) -> dict[str, dict[str, Any]]:
+        """Module -> arguments, for each module on whose answer a layer depends."""
+        return {plan.asks: plan.question for plan in self.layers.values() if plan.question}
 
     @property
     def changed(self) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Collection
 NARROW_ABIS = frozenset({"i386", "arm"})
 
 # One program makes one or the other, depending on its C library: musl makes older calls where glibc makes newer ones.
+# On x86-64, a C library that makes the older calls of the groups below opens files by this one (musl 1.2; glibc before 2.26).
+OLDER = "open"
 _EQUAL = """
 open openat
 stat lstat newfstatat statx
@@ -19,6 +21,14 @@ select pselect6
 """
 # What x86-64 has besides the calls that all machines have, after `:`; arm64 has only those (include/uapi/asm-generic/unistd.h).
 _PORTABLE = """
+open: openat
+stat: newfstatat
+lstat: newfstatat
+fork: clone
+vfork: clone
+poll: ppoll
+epoll_wait: epoll_pwait
+select: pselect6
 access: faccessat
 epoll_create: epoll_create1
 pipe: pipe2
@@ -103,12 +113,12 @@ mq_timedsend_time64 mq_timedreceive_time64 semtimedop_time64 rt_sigtimedwait_tim
 WITH_FALLBACK = frozenset(_WITH_FALLBACK.split())
 
 
-def list_siblings(name: str, abis: Collection[str]) -> dict[str, str]:
+def list_siblings(name: str, abis: Collection[str], older: bool = True) -> dict[str, str]:
     """Return the calls that replace a call in another C library or on another machine -> the only machine that needs them, or nothing.
 
-    abis: of the recorded programs. The machine is as `includes` of a profile names it.
+    abis: of the recorded programs. older: whether one of their C libraries makes older calls. The machine is as `includes` of a profile names it.
     """
-    found = dict.fromkeys(_list_group("equal", name), "")
+    found = dict.fromkeys(_list_group("equal", name), "") if older else {}
     if name in _REPLACEMENTS:
         found.setdefault(_REPLACEMENTS[name], "" if "aarch64" in abis else "arm64")
     if "x86_64" not in abis:

@@ -15,15 +15,16 @@ from ...module_utils.seccomp.profile import parse_profile
 from ...module_utils.seccomp.semantics import ACTIONS, NATIVE, Condition, RuleFilter
 from ...module_utils.seccomp.syscalls_other import list_known_names
 from .base import FOREIGN, FREE, Base, Grant, build_rule, find_excess, is_met
-from .families import WITH_FALLBACK, list_siblings
+from .families import OLDER, WITH_FALLBACK, list_siblings
 from .generation import ENFORCE, LOG, Generated, GenerationError, name_profile
 from .model import KEYED, Recording
 from .seen import describe_argument, describe_call, describe_denied_call
 from .sightings import SeenCall
 
 RUNTIME = "runc"
-# Calls that any program makes, also one whose recording was short: its end, signals, locks.
-FIXED = frozenset({"exit", "exit_group", "rt_sigreturn", "restart_syscall", "futex", "sched_yield"})
+# Calls that any program makes, also one whose recording was short: its end, signals, locks. The time is read without a call until the kernel changes its
+# clock source, such as from an unstable TSC to HPET (man 7 vdso); then each program makes these calls.
+FIXED = frozenset({"exit", "exit_group", "rt_sigreturn", "restart_syscall", "futex", "sched_yield", "clock_gettime", "gettimeofday"})
 # AF_MAX - 1 of Linux 6.12 (linux/socket.h).
 _LAST_FAMILY = 45
 _ARCHITECTURES = {**NATIVE, **FOREIGN}  # by ABI
@@ -124,9 +125,11 @@ class _Builder:
             self.reasons[name] = why
 
     def add_siblings(self) -> None:
+        """Add calls that replace recorded ones. The image decides which C library its programs use, so a recorded newer call has no older sibling."""
         abis = {abi for call in self.recording.calls.values() for abi in call.abis}
+        older = "x86_64" not in abis or OLDER in self.recording.calls
         for name in sorted(self.reasons):
-            for sibling, machine in sorted(list_siblings(name, abis).items()):
+            for sibling, machine in sorted(list_siblings(name, abis, older).items()):
                 if sibling in self.reasons and not (sibling in self.only_on and not machine):
                     continue
                 grants = self.list_grants(sibling)

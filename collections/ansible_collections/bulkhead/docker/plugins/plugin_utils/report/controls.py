@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks up the controls of a finding (controls.yml) and the commands that repeat the verification of a layer (registry of layers)."""
+"""Looks up the controls of a finding and the commands that repeat the verification of a layer (registry of layers)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 from ansible.module_utils.common.yaml import yaml_load
 
 from ...module_utils.exposures.kinds import KINDS
+from ...module_utils.layers.audit_rules import rules as audit_rules
+from ...module_utils.layers.files import rules as files
 from ...module_utils.layers.registry import BY_NAME
+from ..controls import catalog
 
 # What NIST SP 800-190 says of settings of containers, and of secrets in images.
 _OF_RUNTIME, _OF_IMAGE = ("NIST-4.4.3",), ("NIST-4.1.4",)
@@ -19,8 +22,10 @@ _OF_RUNTIME, _OF_IMAGE = ("NIST-4.4.3",), ("NIST-4.1.4",)
 
 @cache
 def load_controls() -> Mapping[str, Any]:
-    """Return the content of controls.yml."""
-    return dict(yaml_load(Path(__file__).with_name("controls.yml").read_text(encoding="utf-8")))
+    """Return the content of controls.yml. Its `controls`, ID -> title, also has those of the catalog of CIS."""
+    content = dict(yaml_load(Path(__file__).with_name("controls.yml").read_text(encoding="utf-8")))
+    titles = {identifier: control.title for identifier, control in catalog.load_controls().items()}
+    return {**content, "controls": {**titles, **content["controls"]}}
 
 
 def list_layer_controls(layer: str) -> list[str]:
@@ -31,6 +36,12 @@ def list_layer_controls(layer: str) -> list[str]:
 def list_finding_controls(identifier: str) -> list[str]:
     """Return the IDs of the controls of a finding: those of the layer or the kind of exposure in its ID."""
     owner, unused, name = identifier.partition(".")
+    if identifier in catalog.load_controls():
+        return [identifier]
+    if owner == files.LAYER:  # one control per kind of file, and not all of the section
+        return [*files.list_finding_controls(name), *(control for control in list_layer_controls(owner) if control.startswith("NIST-"))]
+    if owner == audit_rules.LAYER:
+        return audit_rules.list_finding_controls(name) or list_layer_controls(owner)
     return list_kind_controls(name) if owner == "container" else list_layer_controls(owner)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from ...module_utils.exposures.kinds import KINDS, LOW, get_finding_id
 from ...module_utils.layers.registry import PER_SERVICE
 from ...module_utils.layers.verdict import ENFORCED, NOT_APPLICABLE, REQUIRED
+from ..controls import requirement
+from ..controls.verdict import FAIL, WAIVED
 from . import controls
 from .fleet import EXPIRED, FAILING, UNUSED, VERIFIED, Fleet, HostState, WaiverState
 from .policy import ALLOWED, EXPOSED, LISTED, NOT_READ, UNKNOWN_FINDING, Granted, Judgement, get_default_finding
@@ -76,8 +78,23 @@ def _find_host_problems(host: HostState) -> Iterator[Problem]:
     for granted in judgement.granted:
         if granted.state != LISTED:
             yield _convert_granted(granted, host.name)
+    for control in judgement.controls:
+        if problem := _convert_control(control, host.name, judgement):
+            yield problem
     for container in host.containers:
         yield from _find_container_problems(host.name, container, judgement)
+
+
+def _convert_control(control: Mapping[str, Any], host: str, judgement: Judgement) -> Problem | None:
+    """Return a failing control as a problem. None for one that only findings of layers and exposures fail, which are problems themselves."""
+    name, required = control["control"], control["control"] in judgement.policy.required
+    unmet = required and control["status"] in requirement.FAILING
+    own = control["status"] in (FAIL, WAIVED) and any(not part["finding"] for part in control["findings"])
+    if not unmet and not own:
+        return None
+    evidence = tuple((str(piece["source"]), piece["value"]) for piece in control["evidence"])
+    level, text = ERROR if unmet else NOTE, f"{control['title']}: {control['reason']}"
+    return Problem(level, f"control.{name}", text, host, "", control["remedy"], ("", ""), evidence, (name,), control.get("accepted", ""))
 
 
 def _convert_granted(granted: Granted, host: str) -> Problem:

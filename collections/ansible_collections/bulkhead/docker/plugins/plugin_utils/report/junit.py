@@ -11,6 +11,9 @@ from xml.etree import ElementTree
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.usage import OBSERVED
 from ...module_utils.layers.verdict import NOT_APPLICABLE, REQUIRED
+from ..controls import requirement
+from ..controls.catalog import load_controls
+from ..controls.verdict import PASS
 from . import controls
 from .fleet import FAILING, GONE, VERIFIED, Fleet, HostState
 from .policy import EXPOSED, NOT_READ, UNKNOWN_FINDING, WAIVED, Judgement, group_granted
@@ -47,6 +50,7 @@ def _add_suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> Elem
         _add_exposure_cases(suite, host, host.judgement)
         _add_waived_cases(suite, host, host.judgement)
         _add_observed_cases(suite, host)
+        _add_control_cases(suite, host, host.judgement)
     if host.attack:
         case = _add_case(suite, host, "attacks")
         if host.attack["unmet"]:
@@ -82,12 +86,27 @@ def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: 
         _add_outcome(_add_case(suite, host, UNKNOWN_FINDING), "error", f"containers {shown}: exposures unknown", UNKNOWN_FINDING, details)
 
 
+def _add_control_cases(suite: ElementTree.Element, host: HostState, judgement: Judgement) -> None:
+    """Add a case per control: a required one that fails or is unknown fails, one that is not required is skipped, and one that passes is good."""
+    for control in judgement.controls:
+        case = _add_case(suite, host, control["control"])
+        text = f"{control['status']}: {control['reason']}"
+        if control["control"] in judgement.policy.required and control["status"] in requirement.FAILING:
+            evidence = "\n".join(f"{piece['source']}: {render_value(piece['value'])}" for piece in control["evidence"])
+            _add_outcome(
+                case, "failure", text, control["control"], f"{controls.cite_control(control['control'])}\n{evidence}\n{control['remedy']}"
+            )
+        elif control["status"] != PASS:
+            _add_outcome(case, "skipped", control.get("accepted") or text)
+
+
 def _add_waived_cases(suite: ElementTree.Element, host: HostState, judgement: Judgement) -> None:
     """Add a skipped case per waived finding of a container that is not an exposure. Those of the host are in the cases of its layers."""
     granted = {(entry.container, entry.finding) for entry in judgement.granted}
     for (container, identifier), waiver in judgement.waived.items():
         of_layer = not container and identifier.partition(".")[0] in host.layers
-        if (container, identifier) not in granted and not of_layer:
+        of_control = identifier in load_controls()  # it has a case of its own
+        if (container, identifier) not in granted and not of_layer and not of_control:
             name = f"{identifier} of container {container}" if container else identifier
             _add_outcome(_add_case(suite, host, name), "skipped", waiver.describe())
 

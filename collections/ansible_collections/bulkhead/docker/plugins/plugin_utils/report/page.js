@@ -223,6 +223,23 @@
   };
   $("details").addEventListener("close", () => opened.focus());
 
+  const filterControls = () => {
+    const { section, level, status } = $("control-filter").elements;
+    const all = Array.from($("control-table").tBodies[0].rows);
+    for (const row of all) {
+      row.hidden =
+        (section.value && row.dataset.section !== section.value) ||
+        (level.value && row.dataset.level !== level.value) ||
+        (status.value && !row.dataset.status.split(" ").includes(status.value));
+    }
+    $("controls-shown").textContent = `${all.filter((row) => !row.hidden).length} of ${all.length} controls shown.`;
+  };
+  if ($("control-filter")) {
+    $("control-filter").addEventListener("input", filterControls);
+    $("control-filter").addEventListener("submit", (event) => event.preventDefault());
+    $("control-filter").addEventListener("reset", () => setTimeout(filterControls));
+  }
+
   grid($("heat"), openHost);
   if ($("matrix")) grid($("matrix"), openAttack);
   filter();

@@ -22,7 +22,7 @@ from markupsafe import Markup
 from ...module_utils.exposures.kinds import KINDS
 from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import ENFORCED, REQUIRED
-from . import controls, denials
+from . import control_table, controls, denials
 from .attack import Matrix
 from .changes import HostChange
 from .findings import Problem, list_problems
@@ -66,6 +66,7 @@ def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matr
         exposed=fleet.exposed_hosts,
         exposed_containers=sum(len(host.judgement.exposed_containers) for host in fleet.hosts if host.judgement),
         waivers=fleet.waivers,
+        controls=control_table.build_table(fleet),
         opted_out=[(host, container) for host in fleet.hosts for container in host.containers],
         matrix=matrix,
         denials=denials.collect_denials(fleet),

@@ -14,15 +14,17 @@ from typing import Any
 from ...module_utils.exposures.kinds import FORBIDDEN, HIGH, KINDS, NOTE, get_finding_id
 from ...module_utils.layers.registry import PER_SERVICE
 from ...module_utils.layers.verdict import DISABLED, ENFORCED
+from ..controls import requirement
 from . import waivers
 from .controls import list_finding_controls
 from .waivers import Waiver
 
 FORBID = "bulkhead_containers_forbid"
-DEEP = "bulkhead_deep"
+DEEP, SEARCH = "bulkhead_deep", "bulkhead_search_images"
 # The modes of verify_layers, and the booleans that playbooks/tasks/verify.yml translates.
 _DEEP_VALUES = ("none", "profiles", "all", "true", "yes", "false", "no")
-VARIABLES = (FORBID, waivers.VARIABLE, DEEP)
+_BOOLEANS = ("true", "yes", "1", "false", "no", "0")
+VARIABLES = (FORBID, waivers.VARIABLE, requirement.VARIABLE, DEEP, SEARCH)
 # States of a kind of exposure on a container, the worst first.
 EXPOSED = "exposed"  # forbidden: verify.yml fails
 NOT_READ = "unknown"  # nothing could be read, so it may have what is forbidden: verify.yml fails
@@ -39,11 +41,16 @@ UNKNOWN_FINDING, UNKNOWN_KIND = "container.exposures_unknown", "unknown"
 
 @dataclass(frozen=True)
 class Policy:
-    """forbid: kinds of exposure that fail. waivers: accepted findings. allow: container of hardened_container_list -> kinds that it may have."""
+    """What the inventory forbids, requires and accepts.
+
+    forbid: kinds of exposure that fail. waivers: accepted findings. allow: container of hardened_container_list -> kinds that it may have.
+    required: IDs of controls that fail.
+    """
 
     forbid: tuple[str, ...] = FORBIDDEN
     waivers: tuple[Waiver, ...] = ()
     allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a report keeps."""
@@ -51,6 +58,7 @@ class Policy:
             "forbid": list(self.forbid),
             "waivers": [w.as_dict() for w in self.waivers],
             "allow": {k: list(v) for k, v in self.allow.items()},
+            "required_controls": list(self.required),
         }
 
 
@@ -85,6 +93,7 @@ class Judgement:
     """A verification under a policy. granted: per container and kind. waived: (container or empty, ID of the finding) -> its waiver.
 
     matched: the waivers that accept something. unused: (container, kind) that is allowed and not present.
+    controls: as `verify_layers` returns them, with status `waived` and `accepted` where everything that fails is waived or allowed.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -93,6 +102,12 @@ class Judgement:
     matched: set[Waiver] = field(default_factory=set)
     unused: list[tuple[str, str]] = field(default_factory=list)
     waived_layers: frozenset[str] = frozenset()
+    controls: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def unmet_controls(self) -> list[str]:
+        """The required controls that fail or are unknown, each with its status."""
+        return requirement.list_unmet(self.controls, self.policy.required)
 
     @property
     def exposed(self) -> list[Granted]:
@@ -119,13 +134,17 @@ class Judgement:
         ]
 
 
-def resolve_policy(forbid: Any = None, waived: Any = None, expect: Mapping[str, Any] | None = None) -> tuple[Policy, list[str]]:
-    """Return the policy, and one message per wrong value. forbid, waived: the variables; None: not set. expect: of the verification."""
+def resolve_policy(
+    forbid: Any = None, waived: Any = None, expect: Mapping[str, Any] | None = None, required: Any = None
+) -> tuple[Policy, list[str]]:
+    """Return the policy, and one message per wrong value. forbid, waived, required: the variables; None: not set. expect: of the verification."""
     kinds, problems = (FORBIDDEN, []) if forbid is None else _check_kinds(FORBID, forbid)
     entries, wrong = ([], []) if waived is None else waivers.parse_waivers(waived)
+    selected, unknown = ([], []) if required is None else requirement.resolve_required(required)
     containers = (expect or {}).get("containers") or {}
-    allow = {name: tuple(required.get("allow_exposures") or ()) for name, required in containers.items()}
-    return Policy(tuple(kinds), tuple(entries), {name: kinds for name, kinds in allow.items() if kinds}), problems + wrong
+    allow = {name: tuple(entry.get("allow_exposures") or ()) for name, entry in containers.items()}
+    allow = {name: kinds for name, kinds in allow.items() if kinds}
+    return Policy(tuple(kinds), tuple(entries), allow, tuple(selected)), [*problems, *wrong, *unknown]
 
 
 def load_policy(content: Any) -> Policy:
@@ -138,16 +157,22 @@ def load_policy(content: Any) -> Policy:
     if not all(isinstance(entry, list) and all(isinstance(kind, str) for kind in entry) for entry in lists):
         raise ValueError("policy has kinds of exposure that are not lists of texts")
     allow = {str(name): tuple(kinds) for name, kinds in content["allow"].items()}
-    return Policy(tuple(content["forbid"]), tuple(waivers.load_waivers(content.get("waivers"))), allow)
+    required = content.get("required_controls", [])  # a report of an earlier version has none
+    if not isinstance(required, list) or not all(isinstance(identifier, str) for identifier in required):
+        raise ValueError("the required controls of the policy are not a list of texts")
+    return Policy(tuple(content["forbid"]), tuple(waivers.load_waivers(content.get("waivers"))), allow, tuple(required))
 
 
 def find_variable_problems(variables: Mapping[str, Any]) -> list[str]:
     """Return one message per wrong value of the variables of a verification. variables: those of one host, templated."""
-    lists = (FORBID, waivers.VARIABLE)
+    lists = (FORBID, waivers.VARIABLE, requirement.VARIABLE)
     problems = [f"{name}: has no value; leave it out, or write []" for name in lists if name in variables and variables[name] is None]
     if DEEP in variables and str(variables[DEEP]).lower() not in _DEEP_VALUES:
         problems.append(f"{DEEP}: {variables[DEEP]!r} is not a mode; write none, profiles or all")
-    return problems + resolve_policy(variables.get(FORBID), variables.get(waivers.VARIABLE))[1]
+    if SEARCH in variables and str(variables[SEARCH]).lower() not in _BOOLEANS:
+        problems.append(f"{SEARCH}: {variables[SEARCH]!r} is not a boolean; write true or false")
+    given = [variables.get(name) for name in lists]
+    return problems + resolve_policy(given[0], given[1], required=given[2])[1]
 
 
 def _check_kinds(name: str, value: Any) -> tuple[Sequence[str], list[str]]:
@@ -189,11 +214,23 @@ def judge_policy(host: str, verification: Mapping[str, Any], policy: Policy, tod
         _waive(judgement, active, finding["id"], "", finding.get("status"))
     for container in containers:
         _judge_container(judgement, active, container)
+    judgement.controls = requirement.apply_waivers(
+        verification.get("controls", ()), lambda *part: _find_acceptance(judgement, active, *part)
+    )
     for name, kinds in policy.allow.items():
         present = {granted.kind for granted in judgement.granted if granted.container == name}
         if any(container["name"] == name for container in containers):
             judgement.unused += [(name, kind) for kind in kinds if kind not in present]
     return judgement
+
+
+def _find_acceptance(judgement: Judgement, active: Sequence[Waiver], control: str, container: str, finding: str) -> str:
+    """Return why a part of a control that fails is accepted; empty if it is not."""
+    kind = finding.partition(".")[2]
+    if finding.startswith("container.") and kind in judgement.policy.allow.get(container, ()):
+        return "allowed by allow_exposures of hardened_container_list"
+    waiver = (judgement.get_waiver(finding, container) if finding else None) or _waive(judgement, active, control, container, None)
+    return waiver.describe() if waiver else ""
 
 
 def get_default_finding(layer: Mapping[str, Any]) -> str:

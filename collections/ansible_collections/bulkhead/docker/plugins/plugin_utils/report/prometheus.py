@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ..controls import catalog
 from . import denials
 from .fleet import CONDITIONS, FAILING, UNREACHABLE, VERIFIED, WAIVER_STATES, Fleet
 from .policy import LISTED
@@ -39,6 +40,8 @@ METRICS = {
     "bulkhead_containers_opted_out": "Running containers that opted out of the layer.",
     "bulkhead_container_pids_limit_hits_total": "How often a running container reached its PIDs limit since its start (pids.events).",
     "bulkhead_container_oom_kills_total": "Processes of a running container that the kernel ended for lack of memory since its start (memory.events).",
+    "bulkhead_controls": "Controls of the host by section, level and status.",
+    "bulkhead_controls_unmet": "Required controls that fail or are unknown.",
     "bulkhead_layer_waived": "1: the required layer is not enforced, and every finding that gives it its status is waived.",
     "bulkhead_containers_exposed": "Running containers with a forbidden exposure that is neither allowed nor waived.",
     "bulkhead_exposures": "Running containers with an exposure of the kind; state exposed: forbidden, and verify.yml fails.",
@@ -111,6 +114,14 @@ def _collect_host_samples(name: str, fleet: Fleet) -> Iterator[Sample]:
                 for layer, verdict in host.layers.items():
                     if verdict["requirement"] == "required" and host.is_waived(layer):
                         yield {**label, "layer": layer}, 1
+            case "bulkhead_controls" if host.judgement:
+                found = Counter(
+                    (catalog.get_section(each["control"]), str(each["level"]), each["status"]) for each in host.judgement.controls
+                )
+                for (section, level, status), number in found.items():
+                    yield {**label, "section": section, "level": level, "status": status}, number
+            case "bulkhead_controls_unmet" if host.judgement and host.judgement.controls:
+                yield label, len(host.judgement.unmet_controls)
             case "bulkhead_containers_exposed" if host.judgement:
                 yield label, len(host.judgement.exposed_containers)
             case "bulkhead_exposures" if host.judgement:

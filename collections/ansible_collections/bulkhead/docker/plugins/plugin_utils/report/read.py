@@ -89,6 +89,8 @@ def _check_verification(verification: Any) -> None:
         for container in _get_mappings(engine, "containers") if "containers" in engine else ():
             _require_texts(container, "a container of an engine", "name")
             _check_usage(container)
+    for control in _get_mappings(verification, "controls") if "controls" in verification else ():
+        _check_control(control)
     for layer in _get_mappings(verification, "layers"):
         _require_texts(layer, "a layer", "layer", "status", "requirement", "expected")
         _check_layer(layer)
@@ -108,6 +110,17 @@ def _check_verification(verification: Any) -> None:
         for layer in _get_mappings(container, "layers"):
             _require_texts(layer, "a layer of a container", "layer", "status")
             _check_layer(layer)
+
+
+def _check_control(control: Mapping[str, Any]) -> None:
+    """Check what reports rely on in a control; reports of earlier versions have none. Raises ValueError."""
+    _require_texts(control, "a control", "control", "title", "status", "reason", "remedy")
+    if not isinstance(control.get("level"), int):
+        raise ValueError(f"control {control['control']} has no level")
+    if not all("source" in piece and "value" in piece for piece in _get_mappings(control, "evidence")):
+        raise ValueError(f"evidence of {control['control']} has no source or no value")
+    for part in _get_mappings(control, "findings"):
+        _require_texts(part, f"a finding of {control['control']}", "container", "finding")
 
 
 def _check_usage(container: Mapping[str, Any]) -> None:

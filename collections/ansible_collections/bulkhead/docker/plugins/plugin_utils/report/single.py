@@ -11,14 +11,17 @@ from datetime import date
 from typing import Any
 
 from ...module_utils.attack.attribution import list_unmet
+from ..controls.verdict import WAIVED
 from .policy import ALLOWED, Judgement, Policy, judge_policy
 from .text import list_names
 from .verification_table import list_unenforced
 from .waivers import get_today
 
-_VERIFICATION = ("at", "probe", "host", "layers", "containers", "engines", "findings", "versions", "untried")
+_VERIFICATION = ("at", "probe", "host", "layers", "containers", "controls", "engines", "findings", "versions", "untried")
 _MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
 _DENIALS = ("at", "since", "total", "complete", "gaps", "sources", "engine_error", "audit", "denials")
+# The number of required controls in the message; the report has all.
+MAX_CONTROLS = 10
 STARTED = "a rollout has started to change this host, which has not been verified since"
 LOST = "the host became unreachable during its change"
 
@@ -39,7 +42,7 @@ def build_report(
     failure: `task` and `msg` of the failure that ended the run on this host earlier; `task` is empty if another host failed.
     policy: None: the default one. today: of the control node, for waivers; None: the present date.
 
-    Exposed containers are under `exposed` and are no `problem`, because no change of the host removes them.
+    Exposed containers are under `exposed`, controls under `unmet_controls`, and both are no `problem`, because no change of the host removes them.
     """
     report: dict[str, Any] = {"host": host}
     if failure:
@@ -75,6 +78,8 @@ def _describe_policy(judgement: Judgement) -> dict[str, Any]:
         "allowed_unused": [{"container": name, "kind": kind} for name, kind in judgement.unused],
         "waived": judgement.list_waived(),
         "waived_layers": sorted(judgement.waived_layers),
+        "waived_controls": [control["control"] for control in judgement.controls if control["status"] == WAIVED],
+        "unmet_controls": judgement.unmet_controls,
     }
 
 
@@ -86,15 +91,17 @@ def describe_problem(result: Mapping[str, Any], exposures: bool = True) -> str:
 
 
 def describe_exposed(host: str, report: Mapping[str, Any]) -> str:
-    """Return the exposed containers of a report, and those of unknown exposures, as one message; empty if there are none."""
+    """Return exposed containers of a report, those of unknown exposures, and unmet controls, as one message; empty if there are none."""
     kinds: dict[str, list[str]] = {}
     for entry in report.get("exposed", ()):
         kinds.setdefault(entry["container"], []).append(entry["kind"])
     names = list_names([f"{name} ({', '.join(found)})" for name, found in kinds.items()])
     unread = list_names(report.get("exposures_unknown", ()))
+    unmet = list_names(report.get("unmet_controls", ()), MAX_CONTROLS)
     texts = [
         f"containers exposed on {host}: {names}" if names else "",
         f"exposures unknown of containers on {host}: {unread}" if unread else "",
+        f"required controls that do not pass on {host}: {unmet}" if unmet else "",
     ]
     return "; ".join(text for text in texts if text)
 

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.registry import PER_SERVICE
 from ...module_utils.layers.usage import OBSERVED, describe_peak
+from ..controls.requirement import FAILING
+from ..controls.verdict import STATUSES
 from ..terminal import WIDTH, Line, wrap_text
 from .policy import (
     ALLOWED,
@@ -76,6 +79,7 @@ def render_verification(host: str, verification: Mapping[str, Any], judgement: J
             text = f"all {len(settings)} settings of hardened_container are enforced" + (f"; {peak}" if peak else "")
             lines.append((f"  + {container['name']}: {text}", "green"))
     lines += _render_granted(judged.granted)
+    lines += _render_controls(judged)
     for name, kind in judged.unused:
         lines += wrap_text(f"  i {name}: ", f"{kind} is allowed (allow_exposures) and not present; remove it from hardened_container_list")
     return lines + list(_render_notes(containers, judged))
@@ -104,6 +108,19 @@ def _render_granted(granted: Sequence[Granted]) -> Iterator[Line]:
                     yield f"      and {len(first.entries) - MAX_ENTRIES} more", None
             if first.remedy:
                 yield from wrap_text("      -> ", first.remedy)
+
+
+def _render_controls(judgement: Judgement) -> Iterator[Line]:
+    """Yield the number of controls by status, and a line per required control that does not pass."""
+    if not judgement.controls:
+        return
+    counts = Counter(control["status"] for control in judgement.controls)
+    text = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    yield from wrap_text("  i ", f"controls of the CIS Docker Benchmark: {text}")
+    for control in judgement.controls:
+        if control["control"] in judgement.policy.required and control["status"] in FAILING:
+            yield from wrap_text("  x ", f"{control['control']}, required, is {control['status']}: {control['reason']}", "red")
+            yield from wrap_text("      -> ", control["remedy"])
 
 
 def _render_notes(containers: Sequence[Mapping[str, Any]], judgement: Judgement) -> Iterator[Line]:

@@ -10,14 +10,16 @@ from string import ascii_uppercase
 from typing import Any
 
 from ...module_utils.formatting import format_size
+from ...module_utils.layers.registry import BY_NAME
 from ...module_utils.layers.verdict import format_containers
 from ..planning.table import AS_DESIRED, DISABLED, STATE_COLOUR
-from ..terminal import Line, wrap_text
+from ..terminal import WIDTH, Line, wrap_text
 from .decision import BATCHES, BLOCKED, INCLUDED, SKIPPED, UNREACHABLE
 
 # How many names, and how many messages of a kind, are written per row; `plan-HOST.json` has all.
 MAX_NAMES = 12
 MAX_TEXTS = 12
+_SHORT = {AS_DESIRED: "ok"}  # for a table with many layers
 _ORDER = {INCLUDED: 0, SKIPPED: 1, BLOCKED: 2, UNREACHABLE: 3}
 _COLOUR = {INCLUDED: "yellow", SKIPPED: "green", BLOCKED: "red", UNREACHABLE: "red"}
 _KINDS = (("warnings", "!", "bright purple"), ("notices", "i", None), ("blockers", "x", "red"))
@@ -52,11 +54,14 @@ def group_hosts(decisions: Sequence[Decision]) -> list[Row]:
 def render_preflight(decisions: Sequence[Decision], batch_size: str, folder: str) -> list[Line]:
     """Return the table. batch_size: of the batch fleet, for display. folder: of the plans."""
     rows = group_hosts(decisions)
-    layers = _list_columns(rows)
+    layers = _name_columns(_list_columns(rows))
+    narrow = any(name != heading for name, heading in layers.items())
     found: list[Line] = [(f"Preflight: {_count_hosts(len(decisions))} planned, none changed", None)]
-    head = f"     hosts  {'batch':<10}  {' '.join(_pad_cell(name, name) for name in layers)} {'containers' if layers else ''}"
+    head = (
+        f"     hosts  {'batch':<10}  {' '.join(_pad_cell(name, name, narrow) for name in layers.values())} {'containers' if layers else ''}"
+    )
     found.append((head.rstrip(), None))
-    found += [(_render_row(row, layers), _COLOUR[row.decision]) for row in rows]
+    found += [(_render_row(row, layers, narrow), _COLOUR[row.decision]) for row in rows]
     for row in rows:
         found += _render_details(row)
     found.append((_summarize(decisions, batch_size), None))
@@ -70,7 +75,15 @@ def _list_columns(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows if row.decision == INCLUDED for entry in row.hosts for name in entry["layers"]))
 
 
-def _render_row(row: Row, layers: Sequence[str]) -> str:
+def _name_columns(layers: Sequence[str]) -> dict[str, str]:
+    """Return layer -> heading of its column: its name, or its short name if the table would be too wide."""
+    beside = 42  # the columns before and after
+    if beside + sum(len(_pad_cell(name, "")) + 1 for name in layers) <= WIDTH:
+        return {name: name for name in layers}
+    return {name: BY_NAME[name].short if name in BY_NAME and len(name) > len(_pad_cell("", "")) else name for name in layers}
+
+
+def _render_row(row: Row, layers: Mapping[str, str], narrow: bool) -> str:
     first = row.hosts[0]
     head = f"  {row.label:<2} {len(row.hosts):>5}  {first['batch']:<10}  "
     if row.decision == SKIPPED:
@@ -78,13 +91,14 @@ def _render_row(row: Row, layers: Sequence[str]) -> str:
     if row.decision != INCLUDED:
         return f"{head}{row.decision}; {'stops the rollout' if first['stops'] else 'left out'}"
     states = {name: layer["state"] for name, layer in first["layers"].items()}
-    cells = [_pad_cell(name, states.get(name, "-")) for name in layers]
+    cells = [_pad_cell(heading, states.get(name, "-"), narrow) for name, heading in layers.items()]
     return f"{head}{' '.join(cells)} {_count_affected(row.hosts) or 'not affected'}"
 
 
-def _pad_cell(layer: str, text: str) -> str:
-    """Return the text in a column as wide as its heading, or as the longest state."""
-    return f"{text:<{max(len(layer), *map(len, STATE_COLOUR))}}"
+def _pad_cell(layer: str, text: str, narrow: bool = False) -> str:
+    """Return the text in a column as wide as its heading, or as the longest state. narrow: with a shorter word for the longest one."""
+    states = [_SHORT.get(state, state) if narrow else state for state in STATE_COLOUR]
+    return f"{_SHORT.get(text, text) if narrow else text:<{max(len(layer), *map(len, states))}}"
 
 
 def _count_affected(decisions: Sequence[Decision]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...apparmor import policy, sources
-from ...apparmor.parser import Parser, PolicyError
+from ...apparmor.compiler import Compiler, PolicyError
 from ...host.root import Host, sha256
 
 
@@ -18,7 +18,7 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     unknown; `error` says why). original: hash of the policy that the recorder replaced, which is then compared; None if it is not recorded.
     children: modes of its child profiles.
     """
-    parser = Parser.find_installed(host)
+    parser = Compiler.find_installed(host)
     if not policy.is_in_kernel(host):
         return {"profiles": {}, "error": None}
     if not policy.is_enabled(host):
@@ -31,7 +31,7 @@ def gather_evidence(host: Host, probe: Mapping[str, Any] | None, expect: Mapping
     return {"profiles": profiles, "error": None}
 
 
-def _gather_profile(host: Host, parser: Parser | None, desired: Mapping[str, Any], modes: Mapping[str, str]) -> dict[str, Any]:
+def _gather_profile(host: Host, parser: Compiler | None, desired: Mapping[str, Any], modes: Mapping[str, str]) -> dict[str, Any]:
     name, path = desired["name"], desired["path"]
     text = host.read(path)
     kernel = policy.read_profile(host, name)

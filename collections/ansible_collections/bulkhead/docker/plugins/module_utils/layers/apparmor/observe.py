@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...apparmor import policy, sources
-from ...apparmor.parser import Parser, PolicyError
+from ...apparmor.compiler import Compiler, PolicyError
 from ...host.root import APPARMOR, Host, load_managed_profiles, read_state, sha256
 
 
@@ -22,7 +22,7 @@ def observe(host: Host) -> dict[str, Any]:
     global_mode: of all profiles. modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
     `changes.list_differences`, and the text. confined: processes under managed profiles. recording: profiles with the recorder's data.
     """
-    parser = Parser.find_installed(host)
+    parser = Compiler.find_installed(host)
     found: dict[str, Any] = {
         "enabled": policy.is_in_kernel(host),
         "securityfs": host.path(policy.SECURITYFS).is_dir(),
@@ -53,7 +53,7 @@ def observe(host: Host) -> dict[str, Any]:
 
 
 def _observe_managed(
-    host: Host, parser: Parser | None, name: str, remembered: Mapping[str, Any], found: Mapping[str, Any], inputs: sources.CompileInputs
+    host: Host, parser: Compiler | None, name: str, remembered: Mapping[str, Any], found: Mapping[str, Any], inputs: sources.CompileInputs
 ) -> dict[str, Any]:
     path = f"{sources.FOLDER}/{name}"
     text = host.read(path)

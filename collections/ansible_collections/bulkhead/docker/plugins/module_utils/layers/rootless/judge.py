@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...host.accounts import CONFIG
 from ...host.root import sha256
 from ...rootless import names
-from ...subid.accounts import CONFIG
 from ...subid.mapping import MIN_IDS, parse_state
 from ...subid.ranges import build_engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict

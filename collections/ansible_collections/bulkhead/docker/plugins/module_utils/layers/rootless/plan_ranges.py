@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...engine.instance import Instance
-from ...subid.accounts import CONFIG
+from ...host.accounts import CONFIG
 from ...subid.allocate import RangeRequest
 from ...subid.decide import UserRequest, decide_ranges
 from ...subid.mapping import parse_state

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import get_observed_instance
-from ...subid.accounts import CONFIG, GROUP, PASSWD
+from ...host.accounts import CONFIG, GROUP, PASSWD
 from ...subid.allocate import list_accounts_inside
 from ...subid.mapping import (
     MIN_IDS,

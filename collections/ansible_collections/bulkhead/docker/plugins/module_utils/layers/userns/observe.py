@@ -12,9 +12,7 @@ from typing import Any
 from ...engine.configuration import DATA_ROOT, strip_remapped
 from ...engine.flags import parse_flags
 from ...engine.unit import read_unit
-from ...host.data_root import find_other_entries
-from ...host.root import Host, read_state
-from ...subid.accounts import (
+from ...host.accounts import (
     CONFIG,
     GROUP,
     LOGIN_DEFS,
@@ -28,6 +26,8 @@ from ...subid.accounts import (
     read_directory,
     select_accounts,
 )
+from ...host.data_root import find_other_entries
+from ...host.root import Host, read_state
 
 _CONTAINERD = "/etc/containerd/config.toml"
 _SSSD = "/etc/sssd/conf.d"  # its files are read after sssd.conf (man 5 sssd.conf)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import get_observed_instance
-from ...subid.accounts import CONFIG, parse_id
+from ...host.accounts import CONFIG, parse_id
 from ...subid.allocate import DEFAULT_START, RangeRequest, describe_bounds_problem
 from ...subid.decide import SubidDecision, UserRequest, decide_ranges, parse_pairs
 from ...subid.mapping import (

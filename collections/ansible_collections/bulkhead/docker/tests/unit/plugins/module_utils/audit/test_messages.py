@@ -42,6 +42,7 @@ def test_records_of_other_types_only_count() -> None:
     unknown = parse_auditd_line(f"type=UNKNOWN[1420] msg=audit({samples.T:.3f}:9): subj=x")
     assert unknown and unknown.kind == 0
     assert parse_auditd_line("no record at all") is None
+    assert parse_auditd_line(f"type=DAEMON_START msg=audit({samples.T:.3f}:7655): op=start") is None  # auditd's own number
 
 
 def test_what_a_process_chose_is_decoded_from_hex() -> None:

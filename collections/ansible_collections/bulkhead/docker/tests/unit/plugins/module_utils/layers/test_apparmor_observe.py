@@ -34,13 +34,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the files that were compiled."""
     files: list[str] = []
-    compile = parser.Parser.compile
+    compile = parser.Compiler.compile
 
-    def noted(self: parser.Parser, file: str) -> bytes:
+    def noted(self: parser.Compiler, file: str) -> bytes:
         files.append(os.path.basename(file))
         return compile(self, file)
 
-    monkeypatch.setattr(parser.Parser, "compile", noted)
+    monkeypatch.setattr(parser.Compiler, "compile", noted)
     return files
 
 

@@ -17,7 +17,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.processes i
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.planning_observation import observe_setup
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import observe as rootless
-from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, names, observed_context, ports, rendering
+from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, names, ports, rendering
 
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 CONTAINER = "ab" * 32
@@ -184,15 +184,15 @@ def test_kernel_error_of_port_is_reported(host: Host) -> None:
 def test_context_is_created_and_removed(host: Host) -> None:
     user = USER.scope_host(host)
     write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
-    seen = observed_context.read_context(user, USER)
+    seen = names.read_context(user, USER)
     assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and client_context.is_incomplete(seen)
     made = client_context.create_context(user, USER)
-    seen = observed_context.read_context(user, USER)
+    seen = names.read_context(user, USER)
     assert seen == {"meta": True, "elsewhere": None, "current": "rootless", "error": None} and not client_context.is_incomplete(seen)
     assert client_context.create_context(user, USER) == []
     client_context.remove_context(user, USER, made)
     assert json.loads(host.read("/home/u/.docker/config.json") or "") == {"auths": {"r": {}}}
-    assert observed_context.read_context(user, USER)["meta"] is False
+    assert names.read_context(user, USER)["meta"] is False
 
 
 def test_created_client_config_is_removed(host: Host) -> None:
@@ -204,11 +204,11 @@ def test_created_client_config_is_removed(host: Host) -> None:
 
 @pytest.mark.parametrize(("leads_to", "elsewhere"), [(f"unix://{USER.socket}", None), ("tcp://far", "tcp://far")])
 def test_own_context_is_kept(host: Host, leads_to: str, elsewhere: str | None) -> None:
-    user, (own, config) = USER.scope_host(host), observed_context.list_paths(USER)
+    user, (own, config) = USER.scope_host(host), names.list_context_paths(USER)
     text = json.dumps({"Name": "rootless", "Metadata": {"Description": "mine"}, "Endpoints": {"docker": {"Host": leads_to}}})
     write(host, own, text)
     write(host, config, '{\n\t"auths": {}\n}')
-    assert observed_context.read_context(user, USER)["elsewhere"] == elsewhere
+    assert names.read_context(user, USER)["elsewhere"] == elsewhere
     made = client_context.create_context(user, USER)
     assert made == ([] if elsewhere else ["current"])
     client_context.remove_context(user, USER, made)
@@ -218,14 +218,14 @@ def test_own_context_is_kept(host: Host, leads_to: str, elsewhere: str | None) -
 def test_chosen_context_is_kept(host: Host) -> None:
     write(host, "/home/u/.docker/config.json", '{"currentContext": "far"}')
     client_context.create_context(USER.scope_host(host), USER)
-    assert observed_context.read_context(USER.scope_host(host), USER)["current"] == "far"
+    assert names.read_context(USER.scope_host(host), USER)["current"] == "far"
 
 
 def test_link_instead_of_client_config_is_not_followed(host: Host) -> None:
     write(host, "/etc/secret", "{}")
     host.path("/home/u/.docker").mkdir()
     host.path("/home/u/.docker/config.json").symlink_to(host.path("/etc/secret"))
-    assert observed_context.read_context(USER.scope_host(host), USER)["error"]
+    assert names.read_context(USER.scope_host(host), USER)["error"]
     with pytest.raises(OSError):
         client_context.create_context(USER.scope_host(host), USER)
     assert host.read("/etc/secret") == "{}"

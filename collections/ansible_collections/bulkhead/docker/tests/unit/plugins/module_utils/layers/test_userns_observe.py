@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.observe import observe_config
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import accounts as directory
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.accounts import parse_ids, parse_lowest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts as directory
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import parse_ids, parse_lowest
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.mapping import parse_state
 
 

@@ -46,6 +46,14 @@ def inspect(world: World) -> dict[str, Any]:
     return {"Id": WEB, "Name": "/web", "State": state, "Config": {"Image": "shop:1", "Healthcheck": {"Test": ["CMD", "check"]}}}
 
 
+def refuse(*unused: Any) -> None:
+    raise ConnectionRefusedError
+
+
+def hang(*unused: Any) -> None:
+    raise TimeoutError
+
+
 def follow(
     world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], listed: bool = True, replayed: tuple[Event, ...] = ()
 ) -> Callable[..., Recorder]:
@@ -113,10 +121,13 @@ def test_a_start_that_is_seen_removes_its_gap(world: World, monkeypatch: pytest.
     assert found.store.instances[WEB].written == ["/tmp/x"]
 
 
-def test_a_collection_does_not_wait_for_the_next_try(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+@pytest.mark.parametrize("problem", [refuse, hang])
+def test_a_collection_does_not_wait_for_the_next_try(
+    world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], problem: Callable[..., None]
+) -> None:
     start = follow(world, monkeypatch, inspect, replayed=(Event(WEB, "start", "", {}, 120.0),))
     connect = engines.EventStream
-    monkeypatch.setattr(engines, "EventStream", refuse)
+    monkeypatch.setattr(engines, "EventStream", problem)
     found = start(100.0)
     for now in (101.0, 103.0, 105.0):
         found.run_timers(now)
@@ -128,21 +139,18 @@ def test_a_collection_does_not_wait_for_the_next_try(world: World, monkeypatch: 
 def test_an_engine_that_hangs_is_tried_less_often(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
     tries = []
 
-    def hang(*unused: Any) -> None:
+    def hang_again(*unused: Any) -> None:
         tries.append(now)
-        raise TimeoutError
+        hang()
 
     start = follow(world, monkeypatch, inspect)
-    monkeypatch.setattr(engines, "EventStream", hang)
+    monkeypatch.setattr(engines, "EventStream", hang_again)
     found = start(100.0)
     for now in range(101, 131):
         found.run_timers(float(now))
-        found.flush(float(now))
     assert tries == [101, 103, 107, 115]
-
-
-def refuse(*unused: Any) -> None:
-    raise ConnectionRefusedError
+    found.flush(130.5)
+    assert len(tries) == 5
 
 
 def test_the_writable_layer_is_read_without_the_engine(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:

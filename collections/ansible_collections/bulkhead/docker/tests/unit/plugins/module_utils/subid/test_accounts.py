@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import accounts
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts, apply
+from ansible_collections.bulkhead.docker.plugins.module_utils.subid import apply
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import RangeRequest
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.decide import UserRequest
 

@@ -8,9 +8,9 @@ from bisect import bisect_left
 from pathlib import Path
 
 import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import accounts as directory
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.accounts import list_sources, read_directory, select_accounts
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid import accounts as directory
-from ansible_collections.bulkhead.docker.plugins.module_utils.subid.accounts import list_sources, read_directory, select_accounts
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.allocate import (
     Accounts,
     RangeRequest,

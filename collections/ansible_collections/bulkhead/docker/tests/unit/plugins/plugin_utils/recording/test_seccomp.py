@@ -114,11 +114,17 @@ def test_base_that_denies_a_newer_call_decides_about_its_error() -> None:
 
 
 def test_siblings_are_allowed_with_their_reason() -> None:
-    generated = generate(make_recording([make_call("openat"), make_call("newfstatat"), make_call("mkdir")]))
-    assert all(ask(generated.entry, name) == bpf.ALLOW for name in ("open", "stat", "lstat"))
-    assert ("open", "does the same in another C library or on another machine as openat, which is recorded") in generated.reasons
+    generated = generate(make_recording([make_call("open"), make_call("stat"), make_call("mkdir")]))
+    assert all(ask(generated.entry, name) == bpf.ALLOW for name in ("openat", "newfstatat", "lstat"))
+    assert ("lstat", "does the same in another C library or on another machine as stat, which is recorded") in generated.reasons
     assert ask(generated.entry, "mkdirat") == bpf.ERRNO | 1
     assert ask(generated.entry, "mkdirat", machine="aarch64") == bpf.ALLOW
+
+
+def test_a_newer_c_library_needs_no_older_calls() -> None:
+    entry = generate(make_recording([make_call("openat"), make_call("newfstatat"), make_call("clone"), make_call("poll")])).entry
+    assert {ask(entry, name) for name in ("open", "stat", "lstat", "fork", "vfork")} == {bpf.ERRNO | 1}
+    assert ask(entry, "ppoll", machine="aarch64") == bpf.ALLOW
 
 
 def test_siblings_can_be_switched_off() -> None:

@@ -55,9 +55,23 @@ def make_exposed(name: str = "web", *kinds: str, **more: Any) -> dict[str, Any]:
     return make_container(name, exposures=entries, findings=findings, **more)
 
 
-def make_policy(*waivers: dict[str, str], forbid: Any = FORBIDDEN, allow: Any = None) -> dict[str, Any]:
+def make_control(number: str = "CIS-2.14", status: str = "fail", reason: str = HOSTILE, **more: Any) -> dict[str, Any]:
+    failing = [{"container": "", "finding": ""}] if status == "fail" else []
+    about = {"control": number, "level": 2, "title": "logs leave the host", "remedy": "set log-driver"}
+    return {
+        **about,
+        "status": status,
+        "reason": reason,
+        "evidence": [{"source": "docker info", "value": HOSTILE}],
+        "findings": failing,
+        **more,
+    }
+
+
+def make_policy(*waivers: dict[str, str], forbid: Any = FORBIDDEN, allow: Any = None, required: Any = ()) -> dict[str, Any]:
     """Return the policy as a report keeps it."""
-    return {"forbid": list(forbid), "waivers": [{"host": "", "container": "", **waiver} for waiver in waivers], "allow": allow or {}}
+    accepted = [{"host": "", "container": "", **waiver} for waiver in waivers]
+    return {"forbid": list(forbid), "waivers": accepted, "allow": allow or {}, "required_controls": list(required)}
 
 
 def make_waiver(finding: str = "container.engine_socket", until: str = "2099-12-31", **more: str) -> dict[str, str]:
@@ -65,7 +79,7 @@ def make_waiver(finding: str = "container.engine_socket", until: str = "2099-12-
 
 
 def make_verification(
-    host: str, *layers: dict[str, Any], ago: float = 60, containers: Any = (), probe: bool = True, **more: Any
+    host: str, *layers: dict[str, Any], ago: float = 60, containers: Any = (), probe: bool = True, controls: Any = (), **more: Any
 ) -> dict[str, Any]:
     verification = {
         "probe": probe,
@@ -73,6 +87,7 @@ def make_verification(
         "host": {"kernel": "6.12", "version": "26.1"},
         "layers": list(layers) or [make_layer("seccomp"), make_layer("userns")],
         "containers": list(containers),
+        "controls": list(controls),
         "findings": [],
     }
     return {"host": host, "written": format_time(ago), "verification": verification, **more}

@@ -59,6 +59,12 @@ def test_the_mode_of_a_deep_verification(value: Any, wrong: int) -> None:
     assert problems == [f"bulkhead_deep: {value!r} is not a mode; write none, profiles or all"] * wrong
 
 
+@pytest.mark.parametrize(("value", "wrong"), [(True, False), ("no", False), ("maybe", True), (2, True)])
+def test_the_search_of_images_is_a_boolean(value: Any, wrong: bool) -> None:
+    problems = policy.find_variable_problems({"bulkhead_search_images": value})
+    assert problems == [f"bulkhead_search_images: {value!r} is not a boolean; write true or false"] * wrong
+
+
 def test_missing_values_and_good_values() -> None:
     assert policy.find_variable_problems({}) == []
     assert policy.find_variable_problems({policy.FORBID: [], "bulkhead_waivers": []}) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine import summaries
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine import contents
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 DEVICE = "/dev/null"
@@ -17,7 +17,7 @@ LINK = f"dev/char/{os.major(os.stat(DEVICE).st_rdev)}:{os.minor(os.stat(DEVICE).
 
 def summarize(root: Path, config: dict[str, Any], **entry: Any) -> dict[str, Any]:
     listed = {"Id": "1" * 64, "Names": ["/web"], **entry}
-    return summaries._summarize_container(Host(root), listed, {"HostConfig": config, "Config": {}})
+    return contents._summarize_container(Host(root), listed, {"HostConfig": config, "Config": {}})
 
 
 def test_networks_and_ports(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..host.root import Host
+from .root import Host
 
 SUBUID, SUBGID = "/etc/subuid", "/etc/subgid"
 PASSWD, GROUP, LOGIN_DEFS = "/etc/passwd", "/etc/group", "/etc/login.defs"
