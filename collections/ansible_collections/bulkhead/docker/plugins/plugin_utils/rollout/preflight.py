@@ -12,7 +12,7 @@ from typing import Any
 from ...module_utils.formatting import format_size
 from ...module_utils.layers.registry import BY_NAME
 from ...module_utils.layers.verdict import format_containers
-from ..planning.table import AS_DESIRED, DISABLED, STATE_COLOUR
+from ..planning.table import AS_DESIRED, DISABLED, NOT_APPLICABLE, STATE_COLOUR
 from ..terminal import WIDTH, Line, wrap_text
 from .decision import BATCHES, BLOCKED, INCLUDED, SKIPPED, UNREACHABLE
 
@@ -137,7 +137,7 @@ def _render_steps(hosts: Sequence[Decision]) -> Iterator[Line]:
     unchanged = True
     for name, first in hosts[0]["layers"].items():
         if first["state"] not in (AS_DESIRED, DISABLED):
-            unchanged = False
+            unchanged = unchanged and first["state"] == NOT_APPLICABLE
             texts = Counter(entry["layers"][name]["text"] for entry in hosts).most_common()
             text, number = texts[0]
             more = f" ({_count_hosts(number)}; differs on {_count_hosts(len(hosts) - number)})" if len(texts) > 1 else ""
