@@ -38,7 +38,7 @@ def describe_image(entry: Mapping[str, Any], inspect: Mapping[str, Any], history
     test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
     return {
         "id": entry["Id"],
-        "tags": [tag for tag in entry.get("RepoTags") or () if tag != "<none>:<none>"],
+        "tags": list_tags(entry),
         "user": config.get("User") or "",
         "health_check": test[0] != "NONE",
         "secret_names": sum(bool(_SECRET_NAME.fullmatch(name)) for name in names),
@@ -46,3 +46,8 @@ def describe_image(entry: Mapping[str, Any], inspect: Mapping[str, Any], history
         "adds": sum(bool(_ADD.search(step)) for step in steps[1:]),
         "updates_alone": sum(bool(_UPDATE.search(step)) and not _INSTALL.search(step) for step in steps),
     }
+
+
+def list_tags(entry: Mapping[str, Any]) -> list[str]:
+    """Return the tags of an image of the engine's list."""
+    return [tag for tag in entry.get("RepoTags") or () if tag != "<none>:<none>"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..host.root import Host
+from .images import list_tags
 
 # Seconds for all images.
 BUDGET = 600.0
@@ -27,7 +28,7 @@ def search_images(host: Host, get: Callable[..., Any]) -> dict[str, Any]:
     until, known = time.monotonic() + BUDGET, dict[str, list[str]]()
     images, unread = [], []
     for entry in get("/images/json"):
-        tags = [tag for tag in entry.get("RepoTags") or () if tag != "<none>:<none>"]
+        tags = list_tags(entry)
         try:
             layers = _find_layers(host, get(f"/images/{entry['Id']}/json"))
             files = list(_list_programs(layers, known, until))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks the certificates of an engine that listens on TCP before it uses them: with wrong ones it does not start, or nobody can connect."""
+"""Checks the certificates of an engine that listens on TCP. With wrong ones the engine does not start, or no client can connect."""
 
 from __future__ import annotations
 

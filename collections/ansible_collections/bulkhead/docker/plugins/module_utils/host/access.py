@@ -105,7 +105,7 @@ def _plan_restoring(host: Host, path: str, known: Mapping[str, Any]) -> AccessSt
 
 
 def _change(host: Host, step: AccessStep) -> None:
-    """Change one file. The owner first, so that nobody else can change the mode meanwhile (man 2 chown: it clears set-user-ID bits)."""
+    """Change one file. The owner first: then only the new owner can change the mode (man 2 chown: it clears set-user-ID bits)."""
     try:
         with open_unfollowed(host, step.path) as descriptor:
             place = f"/proc/self/fd/{descriptor}"  # of exactly this file, a socket included (man 2 open, O_PATH)

@@ -20,9 +20,11 @@ from .root import Host
 KEY = "bulkhead-docker"
 _ADD, _DELETE, _LIST = 1011, 1012, 1013  # linux/audit.h: AUDIT_ADD_RULE, AUDIT_DEL_RULE, AUDIT_LIST_RULES
 _WATCH, _PERM, _DIR, _FILTERKEY = 105, 106, 107, 210
-_EXIT, _ALWAYS, _EQUAL, _WRITE_AND_ATTRIBUTES = 4, 2, 0x40000000, 2 | 8
-_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
-_LAYOUT = struct.Struct("=3I64I64I64I64II")  # struct audit_rule_data
+_EXIT, _ALWAYS, _WRITE_AND_ATTRIBUTES = 4, 2, 2 | 8
+EQUAL = 0x40000000  # AUDIT_EQUAL
+HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
+# struct audit_rule_data: flags, action, field_count, mask[64], fields[64], values[64], fieldflags[64], buflen
+LAYOUT = struct.Struct("=3I64I64I64I64II")
 
 Watch = tuple[str, bool]  # a path, and whether all below it
 
@@ -86,8 +88,8 @@ def build_rule(path: str, folder: bool) -> bytes:
     name, key = os.fsencode(path), KEY.encode()
     fields = ((_DIR if folder else _WATCH, len(name)), (_PERM, _WRITE_AND_ATTRIBUTES), (_FILTERKEY, len(key)))
     rest = [0] * (64 - len(fields))
-    numbers = [*(kind for kind, _value in fields), *rest, *(value for _kind, value in fields), *rest, *[_EQUAL] * len(fields), *rest]
-    return _LAYOUT.pack(_EXIT, _ALWAYS, len(fields), *[0xFFFFFFFF] * 64, *numbers, len(name) + len(key)) + name + key
+    numbers = [*(kind for kind, _value in fields), *rest, *(value for _kind, value in fields), *rest, *[EQUAL] * len(fields), *rest]
+    return LAYOUT.pack(_EXIT, _ALWAYS, len(fields), *[0xFFFFFFFF] * 64, *numbers, len(name) + len(key)) + name + key
 
 
 def list_managed(answers: bytes) -> list[tuple[Watch, bytes]]:
@@ -98,8 +100,8 @@ def list_managed(answers: bytes) -> list[tuple[Watch, bytes]]:
 def _split_rules(answers: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(answers):
-        length, kind = _HEADER.unpack_from(answers, at)[:2]
-        data = answers[at + _HEADER.size : at + length]
+        length, kind = HEADER.unpack_from(answers, at)[:2]
+        data = answers[at + HEADER.size : at + length]
         if kind == 2:  # NLMSG_ERROR
             number = -struct.unpack_from("=i", data)[0]
             raise OSError(number, os.strerror(number))
@@ -110,8 +112,8 @@ def _split_rules(answers: bytes) -> Iterator[bytes]:
 
 def parse_managed(data: bytes) -> Watch | None:
     """Return what a rule of Bulkhead watches; None for a rule of another form or with another key."""
-    numbers = _LAYOUT.unpack_from(data)
-    fields, texts, at = numbers[67:70], {}, _LAYOUT.size
+    numbers = LAYOUT.unpack_from(data)
+    fields, texts, at = numbers[67:70], {}, LAYOUT.size
     for kind, value in zip(fields, numbers[131:134], strict=True):
         if kind in (_WATCH, _DIR, _FILTERKEY):
             texts[kind] = os.fsdecode(data[at : at + value])
@@ -127,9 +129,9 @@ def _send(loading: Loading, kind: int, rule: Watch, data: bytes) -> bool:
     """Send a rule and return whether the kernel takes it; otherwise note why."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 9) as link:  # NETLINK_AUDIT
         link.settimeout(30)  # a rule about a folder takes longer the more mounts are below it
-        link.send(_HEADER.pack(_HEADER.size + len(data), kind, 5, 1, 0) + data)  # NLM_F_REQUEST | NLM_F_ACK
+        link.send(HEADER.pack(HEADER.size + len(data), kind, 5, 1, 0) + data)  # NLM_F_REQUEST | NLM_F_ACK
         answer = link.recv(1 << 16)
-    number = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+    number = -struct.unpack_from("=i", answer, HEADER.size)[0]
     if number and not (kind == _ADD and number == 17):  # EEXIST
         loading.failed[rule] = os.strerror(number)
     return not number

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..report.text import list_names
 from .catalog import Control
 from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, Facts, Outcome, decide, show
 
@@ -17,12 +18,16 @@ MAX_NAMES = 10
 def _judge_images(facts: Facts, is_wrong: Callable[[Mapping[str, Any]], bool], good: str, bad: str) -> Outcome:
     read = facts.get("images")
     if not read["images"] and not read["unread"]:
-        return Outcome(NOT_APPLICABLE, "the host has no images", show("docker image ls", "none"))
+        return _conclude_without_images()
     wrong = [name_image(image) for image in read["images"] if is_wrong(image)]
     if not wrong and read["unread"]:
         return Outcome(UNKNOWN, f"{read['unread']} images were not read in time")
-    names = ", ".join(wrong[:MAX_NAMES]) + (f" and {len(wrong) - MAX_NAMES} more" if len(wrong) > MAX_NAMES else "")
+    names = list_names(wrong, MAX_NAMES)
     return decide(not wrong, good, f"{bad}: {names}", "docker image inspect, docker history", names or f"none of {len(read['images'])}")
+
+
+def _conclude_without_images() -> Outcome:
+    return Outcome(NOT_APPLICABLE, "the host has no images", show("docker image ls", "none"))
 
 
 def name_image(image: Mapping[str, Any]) -> str:
@@ -43,14 +48,17 @@ def judge_image_setuid(control: Control, facts: Facts) -> Outcome:
         return Outcome(MANUAL, "the engine's metadata do not show it; bulkhead_search_images: true searches the files of all images")
     read = facts.get("setuid")
     if not read["images"] and not read["unread"]:
-        return Outcome(NOT_APPLICABLE, "the host has no images", show("docker image ls", "none"))
+        return _conclude_without_images()
     wrong = {name_image(image): [*image["files"], *(["…"] if image["more"] else [])] for image in read["images"] if image["files"]}
     if not wrong and read["unread"]:
         return Outcome(UNKNOWN, f"these images could not be searched: {', '.join(read['unread'][:MAX_NAMES])}")
-    names = ", ".join(list(wrong)[:MAX_NAMES]) + (f" and {len(wrong) - MAX_NAMES} more" if len(wrong) > MAX_NAMES else "")
     found = "; ".join(f"{name}: {' '.join(files[:MAX_NAMES])}" for name, files in list(wrong.items())[:MAX_NAMES])
     return decide(
-        not wrong, "no image has one", f"images with setuid or setgid programs: {names}", "find DIFF -perm /6000", found or "none"
+        not wrong,
+        "no image has one",
+        f"images with setuid or setgid programs: {list_names(list(wrong), MAX_NAMES)}",
+        "find DIFF -perm /6000",
+        found or "none",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...host.audit_loading import KEY
+from ...host.audit_loading import EQUAL, HEADER, KEY, LAYOUT
 
 TASK, EXIT, EXCLUDE = 1, 4, 5  # AUDIT_FILTER_TASK, AUDIT_FILTER_EXIT, AUDIT_FILTER_EXCLUDE
 NEVER, ALWAYS = 0, 2  # AUDIT_NEVER, AUDIT_ALWAYS
@@ -20,10 +20,6 @@ _ERROR, _STATUS, _RULE = 2, 1000, 1013  # NLMSG_ERROR, AUDIT_GET, AUDIT_LIST_RUL
 _MESSAGE_TYPE, _WATCH, _PERM, _DIR, _FILTERKEY = 12, 105, 106, 107, 210  # AUDIT_MSGTYPE and so on
 # Fields whose value is the length of a text: parts of security labels, AUDIT_WATCH, AUDIT_DIR, AUDIT_EXE, AUDIT_FILTERKEY.
 _TEXTS = frozenset({13, 14, 15, 16, 17, 19, 20, 21, 22, 23, _WATCH, _DIR, 112, _FILTERKEY})
-_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
-# struct audit_rule_data: flags, action, field_count, mask[64], fields[64], values[64], fieldflags[64], buflen
-_LAYOUT = struct.Struct("=3I64I64I64I64II")
-_EQUAL = 0x40000000  # AUDIT_EQUAL
 _FIELDS = 64
 
 
@@ -88,35 +84,35 @@ def _split_messages(answers: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield type and content of each message. The kernel aligns them to 4 bytes."""
     at = 0
     while at < len(answers):
-        length, kind = _HEADER.unpack_from(answers, at)[:2]
-        if length < _HEADER.size or at + length > len(answers):
+        length, kind = HEADER.unpack_from(answers, at)[:2]
+        if length < HEADER.size or at + length > len(answers):
             raise ValueError("an answer of the kernel's audit is incomplete")
-        yield kind, answers[at + _HEADER.size : at + length]
+        yield kind, answers[at + HEADER.size : at + length]
         at += length + 3 & ~3
 
 
 def parse_rule(data: bytes) -> Rule:
     """Return one struct audit_rule_data. Raises struct.error, ValueError."""
-    numbers = _LAYOUT.unpack_from(data)
+    numbers = LAYOUT.unpack_from(data)
     flags, action, count = numbers[:3]
     if count > _FIELDS:
         raise ValueError(f"an audit rule has {count} fields")
     # The last word has no system calls, but classes of them, which the kernel resolves (kernel/auditfilter.c: audit_to_entry_common).
     found: dict[str, Any] = {"narrow": flags & 0xF == EXIT and any(word != 0xFFFFFFFF for word in numbers[3:66])}
-    at, types = _LAYOUT.size, []
+    at, types = LAYOUT.size, []
     for number in range(count):
         field, value, operator = (numbers[start + number] for start in (67, 131, 195))
         text = ""
         if field in _TEXTS:
             text = data[at : at + value].decode("utf-8", "surrogateescape")
             at += value
-        if field in (_WATCH, _DIR) and operator == _EQUAL and "path" not in found:
+        if field in (_WATCH, _DIR) and operator == EQUAL and "path" not in found:
             found |= {"path": text, "folder": field == _DIR}
-        elif field == _PERM and operator == _EQUAL:
+        elif field == _PERM and operator == EQUAL:
             found["permissions"] = "".join(letter for bit, letter in ((4, "r"), (2, "w"), (1, "x"), (8, "a")) if value & bit)
         elif field == _FILTERKEY:
             found["key"] = text
-        elif field == _MESSAGE_TYPE and operator == _EQUAL:
+        elif field == _MESSAGE_TYPE and operator == EQUAL:
             types.append(value)
         else:
             found["narrow"] = True

@@ -102,7 +102,7 @@ def _keep_settled(
 
 
 def _describe_lost(access: Access, wanted: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]) -> str:
-    """Return who loses rights over a file, such as `alice can no longer write it`; empty if nobody but root does."""
+    """Return who loses rights over a file, such as `alice can no longer write it`; empty if only root does."""
     uid, gid, mode = access.now
     others, parties = wanted[2] & 0o7, []
     if uid != 0:
