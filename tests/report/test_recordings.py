@@ -131,6 +131,20 @@ def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
     assert list_files(tmp_path) == []
 
 
+def test_recorders_stay_if_something_would_be_lost(tmp_path: Path) -> None:
+    two = [make_recorded(name)["instances"][0] for name in ("blue", "green")]
+    conflict = make_recorded()
+    conflict["instances"] += [{**each, "labels": {"bulkhead.service": "red"}} for each in two[:1]] + [
+        {**each, "name": "red", "id": "2" * 64} for each in two[1:]
+    ]
+    result = merge(tmp_path, {"web1": make_host(conflict)}, "-e", "only_keep=true")
+    assert result.returncode == 2 and "No recorder was removed" in result.stdout and "red" in result.stdout
+    assert list_files(tmp_path) == ["web.generated.yml", "web.proposed.yml", "web.yml"]
+    (tmp_path / "recordings/web.yml").unlink()
+    result = merge(tmp_path, {"web1": make_host(make_recorded(), {"name": "web", "stage": "enforce"})}, "-e", "only_keep=true")
+    assert result.returncode == 0 and "web.yml" in list_files(tmp_path), "a closed gate loses nothing"
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "recordings").mkdir()
     for name, content in (("web.yml", b"\xff"), ("db.yml", b"format: 1\n")):

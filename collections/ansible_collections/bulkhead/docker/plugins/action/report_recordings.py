@@ -24,12 +24,15 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import ch
 
 PLAN, RESULT = "__container_recorder_plan", "__container_recorder_result"
 MISSING = "role container_recorder has no result; run without tags"
+KEPT = (
+    "No recorder was removed, because a part of what they recorded would be lost; correct it, or write bulkhead_record=discard to lose it. "
+)
 SUFFIXES = (outcomes.PROPOSED, outcomes.OVERRIDE, SUFFIX, outcomes.RECORDING)
 
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("check", "folder", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("check", "folder", "keep", "report_dir", "show"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -38,6 +41,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "check": {"type": "bool", "default": False},
                 "folder": {"type": "path", "default": "recordings"},
+                "keep": {"type": "bool", "default": False},
                 "report_dir": {"type": "str", "default": "reports"},
                 "show": {"type": "str", "default": "auto", "choices": ["auto", "all", "failing"]},
             }
@@ -61,7 +65,7 @@ class ActionModule(ActionBase):
         if args["check"]:
             problems += outcomes.find_recording_problems(recordings)
         if problems:
-            return _fail(result, problems, "Nothing was changed. " if args["check"] else "Nothing was written. ")
+            return _fail(result, problems, "Nothing was changed. " if args["check"] else "Nothing was written. ", args["keep"])
         if args["check"]:
             return {**result, "changed": False, "problems": []}
         generated = {service: texts[SUFFIX] for service, texts in former.items() if SUFFIX in texts}
@@ -90,7 +94,10 @@ class ActionModule(ActionBase):
                     replace_file(folder / f"{service}{suffix}", text)
                 write_report(Path(args["report_dir"]) / REPORT, {"services": summaries, "problems": problems})
             except OSError as error:
-                return _fail(result, [f"the recordings cannot be written: {error}"])
+                return _fail(result, [f"the recordings cannot be written: {error}"], keep=args["keep"])
+        if args["keep"]:
+            result["changed"] = bool(changed)
+            return _fail(result, problems, keep=True) if problems else result
         print_lines(self._display, render_services(built, former, choose_shown(args["show"], len(built)) == "all"))
         services = [
             {
@@ -174,6 +181,7 @@ def _read_inventory(desired: Iterable[Mapping[str, Any]]) -> outcomes.Inventory:
     )
 
 
-def _fail(result: dict[str, Any], problems: list[str], lead: str = "") -> dict[str, Any]:
-    """Return the result as a failure with the problems."""
+def _fail(result: dict[str, Any], problems: list[str], lead: str = "", keep: bool = False) -> dict[str, Any]:
+    """Return the result as a failure with the problems. keep: whether recorders were to be removed next."""
+    lead += KEPT if keep else ""
     return {**result, "failed": True, "problems": problems, "msg": f"{lead}{list_messages(problems, 'problems')}"}

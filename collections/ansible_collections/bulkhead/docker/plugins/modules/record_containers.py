@@ -19,9 +19,10 @@ options:
   state:
     description:
       - V(recording) installs and starts the recorder if it does not run with these settings, and collects.
+      - V(collected) collects what is recorded, and changes nothing. A recorder that is not installed stays so.
       - V(stopped) collects once more. Then it restores AppArmor profiles and the audit backlog limit, and removes programs, unit and files.
     type: str
-    choices: [recording, stopped]
+    choices: [recording, collected, stopped]
     default: recording
   calls:
     description: Whether to record system calls. The kernel needs BTF, and containers need a seccomp filter, such as the engine's default.
@@ -116,7 +117,7 @@ from ..module_utils.recorder.folders import RecorderNotRunning, read_recorded, r
 def main() -> None:
     module = Module(
         argument_spec={
-            "state": {"type": "str", "choices": ["recording", "stopped"], "default": "recording"},
+            "state": {"type": "str", "choices": ["recording", "collected", "stopped"], "default": "recording"},
             "calls": {"type": "bool", "default": True},
             "access": {"type": "bool", "default": True},
             "users": {"type": "list", "elements": "str", "default": []},
@@ -131,7 +132,7 @@ def main() -> None:
     if problem := install.explain_settings(host, params):
         module.fail_json(msg=problem)
     try:
-        if params["state"] == "stopped":
+        if params["state"] != "recording":
             stop(module, host)
         record(module, host)
     except BlockingIOError:
@@ -167,7 +168,7 @@ def record(module: Module, host: Host) -> None:
 
 
 def stop(module: Module, host: Host) -> None:
-    """Collect once more, and remove the recorder."""
+    """Collect once more, and remove the recorder unless it is only collected."""
     if not install.is_installed(host):
         module.exit_json(changed=False, recorded=None, removed=[], armed=False, **({"would": []} if module.check_mode else {}))
     recorded = None
@@ -177,6 +178,8 @@ def stop(module: Module, host: Host) -> None:
         recorded = read_recorded(host)
     except (OSError, ValueError, RecorderNotRunning) as error:  # a recorder that is broken has to be removable
         module.warn(f"what was recorded last could not be collected: {error}")
+    if module.params["state"] == "collected":
+        module.exit_json(changed=False, recorded=recorded, armed=install.is_active())
     if module.check_mode:
         module.exit_json(changed=True, recorded=recorded, would=install.list_removals(host), removed=[], armed=install.is_active())
     with lock_host(host):

@@ -37,6 +37,12 @@ options:
     description: Folder on the control node for the recordings. Created if it does not exist; relative to the working directory.
     type: path
     default: recordings
+  keep:
+    description:
+      - Whether the recorders are removed next. Writes all that can be written, prints nothing, and fails only if a part of what was recorded could not be
+        written. A closed gate is no such failure.
+    type: bool
+    default: false
   report_dir:
     description: Folder on the control node for C(recordings.json), from which the page of the fleet shows each service.
     type: path

@@ -142,12 +142,15 @@ class LayerPlan:
     question: dict[str, Any] = field(default_factory=dict)
     asks: str = "observe_data"
 
-    def mark_unsupported(self, reason: str) -> LayerPlan:
-        """Mark the layer as unsupported on this host: a blocker if it is required, only reported if it is optional."""
+    def mark_unsupported(self, reason: str, switch: str = "") -> LayerPlan:
+        """Mark the layer as unsupported on this host: a blocker if it is required, only reported if it is optional.
+
+        switch: the layer's variable, if `optional` is a way out.
+        """
         self.applicable = False
         self.reason = reason
         if self.requirement == REQUIRED:
-            self.blockers.append(reason)
+            self.blockers.append(f"{reason}, or write {switch}: optional" if switch else reason)
         return self
 
     def as_dict(self) -> dict[str, Any]:

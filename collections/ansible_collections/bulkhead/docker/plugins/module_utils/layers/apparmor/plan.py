@@ -35,7 +35,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return planned
     reason = _explain_missing_support(state)
     if reason and planned.requirement != DISABLED:
-        return planned.mark_unsupported(reason)
+        return planned.mark_unsupported(reason, SWITCH)
     if state.get("recording"):
         planned.notices.append(describe_recording(state["recording"]))
     stopping = {identifier[:12] for identifier in rootless.list_stopping_containers(observed, desired)}
@@ -77,11 +77,11 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain_missing_support(state: Mapping[str, Any]) -> str | None:
     if not state["enabled"]:
-        return "AppArmor is not active in the kernel; boot with lsm=…,apparmor, or write apparmor_profiles_layer: optional"
+        return "AppArmor is not active in the kernel; boot with lsm=…,apparmor"
     if not state.get("securityfs", True):
         return "securityfs is not mounted, so the policy can neither be read nor loaded; run `mount -t securityfs securityfs /sys/kernel/security`"
     if not state["parser"]:
-        return "apparmor_parser does not exist; install the package apparmor, or write apparmor_profiles_layer: optional"
+        return "apparmor_parser does not exist; install the package apparmor"
     return None
 
 

@@ -26,8 +26,6 @@ from .rules import (
     render_rules,
 )
 
-_OPTIONAL = f"or write {SWITCH}: optional"
-
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """Plan a rule for each path that no rule watches. Rules of others stay, and a path that they watch gets no second rule."""
@@ -39,11 +37,11 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     try:
         kernel = parse_kernel(state)
     except ValueError as error:
-        problem = f"the kernel's audit rules can't be read ({error}); boot without audit=0, {_OPTIONAL}"
+        problem = f"the kernel's audit rules can't be read ({error}); boot without audit=0"
     if not disabled:
         problem = _explain_missing_support(state, kernel) or problem
         if problem:
-            return planned.mark_unsupported(problem)
+            return planned.mark_unsupported(problem, SWITCH)
     places = [] if disabled or kernel is None else _choose_places(planned, observed, kernel, list_excluded(desired))
     _plan_files(planned, state, places)
     if kernel:
@@ -82,9 +80,9 @@ def _find_blockers(desired: Mapping[str, Any], state: Mapping[str, Any]) -> list
 def _explain_missing_support(state: Mapping[str, Any], kernel: Kernel | None) -> str:
     """Return why rules would be of no use on this host; empty otherwise. Without auditd, records would fill the kernel's log."""
     if not state["installed"]:
-        return f"auditd is not installed; install the package auditd, {_OPTIONAL}"
+        return "auditd is not installed; install the package auditd"
     if kernel and not kernel.receiver and kernel.enabled != IMMUTABLE:
-        return f"auditd does not run; run `systemctl enable --now auditd`, {_OPTIONAL}"
+        return "auditd does not run; run `systemctl enable --now auditd`"
     return ""
 
 

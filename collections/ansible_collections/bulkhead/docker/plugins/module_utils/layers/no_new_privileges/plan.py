@@ -10,6 +10,8 @@ from typing import Any
 from ..verdict import DISABLED, REQUIRED, LayerPlan
 from .judge import KEY, LAYER
 
+SWITCH = "docker_daemon_no_new_privileges_layer"
+
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return what verification requires: NoNewPrivs: 1 in /proc/PID/status."""
@@ -18,14 +20,12 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """Plan the key if the engine supports it. When the layer is disabled, the saved state of daemon.json removes it."""
-    result = LayerPlan(LAYER, str(desired.get("docker_daemon_no_new_privileges_layer") or REQUIRED))
+    result = LayerPlan(LAYER, str(desired.get(SWITCH) or REQUIRED))
     if result.requirement == DISABLED:
         return result
     version = observed["engine"].get("version")
     if version and _parse_version(version) < (17, 6):
-        return result.mark_unsupported(
-            f"the engine is {version}, and {KEY} needs 17.06; update it, or set docker_daemon_no_new_privileges_layer: optional"
-        )
+        return result.mark_unsupported(f"the engine is {version}, and {KEY} needs 17.06; update it", SWITCH)
     result.daemon_keys = {KEY: True}
     return result
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..verdict import DISABLED, REQUIRED, Effect, LayerPlan
-from .settings import DROP_IN, KEY, LAYER, explain_obstacle, is_key_supported
+from .settings import DROP_IN, KEY, LAYER, SWITCH, explain_obstacle, is_key_supported
 
 VARIABLE = "docker_daemon_default_pids_limit"
 OPTION = f"docker_daemon_options['{KEY}']"
@@ -63,7 +63,7 @@ def parse_limit(desired: Mapping[str, Any]) -> PidsLimit:
 
 
 def _check_limit(value: Any, name: str) -> PidsLimit:
-    advice = f"set an integer of tasks, 1 or more and at most {MAX_LIMIT}, or docker_daemon_pids_limit_layer: {DISABLED} for no default"
+    advice = f"set an integer of tasks, 1 or more and at most {MAX_LIMIT}, or {SWITCH}: {DISABLED} for no default"
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value.strip()):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -80,7 +80,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """Plan the desired limit; if the layer is disabled, plan the removal of the managed drop-in."""
-    result = LayerPlan(LAYER, str(desired.get("docker_daemon_pids_limit_layer") or REQUIRED))
+    result = LayerPlan(LAYER, str(desired.get(SWITCH) or REQUIRED))
     managed = observed["layers"][LAYER]["drop_in"]
     if result.requirement == DISABLED:
         if managed["exists"]:
@@ -100,7 +100,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return result
     reason = explain_obstacle(observed)
     if reason:
-        return result.mark_unsupported(reason)
+        return result.mark_unsupported(reason, SWITCH)
 
     result.apply = {"pids_limit": limit.value}
     _warn_of_overrides(observed["layers"][LAYER]["drop_ins"], limit.value, result)

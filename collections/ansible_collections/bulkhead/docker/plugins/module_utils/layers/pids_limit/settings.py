@@ -10,6 +10,7 @@ from ...engine.instance import SCOPE_DROP_IN
 
 LAYER = "pids_limit"
 KEY = "default-pids-limit"
+SWITCH = "docker_daemon_pids_limit_layer"
 DROP_IN = SCOPE_DROP_IN.partition("/")[2]
 
 
@@ -21,16 +22,15 @@ def is_key_supported(observed: Mapping[str, Any]) -> bool:
 def explain_obstacle(observed: Mapping[str, Any]) -> str:
     """Return why a systemd drop-in cannot set the limit on this host; empty if it can."""
     engine, system = observed["engine"], observed["system"]
-    otherwise = "docker_daemon_pids_limit_layer: optional accepts a host without it"
     if not system.get("systemd"):
-        return f"the default PIDs limit needs systemd, which does not run on this host; {otherwise}"
+        return "the default PIDs limit needs systemd, which does not run on this host"
     if (engine.get("cgroup_version") or system.get("cgroup_version")) != 2:
-        return f"the default PIDs limit needs cgroup v2, and this host has v1; {otherwise}"
+        return "the default PIDs limit needs cgroup v2, and this host has v1"
     driver = engine.get("cgroup_driver")
     if driver not in (None, "systemd"):  # None: the engine is stopped, and reports nothing
         return (
             f"the default PIDs limit needs the engine's cgroup driver systemd, and it is {driver}; set docker_daemon_options:"
-            f' {{"exec-opts": ["native.cgroupdriver=systemd"]}}, or {otherwise}'
+            f' {{"exec-opts": ["native.cgroupdriver=systemd"]}}'
         )
     return ""
 

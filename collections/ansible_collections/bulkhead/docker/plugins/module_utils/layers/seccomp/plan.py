@@ -35,7 +35,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         planned.blockers.append(state["error"])
     reason = _explain_missing_support(observed, state)
     if reason and not disabled:
-        return planned.mark_unsupported(reason)
+        return planned.mark_unsupported(reason, SWITCH)
     if not planned.blockers:
         _judge_runtime(planned, observed, listed)
     if planned.blockers:
@@ -72,14 +72,11 @@ def _reference(profile: SeccompProfile) -> dict[str, str]:
 
 
 def _explain_missing_support(observed: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
-    either = f"or write {SWITCH}: optional"
     if not state["in_kernel"]:
-        return (
-            f"the kernel has no seccomp filters (/proc/sys/kernel/seccomp is missing); boot a kernel with CONFIG_SECCOMP_FILTER, {either}"
-        )
+        return "the kernel has no seccomp filters (/proc/sys/kernel/seccomp is missing); boot a kernel with CONFIG_SECCOMP_FILTER"
     options = observed["engine"].get("security_options")
     if options is not None and not any(option.split(",")[0] == "name=seccomp" for option in options):
-        return f"the engine was built without seccomp (`docker info` does not list it); install another engine, {either}"
+        return "the engine was built without seccomp (`docker info` does not list it); install another engine"
     return None
 
 

@@ -94,7 +94,9 @@ def test_a_host_that_cannot_have_rules(more: dict[str, Any], text: str) -> None:
     planned = run(**more)
     assert (planned.applicable, planned.changes, planned.blockers) == (False, [], [])
     assert text in planned.reason
-    assert run(desired={"docker_audit_rules_layer": "required"}, **more).blockers == [planned.reason]
+    assert run(desired={"docker_audit_rules_layer": "required"}, **more).blockers == [
+        f"{planned.reason}, or write docker_audit_rules_layer: optional"
+    ]
 
 
 def test_disabled_removes_rules_and_files() -> None:
