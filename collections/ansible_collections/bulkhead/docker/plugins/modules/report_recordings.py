@@ -40,7 +40,7 @@ options:
   keep:
     description:
       - Whether the recorders are removed next. Writes all that can be written, prints nothing, and fails only if a part of what was recorded could not be
-        written. A closed gate is no such failure.
+        written. A closed gate is not a failure then.
     type: bool
     default: false
   report_dir:
