@@ -40,6 +40,8 @@ def measure(machine: Machine, services: Sequence[data.Service], cycles: int) -> 
     for result in found:
         service = next(each for each in services if each.name == result["service"])
         result["denied"] = sorted(_list_denied(instances, service, under=True) - before[service.name])
+        if not any(_is_under_own_profile(instance, service) for instance in instances if instance["name"] == service.container):
+            result["problem"] = result["problem"] or f"the recorder knows no container of profile {name_profile(service.container)}"
         say(f"starts: {result}")
     return found
 
@@ -48,10 +50,14 @@ def _list_denied(instances: Iterable[Mapping[str, Any]], service: data.Service, 
     """Return what the containers of a service were denied. under: of those with the generated profiles, or of the others."""
     denied: Denials = set()
     for instance in instances:
-        if instance["name"] == service.container and (instance["apparmor"] == name_profile(service.container)) == under:
+        if instance["name"] == service.container and _is_under_own_profile(instance, service) == under:
             denied |= {("call", call["name"], str(call["errno"])) for call in instance["denied_calls"]}
             for entry in instance["access"]:
                 if entry["denied"]:
                     described = {key: value for key, value in entry.items() if key not in ("denied", "count", "first", "last")}
                     denied.add(tuple(f"{key}={value}" for key, value in sorted(described.items())))
     return denied
+
+
+def _is_under_own_profile(instance: Mapping[str, Any], service: data.Service) -> bool:
+    return bool(instance["apparmor"] == name_profile(service.container))
