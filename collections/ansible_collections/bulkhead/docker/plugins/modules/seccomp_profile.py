@@ -142,8 +142,6 @@ def main() -> None:
             apply_seccomp_steps(host, steps)
     except SeccompInstallError as error:
         module.fail_json(msg="Nothing was changed. " + " ".join(error.problems), problems=error.problems)
-    except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     changing = [step for step in steps if step.reason and not step.postponed]
