@@ -29,7 +29,7 @@ setup: ## Install what the tools and the lab need (packages, .venv)
 tools: ## Only what playbooks against real hosts need (.venv)
 	@scripts/setup --no-lab
 
-demo: setup ## Boot a VM, harden it, verify every layer, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
+demo: setup ## Boot a VM, harden it, verify every layer, attack it, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
 	@SUITE=$(SUITE) KEEP=$(KEEP) ROOTLESS=$(ROOTLESS) scripts/demo
 
 test: ## All that CI runs: make check, and scenarios on VMs

@@ -94,16 +94,11 @@ def _bootstrap(recipe: Recipe, folder: Path, archive: Path) -> None:
     log = folder / "build.log"
     if recipe.architecture != detect_host():
         foreign.ensure_programs_run(recipe.architecture)
-    for index, uri in enumerate(candidates := mirror.candidates()):
-        say(f"installing {recipe.label} from {uri or 'the default mirror'}")
-        try:
-            run_logged(_bootstrap_command(recipe, folder, archive, uri), log, "installing packages", env=_environment())
-            return
-        except LabError:
-            last = index == len(candidates) - 1
-            if last or not _OUT_OF_REACH.search(tail(log, 200)):
-                raise
-            say("that mirror is out of reach")
+    mirror.install_from_first(
+        recipe.label,
+        lambda uri: run_logged(_bootstrap_command(recipe, folder, archive, uri), log, "installing packages", env=_environment()),
+        lambda: bool(_OUT_OF_REACH.search(tail(log, 200))),
+    )
 
 
 def _bootstrap_command(recipe: Recipe, folder: Path, archive: Path, uri: str | None) -> list[str]:

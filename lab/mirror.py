@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+from lab.errors import LabError
+from lab.progress import say
 
 
 def parse_sources(text: str) -> list[str]:
@@ -41,3 +45,19 @@ def candidates() -> list[str | None]:
         except OSError:
             continue
     return [None, *dict.fromkeys(own)]
+
+
+def install_from_first(what: str, install: Callable[[str | None], None], is_out_of_reach: Callable[[], bool] = lambda: True) -> None:
+    """Call ``install`` with one mirror after the other until it does not raise LabError.
+
+    what: what is installed, for messages. is_out_of_reach: whether the failure is the mirror's; any other one, and the last, is raised.
+    """
+    for uri in (uris := candidates()):
+        say(f"installing {what} from {uri or 'the default mirror'}")
+        try:
+            install(uri)
+            return
+        except LabError:
+            if uri == uris[-1] or not is_out_of_reach():
+                raise
+            say("trying the next mirror")

@@ -71,17 +71,8 @@ def ensure_root() -> Path:
 
 def _build_root(folder: Path) -> None:
     """Install Debian's and the Python packages."""
-    for uri in (candidates := mirror.candidates()):
-        say(f"installing {' and '.join(PACKAGES)} of {SUITE} from {uri or 'the default mirror'}")
-        archive = folder / "root.tar"
-        command = ["mmdebstrap", "--quiet", "--variant=essential", "--format=tar", f"--include={','.join(PACKAGES)}"]
-        command += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-        command += ["--dpkgopt=force-unsafe-io", SUITE, str(archive), *([uri] if uri else [])]
-        done = subprocess.run(command, env={**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": "/var/tmp"}, check=False)
-        if done.returncode == 0:
-            break
-        if uri == candidates[-1]:
-            raise LabError(f"{SUITE} could not be installed from any mirror")
+    archive = folder / "root.tar"
+    mirror.install_from_first(f"{' and '.join(PACKAGES)} of {SUITE}", lambda uri: _install_packages(archive, uri))
     # The device nodes, which an ordinary user cannot make, are those of this machine.
     subprocess.run(["tar", "--extract", "--exclude=./dev", f"--directory={folder}", f"--file={archive}"], check=True)
     archive.unlink()
@@ -91,6 +82,16 @@ def _build_root(folder: Path) -> None:
     uv += ["--python", sys.executable, "--python-version", version, "--target", f"{folder}{LIBRARIES}", "-r", str(LOCK_FILE)]
     subprocess.run(uv, check=True)
     shutil.rmtree(f"{folder}{LIBRARIES}/bin")  # made for the Python that installed them: `python3 -m NAME` starts the same
+
+
+def _install_packages(archive: Path, uri: str | None) -> None:
+    """Install Debian's packages into a tar file."""
+    command = ["mmdebstrap", "--quiet", "--variant=essential", "--format=tar", f"--include={','.join(PACKAGES)}"]
+    command += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
+    command += ["--dpkgopt=force-unsafe-io", SUITE, str(archive), *([uri] if uri else [])]
+    done = subprocess.run(command, env={**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": "/var/tmp"}, check=False)
+    if done.returncode != 0:
+        raise LabError(f"{SUITE} could not be installed from {uri or 'the default mirror'}")
 
 
 def build_command(command: list[str]) -> list[str]:

@@ -70,6 +70,7 @@ def render_variables(options: dict[str, dict[str, Any]]) -> str:
     for name, option in options.items():
         found = option["description"]
         first, *rest = [render_markup(text) for text in ([found] if isinstance(found, str) else found)]
+        rest += [_render_key(key, known) for key, known in (option.get("options") or {}).items()]
         default = render_default(option)
         lines.append(f"| `{name}` | {render_type(option)} | {default or 'see below'} | {first} |".replace("||", "| |"))
         if rest or not default:
@@ -77,6 +78,13 @@ def render_variables(options: dict[str, dict[str, Any]]) -> str:
             if not default:
                 details += [*([""] if rest else []), "```yaml", *_dump(name, option["default"]), "```"]
     return "\n".join([*lines, *details])
+
+
+def _render_key(name: str, option: dict[str, Any]) -> str:
+    """Return one line about a key of a mapping: its type, its default unless that is an empty string, and what it is."""
+    found, default = option["description"], render_default(option)
+    about = [render_type(option), *([default if option.get("required") else f"default {default}"] if option.get("default") != "" else [])]
+    return f"`{name}` ({', '.join(about)}): {' '.join(render_markup(text) for text in ([found] if isinstance(found, str) else found))}"
 
 
 def _list_items(paragraphs: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from lab import locks, mirror, paths, recipe
 from lab.errors import LabError
 from lab.image import build_atomically, build_lock, get_age
-from lab.progress import run_logged, say, tail
+from lab.progress import run_logged, tail
 from lab.qmp import Monitor
 from services.data import Service, get_tag
 
@@ -91,15 +91,11 @@ def _build(suite: str, services: Sequence[Service], folder: Path) -> None:
     (folder / "files.tar").write_bytes(pack_files(merge_files(services)))
     log = folder / "build.log"
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"), "DEBIAN_FRONTEND": "noninteractive"}
-    candidates = mirror.candidates()
-    for uri in candidates:
-        say(f"installing {len(services)} services of {suite} from {uri or 'the default mirror'}")
-        try:
-            run_logged(_build_command(suite, services, folder, uri), log, "installing packages", env=environment)
-            break
-        except LabError:
-            if uri == candidates[-1] or "Failed to fetch" not in tail(log, 200):
-                raise
+    mirror.install_from_first(
+        f"{len(services)} services of {suite}",
+        lambda uri: run_logged(_build_command(suite, services, folder, uri), log, "installing packages", env=environment),
+        lambda: "Failed to fetch" in tail(log, 200),
+    )
     shell = [*([] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]), "sh", "-c", _FILL, "fill"]
     run_logged([*shell, str(folder), DISK_SIZE], log, "filling the file system", env=environment, stdin=folder / "root.tar")
     for name in ("files.tar", "root.tar"):

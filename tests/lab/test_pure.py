@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from lab import architecture, doctor, mirror, paths, process, progress
@@ -55,6 +57,32 @@ def test_a_chosen_mirror_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mirror.candidates() == ["http://mirror.invalid/debian"]
     monkeypatch.delenv("BULKHEAD_MIRROR")
     assert mirror.candidates()[0] is None
+
+
+@pytest.mark.parametrize(
+    ("failing", "reason", "tried", "raises"),
+    [
+        ([], "", [None], False),
+        ([None], "Failed to fetch", [None, "http://mirror.invalid/debian"], False),
+        ([None], "no such package", [None], True),
+        ([None, "http://mirror.invalid/debian"], "Failed to fetch", [None, "http://mirror.invalid/debian"], True),
+    ],
+    ids=["first", "second", "not-the-mirror", "none"],
+)
+def test_the_next_mirror_is_tried(
+    failing: list[str | None], reason: str, tried: list[str | None], raises: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "candidates", lambda: [None, "http://mirror.invalid/debian"])
+    seen: list[str | None] = []
+
+    def install(uri: str | None) -> None:
+        seen.append(uri)
+        if uri in failing:
+            raise LabError(reason)
+
+    with pytest.raises(LabError, match=reason) if raises else nullcontext():
+        mirror.install_from_first("packages", install, lambda: reason == "Failed to fetch")
+    assert seen == tried
 
 
 STAT = "42 ({name}) {state} 1 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 4 0 {start} 1000 10"

@@ -60,6 +60,22 @@ def test_render_variables() -> None:
     assert max(len(line) for line in text.splitlines()) <= role_docs.WIDTH
 
 
+def test_keys_of_a_list_of_mappings() -> None:
+    """Each key is below the table with its type, its default unless that is empty, and what it is."""
+    keys = {
+        "name": {"type": "str", "required": True, "description": "The name."},
+        "why": {"type": "str", "default": "", "description": ["The reason.", "Of V(b)."]},
+        "state": {"type": "str", "choices": ["a", "b"], "default": "a", "description": "What is done."},
+    }
+    text = role_docs.render_variables(
+        {"r_c": {"type": "list", "elements": "dict", "default": [], "description": "Things.", "options": keys}}
+    )
+    assert "| `r_c` | list of mappings | `[]` | Things. |" in text
+    assert text.endswith(
+        "`r_c`:\n\n- `name` (string, required): The name.\n- `why` (string): The reason. Of `b`.\n- `state` (`a` or `b`, default `a`): What is done."
+    )
+
+
 def role(folder: Path, readme: str) -> Path:
     (folder / "r" / "meta").mkdir(parents=True)
     (folder / "r" / "README.md").write_text(readme)

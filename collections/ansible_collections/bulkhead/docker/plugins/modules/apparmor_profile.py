@@ -151,8 +151,6 @@ def main() -> None:
                 steps = plan_steps(host, module.params["profiles"])
                 install.apply_apparmor_steps(host, Parser.find_installed(host), [step for step in steps if step.reasons])
         kernel = {step.request.name: policy.read_profile(host, step.request.name) for step in steps}
-    except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (install.AppArmorConflict, PolicyError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(

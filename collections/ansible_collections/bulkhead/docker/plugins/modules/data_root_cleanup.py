@@ -84,8 +84,6 @@ def main() -> None:
                 else:
                     for entry in entries:
                         shutil.rmtree(entry)
-    except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (EngineError, EngineUnreachable, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     for message in kept:

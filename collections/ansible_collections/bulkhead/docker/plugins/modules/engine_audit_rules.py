@@ -103,8 +103,6 @@ def main() -> None:
     rules = [(rule["path"], rule["folder"]) for rule in given["rules"]]
     try:
         loading = apply_rules(Host(), rules, (given["rules_text"], given["folders_text"]), given["load"], module.check_mode)
-    except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     for (path, _folder), reason in loading.failed.items():

@@ -122,8 +122,6 @@ def main() -> None:
     host = find_instance(Host(), module.params["user"]).scope_host(Host())
     try:
         steps = apply_accesses(host, module.params["files"], module.params["restore"], module.check_mode)
-    except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     changed = [step for step in steps if step.changed]

@@ -135,8 +135,6 @@ def main() -> None:
         if params["state"] != "recording":
             stop(module, host)
         record(module, host)
-    except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (OSError, ValueError, ServiceError, RecorderNotRunning) as error:
         module.fail_json(msg=str(error))
 

@@ -41,7 +41,7 @@ options:
   forbid:
     description:
       - Kinds of exposure that fail the host, C(bulkhead_containers_forbid). With an empty list, all are only reported.
-      - If left out, V(privileged), V(engine_socket), V(host_system_writable), V(host_pid), V(block_device) and V(memory_device).
+      - If left out, V(privileged), V(engine_socket), V(host_system_writable), V(host_pid), V(host_mount), V(block_device) and V(memory_device).
     type: raw
   required_controls:
     description:

@@ -177,8 +177,6 @@ def main() -> None:
             outcome = set_up_engine(Host(), request, module.check_mode, module.run_command)
         else:
             outcome = remove_engine(Host(), given["user"], given["stop_containers"], given["timeout"], module.check_mode)
-    except BlockingIOError:
-        module.fail_json(msg="another run of this collection is changing this host; run again when it has finished")
     except (SetupFailed, SubidError, ShadowLocked, ServiceError, EngineError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     for text in outcome.warnings:

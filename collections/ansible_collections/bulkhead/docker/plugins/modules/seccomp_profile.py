@@ -9,8 +9,7 @@ short_description: Check, install and remove seccomp profiles for Docker
 version_added: 0.1.0
 description:
   - Checks every profile of the list before it changes a file. The engine accepts C({}) as "no filter", and ignores a misspelt key or an
-    unknown system call. It notices only at the start of a container that runc cannot work with the profile. In this module, each of
-    these is an error.
+    unknown system call. It notices only when a container starts that runc cannot work with the profile. Here, each is an error.
   - Replaces files atomically, owned by root and readable by all, because C(docker run --security-opt seccomp=FILE) reads the file as the
     calling user. If one file fails, those before it are restored.
   - Managed files are remembered in C(/var/lib/bulkhead/seccomp.json). The module fails if an unmanaged file has the same name.
@@ -80,7 +79,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 profiles:
-  description: What was done for each profile of the list. In check mode, what would be done.
+  description: What was, or in check mode would be, done for each profile.
   returned: success
   type: list
   elements: dict
@@ -88,7 +87,6 @@ profiles:
     name:
       description: Name of the profile.
       type: str
-      sample: shop-web
     path:
       description: Its file.
       type: str
@@ -97,7 +95,7 @@ profiles:
       description: Whether the file had to change.
       type: bool
     reason:
-      description: Why it had to change; empty if it did not. The reason follows the name in a sentence.
+      description: Why it had to change; empty if it did not.
       type: str
       sample: has another text
     sha256:
@@ -144,8 +142,6 @@ def main() -> None:
             apply_seccomp_steps(host, steps)
     except SeccompInstallError as error:
         module.fail_json(msg="Nothing was changed. " + " ".join(error.problems), problems=error.problems)
-    except BlockingIOError:
-        module.fail_json(msg="another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended")
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     changing = [step for step in steps if step.reason and not step.postponed]

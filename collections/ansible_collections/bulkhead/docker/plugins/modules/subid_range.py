@@ -162,8 +162,6 @@ def main() -> None:
     ]
     try:
         outcome = apply_ranges(Host(), requests, module.params["subject"], module.check_mode, module.run_command)
-    except BlockingIOError:
-        module.fail_json(msg="another run of this collection is changing this host; run again when it has finished")
     except (SubidError, ShadowLocked, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=outcome.changed, ranges=outcome.ranges, notes=outcome.notes, diff=outcome.diff)

@@ -9,12 +9,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..host.root import STATE_DIR, Host
+from ..host.root import RECORDED, RECORDED_LIMIT, Host
 
 RECORDER = "recorder"
-# recorder/folders.py has the same; importing it would send that package with each module that reads denials.
-RECORDED = f"{STATE_DIR}/recorder/recorded.json"
-LIMIT = 512 << 20  # bytes
 
 
 def read_recorded_denials(host: Host, since: float) -> tuple[list[dict[str, Any]], str]:
@@ -24,7 +21,7 @@ def read_recorded_denials(host: Host, since: float) -> tuple[list[dict[str, Any]
     profiles/seccomp/default.json; runc libcontainer/seccomp/patchbpf). The recording of the service has these calls.
     """
     try:
-        text = host.read(RECORDED, LIMIT)
+        text = host.read(RECORDED, RECORDED_LIMIT)
         recorded = json.loads(text) if text is not None else {"instances": [], "host": {}}
         return [
             _build_entry(instance, call, recorded["host"].get("machine"), since)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..engine.inspection import list_tags
+
 # Seconds for all images. Images that are not read in this time are counted, and their controls are unknown.
 BUDGET = 10.0
 _SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
@@ -46,8 +48,3 @@ def describe_image(entry: Mapping[str, Any], inspect: Mapping[str, Any], history
         "adds": sum(bool(_ADD.search(step)) for step in steps[1:]),
         "updates_alone": sum(bool(_UPDATE.search(step)) and not _INSTALL.search(step) for step in steps),
     }
-
-
-def list_tags(entry: Mapping[str, Any]) -> list[str]:
-    """Return the tags of an image of the engine's list."""
-    return [tag for tag in entry.get("RepoTags") or () if tag != "<none>:<none>"]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine.inspection import list_tags
 from ..host.root import Host
-from .images import list_tags
 
 # Seconds for all images.
 BUDGET = 600.0

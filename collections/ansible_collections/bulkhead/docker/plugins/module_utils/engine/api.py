@@ -73,10 +73,14 @@ class _UnixConnection(HTTPConnection):
         self.sock.patience, self.sock.until = self.patience, self.until
         self.sock.settimeout(self.patience)
         self.sock.connect(self.path)
-        # The listener's IDs (man 7 unix, SO_PEERCRED: pid, uid, gid): a user may replace the socket by a link to another engine's.
-        uid = struct.unpack("3i", self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+        uid = get_listener_uid(self.sock)
         if self.uid not in (None, uid):
             raise OSError(f"user {uid} listens there instead of user {self.uid}; check whether the socket is a link")
+
+
+def get_listener_uid(link: socket.socket) -> int:
+    """Return the user who listens on a unix socket (man 7 unix, SO_PEERCRED). A user may replace a socket by a link to another engine's."""
+    return int(struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])  # pid, uid, gid
 
 
 class Engine:

@@ -14,7 +14,7 @@ from ..host import cgroup
 from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
 from .cgroups import select_own_groups
-from .inspection import get_first_pid, get_listed_name, inspect_containers
+from .inspection import get_first_pid, get_listed_name, inspect_containers, list_tags
 from .records import Temporary
 
 Get = Callable[..., Any]
@@ -47,9 +47,8 @@ def list_contents(get: Get, temporary: Sequence[Temporary] = ()) -> dict[str, An
 
 
 def _name_image(entry: Mapping[str, Any]) -> str:
-    tags = [tag for tag in entry.get("RepoTags") or [] if tag != "<none>:<none>"]
     digests = [digest for digest in entry.get("RepoDigests") or [] if not digest.startswith("<none>")]
-    return str((tags or digests or [entry.get("Id", "").removeprefix("sha256:")[:12]])[0])
+    return str((list_tags(entry) or digests or [entry.get("Id", "").removeprefix("sha256:")[:12]])[0])
 
 
 def _read_volume_sizes(get: Get) -> dict[str, int]:

@@ -51,3 +51,8 @@ def inspect_containers(
 def get_listed_name(entry: Mapping[str, Any]) -> str:
     """Return the name of a container in `/containers/json`."""
     return str((entry.get("Names") or [entry["Id"][:12]])[0]).lstrip("/")
+
+
+def list_tags(entry: Mapping[str, Any]) -> list[str]:
+    """Return the tags of an image in `/images/json`."""
+    return [tag for tag in entry.get("RepoTags") or () if tag != "<none>:<none>"]

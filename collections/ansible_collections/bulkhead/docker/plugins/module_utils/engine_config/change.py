@@ -12,7 +12,7 @@ from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.flags import parse_flags
 from ..engine.service import Service, ServiceError, ServiceState
 from ..host import state
-from ..host.root import STATE_DIR, Host
+from ..host.root import Host
 from ..host.system import read_start_time
 from . import comparison, data_root, engine_restart, recovery, swap_limits
 from .activation import Activation, activate, wait_for_answer
@@ -38,10 +38,6 @@ def change_config(host: Host, engine: Engine, request: ConfigRequest) -> ConfigO
             recovery.recover_interrupted(host, engine, request, outcome)
             if not request.recover:
                 _apply(host, engine, request, build_desired_files(host, request, outcome), outcome)
-    except BlockingIOError:
-        raise ConfigFailed(
-            f"another run of Bulkhead is changing this host (it holds {STATE_DIR}/lock); wait until it has ended", outcome
-        ) from None
     except (OSError, ValueError, EngineError, ServiceError) as error:
         raise ConfigFailed(str(error), outcome) from error
     return outcome

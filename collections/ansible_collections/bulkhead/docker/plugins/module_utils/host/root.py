@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 STATE_DIR = "/var/lib/bulkhead"
+RECORDED, RECORDED_LIMIT = f"{STATE_DIR}/recorder/recorded.json", 512 << 20  # bytes
 SECCOMP, APPARMOR = "seccomp", "apparmor"  # subjects of the remembered state
 # Bytes. A larger file is an error: what follows a cut would be lost for judges, and for those who write the text back.
 LIMIT = 16 << 20

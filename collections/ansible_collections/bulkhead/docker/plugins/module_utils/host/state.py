@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .files import ensure_folder, fsync_folder, write_atomically
-from .root import Host, read_state
+from .root import STATE_DIR, Host, read_state
 
 load = read_state
 
@@ -28,10 +28,13 @@ def save(host: Host, subject: str, state: dict[str, Any]) -> None:
 
 @contextmanager
 def lock_host(host: Host) -> Iterator[None]:
-    """Lock the host against other runs that change it. Raises BlockingIOError when another run holds the lock."""
+    """Lock the host against other runs that change it. Raises BlockingIOError, with a message, if another run holds the lock."""
     descriptor = os.open(ensure_folder(host) / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(f"another run is changing this host (it holds {STATE_DIR}/lock); run again when it has ended") from None
         yield
     finally:
         os.close(descriptor)

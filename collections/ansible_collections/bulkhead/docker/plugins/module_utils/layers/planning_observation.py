@@ -15,7 +15,7 @@ from ..engine.contents import list_contents, read_summaries
 from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.records import list_open_ids
 from ..host.accounts import find_named
-from ..host.root import STATE_DIR, Host, read_state
+from ..host.root import RECORDED, RECORDED_LIMIT, Host, read_state
 from ..rootless import names
 from .observation import observe_host
 
@@ -111,7 +111,7 @@ def explain_fixed(host: Host, path: str) -> str | None:
 def _read_recorded(host: Host) -> dict[str, Any] | None:
     """Return the calls that the recorder saved of running containers; None without them."""
     try:
-        found = json.loads(host.read(f"{STATE_DIR}/recorder/recorded.json", 1 << 29) or "null")
+        found = json.loads(host.read(RECORDED, RECORDED_LIMIT) or "null")
         found["instances"] = [{**each, "access": [], "written": []} for each in found["instances"] if each["running"]]
         return {key: found[key] for key in ("host", "sources", "instances")} if found["format"] == 1 else None
     except (OSError, ValueError, KeyError, TypeError):

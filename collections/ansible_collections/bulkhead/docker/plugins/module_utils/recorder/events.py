@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from ..engine.api import get_listener_uid
 from ..engine.instance import Instance as EngineInstance
 from .store import Instance
 
@@ -86,8 +86,7 @@ class EventStream:
         try:
             self._socket.settimeout(_CONNECT_TIMEOUT)
             self._socket.connect(path)
-            # The listener's IDs (man 7 unix, SO_PEERCRED): a user may replace the socket by a link to another engine's.
-            owner = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+            owner = get_listener_uid(self._socket)
             if uid not in (None, owner):
                 raise OSError(f"user {owner} listens on {path} instead of user {uid}")
             filters = quote(json.dumps({"type": ["container"]}))

@@ -7,19 +7,17 @@ import json
 import socket
 from typing import Any
 
-from ..host.root import STATE_DIR, Host
+from ..host.root import RECORDED, RECORDED_LIMIT, STATE_DIR, Host
 
 FOLDER = f"{STATE_DIR}/recorder"
 PROGRAM = f"{FOLDER}/recorder.pyz"
 SETTINGS = f"{FOLDER}/settings.json"
-RECORDED = f"{FOLDER}/recorded.json"
 BACKLOG = f"{FOLDER}/backlog.json"
 PROFILES = f"{FOLDER}/profiles"
 UNIT_NAME = "bulkhead-recorder.service"
 UNIT = f"/etc/systemd/system/{UNIT_NAME}"
 RUNTIME_FOLDER = "bulkhead-recorder"  # below /run; systemd creates and removes it
 CONTROL = f"/run/{RUNTIME_FOLDER}/control"
-RECORDED_LIMIT = 512 << 20  # bytes
 
 
 class RecorderNotRunning(Exception):

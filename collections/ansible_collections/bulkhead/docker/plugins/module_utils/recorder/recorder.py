@@ -15,14 +15,14 @@ from ..engine.api import EngineError, EngineUnreachable
 from ..engine.cgroups import list_container_ids
 from ..engine.instance import ROOTFUL, find_instance
 from ..host.files import write_atomically
-from ..host.root import Host
+from ..host.root import RECORDED, RECORDED_LIMIT, Host
 from ..host.system import observe_system, read_boot_time
 from ..host.versions import read_libseccomp_version, read_parser_version
 from .attribution import EVENT_SECONDS, Attribution, list_groups
 from .audit_stream import AuditStream, MessageParser
 from .backlog import raise_backlog_limit
 from .engines import FollowedEngine
-from .folders import RECORDED, RECORDED_LIMIT, read_boot_id
+from .folders import read_boot_id
 from .parts import DAMAGED, Parts
 from .pins import RecorderError
 from .recorded_profiles import PROFILE_INTERVAL, RecordedProfiles

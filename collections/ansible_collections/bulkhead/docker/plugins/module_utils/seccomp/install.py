@@ -20,7 +20,7 @@ from ..host.root import SECCOMP, STATE_DIR, Host, load_managed_profiles, sha256
 from ..profiles.managed import keep_replaced_file, read_replaced_file, save_managed_profiles
 from .check import find_profile_problems
 
-MODE = 0o644  # `docker run --security-opt seccomp=FILE` reads the file as the calling user
+MODE = 0o644  # modules/seccomp_profile.py says why
 
 
 class SeccompInstallError(ValueError):

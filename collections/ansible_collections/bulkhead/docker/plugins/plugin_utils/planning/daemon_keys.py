@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils.engine.instance import get_observed_instance
+from ...module_utils.engine.program import PIDS_KEY
 from ...module_utils.engine_config import checks, daemon_json, daemon_merge, keys
-from ...module_utils.layers.pids_limit.settings import KEY as PIDS_KEY
 from ...module_utils.layers.pids_limit.settings import is_key_supported
 from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import REQUIRED, LayerPlan

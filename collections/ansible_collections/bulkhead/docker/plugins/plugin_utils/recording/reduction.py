@@ -19,13 +19,9 @@ from ...module_utils.seccomp.profile import parse_profile
 from ...module_utils.seccomp.semantics import Expanded, expand_profile
 from ...module_utils.seccomp.syscalls import X86_64, load_table
 from .base import get_engine_default, list_possible_answers
+from .seen import FAMILIES
 
 _SOURCE = "https://nvd.nist.gov/vuln/detail/"
-# linux/socket.h.
-FAMILIES = {
-    "AF_UNIX": 1, "AF_KEY": 15, "AF_NETLINK": 16, "AF_PACKET": 17, "AF_ECONET": 19, "AF_RDS": 21, "AF_IRDA": 23, "AF_PPPOX": 24, "AF_CAN": 29,
-    "AF_ALG": 38, "AF_NFC": 39, "AF_VSOCK": 40,
-}  # fmt: skip
 _USER_NAMESPACE, _SOCKET = "new user namespace", "socket "
 _CLONE_NEWUSER = 0x10000000
 

@@ -8,17 +8,11 @@ from .generation import shorten_list
 from .sightings import Seen, SeenCall, SeenDeniedCall
 
 # linux/socket.h.
-_FAMILIES = {
-    1: "AF_UNIX",
-    2: "AF_INET",
-    3: "AF_AX25",
-    10: "AF_INET6",
-    16: "AF_NETLINK",
-    17: "AF_PACKET",
-    38: "AF_ALG",
-    40: "AF_VSOCK",
-    44: "AF_XDP",
-}
+FAMILIES = {
+    "AF_UNIX": 1, "AF_INET": 2, "AF_AX25": 3, "AF_INET6": 10, "AF_KEY": 15, "AF_NETLINK": 16, "AF_PACKET": 17, "AF_ECONET": 19, "AF_RDS": 21,
+    "AF_IRDA": 23, "AF_PPPOX": 24, "AF_CAN": 29, "AF_ALG": 38, "AF_NFC": 39, "AF_VSOCK": 40, "AF_XDP": 44,
+}  # fmt: skip
+_FAMILY_NAMES = {number: name for name, number in FAMILIES.items()}
 # linux/sched.h, CLONE_NEW*.
 _NAMESPACES = {
     0x20000: "mount", 0x2000000: "cgroup", 0x4000000: "UTS", 0x8000000: "IPC", 0x10000000: "user", 0x20000000: "PID", 0x40000000: "network",
@@ -30,7 +24,7 @@ def describe_argument(call: str, value: int | None) -> str:
     if value is None:
         return ""
     if call == "socket":
-        return _FAMILIES.get(value, f"family {value}")
+        return _FAMILY_NAMES.get(value, f"family {value}")
     if call == "clone":
         names = [name for flag, name in _NAMESPACES.items() if value & flag]
         return f"with a new {' and '.join(names)} namespace" if names else "without a new namespace"

@@ -37,7 +37,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     try:
         kernel = parse_kernel(state)
     except ValueError as error:
-        problem = f"the kernel's audit rules can't be read ({error}); boot without audit=0"
+        problem = f"the kernel's audit rules can't be read ({error}); if the kernel was started with audit=0, boot without it"
     if not disabled:
         problem = _explain_missing_support(state, kernel) or problem
         if problem:

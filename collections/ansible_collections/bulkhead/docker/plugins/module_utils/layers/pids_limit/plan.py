@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...engine.program import PIDS_KEY
 from ..verdict import DISABLED, REQUIRED, Effect, LayerPlan
-from .settings import DROP_IN, KEY, LAYER, SWITCH, explain_obstacle, is_key_supported
+from .settings import DROP_IN, LAYER, SWITCH, explain_obstacle, is_key_supported
 
 VARIABLE = "docker_daemon_default_pids_limit"
-OPTION = f"docker_daemon_options['{KEY}']"
+OPTION = f"docker_daemon_options['{PIDS_KEY}']"
 # Tasks. The kernel counts threads like processes: 100 are too few for the default configurations of Varnish, Apache, MariaDB, PostgreSQL or a
 # JVM under load (docs/services.md), and 512 stop a fork bomb as well.
 DEFAULT = 512
@@ -47,16 +48,16 @@ def parse_limit(desired: Mapping[str, Any]) -> PidsLimit:
     """
     options = desired.get("docker_daemon_options")
     plain = desired.get(VARIABLE, DEFAULT)
-    if not isinstance(options, Mapping) or KEY not in options:
+    if not isinstance(options, Mapping) or PIDS_KEY not in options:
         return _check_limit(plain, VARIABLE)
-    limit = _check_limit(options[KEY], OPTION)
+    limit = _check_limit(options[PIDS_KEY], OPTION)
     if limit.value is None:
         return limit
     variable = _check_limit(plain, VARIABLE)
     if variable.value not in (DEFAULT, limit.value):
         limit.blockers.append(f"{OPTION} says {limit.value} and {VARIABLE} says {plain}; keep one of them")
     limit.notices.append(
-        f"{OPTION}: {limit.value} is understood as {VARIABLE}: no upstream engine knows the key {KEY}, and none starts with it in"
+        f"{OPTION}: {limit.value} is understood as {VARIABLE}: no upstream engine knows the key {PIDS_KEY}, and none starts with it in"
         " daemon.json"
     )
     return limit
@@ -95,7 +96,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return result
     engine = observed["engine"]
     if is_key_supported(observed):
-        result.daemon_keys = {KEY: limit.value}
+        result.daemon_keys = {PIDS_KEY: limit.value}
         result.apply = {"pids_limit": 0} if managed["exists"] else {}
         return result
     reason = explain_obstacle(observed)

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import SCOPE_DROP_IN
+from ...engine.program import PIDS_KEY
 
 LAYER = "pids_limit"
-KEY = "default-pids-limit"
 SWITCH = "docker_daemon_pids_limit_layer"
 DROP_IN = SCOPE_DROP_IN.partition("/")[2]
 
 
 def is_key_supported(observed: Mapping[str, Any]) -> bool:
     """Return whether this engine accepts `default-pids-limit` in daemon.json."""
-    return bool((observed.get("dockerd") or {}).get("knows", {}).get(KEY))
+    return bool((observed.get("dockerd") or {}).get("knows", {}).get(PIDS_KEY))
 
 
 def explain_obstacle(observed: Mapping[str, Any]) -> str:

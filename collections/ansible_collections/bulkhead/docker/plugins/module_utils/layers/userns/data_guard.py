@@ -46,7 +46,7 @@ def guard_data(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[
         hidden = format_contents(engine["contents"])
     if not hidden:
         return False
-    choice = desired["userns_remap_existing_data"]
+    choice, place = desired["userns_remap_existing_data"], f"the {'remapped' if present else 'plain'} data root"
     if choice == "migrate" and target and not present:
         root = next((root for root in here.get("roots") or () if root["remapped"] == target), None)
         if root and root.get("others") and not earlier:
@@ -54,16 +54,16 @@ def guard_data(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[
             return False
         return _plan_migration(result, desired, engine, change, hidden, maps)
     if choice == "migrate" and not target and earlier:
-        result.warnings.append(f"{change}: {hidden} stay in the remapped data root; the old data is as it was before the migration")
+        result.warnings.append(f"{change}: {hidden} stay in the remapped data root; the plain data root is as it was before the migration")
         _explain_stops(result, engine)
     elif choice == "hide":
-        result.warnings.append(f"{change}: {hidden} stay in the old data root, invisible until the engine uses that data root again")
+        result.warnings.append(f"{change}: {hidden} stay in {place}, invisible until the engine uses it again")
         _explain_stops(result, engine)
     else:
         migrate = "migrate to copy them, " if target and not present else ""
         result.blockers.append(
             f"{change}, and {hidden} would become invisible; set userns_remap_existing_data: {migrate}"
-            "hide to leave them in the old data root, or remove them first"
+            f"hide to leave them in {place}, or remove them first"
         )
     return False
 
@@ -104,7 +104,7 @@ def _plan_migration(
         )
         return False
     result.notices.append(
-        f"{change}: {migrated} are migrated. The old data root stays as it is; playbooks/finalize.yml removes it, disabling the layer"
+        f"{change}: {migrated} are migrated. The plain data root stays as it is; playbooks/finalize.yml removes it, disabling the layer"
         " returns to it"
     )
     return True

@@ -107,7 +107,7 @@ def _judge_data(result: LayerPlan, data: Mapping[str, Any], seconds: int) -> Non
         else:
             result.notices.append(
                 f"{facts['root']}/{path} is not migrated, because the engine ignores it ({why}); playbooks/finalize.yml removes it with"
-                " the old data root"
+                " the plain data root"
             )
     for path in facts["attached"]:
         result.warnings.append(
@@ -205,7 +205,7 @@ def _judge_paths(result: LayerPlan, containers: Sequence[Mapping[str, Any]], dat
         result.warnings.append(f"{path} of the host is used by {mounted}, and under userns-remap {loss}; {choice}")
     for path, names in moved.items():
         result.warnings.append(
-            f"{path} is mounted by its path into {format_names(names)} and stays in the old data root, while the engine uses a copy;"
+            f"{path} is mounted by its path into {format_names(names)} and stays in the plain data root, while the engine uses a copy;"
             " mount the volume by its name"
         )
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit import recorded
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import count_equal_denials, parse_denial
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import RECORDED, Host
 
 from . import samples
 
@@ -24,7 +23,7 @@ def make_call(name: str, **more: Any) -> dict[str, Any]:
 
 
 def write_recorded(root: Path, content: Any) -> Host:
-    path = root / recorded.RECORDED.lstrip("/")
+    path = root / RECORDED.lstrip("/")
     path.parent.mkdir(parents=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return Host(root)
@@ -33,10 +32,6 @@ def write_recorded(root: Path, content: Any) -> Host:
 def write_calls(root: Path, *calls: dict[str, Any]) -> Host:
     instance = {"id": ID, "name": "web", "image": "nginx", "apparmor": "docker-default", "denied_calls": list(calls)}
     return write_recorded(root, {"host": {"machine": "x86_64"}, "instances": [instance]})
-
-
-def test_the_file_is_that_of_the_recorder() -> None:
-    assert (recorded.RECORDED, recorded.LIMIT) == (folders.RECORDED, folders.RECORDED_LIMIT)
 
 
 def test_an_entry_names_call_errno_and_container(tmp_path: Path) -> None:
@@ -67,7 +62,7 @@ def test_without_a_recorder_there_is_neither_entry_nor_problem(tmp_path: Path) -
 def test_a_damaged_file_is_a_problem(tmp_path: Path, content: Any) -> None:
     found, problem = recorded.read_recorded_denials(write_recorded(tmp_path, content), 0)
     assert not found
-    assert problem.startswith(f"{recorded.RECORDED} cannot be read")
+    assert problem.startswith(f"{RECORDED} cannot be read")
 
 
 @pytest.mark.parametrize(

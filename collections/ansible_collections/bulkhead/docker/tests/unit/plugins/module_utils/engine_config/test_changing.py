@@ -49,7 +49,7 @@ def test_invalid_configuration_is_not_written(world: World, check: bool) -> None
 
 def test_concurrent_run_is_rejected(world: World) -> None:
     with state.lock_host(world.host):
-        assert "another run of Bulkhead is changing this host" in str(failure(world))
+        assert "another run is changing this host (it holds /var/lib/bulkhead/lock); run again when it has ended" in str(failure(world))
 
 
 def test_removing_everything_leaves_no_file(world: World) -> None:

@@ -88,7 +88,7 @@ def test_damaged_state_is_named(tmp_path: Path, damage: str) -> None:
 
 def test_second_lock_is_rejected(tmp_path: Path) -> None:
     host = Host(tmp_path)
-    with state.lock_host(host), pytest.raises(BlockingIOError), state.lock_host(host):
+    with state.lock_host(host), pytest.raises(BlockingIOError, match="another run is changing this host"), state.lock_host(host):
         pass
     with state.lock_host(host):
         pass

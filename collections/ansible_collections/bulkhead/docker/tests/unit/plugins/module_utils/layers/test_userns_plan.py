@@ -337,7 +337,7 @@ def test_migration_blockers(engine: dict[str, Any], more: dict[str, Any], senten
 def test_hide_is_planned() -> None:
     found = plan(observed(contents=CONTENTS), desired(existing_data="hide"))
     assert found.blockers == []
-    assert "stay in the old data root, invisible until" in found.warnings[0]
+    assert "stay in the plain data root, invisible until" in found.warnings[0]
     assert len(found.warnings) == 1
 
 
@@ -394,7 +394,7 @@ def test_return_after_migration_needs_old_data_root() -> None:
         there = {**observed(with_user(state=OURS, roots=[root]), **REMAPPED, contents=CONTENTS), **OUR_KEY}
         found = plan(there, desired(layer="disabled", existing_data="migrate"))
         assert bool(found.blockers) == refused, root
-        assert any("the old data is as it was before the migration" in w for w in found.warnings) != refused
+        assert any("the plain data root is as it was before the migration" in w for w in found.warnings) != refused
     assert "userns_remap_existing_data: hide to leave them" in found.blockers[0]
 
 

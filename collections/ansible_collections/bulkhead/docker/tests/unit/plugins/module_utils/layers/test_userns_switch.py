@@ -282,7 +282,7 @@ def test_volumes_of_other_places_are_named() -> None:
 def test_path_in_the_old_data_root_stays_behind() -> None:
     path = "/var/lib/docker/volumes/data/_data"
     web = container(mounts=[(path, True)])
-    assert any("stays in the old data root, while the engine uses a copy" in text for text in switch(web, choice="migrate").warnings)
+    assert any("stays in the plain data root, while the engine uses a copy" in text for text in switch(web, choice="migrate").warnings)
 
 
 # --- data ---

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import RECORDED, Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders, program, recorder
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.program import stop_recording
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.recorder import open_store
@@ -226,7 +226,7 @@ def test_an_overrun_counts_what_the_next_message_shows(world: World) -> None:
 
 
 def test_a_damaged_file_is_kept_and_a_gap(world: World) -> None:
-    world.host.path(folders.RECORDED).write_text("{")
+    world.host.path(RECORDED).write_text("{")
     store = open_store(world.host, 100.0, "first", "v1")
     assert [gap["kind"] for gap in store.gaps] == ["restarted"]
-    assert world.host.path(f"{folders.RECORDED}.damaged").read_text() == "{"
+    assert world.host.path(f"{RECORDED}.damaged").read_text() == "{"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import RECORDED, Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.parts import Parts
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.pins import RecorderError
@@ -140,7 +140,7 @@ class World:
 
 
 def read_file(world: World) -> dict[str, Any]:
-    return dict(json.loads(world.host.path(folders.RECORDED).read_text()))
+    return dict(json.loads(world.host.path(RECORDED).read_text()))
 
 
 def list_gaps(found: Recorder) -> list[tuple[str, str]]:
