@@ -21,8 +21,8 @@ _KEYS = ("service", "stage", *LISTS)
 _MOST_NAMES = 6
 _HEAD = """\
 ---
-# Generated from the recording of {service}; a later run of playbooks/record.yml replaces it. To use the entries in the inventory:
-#   {list}: "{{{{ lookup('bulkhead.docker.recorded', '{list}') }}}}"
+# Generated from the recording of {service}; a later run of playbooks/record.yml replaces it. To use the entries, add them to your own in the inventory:
+#   {list}: "{{{{ [OWN ENTRIES] + lookup('bulkhead.docker.recorded', '{list}') }}}}"
 """
 _COMMENT = re.compile(r"\s+# .*$")
 
