@@ -70,3 +70,7 @@ def test_each_guide_is_reached_from_the_first_page(site: Path) -> None:
 def test_it_needs_no_network_to_be_read(site: Path) -> None:
     for page in (site / "docs/site/index.html", site / "docs/report.html", site / "collection/index.html"):
         assert not re.findall(r'<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(?:https?:)?//', page.read_text(encoding="utf-8"))
+
+
+def test_the_readme_is_short() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").split()) <= 700
