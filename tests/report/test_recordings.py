@@ -161,6 +161,13 @@ def test_an_unknown_value_of_bulkhead_record_changes_nothing(tmp_path: Path) -> 
     assert "bulkhead_record: stpo is unknown; write stop" in " ".join(result.stdout.split())
 
 
+def test_a_state_in_the_inventory_is_not_ignored(tmp_path: Path) -> None:
+    local = {"ansible_connection": "local", "container_recorder_state": "stopped"}
+    result = run_playbook("playbooks/record.yml", tmp_path, {"web1": local})
+    assert result.returncode == 2
+    assert "container_recorder_state: stopped has no effect here" in " ".join(result.stdout.split())
+
+
 def test_a_mistake_is_found_before_hosts_are_visited(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     folder.mkdir()
