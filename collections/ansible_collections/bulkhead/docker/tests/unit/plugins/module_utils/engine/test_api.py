@@ -98,7 +98,7 @@ def test_bodies_are_sent_as_json_or_bytes(engine: Engine) -> None:
 def test_one_answer_may_take_longer(engine: Engine) -> None:
     engine.get("/info")
     engine.timeout = 0.1
-    assert engine.post("/slow", patience=60) is None
+    assert engine.post("/slow", patience=5) is None
     with pytest.raises(EngineUnreachable, match="timed out"):
         engine.post("/slow")
 
@@ -157,7 +157,7 @@ def test_answer_in_single_bytes_times_out(tmp_path: Path, head: bytes) -> None:
     engine, began = imposter(tmp_path / "s", head, b"1", pause=0.05, times=10_000, timeout=0.2), time.monotonic()
     with pytest.raises(EngineUnreachable, match=r"timed out|takes too long"):
         engine.get("/info")
-    assert time.monotonic() - began < 60, "all bytes take 500 s"
+    assert time.monotonic() - began < 4
 
 
 def test_budget_limits_all_answers_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
