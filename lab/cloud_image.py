@@ -188,6 +188,6 @@ def from_options(source: str, checksum: str | None) -> CloudBase:
         packages=tuple(sorted(packages)),
         install_script=recipe.script("cloud"),
         quiet_script=recipe.script("quiet"),
-        settle_script=_SETTLE + recipe.script("settle"),
+        settle_script=_SETTLE + recipe.settle_script(),
         disk_size="8G",
     )

@@ -126,6 +126,11 @@ def script(name: str) -> str:
     return (paths.GUEST_FILES / f"{name}.sh").read_text(encoding="utf-8")
 
 
+def settle_script() -> str:
+    """Return the script that is run in a booted machine before its snapshot is saved."""
+    return script("settle").replace("BYTECODE_CACHE\n", (paths.GUEST_FILES / "bytecode_cache.py").read_text(encoding="utf-8"))
+
+
 def for_suite(suite: str, architecture: Architecture | None = None) -> Recipe:
     """Return the recipe of one Debian suite, by default for this control node's architecture."""
     architecture = architecture or detect_host()
@@ -145,5 +150,5 @@ def for_suite(suite: str, architecture: Architecture | None = None) -> Recipe:
         # (seen on trixie: an oops in sched_clock_tick); it then boots once more, rather than stand still.
         kernel_arguments=f"root=/dev/vda rw console={architecture.console} net.ifnames=0 TERM=dumb oops=panic panic=5",
         emulation_arguments=" ".join((*EMULATION_ARGUMENTS, *architecture.emulation_arguments)),
-        settle_script=script("settle"),
+        settle_script=settle_script(),
     )

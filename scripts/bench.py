@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 
-from machines import destroy_machine
+from machines import destroy_machine, remove_bytecode_cache
 
 VISIT = re.compile(r"^<[^>]+> SSH: EXEC ", re.MULTILINE)
 CHANGED = re.compile(r"\bok=\d+\s+changed=(\d+)")
@@ -64,6 +64,7 @@ class Machine:
         self.name = name
         self.pings: list[float] = []
         self.lab(["up", name, "--suite", suite])
+        remove_bytecode_cache(name)
 
     def lab(self, arguments: list[str]) -> None:
         """Call the lab."""

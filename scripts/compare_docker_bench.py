@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import BY_NAME
 from container_sabotages import REMAP, Container
-from machines import destroy_machine
+from machines import destroy_machine, remove_bytecode_cache
 from sabotaging import expect, find_mismatches, select, start, stop
 
 from lab import lifecycle
@@ -153,6 +153,7 @@ def main() -> int:
     name = f"compare-{os.getpid()}"
     try:
         subprocess.run([sys.executable, "-m", "lab", "up", name, "--suite", options.suite, "--hardened"], check=True)
+        remove_bytecode_cache(name)
         measure(Machine(name), options.folder, containers, options.runs)
     finally:
         destroy_machine(name)
