@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: denials_info
-short_description: Collect denials by AppArmor and seccomp since a given time, by container
+short_description: Collect what the kernel denied to containers since a given time
 version_added: 0.1.0
 description:
   - Reads the kernel's audit messages from the journal (the kernel's log, and the audit socket if journald reads it), from C(/dev/kmsg), and from auditd's log
@@ -15,6 +15,8 @@ description:
   - Denials can be missing. The kernel limits the messages in its log but numbers all of them, and logs are rotated. RV(gaps) lists what may be missing, and
     RV(complete) is true only without gaps.
   - An errno of a seccomp filter without the flag LOG and a plain C(deny) rule of AppArmor are not logged (man 2 seccomp, man 5 apparmor.d).
+  - Where the denial counters are installed (M(bulkhead.docker.denial_counters)), what they counted is listed too, of every layer. Denials by AppArmor
+    that a log has, with their path, are listed from the log.
   - Where the recorder is installed (M(bulkhead.docker.record_containers)), the calls that it saw denied are listed too, as it last saved them. The errno
     ENOSYS is left out. Runtimes and engines answer it so that C libraries use an older call, such as clone instead of clone3.
 author:
@@ -48,6 +50,7 @@ attributes:
     description: Changes nothing.
     support: none
 seealso:
+  - module: bulkhead.docker.denial_counters
   - module: bulkhead.docker.report_denials
   - module: bulkhead.docker.attack_matrix
 """
@@ -71,7 +74,9 @@ denials:
   elements: dict
   contains:
     layer:
-      description: C(apparmor) or C(seccomp).
+      description:
+        - C(apparmor) or C(seccomp). Of the denial counters also C(capabilities), C(userns), C(non_root_user), C(devices), C(read_only_root),
+          C(masked_paths), C(pids_limit), or C(kernel) for another cause.
       type: str
       sample: apparmor
     denied:
@@ -82,11 +87,12 @@ denials:
       type: str
       sample: mount
     detail:
-      description: The requested object, from the kernel's message, at most 200 characters. Of the recorder, the errno.
+      description:
+        - The requested object, from the kernel's message, at most 200 characters. Of the recorder and the counters, the errno and a missing capability.
       type: str
       sample: name=/proc/sysrq-trigger requested_mask=w denied_mask=w
     profile:
-      description: The AppArmor profile of the process; null if the message contains none.
+      description: The AppArmor profile of the process; null if it is unknown.
       type: str
       sample: bulkhead-web
     comm:
@@ -107,7 +113,7 @@ denials:
       description:
         - Evidence for the scope. C(pid), the process exists, and its cgroup names the container. C(profile), no other container that ran then had this
           profile, or none had, for a process of the host. C(alone), no other candidate ran then. C(recorder), the recorder counted the call in the
-          control group of the container. Empty if unknown.
+          control group of the container. C(counters), the kernel did. Empty if unknown.
       type: str
       sample: pid
     candidates:
@@ -116,8 +122,8 @@ denials:
       elements: str
     count:
       description:
-        - Number of these denials. An entry of the recorder counts from RV(denials[].first) on, which can be before O(since); RV(denials[].detail) then
-          says so.
+        - Number of these denials. An entry of the recorder or the counters counts from RV(denials[].first) on, which can be before O(since). Then
+          RV(denials[].detail) says so.
       type: int
     first:
       description: Time of the first one, in seconds since the epoch, by the host's clock.
@@ -167,7 +173,7 @@ gaps:
       description: The gap as a message.
       type: str
 sources:
-  description: Sources with denials or other messages, of C(journal), C(/dev/kmsg), C(auditd) and C(recorder).
+  description: Sources with denials or other messages, of C(journal), C(/dev/kmsg), C(auditd), C(recorder) and C(counters).
   returned: success
   type: list
   elements: str
@@ -193,6 +199,7 @@ import time
 
 from ..module_utils.audit.attribution import ContainerIndex
 from ..module_utils.audit.containers import index_containers
+from ..module_utils.audit.counted import COUNTERS, build_entries, read_counted
 from ..module_utils.audit.denials import count_equal_denials, parse_denial
 from ..module_utils.audit.gaps import UNREADABLE, build_gap
 from ..module_utils.audit.gather import gather_messages, parse_since
@@ -231,20 +238,22 @@ def main() -> None:
     found = gather_messages(host, since, params["max_entries"])
     denied = [message for message in found.combined.messages if parse_denial(message)]
     recorded, unread = read_recorded_denials(host, since)
-    gaps = found.combined.gaps + ([build_gap(UNREADABLE, RECORDER, unread, since)] if unread else [])
+    counted = read_counted(host, instance, since)
+    gaps = found.combined.gaps + ([build_gap(UNREADABLE, RECORDER, unread, since)] if unread else []) + counted.gaps
     engine_error, index = "", ContainerIndex([], None, lambda pid: None)
-    if denied:
+    if denied or counted.denials:
         index, engine_error = index_containers(
             host, open_engine(host, instance, params["timeout"], params["socket"]), instance, since, found.journal
         )
-    denials, total = count_equal_denials(denied, index.attribute, params["max_denials"], recorded)
+    entries = build_entries(counted.denials, index.containers, since)
+    denials, total = count_equal_denials(denied, index.attribute, params["max_denials"], recorded, entries, since)
     module.exit_json(
         changed=False,
         denials=denials,
         total=total,
         complete=not gaps,
         gaps=gaps,
-        sources=found.combined.sources + ([RECORDER] if recorded else []),
+        sources=found.combined.sources + ([RECORDER] if recorded else []) + ([COUNTERS] if counted.is_counting else []),
         since=since,
         at=now,
         engine_error=engine_error,

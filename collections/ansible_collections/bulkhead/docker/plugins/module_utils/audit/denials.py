@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..seccomp.syscalls import AUDIT_ARCH, name_syscall
+from .joining import remove_logged
 from .messages import APPARMOR, REFUSED, Message
 from .recorded import is_counted_by_recorder
 
@@ -81,12 +82,15 @@ def count_equal_denials(
     attribute: Callable[[Message, Denial], Mapping[str, Any]],
     limit: int,
     recorded: Sequence[Mapping[str, Any]] = (),
+    counted: Sequence[Mapping[str, Any]] = (),
+    since: float = 0.0,
 ) -> tuple[list[dict[str, Any]], int]:
     """Return equal denials as one entry each, the most frequent first, and the number of all denials.
 
     An entry has `count`, `first` and `last` (seconds since the epoch) and the first PIDs. attribute: returns the container and how it is known.
     limit: the maximum number of entries. The others are counted in one entry per layer and container. recorded: entries of the recorder; they
-    replace those of the logs for the same errno, call and container.
+    replace those of the logs for the same errno, call and container. counted: entries of the denial counters, since `since`; they also replace those
+    of the recorder.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for message in messages:
@@ -97,10 +101,20 @@ def count_equal_denials(
         key = (denial, owner["scope"], owner["by"], repr(owner["container"]), repr(owner["candidates"]))
         entry = found.setdefault(key, {**asdict(denial), **owner, "count": 0, "first": message.time, "last": message.time, "pids": []})
         _add_count(entry, 1, message.time, message.time, [int(message.fields["pid"])] if message.fields.get("pid", "").isdigit() else [])
-    known = {(entry["container"]["id"], entry["operation"]) for entry in recorded}
-    entries = [*(entry for entry in found.values() if not is_counted_by_recorder(entry, known)), *map(dict, recorded)]
+    by_counters = _list_calls(counted)
+    known = by_counters | _list_calls(recorded)
+    entries = [
+        *(entry for entry in found.values() if not is_counted_by_recorder(entry, known)),
+        *(dict(entry) for entry in recorded if (entry["container"]["id"], entry["operation"]) not in by_counters),
+        *remove_logged(counted, found.values(), since),
+    ]
     ordered = sorted(entries, key=lambda entry: (-entry["count"], entry["first"]))
     return ordered[:limit] + _merge_others(ordered[limit:]), sum(entry["count"] for entry in entries)
+
+
+def _list_calls(entries: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Return container and call of each denial by seccomp."""
+    return {(entry["container"]["id"], entry["operation"]) for entry in entries if entry["layer"] == "seccomp"}
 
 
 def _merge_others(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -15,9 +15,11 @@ CALL_NUMBERS = {"x86_64": 321, "aarch64": 280}
 ANY, IF_NEW = 0, 1  # BPF_ANY, BPF_NOEXIST
 HASH, ARRAY, LRU_HASH = 1, 2, 9
 _MAP_CREATE, _LOOKUP, _UPDATE, _DELETE, _PROGRAM_LOAD, _PIN, _GET_PINNED = 0, 1, 2, 3, 5, 6, 7
+_GET_INFO, _INFO_SIZE = 15, 216
 _RAW_TRACEPOINT_OPEN, _LOOKUP_BATCH = 17, 24
 _LINK_CREATE, _PERF_EVENT = 28, 41
 _KPROBE, _TRACING, _TRACE_RAW_TP = 2, 26, 23  # BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP
+AT_RETURN = 25  # BPF_TRACE_FEXIT
 _PERF_CLOSE_ON_EXEC = 8
 _PERF_OPEN = {"x86_64": 298, "aarch64": 241}
 _PERF_TYPE = "/sys/bus/event_source/devices/kprobe/type"
@@ -50,9 +52,10 @@ def create_map(kind: int, key_size: int, value_size: int, entries: int, name: st
     return call_bpf(_MAP_CREATE, "=IIIIIIIQQ", kind, key_size, value_size, entries, 0, 0, 0, *_encode_name(name))[0]
 
 
-def load_program(code: bytes, name: str, tracepoint: int) -> int:
+def load_program(code: bytes, name: str, tracepoint: int, kind: int = _TRACE_RAW_TP) -> int:
     """Load a program and return its descriptor. tracepoint: BTF ID of its `btf_trace_NAME`, 0 for a program at a function. Raises OSError.
 
+    kind: with AT_RETURN, `tracepoint` is the BTF ID of a function, at whose return the program runs.
     The error's message ends with what the kernel's verifier said last.
     """
     instructions, license_text = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
@@ -61,7 +64,7 @@ def load_program(code: bytes, name: str, tracepoint: int) -> int:
         return call_bpf(
             _PROGRAM_LOAD, "=IIQQIIQIIQQIIIIQIIQII",
             _TRACING if tracepoint else _KPROBE, len(code) // 8, ctypes.addressof(instructions), ctypes.addressof(license_text), level, size, address, 0, 0,
-            *_encode_name(name), 0, _TRACE_RAW_TP if tracepoint else 0, 0, 0, 0, 0, 0, 0, 0, tracepoint,
+            *_encode_name(name), 0, kind if tracepoint else 0, 0, 0, 0, 0, 0, 0, 0, tracepoint,
         )[0]  # fmt: skip
 
     try:
@@ -122,6 +125,12 @@ def look_up(map_descriptor: int, key: bytes, value_size: int) -> bytes | None:
     return value.raw
 
 
+def update(map_descriptor: int, key: bytes, value: bytes, value_size: int) -> None:
+    """Set the value of a key; zeros are added up to value_size. Raises OSError."""
+    keys, values = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, value_size)
+    call_bpf(_UPDATE, "=IIQQQ", map_descriptor, 0, ctypes.addressof(keys), ctypes.addressof(values), ANY)
+
+
 def delete(map_descriptor: int, key: bytes) -> None:
     """Remove a key from a map; a missing key is not an error. Raises OSError."""
     keys = ctypes.create_string_buffer(key, len(key))
@@ -129,6 +138,17 @@ def delete(map_descriptor: int, key: bytes) -> None:
         call_bpf(_DELETE, "=IIQ", map_descriptor, 0, ctypes.addressof(keys))
     except FileNotFoundError:
         return
+
+
+def read_program_statistics(descriptor: int) -> tuple[int, int, int]:
+    """Return nanoseconds, runs and missed runs of a program (struct bpf_prog_info). The first two count with kernel.bpf_stats_enabled only.
+
+    Raises OSError.
+    """
+    info = ctypes.create_string_buffer(_INFO_SIZE)
+    call_bpf(_GET_INFO, "=IIQ", descriptor, _INFO_SIZE, ctypes.addressof(info))
+    nanoseconds, runs, missed = struct.unpack_from("=QQQ", info.raw, 192)
+    return nanoseconds, runs, missed
 
 
 def read_entries(map_descriptor: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 VMLINUX = "/sys/kernel/btf/vmlinux"
 STRUCT, UNION, TYPEDEF = 4, 5, 8
+_FUNCTION = 12
 _INT, _ARRAY, _ENUM, _PROTOTYPE, _VARIABLE, _DATA_SECTION, _DECLARATION_TAG, _ENUM64 = 1, 3, 6, 13, 14, 15, 17, 19
 _QUALIFIERS = {TYPEDEF, 9, 10, 11, 18}  # typedef, volatile, const, restrict, type tag: name another type
 _KINDS = 20
@@ -65,6 +66,20 @@ class Btf:
     def has_name(self, name: str) -> bool:
         """Return whether any type, function or member has this name."""
         return self._raw.find(b"\0" + name.encode() + b"\0", self._strings) >= 0
+
+    def find_functions(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the IDs of functions by name; those that the kernel lacks are left out. A name with several functions is left out too."""
+        wanted: dict[int, str] = {}
+        found: dict[str, list[int]] = {}
+        for name in names:
+            at = self._raw.find(b"\0" + name.encode() + b"\0", self._strings)
+            if at >= 0:
+                wanted[at + 1 - self._strings] = name
+        for identifier in range(1, len(self._places)):
+            offset, info, _size = _TYPE.unpack_from(self._raw, self._places[identifier])
+            if info >> 24 & 0x1F == _FUNCTION and offset in wanted:
+                found.setdefault(wanted[offset], []).append(identifier)
+        return {name: identifiers[0] for name, identifiers in found.items() if len(identifiers) == 1}
 
     def find_id(self, kind: int, name: str) -> int:
         """Return the ID of a structure or typedef. Raises BtfError."""

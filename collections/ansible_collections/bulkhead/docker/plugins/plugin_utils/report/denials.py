@@ -22,6 +22,7 @@ _BY = {
     "profile": "no other container had the profile",
     "alone": "no other container ran then",
     "recorder": "the recorder counted it there",
+    "counters": "the kernel counted it there",
 }
 
 

@@ -97,6 +97,22 @@ def test_missing_typedef_is_named():
         Btf(Writer().write()).find_id(TYPEDEF, "btf_trace_sys_enter")
 
 
+def test_functions_are_found_by_name():
+    """A name with two functions, a name that only a type has, and a missing one are left out."""
+    writer = Writer()
+    writer.add(1, "int", 4, tail=WORD)
+    writer.add(12, "first", 1)
+    writer.add(12, "twice", 1)
+    repeated = writer.add(12, "", 1)
+    writer.add_struct("structure", ("a", 1, 0))
+    last = writer.add(12, "last", 1)
+    raw = bytearray(writer.write())
+    at = 24 + 16 + 12 * 2  # the functions before it, after the header and the integer
+    place = 24 + 16 + 12 * (repeated - 2)
+    raw[place : place + 4] = raw[at - 12 : at - 8]
+    assert Btf(bytes(raw)).find_functions(["first", "twice", "structure", "last", "missing"]) == {"first": 2, "last": last}
+
+
 def write_pair() -> bytes:
     writer = Writer()
     writer.add(1, "int", 4, tail=WORD)

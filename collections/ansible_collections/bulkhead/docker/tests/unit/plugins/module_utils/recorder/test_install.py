@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import archive
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders, install, kernel
 
@@ -59,8 +60,8 @@ def test_the_program_has_every_module_that_it_imports() -> None:
 
 def test_the_version_follows_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
     before = install.build_program()[1]
-    sources = install.collect_sources()
-    monkeypatch.setattr(install, "collect_sources", lambda: {**sources, "bulkhead/recorder/store.py": "changed"})
+    sources = archive.collect_sources(install.START)
+    monkeypatch.setattr(archive, "collect_sources", lambda start: {**sources, "bulkhead/recorder/store.py": "changed"})
     assert install.build_program()[1] != before
 
 
@@ -75,7 +76,7 @@ def test_the_version_follows_the_content(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_imports_are_found(text: str, found: list[tuple[str, list[str]]]) -> None:
-    assert install.find_imports("recorder.program", text) == found
+    assert archive.find_imports("recorder.program", text) == found
 
 
 def test_an_installation_is_complete(host: Host) -> None:

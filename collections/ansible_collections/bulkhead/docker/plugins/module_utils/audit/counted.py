@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the denials that the kernel counts (module denial_counters)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ..capabilities import CAPABILITIES
+from ..denial_counters.counts import Counts, Denial, read_counts
+from ..denial_counters.layout import CAUSES, NON_ROOT_USER, UNKNOWN, USERNS
+from ..denial_counters.pins import PINS, find_folder
+from ..engine.instance import Instance
+from ..host.root import Host
+from ..seccomp.syscalls import AARCH64, X32_BIT, X86_64, name_syscall
+from .attribution import KnownContainer
+from .gaps import LOST, MISSED, UNREADABLE, build_gap
+
+COUNTERS = "counters"
+KERNEL = "kernel"  # the layer of a denial whose cause is unknown
+# epoll_ctl(2) says EPERM of a file that does not support it. Go's runtime tries.
+_NOT_DENIED = {("epoll_ctl", errno.EPERM)}
+
+
+@dataclass
+class Counted:
+    """denials: what containers were denied. gaps: what may be missing. is_counting: whether the kernel counts."""
+
+    denials: list[Denial] = field(default_factory=list)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    is_counting: bool = False
+
+
+def read_counted(host: Host, instance: Instance, since: float) -> Counted:
+    """Return what containers of the engine were denied since then. A host without counters has none, which is not a gap.
+
+    ENOSYS of a filter is left out, as in `recorded`.
+    """
+    if not host.path(PINS).exists():
+        return Counted()
+    if find_folder() is None:
+        return Counted(gaps=[build_gap(UNREADABLE, COUNTERS, f"{PINS} is of another version; run role denial_counters again", since)])
+    try:
+        counts = read_counts()
+    except OSError as error:
+        text = f"the denials that the kernel counted cannot be read: {error.strerror or error}"
+        return Counted(gaps=[build_gap(UNREADABLE, COUNTERS, text, since)])
+    denials = [
+        denial
+        for denial in counts.denials
+        if denial.last >= since
+        and denial.container
+        and denial.errno != errno.ENOSYS
+        and (name_call(denial), denial.errno) not in _NOT_DENIED
+        and _is_of_engine(denial.path, instance)
+    ]
+    return Counted(denials, _list_gaps(counts), True)
+
+
+def _is_of_engine(path: str, instance: Instance) -> bool:
+    """Return whether a control group can be of the engine: those of a rootless one are below the manager of its user."""
+    return f"/user@{instance.uid}.service/" in path if instance.rootless else "/user@" not in path
+
+
+def _list_gaps(counts: Counts) -> list[dict[str, Any]]:
+    found = []
+    for name, count in counts.lost.items():
+        text = (
+            f"the kernel's table of {name} was full, and {count} were not counted; run role denial_counters with state absent, then present"
+        )
+        found.append(build_gap(LOST, COUNTERS, text, lost=count))
+    if counts.missed:
+        total = sum(counts.missed.values())
+        text = f"the kernel left out {total} runs of the programs that count denials ({', '.join(sorted(counts.missed))})"
+        found.append(build_gap(MISSED, COUNTERS, text, lost=total))
+    return found
+
+
+def name_call(denial: Denial) -> str:
+    """Return the name of a call; `syscall NUMBER` if no table has it."""
+    table = X86_64 if denial.abi == "x32" else denial.abi
+    return name_syscall(table, denial.number & ~X32_BIT) if table in (X86_64, AARCH64) else f"syscall {denial.number}"
+
+
+def find_layer(denial: Denial) -> str:
+    """Return the layer that denied the call. Without a cause from the kernel, the user of the task decides."""
+    if denial.cause != CAUSES[UNKNOWN]:
+        return denial.cause
+    if not denial.is_root:
+        return CAUSES[NON_ROOT_USER]
+    return CAUSES[USERNS] if denial.in_namespace else KERNEL
+
+
+def build_entries(counted: Iterable[Denial], containers: Iterable[KnownContainer], since: float) -> list[dict[str, Any]]:
+    """Return an entry per denial, as of the logs. containers: those whose names are known."""
+    known = {container.id: container for container in containers}
+    machine = os.uname().machine
+    return [_build_entry(denial, known.get(denial.container) or KnownContainer(denial.container), machine, since) for denial in counted]
+
+
+def _build_entry(denial: Denial, container: KnownContainer, machine: str, since: float) -> dict[str, Any]:
+    detail = f"errno={errno.errorcode.get(denial.errno, denial.errno)}"
+    if denial.capability is not None:
+        name = CAPABILITIES[denial.capability] if denial.capability < len(CAPABILITIES) else denial.capability
+        detail += f" capability={name}"
+    if denial.abi != machine:
+        detail += f" abi={denial.abi}"
+    begins = datetime.fromtimestamp(denial.first, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return {
+        "layer": find_layer(denial),
+        "denied": True,
+        "operation": name_call(denial),
+        "detail": detail + (f" (counted since {begins})" if denial.first < since else ""),
+        "profile": container.profile,
+        "comm": "unknown",
+        "exe": None,
+        "scope": "container",
+        "container": container.identity,
+        "by": COUNTERS,
+        "candidates": [],
+        "count": denial.count,
+        "first": denial.first,
+        "last": denial.last,
+        "pids": [],
+    }

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import struct
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters import counts, layout, pins
+
+ID = "c0ffee" + "0" * 58
+NONE = layout.NO_CAPABILITY << 24
+
+
+def decode(call: int, reason: int, path: str = f"/system.slice/docker-{ID}.scope") -> counts.Denial:
+    key, value = struct.pack("=QII", 7, call, reason), struct.pack("=QQQ", 3, 2_000_000_000, 5_000_000_000)
+    return counts.decode_denial(key, value, {7: path} if path else {}, 1000.0)
+
+
+def test_denial_is_decoded():
+    found = decode(2 << 24 | 5, 1 | layout.CAPABILITIES << 16 | 21 << 24 | 1 << 13)
+    assert (found.container, found.abi, found.number, found.errno) == (ID, "x32", 5, 1)
+    assert (found.cause, found.capability, found.is_root, found.in_namespace) == ("capabilities", 21, True, False)
+    assert (found.count, found.first, found.last) == (3, 1002.0, 1005.0)
+
+
+def test_unknown_number_and_capability_are_none():
+    found = decode(0xFFFFFF, 38 | layout.SECCOMP << 16 | NONE | 1 << 12)
+    assert (found.number, found.errno, found.cause, found.capability, found.in_namespace) == (-1, 38, "seccomp", None, True)
+
+
+@pytest.mark.parametrize("path", ["", "/system.slice/cron.service"])
+def test_group_without_a_container(path):
+    assert decode(1, 1 | NONE, path).container == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "last", "found"),
+    [
+        ((), True, False),
+        (("1-abc",), True, True),
+        (("1-abc",), False, False),
+        (("2-abc",), True, False),
+        (("10-abc",), True, False),
+    ],
+)
+def test_only_complete_pins_of_this_layout_are_read(tmp_path, monkeypatch, names, last, found):
+    monkeypatch.setattr(pins, "PINS", str(tmp_path))
+    for name in names:
+        (tmp_path / name).mkdir()
+        if last:
+            (tmp_path / name / "link_sys_exit").touch()
+    assert pins.find_folder() == (f"{tmp_path}/{names[0]}" if found else None)
+
+
+def test_nothing_loaded_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(pins, "PINS", str(tmp_path / "missing"))
+    with pytest.raises(FileNotFoundError, match="nothing that this version can read is loaded"):
+        counts.read_counts()
