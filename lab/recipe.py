@@ -49,11 +49,11 @@ PACKAGES = (
 )
 
 # docker.io carries the client itself in bookworm. The services that the scenarios try come from trixie,
-# and so does what a host needs for compose, for pasta, to pull its own configuration, and for rules of audit.
+# and so does what a host needs for compose, for pasta, to pull its own configuration, and for rules of audit and of egress.
 EXTRA_PACKAGES = {
     "trixie": (
         *("docker-cli", "nginx", "redis-server", "nodejs"),
-        *("docker-compose", "passt", "ansible-core", "git", "gpg", "gpg-agent", "openssh-client", "auditd"),
+        *("docker-compose", "passt", "ansible-core", "git", "gpg", "gpg-agent", "openssh-client", "auditd", "nftables"),
     ),
     "forky": ("docker-cli", "passwd"),  # useradd is no longer part of every system there
 }

@@ -25,9 +25,11 @@ LIMITS: dict[str, tuple[int, str]] = {
     "data_root_cleanup": (203, "engine host migration"),
     "denial_counters": (250, "denial_counters engine host recorder"),
     "engine_audit_rules": (183, "host"),
+    "egress_rules": (183, "host"),
     "engine_files": (185, "engine host"),
-    "denials_info": (258, "audit denial_counters engine host recorder seccomp"),
+    "denials_info": (261, "audit denial_counters engine host recorder seccomp"),
     "observe_certificates": (180, "engine host"),
+    "observe_egress": (197, "engine host"),
     "observe_data": (225, "engine exposures host layers migration"),
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless"),
     "plan_containers": (202, "engine hardened host"),
@@ -49,11 +51,11 @@ JUDGES = re.compile(
     r"layers/\w+/(judge|examine)\.py|layers/(verification|verdict|states|judges|registry|tried)\.py|hardened/judge\.py"
     r"|exposures/(judge|host_files|kernel_files|devices|kinds)\.py|seccomp/(compare|regions|reach|semantics|reading|forbidden)\.py"
 )
-READ_ONLY = ("denials_info", "observe_certificates", "observe_data", "observe_layers", "verify_layers")
+READ_ONLY = ("denials_info", "observe_certificates", "observe_data", "observe_egress", "observe_layers", "verify_layers")
 # What changes an engine's configuration, a profile or a range.
 WRITERS = re.compile(
     r"engine_config/(change|activation|transaction|recovery|revert|engine_restart)\.py|(apparmor|seccomp)/install\.py|subid/(apply|locks)\.py"
-    r"|migration/(cleanup|migrate|tree)\.py"
+    r"|migration/(cleanup|migrate|tree)\.py|host/egress_loading\.py"
 )
 
 

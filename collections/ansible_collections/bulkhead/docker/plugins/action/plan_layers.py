@@ -25,7 +25,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import pr
 SPECS = load_specs(Path(__file__).resolve().parents[2] / "roles")
 OBSERVED = "bulkhead_observed"
 # Module that answers a question of the plan -> what it returns, and the name of the answer in an observation.
-ANSWERS = {"observe_data": "data", "observe_certificates": "certificates"}
+ANSWERS = {"observe_data": "data", "observe_certificates": "certificates", "observe_egress": "egress"}
 # Seconds. A rollout over a fleet can take hours, and an observation becomes outdated.
 MAX_AGE = 900.0
 

@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import get_observed_instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import DISABLED
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
 from ansible_collections.bulkhead.docker.plugins.module_utils.module import make_readable
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.judge import judge_controls
@@ -27,5 +29,18 @@ class ActionModule(ActionBase):
         selected = set(layers.split(",") if isinstance(layers, str) else layers) if layers is not None else None
         read = make_readable(json.loads(evidence))
         expect = args.get("expect") or {}
+        if selected is None or "egress" in selected:
+            self._add_egress(read, expect, task_vars)
         verification = judge_host(read, expect, selected)
         return {**result, **verification, "controls": judge_controls(read, verification, expect)}
+
+    def _add_egress(self, evidence: dict[str, Any], expect: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
+        """Add what only hosts with egress rules are asked for: a module of its own, so that the other hosts do not receive its code."""
+        wanted = expect.get("egress") or {}
+        if wanted.get("requirement", DISABLED) == DISABLED or get_observed_instance(evidence["observed"]).rootless:
+            return
+        answer = self._execute_module(
+            module_name="bulkhead.docker.observe_egress", module_args=dict(wanted["question"]), task_vars=task_vars
+        )
+        failed = {"failed": answer.get("msg") or "the module failed"}
+        evidence["observed"]["egress"] = answer.get("egress", failed)

@@ -17,6 +17,8 @@ description:
   - An errno of a seccomp filter without the flag LOG and a plain C(deny) rule of AppArmor are not logged (man 2 seccomp, man 5 apparmor.d).
   - Where the denial counters are installed (M(bulkhead.docker.denial_counters)), what they counted is listed too, of every layer. Denials by AppArmor
     that a log has, with their path, are listed from the log.
+  - Connections that the egress rules denied are listed as far as the rules log them, which is 20 at once and 10 per minute for each address of a
+    container. A container that has ended is not known by its address.
   - Where the recorder is installed (M(bulkhead.docker.record_containers)), the calls that it saw denied are listed too, as it last saved them. The errno
     ENOSYS is left out. Runtimes and engines answer it so that C libraries use an older call, such as clone instead of clone3.
 author:
@@ -75,15 +77,15 @@ denials:
   contains:
     layer:
       description:
-        - C(apparmor) or C(seccomp). Of the denial counters also C(capabilities), C(userns), C(non_root_user), C(devices), C(read_only_root),
+        - C(apparmor), C(seccomp) or C(egress). Of the denial counters also C(capabilities), C(userns), C(non_root_user), C(devices), C(read_only_root),
           C(masked_paths), C(pids_limit), or C(kernel) for another cause.
       type: str
       sample: apparmor
     denied:
-      description: Whether the operation was denied. False if a profile in complain mode or the seccomp action C(log) allowed it.
+      description: Whether the operation was denied. False if a profile in complain mode, the seccomp action C(log) or the egress stage C(log) allowed it.
       type: bool
     operation:
-      description: The operation as AppArmor names it, or the name of the system call.
+      description: The operation as AppArmor names it, the name of the system call, or the egress preset.
       type: str
       sample: mount
     detail:
@@ -113,7 +115,8 @@ denials:
       description:
         - Evidence for the scope. C(pid), the process exists, and its cgroup names the container. C(profile), no other container that ran then had this
           profile, or none had, for a process of the host. C(alone), no other candidate ran then. C(recorder), the recorder counted the call in the
-          control group of the container. C(counters), the kernel did. Empty if unknown.
+          control group of the container. C(counters), the kernel did. C(address), the container had the address that the connection came from.
+          Empty if unknown.
       type: str
       sample: pid
     candidates:
@@ -196,11 +199,13 @@ audit:
 """
 
 import time
+from typing import Any
 
 from ..module_utils.audit.attribution import ContainerIndex
 from ..module_utils.audit.containers import index_containers
 from ..module_utils.audit.counted import COUNTERS, build_entries, read_counted
 from ..module_utils.audit.denials import count_equal_denials, parse_denial
+from ..module_utils.audit.egress import count_connections, list_addresses
 from ..module_utils.audit.gaps import UNREADABLE, build_gap
 from ..module_utils.audit.gather import gather_messages, parse_since
 from ..module_utils.audit.recorded import RECORDER, read_recorded_denials
@@ -241,12 +246,15 @@ def main() -> None:
     counted = read_counted(host, instance, since)
     gaps = found.combined.gaps + ([build_gap(UNREADABLE, RECORDER, unread, since)] if unread else []) + counted.gaps
     engine_error, index = "", ContainerIndex([], None, lambda pid: None)
-    if denied or counted.denials:
-        index, engine_error = index_containers(
-            host, open_engine(host, instance, params["timeout"], params["socket"]), instance, since, found.journal
-        )
+    addresses: dict[str, list[dict[str, Any]]] = {}
+    if denied or counted.denials or found.connections:
+        engine = open_engine(host, instance, params["timeout"], params["socket"])
+        index, engine_error = index_containers(host, engine, instance, since, found.journal)
+        if found.connections and not engine_error:
+            addresses = list_addresses(engine.get("/containers/json"))
     entries = build_entries(counted.denials, index.containers, since)
-    denials, total = count_equal_denials(denied, index.attribute, params["max_denials"], recorded, entries, since)
+    connections = count_connections(found.connections, addresses, index.list_starts())
+    denials, total = count_equal_denials(denied, index.attribute, params["max_denials"], recorded, entries, since, connections)
     module.exit_json(
         changed=False,
         denials=denials,

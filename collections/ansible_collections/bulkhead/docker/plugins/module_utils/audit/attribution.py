@@ -63,6 +63,10 @@ class ContainerIndex:
     complete_since: float | None
     process: Callable[[int], tuple[float, str] | None]
 
+    def list_starts(self) -> dict[str, float | None]:
+        """Return ID -> when its present run began, of running containers; None if that is not known."""
+        return {each.id: begin for each in self.containers for begin, end in each.runs if end is None}
+
     def attribute(self, message: Message, denial: Denial) -> dict[str, Any]:
         """Return `container` (id, name, image; None if unknown), `scope`, `by` and `candidates`."""
         pid = message.fields.get("pid", "")

@@ -84,13 +84,14 @@ def count_equal_denials(
     recorded: Sequence[Mapping[str, Any]] = (),
     counted: Sequence[Mapping[str, Any]] = (),
     since: float = 0.0,
+    connections: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[list[dict[str, Any]], int]:
     """Return equal denials as one entry each, the most frequent first, and the number of all denials.
 
     An entry has `count`, `first` and `last` (seconds since the epoch) and the first PIDs. attribute: returns the container and how it is known.
     limit: the maximum number of entries. The others are counted in one entry per layer and container. recorded: entries of the recorder; they
     replace those of the logs for the same errno, call and container. counted: entries of the denial counters, since `since`; they also replace those
-    of the recorder.
+    of the recorder. connections: entries of the egress rules.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for message in messages:
@@ -107,6 +108,7 @@ def count_equal_denials(
         *(entry for entry in found.values() if not is_counted_by_recorder(entry, known)),
         *(dict(entry) for entry in recorded if (entry["container"]["id"], entry["operation"]) not in by_counters),
         *remove_logged(counted, found.values(), since),
+        *map(dict, connections),
     ]
     ordered = sorted(entries, key=lambda entry: (-entry["count"], entry["first"]))
     return ordered[:limit] + _merge_others(ordered[limit:]), sum(entry["count"] for entry in entries)

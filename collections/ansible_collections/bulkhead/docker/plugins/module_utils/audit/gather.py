@@ -19,11 +19,15 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass
 class GatheredMessages:
-    """combined: the messages of all sources. journal: the reading of the journal, which also has scopes of containers. audit: state of the kernel's audit."""
+    """combined: the messages of all sources. journal: the reading of the journal, which also has scopes of containers. audit: state of the kernel's audit.
+
+    connections: what the egress rules logged, from the journal, or from the kernel's buffer if the journal has none.
+    """
 
     combined: CombinedReading
     journal: Reading
     audit: dict[str, Any]
+    connections: list[tuple[float, str]]
 
 
 def parse_since(text: str, now: float) -> float:
@@ -57,7 +61,7 @@ def gather_messages(host: Host, since: float, limit: int) -> GatheredMessages:
         readings, since, _read_number(host, "printk_ratelimit_burst", 10), _read_number(host, "printk_ratelimit", 5), auditd
     )
     combined.gaps = gaps + combined.gaps
-    return GatheredMessages(combined, readings[0], found)
+    return GatheredMessages(combined, readings[0], found, readings[0].connections or readings[1].connections)
 
 
 def _read_number(host: Host, name: str, default: int) -> int:

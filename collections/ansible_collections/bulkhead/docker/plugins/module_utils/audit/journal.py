@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..host.cgroup import parse_container_group
+from .egress import parse_connection
 from .gaps import BEGINS, CUT, MISSED, RATE_LIMITED, UNREADABLE, build_gap, parse_suppressed
 from .messages import parse_journal_entry, parse_kernel_line
 from .reading import Reading
@@ -88,6 +89,8 @@ def _add_entry(reading: Reading, entry: Mapping[str, Any], moment: float) -> Non
             message = parse_kernel_line(text, boot)
             if message:
                 reading.messages.append(message)
+            elif parse_connection(text):
+                reading.connections.append((moment, text))
             elif number := parse_suppressed(text):
                 reading.gaps.append(
                     build_gap(RATE_LIMITED, SOURCE, f"the kernel's log dropped {number} audit messages", None, moment, number)

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
+from .egress import parse_connection
 from .gaps import BEGINS, MISSED, RATE_LIMITED, UNREADABLE, build_gap, parse_suppressed
 from .messages import parse_kernel_line
 from .reading import Reading
@@ -65,6 +66,8 @@ def parse_records(records: Iterable[str], since: float, epoch: float) -> Reading
         message = parse_kernel_line(text)
         if message:
             reading.messages.append(message)
+        elif moment >= since and parse_connection(text):
+            reading.connections.append((moment, text))
         elif moment >= since and (lost := parse_suppressed(text)):
             reading.gaps.append(build_gap(RATE_LIMITED, SOURCE, f"the kernel's log dropped {lost} audit messages", None, moment, lost))
     return reading

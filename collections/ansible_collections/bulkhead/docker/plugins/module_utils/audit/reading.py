@@ -16,7 +16,7 @@ class Reading:
     """What one source contains. begins: time of the oldest entry, seconds since the epoch; None if unknown.
 
     unlimited: the source has messages that are not rate-limited. kernel: it contains the kernel's log. scopes: ID of a container, whether it started (or
-    ended), and when.
+    ended), and when. connections: when the egress rules logged one, and the line.
     """
 
     source: str
@@ -26,6 +26,7 @@ class Reading:
     unlimited: bool = False
     kernel: bool = False
     scopes: list[tuple[str, bool, float]] = field(default_factory=list)
+    connections: list[tuple[float, str]] = field(default_factory=list)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from types import ModuleType
 from .apparmor import judge as apparmor
 from .audit_rules import judge as audit_rules
 from .capabilities import judge as capabilities
+from .egress import judge as egress
 from .files import judge as files
 from .no_new_privileges import judge as no_new_privileges
 from .non_root_user import judge as non_root_user
@@ -30,4 +31,5 @@ JUDGES: dict[str, ModuleType] = {
     "rootless": rootless,
     "files": files,
     "audit_rules": audit_rules,
+    "egress": egress,
 }

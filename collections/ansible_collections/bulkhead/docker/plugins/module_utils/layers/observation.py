@@ -18,7 +18,7 @@ from ..engine.observe import ContainersReader, ContentsReader, observe_engine
 from ..engine.processes import find_process, list_dockerds
 from ..engine_config.observe import observe_config
 from ..host import audit_rules, system
-from ..host.root import Host
+from ..host.root import STATE_DIR, Host
 from .apparmor import observe as apparmor
 from .files import observe as files
 from .pids_limit import observe as pids_limit
@@ -55,6 +55,7 @@ def observe_host(
                 dockerd=(process or {}).get("exe") or config["unit"]["program"] or "/usr/bin/dockerd",
                 data_root=strip_remapped(engine_state.get("root_dir") or config["unit"]["data_root"]),
             ),
+            "egress": {"configured": host.path(f"{STATE_DIR}/egress.nft").exists()},  # more of it is read by module observe_egress
         },
     }
 

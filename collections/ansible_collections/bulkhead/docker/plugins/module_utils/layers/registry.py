@@ -207,6 +207,17 @@ LAYERS: tuple[Layer, ...] = (
         repeat="auditctl -s    # enabled 1 or 2, and the PID of auditd\nauditctl -l",
         controls=tuple(f"CIS-1.1.{number}" for number in range(3, 19)),
     ),
+    Layer(
+        "egress",
+        "Egress rules",
+        "egress",
+        "a container reaches only the destinations that it should",
+        role="container_egress",
+        switch="container_egress_layer",
+        attacked=False,
+        repeat="nft list table inet bulkhead_egress\nnft list counters table inet bulkhead_egress    # denied packets per preset",
+        controls=("NIST-4.4.2",),
+    ),
 )
 
 BY_NAME: dict[str, Layer] = {layer.name: layer for layer in LAYERS}

@@ -13,6 +13,7 @@ from ...module_utils.engine_config.content import read_content
 from ...module_utils.exposures.kinds import KINDS
 from ...module_utils.hardened import settings as hardened
 from ...module_utils.host.root import STATE_DIR
+from ...module_utils.layers.egress import settings as egress
 from ...module_utils.layers.registry import SWITCHES
 from ...module_utils.layers.rootless import plan as rootless
 from ...module_utils.layers.verdict import DISABLED, REQUIRED, Change, Effect, LayerPlan
@@ -86,6 +87,7 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str], 
         desired[hardened.VARIABLE] = resolve_containers(desired, KINDS, written)
     except ContainerEntryError as error:
         problems += error.problems
+    problems += egress.find_problems(desired)
     return problems + attack_requirements.find_requirement_problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
 
 

@@ -23,6 +23,7 @@ _BY = {
     "alone": "no other container ran then",
     "recorder": "the recorder counted it there",
     "counters": "the kernel counted it there",
+    "address": "it had that address",
 }
 
 

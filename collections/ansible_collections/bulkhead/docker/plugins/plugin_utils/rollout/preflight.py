@@ -19,7 +19,7 @@ from .decision import BATCHES, BLOCKED, INCLUDED, SKIPPED, UNREACHABLE
 # How many names, and how many messages of a kind, are written per row; `plan-HOST.json` has all.
 MAX_NAMES = 12
 MAX_TEXTS = 12
-_SHORT = {AS_DESIRED: "ok"}  # for a table with many layers
+_SHORT = {AS_DESIRED: "ok", DISABLED: "off"}  # for a table with many layers
 _ORDER = {INCLUDED: 0, SKIPPED: 1, BLOCKED: 2, UNREACHABLE: 3}
 _COLOUR = {INCLUDED: "yellow", SKIPPED: "green", BLOCKED: "red", UNREACHABLE: "red"}
 _KINDS = (("warnings", "!", "bright purple"), ("notices", "i", None), ("blockers", "x", "red"))

@@ -99,7 +99,7 @@ def test_the_defaults_of_the_roles_match_their_specs() -> None:
     assert resolve_desired(load_specs(roles), {}, lambda value: value).problems == []
 
 
-ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "rootless", "files", "audit_rules"}
+ALL = {"pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "rootless", "files", "audit_rules", "egress"}
 
 
 @pytest.mark.parametrize(

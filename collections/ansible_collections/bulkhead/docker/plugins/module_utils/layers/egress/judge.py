@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges by the kernel's table whether containers reach only what they should. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...engine.instance import get_observed_instance
+from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
+from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
+from .rules import Inputs, collect_inputs, list_presets, render_rules
+from .settings import LAYER, LOG, STAGE, SWITCH, Settings, read_settings
+from .state import ROOTLESS, is_dormant, list_differences
+
+_AGAIN = "run harden.yml --tags egress"
+_SHOWN = 5
+
+
+def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    observed, requirement = evidence["observed"], expect.get("requirement", DISABLED)
+    verdict = Verdict(
+        LAYER, "what containers reach is not limited" if requirement == DISABLED else "the kernel has the rules of the inventory"
+    )
+    if requirement == DISABLED:
+        if observed["layers"].get(LAYER, {}).get("configured"):
+            verdict.add_evidence(RULES, "exists, and the layer is disabled", headline=True)
+        return verdict.conclude(NOT_APPLICABLE)
+    if get_observed_instance(observed).rootless:
+        verdict.add_finding("rootless", ROOTLESS, None if requirement == OPTIONAL else ABSENT, f"{SWITCH}: optional")
+        return verdict.conclude(NOT_APPLICABLE)
+    answer = observed.get(LAYER) or {"failed": "the module observe_egress did not run"}
+    if answer.get("failed"):
+        verdict.add_finding("unread", f"the egress rules cannot be read: {answer['failed']}", UNKNOWN)
+        return verdict.conclude()
+    if answer["nft"] is None:
+        verdict.add_finding("not_installed", "nft is not installed", ABSENT, f"apt install nftables, and {_AGAIN}")
+        return verdict.conclude()
+    settings = read_settings(expect["variables"])
+    _judge_table(verdict, answer)
+    _judge_files(verdict, answer, settings)
+    _judge_ways_around(verdict, answer)
+    return verdict.conclude()
+
+
+def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """Judge one container by the networks that it is in: rules hold for bridges of the engine."""
+    verdict = ContainerVerdict(LAYER, "its connections pass the rules")
+    observed = evidence["observed"]
+    if expect.get("requirement", DISABLED) == DISABLED:
+        return verdict.conclude(NOT_APPLICABLE)
+    host = judge(evidence, expect)
+    verdict.add_evidence(SHOW, host.status)
+    if host.status == NOT_APPLICABLE:
+        return verdict.conclude(NOT_APPLICABLE)
+    kernel = container["kernel"]
+    namespace = kernel.get("namespaces", {}).get("net")
+    verdict.add_evidence(f"/proc/{kernel['pid']}/ns/net", namespace)
+    if namespace and namespace == observed["system"]["namespaces"]["net"]:
+        verdict.opted_out = True
+        verdict.add_finding(
+            "host_network",
+            f"container {container['name']} uses the host's network, where no rule of the layer holds",
+            ABSENT,
+            "publish ports instead of --network host",
+        )
+        return verdict.conclude()
+    drivers = {network["name"]: network["driver"] for network in (observed.get(LAYER) or {}).get("networks", ())}
+    joined: list[str] = next(
+        (each["networks"] for each in (observed.get(LAYER) or {}).get("containers", ()) if each["id"] == container["id"]), []
+    )
+    for name in joined:
+        if drivers.get(name, "bridge") not in ("bridge", "null", "host"):
+            verdict.add_finding(
+                "other_driver",
+                f"container {container['name']} is in network {name} of driver {drivers[name]}, whose packets pass no bridge of the engine",
+                DEGRADED,
+                "connect it to a bridge network",
+            )
+    return verdict.conclude(host.status)
+
+
+def _judge_table(verdict: Verdict, answer: Mapping[str, Any]) -> None:
+    """Compare the kernel's table with the file, both in nft's form."""
+    table, form, problems = answer["table"], answer["form"], answer["problems"]
+    counts = ", ".join(f"{name.removeprefix('denied_')} {count}" for name, count in sorted(answer["counters"].items()))
+    if counts:
+        verdict.add_evidence(f"nft list counters table inet {SHOW.rpartition(' ')[2]}", f"packets: {counts}")
+    if problems.get("table"):
+        verdict.add_finding("unread", f"the kernel's table cannot be read: {problems['table']}", UNKNOWN, SHOW)
+        return
+    if table is None:
+        verdict.add_evidence(SHOW, "no table", headline=True)
+        verdict.add_finding("no_table", "the kernel has no egress rules", ABSENT, f"systemctl restart {UNIT_NAME}, or {_AGAIN}")
+        return
+    rules = sum("rule" in item for item in table)
+    verdict.add_evidence(SHOW, f"{rules} rules", headline=True)
+    if is_dormant(table):
+        verdict.add_finding(
+            "dormant", "the kernel keeps the table without using it (flag dormant)", ABSENT, f"systemctl restart {UNIT_NAME}"
+        )
+    if form is None:
+        text = problems.get("form") or f"{RULES} does not exist"
+        verdict.add_finding("unread", f"the kernel's rules cannot be compared: {text}", UNKNOWN, _AGAIN)
+        return
+    # What a dormant table differs by is said already.
+    missing, extra = list_differences(*([item for item in each if "table" not in item] for each in (form, table)))
+    for words, texts in (("misses", missing), ("has besides", extra)):
+        if texts:
+            more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+            text = f"the kernel's table {words} {', '.join(texts[:_SHOWN])}{more}, compared with {RULES}"
+            verdict.add_finding("rules_differ", text, DEGRADED, f"systemctl restart {UNIT_NAME}")
+
+
+def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings) -> None:
+    """Compare the file with the inventory, by what of the host went into it, and that with the present host."""
+    text = answer["texts"][0]
+    loaded = Inputs.from_text(text)
+    missing = [name for name in WANTED_BY if name not in answer["wanted"]]
+    absent = [path for path, known in zip(FILES, answer["texts"], strict=True) if not known]
+    if absent or missing:
+        what = f"{', '.join(absent)} does not exist" if absent else f"{UNIT_NAME} is not enabled for {', '.join(missing)}"
+        verdict.add_finding("not_permanent", f"the rules do not last: {what}", DEGRADED, _AGAIN)
+    if settings.stage == LOG:
+        verdict.add_finding("log_only", f"{STAGE}: log denies nothing", DEGRADED, f"write {STAGE}: enforce")
+    if not list_presets(settings):
+        verdict.add_finding("no_preset", "container_egress_presets is empty, so that nothing is denied", DEGRADED, "write [metadata]")
+    if loaded is None or text != render_rules(settings, loaded):
+        verdict.add_finding("outdated", f"{RULES} does not have the rules of the inventory", DEGRADED, _AGAIN)
+        return
+    _judge_inputs(verdict, loaded, collect_inputs(settings, answer, loaded), settings)
+
+
+def _judge_inputs(verdict: Verdict, loaded: Inputs, now: Inputs, settings: Settings) -> None:
+    """Add what changed on the host since the rules were made. A list that holds for no network is degraded; the rest informs."""
+    for entry in settings.entries:
+        label = entry.label
+        if now.bridges.get(label) and now.bridges[label] != loaded.bridges.get(label):
+            text = f"{label} has the bridges {', '.join(now.bridges[label])}, and its rules hold for {', '.join(loaded.bridges.get(label) or ['none'])}"
+            verdict.add_finding("network_changed", text, DEGRADED, _AGAIN)
+        elif not now.bridges.get(label):
+            verdict.add_finding("no_network", f"{label}: no bridge network of the engine has that name")
+    if new := sorted(set(now.named) - set(loaded.named)):
+        verdict.add_finding("no_rule", f"networks with these bridges are newer than the rules: {', '.join(new)}", DEGRADED, _AGAIN)
+    for name, addresses in now.names.items():
+        if sorted(addresses) != sorted(loaded.names.get(name, [])):
+            text = f"{name} now has the addresses {', '.join(addresses)}, and the rules allow {', '.join(loaded.names.get(name, []))}"
+            verdict.add_finding("name_changed", text, None, _AGAIN)
+    for what, before, after in (
+        ("nameservers", loaded.nameservers, now.nameservers),
+        ("published ports", loaded.ports, now.ports),
+        ("bridges that are not the engine's", loaded.others, now.others),
+    ):
+        if before != after:
+            text = f"{what} changed since the rules were made: {', '.join(after) or 'none'} instead of {', '.join(before) or 'none'}"
+            verdict.add_finding("host_changed", text, None, _AGAIN)
+
+
+def _judge_ways_around(verdict: Verdict, answer: Mapping[str, Any]) -> None:
+    """Add what carries packets of containers past the hooks of the table."""
+    if problem := answer["problems"].get("others"):
+        verdict.add_finding("unread", f"the tables of others cannot be read: {problem}", UNKNOWN, "nft list ruleset")
+    for other in answer["others"]:
+        if other["kind"] == "flowtable":
+            text = f"flow table {other['place']} carries connections past the rules once they are allowed; of those, later rules end none"
+            verdict.add_finding("offload", text, None, "nft list flowtables")
+        else:
+            verdict.add_finding(
+                "forwarded", f"chain {other['place']} forwards packets at a device, past the rules", DEGRADED, "nft list ruleset"
+            )
+    own = {network["bridge"] for network in answer["networks"]} - {""}
+    for bridge, ports in sorted(answer["bridges"].items()):
+        if bridge in own and ports:
+            text = f"bridge {bridge} has the port {', '.join(ports)}: what leaves there passes no rule"
+            verdict.add_finding("bridged", text, DEGRADED, f"ip link set {ports[0]} nomaster")

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What planning and judging both derive from an observation of the egress rules. Pure; control node only."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .settings import SWITCH, VARIABLES, read_settings
+
+ROOTLESS = "the egress rules match the bridges of a rootful engine, and what a rootless engine sends comes from a process of its user"
+
+
+def build_question(desired: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of module observe_egress."""
+    disabled = desired[SWITCH] == "disabled"
+    names = [] if disabled else read_settings(desired).list_names()
+    socket = str(desired.get("docker_engine_socket") or "")
+    return {"names": names, **({"socket": socket} if socket else {})}
+
+
+def pick_variables(desired: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of the role."""
+    return {name: desired[name] for name in VARIABLES}
+
+
+def list_differences(expected: list[Any], table: list[Any]) -> tuple[list[str], list[str]]:
+    """Return the objects that the kernel's table misses, and those that it has besides, as short texts.
+
+    The order of rules counts: of equal objects in another order, the first one is named.
+    """
+    wanted, present = [[json.dumps(item, sort_keys=True) for item in each] for each in (expected, table)]
+    missing = _count_equal(_describe(item) for item, text in zip(expected, wanted, strict=True) if text not in present)
+    extra = _count_equal(_describe(item) for item, text in zip(table, present, strict=True) if text not in wanted)
+    if not missing and not extra and wanted != present:
+        position = next((n for n, (a, b) in enumerate(zip(wanted, present, strict=False)) if a != b), min(len(wanted), len(present)) - 1)
+        extra = [f"{_describe(table[position])} in another order, or more than once"]
+    return missing, extra
+
+
+def _count_equal(texts: Iterable[str]) -> list[str]:
+    return [text if number == 1 else f"{text} ({number} times)" for text, number in Counter(texts).items()]
+
+
+def _describe(item: Mapping[str, Any]) -> str:
+    ((kind, content),) = item.items()
+    if kind == "rule":
+        return f"a rule of chain {content.get('chain')}"
+    if kind == "table":
+        return "the table's flags" if "flags" in content else "the table"
+    if kind == "chain" and "hook" in content:
+        return (
+            f"chain {content.get('name')} at hook {content['hook']} with priority {content.get('prio')} and policy {content.get('policy')}"
+        )
+    return f"{kind} {content.get('name')}"
+
+
+def is_dormant(table: list[Any]) -> bool:
+    """Return whether the kernel keeps the table without using it (man 8 nft: flags dormant)."""
+    return any("flags" in item["table"] for item in table if "table" in item)

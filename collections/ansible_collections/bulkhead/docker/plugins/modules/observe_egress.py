@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: observe_egress
+short_description: Collect the rules for what containers may reach, and what they depend on
+version_added: 0.1.0
+description:
+  - Reads the kernel's table, Bulkhead's file of rules, the networks of the engine, bridges, nameservers and present connections. Resolves names.
+  - Loads the file into an empty network namespace that ends at once, so that its rules are compared in the form that nft gives both.
+  - M(bulkhead.docker.plan_layers) and M(bulkhead.docker.verify_layers) run it on hosts that configure the layer C(egress).
+  - Changes nothing on the host.
+author:
+  - Bulkhead maintainers (@bulkhead)
+options:
+  names:
+    description: Names that the host resolves.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: Seconds that one answer of the engine may take.
+    type: int
+    default: 60
+  socket:
+    description: The engine's API socket. The default is where its process listens.
+    type: path
+attributes:
+  check_mode:
+    description: Reads only, in check mode as outside it.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is no difference to show.
+    support: none
+seealso:
+  - module: bulkhead.docker.plan_layers
+  - module: bulkhead.docker.egress_rules
+"""
+
+EXAMPLES = r"""
+- name: Collect the rules for what containers may reach
+  bulkhead.docker.observe_egress:
+    names: [registry.example.com]
+  register: egress
+"""
+
+RETURN = r"""
+egress:
+  description: What was found.
+  returned: success
+  type: dict
+  contains:
+    nft:
+      description: Path of nft; null if it is not installed.
+      type: str
+    table:
+      description: Objects of the kernel's table without counts and handles; null without a table.
+      type: list
+      elements: dict
+    form:
+      description: The same of the file of rules.
+      type: list
+      elements: dict
+    counters:
+      description: Preset -> denied packets since the rules were loaded.
+      type: dict
+    names:
+      description: Name -> C(addresses) and C(error).
+      type: dict
+    networks:
+      description: Networks of the engine, with C(name), C(driver), C(bridge) and C(project).
+      type: list
+      elements: dict
+    connections:
+      description: Connections that containers began, with C(container), C(destination), C(protocol) and C(port).
+      type: list
+      elements: dict
+"""
+
+from typing import Any
+
+from ..module_utils.engine.client import open_engine
+from ..module_utils.engine.instance import ROOTFUL
+from ..module_utils.host.egress import observe_rules, read_nameservers, resolve_names
+from ..module_utils.host.egress_networks import list_own_addresses, observe_networks
+from ..module_utils.host.root import Host
+from ..module_utils.module import Module
+
+
+def main() -> None:
+    module = Module(
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "int", "default": 60},
+            "socket": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        found = observe_egress(Host(), module.params)
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=f"the egress rules cannot be read: {error}")
+    module.exit_json(changed=False, egress=found)
+
+
+def observe_egress(host: Host, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the module returns as `egress`. Raises OSError, ValueError."""
+    engine = open_engine(host, ROOTFUL, options["timeout"], options["socket"])
+    return {
+        **observe_rules(host),
+        **observe_networks(host, engine),
+        "addresses": list_own_addresses(host),
+        "names": resolve_names(options["names"]),
+        "nameservers": read_nameservers(host),
+    }
+
+
+if __name__ == "__main__":
+    main()

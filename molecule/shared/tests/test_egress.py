@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Load egress rules: containers reach only what they should, sabotage is named, denied connections are attributed, and rollback removes all.
+
+A network namespace beside the host has a metadata service, and an address of a private range.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import MAKE_IMAGE, run_playbook
+from testinfra.host import Host
+
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+PLAIN, SHOP = "egress-plain", "egress-shop"
+METADATA, PRIVATE, PUBLIC, GATEWAY = "169.254.169.254", "10.77.0.2", "198.51.100.2", "172.17.0.1"
+PREPARE = f"""
+set -e
+ip netns add outside
+ip link add out0 type veth peer name in0 netns outside
+ip address add 198.51.100.1/24 dev out0
+ip link set out0 up
+for address in {METADATA} {PRIVATE}; do ip route add $address via {PUBLIC}; ip netns exec outside ip address add $address/32 dev in0; done
+ip netns exec outside ip address add {PUBLIC}/24 dev in0
+ip netns exec outside ip link set in0 up
+ip netns exec outside ip route add default via 198.51.100.1
+systemd-run -q --unit egress-outside ip netns exec outside python3 -m http.server 80
+systemd-run -q --unit egress-host python3 -m http.server 8765
+docker network create shop
+docker run -d --name {PLAIN} testimage
+docker run -d --name {SHOP} --network shop testimage
+timeout 60 bash -c 'until : < /dev/tcp/{PUBLIC}/80 && : < /dev/tcp/127.0.0.1/8765; do sleep 1; done' 2>/dev/null
+"""
+CLEAN = f"""
+docker rm -f {PLAIN} {SHOP}; docker network rm shop
+systemctl stop egress-outside egress-host; ip netns delete outside; ip link delete out0
+"""
+PLACES = {"metadata": f"{METADATA}/80", "private": f"{PRIVATE}/80", "public": f"{PUBLIC}/80", "host": f"{GATEWAY}/8765"}
+# The host's programs in the network namespace of a container, whose image has none that connects.
+REACH = """
+for container in egress-plain egress-shop; do for place in PLACES; do
+nsenter -t $(docker inspect -f '{{.State.Pid}}' $container) -n timeout 5 bash -c ": < /dev/tcp/$place" 2>/dev/null && echo $container $place
+done; done; true
+""".replace("PLACES", " ".join(PLACES.values()))
+# What is on the host of the layer, and the tables of others without counts.
+STATE = "find /etc/systemd /var/lib/bulkhead -name '*egress*'; nft -s list ruleset"
+VARIABLES = {
+    "container_egress_layer": "required",
+    "container_egress_presets": ["metadata", "host", "private"],
+    "container_egress_list": [
+        {"network": "shop", "presets": ["listed"], "allow": [{"to": PRIVATE, "ports": [80], "reason": "a database"}]}
+    ],
+}
+SABOTAGE = "nft flush chain inet bulkhead_egress forward; nft add table inet bulkhead_egress '{ flags dormant; }'"
+BOOK = """
+- hosts: docker_hosts
+  gather_facts: false
+  become: true
+  tasks:
+    - ansible.builtin.include_role: {name: bulkhead.docker.container_egress}
+    - bulkhead.docker.plan_layers: {layers: [egress], refresh: true}
+      register: planned
+    - ansible.builtin.shell: REACH
+      register: reached
+    - bulkhead.docker.verify_layers: &verify {probe: false, layers: [egress], expect: "{{ planned.expect }}"}
+      register: verified
+    - ansible.builtin.shell: SABOTAGE
+    - bulkhead.docker.verify_layers: *verify
+      register: sabotaged
+    - bulkhead.docker.denials_info: {since: "SINCE"}
+      register: denials
+    - ansible.builtin.copy:
+        content: "{{ {'changes': planned.layers.egress.changes, 'reached': reached.stdout, 'verified': verified.layers[0],
+                      'sabotaged': sabotaged.layers[0], 'denials': denials.denials} | to_json }}"
+        dest: ANSWER
+        mode: "0644"
+      become: false
+      delegate_to: localhost
+"""
+
+
+@pytest.fixture(scope="module")
+def states(host: Host, inventory: str, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what containers reach before, under the rules and after rollback, the verdicts, the denials, and what is on the host."""
+    folder = tmp_path_factory.mktemp("egress")
+    variables = folder / "variables.json"
+    variables.write_text(json.dumps(VARIABLES))
+    host.check_output(MAKE_IMAGE)
+    host.run(CLEAN)
+    host.check_output(PREPARE)
+    try:
+        found: dict[str, Any] = {"state": host.check_output(STATE), "before": host.check_output(REACH)}
+        book = BOOK.replace("ANSWER", str(folder / "answer.json")).replace("SINCE", host.check_output("date +%s"))
+        for name, command in {"REACH": REACH, "SABOTAGE": SABOTAGE}.items():
+            book = book.replace(name, json.dumps("{% raw %}" + command + "{% endraw %}"))
+        (folder / "book.yml").write_text(book)
+        done = run_playbook(inventory, folder / "book.yml", "-e", f"@{variables}")
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+        found |= json.loads((folder / "answer.json").read_text())
+        done = playbook("rollback", "--tags", "egress", "-e", f"bulkhead_report_dir={folder}")
+        assert done.returncode == 0, done.stdout[-4000:]
+        return {**found, "after": host.check_output(REACH), "restored": host.check_output(STATE)}
+    finally:
+        host.run(CLEAN)
+
+
+def list_reached(text: str) -> set[tuple[str, str]]:
+    names = {place: name for name, place in PLACES.items()}
+    return {(line.split()[0], names[line.split()[1]]) for line in text.splitlines()}
+
+
+def test_without_rules_containers_reach_everything(states: dict[str, Any]) -> None:
+    assert list_reached(states["before"]) == {(container, name) for container in (PLAIN, SHOP) for name in PLACES}
+
+
+def test_rules_deny_what_the_presets_and_the_list_say(states: dict[str, Any]) -> None:
+    assert list_reached(states["reached"]) == {(PLAIN, "public"), (SHOP, "private")}
+    assert states["changes"] == []
+
+
+def test_verification_reads_the_kernel(states: dict[str, Any]) -> None:
+    assert (states["verified"]["status"], [f for f in states["verified"]["findings"] if f["status"]]) == ("enforced", [])
+    packets = next(each["value"] for each in states["verified"]["evidence"] if "counters" in each["source"])
+    assert "metadata 0" not in packets and "listed 0" not in packets
+
+
+def test_sabotage_is_named(states: dict[str, Any]) -> None:
+    found = [(each["id"], each["status"]) for each in states["sabotaged"]["findings"] if each["status"]]
+    assert found == [("egress.dormant", "absent"), ("egress.rules_differ", "degraded")]
+    assert "a rule of chain forward (5 times)" in states["sabotaged"]["findings"][-1]["text"]
+
+
+def test_denied_connections_have_their_container(states: dict[str, Any]) -> None:
+    found = {(entry["container"]["name"], entry["operation"]) for entry in states["denials"] if entry["layer"] == "egress"}
+    assert found == {(PLAIN, "metadata"), (PLAIN, "private"), (PLAIN, "host"), (SHOP, "listed")}
+
+
+def test_rollback_removes_all(states: dict[str, Any]) -> None:
+    assert list_reached(states["after"]) == list_reached(states["before"])
+    assert states["restored"] == states["state"]
