@@ -20,14 +20,14 @@ PLUGINS = REPOSITORY / "collections/ansible_collections/bulkhead/docker/plugins"
 # Module -> KiB at most, and the packages below module_utils/ that it may import.
 LIMITS: dict[str, tuple[int, str]] = {
     "apparmor_profile": (200, "apparmor host profiles"),
-    "attack_matrix": (260, "attack audit engine host layers seccomp"),
+    "attack_matrix": (282, "attack audit denial_counters engine host layers recorder seccomp"),
     "daemon_config": (290, "engine engine_config host migration"),
     "data_root_cleanup": (203, "engine host migration"),
     "denial_counters": (250, "denial_counters engine host recorder"),
     "engine_audit_rules": (183, "host"),
     "egress_rules": (183, "host"),
     "engine_files": (185, "engine host"),
-    "denials_info": (261, "audit denial_counters engine host recorder seccomp"),
+    "denials_info": (263, "audit denial_counters engine host recorder seccomp"),
     "observe_certificates": (180, "engine host"),
     "observe_egress": (197, "engine host"),
     "observe_data": (225, "engine exposures host layers migration"),

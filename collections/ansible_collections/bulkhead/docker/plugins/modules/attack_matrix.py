@@ -16,7 +16,8 @@ description:
   - In a rootless engine every container has the user namespace. The baseline is then that layer alone, and every other layer is tested with it.
   - That a configuration is what it is meant to be is read from the kernel (C(/proc/self/status) and others) inside each container; where a layer could not be
     switched off, the column is C(unknown).
-  - Denials are read from the kernel's audit messages while the attacks run, and matched to them by process name.
+  - Denials are read from the kernel's audit messages while the attacks run, and from the denial counters (M(bulkhead.docker.denial_counters)) where they are
+    loaded. They are matched to attacks by process name.
   - Containers, image, stand-ins and kernel modules that an attack made the kernel load are removed whatever happens; what a killed run leaves is removed
     by the next run of this module or of M(bulkhead.docker.verify_layers).
 author:
@@ -225,6 +226,15 @@ attacks:
         silent:
           description: Why the kernel logged nothing.
           type: str
+        trace:
+          description: The last denial of the attack that the kernel counted, with C(container), C(layer), C(operation) and C(detail); none without one.
+          type: dict
+          sample: {"container": "c0ffee123456", "layer": "capabilities", "operation": "mount", "detail": "errno=EPERM capability=SYS_ADMIN"}
+        traced:
+          description:
+            - Whether RV(attacks[].cells.trace) names a layer of the configuration; none if the attack was not stopped, or if the kernel does not count
+              (M(bulkhead.docker.denial_counters)).
+          type: bool
 subject:
   description: What was tested, C(host), C(container NAME) or C(the rootless engine of USER).
   returned: when the attacks ran
@@ -232,6 +242,10 @@ subject:
   sample: host
 log:
   description: The source of the kernel's messages (C(source)), and why not all could be read (C(error), empty if all were read).
+  returned: when the attacks ran
+  type: dict
+counters:
+  description: Why the denials that the kernel counts could not be read (C(error)); empty if they were.
   returned: when the attacks ran
   type: dict
 host:

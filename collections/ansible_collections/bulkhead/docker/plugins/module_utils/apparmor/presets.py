@@ -27,6 +27,9 @@ WEB: dict[str, Any] = {
 #
 # No abi, like docker-default: the distribution then decides what is mediated. AppArmor 4 also mediates new user namespaces, which no rule
 # here allows; for AppArmor 3 the keyword `userns` is an error.
+#
+# What only an intruder tries is logged. Ordinary programs read below /sys/firmware and the like. A plain deny rule would also silence an
+# audited one for the same path.
 ANY: dict[str, Any] = {
     "abi": "",
     "rules": [
@@ -35,16 +38,16 @@ ANY: dict[str, Any] = {
         "capability",
         "file",
         "umount",
-        "deny mount",
-        "deny @{PROC}/[^0-9]* wkl",
-        "deny @{PROC}/[^0-9s]*/** wkl",
-        "deny @{PROC}/{scsi,sysvipc}/** wkl",
-        "deny @{PROC}/sys/[^k]** wkl",
-        "deny @{PROC}/sys/kernel/[^s]** wkl",
-        "deny @{PROC}/sys/kernel/s[^h]** wkl",
-        "deny @{PROC}/{kcore,kmem,mem,sysrq-trigger} rwklx",
-        "deny /sys/[^f]*/** wkl",
-        "deny /sys/fs/[^c]*/** wkl",
+        "audit deny mount",
+        "audit deny @{PROC}/[^0-9]* wkl",
+        "audit deny @{PROC}/[^0-9s]*/** wkl",
+        "audit deny @{PROC}/{scsi,sysvipc}/** wkl",
+        "audit deny @{PROC}/sys/[^k]** wkl",
+        "audit deny @{PROC}/sys/kernel/[^s]** wkl",
+        "audit deny @{PROC}/sys/kernel/s[^h]** wkl",
+        "audit deny @{PROC}/{kcore,kmem,mem,sysrq-trigger} rwklx",
+        "audit deny /sys/[^f]*/** wkl",
+        "audit deny /sys/fs/[^c]*/** wkl",
         "deny /sys/{firmware,kernel/security,devices/virtual/powercap}/** rwklx",
     ],
 }

@@ -13,6 +13,7 @@ from typing import Any
 from .audit import explain_silence
 from .catalog import ATTACKS, FOOTHOLDS, LAYER_NAMES
 from .configurations import ALONE, BASELINE, USERNS, Configuration, is_in_user_namespace, list_surplus_layers
+from .traces import Traces, describe_trace
 
 BLOCKED, SUCCEEDED, INCONCLUSIVE, UNKNOWN = "blocked", "succeeded", "inconclusive", "unknown"
 
@@ -24,20 +25,22 @@ def build_rows(
     attacks: Sequence[str],
     full: str,
     is_log_read: bool = True,
+    traces: Traces | None = None,
 ) -> dict[str, Any]:
     """Return `configurations` and `attacks` as the module returns them.
 
     results: configuration → `records`, `error`, `seconds`. denials: comm → messages. full: CapBnd with every capability of this kernel.
     is_log_read: whether the kernel's messages were read; otherwise `logged` of a cell is None.
+    traces: what the kernel counted; None if it does not count, then `traced` of a cell is None.
     """
     columns = [_build_column(configuration, results[configuration.name], full) for configuration in configurations]
     problem = {column["name"]: column["problem"] for column in columns}
     rows = []
     for attack in (a for a in ATTACKS if a.name in attacks):
-        cells = {c.name: _build_cell(attack.name, results[c.name], problem[c.name], denials, is_log_read) for c in configurations}
+        cells = {c.name: _build_cell(attack.name, results[c.name], problem[c.name], denials, is_log_read, traces) for c in configurations}
         reason = _judge_row(cells, configurations)
         stopped_by = [c.name for c in configurations if c.kind == ALONE and cells[c.name]["outcome"] == BLOCKED]
-        _name_layers(cells, configurations, stopped_by)
+        _name_layers(cells, configurations, stopped_by, traces is not None)
         rows.append(
             {
                 "name": attack.name,
@@ -97,13 +100,17 @@ def _build_column(configuration: Configuration, results: Mapping[str, Any], full
     }
 
 
-def _build_cell(name: str, results: Mapping[str, Any], problem: str, denials: Mapping[str, list[str]], is_log_read: bool) -> dict[str, Any]:
+def _build_cell(
+    name: str, results: Mapping[str, Any], problem: str, denials: Mapping[str, list[str]], is_log_read: bool, traces: Traces | None
+) -> dict[str, Any]:
     record = next((r for r in results["records"] if r.get("attack") == name), None)
     cell: dict[str, Any] = {"outcome": UNKNOWN, "errno": None, "step": "", "detail": "", "by": [], "logged": None, "log": []}
+    cell.update(traced=None, trace=None)
     if record is not None:
         cell.update({key: record[key] for key in ("outcome", "errno", "step", "detail") if record.get(key) is not None})
         cell["log"] = denials.get(record.get("comm", ""), [])
         cell["logged"] = bool(cell["log"]) if is_log_read else None
+        cell["trace"] = describe_trace(traces, results["container"], record.get("comm", "")) if traces is not None else None
     if problem:
         cell.update(outcome=UNKNOWN, detail=problem)
     elif record is None:
@@ -129,12 +136,19 @@ def _judge_row(cells: dict[str, dict[str, Any]], configurations: Sequence[Config
     return reason
 
 
-def _name_layers(cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration], stopped_by: Sequence[str]) -> None:
-    """Set `by` of each blocked cell: the layers of its configuration that stop the attack by themselves."""
+def _name_layers(
+    cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration], stopped_by: Sequence[str], is_counting: bool
+) -> None:
+    """Set `by` and `traced` of each blocked cell: the layers of its configuration that stop the attack by themselves, and whether a counted denial names one
+    of the configuration's layers.
+    """
     for configuration in configurations:
         cell = cells[configuration.name]
         if cell["outcome"] != BLOCKED:
             continue
         cell["by"] = [layer for layer in LAYER_NAMES if layer in configuration.layers and layer in stopped_by]
+        if is_counting:
+            # Another layer of the configuration than those of `by` can be first: its settings can be stricter there than alone.
+            cell["traced"] = cell["trace"] is not None and cell["trace"]["layer"] in configuration.layers
         if not cell["logged"] and cell["logged"] is not None:
             cell["silent"] = explain_silence(cell["by"], bool(cell["log"]))

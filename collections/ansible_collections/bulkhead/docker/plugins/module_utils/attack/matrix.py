@@ -21,6 +21,7 @@ from .audit import group_denials, is_denial
 from .image import build_archive
 from .preparation import prepare_host
 from .run import build_suffix, run_all
+from .traces import read_traces
 
 
 class AttackError(Exception):
@@ -60,6 +61,7 @@ def run_matrix(
                 listener = Listener(is_denial)
                 results = run_all(connect, record, desired, attacks, prepared, limits, report)
                 messages = listener.stop()
+                traces, untraced = read_traces()
     except ValueError as error:
         raise AttackError(f"the engine does not import the runner's image: {error}") from error
     except KeyError as error:
@@ -71,11 +73,12 @@ def run_matrix(
         stray = " ".join(record.get("stray", "") for record in baseline["records"])
         raise AttackError(f"the baseline container did not run: {baseline['error'] or stray[-300:] or 'the runner printed nothing'}")
     _add_host_namespace(host, results)
-    found = build_rows(desired, results, group_denials(messages), attacks, _read_all_capabilities(host), not listener.error)
+    found = build_rows(desired, results, group_denials(messages), attacks, _read_all_capabilities(host), not listener.error, traces)
     return {
         **found,
         "subject": _name_subject(instance, container),
         "log": {"source": "audit netlink, group READLOG", "error": listener.error},
+        "counters": {"error": untraced},
         "seconds": round(time.monotonic() - began, 1),
         "engine": version.get("Version"),
     }

@@ -32,7 +32,9 @@ def run_all(
     limits: Mapping[str, float],
     report: Callable[[str], None],
 ) -> dict[str, dict[str, Any]]:
-    """Return `records` (printed by the runner), `error` and `seconds` per configuration. If the baseline has no result, only it is returned.
+    """Return `records` (printed by the runner), `container` (its ID), `error` and `seconds` per configuration.
+
+    If the baseline has no result, only it is returned.
 
     record: of the image and the containers. engine: makes a connection per container, whose timeout is the container's.
     limits: `attack` (seconds), `at_once`. report: is called as each ends.
@@ -41,7 +43,7 @@ def run_all(
     def run_at(position: int) -> tuple[str, dict[str, Any]]:
         configuration = configurations[position]
         if configuration.unavailable:
-            return configuration.name, {"records": [], "error": configuration.unavailable, "seconds": 0.0}
+            return configuration.name, {"records": [], "container": "", "error": configuration.unavailable, "seconds": 0.0}
         began, connection = time.monotonic(), engine()
         setup = {
             "attacks": list(attacks),
@@ -51,13 +53,14 @@ def run_all(
             "mark": build_mark(position),
         }
         try:
-            records, error = _run_container(connection, record, configuration, setup, prepared["binds"]), ""
+            (records, container), error = _run_container(connection, record, configuration, setup, prepared["binds"]), ""
         except (EngineError, EngineUnreachable) as problem:
-            records, error = [], str(problem)
+            records, container, error = [], "", str(problem)
         finally:
             connection.close()
         report(configuration.title)
-        return configuration.name, {"records": records, "error": error, "seconds": round(time.monotonic() - began, 1)}
+        seconds = round(time.monotonic() - began, 1)
+        return configuration.name, {"records": records, "container": container, "error": error, "seconds": seconds}
 
     first = dict([run_at(0)])
     if not any("confinement" in record for record in first[configurations[0].name]["records"]):
@@ -68,7 +71,8 @@ def run_all(
 
 def _run_container(
     engine: Engine, record: Temporary, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], str]:
+    """Return the runner's records and the ID of the container, which is removed."""
     container = ""
     try:
         name = f"{record.name}{build_suffix(configuration)}"
@@ -76,7 +80,7 @@ def _run_container(
         engine.post(f"/containers/{container}/start")
         with suppress(EngineUnreachable):  # timeout: results until then count, the rest is unknown
             engine.post(f"/containers/{container}/wait")
-        return parse_log(engine.read(f"/containers/{container}/logs", stdout=True, stderr=True))
+        return parse_log(engine.read(f"/containers/{container}/logs", stdout=True, stderr=True)), str(container)
     finally:
         if container:
             remove_container(engine, container)

@@ -10,18 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ..capabilities import CAPABILITIES
 from ..denial_counters.counts import Counts, Denial, read_counts
-from ..denial_counters.layout import CAUSES, NON_ROOT_USER, UNKNOWN, USERNS
+from ..denial_counters.describe import describe_result, find_layer, name_call
 from ..denial_counters.pins import PINS, find_folder
 from ..engine.instance import Instance
 from ..host.root import Host
-from ..seccomp.syscalls import AARCH64, X32_BIT, X86_64, name_syscall
 from .attribution import KnownContainer
 from .gaps import LOST, MISSED, UNREADABLE, build_gap
 
 COUNTERS = "counters"
-KERNEL = "kernel"  # the layer of a denial whose cause is unknown
 # epoll_ctl(2) says EPERM of a file that does not support it. Go's runtime tries.
 _NOT_DENIED = {("epoll_ctl", errno.EPERM)}
 
@@ -80,21 +77,6 @@ def _list_gaps(counts: Counts) -> list[dict[str, Any]]:
     return found
 
 
-def name_call(denial: Denial) -> str:
-    """Return the name of a call; `syscall NUMBER` if no table has it."""
-    table = X86_64 if denial.abi == "x32" else denial.abi
-    return name_syscall(table, denial.number & ~X32_BIT) if table in (X86_64, AARCH64) else f"syscall {denial.number}"
-
-
-def find_layer(denial: Denial) -> str:
-    """Return the layer that denied the call. Without a cause from the kernel, the user of the task decides."""
-    if denial.cause != CAUSES[UNKNOWN]:
-        return denial.cause
-    if not denial.is_root:
-        return CAUSES[NON_ROOT_USER]
-    return CAUSES[USERNS] if denial.in_namespace else KERNEL
-
-
 def build_entries(counted: Iterable[Denial], containers: Iterable[KnownContainer], since: float) -> list[dict[str, Any]]:
     """Return an entry per denial, as of the logs. containers: those whose names are known."""
     known = {container.id: container for container in containers}
@@ -103,10 +85,7 @@ def build_entries(counted: Iterable[Denial], containers: Iterable[KnownContainer
 
 
 def _build_entry(denial: Denial, container: KnownContainer, machine: str, since: float) -> dict[str, Any]:
-    detail = f"errno={errno.errorcode.get(denial.errno, denial.errno)}"
-    if denial.capability is not None:
-        name = CAPABILITIES[denial.capability] if denial.capability < len(CAPABILITIES) else denial.capability
-        detail += f" capability={name}"
+    detail = describe_result(denial)
     if denial.abi != machine:
         detail += f" abi={denial.abi}"
     begins = datetime.fromtimestamp(denial.first, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -116,7 +95,7 @@ def _build_entry(denial: Denial, container: KnownContainer, machine: str, since:
         "operation": name_call(denial),
         "detail": detail + (f" (counted since {begins})" if denial.first < since else ""),
         "profile": container.profile,
-        "comm": "unknown",
+        "comm": denial.comm or "unknown",
         "exe": None,
         "scope": "container",
         "container": container.identity,

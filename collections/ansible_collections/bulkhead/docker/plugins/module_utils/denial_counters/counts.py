@@ -28,6 +28,7 @@ class Denial:
     container: its ID; empty if the kernel does not remember the name of its control group. number: -1 for numbers that no kernel has.
     cause: one of layout.CAUSES. capability: number of the missing one, or None. is_root: whether the task was user 0 of its user namespace.
     in_namespace: whether that is another one than the host's. first, last: seconds since the epoch.
+    comm: name of a process whose last denial this is; empty if none is known. The process may have chosen it.
     """
 
     cgroup: int
@@ -43,6 +44,7 @@ class Denial:
     count: int
     first: float
     last: float
+    comm: str = ""
 
 
 @dataclass
@@ -58,11 +60,12 @@ def read_counts() -> Counts:
     """Return what was counted since the programs were loaded; it stays in the kernel. Raises OSError, if they are not loaded too."""
     offset = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     with _open("names") as names, _open("denials") as denials, _open("lost") as lost:
-        paths = {
-            struct.unpack("=Q", key)[0]: value.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
-            for key, value in bpf.read_entries(names, 8, layout.NAME_SIZE)
-        }
-        found = [decode_denial(key, value, paths, offset) for key, value in bpf.read_entries(denials, _KEY.size, _VALUE.size)]
+        paths = _read_paths(names)
+        recent = {key: comm for comm, key in _read_recent()}
+        found = [
+            decode_denial(key, value, paths, offset, recent.get(key, ""))
+            for key, value in bpf.read_entries(denials, _KEY.size, _VALUE.size)
+        ]
         losses = [bpf.look_up(lost, struct.pack("=I", index), 8) or bytes(8) for index in range(len(layout.LOST))]
     counted = {name: int(struct.unpack("=Q", value)[0]) for name, value in zip(layout.LOST, losses, strict=True)}
     missed = {name: misses for name, (_nanoseconds, _runs, misses) in read_statistics().items() if misses}
@@ -79,7 +82,31 @@ def read_statistics() -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def decode_denial(key: bytes, value: bytes, paths: dict[int, str], offset: float) -> Denial:
+def _read_recent() -> list[tuple[str, bytes]]:
+    """Return name of the process and key of map `denials` for the last denial of each container and name of a process. Raises OSError."""
+    with _open("recent") as descriptor:
+        entries = list(bpf.read_entries(descriptor, 8 + layout.COMM_SIZE, 8))
+    return [(key[8:].split(b"\0", 1)[0].decode("utf-8", "surrogateescape"), key[:8] + value) for key, value in entries]
+
+
+def read_last_denials() -> dict[tuple[str, str], Denial]:
+    """Return the last denial by container and name of the process; the kernel has 4,096 of them. Raises OSError."""
+    with _open("names") as names, _open("denials") as denials:
+        paths = _read_paths(names)
+        values = dict(bpf.read_entries(denials, _KEY.size, _VALUE.size))
+    offset = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    found = [decode_denial(key, values[key], paths, offset, comm) for comm, key in _read_recent() if key in values]
+    return {(denial.container, denial.comm): denial for denial in found if denial.container}
+
+
+def _read_paths(names: int) -> dict[int, str]:
+    return {
+        struct.unpack("=Q", key)[0]: value.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+        for key, value in bpf.read_entries(names, 8, layout.NAME_SIZE)
+    }
+
+
+def decode_denial(key: bytes, value: bytes, paths: dict[int, str], offset: float, comm: str = "") -> Denial:
     """Return an entry of map `denials`. paths: of control groups. offset: the time of the boot, in seconds since the epoch."""
     cgroup, call, reason = _KEY.unpack(key)
     count, first, last = _VALUE.unpack(value)
@@ -99,6 +126,7 @@ def decode_denial(key: bytes, value: bytes, paths: dict[int, str], offset: float
         count=count,
         first=offset + first / 1e9,
         last=offset + last / 1e9,
+        comm=comm,
     )
 
 

@@ -9,10 +9,11 @@ from ..recorder.bpf import ARRAY, HASH, LRU_HASH
 from ..recorder.btf import TYPEDEF, Btf, BtfError
 from ..recorder.layout import Map
 
-VERSION = 1  # of the maps, which readers of other versions must not read
+VERSION = 2  # of the maps, which readers of other versions must not read
 DENIAL_ENTRIES = 32_768
 LOST = ("denials", "containers")  # place: the index in map `lost`
 NAME_SIZE = 256
+COMM_SIZE = 16  # TASK_COMM_LEN, include/linux/sched.h
 TRACEPOINTS = ("cgroup_mkdir", "cgroup_rmdir", "sys_exit")
 # Why the kernel denied a call. place: the number in a key. The first: no program knows.
 CAUSES = (
@@ -107,6 +108,7 @@ def list_maps(denials: int = DENIAL_ENTRIES) -> dict[str, Map]:
         "containers": Map(HASH, 8, 8, 8192),  # cgroup -> cgroup of the container that it is in
         "denials": Map(HASH, 16, 24, denials),
         "marks": Map(LRU_HASH, 8, 8, 4096),  # thread -> call and cause
+        "recent": Map(LRU_HASH, 8 + COMM_SIZE, 8, 4096),  # container and name of a process -> call and cause of its last denial
         "names": Map(LRU_HASH, 8, NAME_SIZE, 4096),
         "lost": Map(ARRAY, 4, 8, len(LOST)),
     }

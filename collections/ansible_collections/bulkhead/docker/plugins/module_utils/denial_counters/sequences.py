@@ -6,18 +6,18 @@ from __future__ import annotations
 from ..recorder.assembler import FRAME, R0, R1, R2, R3, R4, R6, R7, R8, R9, Program
 from ..recorder.bpf import ANY, IF_NEW
 from ..recorder.layout import ABIS, UNKNOWN_NUMBER
-from .layout import LOST, NAME_SIZE, Offsets
+from .layout import COMM_SIZE, LOST, NAME_SIZE, Offsets
 
 # Numbers of helpers (include/uapi/linux/bpf.h).
 LOOK_UP, UPDATE, DELETE = 1, 2, 3
-THREAD_ID, CGROUP, READ, READ_TEXT, BOOT_TIME, TASK, REGISTERS, RETURN_VALUE = 14, 80, 113, 115, 125, 158, 175, 184
+THREAD_ID, COMM, CGROUP, READ, READ_TEXT, BOOT_TIME, TASK, REGISTERS, RETURN_VALUE = 14, 16, 80, 113, 115, 125, 158, 175, 184
 _EEXIST = 17
 _TS_COMPAT, _X32_BIT = 0x2, 0x40000000  # arch/x86/include/asm/thread_info.h; arch/x86/include/uapi/asm/unistd.h
 _MODE_32BIT = 0x10  # PSR_MODE32_BIT, arch/arm64/include/uapi/asm/ptrace.h
 _LAST_NUMBER = 1023
 # Places on the stack: key of `denials` (cgroup, call, cause with errno), thread, mark (call, cause), value of `denials` (count, first, last),
-# cgroup of the task, index of `lost`, result of a function, what was read, name.
-KEY, THREAD, MARK, VALUE, GROUP, INDEX, RESULT, BUFFER, NAME = -16, -24, -32, -56, -64, -72, -80, -88, -88 - NAME_SIZE
+# cgroup of the task, index of `lost`, result of a function, what was read, key of `recent` (cgroup, name of the process), name.
+KEY, THREAD, MARK, VALUE, GROUP, INDEX, RESULT, BUFFER, RECENT, NAME = -16, -24, -32, -56, -64, -72, -80, -88, -112, -112 - NAME_SIZE
 
 
 def start_return(program: Program) -> None:
@@ -88,6 +88,12 @@ def read_call(program: Program, offsets: Offsets, machine: str) -> None:
 
 def count(program: Program) -> None:
     """Add: count the key on the stack, with the time of the first and the last one, and continue at `end`."""
+    program.load(8, R1, FRAME, KEY)
+    program.store(8, FRAME, RECENT, R1)
+    point(program, R1, RECENT + 8)
+    program.compute("=", R2, COMM_SIZE)
+    program.call(COMM)
+    update(program, "recent", RECENT, KEY + 8, ANY)
     program.call(BOOT_TIME)
     program.copy(R6, R0)
     look_up(program, "denials", KEY)

@@ -206,8 +206,8 @@ def _keep_denies(entry: dict[str, Any], allowed: Sequence[SeenAccess], result: G
     if audited:
         entry["audited_denies"] = audited
     rules = []
-    for rule in (rule for rule in ANY["rules"] if rule.startswith("deny ")):
-        words = rule.split()
+    for rule in (rule for rule in ANY["rules"] if rule.startswith(("deny ", "audit deny "))):
+        words = rule.removeprefix("audit ").split()
         is_file_rule = len(words) > 2
         used = {each.access["class"] for each in allowed}
         if _is_free(rule, words[1], words[2], allowed, result) if is_file_rule else words[1] not in used:

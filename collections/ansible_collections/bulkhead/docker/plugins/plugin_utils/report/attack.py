@@ -21,7 +21,7 @@ SIGNS = {BLOCKED: "+", SUCCEEDED: "x", "inconclusive": "-", "unknown": "?"}
 LABELS = {BLOCKED: "stopped", SUCCEEDED: "succeeded", "inconclusive": "inconclusive", "unknown": "unknown"}
 # The configurations of real containers: an attack that succeeds there succeeds on the host. The others only distinguish the layers.
 OWN = ("host", "container", "stacked")
-_KEPT = ("outcome", "errno", "step", "detail", "by", "logged", "silent")
+_KEPT = ("outcome", "errno", "step", "detail", "by", "logged", "silent", "traced")
 # The order of the columns: the baseline, the configurations of real containers, then each layer alone.
 _KINDS = ("baseline", "together", "alone")
 MISSING = -1
@@ -93,6 +93,8 @@ def _merge_entries(lists: Sequence[Sequence[Mapping[str, Any]]], keys: Sequence[
 
 def _index_kind(cell: Mapping[str, Any], numbers: dict[str, int], kinds: list[dict[str, Any]]) -> int:
     kind = {key: cell[key] for key in _KEPT if cell.get(key) not in (None, "", [])}
+    if trace := cell.get("trace"):  # without the container, which differs on each host
+        kind["trace"] = f"{trace['layer']}: {trace['operation']} {trace['detail']}"
     text = json.dumps(kind, sort_keys=True)
     if text not in numbers:
         numbers[text] = len(kinds)

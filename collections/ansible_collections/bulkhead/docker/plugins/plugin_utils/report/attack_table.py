@@ -96,6 +96,8 @@ def _render_notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
         yield from wrap_text("  ? ", matrix["log"]["error"], "yellow")
     else:
         yield from wrap_text("  i ", describe_logged(rows), None)
+    if matrix.get("counters"):
+        yield from wrap_text("  i ", matrix["counters"]["error"] or describe_traced(rows), None)
 
 
 def _group_inconclusive(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
@@ -113,3 +115,16 @@ def describe_logged(rows: Sequence[Mapping[str, Any]]) -> str:
     logged = sum(bool(cell["logged"]) for cell in stopped)
     reasons = dict.fromkeys(reason for cell in stopped for reason in (cell.get("silent") or "").split("; ") if reason)
     return f"the kernel logged {logged} of {len(stopped)} stopped attempts" + (f"; not logged: {'; '.join(reasons)}" if reasons else "")
+
+
+def describe_traced(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many of the stopped attempts left a counted denial that names the container and one of its layers, and which did not."""
+    stopped = [(row["name"], column, cell) for row in rows for column, cell in row["cells"].items() if cell["outcome"] == "blocked"]
+    missing: dict[str, list[str]] = {}
+    for name, column, cell in stopped:
+        if not cell.get("traced"):
+            missing.setdefault(name, []).append(column)
+    text = f"the kernel counted {sum(bool(cell.get('traced')) for _name, _column, cell in stopped)} of {len(stopped)} stopped attempts"
+    text += " with their container and layer"
+    without = "; ".join(f"{name} ({', '.join(columns)})" for name, columns in missing.items())
+    return text + (f"; not {without}" if without else "")

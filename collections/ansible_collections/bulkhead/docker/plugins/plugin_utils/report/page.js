@@ -205,6 +205,7 @@
     if (kind.step) parts.push(`at ${kind.step}`);
     if (kind.by) parts.push(`by ${kind.by.join(", ")}`);
     if (kind.logged !== undefined) parts.push(kind.logged ? "the kernel logged it" : `not logged${kind.silent ? `: ${kind.silent}` : ""}`);
+    if (kind.trace) parts.push(`the kernel counted ${kind.trace}`);
     return parts.join(", ") + (kind.detail ? `. ${kind.detail}` : "");
   };
   const openAttack = (cell) => {

@@ -18,7 +18,7 @@ from .verification_table import list_unenforced
 from .waivers import get_today
 
 _VERIFICATION = ("at", "probe", "host", "layers", "containers", "controls", "engines", "findings", "versions", "untried")
-_MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log")
+_MATRIX = ("at", "host", "subject", "seconds", "configurations", "attacks", "log", "counters")
 _DENIALS = ("at", "since", "total", "complete", "gaps", "sources", "engine_error", "audit", "denials")
 # The number of required controls in the message; the report has all.
 MAX_CONTROLS = 10

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack import attribution
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack import attribution, traces
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.configurations import (
     Configuration,
     build_for_host,
@@ -14,6 +14,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.attack.configurati
     list_surplus_layers,
 )
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.run import build_mark
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.traces import describe_trace
+from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.counts import Denial
 
 FULL = "1ffffffffff"
 BARE = {
@@ -180,3 +182,55 @@ def test_each_column_sets_what_its_name_says() -> None:
     assert columns["stacked"].host_config["CapAdd"] == ["CHOWN"]
     for column in columns.values():
         assert column.host_config["Memory"] == column.host_config["MemorySwap"], "no swap"
+
+
+def make_denial(container: str, cause: str, **changes: Any) -> Denial:
+    given = {"number": 165, "errno": 1, "capability": 21, "comm": f"{build_mark(1)}00"} | changes
+    return Denial(
+        7, container, "", "x86_64", given["number"], given["errno"], cause, given["capability"], True, False, 1, 1.0, 1.0, given["comm"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("denials", "traced", "layer"),
+    [
+        ([make_denial("c" * 64, "seccomp", capability=None)], True, "seccomp"),
+        ([make_denial("c" * 64, "capabilities")], False, "capabilities"),
+        ([make_denial("d" * 64, "seccomp")], False, None),
+        ([make_denial("c" * 64, "seccomp", comm=f"{build_mark(2)}00")], False, None),
+        ([], False, None),
+    ],
+)
+def test_trace_names_the_container_and_the_layer(denials: list[Denial], traced: bool, layer: str | None) -> None:
+    results = make_results(none="succeeded", seccomp="blocked", apparmor="succeeded", host="blocked")
+    for result in results.values():
+        result["container"] = "c" * 64
+    last = {(denial.container, denial.comm): denial for denial in denials}
+    (found,) = attribution.build_rows(COLUMNS, results, {}, ["mount_tmpfs"], FULL, True, last)["attacks"]
+    cell = found["cells"]["seccomp"]
+    assert cell["traced"] is traced
+    assert (cell["trace"] or {}).get("layer") == layer
+    assert found["cells"]["none"]["traced"] is None
+
+
+def test_trace_is_described() -> None:
+    denial = make_denial("c" * 64, "capabilities")
+    assert describe_trace({(denial.container, denial.comm): denial}, "c" * 64, denial.comm) == {
+        "container": "c" * 12, "layer": "capabilities", "operation": "mount", "detail": "errno=EPERM capability=SYS_ADMIN",
+    }  # fmt: skip
+
+
+def test_without_counters_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = row(none="succeeded", seccomp="blocked", apparmor="succeeded", host="blocked")["cells"]
+    assert (cells["seccomp"]["traced"], cells["seccomp"]["trace"]) == (None, None)
+    monkeypatch.setattr(traces, "find_folder", lambda: None)
+    assert traces.read_traces() == (None, traces.NOT_COUNTED)
+
+
+def test_unreadable_counts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(traces, "find_folder", lambda: "folder")
+    monkeypatch.setattr(traces, "read_last_denials", fail)
+    assert traces.read_traces() == (None, "the denials that the kernel counted cannot be read: Input/output error")

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit import counted, joining
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.attribution import KnownContainer
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import count_equal_denials
+from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters import describe
 from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.counts import Counts, Denial
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
@@ -83,7 +84,7 @@ def test_unreadable_counts_are_gaps(read):
     ],
 )
 def test_layer_of_a_denial(changes, layer):
-    assert counted.find_layer(replace(DENIAL, **changes)) == layer
+    assert describe.find_layer(replace(DENIAL, **changes)) == layer
 
 
 def test_entry_names_container_capability_and_begin():
@@ -98,8 +99,8 @@ def test_entry_names_container_capability_and_begin():
 
 
 def test_numbers_of_other_tables_are_shown():
-    assert counted.name_call(replace(DENIAL, abi="i386", number=21)) == "syscall 21"
-    assert counted.name_call(replace(DENIAL, abi="x32", number=OPENAT)) == "openat"
+    assert describe.name_call(replace(DENIAL, abi="i386", number=21)) == "syscall 21"
+    assert describe.name_call(replace(DENIAL, abi="x32", number=OPENAT)) == "openat"
 
 
 def log(operation: str, count: int, container: str = SHOP, **changes):

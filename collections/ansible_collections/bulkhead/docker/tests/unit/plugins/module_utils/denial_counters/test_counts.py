@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import pytest
@@ -36,10 +37,10 @@ def test_group_without_a_container(path):
     ("names", "last", "found"),
     [
         ((), True, False),
-        (("1-abc",), True, True),
-        (("1-abc",), False, False),
-        (("2-abc",), True, False),
-        (("10-abc",), True, False),
+        ((f"{layout.VERSION}-abc",), True, True),
+        ((f"{layout.VERSION}-abc",), False, False),
+        ((f"{layout.VERSION - 1}-abc",), True, False),
+        ((f"{layout.VERSION}0-abc",), True, False),
     ],
 )
 def test_only_complete_pins_of_this_layout_are_read(tmp_path, monkeypatch, names, last, found):
@@ -55,3 +56,28 @@ def test_nothing_loaded_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(pins, "PINS", str(tmp_path / "missing"))
     with pytest.raises(FileNotFoundError, match="nothing that this version can read is loaded"):
         counts.read_counts()
+
+
+def test_last_denial_of_each_process_is_found(monkeypatch):
+    """A name whose denial is not counted any more is left out."""
+    path = f"/system.slice/docker-{ID}.scope"
+    call = struct.pack("=II", 165, 1 | layout.SECCOMP << 16 | NONE)
+    maps = {
+        "names": [(struct.pack("=Q", 7), path.encode().ljust(layout.NAME_SIZE, b"\0"))],
+        "denials": [(struct.pack("=Q", 7) + call, struct.pack("=QQQ", 2, 1, 2))],
+        "recent": [
+            (struct.pack("=Q16s", 7, b"sh"), call),
+            (struct.pack("=Q16s", 7, b"gone"), struct.pack("=II", 1, 1)),
+            (struct.pack("=Q16s", 8, b"other"), call),
+        ],
+        "lost": [],
+    }
+    monkeypatch.setattr(counts, "_open", lambda name: contextlib.nullcontext(name))
+    monkeypatch.setattr(counts.bpf, "read_entries", lambda name, key_size, value_size: iter(maps[name]))
+    monkeypatch.setattr(counts.bpf, "look_up", lambda name, key, size: None)
+    monkeypatch.setattr(counts, "read_statistics", lambda: {"sys_exit": (0, 0, 3), "cap_capable": (0, 5, 0)})
+    (found,) = counts.read_last_denials().items()
+    assert (found[0], found[1].count) == ((ID, "sh"), 2)
+    read = counts.read_counts()
+    assert [denial.comm for denial in read.denials] == ["sh"]
+    assert (read.lost, read.missed) == ({}, {"sys_exit": 3})

@@ -89,7 +89,7 @@ def test_nginx_has_at_most_80_rules_and_all_its_accesses() -> None:
         "/srv/{,**} r,",
     ):
         assert rule in rules
-    assert "deny mount," in rules and "audit deny /proc/sys/** wkl," in rules
+    assert "audit deny mount," in rules and "audit deny /proc/sys/** wkl," in rules
     assert read_signal_policy(text, "recorded-shop-web").is_allowed("term", "runc")
 
 
@@ -188,7 +188,7 @@ def test_paths_with_blanks_are_quoted() -> None:
 )  # fmt: skip
 def test_other_rules(access: dict[str, Any], rule: str | None) -> None:
     generated = generate([make_access(**access), make_access(class_="file", path="/x", mask="r")])
-    rules = [each for each in generated.entry["rules"] if not each.startswith("deny ") and each != "/x r"]
+    rules = [each for each in generated.entry["rules"] if not each.startswith(("deny ", "audit deny ")) and each != "/x r"]
     assert rules == ([rule] if rule else [])
     render(generated)
 
@@ -226,9 +226,9 @@ def test_a_deny_rule_that_contradicts_the_recording_is_left_out() -> None:
         [*make_files("/etc/shadow r | /proc/sys/net/core/somaxconn w"), make_access(class_="mount", operation="mount", path="/x")]
     )
     assert generated.entry["audited_denies"] == ["/proc/kcore", "/proc/sysrq-trigger", {"path": "/sys/**", "access": "wkl"}]
-    assert "deny mount" not in generated.entry["rules"] and "deny @{PROC}/sys/[^k]** wkl" not in generated.entry["rules"]
+    assert "audit deny mount" not in generated.entry["rules"] and "audit deny @{PROC}/sys/[^k]** wkl" not in generated.entry["rules"]
     assert [note.partition(": ")[0] for note in generated.notes] == [
-        "audit deny /etc/{,g}shadow{,-} rwklmx", "audit deny /proc/sys/** wkl", "deny @{PROC}/sys/[^k]** wkl",
+        "audit deny /etc/{,g}shadow{,-} rwklmx", "audit deny /proc/sys/** wkl", "audit deny @{PROC}/sys/[^k]** wkl",
     ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import fleet
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import attack_table, fleet
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack import MISSING, Matrix, merge_matrices
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.read import Reports
 
@@ -54,3 +54,16 @@ def test_old_matrices_are_listed_but_not_counted() -> None:
     assert [(host["name"], host["old"]) for host in found.hosts] == [("a", True)]
     assert found.picked == {}
     assert found.rows == []
+
+
+def test_stopped_attempts_without_a_trace_are_named():
+    def cell(outcome, traced=None):
+        return {"outcome": outcome, "traced": traced}
+
+    rows = [
+        {"name": "bpf", "cells": {"none": cell("succeeded"), "seccomp": cell("blocked", True), "host": cell("blocked", True)}},
+        {"name": "setuid_program", "cells": {"host": cell("blocked", False), "stacked": cell("blocked", False)}},
+    ]
+    text = "the kernel counted 2 of {} stopped attempts with their container and layer"
+    assert attack_table.describe_traced(rows) == f"{text.format(4)}; not setuid_program (host, stacked)"
+    assert attack_table.describe_traced(rows[:1]) == text.format(2)

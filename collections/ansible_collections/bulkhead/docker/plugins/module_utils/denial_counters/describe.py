@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names the call, the layer and the result of a counted denial. Pure."""
+
+from __future__ import annotations
+
+import errno
+
+from ..capabilities import CAPABILITIES
+from ..seccomp.syscalls import AARCH64, X32_BIT, X86_64, name_syscall
+from .counts import Denial
+from .layout import CAUSES, NON_ROOT_USER, UNKNOWN, USERNS
+
+KERNEL = "kernel"  # the layer of a denial whose cause is unknown
+
+
+def name_call(denial: Denial) -> str:
+    """Return the name of a call; `syscall NUMBER` if no table has it."""
+    table = X86_64 if denial.abi == "x32" else denial.abi
+    return name_syscall(table, denial.number & ~X32_BIT) if table in (X86_64, AARCH64) else f"syscall {denial.number}"
+
+
+def find_layer(denial: Denial) -> str:
+    """Return the layer that denied the call. Without a cause from the kernel, the user of the task decides."""
+    if denial.cause != CAUSES[UNKNOWN]:
+        return denial.cause
+    if not denial.is_root:
+        return CAUSES[NON_ROOT_USER]
+    return CAUSES[USERNS] if denial.in_namespace else KERNEL
+
+
+def describe_result(denial: Denial) -> str:
+    """Return the error, and the missing capability."""
+    text = f"errno={errno.errorcode.get(denial.errno, denial.errno)}"
+    if denial.capability is not None:
+        text += f" capability={CAPABILITIES[denial.capability] if denial.capability < len(CAPABILITIES) else denial.capability}"
+    return text
