@@ -29,7 +29,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "engine_files": (185, "engine host"),
     "denials_info": (263, "audit denial_counters engine host recorder seccomp"),
     "observe_certificates": (180, "engine host"),
-    "observe_egress": (197, "engine host"),
+    "observe_egress": (202, "engine host"),
     "observe_data": (225, "engine exposures host layers migration"),
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless"),
     "plan_containers": (202, "engine hardened host"),

@@ -66,7 +66,7 @@ BOOK = """
       register: planned
     - ansible.builtin.shell: REACH
       register: reached
-    - bulkhead.docker.verify_layers: &verify {probe: false, layers: [egress], expect: "{{ planned.expect }}"}
+    - bulkhead.docker.verify_layers: &verify {layers: [egress], expect: "{{ planned.expect }}"}
       register: verified
     - ansible.builtin.shell: SABOTAGE
     - bulkhead.docker.verify_layers: *verify
@@ -124,14 +124,17 @@ def test_rules_deny_what_the_presets_and_the_list_say(states: dict[str, Any]) ->
 
 def test_verification_reads_the_kernel(states: dict[str, Any]) -> None:
     assert (states["verified"]["status"], [f for f in states["verified"]["findings"] if f["status"]]) == ("enforced", [])
-    packets = next(each["value"] for each in states["verified"]["evidence"] if "counters" in each["source"])
+    evidence = {each["source"]: each["value"] for each in states["verified"]["evidence"]}
+    packets = evidence["nft list counters table inet bulkhead_egress"]
     assert "metadata 0" not in packets and "listed 0" not in packets
+    probe = evidence["connections of the probe"]
+    assert probe.count("not reached") == 3 and "192.0.2.254 (allowed) reached" in probe
 
 
 def test_sabotage_is_named(states: dict[str, Any]) -> None:
     found = [(each["id"], each["status"]) for each in states["sabotaged"]["findings"] if each["status"]]
-    assert found == [("egress.dormant", "absent"), ("egress.rules_differ", "degraded")]
-    assert "a rule of chain forward (5 times)" in states["sabotaged"]["findings"][-1]["text"]
+    assert found == [("egress.dormant", "absent"), ("egress.rules_differ", "degraded"), *[("egress.probe_reached", "absent")] * 3]
+    assert "a rule of chain forward (5 times)" in states["sabotaged"]["findings"][1]["text"]
 
 
 def test_denied_connections_have_their_container(states: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import get_observed_instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import DISABLED
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
 from ansible_collections.bulkhead.docker.plugins.module_utils.module import make_readable
@@ -37,10 +37,11 @@ class ActionModule(ActionBase):
     def _add_egress(self, evidence: dict[str, Any], expect: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
         """Add what only hosts with egress rules are asked for: a module of its own, so that the other hosts do not receive its code."""
         wanted = expect.get("egress") or {}
-        if wanted.get("requirement", DISABLED) == DISABLED or get_observed_instance(evidence["observed"]).rootless:
+        if wanted.get("requirement", DISABLED) == DISABLED:
             return
+        probe = list(wanted["probe"]) if boolean(self._task.args.get("probe", True)) else []
         answer = self._execute_module(
-            module_name="bulkhead.docker.observe_egress", module_args=dict(wanted["question"]), task_vars=task_vars
+            module_name="bulkhead.docker.observe_egress", module_args={**wanted["question"], "probe": probe}, task_vars=task_vars
         )
         failed = {"failed": answer.get("msg") or "the module failed"}
         evidence["observed"]["egress"] = answer.get("egress", failed)

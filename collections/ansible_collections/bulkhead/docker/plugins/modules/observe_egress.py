@@ -11,7 +11,7 @@ description:
   - Reads the kernel's table, Bulkhead's file of rules, the networks of the engine, bridges, nameservers and present connections. Resolves names.
   - Loads the file into an empty network namespace that ends at once, so that its rules are compared in the form that nft gives both.
   - M(bulkhead.docker.plan_layers) and M(bulkhead.docker.verify_layers) run it on hosts that configure the layer C(egress).
-  - Changes nothing on the host.
+  - Changes nothing on the host that outlives the module.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -24,12 +24,22 @@ options:
     description: Seconds that one answer of the engine may take.
     type: int
     default: 60
+  user:
+    description: The user of a rootless engine. Its networks are in a namespace of the user, so that only its published ports are read.
+    type: str
+  probe:
+    description:
+      - Addresses to which the module connects from where packets of containers come, C(docker0) or the user of a rootless engine.
+      - Its own processes listen there, in a network namespace. They, and all devices and routes, end with the module.
+    type: list
+    elements: str
+    default: []
   socket:
     description: The engine's API socket. The default is where its process listens.
     type: path
 attributes:
   check_mode:
-    description: Reads only, in check mode as outside it.
+    description: Reads only. Nothing is probed in check mode.
     support: full
   diff_mode:
     description: Changes nothing, so there is no difference to show.
@@ -69,6 +79,9 @@ egress:
     names:
       description: Name -> C(addresses) and C(error).
       type: dict
+    probe:
+      description: C(reached), address -> whether it was reached, and C(error), why nothing could be tried. Null without O(probe).
+      type: dict
     networks:
       description: Networks of the engine, with C(name), C(driver), C(bridge) and C(project).
       type: list
@@ -82,9 +95,10 @@ egress:
 from typing import Any
 
 from ..module_utils.engine.client import open_engine
-from ..module_utils.engine.instance import ROOTFUL
+from ..module_utils.engine.instance import Instance, find_instance
 from ..module_utils.host.egress import observe_rules, read_nameservers, resolve_names
 from ..module_utils.host.egress_networks import list_own_addresses, observe_networks
+from ..module_utils.host.egress_probe import run_probe
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
 
@@ -93,13 +107,15 @@ def main() -> None:
     module = Module(
         argument_spec={
             "names": {"type": "list", "elements": "str", "default": []},
+            "probe": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
             "socket": {"type": "path"},
+            "user": {"type": "str"},
         },
         supports_check_mode=True,
     )
     try:
-        found = observe_egress(Host(), module.params)
+        found = observe_egress(Host(), {**module.params, "probe": [] if module.check_mode else module.params["probe"]})
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"the egress rules cannot be read: {error}")
     module.exit_json(changed=False, egress=found)
@@ -107,14 +123,35 @@ def main() -> None:
 
 def observe_egress(host: Host, options: dict[str, Any]) -> dict[str, Any]:
     """Return what the module returns as `egress`. Raises OSError, ValueError."""
-    engine = open_engine(host, ROOTFUL, options["timeout"], options["socket"])
+    instance = find_instance(host, options["user"])
+    engine = open_engine(host, instance, options["timeout"], options["socket"])
+    networks = observe_networks(host, engine)
+    if instance.rootless:
+        networks |= {
+            "networks": [],
+            "containers": [],
+            "connections": [],
+            "connections_error": f"they are those of processes of {instance.user}",
+        }
     return {
         **observe_rules(host),
-        **observe_networks(host, engine),
+        **networks,
+        "probe": _probe(options["probe"], networks["containers"], instance),
         "addresses": list_own_addresses(host),
         "names": resolve_names(options["names"]),
         "nameservers": read_nameservers(host),
     }
+
+
+def _probe(addresses: list[str], containers: list[dict[str, Any]], instance: Instance) -> dict[str, Any] | None:
+    """Return address -> whether it was reached, and why nothing could be tried; None if nothing was to be."""
+    if not addresses:
+        return None
+    taken = {address for each in containers for address in each["addresses"]}
+    try:
+        return {"reached": run_probe(addresses, taken, instance.uid if instance.rootless else None), "error": ""}
+    except (OSError, ValueError) as error:
+        return {"reached": {}, "error": str(error)}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ LAYER = "egress"
 # The prefix of layers/egress/rules.py, and the fields of the kernel (net/netfilter/nf_log_syslog.c).
 _LINE = re.compile(r"bulkhead-egress (enforce|log) (\w+): (IN=.*)", re.DOTALL)
 _FIELD = re.compile(r"\b([A-Z]+)=(\S*)")
+# What verification itself tries (host/egress_probe.py); nothing else has these addresses.
+PROBED = frozenset({"169.254.255.253", "100.127.255.253", "192.0.2.253", "192.0.2.254"})
 _SLACK = 2.0  # seconds between the engine's clock and the kernel's log
 
 
@@ -47,7 +49,7 @@ def count_connections(
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for moment, line in lines:
         fields = parse_connection(line)
-        if fields is None or not fields.get("SRC"):
+        if fields is None or not fields.get("SRC") or fields.get("DST") in PROBED:
             continue
         owners = [
             each
@@ -55,8 +57,9 @@ def count_connections(
             if (start := began.get(each["id"])) is not None and start - _SLACK <= moment
         ]
         owner = owners[0] if len(owners) == 1 else None
+        place = f"in {fields['IN']}" if fields.get("IN") else f"by user {fields.get('UID', 'unknown')}"
         port = f"/{fields['DPT']}" if fields.get("DPT") else ""
-        detail = f"{fields.get('DST', '')} {fields.get('PROTO', '').lower()}{port} (from {fields['SRC']} in {fields.get('IN', '')})"
+        detail = f"{fields.get('DST', '')} {fields.get('PROTO', '').lower()}{port} (from {fields['SRC']} {place})"
         key = (fields["preset"], fields["stage"], detail, (owner or {}).get("id"))
         entry = found.setdefault(
             key,

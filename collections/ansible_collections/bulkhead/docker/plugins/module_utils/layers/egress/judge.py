@@ -10,8 +10,8 @@ from ...engine.instance import get_observed_instance
 from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 from .rules import Inputs, collect_inputs, list_presets, render_rules
-from .settings import LAYER, LOG, STAGE, SWITCH, Settings, read_settings
-from .state import ROOTLESS, is_dormant, list_differences
+from .settings import LAYER, LIST, LOG, STAGE, SWITCH, Settings, read_settings
+from .state import LISTS_OF_ROOTLESS, is_dormant, list_differences
 
 _AGAIN = "run harden.yml --tags egress"
 _SHOWN = 5
@@ -26,8 +26,9 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         if observed["layers"].get(LAYER, {}).get("configured"):
             verdict.add_evidence(RULES, "exists, and the layer is disabled", headline=True)
         return verdict.conclude(NOT_APPLICABLE)
-    if get_observed_instance(observed).rootless:
-        verdict.add_finding("rootless", ROOTLESS, None if requirement == OPTIONAL else ABSENT, f"{SWITCH}: optional")
+    settings, instance = read_settings(expect["variables"]), get_observed_instance(observed)
+    if instance.rootless and settings.entries:
+        verdict.add_finding("rootless", f"{LIST}: {LISTS_OF_ROOTLESS}", None if requirement == OPTIONAL else ABSENT, f"{SWITCH}: optional")
         return verdict.conclude(NOT_APPLICABLE)
     answer = observed.get(LAYER) or {"failed": "the module observe_egress did not run"}
     if answer.get("failed"):
@@ -36,9 +37,9 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if answer["nft"] is None:
         verdict.add_finding("not_installed", "nft is not installed", ABSENT, f"apt install nftables, and {_AGAIN}")
         return verdict.conclude()
-    settings = read_settings(expect["variables"])
     _judge_table(verdict, answer)
-    _judge_files(verdict, answer, settings)
+    _judge_probe(verdict, answer, expect["probe"])
+    _judge_files(verdict, answer, settings, instance.uid if instance.rootless else None)
     _judge_ways_around(verdict, answer)
     return verdict.conclude()
 
@@ -112,7 +113,28 @@ def _judge_table(verdict: Verdict, answer: Mapping[str, Any]) -> None:
             verdict.add_finding("rules_differ", text, DEGRADED, f"systemctl restart {UNIT_NAME}")
 
 
-def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings) -> None:
+def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], expected: Mapping[str, str]) -> None:
+    """Compare what the probe reached with the presets. It has no meaning if what is allowed is not reached either."""
+    probe = answer.get("probe")
+    if not probe or answer["table"] is None:
+        return
+    if probe["error"]:
+        verdict.add_finding("not_probed", f"the probe could not try connections: {probe['error']}")
+        return
+    reached = probe["reached"]
+    shown = [
+        f"{address} ({preset or 'allowed'}) {'reached' if reached[address] else 'not reached'}" for address, preset in expected.items()
+    ]
+    verdict.add_evidence("connections of the probe", "; ".join(shown))
+    for address, preset in expected.items():
+        if preset and reached[address]:
+            verdict.add_finding("probe_reached", f"the probe reached {address}, which preset {preset} denies", ABSENT, _AGAIN)
+        elif not preset and not reached[address]:
+            text = f"the probe did not reach {address}, which no preset denies: other rules deny it, so that the probe does not show which ones deny the rest"
+            verdict.add_finding("probe_blocked", text)
+
+
+def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings, uid: int | None) -> None:
     """Compare the file with the inventory, by what of the host went into it, and that with the present host."""
     text = answer["texts"][0]
     loaded = Inputs.from_text(text)
@@ -125,10 +147,10 @@ def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings
         verdict.add_finding("log_only", f"{STAGE}: log denies nothing", DEGRADED, f"write {STAGE}: enforce")
     if not list_presets(settings):
         verdict.add_finding("no_preset", "container_egress_presets is empty, so that nothing is denied", DEGRADED, "write [metadata]")
-    if loaded is None or text != render_rules(settings, loaded):
+    if loaded is None or loaded.uid != uid or text != render_rules(settings, loaded):
         verdict.add_finding("outdated", f"{RULES} does not have the rules of the inventory", DEGRADED, _AGAIN)
         return
-    _judge_inputs(verdict, loaded, collect_inputs(settings, answer, loaded), settings)
+    _judge_inputs(verdict, loaded, collect_inputs(settings, answer, loaded, uid), settings)
 
 
 def _judge_inputs(verdict: Verdict, loaded: Inputs, now: Inputs, settings: Settings) -> None:

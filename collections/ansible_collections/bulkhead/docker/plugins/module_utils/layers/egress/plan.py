@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...engine.instance import get_observed_instance
+from ...engine.instance import Instance, get_observed_instance
 from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
 from ..verdict import DISABLED, Change, Effect, LayerPlan
 from .rules import Inputs, collect_inputs, find_denial, list_presets, render_drop_in, render_rules, render_unit
-from .settings import LAYER, LOG, STAGE, SWITCH, Settings, read_settings
-from .state import ROOTLESS, build_question, list_differences, pick_variables
+from .settings import LAYER, LIST, LOG, STAGE, SWITCH, Settings, read_settings
+from .state import LISTS_OF_ROOTLESS, build_probe, build_question, list_differences, pick_variables
 
 ASKS = "observe_egress"
 _SHOWN = 5
@@ -25,8 +25,8 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     if disabled and not observed["layers"][LAYER]["configured"]:
         return planned
     if not disabled:
-        if get_observed_instance(observed).rootless:
-            return planned.mark_unsupported(ROOTLESS, SWITCH)
+        if get_observed_instance(observed).rootless and desired[LIST]:
+            return planned.mark_unsupported(f"{LIST}: {LISTS_OF_ROOTLESS}", SWITCH)
         if not observed["system"]["systemd"]:
             return planned.mark_unsupported("systemd does not run, which loads the egress rules at boot", SWITCH)
     planned.question = build_question(desired)
@@ -46,20 +46,24 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
             planned.changes.append(Change(SHOW, "remove the table from the kernel"))
             planned.apply = _build_arguments(_NOTHING)
         return planned
-    return _plan_rules(planned, answer, read_settings(desired))
+    return _plan_rules(planned, answer, read_settings(desired), get_observed_instance(observed))
 
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what verification expects: the variables, and what it asks the host."""
-    return {"question": build_question(desired), "variables": pick_variables(desired)}
+    """Return what verification expects: the variables, what it asks the host, and what its probe tries."""
+    probe = {} if desired[SWITCH] == DISABLED else build_probe(read_settings(desired))
+    return {"question": build_question(desired), "variables": pick_variables(desired), "probe": probe}
 
 
-def _plan_rules(planned: LayerPlan, answer: Mapping[str, Any], settings: Settings) -> LayerPlan:
+def _plan_rules(planned: LayerPlan, answer: Mapping[str, Any], settings: Settings, instance: Instance) -> LayerPlan:
+    if instance.uid is None:
+        planned.notices.append(f"the egress rules of {instance.user} are planned after that user is created")
+        return planned
     before = Inputs.from_text(answer["texts"][0])
     if answer["error"] and settings.entries and before is None:
         planned.blockers.append(f"the networks of the engine are not known, because it does not answer ({answer['error']}); start it first")
         return planned
-    inputs = collect_inputs(settings, answer, before)
+    inputs = collect_inputs(settings, answer, before, instance.uid if instance.rootless else None)
     _describe_inputs(planned, answer, settings, inputs, before)
     if planned.blockers:
         return planned

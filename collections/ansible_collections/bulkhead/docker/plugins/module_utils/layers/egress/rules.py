@@ -17,7 +17,7 @@ RANGES = {
     METADATA: ("169.254.0.0/16", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fe80::/10", "fd00:ec2::/32", "fd20:ce::254"),
     PRIVATE: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
 }
-_FORWARD, _INPUT = "forward", "input"
+_FORWARD, _INPUT, _OUTPUT = "forward", "input", "output"
 # Bridges whatever networks exist: of the default network and of swarm. All others of the engine have a name that begins with `br-`, or one that a user chose.
 FIXED_BRIDGES = ("docker0", "docker_gwbridge")
 PATTERN = "br-*"
@@ -35,7 +35,8 @@ class Inputs:
     """What of the host goes into the rules.
 
     names: name -> addresses. nameservers: addresses. ports: published ones, `tcp/80`. bridges: label of an entry -> bridges. named: bridges of the
-    engine with a chosen name. others: bridges that are not the engine's and whose names begin as those of the engine do.
+    engine with a chosen name. others: bridges that are not the engine's and whose names begin as those of the engine do. uid: the user of a rootless
+    engine, which has no bridges on the host; None for the rootful one.
     """
 
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Inputs:
     bridges: dict[str, list[str]] = field(default_factory=dict)
     named: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    uid: int | None = None
 
     @classmethod
     def from_text(cls, text: str | None) -> Self | None:
@@ -55,14 +57,20 @@ class Inputs:
             return None
 
 
-def collect_inputs(settings: Settings, observed: Mapping[str, Any], before: Inputs | None = None) -> Inputs:
-    """Return what the host has now. before: what was loaded; a name that cannot be resolved and networks of a stopped engine keep it."""
+def collect_inputs(settings: Settings, observed: Mapping[str, Any], before: Inputs | None = None, uid: int | None = None) -> Inputs:
+    """Return what the host has now. before: what was loaded; a name that cannot be resolved and networks of a stopped engine keep it.
+
+    uid: of the user of a rootless engine.
+    """
     known = before or Inputs()
     names = {
         name: answer["addresses"] or known.names.get(name, [])
         for name, answer in observed["names"].items()
         if name in settings.list_names()
     }
+    if uid is not None:
+        ports = known.ports if observed["error"] else observed["ports"]
+        return Inputs(names, observed["nameservers"] if settings.dns else [], ports if HOST in settings.presets else [], uid=uid)
     if observed["error"]:
         return Inputs(names, observed["nameservers"] if settings.dns else [], known.ports, known.bridges, known.named, known.others)
     bridges = {entry.label: find_bridges(entry, observed["networks"]) for entry in settings.entries}
@@ -89,12 +97,12 @@ def find_bridges(entry: Entry, networks: Iterable[Mapping[str, Any]]) -> list[st
 
 
 def render_unit(nft: str) -> str:
-    """Return the text of the unit that loads the rules before the engine starts."""
+    """Return the text of the unit that loads the rules before the engine starts. Managers of users start after systemd-user-sessions.service."""
     return f"""# Written by Bulkhead (role container_egress). Changes are lost.
 [Unit]
 Description=Rules for what containers may reach
 After=nftables.service
-Before=docker.service
+Before=docker.service systemd-user-sessions.service
 RequiresMountsFor={RULES}
 
 [Service]
@@ -135,6 +143,9 @@ def render_rules(settings: Settings, inputs: Inputs) -> str:
     ]
     for preset in used:
         lines += _render_chain(f"deny_{preset}", _render_denial(preset, settings.stage))
+    if inputs.uid is not None:
+        lines += _render_chain(f"default_{_OUTPUT}", _render_output(default, inputs))
+        return "\n".join([*lines, *_render_chain(_OUTPUT, _render_user_hook(inputs.uid)), "}", ""])
     for policy in (*policies, default):
         lines += _render_chain(f"{policy.name}_{_FORWARD}", _render_forward(policy, inputs))
         lines += _render_chain(f"{policy.name}_{_INPUT}", _render_input(policy, inputs))
@@ -164,7 +175,7 @@ def _render_set(name: str, version: int, addresses: Iterable[str]) -> str:
 
 
 def _render_denial(preset: str, stage: str) -> list[str]:
-    log = f'limit rate 10/minute burst 20 packets }} log prefix "bulkhead-egress {stage} {preset}: " level info'
+    log = f'limit rate 10/minute burst 20 packets }} log prefix "bulkhead-egress {stage} {preset}: " level info flags skuid'
     return [
         f'counter name "denied_{preset}"',
         f"update @log_rate4 {{ ip saddr {log}",
@@ -211,11 +222,44 @@ def _render_input(policy: _Policy, inputs: Inputs) -> list[str]:
         rules += [f"{family} daddr @{METADATA}{v} goto deny_{METADATA}" for family, v in (("ip", 4), ("ip6", 6))]
     rules += _render_translated(policy)
     if HOST in policy.presets:
-        for protocol in sorted({port.partition("/")[0] for port in inputs.ports}):
-            ports = [port.partition("/")[2] for port in inputs.ports if port.partition("/")[0] == protocol]
-            rules.append(f"{protocol} dport {{ {', '.join(ports)} }} accept")
+        rules += _render_published(inputs)
     end = [preset for preset in (LISTED, HOST) if preset in policy.presets]
     return [*rules, *(f"goto deny_{preset}" for preset in end[:1])]
+
+
+def _render_output(policy: _Policy, inputs: Inputs) -> list[str]:
+    """Return the rules for packets of a rootless engine's user, to the network and to the host itself."""
+    rules = _render_allowed(policy, inputs)
+    for preset, local in ((METADATA, ""), (PRIVATE, "fib daddr type != local ")):
+        if preset in policy.presets:
+            rules += [f"{local}{family} daddr @{preset}{v} goto deny_{preset}" for family, v in (("ip", 4), ("ip6", 6))]
+    if HOST in policy.presets:
+        rules += [*_render_published(inputs), f"fib daddr type local goto deny_{HOST}"]
+    return [*rules, *([f"goto deny_{LISTED}"] if LISTED in policy.presets else [])]
+
+
+def _render_user_hook(uid: int) -> list[str]:
+    """Return a base chain for the user's processes. Those use the loopback interface among themselves, and a container does not reach it.
+
+    A packet without a socket, such as a reset of the kernel, has no user and matches no rule.
+    """
+    return [
+        f"type filter hook {_OUTPUT} priority {_PRIORITY}; policy accept;",
+        "ct direction reply accept",
+        "ct state related accept",
+        "ip daddr 127.0.0.0/8 accept",
+        "ip6 daddr ::1 accept",
+        _NEIGHBOURS,
+        f"meta skuid {uid} goto default_{_OUTPUT}",
+    ]
+
+
+def _render_published(inputs: Inputs) -> list[str]:
+    rules = []
+    for protocol in sorted({port.partition("/")[0] for port in inputs.ports}):
+        ports = [port.partition("/")[2] for port in inputs.ports if port.partition("/")[0] == protocol]
+        rules.append(f"{protocol} dport {{ {', '.join(ports)} }} accept")
+    return rules
 
 
 def _render_translated(policy: _Policy) -> list[str]:

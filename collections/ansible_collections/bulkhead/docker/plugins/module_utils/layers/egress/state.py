@@ -8,17 +8,40 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .settings import SWITCH, VARIABLES, read_settings
+from ...host.egress_probe import HOST_END, OUTSIDE, PORT
+from ..rootless.plan import find_desired_user
+from .rules import Inputs, find_denial
+from .settings import LOG, SWITCH, VARIABLES, Settings, read_settings
 
-ROOTLESS = "the egress rules match the bridges of a rootful engine, and what a rootless engine sends comes from a process of its user"
+LISTS_OF_ROOTLESS = (
+    "the networks of a rootless engine share one process, so that no rule can hold for one of them; write the destinations in"
+    " container_egress_allow"
+)
+
+
+# Addresses of the ranges of presets that no network has: the last ones but two of link-local addresses and of RFC 6598.
+PROBED = ("169.254.255.253", "100.127.255.253")
 
 
 def build_question(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of module observe_egress."""
     disabled = desired[SWITCH] == "disabled"
     names = [] if disabled else read_settings(desired).list_names()
-    socket = str(desired.get("docker_engine_socket") or "")
-    return {"names": names, **({"socket": socket} if socket else {})}
+    user = find_desired_user(desired)
+    socket = "" if user else str(desired.get("docker_engine_socket") or "")
+    return {"names": names, **({"socket": socket} if socket else {}), **({"user": user} if user else {})}
+
+
+def build_probe(settings: Settings) -> dict[str, str]:
+    """Return address -> the preset that denies it to containers of the default network, empty for one that is allowed. Empty if nothing is denied."""
+    if settings.stage == LOG:
+        return {}
+    default = {entry.label: ["docker0"] for entry in settings.entries if (entry.kind, entry.name) == ("network", "bridge")}
+    found = {}
+    for address in (*PROBED, HOST_END, OUTSIDE):
+        connection = {"asked": address, "destination": address, "protocol": "tcp", "port": PORT}
+        found[address] = find_denial(settings, Inputs(bridges=default), connection, "docker0", address == HOST_END, False)
+    return {address: preset for address, preset in found.items() if preset or address == OUTSIDE} if any(found.values()) else {}
 
 
 def pick_variables(desired: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.audit.egress import count_connections, list_addresses, parse_connection
+from ansible_collections.bulkhead.docker.plugins.module_utils.audit.egress import (
+    PROBED,
+    count_connections,
+    list_addresses,
+    parse_connection,
+)
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.kmsg import parse_records
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.egress_probe import HOST_END, OUTSIDE
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress import state
 
 LINE = (
     "bulkhead-egress enforce metadata: IN=docker0 OUT=eth0 PHYSIN=veth1 MAC=02:42:ac:11:00:02 SRC=172.17.0.2 DST=169.254.169.254 LEN=60 TOS=0x00"
@@ -41,6 +48,17 @@ def test_a_connection_is_of_the_container_that_had_the_address(began: float | No
 def test_the_stage_log_denies_nothing() -> None:
     (entry,) = count_connections([(1.0, LINE.replace("enforce", "log"))], {}, {})
     assert entry["denied"] is False and entry["scope"] == "unknown"
+
+
+def test_a_connection_of_a_rootless_engine_names_the_user() -> None:
+    line = LINE.replace("IN=docker0 OUT=eth0", "IN= OUT=eth0") + "UID=1000 GID=1000 "
+    (entry,) = count_connections([(1.0, line)], {}, {})
+    assert entry["detail"] == "169.254.169.254 tcp/80 (from 172.17.0.2 by user 1000)"
+
+
+def test_what_verification_tries_is_no_denial() -> None:
+    assert {*state.PROBED, HOST_END, OUTSIDE} == PROBED
+    assert count_connections([(1.0, LINE.replace("169.254.169.254", HOST_END))], {}, {}) == []
 
 
 def test_an_address_of_two_containers_is_of_none() -> None:

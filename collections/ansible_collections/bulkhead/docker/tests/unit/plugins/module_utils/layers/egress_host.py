@@ -62,6 +62,7 @@ def make_answer(**changes: Any) -> dict[str, Any]:
         "addresses": ["10.0.2.15", "127.0.0.1"],
         "names": {"api.example.com": {"addresses": ["192.0.2.7"], "error": ""}},
         "nameservers": ["10.0.2.3"],
+        "probe": None,
         "question": {"names": []},
         **changes,
     }

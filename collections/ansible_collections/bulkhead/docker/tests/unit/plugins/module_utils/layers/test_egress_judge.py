@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.plan import expectation
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.rules import Inputs, render_rules
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_settings
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
 from .egress_host import DESIRED, NETWORKS, SHOP, TABLE, make_answer, make_loaded, make_observed
@@ -80,16 +82,43 @@ def test_other_addresses_of_a_name_only_inform() -> None:
     assert (list_found(verdict), verdict.status) == ([("name_changed", None)], "enforced")
 
 
+@pytest.mark.parametrize(
+    ("reached", "found", "status"),
+    [
+        ({"169.254.255.253": False, "192.0.2.254": True}, [], "enforced"),
+        ({"169.254.255.253": True, "192.0.2.254": True}, [("probe_reached", "absent")], "absent"),
+        ({"169.254.255.253": False, "192.0.2.254": False}, [("probe_blocked", None)], "enforced"),
+    ],
+)
+def test_the_probe_is_compared_with_the_presets(reached: dict[str, bool], found: list[tuple[str, str | None]], status: str) -> None:
+    verdict = run(make_loaded(DESIRED, probe={"reached": reached, "error": ""}))
+    assert (list_found(verdict), verdict.status) == (found, status)
+    failed = run(make_loaded(DESIRED, probe={"reached": {}, "error": "docker0 has no address"}))
+    assert (list_found(failed), failed.status) == ([("not_probed", None)], "enforced")
+
+
 def test_without_requirement_or_answer() -> None:
     assert run(None, {"container_egress_layer": "disabled"}).status == "not_applicable"
     assert list_found(run(None)) == [("unread", "unknown")]
     assert list_found(run({"failed": "no such file"})) == [("unread", "unknown")]
 
 
-def test_a_rootless_engine_is_never_enforced() -> None:
+def test_rules_of_another_user_are_outdated() -> None:
     instance = {"user": "app", "uid": 1000, "gid": 1000, "home": "/home/app"}
-    assert run(None, instance=instance).status == "absent"
-    optional = run(None, {"container_egress_layer": "optional"}, instance=instance)
+    settings, unit = read_settings(DESIRED), make_loaded(DESIRED)["texts"][1:]
+    answer = make_loaded(
+        DESIRED, texts=[render_rules(settings, Inputs(nameservers=["10.0.2.3"], uid=1000)), *unit], networks=[], containers=[]
+    )
+    assert run(answer, instance=instance).findings == []
+    assert list_found(run(answer, instance={**instance, "uid": 1001})) == [("outdated", "degraded")]
+    assert list_found(run(answer)) == [("outdated", "degraded")]
+
+
+def test_lists_of_a_rootless_engine_are_never_enforced() -> None:
+    instance = {"user": "app", "uid": 1000, "gid": 1000, "home": "/home/app"}
+    lists = {"container_egress_list": [{"network": "shop"}]}
+    assert run(None, lists, instance=instance).status == "absent"
+    optional = run(None, {**lists, "container_egress_layer": "optional"}, instance=instance)
     assert (optional.status, list_found(optional)) == ("not_applicable", [("rootless", None)])
 
 

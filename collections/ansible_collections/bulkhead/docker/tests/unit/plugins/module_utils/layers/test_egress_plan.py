@@ -78,11 +78,28 @@ def test_a_host_without_nft_is_a_blocker_or_reported() -> None:
     assert (planned.blockers, planned.applicable, planned.reason) == ([], False, reason)
 
 
-def test_a_rootless_engine_is_a_blocker_or_reported() -> None:
-    instance = {"user": "app", "uid": 1000, "gid": 1000, "home": "/home/app"}
-    (blocker,) = run(instance=instance).blockers
-    assert "rootless" in blocker and blocker.endswith("or write container_egress_layer: optional")
-    assert run(desired={"container_egress_layer": "optional"}, instance=instance).blockers == []
+ROOTLESS = {"user": "app", "uid": 1000, "gid": 1000, "home": "/home/app"}
+OF_USER = {"rootless_docker_layer": "required", "rootless_docker_user": "app"}
+
+
+def test_a_rootless_engine_has_rules_for_its_user() -> None:
+    assert run(desired=OF_USER, instance=ROOTLESS).question == {"names": [], "user": "app"}
+    answer = make_answer(
+        question={"names": [], "user": "app"}, networks=[], containers=[], connections_error="they are those of processes of app"
+    )
+    planned = run(answer, OF_USER, instance=ROOTLESS)
+    assert "meta skuid 1000 goto default_output" in planned.apply["rules_text"]
+    assert planned.warnings == ["present connections of containers are not known: they are those of processes of app"]
+    (notice,) = run(answer, OF_USER, instance={**ROOTLESS, "uid": None}).notices
+    assert notice == "the egress rules of app are planned after that user is created"
+
+
+def test_lists_of_a_rootless_engine_are_a_blocker_or_reported() -> None:
+    lists = {"container_egress_list": [{"network": "shop"}]}
+    (blocker,) = run(desired=lists, instance=ROOTLESS).blockers
+    assert blocker.startswith("container_egress_list: the networks of a rootless engine share one process")
+    assert blocker.endswith("or write container_egress_layer: optional")
+    assert run(desired={**lists, "container_egress_layer": "optional"}, instance=ROOTLESS).blockers == []
 
 
 def test_names_are_shown_and_must_be_resolved() -> None:
@@ -133,3 +150,22 @@ def test_verification_expects_the_variables() -> None:
     found = expectation(DESIRED)
     assert found["question"] == {"names": []}
     assert found["variables"]["container_egress_presets"] == ["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "probe"),
+    [
+        ({}, {"169.254.255.253": "metadata", "192.0.2.254": ""}),
+        (
+            {"container_egress_presets": ["private", "host", "listed"]},
+            {"169.254.255.253": "listed", "100.127.255.253": "private", "192.0.2.253": "listed", "192.0.2.254": "listed"},
+        ),
+        ({"container_egress_stage": "log"}, {}),
+        ({"container_egress_presets": []}, {}),
+        ({"container_egress_layer": "disabled"}, {}),
+        ({"container_egress_list": [{"network": "bridge", "presets": ["host"]}]}, {"192.0.2.253": "host", "192.0.2.254": ""}),
+        ({"container_egress_allow": [{"to": "169.254.0.0/16", "reason": "x"}]}, {}),
+    ],
+)
+def test_the_probe_tries_what_is_denied_and_what_is_allowed(changes: dict[str, Any], probe: dict[str, str]) -> None:
+    assert expectation({**DESIRED, **changes})["probe"] == probe

@@ -112,6 +112,24 @@ def test_the_host_gives_the_inputs() -> None:
     )
 
 
+def test_a_rootless_engine_is_matched_by_its_user() -> None:
+    presets = ["metadata", "host", "private", "listed"]
+    text = render(Inputs(ports=["tcp/8080"], uid=1000), container_egress_presets=presets)
+    assert "iifname" not in text
+    assert list_chain(text, "output")[-1] == "meta skuid 1000 goto default_output"
+    assert list_chain(text, "default_output")[2:] == [
+        "ip daddr @metadata4 goto deny_metadata",
+        "ip6 daddr @metadata6 goto deny_metadata",
+        "fib daddr type != local ip daddr @private4 goto deny_private",
+        "fib daddr type != local ip6 daddr @private6 goto deny_private",
+        "tcp dport { 8080 } accept",
+        "fib daddr type local goto deny_host",
+        "goto deny_listed",
+    ]
+    settings = read_settings({**DESIRED, "container_egress_presets": presets})
+    assert collect_inputs(settings, make_answer(networks=[]), None, 1000) == Inputs(nameservers=["10.0.2.3"], ports=["tcp/8080"], uid=1000)
+
+
 def test_a_stopped_engine_keeps_what_was_loaded() -> None:
     settings = read_settings({**DESIRED, "container_egress_list": [SHOP]})
     before = Inputs({"api.example.com": ["192.0.2.9"]}, [], ["tcp/1"], {"network shop": ["br-1"]}, ["shop0"], ["br-lan"])
@@ -122,7 +140,7 @@ def test_a_stopped_engine_keeps_what_was_loaded() -> None:
 
 def test_the_unit_starts_before_the_engine_and_after_a_flush() -> None:
     text = render_unit("/usr/sbin/nft")
-    assert "Before=docker.service\n" in text
+    assert "Before=docker.service systemd-user-sessions.service\n" in text
     assert "RemainAfterExit" not in text  # each start of the engine loads the rules again
     assert "WantedBy=docker.service multi-user.target\n" in text
     commands = [line.partition("=")[0] for line in render_drop_in("/usr/sbin/nft").splitlines()[2:]]
