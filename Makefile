@@ -42,6 +42,7 @@ check: ## What needs no VM: lint, sanity, units, Galaxy's importer, tests of the
 
 soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the recorder, the benchmark, the cost of a fleet, arm64 (as root)
 	@$(PYTHON) -m faults --suite $(SUITE)
+	@$(PYTHON) -m faults --suite $(SUITE) --containerd
 	@SUITE=$(SUITE) scripts/soak-containers
 	@SUITE=$(SUITE) scripts/soak-services
 	@SUITE=$(SUITE) scripts/soak-recording

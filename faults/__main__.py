@@ -60,13 +60,13 @@ def try_case(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any
         result.lost.append("the engine does not start")
     if case.hides_data:
         machine.check_script(case.repair)
-    result.lost += markers.find_losses(before, markers.read_markers(machine), case.running)
+    result.lost += markers.find_losses(before, markers.read_markers(machine), case.running, case.containerd)
     if case.repair and not case.hides_data:
         machine.check_script(case.repair)
     code, output = _run_again(machine, case)
     if code:
         result.lost.append(f"the next run failed: {_find_last_error(output)}")
-    result.lost += markers.find_losses(before, markers.read_markers(machine), case.running)
+    result.lost += markers.find_losses(before, markers.read_markers(machine), case.running, case.containerd)
     result.seconds = round(time.monotonic() - started, 1)
     return result
 
@@ -107,9 +107,10 @@ def _find_last_error(output: str) -> str:
 def _parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(prog="python3 -m faults", description="Cause faults on a throwaway machine.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"default: all of {', '.join(names)}")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"default: all that fit --containerd, of {', '.join(names)}")
     parser.add_argument("--times", type=int, default=1, help="how often to cause each (default: %(default)s)")
     parser.add_argument("--suite", default="trixie")
+    parser.add_argument("--containerd", action="store_true", help="cases for an engine that keeps images in containerd")
     parser.add_argument("--seed", type=int, default=1, help="the first seed; each further attempt adds one")
     parser.add_argument("--name", default="faults", help="the machine's name (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=paths.REPOSITORY / ".cache" / "faults.jsonl", help="where results are added")
@@ -118,15 +119,18 @@ def _parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     unknown = sorted(set(options.cases) - set(names))
     if unknown:
         parser.error(f"unknown cases: {', '.join(unknown)}; choose from {', '.join(names)}")
+    other = [case.name for case in CASES if case.name in options.cases and case.containerd != options.containerd]
+    if other:
+        parser.error(f"{', '.join(other)}: {'not with' if options.containerd else 'only with'} --containerd")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse_options(arguments)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    chosen = [case for case in CASES if case.name in options.cases or not options.cases]
+    chosen = [case for case in CASES if case.name in options.cases or (not options.cases and case.containerd == options.containerd)]
     options.results.parent.mkdir(parents=True, exist_ok=True)
-    machine = FaultMachine(options.name, options.suite)
+    machine = FaultMachine(options.name, options.suite, options.containerd)
     attempts: list[Attempt] = []
     try:
         machine.prepare()

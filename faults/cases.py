@@ -16,6 +16,11 @@ from faults.replay import Recording
 CONVERGE = ("-e", "userns_remap_layer=disabled")
 # Only the layer userns. The markers are compared; an emulated machine takes minutes to change and verify all layers.
 MIGRATE = ("--tags", "userns", "-e", "userns_remap_existing_data=migrate", "-e", "bulkhead_verify=false")
+# The same for an engine that keeps images in containerd: under userns-remap it has to use a storage driver.
+MIGRATE_IMAGES = (
+    *("--tags", "userns,pids_limit,no_new_privileges", "-e", "userns_remap_existing_data=migrate", "-e", "bulkhead_verify=false"),
+    *("-e", '{"docker_daemon_options": {"features": {"containerd-snapshotter": false}}}'),
+)
 # Only the engine's configuration.
 ENGINE = ("--tags", "pids_limit,no_new_privileges", "-e", "bulkhead_verify=false")
 
@@ -28,7 +33,7 @@ class Case:
 
     power: the power is cut while the recorded modules are replayed. messages: texts in the output of the run, which must fail, where the
     plan can see the fault. running: the containers that must run after the fault. hides_data: the engine cannot show all data during the
-    fault, so the markers are compared only after the repair.
+    fault, so the markers are compared only after the repair. containerd: for a machine whose engine keeps images in containerd.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Case:
     messages: tuple[str, ...] = ()
     running: frozenset[str] = field(default_factory=lambda: frozenset(("keeper", "plain")))
     hides_data: bool = False
+    containerd: bool = False
 
 
 # The task that changes the engine's configuration. Seconds that it, and what precedes it, take on an idle control node.
@@ -92,6 +98,14 @@ def kill_engine(machine: FaultMachine, process: subprocess.Popen[bytes], chance:
     killed = machine.run_script("kill -KILL $(pidof dockerd)").returncode == 0
     process.wait()
     return moment + ("" if killed else ", but no engine ran")
+
+
+def kill_containerd(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
+    """Kill containerd, which systemd starts again."""
+    moment = _wait_for_moment(machine, process, chance)
+    machine.run_script("kill -KILL $(pidof containerd)")
+    process.wait()
+    return moment
 
 
 def jump_clock(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
@@ -211,6 +225,39 @@ CASES = (
         arrange=_FAIL_RESTART,
         repair="rm -r /etc/systemd/system/docker.service.d; systemctl daemon-reload",
         messages=("the previous configuration is restored",),
+    ),
+    Case(
+        "power-cut-images",
+        "power cut in a migration of images in containerd",
+        MIGRATE_IMAGES,
+        power=True,
+        running=frozenset(["keeper"]),
+        containerd=True,
+    ),
+    Case(
+        "engine-killed-images",
+        "dockerd killed (SIGKILL) in a migration of images in containerd",
+        MIGRATE_IMAGES,
+        disturb=kill_engine,
+        running=frozenset(),  # an engine that was killed does not start them again (seen with 26.1.5, without a run)
+        containerd=True,
+    ),
+    Case(
+        "containerd-killed-images",
+        "containerd killed (SIGKILL) in a migration of images in it",
+        MIGRATE_IMAGES,
+        disturb=kill_containerd,
+        running=frozenset(["keeper"]),
+        containerd=True,
+    ),
+    Case(
+        "disk-full-images",
+        "disk with too little room for a migration of images in containerd",
+        MIGRATE_IMAGES,
+        arrange="fallocate -l $(($(stat -f -c '%a * %S' /) - (1 << 20))) /filler",
+        repair="rm -f /filler",
+        messages=("MiB free",),
+        containerd=True,
     ),
     _make_json_case("bom", "with a byte order mark", "byte order mark", text='\\xef\\xbb\\xbf{"debug": true}'),
     _make_json_case("comment", "with comments", text='// mine\\n{"debug": true}'),

@@ -29,11 +29,11 @@ PATIENCE = 1800.0  # seconds: a boot takes one minute on an idle control node
 class FaultMachine:
     """One throwaway machine. Its disk is a copy of a disk that was booted, seeded with the markers, and stopped.
 
-    Its folder is `.lab/NAME`, so that `python3 -m lab ssh NAME` and `lab down NAME` work.
+    containerd: whether its engine keeps images in containerd. Its folder is `.lab/NAME`, so that `python3 -m lab ssh NAME` and `lab down NAME` work.
     """
 
-    def __init__(self, name: str, suite: str) -> None:
-        self.name, self.suite = name, suite
+    def __init__(self, name: str, suite: str, containerd: bool = False) -> None:
+        self.name, self.suite, self.containerd = name, suite, containerd
         self.base = DebianBase(recipe.for_suite(suite))
         self.shape = qemu.detect_shape(2048, None)
         self.image = image.Image(self.base)
@@ -66,7 +66,7 @@ class FaultMachine:
             raise LabError("the engine does not start after the first boot")
         self.run_script("systemctl is-system-running --wait; loginctl enable-linger root")
         self.check_script("! dmesg | grep -q 'without journal'")
-        self.check_script(markers.SEED, 900)
+        self.check_script(self._seed_script, 900)
         with Monitor(self.folder, timeout=900) as monitor:
             monitor.execute("stop")
             complaint = monitor.human(f"savevm {SEEDED}").strip()
@@ -85,7 +85,11 @@ class FaultMachine:
         raw.unlink()
 
     def _seed(self) -> str:
-        return f"{self.base.key()} {self.shape.key()} {recipe.digest(markers.SEED)} journal"
+        return f"{self.base.key()} {self.shape.key()} {recipe.digest(self._seed_script)} journal"
+
+    @property
+    def _seed_script(self) -> str:
+        return markers.USE_CONTAINERD + markers.SEED if self.containerd else markers.SEED
 
     def start_fresh(self, volatile: bool = False) -> None:
         """Start the machine in the seeded state. volatile: with a disk that can lose what was not flushed."""

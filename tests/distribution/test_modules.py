@@ -21,8 +21,9 @@ PLUGINS = REPOSITORY / "collections/ansible_collections/bulkhead/docker/plugins"
 LIMITS: dict[str, tuple[int, str]] = {
     "apparmor_profile": (200, "apparmor host profiles"),
     "attack_matrix": (282, "attack audit denial_counters engine host layers recorder seccomp"),
-    "daemon_config": (290, "engine engine_config host migration"),
-    "data_root_cleanup": (203, "engine host migration"),
+    "containerd_view": (218, "containerd engine host migration"),
+    "daemon_config": (293, "engine engine_config host migration"),
+    "data_root_cleanup": (208, "containerd engine host migration"),
     "denial_counters": (250, "denial_counters engine host recorder"),
     "engine_audit_rules": (183, "host"),
     "egress_rules": (183, "host"),
@@ -30,7 +31,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "denials_info": (263, "audit denial_counters engine host recorder seccomp"),
     "observe_certificates": (180, "engine host"),
     "observe_egress": (202, "engine host"),
-    "observe_data": (225, "engine exposures host layers migration"),
+    "observe_data": (240, "containerd engine exposures host layers migration"),
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless"),
     "plan_containers": (202, "engine hardened host"),
     "pull_agent": (213, "engine host pull"),
@@ -55,7 +56,7 @@ READ_ONLY = ("denials_info", "observe_certificates", "observe_data", "observe_eg
 # What changes an engine's configuration, a profile or a range.
 WRITERS = re.compile(
     r"engine_config/(change|activation|transaction|recovery|revert|engine_restart)\.py|(apparmor|seccomp)/install\.py|subid/(apply|locks)\.py"
-    r"|migration/(cleanup|migrate|tree)\.py|host/egress_loading\.py"
+    r"|migration/(cleanup|migrate|tree)\.py|host/egress_loading\.py|containerd/(cleanup|replace)\.py"
 )
 
 

@@ -41,6 +41,20 @@ def test_each_kind_of_loss_has_a_message() -> None:
     assert "does not answer" in markers.find_losses(BEFORE, {"engine": False, "error": "no"}, running)[0]
 
 
+def test_images_may_get_other_ids_all_at_once() -> None:
+    before = change_markers(images={"i:1": "old", "i:2": "old"}, containers={"c": {"image": "old"}})
+    after = change_markers(images={"i:1": "new", "i:2": "new"}, containers={"c": {"image": "new"}})
+    assert markers.find_losses(before, after, frozenset(), other_ids=True) == []
+    assert len(markers.find_losses(before, after, frozenset())) == 3
+    for images, image, message in (
+        ({"i:1": "new", "i:2": "other"}, "new", "images i:2 is another one than before"),
+        ({"i:1": "new", "i:2": "new"}, "old", "containers c image: was new, is old"),
+        ({"i:1": "new"}, "new", "images i:2 is missing"),
+    ):
+        lost = change_markers(images=images, containers={"c": {"image": image}})
+        assert message in markers.find_losses(before, lost, frozenset(), other_ids=True)
+
+
 def test_the_table_counts_the_attempts() -> None:
     attempts = [{"case": "power-cut", "suite": "trixie", "lost": lost} for lost in ([], [], ["volume v is missing"])]
     assert table.render_table(attempts).splitlines()[2:] == [

@@ -83,22 +83,25 @@ data:
       description: Path of the host -> owners and modes of it and of what is below it.
       type: dict
     root:
-      description: The data that a migration copies, and what is in its way. Empty without O(migrate), or if the storage cannot be migrated.
+      description: >-
+        The data that a migration copies, and what is in its way. Of images in containerd, C(left) is what stays there.
+        Empty without O(migrate), or if the storage cannot be migrated.
       type: dict
 """
 
 import time
 from typing import Any
 
+from ..module_utils.containerd.reading import count_unused, open_draft, read_view
 from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.engine.instance import ROOTFUL
 from ..module_utils.host.root import Host
 from ..module_utils.layers.userns.observe_access import observe_containers, observe_paths
-from ..module_utils.migration import obstacles, roots, survey
+from ..module_utils.migration import layout, obstacles, roots, survey
 from ..module_utils.migration.ids import IdMaps
 from ..module_utils.module import Module
 
-_INFO = ("DockerRootDir", "Driver", "DriverStatus", "Plugins", "SecurityOptions", "Swarm")
+_INFO = ("Containerd", "DockerRootDir", "Driver", "DriverStatus", "Plugins", "SecurityOptions", "Swarm")
 
 
 def main() -> None:
@@ -115,14 +118,14 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        data = observe_data(Host(), module.params)
+        data = observe_data(Host(), module.params, module.tmpdir)
     except (EngineError, EngineUnreachable, OSError, ValueError) as error:
         module.fail_json(msg=f"what a switch to userns-remap changes cannot be read: {error}")
     module.exit_json(changed=False, data=data)
 
 
-def observe_data(host: Host, options: dict[str, Any]) -> dict[str, Any]:
-    """Return what the module returns as `data`. Raises EngineError, OSError, ValueError."""
+def observe_data(host: Host, options: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return what the module returns as `data`. folder: for temporary files. Raises EngineError, OSError, ValueError."""
     engine = Engine.for_instance(ROOTFUL, options["timeout"], options["socket"])
     info = engine.get("/info")
     containers = observe_containers(host, engine)
@@ -140,7 +143,15 @@ def observe_data(host: Host, options: dict[str, Any]) -> dict[str, Any]:
         source, name = host.path(root), "{}.{}".format(*ids.root)
         action, problem = roots.judge_target(host, source / name)
         draft = source / (name if action == "resume" else f".bulkhead-{name}")
-        facts = survey.read_facts(host, source, draft, ids, time.monotonic() + options["scan_timeout"])
+        deadline = time.monotonic() + options["scan_timeout"]
+        if obstacles.is_in_containerd(info):
+            store, view = read_view(host, info)
+            with open_draft(store, view, folder) as path:
+                facts = survey.read_facts(host, source, draft, ids, deadline, path)
+            ignored = {name: why for name, why in facts["ignored"].items() if why != layout.WITHOUT_LAYER}  # these are among the problems
+            facts |= {"ignored": ignored, "problems": view.problems, "left": view.left, "unused": count_unused(source)}
+        else:
+            facts = survey.read_facts(host, source, draft, ids, deadline)
         found["root"] = {**facts, "target": problem}
     return found
 

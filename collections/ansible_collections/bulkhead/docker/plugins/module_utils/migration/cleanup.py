@@ -16,7 +16,7 @@ from ..host import state
 from ..host.data_root import ENGINE_ENTRIES
 from ..host.files import fsync_folder
 from ..host.root import Host
-from .roots import SUBJECT, MigrationBlocked, describe_content, find_removal_problem, is_empty, list_mount_points, read_traces
+from .roots import SUBJECT, VIEW, MigrationBlocked, describe_content, find_removal_problem, is_empty, list_mount_points, read_traces
 
 # Mounts of stopped containers that an engine leaves if its shutdown was slow (moby cmd/dockerd/daemon.go, shutdownDaemon), and always with the
 # containerd store (seen with 28.5.2).
@@ -41,7 +41,7 @@ def list_migrated(host: Host, info: Mapping[str, Any]) -> list[Path]:
             " to which the data was migrated"
         )
     source, target = host.path(remembered["source"]), host.path(remembered["target"])
-    found = sorted(entry for entry in source.iterdir() if entry.name in ENGINE_ENTRIES or entry.name == _TRASH)
+    found = sorted(entry for entry in source.iterdir() if entry.name in ENGINE_ENTRIES or entry.name in (_TRASH, VIEW))
     if found:
         _check_roots(remembered, source, target, found)
     for point in list_mount_points(host, found):

@@ -7,6 +7,9 @@ daemon/graphdriver/overlay2/overlay.go: create, volume/local/local.go: Create, d
 containers, volumes and own files are read; layers of images never change.
 
 Not copied, because the engine creates it again: the build cache, temporary files, the runtimes' shims.
+
+`store` is the folder of images and layers: the root itself or, if they are in containerd, a view of them (containerd/view.py), in which the
+content of a layer is a link.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 DRIVER = "overlay2"
+SNAPSHOTTER = "overlayfs"  # of containerd; its layers have the same form
+WITHOUT_LAYER = "the storage driver has no layer of it"
 _ID = re.compile(r"[0-9a-f]{64}(-init)?|[0-9a-z]{25}")
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
 # Files of a container's folder that are mounted into the container.
@@ -49,36 +54,44 @@ class Piece:
     new_folder: tuple[str, int, bool] | None = None
 
 
-def list_pieces(root: Path) -> list[Piece]:
+def locate(root: Path, store: Path, path: str) -> Path:
+    """Return where a part is copied from."""
+    if not path.startswith((f"{DRIVER}/", "image/")):
+        return root / path
+    place = store / path
+    return place.resolve() if store != root and place.name == "diff" else place
+
+
+def list_pieces(root: Path, store: Path) -> list[Piece]:
     """Return all pieces of a root. Raises OSError, ValueError for an unknown layout."""
-    return [_build_layer(root, name) for name in list_layers(root)] + list_other_pieces(root)
+    return [_build_layer(store, name) for name in list_layers(store)] + list_other_pieces(root, store)
 
 
-def list_other_pieces(root: Path) -> list[Piece]:
+def list_other_pieces(root: Path, store: Path) -> list[Piece]:
     """Return the pieces beside the layers of images and containers. Raises OSError."""
-    ignored = find_ignored(root)
+    ignored = find_ignored(root, store)
     found = [_build_container(root, name) for name in list_containers(root) if f"containers/{name}" not in ignored]
     found += [_build_volume(root, name) for name in list_volumes(root)]
     plain = [f"image/{DRIVER}", "volumes/metadata.db", "network/files", "trust", "engine-id"]
-    return found + [Piece(path, (Part(path, False),)) for path in plain if os.path.lexists(root / path)]
+    return found + [Piece(path, (Part(path, False),)) for path in plain if os.path.lexists(locate(root, store, path))]
 
 
-def list_image_layers(root: Path) -> list[Piece]:
+def list_image_layers(store: Path) -> list[Piece]:
     """Return the pieces of image layers, which never change, even while the engine runs."""
-    return [_build_layer(root, name) for name in _list_named_layers(root, ("sha256/*/cache-id",))]
+    return [_build_layer(store, name) for name in _list_named_layers(store, ("sha256/*/cache-id",))]
 
 
-def list_layers(root: Path) -> list[str]:
+def list_layers(store: Path) -> list[str]:
     """Return the folders of the storage driver that images and containers use, without those of the build cache alone."""
-    return _list_named_layers(root, ("sha256/*/cache-id", "mounts/*/mount-id", "mounts/*/init-id"))
+    return _list_named_layers(store, ("sha256/*/cache-id", "mounts/*/mount-id", "mounts/*/init-id"))
 
 
-def _list_named_layers(root: Path, patterns: tuple[str, ...]) -> list[str]:
-    database = root / "image" / DRIVER / "layerdb"
+def _list_named_layers(store: Path, patterns: tuple[str, ...]) -> list[str]:
+    database = store / "image" / DRIVER / "layerdb"
     names = sorted({path.read_text().strip() for pattern in patterns for path in database.glob(pattern)})
     for name in names:
-        if not _ID.fullmatch(name) or not (root / DRIVER / name / "diff").is_dir():
-            raise ValueError(f"{database} names the layer {name!r}, which {root / DRIVER} does not contain; the engine's root is damaged")
+        if not _ID.fullmatch(name) or not (store / DRIVER / name / "diff").is_dir():
+            raise ValueError(f"{database} names the layer {name!r}, which {store / DRIVER} does not contain; the engine's root is damaged")
     return names
 
 
@@ -104,20 +117,20 @@ def _list_volume_folders(root: Path) -> list[str]:
     return sorted(name for name in _list_folder(folder) if (folder / name).is_dir() and not (folder / name).is_symlink())
 
 
-def find_ignored(root: Path) -> dict[str, str]:
+def find_ignored(root: Path, store: Path) -> dict[str, str]:
     """Return path below the root -> why an engine ignores the container or volume there, at every start (moby daemon/container.go, load;
     daemon/daemon.go, restore; volume/local/local.go, New). It is not copied."""
     found = {
         f"volumes/{name}": "it is a symbolic link" for name in _list_folder(root / "volumes") if (root / "volumes" / name).is_symlink()
     }
     for name in _list_folder(root / "containers"):
-        why = _explain_ignored(root, name)
+        why = _explain_ignored(root, store, name)
         if why:
             found[f"containers/{name}"] = why
     return found
 
 
-def _explain_ignored(root: Path, name: str) -> str:
+def _explain_ignored(root: Path, store: Path, name: str) -> str:
     try:
         configuration = json.loads((root / "containers" / name / "config.v2.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -126,18 +139,18 @@ def _explain_ignored(root: Path, name: str) -> str:
         return "its config.v2.json is not valid JSON"
     if not isinstance(configuration, dict) or configuration.get("ID") != name:
         return "its config.v2.json is of another container"
-    if configuration.get("Driver") != DRIVER:
+    if configuration.get("Driver") != (DRIVER if store == root else SNAPSHOTTER):
         return f"it was created with the storage driver {configuration.get('Driver')}"
-    return "" if (root / "image" / DRIVER / "layerdb" / "mounts" / name).is_dir() else "the storage driver has no layer of it"
+    return "" if (store / "image" / DRIVER / "layerdb" / "mounts" / name).is_dir() else WITHOUT_LAYER
 
 
-def find_damage(root: Path) -> list[str]:
+def find_damage(root: Path, store: Path) -> list[str]:
     """Return what the copy, or an engine that starts with it, cannot work with: one message per layer, container or volume. Raises OSError."""
     found = []
     try:
-        for name in list_layers(root):
-            if not (root / DRIVER / name / "link").is_file():
-                found.append(f"the layer {root / DRIVER / name} has no file link")
+        for name in list_layers(store):
+            if not (store / DRIVER / name / "link").is_file():
+                found.append(f"the layer {store / DRIVER / name} has no file link")
     except ValueError as error:
         found.append(str(error))
     for name in _list_volume_folders(root):
@@ -148,7 +161,7 @@ def find_damage(root: Path) -> list[str]:
             is_mount_point(root, f"volumes/{name}/_data")
         except (ValueError, AttributeError):  # an engine does not start with it (moby volume/local/local.go, loadOpts)
             found.append(f"{folder / 'opts.json'} is not valid")
-    ignored = find_ignored(root)
+    ignored = find_ignored(root, store)
     for path in (root / "containers").glob("*/hostconfig.json"):
         if f"containers/{path.parent.name}" not in ignored and not isinstance(_load(path), dict):
             found.append(f"{path} is not valid JSON")
@@ -176,9 +189,9 @@ def is_mount_point(root: Path, path: str) -> bool:
     return bool(options.get("MountType") or options.get("MountDevice"))
 
 
-def read_link_name(root: Path, layer: str) -> str:
+def read_link_name(store: Path, layer: str) -> str:
     """Return the short name of a layer under `overlay2/l`."""
-    return (root / DRIVER / layer / "link").read_text().strip()
+    return (store / DRIVER / layer / "link").read_text().strip()
 
 
 def _list_parts(root: Path, folder: str, content: set[str], own: set[str]) -> tuple[Part, ...]:
@@ -186,10 +199,10 @@ def _list_parts(root: Path, folder: str, content: set[str], own: set[str]) -> tu
     return tuple(Part(f"{folder}/{name}", name in content) for name in sorted((content | own) & present))
 
 
-def _build_layer(root: Path, name: str) -> Piece:
+def _build_layer(store: Path, name: str) -> Piece:
     folder = f"{DRIVER}/{name}"
-    work = ("work", 0o700, True) if os.path.isdir(root / folder / "work") else None
-    return Piece(f"layer {name}", _list_parts(root, folder, {"diff"}, {"link", "lower", "committed"}), folder, new_folder=work)
+    work = ("work", 0o700, True) if os.path.isdir(store / folder / "work") else None
+    return Piece(f"layer {name}", _list_parts(store, folder, {"diff"}, {"link", "lower", "committed"}), folder, new_folder=work)
 
 
 def _build_container(root: Path, name: str) -> Piece:
@@ -213,9 +226,9 @@ def _list_folder(path: Path) -> list[str]:
 # --- definitions of containers ---
 
 
-def read_definitions(root: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def read_definitions(root: Path, store: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield ID, configuration and host configuration of every container. Raises OSError, ValueError."""
-    ignored = find_ignored(root)
+    ignored = find_ignored(root, store)
     for name in list_containers(root):
         if f"containers/{name}" not in ignored:
             folder = root / "containers" / name

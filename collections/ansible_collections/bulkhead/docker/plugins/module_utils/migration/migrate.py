@@ -6,6 +6,8 @@ files and logs, named and anonymous volumes, networks. The plain root is only re
 
 An interrupted run leaves `.bulkhead-UID.GID` next to the roots. The next run compares each piece there with the original, byte by byte,
 keeps those that are equal, and renames the folder to UID.GID once it is complete.
+
+Of images in containerd, the layers are copied that a view names (containerd/view.py), and the new root uses storage driver overlay2.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from typing import Any
 
 from ..host import state
 from ..host.files import fsync_folder
-from ..host.root import Host
-from . import layout, obstacles, survey, tree
+from ..host.root import Host, sha256
+from . import images_list, layout, obstacles, survey, tree
 from .ids import UNCHANGED, IdMaps
-from .roots import SUBJECT, MigrationBlocked, judge_target, read_traces
+from .roots import SUBJECT, VIEW, MigrationBlocked, judge_target, read_traces
 
 _MAX_LISTED = 5
 
@@ -36,7 +38,8 @@ class DataRootMigration:
 
     def __init__(self, host: Host, ids: IdMaps, leave: frozenset[str] = frozenset()) -> None:
         self.host, self.ids, self.leave = host, ids, leave
-        self.source = self.target = self.draft = Path()
+        self.source = self.target = self.draft = self.store = Path()
+        self.list_images: list[str] = []  # the command with which containerd lists the images; empty if they are not there
         self.bytes = 0
         self._verified: set[str] = set()  # unchanging pieces that were compared in this run
 
@@ -54,10 +57,14 @@ class DataRootMigration:
         uid, gid = self.ids.root
         self.source = self.host.path(info["DockerRootDir"])
         self.target, self.draft = self.source / f"{uid}.{gid}", self.source / f".bulkhead-{uid}.{gid}"
+        self.store = self.source / VIEW if obstacles.is_in_containerd(info) else self.source
         problems = [*obstacles.find_engine_obstacles(info, orphans), *filter(None, [self._prepare_target()])]
         if problems:
             raise MigrationBlocked("; ".join(problems))
-        facts = survey.read_facts(self.host, self.source, self.draft, self.ids)
+        if self.store != self.source:
+            self.list_images = images_list.build_command(info)
+            self._compare_images()
+        facts = survey.read_facts(self.host, self.source, self.draft, self.ids, store=self.store)
         self.bytes = facts["bytes"]
         problems = obstacles.find_data_obstacles(facts)
         problems += obstacles.find_container_obstacles(facts["containers"], self.ids, self.leave)
@@ -65,7 +72,7 @@ class DataRootMigration:
             raise MigrationBlocked("; ".join(problems))
         try:
             self._create_folders()
-            for piece in layout.list_image_layers(self.source):
+            for piece in layout.list_image_layers(self.store):
                 self._copy_piece(piece)
                 self._verified.add(piece.name)
         except BaseException:
@@ -75,17 +82,21 @@ class DataRootMigration:
     def migrate(self) -> None:
         """Copy everything, compare it with the original, and rename the copy. Raises OSError, ValueError, and removes the copy."""
         try:
+            if self.store != self.source:
+                self._compare_images()
+                self._compare_containers()
             self._create_folders()
-            pieces = layout.list_pieces(self.source)
+            pieces = layout.list_pieces(self.source, self.store)
             self._remove_stale(pieces)
             for piece in pieces:
                 self._copy_piece(piece)
             self._link_layers()
-            for name, configuration, _unused in layout.read_definitions(self.source):
-                text = json.dumps(
-                    layout.rebase_paths(configuration, self._name_path(self.source), self._name_path(self.target)), ensure_ascii=False
-                )
-                _write(self.draft / "containers" / name / "config.v2.json", text)
+            for name, configuration, _unused in layout.read_definitions(self.source, self.store):
+                changed = layout.rebase_paths(configuration, self._name_path(self.source), self._name_path(self.target))
+                if self.store != self.source:
+                    changed.pop("ImageManifest", None)
+                    changed |= json.loads((self.store / "containers" / f"{name}.json").read_bytes())
+                _write(self.draft / "containers" / name / "config.v2.json", json.dumps(changed, ensure_ascii=False))
         except Exception:
             shutil.rmtree(self.draft, ignore_errors=True)
             raise
@@ -93,10 +104,13 @@ class DataRootMigration:
         state.save(self.host, SUBJECT, self._describe_migration())
         os.rename(self.draft, self.target)
         fsync_folder(self.source)
+        if self.store != self.source:
+            shutil.rmtree(self.store, ignore_errors=True)
 
     def _describe_migration(self) -> dict[str, Any]:
         paths = {"source": self._name_path(self.source), "target": self._name_path(self.target)}
-        return {**paths, "at": time.time(), "bytes": self.bytes, "left": read_traces(self.source)}
+        images = {"images": self.list_images, "listed": sha256(images_list.read_output(self.list_images))} if self.list_images else {}
+        return {**paths, "at": time.time(), "bytes": self.bytes, "left": read_traces(self.source), **images}
 
     def _name_path(self, path: Path) -> str:
         """Return a path as the host names it."""
@@ -116,6 +130,25 @@ class DataRootMigration:
             shutil.rmtree(self.draft, ignore_errors=True)
             self.target.rename(self.draft)
         return ""
+
+    def _compare_images(self) -> None:
+        """Raise MigrationBlocked if containerd has other images than the view."""
+        try:
+            known = (self.store / "images").read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise MigrationBlocked("what the engine has in containerd was not read before; run again") from error
+        if images_list.read_output(self.list_images) != known:
+            raise MigrationBlocked("images were added, changed or removed while they were migrated; run again")
+
+    def _compare_containers(self) -> None:
+        """Remove from the view the containers that are gone. Raises MigrationBlocked if there are new ones."""
+        database = self.store / "image" / layout.DRIVER / "layerdb" / "mounts"
+        known, now = set(os.listdir(database)), set(layout.list_containers(self.source))
+        for name, why in layout.find_ignored(self.source, self.store).items():
+            if why == layout.WITHOUT_LAYER:
+                raise MigrationBlocked(f"{name[:23]} was created while images were read; run again")
+        for name in known - now:  # containers with --rm, and others that were removed
+            shutil.rmtree(database / name)
 
     # --- copying ---
 
@@ -153,7 +186,7 @@ class DataRootMigration:
             )
         for part in piece.parts:
             _remove(self.draft / part.path)
-            tree.copy_tree(str(self.source / part.path), str(self.draft / part.path), self.ids if part.content else UNCHANGED)
+            tree.copy_tree(str(self._locate(part)), str(self.draft / part.path), self.ids if part.content else UNCHANGED)
         if piece.new_folder:
             name, mode, inside = piece.new_folder
             owner = self.ids.root if inside else (os.geteuid(), self.ids.map_gid(0))
@@ -171,15 +204,18 @@ class DataRootMigration:
         found: list[str] = []
         for part in piece.parts:
             ids = self.ids if part.content else UNCHANGED
-            found += tree.find_differences(str(self.source / part.path), str(self.draft / part.path), ids, _MAX_LISTED)
+            found += tree.find_differences(str(self._locate(part)), str(self.draft / part.path), ids, _MAX_LISTED)
         return found[:_MAX_LISTED]
+
+    def _locate(self, part: layout.Part) -> Path:
+        return layout.locate(self.source, self.store, part.path)
 
     def _link_layers(self) -> None:
         links = self.draft / layout.DRIVER / "l"
         for entry in links.iterdir():
             entry.unlink()
-        for name in layout.list_layers(self.source):
-            (links / layout.read_link_name(self.source, name)).symlink_to(f"../{name}/diff")
+        for name in layout.list_layers(self.store):
+            (links / layout.read_link_name(self.store, name)).symlink_to(f"../{name}/diff")
 
 
 def _create_folder(path: Path, mode: int, owner: tuple[int, int]) -> None:

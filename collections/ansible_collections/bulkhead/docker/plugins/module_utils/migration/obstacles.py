@@ -39,18 +39,29 @@ def find_engine_obstacles(info: Mapping[str, Any], orphans: Iterable[str] = ()) 
 
 def find_store_obstacle(info: Mapping[str, Any]) -> str:
     """Return why this engine's images cannot be migrated; empty if they can."""
-    driver, containerd = info.get("Driver"), "driver-type" in dict(info.get("DriverStatus") or ())
-    if driver == layout.DRIVER and not containerd:
+    driver, containerd = info.get("Driver"), is_in_containerd(info)
+    address = str((info.get("Containerd") or {}).get("Address") or "")
+    if containerd and address.endswith("/docker/containerd/containerd.sock"):  # moby cmd/dockerd/daemon_unix.go, initContainerd
+        return (
+            f"the engine starts its own containerd ({address}), which stops with it, and its images cannot be migrated then; install containerd as"
+            " a service of its own, or write userns_remap_existing_data: hide"
+        )
+    if driver == (layout.SNAPSHOTTER if containerd else layout.DRIVER):
         return ""
     return (
-        f"the engine keeps images with {driver}{' of containerd' if containerd else ''}, and only {layout.DRIVER} can be migrated;"
-        " change to it first (docs/migration.md), or write userns_remap_existing_data: hide"
+        f"the engine keeps images with {driver}{' of containerd' if containerd else ''}, and only {layout.DRIVER} and {layout.SNAPSHOTTER} of"
+        " containerd can be migrated; change to one of them first (docs/migration.md), or write userns_remap_existing_data: hide"
     )
+
+
+def is_in_containerd(info: Mapping[str, Any]) -> bool:
+    """Return whether the engine keeps its images in containerd."""
+    return "driver-type" in dict(info.get("DriverStatus") or ())
 
 
 def find_data_obstacles(facts: Mapping[str, Any]) -> list[str]:
     """Return why this data cannot be migrated. facts: from `survey.read_facts`."""
-    root, found = facts["root"], []
+    root, found = facts["root"], list(facts.get("problems") or ())
     if facts["others"]:
         found.append(
             f"{_list(facts['others'])} of {root} cannot be migrated: remove managed plugins (docker plugin rm),"

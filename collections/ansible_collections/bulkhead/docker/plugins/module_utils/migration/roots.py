@@ -12,6 +12,7 @@ from ..host.root import Host, read_state
 from . import layout
 
 SUBJECT = "migration"
+VIEW = ".bulkhead-store"  # in a data root: the view of its images in containerd, while they are migrated
 _TRACED = (
     "tmp", "runtimes", "buildkit", "containers", "volumes", "volumes/metadata.db", "network/files/local-kv.db",
     f"image/{layout.DRIVER}/repositories.json",

@@ -22,25 +22,27 @@ _ATTEMPTS = 5
 _Found = TypeVar("_Found")
 
 
-def read_facts(host: Host, source: Path, draft: Path, ids: IdMaps, deadline: float = math.inf) -> dict[str, Any]:
+def read_facts(host: Host, source: Path, draft: Path, ids: IdMaps, deadline: float = math.inf, store: Path | None = None) -> dict[str, Any]:
     """Return what is to be copied, and what is in the way of that. Raises OSError, ValueError.
 
-    draft: the folder of the copy. deadline: monotonic time by which owners are to be read; what is not read by then is in `unread`.
+    draft: the folder of the copy. store: the view of images in containerd, if they are there.
+    deadline: monotonic time by which owners are to be read; what is not read by then is in `unread`.
 
     ignored: path -> why the engine ignores it. containers: for `obstacles.find_unstartable`, and whether each one `runs`. attached: volumes on
     which the host mounts something. apart: folders on another disk. copied: bytes that an interrupted run has left. Of `TreeSurvey`: the rest.
     """
-    damaged, ignored = _read_layout(source)
+    store = store or source
+    damaged, ignored = _read_layout(source, store)
     mounted = set(read_mount_points(host))
     survey = TreeSurvey(deadline=deadline, longer=len(draft.name) + 1)
     attached = []
     pieces = layout.list_other_pieces if damaged else layout.list_pieces
-    for part in (part for piece in _retry(lambda: pieces(source)) for part in piece.parts):
+    for part in (part for piece in _retry(lambda: pieces(source, store)) for part in piece.parts):
         if source / part.path in mounted and part.path.startswith("volumes/"):
             if _is_mount_point(source, part.path):
                 continue  # the engine unmounts it when the containers stop
             attached.append(_name_path(host, source / part.path))
-        survey.add(str(source / part.path), ids if part.content else UNCHANGED)
+        survey.add(str(layout.locate(source, store, part.path)), ids if part.content else UNCHANGED)
     disk = os.statvfs(source)
     return {
         "root": _name_path(host, source),
@@ -49,7 +51,7 @@ def read_facts(host: Host, source: Path, draft: Path, ids: IdMaps, deadline: flo
         "links": [(_name_path(host, path), os.readlink(path)) for path in layout.list_linked_volumes(source)],
         "ignored": ignored,
         "damaged": damaged,
-        "containers": [_describe_container(*definition) for definition in _retry(lambda: list(layout.read_definitions(source)))],
+        "containers": [_describe_container(*definition) for definition in _retry(lambda: list(layout.read_definitions(source, store)))],
         "attached": attached,
         "apart": [name for name in (layout.DRIVER, "containers", "volumes", "image") if _is_apart(source, name)],
         **{key: getattr(survey, key) for key in ("bytes", "inodes", "unmapped", "size", "mounts", "errors", "unread")},
@@ -59,14 +61,14 @@ def read_facts(host: Host, source: Path, draft: Path, ids: IdMaps, deadline: flo
     }
 
 
-def _read_layout(source: Path) -> tuple[list[str], dict[str, str]]:
+def _read_layout(source: Path, store: Path) -> tuple[list[str], dict[str, str]]:
     """Return what is damaged and what is ignored, for good: containers may be half created or half removed while the engine runs."""
-    found = layout.find_damage(source), layout.find_ignored(source)
+    found = layout.find_damage(source, store), layout.find_ignored(source, store)
     for _attempt in range(_ATTEMPTS - 1):
         if not any(found):
             break
         time.sleep(1)
-        before, found = found, (layout.find_damage(source), layout.find_ignored(source))
+        before, found = found, (layout.find_damage(source, store), layout.find_ignored(source, store))
         if found == before and not found[0]:
             break
     return found

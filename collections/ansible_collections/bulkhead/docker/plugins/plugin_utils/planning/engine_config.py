@@ -64,7 +64,9 @@ def plan(
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
     _check_differing(observed, restart, result)
     later = {} if is_whole else desired.get("docker_daemon_options") or {}
-    image_store.judge_image_store(result, observed, merge.before, {**merge.after, **later}, restart, migrate if switches_root else None)
+    image_store.judge_image_store(
+        result, observed, merge.before, {**merge.after, **later}, restart, migrate if switches_root else None, is_whole
+    )
     accepted = list(desired.get("userns_remap_migrate_accept") or [])
     containers = observed["engine"].get("containers") or []
     survives = not restart or (_survives_restart(observed, merge) and not switches_root)
@@ -76,7 +78,10 @@ def plan(
             f"{file['path']} was changed after the engine started: parts of it may not be in effect before systemctl restart docker"
         )
     if restart or (observed["engine"].get("running") and not merge.needs_restart):
-        result.effects += key_effects.describe_changes(merge.before, merge.after, containers, survives, pending if restart else ())
+        # Which images and containers the engine then sees is judged with the data root.
+        hidden = ("features",) if switches_root else ()
+        before, after = ({key: value for key, value in content.items() if key not in hidden} for content in (merge.before, merge.after))
+        result.effects += key_effects.describe_changes(before, after, containers, survives, pending if restart else ())
     if survives and any(change.path == instance.drop_in for change in result.changes):
         _add_reload_effect(containers, result)
 
@@ -99,6 +104,8 @@ def plan(
         result.apply["socket"] = observed["engine"]["socket"]
     if switches_root and migrate:
         result.apply.update({key: layer_plans["userns"].apply[key] for key in ("uid_map", "gid_map")})
+        if image_store.find_running_store(observed["engine"]) == image_store.CONTAINERD:
+            result.apply["prepare_images"] = True
     if instance.rootless:
         slow = desired.get("rootless_docker_timeout") or 300
         result.apply.update(user=instance.user, start=start, timeout=max(result.apply["timeout"], slow))

@@ -43,11 +43,18 @@ def describe_store(engine: Mapping[str, Any]) -> str:
 
 
 def judge_image_store(
-    result: LayerPlan, observed: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any], restart: bool, migrate: bool | None
+    result: LayerPlan,
+    observed: Mapping[str, Any],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    restart: bool,
+    migrate: bool | None,
+    is_whole: bool = True,
 ) -> None:
     """Add what userns-remap and a restart do to the image store.
 
-    before, after: daemon.json. migrate: whether data is migrated in this restart; None if the restart keeps the data root.
+    before, after: daemon.json. migrate: whether data is migrated in this restart; None if the restart keeps the data root. is_whole: whether no
+    later part of the run changes the file.
     """
     engine, flags = observed["engine"], (observed.get("unit") or {}).get("flags", {})
     major = parse_major(engine.get("version"))
@@ -56,7 +63,7 @@ def judge_image_store(
     running = find_running_store(engine)
     if remaps and asked:
         _judge_remapped(result, place, major)
-    elif remaps and restart and running == CONTAINERD and major and major >= _NEVER_REMAPPED:
+    elif remaps and restart and running == CONTAINERD and major and major >= _NEVER_REMAPPED and not migrate:
         result.warnings.append(
             f"under userns-remap, Docker Engine {major} keeps images in {DRIVER} instead of containerd: the same images have other IDs there,"
             " and only one platform each"
@@ -71,6 +78,17 @@ def judge_image_store(
         return
     if migrate:
         _judge_migrated(result, observed, flags, after, place if asked else "")
+        if running == CONTAINERD and not result.blockers:
+            result.notices.append(
+                f"images move from containerd to {DRIVER}: their IDs become those of their configurations, and each has one platform; the build"
+                " cache is not migrated"
+            )
+    elif migrate is False and is_whole and not remaps and _is_left_in_containerd(observed):
+        if running == OTHER and _choose_next(asked, remaps, major) == OTHER:
+            result.blockers.append(
+                f"{place or 'by default'}: the containers of the plain data root have their images in containerd, and the restarted engine would"
+                f" not show them; set features: {_FEATURE}: true in {observed['daemon_json']['path']}, or roll back without --tags"
+            )
     elif migrate is None:
         _judge_change(result, observed, before, after, _choose_next(asked, remaps, major), place)
 
@@ -103,6 +121,13 @@ def _count_unused(observed: Mapping[str, Any]) -> int:
     return next((int(root["images"]) for root in roots if root["remapped"] == observed["engine"].get("remapped")), 0)
 
 
+def _is_left_in_containerd(observed: Mapping[str, Any]) -> bool:
+    """Return whether the plain data root has containers whose images are in containerd, as after a migration."""
+    roots = observed["layers"].get("userns", {}).get("roots") or ()
+    plain = next((root for root in roots if not root["remapped"]), None)
+    return bool(plain and plain["containers"] and not plain["images"] and plain.get("unknown"))
+
+
 def _judge_remapped(result: LayerPlan, place: str, major: int | None) -> None:
     advice = f"set it to false (docker_daemon_options: {{features: {{{_FEATURE}: false}}}})"
     if major is not None and major >= _NEVER_REMAPPED:
@@ -119,6 +144,12 @@ def _judge_remapped(result: LayerPlan, place: str, major: int | None) -> None:
 def _judge_migrated(result: LayerPlan, observed: Mapping[str, Any], flags: Mapping[str, str], after: Mapping[str, Any], place: str) -> None:
     """Add a blocker if the restarted engine would not use the store that is migrated."""
     driver = after.get("storage-driver") or flags.get("storage-driver") or DRIVER
+    if place and find_running_store(observed["engine"]) == CONTAINERD:
+        result.blockers.append(
+            f"{place}: the migrated images are in {DRIVER}, and the restarted engine would not show them; set it to false in the same run"
+            f" (docker_daemon_options: {{features: {{{_FEATURE}: false}}}}, without --tags or with --tags userns,pids_limit,no_new_privileges)"
+        )
+        return
     if place:
         cause = place
     elif driver != DRIVER:

@@ -97,6 +97,7 @@ def _judge_data(result: LayerPlan, data: Mapping[str, Any], seconds: int) -> Non
             f"the owners of {len(facts['unread'])} parts of {facts['root']} were not read within {seconds} s, beginning with"
             f" {facts['unread'][0]}; raise {TIMEOUT}"
         )
+    _judge_containerd(result, facts)
     known = {container["id"] for container in data["containers"]}
     for path, why in sorted(facts["ignored"].items()):
         if path.partition("/")[2] in known:
@@ -117,6 +118,17 @@ def _judge_data(result: LayerPlan, data: Mapping[str, Any], seconds: int) -> Non
     if facts["apart"]:
         names = ", ".join(f"{facts['root']}/{name}" for name in facts["apart"])
         result.warnings.append(f"{names}: on another disk than {facts['root']}, where the copy is made")
+
+
+def _judge_containerd(result: LayerPlan, facts: Mapping[str, Any]) -> None:
+    """Add what is not migrated of images in containerd."""
+    if facts.get("unused"):
+        result.blockers.append(
+            f"{facts['root']} also has {facts['unused']} images of a storage driver, which the engine does not show while its images are in"
+            " containerd, and playbooks/finalize.yml would remove them; remove them first (features: containerd-snapshotter: false, docker rmi)"
+        )
+    for text in facts.get("left") or ():
+        result.notices.append(f"{text} stay in containerd, because a storage driver has one platform of an image and no attestations")
 
 
 def _judge_start(

@@ -18,13 +18,14 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config impo
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import list_open
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import APPARMOR, Host, load_managed_profiles
-from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import cleanup, images_list
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
 
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
+from .containerd import test_containerd_view as containerd_test
 from .engine_config.world import FOREIGN, PATH, World, make_world, run
 from .migration import test_migrate as migrate_test
 from .power import cut_at_every_step
@@ -260,3 +261,37 @@ def test_power_cut_during_migration_and_cleanup(tmp_path: Path, fresh: Callable[
         finalize(root)
         check(root, at)
         assert originals(root) == {}, at
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_power_cut_during_a_migration_from_containerd(
+    tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = containerd_test.World(tmp_path / "host")
+    target = own.root / "231072.231072"
+    kept = {path: path.read_bytes() for path in own.host.root.rglob("*") if path.is_file()}
+    monkeypatch.setattr(images_list, "read_output", lambda command: containerd_test.LISTED)
+
+    def migrate(_root: Path) -> None:
+        own.write_view()
+        migration = DataRootMigration(own.host, containerd_test.IDS)
+        migration.prepare(containerd_test.INFO)
+        migration.migrate()
+
+    def check(at: int) -> None:
+        mount = (target / f"image/overlay2/layerdb/mounts/{containerd_test.CONTAINER}/mount-id").read_text()
+        assert (target / "overlay2" / mount / "diff/written").read_bytes() == b"by the container", at
+        top = own.chains[-1].partition(":")[2]
+        assert (target / "overlay2" / top / "diff/etc/top").read_bytes() == b"top", at
+        assert (target / f"image/overlay2/layerdb/sha256/{top}/tar-split.json.gz").stat().st_size, at
+        assert own.config in (target / "image/overlay2/repositories.json").read_text(), at
+        assert json.loads((target / f"containers/{containerd_test.CONTAINER}/config.v2.json").read_text())["Image"] == own.config, at
+
+    make = fresh(own.host.root)
+    for at, root in cut_at_every_step(own.host.root, make, migrate):
+        assert root == own.host.root
+        if target.exists():
+            check(at)
+        migrate(root)
+        check(at)
+        assert {path: path.read_bytes() for path in kept} == kept, at

@@ -318,12 +318,21 @@ def test_obstacles_to_a_migration_are_blockers(facts: dict[str, Any], info: dict
 
 def test_another_store_has_one_blocker() -> None:
     """The facts of its data are not read, because they describe overlay2 (observe_data)."""
-    info = {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    info = {"Driver": "stargz", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
     question = plan(observed(contents=CONTENTS), {**WANTED, "userns_remap_existing_data": "migrate"}).question
     answer = {"question": question, "info": {**INFO, **info}, "containers": [container()], "paths": {}, "root": {}}
     found = plan({**observed(contents=CONTENTS), "data": answer}, {**WANTED, "userns_remap_existing_data": "migrate"})
     assert len(found.blockers) == 1
-    assert "keeps images with overlayfs of containerd, and only overlay2 can be migrated" in found.blockers[0]
+    assert "keeps images with stargz of containerd, and only overlay2 and overlayfs of containerd can be migrated" in found.blockers[0]
+
+
+def test_what_containerd_has_is_judged() -> None:
+    facts = {"problems": ["web:1: 1 of its 2 layers are not unpacked"]}
+    assert "web:1: 1 of its 2 layers" in switch(container(), choice="migrate", facts=facts).blockers[0]
+    assert "also has 3 images of a storage driver" in switch(container(), choice="migrate", facts={"unused": 3}).blockers[0]
+    found = switch(container(), choice="migrate", facts={"problems": [], "unused": 0, "left": ["web:1: linux/arm64, 1 attestation"]})
+    assert found.blockers == [] and found.apply["migrate"] is True
+    assert any("web:1: linux/arm64, 1 attestation stay in containerd" in text for text in found.notices)
 
 
 def test_a_host_without_data_has_nothing_to_migrate() -> None:

@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_everything_but_the_build_cache(root: Path) -> None:
-    found = {piece.name: [(part.path.rsplit("/", 1)[1], part.content) for part in piece.parts] for piece in layout.list_pieces(root)}
+    found = {piece.name: [(part.path.rsplit("/", 1)[1], part.content) for part in piece.parts] for piece in layout.list_pieces(root, root)}
     assert found[f"layer {LAYER}"] == [("diff", True), ("link", False)]
     assert found[f"container {CONTAINER[:12]}"] == [("hostconfig.json", False), ("hosts", True)]
     assert found["volume data"] == [("_data", True)]
@@ -55,7 +55,7 @@ def test_image_layers(root: Path) -> None:
 def test_damaged_root_is_reported(root: Path, name: str) -> None:
     (root / "image" / "overlay2" / "layerdb" / "sha256" / ("1" * 64) / "cache-id").write_text(name)
     with pytest.raises(ValueError, match="damaged"):
-        layout.list_pieces(root)
+        layout.list_pieces(root, root)
 
 
 def test_container_paths_are_rebased() -> None:
@@ -107,17 +107,17 @@ def _spoil(text: str | None = None, name: str = CONTAINER) -> Any:
 def test_what_an_engine_ignores_is_not_copied(root: Path, spoil: Any, path: str, why: str) -> None:
     """A folder that an engine left behind, of another engine, or of a container whose removal was interrupted."""
     spoil(root)
-    assert layout.find_ignored(root)[path] == why
-    copied = [part.path for piece in layout.list_pieces(root) for part in piece.parts]
+    assert layout.find_ignored(root, root)[path] == why
+    copied = [part.path for piece in layout.list_pieces(root, root) for part in piece.parts]
     assert copied and not any(name.startswith(f"{path}/") for name in copied)
     if path == f"containers/{CONTAINER}":
-        assert list(layout.read_definitions(root)) == []
+        assert list(layout.read_definitions(root, root)) == []
 
 
 def test_nothing_is_ignored_or_damaged_in_a_regular_root(root: Path) -> None:
     (root / "containers" / CONTAINER / "hostconfig.json").unlink()  # the engine then takes defaults
-    assert (layout.find_ignored(root), layout.find_damage(root)) == ({}, [])
-    assert [host for _name, _configuration, host in layout.read_definitions(root)] == [{}]
+    assert (layout.find_ignored(root, root), layout.find_damage(root, root)) == ({}, [])
+    assert [host for _name, _configuration, host in layout.read_definitions(root, root)] == [{}]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_nothing_is_ignored_or_damaged_in_a_regular_root(root: Path) -> None:
 )
 def test_damage_is_named(root: Path, spoil: Any, words: str) -> None:
     spoil(root)
-    (text,) = layout.find_damage(root)
+    (text,) = layout.find_damage(root, root)
     assert words in text
 
 

@@ -108,8 +108,16 @@ def test_copy_of_an_interrupted_run_is_reused_if_equal(host: Host) -> None:
     [
         ({"Driver": "btrfs"}, "keeps images with btrfs"),
         (
-            {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]},
-            "keeps images with overlayfs of containerd",
+            {"Driver": "stargz", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]},
+            "keeps images with stargz of containerd",
+        ),
+        (
+            {
+                "Driver": "overlayfs",
+                "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+                "Containerd": {"Address": "/var/run/docker/containerd/containerd.sock"},
+            },
+            "starts its own containerd",
         ),
         ({"SecurityOptions": ["name=userns"]}, "remapped already"),
         ({"Swarm": {"LocalNodeState": "active"}}, "swarm node"),

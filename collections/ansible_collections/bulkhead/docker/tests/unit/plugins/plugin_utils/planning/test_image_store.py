@@ -31,6 +31,7 @@ def judge(
     flags: dict[str, str] | None = None,
     roots: Any = (),
     instance: dict[str, Any] | None = None,
+    is_whole: bool = True,
     **engine: Any,
 ) -> LayerPlan:
     result = LayerPlan("engine_config", "required")
@@ -42,7 +43,7 @@ def judge(
         "instance": instance,
     }
     observed["engine"].setdefault("root_dir", "/var/lib/docker")
-    judge_image_store(result, observed, before, after, restart, migrate)
+    judge_image_store(result, observed, before, after, restart, migrate, is_whole)
     return result
 
 
@@ -165,3 +166,43 @@ def test_images_of_the_other_store_are_noted() -> None:
     roots = [{"remapped": None, "images": 3}, {"remapped": "1.1", "images": 9}]
     assert "images of a storage driver (3)" in judge({}, REMAP, migrate=False, info=CONTAINERD, roots=roots).notices[0]
     assert judge({}, REMAP, migrate=False, info=OVERLAY2, roots=roots).notices == []
+
+
+# --- images that are migrated from containerd ---
+
+
+def test_images_that_move_to_overlay2_are_announced() -> None:
+    for before, after, version in ((FEATURE, OPTED_OUT, "28.5.2"), ({}, {}, "29.7.2")):
+        result = judge(before, {**after, **REMAP}, version, migrate=True, info=CONTAINERD)
+        assert (result.blockers, result.warnings) == ([], [])
+        assert "images move from containerd to overlay2: their IDs become those of their configurations" in result.notices[0]
+
+
+def test_a_key_that_keeps_containerd_blocks_the_migration() -> None:
+    result = judge(FEATURE, {**FEATURE, **REMAP}, "28.5.2", migrate=True, info=CONTAINERD)
+    assert len(result.blockers) == 1
+    assert "set it to false in the same run (docker_daemon_options: {features: {containerd-snapshotter: false}}" in result.blockers[0]
+
+
+PLAIN_ROOT = {"remapped": None, "containers": 3, "images": 0, "unknown": "/var/lib/containerd"}
+
+
+def test_the_way_back_needs_containerd_again() -> None:
+    def go_back(after: dict[str, Any], version: str = "28.5.2", is_whole: bool = True, **root: Any) -> list[str]:
+        before = {**OPTED_OUT, **REMAP}
+        roots = [{**PLAIN_ROOT, **root}, {**PLAIN_ROOT, "remapped": "1.1"}]
+        return judge(before, after, version, migrate=False, is_whole=is_whole, info=OVERLAY2, roots=roots, remapped="1.1").blockers
+
+    assert "have their images in containerd, and the restarted engine would not show them" in go_back(OPTED_OUT)[0]
+    assert "by default" in go_back({})[0]
+    assert go_back(FEATURE) == []
+    assert go_back({}, "29.7.2") == [], "Engine 29 chooses containerd by itself"
+    assert go_back(OPTED_OUT, is_whole=False) == [], "a later part of the run sets the key"
+    assert go_back(OPTED_OUT, images=2) == [] == go_back(OPTED_OUT, unknown="") == go_back(OPTED_OUT, containers=0)
+
+
+def test_images_in_containerd_are_prepared() -> None:
+    for info, expected in ((CONTAINERD, True), (OVERLAY2, None)):
+        host = make_observed(json.dumps(OPTED_OUT), version="29.7.2", info=info)
+        userns = LayerPlan("userns", "required", daemon_keys=REMAP, apply={"migrate": True, "uid_map": [], "gid_map": []})
+        assert plan(host, DESIRED, {"userns": userns}, {"userns"}).apply.get("prepare_images") is expected

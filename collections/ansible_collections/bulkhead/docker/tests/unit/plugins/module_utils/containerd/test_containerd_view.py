@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A view of images in containerd, and the migration that copies what it names."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.docker.plugins.module_utils.containerd import reading
+from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.archives import describe_archive
+from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.images import compute_chain
+from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.reading import open_draft
+from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.store import Snapshot, Store
+from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.view import plan_view, write_view
+from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, sha256
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration import images_list, roots, survey
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
+from ansible_collections.bulkhead.docker.plugins.module_utils.migration.roots import MigrationBlocked
+
+IDS = IdMaps([[0, 231072, 65536]], [[0, 231072, 65536]])
+INFO = {
+    "DockerRootDir": "/var/lib/docker",
+    "Driver": "overlayfs",
+    "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+    "Containerd": {"Address": "/run/containerd/containerd.sock", "Namespaces": {"Containers": "moby"}},
+}
+CONTAINER, OTHER = "d" * 64, "e" * 64
+LISTED = "REF TYPE DIGEST\nweb:1 image sha256:1\n"
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+class World:
+    """A host with containerd: an image of two layers, and a container of it."""
+
+    def __init__(self, folder: Path, compress: Callable[[bytes], bytes] = lambda archive: gzip.compress(archive, mtime=0)) -> None:
+        self.host = Host(folder)
+        self.root = self.host.path("/var/lib/docker")
+        self.blobs = folder / "var/lib/containerd/blobs"
+        (self.blobs / "sha256").mkdir(parents=True)
+        self.snapshots: dict[str, Snapshot] = {}
+        layers, diff_ids, self.chains = [], [], [""]
+        for number, files in enumerate(({"etc/base": b"base"}, {"etc/.wh.gone": b"", "etc/top": b"top"})):
+            archive = build_archive(files)
+            diff_ids.append(f"sha256:{hashlib.sha256(archive).hexdigest()}")
+            layers.append({"digest": self.put(compress(archive))})
+            self.chains.append(compute_chain(self.chains[-1], diff_ids[-1]))
+            self.add_snapshot(self.chains[-1], self.chains[-2], number, {name: data for name, data in files.items() if data})
+        content = {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": diff_ids}}
+        self.config = self.put(json.dumps(content).encode())
+        self.manifest = self.put(json.dumps({"config": {"digest": self.config}, "layers": layers}).encode())
+        self.add_snapshot(f"{CONTAINER}-init", self.chains[-1], 7, {"etc/hosts": b""})
+        self.add_snapshot(CONTAINER, f"{CONTAINER}-init", 8, {"written": b"by the container"})
+        self.add_container(CONTAINER)
+        (self.root / "volumes/data/_data").mkdir(parents=True)
+
+    def put(self, data: bytes) -> str:
+        name = hashlib.sha256(data).hexdigest()
+        (self.blobs / "sha256" / name).write_bytes(data)
+        return f"sha256:{name}"
+
+    def add_snapshot(self, name: str, parent: str, number: int, files: dict[str, bytes]) -> None:
+        folder = self.blobs.parent / "snapshots" / str(number) / "fs"
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.snapshots[name] = Snapshot(parent, folder)
+
+    def add_container(self, name: str) -> None:
+        folder = self.root / "containers" / name
+        folder.mkdir(parents=True)
+        own = {"ID": name, "Name": f"/web{name[0]}", "Driver": "overlayfs", "Image": self.manifest, "State": {}}
+        own |= {"ImageManifest": {"digest": self.manifest}, "LogPath": f"/var/lib/docker/containers/{name}/log"}
+        (folder / "config.v2.json").write_text(json.dumps(own))
+        (folder / "hostconfig.json").write_text("{}")
+
+    @property
+    def store(self) -> Store:
+        return Store(self.blobs, {"docker.io/library/web:1": self.manifest}, self.snapshots)
+
+    def write_view(self) -> Path:
+        folder = self.root / roots.VIEW
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        write_view(plan_view(self.store, self.root, "amd64"), self.store, folder, describe_archive)
+        (folder / "images").write_text(LISTED)
+        return folder
+
+
+def build_archive(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let `ctr` list the images of the view; returns a function that changes what it lists."""
+
+    def answer(text: str) -> None:
+        monkeypatch.setattr(images_list, "read_output", lambda command: text)
+
+    answer(LISTED)
+    return answer
+
+
+def test_a_view_has_what_a_storage_driver_needs(world: World) -> None:
+    folder = world.write_view()
+    database = folder / "image/overlay2/layerdb"
+    base, top = (chain.partition(":")[2] for chain in world.chains[1:])
+    assert (database / "sha256" / top / "parent").read_text() == world.chains[1]
+    assert (database / "sha256" / base / "size").read_text() == "4"
+    assert not (database / "sha256" / base / "parent").exists()
+    assert (folder / "overlay2" / top / "diff" / "etc/top").read_bytes() == b"top"
+    assert (folder / "overlay2" / top / "lower").read_text() == f"l/{(folder / 'overlay2' / base / 'link').read_text()}"
+    names = json.loads((folder / "image/overlay2/repositories.json").read_bytes())
+    assert names == {"Repositories": {"web": {"web:1": world.config, f"web@{world.manifest}": world.config}}}
+    content = (folder / "image/overlay2/imagedb/content/sha256" / world.config.partition(":")[2]).read_bytes()
+    assert f"sha256:{hashlib.sha256(content).hexdigest()}" == world.config
+    mount = (database / "mounts" / CONTAINER / "mount-id").read_text()
+    init = (database / "mounts" / CONTAINER / "init-id").read_text()
+    assert (database / "mounts" / CONTAINER / "parent").read_text() == world.chains[-1]
+    links = [(folder / "overlay2" / name / "link").read_text() for name in (init, top, base)]
+    assert (folder / "overlay2" / mount / "lower").read_text() == ":".join(f"l/{link}" for link in links)
+    assert (folder / "overlay2" / init / "lower").read_text() == ":".join(f"l/{link}" for link in links[1:])
+
+
+def test_a_repeated_view_is_equal(world: World) -> None:
+    """A copy that an interrupted run left is compared with it."""
+
+    def read() -> dict[str, bytes]:
+        folder = world.write_view()
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert read() == read()
+
+
+@pytest.mark.parametrize(
+    ("remove", "problem"),
+    [
+        ("config", "web:1: containerd does not have its configuration"),
+        ("chain", "web:1: 1 of its 2 layers are not unpacked"),
+        ("snapshot", "container webd: containerd has no image whose layers are those"),
+        ("parent", "container webd: containerd has no image whose layers are those"),
+        ("archive", "containerd does not have the archive of its layer"),
+    ],
+)
+def test_what_is_missing_is_a_problem(world: World, remove: str, problem: str) -> None:
+    match remove:
+        case "config":
+            (world.blobs / "sha256" / world.config.partition(":")[2]).unlink()
+        case "chain":
+            del world.snapshots[world.chains[1]]
+        case "snapshot":
+            del world.snapshots[CONTAINER]
+        case "parent":
+            world.snapshots[f"{CONTAINER}-init"] = replace(world.snapshots[f"{CONTAINER}-init"], parent=world.chains[1])
+        case "archive":
+            for path in (world.blobs / "sha256").iterdir():
+                if path.read_bytes().startswith(b"\x1f\x8b"):
+                    path.unlink()
+    found = plan_view(world.store, world.root, "amd64").problems
+    assert any(problem in text for text in found), found
+
+
+def test_layers_of_zstd_need_its_program(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (world.blobs / "sha256").iterdir():
+        if path.read_bytes().startswith(b"\x1f\x8b"):
+            path.write_bytes(b"\x28\xb5\x2f\xfd")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "install zstd" in plan_view(world.store, world.root, "amd64").problems[0]
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/zstd")
+    assert plan_view(world.store, world.root, "amd64").problems == []
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_layers_of_zstd_are_read_by_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool) -> None:
+    """A program of that name gives what the file has after its first bytes."""
+    program = tmp_path / "bin/zstd"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nfor file; do :; done\ntail -c +5 "$file"\nexit {int(damaged)}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    world = World(tmp_path / "host", lambda archive: b"\x28\xb5\x2f\xfd" + archive)
+    if damaged:
+        with pytest.raises(ValueError, match="zstd fails with status 1"):
+            world.write_view()
+    else:
+        assert world.write_view().is_dir()
+
+
+def test_an_archive_of_another_layer_is_an_error(world: World) -> None:
+    for path in (world.blobs / "sha256").iterdir():
+        if path.read_bytes().startswith(b"\x1f\x8b"):
+            path.write_bytes(gzip.compress(build_archive({"other": b"1"})))
+    with pytest.raises(ValueError, match="instead of"):
+        world.write_view()
+
+
+def test_the_plan_reads_the_same_data_without_archives(world: World) -> None:
+    view = plan_view(world.store, world.root, "amd64")
+    with open_draft(world.store, view, str(world.host.root)) as folder:
+        facts = survey.read_facts(world.host, world.root, world.root / ".draft", IDS, store=folder)
+    assert not folder.exists()
+    assert (facts["ignored"], facts["damaged"], facts["unmapped"]) == ({}, [], [])
+    assert [container["name"] for container in facts["containers"]] == ["webd"]
+    assert facts["bytes"] > 0
+
+
+def test_without_the_program_of_containerd_there_is_a_problem(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: world.store)
+    info = {**INFO, "Architecture": "x86_64"}
+    assert reading.read_view(world.host, info)[1].problems == []
+
+    def fail(command: list[str]) -> str:
+        raise MigrationBlocked("ctr: No such file or directory")
+
+    monkeypatch.setattr(images_list, "read_output", fail)
+    assert "cannot list the images" in reading.read_view(world.host, info)[1].problems[0]
+
+
+@needs_root
+def test_everything_is_migrated_to_the_storage_driver(world: World) -> None:
+    layers = {name: snapshot.folder for name, snapshot in world.snapshots.items()}
+    os.setxattr(layers[world.chains[2]] / "etc", "trusted.overlay.opaque", b"y")
+    os.chown(layers[CONTAINER] / "written", 33, 33)
+    world.write_view()
+    migration = DataRootMigration(world.host, IDS)
+    migration.prepare(INFO)
+    migration.migrate()
+    target = world.root / "231072.231072"
+    database = target / "image/overlay2/layerdb"
+    mount = (database / "mounts" / CONTAINER / "mount-id").read_text()
+    written = target / "overlay2" / mount / "diff/written"
+    assert written.read_bytes() == b"by the container"
+    assert os.stat(written).st_uid == 231072 + 33
+    for link in (target / "overlay2" / mount / "lower").read_text().split(":"):
+        assert (target / "overlay2" / link).is_dir()
+    top = target / "overlay2" / world.chains[2].partition(":")[2]
+    assert os.getxattr(top / "diff/etc", "trusted.overlay.opaque") == b"y"
+    assert os.stat(top / "work").st_uid == 231072
+    configuration = json.loads((target / "containers" / CONTAINER / "config.v2.json").read_bytes())
+    assert (configuration["Driver"], configuration["Image"], configuration["ID"]) == ("overlay2", world.config, CONTAINER)
+    assert "ImageManifest" not in configuration
+    assert configuration["LogPath"].startswith(f"/var/lib/docker/231072.231072/containers/{CONTAINER}")
+    assert (target / "volumes/data/_data").is_dir()
+    assert not (world.root / roots.VIEW).exists()
+    assert (layers[CONTAINER] / "written").read_bytes() == b"by the container"
+    assert state.load(world.host, roots.SUBJECT)["listed"] == sha256(LISTED)
+
+
+@needs_root
+def test_what_changes_meanwhile_stops_the_migration(world: World, listed: Callable[[str], None]) -> None:
+    migration = DataRootMigration(world.host, IDS)
+    with pytest.raises(MigrationBlocked, match="was not read before"):
+        migration.prepare(INFO)
+    world.write_view()
+    migration.prepare(INFO)
+    world.add_container(OTHER)
+    with pytest.raises(MigrationBlocked, match="created while images were read"):
+        migration.migrate()
+    shutil.rmtree(world.root / "containers" / OTHER)
+    migration.prepare(INFO)
+    listed(f"{LISTED}new:1 image sha256:2\n")
+    with pytest.raises(MigrationBlocked, match="images were added, changed or removed"):
+        migration.migrate()
+    assert not (world.root / "231072.231072").exists()
+
+
+@needs_root
+def test_a_container_that_removes_itself_does_not_stop_it(world: World) -> None:
+    world.write_view()
+    migration = DataRootMigration(world.host, IDS)
+    migration.prepare(INFO)
+    shutil.rmtree(world.root / "containers" / CONTAINER)
+    shutil.rmtree(world.snapshots[CONTAINER].folder)
+    migration.migrate()
+    target = world.root / "231072.231072"
+    assert list((target / "image/overlay2/layerdb/mounts").iterdir()) == []
+    assert len(list((target / "overlay2").iterdir())) == 3  # two layers, and the links
+
+
+@needs_root
+def test_an_interrupted_copy_is_completed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write_view()
+    first = DataRootMigration(world.host, IDS)
+    first.prepare(INFO)
+    assert (world.root / ".bulkhead-231072.231072" / "overlay2" / world.chains[1].partition(":")[2] / "diff").is_dir()
+    world.write_view()  # the next run begins with it
+    second: Any = DataRootMigration(world.host, IDS)
+    second.prepare(INFO)
+    second.migrate()
+    assert (world.root / "231072.231072" / "containers" / CONTAINER).is_dir()
