@@ -10,6 +10,7 @@ version_added: 0.1.0
 description:
   - Prints one line per denial and per log gap, and writes C(denials-HOST.json) on the control node, which M(bulkhead.docker.fleet_report) reads. Denials and
     log gaps do not fail the task.
+  - Marks denials that are new for their service. The file also has the sightings that this takes, so a host begins to learn anew if it is deleted.
   - If the host was not reached, or M(bulkhead.docker.denials_info) failed, the report says so and replaces the one of an earlier run.
     M(bulkhead.docker.require_layers) can fail such a host later.
   - Runs on the control node; the host is not visited.
@@ -29,6 +30,12 @@ options:
     type: str
     choices: [auto, all, failing]
     default: auto
+  usual_days:
+    description:
+      - Number of days. What a service is denied in its first days is usual. A later denial is new for the same number of days after its first report. The
+        service is the image without tag and digest, on this host.
+    type: float
+    default: 7
 attributes:
   check_mode:
     description: Writes the report in check mode too. The host is not affected.
@@ -51,10 +58,14 @@ RETURN = r"""
 report:
   description:
     - Path of the file that was written on the control node. It contains C(host), C(written) (ISO 8601) and C(denials_info) (the result of
-      M(bulkhead.docker.denials_info)). Without a result, C(denials_info) is empty, and C(error) and C(unreachable) give the reason.
+      M(bulkhead.docker.denials_info), each denial with C(new)). Without a result, C(denials_info) is empty, and C(error) and C(unreachable) give the reason.
   returned: always
   type: str
   sample: reports/denials-web1.json
+new:
+  description: Number of denied operations that are new for their service.
+  returned: always
+  type: int
 problem:
   description: Why the denials of the host are unknown, one message; empty if they are known.
   returned: always

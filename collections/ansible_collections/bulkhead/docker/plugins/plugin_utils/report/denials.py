@@ -56,26 +56,34 @@ def collect_denials(fleet: Fleet) -> dict[str, Any]:
             {"host": host.name, "kind": gap["kind"], "text": gap["text"], "when": _format_span(gap["from"], gap["to"])}
             for gap in info["gaps"]
         ]
-    rows.sort(key=lambda row: (not row["denied"], -row["count"], row["host"]))
+    rows.sort(key=lambda row: (not row["new"], not row["denied"], -row["count"], row["host"]))
     hosts = sum(get_recent_denials(host, fleet) is not None for host in fleet.hosts)
     return {"rows": rows[:MAX_ROWS], "more": max(0, len(rows) - MAX_ROWS), "gaps": gaps[:_MAX_GAPS], "silent": silent, "hosts": hosts}
 
 
-def count_denials(info: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:
+def count_denials(info: Mapping[str, Any], only_new: bool = False) -> Counter[tuple[str, str, str]]:
     """Return the number of denials by layer, scope and name of the container. Operations that were logged and allowed do not count."""
     found: Counter[tuple[str, str, str]] = Counter()
     for entry in info["denials"]:
-        if entry["denied"]:
+        if entry["denied"] and (_is_new(entry) or not only_new):
             found[entry["layer"], entry["scope"], _get_container_name(entry) if entry["scope"] == "container" else ""] += entry["count"]
     return found
 
 
+def count_new(info: Mapping[str, Any]) -> int:
+    """Return the number of denied operations that are new for their service."""
+    return sum(entry["count"] for entry in info.get("denials", ()) if _is_new(entry))
+
+
 def render_denials(host: str, info: Mapping[str, Any]) -> list[Line]:
-    """Return one line per denial for the terminal, then the log gaps."""
-    found: list[Line] = [(f"{host}: {info['total']} denials since {_format_time(info['since'])}", None)]
-    for row in (_build_row(host, entry) for entry in info["denials"]):
+    """Return one line per denial for the terminal, new ones first, then the log gaps."""
+    new = count_new(info)
+    title = f"{host}: {info['total']} denials since {_format_time(info['since'])}" + (f", {new} of them new" if new else "")
+    found: list[Line] = [(title, None)]
+    for row in sorted((_build_row(host, entry) for entry in info["denials"]), key=lambda row: not row["new"]):
         sign = "x" if row["denied"] else "-"
-        found += wrap_text(f"  {sign} {row['count']:>6}  ", f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})")
+        text = f"{row['who']}: {row['layer']} {row['what']} by {row['comm']} ({row['known']})"
+        found += wrap_text(f"  {sign} {row['count']:>6}  ", ("new: " if row["new"] else "") + text, "red" if row["new"] else None)
     for gap in info["gaps"]:
         found += wrap_text("  ? ", f"{gap['kind']}: {gap['text']}", "yellow")
     return found
@@ -91,12 +99,18 @@ def _build_row(host: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         "known": known,
         "layer": entry["layer"],
         "denied": entry["denied"],
+        "new": _is_new(entry),
         "what": " ".join(part for part in (entry["operation"], entry["detail"]) if part),
         "profile": entry["profile"] or "",
         "comm": entry["comm"],
         "count": entry["count"],
         "when": _format_span(entry["first"], entry["last"]),
     }
+
+
+def _is_new(entry: Mapping[str, Any]) -> bool:
+    """Return whether an operation was denied that is new for its service. Reports of earlier versions do not say so."""
+    return bool(entry["denied"] and entry.get("new", False))
 
 
 def _get_container_name(entry: Mapping[str, Any]) -> str:

@@ -50,6 +50,7 @@ METRICS = {
     "bulkhead_waiver_end_timestamp_seconds": "End of the last day of a waiver, in UTC.",
     "bulkhead_drift_changes": "What harden.yml would change on the host; only where watch.yml ran.",
     "bulkhead_denials": "Denials in the examined time, by layer and container; scope unknown: the process cannot be identified.",
+    "bulkhead_denials_new": "Denials that are new for their service, by layer and container.",
     "bulkhead_denials_gaps": "Reasons why denials may be missing.",
     "bulkhead_denials_since_timestamp_seconds": "Start of the examined time.",
     "bulkhead_recording_gate_passed": "1: what was recorded of the service is enough to enforce its generated profile.",
@@ -133,8 +134,8 @@ def _collect_host_samples(name: str, fleet: Fleet) -> Iterator[Sample]:
             case "bulkhead_drift_changes" if recent and host.drift is not None:
                 for layer, number in {**dict.fromkeys(host.layers, 0), **Counter(change["layer"] for change in host.drift)}.items():
                     yield {**label, "layer": layer}, number
-            case "bulkhead_denials" if info := denials.get_recent_denials(host, fleet):
-                for (layer, scope, container), number in denials.count_denials(info).items():
+            case "bulkhead_denials" | "bulkhead_denials_new" if info := denials.get_recent_denials(host, fleet):
+                for (layer, scope, container), number in denials.count_denials(info, name == "bulkhead_denials_new").items():
                     yield {**label, "layer": layer, "scope": scope, "container": container}, number
             case "bulkhead_denials_gaps" if info := denials.get_recent_denials(host, fleet):
                 yield label, len(info["gaps"])

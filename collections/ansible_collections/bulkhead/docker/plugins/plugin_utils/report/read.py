@@ -198,8 +198,8 @@ def _check_denials(report: Mapping[str, Any]) -> None:
         _require_numbers(entry, "a denial", "count", "first", "last")
         if not isinstance(entry.get("candidates"), list) or not isinstance(entry.get("container"), dict | None) or "profile" not in entry:
             raise ValueError("a denial has no candidates, no container or no profile")
-        if not isinstance(entry.get("denied"), bool):
-            raise ValueError("a denial has no boolean denied")
+        if not isinstance(entry.get("denied"), bool) or not isinstance(entry.get("new", False), bool):
+            raise ValueError("a denial has no boolean denied, or new is not one")
     for gap in _get_mappings(info, "gaps"):
         _require_texts(gap, "a gap", "kind", "text")
         if not all(isinstance(gap.get(key), int | float | None) for key in ("from", "to", "lost")):
