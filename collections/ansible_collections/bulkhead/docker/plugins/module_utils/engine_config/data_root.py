@@ -11,9 +11,12 @@ from typing import Any, Protocol
 from ..engine.api import Engine
 from ..engine.cgroups import find_orphans
 from ..engine.service import Service, ServiceError
+from ..host.files import write_atomically
 from ..host.root import Host
 from . import engine_restart
 from .transaction import Transaction
+
+_STOPPED = re.compile(r'(?<=[{,]"HasBeenManuallyStopped":)true(?=[,}])')
 
 
 class DataMigration(Protocol):
@@ -67,6 +70,7 @@ def migrate_data(
     if running:  # systemd kills an engine after TimeoutStopSec, and its containers keep running
         names = ", ".join(identifier[:12] for identifier in running)
         raise ServiceError(f"the engine is stopped, but containers {names} still run; nothing is copied while they may write")
+    forget_stops(transaction.host, before.root, (c["id"] for c in before.containers if c["name"] not in migration.leave))
     migration.migrate()
     before.containers = [container for container in before.containers if container["name"] not in migration.leave]
 
@@ -83,6 +87,18 @@ def stop_together(engine: Engine, containers: list[dict[str, Any]]) -> None:
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(stop, reversed(containers)))
+
+
+def forget_stops(host: Host, root: str, containers: Iterable[str]) -> None:
+    """Take back what the stopped engine recorded of containers that were stopped through its API. Raises OSError.
+
+    It would not start a container with the restart policy `unless-stopped` at the next boot (moby daemon/container.go), should the power fail now.
+    """
+    for identifier in containers:
+        file = f"{root}/containers/{identifier}/config.v2.json"
+        text = host.read(file)
+        if text and _STOPPED.search(text):
+            write_atomically(host.path(file), _STOPPED.sub("false", text))
 
 
 def is_migrated_root_in_use(transaction: Transaction, engine: Engine) -> bool:

@@ -119,6 +119,26 @@ def test_slow_containers_are_stopped_at_the_same_time(monkeypatch: pytest.Monkey
     assert sorted(what for what, _patience in engine.posted) == ["stop one", "stop two"]
 
 
+def test_a_stop_for_a_change_is_not_kept_as_the_users(host: Host) -> None:
+    """The engine would not start a container with the policy `unless-stopped` after a power cut."""
+    texts = {
+        "one": '{"ID":"one","Config":{"Cmd":["\\u003c,\\"HasBeenManuallyStopped\\":true"]},"HasBeenManuallyStopped":true,"Name":"/x"}',
+        "two": '{"HasBeenManuallyStopped":true}',
+        "other": '{"HasBeenManuallyStopped":true}',
+    }
+    for name, text in texts.items():
+        folder = host.path(f"/data/containers/{name}")
+        folder.mkdir(parents=True)
+        (folder / "config.v2.json").write_text(text)
+        (folder / "config.v2.json").chmod(0o600)
+    data_root.forget_stops(host, "/data", ["one", "two", "removed-by-rm"])
+    found = {name: host.read(f"/data/containers/{name}/config.v2.json") for name in texts}
+    assert found["one"] == texts["one"].replace('"HasBeenManuallyStopped":true,"Name"', '"HasBeenManuallyStopped":false,"Name"')
+    assert (found["two"], found["other"]) == ('{"HasBeenManuallyStopped":false}', texts["other"])
+    assert host.path("/data/containers/one/config.v2.json").stat().st_mode & 0o777 == 0o600
+    assert not [path for path in host.path("/data").rglob("*") if path.is_file() and path.name != "config.v2.json"]
+
+
 def test_snapshot_of_an_unreachable_engine(host: Host) -> None:
     class Silent:
         def get(self, _path: str) -> Any:
