@@ -32,7 +32,11 @@ class ActionModule(ActionBase):
             }
         )
         if not 0 < args["usual_days"] < MAX_DAYS:
-            return {**result, "failed": True, "msg": f"bulkhead_usual_days: {args['usual_days']:g}; write a number of days above 0 and below {MAX_DAYS}"}
+            return {
+                **result,
+                "failed": True,
+                "msg": f"bulkhead_usual_days: {args['usual_days']:g}; write a number of days above 0 and below {MAX_DAYS}",
+            }
         variables = task_vars or {}
         host, info = variables.get("inventory_hostname", "host"), args["denials"]
         path = Path(args["report_dir"]) / f"denials-{host}.json"

@@ -103,7 +103,9 @@ def _name_image(container: Mapping[str, Any]) -> str:
 
 def _limit(denials: Mapping[str, Mapping[str, list[float]]]) -> dict[str, dict[str, list[float]]]:
     """Return the denials that were seen last, at most `MAX_DENIALS`."""
-    every = sorted(((times, service, key) for service, known in denials.items() for key, times in known.items()), key=lambda each: -each[0][1])
+    every = sorted(
+        ((times, service, key) for service, known in denials.items() for key, times in known.items()), key=lambda each: -each[0][1]
+    )
     found: dict[str, dict[str, list[float]]] = {}
     for times, service, key in every[:MAX_DENIALS]:
         found.setdefault(service, {})[key] = times

@@ -20,7 +20,9 @@ class Host:
     def __init__(self) -> None:
         self.report: Any = None
 
-    def report_new(self, day: float, *entries: dict[str, Any], running: tuple[dict[str, Any], ...] = (), sources: tuple[str, ...] = ()) -> list[str]:
+    def report_new(
+        self, day: float, *entries: dict[str, Any], running: tuple[dict[str, Any], ...] = (), sources: tuple[str, ...] = ()
+    ) -> list[str]:
         """Return the operations that are new in a report of that day."""
         marked, seen = mark_new(entries, usual.read_sightings(self.report), NOW + day * DAY, usual.DEFAULT_DAYS, running, sources)
         self.report = json.loads(json.dumps({"sightings": seen.as_json()}))
@@ -95,7 +97,9 @@ def test_numbers_and_times_make_no_new_denial(one: str, other: str, same: bool) 
 
 
 def test_another_destination_is_new() -> None:
-    entries = [make_denial(layer="egress", operation="private", detail=f"10.0.0.{last} tcp/443 (from 172.17.0.2 docker0)") for last in (4, 5)]
+    entries = [
+        make_denial(layer="egress", operation="private", detail=f"10.0.0.{last} tcp/443 (from 172.17.0.2 docker0)") for last in (4, 5)
+    ]
     assert build_key(entries[0]) != build_key(entries[1])
     moved = {**entries[0], "detail": "10.0.0.4 tcp/443 (from 172.17.0.9 docker0)"}
     assert build_key(entries[0]) == build_key(moved)
@@ -122,7 +126,9 @@ def test_the_number_of_sightings_is_limited(monkeypatch: pytest.MonkeyPatch) -> 
     assert sorted(key.split()[1] for key in seen.denials["logs: nginx"]) == ["a", "c", "d"]
 
 
-@pytest.mark.parametrize("content", [None, [], {"sightings": 3}, {"sightings": {"services": {"a": "x"}, "denials": {"a": {"k": [1]}, "b": 2}}}])
+@pytest.mark.parametrize(
+    "content", [None, [], {"sightings": 3}, {"sightings": {"services": {"a": "x"}, "denials": {"a": {"k": [1]}, "b": 2}}}]
+)
 def test_a_file_with_something_else_has_no_sightings(content: object) -> None:
     assert usual.read_sightings(content) == Sightings()
 
