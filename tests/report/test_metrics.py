@@ -32,7 +32,7 @@ def test_prometheus_reads_metrics_with_hostile_names(tmp_path: Path) -> None:
         attacked,
     )
     samples.write_reports(
-        tmp_path, samples.make_verification("d", drift=[]), samples.make_denials("d", samples.make_denial(samples.HOSTILE))
+        tmp_path, samples.make_verification("d", drift=[]), samples.make_denials("d", samples.make_denial(samples.HOSTILE, new=True))
     )
     samples.write_recordings(tmp_path, samples.make_recorded_service(samples.HOSTILE))
     publish.publish_report(tmp_path, None, samples.NOW, samples.DAY, "1", "0")

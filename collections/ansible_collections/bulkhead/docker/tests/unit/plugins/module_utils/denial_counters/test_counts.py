@@ -72,7 +72,7 @@ def test_last_denial_of_each_process_is_found(monkeypatch):
         ],
         "lost": [],
     }
-    monkeypatch.setattr(counts, "_open", lambda name: contextlib.nullcontext(name))
+    monkeypatch.setattr(counts, "_open", contextlib.nullcontext)
     monkeypatch.setattr(counts.bpf, "read_entries", lambda name, key_size, value_size: iter(maps[name]))
     monkeypatch.setattr(counts.bpf, "look_up", lambda name, key, size: None)
     monkeypatch.setattr(counts, "read_statistics", lambda: {"sys_exit": (0, 0, 3), "cap_capable": (0, 5, 0)})
