@@ -126,7 +126,7 @@ def test_a_cell_opens_its_evidence_and_commands(small: Browser) -> None:
 def test_denials_and_log_gaps_are_shown(small: Browser) -> None:
     text = small.run("document.getElementById('denials').innerText")
     for words in (
-        "kernel logs of 1 host",
+        "denial counters of 1 host",
         "shop",
         "the process runs there",
         "open name=/proc/kcore",
