@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
 
 
 def _read_sightings(path: Path) -> usual.Sightings:
-    """Return the sightings of the host's last report; none if there is no valid one."""
+    """Return the sightings of the host's last report. Without a valid report, they are empty."""
     try:
         return usual.read_sightings(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):

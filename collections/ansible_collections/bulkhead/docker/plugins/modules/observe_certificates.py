@@ -27,7 +27,7 @@ attributes:
     description: Reads only, in check mode as outside it.
     support: full
   diff_mode:
-    description: Changes nothing, so there is no difference to show.
+    description: Changes nothing.
     support: none
 seealso:
   - module: bulkhead.docker.plan_layers

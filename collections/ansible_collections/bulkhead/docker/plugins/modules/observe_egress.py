@@ -42,7 +42,7 @@ attributes:
     description: Reads only. Nothing is probed in check mode.
     support: full
   diff_mode:
-    description: Changes nothing, so there is no difference to show.
+    description: Changes nothing.
     support: none
 seealso:
   - module: bulkhead.docker.plan_layers

@@ -43,7 +43,7 @@ def find_fault() -> str:
 
 
 def _make_calls(group: str) -> int:
-    """Enter the control group, become nobody, install a filter and make calls. Return an exit code, which is 0 if all were denied."""
+    """Enter the control group, change to user nobody, install a filter and make calls. Return an exit code, which is 0 if all were denied."""
     with open(group, "w", encoding="ascii") as file:
         file.write("0")
     os.setresuid(_NOBODY, _NOBODY, _NOBODY)
