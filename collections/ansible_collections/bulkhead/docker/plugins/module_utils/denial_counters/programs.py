@@ -15,6 +15,7 @@ import hashlib
 from ..recorder.assembler import FRAME, R0, R1, R2, R3, R6, R7, R8, R9, Program
 from ..recorder.bpf import ANY
 from ..recorder.layout import ABIS
+from ..recorder.steps import end, look_up, point, update
 from . import layout
 from .layout import NAME_SIZE, Offsets, list_maps
 from .sequences import (
@@ -31,16 +32,12 @@ from .sequences import (
     THREAD,
     add_lost,
     count,
-    end,
-    look_up,
     mark_call,
-    point,
     read_call,
     start_return,
     store_container,
     store_mark,
     store_thread,
-    update,
 )
 
 _EPERM, _EAGAIN, _EACCES, _EROFS, _ENOSYS, _MAX_ERRNO = 1, 11, 13, 30, 38, 4095

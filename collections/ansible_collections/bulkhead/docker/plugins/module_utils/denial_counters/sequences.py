@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from ..recorder.assembler import FRAME, R0, R1, R2, R3, R4, R6, R7, R8, R9, Program
+from ..recorder.assembler import FRAME, R0, R1, R2, R6, R7, R8, R9, Program
 from ..recorder.bpf import ANY, IF_NEW
 from ..recorder.layout import ABIS, UNKNOWN_NUMBER
+from ..recorder.steps import count_loss, look_up, point, update
 from .layout import COMM_SIZE, LOST, NAME_SIZE, Offsets
 
 # Numbers of helpers (include/uapi/linux/bpf.h).
-LOOK_UP, UPDATE, DELETE = 1, 2, 3
+DELETE = 3
 THREAD_ID, COMM, CGROUP, READ, READ_TEXT, BOOT_TIME, TASK, REGISTERS, RETURN_VALUE = 14, 16, 80, 113, 115, 125, 158, 175, 184
 _EEXIST = 17
 _TS_COMPAT, _X32_BIT = 0x2, 0x40000000  # arch/x86/include/asm/thread_info.h; arch/x86/include/uapi/asm/unistd.h
@@ -117,35 +118,4 @@ def count(program: Program) -> None:
 
 def add_lost(program: Program, name: str) -> None:
     """Add: count a loss of a map, and end."""
-    program.store_constant(4, FRAME, INDEX, LOST.index(name))
-    look_up(program, "lost", INDEX)
-    program.jump_if(R0, "==", 0, "end")
-    program.compute("=", R1, 1)
-    program.add_atomically(R0, 0, R1)
-    program.jump("end")
-
-
-def point(program: Program, register: int, place: int) -> None:
-    program.copy(register, FRAME)
-    program.compute("+", register, place)
-
-
-def look_up(program: Program, name: str, key: int) -> None:
-    """Add: r0 = address of the value of the key at this place of the stack, or 0."""
-    program.load_map(R1, name)
-    point(program, R2, key)
-    program.call(LOOK_UP)
-
-
-def update(program: Program, name: str, key: int, value: int, flags: int) -> None:
-    program.load_map(R1, name)
-    point(program, R2, key)
-    point(program, R3, value)
-    program.compute("=", R4, flags)
-    program.call(UPDATE)
-
-
-def end(program: Program) -> None:
-    program.place("end")
-    program.compute("=", R0, 0)
-    program.exit()
+    count_loss(program, LOST.index(name), INDEX)

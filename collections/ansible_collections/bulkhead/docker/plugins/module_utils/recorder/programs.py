@@ -12,18 +12,12 @@ from __future__ import annotations
 
 import hashlib
 
-from .assembler import FRAME, R0, R1, R2, R3, R4, R6, R7, R8, R9, Program
+from .assembler import FRAME, R0, R1, R2, R3, R6, R7, R8, R9, Program
 from .bpf import ANY, IF_NEW
 from .layout import ABIS, HAS_ARGUMENT, LOST, NAME_SIZE, TRACEPOINTS, UNKNOWN_NUMBER, Offsets, list_maps
+from .steps import count_loss, end, look_up, point, update
 
-_HELPER_LOOK_UP, _HELPER_UPDATE, _HELPER_CGROUP, _HELPER_READ_TEXT, _HELPER_TASK, _HELPER_REGISTERS = (
-    1,
-    2,
-    80,
-    115,
-    158,
-    175,
-)  # include/uapi/linux/bpf.h
+_HELPER_CGROUP, _HELPER_READ_TEXT, _HELPER_TASK, _HELPER_REGISTERS = 80, 115, 158, 175  # include/uapi/linux/bpf.h
 _MODE_FILTER = 2  # SECCOMP_MODE_FILTER
 _EEXIST, _MAX_ERRNO = 17, 4095
 _TS_COMPAT, _X32_BIT = 0x2, 0x40000000  # arch/x86/include/asm/thread_info.h; arch/x86/include/uapi/asm/unistd.h
@@ -64,7 +58,7 @@ def build_program(tracepoint: str, offsets: Offsets, machine: str) -> Program:
 def build_empty() -> Program:
     """Return a program that does nothing. Attached to a tracepoint, it makes the kernel call the function for it."""
     program = Program()
-    _end(program)
+    end(program)
     return program
 
 
@@ -72,7 +66,7 @@ def _build_enter(offsets: Offsets, machine: str) -> Program:
     program = Program()
     _start(program, offsets)
     _store_cgroup(program)
-    _look_up(program, "tasks", _THREAD)
+    look_up(program, "tasks", _THREAD)
     program.jump_if(R0, "==", 0, "new task")
     program.store_constant(4, R0, 0, _ENTERED)
     program.load(8, R1, FRAME, _KEY)
@@ -88,14 +82,14 @@ def _build_enter(offsets: Offsets, machine: str) -> Program:
     program.place("no argument")
     program.store(4, FRAME, _KEY + 8, R8)
     _count(program, "calls")
-    _end(program)
+    end(program)
     return program
 
 
 def _build_exit(offsets: Offsets, machine: str) -> Program:
     program = Program()
     _start(program, offsets)
-    _look_up(program, "tasks", _THREAD)
+    look_up(program, "tasks", _THREAD)
     program.jump_if(R0, "!=", 0, "known task")
     # The task was in a call when the recorder was armed, or has just got its filter: this is the exit of seccomp(2) itself.
     _store_cgroup(program)
@@ -121,7 +115,7 @@ def _build_exit(offsets: Offsets, machine: str) -> Program:
     _count(program, "denied")
     program.place("entry was missed")
     _add_lost(program, "missed")
-    _end(program)
+    end(program)
     return program
 
 
@@ -132,15 +126,15 @@ def _build_mkdir(offsets: Offsets) -> Program:
     program.load(8, R1, R1, offsets.node)
     program.load(8, R1, R1, offsets.identifier)
     program.store(8, FRAME, _KEY, R1)
-    _point(program, R1, _NAME)
+    point(program, R1, _NAME)
     program.compute("=", R2, NAME_SIZE)
     program.load(8, R3, R6, 8)
     program.call(_HELPER_READ_TEXT)
     program.jump_if32(R0, "signed<", 0, "end")
-    _update(program, "names", _KEY, _NAME, ANY)
+    update(program, "names", _KEY, _NAME, ANY)
     program.jump_if32(R0, "==", 0, "end")
     _add_lost(program, "names")
-    _end(program)
+    end(program)
     return program
 
 
@@ -225,13 +219,13 @@ def _jump_by_call(program: Program, abi: str) -> None:
 
 def _count(program: Program, name: str) -> None:
     """Add: count the key on the stack in a map, and continue at `end`."""
-    _look_up(program, name, _KEY)
+    look_up(program, name, _KEY)
     program.jump_if(R0, "!=", 0, "count")
     program.store_constant(8, FRAME, _ONE, 1)
-    _update(program, name, _KEY, _ONE, IF_NEW)
+    update(program, name, _KEY, _ONE, IF_NEW)
     program.jump_if32(R0, "==", 0, "end")
     program.jump_if32(R0, "!=", -_EEXIST, "counts are lost")
-    _look_up(program, name, _KEY)  # another processor was first
+    look_up(program, name, _KEY)  # another processor was first
     program.jump_if(R0, "!=", 0, "count")
     program.place("counts are lost")
     _add_lost(program, name)
@@ -252,7 +246,7 @@ def _insert_task(program: Program, mark: int) -> None:
     program.store_constant(8, FRAME, _TASK, mark)
     program.load(8, R1, FRAME, _KEY)
     program.store(8, FRAME, _TASK + 8, R1)
-    _update(program, "tasks", _THREAD, _TASK, ANY)
+    update(program, "tasks", _THREAD, _TASK, ANY)
     program.jump_if32(R0, "==", 0, "inserted")
     _add_lost(program, "tasks")
     program.place("inserted")
@@ -260,35 +254,4 @@ def _insert_task(program: Program, mark: int) -> None:
 
 def _add_lost(program: Program, name: str) -> None:
     """Add: count a loss of a map, and end."""
-    program.store_constant(4, FRAME, _INDEX, LOST.index(name))
-    _look_up(program, "lost", _INDEX)
-    program.jump_if(R0, "==", 0, "end")
-    program.compute("=", R1, 1)
-    program.add_atomically(R0, 0, R1)
-    program.jump("end")
-
-
-def _point(program: Program, register: int, place: int) -> None:
-    program.copy(register, FRAME)
-    program.compute("+", register, place)
-
-
-def _look_up(program: Program, name: str, key: int) -> None:
-    """Add: r0 = address of the value of the key at this place of the stack, or 0."""
-    program.load_map(R1, name)
-    _point(program, R2, key)
-    program.call(_HELPER_LOOK_UP)
-
-
-def _update(program: Program, name: str, key: int, value: int, flags: int) -> None:
-    program.load_map(R1, name)
-    _point(program, R2, key)
-    _point(program, R3, value)
-    program.compute("=", R4, flags)
-    program.call(_HELPER_UPDATE)
-
-
-def _end(program: Program) -> None:
-    program.place("end")
-    program.compute("=", R0, 0)
-    program.exit()
+    count_loss(program, LOST.index(name), _INDEX)
