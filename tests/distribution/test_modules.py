@@ -29,6 +29,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "egress_rules": (183, "host"),
     "engine_files": (185, "engine host"),
     "denials_info": (263, "audit denial_counters engine host recorder seccomp"),
+    "network_attacks": (260, "attack audit denial_counters engine host layers recorder seccomp"),
     "observe_certificates": (180, "engine host"),
     "observe_egress": (202, "engine host"),
     "observe_data": (240, "containerd engine exposures host layers migration"),

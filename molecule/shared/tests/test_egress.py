@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Load egress rules: containers reach only what they should, sabotage is named, denied connections are attributed, and rollback removes all.
+"""Load egress rules: containers reach only what they should, attacks are stopped, sabotage is named, denials are attributed, and rollback removes all.
 
 A network namespace beside the host has a metadata service, and an address of a private range.
 """
@@ -46,8 +46,11 @@ for container in egress-plain egress-shop; do for place in PLACES; do
 nsenter -t $(docker inspect -f '{{.State.Pid}}' $container) -n timeout 5 bash -c ": < /dev/tcp/$place" 2>/dev/null && echo $container $place
 done; done; true
 """.replace("PLACES", " ".join(PLACES.values()))
-# What is on the host of the layer, and the tables of others without counts.
-STATE = "find /etc/systemd /var/lib/bulkhead -name '*egress*'; nft -s list ruleset"
+# What is on the host of the layer, the tables of others without counts, and what the attacks could leave.
+STATE = (
+    "find /etc/systemd /var/lib/bulkhead -name '*egress*'; nft -s list ruleset;"
+    " ls /sys/class/net; docker ps -aq | sort; docker images -q | sort; docker network ls -q | sort; ip route"
+)
 VARIABLES = {
     "container_egress_layer": "required",
     "container_egress_presets": ["metadata", "host", "private"],
@@ -68,14 +71,16 @@ BOOK = """
       register: reached
     - bulkhead.docker.verify_layers: &verify {layers: [egress], expect: "{{ planned.expect }}"}
       register: verified
+    - bulkhead.docker.denials_info: {since: "SINCE"}
+      register: denials
+    - bulkhead.docker.network_attacks: {configurations: []}
+      register: attacks
     - ansible.builtin.shell: SABOTAGE
     - bulkhead.docker.verify_layers: *verify
       register: sabotaged
-    - bulkhead.docker.denials_info: {since: "SINCE"}
-      register: denials
     - ansible.builtin.copy:
         content: "{{ {'changes': planned.layers.egress.changes, 'reached': reached.stdout, 'verified': verified.layers[0],
-                      'sabotaged': sabotaged.layers[0], 'denials': denials.denials} | to_json }}"
+                      'sabotaged': sabotaged.layers[0], 'denials': denials.denials, 'attacks': attacks.attacks} | to_json }}"
         dest: ANSWER
         mode: "0644"
       become: false
@@ -140,6 +145,19 @@ def test_sabotage_is_named(states: dict[str, Any]) -> None:
 def test_denied_connections_have_their_container(states: dict[str, Any]) -> None:
     found = {(entry["container"]["name"], entry["operation"]) for entry in states["denials"] if entry["layer"] == "egress"}
     assert found == {(PLAIN, "metadata"), (PLAIN, "private"), (PLAIN, "host"), (SHOP, "listed")}
+
+
+def test_the_rules_stop_attacks_that_get_through_without_them(states: dict[str, Any]) -> None:
+    rows = {row["name"]: row for row in states["attacks"]}
+    stopped = {name: row["cells"]["egress"] for name, row in rows.items() if row["stopped_by"] == ["egress"]}
+    assert list(stopped) == ["metadata_service", "host_service", "other_network", "raw_spoof"], rows
+    assert {name: cell["trace"]["operation"] for name, cell in stopped.items()} == {
+        "metadata_service": "metadata", "host_service": "host", "other_network": "private", "raw_spoof": "private",
+    }  # fmt: skip
+    assert METADATA in rows["metadata_service"]["about"], "the route that exists is used"
+    # Neither is the layer's task. The nameserver must be reached for the second one to show something.
+    assert rows["lateral_container"]["cells"]["egress"]["outcome"] == "succeeded"
+    assert rows["dns_tunnel"]["cells"]["egress"]["outcome"] == rows["dns_tunnel"]["cells"]["none"]["outcome"]
 
 
 def test_rollback_removes_all(states: dict[str, Any]) -> None:

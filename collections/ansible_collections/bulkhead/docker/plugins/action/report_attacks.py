@@ -10,6 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import single
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_network import merge_network
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_requirements import find_requirement_problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.attack_table import render_matrix
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
@@ -17,7 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import ch
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("fail", "matrix", "required", "report_dir", "show"))
+    _VALID_ARGS = frozenset(("fail", "matrix", "network", "required", "report_dir", "show"))
     _requires_connection = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -26,6 +27,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "fail": {"type": "bool", "default": True},
                 "matrix": {"type": "dict", "required": True},
+                "network": {"type": "dict", "default": {}},
                 "required": {"type": "dict", "default": {}},
                 "report_dir": {"type": "str", "default": "reports"},
                 "show": {"type": "bool", "default": True},
@@ -33,7 +35,7 @@ class ActionModule(ActionBase):
         )
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "host")
-        matrix, required = args["matrix"], args["required"]
+        matrix, required = merge_network(args["matrix"], args["network"]), args["required"]
         problems = find_requirement_problems("required", required)
         if problems:
             return {**result, "failed": True, "msg": "\n".join(problems)}

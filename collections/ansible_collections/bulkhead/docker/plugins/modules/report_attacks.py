@@ -20,6 +20,10 @@ options:
     description: Result of M(bulkhead.docker.attack_matrix), or the failure of its task.
     type: dict
     required: true
+  network:
+    description: Result of M(bulkhead.docker.network_attacks), or the failure of its task. Its attacks and its column become part of the matrix.
+    type: dict
+    default: {}
   required:
     description: The number of layers that must stop an attack, each on its own, by the name of the attack.
     type: dict
@@ -45,6 +49,7 @@ attributes:
     support: none
 seealso:
   - module: bulkhead.docker.attack_matrix
+  - module: bulkhead.docker.network_attacks
 """
 
 EXAMPLES = r"""
@@ -60,8 +65,8 @@ RETURN = r"""
 report:
   description:
     - Path of the file that was written on the control node. It contains C(host), C(written) (ISO 8601), C(required) and C(unmet) (as here), C(met) (whether
-      C(unmet) is empty), and C(matrix) (the result of M(bulkhead.docker.attack_matrix)). If no attack was run, C(matrix) is empty, C(met) is false, and
-      C(error) and C(unreachable) give the reason.
+      C(unmet) is empty), and C(matrix) (the result of M(bulkhead.docker.attack_matrix), with that of O(network)).
+    - If no attack was run, C(matrix) is empty, C(met) is false, and C(error) and C(unreachable) give the reason.
   returned: always
   type: str
   sample: reports/attack-web1.json

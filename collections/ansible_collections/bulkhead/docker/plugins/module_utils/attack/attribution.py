@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .audit import explain_silence
-from .catalog import ATTACKS, FOOTHOLDS, LAYER_NAMES
+from .catalog import ATTACKS, BLOCKED, FOOTHOLDS, INCONCLUSIVE, LAYER_NAMES, SUCCEEDED, UNKNOWN
 from .configurations import ALONE, BASELINE, USERNS, Configuration, is_in_user_namespace, list_surplus_layers
 from .traces import Traces, describe_trace
-
-BLOCKED, SUCCEEDED, INCONCLUSIVE, UNKNOWN = "blocked", "succeeded", "inconclusive", "unknown"
 
 
 def build_rows(

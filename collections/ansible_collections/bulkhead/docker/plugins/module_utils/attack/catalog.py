@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ..layers import registry
 
+# Outcomes of an attack.
+BLOCKED, SUCCEEDED, INCONCLUSIVE, UNKNOWN = "blocked", "succeeded", "inconclusive", "unknown"
+
 # What every container of the matrix gets, so that attacks have a target. Careless operators grant these.
 FOOTHOLDS = {
     "proc": "the host's /proc, mounted",

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 from ..engine.probe_image import build_image, find_program, list_libraries
 from . import attacks_host, attacks_kernel, calls, runner
@@ -22,21 +23,23 @@ import __future__, collections.abc, encodings.utf_8, typing, {_IMPORTS}, sys
 files = [getattr(m, "__file__", None) for m in list(sys.modules.values())] + [getattr(m, "__cached__", None) for m in list(sys.modules.values())]
 print(json.dumps([f for f in files if f and os.path.exists(f)]))
 """
-_START = f"import sys; sys.path.insert(0, {FOLDER!r}); from attack import runner; runner.main()"
 
 
-def build_command() -> list[str]:
-    """Return the command of a container: Python in isolated mode, which ignores the environment."""
-    return [find_program(PYTHON), "-I", "-S", "-B", "-c", _START]
+def build_command(entry: str = "runner.main") -> list[str]:
+    """Return the command of a container: Python in isolated mode, which ignores the environment. entry: module and function."""
+    start = f"import sys; sys.path.insert(0, {FOLDER!r}); from attack import {entry.partition('.')[0]}; {entry}()"
+    return [find_program(PYTHON), "-I", "-S", "-B", "-c", start]
 
 
-def build_archive() -> bytes:
-    """Return the root file system of the image as an archive. Raises FileNotFoundError, OSError, subprocess.SubprocessError."""
+def build_archive(*more: ModuleType) -> bytes:
+    """Return the root file system of the image as an archive. more: other modules for it.
+
+    Raises FileNotFoundError, OSError, subprocess.SubprocessError."""
     asked = subprocess.run([find_program(PYTHON), "-I", "-S", "-c", _ASK], capture_output=True, text=True, timeout=120, check=True)
     files = set(json.loads(asked.stdout))
     files.update(list_libraries(find_program(PYTHON), sorted(path for path in files if path.endswith(".so"))))
     files_made = {}
-    for name in (module.__name__ for module in (calls, attacks_host, attacks_kernel, runner)):
+    for name in (module.__name__ for module in (calls, attacks_host, attacks_kernel, runner, *more)):
         files_made[f"{FOLDER}/attack/{name.rsplit('.', 1)[1]}.py"] = (_read_source(name), 0o644)
     files_made[f"{FOLDER}/attack/__init__.py"] = (b"", 0o644)
     files_made[SETUID] = (Path(find_program(_ID)).read_bytes(), 0o4755)

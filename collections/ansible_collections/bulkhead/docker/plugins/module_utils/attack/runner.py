@@ -19,6 +19,7 @@ from . import attacks_host, attacks_kernel
 from .calls import Blocked, NotPrepared, name_errno, name_process, numbers, preparation
 
 ENVIRONMENT = "BULKHEAD_ATTACK"
+modules: list[Any] = [attacks_host, attacks_kernel]
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def print_record(record: dict[str, Any]) -> None:
 
 
 def get_attack(name: str) -> Callable[[], str]:
-    function: Callable[[], str] = getattr(attacks_host, name, None) or getattr(attacks_kernel, name)
+    function: Callable[[], str] = next(getattr(module, name) for module in modules if hasattr(module, name))
     return function
 
 

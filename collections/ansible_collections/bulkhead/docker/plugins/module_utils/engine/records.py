@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Temporary:
     """What one run creates in one engine.
 
     token: random hexadecimal digits. owner: the process, as `identify_process` returns it. socket: of the engine. name: of the image.
-    containers: names. image: ID of the image; empty until it exists, and no container is created before.
+    containers, networks: names. image: ID of the image; empty until it exists, and no container is created before.
     """
 
     token: str
@@ -34,6 +34,7 @@ class Temporary:
     name: str
     containers: list[str]
     image: str = ""
+    networks: list[str] = field(default_factory=list)
 
     def has_container(self, entry: Mapping[str, Any]) -> bool:
         """Return whether an entry of `/containers/json` is one of these containers."""

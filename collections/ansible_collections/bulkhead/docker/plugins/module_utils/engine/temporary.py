@@ -34,15 +34,27 @@ def is_running(host: Host, owner: str) -> bool:
 
 
 @contextmanager
-def create_temporary(host: Host, engine: Engine, prefix: str, suffixes: Sequence[str] = ("",)) -> Iterator[Temporary]:
-    """Yield the record of an image and its containers, named `PREFIX-TOKEN` and a suffix; remove them at the end.
+def create_temporary(
+    host: Host, engine: Engine, prefix: str, suffixes: Sequence[str] = ("",), networks: Sequence[str] = ()
+) -> Iterator[Temporary]:
+    """Yield the record of an image, its containers and networks, named `PREFIX-TOKEN` and a suffix; remove them at the end.
+
+    suffixes: of containers. networks: suffixes of networks.
 
     Removes what killed runs left in this engine first. Raises EngineError, EngineUnreachable, OSError.
     """
     remove_leftovers(host, engine)
     token = secrets.token_hex(8)
     name = f"{prefix}-{token}"
-    record = Temporary(token, identify_process(host), engine.socket, name, [f"{name}{suffix}" for suffix in suffixes])
+    record = Temporary(
+        token,
+        identify_process(host),
+        engine.socket,
+        name,
+        [f"{name}{suffix}" for suffix in suffixes],
+        "",
+        [f"{name}{suffix}" for suffix in networks],
+    )
     _save_record(host, record)
     try:
         yield record
@@ -73,7 +85,7 @@ def import_image(host: Host, engine: Engine, record: Temporary, archive: bytes) 
 
 
 def remove_leftovers(host: Host, engine: Engine) -> None:
-    """Remove the containers and images of runs that were killed. Raises EngineError, EngineUnreachable."""
+    """Remove the containers, networks and images of runs that were killed. Raises EngineError, EngineUnreachable."""
     for record in read_records(host):
         if record.socket == engine.socket and not is_running(host, record.owner):
             for entry in engine.get("/containers/json", all=True):
@@ -105,7 +117,15 @@ def _save_record(host: Host, record: Temporary) -> None:
 
 
 def _remove_recorded(host: Host, engine: Engine, record: Temporary) -> None:
-    """Remove the image and the record. The record stays when the engine does not answer, for the next run."""
+    """Remove the networks, the image and the record. The record stays when the engine does not answer, for the next run."""
+    for network in record.networks:
+        try:
+            engine.delete(f"/networks/{network}")
+        except EngineUnreachable:
+            return
+        except EngineError as error:
+            if error.status != 404:
+                return
     deadline = time.monotonic() + 10
     while record.image and time.monotonic() < deadline:
         try:

@@ -6,15 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...module_utils.attack.network_catalog import LAYER as EGRESS
 from ...module_utils.layers.registry import LAYERS
 from ..terminal import Line, wrap_text
 
 # Each outcome has its own sign, for readers who do not see colours. _LOGGED follows the sign of an attack that was stopped and logged by the kernel.
-_SIGN = {"blocked": "#", "succeeded": ".", "inconclusive": "-", "unknown": "?"}
+_SIGN = {"blocked": "#", "succeeded": ".", "inconclusive": "-", "unknown": "?", "": ""}
 _LOGGED = "*"
+_NOT_RUN: dict[str, Any] = {"outcome": "", "logged": None}
 _HEADS = {
     "none": "none",
-    **{layer.name: layer.short for layer in LAYERS if layer.attacked},
+    **{layer.name: layer.short for layer in LAYERS if layer.attacked or layer.name == EGRESS},
     "engine": "engine",
     "host": "host",
     "stacked": "stack",
@@ -38,7 +40,7 @@ def render_matrix(host: str, matrix: Mapping[str, Any], unmet: Sequence[str]) ->
     lines += [
         *wrap_text(
             "  ",
-            "# stopped, #* stopped and logged by the kernel, . succeeded, - inconclusive, ? unknown; each layer alone, then together",
+            "# stopped, #* stopped and logged by the kernel, . succeeded, - inconclusive, ? unknown, empty: not run; each layer alone, then together",
             None,
         )
     ]
@@ -60,17 +62,23 @@ def _get_width(head: str) -> int:
 def _render_row(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> str:
     signs = []
     for column in columns:
-        cell = row["cells"][column["name"]]
+        cell = _get_cell(row, column)
         sign = _SIGN[cell["outcome"]] + (_LOGGED if cell["outcome"] == "blocked" and cell["logged"] else "")
         signs.append(f"{sign:<{_get_width(_HEADS.get(column['name'], column['name'][:5]))}}")
     return f"  {row['name']:<{_NAME_WIDTH}}" + " ".join(signs) + (f" {row['layers']}" if row["conclusive"] else " inconclusive")
+
+
+def _get_cell(row: Mapping[str, Any], column: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a cell of the row. Not every configuration runs every attack."""
+    cell: Mapping[str, Any] = row["cells"].get(column["name"], _NOT_RUN)
+    return cell
 
 
 def _choose_colour(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> str | None:
     """Return red if the attack succeeds against all layers together; otherwise the colour shows whether several layers stop it alone."""
     if not row["conclusive"]:
         return "dark gray"
-    last = row["cells"][columns[-1]["name"]]["outcome"]
+    last = _get_cell(row, columns[-1])["outcome"]
     if last == "succeeded":
         return "red"
     return "green" if last == "blocked" and row["layers"] > 1 else "yellow"
@@ -89,7 +97,7 @@ def _render_notes(matrix: Mapping[str, Any]) -> Iterator[Line]:
             yield from wrap_text("  - ", f"{general}:", None)
             yield from wrap_text("    ", ", ".join(f"{name} ({particular})" for name, particular in attacks), None)
     for column in (c for c in columns if c["kind"] == "together" and c["name"] != "engine"):
-        succeeded = [row["name"] for row in rows if row["cells"][column["name"]]["outcome"] == "succeeded"]
+        succeeded = [row["name"] for row in rows if _get_cell(row, column)["outcome"] == "succeeded"]
         if succeeded:
             yield from wrap_text(f"  ! these succeed with {column['title']}: ", ", ".join(succeeded), "yellow")
     if matrix["log"]["error"]:

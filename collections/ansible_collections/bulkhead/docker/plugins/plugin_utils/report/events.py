@@ -16,6 +16,7 @@ from typing import Any
 
 from ..files import write_report
 from . import single
+from .attack_network import merge_network
 from .policy import Policy, load_policy
 
 _ENDED = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable")
@@ -82,6 +83,8 @@ def collect_reports(events: Iterable[Mapping[str, Any]], found: RunReports) -> N
             found.verify[host] = (time, report)
         elif action == "attack_matrix":
             matrices[host] = result or {"msg": _CUT}
+        elif action == "network_attacks":
+            matrices[host] = merge_network(matrices.get(host, {}), result or {"msg": _CUT})
         elif action == "report_attacks" and "unmet" in result:
             found.attack[host] = (time, single.build_attack_report(host, matrices.pop(host, {}), result.get("required", {}))[0])
 
