@@ -15,6 +15,7 @@ description:
   - Denials can be missing. The kernel limits the messages in its log but numbers all of them, and logs are rotated. RV(gaps) lists what may be missing, and
     RV(complete) is true only without gaps.
   - An errno of a seccomp filter without the flag LOG and a plain C(deny) rule of AppArmor are not logged (man 2 seccomp, man 5 apparmor.d).
+  - An errno of clone3 in the log is left out. Profiles answer ENOSYS, so that C libraries use clone instead.
   - Where the denial counters are installed (M(bulkhead.docker.denial_counters)), what they counted is listed too, of every layer. Denials by AppArmor
     that a log has, with their path, are listed from the log.
   - Connections that the egress rules denied are listed as far as the rules log them, which is 20 at once and 10 per minute for each address of a

@@ -35,6 +35,8 @@ _ACTIONS = {
     0x80000000: "kill_process", 0x00000000: "kill_thread", 0x00030000: "trap", 0x00050000: "errno", 0x7FC00000: "user_notif", 0x7FF00000: "trace",
     0x7FFC0000: "log",
 }  # fmt: skip
+# Profiles answer it with ENOSYS, so that C libraries use clone instead (seccomp/blocks.py; moby profiles/seccomp/default.json). The message has no errno.
+_ANSWERED_ENOSYS = "clone3"
 _MACHINES = {number: name for name, number in AUDIT_ARCH.items()}
 
 
@@ -56,7 +58,10 @@ class Denial:
 
 
 def parse_denial(message: Message) -> Denial | None:
-    """Return the denial; None for another message, such as a loaded profile or an operation that an `audit` rule allowed."""
+    """Return the denial; None for another message, such as a loaded profile or an operation that an `audit` rule allowed.
+
+    An errno of clone3 is left out, as the counters and the recorder leave out ENOSYS.
+    """
     fields = message.fields
     comm, exe = fields.get("comm", "unknown")[:_MAX_LENGTH], fields.get("exe")
     if message.kind == APPARMOR:
@@ -73,6 +78,8 @@ def parse_denial(message: Message) -> Denial | None:
         call = name_syscall(machine, int(fields["syscall"]))
     except KeyError:
         call = f"syscall {fields['syscall']}"
+    if call == _ANSWERED_ENOSYS and action == "errno":
+        return None
     detail = f"action={action}" + ("" if machine else f" arch={fields['arch']}")
     return Denial("seccomp", action != "log", call, detail, fields.get("subj"), comm, exe)
 

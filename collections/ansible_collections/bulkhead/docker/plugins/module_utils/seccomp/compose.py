@@ -12,6 +12,8 @@ from .blocks import BLOCKS
 # Programs of other ABIs (32-bit x86, x32, 32-bit Arm) are killed. They have call numbers of their own, among them `socketcall`, which
 # hides from a filter which socket is requested.
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
+# A runtime that is given flags no longer adds SPEC_ALLOW itself (runc 1.2: libcontainer/specconv/spec_linux.go; crun: src/libcrun/seccomp.c).
+LOGGING = ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_LOG")
 
 
 def compose_profile(
@@ -26,14 +28,14 @@ def compose_profile(
     """Return a profile that allows what the blocks and `allow` name, except what `deny` names, and that has the further `rules`.
 
     A call in `allow` is allowed with any arguments, even if a block restricts them. `deny` takes precedence over all others. log: the kernel logs
-    each denial (engines before 23.0 ignore that).
+    each denial. A runtime that does not know the flag starts no container.
     """
     free = list_free_calls(blocks, allow) - set(deny)
     profile: dict[str, Any] = {"defaultAction": default_action}
     if default_action == "SCMP_ACT_ERRNO":
         profile["defaultErrnoRet"] = 1
     if log:
-        profile["flags"] = ["SECCOMP_FILTER_FLAG_LOG"]
+        profile["flags"] = list(LOGGING)
     profile["archMap"] = [{"architecture": name, "subArchitectures": subs} for name, subs in _arch_map(architectures)]
     profile["syscalls"] = [{"names": sorted(free), "action": "SCMP_ACT_ALLOW"}] if free else []
     for rule in [*(rule for block in blocks for rule in BLOCKS[block].rules), *rules]:

@@ -23,6 +23,7 @@ from .syscalls_other import list_known_names
 LIST = "seccomp_profiles_list"
 DEFAULT = "seccomp_profiles_daemon_default"
 DIRECTORY = "seccomp_profiles_directory"
+LOG_DENIALS = "seccomp_profiles_log_denials"
 
 _COMPOSED = ("extends", "blocks", "allow", "deny", "rules", "default_action", "architectures", "log")
 _TEXT = ("src", "content")
@@ -32,14 +33,17 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class SeccompProfile:
-    """One profile of the inventory; `text` is empty if it is to be absent. place: of the text in the inventory, for messages."""
+    """One profile of the inventory; `text` is empty if it is to be absent.
+
+    logging: the text with which the kernel logs denials; empty if that is not desired. place: of the text in the inventory, for messages.
+    """
 
     name: str
     path: str
     text: str
     state: str = "present"
     force: bool = False
-    log: bool = False
+    logging: str = ""
     permissive: bool = False
     place: str = field(default="", compare=False)
 
@@ -83,7 +87,7 @@ def read_seccomp_profiles(desired: Mapping[str, Any]) -> SeccompProfiles:
     for place, entry, duplicates in number_entries(LIST, entries):
         faults = [*_find_entry_problems(place, entry), *duplicates]
         if not faults:
-            profile = _build_profile(place, entry, directory)
+            profile = _build_profile(place, entry, directory, desired.get(LOG_DENIALS) is True)
             if profile.state == "present":
                 faults = find_profile_problems(profile.text, profile.place, profile.permissive)
             listed.profiles.append(profile)
@@ -196,14 +200,16 @@ def _find_unknown(place: str, words: Sequence[str], known: Iterable[str], what: 
             yield f'{place}: "{word}" is not a {what}; {hint}'
 
 
-def _build_profile(place: str, entry: Mapping[str, Any], directory: str) -> SeccompProfile:
+def _build_profile(place: str, entry: Mapping[str, Any], directory: str, log_denials: bool) -> SeccompProfile:
     name, state = entry["name"], entry.get("state", "present")
     path = f"{directory.rstrip('/')}/{name}.json"
-    text = ""
+    text = logging = ""
     if state == "present":
         text = entry["content"] if "content" in entry else format_profile(_compose_entry(entry))
+        if "content" not in entry and entry.get("log", log_denials):
+            logging = format_profile(_compose_entry(entry, log=True))
     place = f"{place} ({entry['src']})" if "src" in entry else place
-    return SeccompProfile(name, path, text, state, bool(entry.get("force")), bool(entry.get("log")), bool(entry.get("permissive")), place)
+    return SeccompProfile(name, path, text, state, bool(entry.get("force")), logging, bool(entry.get("permissive")), place)
 
 
 def _list_blocks(entry: Mapping[str, Any]) -> list[str]:
@@ -211,13 +217,13 @@ def _list_blocks(entry: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*PRESETS.get(entry.get("extends", ""), ()), *entry.get("blocks", [])]))
 
 
-def _compose_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _compose_entry(entry: Mapping[str, Any], log: bool = False) -> dict[str, Any]:
     return compose_profile(
         _list_blocks(entry),
         entry.get("allow", ()),
         entry.get("deny", ()),
         entry.get("default_action", "SCMP_ACT_ERRNO"),
         entry.get("architectures") or ARCHITECTURES,
-        bool(entry.get("log")),
+        log,
         entry.get("rules", ()),
     )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the seccomp filters of running processes from the kernel (man 2 ptrace, PTRACE_SECCOMP_GET_FILTER; Linux 4.4).
+"""Reads the seccomp filters of running processes from the kernel (man 2 ptrace, PTRACE_SECCOMP_GET_FILTER; Linux 4.4), and their flags
+(PTRACE_SECCOMP_GET_METADATA, linux/ptrace.h; Linux 4.16).
 
 A process is stopped during the read (10 to 20 ms in an emulated machine) and then continues. A blocking call that it interrupts may
 return EINTR. The tracer is a child with a time limit. When it ends, the kernel detaches and discards a stop that is still pending
@@ -14,6 +15,7 @@ import json
 import os
 import select
 import signal
+import struct
 import time
 from collections.abc import Iterator, Sequence
 
@@ -21,6 +23,7 @@ from ..host.cgroup import CGROUPFS
 from .encoding import decode_filters, encode_filters
 
 _DETACH, _SEIZE, _INTERRUPT, _GET_FILTER = 17, 0x4206, 0x4207, 0x420C
+_GET_METADATA, _METADATA = 0x420D, struct.Struct("=QQ")  # struct seccomp_metadata: number of the filter, flags
 _EVENT_STOP = 128  # PTRACE_EVENT_STOP
 _WALL = 0x40000000  # __WALL: threads and other odd children too
 STOP_TIMEOUT = 2.0  # seconds
@@ -43,10 +46,15 @@ class DumpError(OSError):
 
 def read_filters(pid: int, started: int | None = None) -> list[bytes]:
     """Return the filters of a process as arrays of struct sock_filter, the oldest first; none if it has no filter. Raises DumpError."""
+    return decode_filters(read_filter_texts(pid, started))
+
+
+def read_filter_texts(pid: int, started: int | None = None) -> list[str]:
+    """Return the filters of a process as texts (see `encode_filters`). Raises DumpError."""
     (found,) = dump_filters([(pid, started)])
     if isinstance(found, str):
         raise DumpError(found)
-    return decode_filters(found)
+    return found
 
 
 def dump_filters(targets: Sequence[Target]) -> list[list[str] | str]:
@@ -96,7 +104,7 @@ def _answer_targets(targets: Sequence[Target], writer: int) -> None:
     for pid, started in targets:
         answer: list[str] | str
         try:
-            answer = encode_filters(_read_process(libc, pid, started))
+            answer = encode_filters(*_read_process(libc, pid, started))
         except OSError as error:
             answer = str(error)
         text = json.dumps(answer).encode() + b"\n"
@@ -106,12 +114,12 @@ def _answer_targets(targets: Sequence[Target], writer: int) -> None:
             return
 
 
-def _read_process(libc: ctypes.CDLL, pid: int, started: int | None) -> list[bytes]:
-    """Return the filters of a process. After an error the caller has to end, so that the kernel detaches."""
+def _read_process(libc: ctypes.CDLL, pid: int, started: int | None) -> tuple[list[bytes], list[int | None]]:
+    """Return the filters of a process, and the flags of each. After an error the caller has to end, so that the kernel detaches."""
     status = _read_status(pid)
     mode = int(status["Seccomp"])
     if mode == 0:
-        return []
+        return [], []
     if mode != 2:
         raise DumpError(f"process {pid} is in seccomp mode {mode}, which has no filter to read")
     state = _read_stat(pid)[0]
@@ -126,9 +134,10 @@ def _read_process(libc: ctypes.CDLL, pid: int, started: int | None) -> list[byte
     _call_ptrace(libc, _INTERRUPT, pid, 0, None)
     pending = _wait_for_stop(pid)
     found = _read_stopped(libc, pid)
+    flags = [_read_flags(libc, pid, number) for number in range(len(found))]
     # A process that a signal had stopped before stays stopped (man 2 ptrace, group-stop).
     _call_ptrace(libc, _DETACH, pid, 0, ctypes.c_void_p(pending))
-    return found
+    return found, flags
 
 
 def _read_status(pid: int) -> dict[str, str]:
@@ -229,3 +238,10 @@ def _read_stopped(libc: ctypes.CDLL, pid: int) -> list[bytes]:
         _call_ptrace(libc, _GET_FILTER, pid, len(found), buffer)
         found.append(buffer.raw)
     return found
+
+
+def _read_flags(libc: ctypes.CDLL, pid: int, number: int) -> int | None:
+    """Return the flags of a filter; None if the kernel does not show them. It shows SECCOMP_FILTER_FLAG_LOG alone (kernel/seccomp.c)."""
+    buffer = ctypes.create_string_buffer(_METADATA.pack(number, 0), _METADATA.size)
+    done = libc.ptrace(_GET_METADATA, pid, _METADATA.size, buffer)
+    return _METADATA.unpack(buffer.raw)[1] if done == _METADATA.size else None

@@ -36,7 +36,7 @@ def _dump(container: Mapping[str, Any]) -> dict[str, Any]:
     if error:
         return {"dumped": None, "error": error}
     try:
-        return {"dumped": dump.encode_filters(dump.read_filters(container["pid"], container["kernel"].get("started"))), "error": None}
+        return {"dumped": dump.read_filter_texts(container["pid"], container["kernel"].get("started")), "error": None}
     except OSError as problem:
         return {"dumped": None, "error": str(problem)}
 

@@ -10,6 +10,7 @@ from ...seccomp.encoding import decode_filters
 from ..states import judge_states, name_state
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
 from .examine import System, examine_default, examine_filters, examine_probe, examine_profile, get_system, list_capabilities
+from .logged import asks_for_logging, judge_logging, resolve_daemon_profile
 from .options import is_opted_out, read_option
 
 LAYER = "seccomp"
@@ -49,7 +50,7 @@ NEWER_THAN_LIBSECCOMP = frozenset(
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     """Judge the daemon-wide profile by the probe's filters, the file and what the engine reports."""
-    desired = expect.get("daemon_profile")
+    desired = resolve_daemon_profile(expect.get("daemon_profile"), evidence["observed"]["engine"])
     what = f"{desired['name']}, call by call" if desired else "the engine's built-in profile, or a stricter one"
     verdict = Verdict(LAYER, f"a container without options filtered by {what}")
     own = examine_probe((evidence.get("layer_evidence") or {}).get(LAYER) or {}, evidence, desired)
@@ -61,6 +62,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         verdict.add_finding("no_probe", "no probe ran, so the default filter of containers is unknown", UNKNOWN)
     elif _judge_mode(verdict, probe["kernel"], "a container without any option"):
         _judge_filters(verdict, own, probe["pid"], desired)
+        _judge_logging(verdict, own, probe["pid"], desired)
         text = desired.get("content") or (own.get("file") or {}).get("text") if desired else None
         if own.get("builtin") and desired and text:
             _judge_default(verdict, examine_default(own, evidence, text), own["builtin"]["pid"], desired["name"])
@@ -103,7 +105,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     for state in (kernel, *(container.get("dumped_states") or ())):
         texts = container.get("seccomp_filter") if state is kernel else state["filters"]
         if texts:
-            _judge_dump(verdict, container, state, texts, asked, capabilities, get_system(evidence), expect)
+            _judge_dump(verdict, container, state, texts, asked, capabilities, evidence, expect)
     return verdict.conclude()
 
 
@@ -199,6 +201,14 @@ def _judge_filters(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: 
     _judge_never(verdict, own)
 
 
+def _judge_logging(verdict: Verdict, own: Mapping[str, Any], pid: int, desired: Mapping[str, Any] | None) -> None:
+    """Judge whether denials by the daemon-wide profile are logged, where that is desired."""
+    if desired and desired["cannot_log"]:
+        verdict.add_finding("cannot_log", f"denials by {desired['name']} are not logged, because {desired['cannot_log']}")
+    elif desired and desired["logs"] and own.get("dumped") is not None:
+        judge_logging(verdict, own["dumped"], pid, "a container without any option", desired["name"])
+
+
 def _judge_default(verdict: Verdict, found: Mapping[str, Any], pid: int | None, name: str) -> None:
     """Add what the daemon-wide profile allows and the engine's built-in one denies: for a reason, or because it is older than the calls."""
     if found["error"]:
@@ -286,16 +296,17 @@ def _judge_dump(
     texts: Sequence[str],
     asked: str | None,
     capabilities: set[str],
-    system: System,
+    evidence: Mapping[str, Any],
     expect: Mapping[str, Any],
 ) -> None:
     """Judge the dumped filters of a process, and compare them with the container's own profile or the daemon-wide one."""
-    who, daemon = name_state(container, state), expect.get("daemon_profile") or {}
+    who, engine = name_state(container, state), evidence["observed"].get("engine") or {}
+    daemon = resolve_daemon_profile(expect.get("daemon_profile"), engine) or {}
     own = asked not in (None, "builtin")
     text, name = (asked, "its own profile") if own else (None if asked else daemon.get("content"), daemon.get("name"))
     try:
         # `never` calls are reported for a container's own profile, which is not the inventory's.
-        found = examine_filters(decode_filters(texts), system, capabilities, text, desired=not own)
+        found = examine_filters(decode_filters(texts), get_system(evidence), capabilities, text, desired=not own)
     except ValueError as error:
         found = {"filters": None, "error": str(error)}
     if found["filters"] is None:
@@ -312,6 +323,8 @@ def _judge_dump(
     if found.get("comparison"):
         _judge_comparison(verdict, found["comparison"], str(name), own_filters=True)
     _judge_never(verdict, found, f"the filter of {who}")
+    if asks_for_logging(text) if own else (not asked and daemon.get("logs")):
+        judge_logging(verdict, texts, pid, who, str(name))
 
 
 def _is_equal(comparison: Mapping[str, Any] | None) -> bool:

@@ -3,21 +3,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ...host.root import sha256
 from ...seccomp import desired as desired_profiles
 from ...seccomp.check import SINCE, find_missing_calls
-from ...seccomp.desired import LIST, SeccompProfile, resolve_sources
+from ...seccomp.desired import LIST, LOG_DENIALS, SeccompProfile, resolve_sources
 from ..verdict import DISABLED, Change, LayerPlan
+from .logged import FLAG, asks_for_logging, find_logging_obstacle
 
 __all__ = ["expectation", "plan", "resolve_sources"]
 
 LAYER = "seccomp"
 SWITCH = "seccomp_profiles_layer"
-# Earlier engines ignore `flags` of a profile without a message (moby 22.06: profiles/seccomp embeds specs.LinuxSeccomp).
-KNOWS_FLAGS = 23
 
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
@@ -38,6 +40,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         return planned.mark_unsupported(reason, SWITCH)
     if not planned.blockers:
         _judge_runtime(planned, observed, listed)
+        _select_texts(planned, observed, listed)
     if planned.blockers:
         return planned
     if listed.daemon_default:
@@ -48,7 +51,6 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
         name = path.rpartition("/")[2].removesuffix(".json")
         step = _plan_step(planned, observed, SeccompProfile(name, path, "", "absent"))
         steps += [step] if step else []
-    _warn_of_old_engine(planned, observed, listed)
     if steps:
         retired = [step for step in steps if step["state"] == "absent" and _is_named_by_engine(observed, step["path"])]
         planned.apply = {"profiles": [step for step in steps if step not in retired], "retire": retired}
@@ -62,13 +64,18 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     daemon = listed.daemon_default
     return {
         "requirement": requirement,
-        "daemon_profile": {**_reference(daemon), "content": daemon.text} if daemon else None,
+        "daemon_profile": {**_reference(daemon), "content": daemon.text, **_describe_logging(daemon)} if daemon else None,
         "profiles": [_reference(profile) for profile in listed.profiles if profile.state == "present"],
     }
 
 
 def _reference(profile: SeccompProfile) -> dict[str, str]:
     return {"name": profile.name, "path": profile.path, "sha256": profile.sha256}
+
+
+def _describe_logging(profile: SeccompProfile) -> dict[str, str]:
+    """Return `logging_sha256`, that of the file on a host that can log denials, if that is desired."""
+    return {"logging_sha256": sha256(profile.logging)} if profile.logging else {}
 
 
 def _explain_missing_support(observed: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
@@ -118,6 +125,10 @@ def _describe_difference(now: Mapping[str, Any] | None, profile: SeccompProfile)
     if now["error"]:
         return f"cannot be read ({now['error']})"
     if now["sha256"] != profile.sha256:
+        if is_same_without_flags(_text(now), profile.text):
+            return (
+                "asks the kernel to log its denials" if asks_for_logging(profile.text) else "no longer asks the kernel to log its denials"
+            )
         return "has another text"
     if now["mode"] & 0o022 or now["uid"] != 0:
         return "is writable by others than root"
@@ -135,13 +146,33 @@ def _is_named_by_engine(observed: Mapping[str, Any], path: str) -> bool:
     return path in (referenced.get("path"), flag)
 
 
-def _warn_of_old_engine(planned: LayerPlan, observed: Mapping[str, Any], listed: desired_profiles.SeccompProfiles) -> None:
-    version = re.match(r"\d+", str(observed["engine"].get("version") or ""))
-    logging = [profile.name for profile in listed.profiles if profile.log]
-    if version and int(version[0]) < KNOWS_FLAGS and logging:
-        planned.warnings.append(
-            f"{LIST}: log has no effect on this engine ({observed['engine']['version']}, 23.0 is needed): {', '.join(logging)}"
-        )
+def is_same_without_flags(before: str, after: str) -> bool:
+    """Return whether two texts are the same profile, apart from its flags. The text of an unmanaged file is not known."""
+    try:
+        first, second = json.loads(before), json.loads(after)
+    except ValueError:
+        return False
+    return isinstance(first, dict) and isinstance(second, dict) and {**first, "flags": 0} == {**second, "flags": 0}
+
+
+def _select_texts(planned: LayerPlan, observed: Mapping[str, Any], listed: desired_profiles.SeccompProfiles) -> None:
+    """Ask for logging of denials in the profiles of which that is desired, if no container would fail to start by it.
+
+    A whole profile (`src`) stays as it is. A blocker or a warning says where it asks for the same.
+    """
+    obstacle = find_logging_obstacle(observed["engine"])
+    asking = [profile.name for profile in listed.profiles if profile.logging]
+    if obstacle and asking:
+        planned.warnings.append(f"{LOG_DENIALS}: denials of {', '.join(asking)} will not be logged, because {obstacle.reason}")
+    if not obstacle:
+        listed.profiles = [replace(profile, text=profile.logging) if profile.logging else profile for profile in listed.profiles]
+    for profile in listed.profiles:
+        if obstacle and asks_for_logging(profile.text):
+            text = f"{profile.place}: flags: {FLAG} is in the profile, and {obstacle.reason}"
+            if obstacle.is_fatal:
+                planned.blockers.append(f"{text}; no container would start: remove it from `flags`")
+            else:
+                planned.warnings.append(text)
 
 
 def _judge_runtime(planned: LayerPlan, observed: Mapping[str, Any], listed: desired_profiles.SeccompProfiles) -> None:

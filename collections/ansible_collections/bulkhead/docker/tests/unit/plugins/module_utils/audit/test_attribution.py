@@ -159,6 +159,8 @@ def test_what_was_refused() -> None:
         ("pid=1 arch=c000003e syscall=83 code=0x7ffc0000", 1326, False),
         ("pid=1 arch=c000003e syscall=83 code=0x50001", 1326, True),
         ("pid=1 arch=beef syscall=83 code=0x0", 1326, True),
+        ("pid=1 arch=c000003e syscall=435 code=0x50000", 1326, None),
+        ("pid=1 arch=c000003e syscall=435 code=0x80000000", 1326, True),
         ("pid=1 arch=c000003e", 1326, None),
         ("pid=1 arch=c000003e syscall=x code=0x0", 1326, None),
     ],

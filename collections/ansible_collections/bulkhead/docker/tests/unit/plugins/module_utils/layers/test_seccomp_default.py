@@ -111,7 +111,7 @@ def test_without_such_a_container_nothing_is_said() -> None:
 )
 def test_gathering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, builtin: Any, expected: Any) -> None:
     filters = {7: OWN, 9: BUILTIN}
-    monkeypatch.setattr(gather.dump, "read_filters", lambda pid, started: encoding.decode_filters(filters[pid]))
+    monkeypatch.setattr(gather.dump, "read_filter_texts", lambda pid, started: filters[pid])
     probe = {"pid": 7, "kernel": {}, **({"builtin": builtin} if builtin else {})}
     found = gather.gather_evidence(Host(tmp_path), probe, {"daemon_profile": None})
     assert (found["builtin"], found["dumped"]) == (expected, dump.encode_filters(encoding.decode_filters(OWN)))

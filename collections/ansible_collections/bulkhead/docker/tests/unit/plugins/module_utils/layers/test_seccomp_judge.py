@@ -387,7 +387,7 @@ def test_deep_with_damaged_evidence_is_unknown() -> None:
 def test_evidence_compares_the_probe_with_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, surplus: list[str]
 ) -> None:
-    monkeypatch.setattr(gather.dump, "read_filters", lambda pid, started: encoding.decode_filters(filters("web-trixie")))
+    monkeypatch.setattr(gather.dump, "read_filter_texts", lambda pid, started: filters("web-trixie"))
     (tmp_path / "etc/docker/seccomp").mkdir(parents=True)
     (tmp_path / PATH.lstrip("/")).write_text("{}")
     probe, desired = {"pid": 7, "kernel": kernel(2)}, expect(content=text)
@@ -400,15 +400,15 @@ def test_evidence_compares_the_probe_with_the_profile(
 
 
 def test_evidence_explains_why_it_is_missing(monkeypatch: pytest.MonkeyPatch, host: Host) -> None:
-    def refused(pid: int, started: int | None) -> list[bytes]:
+    def refused(pid: int, started: int | None) -> list[str]:
         raise dump.DumpError("run as root")
 
-    monkeypatch.setattr(gather.dump, "read_filters", refused)
+    monkeypatch.setattr(gather.dump, "read_filter_texts", refused)
     found = gather.gather_evidence(host, {"pid": 7, "kernel": kernel(2)}, expect())
     assert (found["dumped"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
     assert gather.gather_evidence(host, None, {"daemon_profile": None})["file"] is None
     probe = {"pid": 7, "kernel": kernel(2), "untraceable": "process 7 is not the user's"}
-    monkeypatch.setattr(gather.dump, "read_filters", lambda *unused: pytest.fail("it must not be traced"))
+    monkeypatch.setattr(gather.dump, "read_filter_texts", lambda *unused: pytest.fail("it must not be traced"))
     assert gather.gather_evidence(host, probe, expect())["error"] == "process 7 is not the user's"
 
 

@@ -166,13 +166,6 @@ def test_unreachable_engine_is_not_a_blocker() -> None:
     assert plan({**host(), "engine": {}}, desired()).blockers == []
 
 
-def test_logging_needs_a_recent_engine() -> None:
-    profiles = [{**LIST[1], "log": True}]
-    old = {**host(), "engine": {"version": "20.10.24+dfsg1", "security_options": None}}
-    assert "log has no effect on this engine (20.10.24+dfsg1" in plan(old, desired(profiles, default="")).warnings[0]
-    assert plan(host(), desired(profiles, default="")).warnings == []
-
-
 def test_damaged_state_file_is_a_blocker() -> None:
     assert plan(host(error="/var/lib/bulkhead/seccomp.json: not valid JSON"), desired()).blockers == [
         "/var/lib/bulkhead/seccomp.json: not valid JSON"

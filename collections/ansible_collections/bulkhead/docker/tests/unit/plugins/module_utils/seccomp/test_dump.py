@@ -125,6 +125,32 @@ def test_filters_of_a_process_are_read(spawn: Spawn, filters: int) -> None:
     wait_for_state(pid, "S")
 
 
+def install_logging_filter() -> None:
+    install_filter(ALLOW_ALL)
+    buffer = ctypes.create_string_buffer(ALLOW_ALL, len(ALLOW_ALL))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(ALLOW_ALL) // 8, ctypes.addressof(buffer)))
+    number = {"x86_64": 317, "aarch64": 277}[platform.machine()]  # seccomp
+    assert ctypes.CDLL(None).syscall(number, 1, 2, program) == 0  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG
+    sleep_long()
+
+
+@needs_ptrace
+def test_flags_of_filters_are_read(spawn: Spawn) -> None:
+    pid = spawn(1, install_logging_filter)
+    deadline = time.monotonic() + 5
+    while len(texts := dump.read_filter_texts(pid)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert encoding.decode_flags(texts) == [0, 0, 2]
+    assert encoding.decode_filters(texts) == [ALLOW_ALL] * 3
+
+
+@needs_ptrace
+def test_a_kernel_without_metadata_shows_no_flags(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump, "_GET_METADATA", 0x4299)  # EIO, as before Linux 4.16
+    assert encoding.decode_flags(dump.read_filter_texts(spawn())) == [None]
+
+
 @needs_ptrace
 def test_errors_do_not_prevent_the_read_of_other_processes(spawn: Spawn) -> None:
     first, second, third = spawn(), spawn(2), spawn(0)
