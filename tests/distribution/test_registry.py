@@ -112,6 +112,16 @@ def test_docs_name_each_judged_layer(document: str) -> None:
     assert all(f"`{name}`" in text for name in registry.JUDGED)
 
 
+def test_docs_say_what_each_layer_leaves_behind() -> None:
+    text = (REPOSITORY / "docs/watch.md").read_text(encoding="utf-8")
+    section = text.partition("### What each layer leaves behind\n")[2].partition("\n### ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == [layer.name for layer in registry.LAYERS]
+    assert all(len(row) == 4 and all(row) for row in rows)
+    # What a denial of these layers logs is never all, so the matrix has a reason for its silence.
+    assert all(layer.silent for layer in registry.LAYERS if layer.attacked)
+
+
 def test_harden_names_each_tag() -> None:
     text = (COLLECTION / "playbooks/harden.yml").read_text(encoding="utf-8")
     assert all(name in text for name in registry.SWITCHES)

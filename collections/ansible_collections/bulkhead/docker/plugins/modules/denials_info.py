@@ -156,8 +156,8 @@ gaps:
     kind:
       description:
         - C(serials), numbers that are in no log; C(rate_limited), the kernel's log dropped some; C(missed), a log was overwritten before it was read;
-          C(begins), a log begins later than O(since); C(lost), the kernel counts lost messages; C(silent), logging is disabled; C(unreadable), a source could
-          not be read; C(cut), there were more than O(max_entries) entries.
+          C(begins), a log, or what the kernel counts, begins later than O(since); C(lost), the kernel counts lost messages; C(silent), logging is
+          disabled; C(unreadable), a source could not be read; C(cut), there were more than O(max_entries) entries.
       type: str
       sample: rate_limited
     source:

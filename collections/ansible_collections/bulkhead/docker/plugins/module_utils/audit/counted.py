@@ -16,7 +16,7 @@ from ..denial_counters.pins import PINS, find_folder
 from ..engine.instance import Instance
 from ..host.root import Host
 from .attribution import KnownContainer
-from .gaps import LOST, MISSED, UNREADABLE, build_gap
+from .gaps import BEGINS, LOST, MISSED, UNREADABLE, build_gap
 
 COUNTERS = "counters"
 # epoll_ctl(2) says EPERM of a file that does not support it. Go's runtime tries.
@@ -39,10 +39,11 @@ def read_counted(host: Host, instance: Instance, since: float) -> Counted:
     """
     if not host.path(PINS).exists():
         return Counted()
-    if find_folder() is None:
+    folder = find_folder()
+    if folder is None:
         return Counted(gaps=[build_gap(UNREADABLE, COUNTERS, f"{PINS} is of another version; run role denial_counters again", since)])
     try:
-        counts = read_counts()
+        counts, loaded = read_counts(), os.stat(folder).st_mtime  # when the last program was pinned
     except OSError as error:
         text = f"the denials that the kernel counted cannot be read: {error.strerror or error}"
         return Counted(gaps=[build_gap(UNREADABLE, COUNTERS, text, since)])
@@ -55,12 +56,24 @@ def read_counted(host: Host, instance: Instance, since: float) -> Counted:
         and (name_call(denial), denial.errno) not in _NOT_DENIED
         and _is_of_engine(denial.path, instance)
     ]
-    return Counted(denials, _list_gaps(counts), True)
+    return Counted(denials, _list_late_begin(loaded, since) + _list_gaps(counts), True)
 
 
 def _is_of_engine(path: str, instance: Instance) -> bool:
     """Return whether a control group can be of the engine: those of a rootless one are below the manager of its user."""
     return f"/user@{instance.uid}.service/" in path if instance.rootless else "/user@" not in path
+
+
+def _list_late_begin(loaded: float, since: float) -> list[dict[str, Any]]:
+    """Return a gap if the kernel has not counted from the beginning of the examined time: counts end with the boot."""
+    if loaded <= since:
+        return []
+    text = f"the kernel counts denials since {_format_time(loaded)}; it has none of before, because of a reboot or a first installation"
+    return [build_gap(BEGINS, COUNTERS, text, since, loaded)]
+
+
+def _format_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _list_gaps(counts: Counts) -> list[dict[str, Any]]:
@@ -88,12 +101,11 @@ def _build_entry(denial: Denial, container: KnownContainer, machine: str, since:
     detail = describe_result(denial)
     if denial.abi != machine:
         detail += f" abi={denial.abi}"
-    begins = datetime.fromtimestamp(denial.first, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return {
         "layer": find_layer(denial),
         "denied": True,
         "operation": name_call(denial),
-        "detail": detail + (f" (counted since {begins})" if denial.first < since else ""),
+        "detail": detail + (f" (counted since {_format_time(denial.first)})" if denial.first < since else ""),
         "profile": container.profile,
         "comm": denial.comm or "unknown",
         "exe": None,

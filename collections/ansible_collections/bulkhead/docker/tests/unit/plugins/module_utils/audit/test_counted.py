@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 
 import pytest
@@ -21,13 +22,15 @@ DENIAL = Denial(
     7, SHOP, f"/system.slice/docker-{SHOP}.scope", "x86_64", OPENAT, errno.EACCES, "apparmor", None, True, False, 5, 100.0, 200.0
 )
 ROOTLESS = Instance("rootless", 1000)
+LOADED = 40.0
 
 
 @pytest.fixture(name="read")
 def fixture_read(tmp_path, monkeypatch):
     def read(counts, since=50.0, instance=ROOTFUL):
         (tmp_path / counted.PINS.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        monkeypatch.setattr(counted, "find_folder", lambda: "folder" if counts else None)
+        os.utime(tmp_path, (LOADED, LOADED))
+        monkeypatch.setattr(counted, "find_folder", lambda: str(tmp_path) if counts else None)
         monkeypatch.setattr(counted, "read_counts", counts if callable(counts) else lambda: counts)
         return counted.read_counted(Host(tmp_path), instance, since)
 
@@ -63,6 +66,13 @@ def test_losses_are_gaps(read):
     found = read(Counts([], {"denials": 3}, {"sys_exit": 2}))
     assert [(gap["kind"], gap["source"], gap["lost"]) for gap in found.gaps] == [("lost", "counters", 3), ("missed", "counters", 2)]
     assert found.is_counting
+
+
+def test_counts_that_began_later_are_a_gap(read):
+    assert read(Counts([], {}, {}), since=LOADED).gaps == []
+    (gap,) = read(Counts([DENIAL], {}, {}), since=LOADED - 1).gaps
+    assert (gap["kind"], gap["source"], gap["from"], gap["to"], gap["lost"]) == ("begins", "counters", 39.0, 40.0, None)
+    assert gap["text"].startswith("the kernel counts denials since 1970-01-01 00:00:40 UTC; it has none of before")
 
 
 def test_unreadable_counts_are_gaps(read):
