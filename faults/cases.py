@@ -59,11 +59,16 @@ def _wait_for_moment(machine: FaultMachine, process: subprocess.Popen[bytes], ch
         moment = chance.uniform(0, _SECONDS_BEFORE)
         time.sleep(moment)
         return f"{moment:.1f} s into the run"
-    while process.poll() is None and _TASK not in (machine.folder / "run.log").read_text(errors="replace"):
-        time.sleep(0.1)
+    _wait_for_task(machine, process, _TASK)
     moment = chance.uniform(0, _TASK_SECONDS)
     time.sleep(moment)
     return f"{moment:.1f} s into the change" + (", after the end of the run" if process.poll() is not None else "")
+
+
+def _wait_for_task(machine: FaultMachine, process: subprocess.Popen[bytes], task: str) -> None:
+    """Wait until a task of the run begins, or the run ends."""
+    while process.poll() is None and task not in (machine.folder / "run.log").read_text(errors="replace"):
+        time.sleep(0.1)
 
 
 def cut_power(machine: FaultMachine, recording: Recording, chance: random.Random) -> str:
@@ -106,6 +111,34 @@ def kill_containerd(machine: FaultMachine, process: subprocess.Popen[bytes], cha
     machine.run_script("kill -KILL $(pidof containerd)")
     process.wait()
     return moment
+
+
+# The largest content is the archive of the one layer. Nothing reads it as long as the engine works with the layer's files.
+_FIND_ARCHIVE = "archive=$(find /var/lib/containerd/io.containerd.content.v1.content/blobs -type f -printf '%s %p\\n' | sort -n | tail -1 | cut -d' ' -f2)"
+_CHANGE_ARCHIVE = f"""
+{_FIND_ARCHIVE}
+cp -a $archive /saved
+python3 - $archive <<'PYTHON'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(100000)
+    byte = file.read(1)
+    file.seek(100000)
+    file.write(bytes([byte[0] ^ 1]))
+PYTHON
+"""
+_RESTORE_ARCHIVE = f"""
+{_FIND_ARCHIVE}
+cp -a /saved $archive
+"""
+
+
+def damage_archive(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
+    """Change a byte in the archive of a layer after the plan has compared it."""
+    _wait_for_task(machine, process, "Allocate subordinate ID ranges")
+    machine.check_script(_CHANGE_ARCHIVE)
+    process.wait()
+    return "after the plan"
 
 
 def jump_clock(machine: FaultMachine, process: subprocess.Popen[bytes], chance: random.Random) -> str:
@@ -257,6 +290,24 @@ CASES = (
         arrange="fallocate -l $(($(stat -f -c '%a * %S' /) - (1 << 20))) /filler",
         repair="rm -f /filler",
         messages=("MiB free",),
+        containerd=True,
+    ),
+    Case(
+        "archive-damaged-images",
+        "a changed byte in the archive of a layer in containerd",
+        MIGRATE_IMAGES,
+        arrange=_CHANGE_ARCHIVE,
+        repair=_RESTORE_ARCHIVE,
+        messages=("is damaged: its bytes have the digest", "Nothing was changed"),
+        containerd=True,
+    ),
+    Case(
+        "archive-damaged-late-images",
+        "a changed byte in the archive of a layer in containerd, after the plan",
+        MIGRATE_IMAGES,
+        disturb=damage_archive,
+        repair=_RESTORE_ARCHIVE,
+        messages=("images in containerd cannot be migrated", "nothing of the engine was changed"),
         containerd=True,
     ),
     _make_json_case("bom", "with a byte order mark", "byte order mark", text='\\xef\\xbb\\xbf{"debug": true}'),

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class FaultMachine:
         self.machine = Machine(name, self.folder)
         self._volatile: VolatileDisk | None = None
         self._held: int | None = None
+        self._sockets = tempfile.TemporaryDirectory(prefix="bulkhead-")
 
     @property
     def inventory(self) -> Path:
@@ -173,8 +175,8 @@ class FaultMachine:
         """Start one of the project's playbooks against the machine, in a process group of its own."""
         program = Path(sys.executable).parent / "ansible-playbook"
         settings = {"ANSIBLE_CONFIG": str(paths.REPOSITORY / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-        # Open connections would outlive a machine's power cut, and the next machine has another port.
-        settings["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self.folder / f"cp-{time.monotonic_ns()}")
+        # Open connections would outlive a machine's power cut, and the next machine has another port. The path of a socket has at most 107 bytes.
+        settings["ANSIBLE_SSH_CONTROL_PATH_DIR"] = tempfile.mkdtemp(dir=self._sockets.name)
         with open(self.folder / log, "wb") as out:
             return subprocess.Popen(
                 [

@@ -21,7 +21,7 @@ PLUGINS = REPOSITORY / "collections/ansible_collections/bulkhead/docker/plugins"
 LIMITS: dict[str, tuple[int, str]] = {
     "apparmor_profile": (200, "apparmor host profiles"),
     "attack_matrix": (282, "attack audit denial_counters engine host layers recorder seccomp"),
-    "containerd_view": (218, "containerd engine host migration"),
+    "containerd_view": (221, "containerd engine host migration"),
     "daemon_config": (293, "engine engine_config host migration"),
     "data_root_cleanup": (208, "containerd engine host migration"),
     "denial_counters": (250, "denial_counters engine host recorder"),
@@ -32,7 +32,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "network_attacks": (260, "attack audit denial_counters engine host layers recorder seccomp"),
     "observe_certificates": (180, "engine host"),
     "observe_egress": (202, "engine host"),
-    "observe_data": (240, "containerd engine exposures host layers migration"),
+    "observe_data": (243, "containerd engine exposures host layers migration"),
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless"),
     "plan_containers": (202, "engine hardened host"),
     "pull_agent": (213, "engine host pull"),

@@ -56,6 +56,8 @@ left:
   elements: str
 """
 
+from functools import partial
+
 from ..module_utils.containerd.reading import read_view
 from ..module_utils.containerd.replace import replace_view
 from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
@@ -73,14 +75,15 @@ def main() -> None:
     )
     host = Host()
     try:
-        info = Engine.for_instance(ROOTFUL, module.params["timeout"], module.params["socket"]).get("/info")
+        engine = Engine.for_instance(ROOTFUL, module.params["timeout"], module.params["socket"])
+        info, list_images = engine.get("/info"), partial(engine.get, "/images/json")
         if module.check_mode:
-            _store, view = read_view(host, info)
+            _store, view = read_view(host, info, list_images)
             if view.problems:
                 raise MigrationBlocked("; ".join(view.problems))
         else:
             with state.lock_host(host):
-                view = replace_view(host, info)
+                view = replace_view(host, info, list_images)
     except (EngineError, EngineUnreachable, OSError, ValueError) as error:
         module.fail_json(msg=f"images in containerd cannot be migrated: {error}; nothing of the engine was changed")
     module.exit_json(changed=not module.check_mode, images=len(view.images), containers=len(view.containers), left=view.left)

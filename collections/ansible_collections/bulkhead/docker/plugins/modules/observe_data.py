@@ -35,7 +35,9 @@ options:
     elements: path
     default: []
   scan_timeout:
-    description: Seconds after which the owners of further files are not read, once for the data and once for paths of the host.
+    description:
+      - Seconds after which the owners of further files are not read, once for the data and once for paths of the host.
+      - In what is left of the time for the data, the archives of layers in containerd are compared with their digests.
     type: int
     default: 120
   timeout:
@@ -84,14 +86,17 @@ data:
       type: dict
     root:
       description: >-
-        The data that a migration copies, and what is in its way. Of images in containerd, C(left) is what stays there.
+        The data that a migration copies, and what is in its way. Of images in containerd, C(left) is what stays there, and C(uncompared) has
+        C(count) and C(bytes) of the archives of layers that were not compared with their digests in time.
         Empty without O(migrate), or if the storage cannot be migrated.
       type: dict
 """
 
 import time
+from functools import partial
 from typing import Any
 
+from ..module_utils.containerd.blobs import compare_digests
 from ..module_utils.containerd.reading import count_unused, open_draft, read_view
 from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.engine.instance import ROOTFUL
@@ -145,11 +150,13 @@ def observe_data(host: Host, options: dict[str, Any], folder: str) -> dict[str, 
         draft = source / (name if action == "resume" else f".bulkhead-{name}")
         deadline = time.monotonic() + options["scan_timeout"]
         if obstacles.is_in_containerd(info):
-            store, view = read_view(host, info)
+            store, view = read_view(host, info, partial(engine.get, "/images/json"))
             with open_draft(store, view, folder) as path:
                 facts = survey.read_facts(host, source, draft, ids, deadline, path)
             ignored = {name: why for name, why in facts["ignored"].items() if why != layout.WITHOUT_LAYER}  # these are among the problems
-            facts |= {"ignored": ignored, "problems": view.problems, "left": view.left, "unused": count_unused(source)}
+            damaged, unread = compare_digests(store, view.archives, deadline)
+            facts |= {"ignored": ignored, "problems": [*view.problems, *damaged], "left": view.left, "unused": count_unused(source)}
+            facts["uncompared"] = {"count": len(unread), "bytes": sum(archive.layer.size or 0 for archive in unread)}
         else:
             facts = survey.read_facts(host, source, draft, ids, deadline)
         found["root"] = {**facts, "target": problem}

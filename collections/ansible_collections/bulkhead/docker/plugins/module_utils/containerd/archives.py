@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .blobs import GZIP, ZSTD, detect_compression, explain_remedy
 from .images import Layer
 from .store import Store
 from .tar_split import DamagedLayer, Readable, split_layer
-from .view import GZIP, ZSTD, read_magic
 
 
 def describe_archive(store: Store, layer: Layer, source: Path, path: Path) -> int:
@@ -25,10 +25,10 @@ def describe_archive(store: Store, layer: Layer, source: Path, path: Path) -> in
         with open(path, "xb") as file, gzip.GzipFile("", "wb", 6, file, 0) as out, _open_archive(blob) as archive:
             facts = split_layer(archive, source, out)
     except (DamagedLayer, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"layer {layer.blob[:19]}: {error}; remove the image, and pull it again") from error
+        raise ValueError(f"layer {layer.blob[:19]}: {error}; {explain_remedy(store, layer.blob)}") from error
     if facts.diff_id != layer.diff_id:
         raise ValueError(
-            f"layer {layer.blob[:19]}: its archive has the digest {facts.diff_id} instead of {layer.diff_id}; remove the image, and pull it again"
+            f"layer {layer.blob[:19]}: its archive has the digest {facts.diff_id} instead of {layer.diff_id}; {explain_remedy(store, layer.blob)}"
         )
     return facts.size
 
@@ -36,11 +36,11 @@ def describe_archive(store: Store, layer: Layer, source: Path, path: Path) -> in
 @contextmanager
 def _open_archive(blob: Path) -> Iterator[Readable]:
     """Yield the uncompressed archive."""
-    magic = read_magic(blob)
-    if magic == GZIP:
+    compression = detect_compression(blob)
+    if compression == GZIP:
         with gzip.open(blob) as file:
             yield file
-    elif magic == ZSTD:
+    elif compression == ZSTD:
         with subprocess.Popen(
             ["zstd", "--decompress", "--stdout", "--quiet", "--", str(blob)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         ) as process:

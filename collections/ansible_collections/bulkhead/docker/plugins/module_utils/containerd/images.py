@@ -30,12 +30,13 @@ _DEEPEST = 4
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an image. chain: the name of its snapshot. blob: the digest of its archive, which may be compressed."""
+    """One layer of an image. chain: the name of its snapshot. blob, size: digest and bytes of its archive, which may be compressed."""
 
     chain: str
     diff_id: str
     blob: str
     parent: str
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,16 +105,21 @@ def _read_manifest(digest: str, manifest: Mapping[str, Any], load: Load, snapsho
         return Image(digest, "", "a platform without its configuration", problem="containerd does not have its configuration")
     platform = "/".join(str(content[key]) for key in ("os", "architecture", "variant") if content.get(key)) or "no platform"
     diff_ids = (content.get("rootfs") or {}).get("diff_ids")
-    blobs = [str(layer.get("digest")) for layer in manifest.get("layers") or []]
+    blobs = [(str(layer.get("digest")), _read_size(layer)) for layer in manifest.get("layers") or []]
     if diff_ids is None or len(diff_ids) != len(blobs):
         return Image(digest, config, platform, problem="it is not an image of containers")
     layers, chain = [], ""
-    for diff_id, blob in zip(diff_ids, blobs, strict=True):
+    for diff_id, (blob, size) in zip(diff_ids, blobs, strict=True):
         parent, chain = chain, compute_chain(chain, diff_id)
-        layers.append(Layer(chain, diff_id, blob, parent))
+        layers.append(Layer(chain, diff_id, blob, parent, size))
     missing = [layer.chain for layer in layers if layer.chain not in snapshots]
     problem = f"{len(missing)} of its {len(layers)} layers are not unpacked" if missing else ""
     return Image(digest, config, platform, tuple(layers), problem)
+
+
+def _read_size(descriptor: Mapping[str, Any]) -> int | None:
+    size = descriptor.get("size")
+    return size if isinstance(size, int) else None
 
 
 def compute_chain(parent: str, diff_id: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import socket
@@ -37,11 +38,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Store:
-    """images: name -> digest. blobs: the folder of contents by digest."""
+    """images: name -> digest. blobs: the folder of contents by digest. namespace: of containerd, the engine's."""
 
     blobs: Path
     images: Mapping[str, str] = field(default_factory=dict)
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    namespace: str = "moby"
 
     def find_blob(self, digest: str) -> Path | None:
         """Return the file of a content; None if containerd does not have it."""
@@ -50,13 +52,18 @@ class Store:
         path = self.blobs / "sha256" / digest.partition(":")[2]
         return path if path.is_file() else None
 
-    def load(self, digest: str) -> dict[str, Any] | None:
-        """Return a JSON document; None if containerd does not have it, or it is not one."""
+    def load(self, digest: str, damaged: set[str] | None = None) -> dict[str, Any] | None:
+        """Return a JSON document; None if containerd does not have it, it is not one, or it is damaged. damaged: gets its digest then."""
         path = self.find_blob(digest)
         if path is None or path.stat().st_size > _LARGEST_DOCUMENT:
             return None
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest.partition(":")[2]:
+            if damaged is not None:
+                damaged.add(digest)
+            return None
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(content)
         except ValueError:
             return None
         return document if isinstance(document, dict) else None
@@ -72,7 +79,7 @@ def read_store(host: Host, address: str, namespace: str) -> Store:
         found = _read_snapshots(own.find("snapshots", SNAPSHOTTER) if own else None, folders)
     except (KeyError, IndexError, UnicodeDecodeError, ValueError) as error:
         raise StoreUnreadable(f"the database of containerd at {address} cannot be read: {error}") from error
-    return Store(metadata.parent.parent / _BLOBS, images, found)
+    return Store(metadata.parent.parent / _BLOBS, images, found, namespace)
 
 
 def find_databases(host: Host, address: str) -> tuple[Path, Path]:

@@ -17,26 +17,30 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..migration import layout
+from .blobs import Archive, explain_remedy, find_archive_problems, list_archives
 from .images import Image, Layer, choose_platform, list_platforms, list_references, name_image
 from .store import Store
 
-GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_MOST_LAYERS = 125  # moby layer/layer_store.go, maxLayerDepth; containerd has no such limit
 
 Describe = Callable[[Store, Layer, Path, Path], int]
 
 
 @dataclass
 class View:
-    """What a view has. problems: why images or containers cannot be migrated. left: what a storage driver has no place for."""
+    """What a view has. archives: of its layers. problems: why images or containers cannot be migrated. left: what a storage driver has no
+    place for."""
 
     images: dict[str, Image] = field(default_factory=dict)  # by configuration
     references: dict[str, dict[str, str]] = field(default_factory=dict)  # repository -> name -> configuration
     containers: dict[str, Image] = field(default_factory=dict)
+    archives: list[Archive] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
@@ -44,8 +48,16 @@ class View:
 def plan_view(store: Store, root: Path, architecture: str) -> View:
     """Return what the view of a data root's engine has. architecture: the host's, as images name it. Raises OSError."""
     view = View()
+    # What is unpacked has its files.
+    store = replace(store, snapshots={name: snapshot for name, snapshot in store.snapshots.items() if snapshot.folder.is_dir()})
     for name, digest in sorted(store.images.items()):
-        choice = choose_platform(digest, architecture, store.load, store.snapshots)
+        damaged: set[str] = set()
+        choice = choose_platform(digest, architecture, partial(store.load, damaged=damaged), store.snapshots)
+        if damaged and (choice.image is None or choice.image.platform.split("/")[1:2] != [architecture]):
+            view.problems.append(
+                f"{name_image(name)}: a document of it in containerd is damaged; {explain_remedy(store, ' '.join(sorted(damaged)))}"
+            )
+            continue
         if choice.image is None:
             problem = next((image.problem for image in list_platforms(digest, store.load, store.snapshots)[0]), "it has no platform")
             view.problems.append(
@@ -68,7 +80,15 @@ def plan_view(store: Store, root: Path, architecture: str) -> View:
             continue
         view.containers[name] = image
         view.images[image.config] = image
-    view.problems += sorted({text for image in view.images.values() for text in _find_archive_problems(store, image)})
+    names = {config: name for references in view.references.values() for name, config in sorted(references.items(), reverse=True)}
+    view.archives = list_archives(view.images, names)
+    view.problems += [
+        f"image {names.get(config, config[:19])} has {len(image.layers)} layers, and {layout.DRIVER} takes at most {_MOST_LAYERS}; build it with fewer"
+        " layers, or remove it and its containers"
+        for config, image in sorted(view.images.items())
+        if len(image.layers) > _MOST_LAYERS
+    ]
+    view.problems += find_archive_problems(store, view.archives)
     return view
 
 
@@ -96,22 +116,6 @@ def _find_image(store: Store, name: str, configuration: Mapping[str, Any]) -> Im
             if not image.problem and image.top == top:
                 return image
     return None
-
-
-def _find_archive_problems(store: Store, image: Image) -> Iterator[str]:
-    for layer in image.layers:
-        blob = store.find_blob(layer.blob)
-        if blob is None:
-            yield f"image {image.config[:19]}: containerd does not have the archive of its layer {layer.blob[:19]}; pull the image again"
-        elif read_magic(blob) == ZSTD and not shutil.which("zstd"):
-            yield f"image {image.config[:19]}: its layers are compressed with zstd, and this host has no program for that; install zstd"
-
-
-def read_magic(blob: Path) -> bytes:
-    """Return the first bytes of an archive, which name its compression."""
-    with open(blob, "rb") as file:
-        head = file.read(4)
-    return GZIP if head.startswith(GZIP) else head
 
 
 # --- writing ---

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...engine.instance import ROOTFUL
-from ...formatting import format_names
+from ...formatting import format_names, format_size
 from ...migration import obstacles
 from ...migration.ids import IdMaps, UnmappedId
 from ...subid.mapping import Map
@@ -97,7 +97,7 @@ def _judge_data(result: LayerPlan, data: Mapping[str, Any], seconds: int) -> Non
             f"the owners of {len(facts['unread'])} parts of {facts['root']} were not read within {seconds} s, beginning with"
             f" {facts['unread'][0]}; raise {TIMEOUT}"
         )
-    _judge_containerd(result, facts)
+    _judge_containerd(result, facts, seconds)
     known = {container["id"] for container in data["containers"]}
     for path, why in sorted(facts["ignored"].items()):
         if path.partition("/")[2] in known:
@@ -120,8 +120,15 @@ def _judge_data(result: LayerPlan, data: Mapping[str, Any], seconds: int) -> Non
         result.warnings.append(f"{names}: on another disk than {facts['root']}, where the copy is made")
 
 
-def _judge_containerd(result: LayerPlan, facts: Mapping[str, Any]) -> None:
-    """Add what is not migrated of images in containerd."""
+def _judge_containerd(result: LayerPlan, facts: Mapping[str, Any], seconds: int) -> None:
+    """Add what is not migrated of images in containerd, and what was not examined."""
+    uncompared = facts.get("uncompared") or {}
+    if uncompared.get("count"):
+        result.warnings.append(
+            f"{uncompared['count']} archives of layers in containerd ({format_size(uncompared['bytes'])}) were not compared with their digests"
+            f" within {seconds} s; the run compares all of them before the engine stops, and fails if one is damaged; to know it now, raise"
+            f" {TIMEOUT}"
+        )
     if facts.get("unused"):
         result.blockers.append(
             f"{facts['root']} also has {facts['unused']} images of a storage driver, which the engine does not show while its images are in"

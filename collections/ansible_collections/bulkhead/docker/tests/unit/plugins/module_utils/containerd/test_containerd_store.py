@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -59,20 +60,28 @@ def test_images_and_snapshots_of_the_namespace_are_read(host: Host) -> None:
     assert found.images == {"docker.io/library/web:1": DIGEST}
     top = host.path(SNAPSHOTS).parent / "snapshots"
     assert found.snapshots == {"base": Snapshot("", top / "5/fs"), "web": Snapshot("base", top / "300/fs")}
-    assert read_store(host, "/run/c.sock", "absent") == store.Store(found.blobs)
+    assert read_store(host, "/run/c.sock", "absent") == store.Store(found.blobs, namespace="absent")
 
 
 def test_contents_are_found_by_digest(host: Host) -> None:
     found = read_store(host, "/run/c.sock", "moby")
-    assert found.find_blob(DIGEST) is None
-    path = host.path(f"{ROOT}/io.containerd.content.v1.content/blobs/sha256/{'1' * 64}")
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"config": {}}))
-    assert found.load(DIGEST) == {"config": {}}
+    assert found.find_blob(DIGEST) is None and found.load(DIGEST) is None
+    folder = host.path(f"{ROOT}/io.containerd.content.v1.content/blobs/sha256")
+    folder.mkdir(parents=True)
+
+    def put(text: str) -> str:
+        name = hashlib.sha256(text.encode()).hexdigest()
+        (folder / name).write_text(text)
+        return f"sha256:{name}"
+
+    assert found.load(put(json.dumps({"config": {}}))) == {"config": {}}
     assert found.find_blob("sha256:../../etc/passwd") is None
+    damaged: set[str] = set()
     for text in ("[]", "no JSON"):
-        path.write_text(text)
-        assert found.load(DIGEST) is None
+        assert found.load(put(text), damaged) is None
+    assert damaged == set()
+    (folder / ("1" * 64)).write_text("{}")
+    assert found.load(DIGEST, damaged) is None and damaged == {DIGEST}
 
 
 def test_databases_are_those_that_containerd_has_mapped(host: Host) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,26 +45,33 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fi
 class World:
     """A host with containerd: an image of two layers, and a container of it."""
 
-    def __init__(self, folder: Path, compress: Callable[[bytes], bytes] = lambda archive: gzip.compress(archive, mtime=0)) -> None:
+    def __init__(
+        self, folder: Path, compress: Callable[[bytes], bytes] = lambda archive: gzip.compress(archive, mtime=0), layers: int = 2
+    ) -> None:
         self.host = Host(folder)
         self.root = self.host.path("/var/lib/docker")
         self.blobs = folder / "var/lib/containerd/blobs"
         (self.blobs / "sha256").mkdir(parents=True)
         self.snapshots: dict[str, Snapshot] = {}
-        layers, diff_ids, self.chains = [], [], [""]
-        for number, files in enumerate(({"etc/base": b"base"}, {"etc/.wh.gone": b"", "etc/top": b"top"})):
+        descriptors, diff_ids, self.chains = [], [], [""]
+        further = [{f"further/{number}": b"1"} for number in range(2, layers)]
+        for number, files in enumerate([{"etc/base": b"base"}, {"etc/.wh.gone": b"", "etc/top": b"top"}, *further]):
             archive = build_archive(files)
             diff_ids.append(f"sha256:{hashlib.sha256(archive).hexdigest()}")
-            layers.append({"digest": self.put(compress(archive))})
+            packed = compress(archive)
+            descriptors.append({"digest": self.put(packed), "size": len(packed)})
             self.chains.append(compute_chain(self.chains[-1], diff_ids[-1]))
             self.add_snapshot(self.chains[-1], self.chains[-2], number, {name: data for name, data in files.items() if data})
         content = {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": diff_ids}}
         self.config = self.put(json.dumps(content).encode())
-        self.manifest = self.put(json.dumps({"config": {"digest": self.config}, "layers": layers}).encode())
-        self.add_snapshot(f"{CONTAINER}-init", self.chains[-1], 7, {"etc/hosts": b""})
-        self.add_snapshot(CONTAINER, f"{CONTAINER}-init", 8, {"written": b"by the container"})
+        self.manifest = self.put(json.dumps({"config": {"digest": self.config}, "layers": descriptors}).encode())
+        self.add_snapshot(f"{CONTAINER}-init", self.chains[-1], 1007, {"etc/hosts": b""})
+        self.add_snapshot(CONTAINER, f"{CONTAINER}-init", 1008, {"written": b"by the container"})
         self.add_container(CONTAINER)
         (self.root / "volumes/data/_data").mkdir(parents=True)
+
+    def list_archives(self) -> list[Path]:
+        return [path for path in (self.blobs / "sha256").iterdir() if not path.read_bytes().startswith(b"{")]
 
     def put(self, data: bytes) -> str:
         name = hashlib.sha256(data).hexdigest()
@@ -163,7 +171,9 @@ def test_a_repeated_view_is_equal(world: World) -> None:
         ("chain", "web:1: 1 of its 2 layers are not unpacked"),
         ("snapshot", "container webd: containerd has no image whose layers are those"),
         ("parent", "container webd: containerd has no image whose layers are those"),
-        ("archive", "containerd does not have the archive of its layer"),
+        ("archive", "of a layer of web:1; remove that content (ctr --namespace moby content rm sha256:"),
+        ("files", "web:1: 1 of its 2 layers are not unpacked"),
+        ("written files", "container webd: containerd has no image whose layers are those"),
     ],
 )
 def test_what_is_missing_is_a_problem(world: World, remove: str, problem: str) -> None:
@@ -177,17 +187,48 @@ def test_what_is_missing_is_a_problem(world: World, remove: str, problem: str) -
         case "parent":
             world.snapshots[f"{CONTAINER}-init"] = replace(world.snapshots[f"{CONTAINER}-init"], parent=world.chains[1])
         case "archive":
-            for path in (world.blobs / "sha256").iterdir():
-                if path.read_bytes().startswith(b"\x1f\x8b"):
-                    path.unlink()
+            for path in world.list_archives():
+                path.unlink()
+        case "files":
+            shutil.rmtree(world.snapshots[world.chains[1]].folder)
+        case "written files":
+            shutil.rmtree(world.snapshots[CONTAINER].folder)
     found = plan_view(world.store, world.root, "amd64").problems
     assert any(problem in text for text in found), found
 
 
-def test_layers_of_zstd_need_its_program(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in (world.blobs / "sha256").iterdir():
-        if path.read_bytes().startswith(b"\x1f\x8b"):
-            path.write_bytes(b"\x28\xb5\x2f\xfd")
+@pytest.mark.parametrize("document", ["config", "manifest"])
+def test_a_damaged_document_is_named(world: World, document: str) -> None:
+    """It is valid JSON still: only its digest tells."""
+    digest = getattr(world, document)
+    path = world.blobs / "sha256" / digest.partition(":")[2]
+    path.write_bytes(path.read_bytes().replace(b"sha256:", b"sha256: "))
+    problem = plan_view(world.store, world.root, "amd64").problems[0]
+    assert problem.startswith("web:1: a document of it in containerd is damaged") and f"content rm {digest})" in problem
+
+
+def test_an_image_has_no_more_layers_than_a_storage_driver_takes(tmp_path: Path) -> None:
+    world = World(tmp_path, layers=125)
+    assert plan_view(world.store, world.root, "amd64").problems == []
+    world = World(tmp_path / "other", layers=126)
+    assert plan_view(world.store, world.root, "amd64").problems[0].startswith("image web:1 has 126 layers, and overlay2 takes at most 125")
+
+
+def test_another_platform_does_not_replace_a_damaged_one(world: World) -> None:
+    """The host's platform is not called absent if it is damaged."""
+    content = json.loads((world.blobs / "sha256" / world.config.partition(":")[2]).read_bytes())
+    other = world.put(json.dumps({**content, "architecture": "arm64"}).encode())
+    manifest = json.loads((world.blobs / "sha256" / world.manifest.partition(":")[2]).read_bytes())
+    manifests = [{"digest": world.manifest}, {"digest": world.put(json.dumps({**manifest, "config": {"digest": other}}).encode())}]
+    world.manifest, own = world.put(json.dumps({"manifests": manifests}).encode()), world.manifest
+    assert plan_view(world.store, world.root, "amd64").problems == []
+    (world.blobs / "sha256" / own.partition(":")[2]).write_bytes(b"{}")
+    assert "is damaged" in plan_view(world.store, world.root, "amd64").problems[0]
+    assert not any("web:1" in problem for problem in plan_view(world.store, world.root, "arm64").problems)
+
+
+def test_layers_of_zstd_need_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, lambda archive: b"\x28\xb5\x2f\xfd" + archive)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "install zstd" in plan_view(world.store, world.root, "amd64").problems[0]
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/zstd")
@@ -211,11 +252,13 @@ def test_layers_of_zstd_are_read_by_its_program(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_archive_of_another_layer_is_an_error(world: World) -> None:
-    for path in (world.blobs / "sha256").iterdir():
-        if path.read_bytes().startswith(b"\x1f\x8b"):
-            path.write_bytes(gzip.compress(build_archive({"other": b"1"})))
+    """Its size is a problem of the plan already; the run compares more."""
+    view = plan_view(world.store, world.root, "amd64")
+    for path in world.list_archives():
+        path.write_bytes(gzip.compress(build_archive({"other": b"1"})))
+    (world.root / roots.VIEW).mkdir()
     with pytest.raises(ValueError, match="instead of"):
-        world.write_view()
+        write_view(view, world.store, world.root / roots.VIEW, describe_archive)
 
 
 def test_the_plan_reads_the_same_data_without_archives(world: World) -> None:
@@ -231,13 +274,42 @@ def test_the_plan_reads_the_same_data_without_archives(world: World) -> None:
 def test_without_the_program_of_containerd_there_is_a_problem(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: world.store)
     info = {**INFO, "Architecture": "x86_64"}
-    assert reading.read_view(world.host, info)[1].problems == []
+    assert reading.read_view(world.host, info, list)[1].problems == []
 
     def fail(command: list[str]) -> str:
         raise MigrationBlocked("ctr: No such file or directory")
 
     monkeypatch.setattr(images_list, "read_output", fail)
-    assert "cannot list the images" in reading.read_view(world.host, info)[1].problems[0]
+    assert "cannot list the images" in reading.read_view(world.host, info, list)[1].problems[0]
+
+
+def test_images_that_are_not_where_they_were_read_are_a_problem(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as an engine whose namespace is not in its /info."""
+    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: world.store)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    info = {**INFO, "Architecture": "x86_64"}
+
+    def read(*names: str) -> list[str]:
+        return reading.read_view(world.host, info, lambda: [{"RepoTags": list(names)}, {"RepoTags": None}])[1].problems
+
+    assert read("web:1") == []
+    assert read("web:1", "other:2")[0].startswith(
+        "the engine lists other:2, and containerd at /run/containerd/containerd.sock does not have it"
+    )
+
+
+def test_what_was_created_meanwhile_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    snapshot = world.snapshots.pop(CONTAINER)
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        world.snapshots[CONTAINER] = snapshot
+
+    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: world.store)
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert reading.read_view(world.host, {**INFO, "Architecture": "x86_64"}, list)[1].problems == []
+    assert slept == [1]
 
 
 @needs_root

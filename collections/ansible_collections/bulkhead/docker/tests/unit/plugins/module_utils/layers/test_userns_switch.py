@@ -333,6 +333,9 @@ def test_what_containerd_has_is_judged() -> None:
     found = switch(container(), choice="migrate", facts={"problems": [], "unused": 0, "left": ["web:1: linux/arm64, 1 attestation"]})
     assert found.blockers == [] and found.apply["migrate"] is True
     assert any("web:1: linux/arm64, 1 attestation stay in containerd" in text for text in found.notices)
+    assert not any("not compared" in text for text in found.warnings)
+    found = switch(container(), choice="migrate", facts={"uncompared": {"count": 3, "bytes": 5_000_000_000}})
+    assert any("3 archives of layers in containerd (5.0 GB) were not compared" in text for text in found.warnings)
 
 
 def test_a_host_without_data_has_nothing_to_migrate() -> None:
