@@ -64,8 +64,16 @@ def plan(
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
     _check_differing(observed, restart, result)
     later = {} if is_whole else desired.get("docker_daemon_options") or {}
+    # A blocked switch leaves its key out. The plan without it would blame the rest of the run for the store of the restarted engine.
+    is_blocked = "userns" in layer_plans and bool(layer_plans["userns"].blockers)
     image_store.judge_image_store(
-        result, observed, merge.before, {**merge.after, **later}, restart, migrate if switches_root else None, is_whole
+        result,
+        observed,
+        merge.before,
+        {**merge.after, **later},
+        restart and not is_blocked,
+        migrate if switches_root else None,
+        is_whole,
     )
     accepted = list(desired.get("userns_remap_migrate_accept") or [])
     containers = observed["engine"].get("containers") or []

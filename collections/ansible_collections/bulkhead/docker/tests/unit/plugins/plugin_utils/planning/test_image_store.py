@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict imp
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.engine_config import plan
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.image_store import describe_store, judge_image_store
 
-from .test_engine_config import DESIRED, make_observed
+from .test_engine_config import DESIRED, make_observed, make_plan
 
 FEATURE = {"features": {"containerd-snapshotter": True}}
 OPTED_OUT = {"features": {"containerd-snapshotter": False}}
@@ -206,3 +206,13 @@ def test_images_in_containerd_are_prepared() -> None:
         host = make_observed(json.dumps(OPTED_OUT), version="29.7.2", info=info)
         userns = LayerPlan("userns", "required", daemon_keys=REMAP, apply={"migrate": True, "uid_map": [], "gid_map": []})
         assert plan(host, DESIRED, {"userns": userns}, {"userns"}).apply.get("prepare_images") is expected
+
+
+def test_a_blocked_migration_has_no_second_blocker() -> None:
+    """Without its key the run would only change the store."""
+    container = {"name": "web", "id": "1", "host": {}, "config": {}}
+    host = make_observed(json.dumps(FEATURE), version="26.1.5", info=CONTAINERD, contents=DATA, containers=[container])
+    userns = LayerPlan("userns", "required", blockers=["an archive is damaged"])
+    assert make_plan(host, more={"userns": userns}, docker_daemon_options=OPTED_OUT).blockers == []
+    (text,) = make_plan(host, docker_daemon_options=OPTED_OUT).blockers
+    assert "no longer sees its images and containers" in text
