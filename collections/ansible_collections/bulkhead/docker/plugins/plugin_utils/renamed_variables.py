@@ -40,6 +40,7 @@ KNOWN = frozenset(
         "bulkhead_fleet",
         "bulkhead_record",
         "bulkhead_recordings",
+        "bulkhead_usual_days",
     )
 )
 # The only former names that were variables of an inventory; the others are ignored there.

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.renamed_variables import KNOWN, RENAMED, find_problems
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.renamed_variables import FACTS, KNOWN, RENAMED, find_problems
 
 
 @pytest.mark.parametrize("former", sorted(RENAMED))
@@ -35,3 +38,10 @@ def test_without_close_name_all_are_listed() -> None:
 @pytest.mark.parametrize("name", [*sorted(KNOWN), "userns_remap_layer", "ansible_python_interpreter", "targets", "my_show"])
 def test_other_variables_are_accepted(name: str) -> None:
     assert find_problems([name]) == []
+
+
+def test_variables_of_playbooks_are_known() -> None:
+    folder = Path(__file__).parents[4] / "playbooks"
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.yml"))
+    used = set(re.findall(r"(?<![\w.])bulkhead_[a-z_]+(?=\s*\|\s*default)", text))
+    assert {"bulkhead_usual_days", "bulkhead_since"} <= used <= KNOWN | FACTS
