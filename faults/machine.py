@@ -184,6 +184,7 @@ class FaultMachine:
                     "-i",
                     str(self.inventory),
                     f"playbooks/{playbook}.yml",
+                    "-v",  # prints the name of a task with a condition before its first result (callback compact)
                     "-e",
                     f"bulkhead_report_dir={self.folder}",
                     *arguments,
