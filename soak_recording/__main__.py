@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure the recorder on throwaway VMs: ``make soak``, or ``scripts/soak-recording``.
+"""Measure the recorder and the denial counters on throwaway VMs: ``make soak``, or ``scripts/soak-recording``.
 
 recall: the calls that the recorder counted against strace. starts: cycles under generated profiles, and what these denied.
-attacks: what the generated profiles stop alone. cost: requests per second and starts with and without the recorder.
+attacks: what the generated profiles stop alone. cost: requests per second and starts with and without the recorder. ordinary: denials that
+count as new while services do ordinary work.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from typing import Any
 from lab import paths
 from services import data
 from services.__main__ import start_machine
-from soak_recording import attacks, cost, recall, starts
+from soak_recording import attacks, cost, ordinary, recall, starts
 from soak_recording.machine import Machine
 
 RECALL = ("nginx", "redis", "nodejs", "gunicorn", "postgresql", "apache2", "haproxy", "memcached", "php-fpm", "java")
 STARTS = ("nginx", "redis", "nodejs", "gunicorn", "postgresql")
-PARTS = ("recall", "starts", "attacks", "cost")
+# They run at the same time, so no two have a port in common.
+ORDINARY = ("apache2", "bind9", "mariadb", "memcached", "postfix", "postgresql", "slapd", "squid")
+RECORDER_PARTS = ("recall", "starts", "attacks", "cost")
+PARTS = (*RECORDER_PARTS, "ordinary")
 # Kind of machine of services/__main__.py -> setting of services/data.py.
 SETTINGS = {"remap": "hardened", "rootless": "rootless"}
 
@@ -31,8 +35,14 @@ SETTINGS = {"remap": "hardened", "rootless": "rootless"}
 def run_parts(machine: Machine, options: argparse.Namespace) -> dict[str, Any]:
     """Return the results of the parts that were asked for. The recorder stays armed."""
     services, found = data.load_services(), dict[str, Any]()
-    members = [services[name] for name in dict.fromkeys((*RECALL, *STARTS))]
-    machine.attach_images(members, options.suite)
+    tried = {"recall": RECALL, "starts": STARTS, "attacks": STARTS, "cost": STARTS, "ordinary": ORDINARY}
+    members = dict.fromkeys(name for part in options.parts for name in options.services or tried.get(part, ()))
+    machine.attach_images([services[name] for name in members], options.suite)
+    if "ordinary" in options.parts:
+        chosen = [services[name] for name in options.services or ORDINARY]
+        found["ordinary"] = ordinary.measure(machine, chosen, options.minutes, options.learning)
+    if not set(RECORDER_PARTS) & set(options.parts):
+        return found
     machine.record()
     if "recall" in options.parts:
         found["recall"] = recall.measure(machine, [services[name] for name in options.services or RECALL])
@@ -57,6 +67,8 @@ def main() -> int:
     parser.add_argument("--suite", default=os.environ.get("SUITE", "trixie"))
     parser.add_argument("--cycles", type=int, default=25, help="per service and option of no-new-privileges, two starts each")
     parser.add_argument("--rounds", type=int, default=5, help="of the part cost")
+    parser.add_argument("--minutes", type=float, default=60, help="of the part ordinary, after the baseline")
+    parser.add_argument("--learning", type=float, default=15, help="minutes of the baseline of the part ordinary")
     parser.add_argument("--results", type=Path, default=paths.REPOSITORY / ".cache/recording.json")
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS)
@@ -87,6 +99,8 @@ def list_problems(found: dict[str, Any]) -> list[str]:
         for entry in results.get("starts", []):
             if entry["problem"] or entry["denied"]:
                 problems.append(f"{kind}: {entry['service']}, {entry['options']}: {entry['problem']} denied: {entry['denied']}")
+        if "ordinary" in results:
+            problems += [f"{kind}: ordinary work: {text}" for text in ordinary.list_problems(results["ordinary"])]
         for entry in results.get("attacks", []):
             if entry["lost"]:
                 problems.append(
