@@ -35,7 +35,7 @@ VERBS = set(
     Delete Deliver Deny Deploy Describe Destroy Detach Determine Disable Download Drain Enable End Enforce Ensure Evaluate
     Expect Export Extend Fail Fetch Filter Finalize Finish Flush Format Gather Generate Grant Group Harden Ignore Import
     Include Inspect Install Invalidate Keep Kill Label Launch Limit Link List Load Lock Log Make Mark Measure Merge
-    Migrate Mount Move Observe Open Parse Pause Plan Prepare Preserve Print Probe Provide Publish Pull Purge
+    Migrate Mount Move Observe Open Parse Pause Plan Prepare Preserve Print Probe Propose Provide Publish Pull Purge
     Push Query Read Rebuild Reboot Receive Record Recover Reduce Refresh Refuse Register Reject Release Reload Remember
     Remove Rename Render Repair Replace Replay Report Request Require Reserve Reset Resolve Restart Restore Resume Retry Return
     Revert Revoke Roll Rotate Run Save Scan Schedule Select Send Set Show Skip Snapshot Sort Start Stop Store Summarize

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import MAKE_IMAGE, run_playbook
 from testinfra.host import Host
 
@@ -58,6 +60,19 @@ VARIABLES = {
         {"network": "shop", "presets": ["listed"], "allow": [{"to": PRIVATE, "ports": [80], "reason": "a database"}]}
     ],
 }
+LOG_BOOK = """
+- hosts: docker_hosts
+  gather_facts: false
+  become: true
+  vars: {container_egress_stage: log}
+  tasks:
+    - ansible.builtin.include_role: {name: bulkhead.docker.container_egress}
+    - ansible.builtin.shell: REACH
+      register: reached
+    - ansible.builtin.copy: {content: "{{ reached.stdout }}", dest: ANSWER, mode: "0644"}
+      become: false
+      delegate_to: localhost
+"""
 SABOTAGE = "nft flush chain inet bulkhead_egress forward; nft add table inet bulkhead_egress '{ flags dormant; }'"
 BOOK = """
 - hosts: docker_hosts
@@ -98,14 +113,14 @@ def states(host: Host, inventory: str, playbook: Playbook, tmp_path_factory: pyt
     host.run(CLEAN)
     host.check_output(PREPARE)
     try:
-        found: dict[str, Any] = {"state": host.check_output(STATE), "before": host.check_output(REACH)}
-        book = BOOK.replace("ANSWER", str(folder / "answer.json")).replace("SINCE", host.check_output("date +%s"))
-        for name, command in {"REACH": REACH, "SABOTAGE": SABOTAGE}.items():
-            book = book.replace(name, json.dumps("{% raw %}" + command + "{% endraw %}"))
-        (folder / "book.yml").write_text(book)
-        done = run_playbook(inventory, folder / "book.yml", "-e", f"@{variables}")
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-        found |= json.loads((folder / "answer.json").read_text())
+        found: dict[str, Any] = {"state": host.check_output(STATE)}
+        found["before"] = run_book(inventory, folder, LOG_BOOK, variables)
+        logged = ("-e", f"@{variables}", "-e", "container_egress_stage=log", "-e", f"bulkhead_report_dir={folder}")
+        done = playbook("propose_destinations", *logged)
+        assert done.returncode == 0, done.stdout[-4000:]
+        found["proposal"] = yaml.safe_load((folder / "destinations.yml").read_text())
+        book = BOOK.replace("SINCE", host.check_output("date +%s"))
+        found |= json.loads(run_book(inventory, folder, book, variables))
         done = playbook("rollback", "--tags", "egress", "-e", f"bulkhead_report_dir={folder}")
         assert done.returncode == 0, done.stdout[-4000:]
         return {**found, "after": host.check_output(REACH), "restored": host.check_output(STATE)}
@@ -113,13 +128,27 @@ def states(host: Host, inventory: str, playbook: Playbook, tmp_path_factory: pyt
         host.run(CLEAN)
 
 
+def run_book(inventory: str, folder: Path, book: str, variables: Path) -> str:
+    """Run a play, and return what it writes."""
+    for name, command in {"REACH": REACH, "SABOTAGE": SABOTAGE}.items():
+        book = book.replace(f": {name}", f": {json.dumps('{% raw %}' + command + '{% endraw %}')}")
+    (folder / "book.yml").write_text(book.replace("ANSWER", str(folder / "answer.json")))
+    done = run_playbook(inventory, folder / "book.yml", "-e", f"@{variables}")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    return (folder / "answer.json").read_text()
+
+
 def list_reached(text: str) -> set[tuple[str, str]]:
     names = {place: name for name, place in PLACES.items()}
     return {(line.split()[0], names[line.split()[1]]) for line in text.splitlines()}
 
 
-def test_without_rules_containers_reach_everything(states: dict[str, Any]) -> None:
+def test_the_stage_log_denies_nothing_and_proposes_a_list(states: dict[str, Any]) -> None:
+    """The list of the network has its destination already, and the metadata service is never proposed."""
     assert list_reached(states["before"]) == {(container, name) for container in (PLAIN, SHOP) for name in PLACES}
+    (shop, default) = states["proposal"]["container_egress_list"]
+    assert {(each["to"], *each["ports"]) for each in shop["allow"]} == {(PRIVATE, "80"), (PUBLIC, "80"), (GATEWAY, "8765")}
+    assert {(each["to"], *each["ports"]) for each in default["allow"]} == {(PRIVATE, "80"), (GATEWAY, "8765")}
 
 
 def test_rules_deny_what_the_presets_and_the_list_say(states: dict[str, Any]) -> None:

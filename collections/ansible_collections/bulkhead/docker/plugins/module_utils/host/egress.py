@@ -21,6 +21,9 @@ UNIT = f"{UNITS}/{UNIT_NAME}"
 DROP_IN = f"{UNITS}/nftables.service.d/10-bulkhead-egress.conf"
 FILES = (RULES, UNIT, DROP_IN)
 WANTED_BY = ("docker.service", "multi-user.target")
+# Sets of the stage `log`: what containers used and the rules do not allow. 4 and 6 follow.
+USED = "used"
+MAX_USED = 65535
 SHOW = f"nft list table inet {TABLE}"
 _NFT = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft")
 _TIMEOUT = 60
@@ -55,7 +58,8 @@ def observe_rules(host: Host) -> dict[str, Any]:
     """Return the files, the table, and how nft and the kernel show the file's table.
 
     nft: path; None if it is missing. texts: of FILES. wanted: the units that start UNIT. table: objects of the kernel's table, None without
-    one. form: those of the file. counters: name -> packets. problems: what could not be read, by name of the part. others: list_others.
+    one. form: those of the file. counters: name -> packets. used: read_used. problems: what could not be read, by name of the part.
+    others: list_others.
     """
     nft = find_nft(host)
     found: dict[str, Any] = {
@@ -65,6 +69,7 @@ def observe_rules(host: Host) -> dict[str, Any]:
         "table": None,
         "form": None,
         "counters": {},
+        "used": [],
         "others": [],
         "problems": {},
     }
@@ -72,7 +77,7 @@ def observe_rules(host: Host) -> dict[str, Any]:
         return found
     try:
         listing = read_table(run_nft(nft, "-j", "list", "table", "inet", TABLE))
-        found["table"], found["counters"] = normalise_table(listing), read_counters(listing)
+        found["table"], found["counters"], found["used"] = normalise_table(listing), read_counters(listing), read_used(listing)
     except (NftError, ValueError) as error:
         if _MISSING not in str(error):
             found["problems"]["table"] = str(error)
@@ -106,13 +111,25 @@ def read_counters(listing: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {item["counter"]["name"]: item["counter"].get("packets", 0) for item in listing if "counter" in item}
 
 
+def read_used(listing: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what containers used in the stage `log`, with bridge (empty for a rootless engine), destination, protocol and port."""
+    found = []
+    for item in listing:
+        if item.get("set", {}).get("name") not in (f"{USED}4", f"{USED}6"):
+            continue
+        for element in item["set"].get("elem", ()):
+            *bridge, destination, protocol, port = element["concat"]
+            found.append({"bridge": "".join(bridge), "destination": destination, "protocol": protocol, "port": port})
+    return found
+
+
 def normalise_table(listing: Iterable[Mapping[str, Any]]) -> list[Any]:
     """Return the objects without what differs between two loads: handles, counts, the order of sets, and elements that packets add."""
     found = []
     for item in listing:
         ((kind, content),) = item.items()
         kept = {key: value for key, value in content.items() if key not in ("handle", "packets", "bytes")}
-        if kind == "set" and "timeout" in kept:
+        if kind == "set" and "dynamic" in kept.get("flags", ()):
             kept.pop("elem", None)
         found.append({kind: _sort_sets(kept)})
     return found

@@ -10,7 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import state
-from .egress import DROP_IN, FILES, RULES, TABLE, UNIT, UNIT_NAME, UNITS, WANTED_BY, NftError, find_nft, run_nft
+from .egress import (
+    DROP_IN,
+    FILES,
+    RULES,
+    TABLE,
+    UNIT,
+    UNIT_NAME,
+    UNITS,
+    USED,
+    WANTED_BY,
+    NftError,
+    find_nft,
+    read_table,
+    read_used,
+    run_nft,
+)
 from .files import ensure_folder, fsync_folder, write_atomically
 from .root import Host
 
@@ -44,11 +59,37 @@ def apply_rules(host: Host, texts: tuple[str, str, str], check: bool) -> Loading
     if check:
         return loading
     with state.lock_host(host):
-        if rules:
+        if rules and nft:
+            used = _render_used(nft, rules)
             _load(host, loading)
+            if used:
+                run_nft(nft, "-f", "-", text=used)
         else:
             _remove(host, nft)
     return loading
+
+
+def _render_used(nft: str, rules: str) -> str:
+    """Return nft's commands that add again what the present table recorded of destinations; empty without any, or if the new rules record none."""
+    if f"set {USED}4 " not in rules:
+        return ""
+    try:
+        used = read_used(read_table(run_nft(nft, "-j", "list", "table", "inet", TABLE)))
+    except (NftError, ValueError):  # no table yet, or one that others changed
+        return ""
+    lines = []
+    for version, sign in ((4, "."), (6, ":")):
+        elements = [
+            each for each in used if sign in each["destination"] and bool(each["bridge"]) == (f"type ifname . ipv{version}" in rules)
+        ]
+        texts = [" . ".join(filter(None, (_quote(e["bridge"]), e["destination"], e["protocol"], str(e["port"])))) for e in elements]
+        if texts:
+            lines.append(f"add element inet {TABLE} {USED}{version} {{ {', '.join(texts)} }}\n")
+    return "".join(lines)
+
+
+def _quote(name: str) -> str:
+    return f'"{name}"' if name else ""
 
 
 def _load(host: Host, loading: Loading) -> None:

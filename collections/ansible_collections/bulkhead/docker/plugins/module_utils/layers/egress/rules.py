@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from ...host.egress import RULES, TABLE, UNIT_NAME, WANTED_BY
+from ...host.egress import RULES, TABLE, UNIT_NAME, USED, WANTED_BY
 from .settings import HOST, LISTED, LOG, METADATA, PRIVATE, Allowed, Entry, Settings
 
 # Of the presets. Link-local addresses, and the services of clouds that have others: of Azure, Alibaba and Oracle, and of AWS and Google over IPv6.
@@ -140,9 +140,10 @@ def render_rules(settings: Settings, inputs: Inputs) -> str:
         *(f"\tset log_rate{v} {{ type ipv{v}_addr; size 65535; flags dynamic,timeout; timeout 1m; }}" for v in (4, 6)),
         *(_render_set(f"{preset}{v}", v, RANGES[preset]) for preset in presets for v in (4, 6)),
         *(_render_set(f"nameservers{v}", v, inputs.nameservers) for v in (4, 6)),
+        *(_render_used_sets(inputs.uid) if settings.stage == LOG else ()),
     ]
     for preset in used:
-        lines += _render_chain(f"deny_{preset}", _render_denial(preset, settings.stage))
+        lines += _render_chain(f"deny_{preset}", _render_denial(preset, settings.stage, inputs.uid))
     if inputs.uid is not None:
         lines += _render_chain(f"default_{_OUTPUT}", _render_output(default, inputs))
         return "\n".join([*lines, *_render_chain(_OUTPUT, _render_user_hook(inputs.uid)), "}", ""])
@@ -174,10 +175,22 @@ def _render_set(name: str, version: int, addresses: Iterable[str]) -> str:
     return f"\tset {name} {{ type ipv{version}_addr; flags interval{elements}; }}"
 
 
-def _render_denial(preset: str, stage: str) -> list[str]:
+def _render_used_sets(uid: int | None) -> list[str]:
+    """Return the sets of what containers used, by bridge. The user of a rootless engine has none."""
+    bridge = "ifname . " if uid is None else ""
+    return [f"\tset {USED}{v} {{ type {bridge}ipv{v}_addr . inet_proto . inet_service; size 65535; flags dynamic; }}" for v in (4, 6)]
+
+
+def _render_denial(preset: str, stage: str, uid: int | None) -> list[str]:
     log = f'limit rate 10/minute burst 20 packets }} log prefix "bulkhead-egress {stage} {preset}: " level info flags skuid'
+    bridge = "iifname . " if uid is None else ""
+    keep = [
+        f"meta l4proto {{ tcp, udp }} add @{USED}{v} {{ {bridge}{family} daddr . meta l4proto . th dport }}"
+        for family, v in (("ip", 4), ("ip6", 6))
+    ]
     return [
         f'counter name "denied_{preset}"',
+        *(keep if stage == LOG else ()),
         f"update @log_rate4 {{ ip saddr {log}",
         f"update @log_rate6 {{ ip6 saddr {log}",
         # A client learns at once that a connection is denied, and one from before the rules ends.
@@ -333,6 +346,11 @@ def find_denial(settings: Settings, inputs: Inputs, connection: Mapping[str, Any
     if LISTED in presets and not (HOST in presets and local and f"{protocol}/{port}" in inputs.ports):
         return LISTED
     return HOST if HOST in presets and local and f"{protocol}/{port}" not in inputs.ports else ""
+
+
+def is_metadata(address: str) -> bool:
+    """Return whether preset `metadata` denies an address."""
+    return _is_within(address, RANGES[METADATA])
 
 
 def _is_allowed(allowed: Allowed, inputs: Inputs, destination: str, protocol: str, port: int) -> bool:

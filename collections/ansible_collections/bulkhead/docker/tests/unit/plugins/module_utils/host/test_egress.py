@@ -55,6 +55,19 @@ def test_two_loads_of_one_file_are_equal() -> None:
         egress.read_table("[]")
 
 
+def test_what_containers_used_is_read_and_not_compared() -> None:
+    sets = [
+        {"set": {"name": "used4", "flags": ["dynamic"], "elem": [{"concat": ["docker0", "192.0.2.1", "tcp", 80]}]}},
+        {"set": {"name": "used6", "flags": "dynamic", "elem": [{"concat": ["2001:db8::1", "udp", 53]}]}},
+        {"set": {"name": "used7", "flags": "dynamic"}},
+    ]
+    assert egress.read_used(sets) == [
+        {"bridge": "docker0", "destination": "192.0.2.1", "protocol": "tcp", "port": 80},
+        {"bridge": "", "destination": "2001:db8::1", "protocol": "udp", "port": 53},
+    ]
+    assert not any("elem" in each["set"] for each in egress.normalise_table(sets))
+
+
 def test_what_passes_the_hooks_is_listed() -> None:
     listing: list[dict[str, Any]] = [
         {"flowtable": {"family": "inet", "table": "fast", "name": "f", "dev": ["eth0", "docker0"]}},
@@ -183,6 +196,25 @@ def test_a_failed_load_restores_the_files(tmp_path: Path, calls: list[tuple[str,
     with pytest.raises(OSError, match="does not accept"):
         egress_loading.apply_rules(host, ("other\n",) * 3, False)
     assert (host.read(egress.RULES), host.read(egress.UNIT)) == ("rules\n", "unit\n")
+
+
+def test_what_containers_used_survives_a_change(tmp_path: Path, calls: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    elements = [{"concat": ["docker0", "192.0.2.1", "tcp", 80]}, {"concat": ["192.0.2.2", "tcp", 80]}]
+    listing = json.dumps({"nftables": [{"set": {"name": "used4", "flags": ["dynamic"], "elem": elements}}]})
+    record = egress_loading.run_nft
+
+    def run_nft(nft: str, *arguments: str, text: str | None = None) -> str:
+        record(nft, *arguments, text=text)
+        return listing if "list" in arguments else ""
+
+    monkeypatch.setattr(egress_loading, "run_nft", run_nft)
+    rules = "set used4 { type ifname . ipv4_addr . inet_proto . inet_service; }\n"
+    egress_loading.apply_rules(Host(tmp_path), (rules, *TEXTS[1:]), False)
+    assert calls[-1] == ("nft", "-f", "-", 'add element inet bulkhead_egress used4 { "docker0" . 192.0.2.1 . tcp . 80 }')
+    calls.clear()
+    egress_loading.apply_rules(Host(tmp_path), TEXTS, False)
+    assert calls[-1][0] == "systemctl"
 
 
 def test_removal_leaves_nothing(tmp_path: Path, calls: list[tuple[str, ...]]) -> None:

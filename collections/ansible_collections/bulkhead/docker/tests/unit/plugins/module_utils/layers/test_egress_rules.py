@@ -75,6 +75,14 @@ def test_a_translated_metadata_service_is_denied_too() -> None:
     assert "ct original ip daddr @metadata4 goto deny_metadata" in list_chain(render(), "default_input")
 
 
+def test_the_stage_log_records_destinations() -> None:
+    add = "meta l4proto { tcp, udp } add @used4 { iifname . ip daddr . meta l4proto . th dport }"
+    text = render(container_egress_stage="log")
+    assert add in list_chain(text, "deny_metadata") and "set used6 { type ifname . ipv6_addr . inet_proto . inet_service;" in text
+    assert add.replace("iifname . ", "") in list_chain(render(Inputs(uid=1000), container_egress_stage="log"), "deny_metadata")
+    assert "used" not in render()
+
+
 def test_the_stage_log_accepts_what_it_logs() -> None:
     assert list_chain(render(container_egress_stage="log"), "deny_metadata")[-1] == "accept"
     assert list_chain(render(), "deny_metadata")[-1] == "reject with icmpx type admin-prohibited"
