@@ -20,6 +20,10 @@ from ..host.root import Host
 from .api import Engine, EngineError, EngineUnreachable
 from .records import FOLDER, Temporary, read_records
 
+# A busy host takes long to remove a container of many tasks, and keeps its image and networks until then.
+_REMOVAL_SECONDS = 60.0
+_LEFTOVER_SECONDS = 10.0
+
 
 def identify_process(host: Host, pid: int | None = None) -> str:
     """Return `PID:START` of a process (None: this one). START, in clock ticks since boot, differs when the PID is used again."""
@@ -59,7 +63,7 @@ def create_temporary(
     try:
         yield record
     finally:
-        _remove_recorded(host, engine, record)
+        _remove_recorded(host, engine, record, _REMOVAL_SECONDS)
 
 
 def import_image(host: Host, engine: Engine, record: Temporary, archive: bytes) -> str:
@@ -94,7 +98,7 @@ def remove_leftovers(host: Host, engine: Engine) -> None:
                         engine.delete(f"/containers/{entry['Id']}", force=True)
             if not record.image:
                 record.image = next((entry["Id"] for entry in engine.get("/images/json") if record.has_image(entry)), "")
-            _remove_recorded(host, engine, record)
+            _remove_recorded(host, engine, record, _LEFTOVER_SECONDS)
 
 
 def remove_container(engine: Engine, identifier: str) -> None:
@@ -116,32 +120,30 @@ def _save_record(host: Host, record: Temporary) -> None:
                 raise
 
 
-def _remove_recorded(host: Host, engine: Engine, record: Temporary) -> None:
-    """Remove the networks, the image and the record. The record stays when the engine does not answer, for the next run."""
-    for network in record.networks:
-        try:
-            engine.delete(f"/networks/{network}")
-        except EngineUnreachable:
-            return
-        except EngineError as error:
-            if error.status != 404:
-                return
-    deadline = time.monotonic() + 10
-    while record.image and time.monotonic() < deadline:
-        try:
-            engine.delete(f"/images/{record.image}", force=True)
-            break
-        except EngineUnreachable:
-            return
-        except EngineError as error:
-            if error.status == 404:
-                break
-            time.sleep(0.1)  # the engine may still be removing the container
-    else:
-        if record.image:
-            return
+def _remove_recorded(host: Host, engine: Engine, record: Temporary, seconds: float) -> None:
+    """Remove the networks, the image and the record. The record stays if one of them cannot be removed, for the next run."""
+    deadline = time.monotonic() + seconds
+    paths = [*(f"/networks/{network}" for network in record.networks), *([f"/images/{record.image}"] if record.image else [])]
+    if not all(_remove_object(engine, path, deadline) for path in paths):
+        return
     path = host.path(f"{FOLDER}/{record.token}.json")
     path.unlink(missing_ok=True)
     with suppress(OSError):  # other records, or the state of a hardened host
         path.parent.rmdir()
         path.parent.parent.rmdir()
+
+
+def _remove_object(engine: Engine, path: str, deadline: float) -> bool:
+    """Remove a network or an image, and return whether it is gone. Tries until the deadline, because the engine may still be removing its container."""
+    while True:
+        try:
+            engine.delete(path, force=True)
+            return True
+        except EngineUnreachable:
+            return False
+        except EngineError as error:
+            if error.status == 404:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine import records, temporary
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineUnreachable
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 IMAGE = "sha256:" + "a" * 64
@@ -96,6 +96,27 @@ def test_the_record_stays_when_the_engine_falls_silent(tmp_path: Path) -> None:
     with temporary.create_temporary(Host(tmp_path), engine, "bulkhead-probe") as record:
         temporary.import_image(Host(tmp_path), engine, record, b"")
         engine.delete = fail
+    assert (tmp_path / FOLDER / f"{record.token}.json").exists()
+
+
+def test_what_a_container_still_uses_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine refuses to remove an image or a network as long as it removes a container of it."""
+    engine: Any = Engine([], [])
+    tried: list[str] = []
+
+    def delete(path: str, **_: Any) -> None:
+        tried.append(path)
+        if tried.count(path) < 3 or path.endswith("-stuck"):
+            raise EngineError(403 if "network" in path else 409, "it is in use")
+
+    engine.delete = delete
+    with temporary.create_temporary(Host(tmp_path), engine, "bulkhead-probe", networks=("-net",)) as record:
+        temporary.import_image(Host(tmp_path), engine, record, b"")
+    assert [tried.count(f"/networks/{record.name}-net"), tried.count(f"/images/{IMAGE}")] == [3, 3]
+    assert not (tmp_path / "var/lib/bulkhead").exists()
+    monkeypatch.setattr(temporary, "_REMOVAL_SECONDS", 0.0)
+    with temporary.create_temporary(Host(tmp_path), engine, "bulkhead-probe", networks=("-stuck",)) as record:
+        pass
     assert (tmp_path / FOLDER / f"{record.token}.json").exists()
 
 
