@@ -87,7 +87,7 @@ def test_a_damaged_archive_is_a_problem(store: Store, data: bytes | None, proble
     damaged, unread = compare_digests(store, [archive], math.inf)
     assert len(found) + len(damaged) == 1 and unread == []
     assert all("is damaged: its bytes have the digest" in text for text in damaged)
-    assert f"--namespace own content rm {archive.layer.blob}" in [*found, *damaged][0]
+    assert all(f"--namespace own content rm {archive.layer.blob}" in text for text in [*found, *damaged])
 
 
 def test_what_was_not_read_in_time_is_returned(store: Store) -> None:
