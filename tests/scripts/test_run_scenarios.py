@@ -8,7 +8,13 @@ from run_stages import plan_jobs
 
 
 def test_a_scenario_of_another_architecture_runs_by_name_only() -> None:
-    assert {scenario.name for scenario in find_scenarios() if not scenario.in_ci} == {"arm64", "forky", "services", "pull-converge", "turned-rootless"}
+    assert {scenario.name for scenario in find_scenarios() if not scenario.in_ci} == {
+        "arm64",
+        "forky",
+        "services",
+        "pull-converge",
+        "turned-rootless",
+    }
 
 
 def test_ci_builds_no_image_of_another_architecture() -> None:
