@@ -70,7 +70,7 @@ def raw_spoof() -> str:
 
 
 def dns_tunnel() -> str:
-    """Ask the nameserver for a name that begins with data. The name is below `invalid`, which nobody owns (RFC 6761)."""
+    """Ask the nameserver for a name that begins with data. The name is below `invalid`, which has no owner (RFC 6761)."""
     with open("/etc/resolv.conf") as handle:
         servers = [line.split()[1] for line in handle if line.startswith("nameserver ") and ":" not in line]
     if not servers:

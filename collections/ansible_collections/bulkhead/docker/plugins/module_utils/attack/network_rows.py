@@ -10,7 +10,7 @@ from typing import Any
 from .catalog import BLOCKED, INCONCLUSIVE, SUCCEEDED, UNKNOWN
 from .configurations import ALONE, TOGETHER
 from .configurations import BASELINE as KIND_BASELINE
-from .network_catalog import ATTACKS, BASELINE, FAMILY, HOST, LAYER, STACKED, TITLE
+from .network_catalog import ATTACKS, BASELINE, FAMILY, HOST, LAYER, STACKED, TITLE, NetworkAttack
 
 _KINDS = {BASELINE: KIND_BASELINE, LAYER: ALONE, HOST: TOGETHER, STACKED: TOGETHER}
 _TITLES = {BASELINE: "no layer (the baseline)", LAYER: TITLE, HOST: "the host's defaults", STACKED: "everything stacked"}
@@ -47,19 +47,7 @@ def build_rows(columns: Sequence[str], results: Mapping[str, Result], is_loaded:
             cell["by"] = stopped_by if cell["outcome"] == BLOCKED and cell.pop("dropped") else []
             cell.pop("dropped", None)
         about = f"{attack.about} ({metadata})" if attack.name == _METADATA and metadata else attack.about
-        rows.append(
-            {
-                "name": attack.name,
-                "family": FAMILY,
-                "about": about,
-                "foothold": "",
-                "conclusive": not reason,
-                "reason": reason,
-                "stopped_by": stopped_by,
-                "layers": len(stopped_by),
-                "cells": cells,
-            }
-        )
+        rows.append(_build_row(attack, about, reason, stopped_by, cells))
     return {"configurations": [_build_column(name, results[name]) for name in columns], "attacks": rows}
 
 
@@ -141,21 +129,27 @@ def _judge_row(cells: dict[str, dict[str, Any]]) -> str:
 def build_inapplicable(user: str) -> dict[str, Any]:
     """Return rows and columns of a rootless engine, in which no container is without the rules."""
     reason = f"it was not run: the rules hold for all that {user} sends, so that no container is without them"
-    result = Result(error=reason)
-    cell = {**_build_cell("", LAYER, result, False), "outcome": INCONCLUSIVE, "by": []}
+    return build_not_run(reason, reason, INCONCLUSIVE)
+
+
+def build_not_run(problem: str, reason: str, outcome: str) -> dict[str, Any]:
+    """Return rows and columns of attacks that were not run. problem: of the column and its cells. reason: of the rows."""
+    result = Result(error=problem)
+    cell = {**_build_cell("", LAYER, result, False), "outcome": outcome, "by": []}
     del cell["dropped"]
-    rows = [
-        {
-            "name": attack.name,
-            "family": FAMILY,
-            "about": attack.about,
-            "foothold": "",
-            "conclusive": False,
-            "reason": reason,
-            "stopped_by": [],
-            "layers": 0,
-            "cells": {LAYER: dict(cell)},
-        }
-        for attack in ATTACKS
-    ]
+    rows = [_build_row(attack, attack.about, reason, [], {LAYER: dict(cell)}) for attack in ATTACKS]
     return {"configurations": [_build_column(LAYER, result)], "attacks": rows, "seconds": 0.0}
+
+
+def _build_row(attack: NetworkAttack, about: str, reason: str, stopped_by: list[str], cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": attack.name,
+        "family": FAMILY,
+        "about": about,
+        "foothold": "",
+        "conclusive": not reason,
+        "reason": reason,
+        "stopped_by": stopped_by,
+        "layers": len(stopped_by),
+        "cells": cells,
+    }

@@ -156,7 +156,7 @@ def render_watch(bridge: str, connections: Mapping[str, tuple[str, str, int]]) -
 
 @contextmanager
 def watch_packets(nft: str | None, bridge: str, connections: Mapping[str, tuple[str, str, int]]) -> Iterator[dict[str, tuple[int, int]]]:
-    """Yield what is then, at the end, attack -> packets before and after Bulkhead's rules. Empty without nft, with which nobody can load rules."""
+    """Yield a mapping. At the end it has attack -> packets before and after Bulkhead's rules. Without nft it stays empty."""
     found: dict[str, tuple[int, int]] = {}
     if nft is None:
         yield found

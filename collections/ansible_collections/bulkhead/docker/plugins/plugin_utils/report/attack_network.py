@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...module_utils.attack.network_catalog import ATTACKS, FAMILY, LAYER, TITLE
+from ...module_utils.attack.catalog import UNKNOWN
+from ...module_utils.attack.network_catalog import LAYER
+from ...module_utils.attack.network_rows import build_not_run
 
 
 def merge_network(matrix: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,30 +36,4 @@ def merge_network(matrix: Mapping[str, Any], network: Mapping[str, Any]) -> dict
 def _describe_failure(why: str) -> dict[str, Any]:
     """Return a result in which all is unknown."""
     problem = why.removeprefix("Task failed: ")
-    column = {"name": LAYER, "title": TITLE, "kind": "alone", "layers": [LAYER], "confinement": None, "problem": problem, "seconds": 0.0}
-    cell: dict[str, Any] = {
-        "outcome": "unknown",
-        "errno": None,
-        "step": "",
-        "detail": problem,
-        "by": [],
-        "logged": None,
-        "log": [],
-        "traced": None,
-        "trace": None,
-    }
-    rows = [
-        {
-            "name": attack.name,
-            "family": FAMILY,
-            "about": attack.about,
-            "foothold": "",
-            "conclusive": False,
-            "reason": f"it was not run: {problem}",
-            "stopped_by": [],
-            "layers": 0,
-            "cells": {LAYER: cell},
-        }
-        for attack in ATTACKS
-    ]
-    return {"configurations": [column], "attacks": rows, "seconds": 0.0}
+    return build_not_run(problem, f"it was not run: {problem}", UNKNOWN)
