@@ -79,7 +79,7 @@ denials:
     layer:
       description:
         - C(apparmor), C(seccomp) or C(egress). Of the denial counters also C(capabilities), C(userns), C(non_root_user), C(devices), C(read_only_root),
-          C(masked_paths), C(pids_limit), or C(kernel) for another cause.
+          C(masked_paths), C(pids_limit), C(no_new_privileges), or C(kernel) for another cause.
       type: str
       sample: apparmor
     denied:
@@ -92,6 +92,7 @@ denials:
     detail:
       description:
         - The requested object, from the kernel's message, at most 200 characters. Of the recorder and the counters, the errno and a missing capability.
+        - Of no-new-privileges, what the kernel ignored in an executed program, such as C(setuid ignored).
       type: str
       sample: name=/proc/sysrq-trigger requested_mask=w denied_mask=w
     profile:
@@ -156,7 +157,8 @@ gaps:
     kind:
       description:
         - C(serials), numbers that are in no log; C(rate_limited), the kernel's log dropped some; C(missed), a log was overwritten before it was read;
-          C(begins), a log, or what the kernel counts, begins later than O(since); C(lost), the kernel counts lost messages; C(silent), logging is
+          C(begins), a log, or what the kernel counts, begins later than O(since); C(rebooted), so do the counts, because the host was booted after O(since);
+          C(lost), the kernel counts lost messages; C(silent), logging is
           disabled; C(unreadable), a source could not be read; C(cut), there were more than O(max_entries) entries.
       type: str
       sample: rate_limited
@@ -244,7 +246,7 @@ def main() -> None:
     found = gather_messages(host, since, params["max_entries"])
     denied = [message for message in found.combined.messages if parse_denial(message)]
     recorded, unread = read_recorded_denials(host, since)
-    counted = read_counted(host, instance, since)
+    counted = read_counted(host, instance, since, found.audit["boot"])
     gaps = found.combined.gaps + ([build_gap(UNREADABLE, RECORDER, unread, since)] if unread else []) + counted.gaps
     engine_error, index = "", ContainerIndex([], None, lambda pid: None)
     addresses: dict[str, list[dict[str, Any]]] = {}

@@ -16,7 +16,7 @@ from ..denial_counters.pins import PINS, find_folder
 from ..engine.instance import Instance
 from ..host.root import Host
 from .attribution import KnownContainer
-from .gaps import BEGINS, LOST, MISSED, UNREADABLE, build_gap
+from .gaps import BEGINS, LOST, MISSED, REBOOTED, UNREADABLE, build_gap
 
 COUNTERS = "counters"
 # epoll_ctl(2) says EPERM of a file that does not support it. Go's runtime tries.
@@ -32,8 +32,8 @@ class Counted:
     is_counting: bool = False
 
 
-def read_counted(host: Host, instance: Instance, since: float) -> Counted:
-    """Return what containers of the engine were denied since then. A host without counters has none, which is not a gap.
+def read_counted(host: Host, instance: Instance, since: float, boot: float) -> Counted:
+    """Return what containers of the engine were denied since then. A host without counters has none, which is not a gap. boot: time of the boot.
 
     ENOSYS of a filter is left out, as in `recorded`.
     """
@@ -56,7 +56,7 @@ def read_counted(host: Host, instance: Instance, since: float) -> Counted:
         and (name_call(denial), denial.errno) not in _NOT_DENIED
         and _is_of_engine(denial.path, instance)
     ]
-    return Counted(denials, _list_late_begin(loaded, since) + _list_gaps(counts), True)
+    return Counted(denials, _list_late_begin(loaded, since, boot) + _list_gaps(counts), True)
 
 
 def _is_of_engine(path: str, instance: Instance) -> bool:
@@ -64,12 +64,15 @@ def _is_of_engine(path: str, instance: Instance) -> bool:
     return f"/user@{instance.uid}.service/" in path if instance.rootless else "/user@" not in path
 
 
-def _list_late_begin(loaded: float, since: float) -> list[dict[str, Any]]:
-    """Return a gap if the kernel has not counted from the beginning of the examined time: counts end with the boot."""
+def _list_late_begin(loaded: float, since: float, boot: float) -> list[dict[str, Any]]:
+    """Return a gap if the kernel has not counted from the beginning of the examined time: counts end with the boot, and start with the installation."""
     if loaded <= since:
         return []
-    text = f"the kernel counts denials since {_format_time(loaded)}; it has none of before, because of a reboot or a first installation"
-    return [build_gap(BEGINS, COUNTERS, text, since, loaded)]
+    counted = f"the kernel counts denials since {_format_time(loaded)}"
+    if boot > since:
+        text = f"the host was booted at {_format_time(boot)}, which ended any earlier counts; {counted}"
+        return [build_gap(REBOOTED, COUNTERS, text, since, loaded)]
+    return [build_gap(BEGINS, COUNTERS, f"{counted}, when its programs were loaded; it has none of before", since, loaded)]
 
 
 def _format_time(seconds: float) -> str:

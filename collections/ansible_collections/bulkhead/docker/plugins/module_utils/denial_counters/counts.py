@@ -18,17 +18,18 @@ from . import layout
 from .pins import PINS, find_folder
 
 _KEY, _VALUE = struct.Struct("=QII"), struct.Struct("=QQQ")
-_ERRNO, _IN_NAMESPACE, _IS_ROOT = 0xFFF, 1 << 12, 1 << 13
+_ERRNO, _IN_NAMESPACE, _IS_ROOT, _IGNORED_SHIFT = 0xFFF, 1 << 12, 1 << 13, 14
 
 
 @dataclass(frozen=True)
 class Denial:
-    """Equal denied calls of a container.
+    """Equal denied calls of a container, or equal programs whose rights the kernel ignored.
 
     container: its ID; empty if the kernel does not remember the name of its control group. number: -1 for numbers that no kernel has.
     cause: one of layout.CAUSES. capability: number of the missing one, or None. is_root: whether the task was user 0 of its user namespace.
     in_namespace: whether that is another one than the host's. first, last: seconds since the epoch.
     comm: name of a process whose last denial this is; empty if none is known. The process may have chosen it.
+    ignored: one of layout.IGNORED; the call itself was not denied then, and errno is 0.
     """
 
     cgroup: int
@@ -45,6 +46,7 @@ class Denial:
     first: float
     last: float
     comm: str = ""
+    ignored: str = ""
 
 
 @dataclass
@@ -127,6 +129,7 @@ def decode_denial(key: bytes, value: bytes, paths: dict[int, str], offset: float
         first=offset + first / 1e9,
         last=offset + last / 1e9,
         comm=comm,
+        ignored=layout.IGNORED[reason >> _IGNORED_SHIFT & 3],
     )
 
 

@@ -29,7 +29,9 @@ def find_layer(denial: Denial) -> str:
 
 
 def describe_result(denial: Denial) -> str:
-    """Return the error, and the missing capability."""
+    """Return the error, and the missing capability; or what the kernel ignored."""
+    if denial.ignored:
+        return f"{denial.ignored} ignored"
     text = f"errno={errno.errorcode.get(denial.errno, denial.errno)}"
     if denial.capability is not None:
         text += f" capability={CAPABILITIES[denial.capability] if denial.capability < len(CAPABILITIES) else denial.capability}"

@@ -5,18 +5,20 @@ A program at the exit of system calls counts results that mean "denied". Program
 with the cause for it. The program at the return of seccomp's filter (`__secure_computing`, kernel/seccomp.c) counts itself, because a
 filter can answer with any error number.
 
-Tasks outside of containers cost a comparison of the result: the map `containers` is read only after an error.
+A call that succeeds costs a comparison of its result, of any task. The map `containers` is read only after an error that means "denied".
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
+from typing import Any
 
 from ..recorder.assembler import FRAME, R0, R1, R2, R3, R6, R7, R8, R9, Program
 from ..recorder.bpf import ANY
 from ..recorder.layout import ABIS
 from ..recorder.steps import end, look_up, point, update
-from . import layout
+from . import layout, program_rights
 from .layout import NAME_SIZE, Offsets, list_maps
 from .sequences import (
     BUFFER,
@@ -58,11 +60,24 @@ _STARTS = {
 
 def find_version(machine: str) -> str:
     """Return what identifies programs and maps of this version, whatever the kernel's offsets are."""
-    names = (layout.FILTER, layout.CAPABLE, layout.MOUNT_FUNCTIONS[0], *layout.SIMPLE_CAUSES)
-    nominal = Offsets(8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, (), tuple((name, 0) for name in names))
+    names = (
+        layout.FILTER,
+        layout.CAPABLE,
+        layout.PROGRAM_RIGHTS,
+        layout.FILE_CAPABILITIES,
+        layout.MOUNT_FUNCTIONS[0],
+        *layout.SIMPLE_CAUSES,
+    )
+    nominal = _build_nominal_offsets()
     maps = list_maps()
     code = b"".join(build_program(name, nominal, machine).assemble(dict.fromkeys(maps, 0)) for name in (*layout.TRACEPOINTS, *names))
     return hashlib.sha256(repr((sorted(maps.items()), names)).encode() + code).hexdigest()[:12]
+
+
+def _build_nominal_offsets() -> Offsets:
+    """Return offsets of no kernel, which differ from each other."""
+    special: dict[str, Any] = {"id_map": (0, 0), "tracepoints": (), "functions": ()}
+    return Offsets(**{field.name: special.get(field.name, 8 * place) for place, field in enumerate(fields(Offsets), 1)})
 
 
 def build_program(place: str, offsets: Offsets, machine: str) -> Program:
@@ -78,6 +93,10 @@ def build_program(place: str, offsets: Offsets, machine: str) -> Program:
             return _build_filter(offsets, machine)
         case layout.CAPABLE:
             return _build_capable(offsets, machine)
+        case layout.PROGRAM_RIGHTS:
+            return program_rights.build_program_rights(offsets, machine)
+        case layout.FILE_CAPABILITIES:
+            return program_rights.build_file_capabilities(offsets)
         case _ if place in layout.MOUNT_FUNCTIONS:
             return _build_mount(offsets, machine)
     return _build_simple(layout.SIMPLE_CAUSES[place], offsets, machine)
@@ -85,16 +104,17 @@ def build_program(place: str, offsets: Offsets, machine: str) -> Program:
 
 def _build_exit(offsets: Offsets, machine: str) -> Program:
     program = Program()
+    program.load(8, R9, R1, offsets.returned)
+    program.jump_if32(R9, "signed>=", 0, "end")
+    for number in _DENIED:
+        program.jump_if32(R9, "==", -number, "denied")
+    program.jump("end")
+    program.place("denied")
     program.call(TASK)
     program.copy(R7, R0)
     program.copy(R1, R0)
     program.call(REGISTERS)
     program.copy(R6, R0)
-    program.load(4, R9, R6, offsets.result)
-    for number in _DENIED:
-        program.jump_if32(R9, "==", -number, "denied")
-    program.jump("end")
-    program.place("denied")
     program.load(4, R1, R6, offsets.number)
     program.jump_if32(R1, "==", -1, "end")  # rt_sigreturn restores the result of another call
     store_container(program)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FRAME = range(11)  # FRAME is r10, read-only; the stack is below it
-BYTES = {4: 0x00, 8: 0x18}  # BPF_W, BPF_DW: size of a memory access in bytes
+BYTES = {2: 0x08, 4: 0x00, 8: 0x18}  # BPF_H, BPF_W, BPF_DW: size of a memory access in bytes
 _LDX, _ST, _STX, _ALU, _JMP, _JMP32, _ALU64 = 0x61, 0x62, 0x63, 0x04, 0x05, 0x06, 0x07
 _REGISTER, _ATOMIC, _LOAD_MAP, _MAP_DESCRIPTOR = 0x08, 0xC0, 0x18, 1  # BPF_X, BPF_ATOMIC, BPF_LD | BPF_IMM | BPF_DW, BPF_PSEUDO_MAP_FD
 _OPERATIONS = {"+": 0x00, "-": 0x10, "|": 0x40, "&": 0x50, "<<": 0x60, ">>": 0x70, "neg": 0x80, "^": 0xA0, "=": 0xB0}

@@ -17,7 +17,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance im
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 SHOP, BLOG = "a" * 64, "b" * 64
-OPENAT, MOUNT, EPOLL_CTL = 257, 165, 233
+OPENAT, MOUNT, EPOLL_CTL, EXECVE = 257, 165, 233, 59
 DENIAL = Denial(
     7, SHOP, f"/system.slice/docker-{SHOP}.scope", "x86_64", OPENAT, errno.EACCES, "apparmor", None, True, False, 5, 100.0, 200.0
 )
@@ -27,18 +27,18 @@ LOADED = 40.0
 
 @pytest.fixture(name="read")
 def fixture_read(tmp_path, monkeypatch):
-    def read(counts, since=50.0, instance=ROOTFUL):
+    def read(counts, since=50.0, instance=ROOTFUL, boot=0.0):
         (tmp_path / counted.PINS.lstrip("/")).mkdir(parents=True, exist_ok=True)
         os.utime(tmp_path, (LOADED, LOADED))
         monkeypatch.setattr(counted, "find_folder", lambda: str(tmp_path) if counts else None)
         monkeypatch.setattr(counted, "read_counts", counts if callable(counts) else lambda: counts)
-        return counted.read_counted(Host(tmp_path), instance, since)
+        return counted.read_counted(Host(tmp_path), instance, since, boot)
 
     return read
 
 
 def test_host_without_counters_has_no_gap(tmp_path):
-    assert counted.read_counted(Host(tmp_path), ROOTFUL, 0.0) == counted.Counted()
+    assert counted.read_counted(Host(tmp_path), ROOTFUL, 0.0, 0.0) == counted.Counted()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,18 @@ def test_counts_that_began_later_are_a_gap(read):
     assert read(Counts([], {}, {}), since=LOADED).gaps == []
     (gap,) = read(Counts([DENIAL], {}, {}), since=LOADED - 1).gaps
     assert (gap["kind"], gap["source"], gap["from"], gap["to"], gap["lost"]) == ("begins", "counters", 39.0, 40.0, None)
-    assert gap["text"].startswith("the kernel counts denials since 1970-01-01 00:00:40 UTC; it has none of before")
+    assert gap["text"] == "the kernel counts denials since 1970-01-01 00:00:40 UTC, when its programs were loaded; it has none of before"
+
+
+def test_reboot_is_named(read):
+    """Counts that began after `since` in the same boot were lost to no reboot."""
+    (gap,) = read(Counts([], {}, {}), since=20.0, boot=30.0).gaps
+    assert (gap["kind"], gap["source"], gap["from"], gap["to"]) == ("rebooted", "counters", 20.0, 40.0)
+    assert gap["text"] == (
+        "the host was booted at 1970-01-01 00:00:30 UTC, which ended any earlier counts; the kernel counts denials since 1970-01-01 00:00:40 UTC"
+    )
+    assert [gap["kind"] for gap in read(Counts([], {}, {}), since=30.0, boot=20.0).gaps] == ["begins"]
+    assert read(Counts([], {}, {}), since=45.0, boot=30.0).gaps == []
 
 
 def test_unreadable_counts_are_gaps(read):
@@ -106,6 +117,18 @@ def test_entry_names_container_capability_and_begin():
     assert entry["detail"].endswith("(counted since 1970-01-01 00:01:40 UTC)")
     (unnamed,) = counted.build_entries([denial], [], since=0.0)
     assert unnamed["container"] == {"id": SHOP, "name": None, "image": None}
+
+
+@pytest.mark.parametrize("ignored", ["setuid", "setgid", "file capabilities"])
+def test_ignored_rights_of_a_program_are_described(ignored):
+    denial = replace(DENIAL, cause="no_new_privileges", number=EXECVE, errno=0, ignored=ignored)
+    (entry,) = counted.build_entries([denial], [], since=0.0)
+    assert (entry["layer"], entry["operation"], entry["detail"], entry["denied"]) == (
+        "no_new_privileges",
+        "execve",
+        f"{ignored} ignored",
+        True,
+    )
 
 
 def test_numbers_of_other_tables_are_shown():

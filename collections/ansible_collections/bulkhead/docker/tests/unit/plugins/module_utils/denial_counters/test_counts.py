@@ -28,6 +28,13 @@ def test_unknown_number_and_capability_are_none():
     assert (found.number, found.errno, found.cause, found.capability, found.in_namespace) == (-1, 38, "seccomp", None, True)
 
 
+@pytest.mark.parametrize(("number", "ignored"), [(0, ""), (1, "setuid"), (2, "setgid"), (3, "file capabilities")])
+def test_what_was_ignored_is_decoded(number, ignored):
+    found = decode(59, layout.NO_NEW_PRIVILEGES << 16 | NONE | number << 14)
+    assert (found.errno, found.cause, found.capability, found.ignored) == (0, "no_new_privileges", None, ignored)
+    assert (found.is_root, found.in_namespace) == (False, False)
+
+
 @pytest.mark.parametrize("path", ["", "/system.slice/cron.service"])
 def test_group_without_a_container(path):
     assert decode(1, 1 | NONE, path).container == ""

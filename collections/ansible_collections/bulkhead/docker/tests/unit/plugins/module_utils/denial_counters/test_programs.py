@@ -15,6 +15,8 @@ from .samples import FUNCTIONS, write_kernel
 
 CALL, LOAD_4 = 0x85, 0x61
 OFFSETS = {machine: layout.find_offsets(Btf(write_kernel(machine)), machine) for machine in MACHINES}
+EXIT_FUNCTIONS = ("trace_call_bpf_faultable", "trace_syscall_enter", "trace_syscall_exit")
+RIGHTS = (layout.PROGRAM_RIGHTS, layout.FILE_CAPABILITIES)
 PLACES = (*layout.TRACEPOINTS, *FUNCTIONS)
 
 
@@ -30,10 +32,11 @@ def test_other_results_end_before_the_container_is_looked_up(machine):
     assert results == [-1, -13, -30, -38, -11]
     assert Instruction(0x05, label="end") in found[:first]
     assert {item.constant for item in found[:first] if item.code == CALL} == {158, 175, 80}
+    assert found.index(Instruction(0x05, label="end")) < next(at for at, item in enumerate(found) if item.code == CALL)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS} - {*RIGHTS}))
 def test_success_of_a_function_ends_its_program(machine, name):
     found = list_instructions(machine, name)
     calls = [at for at, item in enumerate(found) if item.code == CALL]
@@ -64,13 +67,59 @@ def test_programs_use_known_helpers_and_maps(machine):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_the_program_at_the_exit_does_not_read_its_context(machine):
+def test_success_ends_the_program_at_the_exit_at_once(machine):
+    """Before any helper is called: this is what nearly every call of every task costs."""
+    found = list_instructions(machine, "sys_exit")
+    assert found[:2] == [Instruction(0x79, R9, R1, 8), Instruction(0x76, R9, label="end")]
+    assert [item.code for item in found[-2:]] == [0xB7, 0x95]
+
+
+@pytest.mark.parametrize(
+    ("machine", "functions", "place"),
+    [("x86_64", (), 8), ("x86_64", EXIT_FUNCTIONS, 104), ("aarch64", (), 8), ("aarch64", EXIT_FUNCTIONS, 8)],
+)
+def test_result_is_the_second_argument(machine, functions, place):
+    """Of a tracepoint, or of the function that Linux 7.2 calls: rsi or x1."""
+    assert layout.find_offsets(Btf(write_kernel(machine, (*FUNCTIONS, *functions))), machine).returned == place
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_program_at_the_exit_reads_its_context_once(machine):
     """At a function it has another context than at a tracepoint."""
     written = set()
-    for item in list_instructions(machine, "sys_exit"):
+    for item in list_instructions(machine, "sys_exit")[1:]:
         if item.code in (LOAD_4, 0x79, 0xBF):
             assert item.source in written | {10}
         written |= {0} if item.code == CALL else {item.target}
+
+
+@pytest.mark.parametrize(("name", "flag"), [(layout.PROGRAM_RIGHTS, 4), (layout.FILE_CAPABILITIES, 1)])
+def test_program_with_new_privileges_ends_first(name, flag):
+    """Before the container is looked up. So does one that is not executed, or has no capabilities."""
+    found = list_instructions("x86_64", name)
+    calls = [at for at, item in enumerate(found) if item.code == CALL]
+    assert found[calls[0] + 2] == Instruction(0x56, R1, constant=0, label="end")
+    first = next(at for at, item in enumerate(found) if item.map)
+    test = next(at for at, item in enumerate(found) if item.code == 0x45)
+    assert test < first
+    assert (found[test].constant, found[test].label) == (flag, "no new privileges")
+    assert found[test + 1] == Instruction(0x05, label="end")
+
+
+@pytest.mark.parametrize(
+    ("without", "way"),
+    [("", (24, 60)), ("mnt_idmap.uid_map", (24, 64, 200)), ("vfsmount.mnt_idmap", (32, 200))],
+)
+def test_map_of_a_mount_is_found_on_each_kernel(without, way):
+    """Linux 6.8 and later, from 6.2 on, and before."""
+    assert layout.find_offsets(Btf(write_kernel(without=without)), "x86_64").id_map == way
+
+
+def test_nominal_offsets_differ():
+    """Two programs that differ in an offset have different versions."""
+    nominal = programs._build_nominal_offsets()
+    numbers = [value for value in vars(nominal).values() if isinstance(value, int)]
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_a_question_is_no_denial():
