@@ -13,7 +13,7 @@ from conftest import MAKE_IMAGE
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
-RUNNING, REMOVED, TIMES = "counted-and-runs", "counted-and-removed", 30
+RUNNING, REMOVED, IGNORED, TIMES = "counted-and-runs", "counted-and-removed", "counted-setuid", 30
 PINS, UNIT = "/sys/fs/bpf/bulkhead/denials", "/etc/systemd/system/bulkhead-denials.service"
 # The shell makes these calls itself. The PIDs limit is reached by the loop's children.
 SCRIPT = "true > /x; true > /proc/sysrq-trigger; true < /proc/kcore; n=0; while [ $n -lt 30 ]; do true > /bin/x; n=$((n+1)); done"
@@ -32,7 +32,7 @@ def counting(host: Host, playbook: Playbook) -> Iterator[None]:
     yield
     # The kernel reports how many messages it dropped when it logs the next one. Other tests count what is dropped later.
     host.run(f"sleep 6; docker exec {RUNNING} sh -c 'true > /bin/x'; sleep 1")
-    host.run(f"docker rm -f {RUNNING} {REMOVED}; rm -f /root/before-counting")
+    host.run(f"docker rm -f {RUNNING} {REMOVED} {IGNORED}; rm -f /root/before-counting")
 
 
 @pytest.mark.usefixtures("counting")
@@ -42,6 +42,10 @@ def test_denials_are_counted_with_container_and_layer(host: Host, playbook: Play
     options = "--read-only --cap-drop ALL --user 65534:65534"
     host.check_output(run.format(REMOVED, "docker-default", options, "true < /etc/shadow; true > /x; exit 0"))
     host.check_output(f"docker rm -f {REMOVED}")
+    # A program of root with the setuid bit, executed by another user.
+    own = "--network none --user 65534:65534 --security-opt no-new-privileges=true testimage id"
+    host.check_output(f"docker create --name {IGNORED} {own}; tar -C /usr/bin -c --mode 4755 id | docker cp - {IGNORED}:/bin")
+    assert "uid=65534" in host.check_output(f"docker start -a {IGNORED}")
     host.check_output(run.format(RUNNING, "bulkhead-web", "--detach", f"{SCRIPT}; echo all; while :; do sleep 1; done"))
     host.check_output(f"timeout 60 sh -c 'until docker logs {RUNNING} 2>/dev/null | grep -q all; do sleep 1; done'")
     folder = tmp_path_factory.mktemp("reports")
@@ -52,6 +56,9 @@ def test_denials_are_counted_with_container_and_layer(host: Host, playbook: Play
     counted = [entry for entry in report["denials"] if entry["by"] == "counters"]
     layers = {(entry["container"]["name"], entry["layer"]) for entry in counted}
     assert (REMOVED, "read_only_root") in layers
+    (ignored,) = [e for e in counted if e["layer"] == "no_new_privileges"]
+    assert (ignored["container"]["name"], ignored["operation"], ignored["detail"]) == (IGNORED, "execve", "setuid ignored")
+    assert ignored["count"] == 1
     assert (RUNNING, "masked_paths") in layers or (RUNNING, "apparmor") in layers
     # AppArmor's log has a part of its denials, with their path. Each counts once, whichever the log dropped.
     own = [e for e in report["denials"] if e["layer"] == "apparmor" and (e["container"] or {}).get("name") == RUNNING]
