@@ -41,24 +41,30 @@ def find_logging_obstacle(engine: Mapping[str, Any]) -> Obstacle | None:
         return Obstacle("the engine does not run, so it is not known whether its runtimes support that", False)
     if int(version[0]) < _KNOWS_FLAGS:
         return Obstacle(f"engine {engine['version']} ignores flags of profiles; 23.0 is needed", False)
-    unknown = "no runtime"
+    found: list[Obstacle] = []
     for name, runtime in sorted((engine.get("runtimes") or {}).items()):
         flags, release = _read_features(runtime)
         if flags is None:
-            return Obstacle(f"the engine does not report which flags runtime {name} supports (engine 25.0 reports it)", False)
-        if not set(LOGGING) <= set(flags):
+            found.append(
+                Obstacle(f"the engine does not report which flags runtime {name} supports (engine 25.0 with runc reports it)", False)
+            )
+        elif not set(LOGGING) <= set(flags):
             return Obstacle(f"runtime {name}{f' {release}' if release else ''} does not support {FLAG}; runc 1.2 is needed", True)
-        unknown = ""
-    return Obstacle(f"the engine reports {unknown}", False) if unknown else None
+    if not engine.get("runtimes"):
+        found.append(Obstacle("the engine reports no runtime", False))
+    return found[0] if found else None
 
 
 def _read_features(runtime: Any) -> tuple[list[str] | None, str]:
-    """Return the filter flags that a runtime supports, and its version; None if it does not report its features."""
+    """Return the filter flags that a runtime supports, and its version; None if it does not report them. crun 1.21 does not, and supports LOG."""
     try:
         features = json.loads(runtime["status"][_FEATURES])
         notes = features.get("annotations") or {}
         release = next((str(text) for key, text in notes.items() if key.endswith((".runc.version", ".crun.version"))), "")
-        return list(features["linux"]["seccomp"].get("supportedFlags") or ()), release
+        reported = features["linux"]["seccomp"]
+        if any(key.endswith(".crun.version") for key in notes):
+            return list(reported["supportedFlags"]), release
+        return list(reported.get("supportedFlags") or ()), release
     except (KeyError, TypeError, ValueError, AttributeError):
         return None, ""
 

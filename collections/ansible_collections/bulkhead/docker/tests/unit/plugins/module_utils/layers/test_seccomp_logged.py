@@ -23,11 +23,11 @@ LOGGING_WEB = format_profile(compose_profile(PRESETS["web"], log=True))
 KNOWN = ["SECCOMP_FILTER_FLAG_TSYNC", *LOGGING]
 
 
-def runtime(flags: list[str] | None, version: str = "1.3.6") -> dict[str, Any]:
-    """Return a runtime as `docker info` shows it. flags: None for runc 1.1, which does not list them."""
+def runtime(flags: list[str] | None, version: str = "1.3.6", name: str = "org.opencontainers.runc") -> dict[str, Any]:
+    """Return a runtime as `docker info` shows it. flags: None for runc 1.1 and crun 1.21, which do not list them."""
     features = {
         "linux": {"seccomp": {"enabled": True, **({} if flags is None else {"supportedFlags": flags})}},
-        "annotations": {"org.opencontainers.runc.version": version},
+        "annotations": {f"{name}.version": version},
     }
     return {"path": "runc", "status": {"org.opencontainers.runtime-spec.features": json.dumps(features)}}
 
@@ -36,6 +36,7 @@ def engine(version: str = "28.5.2", **runtimes: Any) -> dict[str, Any]:
     return {"version": version, "runtimes": runtimes or {"runc": runtime(KNOWN)}}
 
 
+CRUN = runtime(None, "1.21", "run.oci.crun")
 OLD = engine("26.1.5", runc=runtime(None, "1.1.15"))
 
 
@@ -47,7 +48,9 @@ OLD = engine("26.1.5", runc=runtime(None, "1.1.15"))
         (OLD, f"runtime runc 1.1.15 does not support {FLAG}; runc 1.2 is needed", True),
         (engine(runc=runtime(KNOWN), old=runtime(None, "1.1.5")), "runtime old 1.1.5 does not support", True),
         (engine(runc=runtime([FLAG])), "does not support", True),
-        (engine(runc={"path": "runc"}), "does not report which flags runtime runc supports (engine 25.0 reports it)", False),
+        (engine(runc={"path": "runc"}), "does not report which flags runtime runc supports (engine 25.0 with runc reports it)", False),
+        (engine(crun=CRUN), "does not report which flags runtime crun supports", False),
+        (engine(crun=CRUN, runc=runtime(None, "1.1.15")), "runtime runc 1.1.15 does not support", True),
         (engine(runc=runtime(KNOWN), kata={"runtimeType": "io.containerd.kata.v2"}), "runtime kata", False),
         (engine(runc={"status": {"org.opencontainers.runtime-spec.features": "[]"}}), "does not report", False),
         ({"version": "28.5.2", "runtimes": {}}, "the engine reports no runtime", False),
