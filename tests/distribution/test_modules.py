@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "denials_info": (264, "audit denial_counters engine host recorder seccomp"),
     "network_attacks": (260, "attack audit denial_counters engine host layers recorder seccomp"),
     "observe_certificates": (180, "engine host"),
-    "observe_egress": (202, "engine host"),
+    "observe_egress": (205, "engine host"),
     "observe_data": (243, "containerd engine exposures host layers migration"),
     "observe_layers": (260, "apparmor engine engine_config host layers profiles rootless"),
     "plan_containers": (202, "engine hardened host"),

@@ -33,12 +33,13 @@ ip netns exec outside ip route add default via 198.51.100.1
 systemd-run -q --unit egress-outside ip netns exec outside python3 -m http.server 80
 systemd-run -q --unit egress-host python3 -m http.server 8765
 docker network create shop
+docker network create --ipv6 --subnet fd00:beef::/64 six
 docker run -d --name {PLAIN} testimage
 docker run -d --name {SHOP} --network shop testimage
 timeout 60 bash -c 'until : < /dev/tcp/{PUBLIC}/80 && : < /dev/tcp/127.0.0.1/8765; do sleep 1; done' 2>/dev/null
 """
 CLEAN = f"""
-docker rm -f {PLAIN} {SHOP}; docker network rm shop
+docker rm -f {PLAIN} {SHOP}; docker network rm shop six
 systemctl stop egress-outside egress-host; ip netns delete outside; ip link delete out0
 """
 PLACES = {"metadata": f"{METADATA}/80", "private": f"{PRIVATE}/80", "public": f"{PUBLIC}/80", "host": f"{GATEWAY}/8765"}
@@ -161,13 +162,17 @@ def test_verification_reads_the_kernel(states: dict[str, Any]) -> None:
     evidence = {each["source"]: each["value"] for each in states["verified"]["evidence"]}
     packets = evidence["nft list counters table inet bulkhead_egress"]
     assert "metadata 0" not in packets and "listed 0" not in packets
-    probe = evidence["connections of the probe"]
-    assert probe.count("not reached") == 3 and "192.0.2.254 (allowed) reached" in probe
+    default, shop, six = evidence["connections of the probe"].split("; ")
+    metadata, private = "169.254.255.253 (metadata)", "100.127.255.253 (private)"
+    assert default == f"from docker0: not reached {metadata}, {private}, 192.0.2.253 (host), reached 192.0.2.254 (allowed)"
+    assert shop.count("(listed)") == 4 and ", reached" not in shop
+    assert "fd00:ec2:ffff:ffff:ffff:ffff:ffff:fffd (metadata)" in six.partition(", reached ")[0]
+    assert six.endswith(", reached 192.0.2.254 (allowed), 2001:db8:ffff:ffff::fffe (allowed)")
 
 
 def test_sabotage_is_named(states: dict[str, Any]) -> None:
     found = [(each["id"], each["status"]) for each in states["sabotaged"]["findings"] if each["status"]]
-    assert found == [("egress.dormant", "absent"), ("egress.rules_differ", "degraded"), *[("egress.probe_reached", "absent")] * 3]
+    assert found == [("egress.dormant", "absent"), ("egress.rules_differ", "degraded"), *[("egress.probe_reached", "absent")] * 4]
     assert "a rule of chain forward (5 times)" in states["sabotaged"]["findings"][1]["text"]
 
 

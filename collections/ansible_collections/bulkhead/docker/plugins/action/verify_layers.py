@@ -39,9 +39,9 @@ class ActionModule(ActionBase):
         wanted = expect.get("egress") or {}
         if wanted.get("requirement", DISABLED) == DISABLED:
             return
-        probe = list(wanted["probe"]) if boolean(self._task.args.get("probe", True)) else []
+        probe = wanted["probe"] if boolean(self._task.args.get("probe", True)) else {}
         answer = self._execute_module(
-            module_name="bulkhead.docker.observe_egress", module_args={**wanted["question"], "probe": probe}, task_vars=task_vars
+            module_name="bulkhead.docker.observe_egress", module_args={**wanted["question"], **probe}, task_vars=task_vars
         )
         failed = {"failed": answer.get("msg") or "the module failed"}
         evidence["observed"]["egress"] = answer.get("egress", failed)

@@ -29,8 +29,18 @@ options:
     type: str
   probe:
     description:
-      - Addresses to which the module connects from where packets of containers come, C(docker0) or the user of a rootless engine.
+      - Addresses to which the module connects from where packets of containers come, bridges of the engine or the user of a rootless engine.
       - Its own processes listen there, in a network namespace. They, and all devices and routes, end with the module.
+    type: list
+    elements: str
+    default: []
+  listed_networks:
+    description: Names of networks with rules of their own, of which O(probe) tries one.
+    type: list
+    elements: str
+    default: []
+  listed_projects:
+    description: Compose projects with rules of their own, of whose networks O(probe) tries one.
     type: list
     elements: str
     default: []
@@ -80,10 +90,12 @@ egress:
       description: Name -> C(addresses) and C(error).
       type: dict
     probe:
-      description: C(reached), address -> whether it was reached, and C(error), why nothing could be tried. Null without O(probe).
+      description:
+        - C(reached), bridge -> address -> whether it was reached, C(problems), bridge -> why it could not be tried, and C(error), why nothing could be tried.
+        - Null without O(probe). The name of the bridge is empty for a rootless engine.
       type: dict
     networks:
-      description: Networks of the engine, with C(name), C(driver), C(bridge) and C(project).
+      description: Networks of the engine, with C(name), C(driver), C(bridge), C(project) and C(internal).
       type: list
       elements: dict
     connections:
@@ -107,7 +119,7 @@ def main() -> None:
     module = Module(
         argument_spec={
             "names": {"type": "list", "elements": "str", "default": []},
-            "probe": {"type": "list", "elements": "str", "default": []},
+            **{name: {"type": "list", "elements": "str", "default": []} for name in ("probe", "listed_networks", "listed_projects")},
             "timeout": {"type": "int", "default": 60},
             "socket": {"type": "path"},
             "user": {"type": "str"},
@@ -136,22 +148,24 @@ def observe_egress(host: Host, options: dict[str, Any]) -> dict[str, Any]:
     return {
         **observe_rules(host),
         **networks,
-        "probe": _probe(options["probe"], networks["containers"], instance),
+        "probe": _probe(host, options, networks, instance),
         "addresses": list_own_addresses(host),
         "names": resolve_names(options["names"]),
         "nameservers": read_nameservers(host),
     }
 
 
-def _probe(addresses: list[str], containers: list[dict[str, Any]], instance: Instance) -> dict[str, Any] | None:
-    """Return address -> whether it was reached, and why nothing could be tried; None if nothing was to be."""
-    if not addresses:
+def _probe(host: Host, options: dict[str, Any], networks: dict[str, Any], instance: Instance) -> dict[str, Any] | None:
+    """Return what was reached from where, and why nothing could be tried; None if nothing was to be."""
+    if not options["probe"]:
         return None
-    taken = {address for each in containers for address in each["addresses"]}
+    listed = {"networks": options["listed_networks"], "projects": options["listed_projects"]}
+    taken = {address for each in networks["containers"] for address in each["addresses"]}
+    uid = instance.uid if instance.rootless else None
     try:
-        return {"reached": run_probe(addresses, taken, instance.uid if instance.rootless else None), "error": ""}
+        return {**run_probe(host, options["probe"], networks["networks"], listed, taken, uid), "error": ""}
     except (OSError, ValueError) as error:
-        return {"reached": {}, "error": str(error)}
+        return {"reached": {}, "problems": {}, "error": str(error)}
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..host.egress import TABLE, NftError, read_counters, read_table, run_nft
-from ..host.namespaces import ProbeError, Process, run_ip, start_process
+from ..host.namespaces import ProbeError, Process, run_ip, run_ip_batch, start_process
+from ..host.outside import Link
 
 METADATA = "169.254.169.254"
 PORT = 80
 # The host's end, and the machine. Documentation addresses (RFC 5737); host/egress_probe.py has others.
-_HOST_END, _OUTSIDE, _NETWORK = "192.0.2.249", "192.0.2.250", 30
-_DEVICES = ("bulkhead-n0", "bulkhead-n1")
+_LINK = Link(("bulkhead-n0", "bulkhead-n1"), (("192.0.2.249", "192.0.2.250", 30),))
 WATCH = "bulkhead_attack"
 # Of each private range, addresses that few networks have.
 _PRIVATE = tuple(ipaddress.IPv4Network(text) for text in ("10.255.240.0/20", "172.31.240.0/20", "192.168.248.0/21"))
@@ -54,14 +54,11 @@ def prepare_targets() -> Iterator[Targets]:
     note = describe_metadata(routes)
     with ExitStack() as stack:
         outside = stack.enter_context(start_process(_run_outside))
-        run_ip("link", "add", _DEVICES[0], "type", "veth", "peer", "name", _DEVICES[1], "netns", str(outside.pid))
-        run_ip("address", "add", f"{_HOST_END}/{_NETWORK}", "dev", _DEVICES[0])
-        run_ip("link", "set", _DEVICES[0], "up")
+        run_ip_batch(_LINK.list_host_commands(outside.pid))
         own = [private, *([] if note else [METADATA])]
         outside.tell({"addresses": own})
         outside.ask()
-        for address in own:
-            run_ip("route", "add", address, "via", _OUTSIDE)
+        run_ip_batch(_LINK.list_routes(own))
         yield Targets(private, note, outside)
 
 
@@ -100,12 +97,7 @@ def _run_outside(order: dict[str, Any], answer: Callable[[Any], None]) -> None:
     if "addresses" not in order:
         answer(_received)
         return
-    run_ip("link", "set", "lo", "up")
-    for address in order["addresses"]:
-        run_ip("address", "add", f"{address}/32", "dev", _DEVICES[1])
-    run_ip("address", "add", f"{_OUTSIDE}/{_NETWORK}", "dev", _DEVICES[1])
-    run_ip("link", "set", _DEVICES[1], "up")
-    run_ip("route", "add", "default", "via", _HOST_END)
+    _LINK.configure_outside(order["addresses"])
     packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     packets.bind(("0.0.0.0", PORT))
     threading.Thread(target=accept_all, args=(socket.create_server(("0.0.0.0", PORT)),), daemon=True).start()

@@ -11,8 +11,14 @@ LAYER = "egress"
 # The prefix of layers/egress/rules.py, and the fields of the kernel (net/netfilter/nf_log_syslog.c).
 _LINE = re.compile(r"bulkhead-egress (enforce|log) (\w+): (IN=.*)", re.DOTALL)
 _FIELD = re.compile(r"\b([A-Z]+)=(\S*)")
-# What verification itself tries (host/egress_probe.py); nothing else has these addresses.
-PROBED = frozenset({"169.254.255.253", "100.127.255.253", "192.0.2.253", "192.0.2.254"})
+# What verification itself tries (layers/egress/state.py), as the kernel writes it; nothing else has these addresses.
+PROBED = frozenset(
+    {
+        *("169.254.255.253", "100.127.255.253", "192.0.2.253", "192.0.2.254"),
+        *("fd00:0ec2:ffff:ffff:ffff:ffff:ffff:fffd", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:fffd"),
+        *("2001:0db8:ffff:ffff:0000:0000:0000:fffd", "2001:0db8:ffff:ffff:0000:0000:0000:fffe"),
+    }
+)
 _SLACK = 2.0  # seconds between the engine's clock and the kernel's log
 
 

@@ -50,7 +50,13 @@ def _describe_network(entry: Mapping[str, Any]) -> dict[str, Any]:
     bridge = ""
     if entry["Driver"] == "bridge":
         bridge = options.get(_NAMED) or ("docker0" if options.get(_DEFAULT_BRIDGE) == "true" else f"br-{entry['Id'][:12]}")
-    return {"name": entry["Name"], "driver": entry["Driver"], "bridge": bridge, "project": labels.get(_PROJECT, "")}
+    return {
+        "name": entry["Name"],
+        "driver": entry["Driver"],
+        "bridge": bridge,
+        "project": labels.get(_PROJECT, ""),
+        "internal": bool(entry.get("Internal")),
+    }
 
 
 def _describe_container(entry: Mapping[str, Any]) -> dict[str, Any]:

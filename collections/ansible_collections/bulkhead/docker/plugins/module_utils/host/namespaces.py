@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -90,10 +90,15 @@ def _run_child(work: Work, apart: bool, orders: int, answers: int) -> None:
         os._exit(0)
 
 
-def run_ip(*arguments: str) -> str:
-    """Return the output of ip (man 8 ip). Raises ProbeError."""
+def run_ip_batch(commands: Iterable[str], *options: str) -> None:
+    """Run commands of ip in one process. options: such as `-force`. Raises ProbeError with the message of a command that fails."""
+    run_ip(*options, "-batch", "-", text="".join(f"{command}\n" for command in commands))
+
+
+def run_ip(*arguments: str, text: str = "") -> str:
+    """Return the output of ip (man 8 ip). text: its input. Raises ProbeError."""
     try:
-        done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(["ip", *arguments], input=text, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProbeError(f"ip {' '.join(arguments)}: {error}") from error
     if done.returncode:

@@ -8,10 +8,11 @@ from typing import Any
 
 from ...engine.instance import get_observed_instance
 from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
+from ...host.egress_probe import OUTSIDE
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 from .rules import Inputs, collect_inputs, list_presets, render_rules
 from .settings import LAYER, LIST, LOG, STAGE, SWITCH, Settings, read_settings
-from .state import LISTS_OF_ROOTLESS, is_dormant, list_differences
+from .state import LISTS_OF_ROOTLESS, find_probe_denial, is_dormant, list_differences
 
 _AGAIN = "run harden.yml --tags egress"
 _SHOWN = 5
@@ -38,7 +39,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         verdict.add_finding("not_installed", "nft is not installed", ABSENT, f"apt install nftables, and {_AGAIN}")
         return verdict.conclude()
     _judge_table(verdict, answer)
-    _judge_probe(verdict, answer, expect["probe"])
+    _judge_probe(verdict, answer, settings)
     _judge_files(verdict, answer, settings, instance.uid if instance.rootless else None)
     _judge_ways_around(verdict, answer)
     return verdict.conclude()
@@ -113,25 +114,35 @@ def _judge_table(verdict: Verdict, answer: Mapping[str, Any]) -> None:
             verdict.add_finding("rules_differ", text, DEGRADED, f"systemctl restart {UNIT_NAME}")
 
 
-def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], expected: Mapping[str, str]) -> None:
+def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], settings: Settings) -> None:
     """Compare what the probe reached with the presets. It has no meaning if what is allowed is not reached either."""
     probe = answer.get("probe")
     if not probe or answer["table"] is None:
         return
-    if probe["error"]:
-        verdict.add_finding("not_probed", f"the probe could not try connections: {probe['error']}")
-        return
-    reached = probe["reached"]
-    shown = [
-        f"{address} ({preset or 'allowed'}) {'reached' if reached[address] else 'not reached'}" for address, preset in expected.items()
-    ]
-    verdict.add_evidence("connections of the probe", "; ".join(shown))
-    for address, preset in expected.items():
-        if preset and reached[address]:
-            verdict.add_finding("probe_reached", f"the probe reached {address}, which preset {preset} denies", ABSENT, _AGAIN)
-        elif not preset and not reached[address]:
-            text = f"the probe did not reach {address}, which no preset denies: other rules deny it, so that the probe does not show which ones deny the rest"
-            verdict.add_finding("probe_blocked", text)
+    for problem in filter(None, (probe["error"], *probe["problems"].values())):
+        verdict.add_finding("not_probed", f"the probe could not try connections: {problem}")
+    inputs = Inputs.from_text(answer["texts"][0]) or Inputs()
+    shown, blocked = [], []
+    passed: dict[str, list[str]] = {}
+    for source, reached in probe["reached"].items():
+        texts: dict[bool, list[str]] = {False: [], True: []}
+        for address, is_reached in reached.items():
+            preset = find_probe_denial(settings, inputs, address, source)
+            place = f"{address} from {source or 'the user of the engine'}"
+            if preset and is_reached:
+                passed.setdefault(preset, []).append(place)
+            elif not preset and not is_reached and address in OUTSIDE:
+                blocked.append(place)
+            texts[is_reached].append(f"{address} ({preset or 'allowed'})")
+        words = [f"{words} {', '.join(texts[key])}" for key, words in ((False, "not reached"), (True, "reached")) if texts[key]]
+        shown.append(f"from {source or 'the user of the engine'}: {', '.join(words)}")
+    if shown:
+        verdict.add_evidence("connections of the probe", "; ".join(shown))
+    for preset, places in passed.items():
+        verdict.add_finding("probe_reached", f"the probe reached {', '.join(places)}, which preset {preset} denies", ABSENT, _AGAIN)
+    if blocked:
+        text = f"the probe did not reach {', '.join(blocked)}, which no preset denies: other rules deny it"
+        verdict.add_finding("probe_blocked", f"{text}, so that the probe does not show which ones deny the rest")
 
 
 def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings, uid: int | None) -> None:

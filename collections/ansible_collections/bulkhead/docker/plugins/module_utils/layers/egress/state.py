@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...host.egress_probe import HOST_END, OUTSIDE, PORT
+from ...host.egress_probe import HOST_ENDS, OUTSIDE, PORT, USER
 from ..rootless.plan import find_desired_user
 from .rules import Inputs, find_denial
 from .settings import LOG, SWITCH, VARIABLES, Settings, read_settings
@@ -19,8 +19,8 @@ LISTS_OF_ROOTLESS = (
 )
 
 
-# Addresses of the ranges of presets that no network has: the last ones but two of link-local addresses and of RFC 6598.
-PROBED = ("169.254.255.253", "100.127.255.253")
+# Addresses of the ranges of presets that no network has: near the ends of link-local addresses, of RFC 6598, of AWS's metadata services and of RFC 4193.
+PROBED = ("169.254.255.253", "100.127.255.253", "fd00:ec2:ffff:ffff:ffff:ffff:ffff:fffd", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:fffd")
 
 
 def build_question(desired: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,16 +32,27 @@ def build_question(desired: Mapping[str, Any]) -> dict[str, Any]:
     return {"names": names, **({"socket": socket} if socket else {}), **({"user": user} if user else {})}
 
 
-def build_probe(settings: Settings) -> dict[str, str]:
-    """Return address -> the preset that denies it to containers of the default network, empty for one that is allowed. Empty if nothing is denied."""
+def build_probe(settings: Settings) -> dict[str, list[str]]:
+    """Return the arguments of module observe_egress for its probe: what any network may not reach, and what is outside. Empty if nothing is denied."""
     if settings.stage == LOG:
         return {}
-    default = {entry.label: ["docker0"] for entry in settings.entries if (entry.kind, entry.name) == ("network", "bridge")}
-    found = {}
-    for address in (*PROBED, HOST_END, OUTSIDE):
-        connection = {"asked": address, "destination": address, "protocol": "tcp", "port": PORT}
-        found[address] = find_denial(settings, Inputs(bridges=default), connection, "docker0", address == HOST_END, False)
-    return {address: preset for address, preset in found.items() if preset or address == OUTSIDE} if any(found.values()) else {}
+    inputs = Inputs(bridges={entry.label: [entry.label] for entry in settings.entries})
+    sources = [USER, *inputs.bridges]
+    denied = [
+        address
+        for address in (*PROBED, *HOST_ENDS, *OUTSIDE)
+        if any(find_probe_denial(settings, inputs, address, source) for source in sources)
+    ]
+    if not denied:
+        return {}
+    names = {kind: [entry.name for entry in settings.entries if entry.kind == kind] for kind in ("network", "project")}
+    return {"probe": list(dict.fromkeys([*denied, *OUTSIDE])), "listed_networks": names["network"], "listed_projects": names["project"]}
+
+
+def find_probe_denial(settings: Settings, inputs: Inputs, address: str, source: str) -> str:
+    """Return the preset that denies an address to the probe; empty if it is allowed. source: a bridge, or USER."""
+    connection = {"asked": address, "destination": address, "protocol": "tcp", "port": PORT}
+    return find_denial(settings, inputs, connection, source, address in HOST_ENDS, False)
 
 
 def pick_variables(desired: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.audit.egress impor
     parse_connection,
 )
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.kmsg import parse_records
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.egress_probe import HOST_END, OUTSIDE
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.egress_probe import HOST_ENDS, OUTSIDE
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress import state
 
 LINE = (
@@ -57,8 +58,9 @@ def test_a_connection_of_a_rootless_engine_names_the_user() -> None:
 
 
 def test_what_verification_tries_is_no_denial() -> None:
-    assert {*state.PROBED, HOST_END, OUTSIDE} == PROBED
-    assert count_connections([(1.0, LINE.replace("169.254.169.254", HOST_END))], {}, {}) == []
+    expected = {ipaddress.ip_address(address).exploded for address in (*state.PROBED, *HOST_ENDS, *OUTSIDE)}
+    assert expected == PROBED
+    assert count_connections([(1.0, LINE.replace("169.254.169.254", HOST_ENDS[0]))], {}, {}) == []
 
 
 def test_an_address_of_two_containers_is_of_none() -> None:

@@ -82,19 +82,37 @@ def test_other_addresses_of_a_name_only_inform() -> None:
     assert (list_found(verdict), verdict.status) == ([("name_changed", None)], "enforced")
 
 
+DENIED, DENIED6, ALLOWED = "169.254.255.253", "fd00:ec2:ffff:ffff:ffff:ffff:ffff:fffd", "192.0.2.254"
+
+
 @pytest.mark.parametrize(
     ("reached", "found", "status"),
     [
-        ({"169.254.255.253": False, "192.0.2.254": True}, [], "enforced"),
-        ({"169.254.255.253": True, "192.0.2.254": True}, [("probe_reached", "absent")], "absent"),
-        ({"169.254.255.253": False, "192.0.2.254": False}, [("probe_blocked", None)], "enforced"),
+        ({DENIED: False, DENIED6: False, ALLOWED: True}, [], "enforced"),
+        ({DENIED: True, DENIED6: False, ALLOWED: True}, [("probe_reached", "absent")], "absent"),
+        ({DENIED: False, DENIED6: True, ALLOWED: True}, [("probe_reached", "absent")], "absent"),
+        ({DENIED: False, DENIED6: False, ALLOWED: False}, [("probe_blocked", None)], "enforced"),
     ],
 )
 def test_the_probe_is_compared_with_the_presets(reached: dict[str, bool], found: list[tuple[str, str | None]], status: str) -> None:
-    verdict = run(make_loaded(DESIRED, probe={"reached": reached, "error": ""}))
+    verdict = run(make_loaded(DESIRED, probe={"reached": {"docker0": reached}, "problems": {}, "error": ""}))
     assert (list_found(verdict), verdict.status) == (found, status)
-    failed = run(make_loaded(DESIRED, probe={"reached": {}, "error": "docker0 has no address"}))
+
+
+def test_each_bridge_is_compared_with_its_own_presets() -> None:
+    desired = {**DESIRED, "container_egress_list": [SHOP]}
+    reached = {"docker0": {DENIED: False, ALLOWED: True}, "br-0123456789ab": {DENIED: True, ALLOWED: True}}
+    verdict = run(make_loaded(desired, probe={"reached": reached, "problems": {}, "error": ""}), desired)
+    (finding,) = [finding for finding in verdict.findings if finding.status]
+    bridge = "br-0123456789ab"
+    assert finding.text == f"the probe reached {DENIED} from {bridge}, {ALLOWED} from {bridge}, which preset listed denies"
+
+
+def test_what_could_not_be_probed_is_named() -> None:
+    failed = run(make_loaded(DESIRED, probe={"reached": {}, "problems": {}, "error": "ip: not found"}))
     assert (list_found(failed), failed.status) == ([("not_probed", None)], "enforced")
+    partly = make_loaded(DESIRED, probe={"reached": {}, "problems": {"br-a": "br-a has no free address"}, "error": ""})
+    assert [finding.text for finding in run(partly).findings] == ["the probe could not try connections: br-a has no free address"]
 
 
 def test_without_requirement_or_answer() -> None:

@@ -152,20 +152,28 @@ def test_verification_expects_the_variables() -> None:
     assert found["variables"]["container_egress_presets"] == ["metadata"]
 
 
+METADATA = ["169.254.255.253", "fd00:ec2:ffff:ffff:ffff:ffff:ffff:fffd"]
+PRIVATE = ["100.127.255.253", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:fffd"]
+HOST_ENDS, OUTSIDE = ["192.0.2.253", "2001:db8:ffff:ffff::fffd"], ["192.0.2.254", "2001:db8:ffff:ffff::fffe"]
+
+
 @pytest.mark.parametrize(
     ("changes", "probe"),
     [
-        ({}, {"169.254.255.253": "metadata", "192.0.2.254": ""}),
-        (
-            {"container_egress_presets": ["private", "host", "listed"]},
-            {"169.254.255.253": "listed", "100.127.255.253": "private", "192.0.2.253": "listed", "192.0.2.254": "listed"},
-        ),
-        ({"container_egress_stage": "log"}, {}),
-        ({"container_egress_presets": []}, {}),
-        ({"container_egress_layer": "disabled"}, {}),
-        ({"container_egress_list": [{"network": "bridge", "presets": ["host"]}]}, {"192.0.2.253": "host", "192.0.2.254": ""}),
-        ({"container_egress_allow": [{"to": "169.254.0.0/16", "reason": "x"}]}, {}),
+        ({}, [*METADATA, *OUTSIDE]),
+        ({"container_egress_presets": ["host", "listed"]}, [*METADATA, *PRIVATE, *HOST_ENDS, *OUTSIDE]),
+        ({"container_egress_stage": "log"}, []),
+        ({"container_egress_presets": []}, []),
+        ({"container_egress_layer": "disabled"}, []),
+        ({"container_egress_list": [{"network": "bridge", "presets": ["host"]}]}, [*METADATA, *HOST_ENDS, *OUTSIDE]),
+        ({"container_egress_allow": [{"to": "169.254.0.0/16", "reason": "x"}]}, [METADATA[1], *OUTSIDE]),
     ],
 )
-def test_the_probe_tries_what_is_denied_and_what_is_allowed(changes: dict[str, Any], probe: dict[str, str]) -> None:
-    assert expectation({**DESIRED, **changes})["probe"] == probe
+def test_the_probe_tries_what_any_network_may_not_reach(changes: dict[str, Any], probe: list[str]) -> None:
+    asked = expectation({**DESIRED, **changes})["probe"]
+    assert sorted(asked.get("probe", [])) == sorted(probe)
+
+
+def test_the_probe_knows_which_networks_have_rules_of_their_own() -> None:
+    asked = expectation({**DESIRED, "container_egress_list": [{"network": "shop"}, {"project": "store"}]})["probe"]
+    assert (asked["listed_networks"], asked["listed_projects"]) == (["shop"], ["store"])
