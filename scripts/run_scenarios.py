@@ -31,6 +31,7 @@ MINUTES = {
     "rootless": 16,
     "services": 15,
     "trixie": 14,
+    "egress-faults": 14,
     "sabotage": 11,
     "faults": 10,
     "forky": 10,
@@ -43,7 +44,7 @@ MINUTES = {
     "bad-input": 2,
 }
 # Together they would take a quarter of CI's time.
-SOAK = {"forky", "services", "pull-converge", "turned-rootless"}
+SOAK = {"forky", "services", "pull-converge", "turned-rootless", "egress-faults"}
 
 
 @dataclass(frozen=True)

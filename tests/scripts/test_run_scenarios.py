@@ -14,6 +14,7 @@ def test_a_scenario_of_another_architecture_runs_by_name_only() -> None:
         "services",
         "pull-converge",
         "turned-rootless",
+        "egress-faults",
     }
 
 

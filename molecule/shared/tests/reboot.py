@@ -43,6 +43,11 @@ def reboot(host: Host, ready: str) -> None:
     boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
     with suppress(RuntimeError):  # the connection may close before the answer
         host.run("systemctl reboot")
+    wait_for_boot(host, boot, ready)
+
+
+def wait_for_boot(host: Host, boot: str, ready: str) -> None:
+    """Return when the machine has another boot ID than `boot` and the command `ready` succeeds on it."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         time.sleep(3)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cause faults in egress rules: nft is missing, the power is cut while the rules change, and attacks over the network are killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MAKE_IMAGE, run_playbook
+from reboot import wait_for_boot
+from testinfra.host import Host
+
+RULES = "/var/lib/bulkhead/egress.nft"
+# Without the elements that packets add to sets, which take several lines.
+TABLE = "nft -s -t list table inet bulkhead_egress && nft list set inet bulkhead_egress metadata4 && nft list set inet bulkhead_egress metadata6"
+# The service of a stand-in beside the host, and whether a container reaches it: the host's programs in the container's network namespace.
+TARGETS = ("169.254.169.254", "198.51.100.2")
+PREPARE = f"""
+set -e
+ip netns add outside
+ip link add out0 type veth peer name in0 netns outside
+ip address add 198.51.100.1/24 dev out0
+ip link set out0 up
+ip route add {TARGETS[0]} via {TARGETS[1]}
+ip netns exec outside ip address add {TARGETS[0]}/32 dev in0
+ip netns exec outside ip address add {TARGETS[1]}/24 dev in0
+ip netns exec outside ip link set in0 up
+ip netns exec outside ip route add default via 198.51.100.1
+systemd-run -q --unit egress-outside ip netns exec outside python3 -m http.server 80
+docker run -d --name egress-plain testimage
+timeout 60 bash -c 'until : < /dev/tcp/{TARGETS[1]}/80; do sleep 1; done' 2>/dev/null
+"""
+CLEAN = "docker rm -f egress-plain; systemctl stop egress-outside; ip netns delete outside; ip link delete out0"
+REACH = "nsenter -t $(docker inspect -f '{{.State.Pid}}' egress-plain) -n timeout 5 bash -c ': < /dev/tcp/%s/80' 2>/dev/null"
+BOOK = """
+- hosts: docker_hosts
+  gather_facts: false
+  become: true
+  tasks:
+    - ansible.builtin.include_role: {name: bulkhead.docker.container_egress}
+    - bulkhead.docker.plan_layers: {layers: [egress], refresh: true}
+      register: planned
+    - bulkhead.docker.verify_layers: {layers: [egress], expect: "{{ planned.expect }}"}
+      register: verified
+    - ansible.builtin.copy:
+        content: "{{ {'changes': planned.layers.egress.changes, 'verified': verified.layers} | to_json }}"
+        dest: ANSWER
+        mode: "0644"
+      become: false
+      delegate_to: localhost
+"""
+ATTACKS_BOOK = """
+- hosts: docker_hosts
+  gather_facts: false
+  become: true
+  tasks:
+    - bulkhead.docker.network_attacks: {configurations: []}
+"""
+# With pipelining, the module's process has no name of its own. The record of its containers names it.
+KILLER = """
+for _ in $(seq 600); do
+  if [ -n "$(docker ps -q -f name=bulkhead-network-.*-none$)" ]; then
+    ip -br link show bulkhead-n0 > /root/killed
+    kill -KILL $(grep -ho '"owner": "[0-9]*' /var/lib/bulkhead/temporary/*.json | tr -dc 0-9)
+    exit
+  fi
+  sleep 0.2
+done
+"""
+OWN = "nft list tables; ls /sys/class/net; ip route; ls /run/netns; docker ps -aq | sort; docker images -q | sort; docker network ls -q | sort"
+DISABLED = {"container_egress_layer": "disabled"}
+REQUIRED = {"container_egress_layer": "required", "container_egress_presets": ["metadata"]}
+
+
+class Layer:
+    """Applies the layer with variables, and keeps what the last run printed."""
+
+    def __init__(self, inventory: str, folder: Path) -> None:
+        self.inventory, self.folder, self.output, self.code = inventory, folder, "", 0
+
+    def apply(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return what the next plan would change, and the verification; nothing if the run failed."""
+        answer, book = self.folder / "answer.json", self.folder / "book.yml"
+        answer.unlink(missing_ok=True)
+        book.write_text(BOOK.replace("ANSWER", str(answer)))
+        done = run_playbook(self.inventory, book, "-e", json.dumps(variables))
+        self.output, self.code = done.stdout, done.returncode
+        return json.loads(answer.read_text()) if answer.exists() else {}
+
+
+@pytest.fixture(scope="module")
+def layer(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layer]:
+    found = Layer(inventory, tmp_path_factory.mktemp("egress"))
+    try:
+        yield found
+    finally:
+        host.run(CLEAN)
+        found.apply(DISABLED)
+
+
+@pytest.fixture
+def loaded(host: Host, layer: Layer) -> list[list[str]]:
+    """Load the rules beside a container and a metadata service, and return the kernel's table."""
+    host.check_output(MAKE_IMAGE)
+    host.run(CLEAN)
+    host.check_output(PREPARE)
+    if host.run(TABLE).rc:
+        found = layer.apply(REQUIRED)
+        assert found["changes"] == [] and found["verified"][0]["status"] == "enforced", layer.output
+    assert list_reached(host) == [TARGETS[1]]
+    return read_table(host)
+
+
+def read_table(host: Host) -> list[list[str]]:
+    """Return the words of each line of the kernel's table. The kernel shows the elements of some sets in another order after each load."""
+    return [sorted(line.replace(",", " ").split()) for line in host.check_output(TABLE).splitlines()]
+
+
+def list_reached(host: Host) -> list[str]:
+    return [target for target in TARGETS if host.run(REACH % target).rc == 0]
+
+
+def test_without_nft_nothing_is_touched(host: Host, layer: Layer, loaded: list[list[str]]) -> None:
+    nft, before = host.check_output("command -v nft"), host.check_output(f"stat -c %Y {RULES}")
+    host.check_output(f"mv {nft} {nft}.away")
+    try:
+        layer.apply({**REQUIRED, "container_egress_presets": ["metadata", "host"]})
+        assert layer.code and layer.output.count("nft is not installed; install the package nftables") == 1, layer.output
+        assert host.check_output(f"stat -c %Y {RULES}") == before
+    finally:
+        host.check_output(f"mv {nft}.away {nft}")
+    assert read_table(host) == loaded
+
+
+def cut_power(host: Host, act: Callable[[], object]) -> None:
+    """Return after the machine was cut off by `act` and has booted."""
+    boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
+    host.check_output("sync")  # the file system of the lab has no journal
+    with suppress(RuntimeError, AssertionError):
+        act()
+    wait_for_boot(host, boot, "docker version >/dev/null")
+
+
+def test_a_power_cut_before_the_kernel_has_the_new_rules(host: Host, layer: Layer, loaded: list[list[str]]) -> None:
+    assert "denied_host" not in str(loaded)
+    cut = "/run/systemd/system/bulkhead-egress.service.d"
+    # What the module starts after it has written the files. The folder is in memory, so the next boot does not have it.
+    host.check_output(
+        f"mkdir -p {cut} && printf '[Service]\\nExecStartPre=/bin/sh -c \"echo b > /proc/sysrq-trigger\"\\n' > {cut}/cut.conf"
+    )
+    cut_power(host, lambda: layer.apply({**REQUIRED, "container_egress_presets": ["metadata", "host"]}))
+    assert layer.code, layer.output
+    assert "denied_host" in host.check_output(TABLE), "the boot loads the file"
+
+
+def test_a_power_cut_before_the_file_is_removed(host: Host, layer: Layer) -> None:
+    """The module ends the start at boot and removes the table, and then the files."""
+    remove = (
+        "rm /etc/systemd/system/*.wants/bulkhead-egress.service; sync; nft delete table inet bulkhead_egress; echo b > /proc/sysrq-trigger"
+    )
+    cut_power(host, lambda: host.run(remove))
+    assert host.run(TABLE).rc != 0 and host.file(RULES).exists
+    assert layer.apply(DISABLED)["changes"] == [], layer.output
+    assert not host.file(RULES).exists
+
+
+def test_the_next_attacks_remove_what_killed_ones_left(host: Host, inventory: str, tmp_path: Path) -> None:
+    host.check_output(MAKE_IMAGE)
+    book = tmp_path / "book.yml"
+    book.write_text(ATTACKS_BOOK)
+    before = host.check_output(OWN)
+    host.check_output("nohup bash -c %s >/dev/null 2>&1 &", KILLER)
+    killed = run_playbook(inventory, book)
+    assert killed.returncode and "bulkhead-n0" in host.check_output("cat /root/killed"), killed.stdout
+    # Devices and routes end with the process. The engine's objects are left.
+    assert "bulkhead-n0" not in host.check_output("ip link; ip route")
+    assert "bulkhead-network-" in host.check_output("docker ps -a && docker network ls && docker images")
+    assert "bulkhead_attack" in host.check_output("nft list tables")
+    done = run_playbook(inventory, book)
+    assert done.returncode == 0, done.stdout
+    assert host.check_output(OWN) == before
+    assert not host.file("/var/lib/bulkhead/temporary").exists
