@@ -19,7 +19,8 @@ import guest
 def main() -> int:
     jobs = [json.loads(line) for line in sys.stdin]
     results: list[dict[str, Any]] = [{"service": job["service"], "answers": 0, "execs": 0, "restarts": 0, "problem": ""} for job in jobs]
-    deadline, rounds = time.monotonic() + jobs[0]["seconds"], 0
+    # A run can have fewer rounds than services, and the next run shall stop other ones.
+    deadline, rounds = time.monotonic() + jobs[0]["seconds"], int(time.time())
     while time.monotonic() < deadline:
         for number, (job, result) in enumerate(zip(jobs, results, strict=True)):
             if result["problem"]:
