@@ -49,7 +49,7 @@ soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all
 	@SUITE=$(SUITE) scripts/bench
 	@scripts/bench-fleet $(HOSTS)
 	@scripts/setup --arch arm64
-	@scripts/molecule forky services pull-converge turned-rootless egress-faults arm64
+	@scripts/molecule forky services pull-converge turned-rootless egress-faults containerd-store arm64
 
 lint: tools ## ansible-lint, ruff, mypy, role specs
 	@scripts/lint

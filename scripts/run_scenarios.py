@@ -32,6 +32,7 @@ MINUTES = {
     "services": 15,
     "trixie": 14,
     "egress-faults": 14,
+    "containerd-store": 12,
     "sabotage": 11,
     "faults": 10,
     "forky": 10,
@@ -44,7 +45,7 @@ MINUTES = {
     "bad-input": 2,
 }
 # Together they would take a quarter of CI's time.
-SOAK = {"forky", "services", "pull-converge", "turned-rootless", "egress-faults"}
+SOAK = {"forky", "services", "pull-converge", "turned-rootless", "egress-faults", "containerd-store"}
 
 
 @dataclass(frozen=True)

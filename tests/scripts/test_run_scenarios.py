@@ -15,6 +15,7 @@ def test_a_scenario_of_another_architecture_runs_by_name_only() -> None:
         "pull-converge",
         "turned-rootless",
         "egress-faults",
+        "containerd-store",
     }
 
 
