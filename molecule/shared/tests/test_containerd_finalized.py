@@ -20,7 +20,7 @@ Playbook = Callable[..., subprocess.CompletedProcess[str]]
 # An image that the namespace of Kubernetes shares with the engine, down to the layers.
 OTHER = "k8s.io"
 SHARE = f"docker image save marker-image | ctr --namespace {OTHER} images import --no-unpack -"
-SHARED = f"for name in $(ctr --namespace {OTHER} images ls -q); do ctr --namespace {OTHER} images export - $name | sha256sum; done"
+SHARED = f"for digest in $(ctr --namespace {OTHER} content ls -q); do echo $digest; ctr --namespace {OTHER} content get $digest | sha256sum; done"
 ADDED = "docker.io/library/added:1"
 
 
@@ -30,7 +30,7 @@ def list_images(host: Host, namespace: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shared(host: Host, in_containerd: dict[str, Any]) -> str:  # noqa: F811  (a fixture)
-    """Create an image in another namespace and return what it exports."""
+    """Create an image in another namespace and return its content."""
     host.check_output(SHARE)
     return host.check_output(SHARED)
 
