@@ -20,7 +20,11 @@ Playbook = Callable[..., subprocess.CompletedProcess[str]]
 # An image that the namespace of Kubernetes shares with the engine, down to the layers.
 OTHER = "k8s.io"
 SHARE = f"docker image save marker-image | ctr --namespace {OTHER} images import --no-unpack -"
-SHARED = f"for digest in $(ctr --namespace {OTHER} content ls -q); do echo $digest; ctr --namespace {OTHER} content get $digest | sha256sum; done"
+SHARED = f"""
+cd $(mktemp -d)
+for name in $(ctr --namespace {OTHER} images ls -q); do ctr --namespace {OTHER} images export - $name | tar -x; done
+cd blobs/sha256 && sha256sum *
+"""
 ADDED = "docker.io/library/added:1"
 
 
