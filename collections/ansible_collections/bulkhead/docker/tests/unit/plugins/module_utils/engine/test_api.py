@@ -103,6 +103,14 @@ def test_one_answer_may_take_longer(engine: Engine) -> None:
         engine.post("/slow")
 
 
+def test_a_connection_that_the_engine_may_have_ended_is_not_used(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answers, "timeout", 0.1)  # of a connection without a call
+    monkeypatch.setattr(api, "_IDLE_SECONDS", 0.05)
+    assert engine.get("/info")
+    time.sleep(0.3)
+    assert engine.get("/info"), "it connects again"
+
+
 def test_missing_socket_is_unreachable(tmp_path: Path) -> None:
     engine = Engine(str(tmp_path / "none.sock"))
     assert engine.ping() is False
