@@ -12,7 +12,7 @@ from ..recorder.bpf import ANY
 from ..recorder.steps import end, look_up, point, update
 from . import layout
 from .layout import Offsets
-from .sequences import BUFFER, KEY, NAME, READ, REGISTERS, TASK, THREAD, count, read_call, start_return, store_container, store_thread
+from .sequences import BUFFER, KEY, NAME, READ, TASK, THREAD, count, load_task, read_call, start_return, store_container, store_thread
 
 _UNSAFE = 0x4  # LSM_UNSAFE_NO_NEW_PRIVS, include/linux/security.h
 _FLAG = 0x1  # 1 << PFA_NO_NEW_PRIVS, include/linux/sched.h
@@ -43,11 +43,7 @@ def build_program_rights(offsets: Offsets, machine: str) -> Program:
     for size, place, offset in ((2, _MODE, offsets.mode), (4, _OWNER, offsets.owner), (4, _GROUP, offsets.owning_group)):
         program.load(size, R1, R7, offset)
         program.store(4, FRAME, place, R1)
-    program.call(TASK)
-    program.copy(R7, R0)
-    program.copy(R1, R0)
-    program.call(REGISTERS)
-    program.copy(R6, R0)
+    load_task(program)
     _end_at_other_users(program, offsets)
     read_call(program, offsets, machine)
     program.store(4, FRAME, KEY + 8, R8)

@@ -29,11 +29,11 @@ from .sequences import (
     NAME,
     READ,
     READ_TEXT,
-    REGISTERS,
     TASK,
     THREAD,
     add_lost,
     count,
+    load_task,
     mark_call,
     read_call,
     start_return,
@@ -110,11 +110,7 @@ def _build_exit(offsets: Offsets, machine: str) -> Program:
         program.jump_if32(R9, "==", -number, "denied")
     program.jump("end")
     program.place("denied")
-    program.call(TASK)
-    program.copy(R7, R0)
-    program.copy(R1, R0)
-    program.call(REGISTERS)
-    program.copy(R6, R0)
+    load_task(program)
     program.load(4, R1, R6, offsets.number)
     program.jump_if32(R1, "==", -1, "end")  # rt_sigreturn restores the result of another call
     store_container(program)
@@ -186,11 +182,7 @@ def _build_filter(offsets: Offsets, machine: str) -> Program:
     program = Program()
     start_return(program)
     program.jump_if32(R1, "==", 0, "end")
-    program.call(TASK)
-    program.copy(R7, R0)
-    program.copy(R1, R0)
-    program.call(REGISTERS)
-    program.copy(R6, R0)
+    load_task(program)
     store_container(program)
     read_call(program, offsets, machine)
     program.store(4, FRAME, KEY + 8, R8)

@@ -44,13 +44,18 @@ def store_thread(program: Program) -> None:
     program.store(8, FRAME, THREAD, R0)
 
 
-def mark_call(program: Program, offsets: Offsets, machine: str) -> None:
-    """Add: store the mark for the present call of the task; its cause is on the stack."""
+def load_task(program: Program) -> None:
+    """Add: r7 = the task, r6 = its registers."""
     program.call(TASK)
     program.copy(R7, R0)
     program.copy(R1, R0)
     program.call(REGISTERS)
     program.copy(R6, R0)
+
+
+def mark_call(program: Program, offsets: Offsets, machine: str) -> None:
+    """Add: store the mark for the present call of the task; its cause is on the stack."""
+    load_task(program)
     read_call(program, offsets, machine)
     program.store(4, FRAME, MARK, R8)
     store_mark(program)

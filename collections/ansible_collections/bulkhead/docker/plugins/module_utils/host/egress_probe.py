@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from .namespaces import ProbeError, Process, run_ip, run_ip_batch, start_process
-from .outside import Link
+from .outside import Link, add_addresses
 from .root import Host
 
 # The host's own ends, and those outside. Documentation addresses (RFC 5737, RFC 3849), of which no network is.
@@ -156,8 +156,13 @@ def _listen_outside(link: Link, order: dict[str, Any], answer: Callable[[Any], N
 
 def _connect_from_bridge(order: dict[str, Any], answer: Callable[[Any], None]) -> None:
     device = order["device"]
-    addresses = [f"address add {own} dev {device}{' nodad' if ':' in own else ''}" for own in order["own"]]
-    run_ip_batch([*addresses, f"link set {device} up", *(f"route add default via {gateway}" for gateway in order["gateways"])])
+    run_ip_batch(
+        [
+            *add_addresses(device, order["own"]),
+            f"link set {device} up",
+            *(f"route add default via {gateway}" for gateway in order["gateways"]),
+        ]
+    )
     answer(_connect(order["addresses"]))
 
 

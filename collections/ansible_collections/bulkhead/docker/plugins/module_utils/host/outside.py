@@ -24,7 +24,7 @@ class Link:
         here, there = self.devices
         return [
             f"link add {here} type veth peer name {there} netns {pid}",
-            *_add_addresses(here, ((host, prefix) for host, _outside, prefix in self.ends)),
+            *add_addresses(here, (f"{host}/{prefix}" for host, _outside, prefix in self.ends)),
             f"link set {here} up",
         ]
 
@@ -40,17 +40,17 @@ class Link:
         run_ip_batch(
             [
                 "link set lo up",
-                *_add_addresses(device, ((each, 128 if ":" in each else 32) for each in addresses if _get_version(each) in versions)),
-                *_add_addresses(device, ((outside, prefix) for _host, outside, prefix in self.ends)),
+                *add_addresses(device, (f"{each}/{128 if ':' in each else 32}" for each in addresses if _get_version(each) in versions)),
+                *add_addresses(device, (f"{outside}/{prefix}" for _host, outside, prefix in self.ends)),
                 f"link set {device} up",
                 *(f"route add default via {host}" for host, _outside, _prefix in self.ends),
             ]
         )
 
 
-def _add_addresses(device: str, addresses: Iterable[tuple[str, int]]) -> list[str]:
-    """Return commands. Without `nodad`, an IPv6 address could be used only after a second (man 8 ip-address)."""
-    return [f"address add {address}/{prefix} dev {device}{' nodad' if ':' in address else ''}" for address, prefix in addresses]
+def add_addresses(device: str, addresses: Iterable[str]) -> list[str]:
+    """Return commands. addresses: with the length of the prefix. An IPv6 one without `nodad` could be used only after a second (man 8 ip-address)."""
+    return [f"address add {address} dev {device}{' nodad' if ':' in address else ''}" for address in addresses]
 
 
 def _get_version(address: str) -> int:
