@@ -15,22 +15,14 @@ from typing import Any
 import pytest
 import yaml
 from conftest import MAKE_IMAGE, run_playbook
+from stand_in import METADATA, PUBLIC, REMOVE_STAND_IN, prepare_stand_in
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 PLAIN, SHOP = "egress-plain", "egress-shop"
-METADATA, PRIVATE, PUBLIC, GATEWAY = "169.254.169.254", "10.77.0.2", "198.51.100.2", "172.17.0.1"
+PRIVATE, GATEWAY = "10.77.0.2", "172.17.0.1"
 PREPARE = f"""
-set -e
-ip netns add outside
-ip link add out0 type veth peer name in0 netns outside
-ip address add 198.51.100.1/24 dev out0
-ip link set out0 up
-for address in {METADATA} {PRIVATE}; do ip route add $address via {PUBLIC}; ip netns exec outside ip address add $address/32 dev in0; done
-ip netns exec outside ip address add {PUBLIC}/24 dev in0
-ip netns exec outside ip link set in0 up
-ip netns exec outside ip route add default via 198.51.100.1
-systemd-run -q --unit egress-outside ip netns exec outside python3 -m http.server 80
+{prepare_stand_in(METADATA, PRIVATE)}
 systemd-run -q --unit egress-host python3 -m http.server 8765
 docker network create shop
 docker network create --ipv6 --subnet fd00:beef::/64 six
@@ -38,10 +30,7 @@ docker run -d --name {PLAIN} testimage
 docker run -d --name {SHOP} --network shop testimage
 timeout 60 bash -c 'until : < /dev/tcp/{PUBLIC}/80 && : < /dev/tcp/127.0.0.1/8765; do sleep 1; done' 2>/dev/null
 """
-CLEAN = f"""
-docker rm -f {PLAIN} {SHOP}; docker network rm shop six
-systemctl stop egress-outside egress-host; ip netns delete outside; ip link delete out0
-"""
+CLEAN = f"docker rm -f {PLAIN} {SHOP}; docker network rm shop six; systemctl stop egress-host; {REMOVE_STAND_IN}"
 PLACES = {"metadata": f"{METADATA}/80", "private": f"{PRIVATE}/80", "public": f"{PUBLIC}/80", "host": f"{GATEWAY}/8765"}
 # The host's programs in the network namespace of a container, whose image has none that connects.
 REACH = """

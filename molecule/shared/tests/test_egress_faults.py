@@ -12,29 +12,20 @@ from typing import Any
 import pytest
 from conftest import MAKE_IMAGE, run_playbook
 from reboot import wait_for_boot
+from stand_in import METADATA, PUBLIC, REMOVE_STAND_IN, prepare_stand_in
 from testinfra.host import Host
 
 RULES = "/var/lib/bulkhead/egress.nft"
 # Without the elements that packets add to sets, which take several lines.
 TABLE = "nft -s -t list table inet bulkhead_egress && nft list set inet bulkhead_egress metadata4 && nft list set inet bulkhead_egress metadata6"
 # The service of a stand-in beside the host, and whether a container reaches it: the host's programs in the container's network namespace.
-TARGETS = ("169.254.169.254", "198.51.100.2")
+TARGETS = (METADATA, PUBLIC)
 PREPARE = f"""
-set -e
-ip netns add outside
-ip link add out0 type veth peer name in0 netns outside
-ip address add 198.51.100.1/24 dev out0
-ip link set out0 up
-ip route add {TARGETS[0]} via {TARGETS[1]}
-ip netns exec outside ip address add {TARGETS[0]}/32 dev in0
-ip netns exec outside ip address add {TARGETS[1]}/24 dev in0
-ip netns exec outside ip link set in0 up
-ip netns exec outside ip route add default via 198.51.100.1
-systemd-run -q --unit egress-outside ip netns exec outside python3 -m http.server 80
+{prepare_stand_in(METADATA)}
 docker run -d --name egress-plain testimage
 timeout 60 bash -c 'until : < /dev/tcp/{TARGETS[1]}/80; do sleep 1; done' 2>/dev/null
 """
-CLEAN = "docker rm -f egress-plain; systemctl stop egress-outside; ip netns delete outside; ip link delete out0"
+CLEAN = f"docker rm -f egress-plain; {REMOVE_STAND_IN}"
 REACH = "nsenter -t $(docker inspect -f '{{.State.Pid}}' egress-plain) -n timeout 5 bash -c ': < /dev/tcp/%s/80' 2>/dev/null"
 BOOK = """
 - hosts: docker_hosts
