@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +59,31 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def memory() -> Iterator[Path]:
+    """Return a folder in memory, where there is one: these tests create and remove a hundred thousand folders."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def tmp_path(memory: Path) -> Path:
+    folder = memory / "test"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return make_world(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Callable[[], Path]]:
+def fresh(memory: Path) -> Callable[[Path], Callable[[], Path]]:
     """Return a function that saves a host's folder, and returns a function that restores it."""
 
     def copies(host: Path) -> Callable[[], Path]:
-        kept = tmp_path_factory.mktemp("kept")
+        kept = Path(tempfile.mkdtemp(dir=memory))
         shutil.copytree(host, kept, symlinks=True, dirs_exist_ok=True)
 
         def make() -> Path:
