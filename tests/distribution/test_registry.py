@@ -79,10 +79,10 @@ def test_docker_daemon_configures_what_has_keys() -> None:
     assert options["docker_daemon_layers"]["default"] == [layer.name for layer in CONFIGURED if layer.daemon_keys or layer.rootless_keys]
 
 
-@pytest.mark.parametrize("playbook", ["batch", "rollback"])
-def test_playbooks_import_each_role_by_its_tags(playbook: str) -> None:
-    (play,) = [play for play in load(COLLECTION / f"playbooks/{playbook}.yml") if collect_imports(play.get("tasks", []))]
-    tags = collect_imports(play["tasks"])
+@pytest.mark.parametrize("name", ["tasks/roles", "rollback"])
+def test_playbooks_import_each_role_by_its_tags(name: str) -> None:
+    entries = load(COLLECTION / f"playbooks/{name}.yml")  # tasks or plays
+    tags = collect_imports([*entries, *(task for play in entries for task in play.get("tasks", []))])
     for layer in CONFIGURED:
         assert layer.name in tags[layer.role], layer.name
         if layer.daemon_keys or layer.rootless_keys:
