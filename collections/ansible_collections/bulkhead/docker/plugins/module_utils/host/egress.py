@@ -24,6 +24,10 @@ WANTED_BY = ("docker.service", "multi-user.target")
 # Sets of the stage `log`: what containers used and the rules do not allow. 4 and 6 follow.
 USED = "used"
 MAX_USED = 65535
+LOG_RATE = "log_rate"  # sets of the addresses whose denied connections were logged lately
+# To which packets add elements. nft 1.0.6 shows their flag `dynamic` as text, and not in JSON.
+_DYNAMIC = tuple(f"{name}{version}" for name in (LOG_RATE, USED) for version in (4, 6))
+_ADDED = ("elem", "count")  # what then differs; nft 1.1.7 shows the number of elements
 SHOW = f"nft list table inet {TABLE}"
 _NFT = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft")
 _TIMEOUT = 60
@@ -129,8 +133,9 @@ def normalise_table(listing: Iterable[Mapping[str, Any]]) -> list[Any]:
     for item in listing:
         ((kind, content),) = item.items()
         kept = {key: value for key, value in content.items() if key not in ("handle", "packets", "bytes")}
-        if kind == "set" and "dynamic" in kept.get("flags", ()):
-            kept.pop("elem", None)
+        if kind == "set" and kept["name"] in _DYNAMIC:
+            for key in _ADDED:
+                kept.pop(key, None)
         found.append({kind: _sort_sets(kept)})
     return found
 

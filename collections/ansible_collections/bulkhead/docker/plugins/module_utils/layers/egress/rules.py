@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from ...host.egress import RULES, TABLE, UNIT_NAME, USED, WANTED_BY
+from ...host.egress import LOG_RATE, RULES, TABLE, UNIT_NAME, USED, WANTED_BY
 from .settings import HOST, LISTED, LOG, METADATA, PRIVATE, Allowed, Entry, Settings
 
 # Of the presets. Link-local addresses, and the services of clouds that have others: of Azure, Alibaba and Oracle, and of AWS and Google over IPv6.
@@ -137,7 +137,7 @@ def render_rules(settings: Settings, inputs: Inputs) -> str:
         f"table inet {TABLE} {{",
         *(f"\tcounter denied_{preset} {{ }}" for preset in used),
         # One container cannot use up the messages of another one.
-        *(f"\tset log_rate{v} {{ type ipv{v}_addr; size 65535; flags dynamic,timeout; timeout 1m; }}" for v in (4, 6)),
+        *(f"\tset {LOG_RATE}{v} {{ type ipv{v}_addr; size 65535; flags dynamic,timeout; timeout 1m; }}" for v in (4, 6)),
         *(_render_set(f"{preset}{v}", v, RANGES[preset]) for preset in presets for v in (4, 6)),
         *(_render_set(f"nameservers{v}", v, inputs.nameservers) for v in (4, 6)),
         *(_render_used_sets(inputs.uid) if settings.stage == LOG else ()),
@@ -191,8 +191,8 @@ def _render_denial(preset: str, stage: str, uid: int | None) -> list[str]:
     return [
         f'counter name "denied_{preset}"',
         *(keep if stage == LOG else ()),
-        f"update @log_rate4 {{ ip saddr {log}",
-        f"update @log_rate6 {{ ip6 saddr {log}",
+        f"update @{LOG_RATE}4 {{ ip saddr {log}",
+        f"update @{LOG_RATE}6 {{ ip6 saddr {log}",
         # A client learns at once that a connection is denied, and one from before the rules ends.
         *(
             ["accept"]

@@ -55,17 +55,21 @@ def test_two_loads_of_one_file_are_equal() -> None:
         egress.read_table("[]")
 
 
-def test_what_containers_used_is_read_and_not_compared() -> None:
-    sets = [
-        {"set": {"name": "used4", "flags": ["dynamic"], "elem": [{"concat": ["docker0", "192.0.2.1", "tcp", 80]}]}},
-        {"set": {"name": "used6", "flags": "dynamic", "elem": [{"concat": ["2001:db8::1", "udp", 53]}]}},
-        {"set": {"name": "used7", "flags": "dynamic"}},
+@pytest.mark.parametrize("flags", [["dynamic"], None])
+def test_what_containers_used_is_read_and_not_compared(flags: list[str] | None) -> None:
+    """nft 1.0.6 does not show the flag in JSON, and 1.1.7 shows the number of elements."""
+    shown = {"flags": flags} if flags else {}
+    sets: list[dict[str, Any]] = [
+        {"set": {"name": "used4", **shown, "count": 1, "elem": [{"concat": ["docker0", "192.0.2.1", "tcp", 80]}]}},
+        {"set": {"name": "used6", **shown, "elem": [{"concat": ["2001:db8::1", "udp", 53]}]}},
+        {"set": {"name": "log_rate6", **shown, "timeout": 60, "elem": [{"elem": {"val": "2001:db8::1", "timeout": 60, "expires": 46}}]}},
+        {"set": {"name": "used7", **shown}},
     ]
     assert egress.read_used(sets) == [
         {"bridge": "docker0", "destination": "192.0.2.1", "protocol": "tcp", "port": 80},
         {"bridge": "", "destination": "2001:db8::1", "protocol": "udp", "port": 53},
     ]
-    assert not any("elem" in each["set"] for each in egress.normalise_table(sets))
+    assert not any({"elem", "count"} & {*each["set"]} for each in egress.normalise_table(sets))
 
 
 def test_what_passes_the_hooks_is_listed() -> None:
