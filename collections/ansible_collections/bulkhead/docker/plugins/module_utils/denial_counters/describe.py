@@ -8,7 +8,6 @@ import errno
 from ..capabilities import CAPABILITIES
 from ..seccomp.syscalls import AARCH64, X32_BIT, X86_64, name_syscall
 from .counts import Denial
-from .layout import CAUSES, NON_ROOT_USER, UNKNOWN, USERNS
 
 KERNEL = "kernel"  # the layer of a denial whose cause is unknown
 
@@ -21,11 +20,13 @@ def name_call(denial: Denial) -> str:
 
 def find_layer(denial: Denial) -> str:
     """Return the layer that denied the call. Without a cause from the kernel, the user of the task decides."""
-    if denial.cause != CAUSES[UNKNOWN]:
+    if denial.cause != "unknown":
         return denial.cause
+    if denial.errno == errno.EPERM and name_call(denial).startswith("execve"):
+        return "capabilities"  # of the file (man 2 execve)
     if not denial.is_root:
-        return CAUSES[NON_ROOT_USER]
-    return CAUSES[USERNS] if denial.in_namespace else KERNEL
+        return "non_root_user"
+    return "userns" if denial.in_namespace else KERNEL
 
 
 def describe_result(denial: Denial) -> str:

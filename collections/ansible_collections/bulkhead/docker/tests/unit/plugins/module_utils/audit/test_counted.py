@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.audit.attribution 
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import count_equal_denials
 from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters import describe
 from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.counts import Counts, Denial
+from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.layout import CAUSES
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
@@ -102,10 +103,13 @@ def test_unreadable_counts_are_gaps(read):
         ({"cause": "unknown", "in_namespace": True}, "userns"),
         ({"cause": "unknown", "is_root": False}, "non_root_user"),
         ({"cause": "unknown", "is_root": False, "in_namespace": True}, "non_root_user"),
+        ({"cause": "unknown", "number": EXECVE, "errno": errno.EPERM, "is_root": False}, "capabilities"),
+        ({"cause": "unknown", "number": EXECVE, "errno": errno.EACCES, "is_root": False}, "non_root_user"),
     ],
 )
 def test_layer_of_a_denial(changes, layer):
     assert describe.find_layer(replace(DENIAL, **changes)) == layer
+    assert layer in (*CAUSES, describe.KERNEL)
 
 
 def test_entry_names_container_capability_and_begin():
