@@ -38,7 +38,7 @@ def find_logging_obstacle(engine: Mapping[str, Any]) -> Obstacle | None:
     """
     version = re.match(r"\d+", str(engine.get("version") or ""))
     if not version:
-        return Obstacle("the engine does not run, so it is not known whether its runtimes support that", False)
+        return Obstacle("the engine does not run, so it is not known whether its runtimes support that; run this again once it runs", False)
     if int(version[0]) < _KNOWS_FLAGS:
         return Obstacle(f"engine {engine['version']} ignores flags of profiles; 23.0 is needed", False)
     found: list[Obstacle] = []

@@ -43,7 +43,7 @@ OLD = engine("26.1.5", runc=runtime(None, "1.1.15"))
 @pytest.mark.parametrize(
     ("seen", "reason", "is_fatal"),
     [
-        ({}, "the engine does not run", False),
+        ({}, "its runtimes support that; run this again once it runs", False),
         (engine("20.10.24"), "engine 20.10.24 ignores flags of profiles; 23.0 is needed", False),
         (OLD, f"runtime runc 1.1.15 does not support {FLAG}; runc 1.2 is needed", True),
         (engine(runc=runtime(KNOWN), old=runtime(None, "1.1.5")), "runtime old 1.1.5 does not support", True),
