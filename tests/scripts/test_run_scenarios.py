@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from run_scenarios import IMAGE_LIMIT, find_scenarios, make_image_jobs
-from run_stages import plan_jobs
+from run_stages import STAGE_MINUTES, STAGES, plan_jobs
 
 
 def test_a_scenario_of_another_architecture_runs_by_name_only() -> None:
@@ -23,6 +23,18 @@ def test_ci_builds_no_image_of_another_architecture() -> None:
     names = [job.name for job in plan_jobs(["molecule"])]
     assert "trixie" in names
     assert not [name for name in names if "arm64" in name]
+
+
+def test_the_longest_jobs_start_first() -> None:
+    assert STAGE_MINUTES.keys() == STAGES.keys()
+    names = [job.name for job in plan_jobs([*STAGES, "molecule"])]
+    assert [name for name in names if name in ("rootless", "labtest", "units", "rollout", "importer")] == [
+        "rootless",
+        "labtest",
+        "units",
+        "rollout",
+        "importer",
+    ]
 
 
 def test_an_image_of_another_architecture_has_its_own_job() -> None:
