@@ -94,7 +94,10 @@ def test_playbooks_import_each_role_by_its_tags(name: str) -> None:
 def test_an_interrupted_run_is_undone_whatever_the_tags_select() -> None:
     (recover,) = [task for task in load(COLLECTION / "roles/docker_daemon/tasks/main.yml") if "ansible.builtin.include_role" in task]
     name = recover["ansible.builtin.include_role"]["tasks_from"]
-    tasks = [recover, *(task for file in (name, "recover_interrupted") for task in load(COLLECTION / f"roles/docker_engine/tasks/{file}.yml"))]
+    tasks = [
+        recover,
+        *(task for file in (name, "recover_interrupted") for task in load(COLLECTION / f"roles/docker_engine/tasks/{file}.yml")),
+    ]
     assert [task["name"] for task in tasks if "always" not in task.get("tags", [])] == []
 
 
