@@ -23,7 +23,7 @@ from typing import Any
 USER, BRIEF = sys.argv[1], "brief" in sys.argv[2:]
 UID = pwd.getpwnam(USER).pw_uid
 # Ends with status 7 on SIGTERM.
-COMMAND = "sh -c 'trap \"exit 7\" TERM; while :; do sleep 0.1; done'"
+COMMAND = "sh -c 'trap \"exit 7\" TERM; sleep infinity & wait'"
 MAKE_IMAGE = r"""
 set -e
 docker image inspect testimage >/dev/null 2>&1 && exit 0

@@ -46,7 +46,7 @@ def test_denials_are_counted_with_container_and_layer(host: Host, playbook: Play
     own = "--network none --user 65534:65534 --security-opt no-new-privileges=true testimage id"
     host.check_output(f"docker create --name {IGNORED} {own}; tar -C /usr/bin -c --mode 4755 id | docker cp - {IGNORED}:/bin")
     assert "uid=65534" in host.check_output(f"docker start -a {IGNORED}")
-    host.check_output(run.format(RUNNING, "bulkhead-web", "--detach", f"{SCRIPT}; echo all; while :; do sleep 1; done"))
+    host.check_output(run.format(RUNNING, "bulkhead-web", "--detach", f"{SCRIPT}; echo all; sleep infinity"))
     host.check_output(f"timeout 60 sh -c 'until docker logs {RUNNING} 2>/dev/null | grep -q all; do sleep 1; done'")
     folder = tmp_path_factory.mktemp("reports")
     done = playbook("denials", "-e", f"bulkhead_since={since}", "-e", f"bulkhead_report_dir={folder}")

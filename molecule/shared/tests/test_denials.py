@@ -17,7 +17,7 @@ STAYING, REMOVED, DENIALS = "denied-and-runs", "denied-and-removed", 40
 # The shell itself creates the file, so the denied process does not end.
 DENIED_COMMAND = "true > /bin/x"
 FILTER = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["utimensat"], "action": "SCMP_ACT_KILL_PROCESS"}]}
-RUN = "docker run -d --network none --name {name} {options} testimage sh -c '{script}; while :; do sleep 1; done'"
+RUN = "docker run -d --network none --name {name} {options} testimage sh -c '{script}; sleep infinity'"
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def logging(host: Host, playbook: Playbook) -> Iterator[None]:
 def test_a_denial_is_in_the_report(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> None:
     since = float(host.check_output("date +%s.%N"))
     run = f"docker run -d --name {NAME} --network none --security-opt seccomp=/etc/docker/seccomp/logged.json testimage"
-    host.check_output(f"{run} sh -c 'touch /tmp/x; while :; do sleep 1; done'")
+    host.check_output(f"{run} sh -c 'touch /tmp/x; sleep infinity'")
     host.check_output(f"timeout 60 sh -c 'until journalctl -k --since=@{int(since)} -g type=1326; do sleep 1; done'")
     folder = tmp_path_factory.mktemp("reports")
     done = playbook("denials", "-e", f"bulkhead_since={since}", "-e", f"bulkhead_report_dir={folder}")

@@ -80,6 +80,7 @@ class ActionModule(ActionBase):
             plan = planning.plan_host(observed, desired.values, selected, of_run)
         result.update(
             layers={name: layer.as_dict() for name, layer in plan.layers.items()},
+            has_changes=plan.changed,
             blockers=plan.blockers,
             observed=observed,
             affected=[effect.as_dict() for effect in plan.effects],

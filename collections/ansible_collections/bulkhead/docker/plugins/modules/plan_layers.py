@@ -81,6 +81,10 @@ desired:
   description: Every variable of the roles with its value or default.
   returned: always
   type: dict
+has_changes:
+  description: Whether the plan of a layer has changes, the engine is to be installed, or an interrupted run is to be undone.
+  returned: when the host was compared
+  type: bool
 blockers:
   description: Why the plan cannot proceed, one message each. The task fails if there is one.
   returned: when the host was compared
