@@ -52,7 +52,7 @@ def read_output(command: str) -> str:
 def wait_for(until: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not until() and time.monotonic() < deadline:
-        time.sleep(1)
+        time.sleep(2)
 
 
 def read_label(name: str) -> str:
@@ -78,7 +78,7 @@ def read_process(pid: str) -> dict[str, Any]:
 def inspect_plain_container() -> dict[str, Any]:
     """Inspect a container without security options, but with limits that need delegated controllers."""
     limits = "--memory 64m --cpus 0.5 --cpuset-cpus 0"
-    health = "--health-cmd 'cat /proc/self/attr/current' --health-interval 2s --health-timeout 120s"
+    health = "" if BRIEF else "--health-cmd 'cat /proc/self/attr/current' --health-interval 5s --health-timeout 120s"
     run_as_user("docker rm -f plain")
     started = read_output(f"docker run --pull never -d --name plain --restart always {limits} {health} testimage {COMMAND}")
     pid = read_output("docker inspect -f '{{.State.Pid}}' plain")
@@ -122,7 +122,7 @@ while True:
 def inspect_compose_service() -> dict[str, str]:
     """Inspect a service of `docker compose`: start it until it is healthy, query it, run docker exec, kill it, wait for the restart, remove it."""
     folders = [f"{path}:{path}:ro" for path in ("/usr", "/lib", "/lib64")]
-    health = {"test": ["CMD", "/bin/cat", "/proc/self/attr/current"], "interval": "2s", "timeout": "120s"}
+    health = {"test": ["CMD", "/bin/cat", "/proc/self/attr/current"], "interval": "5s", "timeout": "120s"}
     page = {
         "image": "testimage",
         "pull_policy": "never",
