@@ -11,38 +11,43 @@ import argparse
 import signal
 import sys
 import time
+from dataclasses import dataclass
 
 from jobs import Job, Tally, format_duration, run_jobs, say
 from run_scenarios import LANES, LOGS, MINUTES, find_scenarios, interrupt, make_image_jobs, make_job
 
 COLLECTION = "collections/ansible_collections/bulkhead/docker"
-# These need no VM.
-STAGES: dict[str, list[str]] = {
-    "labtest": ["pytest", "-q", "tests"],
-    "units": ["scripts/units"],
-    "units-newest": [
-        sys.executable,
-        "scripts/control_node.py",
-        *"python3 -m pytest -q -n 2 -p no:cacheprovider".split(),
-        f"{COLLECTION}/tests/unit",
-    ],
-    "sanity": ["scripts/sanity"],
-    "lint": ["scripts/lint"],
-    "importer": ["scripts/importer"],
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command that needs no VM. minutes: as of the scenarios."""
+
+    minutes: int
+    command: list[str]
+
+
+# With the newest supported ansible-core.
+_NEWEST = [sys.executable, "scripts/control_node.py", *"python3 -m pytest -q -n 2 -p no:cacheprovider".split(), f"{COLLECTION}/tests/unit"]
+STAGES = {
+    "labtest": Stage(9, ["pytest", "-q", "tests"]),
+    "units": Stage(8, ["scripts/units"]),  # ansible-test starts a process for each test
+    "units-newest": Stage(4, _NEWEST),
+    "sanity": Stage(5, ["scripts/sanity"]),
+    "lint": Stage(2, ["scripts/lint"]),
+    "importer": Stage(2, ["scripts/importer"]),
 }
-# As of the scenarios. units: ansible-test starts a process for each test.
-STAGE_MINUTES = {"labtest": 9, "units": 8, "sanity": 5, "units-newest": 4, "lint": 2, "importer": 2}
 
 
 def plan_jobs(names: list[str]) -> list[Job]:
     """Return the jobs of these stages in the order in which they start."""
-    stages = [Job(name, command, LOGS / f"{name}.log") for name, command in STAGES.items() if name in names]
+    stages = [Job(name, stage.command, LOGS / f"{name}.log") for name, stage in STAGES.items() if name in names]
     if "molecule" not in names:
         return stages
     scenarios = [scenario for scenario in find_scenarios() if scenario.in_ci]
     images = make_image_jobs(scenarios)
     # The longest start first. While images are built, that is what needs none.
-    minutes = {**MINUTES, **STAGE_MINUTES}
+    minutes = {**MINUTES, **{name: stage.minutes for name, stage in STAGES.items()}}
     jobs = [*(make_job(scenario, 3600.0) for scenario in scenarios), *stages]
     return [*images, *sorted(jobs, key=lambda job: -minutes.get(job.name, 60))]
 
