@@ -21,7 +21,7 @@ COLLECTION = "collections/ansible_collections/bulkhead/docker"
 
 @dataclass(frozen=True)
 class Stage:
-    """A command that needs no VM. minutes: as of the scenarios."""
+    """A command that needs no VM. minutes: how long it takes, as in `MINUTES` of the scenarios."""
 
     minutes: int
     command: list[str]

@@ -16,7 +16,7 @@ import zipimport
 from types import CodeType
 
 FOLDER = f"/var/cache/lab-bytecode/{sys.implementation.cache_tag}"
-# Objects. What is imported stays, so that looking for garbage meanwhile finds none: a sixth of the time of a module run.
+# Objects. What is imported stays in use, so a search for garbage finds none. It takes a sixth of the time of `ansible -m ping`.
 GC_THRESHOLD = 100_000
 _KEY = 0x6C61622D62797465
 
@@ -29,7 +29,7 @@ def load(pathname: str, source: bytes) -> CodeType:
     cached = f"{FOLDER}/{_imp.source_hash(_KEY, source).hex()}-{len(source)}"
     try:
         with open(cached, "rb") as file:
-            code = marshal.loads(file.read())  # marshal.load reads byte by byte
+            code = marshal.loads(file.read())  # marshal.load calls `readinto` for every few bytes
         if isinstance(code, CodeType):
             return code
     except (OSError, EOFError, ValueError, TypeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -146,6 +147,17 @@ def engine_log(host: Host) -> Iterator[None]:
     print(host.run(f"journalctl -u docker --no-pager -n 40 --since '{since}'").stdout)
 
 
-def wait_for_engine(host: Host, seconds: int = 120) -> None:
-    if host.run(f"timeout {seconds} sh -c 'until docker info; do sleep 1; done >/dev/null 2>&1'").rc != 0:
-        pytest.fail(f"no engine within {seconds} s:\n" + host.run("journalctl -u docker --no-pager -n 30").stdout)
+def build_wait(condition: str, seconds: float, pause: int = 1) -> str:
+    """Return a command that ends when a shell condition is true, and fails after `seconds`. pause: seconds between two attempts.
+
+    The attempts are made on the machine, because each connection costs processor time there.
+    """
+    return f"timeout {seconds:.0f} sh -c {shlex.quote(f'until {condition}; do sleep {pause}; done >/dev/null 2>&1')}"
+
+
+WAIT_FOR_ENGINE = build_wait("docker info", 120)
+
+
+def wait_for_engine(host: Host) -> None:
+    if host.run(WAIT_FOR_ENGINE).rc != 0:
+        pytest.fail("the engine does not answer:\n" + host.run("journalctl -u docker --no-pager -n 30").stdout)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import build_wait
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
@@ -48,14 +48,11 @@ def reboot(host: Host, ready: str) -> None:
 
 
 def wait_for_boot(host: Host, boot: str, ready: str) -> None:
-    """Return when the machine has another boot ID than `boot` and the command `ready` succeeds on it.
-
-    The machine itself tries `ready` again: a connection for each try would take a quarter of its processor time.
-    """
-    wait = f"timeout {SECONDS} sh -c {shlex.quote(f'until {ready}; do sleep 3; done >/dev/null 2>&1')}"
+    """Return when the machine has another boot ID than `boot` and the command `ready` succeeds on it."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         time.sleep(5)
+        wait = build_wait(ready, max(1.0, deadline - time.monotonic()), pause=3)
         with suppress(RuntimeError):  # ssh itself fails: sshd does not run, or it is stopping
             if host.run(f"[ $(cat /proc/sys/kernel/random/boot_id) != {boot} ] && {wait}").rc == 0:
                 return

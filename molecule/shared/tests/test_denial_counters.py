@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import MAKE_IMAGE
+from conftest import MAKE_IMAGE, build_wait
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
@@ -47,7 +47,7 @@ def test_denials_are_counted_with_container_and_layer(host: Host, playbook: Play
     host.check_output(f"docker create --name {IGNORED} {own}; tar -C /usr/bin -c --mode 4755 id | docker cp - {IGNORED}:/bin")
     assert "uid=65534" in host.check_output(f"docker start -a {IGNORED}")
     host.check_output(run.format(RUNNING, "bulkhead-web", "--detach", f"{SCRIPT}; echo all; sleep infinity"))
-    host.check_output(f"timeout 60 sh -c 'until docker logs {RUNNING} 2>/dev/null | grep -q all; do sleep 1; done'")
+    host.check_output(build_wait(f"docker logs {RUNNING} | grep -q all", 60))
     folder = tmp_path_factory.mktemp("reports")
     done = playbook("denials", "-e", f"bulkhead_since={since}", "-e", f"bulkhead_report_dir={folder}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import MAKE_IMAGE
+from conftest import MAKE_IMAGE, build_wait
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,13 +51,11 @@ def test_denials_have_a_container_and_gaps_are_counted(host: Host, collect: Call
     options = "--security-opt apparmor=docker-default --security-opt seccomp=/root/filter.json"
     host.check_output(RUN.format(name=REMOVED, options=options, script="touch /x"))
     gone = host.check_output(f"docker inspect -f '{{{{.Id}}}}' {REMOVED}")
-    host.check_output(
-        f"timeout 60 sh -c 'until journalctl -k --since=@{int(since)} -g type=1326; do sleep 1; done'; docker rm -f {REMOVED}"
-    )
+    host.check_output(f"{build_wait(f'journalctl -k --since=@{int(since)} -g type=1326', 60)}; docker rm -f {REMOVED}")
     # More denials in a row than the kernel logs, and one more when it logs again: this makes the missing messages countable.
     script = f"n=0; while [ $n -lt {DENIALS} ]; do {DENIED_COMMAND}; n=$((n+1)); done; sleep 8; {DENIED_COMMAND}; echo all"
     host.check_output(RUN.format(name=STAYING, options="--security-opt apparmor=bulkhead-web", script=script))
-    host.check_output(f"timeout 180 sh -c 'until docker logs {STAYING} 2>/dev/null | grep -q all; do sleep 1; done'")
+    host.check_output(build_wait(f"docker logs {STAYING} | grep -q all", 180))
     report = collect(since)
 
     (killed,) = [entry for entry in report["denials"] if entry["layer"] == "seccomp"]

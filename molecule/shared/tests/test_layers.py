@@ -31,7 +31,7 @@ def test_the_pids_limit_is_enforced(host: Host, pid: int) -> None:
 
 
 def test_a_fork_bomb_ends_at_the_limit(host: Host, plain: dict[str, Any]) -> None:
-    # Each task reads from a terminal on which nobody writes: a program in each would take ten times as long to start.
+    # A task is a copy of the shell that waits for input from a terminal. It starts much faster than a program.
     script = "exec 3<>/dev/ptmx; i=0; while [ $i -lt 600 ]; do read line <&3 & i=$((i + 1)); echo $i; done"
     done = host.run(f"docker run --rm --network none testimage sh -c '{script}'")
     assert done.rc != 0 and "ork" in done.stderr, done.stderr  # "Cannot fork"

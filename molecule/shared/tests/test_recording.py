@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import build_wait
 from test_service_table import packages  # noqa: F401  (a fixture)
 from test_services import images  # noqa: F401  (a fixture)
 from testinfra.host import Host
@@ -185,7 +186,7 @@ def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: P
     collect = f"python3 -I {FOLDER}/recorder.pyz collect >/dev/null"
     host.check_output(f"{collect} && rm -r {PINS} && {collect} && ls {PINS}/recorder")
     host.check_output("systemctl kill --signal=KILL bulkhead-recorder.service")
-    host.check_output("timeout 120 sh -c 'until systemctl is-active --quiet bulkhead-recorder.service; do sleep 1; done'")
+    host.check_output(build_wait("systemctl is-active --quiet bulkhead-recorder.service", 120))
     host.check_output(f"docker run -d --name {HELD_OUT} {' '.join(get_options('python'))} bulkhead-test/python:1")
     acts = "lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda: os.mkdir('/held-out')"
     script = f"import os\nfor act in ({acts}):\n try: act()\n except PermissionError: print('denied')"

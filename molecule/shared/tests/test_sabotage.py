@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import MAKE_IMAGE, REPOSITORY, Verification, leave_killed_run, run_playbook, wait_for_engine
+from conftest import MAKE_IMAGE, REPOSITORY, WAIT_FOR_ENGINE, Verification, leave_killed_run, run_playbook, wait_for_engine
 from testinfra.host import Host
 
 ALL_ENFORCED = dict.fromkeys(("pids_limit", "no_new_privileges", "seccomp", "apparmor", "userns", "capabilities"), "enforced")
@@ -20,7 +20,6 @@ PROFILE = "/etc/docker/seccomp/bulkhead-default.json"
 # Without it, systemd allows no fourth start within a minute (StartLimitBurst of docker.service).
 RESET_FAILURES = "systemctl reset-failed docker.service docker.socket"
 RESTART = f"{RESET_FAILURES} && systemctl restart docker"
-WAIT_FOR_ENGINE = "for n in $(seq 120); do docker info >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1"
 
 
 @dataclass

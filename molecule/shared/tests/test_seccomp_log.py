@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import MAKE_IMAGE, Verification
+from conftest import MAKE_IMAGE, Verification, build_wait
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,7 +41,7 @@ def test_a_denial_is_in_the_report(host: Host, playbook: Playbook, tmp_path_fact
     since = float(host.check_output("date +%s.%N"))
     run = f"docker run -d --name {NAME} --network none --security-opt seccomp=/etc/docker/seccomp/logged.json testimage"
     host.check_output(f"{run} sh -c 'touch /tmp/x; sleep infinity'")
-    host.check_output(f"timeout 60 sh -c 'until journalctl -k --since=@{int(since)} -g type=1326; do sleep 1; done'")
+    host.check_output(build_wait(f"journalctl -k --since=@{int(since)} -g type=1326", 60))
     folder = tmp_path_factory.mktemp("reports")
     done = playbook("denials", "-e", f"bulkhead_since={since}", "-e", f"bulkhead_report_dir={folder}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -94,8 +94,7 @@ class ActionModule(ActionBase):
         if plan.blockers:
             return _add_blockers(result, plan.blockers)
         if self._task.check_mode:
-            changes = [change for layer in plan.layers.values() for change in layer.changes]
-            result["changed"] = bool(changes)
+            result["changed"] = plan.changed
             result["diff"] = [
                 {
                     "before": c.before,
@@ -104,7 +103,8 @@ class ActionModule(ActionBase):
                     "after_header": c.path,
                     "prepared": "" if c.before or c.after else c.summary,
                 }
-                for c in changes
+                for layer in plan.layers.values()
+                for c in layer.changes
             ]
         return result
 
