@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -61,7 +62,7 @@ class Job:
 
     after: names of jobs that end before this one starts. limit: seconds after which it is stopped.
     always: it counts as a test even when its log contains tests. forbidden: a pattern that must not be in the log.
-    cleanup: a command that is run when the job was stopped.
+    cleanup: a command that is run when the job was stopped. latest_start: seconds since the start of the first job after which it is left out.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Job:
     always: bool = False
     forbidden: re.Pattern[str] | None = None
     cleanup: Sequence[str] = ()
+    latest_start: float = math.inf
     process: subprocess.Popen[bytes] | None = None
     began: float = field(default=0.0)
     ended: float = field(default=0.0)
@@ -150,17 +152,22 @@ def say(text: str) -> None:
 
 
 def run_jobs(jobs: Sequence[Job], lanes: int, lines: int = 120) -> dict[str, Tally]:
-    """Run jobs side by side in the given order and return the tests of each.
+    """Run jobs side by side in the given order and return the tests of each that was run.
 
-    A job waits for those that it names in `after`. A line every half minute shows what is running. The last `lines` lines of
-    the log of a failed job are printed. No process is left behind.
+    A job waits for those that it names in `after`, and is left out with them. A line every half minute shows what is running. The last
+    `lines` lines of the log of a failed job are printed. No process is left behind.
     """
     waiting, running = list(jobs), list[Job]()
     results: dict[str, Tally] = {}
     unfinished = {job.name for job in jobs}
-    last = time.monotonic()
+    left_out = set[str]()
+    began = last = time.monotonic()
     try:
         while waiting or running:
+            for job in [job for job in waiting if time.monotonic() - began > job.latest_start or job.after & left_out]:
+                waiting.remove(job)
+                left_out.add(job.name)
+                say(f"    {job.name}: left out, because {format_duration(time.monotonic() - began)} have passed")
             for job in [job for job in waiting if not job.after & unfinished][: lanes - len(running)]:
                 waiting.remove(job)
                 say(f"    {job.name}: started (log: {job.log})")

@@ -14,8 +14,9 @@ import time
 from dataclasses import dataclass
 
 from jobs import Job, Tally, format_duration, run_jobs, say
-from run_scenarios import LANES, LOGS, MINUTES, find_scenarios, interrupt, make_image_jobs, make_job
+from run_scenarios import IF_TIME, LANES, LOGS, MINUTES, Scenario, find_scenarios, interrupt, make_image_jobs, make_job
 
+LIMIT = 3600.0  # seconds that a scenario may take
 COLLECTION = "collections/ansible_collections/bulkhead/docker"
 
 
@@ -45,11 +46,24 @@ def plan_jobs(names: list[str]) -> list[Job]:
     if "molecule" not in names:
         return stages
     scenarios = [scenario for scenario in find_scenarios() if scenario.in_ci]
-    images = make_image_jobs(scenarios)
+    required = [scenario for scenario in scenarios if scenario.name not in IF_TIME]
+    images = make_image_jobs(required)
     # The longest start first. While images are built, that is what needs none.
     minutes = {**MINUTES, **{name: stage.minutes for name, stage in STAGES.items()}}
-    jobs = [*(make_job(scenario, 3600.0) for scenario in scenarios), *stages]
-    return [*images, *sorted(jobs, key=lambda job: -minutes.get(job.name, 60))]
+    jobs = [*(make_job(scenario, LIMIT) for scenario in required), *stages]
+    return [*images, *sorted(jobs, key=lambda job: -minutes.get(job.name, 60)), *_plan_further_jobs(scenarios, images)]
+
+
+def _plan_further_jobs(scenarios: list[Scenario], images: list[Job]) -> list[Job]:
+    """Return the jobs that are run if there is time, with those that build their images."""
+    further = {scenario.name: scenario for scenario in scenarios if scenario.name in IF_TIME}
+    latest = {scenario.image_job: scenario.latest_start for scenario in further.values()}
+    known = {job.name for job in images}
+    jobs = [job for job in make_image_jobs(list(further.values())) if job.name not in known]
+    jobs += [make_job(further[name], LIMIT) for name in IF_TIME]
+    for job in jobs:
+        job.latest_start = further[job.name].latest_start if job.name in further else latest[job.name]
+    return jobs
 
 
 def main() -> int:
@@ -75,8 +89,11 @@ def main() -> int:
 
     say("\n==> summary")
     for job in jobs:
-        counts = results[job.name]
-        say(f"    {job.name:<18} {'FAILED' if counts.failed else 'ok':<7} {format_duration(job.seconds()):>12}   {counts}")
+        counts = results.get(job.name)
+        if counts is None:
+            say(f"    {job.name:<18} left out, because it could not start within {format_duration(job.latest_start)}")
+        else:
+            say(f"    {job.name:<18} {'FAILED' if counts.failed else 'ok':<7} {format_duration(job.seconds()):>12}   {counts}")
     total = sum(results.values(), Tally())
     say(f"===== {total} in {time.monotonic() - started:.2f}s =====")
     return 1 if total.failed else 0

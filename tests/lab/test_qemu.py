@@ -109,7 +109,7 @@ def test_command_line() -> None:
     assert warm == [*cold, "-loadvm", "ready"]
     assert "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22" in cold
     assert "-no-reboot" not in cold
-    assert "tcg,thread=multi,tb-size=1024" in cold
+    assert "tcg,thread=multi,tb-size=2048" in cold
     assert "host" in qemu.command(qemu.Shape("kvm", "7.2.22", 2048, 2), name="x", disk="d", boot=[])
 
 

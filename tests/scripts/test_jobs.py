@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import Job, Tally, count_tests, format_duration
+from jobs import Job, Tally, count_tests, format_duration, run_jobs
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,17 @@ def test_stop_reaches_grandchildren(tmp_path: Path) -> None:
     while runs(int(marker.read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_job_that_could_not_start_in_time_is_left_out_with_those_after_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def job(name: str, command: str, **settings: object) -> Job:
+        return Job(name, ["sh", "-c", command], tmp_path / f"{name}.log", **settings)  # type: ignore[arg-type]
+
+    jobs = [
+        job("first", "sleep 1"),
+        job("late", "exit 1", latest_start=0.2),
+        job("next", "exit 1", after=frozenset({"late"})),
+        job("last", "true"),
+    ]
+    assert run_jobs(jobs, lanes=1) == {"first": Tally(1), "last": Tally(1)}
+    assert "late: left out" in capsys.readouterr().out
