@@ -82,7 +82,7 @@ def test_stop_reaches_grandchildren(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_job_that_could_not_start_in_time_is_left_out_with_those_after_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_late_job_and_those_after_it_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def job(name: str, command: str, **settings: object) -> Job:
         return Job(name, ["sh", "-c", command], tmp_path / f"{name}.log", **settings)  # type: ignore[arg-type]
 

@@ -13,7 +13,7 @@ def test_a_scenario_of_another_architecture_runs_by_name_only() -> None:
     assert {scenario.name for scenario in find_scenarios() if not scenario.in_ci} == {"arm64", "egress-faults", "containerd-store"}
 
 
-def test_what_runs_if_there_is_time_starts_last_and_ends_within_the_limit() -> None:
+def test_what_runs_if_there_is_time_ends_within_the_limit() -> None:
     jobs = plan_jobs([*STAGES, "molecule"])
     assert tuple(job.name for job in jobs[-len(IF_TIME) :]) == IF_TIME
     limited = {job.name: job.latest_start for job in jobs if job.latest_start < math.inf}
