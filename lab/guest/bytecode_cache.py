@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the bytecode of modules that Python imports from a zip file, as it does on its own for modules in folders.
+"""Keeps the bytecode of modules that Python imports from a zip file, as it does on its own for modules in folders, and asks for it once.
 
 Ansible sends each module with its imports as a zip file, and Python compiles all of it in every run. On an emulated processor
 that is half of the time of a module run. A file of ``bytecode_cache.pth`` imports this module in each Python of the machine.
@@ -45,4 +45,11 @@ def load(pathname: str, source: bytes) -> CodeType:
     return code
 
 
+def get_filename(importer: zipimport.zipimporter, fullname: str) -> str:
+    """Return the file name of a module without compiling it. Python's own method compiles each module a first time for that."""
+    stem = f"{importer.archive}/{importer.prefix}{fullname.rpartition('.')[2]}"
+    return f"{stem}/__init__.py" if importer.is_package(fullname) else f"{stem}.py"
+
+
 zipimport._compile_source = load  # type: ignore[attr-defined]
+zipimport.zipimporter.get_filename = get_filename  # type: ignore[assignment, method-assign]

@@ -8,8 +8,8 @@ module: seccomp_profile
 short_description: Check, install and remove seccomp profiles for Docker
 version_added: 0.1.0
 description:
-  - Checks every profile of the list before it changes a file. The engine accepts C({}) as "no filter", and ignores a misspelt key or an
-    unknown system call. It notices only when a container starts that runc cannot work with the profile. Here, each is an error.
+  - Checks every profile of the list before it changes a file. The engine accepts C({}) as "no filter", and ignores a misspelt key or
+    system call. It notices only when a container starts that runc cannot work with the profile. Each is an error here.
   - Replaces files atomically, owned by root and readable by all, because C(docker run --security-opt seccomp=FILE) reads the file as the
     calling user. If one file fails, those before it are restored.
   - Managed files are remembered in C(/var/lib/bulkhead/seccomp.json). The module fails if an unmanaged file has the same name.
@@ -18,11 +18,11 @@ author:
   - Bulkhead maintainers (@bulkhead)
 options:
   directory:
-    description: The folder of the files, which are named C(NAME.json).
+    description: The folder of the files C(NAME.json).
     type: path
     default: /etc/docker/seccomp
   profiles:
-    description: The profiles to install or to remove. Others are not changed.
+    description: Profiles to install or remove. Others are not changed.
     type: list
     elements: dict
     required: true
@@ -35,7 +35,7 @@ options:
         description: The whole profile, in Docker's JSON format.
         type: str
       path:
-        description: The file, if it is not in O(directory).
+        description: Its file, if not in O(directory).
         type: path
       state:
         description:
@@ -95,11 +95,11 @@ profiles:
       description: Whether the file had to change.
       type: bool
     reason:
-      description: Why it had to change; empty if it did not.
+      description: Why it had to change, or empty.
       type: str
       sample: has another text
     sha256:
-      description: SHA-256 of the desired text; null if the file is to be absent.
+      description: SHA-256 of the desired text; null for an absent file.
       type: str
 postponed:
   description: Paths of files that are removed once the engine no longer names them.

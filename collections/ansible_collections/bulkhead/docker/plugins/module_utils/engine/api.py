@@ -18,10 +18,10 @@ from urllib.parse import quote, urlencode
 from .instance import Instance
 
 SOCKET = "/var/run/docker.sock"
-LIMIT = 64 << 20  # bytes of one answer; an inspection has some kB, a list of 10,000 containers some 15 MB
+LIMIT = 64 << 20  # bytes of one answer; a list of 10,000 containers has some 15 MB
 _DEPTH = 64  # of lists and objects in an answer; moby's own have about ten
 _IDLE_SECONDS = 60.0  # between calls on one connection; engine 20.10 ends it after 5 minutes
-_WHOLE_FACTOR = 5  # the whole answer may take so many timeouts of a piece, such as the progress of an import
+_WHOLE_FACTOR = 5  # the whole answer may take so many timeouts of a piece
 
 
 class EngineError(Exception):
@@ -64,7 +64,7 @@ class _UnixConnection(HTTPConnection):
         self.sock: _Socket | None
 
     def set_limits(self, patience: float, until: float) -> None:
-        """Limit the next answer: seconds per piece, and the time by which all of it has to arrive. Applies to an open connection too."""
+        """Limit the next answers: seconds per piece, and the time by which all of one has to arrive."""
         self.patience, self.until = patience, until
         if self.sock:
             self.sock.patience, self.sock.until = patience, until
@@ -80,7 +80,7 @@ class _UnixConnection(HTTPConnection):
 
 
 def get_listener_uid(link: socket.socket) -> int:
-    """Return the user who listens on a unix socket (man 7 unix, SO_PEERCRED). A user may replace a socket by a link to another engine's."""
+    """Return the user who listens on a unix socket (man 7 unix, SO_PEERCRED): it may be a link to another engine's."""
     return int(struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])  # pid, uid, gid
 
 
@@ -89,7 +89,7 @@ class Engine:
 
     socket: path of its unix socket. timeout: seconds per piece of an answer; the whole may take five times as long. budget: seconds for all
     answers together. uid: the user that must own the engine, None for any.
-    All calls raise EngineError when the engine answers with an error, and EngineUnreachable when it does not answer.
+    All calls raise EngineError, EngineUnreachable.
     """
 
     def __init__(self, socket: str = SOCKET, timeout: float = 60, uid: int | None = None, budget: float = math.inf) -> None:
@@ -105,7 +105,7 @@ class Engine:
         return cls(socket or instance.socket, timeout, (-1 if instance.uid is None else instance.uid) if instance.rootless else None)
 
     def move_to(self, socket: str) -> None:
-        """Use another socket of the same engine from the next call on. It was found, so only the engine's own user may listen there."""
+        """Use another socket of the same engine, which was found, so only the engine's own user may listen there."""
         if socket != self.socket:
             self.socket = self._connection.path = socket
             self._connection.uid = self._connection.uid or 0

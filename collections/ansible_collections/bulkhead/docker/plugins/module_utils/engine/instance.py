@@ -9,7 +9,7 @@ from typing import Any
 
 from ..host.root import STATE_DIR, Host, Owner
 
-# systemd.unit(5), "System Unit Search Path" and "User Unit Search Path", without generators and the transient folders.
+# systemd.unit(5), without generators and transient folders.
 SYSTEM_UNITS = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -78,7 +78,7 @@ class Instance:
 
     @property
     def owner(self) -> Owner | None:
-        """The user who owns the engine; None for the rootful one, and when the user does not exist (yet)."""
+        """None for the rootful engine, and when the user does not exist (yet)."""
         return None if not self.rootless or self.uid is None or self.gid is None else Owner(self.home, self.uid, self.gid)
 
     def scope_host(self, host: Host) -> Host:
@@ -86,7 +86,7 @@ class Instance:
         return replace(host, owners=(self.owner,)) if self.owner else host
 
     def explain_misplaced(self, config: str) -> str | None:
-        """Return why this daemon.json is not accepted; None when it is. A user's unit may name any file, which root would read and write."""
+        """Return why this daemon.json is not accepted; None when it is. A user's unit may name any file."""
         if not self.rootless or config.startswith(f"{self.home}/"):
             return None
         return (
@@ -112,7 +112,7 @@ def get_observed_instance(observed: Mapping[str, Any]) -> Instance:
 
 
 def find_instance(host: Host, user: str | None) -> Instance:
-    """Return the rootless engine of `user`, with the IDs and home of the account; the rootful one for None and an empty name."""
+    """Return the rootless engine of `user`; the rootful one for None and an empty name."""
     if not user:
         return ROOTFUL
     if host.root == Host().root:

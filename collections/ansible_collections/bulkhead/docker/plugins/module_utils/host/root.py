@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Access to the files of a host, below a root that tests can set, and to what Bulkhead remembers there (`state` writes it)."""
+"""Reads the files of a host, below a root that tests can set, and what Bulkhead remembers there (`state` writes it)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,37 @@ import hashlib
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipimport import zipimporter
 
 STATE_DIR = "/var/lib/bulkhead"
 RECORDED, RECORDED_LIMIT = f"{STATE_DIR}/recorder/recorded.json", 512 << 20  # bytes
 SECCOMP, APPARMOR = "seccomp", "apparmor"  # subjects of the remembered state
-# Bytes. A larger file is an error: what follows a cut would be lost for judges, and for those who write the text back.
+# Bytes. A larger file is an error, because what follows a cut would be lost.
 LIMIT = 16 << 20
+
+
+class _Importer(zipimporter):
+    """Compiles a file once. Python's own compiles each one a first time to tell its name."""
+
+    def get_filename(self, fullname: str) -> str:
+        return f"{self.archive}/{self.prefix}{fullname.rpartition('.')[2]}{'/__init__' * self.is_package(fullname)}.py"
+
+
+# Ansible sends a zip file. This is imported before most of it.
+if hasattr(__spec__.loader, "archive"):
+    sys.path_hooks.insert(0, _Importer)
+    sys.path_importer_cache.clear()
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A user's folder (home), and the IDs with which files below it are accessed."""
+    """A user's home, and the IDs with which files below it are accessed."""
 
     folder: str
     uid: int
@@ -35,7 +50,7 @@ class Host:
     """One host.
 
     root: "/" on a real host, a folder of fixtures in tests.
-    owners: folders in which users may create links and pipes; root accesses them with their owner's rights (`as_owner`).
+    owners: in their homes they may create links and pipes; root accesses these with their rights (`as_owner`).
     """
 
     root: Path = Path("/")
@@ -51,9 +66,8 @@ class Host:
     def read(self, absolute: str, limit: int = LIMIT, user: Owner | None = None) -> str | None:
         """Return the whole text of a file (bytes that are not UTF-8 become surrogates); None when it does not exist.
 
-        user: the user who named the file, with whose rights it is read. Raises OSError for any other error (a directory, a pipe, no
-        permission, more than `limit` bytes). Of a user, only regular files are read; below the user's folder the file itself must not be
-        a link.
+        user: who named the file, and with whose rights it is read. Raises OSError for any other error (a pipe, more than `limit` bytes).
+        A user's file must be a regular one, and in the home no link.
         """
         try:
             with (
@@ -62,7 +76,7 @@ class Host:
                     self._join(absolute), "rb", buffering=0, opener=_build_opener(owner is not None, self.find_owner(absolute) is None)
                 ) as handle,
             ):
-                # In small chunks: for /proc/sys the kernel allocates the requested size, and fails with ENOMEM for 4 MiB (fs/proc/proc_sysctl.c).
+                # In chunks: for /proc/sys the kernel allocates the requested size (fs/proc/proc_sysctl.c).
                 chunks, left = [], limit
                 while chunk := handle.read(1 << 16):
                     chunks.append(chunk)
@@ -74,19 +88,19 @@ class Host:
             return None
 
     def read_link(self, absolute: str) -> str | None:
-        """Return the target of a link such as /proc/1/ns/pid; None when it cannot be read."""
+        """Return the target of a link; None when it cannot be read."""
         try:
             return os.readlink(self._join(absolute))
         except OSError:
             return None
 
     def find_owner(self, absolute: str) -> Owner | None:
-        """Return the owner of the folder that a path is in; None outside of users' folders."""
+        """Return the owner of the home that a path is in."""
         return next((owner for owner in self.owners if absolute.startswith(f"{owner.folder}/")), None)
 
     @contextmanager
     def as_owner(self, absolute: str, user: Owner | None = None) -> Iterator[Owner | None]:
-        """Access a path with only its owner's (or `user`'s) rights, so that links in it lead nowhere else than the owner may go."""
+        """Access a path with only its owner's (or `user`'s) rights, so that links lead nowhere else."""
         owner = user or self.find_owner(absolute)
         if owner is None or os.geteuid() != 0:
             yield owner
@@ -104,7 +118,7 @@ class Host:
 
 
 def _build_opener(regular: bool, follow: bool) -> Callable[[str, int], int]:
-    """Return an opener for `open()` that never waits for a pipe. regular: reject all but regular files. follow: follow a link."""
+    """Return an opener that never waits for a pipe. regular: reject all but regular files. follow: follow a link."""
 
     def open_file(path: str, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
@@ -118,7 +132,7 @@ def _build_opener(regular: bool, follow: bool) -> Callable[[str, int], int]:
 
 
 def sha256(text: str) -> str:
-    """Return the hex digest of a text from `Host.read`, in which surrogates represent bytes that are not UTF-8."""
+    """Return the hex digest of a text from `Host.read`."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -141,7 +155,6 @@ def load_managed_profiles(host: Host, kind: str) -> dict[str, dict[str, Any]]:
     """Return the managed profiles of a kind. Raises ValueError for a damaged file.
 
     SECCOMP: path -> `sha256` of the text, `replaced`, `made_folder`. APPARMOR: name -> `sha256`, `mode`, `hashes` of the loaded policy,
-    `inputs`, `replaced`, `links` of the replaced file; without `sha256`, the run that began to install it was interrupted.
-    `replaced` is the path of the copy of an unmanaged file.
+    `inputs`, `replaced`, `links` of the replaced file; an interrupted run leaves no `sha256`. `replaced`: path of the copy of an unmanaged file.
     """
     return dict(read_state(host, kind).get("profiles", {}))
