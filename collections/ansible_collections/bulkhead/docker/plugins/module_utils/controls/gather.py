@@ -35,7 +35,7 @@ def gather_controls(host: Host, engine: Engine, observed: Mapping[str, Any], sea
         readers["tcp_sockets"] = lambda: list_tcp_sockets(host, state["pid"])
     if state["running"]:
         readers |= {
-            "info": lambda: _read_info(engine),
+            "info": lambda: _read_info(engine.info),
             "bridge": lambda: _read_bridge(engine),
             "images": lambda: read_images(engine.get),
             "containers": lambda: [_describe_listed(entry) for entry in engine.get("/containers/json", all="1")],
@@ -56,9 +56,8 @@ def gather_controls(host: Host, engine: Engine, observed: Mapping[str, Any], sea
     return found
 
 
-def _read_info(engine: Engine) -> dict[str, Any]:
-    """Return the part of `/info` that controls need."""
-    info = engine.get("/info")
+def _read_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of `/info` that controls need. Each answer to it costs the engine two programs that it runs (moby daemon/info_unix.go)."""
     registries = info.get("RegistryConfig") or {}
     return {
         "Swarm": {key: (info.get("Swarm") or {}).get(key) for key in ("LocalNodeState", "ControlAvailable", "Managers")},

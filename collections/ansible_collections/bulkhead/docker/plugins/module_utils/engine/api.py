@@ -98,6 +98,7 @@ class Engine:
         self._until = time.monotonic() + budget
         self._idle_until = 0.0
         self._connection = _UnixConnection(socket, timeout, uid)
+        self.info: Any = None  # what observe_engine read of `/info`
 
     @classmethod
     def for_instance(cls, instance: Instance, timeout: float = 60, socket: str | None = None) -> Engine:
@@ -112,7 +113,7 @@ class Engine:
             self._connection.close()
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return the JSON answer to GET `path`; `query` values that are not texts are sent as JSON (filters)."""
+        """Return the JSON answer to GET `path`; `query` values that are not texts are sent as JSON."""
         return self._call("GET", path, query)
 
     def get_within(self, patience: float, path: str) -> Any:
@@ -127,7 +128,7 @@ class Engine:
         return self._decoded(self._ask("POST", path, query, body, content_type, patience))
 
     def read(self, path: str, **query: Any) -> bytes:
-        """Return the raw answer to GET `path` (logs, archives)."""
+        """Return the raw answer to GET `path`."""
         return self._ask("GET", path, query)
 
     def delete(self, path: str, **query: Any) -> Any:

@@ -59,7 +59,7 @@ def observe_engine(
         "orphans": [],
     }
     try:
-        info = engine.get("/info")
+        engine.info = info = engine.get("/info")
         found.update(_describe_info(info))
         listed, temporary = engine.get("/containers/json"), read_records(host)
         others = [entry for entry in listed if not any(record.has_container(entry) for record in temporary)]
