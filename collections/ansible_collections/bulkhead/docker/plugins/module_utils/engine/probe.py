@@ -8,6 +8,7 @@ It exists for a `with` block. If the run is killed, it ends by itself after LIFE
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +19,10 @@ from .api import Engine, EngineError
 from .containers import read_container
 from .inspection import inspect_container
 from .probe_image import build_image, find_program
+from .probe_program import NAME, build_program
 from .processes import read_command
 from .temporary import create_temporary, import_image, remove_container
 
-PROGRAM = "sleep"
 LIFETIME = 180
 START_TIMEOUT = 30.0
 
@@ -40,12 +41,13 @@ def start_probe(host: Host, engine: Engine, info: Mapping[str, Any], builtin: bo
     with create_temporary(host, engine, "bulkhead-probe", ("", "-builtin") if builtin else ("",)) as record:
         containers: list[str] = []
         try:
-            image = import_image(host, engine, record, build_image([PROGRAM]))
-            evidence = _start_container(host, engine, info, image, record.containers[0], [], containers)
+            archive, command = build_probe_image(os.uname().machine)
+            image = import_image(host, engine, record, archive)
+            evidence = _start_container(host, engine, info, image, command, record.containers[0], [], containers)
             if builtin:
                 try:
                     options = ["seccomp=builtin"]
-                    found = _start_container(host, engine, info, image, record.containers[1], options, containers)
+                    found = _start_container(host, engine, info, image, command, record.containers[1], options, containers)
                     evidence["builtin"] = {key: found[key] for key in ("id", "pid", "kernel", "error")}
                 except (ProbeFailed, EngineError) as error:
                     evidence["builtin"] = {"error": str(error)}
@@ -61,15 +63,33 @@ def start_probe(host: Host, engine: Engine, info: Mapping[str, Any], builtin: bo
                 remove_container(engine, container)
 
 
+def build_probe_image(machine: str) -> tuple[bytes, list[str]]:
+    """Return the image (tar) and the command of a probe: our program, or the host's `sleep` on a machine for which there is none.
+
+    machine: as `uname -m` names it. Raises FileNotFoundError.
+    """
+    content = build_program(machine, LIFETIME)
+    if content:
+        return build_image([], made={f"/{NAME}": (content, 0o755)}), [f"/{NAME}"]
+    return build_image(["sleep"]), [find_program("sleep"), str(LIFETIME)]
+
+
 def _start_container(
-    host: Host, engine: Engine, info: Mapping[str, Any], image: str, name: str, options: list[str], containers: list[str]
+    host: Host,
+    engine: Engine,
+    info: Mapping[str, Any],
+    image: str,
+    command: list[str],
+    name: str,
+    options: list[str],
+    containers: list[str],
 ) -> dict[str, Any]:
     """Start a container, add its ID to `containers`, and return the evidence on it."""
     container = engine.post(
         "/containers/create",
         {
             "Image": image,
-            "Cmd": [find_program(PROGRAM), str(LIFETIME)],
+            "Cmd": command,
             # None of these is a security setting; the probe needs neither network nor log. Without a network the engine does not
             # start itself again to set one up (moby daemon/oci_linux.go, WithLibnetwork), which is a third of the start.
             "NetworkDisabled": True,
@@ -79,15 +99,15 @@ def _start_container(
     )["Id"]
     containers.append(container)
     engine.post(f"/containers/{container}/start")
-    return _wait_for_program(host, engine, container, info)
+    return _wait_for_program(host, engine, container, info, os.path.basename(command[0]))
 
 
-def _wait_for_program(host: Host, engine: Engine, container: str, info: Mapping[str, Any]) -> dict[str, Any]:
+def _wait_for_program(host: Host, engine: Engine, container: str, info: Mapping[str, Any], program: str) -> dict[str, Any]:
     """Return the evidence once the probe's program runs: until then the process is runc's init, without its seccomp filter."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         inspect = inspect_container(engine, container)
-        if inspect and read_command(host, inspect["State"]["Pid"]) == PROGRAM:
+        if inspect and read_command(host, inspect["State"]["Pid"]) == program:
             evidence = read_container(host, engine, inspect, info)
             if evidence:
                 evidence.pop("host_mountinfo", None)  # its exposures are not judged
