@@ -8,9 +8,9 @@ module: verify_layers
 short_description: Verify from kernel evidence which hardening layers of a Docker host are enforced
 version_added: 0.1.0
 description:
-  - Starts one short-lived probe container without any security option, from the host's own programs and without network. What the kernel does to it is
-    the host's default. Reads the kernel's view of the probe and of every running container, and always removes probe and image. The control node
-    judges the evidence.
+  - Starts one short-lived probe container without any security option and without network, in which a program of this collection sleeps.
+    What the kernel does to it is the host's default. Reads the kernel's view of the probe and of every running container, and always
+    removes probe and image. The control node judges the evidence.
   - Evidence comes from C(/proc), cgroupfs, securityfs and the seccomp program in the kernel, each piece with a source that a reader can repeat.
     A layer without evidence is C(unknown), never C(enforced).
   - The task does not fail for a layer that is not enforced; M(bulkhead.docker.report_layers) does.
