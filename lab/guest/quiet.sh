@@ -11,10 +11,6 @@ UseDNS no
 MaxStartups 100
 EOF
 
-# Without a session of logind for root's connections. A session starts root's own systemd, which is most of what a visit costs on
-# an emulated processor, and which then reads the table of mounts with every container that starts or ends.
-sed -i 's/^@include common-session$/session required pam_unix.so/' "$root/etc/pam.d/sshd"
-
 # The programs of the test images are installed, but nothing of them may listen.
 for unit in nginx.service redis-server.service; do
     [ ! -e "$root/usr/lib/systemd/system/$unit" ] || chroot "$root" systemctl --quiet disable "$unit"

@@ -22,6 +22,10 @@ for program in slirp4netns rootlesskit newuidmap aa-status; do
     command -v "$program" >/dev/null || fail "$program is missing"
 done
 
+# Otherwise every ssh connection starts root's own systemd and its end stops it: that is most
+# of what a visit costs on an emulated processor.
+loginctl enable-linger root
+
 # Without the .pth file, each module run compiles all that Ansible sends, as it does on other hosts.
 cat > /usr/lib/python3/dist-packages/bytecode_cache.py <<'EOF'
 BYTECODE_CACHE
