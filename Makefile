@@ -40,7 +40,8 @@ check: ## What needs no VM: lint, sanity, units, Galaxy's importer, tests of the
 	@scripts/setup --tests
 	@scripts/test lint sanity units units-newest labtest importer
 
-soak: setup ## The long sets, by hand: all faults, all sabotaged containers, all services, the recorder, the benchmark, the cost of a fleet, arm64 (as root)
+soak: setup ## The long sets, by hand: unit tests with ansible-test, all faults, all sabotaged containers, all services, the recorder, the benchmark, the cost of a fleet, arm64 (as root)
+	@scripts/units
 	@$(PYTHON) -m faults --suite $(SUITE)
 	@$(PYTHON) -m faults --suite $(SUITE) --containerd
 	@SUITE=$(SUITE) scripts/soak-containers
