@@ -19,7 +19,7 @@ def find_program(program: str) -> str:
     """Return the path of a program of the distribution. Raises FileNotFoundError."""
     found = shutil.which(program, path="/usr/bin:/bin:/usr/sbin:/sbin")
     if not found:
-        raise FileNotFoundError(f"{program}: not found on this host; install it, because the image of the probe is built from it")
+        raise FileNotFoundError(f"{program}: not found on this host; install it, because the image is built from it")
     return found
 
 
