@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers import evidence, gatherers, judges, registry
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers import expectation, gatherers, judges, registry
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import planners
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_each_judged_layer_is_a_package_with_a_judge() -> None:
 
 
 def test_engines_are_judged_by_the_defaults_of_the_registry() -> None:
-    assert evidence.ENGINE_DEFAULTS == registry.ENGINE_DEFAULTS
+    assert expectation.ENGINE_DEFAULTS == registry.ENGINE_DEFAULTS
 
 
 def test_each_configured_layer_has_a_planner() -> None:

@@ -225,7 +225,8 @@ from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.host.versions import read_versions
-from ..module_utils.layers.evidence import expected_user, gather_evidence
+from ..module_utils.layers.evidence import gather_evidence
+from ..module_utils.layers.expectation import expected_user
 from ..module_utils.layers.seccomp.deep import DEEP, NONE
 from ..module_utils.module import Module
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -141,7 +142,7 @@ def find_confined(host: Host, names: Iterable[str]) -> dict[str, list[dict[str, 
     found: dict[str, list[dict[str, Any]]] = {}
     if not desired:
         return found
-    for process in sorted(int(entry.name) for entry in host.path("/proc").iterdir() if entry.name.isdigit()):
+    for process in sorted(map(int, filter(str.isdigit, os.listdir(host.join("/proc"))))):
         try:
             # A stack is joined by //&, and a mode is behind each or the last. A process in a child (PARENT//CHILD) belongs to the parent's file.
             parts = _read_label(host, process).strip("\0\n").split("//&")

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 
+from ..engine.processes import read_command
 from ..exposures.mounts import is_below, parse_mountinfo
 from ..host.root import Host
 
@@ -39,8 +40,7 @@ def list_group_members(host: Host, name: str) -> list[str] | None:
 
 def list_tcp_sockets(host: Host, pid: int) -> list[str]:
     """Return the addresses on which a process listens by TCP, from the kernel's tables and its open files. Raises OSError."""
-    folder = host.path(f"/proc/{pid}/fd")
-    own = {os.readlink(folder / name) for name in os.listdir(folder)}
+    own = {host.read_link(f"/proc/{pid}/fd/{name}") for name in os.listdir(host.join(f"/proc/{pid}/fd"))}
     found = []
     for table in ("tcp", "tcp6"):
         for line in (host.read(f"/proc/{pid}/net/{table}") or "").splitlines()[1:]:
@@ -62,15 +62,7 @@ def decode_address(text: str) -> str:
 
 def count_proxies(host: Host) -> int:
     """Return how many processes of the engine's userland proxy run."""
-    names = (entry.name for entry in host.path("/proc").iterdir() if entry.name.isdigit())
-    return sum((read_name(host, name) == _PROXY) for name in names)
-
-
-def read_name(host: Host, pid: str) -> str:
-    try:
-        return (host.read(f"/proc/{pid}/comm") or "").strip()
-    except OSError:  # it ended
-        return ""
+    return sum(read_command(host, pid) == _PROXY for pid in filter(str.isdigit, os.listdir(host.join("/proc"))))
 
 
 def read_package(name: str) -> dict[str, str]:

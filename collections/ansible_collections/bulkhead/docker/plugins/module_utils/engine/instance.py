@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..host.root import STATE_DIR, Host, Owner
@@ -83,7 +83,7 @@ class Instance:
 
     def scope_host(self, host: Host) -> Host:
         """Return the host with access below the user's home as that user only."""
-        return replace(host, owners=(self.owner,)) if self.owner else host
+        return Host(host.root, (self.owner,)) if self.owner else host
 
     def explain_misplaced(self, config: str) -> str | None:
         """Return why this daemon.json is not accepted; None when it is. A user's unit may name any file."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -37,24 +38,24 @@ def list_dockerds(host: Host) -> list[dict[str, Any]]:
     A process in a container is not an engine of this host. It has another PID namespace, or the control group of a container.
     """
     found, own, user = [], host.read_link("/proc/1/ns/pid"), host.read_link("/proc/1/ns/user")
-    for entry in host.path("/proc").iterdir():
-        if not entry.name.isdigit() or read_command(host, entry.name) != "dockerd":
+    for pid in filter(str.isdigit, os.listdir(host.join("/proc"))):
+        if read_command(host, pid) != "dockerd":
             continue
         try:
-            status = parse_status(host.read(f"/proc/{entry.name}/status") or "")
-            uid_map = read_id_map(host, entry.name)
-            groups = host.read(f"/proc/{entry.name}/cgroup") or ""
-            if find_container_group(groups) or host.read_link(f"/proc/{entry.name}/ns/pid") != own:
+            status = parse_status(host.read(f"/proc/{pid}/status") or "")
+            uid_map = read_id_map(host, pid)
+            groups = host.read(f"/proc/{pid}/cgroup") or ""
+            if find_container_group(groups) or host.read_link(f"/proc/{pid}/ns/pid") != own:
                 continue
-            argv = (host.read(f"/proc/{entry.name}/cmdline") or "").strip("\0").split("\0")
+            argv = (host.read(f"/proc/{pid}/cmdline") or "").strip("\0").split("\0")
         except OSError:  # it ended meanwhile
             continue
-        namespace = host.read_link(f"/proc/{entry.name}/ns/user")
+        namespace = host.read_link(f"/proc/{pid}/ns/user")
         rootless = namespace != user if namespace and user else bool(uid_map) and uid_map[0][:2] != [0, 0]
         if "uid" in status and (rootless or status["uid"][0] == 0):
-            exe = (host.read_link(f"/proc/{entry.name}/exe") or "").removesuffix(" (deleted)")
-            known = {"pid": int(entry.name), "uid": status["uid"][0], "uid_map": uid_map, "argv": argv}
-            found.append({**known, "rootless": rootless, "exe": exe, "unit": _find_unit(groups)})
+            exe = (host.read_link(f"/proc/{pid}/exe") or "").removesuffix(" (deleted)")
+            ids = {"pid": int(pid), "uid": status["uid"][0], "uid_map": uid_map}
+            found.append({**ids, "argv": argv, "rootless": rootless, "exe": exe, "unit": _find_unit(groups)})
     return sorted(found, key=lambda d: d["pid"])
 
 
@@ -70,13 +71,13 @@ def find_process(daemons: Iterable[dict[str, Any]], instance: Instance) -> dict[
 
 
 def find_socket(host: Host, daemon: Mapping[str, Any], usual: str) -> str:
-    """Return the path on which a dockerd (engine/processes.py) listens, however it was named: flag, daemon.json, docker.socket.
+    """Return the path on which a dockerd listens, however it was named: flag, daemon.json, docker.socket.
 
     `usual` comes first, and is returned as well if no path is found: an engine that listens on TCP only, or a process that has ended.
     """
     found, folder = [], f"/proc/{daemon['pid']}"
     try:
-        own = {host.read_link(f"{folder}/fd/{entry.name}") for entry in host.path(f"{folder}/fd").iterdir()}
+        own = {host.read_link(f"{folder}/fd/{name}") for name in os.listdir(host.join(f"{folder}/fd"))}
         for line in (host.read(f"{folder}/net/unix") or "").split("\n"):
             match = _LISTENING.fullmatch(line)
             if match and f"socket:[{match[1]}]" in own and not _OTHER.search(match[2]):

@@ -50,7 +50,7 @@ def find_flag_file(flag: str, files: Mapping[str, str]) -> str:
 def read_unit(host: Host, instance: Instance = ROOTFUL, name: str = "docker.service") -> Unit:
     """Return a unit from its files, without systemctl."""
     reader = _Reader(host, instance, name)
-    fragment = next((path for path in (f"{folder}/{name}" for folder in instance.unit_dirs) if os.path.lexists(host.path(path))), None)
+    fragment = next((path for path in (f"{folder}/{name}" for folder in instance.unit_dirs) if os.path.lexists(host.join(path))), None)
     if fragment is None:
         return reader.unit
     # A unit that is a link to another one also has the other's drop-ins; service.d has those of all services, socket.d of all sockets (systemd.unit(5)).
@@ -70,7 +70,7 @@ def list_drop_ins(host: Host, folders: str | list[str], unit_dirs: Iterable[str]
     for folder in [folders] if isinstance(folders, str) else folders:
         for base in unit_dirs:
             try:
-                names = sorted(entry.name for entry in host.path(f"{base}/{folder}").iterdir())
+                names = sorted(os.listdir(host.join(f"{base}/{folder}")))
             except OSError:
                 continue
             for name in names:

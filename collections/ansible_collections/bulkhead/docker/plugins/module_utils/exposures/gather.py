@@ -48,7 +48,7 @@ def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
     mounts = _parse_host_mountinfo(host.read("/proc/1/mountinfo") or "")
     sockets = []
     for path in dict.fromkeys([*_list_listening(host, engine), *SOCKETS, *_list_user_sockets(host)]):
-        real = os.path.realpath(host.path(path))
+        real = os.path.realpath(host.join(path))
         with suppress(OSError):
             status = os.stat(real)
             if stat.S_ISSOCK(status.st_mode):
@@ -60,7 +60,7 @@ def gather_host(host: Host, engine: Mapping[str, Any]) -> dict[str, Any]:
         "namespace": host.read_link("/proc/1/ns/mnt"),
         "sockets": sockets,
         "keys": _list_keys(host),
-        "kernel_paths": [path for path in (*MASKED, *READ_ONLY) if host.path(path).exists()],
+        "kernel_paths": [path for path in (*MASKED, *READ_ONLY) if os.path.exists(host.join(path))],
         "all_capabilities": parse_status(host.read("/proc/1/status") or "").get("cap", {}).get("bnd", 0),
         "devices": list_host_devices(host),
         "data": list(dict.fromkeys([engine.get("root_dir") or "/var/lib/docker", "/var/lib/docker", "/var/lib/containerd"])),
@@ -116,25 +116,25 @@ def gather_container(host: Host, container: dict[str, Any], about: Mapping[str, 
 def _describe(host: Host, mount: Mount, path: str, sockets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     inside = {socket["path"] for socket in sockets if socket["device"] == mount.device and is_below(socket["root"], mount.root)}
     try:
-        status = os.lstat(host.path(path))
+        status = os.lstat(host.join(path))
     except OSError:
         return {"type": "", "public": False, "sockets": sorted(inside)}
     kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
     kind = next((name for is_kind, name in kinds if is_kind(status.st_mode)), "file")
     inodes = {socket["inode"]: socket["path"] for socket in sockets if socket["inode"][0] == status.st_dev}
     if inodes:
-        inside |= {inodes[inode] for inode in _list_sockets(host.path(path), kind) if inode in inodes}
+        inside |= {inodes[inode] for inode in _list_sockets(host.join(path), kind) if inode in inodes}
     return {"type": kind, "public": kind == "file" and bool(status.st_mode & stat.S_IROTH), "sockets": sorted(inside)}
 
 
-def _list_sockets(path: os.PathLike[str], kind: str) -> Iterable[tuple[int, int]]:
+def _list_sockets(path: str, kind: str) -> Iterable[tuple[int, int]]:
     """Yield device and inode of a socket, or of the sockets in a folder of the host."""
     if kind == "socket":
         status = os.lstat(path)
         yield status.st_dev, status.st_ino
     if kind != "folder":
         return
-    entries, top = 0, str(path).count("/")
+    entries, top = 0, path.count("/")
     for folder, folders, files in os.walk(path):
         if folder.count("/") - top >= _MAX_DEPTH or entries > _MAX_ENTRIES:
             folders.clear()
@@ -151,8 +151,8 @@ def _list_listening(host: Host, engine: Mapping[str, Any]) -> list[str]:
     found = [engine["socket"]]
     for daemon in engine.get("daemons") or ():
         with suppress(OSError):
-            folder = host.path(f"/proc/{daemon['pid']}/fd")
-            links = {os.readlink(folder / name) for name in os.listdir(folder)}
+            folder = f"/proc/{daemon['pid']}/fd"
+            links = {host.read_link(f"{folder}/{name}") for name in os.listdir(host.join(folder))}
             for line in (host.read(f"/proc/{daemon['pid']}/net/unix") or "").splitlines():
                 fields = line.split(maxsplit=7)
                 if len(fields) == 8 and f"socket:[{fields[6]}]" in links and _CONTROL.match(fields[7]):
@@ -171,5 +171,5 @@ def _list_keys(host: Host) -> list[str]:
     homes = {line.split(":")[5] for line in (host.read("/etc/passwd") or "").splitlines() if line.count(":") >= 6}
     homes = {home for home in homes if home.startswith(("/home/", "/root", "/srv/", "/var/lib/"))}
     with suppress(OSError):  # accounts of directory services, and removed ones
-        homes.update(f"/home/{name}" for name in os.listdir(host.path("/home")))
-    return sorted(path for home in homes for name in KEYS if os.path.lexists(host.path(path := f"{home.rstrip('/')}/{name}")))
+        homes.update(f"/home/{name}" for name in os.listdir(host.join("/home")))
+    return sorted(path for home in homes for name in KEYS if os.path.lexists(host.join(path := f"{home.rstrip('/')}/{name}")))

@@ -29,7 +29,7 @@ def list_host_devices(host: Host) -> tuple[HostDevice, ...]:
     found = {("c", *number): HostDevice("c", *number, name) for number, name in MEMORY.items()}
     for kind, folder in (("b", "/sys/dev/block"), ("c", "/sys/dev/char")):
         with contextlib.suppress(OSError):
-            for entry in os.listdir(host.path(folder)):
+            for entry in os.listdir(host.join(folder)):
                 with contextlib.suppress(OSError):  # a device may be removed meanwhile
                     device = _read_device(host, kind, f"{folder}/{entry}")
                     found.setdefault(device[:3], device)
@@ -38,10 +38,10 @@ def list_host_devices(host: Host) -> tuple[HostDevice, ...]:
 
 def _read_device(host: Host, kind: str, link: str) -> HostDevice:
     major, minor = map(int, os.path.basename(link).split(":"))
-    name = os.path.basename(os.readlink(host.path(link)))
+    name = os.path.basename(os.readlink(host.join(link)))
     for _attempt in range(2):
         with contextlib.suppress(OSError):
-            node = os.stat(host.path(f"/dev/{name}"))
+            node = os.stat(host.join(f"/dev/{name}"))
             if node.st_rdev == os.makedev(major, minor):
                 return HostDevice(kind, major, minor, name, node.st_mode & 0o777, node.st_uid, node.st_gid)
         lines = (host.read(f"{link}/uevent") or "").splitlines()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the files of a host, below a root that tests can set, and what Bulkhead remembers there (`state` writes it)."""
+"""Reads files of a host, below a root that tests can set, and what Bulkhead remembers (`state` writes it)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipimport import zipimporter
 
 STATE_DIR = "/var/lib/bulkhead"
@@ -36,8 +35,7 @@ if hasattr(__spec__.loader, "archive"):
     sys.path_importer_cache.clear()
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(NamedTuple):
     """A user's home, and the IDs with which files below it are accessed."""
 
     folder: str
@@ -45,52 +43,51 @@ class Owner:
     gid: int
 
 
-@dataclass
 class Host:
-    """One host.
+    """A host.
 
     root: "/" on a real host, a folder of fixtures in tests.
     owners: in their homes they may create links and pipes; root accesses these with their rights (`as_owner`).
     """
 
-    root: Path = Path("/")
-    owners: tuple[Owner, ...] = ()
+    def __init__(self, root: Path = Path("/"), owners: tuple[Owner, ...] = ()) -> None:
+        self.root, self.owners, self._prefix = root, owners, os.path.join(root, "")
 
     def path(self, absolute: str) -> Path:
         """Return the path of a file such as `/etc/subuid` below the root."""
-        return Path(self._join(absolute))
+        return Path(self.join(absolute))
 
-    def _join(self, absolute: str) -> str:
-        return os.path.join(self.root, absolute.lstrip("/"))
+    def join(self, absolute: str) -> str:
+        """Return it as text: a Path costs more than many reads."""
+        return self._prefix + absolute.lstrip("/")
 
     def read(self, absolute: str, limit: int = LIMIT, user: Owner | None = None) -> str | None:
-        """Return the whole text of a file (bytes that are not UTF-8 become surrogates); None when it does not exist.
+        """Return the whole text of a file (bytes that are not UTF-8 become surrogates); None if it does not exist.
 
         user: who named the file, and with whose rights it is read. Raises OSError for any other error (a pipe, more than `limit` bytes).
         A user's file must be a regular one, and in the home no link.
         """
         try:
             with (
-                self.as_owner(absolute, user) as owner,
+                self.as_owner(absolute, user) if user or self.owners else nullcontext() as owner,
                 open(
-                    self._join(absolute), "rb", buffering=0, opener=_build_opener(owner is not None, self.find_owner(absolute) is None)
+                    self.join(absolute), "rb", buffering=0, opener=_build_opener(owner is not None, self.find_owner(absolute) is None)
                 ) as handle,
             ):
                 # In chunks: for /proc/sys the kernel allocates the requested size (fs/proc/proc_sysctl.c).
-                chunks, left = [], limit
+                content = bytearray()
                 while chunk := handle.read(1 << 16):
-                    chunks.append(chunk)
-                    left -= len(chunk)
-                    if left < 0:
+                    content += chunk
+                    if len(content) > limit:
                         raise OSError(errno.EFBIG, f"is larger than the limit of {limit} bytes and was not read", absolute)
-                return b"".join(chunks).decode("utf-8", "surrogateescape")
+                return content.decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
 
     def read_link(self, absolute: str) -> str | None:
-        """Return the target of a link; None when it cannot be read."""
+        """Return the target of a link; None if it cannot be read."""
         try:
-            return os.readlink(self._join(absolute))
+            return os.readlink(self.join(absolute))
         except OSError:
             return None
 
@@ -118,7 +115,7 @@ class Host:
 
 
 def _build_opener(regular: bool, follow: bool) -> Callable[[str, int], int]:
-    """Return an opener that never waits for a pipe. regular: reject all but regular files. follow: follow a link."""
+    """Return an opener that never waits for a pipe. regular: accept only regular files. follow: follow links."""
 
     def open_file(path: str, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))

@@ -13,19 +13,14 @@ from ..engine.instance import ROOTFUL, Instance, find_instance
 from ..engine.probe import ProbeFailed, start_probe
 from ..exposures.gather import JUDGED, gather_container, gather_host
 from ..host.root import Host
+from .expectation import CONTAINERS, UNUSABLE_ANSWER, keep_defaults, list_engines
 from .gatherers import GATHERERS
 from .observation import observe_host
 from .seccomp.deep import NONE, dump_containers, explain_untraceable
 from .seccomp.options import knows_builtin
 
-# In the expectation, beside the layers: name of a container of hardened_container_list -> the settings that are required of it.
-CONTAINERS = "containers"
-# The layers by which every engine of a host is judged (the registry, engine_default, which is not sent for this alone).
-ENGINE_DEFAULTS = frozenset({"pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"})
 # For an engine that the inventory does not select: seconds for one piece of an answer, and for all answers together.
 PIECE_SECONDS, TOTAL_SECONDS = 30.0, 180.0
-# What a program that is not an engine can cause by its answers.
-UNUSABLE_ANSWER = (EngineError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 def gather_evidence(
@@ -51,29 +46,12 @@ def gather_evidence(
                 # A user's engine may name any process. Without the user's account no process can be attributed to the user.
                 known = rootful or (other_instance is not None and other_instance.rootless)
                 by_socket[path] = _gather_engine(host, other, keep_defaults(expect), use_probe, deep if known else NONE, other_instance)
-            except UNUSABLE_ANSWER:
+            except (EngineError, *UNUSABLE_ANSWER):
                 by_socket[path] = None
         found = by_socket[path]
         if found and found["observed"]["engine"]["running"]:
             evidence["other_engines"][str(entry["pid"])] = found
     return evidence
-
-
-def expected_user(expect: Mapping[str, Any]) -> str:
-    """Return the user whose rootless engine is expected on this host; empty for the rootful engine."""
-    rootless = expect.get("rootless", {})
-    return str(rootless.get("user") or "") if rootless.get("requirement", "disabled") != "disabled" else ""
-
-
-def list_engines(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every Docker engine that runs on the host, as layer rootless observes it."""
-    engines: list[dict[str, Any]] = evidence["observed"]["layers"].get("rootless", {}).get("engines", [])
-    return engines
-
-
-def keep_defaults(expect: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of an expectation that concerns what every engine gives its containers by default."""
-    return {name: expect[name] for name in ENGINE_DEFAULTS if name in expect}
 
 
 def _gather_engine(host: Host, engine: Engine, expect: Mapping[str, Any], use_probe: bool, deep: str, instance: Instance) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ..exposures.judge import build_findings, judge_exposures
 from ..exposures.kinds import Exposure
 from ..hardened import judge as hardened
-from .evidence import CONTAINERS, ENGINE_DEFAULTS, UNUSABLE_ANSWER, keep_defaults, list_engines
+from .expectation import CONTAINERS, ENGINE_DEFAULTS, UNUSABLE_ANSWER, keep_defaults, list_engines
 from .identity import find_host_namespace
 from .judges import JUDGES
 from .registry import PER_SERVICE

@@ -143,15 +143,13 @@ def _check_unused(host: Host, user: str, managed: Mapping[str, Any]) -> None:
     ranges = parse_pairs(managed.get(SUBUID))
     if not ranges:
         return
-    for entry in host.path("/proc").iterdir():
+    for pid in filter(str.isdigit, os.listdir(host.join("/proc"))):
         try:
-            uid = entry.stat().st_uid if entry.name.isdigit() else None
+            uid = host.path(f"/proc/{pid}").stat().st_uid
         except OSError:  # it has ended meanwhile
             continue
-        if uid is not None and any(start <= uid < start + count for start, count in ranges):
-            raise SubidError(
-                f"process {entry.name} runs with the ID {uid} of a range of {user}; stop its container before the range is removed"
-            )
+        if any(start <= uid < start + count for start, count in ranges):
+            raise SubidError(f"process {pid} runs with the ID {uid} of a range of {user}; stop its container before the range is removed")
 
 
 def _create_user(host: Host, request: UserRequest, run: Run, with_group: bool) -> None:
