@@ -105,13 +105,12 @@ class CompileInputs:
 
 def is_loaded_at_boot(host: Host) -> bool | None:
     """Return whether systemd loads /etc/apparmor.d at boot; None without systemd."""
-    unit = host.path("/etc/systemd/system/apparmor.service")
-    if unit.is_symlink() and os.readlink(unit) == "/dev/null":
+    if host.read_link("/etc/systemd/system/apparmor.service") == "/dev/null":
         return False
     folders = [path for path in ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system") if host.path(path).is_dir()]
     if not folders:
         return None
-    return any(host.path(path).is_symlink() for folder in folders for path in _list_unit_links(host, folder))
+    return any(host.read_link(path) for folder in folders for path in _list_unit_links(host, folder))
 
 
 def _list_unit_links(host: Host, folder: str) -> Iterator[str]:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
+import socket
 import subprocess
 
 from ..engine.processes import read_command
@@ -57,7 +57,7 @@ def decode_address(text: str) -> str:
     raw = b"".join(words)
     if len(raw) == 4:
         return f"{'.'.join(map(str, raw))}:{int(port, 16)}"
-    return f"[{ipaddress.IPv6Address(raw)}]:{int(port, 16)}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{int(port, 16)}"
 
 
 def count_proxies(host: Host) -> int:

@@ -66,8 +66,7 @@ def _find_unit(cgroup_file: str) -> str:
 
 def find_process(daemons: Iterable[dict[str, Any]], instance: Instance) -> dict[str, Any] | None:
     """Return the process of one engine, that of docker.service before others; None when it does not run."""
-    own = [daemon for daemon in daemons if instance.owns_process(daemon)]
-    return next((daemon for daemon in own if daemon.get("unit") == SERVICE), own[0] if own else None)
+    return min(filter(instance.owns_process, daemons), key=lambda daemon: daemon.get("unit") != SERVICE, default=None)
 
 
 def find_socket(host: Host, daemon: Mapping[str, Any], usual: str) -> str:

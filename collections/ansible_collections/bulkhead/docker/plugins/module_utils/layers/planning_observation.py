@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The observation that planning needs: more of the host than judging does, and less of each container. Reads only."""
+"""Observes what planning needs: more of the host than judging does, and less of each container. Reads only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..engine.records import list_open_ids
 from ..host.accounts import find_named
 from ..host.root import RECORDED, RECORDED_LIMIT, Host, read_state
 from ..rootless import names
+from .apparmor.observe import add_managed
 from .observation import observe_host
 
 # Written by the hooks of Debian's and Ubuntu's packages (unattended-upgrades, update-notifier-common) where those are installed.
@@ -28,9 +29,10 @@ _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin"
 def observe_for_planning(host: Host, engine: Engine, instance: Instance = ROOTFUL, remap_user: str = "") -> dict[str, Any]:
     """Return what planning calls `observed`, with one line per container. remap_user: the desired value of `userns-remap`.
 
-    daemon_json.fixed: why not even root can change the file; None when it can.
+    daemon_json.fixed: why not even root can change the file; None if it can.
     """
     observed = observe_host(host, engine, instance, read_summaries, list_contents)
+    add_managed(host, observed["layers"]["apparmor"])
     observed["layers"]["rootless"].update(observe_setup(host, instance, observed["layers"]["rootless"]))
     userns = observed["layers"]["userns"]
     for kind, rows in find_named(host, remap_user).items():
@@ -77,10 +79,14 @@ def _observe_managed(host: Host, instance: Instance) -> dict[str, Any]:
 
     managed:     content of the engine's file in /var/lib/bulkhead (desired_files.py), managed_error when that is damaged
     interrupted: IDs of the changes of interrupted runs; the next daemon_config undoes them
-    dockerd:     path, knows {key: bool}; path is None when it is not installed
+    dockerd:     path, knows {key: bool}; path is None if it is not installed
     """
     host = instance.scope_host(host)
-    managed, managed_error = _read_managed(host, instance)
+    managed, managed_error = {}, None
+    try:
+        managed = read_state(host, instance.subject)
+    except ValueError as error:
+        managed_error = str(error)
     return {
         "managed": managed,
         "managed_error": managed_error,
@@ -89,15 +95,8 @@ def _observe_managed(host: Host, instance: Instance) -> dict[str, Any]:
     }
 
 
-def _read_managed(host: Host, instance: Instance) -> tuple[dict[str, Any], str | None]:
-    try:
-        return read_state(host, instance.subject), None
-    except ValueError as error:
-        return {}, str(error)
-
-
 def explain_fixed(host: Host, path: str) -> str | None:
-    """Return why not even root can replace the file (man 2 ioctl_iflags; 0x80086601 is FS_IOC_GETFLAGS); None when it can."""
+    """Return why not even root can replace the file (man 2 ioctl_iflags; 0x80086601 is FS_IOC_GETFLAGS); None if it can."""
     flags = bytearray(8)
     try:
         with host.as_owner(path), open(host.path(path), "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)) as handle:
@@ -121,10 +120,10 @@ def _read_recorded(host: Host) -> dict[str, Any] | None:
 def observe_pending(host: Host, engine: Mapping[str, Any], data_root: str) -> dict[str, Any]:
     """Return what is pending on the host. data_root: where a stopped engine has its data.
 
-    reboot:     packages that require a reboot, possibly an empty list; None when no reboot is required
-    modules:    whether the modules of the running kernel exist; None when the host has no modules at all
+    reboot:     packages that require a reboot, possibly an empty list; None if no reboot is required
+    modules:    whether the modules of the running kernel exist; None if the host has no modules at all
     replaced:   whether the running dockerd's program file was replaced (man 5 proc_pid_exe: `(deleted)`)
-    disk_space: path, free and size, in bytes, of the file system with the engine's data; None when the folder does not exist
+    disk_space: path, free and size, in bytes, of the file system with the engine's data; None if the folder does not exist
     """
     return {
         "reboot": _read_reboot(host),

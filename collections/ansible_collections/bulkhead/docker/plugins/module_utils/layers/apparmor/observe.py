@@ -19,10 +19,8 @@ def observe(host: Host) -> dict[str, Any]:
     """Return the state of AppArmor.
 
     enabled: whether it is active in the kernel. securityfs: whether that is mounted, without which the policy can neither be read nor loaded.
-    global_mode: of all profiles. modes: every loaded profile. files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for
-    `changes.list_differences`, and the text. confined: processes under managed profiles. recording: profiles with the recorder's data.
+    global_mode: of all profiles. modes: every loaded profile. recording: profiles with the recorder's data.
     """
-    parser = Compiler.find_installed(host)
     found: dict[str, Any] = {
         "enabled": policy.is_in_kernel(host),
         "securityfs": host.path(policy.SECURITYFS).is_dir(),
@@ -31,25 +29,34 @@ def observe(host: Host) -> dict[str, Any]:
         "at_boot": sources.is_loaded_at_boot(host),
         "complain_option": sources.has_complain_option(host),
         "modes": {},
-        "files": sources.read_files(host),
-        "links": sources.read_links(host),
-        "managed": {},
-        "confined": {},
         "recording": [],
         "error": None,
     }
     try:
-        known = load_managed_profiles(host, APPARMOR)
         if policy.is_enabled(host):
             found["modes"] = policy.read_modes(host)
-            found["confined"] = policy.find_confined(host, known)
             recorded = sorted(read_state(host, policy.RECORDED))
             found["recording"] = [name for name in recorded if (seen := policy.read_profile(host, name)) and seen["recording"]]
-        inputs = sources.CompileInputs(host)
-        found["managed"] = {name: _observe_managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
     except (OSError, ValueError) as error:
         found["error"] = str(error)
     return found
+
+
+def add_managed(host: Host, found: dict[str, Any]) -> None:
+    """Add what only planning needs.
+
+    files: name -> SHA-256. links: name -> force-complain, disable. managed: name -> state for `changes.list_differences`, and the text.
+    confined: processes under managed profiles.
+    """
+    found |= {"files": sources.read_files(host), "links": sources.read_links(host), "managed": {}, "confined": {}}
+    try:
+        known = load_managed_profiles(host, APPARMOR)
+        if policy.is_enabled(host):
+            found["confined"] = policy.find_confined(host, known)
+        parser, inputs = Compiler.find_installed(host), sources.CompileInputs(host)
+        found["managed"] = {name: _observe_managed(host, parser, name, remembered, found, inputs) for name, remembered in known.items()}
+    except (OSError, ValueError) as error:
+        found["error"] = str(error)
 
 
 def _observe_managed(
@@ -57,7 +64,7 @@ def _observe_managed(
 ) -> dict[str, Any]:
     path = f"{sources.FOLDER}/{name}"
     text = host.read(path)
-    kernel = policy.read_profile(host, name) if policy.is_enabled(host) else None
+    kernel = policy.read_profile(host, name)
     state = {
         "text": text,
         "sha256": None if text is None else sha256(text),

@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import install, parser
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import APPARMOR, Host, load_managed_profiles
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor import observe as apparmor
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.gather import gather_evidence
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.observe import observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.reload import record_profile
 
 from ..apparmor.machine import load, machine
@@ -28,6 +29,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     program = parser.Parser(str(host.path("/usr/sbin/apparmor_parser")))
     install.apply_apparmor_steps(host, program, [install.plan_apparmor_step(host, program, install.AppArmorRequest("web", TEXT), {})])
     return host
+
+
+def observe(host: Host) -> dict[str, Any]:
+    """Return the state with what planning adds."""
+    found = apparmor.observe(host)
+    apparmor.add_managed(host, found)
+    return found
 
 
 @pytest.fixture
