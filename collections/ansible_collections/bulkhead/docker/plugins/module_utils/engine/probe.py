@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..host.root import Host
@@ -39,15 +40,14 @@ def start_probe(host: Host, engine: Engine, info: Mapping[str, Any], builtin: bo
     Raises ProbeFailed, EngineError, EngineUnreachable, OSError.
     """
     with create_temporary(host, engine, "bulkhead-probe", ("", "-builtin") if builtin else ("",)) as record:
-        containers: list[str] = []
+        probes = None
         try:
             archive, command = build_probe_image(os.uname().machine)
-            image = import_image(host, engine, record, archive)
-            evidence = _start_container(host, engine, info, image, command, record.containers[0], [], containers)
+            probes = _Probes(host, engine, info, import_image(host, engine, record, archive), command)
+            evidence = probes.start(record.containers[0])
             if builtin:
                 try:
-                    options = ["seccomp=builtin"]
-                    found = _start_container(host, engine, info, image, command, record.containers[1], options, containers)
+                    found = probes.start(record.containers[1], "seccomp=builtin")
                     evidence["builtin"] = {key: found[key] for key in ("id", "pid", "kernel", "error")}
                 except (ProbeFailed, EngineError) as error:
                     evidence["builtin"] = {"error": str(error)}
@@ -59,7 +59,7 @@ def start_probe(host: Host, engine: Engine, info: Mapping[str, Any], builtin: bo
         except EngineError as error:
             raise ProbeFailed(f"the engine does not start a container without any security option: {error.message}") from error
         finally:
-            for container in containers:
+            for container in probes.created if probes else ():
                 remove_container(engine, container)
 
 
@@ -74,43 +74,41 @@ def build_probe_image(machine: str) -> tuple[bytes, list[str]]:
     return build_image(["sleep"]), [find_program("sleep"), str(LIFETIME)]
 
 
-def _start_container(
-    host: Host,
-    engine: Engine,
-    info: Mapping[str, Any],
-    image: str,
-    command: list[str],
-    name: str,
-    options: list[str],
-    containers: list[str],
-) -> dict[str, Any]:
-    """Start a container, add its ID to `containers`, and return the evidence on it."""
-    container = engine.post(
-        "/containers/create",
-        {
-            "Image": image,
-            "Cmd": command,
+@dataclass
+class _Probes:
+    """Starts probes of one image. created: the IDs of their containers."""
+
+    host: Host
+    engine: Engine
+    info: Mapping[str, Any]
+    image: str
+    command: list[str]
+    created: list[str] = field(default_factory=list)
+
+    def start(self, name: str, *options: str) -> dict[str, Any]:
+        """Start a container with these security options and return the evidence on it. Raises ProbeFailed, EngineError, EngineUnreachable."""
+        body = {
+            "Image": self.image,
+            "Cmd": self.command,
             # None of these is a security setting; the probe needs neither network nor log. Without a network the engine does not
             # start itself again to set one up (moby daemon/oci_linux.go, WithLibnetwork), which is a third of the start.
             "NetworkDisabled": True,
             "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "AutoRemove": True, "SecurityOpt": options},
-        },
-        name=name,
-    )["Id"]
-    containers.append(container)
-    engine.post(f"/containers/{container}/start")
-    return _wait_for_program(host, engine, container, info, os.path.basename(command[0]))
+        }
+        container = self.engine.post("/containers/create", body, name=name)["Id"]
+        self.created.append(container)
+        self.engine.post(f"/containers/{container}/start")
+        return self._wait(container)
 
-
-def _wait_for_program(host: Host, engine: Engine, container: str, info: Mapping[str, Any], program: str) -> dict[str, Any]:
-    """Return the evidence once the probe's program runs: until then the process is runc's init, without its seccomp filter."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        inspect = inspect_container(engine, container)
-        if inspect and read_command(host, inspect["State"]["Pid"]) == program:
-            evidence = read_container(host, engine, inspect, info)
-            if evidence:
-                evidence.pop("host_mountinfo", None)  # its exposures are not judged
-                return evidence
-        time.sleep(0.05)
-    raise ProbeFailed(f"the program of the probe does not run after {START_TIMEOUT:.0f} s; see the journal of the engine")
+    def _wait(self, container: str) -> dict[str, Any]:
+        """Return the evidence once the probe's program runs: until then the process is runc's init, without its seccomp filter."""
+        deadline, program = time.monotonic() + START_TIMEOUT, os.path.basename(self.command[0])
+        while time.monotonic() < deadline:
+            inspect = inspect_container(self.engine, container)
+            if inspect and read_command(self.host, inspect["State"]["Pid"]) == program:
+                evidence = read_container(self.host, self.engine, inspect, self.info)
+                if evidence:
+                    evidence.pop("host_mountinfo", None)  # its exposures are not judged
+                    return evidence
+            time.sleep(0.05)
+        raise ProbeFailed(f"the program of the probe does not run after {START_TIMEOUT:.0f} s; see the journal of the engine")
