@@ -99,7 +99,7 @@ def is_allowing(value: int) -> bool:
 
 
 def find_strictest(values: Iterable[int]) -> int:
-    """What the kernel does when several filters answer; `values` from the newest filter to the oldest, for on a tie the newest counts."""
+    """Return the answer of several filters that the kernel follows. values: from the newest filter to the oldest; on a tie the newest counts."""
     return min(values, key=lambda value: extract_action(value) - (1 << 32 if extract_action(value) & 0x80000000 else 0))
 
 

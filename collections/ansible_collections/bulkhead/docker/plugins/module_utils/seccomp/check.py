@@ -71,7 +71,7 @@ def _find_unknown_calls(profile: ParsedProfile, where: str) -> list[str]:
                 hint = f'write "{near[0]}"' if near else "correct or remove it"
                 found.append(
                     f'{where}: syscalls[{index}].names: "{name}" is not a system call that libseccomp knows, and the engine ignores it; '
-                    f"{hint}."
+                    f"{hint}"
                 )
     return found
 
@@ -81,7 +81,7 @@ def _find_permissive_default(profile: ParsedProfile, where: str, permissive: boo
         return []
     return [
         f"{where}: defaultAction: {bpf.describe_answer(profile.default)} allows every call that no rule names, also those of future kernels; "
-        "write SCMP_ACT_ERRNO and list what is needed, or write `permissive: true` in the entry."
+        "write SCMP_ACT_ERRNO and list what is needed, or write `permissive: true` in the entry"
     ]
 
 
@@ -93,7 +93,7 @@ def _find_void_conditions(profile: ParsedProfile, where: str) -> list[str]:
         if len(set(indexes)) < len(indexes):
             found.append(
                 f"{where}: syscalls[{index}].args: has two conditions on one argument, and runc allows a call that meets either; "
-                "write a rule for each if that is intended, or one condition."
+                "write a rule for each if that is intended, or one condition"
             )
     free: dict[str, int] = {}
     plain = [(index, rule) for index, rule in enumerate(profile.rules) if rule.includes == rule.excludes]
@@ -105,7 +105,7 @@ def _find_void_conditions(profile: ParsedProfile, where: str) -> list[str]:
             if name in free:
                 found.append(
                     f'{where}: syscalls[{index}]: the conditions on "{name}" have no effect, because syscalls[{free[name]}] names it '
-                    "without any; remove it from one of them."
+                    "without any; remove it from one of them"
                 )
     return found
 
@@ -118,7 +118,7 @@ def _find_missing_runc_calls(profile: ParsedProfile, where: str) -> list[str]:
     kind = "" if FLOOR_AFTER_USER & set(denied) else " without no-new-privileges"
     return [
         f"{where}: no container would start{kind}: runc needs {', '.join(denied)} after the filter is loaded; "
-        "allow them (the building block `runc` contains them)."
+        "allow them (the building block `runc` contains them)"
     ]
 
 

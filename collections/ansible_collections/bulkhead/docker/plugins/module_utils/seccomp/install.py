@@ -53,21 +53,21 @@ def plan_seccomp_steps(host: Host, profiles: Sequence[Mapping[str, Any]], direct
         path = profile.get("path") or f"{directory.rstrip('/')}/{name}.json"
         if "/" in name or name.startswith(".") or not name:
             blockers.append(
-                f"profiles[{index}].name: {name!r} is not a file name; write one without a slash that does not begin with a dot."
+                f"profiles[{index}].name: {name!r} is not a file name; write one without a slash that does not begin with a dot"
             )
             continue
         if path in paths:
-            blockers.append(f"profiles[{index}].name: {name} is listed twice; write each profile once.")
+            blockers.append(f"profiles[{index}].name: {name} is listed twice; write each profile once")
         paths.add(path)
         if profile["state"] == "present":
             blockers += find_profile_problems(profile["content"], path, bool(profile.get("permissive")))
         try:
             step = _plan_step(host, profile, path, path in managed)
         except OSError as error:
-            blockers.append(f"{path}: cannot be read ({error.strerror}); move it to another place.")
+            blockers.append(f"{path}: cannot be read ({error.strerror}); move it to another place")
             continue
         if step.unmanaged and step.reason and not profile["force"]:
-            blockers.append(f"{path}: is unmanaged and {step.reason}; choose another name, or write force: true (a copy is then kept).")
+            blockers.append(f"{path}: is unmanaged and {step.reason}; choose another name, or write force: true (a copy is then kept)")
         steps.append(step)
     if blockers:
         raise SeccompInstallError(blockers)
@@ -87,7 +87,7 @@ def _plan_step(host: Host, profile: Mapping[str, Any], path: str, is_managed: bo
     elif sha256(before) != sha256(after):
         reason = "has another text"
     elif _has_loose_permissions(host.path(path)):
-        reason = "is writable by others than root"
+        reason = "is writable by users other than root"
     return SeccompStep(profile["name"], path, reason, before, after, unmanaged)
 
 

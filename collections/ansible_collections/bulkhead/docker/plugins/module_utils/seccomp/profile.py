@@ -72,20 +72,20 @@ def _parse_json(text: str, where: str) -> Any:
         for key, unused in pairs:
             if sum(key == other for other, unused in pairs) > 1:
                 raise ProfileError(
-                    [f'{where}: the key "{key}" is in one object twice, and the engine uses the last one; remove the others.']
+                    [f'{where}: the key "{key}" is in one object twice, and the engine uses the last one; remove the others']
                 )
         return found
 
     if text.startswith("\ufeff"):
-        raise ProfileError([f"{where}: begins with a byte order mark, which the engine cannot read; save it as UTF-8 without BOM."])
+        raise ProfileError([f"{where}: begins with a byte order mark, which the engine cannot read; save it as UTF-8 without BOM"])
     try:
         return json.loads(text, object_pairs_hook=no_duplicates)
     except ProfileError:
         raise
     except RecursionError as error:
-        raise ProfileError([f"{where}: is nested too deeply for a seccomp profile."]) from error
+        raise ProfileError([f"{where}: is nested too deeply for a seccomp profile"]) from error
     except ValueError as error:
-        raise ProfileError([f"{where}: is not valid JSON: {error}."]) from error
+        raise ProfileError([f"{where}: is not valid JSON: {error}"]) from error
 
 
 @dataclass
@@ -96,7 +96,7 @@ class _Reader:
     problems: list[str] = field(default_factory=list)
 
     def add_fault(self, path: str, text: str) -> None:
-        self.problems.append(f"{self.where}: {path}: {text}." if path else f"{self.where}: {text}.")
+        self.problems.append(f"{self.where}: {path}: {text}" if path else f"{self.where}: {text}")
 
     def read_profile(self, data: Any) -> ParsedProfile:
         if not isinstance(data, dict):

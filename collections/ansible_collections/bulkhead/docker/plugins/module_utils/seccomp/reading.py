@@ -25,11 +25,11 @@ def read_profile(text: str, where: str) -> ParsedProfile:
     try:
         return _read_profile(json.loads(text, object_pairs_hook=_fold_keys, parse_constant=_reject))
     except RecursionError as error:
-        raise ProfileError([f"{where}: is nested too deeply for a seccomp profile."]) from error
+        raise ProfileError([f"{where}: is nested too deeply for a seccomp profile"]) from error
     except json.JSONDecodeError as error:
-        raise ProfileError([f"{where}: is not valid JSON: {error}."]) from error
+        raise ProfileError([f"{where}: is not valid JSON: {error}"]) from error
     except ValueError as error:
-        raise ProfileError([f"{where}: {error}."]) from error
+        raise ProfileError([f"{where}: {error}"]) from error
 
 
 def _fold_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

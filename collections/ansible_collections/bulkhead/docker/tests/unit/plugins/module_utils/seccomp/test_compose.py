@@ -123,7 +123,7 @@ def test_rules_follow_those_of_the_blocks() -> None:
     ("rules", "problem"),
     [
         ("x", "rules: 'x' is not a list; write entries as in `syscalls` of a profile, such as {names: [chroot], action: SCMP_ACT_LOG}"),
-        ([{"names": ["mknod"]}], '.rules[0].action: is missing; write for example "SCMP_ACT_ALLOW".'),
+        ([{"names": ["mknod"]}], '.rules[0].action: is missing; write for example "SCMP_ACT_ALLOW"'),
         ([{"names": ["mknodd"], "action": "SCMP_ACT_LOG"}], 'names: "mknodd" is not a system call that libseccomp knows; write "mknod"'),
         ([{"names": ["read"], "action": "SCMP_ACT_LOG"}], '"read" is in allow, deny or a block as well, which decides about it; remove it'),
         ([{"names": ["bpf"], "action": "SCMP_ACT_LOG"}], '"bpf" is in allow, deny or a block as well'),

@@ -46,7 +46,7 @@ def test_install_change_and_remove(host: Host) -> None:
     assert run(host, present()) == [""]
     assert run(host, present(content=GENERAL)) == ["has another text"]
     path.chmod(0o666)
-    assert run(host, present(content=GENERAL)) == ["is writable by others than root"]
+    assert run(host, present(content=GENERAL)) == ["is writable by users other than root"]
     assert path.stat().st_mode & 0o777 == 0o644
     assert run(host, absent()) == ["would be removed"]
     assert not path.parent.exists() and state.load(host, "seccomp") == {}
