@@ -143,7 +143,7 @@ def observe_egress(host: Host, options: dict[str, Any]) -> dict[str, Any]:
             "networks": [],
             "containers": [],
             "connections": [],
-            "connections_error": f"they are those of processes of {instance.user}",
+            "connections_error": "connections of a rootless engine cannot be attributed to containers",
         }
     return {
         **observe_rules(host),

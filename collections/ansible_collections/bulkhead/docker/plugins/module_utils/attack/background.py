@@ -21,7 +21,7 @@ OWNER, CODE, PROGRESS, ANSWER = "owner", "code", "progress", "answer.json"
 
 
 class Job:
-    """A folder on the host with the progress of one run. Creating it removes folders of dead runs. Raises OSError."""
+    """A folder on the host with the progress of one run. Creating it removes folders of interrupted runs. Raises OSError."""
 
     def __init__(self, host: Host, name: str) -> None:
         for folder in host.path(FOLDERS).glob(f"{PREFIX}*"):

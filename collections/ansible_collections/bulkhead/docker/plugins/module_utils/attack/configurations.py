@@ -26,7 +26,7 @@ _NEWER_CAPABILITIES = 0b111 << 38
 # Every container of a rootless engine has it.
 USERNS = "userns"
 _NO_DEVICES = "a rootless engine cannot set it (the kernel accepts rules of the device controller only from the host's root)"
-# Settings of a container that its sibling gets too, besides those of layers.
+# Settings of a container that the container of the attacks gets too, besides those of layers.
 _SHARED = ("IpcMode", "PidMode", "UTSMode", "Runtime", "GroupAdd", "Ulimits", "Privileged", "Devices")
 
 

@@ -128,7 +128,7 @@ def _judge_row(cells: dict[str, dict[str, Any]]) -> str:
 
 def build_inapplicable(user: str) -> dict[str, Any]:
     """Return rows and columns of a rootless engine, in which no container is without the rules."""
-    reason = f"it was not run: the rules hold for all that {user} sends, so that no container is without them"
+    reason = f"it was not run: the rules apply to all that {user} sends, so that no container is without them"
     return build_not_run(reason, reason, INCONCLUSIVE)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prepares the targets of attacks over the network: a machine beside the host, a service of the host, and counters of packets.
+"""Prepares the targets of attacks over the network: a machine outside the host, a service of the host, and counters of packets.
 
 The machine is a process in a network namespace. It has the address of the metadata service, if the host does not reach one, and one of a private range.
 The devices and routes end with the process, and the process ends with this one.
@@ -34,7 +34,7 @@ _received: list[str] = []
 
 @dataclass
 class Targets:
-    """The machine beside the host. private: its address. metadata: how the host reaches that service; empty if the machine has its address."""
+    """The machine outside the host. private: its address. metadata: how the host reaches that service; empty if the machine has its address."""
 
     private: str
     metadata: str
@@ -48,7 +48,7 @@ class Targets:
 
 @contextmanager
 def prepare_targets() -> Iterator[Targets]:
-    """Yield the machine beside the host. Raises OSError."""
+    """Yield the machine outside the host. Raises OSError."""
     routes = json.loads(run_ip("-j", "-4", "route", "show", "table", "all"))
     private = choose_private_address(routes)
     note = describe_metadata(routes)

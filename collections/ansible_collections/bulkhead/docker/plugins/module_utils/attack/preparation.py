@@ -87,7 +87,7 @@ def prepare_host(host: Host, machine: str, instance: Instance) -> Iterator[dict[
 
 
 def _remove_leftovers(host: Host, base: Path) -> None:
-    """Remove what dead runs left, including the kernel modules that they loaded."""
+    """Remove what interrupted runs left, including the kernel modules that they loaded."""
     for left in [*base.glob(f"{_PREFIX}*"), *base.parent.glob(f"{base.name}-{_PREFIX}*")]:
         if not is_running(host, left.name.rpartition(_PREFIX)[2].replace(".", ":")):
             with suppress(OSError):

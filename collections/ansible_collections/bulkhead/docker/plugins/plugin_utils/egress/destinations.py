@@ -39,7 +39,7 @@ class Destination:
 
 @dataclass
 class Collected:
-    """Of one host. destinations: all that its containers used. missing: those that the variables do not allow. warnings: texts."""
+    """The destinations of one host. destinations: all that its containers used. missing: those that the variables do not allow. warnings: texts."""
 
     destinations: list[Destination]
     missing: list[Destination]
@@ -72,7 +72,7 @@ def collect_destinations(
 
 
 def _label(settings: Settings, inputs: Inputs, network: Mapping[str, Any]) -> str:
-    """Return the entry that holds for a network, or the one that would: of its compose project, or else of its name."""
+    """Return the entry that applies to a network, or the one that would: of its compose project, or else of its name."""
     label = choose_policy(settings, inputs, network["bridge"])[0]
     if label != ALL:
         return label

@@ -19,6 +19,7 @@ _SHOWN = 5
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Judge the kernel's table, its file and the connections of the probe by the rules of the inventory."""
     observed, requirement = evidence["observed"], expect.get("requirement", DISABLED)
     verdict = Verdict(
         LAYER, "what containers reach is not limited" if requirement == DISABLED else "the kernel has the rules of the inventory"
@@ -46,7 +47,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
-    """Judge one container by the networks that it is in: rules hold for bridges of the engine."""
+    """Judge one container by the networks that it is in: rules apply to bridges of the engine."""
     verdict = ContainerVerdict(LAYER, "its connections pass the rules")
     observed = evidence["observed"]
     if expect.get("requirement", DISABLED) == DISABLED:
@@ -62,7 +63,7 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         verdict.opted_out = True
         verdict.add_finding(
             "host_network",
-            f"container {container['name']} uses the host's network, where no rule of the layer holds",
+            f"container {container['name']} uses the host's network, to which no rule of the layer applies",
             ABSENT,
             "publish ports instead of --network host",
         )
@@ -141,8 +142,8 @@ def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], settings: Settings
     for preset, places in passed.items():
         verdict.add_finding("probe_reached", f"the probe reached {', '.join(places)}, which preset {preset} denies", ABSENT, _AGAIN)
     if blocked:
-        text = f"the probe did not reach {', '.join(blocked)}, which no preset denies: other rules deny it"
-        verdict.add_finding("probe_blocked", f"{text}, so that the probe does not show which ones deny the rest")
+        text = f"the probe did not reach {', '.join(blocked)}, which no preset denies"
+        verdict.add_finding("probe_blocked", f"{text}: other rules deny this, so the probe cannot verify the presets")
 
 
 def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings, uid: int | None) -> None:
@@ -165,11 +166,11 @@ def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings
 
 
 def _judge_inputs(verdict: Verdict, loaded: Inputs, now: Inputs, settings: Settings) -> None:
-    """Add what changed on the host since the rules were made. A list that holds for no network is degraded; the rest informs."""
+    """Add what changed on the host since the rules were made. A list that applies to no network is degraded; the rest informs."""
     for entry in settings.entries:
         label = entry.label
         if now.bridges.get(label) and now.bridges[label] != loaded.bridges.get(label):
-            text = f"{label} has the bridges {', '.join(now.bridges[label])}, and its rules hold for {', '.join(loaded.bridges.get(label) or ['none'])}"
+            text = f"{label} has the bridges {', '.join(now.bridges[label])}, and its rules apply to {', '.join(loaded.bridges.get(label) or ['none'])}"
             verdict.add_finding("network_changed", text, DEGRADED, _AGAIN)
         elif not now.bridges.get(label):
             verdict.add_finding("no_network", f"{label}: no bridge network of the engine has that name")
@@ -195,7 +196,7 @@ def _judge_ways_around(verdict: Verdict, answer: Mapping[str, Any]) -> None:
         verdict.add_finding("unread", f"the tables of others cannot be read: {problem}", UNKNOWN, "nft list ruleset")
     for other in answer["others"]:
         if other["kind"] == "flowtable":
-            text = f"flow table {other['place']} carries connections past the rules once they are allowed; of those, later rules end none"
+            text = f"flow table {other['place']} forwards allowed connections past the rules; a later change of the rules does not end them"
             verdict.add_finding("offload", text, None, "nft list flowtables")
         else:
             verdict.add_finding(

@@ -118,11 +118,11 @@ def _describe_inputs(planned: LayerPlan, answer: Mapping[str, Any], settings: Se
     for entry in settings.entries:
         if not inputs.bridges.get(entry.label):
             planned.warnings.append(
-                f"{entry.label}: no bridge network of the engine has that name now; run this again once it exists. Until then the other networks'"
-                " presets hold for it"
+                f"{entry.label}: no bridge network of the engine has that name now; run this again once it exists. Until then the presets"
+                " of other networks apply to it"
             )
     if inputs.others:
-        planned.notices.append(f"these bridges are not the engine's, and no rule holds for them: {', '.join(inputs.others)}")
+        planned.notices.append(f"these bridges are not the engine's, and no rule applies to them: {', '.join(inputs.others)}")
     if settings.stage == LOG:
         planned.warnings.append(f"{STAGE}: log counts and logs what would be denied, and denies nothing")
     if not list_presets(settings):

@@ -21,7 +21,7 @@ _FORWARD, _INPUT, _OUTPUT = "forward", "input", "output"
 # Bridges whatever networks exist: of the default network and of swarm. All others of the engine have a name that begins with `br-`, or one that a user chose.
 FIXED_BRIDGES = ("docker0", "docker_gwbridge")
 PATTERN = "br-*"
-# The engine's rules for forwarded packets have priority 0, those of ours come first.
+# The engine's rules for forwarded packets have priority 0, Bulkhead's come first.
 _PRIORITY = "filter - 10"
 _NEIGHBOURS = (
     "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld-listener-query, mld-listener-report, mld-listener-done,"

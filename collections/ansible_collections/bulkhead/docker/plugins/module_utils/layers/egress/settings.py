@@ -42,7 +42,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Entry:
-    """What holds for one network or all networks of a compose project. kind: `network` or `project`."""
+    """What applies to one network or all networks of a compose project. kind: `network` or `project`."""
 
     kind: str
     name: str

@@ -14,7 +14,7 @@ from .rules import Inputs, find_denial
 from .settings import LOG, SWITCH, VARIABLES, Settings, read_settings
 
 LISTS_OF_ROOTLESS = (
-    "the networks of a rootless engine share one process, so that no rule can hold for one of them; write the destinations in"
+    "the networks of a rootless engine share one process, so that no rule can apply to one of them; write the destinations in"
     " container_egress_allow"
 )
 

@@ -85,11 +85,16 @@ OF_USER = {"rootless_docker_layer": "required", "rootless_docker_user": "app"}
 def test_a_rootless_engine_has_rules_for_its_user() -> None:
     assert run(desired=OF_USER, instance=ROOTLESS).question == {"names": [], "user": "app"}
     answer = make_answer(
-        question={"names": [], "user": "app"}, networks=[], containers=[], connections_error="they are those of processes of app"
+        question={"names": [], "user": "app"},
+        networks=[],
+        containers=[],
+        connections_error="connections of a rootless engine cannot be attributed to containers",
     )
     planned = run(answer, OF_USER, instance=ROOTLESS)
     assert "meta skuid 1000 goto default_output" in planned.apply["rules_text"]
-    assert planned.warnings == ["present connections of containers are not known: they are those of processes of app"]
+    assert planned.warnings == [
+        "present connections of containers are not known: connections of a rootless engine cannot be attributed to containers"
+    ]
     (notice,) = run(answer, OF_USER, instance={**ROOTLESS, "uid": None}).notices
     assert notice == "the egress rules of app are planned after that user is created"
 

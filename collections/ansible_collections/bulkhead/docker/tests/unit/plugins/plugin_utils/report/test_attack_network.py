@@ -67,7 +67,7 @@ def test_a_failed_run_is_unknown() -> None:
 def test_a_rootless_engine_has_the_reason() -> None:
     found = merge_network(make_matrix(), build_inapplicable("web"))
     text = " ".join(line.strip() for line, _colour in render_matrix("web1", found, ()))
-    assert "the rules hold for all that web sends" in text
+    assert "the rules apply to all that web sends" in text
 
 
 def test_attacks_over_the_network_can_be_required() -> None:
