@@ -5,17 +5,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: attack_matrix
-short_description: Play harmless stand-ins of known container escapes against every layer alone, all together and none
+short_description: Run harmless stand-ins of known container escapes, and show which layers stop them
 version_added: 0.1.0
 description:
-  - Plays an intruder with code execution in a container, in one container a configuration, from an image put together on the host from the host's own
-    Python. Each attack is harmless by construction (opened and not written, arguments that the kernel refuses behind its permission checks, stand-ins
-    instead of secrets) and runs in a process of its own. Containers have no network and bounded memory, CPU and tasks.
+  - Runs each attack inside containers, one container per configuration. The image is built on the host from the host's own Python.
+  - Each attack is harmless by construction (files are opened and not written, the kernel rejects the arguments after its permission checks, stand-ins
+    replace secrets) and runs in a process of its own. Containers have no network and bounded memory, CPU and tasks.
   - A layer stops an attack if the attack succeeds without any layer (the baseline) and fails with that layer alone. An attack that fails in the
     baseline too is inconclusive, and its C(reason) says why.
   - In a rootless engine every container has the user namespace. The baseline is then that layer alone, and every other layer is tested with it.
-  - That a configuration is what it is meant to be is read from the kernel (C(/proc/self/status) and others) inside each container; where a layer could not be
-    switched off, the column is C(unknown).
+  - Each configuration is verified from the kernel's evidence (C(/proc/self/status) and others) inside its container. If a layer could not be switched off, the
+    column is C(unknown).
   - Denials are read from the kernel's audit messages while the attacks run, and from the denial counters (M(bulkhead.docker.denial_counters)) where they are
     loaded. They are matched to attacks by process name.
   - Containers, image, stand-ins and kernel modules that an attack made the kernel load are removed whatever happens; what a killed run leaves is removed
@@ -55,7 +55,7 @@ options:
         type: int
         default: 0
   container:
-    description: Name of a container of the host; the attacks then test a sibling with its settings instead of the host's defaults.
+    description: Name of a container of the host; the attacks then run in a container with the same settings instead of the host's defaults.
     type: str
     default: ""
   attacks:
@@ -117,11 +117,11 @@ EXAMPLES = r"""
     required:
       host_disk: 3
 
-- name: Run them in the rootless engine of one user
+- name: Run the attacks in the rootless engine of one user
   bulkhead.docker.attack_matrix:
     user: rootless
 
-- name: Run them in a sibling of one container
+- name: Run the attacks with the settings of a container
   bulkhead.docker.attack_matrix:
     container: shop
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: network_attacks
-short_description: Play an intruder who looks for exits from a container's network, with and without the egress rules
+short_description: Run attacks over the network from containers, with and without the egress rules
 version_added: 0.1.0
 description:
   - Runs the attacks C(metadata_service), C(host_service), C(other_network), C(lateral_container), C(raw_spoof) and C(dns_tunnel) in one container per column,
@@ -29,7 +29,7 @@ options:
     type: list
     elements: str
   user:
-    description: The user of a rootless engine. Nothing is run there, because its rules hold for all that the user sends.
+    description: The user of a rootless engine. Nothing is run there, because its rules apply to all that the user sends.
     type: str
   timeout:
     description: Maximum seconds per answer of the engine and per container.

@@ -90,7 +90,7 @@ services:
       description: Whether the gate is passed.
       type: bool
     missing:
-      description: What is missing before C(enforce) is reasonable, one sentence each.
+      description: What is missing before C(enforce) is reasonable, one message each.
       type: list
       elements: str
     calls:

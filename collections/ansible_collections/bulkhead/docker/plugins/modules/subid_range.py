@@ -72,14 +72,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The user that the engine remaps to with "userns-remap" set to "default"
+- name: Create the user that the engine remaps to with "userns-remap" set to "default"
   bulkhead.docker.subid_range:
     ranges:
       - user: dockremap
         group: dockremap
         create: true
 
-- name: Ranges for two existing users
+- name: Allocate ranges for two existing users
   bulkhead.docker.subid_range:
     subject: rootless
     ranges:
@@ -116,7 +116,7 @@ ranges:
       elements: list
       sample: [[231072, 65536]]
 notes:
-  description: Remarks, one sentence each, such as that a requested range was taken.
+  description: Messages, for example that a requested range was taken.
   returned: success
   type: list
   elements: str

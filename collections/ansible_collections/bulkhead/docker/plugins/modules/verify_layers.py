@@ -106,7 +106,7 @@ layers:
       description: One of C(required), C(optional), C(disabled).
       type: str
     expected:
-      description: The state that is C(enforced), as a sentence.
+      description: The state that is C(enforced), in words.
       type: str
     evidence:
       description: What was read, and where.
@@ -204,7 +204,7 @@ versions:
   returned: success
   type: dict
 untried:
-  description: A sentence for each of these versions that is older or newer than any on which this collection was tried.
+  description: A message for each of these versions that is older or newer than any on which this collection was tried.
   returned: success
   type: list
   elements: str
