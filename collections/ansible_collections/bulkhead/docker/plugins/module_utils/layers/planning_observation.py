@@ -104,7 +104,7 @@ def explain_fixed(host: Host, path: str) -> str | None:
     except OSError:  # a file system without such flags
         return None
     words = [letter for letter, bit in (("i", 0x10), ("a", 0x20)) if flags[0] & bit]
-    return f"{path}: can't be changed, not even by root (chattr +{words[0]}); allow it with chattr -{words[0]} {path}" if words else None
+    return f"{path}: cannot be changed, not even by root (chattr +{words[0]}); allow it with chattr -{words[0]} {path}" if words else None
 
 
 def _read_recorded(host: Host) -> dict[str, Any] | None:

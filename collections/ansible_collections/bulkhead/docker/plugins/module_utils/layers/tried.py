@@ -40,7 +40,7 @@ _NUMBERS = 2
 
 
 def list_untried(versions: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each component whose version is outside of what was tried. versions: as read_versions in host/versions.py."""
+    """Return a message for each component whose version is outside of what was tried. versions: as read_versions in host/versions.py."""
     found = []
     for row in TRIED:
         version = _parse(versions.get(row.name, ""))

@@ -17,6 +17,7 @@ _STATES = {0: "off (enabled 0)", 1: "on (enabled 1)", IMMUTABLE: "on, and immuta
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Judge the kernel's audit rules by the paths that they watch, and whether they are loaded at boot."""
     observed = evidence["observed"]
     state, disabled = observed["layers"][LAYER], expect.get("requirement") == DISABLED
     verdict = Verdict(
@@ -26,7 +27,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         kernel = parse_kernel(state)
     except ValueError as error:
         if not disabled:
-            verdict.add_finding("unread", f"the kernel's audit rules can't be read: {error}", UNKNOWN, _LIST)
+            verdict.add_finding("unread", f"the kernel's audit rules cannot be read: {error}", UNKNOWN, _LIST)
         return verdict.conclude(NOT_APPLICABLE)
     excluded = list(expect.get("exclude") or ())
     places = list_watched(observed, excluded)
@@ -56,7 +57,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     """Return that no container has this layer: it is the host's."""
-    return ContainerVerdict(LAYER, "is of the host alone").conclude(NOT_APPLICABLE)
+    return ContainerVerdict(LAYER, "this layer applies to the host, not to containers").conclude(NOT_APPLICABLE)
 
 
 def _add_not_ready(verdict: Verdict, installed: bool) -> None:

@@ -37,7 +37,7 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     try:
         kernel = parse_kernel(state)
     except ValueError as error:
-        problem = f"the kernel's audit rules can't be read ({error}); if the kernel was started with audit=0, boot without it"
+        problem = f"the kernel's audit rules cannot be read ({error}); if the kernel was started with audit=0, boot without it"
     if not disabled:
         problem = _explain_missing_support(state, kernel) or problem
         if problem:
@@ -120,7 +120,7 @@ def _plan_kernel(planned: LayerPlan, kernel: Kernel, places: Iterable[Place]) ->
     if kernel.enabled == IMMUTABLE:
         parts = [f"{_count_rules(paths)} {word}" for paths, word in ((more, "added"), (less, "removed")) if paths]
         planned.warnings.append(
-            f"the kernel's audit is immutable (enabled 2) and accepts no change before the next boot, which is when {' and '.join(parts)}"
+            f"the kernel's audit is immutable (enabled 2) and accepts no change until the next boot; then {' and '.join(parts)}"
         )
         return
     parts = [f"{word} {', '.join(paths)}" for paths, word in ((more, "watch"), (less, "do not watch")) if paths]

@@ -13,6 +13,7 @@ _RUN_AGAIN = "run the playbook again"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Judge owner, group, mode and access control lists of the engine's files."""
     observed = evidence["observed"]
     state, group = observed["layers"][LAYER], expect.get("group") or DEFAULT_GROUP
     disabled = expect.get("requirement") == DISABLED
@@ -30,13 +31,13 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
                 verdict.add_finding("acl", text, DEGRADED, f"getfacl {access.path}; setfacl -b {access.path}")
     for path, entry in state["files"].items():
         if "error" in entry and not disabled:
-            verdict.add_finding("unread", f"{path}: its owner and mode can't be read ({entry['error']})", UNKNOWN, f"ls -l {path}")
+            verdict.add_finding("unread", f"{path}: its owner and mode cannot be read ({entry['error']})", UNKNOWN, f"ls -l {path}")
     return verdict.conclude(NOT_APPLICABLE if disabled or not state["files"] else "enforced")
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
     """Return that no container has this layer: it is the host's."""
-    return ContainerVerdict(LAYER, "is of the host alone").conclude(NOT_APPLICABLE)
+    return ContainerVerdict(LAYER, "this layer applies to the host, not to containers").conclude(NOT_APPLICABLE)
 
 
 def _judge_owner(verdict: Verdict, access: Access, ids: tuple[Mapping[str, int], Mapping[str, int]], keep: set[str]) -> None:

@@ -18,6 +18,7 @@ _RUN_AGAIN = "run the playbook again"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Judge the user's engine by its process, socket, probe and start at boot, and report other engines."""
     observed, user = evidence["observed"], expect.get("user")
     here, other_engines = observed["layers"].get(LAYER) or {"engines": []}, evidence.get("other_engines", {})
     if expect.get("requirement", DISABLED) == DISABLED or not user:
@@ -43,6 +44,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """Judge one container by the user namespace of its first process."""
     user = expect.get("user")
     if expect.get("requirement", DISABLED) == DISABLED or not user:
         return ContainerVerdict(LAYER, "no rootless engine is required").conclude(NOT_APPLICABLE)
@@ -161,7 +163,7 @@ def _judge_persistence(verdict: Verdict, here: Mapping[str, Any], user: str) -> 
         verdict.add_finding("not_enabled", f"{names.ENABLED} is missing: the engine does not start at boot", DEGRADED, _RUN_AGAIN)
     if unit and (unit.get("uid") != 0 or int(unit.get("mode") or 0) & 0o022):
         remedy = f"chown root {names.UNIT}; chmod 644 {names.UNIT}"
-        verdict.add_finding("unit_writable", f"{names.UNIT} can be written by others than root", DEGRADED, remedy)
+        verdict.add_finding("unit_writable", f"{names.UNIT} can be written by users other than root", DEGRADED, remedy)
 
 
 def _judge_first_port(verdict: Verdict, here: Mapping[str, Any], expected: int | None) -> None:
@@ -208,7 +210,7 @@ def _judge_runtime(verdict: Verdict, here: Mapping[str, Any], engine: Mapping[st
             "runtime_missing", f"{path}, the engine's default runtime, is missing: no container starts", DEGRADED, _RUN_AGAIN
         )
     elif file.get("link") or file.get("uid") != 0 or int(file.get("mode") or 0) & 0o022:
-        verdict.add_finding("runtime_writable", f"{path} can be replaced or written by others than root", DEGRADED, _RUN_AGAIN)
+        verdict.add_finding("runtime_writable", f"{path} can be replaced or written by users other than root", DEGRADED, _RUN_AGAIN)
     elif sha256(str(file.get("text"))) != expected["sha256"]:
         verdict.add_finding("runtime_differs", f"{path} is not the program that the inventory requires", DEGRADED, _RUN_AGAIN)
     else:

@@ -66,6 +66,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
+    """Plan packages, user, ranges and files of the rootless engine; if the layer is disabled, their removal."""
     here = observed["layers"][LAYER]
     result = LayerPlan(LAYER, str(desired.get(SWITCH) or DISABLED))
     if here["error"]:

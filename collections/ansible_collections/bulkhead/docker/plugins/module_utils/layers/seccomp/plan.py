@@ -131,7 +131,7 @@ def _describe_difference(now: Mapping[str, Any] | None, profile: SeccompProfile)
             )
         return "has another text"
     if now["mode"] & 0o022 or now["uid"] != 0:
-        return "is writable by others than root"
+        return "is writable by users other than root"
     return ""
 
 

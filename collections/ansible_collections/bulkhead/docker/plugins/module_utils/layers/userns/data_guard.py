@@ -116,8 +116,8 @@ def _explain_stops(result: LayerPlan, engine: Mapping[str, Any]) -> None:
     running = [entry["name"] for entry in containers if entry.get("state") in ("running", "paused", "restarting")]
     if running and engine.get("live_restore"):
         result.warnings.append(
-            f"live-restore is on, yet the engine's restart stops {format_names(running)}: under another data root they would run on as"
-            " orphans, not remapped, not listed by docker ps, and with dead ports"
+            f"live-restore is on, yet the engine's restart stops {format_names(running)}: under another data root they would keep"
+            " running unknown to the engine and not remapped, and their published ports would stop working"
         )
 
 

@@ -32,6 +32,7 @@ _SHOWN = 5
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
+    """Judge the engine's default by the ID maps of the probe, and the files with the ranges."""
     observed = evidence["observed"]
     here, engine = observed["layers"][LAYER], observed["engine"]
     if get_observed_instance(observed).rootless:
@@ -59,6 +60,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
 
 
 def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> ContainerVerdict:
+    """Judge one container by the ID maps of its processes."""
     here, engine = evidence["observed"]["layers"][LAYER], evidence["observed"]["engine"]
     kernel = container["kernel"]
     if get_observed_instance(evidence["observed"]).rootless:

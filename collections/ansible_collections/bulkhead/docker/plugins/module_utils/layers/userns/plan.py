@@ -47,6 +47,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
+    """Plan user, ranges and data root for the remapping; if the layer is disabled, the removal of what Bulkhead created."""
     result = LayerPlan(LAYER, desired["userns_remap_layer"])
     if get_observed_instance(observed).rootless:
         # The ranges of the rootful engine are kept for the time when it is used again.

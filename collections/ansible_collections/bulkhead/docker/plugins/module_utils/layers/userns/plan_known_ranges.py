@@ -20,7 +20,7 @@ Known = tuple[tuple[int, int, str], ...]
 
 
 def list_known_ranges(here: Mapping[str, Any]) -> Known:
-    """Return first and last ID and the sentence that names file and setting. here: what layer userns observed."""
+    """Return first and last ID and the message that names file and setting. here: what layer userns observed."""
     files: Mapping[str, list[str]] = here.get("id_files") or {}
     found = _read_sssd({path: lines for path, lines in files.items() if is_of_sssd(path)})
     for path, lines in files.items():
@@ -35,7 +35,7 @@ def is_of_sssd(path: str) -> bool:
 
 
 def list_unread(here: Mapping[str, Any]) -> list[str]:
-    """Return what Samba reads besides the files that were read, one sentence per line: names with variables, and the registry."""
+    """Return what Samba reads besides the files that were read, one message per line: names with variables, and the registry."""
     files: Mapping[str, list[str]] = here.get("id_files") or {}
     found = []
     for path, lines in files.items():
@@ -47,7 +47,7 @@ def list_unread(here: Mapping[str, Any]) -> list[str]:
 
 
 def find_known(known: Known, start: int, count: int) -> list[str]:
-    """Return the sentences of the ranges that share an ID with this one."""
+    """Return the messages of the ranges that share an ID with this one."""
     return [text for first, last, text in known if start <= last and first < start + count]
 
 

@@ -22,9 +22,9 @@ ACCEPT, LIST, SIZE, TIMEOUT = (
     "userns_remap_range_size",
     "userns_remap_scan_timeout",
 )
-_HOST_USERNS = "recreate it with --userns=host, which gives up this layer for it"
+_HOST_USERNS = "recreate it with --userns=host; it then runs without this layer"
 # Entries of the list have no such setting.
-_OUT_OF_LIST = f"take it out of {LIST} and run it with --userns=host, which gives up this layer for it"
+_OUT_OF_LIST = f"take it out of {LIST} and run it with --userns=host; it then runs without this layer"
 _SHOWN = 3
 # Folders of the system, whose files must keep their owners, and folders that contain such folders.
 _SYSTEM = re.compile(

@@ -76,7 +76,7 @@ def test_an_immutable_kernel_gets_files_only() -> None:
     assert planned.apply["load"] is False
     assert [change.path for change in planned.changes] == [FILE, "/etc/tmpfiles.d/bulkhead-audit-rules.conf"]
     (warning,) = planned.warnings
-    assert "accepts no change before the next boot, which is when 10 rules are added" in warning
+    assert "accepts no change until the next boot; then 10 rules are added" in warning
     second = run(enabled=2, texts=list_texts(planned))
     assert (second.changes, second.warnings, second.applicable) == ([], [warning], True)
 
@@ -86,8 +86,8 @@ def test_an_immutable_kernel_gets_files_only() -> None:
     [
         ({"installed": False}, "auditd is not installed; install the package auditd"),
         ({"receiver": 0}, "auditd does not run; run `systemctl enable --now auditd`"),
-        ({"error": "Operation not permitted"}, "can't be read (Operation not permitted)"),
-        ({"kernel": "YQ=="}, "can't be read"),
+        ({"error": "Operation not permitted"}, "cannot be read (Operation not permitted)"),
+        ({"kernel": "YQ=="}, "cannot be read"),
     ],
 )
 def test_a_host_that_cannot_have_rules(more: dict[str, Any], text: str) -> None:

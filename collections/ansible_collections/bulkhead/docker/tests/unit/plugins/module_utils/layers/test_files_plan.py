@@ -95,7 +95,7 @@ def test_who_loses_access_is_said(kind: str, file: tuple[int, int, int], text: s
     [
         ({"target": "/srv/daemon.json"}, {}, {}, "it leads to /srv/daemon.json by a symbolic link"),
         ({"links": 2}, {}, {}, "it is one of 2 hard links"),
-        ({}, {"fixed": f"{CONFIG}: can't be changed"}, {}, "it can't be changed"),
+        ({}, {"fixed": f"{CONFIG}: cannot be changed"}, {}, "it cannot be changed"),
         ({}, {}, {"docker_files_keep": [f"{CONFIG}/"]}, "it is listed in docker_files_keep"),
     ],
 )

@@ -85,8 +85,8 @@ def test_built_in_profile_can_stay_the_default() -> None:
     ("seen", "reason"),
     [
         (file(GENERAL), "has another text"),
-        (file(WEB, mode=0o666), "is writable by others than root"),
-        (file(WEB, uid=1000), "is writable by others than root"),
+        (file(WEB, mode=0o666), "is writable by users other than root"),
+        (file(WEB, uid=1000), "is writable by users other than root"),
         ({"sha256": None, "error": "its target does not exist"}, "cannot be read (its target does not exist)"),
     ],
 )
