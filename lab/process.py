@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes of ours, told from strangers that later got the same number."""
+"""Processes of the lab, distinguished from others that later got the same number."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_an_unreachable_origin_runs_nothing(host: Host) -> None:
     code, output, found = run_agent(host)
     host.check_output(f"mv /srv/away {FLEET}")
     assert code != 0
-    assert "the origin /srv/fleet can't be fetched" in output
+    assert "the origin /srv/fleet cannot be fetched" in output
     assert format_result(found) == '"unreachable"} 0'
     assert not [name for name in found if name.startswith(("bulkhead_host", "bulkhead_layer"))]
     assert "bulkhead_pull_last_attempt_timestamp_seconds" in found

@@ -15,7 +15,7 @@ from .syntax import PREFIXES, Profile, Statement, list_profiles, list_rules, par
 
 UNCONFINED = "unconfined"
 # Labels from which signals come: of the engine or the runtime without a profile, of the distributions' profiles (apparmor 4,
-# profiles/apparmor.d/{runc,crun,rootlesskit}) and of ours (rootless/names.py). Ubuntu 23.10 and Docker's instructions for rootless engines
+# profiles/apparmor.d/{runc,crun,rootlesskit}) and of Bulkhead's (rootless/names.py). Ubuntu 23.10 and Docker's instructions for rootless engines
 # name them by path. A container cannot choose such a label.
 SENDERS = "{unconfined,runc,crun,rootlesskit,bulkhead-rootlesskit,/**/{runc,crun,rootlesskit}}"
 _READ, _WRITE = ("receive", "read", "r", "rw", "wr"), ("send", "write", "w", "rw", "wr")

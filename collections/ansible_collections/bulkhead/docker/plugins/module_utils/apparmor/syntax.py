@@ -148,7 +148,7 @@ class _Reader:
             if all(part.word == "priority" for part in parts):
                 start = self.at
             is_rule = next((part.word for part in parts if part.word not in PREFIXES), "") in _RULES
-            is_named = parts[-1:] == [Part("->")] or parts in ([Part("profile")], [Part("hat")])  # a name follows, with any first sign
+            is_named = parts[-1:] == [Part("->")] or parts in ([Part("profile")], [Part("hat")])  # a name follows, with any first character
             if not is_rule and (include := _INCLUDE.match(self.text, self.at)):  # also in the middle of a statement
                 self.at = include.end()
                 blocks[-1].append(Statement([Part("include"), Part(self._read_word(_FILE).strip('<>" '))]))
@@ -222,7 +222,7 @@ class _Reader:
         return tuple(found)
 
     def _read_word(self, pattern: re.Pattern[str]) -> str:
-        """Read a word; a sign that cannot begin one is skipped."""
+        """Read a word; a character that cannot begin one is skipped."""
         match = pattern.match(self.text, self.at)
         self.at = match.end() if match and match[0] else self.at + 1
         return match[0] if match else ""
@@ -233,7 +233,7 @@ def _read_values(text: str) -> tuple[str, ...]:
 
 
 def decode_word(word: str) -> str:
-    """Return a word without quotes and with its escapes decoded, except those of signs that are syntax in patterns (processunquoted)."""
+    """Return a word without quotes and with its escapes decoded, except those of characters that are syntax in patterns (processunquoted)."""
 
     def decode(match: re.Match[str]) -> str:
         octal, decimal, hexadecimal, sign = match.groups()

@@ -42,7 +42,7 @@ class Message:
 
     @property
     def key(self) -> tuple[int, int, int, str]:
-        """Equal for the same record from different sources."""
+        """Return a key that is equal for the same record from different sources."""
         return (round(self.time * 1000), self.serial, self.kind, self.text)
 
 

@@ -56,7 +56,7 @@ def remove_migrated_images(remembered: Mapping[str, Any], read: Callable[[list[s
     if not left:
         return ""
     return (
-        f"{len(left)} snapshots are left in containerd's namespace {base[-1]}, because something else names them; to see them: ctr --namespace"
+        f"{len(left)} snapshots are left in containerd's namespace {base[-1]}, because something else still uses them; to see them: ctr --namespace"
         f" {base[-1]} snapshots --snapshotter {SNAPSHOTTER} ls"
     )
 

@@ -61,7 +61,7 @@ def plan_view(store: Store, root: Path, architecture: str) -> View:
         if choice.image is None:
             problem = next((image.problem for image in list_platforms(digest, store.load, store.snapshots)[0]), "it has no platform")
             view.problems.append(
-                f"{name_image(name)}: {problem}, so {layout.DRIVER} cannot have it; pull it again, or remove it (docker rmi)"
+                f"{name_image(name)}: {problem}, so {layout.DRIVER} cannot store it; pull it again, or remove it (docker rmi)"
             )
             continue
         view.images[choice.image.config] = choice.image

@@ -12,7 +12,7 @@ _LAST = f"link_{layout.TRACEPOINTS[-1]}"
 
 
 class CountersError(Exception):
-    """Denials cannot be counted; the message is one sentence for the user with the cause and what to do."""
+    """Denials cannot be counted; the message tells the user the cause and what to do."""
 
 
 def find_folder() -> str | None:

@@ -24,7 +24,7 @@ _OWNER, _GROUP, _MODE, _ENTRY, _MAP = NAME + 248, NAME + 240, NAME + 232, NAME +
 
 
 def build_program_rights(offsets: Offsets, machine: str) -> Program:
-    """cap_bprm_creds_from_file(binprm, file)."""
+    """Return the program for cap_bprm_creds_from_file(binprm, file)."""
     program = Program()
     start_return(program)
     program.jump_if32(R1, "!=", 0, "end")
@@ -119,7 +119,7 @@ def _read(program: Program, base: int, offset: int, size: int, place: int) -> No
 
 
 def build_file_capabilities(offsets: Offsets) -> Program:
-    """get_vfs_caps_from_disk(map, entry, capabilities).
+    """Return the program for get_vfs_caps_from_disk(map, entry, capabilities).
 
     The kernel also calls it for messages of its audit. So this notes the file, and the program above counts it if the file is executed.
     """

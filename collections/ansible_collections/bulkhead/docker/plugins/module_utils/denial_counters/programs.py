@@ -207,7 +207,7 @@ def _build_filter(offsets: Offsets, machine: str) -> Program:
 
 
 def _build_capable(offsets: Offsets, machine: str) -> Program:
-    """cap_capable(credentials, namespace, capability, options)."""
+    """Return the program for cap_capable(credentials, namespace, capability, options)."""
     program = Program()
     start_return(program)
     program.jump_if32(R1, "==", 0, "end")
@@ -241,7 +241,7 @@ def _build_capable(offsets: Offsets, machine: str) -> Program:
 
 
 def _build_mount(offsets: Offsets, machine: str) -> Program:
-    """mnt_get_write_access(mount)."""
+    """Return the program for mnt_get_write_access(mount)."""
     program = Program()
     start_return(program)
     program.jump_if32(R1, "==", 0, "end")

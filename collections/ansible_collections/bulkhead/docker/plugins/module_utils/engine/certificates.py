@@ -29,7 +29,7 @@ def find_problems(host: Host, files: Mapping[str, str], user: Owner | None = Non
         try:
             text = host.read(path, user=user)
         except OSError as error:
-            found.append(f"{name}: {path} can't be read ({error.strerror}); name a readable file")
+            found.append(f"{name}: {path} cannot be read ({error.strerror}); name a readable file")
             continue
         if text is None:
             found.append(f"{name}: {path} does not exist; put the file there first")

@@ -59,7 +59,7 @@ class Instance:
 
     @property
     def drop_in(self) -> str:
-        """Path of the drop-in with the default PIDs limit. That of user managers is root's, so that the user can't edit it."""
+        """Path of the drop-in with the default PIDs limit. That of user managers is root's, so that the user cannot edit it."""
         return f"/etc/systemd/{'user' if self.rootless else 'system'}/{SCOPE_DROP_IN}"
 
     @property

@@ -130,7 +130,7 @@ class Service:
         os.kill(pid, signal.SIGHUP)
 
     def read_journal(self, moment: float, timeout: float = 30) -> str:
-        """Return what docker.service has logged since `moment` (seconds since the epoch); empty when the journal can't be read."""
+        """Return what docker.service has logged since `moment` (seconds since the epoch); empty when the journal cannot be read."""
         # journald keeps the messages of system users in the system journal, of other users in their own (journald.conf(5)).
         unit = [f"_SYSTEMD_USER_UNIT={SERVICE}", f"_UID={self.instance.uid}"] if self.instance.rootless else [f"--unit={SERVICE}"]
         command = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--since=@{int(moment)}", *unit]

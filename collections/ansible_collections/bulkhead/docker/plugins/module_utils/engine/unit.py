@@ -100,7 +100,7 @@ class _Reader:
             for line, key, value in parse_settings(self.host.read(path) or "", problems):
                 self._set(path, line, key, value, problems)
         except OSError as error:
-            problems.append(f"it can't be read ({error.strerror})")
+            problems.append(f"it cannot be read ({error.strerror})")
         self._report(path, problems)
 
     def _set(self, path: str, line: int, key: str, value: str, problems: list[str]) -> None:
@@ -168,7 +168,7 @@ class _Reader:
         except UnicodeEncodeError:
             problems.append("it is not UTF-8")
         except OSError as error:
-            problems.append(f"it can't be read ({error.strerror})")
+            problems.append(f"it cannot be read ({error.strerror})")
         self._report(path, problems)
 
     def _expand(self, pairs: list[tuple[str, str]]) -> list[str]:

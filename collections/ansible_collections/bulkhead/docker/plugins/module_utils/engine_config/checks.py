@@ -52,14 +52,14 @@ def _has_type(value: Any, desired: str) -> bool:
 
 
 def check_seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
-    """A missing profile keeps the engine from starting; with a malformed one every `docker run` fails."""
+    """Return a message if the profile is missing (the engine does not start) or malformed (every `docker run` fails)."""
     profile = content.get("seccomp-profile", "")
     if not profile or profile in ("builtin", "unconfined", "default"):
         return []
     try:
         text = host.read(profile, user=host.find_owner(path))  # a user's daemon.json may name any file
     except OSError as error:
-        return [f"{path}: seccomp-profile: {profile} can't be read ({error.strerror}); name a readable file"]
+        return [f"{path}: seccomp-profile: {profile} cannot be read ({error.strerror}); name a readable file"]
     if text is None:
         return [f"{path}: seccomp-profile: {profile} does not exist; install the profile first, or remove the key"]
     try:
@@ -76,7 +76,7 @@ def check_seccomp_profile(content: Mapping[str, Any], host: Host, path: str) -> 
 
 
 def check_log_options(content: Mapping[str, Any], path: str) -> list[str]:
-    """Unknown options of the log driver and values that are not texts keep the engine from starting."""
+    """Return a message per unknown option of the log driver and per value that is not a text: the engine does not start."""
     driver = content.get("log-driver") or "json-file"
     options = content.get("log-opts") or {}
     found = [
@@ -95,7 +95,7 @@ def check_log_options(content: Mapping[str, Any], path: str) -> list[str]:
 
 
 def check_storage_driver(content: Mapping[str, Any], path: str) -> list[str]:
-    """With containerd's image store the name is that of a snapshotter, and any name is possible."""
+    """Return a message for an unknown storage driver. In containerd's image store it is a snapshotter, and any name is possible."""
     driver = content.get("storage-driver", "")
     if not driver or driver in STORAGE_DRIVERS or (content.get("features") or {}).get("containerd-snapshotter"):
         return []
@@ -105,7 +105,7 @@ def check_storage_driver(content: Mapping[str, Any], path: str) -> list[str]:
 
 
 def check_default_runtime(content: Mapping[str, Any], host: Host, path: str) -> list[str]:
-    """The default runtime must be runc, a containerd shim by its full name, or registered in `runtimes` and installed."""
+    """Return a message unless the runtime is runc, a containerd shim by its full name, or in `runtimes` and installed."""
     name = content.get("default-runtime", "")
     runtimes = content.get("runtimes") or {}
     if not name or name == "runc" or name.startswith(("io.containerd.", "/")):

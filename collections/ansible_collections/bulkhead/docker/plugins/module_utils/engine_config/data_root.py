@@ -29,7 +29,7 @@ class DataMigration(Protocol):
         """The path of the new root."""
 
     def prepare(self, info: dict[str, Any], orphans: Iterable[str] = ()) -> None:
-        """Check what is to be copied, while the engine runs. Raises OSError or ValueError when something can't be copied."""
+        """Check what is to be copied, while the engine runs. Raises OSError or ValueError when something cannot be copied."""
 
     def migrate(self) -> None:
         """Copy, while the engine is stopped. Raises OSError or ValueError after removing the copy."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of the engine's configuration as a request wants them, and the checks that come before the first write."""
+"""The requested files of the engine's configuration, and the checks before the first write."""
 
 from __future__ import annotations
 

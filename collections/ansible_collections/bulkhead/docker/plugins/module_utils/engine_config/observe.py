@@ -77,7 +77,7 @@ def _read_daemon_json(host: Host, path: str, instance: Instance) -> tuple[dict[s
         content = _parse_content(found["text"])
     except OSError as error:
         reason = "it is a symbolic link, and links in a user's home are not followed" if error.errno == errno.ELOOP else error.strerror
-        found["error"] = f"{path}: can't be read ({reason}); replace it by a readable file, or remove it"
+        found["error"] = f"{path}: cannot be read ({reason}); replace it by a readable file, or remove it"
         return found, {}
     except ValueError as error:
         found.update(error=f"{path}: is not valid ({error})", damaged=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run wants the engine's configuration to be, and what it did."""
+"""The requested configuration of the engine, and what a run changed."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def read_pids(host: Host, folder: str) -> dict[str, Any]:
 
     ancestors: the limits of the cgroups above.
 
-    Raises OSError when pids.max can't be read, so that an error is not taken for no limit.
+    Raises OSError when pids.max cannot be read, so that an error is not taken for no limit.
     """
     limit = host.path(f"{folder}/pids.max").read_text().strip()
     result: dict[str, Any] = {"source": f"{folder}/pids.max", "max": None if limit == "max" else int(limit)}

@@ -237,7 +237,7 @@ class Agent:
         done = self.call_git(*arguments, outside=outside)
         if done.returncode:
             message = "; ".join(line.strip() for line in done.stderr.splitlines() if line.strip()) or f"exit code {done.returncode}"
-            what = f"the origin {self.config['url']} can't be fetched" if reason == UNREACHABLE else f"git {arguments[0]}"
+            what = f"the origin {self.config['url']} cannot be fetched" if reason == UNREACHABLE else f"git {arguments[0]}"
             raise PullError(reason, f"{what}: {message}")
         return done.stdout.strip()
 

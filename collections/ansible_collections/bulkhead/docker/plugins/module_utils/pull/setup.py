@@ -37,7 +37,7 @@ def list_missing_packages() -> list[str]:
 
 
 def explain_old_ansible() -> str:
-    """Return an error when the host's Ansible can't run the collection; empty when it can."""
+    """Return an error when the host's Ansible cannot run the collection; empty when it can."""
     try:
         text = importlib.metadata.version("ansible-core")
     except importlib.metadata.PackageNotFoundError:  # installed in a virtual environment

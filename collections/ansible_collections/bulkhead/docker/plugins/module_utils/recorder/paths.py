@@ -2,7 +2,7 @@
 """Turns a path that was accessed into an AppArmor pattern without what differs from run to run: process IDs, hashes, random names, users. Pure.
 
 A path becomes a pattern exactly once, on the host, before it is counted. So a program cannot widen its own profile by a file whose name contains `*`:
-signs with a meaning in patterns are escaped. Each pattern matches the path it was made of, and only paths with as many folders.
+characters with a meaning in patterns are escaped. Each pattern matches the path it was made of, and only paths with as many folders.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KNOWN_TOKEN = (
     r"(?<![0-9A-Za-z])(?:gh[a-z]_[0-9A-Za-z]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}|eyJ[\w-]{10,}"
     r"(?:\.[\w-]+){0,2})"
 )
-# Other tokens, if `_is_random` agrees: at least 20 signs of the alphabet of base64 for file names.
+# Other tokens, if `_is_random` agrees: at least 20 characters of the alphabet of base64 for file names.
 _TOKEN = r"(?<![\w-])[\w-]{20,}(?![\w-])"
 # Names of daily files. Eight digits in a row are a number.
 _DATE = r"(?<![0-9])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])"
@@ -39,14 +39,14 @@ _REPLACED = {
     "date": "-".join([NUMBER] * 3),
     "number": NUMBER,
 }
-# Below temporary folders only. mktemp(1): tmp. and ten signs. Python's tempfile: tmp and eight signs, then perhaps a suffix.
-# Other programs: mkstemp(3) with a prefix, a separator and six or more signs, if `_is_mixed` agrees.
+# Below temporary folders only. mktemp(1): tmp. and ten characters. Python's tempfile: tmp and eight characters, then perhaps a suffix.
+# Other programs: mkstemp(3) with a prefix, a separator and six or more characters, if `_is_mixed` agrees.
 _MKTEMP = re.compile(r"tmp\.[0-9A-Za-z]{10}")
 _TEMPFILE = re.compile(r"tmp[a-z0-9_]{8}(?P<suffix>\.\w+)?", re.ASCII)
 _SUFFIX = re.compile(r"(?P<prefix>.*[._-])(?P<random>[0-9A-Za-z]{6,12})(?P<suffix>\.[a-z]{1,5})?")
-# Signs with a meaning in patterns (apparmor parser/parser_regex.c, convert_aaregex_to_pcre).
+# Characters with a meaning in patterns (apparmor parser/parser_regex.c, convert_aaregex_to_pcre).
 _SPECIAL = re.compile(r"[*?\[\]{}^,\\]")
-# Signs that a profile cannot contain or that end a quoted word: any one sign stands for each. Surrogates are bytes that are not UTF-8.
+# Characters that a profile cannot contain or that end a quoted word: any one character stands for each. Surrogates are bytes that are not UTF-8.
 _UNWRITABLE = re.compile(r'[\x00-\x1f\x7f"\ud800-\udfff]')
 _PROCESS = re.compile(r"[1-9][0-9]*")
 
@@ -78,7 +78,7 @@ def generalise_variables(path: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return the pattern that matches a text only. Signs that cannot be written are replaced by `?`, which matches any one sign."""
+    """Return the pattern that matches a text only. Characters that cannot be written are replaced by `?`, which matches any one character."""
     return _UNWRITABLE.sub("?", _SPECIAL.sub(lambda found: f"\\{found[0]}", text))
 
 
@@ -127,18 +127,18 @@ def _generalise_temporary(name: str) -> str | None:
 
 
 def _is_mixed(text: str) -> bool:
-    """Return whether six or more signs look random: letters and digits, or a capital after the first sign next to small letters.
+    """Return whether six or more characters look random: letters and digits, or a capital after the first character next to small letters.
 
-    Words, `Config` and numbers do not. Random signs that happen to look like a word stay, and are a file of their own.
+    Words, `Config` and numbers do not. Random characters that happen to look like a word stay, and are a file of their own.
     """
     has_digit, has_letter = any(sign.isdigit() for sign in text), any(sign.isalpha() for sign in text)
     return has_letter and (has_digit or (any(sign.isupper() for sign in text[1:]) and any(sign.islower() for sign in text)))
 
 
 def _is_random(text: str) -> bool:
-    """Return whether 20 or more signs look like a token: small letters, capitals and digits that alternate often.
+    """Return whether 20 or more characters look like a token: small letters, capitals and digits that alternate often.
 
-    Of random signs, 62 % are of another kind than the sign before; of names such as libQt5WaylandEglClientHwIntegration at most 40 %.
+    Of random characters, 62 % are of another kind than the character before; of names such as libQt5WaylandEglClientHwIntegration at most 40 %.
     """
     kinds = ["0" if sign.isdigit() else "A" if sign.isupper() else "a" for sign in text if sign.isalnum()]
     changes = sum(1 for before, after in pairwise(kinds) if before != after)

@@ -219,7 +219,7 @@ class Recorder:
         for container, text, denied, count in self.attribution.take_resolved():
             self.store.add_access(container, text, denied, count, now)
         if unknown := self.attribution.take_unknown():
-            text = "accesses are missing, because it is not known of which container they are"
+            text = "accesses are missing, because their container is unknown"
             self.store.add_gap(UNKNOWN_CGROUP, ACCESS, text, self.store.recorder["at"], now, lost=unknown)
         self._note_lost_messages(now)
         for engine in self.engines:

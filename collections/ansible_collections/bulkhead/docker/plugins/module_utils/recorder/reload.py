@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Reload:
-    """A profile, and why it is not recorded in one sentence; empty if it is recorded."""
+    """A profile, and a message why it is not recorded; empty if it is recorded."""
 
     profile: str
     problem: str
@@ -56,7 +56,7 @@ def find_replaced(host: Host) -> list[str]:
 
 
 def refresh_profiles(host: Host) -> list[str]:
-    """Load the recorder's data anew, so that the kernel reports capabilities again. Returns problems, one sentence each.
+    """Load the recorder's data anew, so that the kernel reports capabilities again. Returns problems, one message each.
 
     Before 6.13, the kernel reports a capability once per profile and processor, until one of another profile is reported there. So it does not report
     those of a second container under docker-default. A profile that is loaded anew counts as another one. The kernel does not load equal data

@@ -178,7 +178,7 @@ class Store:
             if added > 0:
                 text = f"the kernel left out {added} runs of the recorder's programs, so calls can be missing"
                 if name != MISSED:
-                    text = f"the kernel's map {name} had no room {added} times, so calls can be missing; record fewer containers per host"
+                    text = f"the kernel's map {name} was full {added} times, so calls can be missing; record fewer containers per host"
                 self.add_gap(LOST_CALLS, CALLS, text, self.recorder["at"], now, lost=added)
         self.lost = dict(counts.lost)
 

@@ -57,7 +57,7 @@ def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeo
 def restore_rootful(known: dict[str, Any], timeout: float, warnings: list[str]) -> str:
     """Enable and start the rootful engine and its containers as they were. Returns what was changed; empty for nothing.
 
-    warnings: gets one sentence per container that does not start again. Raises ServiceError.
+    warnings: gets one message per container that does not start again. Raises ServiceError.
     """
     before = known.pop("rootful", None)
     if not before:

@@ -48,7 +48,7 @@ def judge_published_ports(control: Control, facts: Facts) -> Outcome:
     running = _list_running(facts)
     ports = [f"{each['name']}: {', '.join(each['ports'])}" for each in running if each["ports"]]
     if ports:
-        return Outcome(MANUAL, f"whether they are needed is known to their users: {'; '.join(ports)}", show("docker ps", ports))
+        return Outcome(MANUAL, f"decide whether each published port is needed: {'; '.join(ports)}", show("docker ps", ports))
     return _judge_each(running, lambda each: "", "no port is published", "docker ps")
 
 

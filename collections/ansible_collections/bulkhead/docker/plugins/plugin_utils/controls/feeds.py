@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controls that layers and exposures answer: their verdicts are taken over, not made again. Pure."""
+"""Controls that layers and exposures decide: their verdicts are used, not made again. Pure."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def judge_separate_mount(control: Control, facts: Facts) -> Outcome:
     mount = facts.get("mount")
     good, bad = (
         f"{mount['path']} is on the file system of {mount['point']}",
-        f"{mount['path']} is on the file system of {mount['point']}, with the host",
+        f"{mount['path']} has no file system of its own: it is on that of {mount['point']}",
     )
     return decide(mount["point"] != "/", good, bad, "/proc/1/mountinfo", f"{mount['point']} ({mount['type']})")
 

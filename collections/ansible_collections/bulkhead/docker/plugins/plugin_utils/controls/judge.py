@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges all controls of one host: layers and exposures answer for theirs, functions of this package for the rest. Pure."""
+"""Judges all controls of one host: layers and exposures decide those that they cover, functions of this package the rest. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds engines that this collection cannot configure, engines that do not answer, and what is not known of how an engine runs. Pure.
 
-Nothing is planned on a host with a blocker from here, and no engine is installed beside another one.
+Nothing is planned on a host with a blocker from here, and no engine is installed next to another one.
 """
 
 from __future__ import annotations

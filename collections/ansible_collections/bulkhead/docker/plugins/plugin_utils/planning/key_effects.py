@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a change of each key of daemon.json does to containers, and when they notice it: the one table of it. Pure.
 
-A new key gets its sentence by a row here; docs/what-stops-working.md repeats the rows, and tests compare both. Moments were measured on docker.io
+A new key gets its message by a row here; docs/what-stops-working.md repeats the rows, and tests compare both. Moments were measured on docker.io
 26.1.5: the engine adds no-new-privileges, logs, runtime and shared memory when it creates a container. Others were read in moby v20.10.24,
 v26.1.5 and v28.5.2: `daemon/create.go`, `daemon/oci_linux.go`, `daemon/daemon_unix.go`.
 """
@@ -191,7 +191,7 @@ ENGINE_ONLY: frozenset[str] = frozenset(
     " max-download-attempts metrics-addr network-control-plane-mtu network-diagnostic-port node-generic-resources oom-score-adjust pidfile raw-logs"
     " registry-mirrors tlscacert tlscert tlskey".split()
 )
-# Their sentences are made elsewhere, with more than the key: layers/userns, and the layer pids_limit.
+# Their messages are made elsewhere, with more than the key: layers/userns, and the layer pids_limit.
 _ELSEWHERE = frozenset({"userns-remap", "default-pids-limit"})
 
 

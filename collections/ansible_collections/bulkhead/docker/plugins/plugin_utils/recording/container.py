@@ -34,7 +34,7 @@ def generate_container_entry(recording: Recording) -> Generated:
 
 
 def name_container(service: str) -> str:
-    """Return the name of a service's container, which has two signs at least."""
+    """Return the name of a service's container, which has two characters at least."""
     return service if len(service) > 1 else f"{service}-1"
 
 

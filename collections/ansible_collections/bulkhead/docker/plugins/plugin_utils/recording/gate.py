@@ -44,7 +44,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Gate:
-    """passed: whether enforcing is reasonable. missing: what is not, one sentence each. quiet: days without anything new. estimate: of what is unseen."""
+    """passed: whether enforcing is reasonable. missing: what is not, one message each. quiet: days without anything new. estimate: of what is unseen."""
 
     passed: bool
     missing: tuple[str, ...]

@@ -97,7 +97,7 @@ class Days:
 
 @dataclass(frozen=True)
 class Source:
-    """Whether calls or accesses are recorded on a host. status: recording, unavailable or off. reason: why not, one sentence."""
+    """Whether calls or accesses are recorded on a host. status: recording, unavailable or off. reason: why not, one message."""
 
     status: str
     reason: str = ""

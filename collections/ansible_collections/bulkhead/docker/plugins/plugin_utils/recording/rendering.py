@@ -159,7 +159,7 @@ def _quote(value: Any) -> str:
         return str(value)
     if _PLAIN.fullmatch(value) and _RESOLVER.resolve(yaml.ScalarNode, value, (True, False)) == "tag:yaml.org,2002:str":
         return value
-    # Signs beyond 16 bits are two escapes in JSON, and one in YAML. Half of such a pair is neither.
+    # Characters beyond 16 bits are two escapes in JSON, and one in YAML. Half of such a pair is neither.
     text = json.dumps(value.encode("utf-8", "replace").decode())
     return _PAIR.sub(_escape_pair, text)
 

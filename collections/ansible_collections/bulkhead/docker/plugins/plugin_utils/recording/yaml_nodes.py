@@ -66,8 +66,8 @@ def compose(text: str, mistakes: Mistakes) -> yaml.Node | None:
         line = mark.line + 1 if mark else 1
         mistakes.messages.append(f"{mistakes.path}:{line}: {error.problem or error.context}; this is not YAML, correct the line")
         return None
-    except yaml.YAMLError as error:  # a sign that YAML does not allow
-        mistakes.messages.append(f"{mistakes.path}: {' '.join(str(error).split())}; this is not YAML, remove the sign")
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        mistakes.messages.append(f"{mistakes.path}: {' '.join(str(error).split())}; this is not YAML, remove the character")
         return None
     if node is None:
         mistakes.messages.append(f"{mistakes.path}: the file is empty; remove it, or restore it from your repository")

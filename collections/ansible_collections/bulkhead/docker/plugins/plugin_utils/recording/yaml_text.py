@@ -20,5 +20,5 @@ def format_value(value: Any) -> str:
 
 
 def format_comment(text: str) -> str:
-    """Return a comment to follow a value; empty without text. Signs that cannot be printed would end the comment."""
+    """Return a comment to follow a value; empty without text. Characters that cannot be printed would end the comment."""
     return "  # " + "".join(sign if sign.isprintable() else "?" for sign in text) if text else ""

@@ -58,7 +58,7 @@ class Waiver:
         return datetime.fromisoformat(self.until).replace(tzinfo=UTC).timestamp() + 86400
 
     def describe(self) -> str:
-        """Return date and reason, as reports show them beside the finding."""
+        """Return date and reason, as reports show them next to the finding."""
         return f"waived until {self.until}: {self.reason}"
 
     def is_expired(self, today: date) -> bool:

@@ -52,11 +52,11 @@ def test_inconclusive_attacks_and_errors_are_listed() -> None:
     matrix = json.loads(json.dumps(REPORT["matrix"]))
     matrix["attacks"][0].update(conclusive=False, reason="it fails without any layer too: mount with EPERM")
     matrix["configurations"][3]["problem"] = "apparmor could not be switched off"
-    matrix["log"]["error"] = "the kernel's audit messages can't be read: Operation not permitted"
+    matrix["log"]["error"] = "the kernel's audit messages cannot be read: Operation not permitted"
     text = "\n".join(text for text, unused in attack_table.render_matrix("web1", matrix, []))
     assert f"- {matrix['attacks'][0]['name']}: it fails without any layer too" in text
     assert "? seccomp alone: apparmor could not be switched off" in text
-    assert "can't be read" in text
+    assert "cannot be read" in text
     assert "inconclusive" in text
 
 

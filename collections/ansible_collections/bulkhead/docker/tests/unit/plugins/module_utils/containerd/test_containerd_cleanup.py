@@ -14,7 +14,7 @@ BASE = ["ctr", "--address", "/run/c.sock", "--namespace", "moby"]
 
 
 class Containerd:
-    """Answers as `ctr` does. held: a snapshot that something else names."""
+    """Answers as `ctr` does. held: a snapshot that something else uses."""
 
     def __init__(self, held: bool = False) -> None:
         self.images, self.leases, self.tasks, self.held = ["docker.io/library/web:1"], ["d" * 64], "", held

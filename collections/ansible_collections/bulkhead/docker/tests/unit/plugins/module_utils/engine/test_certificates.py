@@ -93,5 +93,5 @@ def test_missing_and_unreadable_files_are_named(tls_host: Host) -> None:
     tls_host.path(FILES["tlskey"]).mkdir()
     assert find_problems(tls_host, FILES) == [
         "tlscert: /tls/cert.pem does not exist; put the file there first",
-        "tlskey: /tls/key.pem can't be read (Is a directory); name a readable file",
+        "tlskey: /tls/key.pem cannot be read (Is a directory); name a readable file",
     ]

@@ -29,7 +29,7 @@ def test_dangling_link_is_named_with_its_target(host: Host) -> None:
 
 def test_folder_is_an_error(host: Host) -> None:
     host.path(PATH).mkdir()
-    assert "can't be read (Is a directory)" in observe_config.observe_config(host)["daemon_json"]["error"]
+    assert "cannot be read (Is a directory)" in observe_config.observe_config(host)["daemon_json"]["error"]
 
 
 @pytest.mark.parametrize(("bits", "word"), [(0x10, "chattr -i"), (0x20, "chattr -a"), (0, None)])

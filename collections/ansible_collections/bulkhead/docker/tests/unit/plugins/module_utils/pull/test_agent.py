@@ -123,7 +123,7 @@ def test_unreachable_origin(place: Place, capfd: pytest.CaptureFixture[str]) -> 
     assert place.run() == 1
     assert not place.told.exists() and not place.shown()
     assert 'bulkhead_pull_ok{reason="unreachable"} 0' in place.own()
-    assert f"unreachable: the origin {place.origin} can't be fetched" in capfd.readouterr().err
+    assert f"unreachable: the origin {place.origin} cannot be fetched" in capfd.readouterr().err
 
 
 def test_older_commit_with_a_valid_signature_does_not_run(place: Place) -> None:

@@ -432,7 +432,7 @@ def test_planning_does_not_change_its_arguments() -> None:
 
 def test_an_immutable_file_blocks_only_a_change() -> None:
     for host, blocked in ((make_observed(), True), (make_hardened(), False)):
-        host["daemon_json"]["fixed"] = f"{PATH}: can't be changed by anybody (chattr +i)"
+        host["daemon_json"]["fixed"] = f"{PATH}: cannot be changed by anybody (chattr +i)"
         assert any("chattr +i" in text for text in make_plan(host).blockers) is blocked
 
 
