@@ -78,7 +78,7 @@ denials:
   contains:
     layer:
       description:
-        - C(apparmor), C(seccomp) or C(egress). Of the denial counters also C(capabilities), C(userns), C(non_root_user), C(devices), C(read_only_root),
+        - C(apparmor), C(seccomp) or C(egress). For the denial counters also C(capabilities), C(userns), C(non_root_user), C(devices), C(read_only_root),
           C(masked_paths), C(pids_limit), C(no_new_privileges), or C(kernel) for another cause.
       type: str
       sample: apparmor
@@ -91,8 +91,8 @@ denials:
       sample: mount
     detail:
       description:
-        - The requested object, from the kernel's message, at most 200 characters. Of the recorder and the counters, the errno and a missing capability.
-        - Of no-new-privileges, what the kernel ignored in an executed program, such as C(setuid ignored).
+        - The requested object, from the kernel's message, at most 200 characters. For the recorder and the counters, the errno and a missing capability.
+        - For no-new-privileges, what the kernel ignored in an executed program, such as C(setuid ignored).
       type: str
       sample: name=/proc/sysrq-trigger requested_mask=w denied_mask=w
     profile:

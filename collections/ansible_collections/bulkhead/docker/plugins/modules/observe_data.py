@@ -86,7 +86,7 @@ data:
       type: dict
     root:
       description: >-
-        The data that a migration copies, and what is in its way. Of images in containerd, C(left) is what stays there, and C(uncompared) has
+        The data that a migration copies, and what is in its way. For images in containerd, C(left) is what stays there, and C(uncompared) has
         C(count) and C(bytes) of the archives of layers that were not compared with their digests in time.
         Empty without O(migrate), or if the storage cannot be migrated.
       type: dict

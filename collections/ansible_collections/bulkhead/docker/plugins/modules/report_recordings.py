@@ -22,7 +22,7 @@ description:
     module fails. To end a stage, write C(stage=record).
   - If C(container_recorder_services) names a service that was not recorded, only recordings are written, because the entry of another one may be missing.
   - If nothing can be generated of one kind (calls or access), the other is generated, and a note says why.
-  - Of a host without a result, nothing is merged; the others are merged.
+  - Hosts without a result are skipped; the others are merged.
   - In check mode, writes nothing.
   - Runs on the control node, once per play; no host is visited.
 author:

@@ -33,7 +33,7 @@ options:
     default: true
   deep:
     description:
-      - Of which running containers the seccomp filters are read from the kernel too. Each process that is read is stopped by ptrace for some milliseconds,
+      - The running containers whose seccomp filters are read from the kernel too. Each process that is read is stopped by ptrace for some milliseconds,
         which can make a blocking system call return C(EINTR).
       - V(none) stops no process, except those of containers with required settings.
       - The other values also start a second probe container with the engine's built-in seccomp profile, and report what the daemon-wide profile allows
@@ -41,7 +41,7 @@ options:
       - V(profiles) reads one container for each profile and set of capabilities. The evidence names the containers that it covers.
       - V(all) reads each container, and each of its processes with another number of filters.
       - A process that is frozen, has ended or is in uninterruptible sleep is skipped, and named with that reason.
-      - Of a rootless engine, only processes below the user's own manager are read, in a user namespace without the host's root.
+      - For a rootless engine, only processes below the user's own manager are read, in a user namespace without the host's root.
     type: str
     choices: [none, profiles, all]
     default: none

@@ -41,7 +41,7 @@ def read_files(host: Host) -> dict[str, str]:
         return {}
     for entry in entries:
         if not entry.name.startswith(".") and entry.is_file():
-            # Of any size: one large file must not hide the others.
+            # Any size: one large file must not hide the others.
             with suppress(FileNotFoundError), open(entry.path, "rb") as handle:
                 found[entry.name] = hashlib.file_digest(handle, "sha256").hexdigest()
     return found

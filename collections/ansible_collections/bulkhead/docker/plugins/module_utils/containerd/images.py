@@ -91,7 +91,7 @@ def choose_platform(digest: str, architecture: str, load: Load, snapshots: Conta
     images, attestations = list_platforms(digest, load, snapshots)
     usable = [image for image in images if not image.problem]
     kept = next((image for image in usable if image.platform.split("/")[1:2] == [architecture]), usable[0] if usable else None)
-    # Of a platform that was not pulled, containerd has at most the manifest.
+    # For a platform that was not pulled, containerd has at most the manifest.
     left = [image.platform for image in images if image is not kept and (image.config or not kept)]
     if attestations:
         left.append(f"{attestations} attestation{'' if attestations == 1 else 's'}")

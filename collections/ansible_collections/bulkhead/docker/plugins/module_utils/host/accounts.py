@@ -43,7 +43,7 @@ class Directory:
 
 
 def parse_ids(text: str) -> dict[str, int]:
-    """Return name -> ID of a passwd or group file. Of a repeated name the first line counts, as for getpwnam(3)."""
+    """Return name -> ID of a passwd or group file. For a repeated name, the first line counts, as for getpwnam(3)."""
     found: dict[str, int] = {}
     for line in text.splitlines():
         fields = line.split(":")

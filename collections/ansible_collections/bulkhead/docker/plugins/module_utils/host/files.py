@@ -34,7 +34,7 @@ def fsync_folder(folder: Path) -> None:
 def write_atomically(path: Path, text: str, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
     """Replace the text of `path`.
 
-    An existing file keeps its mode and owner; `mode` (permission bits) and `owner` (uid, gid) are for a new one. Of a symbolic link the target
+    An existing file keeps its mode and owner; `mode` (permission bits) and `owner` (uid, gid) are for a new one. For a symbolic link, the target
     is replaced. Raises OSError; the file is then unchanged. Temporary files of interrupted runs are removed, so callers must hold a lock.
     """
     target = path.resolve() if path.is_symlink() else path

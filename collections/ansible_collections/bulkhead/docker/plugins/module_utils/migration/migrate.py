@@ -7,7 +7,7 @@ files and logs, named and anonymous volumes, networks. The plain root is only re
 An interrupted run leaves `.bulkhead-UID.GID` next to the roots. The next run compares each piece there with the original, byte by byte,
 keeps those that are equal, and renames the folder to UID.GID once it is complete.
 
-Of images in containerd, the layers are copied that a view names (containerd/view.py), and the new root uses storage driver overlay2.
+For images in containerd, the layers are copied that a view names (containerd/view.py), and the new root uses storage driver overlay2.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def read_facts(host: Host, source: Path, draft: Path, ids: IdMaps, deadline: flo
     deadline: monotonic time by which owners are to be read; what is not read by then is in `unread`.
 
     ignored: path -> why the engine ignores it. containers: for `obstacles.find_unstartable`, and whether each one `runs`. attached: volumes on
-    which the host mounts something. apart: folders on another disk. copied: bytes that an interrupted run has left. Of `TreeSurvey`: the rest.
+    which the host mounts something. apart: folders on another disk. copied: bytes that an interrupted run has left. From `TreeSurvey`: the rest.
     """
     store = store or source
     damaged, ignored = _read_layout(source, store)

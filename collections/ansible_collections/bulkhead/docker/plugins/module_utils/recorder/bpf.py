@@ -93,7 +93,7 @@ def attach_to_function(program: int, function: str) -> int:
     # struct perf_event_attr, first version with config1 (the name's address); man 2 perf_event_open.
     attributes = ctypes.create_string_buffer(struct.pack("=IIQQQQQIIQQ", kind, 72, 0, 0, 0, 0, 0, 0, 0, ctypes.addressof(name), 0), 72)
     number, nothing = ctypes.c_long(_PERF_OPEN[os.uname().machine]), ctypes.c_long(-1)
-    # Of one processor, as perf requires; the program runs on all of them.
+    # The event of one processor, as perf requires; the program runs on all of them.
     event = _LIBC.syscall(number, attributes, nothing, ctypes.c_long(0), nothing, ctypes.c_long(_PERF_CLOSE_ON_EXEC))
     if event < 0:
         raise OSError(ctypes.get_errno(), f"perf_event_open(2): {function}: {os.strerror(ctypes.get_errno())}")

@@ -161,7 +161,7 @@ def list_health_commands(inspect: Mapping[str, Any]) -> list[str]:
 def reduce_paths(written: Iterable[str], mounts: Iterable[Mapping[str, Any]], before: Iterable[str] = ()) -> list[str]:
     """Return what was added or changed in the writable layer, without the folders above it and without mount points.
 
-    before: what was found earlier. Of too many paths, those that are deepest are replaced by their folder.
+    before: what was found earlier. If there are too many paths, the deepest are replaced by their folder.
     """
     mounted = {str(mount["destination"]).rstrip("/") for mount in mounts}
     paths = {*before, *written}

@@ -11,7 +11,7 @@ import re
 import stat
 from pathlib import Path
 
-# Of a container that writes more, the rest is not listed.
+# If a container writes more files, the rest is not listed.
 MAX_ENTRIES = 50_000
 _OCTAL = re.compile(r"\\([0-7]{3})")
 

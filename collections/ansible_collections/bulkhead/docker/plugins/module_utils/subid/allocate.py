@@ -256,5 +256,5 @@ def list_accounts_inside(start: int, count: int, ids: Mapping[str, int]) -> list
 
 
 def add_directory(accounts: Accounts, uids: Mapping[str, int], gids: Mapping[str, int]) -> Accounts:
-    """Return the accounts of the files together with those of the directory. Of a repeated name or ID the file's comes first and counts."""
+    """Return the accounts of the files together with those of the directory. For a repeated name or ID, that of the file counts."""
     return Accounts({**accounts.uids, **uids, **accounts.uids}, {**accounts.gids, **gids, **accounts.gids}, accounts.lowest)

@@ -15,7 +15,7 @@ from .values import Problem, Written, explain_text, report, show, suggest, takes
 
 # moby daemon/names: RestrictedNameChars; containers and volumes.
 OBJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-# Of a network: compose-spec.json, `networks`.
+# Names of networks: compose-spec.json, `networks`.
 NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 # distribution/reference regexp.go, and the ID of an image.

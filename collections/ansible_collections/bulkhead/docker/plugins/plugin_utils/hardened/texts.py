@@ -8,7 +8,7 @@ from typing import Any
 
 from .values import MAX_TEXT, Problem, Written, check_type, explain_text, takes
 
-# Of all arguments and variables: a quarter of the stack's limit of 8 MiB, its pointers included (man 2 execve).
+# Bytes of all arguments and variables: a quarter of the stack's limit of 8 MiB, its pointers included (man 2 execve).
 _MAX_ALL = 2 << 20
 
 

@@ -153,7 +153,7 @@ def _meets(name: str, argument: int | None, condition: Condition) -> bool | None
     """Return whether the recorded argument, which is the first one, meets a condition; None if it is not known."""
     if argument is None or condition.index != 0:
         return None
-    # Of clone, only the flags of new namespaces are recorded.
+    # For clone, only the flags of new namespaces are recorded.
     if name == "clone" and (condition.op != "SCMP_CMP_MASKED_EQ" or condition.value & ~NAMESPACE_FLAGS):
         return None
     return condition.is_met(argument)

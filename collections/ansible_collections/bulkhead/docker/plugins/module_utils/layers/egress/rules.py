@@ -12,7 +12,7 @@ from typing import Any, Self
 from ...host.egress import LOG_RATE, RULES, TABLE, UNIT_NAME, USED, WANTED_BY
 from .settings import HOST, LISTED, LOG, METADATA, PRIVATE, Allowed, Entry, Settings
 
-# Of the presets. Link-local addresses, and the services of clouds that have others: of Azure, Alibaba and Oracle, and of AWS and Google over IPv6.
+# Ranges of the presets. Link-local addresses, and the services of clouds that have others: Azure, Alibaba, Oracle, and over IPv6 AWS and Google.
 RANGES = {
     METADATA: ("169.254.0.0/16", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fe80::/10", "fd00:ec2::/32", "fd20:ce::254"),
     PRIVATE: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),

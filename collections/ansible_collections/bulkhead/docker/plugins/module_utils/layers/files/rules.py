@@ -47,7 +47,7 @@ KINDS: dict[str, Kind] = {
     "containerd_config": Kind("configuration of containerd", 0o644),
 }
 # Bits that open nothing. The sticky bit of a file has no effect (man 7 inode); a rootless dockerd sets it on its socket at each start, so that the runtime
-# folder is not cleaned of it (moby, pkg/homedir: StickRuntimeDirContents). Of folders and sockets, the kernel uses neither set-ID bit to grant a right.
+# folder is not cleaned of it (moby, pkg/homedir: StickRuntimeDirContents). For folders and sockets, the kernel uses neither set-ID bit to grant a right.
 _HARMLESS, _HARMLESS_NO_FILE = 0o1000, 0o7000
 
 

@@ -38,7 +38,7 @@ def explain_obstacle(observed: Mapping[str, Any]) -> str:
 def find_lowest_limit(pids: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return `source` and `max` of the group whose limit is in effect: the lowest of the container's own group and of those above it.
 
-    A task that an ancestor's limit prevents does not start (Linux Documentation/admin-guide/cgroup-v2.rst, PID). Of equals the own group.
+    A task that an ancestor's limit prevents does not start (Linux Documentation/admin-guide/cgroup-v2.rst, PID). If limits are equal, the own group.
     """
     limited = [group for group in (pids, *(pids.get("ancestors") or ())) if group.get("max") is not None]
     return min(limited, key=lambda group: group["max"]) if limited else pids
