@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The egress rules of a host beside a container and a stand-in for a metadata service, loaded once for all tests of a file."""
+"""The egress rules of a host with a container and a stand-in for a metadata service, loaded once for all tests of a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 # Without the elements that packets add to sets, which take several lines.
 TABLE = "nft -s -t list table inet bulkhead_egress && nft list set inet bulkhead_egress metadata4 && nft list set inet bulkhead_egress metadata6"
-# The service of a stand-in beside the host, and whether a container reaches it: the host's programs in the container's network namespace.
+# The service of a stand-in outside the host, and whether a container reaches it: the host's programs in the container's network namespace.
 TARGETS = (METADATA, PUBLIC)
 PREPARE = f"""
 {prepare_stand_in(METADATA)}
@@ -73,7 +73,7 @@ def layer(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def loaded(host: Host, layer: Layer) -> list[list[str]]:
-    """Load the rules beside a container and a metadata service, and return the kernel's table."""
+    """Load the rules with a container and a metadata service, and return the kernel's table."""
     host.check_output(MAKE_IMAGE)
     host.run(CLEAN)
     host.check_output(PREPARE)

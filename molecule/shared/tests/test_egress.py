@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Load egress rules: containers reach only what they should, attacks are stopped, sabotage is named, denials are attributed, and rollback removes all.
 
-A network namespace beside the host has a metadata service, and an address of a private range.
+A network namespace outside the host has a metadata service, and an address of a private range.
 """
 
 from __future__ import annotations

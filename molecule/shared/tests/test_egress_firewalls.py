@@ -84,7 +84,7 @@ def assert_rules_hold(host: Host, table: list[list[str]], moment: str) -> None:
 
 
 def assert_left_alone(host: Host, layer: Layer, table: list[list[str]]) -> None:
-    """Load the rules again beside a firewall and a rule that accepts first: the rules of others stay, and verification sees ours enforced."""
+    """Load the rules again next to a firewall and a rule that accepts first: the rules of others stay, and verification sees ours enforced."""
     host.check_output(EARLY)
     others = read_others(host)
     assert "chain early" in others and "chain FORWARD" in others

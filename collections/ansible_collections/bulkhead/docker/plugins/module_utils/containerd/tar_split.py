@@ -43,7 +43,7 @@ class DamagedLayer(ValueError):
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """What the engine keeps beside the archive. size: bytes of all regular files."""
+    """What the engine keeps in addition to the archive. size: bytes of all regular files."""
 
     diff_id: str
     size: int

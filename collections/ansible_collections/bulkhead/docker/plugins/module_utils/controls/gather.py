@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gathers what the controls of the benchmark need beside the evidence of layers and exposures. The control node judges it."""
+"""Gathers what the controls of the benchmark need besides the evidence of layers and exposures. The control node judges it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _INFO = (
     "ServerVersion", "SecurityOptions", "CgroupDriver", "CgroupVersion", "Driver", "DriverStatus", "DockerRootDir", "LiveRestoreEnabled", "DefaultRuntime",
     "RuncCommit", "LoggingDriver", "OSType", "Architecture", "OperatingSystem", "BuildahVersion",
 )  # fmt: skip
-# Engines that no module of this collection can configure: snap's, Podman's `docker`, and static programs beside the usual paths.
+# Engines that no module of this collection can configure: snap's, Podman's `docker`, and static programs at unusual paths.
 _OTHERS = ("snap/docker", "var/snap/docker", "var/lib/dpkg/info/podman-docker.list", "opt/dockerd", "opt/*/dockerd", "opt/*/*/dockerd")
 _PACKAGES = ("docker.io", "docker-ce", "moby-engine")
 

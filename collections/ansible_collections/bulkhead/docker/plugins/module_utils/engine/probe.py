@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The probe: a container without any security option, whose confinement is the default of the host.
 
-A second one can run beside it, with the engine's built-in seccomp profile instead of the daemon-wide one.
+A second one can run at the same time, with the engine's built-in seccomp profile instead of the daemon-wide one.
 
 It exists for a `with` block. If the run is killed, it ends by itself after LIFETIME seconds, and the next run removes it (temporary.py).
 """

@@ -18,7 +18,7 @@ SERVICE = "docker.service"
 PLACES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd", "/usr/local/sbin/dockerd", "/opt/bin/dockerd")
 # A listening socket (SO_ACCEPTCON) with a path: inode and path (net/unix/af_unix.c, unix_seq_show).
 _LISTENING = re.compile(r"[0-9a-f]+: \S+ \S+ 00010000 0001 01 +(\d+) (/.*)")
-# What dockerd opens beside its API, below its exec-root (moby daemon/metrics_unix.go, libnetwork/sandbox_externalkey_unix.go).
+# What dockerd opens besides its API, below its exec-root (moby daemon/metrics_unix.go, libnetwork/sandbox_externalkey_unix.go).
 _OTHER = re.compile(r"/(metrics|libnetwork/\w+)\.sock")
 
 

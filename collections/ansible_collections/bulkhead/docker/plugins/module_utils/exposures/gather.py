@@ -19,7 +19,7 @@ from .device_rules import encode_rules, find_devices_folder, read_device_rules
 from .host_devices import list_host_devices
 from .mounts import Mount, find_in_file_system, is_below, locate, parse_mountinfo
 
-# Sockets that give control of an engine or of its runtime, beside those on which the engines of the host listen.
+# Sockets that give control of an engine or of its runtime, besides those on which the engines of the host listen.
 SOCKETS = (
     "/run/docker.sock", "/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock", "/run/podman/podman.sock",
     "/run/crio/crio.sock", "/run/k3s/containerd/containerd.sock", "/run/buildkit/buildkitd.sock",

@@ -186,7 +186,7 @@ def _judge_tasks(container: Mapping[str, Any]) -> Iterator[Exposure]:
 
 
 def _judge_settings(container: Mapping[str, Any], own: Mapping[str, Any], engine: Mapping[str, Any]) -> Iterator[Exposure]:
-    """Yield what only the engine knows (ports, environment), what is writable beside a read-only root, and a start before the engine's."""
+    """Yield what only the engine knows (ports, environment), what is writable besides a read-only root, and a start before the engine's."""
     inspect, source = container["inspect"], f"docker inspect {container['name']}"
     for port, bindings in inspect["Ports"].items():
         for binding in bindings or ():

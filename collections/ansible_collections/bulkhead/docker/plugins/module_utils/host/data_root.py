@@ -18,7 +18,7 @@ _CONTAINER = re.compile(r"[0-9a-f]{64}")
 
 
 def find_other_entries(root: Path, folders: frozenset[str] | None = None) -> list[str]:
-    """Return what a root contains beside containers, images, volumes, networks and what every engine creates: paths below it, sorted.
+    """Return what a root contains besides containers, images, volumes, networks and what every engine creates: paths below it, sorted.
 
     folders: only what is in these folders of it. Raises OSError.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# In the expectation, beside the layers: name of a container of hardened_container_list -> the settings that are required of it.
+# In the expectation, besides the layers: name of a container of hardened_container_list -> the settings that are required of it.
 CONTAINERS = "containers"
 # The layers by which every engine of a host is judged (the registry, engine_default, which is not sent for this alone).
 ENGINE_DEFAULTS = frozenset({"pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"})

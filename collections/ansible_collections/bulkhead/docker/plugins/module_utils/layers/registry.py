@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The registry of layers: every layer once, in order of effort. Pure data; all other lists of layers are derived from it.
 
-A new layer is one package beside this file, one entry here, and one role. Tests compare what has to repeat it: imports, tags, argument specs, docs.
+A new layer is one package next to this file, one entry here, and one role. Tests compare what has to repeat it: imports, tags, argument specs, docs.
 """
 
 from __future__ import annotations

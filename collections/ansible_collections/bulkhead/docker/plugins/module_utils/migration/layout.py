@@ -68,7 +68,7 @@ def list_pieces(root: Path, store: Path) -> list[Piece]:
 
 
 def list_other_pieces(root: Path, store: Path) -> list[Piece]:
-    """Return the pieces beside the layers of images and containers. Raises OSError."""
+    """Return the pieces besides the layers of images and containers. Raises OSError."""
     ignored = find_ignored(root, store)
     found = [_build_container(root, name) for name in list_containers(root) if f"containers/{name}" not in ignored]
     found += [_build_volume(root, name) for name in list_volumes(root)]

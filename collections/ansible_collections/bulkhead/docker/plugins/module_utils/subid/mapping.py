@@ -52,7 +52,7 @@ def resolve_remap(seen: SubidState, setting: str) -> tuple[str, str]:
 
 
 def find_subid_services(here: Mapping[str, Any]) -> list[str]:
-    """Return the services beside the files that give users ranges, such as `subid: sss` in nsswitch.conf.
+    """Return the services besides the files that give users ranges, such as `subid: sss` in nsswitch.conf.
 
     newuidmap asks the first one, and later versions all (shadow lib/nss.c, nss_init). The rootful engine only reads the files (moby
     daemon/internal/usergroup/lookup_unix.go, LoadIdentityMapping).

@@ -21,7 +21,7 @@ _DATA = Path(__file__).with_name("data")
 class Control:
     """One recommendation.
 
-    read: what the verdict is read from. layers, exposures: the layers and the kinds of exposure that feed it. any_layer: one enforced layer is enough.
+    read: what the verdict is read from. layers, exposures: the layers and the kinds of exposure that decide it. any_layer: one enforced layer is enough.
     judge: the function in this package that judges the rest; path: its argument. manual: why a person has to judge it; empty otherwise.
     role, variable: what configures it; stays: why no role does.
     """

@@ -73,7 +73,7 @@ class Base:
         """Return for what the profile allows a call; empty if it denies it."""
         rules = [rule for rule in self.profile.rules if name in rule.names and _is_for_known_machine(rule)]
         if bpf.is_allowing(self.profile.default):
-            # A rule that denies anything decides about the whole call: what remains beside it has no simple form.
+            # A rule that denies anything decides about the whole call: what remains besides it has no simple form.
             return [] if any(not bpf.is_allowing(rule.answer) for rule in rules) else [Grant()]
         return [Grant(rule.conditions, rule.includes, rule.excludes) for rule in rules if bpf.is_allowing(rule.answer)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of Bulkhead: its text, what of the host goes into it, and what it does with a connection. Pure; control node only."""
+"""The table of Bulkhead: its text, the data of the host in it, and what it does with a connection. Pure; control node only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INPUTS = "# inputs: "
 
 @dataclass
 class Inputs:
-    """What of the host goes into the rules.
+    """The data of the host in the rules.
 
     names: name -> addresses. nameservers: addresses. ports: published ones, `tcp/80`. bridges: label of an entry -> bridges. named: bridges of the
     engine with a chosen name. others: bridges that are not the engine's and whose names begin as those of the engine do. uid: the user of a rootless
