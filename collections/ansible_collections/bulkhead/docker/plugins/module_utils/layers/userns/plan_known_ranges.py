@@ -82,7 +82,7 @@ def _read_samba(lines: list[str]) -> list[tuple[int, int, str]]:
 
 
 def _read_sssd(files: Mapping[str, list[str]]) -> list[tuple[int, int, str]]:
-    """Return the domains with ID mapping: those of Active Directory by default, others by ldap_id_mapping. A later file overrides settings (man 5 sssd.conf)."""
+    """Return domains with ID mapping: those of Active Directory by default, others by ldap_id_mapping. A later file overrides settings (man 5 sssd.conf)."""
     domains: dict[str, dict[str, str]] = {}
     places: dict[str, str] = {}
     for path, lines in files.items():
