@@ -3,7 +3,7 @@
 
     scripts/compare-benchmarks LOG REPORT     LOG: docker-bench-security.log.json; REPORT: verify-HOST.json
 
-It reads two files and runs nothing. docker-bench-security counts as 1.6.0 does. Exit code 1: both judge a control and disagree.
+It reads two files and runs nothing. The output calls docker-bench-security `bench`, which counts as 1.6.0 does. Exit code 1: both judge a control and disagree.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.catalog i
 
 AGREE, STRICTER, MILDER, ONLY_THEIRS, ONLY_OURS, NEITHER = (
     "agree",
-    "we fail, they pass",
-    "they warn, we pass",
-    "only they judge",
-    "only we judge",
+    "Bulkhead fails, bench passes",
+    "bench warns, Bulkhead passes",
+    "only bench judges",
+    "only Bulkhead judges",
     "neither judges",
 )
 DISAGREE = (STRICTER, MILDER)
@@ -73,12 +73,12 @@ def _judge(theirs: str, ours: str) -> str:
 def render(rows: list[Row]) -> str:
     """Return a table, and the number of each result."""
     lines = [
-        f"{row.number or '-':<7} {row.bench or '-':<7} {row.theirs or '-':<5} {row.ours or '-':<15} {row.result:<19} {row.reason[:90]}"
+        f"{row.number or '-':<7} {row.bench or '-':<7} {row.theirs or '-':<5} {row.ours or '-':<15} {row.result:<28} {row.reason[:90]}"
         for row in rows
     ]
     counts = Counter(row.result for row in rows)
     return "\n".join(
-        ["1.8.0   1.6.0   they  we              result", *lines, "", *(f"{number:>4} {result}" for result, number in counts.most_common())]
+        ["1.8.0   1.6.0   bench Bulkhead        result", *lines, "", *(f"{number:>4} {result}" for result, number in counts.most_common())]
     )
 
 

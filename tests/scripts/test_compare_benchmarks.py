@@ -46,10 +46,10 @@ def test_results_are_compared_by_the_numbers_of_each_version() -> None:
         "2.2": "agree",
         "2.6": "agree",
         "2.7": "neither judges",
-        "2.8": "only we judge",
-        "2.10": "they warn, we pass",
-        "2.14": "we fail, they pass",
-        "their 3.99": "only they judge",
+        "2.8": "only Bulkhead judges",
+        "2.10": "bench warns, Bulkhead passes",
+        "2.14": "Bulkhead fails, bench passes",
+        "their 3.99": "only bench judges",
     }
     assert "their C.5.3.1" not in results
 
@@ -64,7 +64,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: Any, report: Any) 
 def test_the_exit_code_is_that_of_differences(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, tmp_path, LOG, build_report(_2="fail")) == 0
     assert run(monkeypatch, tmp_path, LOG, build_report(_2="pass")) == 1
-    assert "   1 they warn, we pass" in capsys.readouterr().out
+    assert "   1 bench warns, Bulkhead passes" in capsys.readouterr().out
 
 
 def test_another_file_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

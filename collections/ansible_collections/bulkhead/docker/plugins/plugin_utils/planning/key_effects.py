@@ -68,7 +68,7 @@ ROWS: tuple[KeyEffect, ...] = (
         True,
         "later restarts of the engine do not stop containers",
         False,
-        "nothing; a swarm node cannot have it",
+        "nothing; a swarm node does not support it",
     ),
     KeyEffect(
         "no-new-privileges",
