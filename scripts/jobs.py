@@ -25,16 +25,18 @@ PROGRESS = re.compile(
 
 @dataclass
 class Tally:
-    """How many tests passed and failed."""
+    """How many tests passed and failed, and how many jobs were left out."""
 
     passed: int = 0
     failed: int = 0
+    skipped: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.passed + other.passed, self.failed + other.failed)
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
 
     def __str__(self) -> str:
-        return (f"{self.failed} failed, " if self.failed else "") + f"{self.passed} passed"
+        failed, skipped = f"{self.failed} failed, " if self.failed else "", f", {self.skipped} skipped" if self.skipped else ""
+        return f"{failed}{self.passed} passed{skipped}"
 
 
 def count_tests(log: str) -> Tally:
@@ -152,7 +154,7 @@ def say(text: str) -> None:
 
 
 def run_jobs(jobs: Sequence[Job], lanes: int, lines: int = 120) -> dict[str, Tally]:
-    """Run jobs side by side in the given order and return the tests of each that was run.
+    """Run jobs side by side in the given order and return the tests of each; a job that is left out counts as skipped.
 
     A job waits for those that it names in `after`, and is left out with them. A line every half minute shows what is running. The last
     `lines` lines of the log of a failed job are printed. No process is left behind.
@@ -160,13 +162,16 @@ def run_jobs(jobs: Sequence[Job], lanes: int, lines: int = 120) -> dict[str, Tal
     waiting, running = list(jobs), list[Job]()
     results: dict[str, Tally] = {}
     unfinished = {job.name for job in jobs}
-    left_out = set[str]()
     began = last = time.monotonic()
     try:
         while waiting or running:
-            for job in [job for job in waiting if time.monotonic() - began > job.latest_start or job.after & left_out]:
+            for job in [
+                job
+                for job in waiting
+                if time.monotonic() - began > job.latest_start or any(results[name].skipped for name in job.after & results.keys())
+            ]:
                 waiting.remove(job)
-                left_out.add(job.name)
+                results[job.name] = Tally(skipped=1)
                 say(f"    {job.name}: left out, because {format_duration(time.monotonic() - began)} have passed")
             for job in [job for job in waiting if not job.after & unfinished][: lanes - len(running)]:
                 waiting.remove(job)

@@ -89,8 +89,8 @@ def main() -> int:
 
     say("\n==> summary")
     for job in jobs:
-        counts = results.get(job.name)
-        if counts is None:
+        counts = results[job.name]
+        if counts.skipped:
             say(f"    {job.name:<18} left out, because it could not start within {format_duration(job.latest_start)}")
         else:
             say(f"    {job.name:<18} {'FAILED' if counts.failed else 'ok':<7} {format_duration(job.seconds()):>12}   {counts}")

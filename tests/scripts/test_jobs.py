@@ -92,5 +92,10 @@ def test_a_late_job_and_those_after_it_are_left_out(tmp_path: Path, capsys: pyte
         job("next", "exit 1", after=frozenset({"late"})),
         job("last", "true"),
     ]
-    assert run_jobs(jobs, lanes=1) == {"first": Tally(1), "last": Tally(1)}
+    assert run_jobs(jobs, lanes=1) == {"first": Tally(1), "late": Tally(skipped=1), "next": Tally(skipped=1), "last": Tally(1)}
     assert "late: left out" in capsys.readouterr().out
+
+
+def test_the_total_says_what_was_left_out() -> None:
+    assert str(Tally(5) + Tally(2, 1) + Tally(skipped=1)) == "1 failed, 7 passed, 1 skipped"
+    assert str(Tally(5)) == "5 passed"
