@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack import catalog, configurations
+from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters import layout
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers import expectation, gatherers, judges, registry
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import planners
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan, planners
 
 REPOSITORY = Path(__file__).parents[2]
 COLLECTION = REPOSITORY / "collections/ansible_collections/bulkhead/docker"
@@ -36,6 +39,12 @@ def collect_imports(tasks: list[dict[str, Any]]) -> dict[str, set[str]]:
             role = task["ansible.builtin.import_role"]["name"].rpartition(".")[2]
             found.setdefault(role, set()).update(task.get("tags", []))
     return found
+
+
+def load_defaults() -> dict[str, Any]:
+    """Return the default of each role variable."""
+    specs = [load(path)["argument_specs"]["main"].get("options") or {} for path in COLLECTION.glob("roles/*/meta/argument_specs.yml")]
+    return {name: option.get("default") for options in specs for name, option in options.items()}
 
 
 def test_each_judged_layer_is_a_package_with_a_judge() -> None:
@@ -132,6 +141,42 @@ def test_docs_say_what_each_layer_leaves_behind() -> None:
     assert all(layer.silent for layer in registry.LAYERS if layer.attacked)
 
 
-def test_harden_names_each_tag() -> None:
-    text = (COLLECTION / "playbooks/harden.yml").read_text(encoding="utf-8")
-    assert all(name in text for name in registry.SWITCHES)
+@pytest.mark.parametrize("name", ["harden", "rollback"])
+def test_playbooks_list_the_tags_in_order(name: str) -> None:
+    comments = "".join(re.findall(r"(?m)^#(.*)$", (COLLECTION / f"playbooks/{name}.yml").read_text(encoding="utf-8")))
+    listed = re.search(r"--tags LAYER +only this layer: ((?:\w+,\s+)+\w+)", comments)
+    assert listed and re.split(r",\s+", listed[1]) == list(registry.SWITCHES)
+
+
+def test_the_operators_loop_has_each_layer_but_rootless() -> None:
+    """It rolls out layers of a rootful engine, one at a time."""
+    loop = re.search(r"for layer in (.+); do", (REPOSITORY / "docs/operator.md").read_text(encoding="utf-8"))
+    assert loop and loop[1].split() == [name for name in registry.SWITCHES if name != "rootless"]
+
+
+def test_architecture_lists_switch_and_role_of_each_layer() -> None:
+    text = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| `(\w+)` \| `(\w+_layer)`[^|]* \| `(\w+)` \|$", text)
+    assert rows == [(layer.name, layer.switch, layer.role) for layer in CONFIGURED]
+
+
+def test_a_package_is_called_as_its_layer() -> None:
+    found = {path: re.findall(r'(?m)^LAYER = "(\w+)"$', path.read_text(encoding="utf-8")) for path in LAYERS.glob("*/*.py")}
+    assert {path.parent.name for path, names in found.items() if names} == set(registry.JUDGED)
+    assert all(names in ([], [path.parent.name]) for path, names in found.items())
+
+
+def test_the_switch_of_a_layer_decides_its_expectation() -> None:
+    for layer in CONFIGURED:
+        for requirement in ("required", "disabled"):
+            desired = {**load_defaults(), layer.switch: requirement}
+            assert plan.build_expectations(desired)[layer.name]["requirement"] == requirement, layer.name
+
+
+def test_attacks_have_settings_for_each_layer() -> None:
+    assert set(configurations.get_container_settings({"HostConfig": {}})) == set(catalog.LAYER_NAMES)
+    assert set(configurations.get_role_settings({}, "")) == set(catalog.LAYER_NAMES)
+
+
+def test_each_counted_cause_is_an_attacked_layer() -> None:
+    assert set(layout.CAUSES) - {"unknown"} == set(catalog.LAYER_NAMES)

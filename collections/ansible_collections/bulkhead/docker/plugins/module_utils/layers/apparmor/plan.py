@@ -13,6 +13,7 @@ from ...apparmor.desired import VARIABLE, AppArmorProfile, resolve_sources
 from ...apparmor.policy import ENFORCING, GLOBAL_MODE
 from ...apparmor.sources import COMPLAIN_LINK, FOLDER, PARSER_CONFIGURATION
 from ...rootless.names import PROFILE
+from ..registry import SWITCHES
 from ..rootless import plan as rootless
 from ..verdict import DISABLED, Change, Effect, LayerPlan
 from .judge import describe_recording
@@ -20,7 +21,7 @@ from .judge import describe_recording
 __all__ = ["expectation", "plan", "resolve_sources"]
 
 LAYER = "apparmor"
-SWITCH = "apparmor_profiles_layer"
+SWITCH = SWITCHES[LAYER]
 
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:

@@ -10,10 +10,11 @@ from typing import Any
 
 from ...engine.instance import SYSTEM_UNITS, get_observed_instance
 from ...host.audit_loading import KEY
+from ..registry import SWITCHES
 from .kernel import ALWAYS, EXCLUDE, EXIT, NEVER, TASK, Kernel, Rule
 
 LAYER = "audit_rules"
-SWITCH, EXCLUDED = "docker_audit_rules_layer", "docker_audit_rules_exclude"
+SWITCH, EXCLUDED = SWITCHES[LAYER], "docker_audit_rules_exclude"
 _HEAD = "# Managed by Bulkhead, role docker_audit_rules. Rules of your own belong in another file of this folder.\n"
 # -i: a rule whose folder is missing at boot would keep the rules after it from being loaded, and auditd 4 from starting (man 8 auditctl).
 _IGNORE = "# The next line ignores a rule that cannot be loaded, because its folder does not exist.\n-i\n"

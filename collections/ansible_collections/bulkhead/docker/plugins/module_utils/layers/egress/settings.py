@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..registry import SWITCHES
+
 LAYER = "egress"
-SWITCH = "container_egress_layer"
+SWITCH = SWITCHES[LAYER]
 STAGE = "container_egress_stage"
 PRESETS = "container_egress_presets"
 ALLOW = "container_egress_allow"

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.instance import SYSTEM_UNITS, Instance, get_observed_instance
+from ..registry import SWITCHES
 
 LAYER = "files"
-SWITCH, GROUP, KEEP = "docker_files_layer", "docker_files_socket_group", "docker_files_keep"
+SWITCH, GROUP, KEEP = SWITCHES[LAYER], "docker_files_socket_group", "docker_files_keep"
 DEFAULT_GROUP = "docker"
 
 

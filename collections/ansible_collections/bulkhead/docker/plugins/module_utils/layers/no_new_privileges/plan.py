@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..registry import SWITCHES
 from ..verdict import DISABLED, REQUIRED, LayerPlan
 from .judge import KEY, LAYER
 
-SWITCH = "docker_daemon_no_new_privileges_layer"
+SWITCH = SWITCHES[LAYER]
 
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:

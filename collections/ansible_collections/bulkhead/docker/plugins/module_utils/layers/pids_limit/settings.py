@@ -8,9 +8,10 @@ from typing import Any
 
 from ...engine.instance import SCOPE_DROP_IN
 from ...engine.program import PIDS_KEY
+from ..registry import SWITCHES
 
 LAYER = "pids_limit"
-SWITCH = "docker_daemon_pids_limit_layer"
+SWITCH = SWITCHES[LAYER]
 DROP_IN = SCOPE_DROP_IN.partition("/")[2]
 
 

@@ -12,12 +12,13 @@ from ...host.root import sha256
 from ...rootless import client_context, managed_files, names, rendering
 from ...subid.allocate import describe_bounds_problem
 from ...subid.mapping import MIN_IDS
+from ..registry import SWITCHES
 from ..verdict import DISABLED, REQUIRED, Change, Effect, LayerPlan
 from .plan_ranges import plan_ranges
 from .plan_user import explain_name
 
 LAYER = "rootless"
-SWITCH = "rootless_docker_layer"
+SWITCH = SWITCHES[LAYER]
 PROFILE = "rootless_docker_apparmor_profile"
 DEFAULT_PROFILE = "bulkhead-rootless"
 # Key in the desired state for the text of the OCI runtime with that profile, set by plugin_utils/planning.
@@ -36,7 +37,7 @@ def find_desired_user(desired: Mapping[str, Any]) -> str:
 
 def find_default_profile(desired: Mapping[str, Any]) -> str:
     """Return the profile that the OCI runtime gives to containers that name none; empty without such a runtime."""
-    if not find_desired_user(desired) or desired.get("apparmor_profiles_layer") == DISABLED:
+    if not find_desired_user(desired) or desired.get(SWITCHES["apparmor"]) == DISABLED:
         return ""
     return str(desired.get(PROFILE) or "")
 
@@ -111,7 +112,7 @@ def _check_variables(desired: Mapping[str, Any], here: Mapping[str, Any], observ
         problems.append("rootless_docker_user: a rootless engine of root would not be rootless; write another user, such as rootless")
     elif why := explain_name(user, get_observed_instance(observed).uid is not None):
         problems.append(f"rootless_docker_user: {user!r} {why}")
-    if desired.get("userns_remap_layer", DISABLED) == REQUIRED:
+    if desired.get(SWITCHES["userns"], DISABLED) == REQUIRED:
         problems.append(
             "rootless_docker_layer and userns_remap_layer are both required, and a rootless engine does not start with userns-remap:"
             " its root is an unprivileged user already; write userns_remap_layer: disabled for this host"

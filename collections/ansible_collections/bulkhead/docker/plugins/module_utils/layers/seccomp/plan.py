@@ -13,13 +13,14 @@ from ...host.root import sha256
 from ...seccomp import desired as desired_profiles
 from ...seccomp.check import SINCE, find_missing_calls
 from ...seccomp.desired import LIST, LOG_DENIALS, SeccompProfile, resolve_sources
+from ..registry import SWITCHES
 from ..verdict import DISABLED, Change, LayerPlan
 from .logged import FLAG, asks_for_logging, find_logging_obstacle
 
 __all__ = ["expectation", "plan", "resolve_sources"]
 
 LAYER = "seccomp"
-SWITCH = "seccomp_profiles_layer"
+SWITCH = SWITCHES[LAYER]
 
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:

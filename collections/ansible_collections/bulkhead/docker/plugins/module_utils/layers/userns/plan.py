@@ -26,6 +26,7 @@ from ...subid.mapping import (
 from ...subid.notes import add_notes
 from ...subid.ranges import SUBGID, SUBUID, SubidFile
 from ...subid.remap_user import DEFAULT_USER, parse_major, parse_remap_user
+from ..registry import SWITCHES
 from ..verdict import DISABLED, Change, Effect, LayerPlan
 from . import data_guard, plan_switch
 from .plan_known_ranges import choose_avoided, is_of_sssd, list_unread, settle_start
@@ -39,7 +40,7 @@ _WRITE_USER = "write default, a name, name:group, or the ID of a user of the hos
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return what verification expects of the kernel."""
     return {
-        "requirement": desired["userns_remap_layer"],
+        "requirement": desired[SWITCHES[LAYER]],
         "user": parse_remap_user(desired["userns_remap_user"])[0],  # an ID is resolved when it is judged
         "size": desired["userns_remap_range_size"],
         "start": desired["userns_remap_range_start"] if desired.get("userns_remap_range_exact") else None,
@@ -48,7 +49,7 @@ def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
     """Plan user, ranges and data root for the remapping; if the layer is disabled, the removal of what Bulkhead created."""
-    result = LayerPlan(LAYER, desired["userns_remap_layer"])
+    result = LayerPlan(LAYER, desired[SWITCHES[LAYER]])
     if get_observed_instance(observed).rootless:
         # The ranges of the rootful engine are kept for the time when it is used again.
         return result if result.requirement == DISABLED else result.mark_unsupported(NOT_WITH_ROOTLESS)
