@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..engine.containers import SECRET_NAME
 from ..engine.inspection import list_tags
 
 # Seconds for all images. Images that are not read in this time are counted, and their controls are unknown.
 BUDGET = 10.0
-_SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
 _ADD = re.compile(r"(?:^|#\(nop\)\s+)ADD\s")
 _UPDATE = re.compile(r"\b(?:apt-get|apt|apk|yum|dnf|zypper)\s+(?:-\S+\s+)*(?:update|refresh|makecache)\b")
 _INSTALL = re.compile(r"\b(?:install|add|upgrade|dist-upgrade)\b")
@@ -43,7 +43,7 @@ def describe_image(entry: Mapping[str, Any], inspect: Mapping[str, Any], history
         "tags": list_tags(entry),
         "user": config.get("User") or "",
         "health_check": test[0] != "NONE",
-        "secret_names": sum(bool(_SECRET_NAME.fullmatch(name)) for name in names),
+        "secret_names": sum(bool(SECRET_NAME.fullmatch(name)) for name in names),
         # The first step of a base image is the ADD of its root file system.
         "adds": sum(bool(_ADD.search(step)) for step in steps[1:]),
         "updates_alone": sum(bool(_UPDATE.search(step)) and not _INSTALL.search(step) for step in steps),

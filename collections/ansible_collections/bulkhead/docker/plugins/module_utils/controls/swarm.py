@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
+from ..engine.containers import SECRET_NAME
 
 
 def read_swarm(get: Callable[..., Any], info: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,4 +34,4 @@ def read_swarm(get: Callable[..., Any], info: Mapping[str, Any]) -> dict[str, An
 
 def _has_secret_name(service: Mapping[str, Any]) -> bool:
     container = ((service["Spec"].get("TaskTemplate") or {}).get("ContainerSpec")) or {}
-    return any(_SECRET_NAME.fullmatch(variable.partition("=")[0]) for variable in container.get("Env") or ())
+    return any(SECRET_NAME.fullmatch(variable.partition("=")[0]) for variable in container.get("Env") or ())

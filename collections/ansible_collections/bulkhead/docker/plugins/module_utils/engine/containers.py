@@ -29,7 +29,7 @@ _HOST_CONFIG = (
     "MemorySwap", "NanoCpus", "NetworkMode", "PidMode", "PidsLimit", "Privileged", "ReadonlyPaths", "ReadonlyRootfs",
     "RestartPolicy", "Runtime", "SecurityOpt", "UTSMode", "Ulimits", "UsernsMode",
 )  # fmt: skip
-_SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
+SECRET_NAME = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL).*|.*_(KEY|PASS)", re.IGNORECASE)
 _ATTEMPTS = 3  # a container with a restart policy may be restarted while it is read
 
 
@@ -147,7 +147,7 @@ def trim_inspect(inspect: Mapping[str, Any]) -> dict[str, Any]:
         "HostConfig": {key: config[key] for key in _HOST_CONFIG if key in config},
         "Mounts": [{key: m.get(key) for key in ("Type", "Source", "Destination", "RW")} for m in inspect.get("Mounts") or ()],
         "Ports": (inspect.get("NetworkSettings") or {}).get("Ports") or {},
-        "SecretNames": sum(bool(_SECRET_NAME.fullmatch(name)) for name in names),
+        "SecretNames": sum(bool(SECRET_NAME.fullmatch(name)) for name in names),
         "StartedAt": inspect.get("State", {}).get("StartedAt"),
     }
 

@@ -90,7 +90,7 @@ def _apply(host: Host, engine: Engine, request: ConfigRequest, desired: DesiredF
         if request.containers_worse == comparison.UNDO:
             _compare_containers(engine, request, transaction, activation, moment, outcome)
     except (OSError, ValueError, EngineError, ServiceError, comparison.ContainersWorse) as error:
-        recovery.undo_failed_change(host, transaction, engine, request, error, moment, outcome)
+        recovery.undo_failed_change(transaction, engine, request, error, moment, outcome)
     transaction.commit()
     if request.containers_worse != comparison.UNDO:
         # After the commit: an interrupted wait does not undo the change.

@@ -83,7 +83,7 @@ def _exclude_stopped_by_others(transaction: Transaction, engine: Engine, service
 
 
 def undo_failed_change(
-    host: Host, transaction: Transaction, engine: Engine, request: ConfigRequest, error: Exception, moment: float, outcome: ConfigOutcome
+    transaction: Transaction, engine: Engine, request: ConfigRequest, error: Exception, moment: float, outcome: ConfigOutcome
 ) -> None:
     """Undo this run's change, and raise ConfigFailed with the engine's own message. moment: when the change began."""
     started = transaction.has_step("restart") or transaction.has_step("start")

@@ -79,7 +79,7 @@ def set_up_engine(host: Host, request: RootlessRequest, check: bool, run: Run) -
         )
         if step:
             outcome.add_step(step)
-        manager_files, unit_files = _split_files(host, request, outcome.instance)
+        manager_files, unit_files = _split_files(request, outcome.instance)
         if _write_files(host, manager_files, known, outcome):
             systemctl("daemon-reload", timeout=request.timeout)
         _load_modules(host, manager_files, known, outcome, run)
@@ -172,9 +172,7 @@ def _insert_uid(files: list[managed_files.ManagedFile], instance: Instance) -> l
     return [managed_files.ManagedFile(known if file.path == unknown else file.path, file.content, file.mode, file.link) for file in files]
 
 
-def _split_files(
-    host: Host, request: RootlessRequest, instance: Instance
-) -> tuple[list[managed_files.ManagedFile], list[managed_files.ManagedFile]]:
+def _split_files(request: RootlessRequest, instance: Instance) -> tuple[list[managed_files.ManagedFile], list[managed_files.ManagedFile]]:
     """Return the files that the user's manager needs at its start, and the unit's files, with which it would start the engine at once."""
     files = _insert_uid(request.files, instance)
     late = (names.UNIT, names.ENABLED)

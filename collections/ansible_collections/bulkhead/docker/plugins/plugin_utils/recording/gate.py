@@ -75,7 +75,7 @@ def judge(recording: Recording, settings: Settings, now: float, stage_since: str
     images = {configuration.image_id for configuration in recording.current}
     coverage = measure_coverage(recording, images)
     total = measure_coverage(recording)
-    events = list(_list_events(recording, images, stage_since))
+    events = list(_list_events(recording, stage_since))
     days = [day for day in total.days if day <= today]
     missing = []
     quiet = len(days)
@@ -92,7 +92,7 @@ def judge(recording: Recording, settings: Settings, now: float, stage_since: str
     return Gate(not missing, tuple(missing), quiet, coverage, estimate_unseen(recording))
 
 
-def _list_events(recording: Recording, images: set[str], stage_since: str) -> Iterator[tuple[str, str, str]]:
+def _list_events(recording: Recording, stage_since: str) -> Iterator[tuple[str, str, str]]:
     """Yield each event that begins the days anew: what the days are, what the event was, and its day."""
     if recording.calls:
         call = max(recording.calls.values(), key=lambda call: (call.newest, call.name))

@@ -43,10 +43,6 @@ class Waiver:
     container: str = ""
 
     @property
-    def is_control(self) -> bool:
-        return self.finding in load_controls()["controls"]
-
-    @property
     def scope(self) -> str:
         """The finding and the patterns, for messages."""
         texts = [f"{key} {getattr(self, key)}" for key in _PATTERNS if getattr(self, key)]

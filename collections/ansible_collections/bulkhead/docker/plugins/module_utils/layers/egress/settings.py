@@ -22,7 +22,6 @@ VARIABLES = (STAGE, PRESETS, ALLOW, LIST, DNS)
 ENFORCE, LOG = "enforce", "log"
 METADATA, HOST, PRIVATE, LISTED = "metadata", "host", "private", "listed"
 KNOWN = (METADATA, HOST, PRIVATE, LISTED)
-PROTOCOLS = ("tcp", "udp")
 _NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 _MAX_PORT = 65535

@@ -52,7 +52,7 @@ def guard_data(result: LayerPlan, observed: Mapping[str, Any], desired: Mapping[
         if root and root.get("others") and not earlier:
             result.blockers.append(explain_other_entries(root["path"], root["others"]))
             return False
-        return _plan_migration(result, desired, engine, change, hidden, maps)
+        return _plan_migration(result, desired, engine, change, hidden)
     if choice == "migrate" and not target and earlier:
         result.warnings.append(f"{change}: {hidden} stay in the remapped data root; the plain data root is as it was before the migration")
         _explain_stops(result, engine)
@@ -90,9 +90,7 @@ def find_current_root(observed: Mapping[str, Any]) -> str | None:
     return name_data_root(*build_expected_maps(subids, resolve_remap(subids, setting)[0], engine.get("version"))) if setting else None
 
 
-def _plan_migration(
-    result: LayerPlan, desired: Mapping[str, Any], engine: Mapping[str, Any], change: str, migrated: str, maps: tuple[Map, Map]
-) -> bool:
+def _plan_migration(result: LayerPlan, desired: Mapping[str, Any], engine: Mapping[str, Any], change: str, migrated: str) -> bool:
     """Add what the plan can say of a migration. What only the files show is checked on the host, before anything stops."""
     if not engine.get("running"):
         result.blockers.append(f"{change}, and an engine that does not run cannot report its content; start it, then migrate")
