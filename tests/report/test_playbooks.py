@@ -317,6 +317,35 @@ def test_a_former_variable_stops_a_playbook_before_any_host(tmp_path: Path, play
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.parametrize("playbook", [name for name in PLAYBOOKS if name != "report"])
+def test_a_playbook_without_a_host_does_not_succeed(tmp_path: Path, playbook: str) -> None:
+    done = run_playbook(f"playbooks/{playbook}.yml", tmp_path, {"host0": {}}, "-e", "bulkhead_target=nosuch")
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0, output
+    assert "Nothing was done: no host of the inventory matches nosuch; put hosts into group docker_hosts" in output
+
+
+@pytest.mark.parametrize("playbook", [name for name in PLAYBOOKS if name not in ("harden", "rollback")])
+def test_a_playbook_without_tags_rejects_one(tmp_path: Path, playbook: str) -> None:
+    done = run_playbook(f"playbooks/{playbook}.yml", tmp_path, {"host0": {"ansible_connection": "local"}}, "--tags", "seccomp")
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output
+    assert "--tags seccomp: this playbook has no tags" in output and output.count("TASK [") == 1
+
+
+@pytest.mark.parametrize("playbook", ["harden", "rollback"])
+def test_a_tag_that_is_no_layer_stops_the_run(tmp_path: Path, playbook: str) -> None:
+    done = run_playbook(f"playbooks/{playbook}.yml", tmp_path, {"host0": {"ansible_connection": "local"}}, "--tags", "sekcomp")
+    assert done.returncode == 2 and "--tags sekcomp: is not the tag of a layer; write seccomp" in done.stdout + done.stderr
+
+
+def test_a_misspelt_policy_stops_a_verification(tmp_path: Path) -> None:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": find_closed_port(), "bulkhead_containers_forbidden": ["host_network"]}
+    done = run_playbook("playbooks/verify.yml", tmp_path, {"host0": away})
+    assert done.returncode == 2, done.stdout
+    assert "bulkhead_containers_forbidden: is not a known variable; write bulkhead_containers_forbid" in done.stdout + done.stderr
+
+
 def test_a_former_target_that_no_inventory_knows_is_an_error(tmp_path: Path) -> None:
     inventory = tmp_path / "web.yml"
     inventory.write_text(yaml.safe_dump({"web": {"hosts": {"web0": {}}}}))

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fails if a variable of this run has a former or an unknown name, or the policy is wrong. Documented in modules/check_variables.py."""
+"""Fails if a variable or a tag of this run is unknown, or its value is wrong. Documented in modules/check_variables.py."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.renamed_variables import find_problems
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import SWITCHES
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.renamed_variables import find_inventory_problem, find_problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.policy import VARIABLES, find_variable_problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.text import list_names
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.run_checks import VALUES, find_tag_problems, find_value_problems
 
 
 class ActionModule(ActionBase):
@@ -21,23 +23,36 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        unused, args = self.validate_argument_spec(argument_spec={"policy": {"type": "bool", "default": False}})
+        switches = ("policy", "inventory", "layers")
+        unused, args = self.validate_argument_spec(argument_spec={name: {"type": "bool", "default": False} for name in switches})
+        variables = task_vars or {}
         result["changed"] = False
         # ansible-playbook has read and cached them before it started this worker.
         problems = find_problems(load_extra_vars(self._loader))
-        if args["policy"]:
-            problems += self._find_policy_problems(task_vars or {})
+        run, skipped = (variables.get(f"ansible_{kind}_tags", ()) for kind in ("run", "skip"))
+        problems += find_tag_problems(run, skipped, self._task.tags, SWITCHES if args["layers"] else ())
+        try:
+            problems += find_value_problems({name: self._templar.template(variables[name]) for name in VALUES if name in variables})
+        except AnsibleError as error:
+            problems.append(f"a variable of the playbook cannot be templated: {error}")
+        if args["policy"] or args["inventory"]:
+            problems += self._find_problems_of_hosts(variables, args["policy"], args["inventory"])
         if problems:
             result.update(failed=True, msg="Nothing was changed. " + "; ".join(problems), problems=problems)
         return result
 
-    def _find_policy_problems(self, variables: Mapping[str, Any]) -> list[str]:
-        """Return one message per wrong value of the policy of any host of the play, with the hosts if the others have no such value."""
+    def _find_problems_of_hosts(self, variables: Mapping[str, Any], policy: bool, inventory: bool) -> list[str]:
+        """Return one message per wrong value or name of any host of the play, with the hosts if the others do not have it.
+
+        policy: check its values. inventory: check the names of all variables with the project's prefix.
+        """
         hosts = list(variables.get("ansible_play_hosts_all", ()))
         found: dict[str, list[str]] = {}
         for host in hosts:
             own = variables["hostvars"][host]
-            for name in (name for name in VARIABLES if name in own):
+            if inventory and (message := find_inventory_problem(own)):
+                found.setdefault(message, []).append(host)
+            for name in (name for name in VARIABLES if policy and name in own):
                 try:
                     problems = find_variable_problems({name: own[name]})
                 except AnsibleError as error:

@@ -5,18 +5,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: check_variables
-short_description: Fail if an extra variable has a former or an unknown name, or the policy is wrong
+short_description: Fail if a variable or a tag of this run is unknown, or a value is wrong
 version_added: 0.1.0
 description:
   - Checks the extra variables of this run (C(-e), C(--extra-vars)) before any host is contacted.
   - Fails for a former name of a playbook variable, such as C(target), and names the present one, C(bulkhead_target).
   - Fails for an unknown variable that begins with C(bulkhead_), and names the closest known one.
+  - Fails for values that the playbooks cannot use, for example C(bulkhead_batch=many).
+  - Fails for C(--tags) that would select nothing, so that no run succeeds without having done its work.
   - With O(policy), also checks C(bulkhead_containers_forbid), C(bulkhead_waivers), C(bulkhead_deep) and others of every host of the play.
+  - With O(inventory), also fails for unknown variables of hosts that begin with C(bulkhead_).
   - Does not check the rest of the inventory. M(bulkhead.docker.rollout_decision) and M(bulkhead.docker.plan_layers) check its variables.
   - Runs on the control node. No host is contacted. Run it once per play (C(run_once)).
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
+  layers:
+    description: Whether layers are tags of this playbook. Any other tag is an error then. Without it, any tag is one.
+    type: bool
+    default: false
+  inventory:
+    description: Whether to check the names of the hosts' variables that begin with C(bulkhead_).
+    type: bool
+    default: false
   policy:
     description: Check the kinds of exposure that the inventory forbids, its waivers, and how deep the verification is.
     type: bool

@@ -72,8 +72,8 @@ def find_inventory_problem(names: Iterable[str]) -> str:
     return ""
 
 
-def suggest_name(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str], cutoff: float = 0.8) -> str:
     """Return the end of a message: the known name that is closest to `name`, or all known names if none is close."""
     names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.8)
+    close = get_close_matches(name, names, n=1, cutoff=cutoff)
     return f"write {close[0]}" if close else f"known are {', '.join(names)}"
