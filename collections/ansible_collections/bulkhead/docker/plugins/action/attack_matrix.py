@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background import ANSWER, FOLDERS, OWNER, PREFIX, PROGRESS
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.module_failure import add_reason
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
 # Seconds between two looks at the progress.
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):
             args.setdefault("background", name)
         result.update(self._execute_module(module_name="bulkhead.docker.attack_matrix", module_args=args, task_vars=task_vars))
         if result.get("failed") or result.get("background") != name:
-            return result
+            return add_reason(result)
         return {**result, **self._watch(f"{FOLDERS}/{PREFIX}{name}", (task_vars or {}).get("inventory_hostname", "host"))}
 
     def _watch(self, folder: str, host: str) -> dict[str, Any]:

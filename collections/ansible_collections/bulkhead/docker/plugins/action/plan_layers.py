@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import find_desired_user
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.written import find_origin, read_written_number
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.module_failure import add_reason
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import daemon_keys
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning.desired import load_specs, resolve_desired
@@ -128,7 +129,7 @@ class ActionModule(ActionBase):
             task_vars=variables,
         )
         if answer.get("failed") or "observed" not in answer:
-            result.update(answer, failed=True)
+            result.update(add_reason({**answer, "failed": True}))
             return {}
         result["ansible_facts"] = {
             OBSERVED: {"run": run, "user": user, "remap_user": remap_user, "taken": time.time(), "observed": answer["observed"]}
@@ -144,7 +145,7 @@ class ActionModule(ActionBase):
             return observed
         answer = self._execute_module(module_name=f"bulkhead.docker.{module}", module_args=dict(question), task_vars=variables)
         if answer.get("failed") or name not in answer:
-            result.update(answer, failed=True)
+            result.update(add_reason({**answer, "failed": True}))
             return observed
         complete = {**observed, name: {**answer[name], "question": question}}
         known = (result.get("ansible_facts") or variables.get("ansible_facts") or {}).get(OBSERVED) or {}

@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
 from ansible_collections.bulkhead.docker.plugins.module_utils.module import make_readable
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.judge import judge_controls
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.module_failure import add_reason
 
 
 class ActionModule(ActionBase):
@@ -24,7 +25,7 @@ class ActionModule(ActionBase):
         result.update(self._execute_module(module_name="bulkhead.docker.verify_layers", module_args=args, task_vars=task_vars))
         evidence = result.pop("evidence", None)
         if evidence is None:  # the module failed
-            return result
+            return add_reason(result)
         layers = args.get("layers")
         selected = set(layers.split(",") if isinstance(layers, str) else layers) if layers is not None else None
         read = make_readable(json.loads(evidence))
