@@ -102,7 +102,9 @@ def _describe_problem(name: str, spec: Mapping[str, Any], value: Any) -> str | N
         return f"{name}: {value!r} is not valid; write {', '.join(map(str, spec['choices'][:-1]))} or {spec['choices'][-1]}"
     if isinstance(value, Mapping | list) and spec.get("type") in ("dict", "list") and _has_type(spec["type"], value):
         return f"{name}: {messages[0]}"
-    return f"{name}: {value!r} is not {_describe_type(spec)}"
+    is_number = spec.get("type") in ("int", "float") and spec.get("default") is not None
+    advice = f"; the default is {spec['default']}" if is_number else ""
+    return f"{name}: {value!r} is not {_describe_type(spec)}{advice}"
 
 
 def _describe_misread(name: str, spec: Mapping[str, Any], value: Any, written: Callable[[Any], str]) -> str | None:
