@@ -85,7 +85,8 @@ def test_the_role_of_a_layer_has_its_switch(layer: registry.Layer) -> None:
 
 def test_docker_daemon_configures_what_has_keys() -> None:
     options = load(COLLECTION / "roles/docker_daemon/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
-    assert options["docker_daemon_layers"]["default"] == [layer.name for layer in CONFIGURED if layer.daemon_keys or layer.rootless_keys]
+    expected = [layer.name for layer in CONFIGURED if layer.daemon_keys or layer.rootless_keys]
+    assert options["docker_daemon_layers"]["default"] == options["docker_daemon_layers"]["choices"] == expected
 
 
 @pytest.mark.parametrize("name", ["tasks/roles", "rollback"])

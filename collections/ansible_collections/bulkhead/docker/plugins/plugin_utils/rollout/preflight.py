@@ -56,7 +56,7 @@ def render_preflight(decisions: Sequence[Decision], batch_size: str, folder: str
     rows = group_hosts(decisions)
     layers = _name_columns(_list_columns(rows))
     narrow = any(name != heading for name, heading in layers.items())
-    found: list[Line] = [(f"Preflight: {_count_hosts(len(decisions))} planned, none changed", None)]
+    found: list[Line] = [(f"Preflight of {_count_hosts(len(decisions))}; none is changed", None)]
     head = (
         f"     hosts  {'batch':<10}  {' '.join(_pad_cell(name, name, narrow) for name in layers.values())} {'containers' if layers else ''}"
     )
