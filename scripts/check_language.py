@@ -199,7 +199,8 @@ def read_paragraphs(lines: Iterable[Text]) -> Iterator[Text]:
             collected = []
         if line.strip():
             begin = begin if collected else number
-            collected.append(ITEM.sub("", line, count=1))
+            match = ITEM.match(line)
+            collected.append(line[match.end() :] if match else line)
             if line.startswith("#"):
                 yield Text(number, collected.pop())
 

@@ -45,7 +45,10 @@ def test_values_are_converted() -> None:
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"docker_daemon_default_pids_limit": "many"}, "hosts.yml:3: docker_daemon_default_pids_limit: 'many' is not an integer; the default is 100"),
+        (
+            {"docker_daemon_default_pids_limit": "many"},
+            "hosts.yml:3: docker_daemon_default_pids_limit: 'many' is not an integer; the default is 100",
+        ),
         ({"docker_daemon_icc": "perhaps"}, "hosts.yml:3: docker_daemon_icc: 'perhaps' is not true or false"),
         ({"docker_daemon_icc": None}, "docker_daemon_icc: has no value; leave it out for its default, False, or write true or false"),
         ({"docker_daemon_options": ["a"]}, "hosts.yml:3: docker_daemon_options: ['a'] is not a mapping"),
