@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import denials, fleet, prometheus, read, usual
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.usual import DAY, Sightings, build_key, mark_new, name_service
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.usual import DAY, Sightings, build_key, mark_new, name_image_group
 
 from .samples import NOW, make_denial, make_denials, write_reports
 
@@ -115,7 +115,7 @@ def test_another_destination_is_new() -> None:
     ],
 )
 def test_a_service_is_the_image_without_tag_and_digest(image: str | None, service: str) -> None:
-    assert name_service(make_denial(container={"id": "c0ffee", "name": "web", "image": image})) == service
+    assert name_image_group(make_denial(container={"id": "c0ffee", "name": "web", "image": image})) == service
 
 
 def test_the_number_of_sightings_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
