@@ -12,7 +12,7 @@ from typing import Any
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.cgroups import select_own_groups
 from ..engine.inspection import get_first_pid
-from ..engine.instance import Instance as EngineInstance
+from ..engine.instance import Instance
 from ..engine.records import read_records
 from ..engine.timestamps import parse_timestamp
 from ..host.cgroup import find_pids_folder
@@ -22,7 +22,7 @@ from . import instances
 from .attribution import Attribution
 from .events import Event, EventStream, apply_event, find_users_engine
 from .profiles import read_seccomp_names
-from .store import ACCESS, CALLS, START_NOT_SEEN, UNCONFINED, Instance, Store
+from .store import ACCESS, CALLS, START_NOT_SEEN, UNCONFINED, RecordedContainer, Store
 from .writable_layer import find_writable_layer, list_written
 
 PATIENCE = 5.0  # seconds for one answer; meanwhile nothing else is read
@@ -43,11 +43,11 @@ class FollowedEngine:
     def __init__(
         self,
         host: Host,
-        engine: EngineInstance,
+        engine: Instance,
         path: str | None,
         store: Store,
         attribution: Attribution,
-        on_start: Callable[[Instance], None],
+        on_start: Callable[[RecordedContainer], None],
     ) -> None:
         self.host, self.engine, self.store, self.attribution, self.on_start = host, engine, store, attribution, on_start
         self.socket, self.uid = find_users_engine(path, engine)
@@ -155,7 +155,7 @@ class FollowedEngine:
             if instance.engine == self.engine.user and instance.running and instance.id not in running:
                 instance.running, instance.ended = False, True
 
-    def _inspect(self, instance: Instance, now: float) -> dict[str, Any] | None:
+    def _inspect(self, instance: RecordedContainer, now: float) -> dict[str, Any] | None:
         """Describe an instance by its inspection and the kernel's files; None when it has been removed. Raises EngineError and EngineUnreachable."""
         try:
             inspect: dict[str, Any] = self._api.get_within(PATIENCE, f"/containers/{instance.id}/json")
@@ -193,7 +193,7 @@ class FollowedEngine:
         except (OSError, ValueError):
             return {}
 
-    def _note_unconfined(self, instance: Instance, now: float) -> None:
+    def _note_unconfined(self, instance: RecordedContainer, now: float) -> None:
         name = instance.about["name"]
         if instance.about["seccomp"] == instances.UNCONFINED:
             text = f"{name} runs without a seccomp filter, so its calls are not recorded; start it with a profile, such as the engine's default"
@@ -202,11 +202,11 @@ class FollowedEngine:
             text = f"{name} runs without an AppArmor profile, so its accesses are not recorded; start it with a profile"
             self.store.add_gap(UNCONFINED, ACCESS, text, now, None, instance=instance.id)
 
-    def read_peaks(self, instance: Instance) -> None:
+    def read_peaks(self, instance: RecordedContainer) -> None:
         if folder := self.folders.get(instance.id):
             instance.raise_peaks(instances.read_peaks(self.host, folder))
 
-    def read_changes(self, instance: Instance, patience: float = CHANGES_PATIENCE) -> bool:
+    def read_changes(self, instance: RecordedContainer, patience: float = CHANGES_PATIENCE) -> bool:
         """Note what the container has written to its own layer. Returns False if the engine did not answer in time."""
         try:
             if layer := self.layers.get(instance.id):

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ..engine.api import get_listener_uid
-from ..engine.instance import Instance as EngineInstance
-from .store import Instance
+from ..engine.instance import Instance
+from .store import RecordedContainer
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _PIECE = 1 << 16
@@ -118,7 +118,7 @@ class EventStream:
         self._socket.close()
 
 
-def apply_event(instance: Instance, event: Event, health_commands: Iterable[str]) -> None:
+def apply_event(instance: RecordedContainer, event: Event, health_commands: Iterable[str]) -> None:
     """Count an event of an instance. A start after an end is a restart, however it came about.
 
     Health checks are execs too (moby daemon/health.go); their command tells them from others.
@@ -146,7 +146,7 @@ def apply_event(instance: Instance, event: Event, health_commands: Iterable[str]
     instance.touch(event.time)
 
 
-def find_users_engine(path: str | None, engine: EngineInstance) -> tuple[str, int | None]:
+def find_users_engine(path: str | None, engine: Instance) -> tuple[str, int | None]:
     """Return the socket of an engine, and the user who has to listen there; None for any."""
     if engine.rootless:
         return engine.socket, engine.uid

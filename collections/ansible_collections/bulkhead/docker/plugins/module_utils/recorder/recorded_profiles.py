@@ -8,7 +8,7 @@ import time
 from ..host.root import Host
 from .docker_default import NAME as DOCKER_DEFAULT
 from .parts import DAMAGED, Parts
-from .store import ACCESS, LOST_MESSAGES, PROFILE_REPLACED, START_NOT_SEEN, UNKNOWN_PROFILE, Instance, Store
+from .store import ACCESS, LOST_MESSAGES, PROFILE_REPLACED, START_NOT_SEEN, UNKNOWN_PROFILE, RecordedContainer, Store
 
 PROFILE_INTERVAL = 10.0
 # Seconds: a container's process begins before the engine says that it has started.
@@ -25,7 +25,7 @@ class RecordedProfiles:
         # Recorded as soon as they are loaded; after the start of the first container it would be too late.
         self._expected = {DOCKER_DEFAULT: None}
 
-    def record(self, instance: Instance) -> None:
+    def record(self, instance: RecordedContainer) -> None:
         """Reload the profile of an instance with `audit`, once per profile. What the instance did before is a gap."""
         name, now = str(instance.about["apparmor"]), time.time()
         if name in ("", "unconfined"):

@@ -35,7 +35,7 @@ from .store import (
     NOT_ARMED,
     RESTARTED,
     UNKNOWN_CGROUP,
-    Instance,
+    RecordedContainer,
     Store,
     load_store,
 )
@@ -81,7 +81,7 @@ class Recorder:
         self._saved: set[int] = set()
         self._is_behind = False
 
-    def _record_profile(self, instance: Instance) -> None:
+    def _record_profile(self, instance: RecordedContainer) -> None:
         if self.audit is not None:
             self.profiles.record(instance)
 

@@ -54,7 +54,7 @@ class Seen:
 
 
 @dataclass
-class Instance:
+class RecordedContainer:
     """One container. about: what its inspection shows (`instances.describe_container`). started: its last start, None if unknown.
 
     calls: (name, abi, argument) -> Seen. denied: (name, abi, errno) -> Seen. access: (JSON of the access, denied) -> Seen. dropped: accesses beyond the limit.
@@ -122,7 +122,7 @@ class Store:
     host: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     gaps: list[dict[str, Any]] = field(default_factory=list)
-    instances: dict[str, Instance] = field(default_factory=dict)
+    instances: dict[str, RecordedContainer] = field(default_factory=dict)
     maps: str = ""
     counted: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
@@ -138,13 +138,13 @@ class Store:
         if len(self.ignored) > MAX_IGNORED:
             del self.ignored[next(iter(self.ignored))]
 
-    def find_or_add(self, identifier: str, now: float) -> Instance:
+    def find_or_add(self, identifier: str, now: float) -> RecordedContainer:
         """Return an instance, a new one if it is not known. The instance that ended first makes room for it, with a gap."""
         known = self.instances.get(identifier)
         if known is None:
             if len(self.instances) >= MAX_INSTANCES:
                 self._drop_oldest(now)
-            known = self.instances[identifier] = Instance(identifier, about={"name": identifier[:12]}, first=now, last=now)
+            known = self.instances[identifier] = RecordedContainer(identifier, about={"name": identifier[:12]}, first=now, last=now)
         return known
 
     def _drop_oldest(self, now: float) -> None:
@@ -291,10 +291,10 @@ def load_store(text: str) -> Store:
     return store
 
 
-def _load_instance(entry: dict[str, Any], state: Mapping[str, Any]) -> Instance:
+def _load_instance(entry: dict[str, Any], state: Mapping[str, Any]) -> RecordedContainer:
     calls, denied, access = entry.pop("calls"), entry.pop("denied_calls"), entry.pop("access")
     known = {key: entry.pop(key) for key in ("id", "engine", "running", "first", "last", "events", "peaks", "written")}
-    instance = Instance(**known, about=entry, started=state.get("started"), ended=state.get("ended", False))
+    instance = RecordedContainer(**known, about=entry, started=state.get("started"), ended=state.get("ended", False))
     instance.calls = {(c["name"], c["abi"], c["argument"]): _take_seen(c) for c in calls}
     instance.denied = {(c["name"], c["abi"], c["errno"]): _take_seen(c) for c in denied}
     for item in access:

@@ -18,7 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.events im
     apply_event,
     parse_event,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.store import Instance
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.store import RecordedContainer
 
 HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
@@ -58,8 +58,8 @@ def test_a_line_that_is_too_long_is_dropped(monkeypatch: pytest.MonkeyPatch) -> 
     assert buffer.dropped == 1
 
 
-def count(actions: list[str], health: list[str] | None = None, before: dict[str, Any] | None = None) -> Instance:
-    instance = Instance("a" * 64, **(before or {}))
+def count(actions: list[str], health: list[str] | None = None, before: dict[str, Any] | None = None) -> RecordedContainer:
+    instance = RecordedContainer("a" * 64, **(before or {}))
     for at, action in enumerate(actions):
         event = parse_event(line(action, float(at + 1)))
         assert event
