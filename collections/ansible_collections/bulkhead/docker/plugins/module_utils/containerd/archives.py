@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .blobs import GZIP, ZSTD, detect_compression, explain_remedy
-from .images import Layer
+from .images import ImageLayer
 from .store import Store
 from .tar_split import DamagedLayer, Readable, split_layer
 
 
-def describe_archive(store: Store, layer: Layer, source: Path, path: Path) -> int:
+def describe_archive(store: Store, layer: ImageLayer, source: Path, path: Path) -> int:
     """Write the description of a layer's archive, and return the size of its files. Raises OSError, ValueError."""
     blob = store.find_blob(layer.blob)
     if blob is None:

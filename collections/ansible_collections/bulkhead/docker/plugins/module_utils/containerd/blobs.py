@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .images import Image, Layer
+from .images import Image, ImageLayer
 from .store import Store
 
 GZIP, ZSTD, TAR = "gzip", "zstd", "tar"
@@ -27,7 +27,7 @@ _CHECKSUM = slice(148, 156)  # of a header of a tar archive, which counts as spa
 class Archive:
     """The archive of one layer, and the names of the images that have it."""
 
-    layer: Layer
+    layer: ImageLayer
     images: tuple[str, ...]
 
     def describe(self) -> str:
@@ -36,7 +36,7 @@ class Archive:
 
 def list_archives(images: Mapping[str, Image], names: Mapping[str, str]) -> list[Archive]:
     """Return the archives of images, the smallest first. images: by configuration. names: configuration -> name, for messages."""
-    found: dict[str, tuple[Layer, list[str]]] = {}
+    found: dict[str, tuple[ImageLayer, list[str]]] = {}
     for config, image in images.items():
         for layer in image.layers:
             found.setdefault(layer.blob, (layer, []))[1].append(names.get(config, config[:19]))

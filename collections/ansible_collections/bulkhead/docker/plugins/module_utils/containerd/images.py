@@ -29,7 +29,7 @@ _DEEPEST = 4
 
 
 @dataclass(frozen=True)
-class Layer:
+class ImageLayer:
     """One layer of an image. chain: the name of its snapshot. blob, size: digest and bytes of its archive, which may be compressed."""
 
     chain: str
@@ -46,7 +46,7 @@ class Image:
     manifest: str
     config: str
     platform: str
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[ImageLayer, ...] = ()
     problem: str = ""
 
     @property
@@ -111,7 +111,7 @@ def _read_manifest(digest: str, manifest: Mapping[str, Any], load: Load, snapsho
     layers, chain = [], ""
     for diff_id, (blob, size) in zip(diff_ids, blobs, strict=True):
         parent, chain = chain, compute_chain(chain, diff_id)
-        layers.append(Layer(chain, diff_id, blob, parent, size))
+        layers.append(ImageLayer(chain, diff_id, blob, parent, size))
     missing = [layer.chain for layer in layers if layer.chain not in snapshots]
     problem = f"{len(missing)} of its {len(layers)} layers are not unpacked" if missing else ""
     return Image(digest, config, platform, tuple(layers), problem)

@@ -24,12 +24,12 @@ from typing import Any
 
 from ..migration import layout
 from .blobs import Archive, explain_remedy, find_archive_problems, list_archives
-from .images import Image, Layer, choose_platform, list_platforms, list_references, name_image
+from .images import Image, ImageLayer, choose_platform, list_platforms, list_references, name_image
 from .store import Store
 
 _MOST_LAYERS = 125  # moby layer/layer_store.go, maxLayerDepth; containerd has no such limit
 
-Describe = Callable[[Store, Layer, Path, Path], int]
+Describe = Callable[[Store, ImageLayer, Path, Path], int]
 
 
 @dataclass
@@ -145,7 +145,7 @@ def write_view(view: View, store: Store, folder: Path, describe: Describe | None
         _write_container(store, folder, name, image, layers)
 
 
-def _write_layer(store: Store, folder: Path, layer: Layer, layers: Mapping[str, Layer], describe: Describe | None) -> None:
+def _write_layer(store: Store, folder: Path, layer: ImageLayer, layers: Mapping[str, ImageLayer], describe: Describe | None) -> None:
     name, source = _get_hex(layer.chain), store.snapshots[layer.chain].folder
     _write_folder(folder, name, source, _list_links(layer.parent, layers))
     database = folder / "image" / layout.DRIVER / "layerdb/sha256" / name
@@ -159,7 +159,7 @@ def _write_layer(store: Store, folder: Path, layer: Layer, layers: Mapping[str, 
     _write(database / "size", str(size))
 
 
-def _write_container(store: Store, folder: Path, name: str, image: Image, layers: Mapping[str, Layer]) -> None:
+def _write_container(store: Store, folder: Path, name: str, image: Image, layers: Mapping[str, ImageLayer]) -> None:
     snapshot = store.snapshots[name]
     mount = hashlib.sha256(f"mount {name}".encode()).hexdigest()
     database = folder / "image" / layout.DRIVER / "layerdb/mounts" / name
@@ -190,7 +190,7 @@ def _write_folder(folder: Path, name: str, source: Path, links: list[str]) -> No
         _write(own / "lower", ":".join(f"l/{link}" for link in links))
 
 
-def _list_links(chain: str, layers: Mapping[str, Layer]) -> list[str]:
+def _list_links(chain: str, layers: Mapping[str, ImageLayer]) -> list[str]:
     found = []
     while chain:
         found.append(_build_link(_get_hex(chain)))

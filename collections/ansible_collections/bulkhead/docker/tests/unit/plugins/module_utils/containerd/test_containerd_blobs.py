@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.blobs i
     find_archive_problems,
     list_archives,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.images import Image, Layer
+from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.images import Image, ImageLayer
 from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.store import Store
 
 from .test_containerd_view import build_archive
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 def put(store: Store, data: bytes, size: int | None = None) -> Archive:
     name = hashlib.sha256(data).hexdigest()
     (store.blobs / "sha256" / name).write_bytes(data)
-    return Archive(Layer("chain", "diff", f"sha256:{name}", "", len(data) if size is None else size), ("web:1", "app:2"))
+    return Archive(ImageLayer("chain", "diff", f"sha256:{name}", "", len(data) if size is None else size), ("web:1", "app:2"))
 
 
 def find_path(store: Store, archive: Archive) -> Path:
@@ -64,7 +64,7 @@ def test_an_archive_without_damage_is_no_problem(store: Store) -> None:
     archives = [put(store, GZIP), put(store, TAR)]
     assert find_archive_problems(store, archives) == []
     assert compare_digests(store, archives, math.inf) == ([], [])
-    unknown = Archive(Layer("chain", "diff", archives[0].layer.blob, ""), ("web:1",))  # a descriptor without a size
+    unknown = Archive(ImageLayer("chain", "diff", archives[0].layer.blob, ""), ("web:1",))  # a descriptor without a size
     assert find_archive_problems(store, [unknown]) == []
 
 
@@ -97,7 +97,7 @@ def test_what_was_not_read_in_time_is_returned(store: Store) -> None:
 
 
 def test_an_archive_of_several_images_is_listed_once() -> None:
-    large, small = Layer("c1", "d1", "sha256:1", "", 2000), Layer("c2", "d2", "sha256:2", "c1", 10)
+    large, small = ImageLayer("c1", "d1", "sha256:1", "", 2000), ImageLayer("c2", "d2", "sha256:2", "c1", 10)
     first, second = Image("m1", "sha256:c1", "linux/amd64", (large, small)), Image("m2", "sha256:c2", "linux/amd64", (large,))
     found = list_archives({"sha256:c1": first, "sha256:c2": second}, {"sha256:c1": "web:1"})
     assert found == [Archive(small, ("web:1",)), Archive(large, ("web:1", "sha256:c2"))]
