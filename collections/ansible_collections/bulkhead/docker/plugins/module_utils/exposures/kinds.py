@@ -10,7 +10,7 @@ NOTE, LOW, MEDIUM, HIGH, CRITICAL = SEVERITIES = ("note", "low", "medium", "high
 
 
 @dataclass(frozen=True)
-class Kind:
+class ExposureKind:
     """One kind of exposure.
 
     name: stable; people forbid, allow and waive exposures by it. meaning: what a process in the container can do with it.
@@ -25,77 +25,77 @@ class Kind:
     remedy: str = ""
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, ExposureKind] = {
     kind.name: kind
     for kind in (
-        Kind(
+        ExposureKind(
             "privileged",
             "no security layer and no device limit applies to it",
             CRITICAL,
             ("CIS-5.5",),
             "grant the capabilities and devices that it needs, by name",
         ),
-        Kind(
+        ExposureKind(
             "engine_socket",
             "its processes can command the engine, and so the host",
             CRITICAL,
             ("CIS-5.32",),
             "mount a filtering proxy of the engine's API instead",
         ),
-        Kind(
+        ExposureKind(
             "host_system_writable",
             "its processes can change the host's system files",
             CRITICAL,
             ("CIS-5.6",),
             "mount the single files that it needs, read-only",
         ),
-        Kind(
+        ExposureKind(
             "host_system_readable",
             "its processes can read the host's system files, secrets included",
             MEDIUM,
             ("CIS-5.6",),
             "mount the single files that it needs",
         ),
-        Kind("engine_data", "its processes can read other containers' files", HIGH, ("CIS-5.6",), "use a volume"),
-        Kind("host_keys", "its processes can read keys of the host's users", HIGH, ("CIS-5.6",), "mount only what it needs"),
-        Kind("host_run", "its processes reach runtime files and sockets of the host's services", LOW, ("CIS-5.6",)),
-        Kind("host_files", "files of the host", NOTE),
-        Kind(
+        ExposureKind("engine_data", "its processes can read other containers' files", HIGH, ("CIS-5.6",), "use a volume"),
+        ExposureKind("host_keys", "its processes can read keys of the host's users", HIGH, ("CIS-5.6",), "mount only what it needs"),
+        ExposureKind("host_run", "its processes reach runtime files and sockets of the host's services", LOW, ("CIS-5.6",)),
+        ExposureKind("host_files", "files of the host", NOTE),
+        ExposureKind(
             "shared_propagation",
             "what it mounts there also appears on the host",
             MEDIUM,
             ("CIS-5.20",),
             "mount it with rprivate or rslave propagation",
         ),
-        Kind("host_pid", "its processes see the host's processes and can signal them", CRITICAL, ("CIS-5.16",), "remove --pid=host"),
-        Kind("host_mount", "its processes see the host's file systems", CRITICAL, ("CIS-5.6",)),
-        Kind("host_network", "its processes use the host's network interfaces and local ports", MEDIUM, ("CIS-5.10",), "publish ports instead"),
-        Kind("host_ipc", "its processes share memory with the host's processes", MEDIUM, ("CIS-5.17",), "remove --ipc=host"),
-        Kind("host_uts", "its processes share the host's name", LOW, ("CIS-5.21",), "remove --uts=host"),
-        Kind("host_cgroup", "its processes see the host's control groups", LOW, ("CIS-5.25",), "remove --cgroupns=host"),
-        Kind("host_time", "the host's clocks; engines give no container other ones", NOTE),
-        Kind("shared_namespace", "a namespace of another container", NOTE),
-        Kind("block_device", "its processes can read or write a disk, past its file systems", CRITICAL, ("CIS-5.18",), "remove --device"),
-        Kind("memory_device", "its processes can read or write the host's memory or ports", CRITICAL, ("CIS-5.18",), "remove --device"),
-        Kind("device", "its processes can open a device of the host", LOW, ("CIS-5.18",), "remove the device if it is not needed"),
-        Kind("unmasked_path", "its processes reach files of the kernel that the engine hides or protects", HIGH, ("NIST-4.4.3",),
+        ExposureKind("host_pid", "its processes see the host's processes and can signal them", CRITICAL, ("CIS-5.16",), "remove --pid=host"),
+        ExposureKind("host_mount", "its processes see the host's file systems", CRITICAL, ("CIS-5.6",)),
+        ExposureKind("host_network", "its processes use the host's network interfaces and local ports", MEDIUM, ("CIS-5.10",), "publish ports instead"),
+        ExposureKind("host_ipc", "its processes share memory with the host's processes", MEDIUM, ("CIS-5.17",), "remove --ipc=host"),
+        ExposureKind("host_uts", "its processes share the host's name", LOW, ("CIS-5.21",), "remove --uts=host"),
+        ExposureKind("host_cgroup", "its processes see the host's control groups", LOW, ("CIS-5.25",), "remove --cgroupns=host"),
+        ExposureKind("host_time", "the host's clocks; engines give no container other ones", NOTE),
+        ExposureKind("shared_namespace", "a namespace of another container", NOTE),
+        ExposureKind("block_device", "its processes can read or write a disk, past its file systems", CRITICAL, ("CIS-5.18",), "remove --device"),
+        ExposureKind("memory_device", "its processes can read or write the host's memory or ports", CRITICAL, ("CIS-5.18",), "remove --device"),
+        ExposureKind("device", "its processes can open a device of the host", LOW, ("CIS-5.18",), "remove the device if it is not needed"),
+        ExposureKind("unmasked_path", "its processes reach files of the kernel that the engine hides or protects", HIGH, ("NIST-4.4.3",),
              "remove systempaths=unconfined"),
-        Kind("writable_proc", "its processes can change settings of the kernel", HIGH, ("NIST-4.4.3",), "mount it read-only"),
-        Kind("dangerous_capability", "a capability with which a process can take over the host", HIGH, ("CIS-5.4",), "remove --cap-add"),
-        Kind("capability", "a capability beyond the engine's default", LOW, ("CIS-5.4",), "remove --cap-add if it is not needed"),
-        Kind("writable_place", "a writable file system in a container with a read-only root", NOTE, ("CIS-5.13",)),
-        Kind("no_memory_limit", "its processes can use all memory of the host", NOTE, ("CIS-5.11",), "set a limit with --memory"),
-        Kind("no_swap_limit", "its processes can use all swap space of the host", NOTE, ("CIS-5.11",), "set --memory-swap"),
-        Kind("no_cpu_limit", "its processes can use all CPUs of the host", NOTE, ("CIS-5.12",), "set a limit with --cpus"),
-        Kind("ulimit", "a resource limit beyond the engine's default", NOTE, ("CIS-5.19",)),
-        Kind("high_pids_limit", "its PIDs limit is more than eight times the host's default", LOW, ("CIS-5.29",), "lower --pids-limit"),
-        Kind("tracer", "another process reads and controls the memory of its processes", MEDIUM, (), "end the tracer"),
-        Kind("no_new_privileges_off", "setuid programs can give its processes more privileges", NOTE, ("CIS-5.26",)),
-        Kind("outdated_start", "it was started before the engine's present configuration or profile", NOTE, (), "restart it"),
-        Kind("published_port", "a port that is reachable on all addresses of the host", NOTE, ("CIS-5.14",)),
-        Kind("privileged_port", "a port of the host below 1024", NOTE, ("CIS-5.8",)),
-        Kind("sshd", "an SSH server runs in it", LOW, ("CIS-5.7",), "use docker exec"),
-        Kind("secrets_in_environment", "variables whose names look like secrets, which docker inspect shows", LOW, ("CIS-4.10",),
+        ExposureKind("writable_proc", "its processes can change settings of the kernel", HIGH, ("NIST-4.4.3",), "mount it read-only"),
+        ExposureKind("dangerous_capability", "a capability with which a process can take over the host", HIGH, ("CIS-5.4",), "remove --cap-add"),
+        ExposureKind("capability", "a capability beyond the engine's default", LOW, ("CIS-5.4",), "remove --cap-add if it is not needed"),
+        ExposureKind("writable_place", "a writable file system in a container with a read-only root", NOTE, ("CIS-5.13",)),
+        ExposureKind("no_memory_limit", "its processes can use all memory of the host", NOTE, ("CIS-5.11",), "set a limit with --memory"),
+        ExposureKind("no_swap_limit", "its processes can use all swap space of the host", NOTE, ("CIS-5.11",), "set --memory-swap"),
+        ExposureKind("no_cpu_limit", "its processes can use all CPUs of the host", NOTE, ("CIS-5.12",), "set a limit with --cpus"),
+        ExposureKind("ulimit", "a resource limit beyond the engine's default", NOTE, ("CIS-5.19",)),
+        ExposureKind("high_pids_limit", "its PIDs limit is more than eight times the host's default", LOW, ("CIS-5.29",), "lower --pids-limit"),
+        ExposureKind("tracer", "another process reads and controls the memory of its processes", MEDIUM, (), "end the tracer"),
+        ExposureKind("no_new_privileges_off", "setuid programs can give its processes more privileges", NOTE, ("CIS-5.26",)),
+        ExposureKind("outdated_start", "it was started before the engine's present configuration or profile", NOTE, (), "restart it"),
+        ExposureKind("published_port", "a port that is reachable on all addresses of the host", NOTE, ("CIS-5.14",)),
+        ExposureKind("privileged_port", "a port of the host below 1024", NOTE, ("CIS-5.8",)),
+        ExposureKind("sshd", "an SSH server runs in it", LOW, ("CIS-5.7",), "use docker exec"),
+        ExposureKind("secrets_in_environment", "variables whose names look like secrets, which docker inspect shows", LOW, ("CIS-4.10",),
              "pass secrets in files"),
     )
 }  # fmt: skip

@@ -26,7 +26,7 @@ _RECORDS = {1300: "SYSCALL", 1302: "PATH"}
 
 
 @dataclass(frozen=True)
-class Kind:
+class WatchedKind:
     """One thing that is watched. title: for messages. control: of the benchmark. folder: whether all below it is watched."""
 
     title: str
@@ -34,23 +34,23 @@ class Kind:
     folder: bool = False
 
 
-KINDS: dict[str, Kind] = {
-    "dockerd": Kind("program of the engine", "CIS-1.1.3"),
-    _RUN: Kind("runtime folder of containerd", "CIS-1.1.4", True),
-    "data_root": Kind("data of the engine", "CIS-1.1.5", True),
-    "etc_docker": Kind("folder of the engine's configuration", "CIS-1.1.6", True),
-    "docker_service": Kind("docker.service", "CIS-1.1.7"),
-    "containerd_socket": Kind("socket of containerd", "CIS-1.1.8"),
-    "docker_socket": Kind("docker.socket", "CIS-1.1.9"),
-    "default_docker": Kind("environment of the engine", "CIS-1.1.10"),
-    "daemon_json": Kind("configuration of the engine", "CIS-1.1.11"),
-    "containerd_config": Kind("configuration of containerd", "CIS-1.1.12"),
-    "sysconfig_docker": Kind("environment of the engine", "CIS-1.1.13"),
-    "containerd": Kind("program of containerd", "CIS-1.1.14"),
-    "containerd_shim": Kind("program of containerd", "CIS-1.1.15"),
-    "containerd_shim_v1": Kind("program of containerd", "CIS-1.1.16"),
-    "containerd_shim_v2": Kind("program of containerd", "CIS-1.1.17"),
-    "runc": Kind("program of the runtime", "CIS-1.1.18"),
+KINDS: dict[str, WatchedKind] = {
+    "dockerd": WatchedKind("program of the engine", "CIS-1.1.3"),
+    _RUN: WatchedKind("runtime folder of containerd", "CIS-1.1.4", True),
+    "data_root": WatchedKind("data of the engine", "CIS-1.1.5", True),
+    "etc_docker": WatchedKind("folder of the engine's configuration", "CIS-1.1.6", True),
+    "docker_service": WatchedKind("docker.service", "CIS-1.1.7"),
+    "containerd_socket": WatchedKind("socket of containerd", "CIS-1.1.8"),
+    "docker_socket": WatchedKind("docker.socket", "CIS-1.1.9"),
+    "default_docker": WatchedKind("environment of the engine", "CIS-1.1.10"),
+    "daemon_json": WatchedKind("configuration of the engine", "CIS-1.1.11"),
+    "containerd_config": WatchedKind("configuration of containerd", "CIS-1.1.12"),
+    "sysconfig_docker": WatchedKind("environment of the engine", "CIS-1.1.13"),
+    "containerd": WatchedKind("program of containerd", "CIS-1.1.14"),
+    "containerd_shim": WatchedKind("program of containerd", "CIS-1.1.15"),
+    "containerd_shim_v1": WatchedKind("program of containerd", "CIS-1.1.16"),
+    "containerd_shim_v2": WatchedKind("program of containerd", "CIS-1.1.17"),
+    "runc": WatchedKind("program of the runtime", "CIS-1.1.18"),
 }
 # Read by this layer on the host, and by layer `files`. What the engine configures is not in them.
 _OWN = {
@@ -79,7 +79,7 @@ class Place:
     unfit: str = ""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> WatchedKind:
         return KINDS[self.name]
 
     @property

@@ -19,7 +19,7 @@ DEFAULT_GROUP = "docker"
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of file. title: for messages. mode: the permissions that it may have at most. owner_control, mode_control: their controls, or empty."""
 
     title: str
@@ -28,24 +28,24 @@ class Kind:
     mode_control: str = ""
 
 
-KINDS: dict[str, Kind] = {
-    "unit": Kind("file of docker.service", 0o644, "CIS-3.1", "CIS-3.2"),
-    "socket_unit": Kind("file of docker.socket", 0o644, "CIS-3.3", "CIS-3.4"),
-    "containerd_unit": Kind("file of containerd.service", 0o644),
-    "folder": Kind("folder of the engine's configuration", 0o755, "CIS-3.5", "CIS-3.6"),
-    "registry_folder": Kind("folder of registry certificates", 0o755, "CIS-3.7", "CIS-3.8"),
-    "registry_certificate": Kind("registry certificate", 0o444, "CIS-3.7", "CIS-3.8"),
-    "registry_key": Kind("key for a registry", 0o400, "CIS-3.7", "CIS-3.8"),
-    "tls_ca": Kind("CA certificate of the engine", 0o444, "CIS-3.9", "CIS-3.10"),
-    "tls_certificate": Kind("certificate of the engine", 0o444, "CIS-3.11", "CIS-3.12"),
-    "tls_key": Kind("private key of the engine", 0o400, "CIS-3.13", "CIS-3.14"),
-    "socket": Kind("socket of the engine", 0o660, "CIS-3.15", "CIS-3.16"),
-    "config": Kind("configuration of the engine", 0o644, "CIS-3.17", "CIS-3.18"),
-    "defaults": Kind("environment of the engine", 0o644, "CIS-3.19", "CIS-3.20"),
-    "sysconfig": Kind("environment of the engine", 0o644, "CIS-3.22", "CIS-3.21"),
-    "containerd_socket": Kind("socket of containerd", 0o660, "CIS-3.23", "CIS-3.24"),
-    "containerd_folder": Kind("folder of containerd's configuration", 0o755),
-    "containerd_config": Kind("configuration of containerd", 0o644),
+KINDS: dict[str, FileKind] = {
+    "unit": FileKind("file of docker.service", 0o644, "CIS-3.1", "CIS-3.2"),
+    "socket_unit": FileKind("file of docker.socket", 0o644, "CIS-3.3", "CIS-3.4"),
+    "containerd_unit": FileKind("file of containerd.service", 0o644),
+    "folder": FileKind("folder of the engine's configuration", 0o755, "CIS-3.5", "CIS-3.6"),
+    "registry_folder": FileKind("folder of registry certificates", 0o755, "CIS-3.7", "CIS-3.8"),
+    "registry_certificate": FileKind("registry certificate", 0o444, "CIS-3.7", "CIS-3.8"),
+    "registry_key": FileKind("key for a registry", 0o400, "CIS-3.7", "CIS-3.8"),
+    "tls_ca": FileKind("CA certificate of the engine", 0o444, "CIS-3.9", "CIS-3.10"),
+    "tls_certificate": FileKind("certificate of the engine", 0o444, "CIS-3.11", "CIS-3.12"),
+    "tls_key": FileKind("private key of the engine", 0o400, "CIS-3.13", "CIS-3.14"),
+    "socket": FileKind("socket of the engine", 0o660, "CIS-3.15", "CIS-3.16"),
+    "config": FileKind("configuration of the engine", 0o644, "CIS-3.17", "CIS-3.18"),
+    "defaults": FileKind("environment of the engine", 0o644, "CIS-3.19", "CIS-3.20"),
+    "sysconfig": FileKind("environment of the engine", 0o644, "CIS-3.22", "CIS-3.21"),
+    "containerd_socket": FileKind("socket of containerd", 0o660, "CIS-3.23", "CIS-3.24"),
+    "containerd_folder": FileKind("folder of containerd's configuration", 0o755),
+    "containerd_config": FileKind("configuration of containerd", 0o644),
 }
 # Bits that open nothing. The sticky bit of a file has no effect (man 7 inode); a rootless dockerd sets it on its socket at each start, so that the runtime
 # folder is not cleaned of it (moby, pkg/homedir: StickRuntimeDirContents). For folders and sockets, the kernel uses neither set-ID bit to grant a right.
