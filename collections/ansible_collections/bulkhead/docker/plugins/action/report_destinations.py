@@ -18,7 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.sett
     STAGE,
     SWITCH,
     VARIABLES,
-    read_settings,
+    read_egress_settings,
 )
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.egress.destinations import Destination, collect_destinations
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.egress.proposal import build_proposal, render_missing, render_proposal
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
                 path = folder / f"destinations-{host}.json"
                 answer, instance = plan["observed"][LAYER], get_observed_instance(plan["observed"])
                 uid = instance.uid if instance.rootless else None
-                found = collect_destinations(read_settings(plan["desired"]), answer, _read_former(path), now, uid)
+                found = collect_destinations(read_egress_settings(plan["desired"]), answer, _read_former(path), now, uid)
                 missing[host] = found.missing
                 result["warnings"] = [*result.get("warnings", ()), *(f"{host}: {text}" for text in found.warnings)]
                 write_report(path, {"host": host, "destinations": [each.as_dict() for each in found.destinations]})

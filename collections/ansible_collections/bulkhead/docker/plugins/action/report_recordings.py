@@ -17,7 +17,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import repla
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording import outcome as outcomes
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generated import SUFFIX
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.overview import render_services, summarize
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import read_settings
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import read_recording_settings
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.recordings import REPORT
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.text import list_messages
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import choose_shown, print_lines
@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
             for host, own in hosts.items()
             if (plan := own.get(PLAN)) and not plan.get("failed") and plan.get("desired")
         }
-        settings = read_settings(desired)
+        settings = read_recording_settings(desired)
         former, problems = _read_files(folder)
         problems = [
             *settings.problems,

@@ -70,7 +70,7 @@ def render_unit(host: Host, users: Iterable[str]) -> str:
     return UNIT_TEXT.format(python=python, program=PROGRAM, runtime=RUNTIME_FOLDER, state=str(Path(FOLDER).parent), managers=managers)
 
 
-def read_settings(host: Host) -> dict[str, Any]:
+def read_recorder_settings(host: Host) -> dict[str, Any]:
     """Return the settings of the installed recorder, its version included; empty without one, or if they are damaged."""
     try:
         settings = json.loads(host.read(SETTINGS) or "{}")
@@ -88,7 +88,7 @@ def find_changes(host: Host, settings: Mapping[str, Any], run: Manager = systemc
     """Return what has to be done so that the host records with these settings, one message each; empty if it does."""
     if not host.path(UNIT).exists() or not host.path(PROGRAM).exists():
         return [f"install {PROGRAM} and {UNIT_NAME}", f"start {UNIT_NAME}, which arms the kernel"]
-    before, found = read_settings(host), []
+    before, found = read_recorder_settings(host), []
     if before.get("version") != settings["version"]:
         found.append(f"replace {PROGRAM} by version {settings['version']}")
     different = sorted(key for key in settings if key != "version" and before.get(key) != settings[key])

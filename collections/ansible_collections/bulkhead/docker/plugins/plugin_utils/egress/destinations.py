@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ...module_utils.host.egress import MAX_USED
 from ...module_utils.layers.egress.rules import Inputs, choose_policy, collect_inputs, find_denial
-from ...module_utils.layers.egress.settings import Settings
+from ...module_utils.layers.egress.settings import EgressSettings
 
 ALL = "all networks"
 
@@ -47,7 +47,7 @@ class Collected:
 
 
 def collect_destinations(
-    settings: Settings, answer: Mapping[str, Any], former: Iterable[Destination], now: str, uid: int | None = None
+    settings: EgressSettings, answer: Mapping[str, Any], former: Iterable[Destination], now: str, uid: int | None = None
 ) -> Collected:
     """Return what the host's containers used, now and before. answer: of module observe_egress. uid: of the user of a rootless engine."""
     inputs = collect_inputs(settings, answer, Inputs.from_text(answer["texts"][0]), uid)
@@ -71,7 +71,7 @@ def collect_destinations(
     return Collected(everything, [each for each in everything if _is_missing(settings, inputs, answer, each)], warnings)
 
 
-def _label(settings: Settings, inputs: Inputs, network: Mapping[str, Any]) -> str:
+def _label(settings: EgressSettings, inputs: Inputs, network: Mapping[str, Any]) -> str:
     """Return the entry that applies to a network, or the one that would: of its compose project, or else of its name."""
     label = choose_policy(settings, inputs, network["bridge"])[0]
     if label != ALL:
@@ -79,7 +79,7 @@ def _label(settings: Settings, inputs: Inputs, network: Mapping[str, Any]) -> st
     return f"project {network['project']}" if network["project"] else f"network {network['name']}"
 
 
-def _is_missing(settings: Settings, inputs: Inputs, answer: Mapping[str, Any], found: Destination) -> bool:
+def _is_missing(settings: EgressSettings, inputs: Inputs, answer: Mapping[str, Any], found: Destination) -> bool:
     """Return whether the present variables deny a destination. A network's label stands for its bridge, which may be gone."""
     named = Inputs(inputs.names, inputs.nameservers, inputs.ports, {entry.label: [entry.label] for entry in settings.entries})
     connection = {"asked": found.address, "destination": found.address, "protocol": found.protocol, "port": found.port}

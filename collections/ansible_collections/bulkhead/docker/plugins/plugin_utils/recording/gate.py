@@ -30,7 +30,7 @@ _COUNTS = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class GateSettings:
     """The variables `container_recorder_gate_NAME`. health_checks: of services that have one."""
 
     days: int = 7
@@ -53,19 +53,19 @@ class Gate:
     estimate: Estimate
 
 
-def read_settings(variables: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+def read_gate_settings(variables: Mapping[str, Any]) -> tuple[GateSettings, list[str]]:
     """Return the settings in the variables of role container_recorder, and one message per wrong value."""
     values, problems = {}, []
-    for field in fields(Settings):
+    for field in fields(GateSettings):
         value = variables.get(PREFIX + field.name, field.default)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             problems.append(f"{PREFIX}{field.name}: {value!r} is not a number from 0; write one, such as {field.default}")
         else:
             values[field.name] = value
-    return Settings(**values), problems
+    return GateSettings(**values), problems
 
 
-def judge(recording: Recording, settings: Settings, now: float, stage_since: str = "") -> Gate:
+def judge_gate(recording: Recording, settings: GateSettings, now: float, stage_since: str = "") -> Gate:
     """Return what is missing before enforcing. now: seconds since the epoch. stage_since: the day on which stage log began; empty before.
 
     Only days on which a container of the service was recorded count. A new call, access, image or runtime begins them anew, and so does stage log.
@@ -159,7 +159,7 @@ def _list_rules(files: Sequence[SeenAccess], mounts: Sequence[Mount]) -> set[str
     return {rule.text for rule in generalise_paths(files, mounts)}
 
 
-def _list_uncovered(total: Coverage, coverage: Coverage, settings: Settings) -> Iterator[str]:
+def _list_uncovered(total: Coverage, coverage: Coverage, settings: GateSettings) -> Iterator[str]:
     if not coverage.starts_seen:
         yield "No container was recorded from its creation on; create one anew, because the first start may do what no restart does."
     of_image = " of the image that runs now" if total != coverage else ""
@@ -179,7 +179,7 @@ def _list_sources(recording: Recording) -> Iterator[str]:
                 yield f"{what} not recorded on {host}: {source.reason or 'the recorder is switched off'}."
 
 
-def _list_gaps(recording: Recording, coverage: Coverage, settings: Settings, today: str) -> Iterator[str]:
+def _list_gaps(recording: Recording, coverage: Coverage, settings: GateSettings, today: str) -> Iterator[str]:
     """Yield the gaps of the last days, and those that are not over."""
     found: dict[str, list[str]] = {}
     current = {recorder.key for recorder in recording.list_current_recorders()}

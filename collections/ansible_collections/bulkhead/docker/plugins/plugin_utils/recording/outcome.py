@@ -14,7 +14,7 @@ from .bases import choose_apparmor_base, choose_seccomp_base
 from .compose import PROFILE_KEYS, format_empty_override, generate_compose_override
 from .container import generate_container_entry
 from .file import read_recording, write_recording
-from .gate import Gate, judge
+from .gate import Gate, judge_gate
 from .generated import APPARMOR, CONTAINERS, SECCOMP, SUFFIX, GeneratedFileError, format_generated, read_stage
 from .generation import ENFORCE, LOG, RECORD, Generated, GenerationError, name_profile
 from .merge import merge
@@ -22,7 +22,7 @@ from .model import Recording, RecordingError
 from .reduction import Reduction, compare_with_default
 from .seccomp import generate_seccomp_entry, render_seccomp_entry
 from .services import SERVICE, describe_missing, group_instances
-from .settings import SERVICES, ServiceSettings, Settings
+from .settings import SERVICES, RecordingSettings, ServiceSettings
 
 RECORDING, PROPOSED, OVERRIDE = ".yml", ".proposed.yml", ".compose.override.yml"
 
@@ -58,7 +58,7 @@ def build_outcomes(
     recorded: Mapping[str, Mapping[str, Any]],
     files: Mapping[str, str],
     generated: Mapping[str, str],
-    settings: Settings,
+    settings: RecordingSettings,
     inventory: Inventory,
     now: float,
     overridden: Collection[str] = (),
@@ -139,7 +139,7 @@ def _read_former(service: str, text: str | None) -> _Former:
     return _Former(stage, tuple(lists[name] for name in (SECCOMP, APPARMOR)))
 
 
-def _find_settings(service: str, settings: Settings, former: _Former, is_recorded: bool) -> tuple[ServiceSettings, str]:
+def _find_settings(service: str, settings: RecordingSettings, former: _Former, is_recorded: bool) -> tuple[ServiceSettings, str]:
     """Return the settings of a service, and why its generated file cannot be written. is_recorded: by a host of this run.
 
     A missing entry does not end stage log or enforce: the hosts that have it may not be part of this run.
@@ -157,7 +157,7 @@ def _find_settings(service: str, settings: Settings, former: _Former, is_recorde
 def _build_outcome(
     recording: Recording,
     own: ServiceSettings,
-    settings: Settings,
+    settings: RecordingSettings,
     inventory: Inventory,
     former: _Former,
     compose_service: str,
@@ -165,7 +165,7 @@ def _build_outcome(
     failure: str,
 ) -> Outcome:
     since = _find_stage_begin(recording) if own.stage == LOG else ""
-    outcome = Outcome(recording.service, own, recording, judge(recording, settings.gate, now, since), failure=failure)
+    outcome = Outcome(recording.service, own, recording, judge_gate(recording, settings.gate, now, since), failure=failure)
     outcome.texts[RECORDING] = write_recording(recording)
     if own.base and own.base not in inventory.seccomp:
         outcome.failure = (

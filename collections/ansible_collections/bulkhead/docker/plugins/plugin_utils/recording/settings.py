@@ -24,22 +24,22 @@ class ServiceSettings:
 
 
 @dataclass
-class Settings:
+class RecordingSettings:
     """services: by name. gate: what the gate needs. problems: one message each."""
 
     services: dict[str, ServiceSettings] = field(default_factory=dict)
-    gate: gate.Settings = field(default_factory=gate.Settings)
+    gate: gate.GateSettings = field(default_factory=gate.GateSettings)
     problems: list[str] = field(default_factory=list)
 
 
-def read_settings(desired: Mapping[str, Mapping[str, Any]]) -> Settings:
+def read_recording_settings(desired: Mapping[str, Mapping[str, Any]]) -> RecordingSettings:
     """Return the settings of all hosts, which must agree. desired: host -> the values of its variables, of the right types."""
-    found = Settings()
+    found = RecordingSettings()
     first = ""
     writers: dict[str, str] = {}
     for host in sorted(desired):
         values = desired[host]
-        own, problems = gate.read_settings(values)
+        own, problems = gate.read_gate_settings(values)
         found.problems += problems
         services = _read_services(host, values.get(SERVICES) or [], found.problems)
         if not first:

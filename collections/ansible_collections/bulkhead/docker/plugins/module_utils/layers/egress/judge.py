@@ -11,7 +11,7 @@ from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
 from ...host.egress_probe import OUTSIDE
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 from .rules import Inputs, collect_inputs, list_presets, render_rules
-from .settings import LAYER, LIST, LOG, STAGE, SWITCH, Settings, read_settings
+from .settings import LAYER, LIST, LOG, STAGE, SWITCH, EgressSettings, read_egress_settings
 from .state import LISTS_OF_ROOTLESS, find_probe_denial, is_dormant, list_differences
 
 _AGAIN = "run harden.yml --tags egress"
@@ -28,7 +28,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
         if observed["layers"].get(LAYER, {}).get("configured"):
             verdict.add_evidence(RULES, "exists, and the layer is disabled", headline=True)
         return verdict.conclude(NOT_APPLICABLE)
-    settings, instance = read_settings(expect["variables"]), get_observed_instance(observed)
+    settings, instance = read_egress_settings(expect["variables"]), get_observed_instance(observed)
     if instance.rootless and settings.entries:
         verdict.add_finding("rootless", f"{LIST}: {LISTS_OF_ROOTLESS}", None if requirement == OPTIONAL else ABSENT, f"{SWITCH}: optional")
         return verdict.conclude(NOT_APPLICABLE)
@@ -115,7 +115,7 @@ def _judge_table(verdict: Verdict, answer: Mapping[str, Any]) -> None:
             verdict.add_finding("rules_differ", text, DEGRADED, f"systemctl restart {UNIT_NAME}")
 
 
-def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], settings: Settings) -> None:
+def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], settings: EgressSettings) -> None:
     """Compare what the probe reached with the presets. It has no meaning if what is allowed is not reached either."""
     probe = answer.get("probe")
     if not probe or answer["table"] is None:
@@ -146,7 +146,7 @@ def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], settings: Settings
         verdict.add_finding("probe_blocked", f"{text}: other rules deny this, so the probe cannot verify the presets")
 
 
-def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings, uid: int | None) -> None:
+def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: EgressSettings, uid: int | None) -> None:
     """Compare the file with the inventory, by what of the host went into it, and that with the present host."""
     text = answer["texts"][0]
     loaded = Inputs.from_text(text)
@@ -165,7 +165,7 @@ def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: Settings
     _judge_inputs(verdict, loaded, collect_inputs(settings, answer, loaded, uid), settings)
 
 
-def _judge_inputs(verdict: Verdict, loaded: Inputs, now: Inputs, settings: Settings) -> None:
+def _judge_inputs(verdict: Verdict, loaded: Inputs, now: Inputs, settings: EgressSettings) -> None:
     """Add what changed on the host since the rules were made. A list that applies to no network is degraded; the rest informs."""
     for entry in settings.entries:
         label = entry.label

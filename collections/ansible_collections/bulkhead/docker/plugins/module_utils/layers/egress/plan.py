@@ -10,7 +10,7 @@ from ...engine.instance import Instance, get_observed_instance
 from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
 from ..verdict import DISABLED, Change, Effect, LayerPlan
 from .rules import Inputs, collect_inputs, find_denial, list_presets, render_drop_in, render_rules, render_unit
-from .settings import LAYER, LIST, LOG, STAGE, SWITCH, Settings, read_settings
+from .settings import LAYER, LIST, LOG, STAGE, SWITCH, EgressSettings, read_egress_settings
 from .state import LISTS_OF_ROOTLESS, build_probe, build_question, list_differences, pick_variables
 
 ASKS = "observe_egress"
@@ -46,16 +46,16 @@ def plan(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> LayerPlan:
             planned.changes.append(Change(SHOW, "remove the table from the kernel"))
             planned.apply = _build_arguments(_NOTHING)
         return planned
-    return _plan_rules(planned, answer, read_settings(desired), get_observed_instance(observed))
+    return _plan_rules(planned, answer, read_egress_settings(desired), get_observed_instance(observed))
 
 
 def expectation(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return what verification expects: the variables, what it asks the host, and what its probe tries."""
-    probe = {} if desired[SWITCH] == DISABLED else build_probe(read_settings(desired))
+    probe = {} if desired[SWITCH] == DISABLED else build_probe(read_egress_settings(desired))
     return {"question": build_question(desired), "variables": pick_variables(desired), "probe": probe}
 
 
-def _plan_rules(planned: LayerPlan, answer: Mapping[str, Any], settings: Settings, instance: Instance) -> LayerPlan:
+def _plan_rules(planned: LayerPlan, answer: Mapping[str, Any], settings: EgressSettings, instance: Instance) -> LayerPlan:
     if instance.uid is None:
         planned.notices.append(f"the egress rules of {instance.user} are planned after that user is created")
         return planned
@@ -103,7 +103,9 @@ def _plan_files(planned: LayerPlan, answer: Mapping[str, Any], texts: tuple[str,
     return planned
 
 
-def _describe_inputs(planned: LayerPlan, answer: Mapping[str, Any], settings: Settings, inputs: Inputs, before: Inputs | None) -> None:
+def _describe_inputs(
+    planned: LayerPlan, answer: Mapping[str, Any], settings: EgressSettings, inputs: Inputs, before: Inputs | None
+) -> None:
     """Add what of the host is in the rules, and what is missing there."""
     for name, addresses in inputs.names.items():
         error = answer["names"][name]["error"]
@@ -132,7 +134,7 @@ def _describe_inputs(planned: LayerPlan, answer: Mapping[str, Any], settings: Se
             planned.warnings.append(f"bridge {bridge} has the port {', '.join(ports)}: what leaves there passes no rule")
 
 
-def _describe_effects(planned: LayerPlan, answer: Mapping[str, Any], settings: Settings, inputs: Inputs) -> None:
+def _describe_effects(planned: LayerPlan, answer: Mapping[str, Any], settings: EgressSettings, inputs: Inputs) -> None:
     """Add the running containers with connections that the rules would end."""
     if settings.stage == LOG:
         return

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from ...host.egress import LOG_RATE, RULES, TABLE, UNIT_NAME, USED, WANTED_BY
-from .settings import HOST, LISTED, LOG, METADATA, PRIVATE, Allowed, Entry, Settings
+from .settings import HOST, LISTED, LOG, METADATA, PRIVATE, Allowed, EgressSettings, Entry
 
 # Ranges of the presets. Link-local addresses, and the services of clouds that have others: Azure, Alibaba, Oracle, and over IPv6 AWS and Google.
 RANGES = {
@@ -57,7 +57,7 @@ class Inputs:
             return None
 
 
-def collect_inputs(settings: Settings, observed: Mapping[str, Any], before: Inputs | None = None, uid: int | None = None) -> Inputs:
+def collect_inputs(settings: EgressSettings, observed: Mapping[str, Any], before: Inputs | None = None, uid: int | None = None) -> Inputs:
     """Return what the host has now. before: what was loaded; a name that cannot be resolved and networks of a stopped engine keep it.
 
     uid: of the user of a rootless engine.
@@ -85,7 +85,7 @@ def collect_inputs(settings: Settings, observed: Mapping[str, Any], before: Inpu
     )
 
 
-def list_presets(settings: Settings) -> set[str]:
+def list_presets(settings: EgressSettings) -> set[str]:
     """Return the presets that any network has."""
     return {*settings.presets, *(preset for entry in settings.entries for preset in entry.presets)}
 
@@ -120,7 +120,7 @@ def render_drop_in(nft: str) -> str:
     return f"# Written by Bulkhead (role container_egress). Changes are lost.\n[Service]\n{commands}"
 
 
-def render_rules(settings: Settings, inputs: Inputs) -> str:
+def render_rules(settings: EgressSettings, inputs: Inputs) -> str:
     """Return the file that replaces the table in one transaction (man 8 nft)."""
     presets = [preset for preset in RANGES if preset in list_presets(settings)]
     used = [preset for preset in (METADATA, HOST, PRIVATE, LISTED) if preset in list_presets(settings)]
@@ -321,7 +321,7 @@ def _quote(names: Iterable[str]) -> str:
     return f"{{ {', '.join(json.dumps(name) for name in dict.fromkeys(names))} }}"
 
 
-def choose_policy(settings: Settings, inputs: Inputs, bridge: str) -> tuple[str, tuple[str, ...], tuple[Allowed, ...]]:
+def choose_policy(settings: EgressSettings, inputs: Inputs, bridge: str) -> tuple[str, tuple[str, ...], tuple[Allowed, ...]]:
     """Return label, presets and allowed destinations of a bridge."""
     for entry in settings.entries:
         if bridge in inputs.bridges.get(entry.label, ()):
@@ -329,7 +329,9 @@ def choose_policy(settings: Settings, inputs: Inputs, bridge: str) -> tuple[str,
     return "all networks", settings.presets, settings.allow
 
 
-def find_denial(settings: Settings, inputs: Inputs, connection: Mapping[str, Any], bridge: str, local: bool, among_containers: bool) -> str:
+def find_denial(
+    settings: EgressSettings, inputs: Inputs, connection: Mapping[str, Any], bridge: str, local: bool, among_containers: bool
+) -> str:
     """Return the preset that denies a connection of a container; empty if it is allowed. local: it goes to the host itself."""
     _label, presets, allow = choose_policy(settings, inputs, bridge)
     if among_containers:

@@ -56,7 +56,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Settings:
+class EgressSettings:
     """presets, allow: of all networks without an entry; `allow` also of those with one."""
 
     stage: str
@@ -111,7 +111,7 @@ def _is_list(value: Any) -> bool:
     return all(_is_list(each.get(key) or []) for each in value if isinstance(each, Mapping) for key in ("presets", "allow", "ports"))
 
 
-def read_settings(desired: Mapping[str, Any]) -> Settings:
+def read_egress_settings(desired: Mapping[str, Any]) -> EgressSettings:
     """Return the settings. The variables have no problems."""
     presets = tuple(desired[PRESETS])
     entries = tuple(
@@ -123,7 +123,7 @@ def read_settings(desired: Mapping[str, Any]) -> Settings:
         )
         for entry in desired[LIST]
     )
-    return Settings(desired[STAGE], bool(desired[DNS]), presets, _read_allow(desired[ALLOW]), entries)
+    return EgressSettings(desired[STAGE], bool(desired[DNS]), presets, _read_allow(desired[ALLOW]), entries)
 
 
 def _read_allow(given: Iterable[Mapping[str, Any]]) -> tuple[Allowed, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from ...host.egress_probe import HOST_ENDS, OUTSIDE, PORT, USER
 from ..rootless.plan import find_desired_user
 from .rules import Inputs, find_denial
-from .settings import LOG, SWITCH, VARIABLES, Settings, read_settings
+from .settings import LOG, SWITCH, VARIABLES, EgressSettings, read_egress_settings
 
 LISTS_OF_ROOTLESS = (
     "the networks of a rootless engine share one process, so that no rule can apply to one of them; write the destinations in"
@@ -26,13 +26,13 @@ PROBED = ("169.254.255.253", "100.127.255.253", "fd00:ec2:ffff:ffff:ffff:ffff:ff
 def build_question(desired: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of module observe_egress."""
     disabled = desired[SWITCH] == "disabled"
-    names = [] if disabled else read_settings(desired).list_names()
+    names = [] if disabled else read_egress_settings(desired).list_names()
     user = find_desired_user(desired)
     socket = "" if user else str(desired.get("docker_engine_socket") or "")
     return {"names": names, **({"socket": socket} if socket else {}), **({"user": user} if user else {})}
 
 
-def build_probe(settings: Settings) -> dict[str, list[str]]:
+def build_probe(settings: EgressSettings) -> dict[str, list[str]]:
     """Return the arguments of module observe_egress for its probe: what any network may not reach, and what is outside. Empty if nothing is denied."""
     if settings.stage == LOG:
         return {}
@@ -49,7 +49,7 @@ def build_probe(settings: Settings) -> dict[str, list[str]]:
     return {"probe": list(dict.fromkeys([*denied, *OUTSIDE])), "listed_networks": names["network"], "listed_projects": names["project"]}
 
 
-def find_probe_denial(settings: Settings, inputs: Inputs, address: str, source: str) -> str:
+def find_probe_denial(settings: EgressSettings, inputs: Inputs, address: str, source: str) -> str:
     """Return the preset that denies an address to the probe; empty if it is allowed. source: a bridge, or USER."""
     connection = {"asked": address, "destination": address, "protocol": "tcp", "port": PORT}
     return find_denial(settings, inputs, connection, source, address in HOST_ENDS, False)

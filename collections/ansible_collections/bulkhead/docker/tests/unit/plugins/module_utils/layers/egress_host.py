@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.rule
     render_rules,
     render_unit,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_settings
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_egress_settings
 
 DESIRED: dict[str, Any] = {
     "container_egress_layer": "required",
@@ -70,7 +70,7 @@ def make_answer(**changes: Any) -> dict[str, Any]:
 
 def make_loaded(desired: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Return the answer of a host on which the rules of the variables are loaded."""
-    settings, answer = read_settings(desired), make_answer()
+    settings, answer = read_egress_settings(desired), make_answer()
     loaded = {
         "texts": [render_rules(settings, collect_inputs(settings, answer)), render_unit("/usr/sbin/nft"), render_drop_in("/usr/sbin/nft")],
         "wanted": list(WANTED_BY),

@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.judge import judge, judge_container
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.plan import expectation
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.rules import Inputs, render_rules
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_settings
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_egress_settings
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
 from .egress_host import DESIRED, NETWORKS, SHOP, TABLE, make_answer, make_loaded, make_observed
@@ -123,7 +123,7 @@ def test_without_requirement_or_answer() -> None:
 
 def test_rules_of_another_user_are_outdated() -> None:
     instance = {"user": "app", "uid": 1000, "gid": 1000, "home": "/home/app"}
-    settings, unit = read_settings(DESIRED), make_loaded(DESIRED)["texts"][1:]
+    settings, unit = read_egress_settings(DESIRED), make_loaded(DESIRED)["texts"][1:]
     answer = make_loaded(
         DESIRED, texts=[render_rules(settings, Inputs(nameservers=["10.0.2.3"], uid=1000)), *unit], networks=[], containers=[]
     )

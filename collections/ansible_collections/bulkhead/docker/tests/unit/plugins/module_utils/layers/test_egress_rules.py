@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.rule
     render_rules,
     render_unit,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import find_problems, read_settings
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import find_problems, read_egress_settings
 
 from .egress_host import API, DESIRED, SHOP, make_answer
 
@@ -25,7 +25,7 @@ def list_chain(text: str, name: str) -> list[str]:
 
 
 def render(inputs: Inputs | None = None, **variables: Any) -> str:
-    return render_rules(read_settings({**DESIRED, **variables}), inputs or Inputs())
+    return render_rules(read_egress_settings({**DESIRED, **variables}), inputs or Inputs())
 
 
 def test_the_file_replaces_the_table_in_one_transaction() -> None:
@@ -106,7 +106,9 @@ def test_inputs_are_read_from_the_file() -> None:
 
 
 def test_the_host_gives_the_inputs() -> None:
-    settings = read_settings({**DESIRED, "container_egress_presets": ["host"], "container_egress_list": [SHOP, {"project": "store"}]})
+    settings = read_egress_settings(
+        {**DESIRED, "container_egress_presets": ["host"], "container_egress_list": [SHOP, {"project": "store"}]}
+    )
     named = {"name": "named", "driver": "bridge", "bridge": "shop0", "project": ""}
     answer = make_answer(bridges={"docker0": [], "br-0123456789ab": [], "br-lan": [], "virbr0": []})
     found = collect_inputs(settings, {**answer, "networks": [*answer["networks"], named]})
@@ -134,12 +136,12 @@ def test_a_rootless_engine_is_matched_by_its_user() -> None:
         "fib daddr type local goto deny_host",
         "goto deny_listed",
     ]
-    settings = read_settings({**DESIRED, "container_egress_presets": presets})
+    settings = read_egress_settings({**DESIRED, "container_egress_presets": presets})
     assert collect_inputs(settings, make_answer(networks=[]), None, 1000) == Inputs(nameservers=["10.0.2.3"], ports=["tcp/8080"], uid=1000)
 
 
 def test_a_stopped_engine_keeps_what_was_loaded() -> None:
-    settings = read_settings({**DESIRED, "container_egress_list": [SHOP]})
+    settings = read_egress_settings({**DESIRED, "container_egress_list": [SHOP]})
     before = Inputs({"api.example.com": ["192.0.2.9"]}, [], ["tcp/1"], {"network shop": ["br-1"]}, ["shop0"], ["br-lan"])
     answer = make_answer(error="no engine answers", networks=[], names={"api.example.com": {"addresses": [], "error": "unknown"}})
     found = collect_inputs(settings, answer, before)
@@ -171,7 +173,7 @@ def test_the_unit_starts_before_the_engine_and_after_a_flush() -> None:
     ],
 )
 def test_a_connection_is_judged_as_the_rules_do(presets: list[str], destination: str, port: int, local: bool, denied: str) -> None:
-    settings = read_settings({**DESIRED, "container_egress_presets": presets, "container_egress_allow": [API]})
+    settings = read_egress_settings({**DESIRED, "container_egress_presets": presets, "container_egress_allow": [API]})
     inputs = Inputs({"api.example.com": ["192.0.2.7"]}, ["10.0.2.3"], ["tcp/8080"])
     connection = {"asked": destination, "destination": destination, "protocol": "tcp", "port": port}
     assert find_denial(settings, inputs, connection, "docker0", local, False) == denied

@@ -90,7 +90,7 @@ def test_an_installation_is_complete(host: Host) -> None:
     assert manager.commands == ["daemon-reload", "enable bulkhead-recorder.service", "restart bulkhead-recorder.service"]
     assert host.path(folders.PROGRAM).read_bytes() == b"PK\x03\x04\xff\x00"
     assert host.path(folders.FOLDER).stat().st_mode & 0o777 == 0o700
-    assert install.read_settings(host) == SETTINGS
+    assert install.read_recorder_settings(host) == SETTINGS
     assert install.find_changes(host, SETTINGS, manager) == []
 
 

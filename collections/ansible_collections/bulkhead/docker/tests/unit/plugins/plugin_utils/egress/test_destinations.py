@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.egress import MAX_USED
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_settings
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_egress_settings
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.egress.destinations import ALL, Collected, Destination, collect_destinations
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.egress.proposal import build_proposal, render_missing, render_proposal
 
@@ -21,7 +21,7 @@ def make_used(bridge: str, destination: str, port: int = 443, protocol: str = "t
 
 
 def collect(*used: dict[str, Any], former: tuple[Destination, ...] = (), uid: int | None = None, **variables: Any) -> Collected:
-    settings = read_settings({**LOGGED, **variables})
+    settings = read_egress_settings({**LOGGED, **variables})
     return collect_destinations(settings, make_answer(used=list(used)), former, NOW, uid)
 
 

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.coverage import measure_coverage
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.estimate import estimate_unseen
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.gate import Settings, find_last_access, judge, read_settings
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.gate import (
+    GateSettings,
+    find_last_access,
+    judge_gate,
+    read_gate_settings,
+)
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.merge import merge
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Recording
 
@@ -36,7 +41,7 @@ def collect(*collections: dict[str, Any], at: float = NOW, **host: Any) -> Recor
 
 
 def find_missing(recording: Recording, stage_since: str = "", **settings: int) -> list[str]:
-    return list(judge(recording, Settings(**settings), START + NOW * DAY, stage_since).missing)
+    return list(judge_gate(recording, GateSettings(**settings), START + NOW * DAY, stage_since).missing)
 
 
 def with_gaps(*gaps: dict[str, Any]) -> Recording:
@@ -44,7 +49,7 @@ def with_gaps(*gaps: dict[str, Any]) -> Recording:
 
 
 def test_a_complete_recording_passes() -> None:
-    gate = judge(collect(make_replica(1), make_replica(2)), Settings(), START + NOW * DAY)
+    gate = judge_gate(collect(make_replica(1), make_replica(2)), GateSettings(), START + NOW * DAY)
     assert (gate.passed, gate.missing, gate.quiet) == (True, (), 10)
 
 
@@ -191,17 +196,17 @@ def test_a_source_that_does_not_record_is_named() -> None:
 
 
 def test_an_empty_recording_does_not_pass() -> None:
-    gate = judge(Recording("web"), Settings(), START)
+    gate = judge_gate(Recording("web"), GateSettings(), START)
     assert not gate.passed
     assert gate.missing[0] == "No system call was recorded."
 
 
 def test_settings_come_from_the_variables_of_the_role() -> None:
-    assert read_settings({"container_recorder_gate_days": 3, "other": "x"}) == (Settings(days=3), [])
-    settings, problems = read_settings(
+    assert read_gate_settings({"container_recorder_gate_days": 3, "other": "x"}) == (GateSettings(days=3), [])
+    settings, problems = read_gate_settings(
         {"container_recorder_gate_days": "many", "container_recorder_gate_execs": -1, "container_recorder_gate_stops": True}
     )
-    assert settings == Settings()
+    assert settings == GateSettings()
     assert problems == [
         "container_recorder_gate_days: 'many' is not a number from 0; write one, such as 7",
         "container_recorder_gate_stops: True is not a number from 0; write one, such as 1",

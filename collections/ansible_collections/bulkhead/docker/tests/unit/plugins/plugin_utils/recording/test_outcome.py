@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired import read_seccomp_profiles
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.gate import Settings as GateSettings
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.gate import GateSettings
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generated import (
     APPARMOR,
     CONTAINERS,
@@ -25,7 +25,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.outcome 
     build_outcomes,
     find_recording_problems,
 )
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import SERVICES, ServiceSettings, Settings
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import SERVICES, RecordingSettings, ServiceSettings
 
 from .recorded_hosts import DAY, START, make_access, make_call, make_instance, make_recorded
 
@@ -52,7 +52,7 @@ def build(
 ) -> tuple[dict[str, Outcome], list[str]]:
     services = {"web": ServiceSettings(stage, **own)} if stage else {}
     given = {"web1": record()} if recorded is None else recorded
-    settings = Settings(services, gate or GateSettings())
+    settings = RecordingSettings(services, gate or GateSettings())
     outcomes, problems = build_outcomes(given, files or {}, generated or {}, settings, INVENTORY, NOW, overridden)
     return {each.service: each for each in outcomes}, problems
 
@@ -194,7 +194,7 @@ def test_one_kind_is_generated_without_the_other() -> None:
     only_access = record(make_instance(calls=[], access=ACCESS, **labelled))
     for recorded, without, key in ((only_calls, APPARMOR, "apparmor_profile"), (only_access, SECCOMP, "seccomp_profile")):
         for stage in ("log", "enforce"):
-            settings = Settings({"shop-web": ServiceSettings(stage, "tested")}, GateSettings())
+            settings = RecordingSettings({"shop-web": ServiceSettings(stage, "tested")}, GateSettings())
             outcome = build_outcomes({"web1": recorded}, {}, {}, settings, INVENTORY, NOW)[0][0]
             lists = read(outcome)[1]
             assert [name for name, entries in lists.items() if not entries] == [without]

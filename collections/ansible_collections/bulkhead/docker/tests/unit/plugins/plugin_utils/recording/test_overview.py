@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording import outcome
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.overview import render_services, summarize
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import read_settings
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.settings import read_recording_settings
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import recordings
 
 from .recorded_hosts import DAY, START, make_call, make_gap, make_instance, make_recorded
@@ -22,7 +22,7 @@ def test_the_page_reads_what_a_run_writes(tmp_path: Path, gap: bool) -> None:
     recorded = make_recorded(make_instance(calls=[make_call("read"), make_call("openat")], denied_calls=[denied]))
     recorded["gaps"] = [make_gap("lost_calls", 0, 1)] if gap else []
     built, problems = outcome.build_outcomes(
-        {"web1": recorded}, {}, {}, read_settings({"web1": {}}), outcome.Inventory({}, [], "/x"), START + DAY
+        {"web1": recorded}, {}, {}, read_recording_settings({"web1": {}}), outcome.Inventory({}, [], "/x"), START + DAY
     )
     assert not problems
     write_report(tmp_path / recordings.REPORT, {"services": [summarize(each) for each in built], "problems": problems})
