@@ -37,7 +37,7 @@ def judge_container_layers(names: Sequence[str], containers: Sequence[Mapping[st
     )
 
 
-def judge_exposures(kinds: Sequence[str], containers: Sequence[Mapping[str, Any]]) -> Outcome:
+def judge_exposure_control(kinds: Sequence[str], containers: Sequence[Mapping[str, Any]]) -> Outcome:
     """Return `fail` if a container has an exposure of these kinds."""
     parts = [(container, "exposures", _judge_container(kinds, container)) for container in containers]
     return _combine_containers(parts)

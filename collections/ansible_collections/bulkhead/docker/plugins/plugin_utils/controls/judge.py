@@ -9,7 +9,7 @@ from typing import Any
 
 from . import containers, engine, files, host, images, swarm
 from .catalog import Control, load_controls
-from .feeds import judge_container_layers, judge_exposures, judge_host_layers
+from .feeds import judge_container_layers, judge_exposure_control, judge_host_layers
 from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, Facts, MissingFact, Outcome, combine, show
 
 _MODULES: tuple[ModuleType, ...] = (host, engine, files, images, containers, swarm)
@@ -48,7 +48,7 @@ def _judge_control(control: Control, facts: Facts) -> Outcome:
 def _judge_part(part: str, control: Control, facts: Facts) -> Outcome:
     try:
         if part == "exposures":
-            return judge_exposures(control.exposures, facts.verification["containers"])
+            return judge_exposure_control(control.exposures, facts.verification["containers"])
         if part == "judge":
             return find_judge(control.judge)(control, facts)
         if control.section in _HOST_SECTIONS:
