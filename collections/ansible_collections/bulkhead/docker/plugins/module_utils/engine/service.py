@@ -74,7 +74,7 @@ def _build_process_options(instance: Instance) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Service:
+class EngineService:
     """docker.service of one engine. All methods raise ServiceError."""
 
     instance: Instance = ROOTFUL

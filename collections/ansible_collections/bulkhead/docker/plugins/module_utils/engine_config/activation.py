@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.api import Engine, EngineUnreachable
-from ..engine.service import Service
+from ..engine.service import EngineService
 from . import engine_restart
 from .data_root import DataMigration
 from .request import ConfigOutcome, ConfigRequest
@@ -46,7 +46,7 @@ class Activation:
 def activate(engine: Engine, request: ConfigRequest, transaction: Transaction, activation: Activation, outcome: ConfigOutcome) -> None:
     """Make the running engine use the new files. Raises an error when the engine or a container does not work afterwards."""
     if activation.restart:
-        _prepare_containers(engine, Service(request.instance), transaction, activation)
+        _prepare_containers(engine, EngineService(request.instance), transaction, activation)
         _restart(engine, request, transaction, outcome)
         _restart_containers(engine, request, activation, outcome)
     elif outcome.keys_changed:
@@ -59,7 +59,7 @@ def wait_for_answer(engine: Engine, request: ConfigRequest, step: str) -> None:
         raise EngineUnreachable(f"the engine does not answer on {engine.socket} within {request.timeout:.0f} s of its {step}")
 
 
-def _prepare_containers(engine: Engine, service: Service, transaction: Transaction, activation: Activation) -> None:
+def _prepare_containers(engine: Engine, service: EngineService, transaction: Transaction, activation: Activation) -> None:
     """Stop the containers that the restart leaves behind; otherwise switch on live-restore, so that they keep running."""
     before = activation.before
     if activation.migration:
@@ -78,7 +78,7 @@ def _prepare_containers(engine: Engine, service: Service, transaction: Transacti
 def _restart(engine: Engine, request: ConfigRequest, transaction: Transaction, outcome: ConfigOutcome) -> None:
     transaction.record_step("restart")
     started = time.monotonic()
-    Service(request.instance).restart(request.timeout)
+    EngineService(request.instance).restart(request.timeout)
     wait_for_answer(engine, request, "restart")
     outcome.downtime, outcome.restarted = round(time.monotonic() - started, 2), True
 
@@ -102,7 +102,7 @@ def _restart_containers(engine: Engine, request: ConfigRequest, activation: Acti
 
 def _reload(engine: Engine, request: ConfigRequest, transaction: Transaction, outcome: ConfigOutcome) -> None:
     transaction.record_step("reload")
-    moment, service = time.time(), Service(request.instance)
+    moment, service = time.time(), EngineService(request.instance)
     service.reload_engine()
     confirmed = engine_restart.wait_for_reload(
         engine, moment, min(30, request.timeout), lambda: service.find_reload_error(moment) is not None

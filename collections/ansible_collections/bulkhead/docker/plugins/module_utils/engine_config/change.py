@@ -10,7 +10,7 @@ import time
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.flags import parse_flags
-from ..engine.service import Service, ServiceError, ServiceState
+from ..engine.service import EngineService, ServiceError, ServiceState
 from ..host import state
 from ..host.root import Host
 from ..host.system import read_start_time
@@ -54,7 +54,7 @@ def _check(host: Host, request: ConfigRequest, outcome: ConfigOutcome) -> None:
 
 def _apply(host: Host, engine: Engine, request: ConfigRequest, desired: DesiredFiles, outcome: ConfigOutcome) -> None:
     """Write the files and make the engine use them, in one transaction."""
-    instance, service = request.instance, Service(request.instance)
+    instance, service = request.instance, EngineService(request.instance)
     service_state = service.read_state()
     if not service_state.loaded:
         raise build_refusal(f"systemd has no {instance.unit} on this host; install the engine first", outcome)
@@ -199,6 +199,6 @@ def _write_files(host: Host, transaction: Transaction, desired: DesiredFiles, re
             transaction.write(path, text, 0o600 if path in private else 0o644)
         if path == request.instance.drop_in:
             transaction.record_step("daemon-reload")
-            service = Service(request.instance)
+            service = EngineService(request.instance)
             swap_limits.keep_zero_swap(host, service, request.timeout)
             service.reload_units(request.timeout)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..engine.api import Engine
 from ..engine.cgroups import find_orphans
-from ..engine.service import Service, ServiceError
+from ..engine.service import EngineService, ServiceError
 from ..host.files import write_atomically
 from ..host.root import Host
 from . import engine_restart
@@ -65,7 +65,7 @@ def migrate_data(
     transaction.record_step("move")
     # An engine that stops leaves slow containers running (moby cmd/dockerd/daemon.go, shutdownDaemon), with live-restore all of them.
     stop_together(engine, before.containers)
-    Service().stop_with_socket(timeout)
+    EngineService().stop_with_socket(timeout)
     running = _find_unknown(transaction.host, None, set())
     if running:  # systemd kills an engine after TimeoutStopSec, and its containers keep running
         names = ", ".join(identifier[:12] for identifier in running)
@@ -104,7 +104,7 @@ def forget_stops(host: Host, root: str, containers: Iterable[str]) -> None:
 def is_migrated_root_in_use(transaction: Transaction, engine: Engine) -> bool:
     """Return whether an engine runs with the migrated root; its containers may have written there since."""
     root = transaction.journal["facts"].get("moves_to")
-    return bool(root) and Service().read_state().running and engine_restart.take_snapshot(transaction.host, engine).root == root
+    return bool(root) and EngineService().read_state().running and engine_restart.take_snapshot(transaction.host, engine).root == root
 
 
 def finish_migration(transaction: Transaction, engine: Engine, timeout: float) -> list[str]:
@@ -123,7 +123,7 @@ def set_migrated_root_aside(transaction: Transaction, timeout: float) -> list[st
     path = transaction.host.path(root) if root else None
     if path is None or not transaction.has_step("restart") or not path.is_dir():
         return []
-    Service().stop_with_socket(timeout)
+    EngineService().stop_with_socket(timeout)
     aside = path.with_name(f".{path.name}.undone-{transaction.id}")
     path.rename(aside)
     return [f"the migrated data, which the engine has used, is in {aside}; remove it when nothing in it is needed"]

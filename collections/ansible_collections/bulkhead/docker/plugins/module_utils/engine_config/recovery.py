@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.instance import Instance, find_instance
-from ..engine.service import Service, ServiceError
+from ..engine.service import EngineService, ServiceError
 from ..host.root import STATE_DIR, Host
 from ..host.system import read_start_time
 from . import data_root, engine_restart, swap_limits
@@ -39,7 +39,7 @@ def recover_interrupted(host: Host, engine: Engine, request: ConfigRequest, outc
 
 def _recover(transaction: Transaction, engine: Engine, instance: Instance, timeout: float, outcome: ConfigOutcome) -> bool:
     """Finish, leave or undo one interrupted change. Returns whether anything was changed."""
-    service = Service(instance)
+    service = EngineService(instance)
     if data_root.is_migrated_root_in_use(transaction, engine):
         outcome.containers_restarted = data_root.finish_migration(transaction, engine, timeout)
         return True
@@ -55,7 +55,7 @@ def _recover(transaction: Transaction, engine: Engine, instance: Instance, timeo
     return True
 
 
-def _is_taken_over(transaction: Transaction, service: Service) -> bool:
+def _is_taken_over(transaction: Transaction, service: EngineService) -> bool:
     """Return whether the files were edited after the interruption and the engine was started with them, so that they work."""
     edited = transaction.list_edited()
     started = _read_engine_start(transaction, service) if edited else None
@@ -63,13 +63,13 @@ def _is_taken_over(transaction: Transaction, service: Service) -> bool:
     return started is not None and all(transaction.host.path(path).stat().st_mtime + 1 < started for path in edited)
 
 
-def _read_engine_start(transaction: Transaction, service: Service) -> float | None:
+def _read_engine_start(transaction: Transaction, service: EngineService) -> float | None:
     """Return when the running engine was started; None when it is stopped."""
     service_state = service.read_state()
     return read_start_time(transaction.host, service_state.pid) if service_state.running else None
 
 
-def _exclude_stopped_by_others(transaction: Transaction, engine: Engine, service: Service, outcome: ConfigOutcome) -> None:
+def _exclude_stopped_by_others(transaction: Transaction, engine: Engine, service: EngineService, outcome: ConfigOutcome) -> None:
     """Remove from the containers to start again those that ended long after the interruption, while the engine ran."""
     facts, started = transaction.journal["facts"], _read_engine_start(transaction, service)
     if started is None or not facts.get("containers"):
@@ -88,7 +88,7 @@ def undo_failed_change(
     """Undo this run's change, and raise ConfigFailed with the engine's own message. moment: when the change began."""
     started = transaction.has_step("restart") or transaction.has_step("start")
     worse = isinstance(error, ContainersWorse)
-    outcome.engine_message = (Service(request.instance).find_failure(moment) or None) if started and not worse else None
+    outcome.engine_message = (EngineService(request.instance).find_failure(moment) or None) if started and not worse else None
     reason = outcome.engine_message or str(error)
     if worse:
         failure = reason
@@ -112,7 +112,7 @@ def undo_failed_change(
 
 def undo_change(transaction: Transaction, engine: Engine, instance: Instance, timeout: float, outcome: ConfigOutcome) -> None:
     """Restore the files, the engine and its containers as the journal describes them. Raises an error and leaves the journal open."""
-    facts, timeout, service = transaction.journal["facts"], timeout * _TIMEOUT_FACTOR, Service(instance)
+    facts, timeout, service = transaction.journal["facts"], timeout * _TIMEOUT_FACTOR, EngineService(instance)
     outcome.warnings += data_root.set_migrated_root_aside(transaction, timeout)
     outcome.warnings += [
         f"{path} was edited after change {transaction.id}, which is undone: the previous file is restored, and the edited file is kept as {copy};"

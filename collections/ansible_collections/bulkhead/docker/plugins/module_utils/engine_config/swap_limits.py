@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 
 from ..engine.cgroups import list_container_cgroups
-from ..engine.service import Service, ServiceError
+from ..engine.service import EngineService, ServiceError
 from ..host.root import Host
 
 
-def keep_zero_swap(host: Host, service: Service, timeout: float) -> None:
+def keep_zero_swap(host: Host, service: EngineService, timeout: float) -> None:
     """Set the limit 0 of running containers in the engine's systemd too. Raises ServiceError."""
     for unused, path in list_container_cgroups(host, service.instance):
         if not path.endswith(".scope") or (host.read(f"{path}/memory.swap.max") or "").strip() != "0":

@@ -30,7 +30,7 @@ from .recorder import Recorder
 _REQUEST_TIMEOUT = 5.0
 
 
-class Service:
+class RecorderDaemon:
     """Runs the recorder until SIGTERM or SIGINT, and answers requests on its control socket."""
 
     def __init__(self, host: Host, recorder: Recorder) -> None:
@@ -132,7 +132,7 @@ def main() -> int:
     command, host = " ".join(sys.argv[1:]), Host()
     if command == "run":
         settings = json.loads(host.read(SETTINGS) or "{}")
-        Service(host, Recorder(host, settings, Parts())).run()
+        RecorderDaemon(host, Recorder(host, settings, Parts())).run()
         return 0
     if command == "collect":
         try:

@@ -19,7 +19,7 @@ from ..apparmor import policy
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.cgroups import list_container_ids
 from ..engine.instance import Instance, find_instance
-from ..engine.service import Service, systemctl
+from ..engine.service import EngineService, systemctl
 from ..engine_config import engine_restart
 from ..engine_config.change import ConfigFailed, change_config
 from ..engine_config.request import ConfigRequest
@@ -287,7 +287,7 @@ def _create_client_context(host: Host, known: dict[str, Any], outcome: SetupOutc
 
 def _read_running_engine(host: Host, instance: Instance, request: RootlessRequest) -> engine_restart.EngineSnapshot:
     """Return the engine and its running containers before any change."""
-    if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not Service(instance).read_state().running:
+    if instance.uid is None or not os.path.exists(f"{instance.runtime_dir}/bus") or not EngineService(instance).read_state().running:
         return engine_restart.EngineSnapshot()
     return engine_restart.take_snapshot(host, Engine.for_instance(instance, request.timeout))
 
@@ -302,7 +302,7 @@ def _restart_engine(
 ) -> None:
     """Restart an engine that ran, with its containers, after a change of its unit or a restart of its manager."""
     instance = outcome.instance
-    service, engine = Service(instance), Engine.for_instance(instance, request.timeout)
+    service, engine = EngineService(instance), Engine.for_instance(instance, request.timeout)
     if not before.running:
         return
     if unit_changed or not service.read_state().running:
@@ -324,7 +324,7 @@ def _restart_engine(
 
 def _start_user_unit(before: engine_restart.EngineSnapshot, instance: Instance, timeout: float, outcome: SetupOutcome) -> None:
     """Start the engine that the user ran by a unit of their own before."""
-    service, engine = Service(instance), Engine.for_instance(instance, timeout)
+    service, engine = EngineService(instance), Engine.for_instance(instance, timeout)
     if not service.read_state().loaded:
         return
     service.restart(timeout)
@@ -342,7 +342,7 @@ def _stop_engine(
     before = stopped.merge_stopped(known, engine_restart.EngineSnapshot())
     if not os.path.exists(f"{instance.runtime_dir}/bus"):
         return before
-    service, engine = Service(instance), Engine.for_instance(instance, timeout)
+    service, engine = EngineService(instance), Engine.for_instance(instance, timeout)
     if service.read_state().running:
         before = stopped.merge_stopped(known, engine_restart.take_snapshot(host, engine))
         with state.lock_host(host):

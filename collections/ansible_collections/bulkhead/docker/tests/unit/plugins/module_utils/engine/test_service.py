@@ -32,8 +32,8 @@ GONE = "docker.service: Main process exited, code=exited, status=1/FAILURE\nFail
     ],
 )
 def test_find_failure(monkeypatch: pytest.MonkeyPatch, journal: str, reason: str) -> None:
-    monkeypatch.setattr(service.Service, "read_journal", lambda *_: journal)
-    assert service.Service().find_failure(0) == reason
+    monkeypatch.setattr(service.EngineService, "read_journal", lambda *_: journal)
+    assert service.EngineService().find_failure(0) == reason
 
 
 @pytest.mark.parametrize(
@@ -51,5 +51,5 @@ def test_find_failure(monkeypatch: pytest.MonkeyPatch, journal: str, reason: str
     ],
 )
 def test_find_reload_error(monkeypatch: pytest.MonkeyPatch, journal: str, error: str | None) -> None:
-    monkeypatch.setattr(service.Service, "read_journal", lambda *_: journal)
-    assert service.Service().find_reload_error(0) == error
+    monkeypatch.setattr(service.EngineService, "read_journal", lambda *_: journal)
+    assert service.EngineService().find_reload_error(0) == error

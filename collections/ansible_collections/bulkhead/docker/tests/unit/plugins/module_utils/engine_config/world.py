@@ -137,7 +137,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(host)
     monkeypatch.setattr(data_root, "Engine", lambda *unused: world)
     for module in (change, activation, recovery, data_root):
-        monkeypatch.setattr(module, "Service", lambda *unused: world)
+        monkeypatch.setattr(module, "EngineService", lambda *unused: world)
     monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)
     pass_time_asleep(monkeypatch)
     monkeypatch.setattr(program, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")

@@ -104,7 +104,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(setup.Engine, "for_instance", lambda *_unused: there)
     for room in (rootful, setup):
         monkeypatch.setattr(room, "systemctl", there.systemctl)
-    monkeypatch.setattr(setup, "Service", lambda *_unused: there)
+    monkeypatch.setattr(setup, "EngineService", lambda *_unused: there)
     now = iter(range(10000))
     monkeypatch.setattr(engine_restart.time, "sleep", lambda _unused: None)
     monkeypatch.setattr(engine_restart.time, "monotonic", lambda: next(now))
