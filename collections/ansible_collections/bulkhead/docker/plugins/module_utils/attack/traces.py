@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..denial_counters.counts import Denial, read_last_denials
+from ..denial_counters.counts import CountedDenial, read_last_denials
 from ..denial_counters.describe import describe_result, find_layer, name_call
 from ..denial_counters.pins import find_folder
 
 NOT_COUNTED = "the denial counters are not loaded; run playbooks/count_denials.yml to see the trace of each denial"
-Traces = Mapping[tuple[str, str], Denial]
+Traces = Mapping[tuple[str, str], CountedDenial]
 
 
 def read_traces() -> tuple[Traces | None, str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..host.cgroup import find_container_group
-from .denials import Denial
+from .denials import LoggedDenial
 from .messages import Message, is_about_target
 
 CONTAINER, HOST, UNKNOWN = "container", "host", "unknown"
@@ -67,7 +67,7 @@ class ContainerIndex:
         """Return ID -> when its present run began, of running containers; None if that is not known."""
         return {each.id: begin for each in self.containers for begin, end in each.runs if end is None}
 
-    def attribute(self, message: Message, denial: Denial) -> dict[str, Any]:
+    def attribute(self, message: Message, denial: LoggedDenial) -> dict[str, Any]:
         """Return `container` (id, name, image; None if unknown), `scope`, `by` and `candidates`."""
         pid = message.fields.get("pid", "")
         seen = self.process(int(pid)) if pid.isdigit() and not is_about_target(message.fields) else None

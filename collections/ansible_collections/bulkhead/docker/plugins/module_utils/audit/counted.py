@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ..denial_counters.counts import Counts, Denial, read_counts
+from ..denial_counters.counts import CountedDenial, DenialCounts, read_counts
 from ..denial_counters.describe import describe_result, find_layer, name_call
 from ..denial_counters.pins import PINS, find_folder
 from ..engine.instance import Instance
@@ -27,7 +27,7 @@ _NOT_DENIED = {("epoll_ctl", errno.EPERM)}
 class Counted:
     """denials: what containers were denied. gaps: what may be missing. is_counting: whether the kernel counts."""
 
-    denials: list[Denial] = field(default_factory=list)
+    denials: list[CountedDenial] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
     is_counting: bool = False
 
@@ -79,7 +79,7 @@ def _format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _list_gaps(counts: Counts) -> list[dict[str, Any]]:
+def _list_gaps(counts: DenialCounts) -> list[dict[str, Any]]:
     found = []
     for name, count in counts.lost.items():
         text = (
@@ -93,14 +93,14 @@ def _list_gaps(counts: Counts) -> list[dict[str, Any]]:
     return found
 
 
-def build_entries(counted: Iterable[Denial], containers: Iterable[KnownContainer], since: float) -> list[dict[str, Any]]:
+def build_entries(counted: Iterable[CountedDenial], containers: Iterable[KnownContainer], since: float) -> list[dict[str, Any]]:
     """Return an entry per denial, as of the logs. containers: those whose names are known."""
     known = {container.id: container for container in containers}
     machine = os.uname().machine
     return [_build_entry(denial, known.get(denial.container) or KnownContainer(denial.container), machine, since) for denial in counted]
 
 
-def _build_entry(denial: Denial, container: KnownContainer, machine: str, since: float) -> dict[str, Any]:
+def _build_entry(denial: CountedDenial, container: KnownContainer, machine: str, since: float) -> dict[str, Any]:
     detail = describe_result(denial)
     if denial.abi != machine:
         detail += f" abi={denial.abi}"

@@ -41,7 +41,7 @@ _MACHINES = {number: name for name, number in AUDIT_ARCH.items()}
 
 
 @dataclass(frozen=True)
-class Denial:
+class LoggedDenial:
     """One denied operation.
 
     layer: `apparmor` or `seccomp`. denied: False if a profile in complain mode or the action `log` allowed it. operation: as AppArmor names it, or the
@@ -57,7 +57,7 @@ class Denial:
     exe: str | None
 
 
-def parse_denial(message: Message) -> Denial | None:
+def parse_denial(message: Message) -> LoggedDenial | None:
     """Return the denial; None for another message, such as a loaded profile or an operation that an `audit` rule allowed.
 
     An errno of clone3 is left out, as the counters and the recorder leave out ENOSYS.
@@ -69,7 +69,7 @@ def parse_denial(message: Message) -> Denial | None:
         if verdict not in (*REFUSED, "ALLOWED"):
             return None
         detail = " ".join(f"{key}={fields[key]}" for key in _OBJECT_FIELDS if key in fields)[:_MAX_LENGTH]
-        return Denial("apparmor", verdict != "ALLOWED", fields.get("operation", "unknown"), detail, fields.get("profile"), comm, exe)
+        return LoggedDenial("apparmor", verdict != "ALLOWED", fields.get("operation", "unknown"), detail, fields.get("profile"), comm, exe)
     if not message.kind or not _is_complete(fields):
         return None
     action = _ACTIONS.get(int(fields["code"], 16) & 0xFFFF0000, "unknown")
@@ -81,12 +81,12 @@ def parse_denial(message: Message) -> Denial | None:
     if call == _ANSWERED_ENOSYS and action == "errno":
         return None
     detail = f"action={action}" + ("" if machine else f" arch={fields['arch']}")
-    return Denial("seccomp", action != "log", call, detail, fields.get("subj"), comm, exe)
+    return LoggedDenial("seccomp", action != "log", call, detail, fields.get("subj"), comm, exe)
 
 
 def count_equal_denials(
     messages: Iterable[Message],
-    attribute: Callable[[Message, Denial], Mapping[str, Any]],
+    attribute: Callable[[Message, LoggedDenial], Mapping[str, Any]],
     limit: int,
     recorded: Sequence[Mapping[str, Any]] = (),
     counted: Sequence[Mapping[str, Any]] = (),

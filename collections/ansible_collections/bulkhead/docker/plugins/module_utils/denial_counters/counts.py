@@ -22,7 +22,7 @@ _ERRNO, _IN_NAMESPACE, _IS_ROOT, _IGNORED_SHIFT = 0xFFF, 1 << 12, 1 << 13, 14
 
 
 @dataclass(frozen=True)
-class Denial:
+class CountedDenial:
     """Equal denied calls of a container, or equal programs whose rights the kernel ignored.
 
     container: its ID; empty if the kernel does not remember the name of its control group. number: -1 for numbers that no kernel has.
@@ -50,15 +50,15 @@ class Denial:
 
 
 @dataclass
-class Counts:
+class DenialCounts:
     """lost: what the kernel could not count, by map. missed: runs of a program that did not happen, by its name. Both empty if nothing is missing."""
 
-    denials: list[Denial]
+    denials: list[CountedDenial]
     lost: dict[str, int]
     missed: dict[str, int]
 
 
-def read_counts() -> Counts:
+def read_counts() -> DenialCounts:
     """Return what was counted since the programs were loaded; it stays in the kernel. Raises OSError, if they are not loaded too."""
     offset = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     with _open("names") as names, _open("denials") as denials, _open("lost") as lost:
@@ -71,7 +71,7 @@ def read_counts() -> Counts:
         losses = [bpf.look_up(lost, struct.pack("=I", index), 8) or bytes(8) for index in range(len(layout.LOST))]
     counted = {name: int(struct.unpack("=Q", value)[0]) for name, value in zip(layout.LOST, losses, strict=True)}
     missed = {name: misses for name, (_nanoseconds, _runs, misses) in read_statistics().items() if misses}
-    return Counts(found, {name: count for name, count in counted.items() if count}, missed)
+    return DenialCounts(found, {name: count for name, count in counted.items() if count}, missed)
 
 
 def read_statistics() -> dict[str, tuple[int, int, int]]:
@@ -91,7 +91,7 @@ def _read_recent() -> list[tuple[str, bytes]]:
     return [(key[8:].split(b"\0", 1)[0].decode("utf-8", "surrogateescape"), key[:8] + value) for key, value in entries]
 
 
-def read_last_denials() -> dict[tuple[str, str], Denial]:
+def read_last_denials() -> dict[tuple[str, str], CountedDenial]:
     """Return the last denial by container and name of the process; the kernel has 4,096 of them. Raises OSError."""
     with _open("names") as names, _open("denials") as denials:
         paths = _read_paths(names)
@@ -108,13 +108,13 @@ def _read_paths(names: int) -> dict[int, str]:
     }
 
 
-def decode_denial(key: bytes, value: bytes, paths: dict[int, str], offset: float, comm: str = "") -> Denial:
+def decode_denial(key: bytes, value: bytes, paths: dict[int, str], offset: float, comm: str = "") -> CountedDenial:
     """Return an entry of map `denials`. paths: of control groups. offset: the time of the boot, in seconds since the epoch."""
     cgroup, call, reason = _KEY.unpack(key)
     count, first, last = _VALUE.unpack(value)
     path, number, capability = paths.get(cgroup, ""), call & UNKNOWN_NUMBER, reason >> 24 & layout.NO_CAPABILITY
     group = find_container_group(f"0::{path}")
-    return Denial(
+    return CountedDenial(
         cgroup=cgroup,
         container=group[0] if group else "",
         path=path,

@@ -7,18 +7,18 @@ import errno
 
 from ..capabilities import CAPABILITIES
 from ..seccomp.syscalls import AARCH64, X32_BIT, X86_64, name_syscall
-from .counts import Denial
+from .counts import CountedDenial
 
 KERNEL = "kernel"  # the layer of a denial whose cause is unknown
 
 
-def name_call(denial: Denial) -> str:
+def name_call(denial: CountedDenial) -> str:
     """Return the name of a call; `syscall NUMBER` if no table has it."""
     table = X86_64 if denial.abi == "x32" else denial.abi
     return name_syscall(table, denial.number & ~X32_BIT) if table in (X86_64, AARCH64) else f"syscall {denial.number}"
 
 
-def find_layer(denial: Denial) -> str:
+def find_layer(denial: CountedDenial) -> str:
     """Return the layer that denied the call. Without a cause from the kernel, the user of the task decides."""
     if denial.cause != "unknown":
         return denial.cause
@@ -29,7 +29,7 @@ def find_layer(denial: Denial) -> str:
     return "userns" if denial.in_namespace else KERNEL
 
 
-def describe_result(denial: Denial) -> str:
+def describe_result(denial: CountedDenial) -> str:
     """Return the error, and the missing capability; or what the kernel ignored."""
     if denial.ignored:
         return f"{denial.ignored} ignored"

@@ -81,7 +81,7 @@ def _remove_pins() -> None:
         os.rmdir(os.path.dirname(PINS))
 
 
-def _load(offsets: layout.Offsets, at_function: str) -> None:
+def _load(offsets: layout.DenialOffsets, at_function: str) -> None:
     """Create, load, attach and pin everything. Raises OSError.
 
     sys_exit is the last: before it, no denial is counted without its cause. at_function: the function to which its program is attached

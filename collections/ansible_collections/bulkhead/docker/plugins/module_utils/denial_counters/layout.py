@@ -85,7 +85,7 @@ MOUNT_FUNCTIONS = ("mnt_get_write_access", "__mnt_want_write")
 
 
 @dataclass(frozen=True)
-class Offsets:
+class DenialOffsets:
     """Where this kernel keeps what the programs read, in bytes, and the BTF IDs of tracepoints and functions."""
 
     status: int  # task_struct.thread_info.status (x86)
@@ -140,7 +140,7 @@ def list_maps(denials: int = DENIAL_ENTRIES) -> dict[str, Map]:
     }
 
 
-def find_offsets(btf: Btf, machine: str) -> Offsets:
+def find_offsets(btf: Btf, machine: str) -> DenialOffsets:
     """Return the offsets of this kernel. Raises BtfError for a type, member or function that it lacks."""
     x86 = machine == "x86_64"
     found = btf.find_functions((FILTER, CAPABLE, PROGRAM_RIGHTS, FILE_CAPABILITIES, *SIMPLE_CAUSES, *MOUNT_FUNCTIONS))
@@ -149,7 +149,7 @@ def find_offsets(btf: Btf, machine: str) -> Offsets:
             raise BtfError(f"has no function {name}")
     if all(name in found for name in MOUNT_FUNCTIONS):  # the first calls the second
         del found[MOUNT_FUNCTIONS[1]]
-    return Offsets(
+    return DenialOffsets(
         status=btf.find_offset("task_struct", "thread_info.status") if x86 else 0,
         credentials=btf.find_offset("task_struct", "cred"),
         number=btf.find_offset("pt_regs", "orig_ax" if x86 else "syscallno"),

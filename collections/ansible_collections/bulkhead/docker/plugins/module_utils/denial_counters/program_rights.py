@@ -11,7 +11,7 @@ from ..recorder.assembler import FRAME, R0, R1, R2, R3, R6, R7, R8, R9, Program
 from ..recorder.bpf import ANY
 from ..recorder.steps import end, look_up, point, update
 from . import layout
-from .layout import Offsets
+from .layout import DenialOffsets
 from .sequences import BUFFER, KEY, NAME, READ, TASK, THREAD, count, load_task, read_call, start_return, store_container, store_thread
 
 _UNSAFE = 0x4  # LSM_UNSAFE_NO_NEW_PRIVS, include/linux/security.h
@@ -23,7 +23,7 @@ _RANGES, _RANGE_SIZE = 5, 12  # UID_GID_MAP_MAX_BASE_EXTENTS, struct uid_gid_ext
 _OWNER, _GROUP, _MODE, _ENTRY, _MAP = NAME + 248, NAME + 240, NAME + 232, NAME + 224, NAME
 
 
-def build_program_rights(offsets: Offsets, machine: str) -> Program:
+def build_program_rights(offsets: DenialOffsets, machine: str) -> Program:
     """Return the program for cap_bprm_creds_from_file(binprm, file)."""
     program = Program()
     start_return(program)
@@ -80,7 +80,7 @@ def build_program_rights(offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _end_at_other_users(program: Program, offsets: Offsets) -> None:
+def _end_at_other_users(program: Program, offsets: DenialOffsets) -> None:
     """Add: end if the mount in r8 maps users to others, because the file's owner is another one then."""
     *pointers, last = offsets.id_map
     for size, offset in (*((8, pointer) for pointer in pointers), (4, last)):
@@ -118,7 +118,7 @@ def _read(program: Program, base: int, offset: int, size: int, place: int) -> No
     program.call(READ)
 
 
-def build_file_capabilities(offsets: Offsets) -> Program:
+def build_file_capabilities(offsets: DenialOffsets) -> Program:
     """Return the program for get_vfs_caps_from_disk(map, entry, capabilities).
 
     The kernel also calls it for messages of its audit. So this notes the file, and the program above counts it if the file is executed.

@@ -19,7 +19,7 @@ from ..recorder.bpf import ANY
 from ..recorder.layout import ABIS
 from ..recorder.steps import end, look_up, point, update
 from . import layout, program_rights
-from .layout import NAME_SIZE, Offsets, list_maps
+from .layout import NAME_SIZE, DenialOffsets, list_maps
 from .sequences import (
     BUFFER,
     DELETE,
@@ -74,13 +74,13 @@ def find_version(machine: str) -> str:
     return hashlib.sha256(repr((sorted(maps.items()), names)).encode() + code).hexdigest()[:12]
 
 
-def _build_nominal_offsets() -> Offsets:
+def _build_nominal_offsets() -> DenialOffsets:
     """Return offsets of no kernel, which differ from each other."""
     special: dict[str, Any] = {"id_map": (0, 0), "tracepoints": (), "functions": ()}
-    return Offsets(**{field.name: special.get(field.name, 8 * place) for place, field in enumerate(fields(Offsets), 1)})
+    return DenialOffsets(**{field.name: special.get(field.name, 8 * place) for place, field in enumerate(fields(DenialOffsets), 1)})
 
 
-def build_program(place: str, offsets: Offsets, machine: str) -> Program:
+def build_program(place: str, offsets: DenialOffsets, machine: str) -> Program:
     """Return the program for a tracepoint, or for the return of a function."""
     match place:
         case "sys_exit":
@@ -102,7 +102,7 @@ def build_program(place: str, offsets: Offsets, machine: str) -> Program:
     return _build_simple(layout.SIMPLE_CAUSES[place], offsets, machine)
 
 
-def _build_exit(offsets: Offsets, machine: str) -> Program:
+def _build_exit(offsets: DenialOffsets, machine: str) -> Program:
     program = Program()
     program.load(8, R9, R1, offsets.returned)
     program.jump_if32(R9, "signed>=", 0, "end")
@@ -155,7 +155,7 @@ def _build_exit(offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _add_identity(program: Program, offsets: Offsets) -> None:
+def _add_identity(program: Program, offsets: DenialOffsets) -> None:
     """Add: say in the key whether the task is in a user namespace, and whether it is its root. Bits 12 and 13 of cause and errno."""
     program.call(TASK)
     program.load(8, R6, R0, offsets.credentials)
@@ -178,7 +178,7 @@ def _add_identity(program: Program, offsets: Offsets) -> None:
     program.store(4, FRAME, KEY + 12, R1)
 
 
-def _build_filter(offsets: Offsets, machine: str) -> Program:
+def _build_filter(offsets: DenialOffsets, machine: str) -> Program:
     program = Program()
     start_return(program)
     program.jump_if32(R1, "==", 0, "end")
@@ -206,7 +206,7 @@ def _build_filter(offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _build_capable(offsets: Offsets, machine: str) -> Program:
+def _build_capable(offsets: DenialOffsets, machine: str) -> Program:
     """Return the program for cap_capable(credentials, namespace, capability, options)."""
     program = Program()
     start_return(program)
@@ -240,7 +240,7 @@ def _build_capable(offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _build_mount(offsets: Offsets, machine: str) -> Program:
+def _build_mount(offsets: DenialOffsets, machine: str) -> Program:
     """Return the program for mnt_get_write_access(mount)."""
     program = Program()
     start_return(program)
@@ -261,7 +261,7 @@ def _build_mount(offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _build_simple(cause: int, offsets: Offsets, machine: str) -> Program:
+def _build_simple(cause: int, offsets: DenialOffsets, machine: str) -> Program:
     program = Program()
     start_return(program)
     program.jump_if32(R1, "==", 0, "end")
@@ -272,7 +272,7 @@ def _build_simple(cause: int, offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _build_mkdir(offsets: Offsets) -> Program:
+def _build_mkdir(offsets: DenialOffsets) -> Program:
     program = Program()
     program.load(8, R7, R1, 8)
     program.load(8, R6, R1, 0)
@@ -324,7 +324,7 @@ def _read_text(program: Program, offset: int) -> None:
     program.call(READ_TEXT)
 
 
-def _build_rmdir(offsets: Offsets) -> Program:
+def _build_rmdir(offsets: DenialOffsets) -> Program:
     program = Program()
     program.load(8, R1, R1, 0)
     program.load(8, R1, R1, offsets.node)

@@ -7,7 +7,7 @@ from ..recorder.assembler import FRAME, R0, R1, R2, R6, R7, R8, R9, Program
 from ..recorder.bpf import ANY, IF_NEW
 from ..recorder.layout import ABIS, UNKNOWN_NUMBER
 from ..recorder.steps import count_loss, look_up, point, update
-from .layout import COMM_SIZE, LOST, NAME_SIZE, Offsets
+from .layout import COMM_SIZE, LOST, NAME_SIZE, DenialOffsets
 
 # Numbers of helpers (include/uapi/linux/bpf.h).
 DELETE = 3
@@ -53,7 +53,7 @@ def load_task(program: Program) -> None:
     program.copy(R6, R0)
 
 
-def mark_call(program: Program, offsets: Offsets, machine: str) -> None:
+def mark_call(program: Program, offsets: DenialOffsets, machine: str) -> None:
     """Add: store the mark for the present call of the task; its cause is on the stack."""
     load_task(program)
     read_call(program, offsets, machine)
@@ -66,7 +66,7 @@ def store_mark(program: Program) -> None:
     update(program, "marks", THREAD, MARK, ANY)
 
 
-def read_call(program: Program, offsets: Offsets, machine: str) -> None:
+def read_call(program: Program, offsets: DenialOffsets, machine: str) -> None:
     """Add: r8 = number of the ABI << 24 | number of the call. r6: registers, r7: task. Uses r9."""
     program.load(4, R8, R6, offsets.number)
     if machine == "x86_64":

@@ -43,7 +43,7 @@ class DeniedCall:
 
 
 @dataclass
-class Counts:
+class CallCounts:
     """What was counted since arming.
 
     cgroups: ID -> path below the cgroup root, of the last 4,096 that were made since arming, removed ones included.
@@ -57,10 +57,10 @@ class Counts:
     lost: dict[str, int]
 
 
-def read_counts() -> Counts:
+def read_counts() -> CallCounts:
     """Return all counts; they stay in the kernel. Raises RecorderError if the recorder is not armed, OSError if a map cannot be read."""
     lost = {name: struct.unpack("=Q", value)[0] for name, value in zip(layout.LOST, _read_lost(), strict=True)}
-    return Counts(
+    return CallCounts(
         calls=[decode_call(key, value) for key, value in _read_map("calls")],
         denied=[decode_denied(key, value) for key, value in _read_map("denied")],
         cgroups={struct.unpack("=Q", key)[0]: decode_name(value) for key, value in _read_map("names")},

@@ -103,7 +103,7 @@ def _remove_pins() -> None:
         os.rmdir(os.path.dirname(PINS))
 
 
-def _load(offsets: layout.Offsets, functions: Mapping[str, str], calls: int) -> None:
+def _load(offsets: layout.CallOffsets, functions: Mapping[str, str], calls: int) -> None:
     """Create, load, attach and pin everything. Raises OSError.
 
     sys_enter is attached before sys_exit: an exit whose entry was not seen is taken for a denied call.

@@ -32,7 +32,7 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Offsets:
+class CallOffsets:
     """Where this kernel keeps what the programs read, in bytes, and the BTF IDs of the tracepoints."""
 
     mode: int  # task_struct.seccomp.mode
@@ -59,10 +59,10 @@ def list_maps(calls: int = CALL_ENTRIES) -> dict[str, Map]:
     }
 
 
-def find_offsets(btf: Btf, machine: str) -> Offsets:
+def find_offsets(btf: Btf, machine: str) -> CallOffsets:
     """Return the offsets of this kernel. Raises BtfError for a type or member that it lacks."""
     x86 = machine == "x86_64"
-    return Offsets(
+    return CallOffsets(
         mode=btf.find_offset("task_struct", "seccomp.mode"),
         thread=btf.find_offset("task_struct", "pid"),
         status=btf.find_offset("task_struct", "thread_info.status") if x86 else 0,

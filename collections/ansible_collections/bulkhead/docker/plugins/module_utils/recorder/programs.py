@@ -14,7 +14,7 @@ import hashlib
 
 from .assembler import FRAME, R0, R1, R2, R3, R6, R7, R8, R9, Program
 from .bpf import ANY, IF_NEW
-from .layout import ABIS, HAS_ARGUMENT, LOST, NAME_SIZE, TRACEPOINTS, UNKNOWN_NUMBER, Offsets, list_maps
+from .layout import ABIS, HAS_ARGUMENT, LOST, NAME_SIZE, TRACEPOINTS, UNKNOWN_NUMBER, CallOffsets, list_maps
 from .steps import count_loss, end, look_up, point, update
 
 _HELPER_CGROUP, _HELPER_READ_TEXT, _HELPER_TASK, _HELPER_REGISTERS = 80, 115, 158, 175  # include/uapi/linux/bpf.h
@@ -42,13 +42,13 @@ _KEY, _THREAD, _TASK, _ONE, _INDEX, _NAME = -16, -24, -40, -48, -56, -320
 
 def find_version(machine: str) -> str:
     """Return what identifies programs and maps of this version, whatever the kernel's offsets are."""
-    nominal = Offsets(8, 16, 24, 32, 40, 48, 56, 64, 72, 80, ())
+    nominal = CallOffsets(8, 16, 24, 32, 40, 48, 56, 64, 72, 80, ())
     maps = list_maps()
     code = b"".join(build_program(name, nominal, machine).assemble(dict.fromkeys(maps, 0)) for name in TRACEPOINTS)
     return hashlib.sha256(repr(sorted(maps.items())).encode() + code).hexdigest()[:12]
 
 
-def build_program(tracepoint: str, offsets: Offsets, machine: str) -> Program:
+def build_program(tracepoint: str, offsets: CallOffsets, machine: str) -> Program:
     """Return the program for a tracepoint."""
     if tracepoint == "sys_enter":
         return _build_enter(offsets, machine)
@@ -62,7 +62,7 @@ def build_empty() -> Program:
     return program
 
 
-def _build_enter(offsets: Offsets, machine: str) -> Program:
+def _build_enter(offsets: CallOffsets, machine: str) -> Program:
     program = Program()
     _start(program, offsets)
     _store_cgroup(program)
@@ -86,7 +86,7 @@ def _build_enter(offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _build_exit(offsets: Offsets, machine: str) -> Program:
+def _build_exit(offsets: CallOffsets, machine: str) -> Program:
     program = Program()
     _start(program, offsets)
     look_up(program, "tasks", _THREAD)
@@ -119,7 +119,7 @@ def _build_exit(offsets: Offsets, machine: str) -> Program:
     return program
 
 
-def _build_mkdir(offsets: Offsets) -> Program:
+def _build_mkdir(offsets: CallOffsets) -> Program:
     program = Program()
     program.copy(R6, R1)
     program.load(8, R1, R6, 0)
@@ -138,7 +138,7 @@ def _build_mkdir(offsets: Offsets) -> Program:
     return program
 
 
-def _start(program: Program, offsets: Offsets) -> None:
+def _start(program: Program, offsets: CallOffsets) -> None:
     """Add: r7 = task; end for a task without a filter; store its thread ID on the stack."""
     program.call(_HELPER_TASK)
     program.copy(R7, R0)
@@ -148,7 +148,7 @@ def _start(program: Program, offsets: Offsets) -> None:
     program.store(4, FRAME, _THREAD, R1)
 
 
-def _read_number(program: Program, offsets: Offsets) -> None:
+def _read_number(program: Program, offsets: CallOffsets) -> None:
     """Add: r6 = registers of the call; r8 = its number."""
     program.copy(R1, R7)
     program.call(_HELPER_REGISTERS)
@@ -156,7 +156,7 @@ def _read_number(program: Program, offsets: Offsets) -> None:
     program.load(4, R8, R6, offsets.number)
 
 
-def _read_abi(program: Program, offsets: Offsets, machine: str) -> None:
+def _read_abi(program: Program, offsets: CallOffsets, machine: str) -> None:
     """Add: r9 = number of the ABI << 24; r8 = r9 | number of the call, which r8 has."""
     if machine == "x86_64":
         # A 64-bit program can make a 32-bit call (int 0x80), so the kernel marks the call and not the program.
@@ -186,7 +186,7 @@ def _read_abi(program: Program, offsets: Offsets, machine: str) -> None:
     program.combine("|", R8, R9)
 
 
-def _read_argument(program: Program, offsets: Offsets, machine: str) -> None:
+def _read_argument(program: Program, offsets: CallOffsets, machine: str) -> None:
     """Add: store the argument of socket, clone and personality in the key, and say so in r8. Continue at `no argument`."""
     native, compat = ("x86_64", "i386") if machine == "x86_64" else ("aarch64", "arm")
     program.jump_if(R9, "==", ABIS.index(compat) << 24, "32-bit call")

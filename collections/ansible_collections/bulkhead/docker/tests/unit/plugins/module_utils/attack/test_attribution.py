@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.attack.configurati
 )
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.run import build_mark
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.traces import describe_trace
-from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.counts import Denial
+from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.counts import CountedDenial
 
 FULL = "1ffffffffff"
 BARE = {
@@ -184,9 +184,9 @@ def test_each_column_sets_what_its_name_says() -> None:
         assert column.host_config["Memory"] == column.host_config["MemorySwap"], "no swap"
 
 
-def make_denial(container: str, cause: str, **changes: Any) -> Denial:
+def make_denial(container: str, cause: str, **changes: Any) -> CountedDenial:
     given = {"number": 165, "errno": 1, "capability": 21, "comm": f"{build_mark(1)}00"} | changes
-    return Denial(
+    return CountedDenial(
         7, container, "", "x86_64", given["number"], given["errno"], cause, given["capability"], True, False, 1, 1.0, 1.0, given["comm"]
     )
 
@@ -201,7 +201,7 @@ def make_denial(container: str, cause: str, **changes: Any) -> Denial:
         ([], False, None),
     ],
 )
-def test_trace_names_the_container_and_the_layer(denials: list[Denial], traced: bool, layer: str | None) -> None:
+def test_trace_names_the_container_and_the_layer(denials: list[CountedDenial], traced: bool, layer: str | None) -> None:
     results = make_results(none="succeeded", seccomp="blocked", apparmor="succeeded", host="blocked")
     for result in results.values():
         result["container"] = "c" * 64

@@ -12,14 +12,14 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.audit import count
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.attribution import KnownContainer
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import count_equal_denials
 from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters import describe
-from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.counts import Counts, Denial
+from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.counts import CountedDenial, DenialCounts
 from ansible_collections.bulkhead.docker.plugins.module_utils.denial_counters.layout import CAUSES
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 SHOP, BLOG = "a" * 64, "b" * 64
 OPENAT, MOUNT, EPOLL_CTL, EXECVE = 257, 165, 233, 59
-DENIAL = Denial(
+DENIAL = CountedDenial(
     7, SHOP, f"/system.slice/docker-{SHOP}.scope", "x86_64", OPENAT, errno.EACCES, "apparmor", None, True, False, 5, 100.0, 200.0
 )
 ROOTLESS = Instance("rootless", 1000)
@@ -53,38 +53,38 @@ def test_host_without_counters_has_no_gap(tmp_path):
     ],
 )
 def test_what_is_not_listed(read, changes):
-    assert read(Counts([replace(DENIAL, **changes)], {}, {})).denials == []
-    assert read(Counts([DENIAL], {}, {})).denials == [DENIAL]
+    assert read(DenialCounts([replace(DENIAL, **changes)], {}, {})).denials == []
+    assert read(DenialCounts([DENIAL], {}, {})).denials == [DENIAL]
 
 
 def test_rootless_engine_has_the_groups_below_its_user(read):
     own = replace(DENIAL, path=f"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{SHOP}.scope")
     other = replace(DENIAL, path=f"/user.slice/user-1001.slice/user@1001.service/user.slice/docker-{SHOP}.scope")
-    assert read(Counts([DENIAL, own, other], {}, {}), instance=ROOTLESS).denials == [own]
+    assert read(DenialCounts([DENIAL, own, other], {}, {}), instance=ROOTLESS).denials == [own]
 
 
 def test_losses_are_gaps(read):
-    found = read(Counts([], {"denials": 3}, {"sys_exit": 2}))
+    found = read(DenialCounts([], {"denials": 3}, {"sys_exit": 2}))
     assert [(gap["kind"], gap["source"], gap["lost"]) for gap in found.gaps] == [("lost", "counters", 3), ("missed", "counters", 2)]
     assert found.is_counting
 
 
 def test_counts_that_began_later_are_a_gap(read):
-    assert read(Counts([], {}, {}), since=LOADED).gaps == []
-    (gap,) = read(Counts([DENIAL], {}, {}), since=LOADED - 1).gaps
+    assert read(DenialCounts([], {}, {}), since=LOADED).gaps == []
+    (gap,) = read(DenialCounts([DENIAL], {}, {}), since=LOADED - 1).gaps
     assert (gap["kind"], gap["source"], gap["from"], gap["to"], gap["lost"]) == ("begins", "counters", 39.0, 40.0, None)
     assert gap["text"] == "the kernel counts denials since 1970-01-01 00:00:40 UTC, when its programs were loaded; it has none of before"
 
 
 def test_reboot_is_named(read):
     """Counts that began after `since` in the same boot were lost to no reboot."""
-    (gap,) = read(Counts([], {}, {}), since=20.0, boot=30.0).gaps
+    (gap,) = read(DenialCounts([], {}, {}), since=20.0, boot=30.0).gaps
     assert (gap["kind"], gap["source"], gap["from"], gap["to"]) == ("rebooted", "counters", 20.0, 40.0)
     assert gap["text"] == (
         "the host was booted at 1970-01-01 00:00:30 UTC, which ended any earlier counts; the kernel counts denials since 1970-01-01 00:00:40 UTC"
     )
-    assert [gap["kind"] for gap in read(Counts([], {}, {}), since=30.0, boot=20.0).gaps] == ["begins"]
-    assert read(Counts([], {}, {}), since=45.0, boot=30.0).gaps == []
+    assert [gap["kind"] for gap in read(DenialCounts([], {}, {}), since=30.0, boot=20.0).gaps] == ["begins"]
+    assert read(DenialCounts([], {}, {}), since=45.0, boot=30.0).gaps == []
 
 
 def test_unreadable_counts_are_gaps(read):

@@ -11,7 +11,7 @@ ID = "c0ffee" + "0" * 58
 NONE = layout.NO_CAPABILITY << 24
 
 
-def decode(call: int, reason: int, path: str = f"/system.slice/docker-{ID}.scope") -> counts.Denial:
+def decode(call: int, reason: int, path: str = f"/system.slice/docker-{ID}.scope") -> counts.CountedDenial:
     key, value = struct.pack("=QII", 7, call, reason), struct.pack("=QQQ", 3, 2_000_000_000, 5_000_000_000)
     return counts.decode_denial(key, value, {7: path} if path else {}, 1000.0)
 

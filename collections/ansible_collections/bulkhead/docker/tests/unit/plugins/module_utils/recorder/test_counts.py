@@ -64,7 +64,7 @@ def test_counts_are_read(kernel):
     kernel.maps["denied"][make_key(7, 0, 165, 1)] = ONCE
     kernel.maps["names"][struct.pack("<Q", 7)] = b"/a".ljust(256, b"\0")
     found = counts.read_counts()
-    assert found == counts.Counts([Call(7, "x86_64", 1, None, 1)], [DeniedCall(7, "x86_64", 165, 1, 1)], {7: "/a"}, {})
+    assert found == counts.CallCounts([Call(7, "x86_64", 1, None, 1)], [DeniedCall(7, "x86_64", 165, 1, 1)], {7: "/a"}, {})
 
 
 def test_losses_are_named_by_map(kernel):
