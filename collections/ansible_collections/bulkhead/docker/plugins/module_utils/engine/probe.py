@@ -20,7 +20,7 @@ from .api import Engine, EngineError
 from .containers import read_container
 from .inspection import inspect_container
 from .probe_image import build_image, find_program
-from .probe_program import NAME, build_program
+from .probe_program import NAME, build_executable
 from .processes import read_command
 from .temporary import create_temporary, import_image, remove_container
 
@@ -68,7 +68,7 @@ def build_probe_image(machine: str) -> tuple[bytes, list[str]]:
 
     machine: as `uname -m` names it. Raises FileNotFoundError.
     """
-    content = build_program(machine, LIFETIME)
+    content = build_executable(machine, LIFETIME)
     if content:
         return build_image([], made={f"/{NAME}": (content, 0o755)}), [f"/{NAME}"]
     return build_image(["sleep"]), [find_program("sleep"), str(LIFETIME)]

@@ -40,7 +40,7 @@ _MACHINES = {
 }
 
 
-def build_program(machine: str, seconds: int) -> bytes | None:
+def build_executable(machine: str, seconds: int) -> bytes | None:
     """Return an executable that ends after so many seconds; None for a machine whose instructions are not known here."""
     if machine not in _MACHINES:
         return None

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.probe import LIFETIME, build_probe_image
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.probe_image import find_program
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.probe_program import build_program
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.probe_program import build_executable
 
 
 def start(folder: Path, seconds: int) -> subprocess.Popen[bytes]:
-    content = build_program(os.uname().machine, seconds)
+    content = build_executable(os.uname().machine, seconds)
     if content is None:
         pytest.skip("no program for this machine")
     path = folder / "program"
@@ -47,8 +47,8 @@ def test_the_program_sleeps_and_has_no_executable_stack(tmp_path: Path) -> None:
 
 
 def test_other_machines_have_none() -> None:
-    assert build_program("riscv64", 1) is None
-    assert build_program("aarch64", 1) != build_program("x86_64", 1)
+    assert build_executable("riscv64", 1) is None
+    assert build_executable("aarch64", 1) != build_executable("x86_64", 1)
 
 
 def test_the_image_contains_it_or_the_hosts_own_program() -> None:
