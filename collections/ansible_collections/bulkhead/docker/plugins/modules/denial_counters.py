@@ -59,7 +59,7 @@ armed:
 """
 
 from ..module_utils.denial_counters.install import START, find_changes, install_counters, list_removals, remove_counters
-from ..module_utils.denial_counters.kernel import find_counting_obstacle, is_armed
+from ..module_utils.denial_counters.kernel import find_counting_obstacle, is_counting
 from ..module_utils.denial_counters.pins import CountersError
 from ..module_utils.engine.service import ServiceError
 from ..module_utils.host.archive import build_archive
@@ -86,7 +86,7 @@ def main() -> None:
                 install_counters(host, version, program) if present else remove_counters(host)
     except (OSError, ServiceError, CountersError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(would), would=would, armed=is_armed())
+    module.exit_json(changed=bool(would), would=would, armed=is_counting())
 
 
 if __name__ == "__main__":

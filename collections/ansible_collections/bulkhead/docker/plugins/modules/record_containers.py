@@ -142,7 +142,7 @@ def main() -> None:
 def record(module: Module, host: Host) -> None:
     """Install or update the recorder if necessary, and collect."""
     params = module.params
-    program, version = install.build_program()
+    program, version = install.build_program_file()
     settings = {key: params[key] for key in ("calls", "access", "users", "socket")} | {"version": version}
     would = install.find_changes(host, settings)
     answer: dict[str, Any] = {"changed": bool(would)}
@@ -181,7 +181,7 @@ def stop(module: Module, host: Host) -> None:
     if module.check_mode:
         module.exit_json(changed=True, recorded=recorded, would=install.list_removals(host), removed=[], armed=install.is_active())
     with lock_host(host):
-        removed, problems = install.remove_recorder(host, install.build_program()[0])
+        removed, problems = install.remove_recorder(host, install.build_program_file()[0])
     if problems:
         module.fail_json(msg="; ".join(problems), recorded=recorded, removed=removed, problems=problems)
     module.exit_json(changed=True, recorded=recorded, removed=removed, armed=False)

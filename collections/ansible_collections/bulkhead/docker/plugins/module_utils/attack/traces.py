@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..denial_counters.counts import CountedDenial, read_last_denials
-from ..denial_counters.describe import describe_result, find_layer, name_call
-from ..denial_counters.pins import find_folder
+from ..denial_counters.describe import describe_result, find_layer, name_denied_call
+from ..denial_counters.pins import find_counter_pins
 
 NOT_COUNTED = "the denial counters are not loaded; run playbooks/count_denials.yml to see the trace of each denial"
 Traces = Mapping[tuple[str, str], CountedDenial]
@@ -16,7 +16,7 @@ Traces = Mapping[tuple[str, str], CountedDenial]
 
 def read_traces() -> tuple[Traces | None, str]:
     """Return the last denial by container and process, and why there is none; the reason is empty if they were read."""
-    if find_folder() is None:
+    if find_counter_pins() is None:
         return None, NOT_COUNTED
     try:
         return read_last_denials(), ""
@@ -29,4 +29,9 @@ def describe_trace(traces: Traces, container: str, comm: str) -> dict[str, Any] 
     denial = traces.get((container, comm))
     if denial is None:
         return None
-    return {"container": container[:12], "layer": find_layer(denial), "operation": name_call(denial), "detail": describe_result(denial)}
+    return {
+        "container": container[:12],
+        "layer": find_layer(denial),
+        "operation": name_denied_call(denial),
+        "detail": describe_result(denial),
+    }

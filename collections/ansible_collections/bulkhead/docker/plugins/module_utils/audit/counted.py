@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..denial_counters.counts import CountedDenial, DenialCounts, read_counts
-from ..denial_counters.describe import describe_result, find_layer, name_call
-from ..denial_counters.pins import PINS, find_folder
+from ..denial_counters.describe import describe_result, find_layer, name_denied_call
+from ..denial_counters.pins import PINS, find_counter_pins
 from ..engine.instance import Instance
 from ..host.root import Host
 from .attribution import KnownContainer
@@ -39,7 +39,7 @@ def read_counted(host: Host, instance: Instance, since: float, boot: float) -> C
     """
     if not host.path(PINS).exists():
         return Counted()
-    folder = find_folder()
+    folder = find_counter_pins()
     if folder is None:
         return Counted(gaps=[build_gap(UNREADABLE, COUNTERS, f"{PINS} is of another version; run role denial_counters again", since)])
     try:
@@ -53,7 +53,7 @@ def read_counted(host: Host, instance: Instance, since: float, boot: float) -> C
         if denial.last >= since
         and denial.container
         and denial.errno != errno.ENOSYS
-        and (name_call(denial), denial.errno) not in _NOT_DENIED
+        and (name_denied_call(denial), denial.errno) not in _NOT_DENIED
         and _is_of_engine(denial.path, instance)
     ]
     return Counted(denials, _list_late_begin(loaded, since, boot) + _list_gaps(counts), True)
@@ -107,7 +107,7 @@ def _build_entry(denial: CountedDenial, container: KnownContainer, machine: str,
     return {
         "layer": find_layer(denial),
         "denied": True,
-        "operation": name_call(denial),
+        "operation": name_denied_call(denial),
         "detail": detail + (f" (counted since {_format_time(denial.first)})" if denial.first < since else ""),
         "profile": container.profile,
         "comm": denial.comm or "unknown",

@@ -15,7 +15,7 @@ from ..host.cgroup import CGROUPFS, find_container_group
 from ..recorder import bpf
 from ..recorder.layout import ABIS, UNKNOWN_NUMBER
 from . import layout
-from .pins import PINS, find_folder
+from .pins import PINS, find_counter_pins
 
 _KEY, _VALUE = struct.Struct("=QII"), struct.Struct("=QQQ")
 _ERRNO, _IN_NAMESPACE, _IS_ROOT, _IGNORED_SHIFT = 0xFFF, 1 << 12, 1 << 13, 14
@@ -143,7 +143,7 @@ def forget_group(folder: str) -> None:
 
 
 def _find_folder() -> str:
-    folder = find_folder()
+    folder = find_counter_pins()
     if folder is None:
         raise FileNotFoundError(errno.ENOENT, "nothing that this version can read is loaded", PINS)
     return folder

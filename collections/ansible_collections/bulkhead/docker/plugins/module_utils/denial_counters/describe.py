@@ -12,7 +12,7 @@ from .counts import CountedDenial
 KERNEL = "kernel"  # the layer of a denial whose cause is unknown
 
 
-def name_call(denial: CountedDenial) -> str:
+def name_denied_call(denial: CountedDenial) -> str:
     """Return the name of a call; `syscall NUMBER` if no table has it."""
     table = X86_64 if denial.abi == "x32" else denial.abi
     return name_syscall(table, denial.number & ~X32_BIT) if table in (X86_64, AARCH64) else f"syscall {denial.number}"
@@ -22,7 +22,7 @@ def find_layer(denial: CountedDenial) -> str:
     """Return the layer that denied the call. Without a cause from the kernel, the user of the task decides."""
     if denial.cause != "unknown":
         return denial.cause
-    if denial.errno == errno.EPERM and name_call(denial).startswith("execve"):
+    if denial.errno == errno.EPERM and name_denied_call(denial).startswith("execve"):
         return "capabilities"  # of the file (man 2 execve)
     if not denial.is_root:
         return "non_root_user"

@@ -13,7 +13,7 @@ from ..engine.service import ServiceError, systemctl
 from ..host.files import ensure_folder, write_atomically
 from ..host.root import Host
 from .folders import FOLDER, PROGRAM, UNIT, UNIT_NAME, VERSION
-from .kernel import disarm, is_armed
+from .kernel import is_counting, unload_counters
 from .pins import PINS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def find_changes(host: Host, version: str, run: Manager = systemctl) -> list[str
             found.append(f"replace {UNIT}")
         if not _is_enabled(run):
             found.append(f"enable {UNIT_NAME}")
-    if found or not is_armed():
+    if found or not is_counting():
         found.append("load the programs that count denials")
     return found
 
@@ -103,7 +103,7 @@ def remove_counters(host: Host, run: Manager = systemctl) -> None:
     """Stop the unit, unload the programs, and remove the files. Raises OSError, ServiceError and CountersError."""
     if host.path(UNIT).exists():
         run("disable", "--now", UNIT_NAME, timeout=200)
-    disarm()
+    unload_counters()
     if host.path(UNIT).exists():
         host.path(UNIT).unlink()
         run("daemon-reload")

@@ -36,18 +36,18 @@ def name_folder() -> str:
     return f"{PINS}/{layout.VERSION}-{programs.find_version(os.uname().machine)}"
 
 
-def is_armed() -> bool:
+def is_counting() -> bool:
     """Return whether the programs of this version are attached."""
     return is_complete(name_folder())
 
 
-def arm() -> None:
+def load_counters() -> None:
     """Load, attach, pin and test the programs; those of the same version stay as they are, others are removed. Raises CountersError."""
     if obstacle := find_counting_obstacle(Host()):
         raise CountersError(obstacle)
-    if is_armed():
+    if is_counting():
         return
-    disarm()
+    unload_counters()
     release = os.uname().release
     try:
         btf = Btf(Path(VMLINUX).read_bytes())
@@ -66,7 +66,7 @@ def arm() -> None:
         raise CountersError(f"the counters were loaded, but their test failed: {fault}; report this with the kernel's release {release}")
 
 
-def disarm() -> None:
+def unload_counters() -> None:
     """Remove every pin; without them the kernel detaches the programs and frees the maps. Raises CountersError."""
     try:
         _remove_pins()
@@ -97,7 +97,7 @@ def _load(offsets: layout.DenialOffsets, at_function: str) -> None:
         return descriptor
 
     def load(name: str, identifier: int, *kind: int) -> int:
-        code = programs.build_program(name, offsets, os.uname().machine).assemble(maps)
+        code = programs.build_counter(name, offsets, os.uname().machine).assemble(maps)
         program = bpf.load_program(code, name.strip("_"), identifier, *kind)
         return keep(program, f"program_{name}")
 

@@ -12,10 +12,10 @@ _LAST = f"link_{layout.TRACEPOINTS[-1]}"
 
 
 class CountersError(Exception):
-    """Denials cannot be counted; the message tells the user the cause and what to do."""
+    """Denials cannot be counted; the message has the cause and what to do."""
 
 
-def find_folder() -> str | None:
+def find_counter_pins() -> str | None:
     """Return the folder of pins that this version can read; None if nothing is loaded, or only another version."""
     try:
         names = os.listdir(PINS)

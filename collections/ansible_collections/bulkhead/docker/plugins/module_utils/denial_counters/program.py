@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from .kernel import arm, disarm
+from .kernel import load_counters, unload_counters
 from .pins import CountersError
 
 
@@ -20,7 +20,7 @@ def main() -> int:
         sys.stderr.write(f"{command!r} is not a command of the counters; write arm or disarm\n")
         return 2
     try:
-        arm() if command == "arm" else disarm()
+        load_counters() if command == "arm" else unload_counters()
     except CountersError as error:
         sys.stderr.write(f"{error}\n")
         return 1

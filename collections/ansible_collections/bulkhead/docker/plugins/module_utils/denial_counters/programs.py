@@ -70,7 +70,7 @@ def find_version(machine: str) -> str:
     )
     nominal = _build_nominal_offsets()
     maps = list_maps()
-    code = b"".join(build_program(name, nominal, machine).assemble(dict.fromkeys(maps, 0)) for name in (*layout.TRACEPOINTS, *names))
+    code = b"".join(build_counter(name, nominal, machine).assemble(dict.fromkeys(maps, 0)) for name in (*layout.TRACEPOINTS, *names))
     return hashlib.sha256(repr((sorted(maps.items()), names)).encode() + code).hexdigest()[:12]
 
 
@@ -80,7 +80,7 @@ def _build_nominal_offsets() -> DenialOffsets:
     return DenialOffsets(**{field.name: special.get(field.name, 8 * place) for place, field in enumerate(fields(DenialOffsets), 1)})
 
 
-def build_program(place: str, offsets: DenialOffsets, machine: str) -> Program:
+def build_counter(place: str, offsets: DenialOffsets, machine: str) -> Program:
     """Return the program for a tracepoint, or for the return of a function."""
     match place:
         case "sys_exit":

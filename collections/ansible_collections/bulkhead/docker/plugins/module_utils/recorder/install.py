@@ -58,7 +58,7 @@ WantedBy=multi-user.target
 """
 
 
-def build_program() -> tuple[bytes, str]:
+def build_program_file() -> tuple[bytes, str]:
     """Return the program as a zip archive that Python runs, and its version."""
     return archive.build_archive(START)
 

@@ -14,7 +14,7 @@ PINS = "/sys/fs/bpf/bulkhead/recorder"
 
 
 class RecorderError(Exception):
-    """Calls cannot be recorded; the message tells the user the cause and what to do."""
+    """Calls cannot be recorded; the message has the cause and what to do."""
 
 
 # Assembles all programs, and each message that is attributed opens a map.

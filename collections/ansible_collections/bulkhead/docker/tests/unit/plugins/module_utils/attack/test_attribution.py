@@ -223,7 +223,7 @@ def test_trace_is_described() -> None:
 def test_without_counters_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = row(none="succeeded", seccomp="blocked", apparmor="succeeded", host="blocked")["cells"]
     assert (cells["seccomp"]["traced"], cells["seccomp"]["trace"]) == (None, None)
-    monkeypatch.setattr(traces, "find_folder", lambda: None)
+    monkeypatch.setattr(traces, "find_counter_pins", lambda: None)
     assert traces.read_traces() == (None, traces.NOT_COUNTED)
 
 
@@ -231,6 +231,6 @@ def test_unreadable_counts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(traces, "find_folder", lambda: "folder")
+    monkeypatch.setattr(traces, "find_counter_pins", lambda: "folder")
     monkeypatch.setattr(traces, "read_last_denials", fail)
     assert traces.read_traces() == (None, "the denials that the kernel counted cannot be read: Input/output error")

@@ -31,7 +31,7 @@ def fixture_read(tmp_path, monkeypatch):
     def read(counts, since=50.0, instance=ROOTFUL, boot=0.0):
         (tmp_path / counted.PINS.lstrip("/")).mkdir(parents=True, exist_ok=True)
         os.utime(tmp_path, (LOADED, LOADED))
-        monkeypatch.setattr(counted, "find_folder", lambda: str(tmp_path) if counts else None)
+        monkeypatch.setattr(counted, "find_counter_pins", lambda: str(tmp_path) if counts else None)
         monkeypatch.setattr(counted, "read_counts", counts if callable(counts) else lambda: counts)
         return counted.read_counted(Host(tmp_path), instance, since, boot)
 
@@ -136,8 +136,8 @@ def test_ignored_rights_of_a_program_are_described(ignored):
 
 
 def test_numbers_of_other_tables_are_shown():
-    assert describe.name_call(replace(DENIAL, abi="i386", number=21)) == "syscall 21"
-    assert describe.name_call(replace(DENIAL, abi="x32", number=OPENAT)) == "openat"
+    assert describe.name_denied_call(replace(DENIAL, abi="i386", number=21)) == "syscall 21"
+    assert describe.name_denied_call(replace(DENIAL, abi="x32", number=OPENAT)) == "openat"
 
 
 def log(operation: str, count: int, container: str = SHOP, **changes):

@@ -56,7 +56,7 @@ def test_only_complete_pins_of_this_layout_are_read(tmp_path, monkeypatch, names
         (tmp_path / name).mkdir()
         if last:
             (tmp_path / name / "link_sys_exit").touch()
-    assert pins.find_folder() == (f"{tmp_path}/{names[0]}" if found else None)
+    assert pins.find_counter_pins() == (f"{tmp_path}/{names[0]}" if found else None)
 
 
 def test_nothing_loaded_is_an_error(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ class FakeManager:
 
 @pytest.fixture(name="host")
 def fixture_host(tmp_path, monkeypatch):
-    monkeypatch.setattr(install, "is_armed", lambda: True)
+    monkeypatch.setattr(install, "is_counting", lambda: True)
     monkeypatch.setattr(install, "write_atomically", lambda path, text, mode: path.write_text(text))
     monkeypatch.setattr(install, "ensure_folder", lambda host: host.path(FOLDER).parent.mkdir(parents=True, exist_ok=True))
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
@@ -53,7 +53,7 @@ def test_second_run_has_nothing_to_do(host, monkeypatch):
     install.install_counters(host, "v1", b"program", run)
     assert run.commands == ["daemon-reload", "enable bulkhead-denials.service", "restart bulkhead-denials.service"]
     assert install.find_changes(host, "v1", run) == []
-    monkeypatch.setattr(install, "is_armed", lambda: False)
+    monkeypatch.setattr(install, "is_counting", lambda: False)
     assert install.find_changes(host, "v1", run) == ["load the programs that count denials"]
 
 
@@ -77,7 +77,7 @@ def test_what_differs_is_named(host, path, text, message):
 
 def test_removal_is_listed_and_complete(host, monkeypatch):
     run, unloaded = FakeManager(), []
-    monkeypatch.setattr(install, "disarm", lambda: unloaded.append(True))
+    monkeypatch.setattr(install, "unload_counters", lambda: unloaded.append(True))
     assert install.list_removals(host) == []
     install.install_counters(host, "v1", b"program", run)
     host.path(PINS).mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_removal_is_listed_and_complete(host, monkeypatch):
 def test_obstacle_of_the_host_is_named(monkeypatch):
     monkeypatch.setattr(kernel, "find_obstacle", lambda host: "the kernel has no BTF")
     with pytest.raises(CountersError, match="denials cannot be counted: the kernel has no BTF"):
-        kernel.arm()
+        kernel.load_counters()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_failure_to_load_leaves_nothing(tmp_path, monkeypatch, error, message):
     monkeypatch.setattr(kernel.os, "uname", lambda: type("Machine", (), {"machine": "x86_64", "release": "6.12"}))
     monkeypatch.setattr(kernel, "_load", fail)
     with pytest.raises(CountersError, match=message):
-        kernel.arm()
+        kernel.load_counters()
     assert not (tmp_path / "pins").exists()
 
 
@@ -127,7 +127,7 @@ def test_failed_test_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel, "_load", lambda offsets, function: None)
     monkeypatch.setattr(kernel.selftest, "find_fault", lambda: "it counted nothing")
     with pytest.raises(CountersError, match=r"their test failed: it counted nothing; report this with the kernel's release 6\.12"):
-        kernel.arm()
+        kernel.load_counters()
 
 
 def test_running_containers_are_added(monkeypatch):

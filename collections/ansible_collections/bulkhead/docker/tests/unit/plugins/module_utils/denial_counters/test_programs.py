@@ -21,7 +21,7 @@ PLACES = (*layout.TRACEPOINTS, *FUNCTIONS)
 
 
 def list_instructions(machine: str, place: str) -> list[Instruction]:
-    return programs.build_program(place, OFFSETS[machine], machine).instructions
+    return programs.build_counter(place, OFFSETS[machine], machine).instructions
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -60,7 +60,7 @@ def test_eagain_counts_for_calls_that_start_a_task(machine, calls):
 def test_programs_use_known_helpers_and_maps(machine):
     maps = layout.list_maps()
     for place in PLACES:
-        program = programs.build_program(place, OFFSETS[machine], machine)
+        program = programs.build_counter(place, OFFSETS[machine], machine)
         assert {item.constant for item in program.instructions if item.code == CALL} <= {1, 2, 3, 14, 16, 80, 113, 115, 125, 158, 175, 184}
         assert {item.map for item in program.instructions if item.map} <= set(maps)
         assert len(program.assemble(dict.fromkeys(maps, 3))) % 8 == 0
@@ -168,7 +168,7 @@ def test_this_kernel_accepts_the_programs():
     try:
         offsets = layout.find_offsets(btf, machine)
         for place, identifier in (*offsets.tracepoints, *offsets.functions):
-            code = programs.build_program(place, offsets, machine).assemble(opened)
+            code = programs.build_counter(place, offsets, machine).assemble(opened)
             try:
                 loaded.append(bpf.load_program(code, "test", identifier, *([] if place in layout.TRACEPOINTS else [bpf.AT_RETURN])))
             except PermissionError as error:

@@ -36,18 +36,18 @@ class FakeManager:
 
 
 def test_the_program_runs_alone(tmp_path: Path) -> None:
-    content, version = install.build_program()
+    content, version = install.build_program_file()
     path = tmp_path / "recorder.pyz"
     path.write_bytes(content)
     done = subprocess.run([sys.executable, "-I", str(path), "dance"], capture_output=True, text=True, check=False, cwd="/")
     assert (done.returncode, done.stderr) == (2, "'dance' is not a command of the recorder; write run, collect or stop\n")
-    assert version in (install.build_program()[1], version)
-    assert install.build_program()[0] == content
+    assert version in (install.build_program_file()[1], version)
+    assert install.build_program_file()[0] == content
 
 
 def test_the_program_has_every_module_that_it_imports() -> None:
     """All that the modules of the archive import of the collection, as Python sees it after the import."""
-    names = set(zipfile.ZipFile(io.BytesIO(install.build_program()[0])).namelist())
+    names = set(zipfile.ZipFile(io.BytesIO(install.build_program_file()[0])).namelist())
     above = install.__name__.rpartition(".recorder.")[0]
     script = f"import sys, {above}.recorder.program; print(*[n for n in sys.modules if n.startswith('{above}.')])"
     root = str(Path(str(importlib.import_module(above).__path__[0])).parents[4])
@@ -59,10 +59,10 @@ def test_the_program_has_every_module_that_it_imports() -> None:
 
 
 def test_the_version_follows_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = install.build_program()[1]
+    before = install.build_program_file()[1]
     sources = archive.collect_sources(install.START)
     monkeypatch.setattr(archive, "collect_sources", lambda start: {**sources, "bulkhead/recorder/store.py": "changed"})
-    assert install.build_program()[1] != before
+    assert install.build_program_file()[1] != before
 
 
 @pytest.mark.parametrize(
