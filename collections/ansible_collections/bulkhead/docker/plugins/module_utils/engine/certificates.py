@@ -70,7 +70,7 @@ def _check_pair(certificate: str, key: str) -> Iterator[tuple[str, str]]:
         return
     try:
         with _keep_in_memory(certificate) as first, _keep_in_memory(key) as second:
-            server.load_cert_chain(first, second, password=_refuse)
+            server.load_cert_chain(first, second, password=_reject_encrypted)
         _shake_hands(client, server)
     except _Encrypted:
         yield KEY, "is encrypted, and the engine cannot ask for its password; write it without one"
@@ -90,7 +90,7 @@ def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
                 end.do_handshake()
 
 
-def _refuse(*unused: object) -> NoReturn:
+def _reject_encrypted(*unused: object) -> NoReturn:
     raise _Encrypted
 
 

@@ -17,7 +17,7 @@ from ..host.system import read_start_time
 from . import comparison, data_root, engine_restart, recovery, swap_limits
 from .activation import Activation, activate, wait_for_answer
 from .daemon_merge import Merge
-from .desired_files import DesiredFiles, build_desired_files, build_refusal, raise_problem
+from .desired_files import DesiredFiles, build_blocked_error, build_desired_files, raise_problem
 from .request import ALWAYS, NEEDED, NEVER, ConfigFailed, ConfigOutcome, ConfigRequest
 from .transaction import Transaction, list_open
 
@@ -29,7 +29,7 @@ def change_config(host: Host, engine: Engine, request: ConfigRequest) -> ConfigO
     host, outcome = request.instance.scope_host(host), ConfigOutcome()
     misplaced = request.instance.explain_misplaced(request.file)
     if misplaced:
-        raise build_refusal(misplaced, outcome)
+        raise build_blocked_error(misplaced, outcome)
     try:
         if request.check:
             _check(host, request, outcome)
@@ -57,7 +57,7 @@ def _apply(host: Host, engine: Engine, request: ConfigRequest, desired: DesiredF
     instance, service = request.instance, EngineService(request.instance)
     service_state = service.read_state()
     if not service_state.loaded:
-        raise build_refusal(f"systemd has no {instance.unit} on this host; install the engine first", outcome)
+        raise build_blocked_error(f"systemd has no {instance.unit} on this host; install the engine first", outcome)
     restart = _needs_restart(host, request, desired.merge, service_state)
     start = request.start and not service_state.running
     if not outcome.diff and not restart and not start:
@@ -154,7 +154,7 @@ def _plan_activation(
     # A connection to its socket would start a stopped engine.
     before = engine_restart.take_snapshot(host, engine) if service_state.running else engine_restart.EngineSnapshot()
     if service_state.running and not before.running:
-        raise build_refusal(
+        raise build_blocked_error(
             f"{request.instance.unit} is active, but no engine answers on {engine.socket}; set its socket, or repair it first", outcome
         )
     stale = not request.instance.rootless and data_root.has_stale_root(
@@ -166,7 +166,7 @@ def _plan_activation(
     activation = Activation(before, restart, switches_root, merge.after.get("live-restore") is True, migration, conditions)
     if activation.stops_containers and not request.stop_containers:
         names = ", ".join(container["name"] for container in before.containers)
-        raise build_refusal(
+        raise build_blocked_error(
             f"the engine switches to another data root and would no longer manage the running containers {names}; stop them first, or set"
             " stop_containers: true",
             outcome,

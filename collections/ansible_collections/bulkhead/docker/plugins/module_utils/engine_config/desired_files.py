@@ -86,10 +86,10 @@ def raise_problem(host: Host, request: ConfigRequest, merge: daemon_merge.Merge,
     """
     problem = _find_problem(host, request, merge)
     if problem:
-        raise build_refusal(problem, outcome)
+        raise build_blocked_error(problem, outcome)
 
 
-def build_refusal(problem: str, outcome: ConfigOutcome) -> ConfigFailed:
+def build_blocked_error(problem: str, outcome: ConfigOutcome) -> ConfigFailed:
     """Return the error for a change that was not started."""
     outcome.changed = bool(outcome.recovered)
     return ConfigFailed(f"nothing was changed: {problem}", outcome)
