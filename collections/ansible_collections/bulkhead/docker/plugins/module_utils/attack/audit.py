@@ -3,26 +3,16 @@
 
 from __future__ import annotations
 
-from ..audit.messages import APPARMOR, REFUSED, SECCOMP, parse_fields
+from ..audit.messages import APPARMOR, DENIED_VERDICTS, SECCOMP, parse_fields
 from ..layers.registry import BY_NAME
 
-_APPARMOR_FIELDS: tuple[str, ...] = (
-    "apparmor",
-    "operation",
-    "profile",
-    "name",
-    "capname",
-    "requested_mask",
-    "denied_mask",
-    "family",
-    "peer",
-)
-_SECCOMP_FIELDS: tuple[str, ...] = ("syscall", "code")
-_MARKS = tuple(f'apparmor="{verdict}"' for verdict in REFUSED)
+_APPARMOR_FIELDS = ("apparmor", "operation", "profile", "name", "capname", "requested_mask", "denied_mask", "family", "peer")
+_SECCOMP_FIELDS = ("syscall", "code")
+_MARKS = tuple(f'apparmor="{verdict}"' for verdict in DENIED_VERDICTS)
 
 
 def is_denial(kind: int, text: str) -> bool:
-    """Return whether a message tells of a denial by AppArmor or seccomp."""
+    """Return whether a message is a denial by AppArmor or seccomp."""
     return kind == SECCOMP or (kind == APPARMOR and any(mark in text for mark in _MARKS))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..seccomp.syscalls import AUDIT_ARCH, name_syscall
 from .joining import remove_logged
-from .messages import APPARMOR, REFUSED, Message
+from .messages import APPARMOR, DENIED_VERDICTS, Message
 from .recorded import is_counted_by_recorder
 
 _MAX_LENGTH = 200
@@ -66,7 +66,7 @@ def parse_denial(message: Message) -> LoggedDenial | None:
     comm, exe = fields.get("comm", "unknown")[:_MAX_LENGTH], fields.get("exe")
     if message.kind == APPARMOR:
         verdict = fields.get("apparmor")
-        if verdict not in (*REFUSED, "ALLOWED"):
+        if verdict not in (*DENIED_VERDICTS, "ALLOWED"):
             return None
         detail = " ".join(f"{key}={fields[key]}" for key in _OBJECT_FIELDS if key in fields)[:_MAX_LENGTH]
         return LoggedDenial("apparmor", verdict != "ALLOWED", fields.get("operation", "unknown"), detail, fields.get("profile"), comm, exe)

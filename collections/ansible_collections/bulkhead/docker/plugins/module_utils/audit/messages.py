@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 APPARMOR, SECCOMP = 1400, 1326  # AUDIT_AVC, which AppArmor uses too, and AUDIT_SECCOMP (linux/audit.h)
-REFUSED = ("DENIED", "KILLED")  # field `apparmor` of a denied access; AUDIT and ALLOWED were permitted (security/apparmor/audit.c)
+DENIED_VERDICTS = ("DENIED", "KILLED")  # values of field `apparmor`; AUDIT and ALLOWED were permitted (security/apparmor/audit.c)
 _FIELD = re.compile(r'(\w+)=("[^"]*"|\S+)')
 _STAMP = re.compile(r"audit\((\d+)\.(\d+):(\d+)\): ?")
 _KERNEL = re.compile(r"audit: type=(\d+) (audit\(.*)", re.DOTALL)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..audit.messages import APPARMOR, REFUSED, Message, is_about_target
+from ..audit.messages import APPARMOR, DENIED_VERDICTS, Message, is_about_target
 
-_VERDICTS = {"AUDIT": False, "ALLOWED": False, **dict.fromkeys(REFUSED, True)}
+_VERDICTS = {"AUDIT": False, "ALLOWED": False, **dict.fromkeys(DENIED_VERDICTS, True)}
 # Append, create and delete are parts of `w` (man 5 apparmor.d, File Rules).
 _LETTERS = {"a": "w", "c": "w", "d": "w", **{letter: letter for letter in "rwmklx"}}
 _MOUNTS = ("mount", "umount", "pivotroot")

@@ -49,7 +49,7 @@ class Grant(NamedTuple):
 
 
 # ABIs besides those of semantics.NATIVE, and their architectures.
-FOREIGN = {"i386": "SCMP_ARCH_X86", "x32": "SCMP_ARCH_X32", "arm": "SCMP_ARCH_ARM"}
+OTHER_ABIS = {"i386": "SCMP_ARCH_X86", "x32": "SCMP_ARCH_X32", "arm": "SCMP_ARCH_ARM"}
 FREE = Grant()
 
 

@@ -14,7 +14,7 @@ from ...module_utils.seccomp import bpf
 from ...module_utils.seccomp.desired import SeccompProfiles
 from ...module_utils.seccomp.semantics import NATIVE, Expanded, expand_profile
 from ...module_utils.seccomp.syscalls import load_table
-from .base import FOREIGN, Base, list_possible_answers, narrow_grants
+from .base import OTHER_ABIS, Base, list_possible_answers, narrow_grants
 from .generation import shorten_list
 from .seen import describe_argument
 
@@ -38,7 +38,7 @@ class BrokenCall:
     def describe(self) -> str:
         """Return `socket AF_ALG (12 times)`, with the ABI of other programs than those of the machine."""
         argument = f" {describe_argument(self.call, self.argument)}" if self.argument is not None else ""
-        abi = f" ({self.abi})" if self.abi in FOREIGN else ""
+        abi = f" ({self.abi})" if self.abi in OTHER_ABIS else ""
         possible = "" if self.is_certain else ", with some arguments"
         return f"{self.call}{argument}{abi} ({self.count:,} {'time' if self.count == 1 else 'times'}{possible})"
 
@@ -87,8 +87,8 @@ def list_desired_profiles(
 ) -> tuple[Base | None, dict[str, Base], dict[str, Base]]:
     """Return the arguments `default`, `own` and `containers` of `find_breakage`. listed: seccomp_profiles_list. containers: of hardened_container_list."""
     by_name = {profile.name: Base(profile.name, profile.text) for profile in listed.profiles if profile.state == "present"}
-    wanted = ((each["name"], each.get("seccomp_profile")) for each in containers if each.get("state", "present") == "present")
-    named = {name: by_name[profile] for name, profile in wanted if profile in by_name}
+    selected = ((each["name"], each.get("seccomp_profile")) for each in containers if each.get("state", "present") == "present")
+    named = {name: by_name[profile] for name, profile in selected if profile in by_name}
     return by_name.get(listed.daemon_default.name) if listed.daemon_default else None, by_name, named
 
 
@@ -129,8 +129,8 @@ def find_broken_calls(instance: Mapping[str, Any], host: Mapping[str, Any], prof
 def _list_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
     """Yield the possible answers of a profile to a recorded call."""
     name, argument = call["name"], call["argument"]
-    if call["abi"] in FOREIGN:
-        yield from _list_foreign_answers(call, expanded, profile, capabilities)
+    if call["abi"] in OTHER_ABIS:
+        yield from _list_other_abi_answers(call, expanded, profile, capabilities)
         return
     number = int(name) if name.isdigit() else load_table(expanded.machine).get(name)
     if number is None:
@@ -139,9 +139,9 @@ def _list_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, ca
     yield from list_possible_answers(name, argument, default, rules)
 
 
-def _list_foreign_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
+def _list_other_abi_answers(call: Mapping[str, Any], expanded: Expanded, profile: Base, capabilities: frozenset[str]) -> Iterator[int]:
     """Yield the possible answers to a call of a 32-bit or x32 program. The kernel kills it if the profile does not name its ABI."""
-    if FOREIGN[call["abi"]] not in expanded.architectures:
+    if OTHER_ABIS[call["abi"]] not in expanded.architectures:
         yield bpf.KILL_PROCESS
         return
     grants = narrow_grants(profile.list_grants(call["name"]), capabilities)

@@ -14,7 +14,7 @@ from ...module_utils.seccomp.compose import ARCHITECTURES, compose_profile, form
 from ...module_utils.seccomp.profile import parse_profile
 from ...module_utils.seccomp.semantics import ACTIONS, NATIVE, Condition, RuleFilter
 from ...module_utils.seccomp.syscalls_other import list_known_names
-from .base import FOREIGN, FREE, Base, Grant, build_rule, find_excess, is_met
+from .base import FREE, OTHER_ABIS, Base, Grant, build_rule, find_excess, is_met
 from .families import OLDER, WITH_FALLBACK, list_siblings
 from .generation import ENFORCE, LOG, Generated, GenerationError, name_profile
 from .model import KEYED, Recording
@@ -27,7 +27,7 @@ RUNTIME = "runc"
 FIXED = frozenset({"exit", "exit_group", "rt_sigreturn", "restart_syscall", "futex", "sched_yield", "clock_gettime", "gettimeofday"})
 # AF_MAX - 1 of Linux 6.12 (linux/socket.h).
 _LAST_FAMILY = 45
-_ARCHITECTURES = {**NATIVE, **FOREIGN}  # by ABI
+_ARCHITECTURES = {**NATIVE, **OTHER_ABIS}  # by ABI
 _ADMIN = "CAP_SYS_ADMIN"
 
 
