@@ -108,8 +108,8 @@ class ActionModule(ActionBase):
         ]
         result.update(changed=bool(changed), services=services, problems=problems)
         result["warnings"] = [*result.get("warnings", ()), *(each.warning for each in built if each.warning)]
-        refused = [each.failure for each in built if each.failure]
-        return _fail(result, [*problems, *refused]) if problems or refused else result
+        failures = [each.failure for each in built if each.failure]
+        return _fail(result, [*problems, *failures]) if problems or failures else result
 
 
 def _convert_plain(value: Any) -> Any:

@@ -37,12 +37,12 @@ class ActionModule(ActionBase):
 
     def _add_egress(self, evidence: dict[str, Any], expect: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
         """Add what only hosts with egress rules are asked for: a module of its own, so that the other hosts do not receive its code."""
-        wanted = expect.get("egress") or {}
-        if wanted.get("requirement", DISABLED) == DISABLED:
+        egress = expect.get("egress") or {}
+        if egress.get("requirement", DISABLED) == DISABLED:
             return
-        probe = wanted["probe"] if boolean(self._task.args.get("probe", True)) else {}
+        probe = egress["probe"] if boolean(self._task.args.get("probe", True)) else {}
         answer = self._execute_module(
-            module_name="bulkhead.docker.observe_egress", module_args={**wanted["question"], **probe}, task_vars=task_vars
+            module_name="bulkhead.docker.observe_egress", module_args={**egress["question"], **probe}, task_vars=task_vars
         )
         failed = {"failed": answer.get("msg") or "the module failed"}
         evidence["observed"]["egress"] = answer.get("egress", failed)

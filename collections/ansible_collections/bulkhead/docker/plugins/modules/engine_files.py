@@ -115,10 +115,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    for wanted in module.params["files"]:
-        if not re.fullmatch(r"[0-7]{3,4}", wanted["mode"]):
-            module.fail_json(msg=f"files: {wanted['path']}: mode {wanted['mode']!r} is not an octal number; write one such as '0644'")
-        wanted["mode"] = int(wanted["mode"], 8)
+    for file in module.params["files"]:
+        if not re.fullmatch(r"[0-7]{3,4}", file["mode"]):
+            module.fail_json(msg=f"files: {file['path']}: mode {file['mode']!r} is not an octal number; write one such as '0644'")
+        file["mode"] = int(file["mode"], 8)
     host = find_instance(Host(), module.params["user"]).scope_host(Host())
     try:
         steps = apply_accesses(host, module.params["files"], module.params["restore"], module.check_mode)

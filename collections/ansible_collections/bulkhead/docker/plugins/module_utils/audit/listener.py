@@ -15,14 +15,14 @@ _GRACE = 2.0  # seconds after a stop: messages may never cease, as those of a re
 
 
 class Listener:
-    """Receives wanted messages (type and text) from construction until `stop`. Unlike the kernel's log, the socket is not rate-limited.
+    """Receives selected messages (type and text) from construction until `stop`. Unlike the kernel's log, the socket is not rate-limited.
 
     error: why none, or not all, can be received.
     """
 
-    def __init__(self, is_wanted: Callable[[int, str], bool]) -> None:
+    def __init__(self, is_selected: Callable[[int, str], bool]) -> None:
         self.error = ""
-        self._is_wanted = is_wanted
+        self._is_selected = is_selected
         self._messages: list[tuple[int, str]] = []
         self._end = math.inf
         self._thread: threading.Thread | None = None
@@ -48,7 +48,7 @@ class Listener:
     def _listen(self) -> None:
         while time.monotonic() < self._end:
             try:
-                self._messages += [found for found in parse_datagram(self._socket.recv(1 << 16)) if self._is_wanted(*found)]
+                self._messages += [found for found in parse_datagram(self._socket.recv(1 << 16)) if self._is_selected(*found)]
             except TimeoutError:
                 if self._end < math.inf:
                     return

@@ -58,9 +58,9 @@ def _find_problem(store: Store, archive: Archive) -> str:
     blob = store.find_blob(archive.layer.blob)
     if blob is None:
         return f"containerd does not have {archive.describe()}; {explain_remedy(store, archive.layer.blob)}"
-    size, wanted = blob.stat().st_size, archive.layer.size
-    if wanted is not None and size != wanted:
-        return f"{archive.describe()} has {size} bytes in containerd instead of {wanted}; {explain_remedy(store, archive.layer.blob)}"
+    size, expected = blob.stat().st_size, archive.layer.size
+    if expected is not None and size != expected:
+        return f"{archive.describe()} has {size} bytes in containerd instead of {expected}; {explain_remedy(store, archive.layer.blob)}"
     compression = detect_compression(blob)
     if not compression:
         return (

@@ -34,21 +34,21 @@ class AccessStep:
         return self.now != self.then and not self.skipped
 
 
-def apply_accesses(host: Host, wanted: Sequence[Mapping[str, Any]], restore: Sequence[str], check: bool) -> list[AccessStep]:
-    """Change the files of `wanted` (path, uid, gid, mode) and restore those of `restore`. check: change nothing.
+def apply_accesses(host: Host, desired: Sequence[Mapping[str, Any]], restore: Sequence[str], check: bool) -> list[AccessStep]:
+    """Change the files of `desired` (path, uid, gid, mode) and restore those of `restore`. check: change nothing.
 
     No file gets a permission that it does not have, except by restoring it. Raises BlockingIOError, OSError, ValueError.
     """
     if check:
-        return _apply(host, wanted, restore, check)
+        return _apply(host, desired, restore, check)
     with state.lock_host(host):
-        return _apply(host, wanted, restore, check)
+        return _apply(host, desired, restore, check)
 
 
-def _apply(host: Host, wanted: Sequence[Mapping[str, Any]], restore: Sequence[str], check: bool) -> list[AccessStep]:
+def _apply(host: Host, desired: Sequence[Mapping[str, Any]], restore: Sequence[str], check: bool) -> list[AccessStep]:
     managed = dict(state.load(host, SUBJECT).get("files", {}))
     steps, inodes = [], {}
-    for entry in wanted:
+    for entry in desired:
         step, inodes[entry["path"]] = _plan_change(host, entry)
         steps.append(step)
         if step.changed:

@@ -42,11 +42,11 @@ def judge_engine(evidence: Mapping[str, Any], expect: Mapping[str, Any], only: C
     names = [name for name in JUDGES if only is None or name in only]
     layers = []
     for name in names:
-        wanted = expect.get(name, {})
-        verdict = _run_judge(name, Verdict, JUDGES[name].judge, evidence, wanted)
+        expected = expect.get(name, {})
+        verdict = _run_judge(name, Verdict, JUDGES[name].judge, evidence, expected)
         if verdict.status == UNKNOWN and evidence["probe_error"]:
             verdict.add_finding("no_probe", evidence["probe_error"])
-        layers.append({**verdict.as_dict(), "requirement": wanted.get("requirement", DISABLED)})
+        layers.append({**verdict.as_dict(), "requirement": expected.get("requirement", DISABLED)})
     return {"layers": layers, "containers": [_judge_container(container, evidence, expect, names) for container in evidence["containers"]]}
 
 
@@ -107,14 +107,14 @@ def _judge_settings(
 
 
 def _judge_container_layer(
-    name: str, container: Mapping[str, Any], evidence: Mapping[str, Any], wanted: Mapping[str, Any]
+    name: str, container: Mapping[str, Any], evidence: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> ContainerVerdict:
     """Return the verdict on one layer of a container; `unknown` without evidence, and where a part of it is missing."""
     if container["error"]:
         verdict = ContainerVerdict(name, "evidence of the container")
         verdict.add_finding("no_evidence", f"container {container['name']}: {container['error']}", UNKNOWN)
         return verdict.conclude()
-    verdict = _run_judge(name, ContainerVerdict, JUDGES[name].judge_container, container, evidence, wanted)
+    verdict = _run_judge(name, ContainerVerdict, JUDGES[name].judge_container, container, evidence, expected)
     if container["unread"] and verdict.status == ENFORCED:
         for text in container["unread"]:
             verdict.add_finding("tasks_unread", f"container {container['name']}: {text}", UNKNOWN)

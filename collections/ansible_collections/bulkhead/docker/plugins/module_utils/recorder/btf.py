@@ -69,16 +69,16 @@ class Btf:
 
     def find_functions(self, names: Iterable[str]) -> dict[str, int]:
         """Return the IDs of functions by name; those that the kernel lacks are left out. A name with several functions is left out too."""
-        wanted: dict[int, str] = {}
+        searched: dict[int, str] = {}
         found: dict[str, list[int]] = {}
         for name in names:
             at = self._raw.find(b"\0" + name.encode() + b"\0", self._strings)
             if at >= 0:
-                wanted[at + 1 - self._strings] = name
+                searched[at + 1 - self._strings] = name
         for identifier in range(1, len(self._places)):
             offset, info, _size = _TYPE.unpack_from(self._raw, self._places[identifier])
-            if info >> 24 & 0x1F == _FUNCTION and offset in wanted:
-                found.setdefault(wanted[offset], []).append(identifier)
+            if info >> 24 & 0x1F == _FUNCTION and offset in searched:
+                found.setdefault(searched[offset], []).append(identifier)
         return {name: identifiers[0] for name, identifiers in found.items() if len(identifiers) == 1}
 
     def find_id(self, kind: int, name: str) -> int:

@@ -65,11 +65,13 @@ def list_differences(expected: list[Any], table: list[Any]) -> tuple[list[str], 
 
     The order of rules counts: of equal objects in another order, the first one is named.
     """
-    wanted, present = [[json.dumps(item, sort_keys=True) for item in each] for each in (expected, table)]
-    missing = _count_equal(_describe(item) for item, text in zip(expected, wanted, strict=True) if text not in present)
-    extra = _count_equal(_describe(item) for item, text in zip(table, present, strict=True) if text not in wanted)
-    if not missing and not extra and wanted != present:
-        position = next((n for n, (a, b) in enumerate(zip(wanted, present, strict=False)) if a != b), min(len(wanted), len(present)) - 1)
+    expected_texts, present = [[json.dumps(item, sort_keys=True) for item in each] for each in (expected, table)]
+    missing = _count_equal(_describe(item) for item, text in zip(expected, expected_texts, strict=True) if text not in present)
+    extra = _count_equal(_describe(item) for item, text in zip(table, present, strict=True) if text not in expected_texts)
+    if not missing and not extra and expected_texts != present:
+        position = next(
+            (n for n, (a, b) in enumerate(zip(expected_texts, present, strict=False)) if a != b), min(len(expected_texts), len(present)) - 1
+        )
         extra = [f"{_describe(table[position])} in another order, or more than once"]
     return missing, extra
 

@@ -66,49 +66,51 @@ def _plan_step(
     if access.is_owned and not access.excess:
         return None
     after = access.now[2] & access.mode
-    wanted = _keep_settled(planned, access, (*access.now[:2], after) if access.own else (access.uid, access.gid, after), ids)
-    if wanted == access.now:
+    target = _keep_settled(planned, access, (*access.now[:2], after) if access.own else (access.uid, access.gid, after), ids)
+    if target == access.now:
         return None
-    now, then = format_access(access.now, *ids), format_access(wanted, *ids)
+    now, then = format_access(access.now, *ids), format_access(target, *ids)
     fixed = (observed["daemon_json"].get("fixed") or "") if access.kind == "config" else ""
-    foreign = "belongs to another user than the engine" if access.own and access.now[0] != access.uid else ""
-    reason = "is listed in docker_files_keep" if access.path in keep else access.shared or foreign or fixed.removeprefix(f"{access.path}: ")
+    other_owner = "belongs to another user than the engine" if access.own and access.now[0] != access.uid else ""
+    reason = (
+        "is listed in docker_files_keep" if access.path in keep else access.shared or other_owner or fixed.removeprefix(f"{access.path}: ")
+    )
     if reason:
         planned.warnings.append(f"{access.path} ({KINDS[access.kind].title}) stays {now} instead of {then}: it {reason}")
         return None
     planned.changes.append(Change(access.path, f"{now} becomes {then}", f"{now}\n", f"{then}\n"))
-    lost = _describe_lost(access, wanted, ids)
+    lost = _describe_lost(access, target, ids)
     if lost:
         also = ", also from containers that mount it" if access.kind == "socket" else ""
         planned.warnings.append(
             f"{access.path} ({KINDS[access.kind].title}): {lost}{also}; to leave it as it is, add the path to docker_files_keep"
         )
-    return {"path": access.path, "mode": f"{wanted[2]:04o}", "uid": wanted[0], "gid": wanted[1]}
+    return {"path": access.path, "mode": f"{target[2]:04o}", "uid": target[0], "gid": target[1]}
 
 
 def _keep_settled(
-    planned: LayerPlan, access: Access, wanted: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]
+    planned: LayerPlan, access: Access, target: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]
 ) -> tuple[int, int, int]:
     """Return the access without the changes that the next start would undo, each of which is a warning: the setting has to be corrected."""
     uid, gid, mode = access.now
     texts = (f"owner {find_name(ids[0], uid)}", f"group {find_name(ids[1], gid)}", f"mode {mode:04o}")
-    parts = list(wanted)
+    parts = list(target)
     for part, setting in access.settled.items():
-        if wanted[part] != access.now[part]:
+        if target[part] != access.now[part]:
             parts[part] = access.now[part]
             also = f", or write {GROUP}: {find_name(ids[1], gid)}" if part == 1 and access.kind == "socket" else ""
             planned.warnings.append(f"{access.path} keeps {texts[part]}, which {setting} sets at each start; correct that setting{also}")
     return parts[0], parts[1], parts[2]
 
 
-def _describe_lost(access: Access, wanted: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]) -> str:
+def _describe_lost(access: Access, target: tuple[int, int, int], ids: tuple[Mapping[str, int], Mapping[str, int]]) -> str:
     """Return who loses rights over a file, such as `alice can no longer write it`; empty if only root does."""
     uid, gid, mode = access.now
-    others, parties = wanted[2] & 0o7, []
+    others, parties = target[2] & 0o7, []
     if uid != 0:
-        parties.append((f"user {find_name(ids[0], uid)}", mode >> 6 & ~(wanted[2] >> 6 if uid == wanted[0] else others)))
+        parties.append((f"user {find_name(ids[0], uid)}", mode >> 6 & ~(target[2] >> 6 if uid == target[0] else others)))
     if gid != 0:
-        parties.append((f"group {find_name(ids[1], gid)}", mode >> 3 & ~(wanted[2] >> 3 if gid == wanted[1] else others)))
+        parties.append((f"group {find_name(ids[1], gid)}", mode >> 3 & ~(target[2] >> 3 if gid == target[1] else others)))
     parties.append(("other users", mode & ~others))
     texts = []
     for who, bits in parties:

@@ -85,12 +85,12 @@ def resolve_daemon_profile(desired: Mapping[str, Any] | None, engine: Mapping[st
     """
     if not desired:
         return None
-    wanted = desired.get("logging_sha256")
-    obstacle = find_logging_obstacle(engine) if wanted else None
+    logging_hash = desired.get("logging_sha256")
+    obstacle = find_logging_obstacle(engine) if logging_hash else None
     return {
         **desired,
-        "sha256": wanted if wanted and not obstacle else desired["sha256"],
-        "logs": bool(wanted and not obstacle) or asks_for_logging(desired.get("content")),
+        "sha256": logging_hash if logging_hash and not obstacle else desired["sha256"],
+        "logs": bool(logging_hash and not obstacle) or asks_for_logging(desired.get("content")),
         "cannot_log": obstacle.reason if obstacle else "",
     }
 
