@@ -23,7 +23,7 @@ SCOPE_DROP_IN = "docker-.scope.d/10-bulkhead-pids.conf"
 
 @dataclass(frozen=True)
 class Instance:
-    """One engine. user: owner of the rootless engine, empty for the rootful one. uid, gid: None when the user does not exist (yet)."""
+    """One engine. user: owner of the rootless engine, empty for the rootful one. uid, gid: None while the user does not exist."""
 
     user: str = ""
     uid: int | None = 0
@@ -50,11 +50,11 @@ class Instance:
 
     @property
     def subject(self) -> str:
-        """Name of its state file in /var/lib/bulkhead."""
+        """Name of its state file."""
         return f"daemon-{self.user}" if self.rootless else "daemon"
 
     @property
-    def memory(self) -> str:
+    def record_path(self) -> str:
         return f"{STATE_DIR}/{self.subject}.json"
 
     @property
@@ -78,7 +78,7 @@ class Instance:
 
     @property
     def owner(self) -> Owner | None:
-        """None for the rootful engine, and when the user does not exist (yet)."""
+        """None for the rootful engine, and while the user does not exist."""
         return None if not self.rootless or self.uid is None or self.gid is None else Owner(self.home, self.uid, self.gid)
 
     def scope_host(self, host: Host) -> Host:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes the engine's configuration as one transaction: daemon.json, the drop-in of the default PIDs limit, and the memory of both.
+"""Changes the engine's configuration as one transaction: daemon.json, the drop-in of the default PIDs limit, and the record of both.
 
 Merge, validate, copy, write, restart or reload; then check the engine and its containers. Commit, or restore everything and say why.
 """
@@ -61,8 +61,8 @@ def _apply(host: Host, engine: Engine, request: ConfigRequest, desired: DesiredF
     restart = _needs_restart(host, request, desired.merge, service_state)
     start = request.start and not service_state.running
     if not outcome.diff and not restart and not start:
-        if desired.files[instance.memory] != host.read(instance.memory):
-            state.save(host, instance.subject, desired.memory)
+        if desired.files[instance.record_path] != host.read(instance.record_path):
+            state.save(host, instance.subject, desired.record)
         return
     raise_problem(host, request, desired.merge, outcome)
     activation = _plan_activation(host, engine, request, desired.merge, service_state, restart, outcome)
@@ -188,7 +188,7 @@ def _collect_facts(request: ConfigRequest, desired: DesiredFiles, activation: Ac
 
 
 def _write_files(host: Host, transaction: Transaction, desired: DesiredFiles, request: ConfigRequest) -> None:
-    private = (request.instance.memory, request.file if request.instance.rootless else "")
+    private = (request.instance.record_path, request.file if request.instance.rootless else "")
     # daemon.json last: after a power cut, an engine starts with the new one only when every other file is written.
     for path, text in sorted(desired.files.items(), key=lambda item: item[0] == request.file):
         if host.read(path) == text:

@@ -18,14 +18,14 @@ class Merge:
     """A change of daemon.json. before, after: its content.
 
     text: None when no file remains: none existed and none is needed, or Bulkhead created it and its last member is removed.
-    memory: pointer (`/icc`, `/log-opts/max-size`) → {"value": managed value}, and "before": the unmanaged value that it replaced, if any.
+    record: pointer (`/icc`, `/log-opts/max-size`) → {"value": managed value}, and "before": the unmanaged value that it replaced, if any.
     notices: messages about unmanaged values that are replaced, restored or kept.
     """
 
     before: dict[str, Any]
     after: dict[str, Any]
     text: str | None
-    memory: dict[str, dict[str, Any]]
+    record: dict[str, dict[str, Any]]
     notices: list[str]
 
     @property
@@ -57,22 +57,22 @@ def parse_pointer(place: str) -> list[str]:
 def merge_keys(
     document: Document,
     desired: Mapping[str, Any],
-    memory: Mapping[str, Mapping[str, Any]],
+    record: Mapping[str, Mapping[str, Any]],
     keep: frozenset[str] = frozenset(),
     created: bool = False,
     path: str = "/etc/docker/daemon.json",
 ) -> Merge:
-    """Set the `desired` keys, and remove the managed keys (`memory`) that are no longer desired.
+    """Set the `desired` keys, and remove the managed keys (`record`) that are no longer desired.
 
     A desired object (`log-opts`) is merged member by member. A removed key gets its unmanaged value of before, if it had one. A key that
     was edited since is not removed, and a notice tells so.
-    keep: top-level keys that stay unchanged in file and memory. created: whether Bulkhead created the file, so that it is removed when empty.
+    keep: top-level keys that stay unchanged in file and record. created: whether Bulkhead created the file, so that it is removed when empty.
     """
     before = document.content()
     after = json.loads(json.dumps(before))
-    places = _list_places(desired, before, memory)
-    kept = {place: dict(entry) for place, entry in memory.items() if parse_pointer(place)[0] in keep}
-    managed = {place: entry for place, entry in memory.items() if place not in kept}
+    places = _list_places(desired, before, record)
+    kept = {place: dict(entry) for place, entry in record.items() if parse_pointer(place)[0] in keep}
+    managed = {place: entry for place, entry in record.items() if place not in kept}
     notices: list[str] = []
 
     for place, entry in managed.items():
@@ -93,11 +93,11 @@ def merge_keys(
     return Merge(before, after, None if created and not after else document.text(), remembered, notices)
 
 
-def _list_places(desired: Mapping[str, Any], current: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, Any]:
+def _list_places(desired: Mapping[str, Any], current: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """Return pointer → desired value: one per member of an object, unless the key has or had a value that is not an object."""
     places: dict[str, Any] = {}
     for key, value in desired.items():
-        if isinstance(value, dict) and value and isinstance(current.get(key, {}), dict) and build_pointer(key) not in memory:
+        if isinstance(value, dict) and value and isinstance(current.get(key, {}), dict) and build_pointer(key) not in record:
             places.update({build_pointer(key, name): member for name, member in value.items()})
         else:
             places[build_pointer(key)] = value
@@ -111,7 +111,7 @@ def _has_children(place: str, places: Mapping[str, Any]) -> bool:
 def _set_value(
     content: dict[str, Any], where: list[str], value: Any, entry: Mapping[str, Any] | None, path: str, notices: list[str]
 ) -> dict[str, Any]:
-    """Set one value and return its memory, with the last unmanaged value in its place."""
+    """Set one value and return its record, with the last unmanaged value in its place."""
     holder = content
     for part in where[:-1]:
         holder = holder.setdefault(part, {})

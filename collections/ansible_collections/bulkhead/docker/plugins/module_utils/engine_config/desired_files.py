@@ -19,10 +19,10 @@ from .request import ConfigFailed, ConfigOutcome, ConfigRequest
 
 @dataclass(frozen=True)
 class DesiredFiles:
-    """files: path → text, None for a file to remove. memory: content of the state file. reverts: ID of the change that this one undoes."""
+    """files: path → text, None for a file to remove. record: content of the state file. reverts: ID of the change that this one undoes."""
 
     merge: daemon_merge.Merge
-    memory: dict[str, Any]
+    record: dict[str, Any]
     files: dict[str, str | None]
     reverts: str | None = None
 
@@ -34,7 +34,7 @@ def build_desired_files(host: Host, request: ConfigRequest, outcome: ConfigOutco
     outcome.keys_changed = desired.merge.changed
     for path, text in desired.files.items():
         before = host.read(path)
-        if before != text and path != request.instance.memory:
+        if before != text and path != request.instance.record_path:
             outcome.diff[path] = (before or "", text or "")
     outcome.changed = outcome.changed or bool(outcome.diff)
     return desired
@@ -43,39 +43,39 @@ def build_desired_files(host: Host, request: ConfigRequest, outcome: ConfigOutco
 def _merge_files(host: Host, request: ConfigRequest) -> DesiredFiles:
     """Return the present files with the request's options merged in."""
     remembered = state.load(host, request.instance.subject)
-    file_memory = remembered.get("files", {}).get(request.file, {})
+    file_record = remembered.get("files", {}).get(request.file, {})
     document = daemon_json.parse_daemon_json(host.read(request.file), request.file)
-    created = bool(file_memory.get("created")) or document.source is None
-    merge = daemon_merge.merge_keys(document, request.options, file_memory.get("keys", {}), request.keep, created, request.file)
-    memory = _build_memory(remembered, request, merge, created)
+    created = bool(file_record.get("created")) or document.source is None
+    merge = daemon_merge.merge_keys(document, request.options, file_record.get("keys", {}), request.keep, created, request.file)
+    record = _build_record(remembered, request, merge, created)
     files: dict[str, str | None] = {request.file: merge.text}
     if request.pids_limit is not None:
         files[request.instance.drop_in] = render_drop_in(request.pids_limit) if request.pids_limit > 0 else None
-    files[request.instance.memory] = json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None
-    return DesiredFiles(merge, memory, files)
+    files[request.instance.record_path] = json.dumps(record, indent=1, sort_keys=True) + "\n" if record else None
+    return DesiredFiles(merge, record, files)
 
 
-def _build_memory(remembered: Mapping[str, Any], request: ConfigRequest, merge: daemon_merge.Merge, created: bool) -> dict[str, Any]:
+def _build_record(remembered: Mapping[str, Any], request: ConfigRequest, merge: daemon_merge.Merge, created: bool) -> dict[str, Any]:
     """Return the content of the state file after the merge; empty when nothing is managed. created: whether Bulkhead created daemon.json."""
-    memory = {**remembered, "files": dict(remembered.get("files", {}))}
-    memory["files"].pop(request.file, None)
-    if merge.memory or (created and merge.text is not None):
-        memory["files"][request.file] = {
+    record = {**remembered, "files": dict(remembered.get("files", {}))}
+    record["files"].pop(request.file, None)
+    if merge.record or (created and merge.text is not None):
+        record["files"][request.file] = {
             "created": created and merge.text is not None,
-            "keys": merge.memory,
+            "keys": merge.record,
             "sha256": sha256(merge.text or ""),
         }
-    if not memory["files"]:
-        del memory["files"]
-    if not memory.keys() - {"dockerd"}:
+    if not record["files"]:
+        del record["files"]
+    if not record.keys() - {"dockerd"}:
         return {}
-    memory["dockerd"] = program.recall_known_keys(remembered, program.PIDS_KEY)
-    return memory
+    record["dockerd"] = program.recall_known_keys(remembered, program.PIDS_KEY)
+    return record
 
 
 def _revert_files(host: Host, request: ConfigRequest) -> DesiredFiles:
     """Return the files as they were before the last change."""
-    last, path = revert.find_last_change(host, request.file, request.stop_containers), request.instance.memory
+    last, path = revert.find_last_change(host, request.file, request.stop_containers), request.instance.record_path
     return DesiredFiles(last.merge, json.loads(last.files.get(path) or "{}"), {path: host.read(path), **last.files}, last.id)
 
 

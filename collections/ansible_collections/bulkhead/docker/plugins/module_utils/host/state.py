@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The memory of managed things on a host: one JSON file per subject in /var/lib/bulkhead (root, 0700)."""
+"""Records of managed things on a host: one JSON file per subject in /var/lib/bulkhead (root, 0700)."""
 
 from __future__ import annotations
 

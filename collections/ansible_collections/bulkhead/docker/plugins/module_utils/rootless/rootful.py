@@ -38,18 +38,18 @@ def stop_rootful(host: Host, known: dict[str, Any], stop_containers: bool, timeo
         if running and not stop_containers:
             names = ", ".join(c["name"] for c in running)
             raise ValueError(f"containers run in the rootful engine: {names}; stop them first, or set stop_containers: true")
-    memory = known.setdefault(
+    record = known.setdefault(
         "rootful", {"enabled": [u for u in units if _ask_systemctl("is-enabled", u) == "enabled"], "active": active, "masked": masked}
     )
     # Remembered before any is stopped; an interrupted run may have stopped some of them already.
-    earlier = memory.get("containers", []) if memory.get("stopping") else []
-    memory["containers"] = [*earlier, *(c for c in running if c["id"] not in {e["id"] for e in earlier})]
-    memory |= {"stopping": True, "socket": engine.socket if "docker.service" in active else memory.get("socket", ROOTFUL.socket)}
+    earlier = record.get("containers", []) if record.get("stopping") else []
+    record["containers"] = [*earlier, *(c for c in running if c["id"] not in {e["id"] for e in earlier})]
+    record |= {"stopping": True, "socket": engine.socket if "docker.service" in active else record.get("socket", ROOTFUL.socket)}
     state.save(host, SUBJECT, known)
     engine_restart.stop_containers(engine, running)
     systemctl("disable", "--now", *units, timeout=timeout)
     systemctl("mask", *units, timeout=timeout)
-    del memory["stopping"]
+    del record["stopping"]
     state.save(host, SUBJECT, known)
     return "rootful engine stopped and masked"
 

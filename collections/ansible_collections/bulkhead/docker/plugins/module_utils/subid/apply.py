@@ -40,7 +40,7 @@ def apply_ranges(host: Host, requests: Sequence[UserRequest], subject: str, chec
 
     run: runs a command and returns (exit code, stdout, stderr). Raises SubidError, ShadowLocked, OSError, and BlockingIOError during another run.
     """
-    memory = state.load(host, subject).get("users", {})
+    record = state.load(host, subject).get("users", {})
     subuid, subgid = read_subid_files(host)
     directory = read_directory(host)
     accounts = read_accounts(host)
@@ -51,9 +51,9 @@ def apply_ranges(host: Host, requests: Sequence[UserRequest], subject: str, chec
     )
     directory = replace(directory, uids={**directory.uids, **named.uids}, gids={**directory.gids, **named.gids})
     accounts = add_directory(accounts, directory.uids, directory.gids)
-    decision = _decide(host, requests, subuid, subgid, accounts, memory)
+    decision = _decide(host, requests, subuid, subgid, accounts, record)
     outcome = _build_outcome(decision, subuid, subgid, requests, accounts)
-    if check or not (outcome.changed or decision.memory != memory):
+    if check or not (outcome.changed or decision.record != record):
         return outcome
     with state.lock_host(host):
         for name in decision.groups:
@@ -73,10 +73,10 @@ def _write_files(host: Host, requests: Sequence[UserRequest], subject: str, plan
     with shadow_locks(host, SUBUID, SUBGID):
         subuid, subgid = read_subid_files(host)
         accounts = add_directory(read_accounts(host), directory.uids, directory.gids)
-        memory = state.load(host, subject).get("users", {})
-        decision = _decide(host, requests, subuid, subgid, accounts, memory)
+        record = state.load(host, subject).get("users", {})
+        decision = _decide(host, requests, subuid, subgid, accounts, record)
         # Remembered first: a remembered line that is missing does no harm, a line that is not remembered would never be removed.
-        both = {name: {**memory.get(name, {}), **decision.memory.get(name, {})} for name in {**memory, **decision.memory}}
+        both = {name: {**record.get(name, {}), **decision.record.get(name, {})} for name in {**record, **decision.record}}
         state.save(host, subject, {"users": both} if both else {})
         _write_file(host, subuid, decision.subuid)
         try:
@@ -84,7 +84,7 @@ def _write_files(host: Host, requests: Sequence[UserRequest], subject: str, plan
         except OSError:
             _write_file(host, decision.subuid, subuid)
             raise
-        state.save(host, subject, {"users": decision.memory} if decision.memory else {})
+        state.save(host, subject, {"users": decision.record} if decision.record else {})
     written = _build_outcome(decision, subuid, subgid, requests, accounts)
     # The second decision does not report the users that were created in between.
     files = (SUBUID, SUBGID)
@@ -101,11 +101,11 @@ def _decide(
     subuid: SubidFile,
     subgid: SubidFile,
     accounts: Accounts,
-    memory: Mapping[str, Any],
+    record: Mapping[str, Any],
 ) -> SubidDecision:
     """Return the decision without IDs that a directory service has assigned. Raises SubidError."""
     for unused in range(_DIRECTORY_TRIES):
-        decision = decide_ranges(requests, subuid, subgid, accounts, memory)
+        decision = decide_ranges(requests, subuid, subgid, accounts, record)
         if decision.errors:
             raise SubidError("\n".join(dict.fromkeys(decision.errors)))
         taken = _find_directory_accounts(host, _list_new_starts(subuid, decision.subuid), _list_new_starts(subgid, decision.subgid))
@@ -118,7 +118,7 @@ def _decide(
         )
     for request in requests:
         if not request.present:
-            _check_unused(host, request.user, memory.get(request.user, {}))
+            _check_unused(host, request.user, record.get(request.user, {}))
     return decision
 
 

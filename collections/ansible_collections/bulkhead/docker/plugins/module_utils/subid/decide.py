@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides what a list of requests changes in both subid files and among the users. Pure.
 
-`memory` is what Bulkhead created on the host before, from the remembered state of a subject (a layer's name):
+`record` is what Bulkhead created on the host before, from the remembered state of a subject (a layer's name):
 
     {"dockremap": {"/etc/subuid": [[231072, 65536]], "/etc/subgid": [[231072, 65536]], "user": true}}
 
@@ -39,11 +39,11 @@ class UserRequest:
 
 @dataclass
 class SubidDecision:
-    """Both files as they will be, and the users and groups to create or remove. memory: what is remembered afterwards."""
+    """Both files as they will be, and the users and groups to create or remove. record: what is remembered afterwards."""
 
     subuid: SubidFile
     subgid: SubidFile
-    memory: dict[str, Any]
+    record: dict[str, Any]
     users: list[UserRequest] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     removed_users: list[str] = field(default_factory=list)
@@ -56,11 +56,11 @@ def decide_ranges(
     subuid: SubidFile,
     subgid: SubidFile,
     accounts: Accounts,
-    memory: Mapping[str, Any],
+    record: Mapping[str, Any],
     add_notes: AddNotes | None = None,
 ) -> SubidDecision:
     """Return the decision on all requests in their order, each on the files that the one before it leaves. add_notes: of notes.py, for a plan."""
-    decision = SubidDecision(subuid, subgid, {name: dict(entry) for name, entry in memory.items()})
+    decision = SubidDecision(subuid, subgid, {name: dict(entry) for name, entry in record.items()})
     for request in requests:
         if request.present:
             _decide_present(decision, request, accounts, add_notes)
@@ -75,8 +75,8 @@ def _decide_present(decision: SubidDecision, request: UserRequest, accounts: Acc
     if not known and not request.create:
         decision.errors.append(f"the user {user} does not exist on this host; create it, or set create for it")
         return
-    memory = decision.memory.get(user, {})
-    managed = {path: parse_pairs(memory.get(path)) for path in (SUBUID, SUBGID)}
+    record = decision.record.get(user, {})
+    managed = {path: parse_pairs(record.get(path)) for path in (SUBUID, SUBGID)}
     allocation = allocate_range(request.range, decision.subuid, decision.subgid, accounts, managed)
     if add_notes and not allocation.errors:
         add_notes(allocation, request.range, accounts.uids.get(user))
@@ -88,8 +88,8 @@ def _decide_present(decision: SubidDecision, request: UserRequest, accounts: Acc
         new = [(line.start, line.count) for line in after.lines_of(user, uid)]
         added = [list(pair) for pair in new if pair not in old]
         kept = [list(pair) for pair in managed[before.path] if pair in new and pair in old]
-        if added or kept or before.path in memory:
-            decision.memory.setdefault(user, {})[before.path] = kept + added
+        if added or kept or before.path in record:
+            decision.record.setdefault(user, {})[before.path] = kept + added
     decision.subuid, decision.subgid = allocation.subuid, allocation.subgid
     if request.group and request.group not in accounts.gids and request.group not in decision.groups:
         decision.groups.append(request.group)
@@ -98,22 +98,22 @@ def _decide_present(decision: SubidDecision, request: UserRequest, accounts: Acc
 
 
 def _decide_absent(decision: SubidDecision, user: str, accounts: Accounts) -> None:
-    memory = decision.memory.get(user)
-    if memory is None:
+    record = decision.record.get(user)
+    if record is None:
         return
     uid = accounts.uids.get(user)
     for name, path in (("subuid", SUBUID), ("subgid", SUBGID)):
         file: SubidFile = getattr(decision, name)
-        managed = [line for line in file.lines_of(user, uid) if (line.start, line.count) in parse_pairs(memory.get(path))]
+        managed = [line for line in file.lines_of(user, uid) if (line.start, line.count) in parse_pairs(record.get(path))]
         setattr(decision, name, file.remove_lines(managed))
-    del decision.memory[user]
-    if not memory.get("user") or user not in accounts.uids:
+    del decision.record[user]
+    if not record.get("user") or user not in accounts.uids:
         return
     if decision.subuid.lines_of(user, uid) or decision.subgid.lines_of(user, uid):
         decision.notes.append(f"the user {user} is kept: it has subordinate ranges that others gave it, which userdel would remove")
     else:
         decision.removed_users.append(user)
-        decision.memory[user] = {"user": True}  # until userdel has succeeded
+        decision.record[user] = {"user": True}  # until userdel has succeeded
 
 
 def parse_pairs(rows: Any) -> Ranges:

@@ -76,10 +76,10 @@ def collect_keys(
     desired: Mapping[str, Any],
     layer_plans: Mapping[str, LayerPlan],
     selected: set[str],
-    memory: Mapping[str, Any],
+    record: Mapping[str, Any],
     result: LayerPlan,
 ) -> DesiredKeys:
-    """Return the keys to set. memory: managed keys by pointer. result: gets the blockers, warnings and notices."""
+    """Return the keys to set. record: managed keys by pointer. result: gets the blockers, warnings and notices."""
     options = {key: value for key, value in (desired.get(OPTIONS) or {}).items() if key != PIDS_KEY}
     _check_options(options, result)
     owners = {**OWNERS, **_ROOTLESS_OWNERS} if get_observed_instance(observed).rootless else OWNERS
@@ -104,7 +104,7 @@ def collect_keys(
     if isinstance(values.get("log-opts"), dict):
         values["log-opts"] = {name: _convert_log_option(value) for name, value in values["log-opts"].items()}
     _drop_flagged(observed, desired, layer_plans, values, result)
-    managed = {daemon_merge.parse_pointer(pointer)[0] for pointer in memory}
+    managed = {daemon_merge.parse_pointer(pointer)[0] for pointer in record}
     chosen = {key for key in managed if (owners[key] in selected if key in owners else with_options)}
     return DesiredKeys(values, frozenset(managed - chosen))
 

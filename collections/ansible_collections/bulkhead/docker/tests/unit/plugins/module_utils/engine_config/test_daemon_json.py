@@ -119,8 +119,8 @@ def test_deeply_nested_text_is_an_error(text: str) -> None:
 def test_managed_keys_are_set_and_others_stay(text: str | None, desired: dict[str, Any], after: str) -> None:
     merged = merge_keys(parse_daemon_json(text), desired, {}, created=text is None)
     assert merged.text == after
-    again = merge_keys(parse_daemon_json(merged.text), desired, merged.memory)
-    assert (again.text, again.memory) == (after, merged.memory)
+    again = merge_keys(parse_daemon_json(merged.text), desired, merged.record)
+    assert (again.text, again.record) == (after, merged.record)
 
 
 FOREIGN = '{\n  "debug": true,\n  "icc": true,\n  "log-opts": {"tag": "x"}\n}\n'
@@ -129,12 +129,12 @@ FOREIGN = '{\n  "debug": true,\n  "icc": true,\n  "log-opts": {"tag": "x"}\n}\n'
 def _applied() -> tuple[str, dict[str, dict[str, Any]]]:
     merged = merge_keys(parse_daemon_json(FOREIGN), {"icc": False, "live-restore": True, "log-opts": {"max-size": "10m"}}, {})
     assert merged.text is not None
-    return merged.text, merged.memory
+    return merged.text, merged.record
 
 
 def test_memory_has_the_previous_values() -> None:
-    _text, memory = _applied()
-    assert memory == {
+    _text, record = _applied()
+    assert record == {
         "/icc": {"value": False, "before": True},
         "/live-restore": {"value": True},
         "/log-opts/max-size": {"value": "10m"},
@@ -142,66 +142,66 @@ def test_memory_has_the_previous_values() -> None:
 
 
 def test_removing_all_keys_restores_the_old_content() -> None:
-    text, memory = _applied()
-    merged = merge_keys(parse_daemon_json(text), {}, memory)
+    text, record = _applied()
+    merged = merge_keys(parse_daemon_json(text), {}, record)
     assert json.loads(merged.text or "") == json.loads(FOREIGN)
-    assert merged.memory == {}
+    assert merged.record == {}
     assert any("icc is restored to true" in notice for notice in merged.notices)
 
 
 def test_removing_one_key_keeps_the_others() -> None:
-    text, memory = _applied()
-    merged = merge_keys(parse_daemon_json(text), {"icc": False}, memory)
+    text, record = _applied()
+    merged = merge_keys(parse_daemon_json(text), {"icc": False}, record)
     assert merged.after == {"debug": True, "icc": False, "log-opts": {"tag": "x"}}
-    assert merged.memory == {"/icc": {"value": False, "before": True}}
+    assert merged.record == {"/icc": {"value": False, "before": True}}
 
 
 def test_removed_key_that_was_edited_stays() -> None:
-    text, memory = _applied()
-    merged = merge_keys(parse_daemon_json(text.replace('"live-restore": true', '"live-restore": false')), {}, memory)
+    text, record = _applied()
+    merged = merge_keys(parse_daemon_json(text.replace('"live-restore": true', '"live-restore": false')), {}, record)
     assert merged.after["live-restore"] is False
     assert any("live-restore" in notice and "changed by others" in notice for notice in merged.notices)
 
 
 def test_desired_key_that_was_edited_is_set_again() -> None:
-    text, memory = _applied()
-    merged = merge_keys(parse_daemon_json(text.replace('"icc": false', '"icc": "odd"')), {"icc": False}, memory)
+    text, record = _applied()
+    merged = merge_keys(parse_daemon_json(text.replace('"icc": false', '"icc": "odd"')), {"icc": False}, record)
     assert merged.after["icc"] is False
-    assert merged.memory["/icc"] == {"value": False, "before": "odd"}
+    assert merged.record["/icc"] == {"value": False, "before": "odd"}
 
 
 def test_removed_key_that_is_missing_is_forgotten() -> None:
-    text, memory = _applied()
+    text, record = _applied()
     content = json.loads(text)
     del content["live-restore"]
-    merged = merge_keys(parse_daemon_json(json.dumps(content)), {"icc": False}, memory)
+    merged = merge_keys(parse_daemon_json(json.dumps(content)), {"icc": False}, record)
     assert "live-restore" not in merged.after
-    assert merged.memory.keys() == {"/icc"}
+    assert merged.record.keys() == {"/icc"}
 
 
 def test_new_managed_value_keeps_the_previous_one() -> None:
     merged = merge_keys(parse_daemon_json('{"log-opts": {"max-size": "1m"}}'), {"log-opts": {"max-size": "10m"}}, {})
-    merged = merge_keys(parse_daemon_json(merged.text), {"log-opts": {"max-size": "20m"}}, merged.memory)
-    assert merged.memory == {"/log-opts/max-size": {"value": "20m", "before": "1m"}}
-    assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory).after == {"log-opts": {"max-size": "1m"}}
+    merged = merge_keys(parse_daemon_json(merged.text), {"log-opts": {"max-size": "20m"}}, merged.record)
+    assert merged.record == {"/log-opts/max-size": {"value": "20m", "before": "1m"}}
+    assert merge_keys(parse_daemon_json(merged.text), {}, merged.record).after == {"log-opts": {"max-size": "1m"}}
 
 
 def test_kept_keys_stay_in_file_and_memory() -> None:
-    text, memory = _applied()
-    merged = merge_keys(parse_daemon_json(text), {"icc": False}, memory, keep=frozenset({"live-restore", "log-opts"}))
+    text, record = _applied()
+    merged = merge_keys(parse_daemon_json(text), {"icc": False}, record, keep=frozenset({"live-restore", "log-opts"}))
     assert merged.text == text
-    assert merged.memory == memory
+    assert merged.record == record
 
 
 def test_unmanaged_key_with_the_same_value_stays() -> None:
     merged = merge_keys(parse_daemon_json('{"icc": false}'), {"icc": False}, {})
-    assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory).text == '{"icc": false}'
+    assert merge_keys(parse_daemon_json(merged.text), {}, merged.record).text == '{"icc": false}'
 
 
 @pytest.mark.parametrize(("created", "text"), [(True, None), (False, "{}\n")])
 def test_created_file_is_removed_with_its_last_key(created: bool, text: str | None) -> None:
     merged = merge_keys(parse_daemon_json(None), {"icc": False}, {}, created=True)
-    assert merge_keys(parse_daemon_json(merged.text), {}, merged.memory, created=created).text == text
+    assert merge_keys(parse_daemon_json(merged.text), {}, merged.record, created=created).text == text
 
 
 def test_no_file_is_created_without_keys() -> None:

@@ -338,9 +338,9 @@ def test_plain_root_is_not_removed_for_another_remapped_root(host: Host) -> None
 
 def test_incomplete_state_file_removes_nothing(host: Host) -> None:
     moved(host)
-    memory = state.load(host, "migration")
-    del memory["left"]
-    state.save(host, "migration", memory)
+    record = state.load(host, "migration")
+    del record["left"]
+    state.save(host, "migration", record)
     with pytest.raises(MigrationBlocked, match="is not removed"):
         cleanup.list_migrated(host, REMAPPED)
 

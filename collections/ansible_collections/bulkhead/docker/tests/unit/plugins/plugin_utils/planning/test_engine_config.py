@@ -459,8 +459,8 @@ def test_a_rootless_engine_that_is_stopped_is_started() -> None:
 def test_the_runtime_belongs_to_its_layer() -> None:
     runtime = {"runtimes": {"bulkhead": {"path": "/x"}}, "default-runtime": "bulkhead"}
     host = make_rootless(json.dumps(runtime))
-    memory = {"/runtimes": {"value": runtime["runtimes"]}, "/default-runtime": {"value": "bulkhead"}}
-    host["managed"] = {"files": {ROOTLESS.config: {"created": True, "keys": memory}}}
+    record = {"/runtimes": {"value": runtime["runtimes"]}, "/default-runtime": {"value": "bulkhead"}}
+    host["managed"] = {"files": {ROOTLESS.config: {"created": True, "keys": record}}}
     assert plan(host, DESIRED, {}, {"pids_limit"}).apply["keep"] == ["default-runtime", "runtimes"]
     gone = plan(host, DESIRED, {"rootless": LayerPlan("rootless")}, {"rootless"})
     assert gone.apply["keep"] == [] and gone.changes[0].path == ROOTLESS.config
