@@ -42,8 +42,8 @@ class Bucket:
         """Return the keys with buckets. Raises BoltError."""
         return {key: Bucket(self._data, self._page_size, value) for key, value, is_bucket in self._walk() if is_bucket}
 
-    def find(self, *path: str) -> Bucket | None:
-        """Return the bucket at a path of keys; None if there is none. Raises BoltError."""
+    def find_bucket(self, *path: str) -> Bucket | None:
+        """Return the bucket at a path of keys, or None. Raises BoltError."""
         found: Bucket | None = self
         for key in path:
             found = found.list_buckets().get(key.encode()) if found else None

@@ -73,10 +73,10 @@ def read_store(host: Host, address: str, namespace: str) -> Store:
     """Return what containerd has in a namespace. address: its socket. Raises StoreUnreadable, OSError."""
     metadata, snapshots = find_databases(host, address)
     try:
-        own = open_database(metadata).find("v1", namespace)
+        own = open_database(metadata).find_bucket("v1", namespace)
         folders = _read_folders(open_database(snapshots), snapshots.parent / "snapshots")
-        images = _read_images(own.find("images") if own else None)
-        found = _read_snapshots(own.find("snapshots", SNAPSHOTTER) if own else None, folders)
+        images = _read_images(own.find_bucket("images") if own else None)
+        found = _read_snapshots(own.find_bucket("snapshots", SNAPSHOTTER) if own else None, folders)
     except (KeyError, IndexError, UnicodeDecodeError, ValueError) as error:
         raise StoreUnreadable(f"the database of containerd at {address} cannot be read: {error}") from error
     return Store(metadata.parent.parent / _BLOBS, images, found, namespace)
@@ -110,7 +110,7 @@ def _find_listener(address: str) -> int:
 def _read_images(bucket: Bucket | None) -> dict[str, str]:
     found = {}
     for name, image in (bucket.list_buckets() if bucket else {}).items():
-        target = image.find("target")
+        target = image.find_bucket("target")
         if target:
             found[name.decode()] = target.list_values()[b"digest"].decode()
     return found
@@ -118,7 +118,7 @@ def _read_images(bucket: Bucket | None) -> dict[str, str]:
 
 def _read_folders(database: Bucket, top: Path) -> dict[str, Path]:
     """Return the snapshotter's name of each snapshot -> the folder of its files."""
-    bucket = database.find("v1", "snapshots")
+    bucket = database.find_bucket("v1", "snapshots")
     found = {}
     for name, entry in (bucket.list_buckets() if bucket else {}).items():
         found[name.decode()] = top / str(_read_uvarint(entry.list_values()[b"id"])) / "fs"

@@ -88,7 +88,7 @@ class RecorderDaemon:
                 link.settimeout(_REQUEST_TIMEOUT)
                 request = link.recv(1 << 10).strip()
                 try:
-                    answer = self.recorder.flush(time.time()) if request == b"flush" else {"error": "the request is unknown; send flush"}
+                    answer = self.recorder.save_now(time.time()) if request == b"flush" else {"error": "the request is unknown; send flush"}
                 except OSError as error:  # a full disk
                     answer = {"error": str(error)}
                 link.sendall(json.dumps(answer).encode() + b"\n")

@@ -41,7 +41,7 @@ from .store import (
 )
 
 FORGET_AFTER = 120.0
-DUMP_INTERVAL, PENDING_INTERVAL = 30.0, 2.0
+COUNT_INTERVAL, PENDING_INTERVAL = 30.0, 2.0
 # A save takes at most this part of the time.
 _SAVE_SHARE = 0.02
 MESSAGES_AT_ONCE = 2_000
@@ -73,7 +73,7 @@ class Recorder:
             for engine in (ROOTFUL, *users)
         ]
         self._parser = MessageParser(parts.parse_access)
-        self._due = {"dump": 0.0, "profiles": 0.0, "pending": 0.0}
+        self._due = {"counts": 0.0, "profiles": 0.0, "pending": 0.0}
         self._lost_before = 0
         self._overruns = 0
         self._described = False
@@ -164,7 +164,7 @@ class Recorder:
 
     def finish(self, now: float) -> None:
         """Save everything before the end."""
-        self.dump(now)
+        self.collect_counts(now)
         self.store.clean = True
         self.save()
 
@@ -181,15 +181,15 @@ class Recorder:
             due["profiles"] = now + PROFILE_INTERVAL
             if self.audit is not None:
                 self.profiles.check(now)
-        if now >= due["dump"] or (self.attribution.has_pending() and now >= due["pending"]):
+        if now >= due["counts"] or (self.attribution.has_pending() and now >= due["pending"]):
             due["pending"] = now + PENDING_INTERVAL
-            self.dump(now)
-        if now >= due["dump"]:
-            due["dump"] = now + max(DUMP_INTERVAL, self.save() / _SAVE_SHARE)
+            self.collect_counts(now)
+        if now >= due["counts"]:
+            due["counts"] = now + max(COUNT_INTERVAL, self.save() / _SAVE_SHARE)
         # A clock that was set back must not stop the timers.
         for name, moment in due.items():
             due[name] = min(moment, now + 600)
-        wait = min(due["profiles"], due["dump"], due["pending"] if self.attribution.has_pending() else due["dump"]) - now
+        wait = min(due["profiles"], due["counts"], due["pending"] if self.attribution.has_pending() else due["counts"]) - now
         return max(0.0, min(wait, 2.0 if any(engine.stream is None for engine in self.engines) else wait))
 
     def read_audit(self, now: float) -> None:
@@ -212,7 +212,7 @@ class Recorder:
             self.profiles.record_expected(now)
             self.profiles.record_replaced(now)
 
-    def dump(self, now: float) -> None:
+    def collect_counts(self, now: float) -> None:
         """Add what the kernel has counted since the last time, and what was lost."""
         if self.store.sources[CALLS]["status"] == _RECORDING:
             self._read_counts(now)
@@ -259,7 +259,7 @@ class Recorder:
     def _find_cgroup(self, pid: int) -> int | None:
         try:
             return self.parts.find_cgroup_of(pid)
-        except (RecorderError, OSError):  # the pins were removed; the next dump notices it
+        except (RecorderError, OSError):  # the pins were removed; the next count notices it
             return None
 
     def _note_lost_messages(self, now: float) -> None:
@@ -281,12 +281,12 @@ class Recorder:
 
     # --- saving -------------------------------------------------------------------------------------------------------
 
-    def flush(self, now: float) -> dict[str, Any]:
+    def save_now(self, now: float) -> dict[str, Any]:
         """Read all that can be read now, and save it. Returns `version` and `settings`."""
         for engine in self.engines:
             engine.catch_up(now)
         self._describe_host()
-        self.dump(now)
+        self.collect_counts(now)
         for engine in self.engines:
             own = [i for i in self.store.instances.values() if i.running and i.engine == engine.engine.user]
             for instance in own:

@@ -70,11 +70,11 @@ CONTENT = {"v1": {"moby": {"images": {f"image{n:03}": {"digest": f"sha256:{n}".e
 def test_every_bucket_is_read(tmp_path: Path, inline: bool, keys_per_page: int) -> None:
     path = tmp_path / "meta.db"
     path.write_bytes(Database(CONTENT, inline, keys_per_page).build())
-    images = open_database(path).find("v1", "moby", "images")
+    images = open_database(path).find_bucket("v1", "moby", "images")
     assert images is not None
     found = {key.decode(): bucket.list_values()[b"digest"] for key, bucket in images.list_buckets().items()}
     assert found == {name: value["digest"] for name, value in CONTENT["v1"]["moby"]["images"].items()}  # type: ignore[index]
-    assert open_database(path).find("v1", "other", "images") is None
+    assert open_database(path).find_bucket("v1", "other", "images") is None
 
 
 def test_the_latest_valid_transaction_counts(tmp_path: Path) -> None:

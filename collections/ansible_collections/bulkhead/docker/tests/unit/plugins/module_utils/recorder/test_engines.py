@@ -89,7 +89,7 @@ def follow(
 def test_a_running_container_is_described(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
     found = follow(world, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
-    found.flush(140.0)
+    found.save_now(140.0)
     saved = read_file(world)
     instance = saved["instances"][0]
     assert (instance["name"], instance["apparmor"], instance["seccomp"], instance["running"]) == ("web", "docker-default", "builtin", True)
@@ -132,7 +132,7 @@ def test_a_collection_does_not_wait_for_the_next_try(
     for now in (101.0, 103.0, 105.0):
         found.run_timers(now)
     monkeypatch.setattr(engines, "EventStream", connect)
-    found.flush(105.1)
+    found.save_now(105.1)
     assert found.store.instances[WEB].events["starts"] == 1
 
 
@@ -149,7 +149,7 @@ def test_an_engine_that_hangs_is_tried_less_often(world: World, monkeypatch: pyt
     for now in range(101, 131):
         found.run_timers(float(now))
     assert tries == [101, 103, 107, 115]
-    found.flush(130.5)
+    found.save_now(130.5)
     assert len(tries) == 5
 
 
@@ -161,7 +161,7 @@ def test_the_writable_layer_is_read_without_the_engine(world: World, monkeypatch
     world.host.path("/proc/50/mountinfo").write_text(f"{mount}\n")
     found = follow(world, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
-    found.flush(140.0)
+    found.save_now(140.0)
     assert found.store.instances[WEB].written == ["/srv/new"]
     (layer / "srv/late").touch()
     found.engines[0].handle(Event(WEB, "die", "", {"name": "web"}, 150.0))
@@ -194,6 +194,6 @@ def test_probes_are_not_recorded(world: World, monkeypatch: pytest.MonkeyPatch, 
     found.run_timers(101.0)
     found.engines[0].handle(Event("b" * 64, "create", "", {"name": "web"}, 110.0))
     world.kernel.counts = FakeCounts(cgroups={7: SCOPE})
-    found.dump(130.0)
+    found.collect_counts(130.0)
     assert found.store.instances == {}
     assert found.attribution.find_owner(7) is None

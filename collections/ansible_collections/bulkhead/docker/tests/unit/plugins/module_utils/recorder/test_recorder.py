@@ -25,7 +25,7 @@ def test_a_first_start_has_no_gap(world: World) -> None:
 
 def test_a_killed_recorder_is_a_gap(world: World) -> None:
     first = world.start(100.0)
-    first.dump(130.0)
+    first.collect_counts(130.0)
     first.save()
     second = world.start(200.0)
     assert [(g["kind"], g["source"], g["from"], g["to"]) for g in second.store.gaps] == [("restarted", "access", 130.0, 200.0)]
@@ -41,7 +41,7 @@ def test_pins_that_were_removed_meanwhile_are_a_gap(world: World) -> None:
 def test_pins_that_are_removed_while_it_runs_are_a_gap(world: World) -> None:
     found = world.start(100.0)
     world.host.path(f"{world.kernel.PINS}/calls").unlink()
-    found.dump(130.0)
+    found.collect_counts(130.0)
     assert [(g["kind"], g["from"], g["to"]) for g in found.store.gaps] == [("not_armed", 100.0, 130.0)]
     assert world.kernel.is_armed()
 
@@ -76,7 +76,7 @@ def test_a_kernel_that_cannot_record_is_named(world: World) -> None:
     world.kernel.problem = "the kernel has no BTF; use a kernel with CONFIG_DEBUG_INFO_BTF"
     found = world.start(100.0)
     assert found.store.sources["calls"] == {"status": "unavailable", "reason": world.kernel.problem}
-    found.dump(130.0)
+    found.collect_counts(130.0)
     assert list_gaps(found) == []
 
 
@@ -97,7 +97,7 @@ def test_accesses_are_attributed_and_counted(world: World) -> None:
     world.audit.messages = [message(1, 50, "/a"), message(2, 51, "/a"), message(3, 52, "/b"), message(4, 99, "/c")]
     found.read_audit(110.0)
     world.kernel.counts = FakeCounts(cgroups={7: SCOPE, 8: "/system.slice/ssh.service"})
-    found.dump(130.0)
+    found.collect_counts(130.0)
     access = found.store.instances[WEB].access
     assert {text: seen.count for (text, unused), seen in access.items()} == {'{"class":"file","path":"/a"}': 2}
     assert [(g["kind"], g["lost"], g["to"]) for g in found.store.gaps] == [("unknown_cgroup", 2, 130.0)]
@@ -118,16 +118,16 @@ def test_counts_of_ended_groups_are_forgotten_when_saved(world: World) -> None:
     found = world.start(100.0)
     world.kernel.counts = FakeCounts(calls=[FakeCall(7), FakeCall(alive)], cgroups={7: f"/docker/{'b' * 64}"})
     for now in (130.0, 160.0):
-        found.dump(now)
+        found.collect_counts(now)
         found.save()
     assert world.kernel.forgotten == []
     world.audit.messages = [message(number + 1, 50, "/a") for number in range(recorder.MESSAGES_AT_ONCE)]
     found.read_audit(250.0)
-    found.dump(250.0)  # messages that wait may be of the ended container
+    found.collect_counts(250.0)  # messages that wait may be of the ended container
     found.save()
     assert world.kernel.forgotten == []
     found.read_audit(260.0)
-    found.dump(260.0)
+    found.collect_counts(260.0)
     found.save()
     found.save()
     assert world.kernel.forgotten == [{7}]
@@ -139,12 +139,12 @@ def test_a_message_of_a_profile_is_of_all_its_containers(world: World) -> None:
     found = world.start(100.0)
     world.audit.messages = [message(1, SIGNALLED, "/a")]
     found.read_audit(110.0)
-    found.dump(111.0)
+    found.collect_counts(111.0)
     add_running(found)
     for number, (name, profile) in enumerate({"twin": "docker-default", "other": "own", "ended": "docker-default"}.items()):
         other = found.store.find_or_add(str(number) * 64, 100.0)
         other.running, other.about = name != "ended", {"name": name, "apparmor": profile}
-    found.dump(112.0)
+    found.collect_counts(112.0)
     assert [i.about["name"] for i in found.store.instances.values() if i.access] == ["web", "twin"]
     assert not found.store.gaps
 
@@ -156,7 +156,7 @@ def test_a_message_is_of_a_container_that_has_just_ended(world: World) -> None:
     instance.running, instance.last = False, time.time()
     world.audit.messages = [message(1, SIGNALLED, "/a")]
     found.read_audit(110.0)
-    found.dump(111.0)
+    found.collect_counts(111.0)
     assert len(instance.access) == 1
     assert not found.store.gaps
 
@@ -204,10 +204,10 @@ def test_lost_messages_are_a_gap(world: World) -> None:
     world.audit.messages = [message(1, 50, "/a"), message(11, 50, "/a")]
     found.read_audit(101.0)
     world.lost = 5
-    found.dump(130.0)
+    found.collect_counts(130.0)
     world.audit.overruns = 1
-    found.dump(160.0)
-    found.dump(190.0)
+    found.collect_counts(160.0)
+    found.collect_counts(190.0)
     lost = [gap for gap in found.store.gaps if gap["kind"] == "lost_messages"]
     assert [(g["from"], g["to"], g["lost"]) for g in lost] == [(100.0, 160.0, 14)]
 
@@ -217,11 +217,11 @@ def test_an_overrun_counts_what_the_next_message_shows(world: World) -> None:
     world.audit.messages = [message(1, 50, "/a")]
     found.read_audit(101.0)
     world.audit.overruns = 1
-    found.dump(130.0)
+    found.collect_counts(130.0)
     assert [gap["lost"] for gap in found.store.gaps if gap["kind"] == "lost_messages"] == [None]
     world.audit.messages = [message(94_002, 50, "/a")]
     found.read_audit(140.0)
-    found.dump(160.0)
+    found.collect_counts(160.0)
     assert [gap["lost"] for gap in found.store.gaps if gap["kind"] == "lost_messages"] == [94_000]
 
 
