@@ -19,7 +19,7 @@ class Label:
     parts: tuple[tuple[str, str], ...] = ()
 
     @property
-    def confined(self) -> bool:
+    def is_confined(self) -> bool:
         """Return whether a profile enforces or logs; one with flags=(unconfined) has a name and confines nothing."""
         return self.mode != "unconfined"
 

@@ -44,7 +44,7 @@ class KnownContainer:
     runs: list[tuple[float | None, float | None]] = field(default_factory=list)
     stopped: float | None = None
 
-    def ran_at(self, moment: float) -> bool:
+    def has_run_at(self, moment: float) -> bool:
         return any((begin is None or begin - _SLACK <= moment) and (end is None or moment <= end + _SLACK) for begin, end in self.runs)
 
     @property
@@ -80,7 +80,7 @@ class ContainerIndex:
         profile = (denial.profile or UNCONFINED).partition("//")[0].partition(" (")[0]
         if profile == UNCONFINED:
             return _build_attribution(UNKNOWN, "")
-        running = [c for c in self.containers if c.ran_at(message.time) and c.profile in (profile, None)]
+        running = [c for c in self.containers if c.has_run_at(message.time) and c.profile in (profile, None)]
         if self.complete_since is None or message.time < self.complete_since:
             return _build_attribution(UNKNOWN, "", None, running)
         container_profiles = {DEFAULT_PROFILE, *(c.profile for c in self.containers)}

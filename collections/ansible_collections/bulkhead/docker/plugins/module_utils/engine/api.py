@@ -135,7 +135,7 @@ class Engine:
         """Send DELETE `path` and return the answer."""
         return self._call("DELETE", path, query)
 
-    def ping(self) -> bool:
+    def is_up(self) -> bool:
         """Return whether an engine answers."""
         try:
             self._call("GET", "/_ping", {})

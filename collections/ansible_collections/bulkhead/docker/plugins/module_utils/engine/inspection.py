@@ -44,7 +44,7 @@ def inspect_containers(
             yield entry, None, f"the engine answers with an error: {error.message}"
         except EngineUnreachable as error:
             patience = IMPATIENCE
-            silent = "" if engine.ping() else str(error)
+            silent = "" if engine.is_up() else str(error)
             yield entry, None, str(error)
 
 

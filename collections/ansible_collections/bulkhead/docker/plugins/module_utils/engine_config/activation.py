@@ -110,7 +110,7 @@ def _reload(engine: Engine, request: ConfigRequest, transaction: Transaction, ou
     error = None if confirmed else service.find_reload_error(moment)
     if error:
         raise EngineUnreachable(f"the engine rejects the new configuration: {error}")
-    if not confirmed and not engine.ping():
+    if not confirmed and not engine.is_up():
         raise EngineUnreachable("the engine does not answer after its reload")
     if not confirmed:
         outcome.warnings.append("the engine did not confirm the reload of its configuration")

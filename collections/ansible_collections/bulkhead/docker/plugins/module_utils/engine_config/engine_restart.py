@@ -73,7 +73,7 @@ def wait_for_engine(engine: Engine, timeout: float) -> bool:
     """Return whether `/_ping` and `/info` answer within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
-        if engine.ping():
+        if engine.is_up():
             try:
                 engine.get("/info")
                 return True

@@ -76,11 +76,11 @@ def _check_port(text: str, taken: set[Socket], published: Mapping[str, set[Socke
         yield f"port {text}: this host does not have the address {address}; write one that it has"
         return
     for container, sockets in published.items():
-        if any(share_port(one, other) for one in own for other in sockets):
+        if any(is_port_conflict(one, other) for one in own for other in sockets):
             if container not in replaced:
                 yield f"port {text} is published by container {container}; stop it first, or write another port"
             return
-    if any(share_port(one, other) for one in own for other in taken):
+    if any(is_port_conflict(one, other) for one in own for other in taken):
         find = f"ss -lnp 'sport = :{own[0][2]}'"
         yield f"port {text}: another process of the host listens there; stop it first ({find} names it), or write another port"
 
@@ -105,7 +105,7 @@ def list_published(text: str) -> list[Socket]:
     return [(match["protocol"] or "tcp", str(ipaddress.ip_address(address)), int(match["host"])) for address in addresses]
 
 
-def share_port(one: Socket, other: Socket) -> bool:
+def is_port_conflict(one: Socket, other: Socket) -> bool:
     """Return whether only one of two sockets can exist: the same port of one address, or of every address of its family."""
     same = one[0] == other[0] and one[2] == other[2] and (":" in one[1]) == (":" in other[1])
     return same and (one[1] == other[1] or one[1] in _ALL or other[1] in _ALL)

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ...module_utils.hardened.obstacles import Socket, list_published, share_port
+from ...module_utils.hardened.obstacles import Socket, is_port_conflict, list_published
 from ...module_utils.hardened.settings import CONTAINER_MODE, PORT
 from .values import Problem, Written, show, takes
 
@@ -34,7 +34,7 @@ def find_conflicts(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, 
     for entry in entries:
         for text in entry["ports"]:
             for own in list_published(text):
-                other = next(((name, given) for known, name, given in taken if share_port(known, own)), None)
+                other = next(((name, given) for known, name, given in taken if is_port_conflict(known, own)), None)
                 if other:
                     place = (
                         f"container {other[0]} publishes with {other[1]!r}" if other[0] != entry["name"] else f"{other[1]!r} publishes too"

@@ -155,11 +155,11 @@ def _judge_waivers(hosts: Sequence[HostState], reports: Reports, inventory: Inve
     recent = {host.name: host.judgement for host in hosts if host.judgement and host.condition in (VERIFIED, FAILING)}
     today, found = get_today(now), []
     for waiver in sorted({w for name in listed for w in (policies[name].waivers if name in policies else ())}, key=lambda w: w.scope):
-        scope = sorted(name for name in listed if waiver.covers_host(name) and (name not in policies or waiver in policies[name].waivers))
+        scope = sorted(name for name in listed if waiver.is_for_host(name) and (name not in policies or waiver in policies[name].waivers))
         used = [name for name in scope if name in recent and waiver in recent[name].matched]
         # Without an inventory, a pattern that matches no host says nothing: the host may have no report.
         complete = all(name in recent for name in scope) and (bool(scope) or inventory is not None)
-        if inventory is not None and not scope and any(waiver.covers_host(name) for name in inventory.groups):
+        if inventory is not None and not scope and any(waiver.is_for_host(name) for name in inventory.groups):
             complete = False
         state = EXPIRED if waiver.is_expired(today) else USED if used else UNUSED if complete else UNCHECKED
         found.append(WaiverState(waiver, state, used))

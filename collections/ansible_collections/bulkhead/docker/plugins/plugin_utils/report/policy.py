@@ -204,7 +204,7 @@ def list_judged_containers(verification: Mapping[str, Any]) -> list[dict[str, An
 def judge_policy(host: str, verification: Mapping[str, Any], policy: Policy, today: date) -> Judgement:
     """Return what the policy makes of a verification. today: waivers that have expired accept nothing."""
     judgement = Judgement(policy)
-    active = [waiver for waiver in policy.waivers if waiver.covers_host(host) and not waiver.is_expired(today)]
+    active = [waiver for waiver in policy.waivers if waiver.is_for_host(host) and not waiver.is_expired(today)]
     containers = list_judged_containers(verification)
     for layer in verification.get("layers", ()):
         for finding in layer.get("findings", ()):
@@ -294,7 +294,7 @@ def _waive(judgement: Judgement, active: Sequence[Waiver], identifier: str, cont
     if not active:
         return None
     cited = list_finding_controls(identifier)
-    found = [waiver for waiver in active if waiver.matches(identifier, cited, container, status)]
+    found = [waiver for waiver in active if waiver.is_match(identifier, cited, container, status)]
     judgement.matched.update(found)
     if not found:
         return None

@@ -61,11 +61,11 @@ class Waiver:
         """Return whether the last day is over."""
         return today > date.fromisoformat(self.until)
 
-    def covers_host(self, host: str) -> bool:
+    def is_for_host(self, host: str) -> bool:
         """Return whether findings of the host can match."""
         return fnmatchcase(host, self.host or "*")
 
-    def matches(self, identifier: str, controls: Collection[str], container: str, status: str | None) -> bool:
+    def is_match(self, identifier: str, controls: Collection[str], container: str, status: str | None) -> bool:
         """Return whether it accepts a finding of a host that it covers. container: its name; empty for a finding of the host.
 
         A number of a control never matches a finding with the status `unknown`: missing evidence is accepted only by its own ID.

@@ -68,14 +68,14 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
     if label is None:
         return verdict.conclude()
     words = {"HostConfig.SecurityOpt": asked, "AppArmorProfile": container["inspect"].get("AppArmorProfile") or None}
-    shown = label.name if label.confined else "unconfined"
+    shown = label.name if label.is_confined else "unconfined"
     for key, word in words.items():
         # A label that is stacked on X satisfies `docker run --security-opt apparmor=X`.
-        if word is not None and word != shown and not (label.confined and word in label.profiles):
+        if word is not None and word != shown and not (label.is_confined and word in label.profiles):
             verdict.disagreements.append(
                 f"docker inspect reports {key} {word}, but the kernel's label of the process is {_format_label(label)}"
             )
-    if verdict.disagreements and label.confined and asked not in (None, "unconfined"):
+    if verdict.disagreements and label.is_confined and asked not in (None, "unconfined"):
         verdict.add_finding("other_profile", f"container {container['name']} asked for {asked} and runs under {label.name}", DEGRADED)
     return verdict.conclude()
 
@@ -124,7 +124,7 @@ def _judge_label(verdict: Verdict, kernel: Mapping[str, Any], who: str, unconfin
         verdict.add_finding("label_unreadable", f"the AppArmor label of {who} is unknown: {source} {why}", UNKNOWN)
         return
     verdict.add_evidence(source, text, headline=True)
-    if not label.confined:
+    if not label.is_confined:
         verdict.add_finding(unconfined, f"{who} is confined by no AppArmor profile ({_format_label(label)})", ABSENT, _REMEDIES[unconfined])
     elif label.mode not in ENFORCING:
         _judge_mode(verdict, label, who, state.get("modes") or {})

@@ -45,16 +45,20 @@ def list_lost(entry: Mapping[str, Any], identity: Identity, ids: IdMaps, writabl
     """
     special = entry["kind"] in ("socket", "device", "pipe")
     rights = [WRITE] if entry["kind"] == "socket" else [READ, *([WRITE] if writable or special else [])]
-    return [right for right in rights if _may_now(entry, identity, _BITS[right]) and not _may_then(entry, identity, ids, _BITS[right])]
+    return [
+        right
+        for right in rights
+        if _has_right_now(entry, identity, _BITS[right]) and not _has_right_after(entry, identity, ids, _BITS[right])
+    ]
 
 
-def _may_now(entry: Mapping[str, Any], identity: Identity, bit: int) -> bool:
+def _has_right_now(entry: Mapping[str, Any], identity: Identity, bit: int) -> bool:
     if 0 in identity.uids and identity.overrides:
         return True
     return any(_has_bit(entry, uid, identity.gids, bit) for uid in identity.uids)
 
 
-def _may_then(entry: Mapping[str, Any], identity: Identity, ids: IdMaps, bit: int) -> bool:
+def _has_right_after(entry: Mapping[str, Any], identity: Identity, ids: IdMaps, bit: int) -> bool:
     uids, gids = set(_map(identity.uids, ids.map_uid)), set(_map(identity.gids, ids.map_gid))
     if 0 in identity.uids and identity.overrides and _is_mapped(entry["uid"], ids.uids) and _is_mapped(entry["gid"], ids.gids):
         return True

@@ -41,7 +41,7 @@ from .machine import machine
 )
 def test_labels(text: str, name: str, mode: str, confined: bool) -> None:
     label = labels.parse_label(text)
-    assert (label.name, label.mode, label.confined) == (name, mode, confined)
+    assert (label.name, label.mode, label.is_confined) == (name, mode, confined)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "docker-default", "//&", "system_u:system_r:container_t:s0"])

@@ -126,13 +126,13 @@ def event(action: str, at: float, identifier: str = A, name: str = "web") -> dic
 def test_lifetimes() -> None:
     (gone,) = merge_lifetimes([], [event("start", T), event("die", T + 5)], [(A, True, T + 0.1), (A, False, T + 5.1)])
     assert (gone.name, gone.image) == ("web", "i")
-    assert gone.ran_at(T + 3) and not gone.ran_at(T + 9) and not gone.ran_at(T - 9)
+    assert gone.has_run_at(T + 3) and not gone.has_run_at(T + 9) and not gone.has_run_at(T - 9)
     (before,) = merge_lifetimes([], [], [(A, False, T + 5)])
-    assert before.ran_at(T - 1000) and not before.ran_at(T + 9) and before.name is None
+    assert before.has_run_at(T - 1000) and not before.has_run_at(T + 9) and before.name is None
     (twice,) = merge_lifetimes([], [], [(A, True, T), (A, False, T + 5), (A, True, T + 20)])
-    assert twice.ran_at(T + 3) and not twice.ran_at(T + 12) and twice.ran_at(T + 30)
+    assert twice.has_run_at(T + 3) and not twice.has_run_at(T + 12) and twice.has_run_at(T + 30)
     (stopped,) = merge_lifetimes([KnownContainer(A, "web", "i", None, [(T, T + 5)], T + 5)], [event("start", T)], [])
-    assert not stopped.ran_at(T + 9), "its end was forgotten, but for the engine's word"
+    assert not stopped.has_run_at(T + 9), "its end was forgotten, but for the engine's word"
     assert merge_lifetimes([], [{"Type": "network", "Actor": {"ID": "x"}}], []) == []
 
 

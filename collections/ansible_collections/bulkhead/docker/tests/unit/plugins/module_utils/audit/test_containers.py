@@ -59,7 +59,7 @@ def test_one_vanished_container_does_not_hide_the_others(tmp_path: Path, answer:
         ("job", "job:1", None),
         ("shop", "shop:1", "docker-default"),
     ]
-    assert index.containers[1].ran_at(1.0)
+    assert index.containers[1].has_run_at(1.0)
 
 
 def test_engine_that_ends_meanwhile_is_reported(tmp_path: Path) -> None:
@@ -76,4 +76,4 @@ def test_a_container_that_is_not_listed_has_its_profile(tmp_path: Path, path: st
     (tmp_path / "proc/40").mkdir()
     (tmp_path / "proc/40/cmdline").write_text(f"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0{A}\0")
     index, unused = index_containers(Host(tmp_path), engine, ROOTFUL, 0.0, Reading("journal"))
-    assert [(c.id, c.profile, c.ran_at(1.0)) for c in index.containers] == [(A, "web", True)]
+    assert [(c.id, c.profile, c.has_run_at(1.0)) for c in index.containers] == [(A, "web", True)]

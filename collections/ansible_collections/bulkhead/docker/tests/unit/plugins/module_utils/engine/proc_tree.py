@@ -75,7 +75,7 @@ class FakeEngine:
     def get_within(self, _patience: float, path: str) -> Any:
         return self.get(path)
 
-    def ping(self) -> bool:
+    def is_up(self) -> bool:
         return self.alive
 
 

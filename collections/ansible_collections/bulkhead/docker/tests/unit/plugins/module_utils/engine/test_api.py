@@ -113,7 +113,7 @@ def test_a_connection_that_the_engine_may_have_ended_is_not_used(engine: Engine,
 
 def test_missing_socket_is_unreachable(tmp_path: Path) -> None:
     engine = Engine(str(tmp_path / "none.sock"))
-    assert engine.ping() is False
+    assert engine.is_up() is False
     with pytest.raises(EngineUnreachable, match=r"no engine answers on .*none\.sock"):
         engine.get("/info")
 

@@ -85,11 +85,11 @@ class World:
         return "failed to start daemon: bad thing" if self.active == "failed" else ""
 
     # the engine
-    def ping(self) -> bool:
+    def is_up(self) -> bool:
         return self.active == "active"
 
     def get(self, path: str, **query: Any) -> Any:
-        if not self.ping():
+        if not self.is_up():
             raise EngineUnreachable("no engine answers")
         if path == "/events":
             return None if self.rejects_reload else {"Action": "reload"}

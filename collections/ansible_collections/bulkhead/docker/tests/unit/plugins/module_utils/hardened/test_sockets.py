@@ -22,6 +22,6 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened import po
 )
 def test_ports_that_two_sockets_cannot_share(one: str, other: str, shared: bool) -> None:
     pairs = [(a, b) for a in obstacles.list_published(one) for b in obstacles.list_published(other)]
-    assert any(obstacles.share_port(*pair) for pair in pairs) is shared
+    assert any(obstacles.is_port_conflict(*pair) for pair in pairs) is shared
     entries = [{"name": "a", "ports": [one]}, {"name": "b", "ports": [other]}]
     assert bool(list(ports.find_conflicts(entries))) is shared

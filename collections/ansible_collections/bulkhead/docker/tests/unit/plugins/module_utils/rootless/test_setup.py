@@ -60,7 +60,7 @@ class Machine:
             if up or query.get("all")
         ]
 
-    def ping(self) -> bool:
+    def is_up(self) -> bool:
         return self.answers and self.active
 
     def post(self, path: str, **_query: Any) -> None:
