@@ -22,7 +22,7 @@ from . import instances
 from .attribution import Attribution
 from .events import Event, EventStream, apply_event, find_users_engine
 from .profiles import read_seccomp_names
-from .store import ACCESS, CALLS, START_NOT_SEEN, UNCONFINED, RecordedContainer, Store
+from .store import ACCESS, CALLS, START_NOT_SEEN, UNCONFINED, RecordedContainer, RecorderStore
 from .writable_layer import find_writable_layer, list_written
 
 PATIENCE = 5.0  # seconds for one answer; meanwhile nothing else is read
@@ -45,7 +45,7 @@ class FollowedEngine:
         host: Host,
         engine: Instance,
         path: str | None,
-        store: Store,
+        store: RecorderStore,
         attribution: Attribution,
         on_start: Callable[[RecordedContainer], None],
     ) -> None:

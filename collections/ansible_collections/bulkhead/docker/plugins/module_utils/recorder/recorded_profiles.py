@@ -8,7 +8,7 @@ import time
 from ..host.root import Host
 from .docker_default import NAME as DOCKER_DEFAULT
 from .parts import DAMAGED, Parts
-from .store import ACCESS, LOST_MESSAGES, PROFILE_REPLACED, START_NOT_SEEN, UNKNOWN_PROFILE, RecordedContainer, Store
+from .store import ACCESS, LOST_MESSAGES, PROFILE_REPLACED, START_NOT_SEEN, UNKNOWN_PROFILE, RecordedContainer, RecorderStore
 
 PROFILE_INTERVAL = 10.0
 # Seconds: a container's process begins before the engine says that it has started.
@@ -18,7 +18,7 @@ START_SECONDS = 5.0
 class RecordedProfiles:
     """The profiles under recording. has_capabilities: whether a capability was reported since the profiles were loaded anew."""
 
-    def __init__(self, host: Host, parts: Parts, store: Store) -> None:
+    def __init__(self, host: Host, parts: Parts, store: RecorderStore) -> None:
         self.host, self.parts, self.store = host, parts, store
         self.has_capabilities = False
         self._since: dict[str, float] = {}

@@ -36,7 +36,7 @@ from .store import (
     RESTARTED,
     UNKNOWN_CGROUP,
     RecordedContainer,
-    Store,
+    RecorderStore,
     load_store,
 )
 
@@ -322,7 +322,7 @@ class Recorder:
         self.store.host = known
 
 
-def open_store(host: Host, now: float, boot: str, version: str) -> Store:
+def open_store(host: Host, now: float, boot: str, version: str) -> RecorderStore:
     """Return what was recorded before, or a new store. A damaged file is kept under another name, and is a gap."""
     path, problem = host.path(RECORDED), ""
     try:
@@ -333,7 +333,7 @@ def open_store(host: Host, now: float, boot: str, version: str) -> Store:
         problem = f"{RECORDED} was damaged ({error}), so what was recorded before is missing; it is kept as {path.name}.damaged"
         sys.stderr.write(f"{problem}\n")
         path.replace(path.with_name(f"{path.name}.damaged"))
-    store = Store({"id": secrets.token_hex(4), "since": now, "at": None, "boot_id": boot, "version": version})
+    store = RecorderStore({"id": secrets.token_hex(4), "since": now, "at": None, "boot_id": boot, "version": version})
     if problem:
         store.add_gap(RESTARTED, CALLS, problem, None, now)
     return store

@@ -111,7 +111,7 @@ def _sort(counted: Mapping[Any, Seen]) -> list[tuple[Any, Seen]]:
 
 
 @dataclass
-class Store:
+class RecorderStore:
     """All that is recorded. recorder: `id`, `since`, `at`, `boot_id`, `version`. maps: which kernel maps `counted` and `lost` are of.
 
     clean: whether the daemon saved everything before it ended. engines: user of the engine -> time of the last event.
@@ -275,13 +275,13 @@ class Store:
         return json.dumps({**self.build_recorded(), "state": state}, separators=(",", ":"))
 
 
-def load_store(text: str) -> Store:
+def load_store(text: str) -> RecorderStore:
     """Return the store of a recorded.json. Raises ValueError, KeyError or TypeError if it is damaged."""
     data = json.loads(text)
     if data["format"] != FORMAT:
         raise ValueError(f"format {data['format']} is unknown")
     state = data["state"]
-    store = Store(data["recorder"], data["host"], data["sources"], data["gaps"], {}, state["maps"], state["counted"], state["lost"])
+    store = RecorderStore(data["recorder"], data["host"], data["sources"], data["gaps"], {}, state["maps"], state["counted"], state["lost"])
     store.engines, store.clean, store.profiles = state["engines"], state["clean"], state["profiles"]
     store.ignored = dict.fromkeys(state["ignored"])
     for entry in data["instances"]:

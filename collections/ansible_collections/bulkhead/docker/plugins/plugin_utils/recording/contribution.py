@@ -18,11 +18,11 @@ from .model import (
     KEYED,
     SOURCES,
     Configuration,
+    ContainerMount,
     Days,
     Environment,
     Gap,
-    Mount,
-    Recorder,
+    RecorderEntry,
     Recording,
     RecordingError,
     Source,
@@ -81,7 +81,7 @@ class _Contribution:
             peaks=peaks,
         )
 
-    def _read_recorder(self, configurations: Mapping[str, Configuration]) -> Recorder:
+    def _read_recorder(self, configurations: Mapping[str, Configuration]) -> RecorderEntry:
         recorder, host = self.recorded["recorder"], self.recorded["host"]
         at = recorder["at"] or recorder["since"]
         day = format_day(at)
@@ -92,7 +92,7 @@ class _Contribution:
                 usage = _read_usage(instance)
                 usages[name] = _add_usages(usages[name], usage) if name in usages else usage
         environment = Environment(*(str(host.get(name) or "") for name in Environment.__dataclass_fields__))
-        return Recorder(
+        return RecorderEntry(
             self.host,
             recorder["id"],
             since=format_time(recorder["since"]),
@@ -234,7 +234,7 @@ def _add_usages(one: Usage, other: Usage) -> Usage:
 
 def _read_configuration(instance: Mapping[str, Any]) -> Configuration:
     mounts = [
-        Mount(
+        ContainerMount(
             mount["destination"],
             mount["type"],
             "" if _is_anonymous(mount) else generalise_variables(mount.get("source") or ""),

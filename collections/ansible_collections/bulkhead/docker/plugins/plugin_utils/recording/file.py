@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
-from .model import FORMAT, Recorder, Recording, RecordingError
+from .model import FORMAT, RecorderEntry, Recording, RecordingError
 from .rendering import render_recording
 from .schema import read_top
 from .services import LONGEST, make_slug
@@ -124,7 +124,7 @@ def _add_seen(access: SeenAccess, seen: Mapping[str, Sighting]) -> SeenAccess:
     return replace(access, seen=seen)
 
 
-def _build_recorder(key: str, content: Mapping[str, Any]) -> Recorder:
+def _build_recorder(key: str, content: Mapping[str, Any]) -> RecorderEntry:
     host, unused, identifier = key.rpartition("/")
     values = {name: value for name, value in content.items() if name not in ("calls", "denied_calls", "access")}
-    return Recorder(host, identifier, **values)
+    return RecorderEntry(host, identifier, **values)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...module_utils.recorder.paths import escape
-from .model import Mount, SeenAccess
+from .model import ContainerMount, SeenAccess
 
 MANY = 3
 MANY_PROGRAMS = 12
@@ -50,7 +50,7 @@ class FileRule:
         return f"{'owner ' if self.owner else ''}{path} {letters}"
 
 
-def generalise_paths(accesses: Sequence[SeenAccess], mounts: Sequence[Mount]) -> list[FileRule]:
+def generalise_paths(accesses: Sequence[SeenAccess], mounts: Sequence[ContainerMount]) -> list[FileRule]:
     """Return the rules for accesses to files, by path. The paths have passed recorder/paths.py, so they are patterns."""
     rules = _merge(_build_rule(each, mounts) for each in accesses)
     rules = _fold_siblings(rules)
@@ -58,13 +58,13 @@ def generalise_paths(accesses: Sequence[SeenAccess], mounts: Sequence[Mount]) ->
     return _drop_covered(rules)
 
 
-def _build_rule(access: SeenAccess, mounts: Sequence[Mount]) -> FileRule:
+def _build_rule(access: SeenAccess, mounts: Sequence[ContainerMount]) -> FileRule:
     path, mask = str(access.access["path"]), frozenset(access.access["mask"])
     owner = bool(access.access.get("owner")) and "w" in mask and path.startswith(_PRIVATE)
     return FileRule(_choose_pattern(path, mask, mounts), mask, owner, (path,), tuple(access.hosts), access.first)
 
 
-def _choose_pattern(path: str, mask: frozenset[str], mounts: Sequence[Mount]) -> str:
+def _choose_pattern(path: str, mask: frozenset[str], mounts: Sequence[ContainerMount]) -> str:
     """Return the folder's pattern for a path in a mount or in read-only content, else the path."""
     if "x" in mask:
         return path

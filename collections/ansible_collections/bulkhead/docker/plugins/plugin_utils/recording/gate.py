@@ -12,7 +12,7 @@ from .coverage import Coverage, measure_coverage
 from .days import count_days, format_day
 from .estimate import Estimate, estimate_unseen
 from .file_rules import generalise_paths
-from .model import ACCESS, CALLS, Gap, Mount, Recorder, Recording
+from .model import ACCESS, CALLS, ContainerMount, Gap, RecorderEntry, Recording
 from .sightings import SeenAccess
 
 PREFIX = "container_recorder_gate_"
@@ -138,7 +138,7 @@ def _list_environments(recording: Recording) -> Iterator[tuple[str, str, str]]:
         yield f"with the {kind} that runs now", f"{name or 'unknown'} was first recorded", firsts[kind, name]
 
 
-def find_last_access(accesses: Iterable[SeenAccess], mounts: Sequence[Mount]) -> tuple[str, str] | None:
+def find_last_access(accesses: Iterable[SeenAccess], mounts: Sequence[ContainerMount]) -> tuple[str, str] | None:
     """Return the last new access and its day; None without any. A file below a folder that an earlier rule allows as a whole is nothing new."""
     allowed = [access for access in accesses if not access.denied]
     files = [access for access in allowed if access.access["class"] == "file"]
@@ -155,7 +155,7 @@ def find_last_access(accesses: Iterable[SeenAccess], mounts: Sequence[Mount]) ->
     return max(others, key=lambda item: (item[1], item[0]), default=None)
 
 
-def _list_rules(files: Sequence[SeenAccess], mounts: Sequence[Mount]) -> set[str]:
+def _list_rules(files: Sequence[SeenAccess], mounts: Sequence[ContainerMount]) -> set[str]:
     return {rule.text for rule in generalise_paths(files, mounts)}
 
 
@@ -195,7 +195,7 @@ def _list_gaps(recording: Recording, coverage: Coverage, settings: GateSettings,
         yield f"{len(found) - _SHOWN} more kinds of gaps of the last {settings.days} days."
 
 
-def _is_of_interest(gap: Gap, recorder: Recorder, coverage: Coverage) -> bool:
+def _is_of_interest(gap: Gap, recorder: RecorderEntry, coverage: Coverage) -> bool:
     """Return whether a gap matters: not that of accesses that are switched off, and no missed start if another container was seen from its creation on."""
     source = recorder.sources.get(gap.source)
     return not (source and source.status == _OFF) and not (gap.kind == "start_not_seen" and coverage.starts_seen)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from .contribution import read_contribution
-from .model import COUNTED, Days, Recorder, Recording, RecordingError, Usage, limit_instances
-from .sightings import Seen, SeenAccess, SeenCall, SeenDeniedCall, Sighting, sort_accesses
+from .model import COUNTED, Days, RecorderEntry, Recording, RecordingError, Usage, limit_instances
+from .sightings import SeenAccess, SeenCall, SeenDeniedCall, SeenItem, Sighting, sort_accesses
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -51,7 +51,7 @@ def _join(one: Mapping[K, V], other: Mapping[K, V], merge_values: Callable[[V, V
     }
 
 
-def _merge_sightings(one: Seen, other: Seen) -> dict[str, Sighting]:
+def _merge_sightings(one: SeenItem, other: SeenItem) -> dict[str, Sighting]:
     return _join(one.seen, other.seen, _merge_sighting)
 
 
@@ -82,9 +82,9 @@ def _merge_accesses(one: SeenAccess, other: SeenAccess) -> SeenAccess:
     return replace(one, first=min(one.first, other.first), seen=_merge_sightings(one, other))
 
 
-def _merge_recorders(one: Recorder, other: Recorder) -> Recorder:
+def _merge_recorders(one: RecorderEntry, other: RecorderEntry) -> RecorderEntry:
     newest = max(one, other, key=lambda recorder: (recorder.at, repr(recorder.sources), repr(recorder.gaps), sorted(recorder.running)))
-    return Recorder(
+    return RecorderEntry(
         one.host,
         one.id,
         since=min(one.since, other.since),

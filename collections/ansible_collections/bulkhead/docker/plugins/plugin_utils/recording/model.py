@@ -29,7 +29,7 @@ class RecordingError(Exception):
 
 
 @dataclass(frozen=True)
-class Mount:
+class ContainerMount:
     """A mount of a container. type: bind, volume or tmpfs. source: the folder of the host, or the volume's name."""
 
     destination: str
@@ -56,7 +56,7 @@ class Configuration:
     capabilities: tuple[str, ...]
     networks: tuple[str, ...]
     ports: tuple[str, ...]
-    mounts: tuple[Mount, ...]
+    mounts: tuple[ContainerMount, ...]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Recorder:
+class RecorderEntry:
     """What one recorder of one host contributed, besides its sightings.
 
     since: when it was armed. at: when it was last collected (both YYYY-MM-DDTHH:MM:SSZ). environments: what the host ran, and when.
@@ -153,7 +153,7 @@ class Recording:
     """
 
     service: str
-    recorders: Mapping[str, Recorder] = field(default_factory=dict)
+    recorders: Mapping[str, RecorderEntry] = field(default_factory=dict)
     configurations: Mapping[str, Configuration] = field(default_factory=dict)
     calls: Mapping[str, SeenCall] = field(default_factory=dict)
     denied_calls: Mapping[str, SeenDeniedCall] = field(default_factory=dict)
@@ -233,14 +233,14 @@ class Recording:
         return _join(configuration.ports for configuration in self.current)
 
     @property
-    def mounts(self) -> list[Mount]:
+    def mounts(self) -> list[ContainerMount]:
         """The mounts of the current containers."""
         found = {mount for configuration in self.current for mount in configuration.mounts}
         return sorted(found, key=lambda mount: (mount.destination, mount.type, mount.source, mount.read_only))
 
-    def list_current_recorders(self) -> list[Recorder]:
+    def list_current_recorders(self) -> list[RecorderEntry]:
         """Return the newest recorder of each host."""
-        newest: dict[str, Recorder] = {}
+        newest: dict[str, RecorderEntry] = {}
         for recorder in self.recorders.values():
             other = newest.get(recorder.host)
             if other is None or (recorder.since, recorder.id) > (other.since, other.id):

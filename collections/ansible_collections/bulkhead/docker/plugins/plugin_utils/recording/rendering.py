@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from .days import join_days
-from .model import FORMAT, Configuration, Recorder, Recording
-from .sightings import ACCESS_KEYS, Seen, SeenAccess, Sighting
+from .model import FORMAT, Configuration, RecorderEntry, Recording
+from .sightings import ACCESS_KEYS, SeenAccess, SeenItem, Sighting
 
 _HEAD = """\
 # What service {service} does: recorded by playbooks/record.yml, which adds to it with every collection.
@@ -65,7 +65,7 @@ def _render_configuration(configuration: Configuration) -> list[str]:
     return [*(f"{key}: {_value(value)}" for key, value in fields.items()), *_render_list("mounts", mounts)]
 
 
-def _render_recorder(recorder: Recorder, recording: Recording) -> list[str]:
+def _render_recorder(recorder: RecorderEntry, recording: Recording) -> list[str]:
     environments = [
         _inline({"first": _Day(days.first), "last": _Day(days.last)}, asdict(environment))
         for environment, days in sorted(recorder.environments.items(), key=lambda item: (item[1].first, repr(item[0])))
@@ -97,7 +97,7 @@ def _render_recorder(recorder: Recorder, recording: Recording) -> list[str]:
     ]
 
 
-def _render_sightings(name: str, seen: Mapping[str, Seen], recorder: str) -> Iterator[str]:
+def _render_sightings(name: str, seen: Mapping[str, SeenItem], recorder: str) -> Iterator[str]:
     found = {key: _render_sighting(entry.seen[recorder]) for key, entry in seen.items() if recorder in entry.seen}
     return _render_map(name, found, is_sorted=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...module_utils.recorder.store import GAP_KINDS
 from ...module_utils.seccomp.syscalls_other import list_known_names
 from .days import list_days
-from .model import ACCESS_CLASSES, COUNTED, SOURCES, Configuration, Days, Environment, Gap, Mount, Source, Usage
+from .model import ACCESS_CLASSES, COUNTED, SOURCES, Configuration, ContainerMount, Days, Environment, Gap, Source, Usage
 from .sightings import ACCESS_KEYS, MACHINES, SeenAccess, Sighting
 from .yaml_nodes import (
     Mistakes,
@@ -115,7 +115,7 @@ _USAGE = _build(
 )
 _MOUNT = _build(
     read_fields({"destination": read_text, "type": read_text}, {"source": read_text, "read_only": read_boolean}),
-    lambda fields: Mount(**fields),
+    lambda fields: ContainerMount(**fields),
 )
 _CONFIGURATION = _build(
     read_fields(

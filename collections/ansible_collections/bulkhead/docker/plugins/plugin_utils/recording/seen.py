@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...module_utils.seccomp.errnos import name_errno
 from .generation import shorten_list
-from .sightings import Seen, SeenCall, SeenDeniedCall
+from .sightings import SeenCall, SeenDeniedCall, SeenItem
 
 # linux/socket.h.
 FAMILIES = {
@@ -31,7 +31,7 @@ def describe_argument(call: str, value: int | None) -> str:
     return hex(value)
 
 
-def describe_seen(seen: Seen, first: str) -> str:
+def describe_seen(seen: SeenItem, first: str) -> str:
     """Return where and since when something was recorded. Counts would differ after every collection. first: day."""
     return f"recorded on {shorten_list(seen.hosts)} since {first}"
 

@@ -32,7 +32,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class SeenItem:
     """What calls and accesses have in common. seen: key of a recorder (`HOST/ID`) -> what it saw."""
 
     seen: Mapping[str, Sighting]
@@ -65,7 +65,7 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenCall(Seen):
+class SeenCall(SeenItem):
     """A system call that was made.
 
     abis: ABI (x86_64, i386, x32, aarch64, arm) -> day on which it was first made with it. arguments: value of the first argument -> day, for the
@@ -93,7 +93,7 @@ class SeenCall(Seen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenDeniedCall(Seen):
+class SeenDeniedCall(SeenItem):
     """A system call that seccomp denied. abis: ABI -> first day. errnos: error number that the program got -> first day."""
 
     name: str
@@ -117,7 +117,7 @@ class SeenDeniedCall(Seen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenAccess(Seen):
+class SeenAccess(SeenItem):
     """What AppArmor recorded: a file, a capability, a network, … access: its keys (ACCESS_KEYS). denied: whether it was denied. first: day."""
 
     access: Mapping[str, Any]

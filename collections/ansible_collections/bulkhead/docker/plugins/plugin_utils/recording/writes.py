@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...module_utils.recorder.paths import escape
 from .generation import shorten_list
-from .model import Mount, Recording
+from .model import ContainerMount, Recording
 
 # What is written there is not needed after a restart (Filesystem Hierarchy Standard 3.0: /run, /tmp, /var/cache, /var/lock, /var/log; /var/tmp is
 # kept over reboots, but a container's is not). A folder below is mounted whole, except those that have one folder per program.
@@ -64,7 +64,7 @@ def _list_written_files(recording: Recording) -> Iterator[str]:
             yield each.access["path"]
 
 
-def _is_in_mount(path: str, mounts: list[Mount]) -> bool:
+def _is_in_mount(path: str, mounts: list[ContainerMount]) -> bool:
     folders = [escape(mount.destination.rstrip("/")) for mount in mounts]
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import store as recorded
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.store import Store, encode_access, load_store, name_call
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.store import RecorderStore, encode_access, load_store, name_call
 
 WEB, DB = "a" * 64, "b" * 64
 OWNERS = {7: WEB, 8: WEB, 9: DB}
@@ -40,29 +40,29 @@ class Counts:
 
 
 @pytest.fixture
-def store() -> Store:
-    new = Store({"id": "0a1b2c3d", "since": 1.0, "at": 1.0, "boot_id": "first", "version": "v"})
+def store() -> RecorderStore:
+    new = RecorderStore({"id": "0a1b2c3d", "since": 1.0, "at": 1.0, "boot_id": "first", "version": "v"})
     new.start_maps("first")
     return new
 
 
-def merge(store: Store, counts: Counts, now: float) -> None:
+def merge(store: RecorderStore, counts: Counts, now: float) -> None:
     store.merge_counts(counts, OWNERS.get, "x86_64", now)
     store.recorder["at"] = now
 
 
-def reload(store: Store) -> Store:
+def reload(store: RecorderStore) -> RecorderStore:
     return load_store(store.render())
 
 
-def test_counters_are_cumulative_within_a_boot(store: Store) -> None:
+def test_counters_are_cumulative_within_a_boot(store: RecorderStore) -> None:
     merge(store, Counts([Call(7, 0, 5)]), 2)
     merge(store, Counts([Call(7, 0, 8)]), 3)
     seen = store.instances[WEB].calls["read", "x86_64", None]
     assert (seen.count, seen.first, seen.last) == (8, 2, 3)
 
 
-def test_a_restarted_daemon_counts_nothing_twice(store: Store) -> None:
+def test_a_restarted_daemon_counts_nothing_twice(store: RecorderStore) -> None:
     merge(store, Counts([Call(7, 0, 5)], [Denied(7, 435, 38, 2)]), 2)
     again = reload(store)
     again.start_maps("first")
@@ -71,7 +71,7 @@ def test_a_restarted_daemon_counts_nothing_twice(store: Store) -> None:
     assert again.instances[WEB].denied["clone3", "x86_64", 38].count == 2
 
 
-def test_counters_of_another_boot_are_added(store: Store) -> None:
+def test_counters_of_another_boot_are_added(store: RecorderStore) -> None:
     merge(store, Counts([Call(7, 0, 5)]), 2)
     again = reload(store)
     again.start_maps("second")
@@ -79,26 +79,26 @@ def test_counters_of_another_boot_are_added(store: Store) -> None:
     assert again.instances[WEB].calls["read", "x86_64", None].count == 11
 
 
-def test_counters_that_began_anew_are_added(store: Store) -> None:
+def test_counters_that_began_anew_are_added(store: RecorderStore) -> None:
     merge(store, Counts([Call(7, 0, 5)]), 2)
     merge(store, Counts([Call(7, 0, 3)]), 3)
     assert store.instances[WEB].calls["read", "x86_64", None].count == 8
 
 
-def test_control_groups_of_one_container_are_added(store: Store) -> None:
+def test_control_groups_of_one_container_are_added(store: RecorderStore) -> None:
     merge(store, Counts([Call(7, 41, 5, 2), Call(8, 41, 1, 2), Call(9, 41, 1, 10), Call(1, 41, 100, 2)]), 2)
     assert store.instances[WEB].calls["socket", "x86_64", 2].count == 6
     assert list(store.instances[DB].calls) == [("socket", "x86_64", 10)]
     assert set(store.instances) == {WEB, DB}
 
 
-def test_a_group_that_is_known_later_counts_from_its_begin(store: Store) -> None:
+def test_a_group_that_is_known_later_counts_from_its_begin(store: RecorderStore) -> None:
     merge(store, Counts([Call(10, 0, 5)]), 2)
     store.merge_counts(Counts([Call(10, 0, 6)]), {10: DB}.get, "x86_64", 3)
     assert store.instances[DB].calls["read", "x86_64", None].count == 6
 
 
-def test_what_the_kernel_lost_is_a_gap_once(store: Store) -> None:
+def test_what_the_kernel_lost_is_a_gap_once(store: RecorderStore) -> None:
     merge(store, Counts([], lost={"calls": 3}), 2)
     merge(store, Counts([], lost={"calls": 3}), 3)
     merge(store, Counts([], lost={"calls": 4}), 4)
@@ -120,7 +120,7 @@ def test_calls_have_names(abi: str, number: int, name: str) -> None:
     assert name_call("x86_64", abi, number) == name
 
 
-def test_accesses_beyond_the_limit_are_a_gap(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accesses_beyond_the_limit_are_a_gap(store: RecorderStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "MAX_ACCESSES", 3)
     for number in range(5):
         store.add_access(WEB, encode_access({"class": "file", "path": f"/{number}"}), False, 1, 2.0)
@@ -130,7 +130,7 @@ def test_accesses_beyond_the_limit_are_a_gap(store: Store, monkeypatch: pytest.M
     assert store.instances[WEB].access['{"class":"file","path":"/0"}', False].count == 5
 
 
-def test_all_accesses_of_a_host_are_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_accesses_of_a_host_are_limited(store: RecorderStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "MAX_ALL_ACCESSES", 2)
     store.add_access(WEB, "1", False, 1, 2.0)
     store.add_access(DB, "1", False, 1, 2.0)
@@ -138,7 +138,7 @@ def test_all_accesses_of_a_host_are_limited(store: Store, monkeypatch: pytest.Mo
     assert [(g["kind"], g["instance"]) for g in store.gaps] == [("full", DB)]
 
 
-def test_the_oldest_instance_is_dropped_with_a_gap(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_instance_is_dropped_with_a_gap(store: RecorderStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "MAX_INSTANCES", 2)
     store.find_or_add("1" * 64, 1).running = True
     store.find_or_add("2" * 64, 2)
@@ -149,13 +149,13 @@ def test_the_oldest_instance_is_dropped_with_a_gap(store: Store, monkeypatch: py
     assert [g["kind"] for g in store.gaps] == ["full"]
 
 
-def test_equal_gaps_become_one_unless_far_apart(store: Store) -> None:
+def test_equal_gaps_become_one_unless_far_apart(store: RecorderStore) -> None:
     for begin, end in ((10, 20), (25, 30), (5000, 5001)):
         store.add_gap("lost_messages", "access", "lost", begin, end, lost=2)
     assert [(g["from"], g["to"], g["lost"]) for g in store.gaps] == [(10, 30, 4), (5000, 5001, 2)]
 
 
-def test_the_number_of_gaps_is_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_gaps_is_limited(store: RecorderStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "MAX_GAPS", 3)
     for number in range(10):
         store.add_gap("full", "access", "full", number, number, instance=str(number), lost=1)
@@ -163,7 +163,7 @@ def test_the_number_of_gaps_is_limited(store: Store, monkeypatch: pytest.MonkeyP
     assert sum(g["lost"] for g in store.gaps) == 10
 
 
-def test_gaps_of_a_start_are_removed_by_another_start(store: Store) -> None:
+def test_gaps_of_a_start_are_removed_by_another_start(store: RecorderStore) -> None:
     for source, instance in (("calls", WEB), ("access", WEB), ("calls", DB)):
         store.add_gap("start_not_seen", source, "not seen", 1, 20, instance=instance)
     store.note_start(WEB, 10)
@@ -172,13 +172,13 @@ def test_gaps_of_a_start_are_removed_by_another_start(store: Store) -> None:
     assert [g["instance"] for g in store.gaps] == [DB]
 
 
-def test_gaps_that_are_not_counted_stay_apart(store: Store) -> None:
+def test_gaps_that_are_not_counted_stay_apart(store: RecorderStore) -> None:
     for begin, end in ((10, 20), (21, 25), (60, 61)):
         store.add_gap("restarted", "access", "it did not run", begin, end)
     assert [(g["from"], g["to"]) for g in store.gaps] == [(10, 25), (60, 61)]
 
 
-def test_the_file_has_what_the_module_returns(store: Store) -> None:
+def test_the_file_has_what_the_module_returns(store: RecorderStore) -> None:
     merge(store, Counts([Call(7, 0, 5)], [Denied(7, 435, 38, 2)]), 2)
     store.add_access(WEB, encode_access({"path": "/etc/passwd", "class": "file", "mask": "r"}), True, 3, 2.0)
     store.engines["ci"] = 7.5
@@ -198,7 +198,7 @@ def test_the_file_has_what_the_module_returns(store: Store) -> None:
     ]
 
 
-def test_ignored_containers_are_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignored_containers_are_limited(store: RecorderStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "MAX_IGNORED", 2)
     for identifier in ("1", "2", "3"):
         store.ignore(identifier)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Configuration, Mount, Recorder, Recording
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Configuration, ContainerMount, RecorderEntry, Recording
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.sightings import (
     SeenAccess,
     SeenCall,
@@ -43,7 +43,7 @@ def make_configuration(**values: Any) -> Configuration:
     default: dict[str, Any] = {
         "image": "nginx:1.27", "image_id": "sha256:" + "1" * 64, "user": "", "seccomp": "builtin", "apparmor": "docker-default",
         "userns": "host", "no_new_privileges": True, "read_only": False, "capabilities": ("cap_chown", "cap_setgid", "cap_setuid"),
-        "networks": ("front",), "ports": ("8080:80/tcp",), "mounts": (Mount("/srv", "bind", "/srv/www", True),),
+        "networks": ("front",), "ports": ("8080:80/tcp",), "mounts": (ContainerMount("/srv", "bind", "/srv/www", True),),
     }  # fmt: skip
     return Configuration(**{**default, **values})
 
@@ -51,7 +51,9 @@ def make_configuration(**values: Any) -> Configuration:
 def make_recording(
     calls: Iterable[SeenCall] = (), configuration: Mapping[str, Any] | None = None, access: Iterable[SeenAccess] = (), **values: Any
 ) -> Recording:
-    recorder = Recorder("web1", "abcd0123", f"{DAY}T00:00:00Z", f"{DAY}T01:00:00Z", {}, {}, running=frozenset({"a"}), days=frozenset({DAY}))
+    recorder = RecorderEntry(
+        "web1", "abcd0123", f"{DAY}T00:00:00Z", f"{DAY}T01:00:00Z", {}, {}, running=frozenset({"a"}), days=frozenset({DAY})
+    )
     return Recording(
         **{
             "service": "shop-web",

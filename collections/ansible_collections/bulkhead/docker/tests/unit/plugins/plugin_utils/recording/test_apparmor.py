@@ -14,7 +14,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.paths imp
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.apparmor import MOST_RULES, generate_apparmor_entry
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.file_rules import FileRule, generalise_paths
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generation import ENFORCE, LOG, Generated, GenerationError
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Mount, SeenAccess
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import ContainerMount, SeenAccess
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,7 +68,7 @@ def render(generated: Generated) -> str:
     return listed.profiles[0].content
 
 
-def list_rules(accesses: Iterable[SeenAccess], *mounts: Mount) -> list[str]:
+def list_rules(accesses: Iterable[SeenAccess], *mounts: ContainerMount) -> list[str]:
     return [rule.text for rule in generalise_paths(list(accesses), mounts)]
 
 
@@ -139,13 +139,13 @@ def test_many_programs_of_one_folder_are_one_rule() -> None:
 
 def test_a_mount_is_one_rule() -> None:
     accesses = make_files("/data/a r | /data/b/c wk | /data/run x | /datax r | /etc/x/a w")
-    mounts = [Mount("/data", "volume", "d"), Mount("/etc/x", "bind", "/y")]
+    mounts = [ContainerMount("/data", "volume", "d"), ContainerMount("/etc/x", "bind", "/y")]
     assert list_rules(accesses, *mounts) == ["/data/run ix", "/data/{,**} rwk", "/datax r", "/etc/x/a w"]
 
 
 def test_a_mount_whose_name_has_signs_of_patterns() -> None:
     accesses = make_files("/data[1]/a w | /data1/a w")
-    assert list_rules(accesses, Mount("/data[1]", "volume", "d")) == ["/data1/a w", "/data\\[1\\]/{,**} w"]
+    assert list_rules(accesses, ContainerMount("/data[1]", "volume", "d")) == ["/data1/a w", "/data\\[1\\]/{,**} w"]
 
 
 def test_owner_stays_where_all_writes_had_it() -> None:
@@ -281,7 +281,7 @@ def covers(rule: FileRule, path: str, mask: set[str]) -> bool:
 @given(FILES, st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=2))
 def test_rules_allow_what_was_recorded_and_stay_narrow(files: list[tuple[list[str], set[str]]], mounted: list[list[str]]) -> None:
     accesses = [make_access(class_="file", path="/" + "/".join(names), mask="".join(sorted(mask))) for names, mask in files]
-    mounts = [Mount("/" + "/".join(names), "volume", "v") for names in mounted]
+    mounts = [ContainerMount("/" + "/".join(names), "volume", "v") for names in mounted]
     rules = generalise_paths(accesses, mounts)
     for each in accesses:
         path, mask = each.access["path"], each.access["mask"]

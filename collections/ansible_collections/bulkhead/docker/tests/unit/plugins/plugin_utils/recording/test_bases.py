@@ -14,7 +14,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.bases im
     choose_apparmor_base,
     choose_seccomp_base,
 )
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Recorder, Recording, Usage
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import RecorderEntry, Recording, Usage
 
 from .samples import make_configuration
 
@@ -26,7 +26,7 @@ def make(*used: tuple[str, str, str], running: tuple[str, ...] = ()) -> Recordin
     """Return a recording of configurations: seccomp profile, AppArmor profile and last day."""
     configurations = {str(n): make_configuration(seccomp=seccomp, apparmor=apparmor) for n, (seccomp, apparmor, unused) in enumerate(used)}
     usages = {str(n): Usage("2026-11-01", last) for n, (unused, unused, last) in enumerate(used)}
-    recorder = Recorder("a", "1", "t", "t", {}, {}, configurations=usages, running=frozenset(running))
+    recorder = RecorderEntry("a", "1", "t", "t", {}, {}, configurations=usages, running=frozenset(running))
     return Recording("shop-web", {recorder.key: recorder}, configurations)
 
 

@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds im
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.entries import resolve_containers
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.compose import generate_compose_override
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.container import generate_container_entry
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Mount, Recorder, Recording, Source
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import ContainerMount, RecorderEntry, Recording, Source
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.writes import find_written_folders
 
 from .samples import DAY, make_access, make_nginx
@@ -32,7 +32,7 @@ def resolve(entry: dict[str, Any]) -> dict[str, Any]:
 
 def record(recording: Recording, sources: dict[str, Source] | None = None) -> Recording:
     """Return the recording with a recorder that recorded accesses."""
-    recorder = Recorder(
+    recorder = RecorderEntry(
         "web1", "x", f"{DAY}T00:00:00Z", f"{DAY}T00:00:00Z", {}, RECORDING if sources is None else sources, running=frozenset({"a"})
     )
     return Recording(**{**recording.__dict__, "recorders": {recorder.key: recorder}})
@@ -122,7 +122,7 @@ def test_networks_and_ports(configuration: dict[str, Any], expected: dict[str, A
 
 def test_mounts_are_kept_as_they_are() -> None:
     mounts = (
-        Mount("/data", "volume", "f" * 64), Mount("/srv/x", "bind", "/srv/y"), Mount("/cache", "tmpfs"), Mount("/logs", "volume", "logs", True),
+        ContainerMount("/data", "volume", "f" * 64), ContainerMount("/srv/x", "bind", "/srv/y"), ContainerMount("/cache", "tmpfs"), ContainerMount("/logs", "volume", "logs", True),
     )  # fmt: skip
     entry = generate_container_entry(record(make_nginx(configuration={"mounts": mounts}))).entry
     assert (entry["volumes"], entry["tmpfs"]) == (["/data", "/srv/y:/srv/x", "logs:/logs:ro"], ["/cache"])
@@ -130,7 +130,7 @@ def test_mounts_are_kept_as_they_are() -> None:
 
 
 def test_a_mount_whose_source_was_generalised_is_a_note() -> None:
-    generated = generate_container_entry(record(make_nginx(configuration={"mounts": (Mount("/data", "bind", "/home/*/data"),)})))
+    generated = generate_container_entry(record(make_nginx(configuration={"mounts": (ContainerMount("/data", "bind", "/home/*/data"),)})))
     assert "volumes" not in generated.entry
     assert (
         "volumes: /home/*/data:/data: what differs between hosts or users was replaced by a pattern; write the real path" in generated.notes

@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Configuration, Environment, Recorder, Recording, Usage
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import (
+    Configuration,
+    Environment,
+    RecorderEntry,
+    Recording,
+    Usage,
+)
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.sightings import SeenCall, Sighting, describe_access, sum_per_host
 
 NGINX = Configuration(
@@ -12,8 +18,8 @@ NGINX = Configuration(
 NEWER = Configuration("nginx:2", "sha256:2", "101", "builtin", "docker-default", "remap", True, False, (), ("back",), (), ())
 
 
-def make_recorder(host: str, name: str, since: str, **values: object) -> Recorder:
-    return Recorder(host, name, since, since, {}, {}, **values)  # type: ignore[arg-type]
+def make_recorder(host: str, name: str, since: str, **values: object) -> RecorderEntry:
+    return RecorderEntry(host, name, since, since, {}, {}, **values)  # type: ignore[arg-type]
 
 
 def test_a_container_seen_by_two_recorders_counts_once() -> None:
@@ -71,7 +77,7 @@ def test_a_recording_of_nothing_has_empty_values() -> None:
 
 def test_environments_name_their_hosts() -> None:
     environment = Environment("x86_64", "6.12", "26.1.5", "runc 1.1.15", "2.6.0", "4.1.0")
-    recorders = [Recorder(host, "1", "", "", {environment: None}, {}) for host in ("b", "a")]  # type: ignore[dict-item]
+    recorders = [RecorderEntry(host, "1", "", "", {environment: None}, {}) for host in ("b", "a")]  # type: ignore[dict-item]
     assert Recording("web", {recorder.key: recorder for recorder in recorders}).environments == {environment: ["a", "b"]}
 
 
