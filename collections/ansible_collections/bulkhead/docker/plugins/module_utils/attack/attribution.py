@@ -12,12 +12,12 @@ from typing import Any
 
 from .audit import explain_silence
 from .catalog import ATTACKS, BLOCKED, FOOTHOLDS, INCONCLUSIVE, LAYER_NAMES, SUCCEEDED, UNKNOWN
-from .configurations import ALONE, BASELINE, USERNS, Configuration, is_in_user_namespace, list_surplus_layers
+from .configurations import ALONE, BASELINE, USERNS, AttackConfiguration, is_in_user_namespace, list_surplus_layers
 from .traces import Traces, describe_trace
 
 
 def build_rows(
-    configurations: Sequence[Configuration],
+    configurations: Sequence[AttackConfiguration],
     results: Mapping[str, Mapping[str, Any]],
     denials: Mapping[str, list[str]],
     attacks: Sequence[str],
@@ -71,7 +71,7 @@ def list_unmet(rows: Sequence[Mapping[str, Any]], required: Mapping[str, int]) -
     return unmet
 
 
-def _build_column(configuration: Configuration, results: Mapping[str, Any], full: str) -> dict[str, Any]:
+def _build_column(configuration: AttackConfiguration, results: Mapping[str, Any], full: str) -> dict[str, Any]:
     confinement = next((r["confinement"] for r in results["records"] if "confinement" in r), None)
     problem = results["error"]
     if not problem and confinement is None:
@@ -116,7 +116,7 @@ def _build_cell(
     return cell
 
 
-def _judge_row(cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration]) -> str:
+def _judge_row(cells: dict[str, dict[str, Any]], configurations: Sequence[AttackConfiguration]) -> str:
     """Return why the attack is inconclusive, or nothing. If it is, each BLOCKED cell becomes INCONCLUSIVE."""
     column = next(c for c in configurations if c.kind == BASELINE)
     baseline = cells[column.name]
@@ -135,7 +135,7 @@ def _judge_row(cells: dict[str, dict[str, Any]], configurations: Sequence[Config
 
 
 def _name_layers(
-    cells: dict[str, dict[str, Any]], configurations: Sequence[Configuration], stopped_by: Sequence[str], is_counting: bool
+    cells: dict[str, dict[str, Any]], configurations: Sequence[AttackConfiguration], stopped_by: Sequence[str], is_counting: bool
 ) -> None:
     """Set `by` and `traced` of each blocked cell: the layers of its configuration that stop the attack by themselves, and whether a counted denial names one
     of the configuration's layers.

@@ -31,7 +31,7 @@ _SHARED = ("IpcMode", "PidMode", "UTSMode", "Runtime", "GroupAdd", "Ulimits", "P
 
 
 @dataclass
-class Configuration:
+class AttackConfiguration:
     """One column.
 
     kind: BASELINE, ALONE or TOGETHER. layers: those that should be on; of the baseline those that cannot be switched off.
@@ -49,7 +49,7 @@ class Configuration:
 
 def build_for_host(
     stacked: Mapping[str, Any], tasks: int, builtin_seccomp: bool | None, problem: str = "", rootless: bool = False
-) -> list[Configuration]:
+) -> list[AttackConfiguration]:
     """Return all columns for the defaults of a host.
 
     stacked: settings of a hardened container from `get_role_settings`. tasks: of the fork bomb.
@@ -85,7 +85,7 @@ def build_for_host(
     return columns
 
 
-def build_for_container(name: str, inspect: Mapping[str, Any], tasks: int, rootless: bool = False) -> list[Configuration]:
+def build_for_container(name: str, inspect: Mapping[str, Any], tasks: int, rootless: bool = False) -> list[AttackConfiguration]:
     """Return all columns for the settings of one container (`docker inspect`): each layer alone, and all its settings."""
     config = inspect["HostConfig"]
     settings = get_container_settings(inspect)
@@ -137,7 +137,7 @@ def get_role_settings(settings: Mapping[str, Any], seccomp: str) -> dict[str, di
     }
 
 
-def _build_single_layers(settings: Mapping[str, Mapping[str, Any]], tasks: int, rootless: bool) -> list[Configuration]:
+def _build_single_layers(settings: Mapping[str, Mapping[str, Any]], tasks: int, rootless: bool) -> list[AttackConfiguration]:
     all_off = {layer.name: layer.off for layer in LAYERS}
     if not rootless:
         columns = [_build_column("none", "no layer (the baseline)", BASELINE, (), all_off, tasks)]
@@ -161,7 +161,7 @@ def _list_supported(layers: Iterable[str], rootless: bool) -> tuple[str, ...]:
 
 def _build_column(
     name: str, title: str, kind: str, layers: Iterable[str], settings: Mapping[str, Mapping[str, Any]], tasks: int, unavailable: str = ""
-) -> Configuration:
+) -> AttackConfiguration:
     merged: dict[str, Any] = {}
     for layer in LAYER_NAMES:
         for key, value in settings[layer].items():
@@ -172,14 +172,14 @@ def _build_column(
     user = merged.pop("User", "0:0")
     if merged.get("PidsLimit") == 0:
         merged["PidsLimit"] = tasks + SPARE
-    return Configuration(name, title, kind, tuple(layers), {**BOUNDS, **merged}, user, unavailable)
+    return AttackConfiguration(name, title, kind, tuple(layers), {**BOUNDS, **merged}, user, unavailable)
 
 
 def _get_off_settings(name: str) -> dict[str, Any]:
     return next(layer.off for layer in LAYERS if layer.name == name)
 
 
-def list_surplus_layers(configuration: Configuration, confinement: Mapping[str, Any], full: str) -> list[str]:
+def list_surplus_layers(configuration: AttackConfiguration, confinement: Mapping[str, Any], full: str) -> list[str]:
     """Return the layers that are on although the configuration switches them off, from the kernel's evidence.
 
     full: CapBnd of a process of the host, with all capabilities of this kernel.

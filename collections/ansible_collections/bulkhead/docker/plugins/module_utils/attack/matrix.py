@@ -93,7 +93,7 @@ def _build_columns(
     version: Mapping[str, Any],
     info: Mapping[str, Any],
     rootless: bool,
-) -> list[columns.Configuration]:
+) -> list[columns.AttackConfiguration]:
     if container:
         try:
             return columns.build_for_container(container, engine.get(f"/containers/{container}/json"), tasks, rootless)
@@ -125,7 +125,7 @@ def _name_subject(instance: Instance, container: str) -> str:
     return f"the rootless engine of {instance.user}" if instance.rootless else "host"
 
 
-def select_configurations(desired: Sequence[columns.Configuration], only: Sequence[str] | None) -> list[columns.Configuration]:
+def select_configurations(desired: Sequence[columns.AttackConfiguration], only: Sequence[str] | None) -> list[columns.AttackConfiguration]:
     """Return the selected configurations and the baseline. Raises AttackError for an unknown name."""
     unknown = sorted(set(only or ()) - {c.name for c in desired})
     if unknown:

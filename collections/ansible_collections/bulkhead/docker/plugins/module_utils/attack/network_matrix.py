@@ -125,7 +125,7 @@ def _start_neighbour(engine: Engine, record: Temporary, networks: Sequence[_Netw
         raise
 
 
-def _choose_settings(host: Host, columns: Sequence[str], hardened: Mapping[str, Any]) -> dict[str, configurations.Configuration]:
+def _choose_settings(host: Host, columns: Sequence[str], hardened: Mapping[str, Any]) -> dict[str, configurations.AttackConfiguration]:
     """Return column -> the settings of its container. In `none` and `egress`, it is without all layers that a container can be without."""
     path = str(hardened.get("seccomp_profile") or "")
     seccomp = host.read(path) if path else ""
@@ -158,7 +158,7 @@ def _run_column(
     engine: Engine,
     record: Temporary,
     column: str,
-    settings: configurations.Configuration,
+    settings: configurations.AttackConfiguration,
     network: _Network,
     preparation: Mapping[str, Any],
     targets: Targets,

@@ -13,7 +13,7 @@ from typing import Any
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.records import Temporary
 from ..engine.temporary import remove_container
-from .configurations import Configuration
+from .configurations import AttackConfiguration
 from .image import build_command
 from .runner import ENVIRONMENT
 
@@ -26,7 +26,7 @@ def build_mark(position: int) -> str:
 def run_all(
     engine: Callable[[], Engine],
     record: Temporary,
-    configurations: Sequence[Configuration],
+    configurations: Sequence[AttackConfiguration],
     attacks: Sequence[str],
     prepared: Mapping[str, Any],
     limits: Mapping[str, float],
@@ -70,7 +70,7 @@ def run_all(
 
 
 def _run_container(
-    engine: Engine, record: Temporary, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]
+    engine: Engine, record: Temporary, configuration: AttackConfiguration, setup: Mapping[str, Any], binds: Iterable[str]
 ) -> tuple[list[dict[str, Any]], str]:
     """Return the runner's records and the ID of the container, which is removed."""
     container = ""
@@ -86,7 +86,7 @@ def _run_container(
             remove_container(engine, container)
 
 
-def build_request(image: str, configuration: Configuration, setup: Mapping[str, Any], binds: Iterable[str]) -> dict[str, Any]:
+def build_request(image: str, configuration: AttackConfiguration, setup: Mapping[str, Any], binds: Iterable[str]) -> dict[str, Any]:
     """Return the API request that creates a container: no network, no ports, bounded."""
     return {
         "Image": image,
@@ -103,7 +103,7 @@ def build_request(image: str, configuration: Configuration, setup: Mapping[str, 
     }
 
 
-def build_suffix(configuration: Configuration) -> str:
+def build_suffix(configuration: AttackConfiguration) -> str:
     """Return the end of the name of a configuration's container."""
     return f"-{configuration.name.replace('_', '-')}"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import attribution, traces
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.configurations import (
-    Configuration,
+    AttackConfiguration,
     build_for_host,
     get_role_settings,
     list_surplus_layers,
@@ -23,10 +23,10 @@ BARE = {
     "root_read_only": False, "Uid": "0",
 }  # fmt: skip
 COLUMNS = [
-    Configuration("none", "no layer", "baseline", ()),
-    Configuration("seccomp", "seccomp alone", "alone", ("seccomp",)),
-    Configuration("apparmor", "apparmor alone", "alone", ("apparmor",)),
-    Configuration("host", "the host's defaults", "together", ("seccomp", "apparmor")),
+    AttackConfiguration("none", "no layer", "baseline", ()),
+    AttackConfiguration("seccomp", "seccomp alone", "alone", ("seccomp",)),
+    AttackConfiguration("apparmor", "apparmor alone", "alone", ("apparmor",)),
+    AttackConfiguration("host", "the host's defaults", "together", ("seccomp", "apparmor")),
 ]
 ON: dict[str, dict[str, Any]] = {
     "none": {}, "seccomp": {"Seccomp": "2"}, "apparmor": {"label": "docker-default (enforce)"},

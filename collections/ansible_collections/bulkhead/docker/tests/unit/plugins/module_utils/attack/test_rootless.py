@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack import attribution, matrix
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.catalog import LAYER_NAMES
 from ansible_collections.bulkhead.docker.plugins.module_utils.attack.configurations import (
-    Configuration,
+    AttackConfiguration,
     build_for_container,
     build_for_host,
     get_role_settings,
@@ -58,7 +58,7 @@ def test_the_user_namespace_is_no_surplus() -> None:
 
 
 def found(outcomes: dict[str, str], uid_map: str = BARE["uid_map"]) -> dict[str, Any]:
-    columns: list[Configuration] = [BY_NAME["userns"], BY_NAME["apparmor"]]
+    columns: list[AttackConfiguration] = [BY_NAME["userns"], BY_NAME["apparmor"]]
     make_results = {
         column.name: {
             "records": [
