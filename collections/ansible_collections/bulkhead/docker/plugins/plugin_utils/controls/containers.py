@@ -9,50 +9,50 @@ from typing import Any
 from ...module_utils.layers.identity import read_identity
 from ...module_utils.layers.states import get_proc_folder, list_states
 from .catalog import Control
-from .verdict import FAIL, MANUAL, NOT_APPLICABLE, PASS, UNKNOWN, Facts, Outcome, decide, show
+from .verdict import FAIL, MANUAL, NOT_APPLICABLE, PASS, UNKNOWN, ControlOutcome, Facts, decide, show
 
 MAX_RESTARTS = 5
 _BRIDGE = "bridge"
 
 
-def _judge_each(found: list[Any], find_wrong: Callable[[Any], str], good: str, source: str) -> Outcome:
+def _judge_each(found: list[Any], find_wrong: Callable[[Any], str], good: str, source: str) -> ControlOutcome:
     """Return `fail` with what is wrong of each container; find_wrong returns it, or nothing."""
     if not found:
-        return Outcome(NOT_APPLICABLE, "no container runs")
+        return ControlOutcome(NOT_APPLICABLE, "no container runs")
     wrong = {each["name"]: text for each in found if (text := find_wrong(each))}
     if not wrong:
-        return Outcome(PASS, f"{good} ({len(found)} running)", show(source, "none"))
+        return ControlOutcome(PASS, f"{good} ({len(found)} running)", show(source, "none"))
     texts = [f"{name}: {text}" for name, text in wrong.items()]
-    return Outcome(FAIL, "; ".join(texts), show(source, texts), [{"container": name, "finding": ""} for name in wrong])
+    return ControlOutcome(FAIL, "; ".join(texts), show(source, texts), [{"container": name, "finding": ""} for name in wrong])
 
 
 def _list_running(facts: Facts) -> list[Any]:
     return [each for each in facts.get("containers") if each["state"] == "running"]
 
 
-def _judge_states(facts: Facts, find_wrong: Callable[[Any], str], good: str, source: str) -> Outcome:
+def _judge_states(facts: Facts, find_wrong: Callable[[Any], str], good: str, source: str) -> ControlOutcome:
     """Judge by the evidence of processes; a container that could not be read makes a good verdict unknown."""
     containers = facts.evidence["containers"]
     read = [each for each in containers if not each["error"]]
     outcome = _judge_each(read, find_wrong, good, source)
     unread = [each["name"] for each in containers if each["error"]]
-    return Outcome(UNKNOWN, f"no evidence of {', '.join(unread)}") if unread and outcome.status != FAIL else outcome
+    return ControlOutcome(UNKNOWN, f"no evidence of {', '.join(unread)}") if unread and outcome.status != FAIL else outcome
 
 
-def judge_swarm_off(control: Control, facts: Facts) -> Outcome:
+def judge_swarm_off(control: Control, facts: Facts) -> ControlOutcome:
     active = facts.get("swarm")["active"]
     return decide(not active, "swarm mode is off", "swarm mode is on", "docker info (Swarm)", "active" if active else "inactive")
 
 
-def judge_published_ports(control: Control, facts: Facts) -> Outcome:
+def judge_published_ports(control: Control, facts: Facts) -> ControlOutcome:
     running = _list_running(facts)
     ports = [f"{each['name']}: {', '.join(each['ports'])}" for each in running if each["ports"]]
     if ports:
-        return Outcome(MANUAL, f"decide whether each published port is needed: {'; '.join(ports)}", show("docker ps", ports))
+        return ControlOutcome(MANUAL, f"decide whether each published port is needed: {'; '.join(ports)}", show("docker ps", ports))
     return _judge_each(running, lambda each: "", "no port is published", "docker ps")
 
 
-def judge_restart_policy(control: Control, facts: Facts) -> Outcome:
+def judge_restart_policy(control: Control, facts: Facts) -> ControlOutcome:
     def find_wrong(each: Mapping[str, Any]) -> str:
         policy = each["inspect"]["HostConfig"].get("RestartPolicy") or {}
         name, count = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
@@ -62,7 +62,7 @@ def judge_restart_policy(control: Control, facts: Facts) -> Outcome:
     return _judge_each(found, find_wrong, f"no container is restarted more than {MAX_RESTARTS} times", "docker inspect (RestartPolicy)")
 
 
-def judge_privileged_commands(control: Control, facts: Facts) -> Outcome:
+def judge_privileged_commands(control: Control, facts: Facts) -> ControlOutcome:
     """Judge by capabilities: a process must not have more than the container's first process, whose set bounds all that it starts."""
 
     def find_wrong(each: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def judge_privileged_commands(control: Control, facts: Facts) -> Outcome:
     return _judge_states(facts, find_wrong, "no process has more capabilities than its container", "/proc/PID/status CapEff")
 
 
-def judge_root_commands(control: Control, facts: Facts) -> Outcome:
+def judge_root_commands(control: Control, facts: Facts) -> ControlOutcome:
     """Judge by users: where the first process is not root, no other one is."""
 
     def find_wrong(each: Mapping[str, Any]) -> str:
@@ -91,13 +91,13 @@ def judge_root_commands(control: Control, facts: Facts) -> Outcome:
     return _judge_states(facts, find_wrong, "no process is root in a container of another user", "/proc/PID/status Uid")
 
 
-def judge_container_cgroup(control: Control, facts: Facts) -> Outcome:
+def judge_container_cgroup(control: Control, facts: Facts) -> ControlOutcome:
     found = [each for each in facts.evidence["containers"] if each["inspect"].get("HostConfig")]
     good = "every container is below the engine's group"
     return _judge_each(found, lambda each: each["inspect"]["HostConfig"].get("CgroupParent") or "", good, "docker inspect (CgroupParent)")
 
 
-def judge_container_health(control: Control, facts: Facts) -> Outcome:
+def judge_container_health(control: Control, facts: Facts) -> ControlOutcome:
     def find_wrong(each: Mapping[str, Any]) -> str:
         if "(unhealthy)" in each["status"]:
             return "is unhealthy"
@@ -106,7 +106,7 @@ def judge_container_health(control: Control, facts: Facts) -> Outcome:
     return _judge_each(_list_running(facts), find_wrong, "every container is checked", "docker ps (STATUS)")
 
 
-def judge_current_image(control: Control, facts: Facts) -> Outcome:
+def judge_current_image(control: Control, facts: Facts) -> ControlOutcome:
     ids = {tag: image["id"] for image in facts.get("images")["images"] for tag in image["tags"]}
 
     def find_wrong(each: Mapping[str, Any]) -> str:
@@ -120,7 +120,7 @@ def judge_current_image(control: Control, facts: Facts) -> Outcome:
     return _judge_each(_list_running(facts), find_wrong, "every container runs the present image of its tag", "docker ps, docker image ls")
 
 
-def judge_default_bridge(control: Control, facts: Facts) -> Outcome:
+def judge_default_bridge(control: Control, facts: Facts) -> ControlOutcome:
     def find_wrong(each: Mapping[str, Any]) -> str:
         return "is on the default bridge" if _BRIDGE in each["networks"] else ""
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from .catalog import Control
-from .verdict import MANUAL, NOT_APPLICABLE, PASS, Facts, MissingFact, Outcome, decide, show
+from .verdict import MANUAL, NOT_APPLICABLE, PASS, ControlOutcome, Facts, MissingFact, decide, show
 
 # Drivers that send logs to another host, or can. The others keep them on the host (docs.docker.com, logging drivers).
 _REMOTE_DRIVERS = frozenset({"syslog", "gelf", "fluentd", "awslogs", "splunk", "gcplogs", "logentries", "etwlogs"})
@@ -43,7 +43,7 @@ def is_true(value: Any) -> bool:
     return value is True or str(value).lower() in ("true", "1", "t")
 
 
-def judge_rootless_engine(control: Control, facts: Facts) -> Outcome:
+def judge_rootless_engine(control: Control, facts: Facts) -> ControlOutcome:
     engine = facts.observed["engine"]
     process = next((daemon for daemon in engine["daemons"] if daemon["pid"] == engine["pid"]), None)
     if process is None:
@@ -52,28 +52,28 @@ def judge_rootless_engine(control: Control, facts: Facts) -> Outcome:
     return decide(bool(process["rootless"]), good, bad, f"/proc/{process['pid']}/status Uid", process["uid"])
 
 
-def judge_bridge_traffic(control: Control, facts: Facts) -> Outcome:
+def judge_bridge_traffic(control: Control, facts: Facts) -> ControlOutcome:
     allowed = facts.get("bridge")
     source = "docker network inspect bridge"
     if allowed is None:
-        return Outcome(NOT_APPLICABLE, "the engine has no default bridge", show(source, "does not exist"))
+        return ControlOutcome(NOT_APPLICABLE, "the engine has no default bridge", show(source, "does not exist"))
     good, bad = "containers on the default bridge cannot reach each other", "containers on the default bridge can reach each other"
     return decide(not is_true(allowed), good, bad, f"{source} (enable_icc)", allowed)
 
 
-def judge_log_level(control: Control, facts: Facts) -> Outcome:
+def judge_log_level(control: Control, facts: Facts) -> ControlOutcome:
     level, source = read_setting(facts, "log-level", default="info")
     if facts.get("info")["Debug"]:
         return decide(False, "", "the engine logs debug messages", "docker info (Debug)", True)
     return decide(level == "info", "the engine logs at level info", f"the engine logs at level {level}", source, level)
 
 
-def judge_iptables(control: Control, facts: Facts) -> Outcome:
+def judge_iptables(control: Control, facts: Facts) -> ControlOutcome:
     value, source = read_setting(facts, "iptables", default=True)
     return decide(is_true(value), "the engine changes iptables rules", "the engine does not change iptables rules", source, value)
 
 
-def judge_insecure_registries(control: Control, facts: Facts) -> Outcome:
+def judge_insecure_registries(control: Control, facts: Facts) -> ControlOutcome:
     """Judge without the loopback networks, which every engine trusts (moby registry/config.go)."""
     info = facts.get("info")
     networks = [network for network in info["InsecureRegistryCIDRs"] if network not in ("127.0.0.0/8", "::1/128")]
@@ -87,20 +87,20 @@ def judge_insecure_registries(control: Control, facts: Facts) -> Outcome:
     )
 
 
-def _judge_driver(facts: Facts, driver: str) -> Outcome:
+def _judge_driver(facts: Facts, driver: str) -> ControlOutcome:
     now = facts.get_info("Driver")
     return decide(now != driver, f"the storage driver is {now}", f"the storage driver is {driver}", "docker info (Driver)", now)
 
 
-def judge_not_aufs(control: Control, facts: Facts) -> Outcome:
+def judge_not_aufs(control: Control, facts: Facts) -> ControlOutcome:
     return _judge_driver(facts, "aufs")
 
 
-def judge_not_devicemapper(control: Control, facts: Facts) -> Outcome:
+def judge_not_devicemapper(control: Control, facts: Facts) -> ControlOutcome:
     return _judge_driver(facts, "devicemapper")
 
 
-def judge_tcp_sockets(control: Control, facts: Facts) -> Outcome:
+def judge_tcp_sockets(control: Control, facts: Facts) -> ControlOutcome:
     """Judge the sockets that the kernel shows; without one there is nothing to verify clients on."""
     pid, found = facts.observed["engine"]["pid"], facts.get("tcp_sockets")
     swarm = facts.observed["engine"].get("swarm")
@@ -110,7 +110,7 @@ def judge_tcp_sockets(control: Control, facts: Facts) -> Outcome:
     sockets = [each for each in found if not (swarm and each.rpartition(":")[2] in SWARM_PORTS) and each not in others]
     source = f"/proc/{pid}/net/tcp, tcp6 and /proc/{pid}/fd"
     if not sockets:
-        return Outcome(NOT_APPLICABLE, "the engine does not listen on TCP", show(source, "no listening socket"))
+        return ControlOutcome(NOT_APPLICABLE, "the engine does not listen on TCP", show(source, "no listening socket"))
     verified, where = read_setting(facts, "tlsverify", default=False)
     names = ", ".join(sockets)
     outcome = decide(
@@ -120,25 +120,25 @@ def judge_tcp_sockets(control: Control, facts: Facts) -> Outcome:
     return outcome
 
 
-def judge_default_ulimits(control: Control, facts: Facts) -> Outcome:
+def judge_default_ulimits(control: Control, facts: Facts) -> ControlOutcome:
     value, source = read_setting(facts, "default-ulimits", "default-ulimit")
     return decide(bool(value), "default ulimits are set", "no default ulimits are set", source, str(value) if value else "not set")
 
 
-def judge_cgroup_parent(control: Control, facts: Facts) -> Outcome:
+def judge_cgroup_parent(control: Control, facts: Facts) -> ControlOutcome:
     value, source = read_setting(facts, "cgroup-parent", default="")
     return decide(not value, "the parent group is the engine's default", f"containers are below {value}", source, value or "not set")
 
 
-def judge_base_size(control: Control, facts: Facts) -> Outcome:
+def judge_base_size(control: Control, facts: Facts) -> ControlOutcome:
     driver = facts.get_info("Driver")
     if driver != "devicemapper":
-        return Outcome(PASS, f"the storage driver {driver} has no base size", show("docker info (Driver)", driver))
+        return ControlOutcome(PASS, f"the storage driver {driver} has no base size", show("docker info (Driver)", driver))
     value, source = read_setting(facts, "storage-opts", "storage-opt", default=())
     return decide("dm.basesize" not in str(value), "dm.basesize is not set", "dm.basesize is set", source, str(value))
 
 
-def judge_authorization(control: Control, facts: Facts) -> Outcome:
+def judge_authorization(control: Control, facts: Facts) -> ControlOutcome:
     plugins = facts.get("info")["Authorization"]
     names = ", ".join(plugins)
     return decide(
@@ -146,24 +146,24 @@ def judge_authorization(control: Control, facts: Facts) -> Outcome:
     )
 
 
-def judge_central_logging(control: Control, facts: Facts) -> Outcome:
+def judge_central_logging(control: Control, facts: Facts) -> ControlOutcome:
     driver, source = facts.get_info("LoggingDriver"), "docker info (LoggingDriver)"
     if driver == "journald":
-        return Outcome(MANUAL, "logs are in the journal, and the engine does not know whether it is forwarded", show(source, driver))
+        return ControlOutcome(MANUAL, "logs are in the journal, and the engine does not know whether it is forwarded", show(source, driver))
     return decide(driver in _REMOTE_DRIVERS, f"{driver} sends logs elsewhere", f"{driver} keeps logs on the host only", source, driver)
 
 
-def judge_live_restore(control: Control, facts: Facts) -> Outcome:
+def judge_live_restore(control: Control, facts: Facts) -> ControlOutcome:
     engine = facts.observed["engine"]
     if not engine["running"]:
         raise MissingFact(f"/info is unknown: {engine['error']}")
     source = "docker info (LiveRestoreEnabled)"
     if engine["swarm"]:
-        return Outcome(NOT_APPLICABLE, "swarm mode excludes it", show("docker info (Swarm)", "active"))
+        return ControlOutcome(NOT_APPLICABLE, "swarm mode excludes it", show("docker info (Swarm)", "active"))
     return decide(engine["live_restore"], "live restore is on", "live restore is off", source, engine["live_restore"])
 
 
-def judge_userland_proxy(control: Control, facts: Facts) -> Outcome:
+def judge_userland_proxy(control: Control, facts: Facts) -> ControlOutcome:
     running = facts.get("proxies")
     if running:
         return decide(False, "", f"{running} processes of the proxy run", "pgrep -c docker-proxy", running)
@@ -171,15 +171,15 @@ def judge_userland_proxy(control: Control, facts: Facts) -> Outcome:
     return decide(not is_true(value), "the userland proxy is off", "the userland proxy is on", source, value)
 
 
-def judge_experimental(control: Control, facts: Facts) -> Outcome:
+def judge_experimental(control: Control, facts: Facts) -> ControlOutcome:
     value = facts.get("info")["ExperimentalBuild"]
     return decide(not value, "experimental features are off", "experimental features are on", "docker info (ExperimentalBuild)", value)
 
 
-def judge_selinux(control: Control, facts: Facts) -> Outcome:
+def judge_selinux(control: Control, facts: Facts) -> ControlOutcome:
     modules = facts.observed["system"]["lsm"]
     if "selinux" not in modules:
-        return Outcome(NOT_APPLICABLE, "SELinux is not active in this kernel", show("/sys/kernel/security/lsm", ",".join(modules)))
+        return ControlOutcome(NOT_APPLICABLE, "SELinux is not active in this kernel", show("/sys/kernel/security/lsm", ",".join(modules)))
     options = facts.get_info("SecurityOptions") or []
     enabled = any("name=selinux" in option for option in options)
     return decide(enabled, "the engine labels containers", "the engine does not label containers", "docker info (SecurityOptions)", options)

@@ -9,14 +9,14 @@ from typing import Any
 from ...module_utils.exposures.kinds import get_finding_id
 from ...module_utils.layers.verdict import ABSENT, DEGRADED, ENFORCED
 from ...module_utils.layers.verdict import NOT_APPLICABLE as NOT_OF_LAYER
-from .verdict import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, Outcome, combine, show
+from .verdict import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, ControlOutcome, combine, show
 
 _STATUS = {ENFORCED: PASS, DEGRADED: FAIL, ABSENT: FAIL, NOT_OF_LAYER: NOT_APPLICABLE}
-_NONE_RUNS = Outcome(NOT_APPLICABLE, "no container runs")
+_NONE_RUNS = ControlOutcome(NOT_APPLICABLE, "no container runs")
 MAX_EVIDENCE = 10
 
 
-def judge_host_layers(names: Sequence[str], verification: Mapping[str, Any], any_layer: bool) -> Outcome:
+def judge_host_layers(names: Sequence[str], verification: Mapping[str, Any], any_layer: bool) -> ControlOutcome:
     """Return the verdict of the host's layers. any_layer: one that is enforced is enough."""
     layers = {layer["layer"]: layer for layer in verification["layers"]}
     parts = [_convert_layer(layers.get(name), name, "") for name in names]
@@ -26,7 +26,7 @@ def judge_host_layers(names: Sequence[str], verification: Mapping[str, Any], any
     return combine(parts[:1] if any_layer else parts)
 
 
-def judge_container_layers(names: Sequence[str], containers: Sequence[Mapping[str, Any]]) -> Outcome:
+def judge_container_layers(names: Sequence[str], containers: Sequence[Mapping[str, Any]]) -> ControlOutcome:
     """Return the verdict of the layers of every running container."""
     return _combine_containers(
         [
@@ -37,30 +37,30 @@ def judge_container_layers(names: Sequence[str], containers: Sequence[Mapping[st
     )
 
 
-def judge_exposure_control(kinds: Sequence[str], containers: Sequence[Mapping[str, Any]]) -> Outcome:
+def judge_exposure_control(kinds: Sequence[str], containers: Sequence[Mapping[str, Any]]) -> ControlOutcome:
     """Return `fail` if a container has an exposure of these kinds."""
     parts = [(container, "exposures", _judge_container(kinds, container)) for container in containers]
     return _combine_containers(parts)
 
 
-def _judge_container(kinds: Sequence[str], container: Mapping[str, Any]) -> Outcome:
+def _judge_container(kinds: Sequence[str], container: Mapping[str, Any]) -> ControlOutcome:
     name = container["name"]
     granted = [entry for entry in container["exposures"] if entry["kind"] in kinds]
     if granted:
         evidence = [{"source": entry["source"], "value": entry["value"]} for entry in granted]
         found = [{"container": name, "finding": get_finding_id(kind)} for kind in dict.fromkeys(entry["kind"] for entry in granted)]
-        return Outcome(FAIL, f"{name}: {'; '.join(entry['text'] for entry in granted)}", evidence, found)
+        return ControlOutcome(FAIL, f"{name}: {'; '.join(entry['text'] for entry in granted)}", evidence, found)
     unread = next((finding["text"] for finding in container["findings"] if finding["id"] == "container.exposures_unknown"), "")
-    return Outcome(UNKNOWN, unread) if unread else Outcome(PASS, f"{name}: none")
+    return ControlOutcome(UNKNOWN, unread) if unread else ControlOutcome(PASS, f"{name}: none")
 
 
 def _find_layer(container: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     return next((layer for layer in container["layers"] if layer["layer"] == name), None)
 
 
-def _convert_layer(layer: Mapping[str, Any] | None, name: str, container: str) -> Outcome:
+def _convert_layer(layer: Mapping[str, Any] | None, name: str, container: str) -> ControlOutcome:
     if layer is None:
-        return Outcome(UNKNOWN, f"layer {name} was not judged")
+        return ControlOutcome(UNKNOWN, f"layer {name} was not judged")
     status = _STATUS.get(layer["status"], UNKNOWN)
     reasons = [finding for finding in layer["findings"] if finding["status"]]
     about = f"layer {name} is {layer['status']}"
@@ -68,22 +68,22 @@ def _convert_layer(layer: Mapping[str, Any] | None, name: str, container: str) -
     failing = [{"container": container, "finding": finding["id"]} for finding in reasons] or [
         {"container": container, "finding": f"{name}.{layer['status']}"}
     ]
-    return Outcome(status, f"{container}: {text}" if container else text, list(layer["evidence"]), failing if status == FAIL else [])
+    return ControlOutcome(status, f"{container}: {text}" if container else text, list(layer["evidence"]), failing if status == FAIL else [])
 
 
-def _combine_containers(parts: Sequence[tuple[Mapping[str, Any], str, Outcome]]) -> Outcome:
+def _combine_containers(parts: Sequence[tuple[Mapping[str, Any], str, ControlOutcome]]) -> ControlOutcome:
     """Return the worst; the evidence of those that decide, and the number of the others."""
     if not parts:
         return _NONE_RUNS
     worst = combine([part for unused, unused_name, part in parts])
     names = {container["name"] for container, unused, unused_part in parts}
     if worst.status in (PASS, NOT_APPLICABLE):
-        return Outcome(worst.status, f"{_count(len(names))}", list(_list_first(parts)))
+        return ControlOutcome(worst.status, f"{_count(len(names))}", list(_list_first(parts)))
     deciding = [(c, n, part) for c, n, part in parts if part.status == worst.status]
-    return Outcome(worst.status, worst.reason, list(_list_first(deciding)), worst.findings)
+    return ControlOutcome(worst.status, worst.reason, list(_list_first(deciding)), worst.findings)
 
 
-def _list_first(parts: Sequence[tuple[Mapping[str, Any], str, Outcome]]) -> Iterator[dict[str, Any]]:
+def _list_first(parts: Sequence[tuple[Mapping[str, Any], str, ControlOutcome]]) -> Iterator[dict[str, Any]]:
     """Yield the first piece of evidence of each part, up to a number; the layers have the rest."""
     for _container, _name, part in parts[:MAX_EVIDENCE]:
         yield from part.evidence[:1] or show(f"exposures of {_container['name']}", "none")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from ...module_utils.layers.files import rules
 from .catalog import Control
-from .verdict import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, Facts, Outcome
+from .verdict import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, ControlOutcome, Facts
 
 
-def judge_file_access(control: Control, facts: Facts) -> Outcome:
+def judge_file_access(control: Control, facts: Facts) -> ControlOutcome:
     """Judge owner and group, or the mode, of all files of the kinds that the control is of."""
     observed = facts.observed
     ids, state = observed["layers"]["userns"], observed["layers"][rules.LAYER]
@@ -31,9 +31,9 @@ def judge_file_access(control: Control, facts: Facts) -> Outcome:
             for access in wrong
         ]
         findings = [{"container": "", "finding": name} for name in dict.fromkeys(names)]
-        return Outcome(FAIL, f"wrong {part}: {', '.join(access.path for access in wrong)}", evidence, findings)
+        return ControlOutcome(FAIL, f"wrong {part}: {', '.join(access.path for access in wrong)}", evidence, findings)
     if unread:
-        return Outcome(UNKNOWN, f"owner and mode cannot be read: {', '.join(unread)}", evidence)
+        return ControlOutcome(UNKNOWN, f"owner and mode cannot be read: {', '.join(unread)}", evidence)
     if not accesses:
-        return Outcome(NOT_APPLICABLE, "the host has no such file")
-    return Outcome(PASS, f"as it should be: {', '.join(access.path for access in accesses)}", evidence)
+        return ControlOutcome(NOT_APPLICABLE, "the host has no such file")
+    return ControlOutcome(PASS, f"as it should be: {', '.join(access.path for access in accesses)}", evidence)

@@ -6,12 +6,12 @@ from __future__ import annotations
 from ...module_utils.layers.audit_rules import rules
 from ...module_utils.layers.audit_rules.kernel import parse_kernel
 from .catalog import Control
-from .verdict import NOT_APPLICABLE, UNKNOWN, Facts, MissingFact, Outcome, decide, show
+from .verdict import NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, MissingFact, decide, show
 
 _LIST_RULES = "auditctl -l"
 
 
-def judge_separate_mount(control: Control, facts: Facts) -> Outcome:
+def judge_separate_mount(control: Control, facts: Facts) -> ControlOutcome:
     mount = facts.get("mount")
     good, bad = (
         f"{mount['path']} is on the file system of {mount['point']}",
@@ -20,22 +20,22 @@ def judge_separate_mount(control: Control, facts: Facts) -> Outcome:
     return decide(mount["point"] != "/", good, bad, "/proc/1/mountinfo", f"{mount['point']} ({mount['type']})")
 
 
-def judge_group_members(control: Control, facts: Facts) -> Outcome:
+def judge_group_members(control: Control, facts: Facts) -> ControlOutcome:
     members = facts.get("members")
     if members is None:
-        return Outcome(NOT_APPLICABLE, "the host has no group docker", show("getent group docker", "nothing"))
+        return ControlOutcome(NOT_APPLICABLE, "the host has no group docker", show("getent group docker", "nothing"))
     bad = f"members of group docker can become root: {', '.join(members)}"
     return decide(not members, "group docker has no members", bad, "getent group docker", ", ".join(members) or "no members")
 
 
-def judge_audited(control: Control, facts: Facts) -> Outcome:
+def judge_audited(control: Control, facts: Facts) -> ControlOutcome:
     """Judge by the kernel's rules, as layer audit_rules does, also where that layer is disabled."""
     layers = facts.observed.get("layers", {})
     if rules.LAYER not in layers:
         raise MissingFact("the audit rules were not read")
     place = rules.list_places(facts.observed)[control.path]
     if not place.real:
-        return Outcome(NOT_APPLICABLE, f"{place.path} does not exist", show(f"ls -d {place.path}", "does not exist"))
+        return ControlOutcome(NOT_APPLICABLE, f"{place.path} does not exist", show(f"ls -d {place.path}", "does not exist"))
     try:
         kernel = parse_kernel(layers[rules.LAYER])
     except ValueError as error:
@@ -53,11 +53,11 @@ def judge_audited(control: Control, facts: Facts) -> Outcome:
     return decide(passes, f"{shown[0] if shown else ''} is watched", bad, _LIST_RULES, shown or "no rule for it")
 
 
-def judge_engine_version(control: Control, facts: Facts) -> Outcome:
+def judge_engine_version(control: Control, facts: Facts) -> ControlOutcome:
     """Judge the installed package by its sources, and the process by the program that is installed."""
     engine = facts.observed["engine"]
     if not engine["package"]:
-        return Outcome(UNKNOWN, "the engine is not from a Debian package, so no package source has its newest version")
+        return ControlOutcome(UNKNOWN, "the engine is not from a Debian package, so no package source has its newest version")
     package = facts.get("package")
     source, value = f"apt-cache policy {engine['package']}", f"installed {package['installed']}, candidate {package['candidate']}"
     current = package["installed"] == package["candidate"]

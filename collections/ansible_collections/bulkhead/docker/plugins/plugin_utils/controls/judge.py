@@ -10,7 +10,7 @@ from typing import Any
 from . import containers, engine, files, host, images, swarm
 from .catalog import Control, load_controls
 from .feeds import judge_container_layers, judge_exposure_control, judge_host_layers
-from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, Facts, MissingFact, Outcome, combine, show
+from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, MissingFact, combine, show
 
 _MODULES: tuple[ModuleType, ...] = (host, engine, files, images, containers, swarm)
 _HOST_SECTIONS = ("1", "2", "3")
@@ -25,7 +25,7 @@ def judge_controls(
     return [_describe(control, _judge_control(control, facts)) for control in load_controls().values()]
 
 
-def find_judge(name: str) -> Callable[[Control, Facts], Outcome]:
+def find_judge(name: str) -> Callable[[Control, Facts], ControlOutcome]:
     """Return the function `judge_NAME` of this package. Raises LookupError."""
     found = [getattr(module, f"judge_{name}") for module in _MODULES if hasattr(module, f"judge_{name}")]
     if len(found) != 1:
@@ -33,19 +33,19 @@ def find_judge(name: str) -> Callable[[Control, Facts], Outcome]:
     return found[0]
 
 
-def _judge_control(control: Control, facts: Facts) -> Outcome:
+def _judge_control(control: Control, facts: Facts) -> ControlOutcome:
     """Return the worst of its parts. A judge that fails makes its control unknown, and no other."""
     try:
         if control.section == _SWARM and not facts.get("swarm")["active"]:
-            return Outcome(NOT_APPLICABLE, "swarm mode is off", show("docker info (Swarm)", "inactive"))
+            return ControlOutcome(NOT_APPLICABLE, "swarm mode is off", show("docker info (Swarm)", "inactive"))
         if control.manual:
-            return Outcome(MANUAL, control.manual)
+            return ControlOutcome(MANUAL, control.manual)
         return combine(_judge_part(part, control, facts) for part in ("layers", "exposures", "judge") if getattr(control, part))
     except MissingFact as missing:
-        return Outcome(UNKNOWN, str(missing))
+        return ControlOutcome(UNKNOWN, str(missing))
 
 
-def _judge_part(part: str, control: Control, facts: Facts) -> Outcome:
+def _judge_part(part: str, control: Control, facts: Facts) -> ControlOutcome:
     try:
         if part == "exposures":
             return judge_exposure_control(control.exposures, facts.verification["containers"])
@@ -55,12 +55,12 @@ def _judge_part(part: str, control: Control, facts: Facts) -> Outcome:
             return judge_host_layers(control.layers, facts.verification, control.any_layer)
         return judge_container_layers(control.layers, facts.verification["containers"])
     except MissingFact as missing:
-        return Outcome(UNKNOWN, str(missing))
+        return ControlOutcome(UNKNOWN, str(missing))
     except Exception as error:  # evidence that no judge expects
-        return Outcome(UNKNOWN, f"the evidence could not be judged: {type(error).__name__}: {error}")
+        return ControlOutcome(UNKNOWN, f"the evidence could not be judged: {type(error).__name__}: {error}")
 
 
-def _describe(control: Control, outcome: Outcome) -> dict[str, Any]:
+def _describe(control: Control, outcome: ControlOutcome) -> dict[str, Any]:
     return {
         "control": control.id,
         "level": control.level,

@@ -17,7 +17,7 @@ class MissingFact(Exception):
 
 
 @dataclass
-class Outcome:
+class ControlOutcome:
     """The verdict on a control, or on a part of it.
 
     findings: what fails: `container` (empty for the host) and `finding`, the ID of a layer's or exposure's finding, or empty for the control itself.
@@ -29,10 +29,12 @@ class Outcome:
     findings: list[dict[str, str]] = field(default_factory=list)
 
 
-def decide(passes: bool, good: str, bad: str, source: str, value: Any) -> Outcome:
+def decide(passes: bool, good: str, bad: str, source: str, value: Any) -> ControlOutcome:
     """Return `pass` with one reason or `fail` with the other, and the evidence."""
     return (
-        Outcome(PASS, good, show(source, value)) if passes else Outcome(FAIL, bad, show(source, value), [{"container": "", "finding": ""}])
+        ControlOutcome(PASS, good, show(source, value))
+        if passes
+        else ControlOutcome(FAIL, bad, show(source, value), [{"container": "", "finding": ""}])
     )
 
 
@@ -41,12 +43,14 @@ def show(source: str, value: Any) -> list[dict[str, Any]]:
     return [{"source": source, "value": value}]
 
 
-def combine(parts: Iterable[Outcome]) -> Outcome:
+def combine(parts: Iterable[ControlOutcome]) -> ControlOutcome:
     """Return the worst part's status, the reasons of the parts with that status, and all evidence and findings."""
     found = list(parts)
     worst = max((part.status for part in found), key=_ORDER.index)
     reasons = dict.fromkeys(part.reason for part in found if part.status == worst)
-    return Outcome(worst, "; ".join(reasons), [e for part in found for e in part.evidence], [f for part in found for f in part.findings])
+    return ControlOutcome(
+        worst, "; ".join(reasons), [e for part in found for e in part.evidence], [f for part in found for f in part.findings]
+    )
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls import catalog
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.host import judge_audited
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.verdict import Facts, MissingFact, Outcome
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.verdict import ControlOutcome, Facts, MissingFact
 
 from ...module_utils.layers.audit_host import make_observed, managed, watch
 
 
-def judge(number: str, rules: Sequence[bytes], **more: Any) -> Outcome:
+def judge(number: str, rules: Sequence[bytes], **more: Any) -> ControlOutcome:
     return judge_audited(catalog.load_controls()[f"CIS-{number}"], Facts({"observed": make_observed(rules, **more)}, {}))
 
 
