@@ -33,7 +33,7 @@ def load_report(name: str, host: str = "") -> dict[str, Any]:
 def write_page(folder: Path, *reports: dict[str, Any], expected: tuple[str, ...] = ()) -> Path:
     groups = {report["host"]: {"validation" if report["host"] == "web1" else "fleet"} for report in reports}
     publish.publish_report(
-        samples.write_reports(folder, *reports), fleet.Inventory(groups, expected), NOW, 2 * samples.DAY, "test", "0.0.0"
+        samples.write_reports(folder, *reports), fleet.InventoryHosts(groups, expected), NOW, 2 * samples.DAY, "test", "0.0.0"
     )
     return folder / publish.PAGE
 

@@ -12,7 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import replace_file
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import events, publish, summary
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, VERIFIED, WAIVER_STATES, Inventory
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import CONDITIONS, GONE, VERIFIED, WAIVER_STATES, InventoryHosts
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import get_run_id, map_inventory_groups, read_collection_version
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
@@ -35,7 +35,9 @@ class ActionModule(ActionBase):
             }
         )
         folder = Path(args["report_dir"])
-        inventory = None if args["hosts"] is None else Inventory(map_inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
+        inventory = (
+            None if args["hosts"] is None else InventoryHosts(map_inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
+        )
         try:
             problems = [problem for path in args["events"] for problem in events.import_events(Path(path), folder)]
             now, stale_seconds = time.time(), args["stale_hours"] * 3600

@@ -165,7 +165,7 @@ def _explain_unwritable(folder: Path) -> str:
     return ""
 
 
-def _read_inventory(desired: Iterable[Mapping[str, Any]]) -> outcomes.Inventory:
+def _read_inventory(desired: Iterable[Mapping[str, Any]]) -> outcomes.InventoryProfiles:
     """Return the profiles of all hosts; of two texts under one name, the first."""
     seccomp: dict[str, str] = {}
     apparmor: dict[str, Mapping[str, Any]] = {}
@@ -176,7 +176,7 @@ def _read_inventory(desired: Iterable[Mapping[str, Any]]) -> outcomes.Inventory:
         for entry in values.get("apparmor_profiles_list") or []:
             apparmor.setdefault(entry["name"], entry)
         directory = directory or values[DIRECTORY]
-    return outcomes.Inventory(
+    return outcomes.InventoryProfiles(
         {name: text for name, text in seccomp.items() if text}, list(apparmor.values()), directory or "/etc/docker/seccomp"
     )
 

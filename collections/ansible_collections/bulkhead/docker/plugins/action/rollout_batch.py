@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.files import write_report
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report import publish, single
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import Inventory
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.fleet import InventoryHosts
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.rollout import batch, files
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run import get_run_id, map_inventory_groups, read_collection_version
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
                 report = single.build_report(host, {"msg": single.LOST, "unreachable": True}, False)
                 write_report(folder / f"verify-{host}.json", {**report, "run": run})
             if progress.lost:
-                inventory = Inventory(map_inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
+                inventory = InventoryHosts(map_inventory_groups((task_vars or {}).get("groups", {})), args["hosts"])
                 publish.publish_report(folder, inventory, time.time(), args["stale_hours"] * 3600, run, read_collection_version())
         except (OSError, ValueError) as error:
             return {**result, "failed": True, "msg": f"the result of the batch cannot be read: {error}"}

@@ -13,7 +13,7 @@ _KINDS = ("real", "effective", "saved", "file system")
 
 
 @dataclass
-class Identity:
+class ProcessIdentity:
     """The IDs inside. uids, gids: by kind (`real UID`, …, `supplementary group 5`). unknown: why some could not be read or mapped; empty if all are."""
 
     uids: dict[str, int] = field(default_factory=dict)
@@ -55,13 +55,13 @@ def find_host_namespace(evidence: Mapping[str, Any]) -> str | None:
     return str(found) if found else None
 
 
-def read_identity(kernel: Mapping[str, Any], mapped: Mapping[str, Any]) -> Identity:
+def read_identity(kernel: Mapping[str, Any], mapped: Mapping[str, Any]) -> ProcessIdentity:
     """Return the IDs of a task inside its container. mapped: the state of the container's first process, whose maps count for all.
 
     A program in a namespace of its own may be root there, which gives it no other user's files. The host's ID 0 is root wherever it is:
     without a mapping it still owns the host's files.
     """
-    found = Identity()
+    found = ProcessIdentity()
     for key, name, into in (("uid", "uid_map", found.uids), ("gid", "gid_map", found.gids)):
         label, rows = key.upper(), get_map(mapped, name)
         ids = kernel.get(key)

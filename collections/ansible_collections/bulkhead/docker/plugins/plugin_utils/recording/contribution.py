@@ -17,7 +17,7 @@ from .model import (
     FORMAT,
     KEYED,
     SOURCES,
-    Configuration,
+    ContainerConfiguration,
     ContainerMount,
     Days,
     Environment,
@@ -50,7 +50,7 @@ def read_contribution(service: str, host: str, recorded: Mapping[str, Any]) -> R
     return _Contribution(service, host, recorded, instances).build() if instances else Recording(service)
 
 
-def name_configuration(configuration: Configuration) -> str:
+def name_configuration(configuration: ContainerConfiguration) -> str:
     """Return the name of a configuration: the first digits of the hash of its values."""
     return hashlib.sha256(json.dumps(asdict(configuration), sort_keys=True).encode()).hexdigest()[:8]
 
@@ -81,7 +81,7 @@ class _Contribution:
             peaks=peaks,
         )
 
-    def _read_recorder(self, configurations: Mapping[str, Configuration]) -> RecorderEntry:
+    def _read_recorder(self, configurations: Mapping[str, ContainerConfiguration]) -> RecorderEntry:
         recorder, host = self.recorded["recorder"], self.recorded["host"]
         at = recorder["at"] or recorder["since"]
         day = format_day(at)
@@ -232,7 +232,7 @@ def _add_usages(one: Usage, other: Usage) -> Usage:
     return Usage(first=min(one.first, other.first), last=max(one.last, other.last), **counts)
 
 
-def _read_configuration(instance: Mapping[str, Any]) -> Configuration:
+def _read_configuration(instance: Mapping[str, Any]) -> ContainerConfiguration:
     mounts = [
         ContainerMount(
             mount["destination"],
@@ -242,7 +242,7 @@ def _read_configuration(instance: Mapping[str, Any]) -> Configuration:
         )
         for mount in instance["mounts"]
     ]
-    return Configuration(
+    return ContainerConfiguration(
         image=instance["image"],
         image_id=instance["image_id"],
         user=instance["user"],

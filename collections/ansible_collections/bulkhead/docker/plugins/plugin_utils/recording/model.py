@@ -39,7 +39,7 @@ class ContainerMount:
 
 
 @dataclass(frozen=True)
-class Configuration:
+class ContainerConfiguration:
     """The settings under which containers ran. Its name is computed from them. command lines are not kept: they may contain passwords.
 
     seccomp: name of the profile, `builtin` or `unconfined`. capabilities: the effective ones, such as cap_chown. image_id: the digest.
@@ -154,7 +154,7 @@ class Recording:
 
     service: str
     recorders: Mapping[str, RecorderEntry] = field(default_factory=dict)
-    configurations: Mapping[str, Configuration] = field(default_factory=dict)
+    configurations: Mapping[str, ContainerConfiguration] = field(default_factory=dict)
     calls: Mapping[str, SeenCall] = field(default_factory=dict)
     denied_calls: Mapping[str, SeenDeniedCall] = field(default_factory=dict)
     access: tuple[SeenAccess, ...] = ()
@@ -201,7 +201,7 @@ class Recording:
         return {recorder.host: dict(recorder.sources) for recorder in self.list_current_recorders()}
 
     @property
-    def current(self) -> list[Configuration]:
+    def current(self) -> list[ContainerConfiguration]:
         """The configurations that ran at the newest collection of each host; the last ones that ran, if none did."""
         names = {name for recorder in self.list_current_recorders() for name in recorder.running}
         if not names:

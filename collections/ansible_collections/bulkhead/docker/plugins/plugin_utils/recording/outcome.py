@@ -28,7 +28,7 @@ RECORDING, PROPOSED, OVERRIDE = ".yml", ".proposed.yml", ".compose.override.yml"
 
 
 @dataclass
-class Outcome:
+class ServiceOutcome:
     """What a run makes of one service. texts: end of a file's name -> its text. failure: why nothing but the recording is written.
 
     warning: what is to be watched, although all files are written.
@@ -46,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Inventory:
+class InventoryProfiles:
     """The profiles of the inventory. seccomp: name -> text. apparmor: entries of apparmor_profiles_list. directory: of seccomp profiles on hosts."""
 
     seccomp: Mapping[str, str]
@@ -59,10 +59,10 @@ def build_outcomes(
     files: Mapping[str, str],
     generated: Mapping[str, str],
     settings: RecordingSettings,
-    inventory: Inventory,
+    inventory: InventoryProfiles,
     now: float,
     overridden: Collection[str] = (),
-) -> tuple[list[Outcome], list[str]]:
+) -> tuple[list[ServiceOutcome], list[str]]:
     """Return what becomes of each service, and one message per problem of a host, a recording or an entry of the inventory.
 
     recorded: host -> what `record_containers` returns. files: service -> text of its recording; services that no host recorded are kept.
@@ -158,14 +158,14 @@ def _build_outcome(
     recording: Recording,
     own: ServiceSettings,
     settings: RecordingSettings,
-    inventory: Inventory,
+    inventory: InventoryProfiles,
     former: _Former,
     compose_service: str,
     now: float,
     failure: str,
-) -> Outcome:
+) -> ServiceOutcome:
     since = _find_stage_begin(recording) if own.stage == LOG else ""
-    outcome = Outcome(recording.service, own, recording, judge_gate(recording, settings.gate, now, since), failure=failure)
+    outcome = ServiceOutcome(recording.service, own, recording, judge_gate(recording, settings.gate, now, since), failure=failure)
     outcome.texts[RECORDING] = write_recording(recording)
     if own.base and own.base not in inventory.seccomp:
         outcome.failure = (
@@ -198,7 +198,7 @@ def _find_stage_begin(recording: Recording) -> str:
     return min(days, default="")
 
 
-def _generate(outcome: Outcome, inventory: Inventory, former: _Former, compose_service: str) -> None:
+def _generate(outcome: ServiceOutcome, inventory: InventoryProfiles, former: _Former, compose_service: str) -> None:
     """Add the generated files. Raises GenerationError."""
     own, recording = outcome.settings, outcome.recording
     base = Base(own.base, inventory.seccomp[own.base]) if own.base else choose_seccomp_base(recording, inventory.seccomp)
@@ -228,7 +228,7 @@ def _generate(outcome: Outcome, inventory: Inventory, former: _Former, compose_s
         )
 
 
-def _check_enforced(outcome: Outcome, former: _Former, proposed: Mapping[str, Generated | None]) -> None:
+def _check_enforced(outcome: ServiceOutcome, former: _Former, proposed: Mapping[str, Generated | None]) -> None:
     """Add a warning if the same profiles were enforced before, else the failure: a new image begins the days anew, but changes no profile."""
     missing = "; ".join(outcome.gate.missing)
     if former == _read_former(outcome.service, format_generated(outcome.service, ENFORCE, proposed)):
@@ -244,7 +244,7 @@ def _check_enforced(outcome: Outcome, former: _Former, proposed: Mapping[str, Ge
     )
 
 
-def _generate_entries(outcome: Outcome, base: Base, inventory: Inventory, stage: str) -> dict[str, Generated | None]:
+def _generate_entries(outcome: ServiceOutcome, base: Base, inventory: InventoryProfiles, stage: str) -> dict[str, Generated | None]:
     """Return the entries of a stage. A kind for which nothing can be generated has none, and the notes say why.
 
     Raises GenerationError if there is none of either kind.

@@ -11,14 +11,14 @@ from ..terminal import Line, wrap_text
 from .generated import describe_changes
 from .generation import RECORD, count, shorten_list
 from .model import ACCESS, CALLS
-from .outcome import PROPOSED, SUFFIX, Outcome
+from .outcome import PROPOSED, SUFFIX, ServiceOutcome
 
 _MOST_CHANGES = 40
 _MOST_NOTES = 10
 _EVENTS = (("starts", "start"), ("stops", "stop"), ("restarts", "restart"), ("execs", "exec"), ("health_checks", "health check"))
 
 
-def summarize(outcome: Outcome) -> dict[str, Any]:
+def summarize(outcome: ServiceOutcome) -> dict[str, Any]:
     """Return what the page of the fleet shows of a service."""
     recording, reduction = outcome.recording, outcome.reduction
     return {
@@ -58,7 +58,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def list_unrecorded(outcome: Outcome) -> list[str]:
+def list_unrecorded(outcome: ServiceOutcome) -> list[str]:
     """Return one message per host and kind (calls, access) that is not recorded there."""
     return [
         f"{host}: {'calls are' if kind == CALLS else 'access is'} not recorded ({source.reason or source.status})"
@@ -68,7 +68,7 @@ def list_unrecorded(outcome: Outcome) -> list[str]:
     ]
 
 
-def render_services(outcomes: Sequence[Outcome], former: Mapping[str, Mapping[str, str]], show_all: bool) -> list[Line]:
+def render_services(outcomes: Sequence[ServiceOutcome], former: Mapping[str, Mapping[str, str]], show_all: bool) -> list[Line]:
     """Return the lines of all services. former: service -> end of a file's name -> the text that it had."""
     lines: list[Line] = [(f"Recordings: {count(len(outcomes), 'service')}", None)]
     for outcome in outcomes:
@@ -77,7 +77,7 @@ def render_services(outcomes: Sequence[Outcome], former: Mapping[str, Mapping[st
     return lines
 
 
-def _render_service(outcome: Outcome, former: Mapping[str, str], show_all: bool) -> list[Line]:
+def _render_service(outcome: ServiceOutcome, former: Mapping[str, str], show_all: bool) -> list[Line]:
     recording, gate = outcome.recording, outcome.gate
     events = ", ".join(count(number, noun) for key, noun in _EVENTS if (number := getattr(gate.coverage, key)))
     colour = "red" if outcome.failure else "green" if gate.passed else "yellow"
@@ -108,7 +108,7 @@ def _render_service(outcome: Outcome, former: Mapping[str, str], show_all: bool)
     return lines
 
 
-def _render_changes(outcome: Outcome, former: Mapping[str, str]) -> list[Line]:
+def _render_changes(outcome: ServiceOutcome, former: Mapping[str, str]) -> list[Line]:
     """Return how the generated entries change, each line with its reason."""
     suffix = PROPOSED if outcome.settings.stage == RECORD else SUFFIX
     if suffix not in outcome.texts:

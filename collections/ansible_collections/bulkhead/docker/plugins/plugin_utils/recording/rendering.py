@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from .days import join_days
-from .model import FORMAT, Configuration, RecorderEntry, Recording
+from .model import FORMAT, ContainerConfiguration, RecorderEntry, Recording
 from .sightings import ACCESS_KEYS, SeenAccess, SeenItem, Sighting
 
 _HEAD = """\
@@ -59,7 +59,7 @@ def _render_access(access: SeenAccess) -> str:
     return _inline({**fields, "denied": access.denied, "first": _Day(access.first)})
 
 
-def _render_configuration(configuration: Configuration) -> list[str]:
+def _render_configuration(configuration: ContainerConfiguration) -> list[str]:
     fields = asdict(configuration)
     mounts = [_inline(mount) for mount in fields.pop("mounts")]
     return [*(f"{key}: {_value(value)}" for key, value in fields.items()), *_render_list("mounts", mounts)]

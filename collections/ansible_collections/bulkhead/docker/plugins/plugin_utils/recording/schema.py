@@ -9,7 +9,7 @@ from typing import Any
 from ...module_utils.recorder.store import GAP_KINDS
 from ...module_utils.seccomp.syscalls_other import list_known_names
 from .days import list_days
-from .model import ACCESS_CLASSES, COUNTED, SOURCES, Configuration, ContainerMount, Days, Environment, Gap, Source, Usage
+from .model import ACCESS_CLASSES, COUNTED, SOURCES, ContainerConfiguration, ContainerMount, Days, Environment, Gap, Source, Usage
 from .sightings import ACCESS_KEYS, MACHINES, SeenAccess, Sighting
 from .yaml_nodes import (
     Mistakes,
@@ -50,9 +50,9 @@ def _build(reader: Reader, build: Any) -> Reader:
     return read
 
 
-def _build_configuration(fields: Mapping[str, Any]) -> Configuration:
+def _build_configuration(fields: Mapping[str, Any]) -> ContainerConfiguration:
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    return Configuration(**values)
+    return ContainerConfiguration(**values)
 
 
 def _read_call_name(place: Place, mistakes: Mistakes) -> str:

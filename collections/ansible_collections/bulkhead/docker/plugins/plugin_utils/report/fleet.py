@@ -124,14 +124,14 @@ class Fleet:
 
 
 @dataclass
-class Inventory:
+class InventoryHosts:
     """groups: of every host in the inventory. expected: the hosts that must have a report."""
 
     groups: Mapping[str, Collection[str]]
     expected: Collection[str]
 
 
-def judge_fleet(reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> Fleet:
+def judge_fleet(reports: Reports, inventory: InventoryHosts | None, now: float, stale_seconds: float) -> Fleet:
     """Return the state of each host.
 
     inventory: None if it is unknown which hosts must have a report. now: seconds since the epoch. stale_seconds: the maximum age of a report that counts.
@@ -144,7 +144,7 @@ def judge_fleet(reports: Reports, inventory: Inventory | None, now: float, stale
     return Fleet(hosts, _list_layers(hosts), list(reports.problems), now, stale_seconds, waivers)
 
 
-def _judge_waivers(hosts: Sequence[HostState], reports: Reports, inventory: Inventory | None, now: float) -> list[WaiverState]:
+def _judge_waivers(hosts: Sequence[HostState], reports: Reports, inventory: InventoryHosts | None, now: float) -> list[WaiverState]:
     """Return the state of each waiver. The hosts in its scope are those of the fleet and of the group docker_hosts whose names match.
 
     A host whose last report has a policy without the waiver is not in its scope.
@@ -166,7 +166,7 @@ def _judge_waivers(hosts: Sequence[HostState], reports: Reports, inventory: Inve
     return found
 
 
-def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: float, stale_seconds: float) -> HostState:
+def _judge_host(name: str, reports: Reports, inventory: InventoryHosts | None, now: float, stale_seconds: float) -> HostState:
     report = reports.verify.get(name)
     groups = sorted(inventory.groups.get(name, ())) if inventory else []
     attack, denials = reports.attack.get(name), reports.denials.get(name)
@@ -201,7 +201,9 @@ def _judge_host(name: str, reports: Reports, inventory: Inventory | None, now: f
     )
 
 
-def _judge_failed_attack(name: str, attack: Mapping[str, Any], groups: list[str], inventory: Inventory | None, now: float) -> HostState:
+def _judge_failed_attack(
+    name: str, attack: Mapping[str, Any], groups: list[str], inventory: InventoryHosts | None, now: float
+) -> HostState:
     """Return the state of a host whose last run was an attack.yml without a result. Earlier results no longer count."""
     seconds = max(0.0, now - get_report_time(attack))
     if _is_gone(name, inventory):
@@ -213,14 +215,14 @@ def _judge_failed_attack(name: str, attack: Mapping[str, Any], groups: list[str]
     return HostState(name, condition, why, groups, seconds, attack["written"])
 
 
-def _is_gone(name: str, inventory: Inventory | None) -> bool:
+def _is_gone(name: str, inventory: InventoryHosts | None) -> bool:
     return inventory is not None and name not in inventory.groups and name not in inventory.expected
 
 
 def _find_condition(
     name: str,
     report: Mapping[str, Any],
-    inventory: Inventory | None,
+    inventory: InventoryHosts | None,
     seconds: float,
     stale_seconds: float,
     unmet: Sequence[str],

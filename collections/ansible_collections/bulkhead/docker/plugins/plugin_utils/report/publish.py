@@ -14,7 +14,7 @@ from ..files import replace_file
 from . import junit, page, prometheus, sarif
 from .attack import merge_matrices
 from .changes import HostChange, compare_snapshots, select_baseline, take_fleet_snapshot
-from .fleet import Fleet, Inventory, judge_fleet
+from .fleet import Fleet, InventoryHosts, judge_fleet
 from .read import read_reports
 from .recordings import read_recordings
 
@@ -32,7 +32,7 @@ class Published:
 
 
 def publish_report(
-    folder: Path, inventory: Inventory | None, now: float, stale_seconds: float, run: str, version: str, problems: Sequence[str] = ()
+    folder: Path, inventory: InventoryHosts | None, now: float, stale_seconds: float, run: str, version: str, problems: Sequence[str] = ()
 ) -> Published:
     """Read the reports of single hosts in `folder` and write the fleet report there. Raises OSError.
 

@@ -20,7 +20,7 @@ _BITS = {READ: 4, WRITE: 2}
 
 
 @dataclass(frozen=True)
-class Identity:
+class ContainerIdentity:
     """The IDs of a container's processes as it sees them. overrides: whether root there has CAP_DAC_OVERRIDE, as by default."""
 
     uids: frozenset[int]
@@ -28,17 +28,17 @@ class Identity:
     overrides: bool = True
 
 
-def identify(container: Mapping[str, Any]) -> Identity:
+def identify(container: Mapping[str, Any]) -> ContainerIdentity:
     """Return the identity of an observed container: its processes', or those of its `User`. A user that is only a name counts as root."""
     host = container["host"]
     user, _colon, group = str(container["config"].get("User") or "0").partition(":")
     uids = frozenset(container.get("uids") or [int(user) if user.isdigit() else 0])
     extra = [int(name) for name in host.get("GroupAdd") or () if str(name).isdigit()]
     gids = frozenset([*(container.get("gids") or [int(group) if group.isdigit() else 0]), *extra])
-    return Identity(uids, gids, "DAC_OVERRIDE" in list_granted(host))
+    return ContainerIdentity(uids, gids, "DAC_OVERRIDE" in list_granted(host))
 
 
-def list_lost(entry: Mapping[str, Any], identity: Identity, ids: IdMaps, writable: bool) -> list[str]:
+def list_lost(entry: Mapping[str, Any], identity: ContainerIdentity, ids: IdMaps, writable: bool) -> list[str]:
     """Return the rights (read, write) on an entry that the container has now and will not have; writable: whether it is mounted for writing.
 
     A read-only mount does not keep anyone from connecting to a socket, or from writing to a device or pipe (man 2 open, EROFS).
@@ -52,13 +52,13 @@ def list_lost(entry: Mapping[str, Any], identity: Identity, ids: IdMaps, writabl
     ]
 
 
-def _has_right_now(entry: Mapping[str, Any], identity: Identity, bit: int) -> bool:
+def _has_right_now(entry: Mapping[str, Any], identity: ContainerIdentity, bit: int) -> bool:
     if 0 in identity.uids and identity.overrides:
         return True
     return any(_has_bit(entry, uid, identity.gids, bit) for uid in identity.uids)
 
 
-def _has_right_after(entry: Mapping[str, Any], identity: Identity, ids: IdMaps, bit: int) -> bool:
+def _has_right_after(entry: Mapping[str, Any], identity: ContainerIdentity, ids: IdMaps, bit: int) -> bool:
     uids, gids = set(_map(identity.uids, ids.map_uid)), set(_map(identity.gids, ids.map_gid))
     if 0 in identity.uids and identity.overrides and _is_mapped(entry["uid"], ids.uids) and _is_mapped(entry["gid"], ids.gids):
         return True

@@ -230,7 +230,7 @@ def _judge_paths(result: LayerPlan, containers: Sequence[Mapping[str, Any]], dat
 
 
 def _describe_loss(
-    path: str, about: Mapping[str, Any], identity: plan_access.Identity, ids: IdMaps, writable: bool, escape: str
+    path: str, about: Mapping[str, Any], identity: plan_access.ContainerIdentity, ids: IdMaps, writable: bool, escape: str
 ) -> tuple[str, str]:
     """Return what a container cannot do any more with a path and what is below it, and the choices; empty texts if it loses nothing.
 
@@ -270,7 +270,7 @@ def _describe_owner(entry: Mapping[str, Any]) -> str:
 
 
 def _choose_remedy(
-    path: str, lost: Sequence[tuple[Mapping[str, Any], list[str]]], identity: plan_access.Identity, ids: IdMaps, escape: str
+    path: str, lost: Sequence[tuple[Mapping[str, Any], list[str]]], identity: plan_access.ContainerIdentity, ids: IdMaps, escape: str
 ) -> str:
     kinds = {entry["kind"] for entry, _rights in lost}
     if "socket" in kinds:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import plan
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan_access import Identity, list_lost
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan_access import ContainerIdentity, list_lost
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 
@@ -165,31 +165,31 @@ SOCKET = entry("/run/docker.sock", "socket", gid=103, mode=0o660)
 @pytest.mark.parametrize(
     ("found", "who", "writable", "lost"),
     [
-        (SOCKET, Identity(frozenset([0]), frozenset([0])), False, ["write"]),
-        (SOCKET, Identity(frozenset([1000]), frozenset([103])), True, ["write"]),
-        (SOCKET, Identity(frozenset([1000]), frozenset([1000])), True, []),  # it has no access now
-        (entry("k"), Identity(frozenset([0]), frozenset([0])), False, ["read"]),
-        (entry("k"), Identity(frozenset([0]), frozenset([0]), overrides=False), False, ["read"]),
-        (entry("k"), Identity(frozenset([33]), frozenset([33])), False, []),
-        (entry("k", mode=0o644), Identity(frozenset([0]), frozenset([0])), True, ["write"]),
-        (entry("k", mode=0o644), Identity(frozenset([0]), frozenset([0])), False, []),
-        (entry("k", uid=1000, gid=1000, mode=0o640), Identity(frozenset([1000]), frozenset([1000])), True, ["read", "write"]),
-        (entry("k", uid=231072), Identity(frozenset([0]), frozenset([0])), True, []),
-        (entry("k", uid=232072, gid=0), Identity(frozenset([1000]), frozenset([1000])), True, []),
+        (SOCKET, ContainerIdentity(frozenset([0]), frozenset([0])), False, ["write"]),
+        (SOCKET, ContainerIdentity(frozenset([1000]), frozenset([103])), True, ["write"]),
+        (SOCKET, ContainerIdentity(frozenset([1000]), frozenset([1000])), True, []),  # it has no access now
+        (entry("k"), ContainerIdentity(frozenset([0]), frozenset([0])), False, ["read"]),
+        (entry("k"), ContainerIdentity(frozenset([0]), frozenset([0]), overrides=False), False, ["read"]),
+        (entry("k"), ContainerIdentity(frozenset([33]), frozenset([33])), False, []),
+        (entry("k", mode=0o644), ContainerIdentity(frozenset([0]), frozenset([0])), True, ["write"]),
+        (entry("k", mode=0o644), ContainerIdentity(frozenset([0]), frozenset([0])), False, []),
+        (entry("k", uid=1000, gid=1000, mode=0o640), ContainerIdentity(frozenset([1000]), frozenset([1000])), True, ["read", "write"]),
+        (entry("k", uid=231072), ContainerIdentity(frozenset([0]), frozenset([0])), True, []),
+        (entry("k", uid=232072, gid=0), ContainerIdentity(frozenset([1000]), frozenset([1000])), True, []),
         # capabilities apply only where owner and group are mapped
-        (entry("k", uid=231500, gid=231500), Identity(frozenset([0]), frozenset([0])), True, []),
-        (entry("k", uid=231500, gid=0), Identity(frozenset([0]), frozenset([0])), True, ["read", "write"]),
-        (entry("k", gid=231072, mode=0o640), Identity(frozenset([0]), frozenset([0])), False, []),
-        (entry("d", "folder", mode=0o755), Identity(frozenset([0]), frozenset([0])), False, []),
-        (entry("d", "folder", mode=0o744), Identity(frozenset([0]), frozenset([0])), False, ["read"]),
-        (entry("d", "device", gid=6, mode=0o660), Identity(frozenset([0]), frozenset([0])), False, ["read", "write"]),
-        (entry("d", "device", mode=0o666), Identity(frozenset([0]), frozenset([0])), True, []),
+        (entry("k", uid=231500, gid=231500), ContainerIdentity(frozenset([0]), frozenset([0])), True, []),
+        (entry("k", uid=231500, gid=0), ContainerIdentity(frozenset([0]), frozenset([0])), True, ["read", "write"]),
+        (entry("k", gid=231072, mode=0o640), ContainerIdentity(frozenset([0]), frozenset([0])), False, []),
+        (entry("d", "folder", mode=0o755), ContainerIdentity(frozenset([0]), frozenset([0])), False, []),
+        (entry("d", "folder", mode=0o744), ContainerIdentity(frozenset([0]), frozenset([0])), False, ["read"]),
+        (entry("d", "device", gid=6, mode=0o660), ContainerIdentity(frozenset([0]), frozenset([0])), False, ["read", "write"]),
+        (entry("d", "device", mode=0o666), ContainerIdentity(frozenset([0]), frozenset([0])), True, []),
         # the mode of others does not apply to the owner, nor to the group
-        (entry("k", uid=231072, gid=0, mode=0o077), Identity(frozenset([0]), frozenset([0]), overrides=False), False, ["read"]),
-        (entry("k", uid=1, gid=231072, mode=0o604), Identity(frozenset([1]), frozenset([0]), overrides=False), False, ["read"]),
+        (entry("k", uid=231072, gid=0, mode=0o077), ContainerIdentity(frozenset([0]), frozenset([0]), overrides=False), False, ["read"]),
+        (entry("k", uid=1, gid=231072, mode=0o604), ContainerIdentity(frozenset([1]), frozenset([0]), overrides=False), False, ["read"]),
     ],
 )
-def test_rights_that_are_lost(found: dict[str, Any], who: Identity, writable: bool, lost: list[str]) -> None:
+def test_rights_that_are_lost(found: dict[str, Any], who: ContainerIdentity, writable: bool, lost: list[str]) -> None:
     assert list_lost(found, who, IDS, writable) == lost
 
 

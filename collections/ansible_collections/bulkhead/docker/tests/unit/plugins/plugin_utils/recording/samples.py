@@ -6,7 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Configuration, ContainerMount, RecorderEntry, Recording
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import (
+    ContainerConfiguration,
+    ContainerMount,
+    RecorderEntry,
+    Recording,
+)
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.sightings import (
     SeenAccess,
     SeenCall,
@@ -39,13 +44,13 @@ def make_access(denied: bool = False, **access: Any) -> SeenAccess:
     return SeenAccess(access={key.rstrip("_"): value for key, value in access.items()}, denied=denied, first=DAY, seen=SEEN)
 
 
-def make_configuration(**values: Any) -> Configuration:
+def make_configuration(**values: Any) -> ContainerConfiguration:
     default: dict[str, Any] = {
         "image": "nginx:1.27", "image_id": "sha256:" + "1" * 64, "user": "", "seccomp": "builtin", "apparmor": "docker-default",
         "userns": "host", "no_new_privileges": True, "read_only": False, "capabilities": ("cap_chown", "cap_setgid", "cap_setuid"),
         "networks": ("front",), "ports": ("8080:80/tcp",), "mounts": (ContainerMount("/srv", "bind", "/srv/www", True),),
     }  # fmt: skip
-    return Configuration(**{**default, **values})
+    return ContainerConfiguration(**{**default, **values})
 
 
 def make_recording(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import (
-    Configuration,
+    ContainerConfiguration,
     Environment,
     RecorderEntry,
     Recording,
@@ -12,10 +12,10 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model im
 )
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.sightings import SeenCall, Sighting, describe_access, sum_per_host
 
-NGINX = Configuration(
+NGINX = ContainerConfiguration(
     "nginx:1", "sha256:1", "", "builtin", "docker-default", "remap", True, False, ("cap_chown",), ("front",), ("80/tcp",), ()
 )
-NEWER = Configuration("nginx:2", "sha256:2", "101", "builtin", "docker-default", "remap", True, False, (), ("back",), (), ())
+NEWER = ContainerConfiguration("nginx:2", "sha256:2", "101", "builtin", "docker-default", "remap", True, False, (), ("back",), (), ())
 
 
 def make_recorder(host: str, name: str, since: str, **values: object) -> RecorderEntry:

@@ -20,8 +20,8 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.outcome 
     OVERRIDE,
     PROPOSED,
     RECORDING,
-    Inventory,
-    Outcome,
+    InventoryProfiles,
+    ServiceOutcome,
     build_outcomes,
     find_recording_problems,
 )
@@ -31,7 +31,7 @@ from .recorded_hosts import DAY, START, make_access, make_call, make_instance, m
 
 NOW = START + 10 * DAY
 OPEN = GateSettings(0, 0, 0, 0, 0, 0, 0)
-INVENTORY = Inventory({}, [], "/etc/docker/seccomp")
+INVENTORY = InventoryProfiles({}, [], "/etc/docker/seccomp")
 ACCESS = [make_access("/etc/passwd"), make_access("/run/x.pid", "rw")]
 COMPOSE = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
 
@@ -49,7 +49,7 @@ def build(
     gate: GateSettings | None = None,
     overridden: tuple[str, ...] = (),
     **own: Any,
-) -> tuple[dict[str, Outcome], list[str]]:
+) -> tuple[dict[str, ServiceOutcome], list[str]]:
     services = {"web": ServiceSettings(stage, **own)} if stage else {}
     given = {"web1": record()} if recorded is None else recorded
     settings = RecordingSettings(services, gate or GateSettings())
@@ -57,7 +57,7 @@ def build(
     return {each.service: each for each in outcomes}, problems
 
 
-def read(outcome: Outcome, suffix: str = SUFFIX) -> tuple[str, dict[str, Any]]:
+def read(outcome: ServiceOutcome, suffix: str = SUFFIX) -> tuple[str, dict[str, Any]]:
     return read_stage(outcome.texts[suffix], suffix)
 
 

@@ -22,7 +22,7 @@ def test_the_page_reads_what_a_run_writes(tmp_path: Path, gap: bool) -> None:
     recorded = make_recorded(make_instance(calls=[make_call("read"), make_call("openat")], denied_calls=[denied]))
     recorded["gaps"] = [make_gap("lost_calls", 0, 1)] if gap else []
     built, problems = outcome.build_outcomes(
-        {"web1": recorded}, {}, {}, read_recording_settings({"web1": {}}), outcome.Inventory({}, [], "/x"), START + DAY
+        {"web1": recorded}, {}, {}, read_recording_settings({"web1": {}}), outcome.InventoryProfiles({}, [], "/x"), START + DAY
     )
     assert not problems
     write_report(tmp_path / recordings.REPORT, {"services": [summarize(each) for each in built], "problems": problems})

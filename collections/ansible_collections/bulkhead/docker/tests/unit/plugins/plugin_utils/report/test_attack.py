@@ -15,7 +15,7 @@ THROUGH = {**STOPPED, "seccomp": "succeeded", "host": "succeeded"}
 
 def of(*reports: dict[str, Any], known: tuple[str, ...] = ("a", "b", "c")) -> Matrix:
     reports_by_host = {report["host"]: report for report in reports}
-    inventory = fleet.Inventory({name: set() for name in known}, known)
+    inventory = fleet.InventoryHosts({name: set() for name in known}, known)
     return merge_matrices(
         fleet.judge_fleet(Reports({name: make_verification(name) for name in reports_by_host}, reports_by_host), inventory, NOW, 2 * DAY)
     )

@@ -13,7 +13,7 @@ from .samples import DAY, HOSTILE, NOW, make_denial, make_denials, make_unreacha
 
 
 def judged(folder: Path, *reports: dict[str, Any]) -> fleet.Fleet:
-    inventory = fleet.Inventory({report["host"]: {"fleet"} for report in reports}, ())
+    inventory = fleet.InventoryHosts({report["host"]: {"fleet"} for report in reports}, ())
     return fleet.judge_fleet(read.read_reports(write_reports(folder, *reports)), inventory, NOW, 2 * DAY)
 
 

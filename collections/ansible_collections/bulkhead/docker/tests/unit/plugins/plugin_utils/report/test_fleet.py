@@ -30,7 +30,7 @@ from .samples import (
 
 def judge(report: dict[str, Any] | None, known: bool = True, matrix: dict[str, Any] | None = None) -> fleet.HostState:
     reports = Reports({"h": report} if report else {}, {"h": matrix} if matrix else {})
-    inventory = fleet.Inventory({"h": {"canary"}} if known else {"other": set()}, ["h"] if known else [])
+    inventory = fleet.InventoryHosts({"h": {"canary"}} if known else {"other": set()}, ["h"] if known else [])
     return next(host for host in fleet.judge_fleet(reports, inventory, NOW, 2 * DAY).hosts if host.name == "h")
 
 
@@ -102,7 +102,7 @@ def test_the_worst_hosts_come_first_and_layers_are_in_order() -> None:
         {name: make_verification(name) for name in ("b", "a")}
         | {"z": make_verification("z", make_layer("userns", "absent"), make_layer("brand_new"))}
     )
-    found = fleet.judge_fleet(reports, fleet.Inventory({}, ["a", "b", "z", "n"]), NOW, DAY)
+    found = fleet.judge_fleet(reports, fleet.InventoryHosts({}, ["a", "b", "z", "n"]), NOW, DAY)
     assert [(host.name, host.condition) for host in found.hosts] == [("z", "failing"), ("n", "never"), ("a", "verified"), ("b", "verified")]
     assert found.layers[:3] == ["pids_limit", "no_new_privileges", "seccomp"]
     assert found.layers[-1] == "brand_new"
@@ -183,7 +183,7 @@ def test_an_invalid_report_is_a_problem_and_not_verified(tmp_path: Path, content
     assert reports.verify == {}
     assert len(reports.problems) == 1
     assert "verify-h.json is not a report: " in reports.problems[0]
-    found = fleet.judge_fleet(reports, fleet.Inventory({"h": set()}, ["h"]), NOW, DAY)
+    found = fleet.judge_fleet(reports, fleet.InventoryHosts({"h": set()}, ["h"]), NOW, DAY)
     assert [host.condition for host in found.hosts] == ["never"]
     assert found.problems == reports.problems
 
@@ -203,18 +203,18 @@ def test_an_invalid_matrix_is_a_problem(tmp_path: Path, matrix: Any) -> None:
 def test_attacks_without_result_hide_older_verifications(tmp_path: Path, ago: float, unreached: bool, condition: str) -> None:
     nothing = {"host": "h", "written": format_time(ago), "unmet": [], "matrix": {}, "unreachable": unreached, "error": "no route"}
     (host,) = fleet.judge_fleet(
-        read_reports(write_reports(tmp_path, make_verification("h", ago=60), nothing)), fleet.Inventory({"h": set()}, ["h"]), NOW, DAY
+        read_reports(write_reports(tmp_path, make_verification("h", ago=60), nothing)), fleet.InventoryHosts({"h": set()}, ["h"]), NOW, DAY
     ).hosts
     assert (host.condition, host.attack) == (condition, None)
     (host,) = fleet.judge_fleet(
-        read_reports(write_reports(tmp_path, make_verification("h", ago=60), nothing)), fleet.Inventory({}, []), NOW, DAY
+        read_reports(write_reports(tmp_path, make_verification("h", ago=60), nothing)), fleet.InventoryHosts({}, []), NOW, DAY
     ).hosts
     assert host.condition == "gone"
 
 
 def test_an_unreachable_host_of_attacks_is_unreachable(tmp_path: Path) -> None:
     nothing = {"host": "h", "written": format_time(), "unmet": [], "matrix": {}, "unreachable": True, "error": "no route"}
-    (host,) = fleet.judge_fleet(read_reports(write_reports(tmp_path, nothing)), fleet.Inventory({"h": set()}, ["h"]), NOW, DAY).hosts
+    (host,) = fleet.judge_fleet(read_reports(write_reports(tmp_path, nothing)), fleet.InventoryHosts({"h": set()}, ["h"]), NOW, DAY).hosts
     assert (host.condition, host.why) == ("unreachable", "last tried < 2 min ago: no route")
 
 

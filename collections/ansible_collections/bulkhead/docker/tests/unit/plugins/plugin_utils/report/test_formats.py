@@ -41,7 +41,7 @@ def publish_reports(tmp_path: Path) -> Publish:
     def publish_all(
         *reports: dict[str, Any], expected: tuple[str, ...] = (), run: str = "1", now: float = NOW
     ) -> tuple[Path, publish.Published]:
-        inventory = fleet.Inventory({report["host"]: {"fleet"} for report in reports}, expected)
+        inventory = fleet.InventoryHosts({report["host"]: {"fleet"} for report in reports}, expected)
         return tmp_path, publish.publish_report(write_reports(tmp_path, *reports), inventory, now, 2 * DAY, run, "1.2.3")
 
     return publish_all

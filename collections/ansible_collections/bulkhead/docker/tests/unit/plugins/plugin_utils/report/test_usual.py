@@ -135,7 +135,9 @@ def test_a_file_with_something_else_has_no_sightings(content: object) -> None:
 
 def test_new_denials_come_first_and_have_a_metric(tmp_path: Path) -> None:
     report = make_denials("web1", make_denial(count=50), make_call("bpf", new=True, count=2), make_call("mount", new=True, denied=False))
-    found = fleet.judge_fleet(read.read_reports(write_reports(tmp_path, report)), fleet.Inventory({"web1": {"fleet"}}, ()), NOW, 2 * DAY)
+    found = fleet.judge_fleet(
+        read.read_reports(write_reports(tmp_path, report)), fleet.InventoryHosts({"web1": {"fleet"}}, ()), NOW, 2 * DAY
+    )
     assert [(row["what"].split()[0], row["new"]) for row in denials.collect_denials(found)["rows"]] == [
         ("bpf", True),
         ("open", False),

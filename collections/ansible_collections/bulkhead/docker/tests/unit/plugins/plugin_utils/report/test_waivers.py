@@ -100,7 +100,7 @@ def judge(
     *reports: dict[str, Any], expected: tuple[str, ...] = (), groups: dict[str, set[str]] | None = None, known: bool = True
 ) -> fleet.Fleet:
     names = {report["host"]: {"docker_hosts"} for report in reports}
-    inventory = fleet.Inventory({**names, **(groups or {})}, [*names, *expected]) if known else None
+    inventory = fleet.InventoryHosts({**names, **(groups or {})}, [*names, *expected]) if known else None
     return fleet.judge_fleet(Reports({report["host"]: report for report in reports}), inventory, NOW, 2 * DAY)
 
 
