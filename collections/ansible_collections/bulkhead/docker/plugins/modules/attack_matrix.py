@@ -266,7 +266,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..module_utils.attack.background import Job
+from ..module_utils.attack.background import BackgroundRun
 from ..module_utils.attack.catalog import NAMES
 from ..module_utils.attack.matrix import AttackError, run_matrix
 from ..module_utils.engine.api import Engine, EngineError
@@ -317,7 +317,7 @@ def main() -> None:
         answer = _build_answer(host, params, order, limits, lambda text: None)
         module.fail_json(**answer) if answer.get("failed") else module.exit_json(**answer)
     try:
-        job = Job(host, params["background"])
+        job = BackgroundRun(host, params["background"])
         job.start(lambda: module.exit_json(changed=False, background=params["background"]))
     except OSError as error:
         module.fail_json(msg=f"the attacks did not run: {error}")

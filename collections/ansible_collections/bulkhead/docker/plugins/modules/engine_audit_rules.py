@@ -79,7 +79,7 @@ failed:
   type: dict
 """
 
-from ..module_utils.host.audit_loading import Loading, apply_rules
+from ..module_utils.host.audit_loading import AuditLoading, apply_rules
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
 
@@ -116,7 +116,7 @@ def main() -> None:
     )
 
 
-def _build_diff(loading: Loading) -> list[dict[str, str]]:
+def _build_diff(loading: AuditLoading) -> list[dict[str, str]]:
     found = [
         {"before": loading.before[path], "after": text, "before_header": path, "after_header": path}
         for path, text in loading.after.items()

@@ -43,7 +43,7 @@ _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|d(\d{1,3})|x([0-9a-fA-F]{1,2})|([\\\"])
 
 
 @dataclass(frozen=True)
-class Part:
+class StatementPart:
     """A piece of a statement: a word, a list in parentheses, or a condition NAME=VALUE or NAME=(VALUES)."""
 
     word: str = ""
@@ -58,7 +58,7 @@ class Statement:
     start: where a rule begins in the text, behind its `priority=`.
     """
 
-    parts: list[Part]
+    parts: list[StatementPart]
     body: list[Statement] | None = None
     start: int = field(default=0, compare=False)
 
@@ -141,20 +141,23 @@ class _Reader:
         """Read the whole text. Blocks that are nested more than `_DEPTH` times are read into the one around them."""
         found: list[Statement] = []
         blocks = [found]
-        parts: list[Part] = []
+        parts: list[StatementPart] = []
         start = 0
         while self._skip_blank():
             sign = self.text[self.at]
             if all(part.word == "priority" for part in parts):
                 start = self.at
             is_rule = next((part.word for part in parts if part.word not in PREFIXES), "") in _RULES
-            is_named = parts[-1:] == [Part("->")] or parts in ([Part("profile")], [Part("hat")])  # a name follows, with any first character
+            is_named = parts[-1:] == [StatementPart("->")] or parts in (
+                [StatementPart("profile")],
+                [StatementPart("hat")],
+            )  # a name follows, with any first character
             if not is_rule and (include := _INCLUDE.match(self.text, self.at)):  # also in the middle of a statement
                 self.at = include.end()
-                blocks[-1].append(Statement([Part("include"), Part(self._read_word(_FILE).strip('<>" '))]))
+                blocks[-1].append(Statement([StatementPart("include"), StatementPart(self._read_word(_FILE).strip('<>" '))]))
             elif not parts and (assigned := _ASSIGNMENT.match(self.text, self.at)):  # it ends with the line
                 self.at = assigned.end()
-                blocks[-1].append(Statement([Part(assigned[1], _read_values(assigned[2]), True)]))
+                blocks[-1].append(Statement([StatementPart(assigned[1], _read_values(assigned[2]), True)]))
             elif sign in ",}":
                 self.at += 1
                 blocks[-1] += [Statement(parts, None, start)] if parts else []
@@ -184,28 +187,28 @@ class _Reader:
                 return True
         return False
 
-    def _read_part(self, parts: list[Part], is_named: bool) -> None:
+    def _read_part(self, parts: list[StatementPart], is_named: bool) -> None:
         sign = self.text[self.at]
         if is_named:
             word = self._read_word(_LONG)
             if len(word) > 1 and word.endswith("{"):  # the parser would take the brace for a part of the name, and reject the text
                 self.at, word = self.at - 1, word[:-1]
-            parts.append(Part(decode_word(word)))
+            parts.append(StatementPart(decode_word(word)))
         elif sign == "(":
-            parts.append(Part("", self._read_list(), True))
+            parts.append(StatementPart("", self._read_list(), True))
         elif sign == "=":
             self.at += 1
             name = parts.pop().word if parts and not parts[-1].has_values else ""
             self._skip_blank()
             listed = self.text.startswith("(", self.at)
-            parts.append(Part(name, self._read_list() if listed else (decode_word(self._read_word(_LONG)),), True))
+            parts.append(StatementPart(name, self._read_list() if listed else (decode_word(self._read_word(_LONG)),), True))
         elif sign == "^":
             self.at += 1
-            parts += [Part("^"), Part(decode_word(self._read_word(_LONG)))]
+            parts += [StatementPart("^"), StatementPart(decode_word(self._read_word(_LONG)))]
         elif sign in '/@:&"' or sign == "{":
-            parts.append(Part(decode_word(self._read_word(_LONG if sign == "{" else _PATTERN))))
+            parts.append(StatementPart(decode_word(self._read_word(_LONG if sign == "{" else _PATTERN))))
         else:
-            parts.append(Part(self._read_word(_PLAIN)))
+            parts.append(StatementPart(self._read_word(_PLAIN)))
 
     def _read_list(self) -> tuple[str, ...]:
         """Read a list in parentheses; lists in it are read into it."""

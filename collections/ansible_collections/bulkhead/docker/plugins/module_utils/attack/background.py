@@ -16,11 +16,11 @@ from ..host.root import Host
 
 FOLDERS = "/run"
 PREFIX = "bulkhead-attack-"
-# Files in a job's folder: its process, the folder of the module's code, one line per finished configuration, and the answer.
+# Files in its folder: its process, the folder of the module's code, one line per finished configuration, and the answer.
 OWNER, CODE, PROGRESS, ANSWER = "owner", "code", "progress", "answer.json"
 
 
-class Job:
+class BackgroundRun:
     """A folder on the host with the progress of one run. Creating it removes folders of interrupted runs. Raises OSError."""
 
     def __init__(self, host: Host, name: str) -> None:

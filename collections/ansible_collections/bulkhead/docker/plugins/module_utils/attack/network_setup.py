@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..host.egress import TABLE, NftError, read_counters, read_table, run_nft
-from ..host.namespaces import ProbeError, Process, run_ip, run_ip_batch, start_process
+from ..host.namespaces import NamespaceProcess, ProbeError, run_ip, run_ip_batch, start_process
 from ..host.outside import Link
 
 METADATA = "169.254.169.254"
@@ -38,7 +38,7 @@ class Targets:
 
     private: str
     metadata: str
-    outside: Process
+    outside: NamespaceProcess
 
     def list_received(self) -> list[str]:
         """Return the contents of the packets that reached the machine. Raises ProbeError."""

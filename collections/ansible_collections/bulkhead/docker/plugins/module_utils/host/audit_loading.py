@@ -30,7 +30,7 @@ Watch = tuple[str, bool]  # a path, and whether all below it
 
 
 @dataclass
-class Loading:
+class AuditLoading:
     """What is done: the texts of files by path (empty: removed), and rules. failed: rule -> why the kernel does not take it."""
 
     before: dict[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Loading:
         return self.before != self.after or bool(self.added or self.removed)
 
 
-def apply_rules(host: Host, rules: Iterable[Watch], texts: tuple[str, str], load: bool, check: bool) -> Loading:
+def apply_rules(host: Host, rules: Iterable[Watch], texts: tuple[str, str], load: bool, check: bool) -> AuditLoading:
     """Make these the only rules of Bulkhead. texts: of RULES and FOLDERS. load: change the kernel. check: change nothing.
 
     Raises BlockingIOError, OSError.
@@ -55,8 +55,8 @@ def apply_rules(host: Host, rules: Iterable[Watch], texts: tuple[str, str], load
         return _apply(host, list(rules), texts, load, check)
 
 
-def _apply(host: Host, rules: list[Watch], texts: tuple[str, str], load: bool, check: bool) -> Loading:
-    loading = Loading(after=dict(zip((RULES, FOLDERS), texts, strict=True)))
+def _apply(host: Host, rules: list[Watch], texts: tuple[str, str], load: bool, check: bool) -> AuditLoading:
+    loading = AuditLoading(after=dict(zip((RULES, FOLDERS), texts, strict=True)))
     loading.before = {path: host.read(path) or "" for path in loading.after}
     present = list_managed(read_kernel()) if load else []
     more = [rule for rule in rules if rule not in dict(present)] if load else []
@@ -125,7 +125,7 @@ def parse_managed(data: bytes) -> Watch | None:
     return rule if is_same and permissions == _WRITE_AND_ATTRIBUTES and set(numbers[3:66]) == {0xFFFFFFFF} else None
 
 
-def _send(loading: Loading, kind: int, rule: Watch, data: bytes) -> bool:
+def _send(loading: AuditLoading, kind: int, rule: Watch, data: bytes) -> bool:
     """Send a rule and return whether the kernel takes it; otherwise note why."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 9) as link:  # NETLINK_AUDIT
         link.settimeout(30)  # a rule about a folder takes longer the more mounts are below it

@@ -33,7 +33,7 @@ _MODES = {RULES: 0o600, UNIT: 0o644, DROP_IN: 0o644}
 
 
 @dataclass
-class Loading:
+class EgressLoading:
     """The texts of all files by path, before and after (empty: no file). loaded: whether the kernel's table was replaced, or removed."""
 
     before: dict[str, str] = field(default_factory=dict)
@@ -45,12 +45,12 @@ class Loading:
         return self.loaded or self.before != self.after
 
 
-def apply_rules(host: Host, texts: tuple[str, str, str], check: bool) -> Loading:
+def apply_rules(host: Host, texts: tuple[str, str, str], check: bool) -> EgressLoading:
     """Make these the rules of the host; remove them if the texts are empty. texts: of FILES. check: change nothing.
 
     Raises BlockingIOError, OSError. If the kernel does not accept the rules, the files are as before.
     """
-    loading = Loading({path: host.read(path) or "" for path in FILES}, dict(zip(FILES, texts, strict=True)), True)
+    loading = EgressLoading({path: host.read(path) or "" for path in FILES}, dict(zip(FILES, texts, strict=True)), True)
     nft, rules = find_nft(host), loading.after[RULES]
     if rules:
         if nft is None:
@@ -92,7 +92,7 @@ def _quote(name: str) -> str:
     return f'"{name}"' if name else ""
 
 
-def _load(host: Host, loading: Loading) -> None:
+def _load(host: Host, loading: EgressLoading) -> None:
     """Write the files first: after a power cut, the unit loads the new rules at boot."""
     ensure_folder(host)
     try:

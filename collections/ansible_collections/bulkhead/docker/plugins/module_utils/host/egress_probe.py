@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from .namespaces import ProbeError, Process, run_ip, run_ip_batch, start_process
+from .namespaces import NamespaceProcess, ProbeError, run_ip, run_ip_batch, start_process
 from .outside import Link, add_addresses
 from .root import Host
 
@@ -75,7 +75,7 @@ def run_probe(
         return {"reached": {name: process.ask() for name, process in processes.items()}, "problems": problems}
 
 
-def _attach(device: str, peer: str, process: Process, bridge: str) -> list[str]:
+def _attach(device: str, peer: str, process: NamespaceProcess, bridge: str) -> list[str]:
     return [f"link add {device} type veth peer name {peer} netns {process.pid}", f"link set {device} master {bridge} up"]
 
 

@@ -25,7 +25,7 @@ class ProbeError(OSError):
     """Nothing could be tried."""
 
 
-class Process:
+class NamespaceProcess:
     """A process that waits for orders, one after the other, and answers with JSON lines."""
 
     def __init__(self, pid: int, orders: int, answers: int) -> None:
@@ -51,7 +51,7 @@ class Process:
 
 
 @contextmanager
-def start_process(work: Work, apart: bool = True) -> Iterator[Process]:
+def start_process(work: Work, apart: bool = True) -> Iterator[NamespaceProcess]:
     """Run `work` in a process of its own. apart: in an empty network namespace. work: gets each order, and a function that sends an answer."""
     (order_end, orders), (answers, answer_end) = os.pipe(), os.pipe()
     pid = os.fork()
@@ -61,7 +61,7 @@ def start_process(work: Work, apart: bool = True) -> Iterator[Process]:
         _run_child(work, apart, order_end, answer_end)
     os.close(order_end)
     os.close(answer_end)
-    process = Process(pid, orders, answers)
+    process = NamespaceProcess(pid, orders, answers)
     try:
         process.ask()
         yield process

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...module_utils.hardened.settings import CONTAINER, CONTAINER_MODE, PROJECT, VARIABLE
 from . import limits, mounts, names, ports, texts
-from .values import Checker, Problem, Written, check_type, escape, show, suggest
+from .values import Checker, SettingProblem, Written, check_type, escape, show, suggest
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _STATES = ("present", "absent")
@@ -148,7 +148,7 @@ def _check_together(entries: list[dict[str, Any]], run_by: str) -> Iterator[tupl
                 yield taken, f"name: is needed while container {name} is replaced; write another name"
 
 
-def _format_problem(where: str, problem: Problem) -> str:
+def _format_problem(where: str, problem: SettingProblem) -> str:
     value = "" if problem.value is None else f"{problem.value} " if problem.value == "null" else f"{show(problem.value)} "
     return f"{where}{problem.part}: {value}{problem.why}"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...module_utils.hardened.settings import SIZE, parse_size
-from .values import LAST_SIZE, Problem, Written, explain_number, report, show, suggest, takes
+from .values import LAST_SIZE, SettingProblem, Written, explain_number, report, show, suggest, takes
 
 MIN_MEMORY = 6 << 20  # moby daemon/daemon_unix.go: linuxMinMemory
 MAX_PIDS = 1 << 22  # Linux threads.h: PID_MAX_LIMIT
@@ -21,7 +21,7 @@ ULIMITS = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtpr
 MAX_CPUS = 8192  # Linux arch/x86/Kconfig: NR_CPUS. The engine rejects more than the host has, which plan_containers compares.
 
 
-def check_pids_limit(value: Any, written: Written) -> Iterator[Problem]:
+def check_pids_limit(value: Any, written: Written) -> Iterator[SettingProblem]:
     why = explain_number(value, written)
     if not why and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         why = "is not a limit; write an integer of 1 or more"
@@ -30,21 +30,21 @@ def check_pids_limit(value: Any, written: Written) -> Iterator[Problem]:
     yield from report(value, why)
 
 
-def check_memory(value: Any, written: Written) -> Iterator[Problem]:
+def check_memory(value: Any, written: Written) -> Iterator[SettingProblem]:
     wrong = list(_check_size(value, written))
     yield from wrong
     if not wrong and parse_size(value) < MIN_MEMORY:
-        yield Problem("", value, "is less than the engine accepts; write 6m or more")
+        yield SettingProblem("", value, "is less than the engine accepts; write 6m or more")
 
 
-def check_log_size(value: Any, written: Written) -> Iterator[Problem]:
+def check_log_size(value: Any, written: Written) -> Iterator[SettingProblem]:
     wrong = list(_check_size(value, written))
     yield from wrong
     if not wrong and parse_size(value) < 1:
-        yield Problem("", value, "is not a size of a file; write a number above 0 with k, m or g, such as 10m")
+        yield SettingProblem("", value, "is not a size of a file; write a number above 0 with k, m or g, such as 10m")
 
 
-def check_log_files(value: Any, written: Written) -> Iterator[Problem]:
+def check_log_files(value: Any, written: Written) -> Iterator[SettingProblem]:
     why = explain_number(value, written)
     number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,6}", value) else value
     if not why and (not isinstance(number, int) or isinstance(number, bool) or not 1 <= number < 1_000_000):
@@ -52,7 +52,7 @@ def check_log_files(value: Any, written: Written) -> Iterator[Problem]:
     yield from report(value, why)
 
 
-def check_cpus(value: Any, written: Written) -> Iterator[Problem]:
+def check_cpus(value: Any, written: Written) -> Iterator[SettingProblem]:
     why = explain_number(value, written)
     number = isinstance(value, int | float) and not isinstance(value, bool) and not (isinstance(value, float) and not math.isfinite(value))
     if not why and (not number or value <= 0):
@@ -63,22 +63,24 @@ def check_cpus(value: Any, written: Written) -> Iterator[Problem]:
 
 
 @takes(dict)
-def check_ulimits(value: Any, written: Written) -> Iterator[Problem]:
+def check_ulimits(value: Any, written: Written) -> Iterator[SettingProblem]:
     """Check the names that the engine knows (docker/go-units ulimit.go), and numbers that compose and the kernel take."""
     for name, limit in value.items():
         if name not in ULIMITS:
             advice = suggest(name, ULIMITS, f"known are {', '.join(ULIMITS)}")
-            yield Problem("", value, f"contains {show(name)}, which is not a limit; {advice}")
+            yield SettingProblem("", value, f"contains {show(name)}, which is not a limit; {advice}")
             continue
         pair = limit if isinstance(limit, Mapping) else {"soft": limit, "hard": limit}
         if set(pair) != {"soft", "hard"}:
-            yield Problem(f".{name}", limit, "is not a limit; write a number, or soft and hard")
+            yield SettingProblem(f".{name}", limit, "is not a limit; write a number, or soft and hard")
             continue
         wrong = [(key, why) for key, number in pair.items() if (why := _explain_ulimit(name, number, written))]
         for key, why in wrong[: None if isinstance(limit, Mapping) else 1]:
-            yield Problem(f".{name}.{key}" if isinstance(limit, Mapping) else f".{name}", "null" if pair[key] is None else pair[key], why)
+            yield SettingProblem(
+                f".{name}.{key}" if isinstance(limit, Mapping) else f".{name}", "null" if pair[key] is None else pair[key], why
+            )
         if not wrong and pair["hard"] != -1 and not 0 <= pair["soft"] <= pair["hard"]:
-            yield Problem(f".{name}", limit, "has a soft limit above the hard one, which the engine rejects; write a lower one")
+            yield SettingProblem(f".{name}", limit, "has a soft limit above the hard one, which the engine rejects; write a lower one")
 
 
 def _explain_ulimit(name: str, number: Any, written: Written) -> str:
@@ -92,7 +94,7 @@ def _explain_ulimit(name: str, number: Any, written: Written) -> str:
     return ""
 
 
-def _check_size(value: Any, written: Written) -> Iterator[Problem]:
+def _check_size(value: Any, written: Written) -> Iterator[SettingProblem]:
     why = explain_number(value, written)
     good = isinstance(value, int | str) and not isinstance(value, bool)
     match = SIZE.fullmatch(str(value)) if good and not (isinstance(value, int) and value > LAST_SIZE) else None

@@ -8,7 +8,7 @@ from posixpath import normpath
 from typing import Any
 
 from .names import OBJECT
-from .values import Problem, Written, explain_characters, has_control_character, show, takes
+from .values import SettingProblem, Written, explain_characters, has_control_character, show, takes
 
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 # Each group excludes the others in it (moby volume/mounts/linux_parser.go). compose drops what it does not know, such as `RO`, without a message.
@@ -21,15 +21,15 @@ _PROC_FILES = (
 
 
 @takes(list)
-def check_volumes(value: Any, written: Written) -> Iterator[Problem]:
+def check_volumes(value: Any, written: Written) -> Iterator[SettingProblem]:
     for volume in value:
         why = _explain_volume(volume)
         if why:
-            yield Problem("", value, f"contains {show(volume)}, {why}")
+            yield SettingProblem("", value, f"contains {show(volume)}, {why}")
 
 
 @takes(list)
-def check_tmpfs(value: Any, written: Written) -> Iterator[Problem]:
+def check_tmpfs(value: Any, written: Written) -> Iterator[SettingProblem]:
     for path in value:
         if not isinstance(path, str):
             why = "which is not a text; write an absolute path in quotes"
@@ -38,22 +38,24 @@ def check_tmpfs(value: Any, written: Written) -> Iterator[Problem]:
         else:
             why = _explain_target(path, "which")
         if why:
-            yield Problem("", value, f"contains {show(path)}, {why}")
+            yield SettingProblem("", value, f"contains {show(path)}, {why}")
 
 
-def check_targets(volumes: list[str], tmpfs: list[str], from_entry: bool) -> Iterator[Problem]:
+def check_targets(volumes: list[str], tmpfs: list[str], from_entry: bool) -> Iterator[SettingProblem]:
     """Yield a problem per folder of the container that is mounted twice. from_entry: whether the entry itself sets tmpfs."""
     seen: dict[str, str] = {normpath(path): "tmpfs" for path in tmpfs}
     if len(seen) != len(tmpfs):
-        yield Problem("", tmpfs, "contains a folder twice; write it once")
+        yield SettingProblem("", tmpfs, "contains a folder twice; write it once")
     for volume in volumes:
         target = normpath(split_volume(volume)[1])
         if seen.get(target) == "tmpfs":
             rest = [path for path in tmpfs if normpath(path) != target]
             advice = f"write tmpfs: {rest}" if not from_entry else f"remove {target} from tmpfs"
-            yield Problem("", volumes, f"contains {volume!r}, whose target {target} is in tmpfs too; {advice}, or another target")
+            yield SettingProblem("", volumes, f"contains {volume!r}, whose target {target} is in tmpfs too; {advice}, or another target")
         elif target in seen:
-            yield Problem("", volumes, f"contains {volume!r}, whose target {target} is that of {seen[target]!r} too; write another target")
+            yield SettingProblem(
+                "", volumes, f"contains {volume!r}, whose target {target} is that of {seen[target]!r} too; write another target"
+            )
         else:
             seen[target] = volume
 

@@ -11,7 +11,7 @@ from ...module_utils.apparmor.labels import is_unconfined_name
 from ...module_utils.capabilities import CAPABILITIES
 from ...module_utils.hardened.settings import CONTAINER_MODE, MODES
 from ...module_utils.seccomp.desired import NAME as PROFILE_NAME
-from .values import Problem, Written, explain_text, report, show, suggest, takes
+from .values import SettingProblem, Written, explain_text, report, show, suggest, takes
 
 # moby daemon/names: RestrictedNameChars; containers and volumes.
 OBJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -37,25 +37,25 @@ _PROFILE_ADVICE = "write the name of a profile, or '' for the host's default"
 
 
 @takes(str)
-def check_name(value: Any, written: Written) -> Iterator[Problem]:
+def check_name(value: Any, written: Written) -> Iterator[SettingProblem]:
     if not OBJECT.fullmatch(value):
-        yield Problem("", value, "is not a name for a container; write two or more letters, digits, dots, dashes and underscores")
+        yield SettingProblem("", value, "is not a name for a container; write two or more letters, digits, dots, dashes and underscores")
 
 
 @takes(str)
-def check_image(value: Any, written: Written) -> Iterator[Problem]:
+def check_image(value: Any, written: Written) -> Iterator[SettingProblem]:
     if not value or _IMAGE_ID.fullmatch(value):
         return  # `resolve_containers` reports an entry without an image
     match = _IMAGE.fullmatch(value)
     if re.fullmatch("[0-9a-f]{64}", value):
-        yield Problem("", value, f"is an ID; write sha256:{value}")
+        yield SettingProblem("", value, f"is an ID; write sha256:{value}")
     elif not match or len(match["name"]) > 255:
         lower = value.lower()
         advice = lower if _IMAGE.fullmatch(lower) and not match else "REGISTRY/NAME:TAG, such as registry.example/shop:1.2"
-        yield Problem("", value, f"is not an image; write {advice}")
+        yield SettingProblem("", value, f"is not an image; write {advice}")
 
 
-def check_user(value: Any, written: Written) -> Iterator[Problem]:
+def check_user(value: Any, written: Written) -> Iterator[SettingProblem]:
     why = explain_text(value, written)
     if why or isinstance(value, float) or value == "":
         yield from report(value, why or "is not a user; write a number or a name, such as 65534:65534")
@@ -64,53 +64,55 @@ def check_user(value: Any, written: Written) -> Iterator[Problem]:
     parts = text.split(":")
     numbers = [int(part) if re.fullmatch(r"\+?[0-9]+", part) else None for part in parts]
     if numbers[0] == 0 or parts[0] in ("", "root"):
-        yield Problem("", value, "is root; write the user that the service runs as, such as 65534:65534")
+        yield SettingProblem("", value, "is root; write the user that the service runs as, such as 65534:65534")
     elif len(parts) > 2 or not all(_USER.fullmatch(part) for part in parts):
-        yield Problem("", value, "is not a user; write USER or USER:GROUP as numbers or names, such as 65534:65534")
+        yield SettingProblem("", value, "is not a user; write USER or USER:GROUP as numbers or names, such as 65534:65534")
     elif any(number is not None and number > _LAST_ID for number in numbers):
-        yield Problem("", value, f"contains an ID above {_LAST_ID}, which the engine rejects; write a lower one, such as 65534:65534")
+        yield SettingProblem(
+            "", value, f"contains an ID above {_LAST_ID}, which the engine rejects; write a lower one, such as 65534:65534"
+        )
 
 
 @takes(list)
-def check_capabilities(value: Any, written: Written) -> Iterator[Problem]:
+def check_capabilities(value: Any, written: Written) -> Iterator[SettingProblem]:
     for name in value:
         if not isinstance(name, str) or name.upper().removeprefix("CAP_") not in CAPABILITIES:
             advice = "list the ones that the service needs" if name in ("ALL", "all") else suggest(name, CAPABILITIES, "")
             advice = advice or "write a name such as NET_BIND_SERVICE (man 7 capabilities)"
-            yield Problem("", value, f"contains {show(name)}, which is not a capability; {advice}")
+            yield SettingProblem("", value, f"contains {show(name)}, which is not a capability; {advice}")
 
 
 @takes(str)
-def check_seccomp_profile(value: Any, written: Written) -> Iterator[Problem]:
+def check_seccomp_profile(value: Any, written: Written) -> Iterator[SettingProblem]:
     if value == "unconfined":
-        yield Problem("", value, f"confines nothing; {_PROFILE_ADVICE}")
+        yield SettingProblem("", value, f"confines nothing; {_PROFILE_ADVICE}")
     elif value and not PROFILE_NAME.fullmatch(value):
-        yield Problem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}, without folder and .json")
+        yield SettingProblem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}, without folder and .json")
 
 
 @takes(str)
-def check_apparmor_profile(value: Any, written: Written) -> Iterator[Problem]:
+def check_apparmor_profile(value: Any, written: Written) -> Iterator[SettingProblem]:
     if is_unconfined_name(value):
-        yield Problem("", value, f"confines nothing; {_PROFILE_ADVICE}")
+        yield SettingProblem("", value, f"confines nothing; {_PROFILE_ADVICE}")
     elif value and (not value.isprintable() or any(character.isspace() for character in value)):
-        yield Problem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}")
+        yield SettingProblem("", value, f"is not the name of a profile; {_PROFILE_ADVICE}")
 
 
 @takes(str)
-def check_network(value: Any, written: Written) -> Iterator[Problem]:
+def check_network(value: Any, written: Written) -> Iterator[SettingProblem]:
     if not value:
         return
     if value.startswith(CONTAINER_MODE):
         if not OBJECT.fullmatch(value.removeprefix(CONTAINER_MODE)):
-            yield Problem("", value, "does not name a container; write container:NAME")
+            yield SettingProblem("", value, "does not name a container; write container:NAME")
     elif value.startswith("service:"):
-        yield Problem("", value, f"is not a network; write {CONTAINER_MODE}{value.removeprefix('service:')}")
+        yield SettingProblem("", value, f"is not a network; write {CONTAINER_MODE}{value.removeprefix('service:')}")
     elif not NETWORK.fullmatch(value):
-        yield Problem("", value, f"is not a network; write the name of one, {', '.join(MODES)} or container:NAME")
+        yield SettingProblem("", value, f"is not a network; write the name of one, {', '.join(MODES)} or container:NAME")
 
 
 @takes(str)
-def check_stop_signal(value: Any, written: Written) -> Iterator[Problem]:
+def check_stop_signal(value: Any, written: Written) -> Iterator[SettingProblem]:
     if not value:
         return
     name = value.upper().removeprefix("SIG")
@@ -118,10 +120,10 @@ def check_stop_signal(value: Any, written: Written) -> Iterator[Problem]:
     good = 1 <= number <= 64 if number is not None else name in _SIGNALS or _REAL_TIME.fullmatch(name)
     if not good:
         advice = suggest(name, _SIGNALS, "write SIGTERM").replace("write SIG", "write ").replace("write ", "write SIG")
-        yield Problem("", value, f"is not a signal; {advice}, or its number from 1 to 64")
+        yield SettingProblem("", value, f"is not a signal; {advice}, or its number from 1 to 64")
 
 
-def check_choice(value: Any, choices: tuple[str, ...]) -> Iterator[Problem]:
+def check_choice(value: Any, choices: tuple[str, ...]) -> Iterator[SettingProblem]:
     if value not in choices or not isinstance(value, str):
         listed = f"write {', '.join(choices[:-1])} or {choices[-1]}"
         # YAML 1.1 reads `no` without quotes as a boolean.

@@ -9,26 +9,26 @@ from typing import Any
 
 from ...module_utils.hardened.obstacles import Socket, is_port_conflict, list_published
 from ...module_utils.hardened.settings import CONTAINER_MODE, PORT
-from .values import Problem, Written, show, takes
+from .values import SettingProblem, Written, show, takes
 
 _LAST_PORT = 65535
 
 
 @takes(list)
-def check_ports(value: Any, written: Written) -> Iterator[Problem]:
+def check_ports(value: Any, written: Written) -> Iterator[SettingProblem]:
     for port in value:
         why = _explain_port(port, written)
         if why:
-            yield Problem("", value, f"contains {show(port)}, {why}")
+            yield SettingProblem("", value, f"contains {show(port)}, {why}")
 
 
-def check_network_of_ports(ports: list[str], network: str) -> Iterator[Problem]:
+def check_network_of_ports(ports: list[str], network: str) -> Iterator[SettingProblem]:
     """Yield a problem if the container has no network in which the engine could publish ports."""
     if ports and (network in ("host", "none") or network.startswith(CONTAINER_MODE)):
-        yield Problem("", ports, f"are not published with network {network}; remove them, or write another network")
+        yield SettingProblem("", ports, f"are not published with network {network}; remove them, or write another network")
 
 
-def find_conflicts(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Problem]]:
+def find_conflicts(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, SettingProblem]]:
     """Yield container and problem per port that two containers publish, or one container twice: only the first would start."""
     taken: list[tuple[Socket, str, str]] = []
     for entry in entries:
@@ -39,7 +39,10 @@ def find_conflicts(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, 
                     place = (
                         f"container {other[0]} publishes with {other[1]!r}" if other[0] != entry["name"] else f"{other[1]!r} publishes too"
                     )
-                    yield entry["name"], Problem("", entry["ports"], f"contains {text!r}, which {place}; write another port or address")
+                    yield (
+                        entry["name"],
+                        SettingProblem("", entry["ports"], f"contains {text!r}, which {place}; write another port or address"),
+                    )
                     break
             taken += [(own, entry["name"], text) for own in list_published(text)]
 

@@ -6,45 +6,45 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .values import MAX_TEXT, Problem, Written, check_type, explain_text, takes
+from .values import MAX_TEXT, SettingProblem, Written, check_type, explain_text, takes
 
 # Bytes of all arguments and variables: a quarter of the stack's limit of 8 MiB, its pointers included (man 2 execve).
 _MAX_ALL = 2 << 20
 
 
 @takes(list)
-def check_command(value: Any, written: Written) -> Iterator[Problem]:
+def check_command(value: Any, written: Written) -> Iterator[SettingProblem]:
     """Yield the problems of a list of words."""
     for position, word in enumerate(value):
         why = explain_text(word, written)
         if why:
-            yield Problem(f"[{position}]", _shorten(word), why)
+            yield SettingProblem(f"[{position}]", _shorten(word), why)
 
 
-def check_environment(value: Any, written: Written) -> Iterator[Problem]:
+def check_environment(value: Any, written: Written) -> Iterator[SettingProblem]:
     """Yield the problems of a mapping of variables."""
     if isinstance(value, list):
-        yield Problem("", value, "is not a mapping; write NAME: value, such as {TZ: UTC}")
+        yield SettingProblem("", value, "is not a mapping; write NAME: value, such as {TZ: UTC}")
         return
     wrong = list(check_type(value, dict))
     yield from wrong
     for name, text in {} if wrong else value.items():
         if not isinstance(name, str):
-            yield Problem(f".{name}", None, "the name is not a text; put the name in quotes")
+            yield SettingProblem(f".{name}", None, "the name is not a text; put the name in quotes")
             continue
         why = _explain_name(name) or explain_text(text, written)
         if not why and len(f"{name}={text}".encode()) >= MAX_TEXT:
             why = f"is longer than the {MAX_TEXT} bytes that the kernel accepts; put it into a file in a volume"
         if why:
-            yield Problem(f".{name}", _shorten(text), why)
+            yield SettingProblem(f".{name}", _shorten(text), why)
 
 
-def check_size(command: list[Any], environment: dict[str, Any]) -> Iterator[Problem]:
+def check_size(command: list[Any], environment: dict[str, Any]) -> Iterator[SettingProblem]:
     """Yield a problem if no program would start, because arguments and variables are too long together."""
     texts = [*map(str, command), *(f"{name}={value}" for name, value in environment.items())]
     size = sum(len(text.encode()) + 9 for text in texts)
     if size >= _MAX_ALL:
-        yield Problem(
+        yield SettingProblem(
             "", None, f"has {size} bytes together with command, and the kernel accepts {_MAX_ALL}; put values into files in a volume"
         )
 

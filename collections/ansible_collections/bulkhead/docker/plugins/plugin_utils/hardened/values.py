@@ -23,7 +23,7 @@ MAX_TEXT = 128 << 10
 LAST_SIZE = 1 << 60
 
 
-class Problem(NamedTuple):
+class SettingProblem(NamedTuple):
     """part: what follows the setting's name, such as `.HOME` or `[0]`. value: None is shown as nothing. why: what is wrong, and what to write."""
 
     part: str
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
     why: str
 
 
-Checker = Callable[[Any, Written], Iterator[Problem]]
+Checker = Callable[[Any, Written], Iterator[SettingProblem]]
 
 
 def takes(kind: type) -> Callable[[Checker], Checker]:
@@ -39,7 +39,7 @@ def takes(kind: type) -> Callable[[Checker], Checker]:
 
     def decorate(check: Checker) -> Checker:
         @wraps(check)
-        def checked(value: Any, written: Written) -> Iterator[Problem]:
+        def checked(value: Any, written: Written) -> Iterator[SettingProblem]:
             wrong = list(check_type(value, kind))
             yield from wrong or check(value, written)
 
@@ -48,20 +48,20 @@ def takes(kind: type) -> Callable[[Checker], Checker]:
     return decorate
 
 
-def report(value: Any, why: str) -> Iterator[Problem]:
+def report(value: Any, why: str) -> Iterator[SettingProblem]:
     """Yield the problem of a whole value; none if `why` is empty."""
     if why:
-        yield Problem("", "null" if value is None else value, why)
+        yield SettingProblem("", "null" if value is None else value, why)
 
 
-def check_type(value: Any, kind: type) -> Iterator[Problem]:
+def check_type(value: Any, kind: type) -> Iterator[SettingProblem]:
     """Yield a problem if a value is not of this kind, which JSON has too."""
     if value is None:
-        yield Problem("", "null", "has no value; leave it out, or write " + _TYPE_NAMES[kind])
+        yield SettingProblem("", "null", "has no value; leave it out, or write " + _TYPE_NAMES[kind])
     elif not isinstance(value, kind):
         quotes = "; put it in quotes" if kind is str and not isinstance(value, Mapping | list) else ""
         quotes = "; write true or false, without quotes" if kind is bool else quotes
-        yield Problem("", value, f"is not {_TYPE_NAMES[kind]}{quotes}" if kind is not bool else f"is not a boolean{quotes}")
+        yield SettingProblem("", value, f"is not {_TYPE_NAMES[kind]}{quotes}" if kind is not bool else f"is not a boolean{quotes}")
 
 
 def explain_text(value: Any, written: Written) -> str:

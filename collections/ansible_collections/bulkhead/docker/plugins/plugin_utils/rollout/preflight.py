@@ -28,7 +28,7 @@ Decision = Mapping[str, Any]
 
 
 @dataclass
-class Row:
+class DecisionRow:
     """Hosts of one batch with the same decision and the same changed layers."""
 
     label: str
@@ -39,7 +39,7 @@ class Row:
         return str(self.hosts[0]["decision"])
 
 
-def group_hosts(decisions: Sequence[Decision]) -> list[Row]:
+def group_hosts(decisions: Sequence[Decision]) -> list[DecisionRow]:
     """Return the rows, by batch and decision."""
     found: dict[tuple[Any, ...], list[Decision]] = {}
     for entry in decisions:
@@ -48,7 +48,7 @@ def group_hosts(decisions: Sequence[Decision]) -> list[Row]:
         details = (affects, states) if entry["decision"] == INCLUDED else ()
         found.setdefault((BATCHES.index(entry["batch"]), _ORDER[entry["decision"]], entry["stops"], *details), []).append(entry)
     ordered = sorted(found.items(), key=lambda item: item[0][:3])
-    return [Row(_name_row(number), members) for number, (unused, members) in enumerate(ordered)]
+    return [DecisionRow(_name_row(number), members) for number, (unused, members) in enumerate(ordered)]
 
 
 def render_preflight(decisions: Sequence[Decision], batch_size: str, folder: str) -> list[Line]:
@@ -70,7 +70,7 @@ def render_preflight(decisions: Sequence[Decision], batch_size: str, folder: str
     return found
 
 
-def _list_columns(rows: Sequence[Row]) -> list[str]:
+def _list_columns(rows: Sequence[DecisionRow]) -> list[str]:
     """Return the layers that are planned on any included host."""
     return list(dict.fromkeys(name for row in rows if row.decision == INCLUDED for entry in row.hosts for name in entry["layers"]))
 
@@ -83,7 +83,7 @@ def _name_columns(layers: Sequence[str]) -> dict[str, str]:
     return {name: BY_NAME[name].short if name in BY_NAME and len(name) > len(_pad_cell("", "")) else name for name in layers}
 
 
-def _render_row(row: Row, layers: Mapping[str, str], narrow: bool) -> str:
+def _render_row(row: DecisionRow, layers: Mapping[str, str], narrow: bool) -> str:
     first = row.hosts[0]
     head = f"  {row.label:<2} {len(row.hosts):>5}  {first['batch']:<10}  "
     if row.decision == SKIPPED:
@@ -109,7 +109,7 @@ def _count_affected(decisions: Sequence[Decision]) -> str:
     return f"{total} on {_count_hosts(sum(bool(number) for number in per_host))}"
 
 
-def _render_details(row: Row) -> Iterator[Line]:
+def _render_details(row: DecisionRow) -> Iterator[Line]:
     hosts = row.hosts
     yield from wrap_text(f"  {row.label:<2} ", shorten_names([entry["host"] for entry in hosts]), _COLOUR[row.decision])
     if row.decision in (SKIPPED, UNREACHABLE):

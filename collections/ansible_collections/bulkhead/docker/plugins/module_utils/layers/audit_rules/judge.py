@@ -9,7 +9,7 @@ from typing import Any
 from ...host.audit_rules import RULES
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 from .kernel import IMMUTABLE, Kernel, parse_kernel
-from .rules import LAYER, Place, is_covered, list_covering, list_places, list_suppressed, list_watched, parse_rules
+from .rules import LAYER, WatchedPath, is_covered, list_covering, list_places, list_suppressed, list_watched, parse_rules
 
 _RUN_AGAIN = "run the playbook again"
 _LIST, _STATE = "auditctl -l", "auditctl -s"
@@ -68,7 +68,7 @@ def _add_not_ready(verdict: Verdict, installed: bool) -> None:
 
 
 def _judge_missing(
-    verdict: Verdict, missing: list[Place], covering: Mapping[str, Any], kernel: Kernel, saved: set[str], status: str
+    verdict: Verdict, missing: list[WatchedPath], covering: Mapping[str, Any], kernel: Kernel, saved: set[str], status: str
 ) -> None:
     for place in missing:
         permissions = "".join(sorted({letter for rule in covering[place.real] for letter in rule.permissions}))
@@ -83,7 +83,7 @@ def _judge_missing(
         verdict.add_finding(place.name, text, status, remedy)
 
 
-def _judge_effect(verdict: Verdict, kernel: Kernel, places: list[Place]) -> None:
+def _judge_effect(verdict: Verdict, kernel: Kernel, places: list[WatchedPath]) -> None:
     """Add what makes rules useless although the kernel has them."""
     if kernel.enabled == 0:
         verdict.add_finding("off", "the kernel's audit is off (enabled 0), so that rules make no record", ABSENT, "auditctl -e 1")

@@ -14,7 +14,7 @@ from .rules import (
     EXCLUDED,
     LAYER,
     SWITCH,
-    Place,
+    WatchedPath,
     format_rules,
     is_covered,
     list_covering,
@@ -86,7 +86,7 @@ def _explain_missing_support(state: Mapping[str, Any], kernel: Kernel | None) ->
     return ""
 
 
-def _choose_places(planned: LayerPlan, observed: Mapping[str, Any], kernel: Kernel, excluded: list[str]) -> list[Place]:
+def _choose_places(planned: LayerPlan, observed: Mapping[str, Any], kernel: Kernel, excluded: list[str]) -> list[WatchedPath]:
     """Return the places with a rule of Bulkhead: those that no other rule watches, and those that have one."""
     own = parse_rules(observed["layers"][LAYER]["texts"][0]) | {rule.path for rule in kernel.rules if rule.is_managed}
     chosen = []
@@ -102,7 +102,7 @@ def _choose_places(planned: LayerPlan, observed: Mapping[str, Any], kernel: Kern
     return chosen
 
 
-def _plan_files(planned: LayerPlan, state: Mapping[str, Any], places: Iterable[Place]) -> None:
+def _plan_files(planned: LayerPlan, state: Mapping[str, Any], places: Iterable[WatchedPath]) -> None:
     listed = list(places)
     for path, before, after in zip((RULES, FOLDERS), state["texts"], (render_rules(listed), render_folders(listed)), strict=True):
         if (before or "") != after:
@@ -110,7 +110,7 @@ def _plan_files(planned: LayerPlan, state: Mapping[str, Any], places: Iterable[P
             planned.changes.append(Change(path, summary, before or "", after))
 
 
-def _plan_kernel(planned: LayerPlan, kernel: Kernel, places: Iterable[Place]) -> None:
+def _plan_kernel(planned: LayerPlan, kernel: Kernel, places: Iterable[WatchedPath]) -> None:
     """Add the rules that the kernel gets and loses, or a warning if it accepts none."""
     before = [(rule.path, rule.folder) for rule in kernel.rules if rule.is_managed]
     after = [(place.real, place.kind.folder) for place in places]

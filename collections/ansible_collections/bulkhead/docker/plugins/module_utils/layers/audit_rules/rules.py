@@ -70,7 +70,7 @@ _OF_FILES = {
 
 
 @dataclass(frozen=True)
-class Place:
+class WatchedPath:
     """A path that is watched. real: without links, which the kernel watches; empty if it does not exist. unfit: why it gets no rule."""
 
     name: str
@@ -94,7 +94,7 @@ class Place:
         return {self.real, self.path} if self.real in alias else {self.real}
 
 
-def list_places(observed: Mapping[str, Any]) -> dict[str, Place]:
+def list_places(observed: Mapping[str, Any]) -> dict[str, WatchedPath]:
     """Return every place by name, in the order of KINDS, whether it exists or not."""
     own, files = observed["layers"][LAYER]["places"], observed["layers"]["files"]["files"]
     found = {name: tuple(own[name]) for name in ("dockerd", "data_root")}
@@ -105,7 +105,10 @@ def list_places(observed: Mapping[str, Any]) -> dict[str, Place]:
         candidates = [f"{folder}/{unit}" for folder in SYSTEM_UNITS]
         named[name] = next((path for path in candidates if path in files), f"{SYSTEM_UNITS[3]}/{unit}")
     found |= {name: (path, (files[path].get("target") or path) if path in files else "") for name, path in named.items()}
-    return {name: Place(name, found[name][0], found[name][1] or "", _explain_unfit(observed, name, found[name][1] or "")) for name in KINDS}
+    return {
+        name: WatchedPath(name, found[name][0], found[name][1] or "", _explain_unfit(observed, name, found[name][1] or ""))
+        for name in KINDS
+    }
 
 
 def _explain_unfit(observed: Mapping[str, Any], name: str, real: str) -> str:
@@ -118,16 +121,16 @@ def _explain_unfit(observed: Mapping[str, Any], name: str, real: str) -> str:
     return "has a character that a file of audit rules cannot contain" if re.search(r"[^!-~]", real) else ""
 
 
-def list_watched(observed: Mapping[str, Any], excluded: Iterable[str]) -> list[Place]:
+def list_watched(observed: Mapping[str, Any], excluded: Iterable[str]) -> list[WatchedPath]:
     """Return the places that need a rule: those that exist, once each. excluded: paths that need none."""
-    leave, found = set(excluded), dict[str, Place]()
+    leave, found = set(excluded), dict[str, WatchedPath]()
     for place in list_places(observed).values():
         if place.real and not place.unfit and not {place.path, place.real} & leave:
             found.setdefault(place.real, place)
     return list(found.values())
 
 
-def list_covering(kernel: Kernel, place: Place) -> list[Rule]:
+def list_covering(kernel: Kernel, place: WatchedPath) -> list[Rule]:
     """Return the rules that watch all of a place, for some permissions. A rule with other conditions does not count."""
     return [
         rule
@@ -144,14 +147,14 @@ def is_covered(rules: Iterable[Rule]) -> bool:
     return {"w", "a"} <= {letter for rule in rules for letter in rule.permissions}
 
 
-def _covers(rule: Rule, place: Place, name: str) -> bool:
+def _covers(rule: Rule, place: WatchedPath, name: str) -> bool:
     watched = rule.path.rstrip("/")
     if name == watched:
         return rule.folder or not place.kind.folder
     return rule.folder and name.startswith(f"{watched}/")
 
 
-def list_suppressed(kernel: Kernel, places: Iterable[Place]) -> dict[str, bool]:
+def list_suppressed(kernel: Kernel, places: Iterable[WatchedPath]) -> dict[str, bool]:
     """Return what keeps records from being made in spite of rules that watch: message -> whether all records of a place are missing.
 
     Of rules of filter exit, the first that matches decides.
@@ -173,7 +176,7 @@ def list_suppressed(kernel: Kernel, places: Iterable[Place]) -> dict[str, bool]:
     return found
 
 
-def _describe_never(rule: Rule, places: Iterable[Place]) -> dict[str, bool]:
+def _describe_never(rule: Rule, places: Iterable[WatchedPath]) -> dict[str, bool]:
     found = {}
     for place in places:
         if not rule.path:
@@ -190,13 +193,13 @@ def format_rules(paths: Iterable[str]) -> str:
     return "".join(f"-w {path} -p wa -k {KEY}\n" for path in paths)
 
 
-def render_rules(places: Iterable[Place]) -> str:
+def render_rules(places: Iterable[WatchedPath]) -> str:
     """Return the file of rules for the next boot; empty without rules."""
     lines = format_rules(place.real for place in places)
     return f"{_HEAD}{_IGNORE}{lines}" if lines else ""
 
 
-def render_folders(places: Iterable[Place]) -> str:
+def render_folders(places: Iterable[WatchedPath]) -> str:
     """Return the file of tmpfiles.d(5) that creates watched folders below /run before the rules are loaded; empty without one."""
     lines = "".join(f"d {place.real} 0711 root root -\n" for place in places if place.name == _RUN and place.real.startswith("/run/"))
     return f"{_HEAD.partition('.')[0]}. A rule about a folder includes all below it only if the folder exists.\n{lines}" if lines else ""

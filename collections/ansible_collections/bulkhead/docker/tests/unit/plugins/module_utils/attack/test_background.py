@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background import CODE, OWNER, Job, find_unpacked
+from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background import CODE, OWNER, BackgroundRun, find_unpacked
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 DEAD, ALIVE = "77:1", "1:5"
@@ -29,7 +29,7 @@ def test_only_leftovers_of_dead_runs_are_removed(host: Host, tmp_path: Path, cod
         (job / OWNER).write_text(owner)
         if code is not None:
             (job / CODE).write_text(str(tmp_path / name) if code else "")
-    Job(host, "new")
+    BackgroundRun(host, "new")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"bulkhead-attack-alive", "bulkhead-attack-new"}
     assert ((tmp_path / "dead").exists(), (tmp_path / "alive").exists()) == (not code, True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import audit_loading
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.audit_loading import (
-    Loading,
+    AuditLoading,
     Watch,
     apply_rules,
     build_rule,
@@ -35,7 +35,7 @@ class Kernel:
         """Return a rule as the kernel lists it: without classes of system calls."""
         return rule[: 12 + 63 * 4] + struct.pack("=I", 0xFFFF) + rule[12 + 64 * 4 :]
 
-    def send(self, loading: Loading, kind: int, rule: Watch, data: bytes) -> bool:
+    def send(self, loading: AuditLoading, kind: int, rule: Watch, data: bytes) -> bool:
         if rule[0] in self.refused:
             loading.failed[rule] = "Operation not permitted"
             return False
