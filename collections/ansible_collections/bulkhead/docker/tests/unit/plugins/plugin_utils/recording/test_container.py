@@ -122,8 +122,11 @@ def test_networks_and_ports(configuration: dict[str, Any], expected: dict[str, A
 
 def test_mounts_are_kept_as_they_are() -> None:
     mounts = (
-        ContainerMount("/data", "volume", "f" * 64), ContainerMount("/srv/x", "bind", "/srv/y"), ContainerMount("/cache", "tmpfs"), ContainerMount("/logs", "volume", "logs", True),
-    )  # fmt: skip
+        ContainerMount("/data", "volume", "f" * 64),
+        ContainerMount("/srv/x", "bind", "/srv/y"),
+        ContainerMount("/cache", "tmpfs"),
+        ContainerMount("/logs", "volume", "logs", True),
+    )
     entry = generate_container_entry(record(make_nginx(configuration={"mounts": mounts}))).entry
     assert (entry["volumes"], entry["tmpfs"]) == (["/data", "/srv/y:/srv/x", "logs:/logs:ro"], ["/cache"])
     resolve(entry)
