@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the table of tried versions in docs/support.md from that of the collection (layers/tried.py).
+"""Write the table of tried versions in docs/support.md from that of the collection (layers/tried_versions.py).
 
     tried_page.py            rewrite the page
     tried_page.py --check    change nothing; exit with 1 if the page differs
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, "collections")
 
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.tried import TRIED
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.tried_versions import TRIED
 from generated_block import replace_block, write_or_check
 
 PAGE = Path("docs/support.md")
@@ -28,4 +28,6 @@ def render_page(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(write_or_check(PAGE, render_page, "the table of versions differs from layers/tried.py; run python scripts/tried_page.py"))
+    sys.exit(
+        write_or_check(PAGE, render_page, "the table of versions differs from layers/tried_versions.py; run python scripts/tried_page.py")
+    )

@@ -50,14 +50,14 @@ CONTROL_NODE = re.compile(
 )
 # What judges evidence.
 JUDGES = re.compile(
-    r"layers/\w+/(judge|examine)\.py|layers/(verification|verdict|states|judges|registry|tried)\.py|hardened/judge\.py"
+    r"layers/\w+/(judge|examine)\.py|layers/(verification|verdict|states|judges|registry|tried_versions)\.py|hardened/judge\.py"
     r"|exposures/(judge|host_files|kernel_files|devices|kinds)\.py|seccomp/(compare|regions|reach|semantics|reading|forbidden)\.py"
 )
 READ_ONLY = ("denials_info", "observe_certificates", "observe_data", "observe_egress", "observe_layers", "verify_layers")
 # What changes an engine's configuration, a profile or a range.
 WRITERS = re.compile(
     r"engine_config/(change|activation|transaction|recovery|revert|engine_restart)\.py|(apparmor|seccomp)/install\.py|subid/(apply|locks)\.py"
-    r"|migration/(cleanup|migrate|tree)\.py|host/egress_loading\.py|containerd/(cleanup|replace)\.py"
+    r"|migration/(cleanup|migrate|tree)\.py|host/egress_loading\.py|containerd/(cleanup|view_replacement)\.py"
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.tried import TRIED
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.tried_versions import TRIED
 from conftest import PLAIN, Verification
 from testinfra.host import Host
 
@@ -99,7 +99,7 @@ def test_verification_agrees_and_leaves_nothing_behind(host: Host, plain: dict[s
     }, verification.output  # fmt: skip
     assert status["audit_rules"] == "absent"  # no auditd runs
     assert verification.container(PLAIN)["disagreements"] == []
-    # A newer version of forky is only a notice, until it is in the table of layers/tried.py.
+    # A newer version of forky is only a notice, until it is in the table of layers/tried_versions.py.
     assert set(verification.report["verification"]["versions"]) == {row.name for row in TRIED} - {"crun"}
     after = host.check_output(
         "docker ps -aq --no-trunc; docker images -aq --no-trunc; docker volume ls -q; sha256sum /etc/docker/daemon.json /etc/subuid"

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import find_desired_user
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.written import find_origin, read_written_number
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.written_numbers import find_origin, read_written_number
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.module_failure import add_reason
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import daemon_keys
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.planning import plan as planning

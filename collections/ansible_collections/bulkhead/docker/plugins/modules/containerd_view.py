@@ -59,7 +59,7 @@ left:
 from functools import partial
 
 from ..module_utils.containerd.reading import read_view
-from ..module_utils.containerd.replace import replace_view
+from ..module_utils.containerd.view_replacement import replace_view
 from ..module_utils.engine.api import Engine, EngineError, EngineUnreachable
 from ..module_utils.engine.instance import ROOTFUL
 from ..module_utils.host import state

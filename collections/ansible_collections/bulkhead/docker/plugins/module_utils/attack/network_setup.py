@@ -19,7 +19,7 @@ from typing import Any
 
 from ..host.egress import TABLE, NftError, read_counters, read_table, run_nft
 from ..host.namespaces import NamespaceProcess, ProbeError, run_ip, run_ip_batch, start_process
-from ..host.outside import Link
+from ..host.stand_in_host import Link
 
 METADATA = "169.254.169.254"
 PORT = 80

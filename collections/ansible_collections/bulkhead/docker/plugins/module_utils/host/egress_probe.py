@@ -18,8 +18,8 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from .namespaces import NamespaceProcess, ProbeError, run_ip, run_ip_batch, start_process
-from .outside import Link, add_addresses
 from .root import Host
+from .stand_in_host import Link, add_addresses
 
 # The host's own ends, and those outside. Documentation addresses (RFC 5737, RFC 3849), of which no network is.
 HOST_ENDS = ("192.0.2.253", "2001:db8:ffff:ffff::fffd")

@@ -14,7 +14,7 @@ from .expectation import CONTAINERS, ENGINE_DEFAULTS, UNUSABLE_ANSWER, keep_defa
 from .identity import find_host_namespace
 from .judges import JUDGES
 from .registry import PER_SERVICE
-from .tried import list_untried
+from .tried_versions import list_untried
 from .usage import build_usage, find_reached_limits
 from .verdict import DEGRADED, DISABLED, ENFORCED, UNKNOWN, ContainerVerdict, Finding, Verdict
 

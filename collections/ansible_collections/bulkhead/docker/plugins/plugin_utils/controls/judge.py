@@ -9,7 +9,7 @@ from typing import Any
 
 from . import containers, engine, files, host, images, swarm
 from .catalog import Control, load_controls
-from .feeds import judge_container_layers, judge_exposure_control, judge_host_layers
+from .layer_controls import judge_container_layers, judge_exposure_control, judge_host_layers
 from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, MissingFact, combine, show
 
 _MODULES: tuple[ModuleType, ...] = (host, engine, files, images, containers, swarm)

@@ -12,10 +12,10 @@ from ...module_utils.apparmor.parameters import APPARMOR_CAPABILITIES, DENIABLE,
 from ...module_utils.apparmor.presets import ANY, WEB
 from ...module_utils.apparmor.render import expand_path
 from ...module_utils.apparmor.signals import SENDERS, matches_label
+from .call_descriptions import describe_seen
 from .file_rules import FileRule, generalise_paths
 from .generation import ENFORCE, LOG, Generated, GenerationError, count, name_profile, shorten_list
 from .model import Recording, SeenAccess
-from .seen import describe_seen
 
 # More rules than these mean that the service's files have names that are not recognised as varying.
 MOST_RULES = 80

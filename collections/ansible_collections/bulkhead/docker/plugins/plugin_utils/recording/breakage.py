@@ -14,9 +14,9 @@ from ...module_utils.seccomp import bpf
 from ...module_utils.seccomp.desired import SeccompProfiles
 from ...module_utils.seccomp.semantics import NATIVE, Expanded, expand_profile
 from ...module_utils.seccomp.syscalls import load_table
-from .base import OTHER_ABIS, Base, list_possible_answers, narrow_grants
+from .call_descriptions import describe_argument
 from .generation import shorten_list
-from .seen import describe_argument
+from .seccomp_base import OTHER_ABIS, Base, list_possible_answers, narrow_grants
 
 _MOST_CALLS = 10
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from .call_descriptions import describe_argument
 from .generation import STAGES, Generated
-from .seen import describe_argument
 from .yaml_text import format_comment, format_value
 
 SECCOMP, APPARMOR, CONTAINERS = LISTS = ("seccomp_profiles_list", "apparmor_profiles_list", "hardened_container_list")

@@ -9,8 +9,7 @@ from typing import Any
 
 from ...module_utils.seccomp.semantics import NATIVE
 from .apparmor import generate_apparmor_entry
-from .base import Base
-from .bases import choose_apparmor_base, choose_seccomp_base
+from .base_choice import choose_apparmor_base, choose_seccomp_base
 from .compose import PROFILE_KEYS, format_empty_override, generate_compose_override
 from .container import generate_container_entry
 from .file import read_recording, write_recording
@@ -21,6 +20,7 @@ from .merge import merge
 from .model import Recording, RecordingError
 from .reduction import Reduction, compare_with_default
 from .seccomp import generate_seccomp_entry, render_seccomp_entry
+from .seccomp_base import Base
 from .services import SERVICE, describe_missing, group_instances
 from .settings import SERVICES, RecordingSettings, ServiceSettings
 

@@ -18,8 +18,8 @@ from ...module_utils.seccomp.check import DEFAULT_CAPABILITIES, RECENT_KERNEL
 from ...module_utils.seccomp.profile import parse_profile
 from ...module_utils.seccomp.semantics import Expanded, expand_profile
 from ...module_utils.seccomp.syscalls import X86_64, load_table
-from .base import get_engine_default, list_possible_answers
-from .seen import FAMILIES
+from .call_descriptions import FAMILIES
+from .seccomp_base import get_engine_default, list_possible_answers
 
 _SOURCE = "https://nvd.nist.gov/vuln/detail/"
 _USER_NAMESPACE, _SOCKET = "new user namespace", "socket "

@@ -14,11 +14,11 @@ from ...module_utils.seccomp.compose import ARCHITECTURES, compose_profile, form
 from ...module_utils.seccomp.profile import parse_profile
 from ...module_utils.seccomp.semantics import ACTIONS, NATIVE, Condition, RuleFilter
 from ...module_utils.seccomp.syscalls_other import list_known_names
-from .base import FREE, OTHER_ABIS, Base, Grant, build_rule, find_excess, is_met
+from .call_descriptions import describe_argument, describe_call, describe_denied_call
 from .families import OLDER, WITH_FALLBACK, list_siblings
 from .generation import ENFORCE, LOG, Generated, GenerationError, name_profile
 from .model import KEYED, Recording
-from .seen import describe_argument, describe_call, describe_denied_call
+from .seccomp_base import FREE, OTHER_ABIS, Base, Grant, build_rule, find_excess, is_met
 from .sightings import SeenCall
 
 RUNTIME = "runc"

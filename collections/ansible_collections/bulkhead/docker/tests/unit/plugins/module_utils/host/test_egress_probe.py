@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.egress_probe import choose_sources
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.namespaces import ProbeError
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.outside import Link
+from ansible_collections.bulkhead.docker.plugins.module_utils.host.stand_in_host import Link
 
 LINK_LOCAL = {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"}
 LISTED = {"networks": ["shop"], "projects": ["store"]}

@@ -9,13 +9,13 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired import read_seccomp_profiles
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import Base, get_engine_default
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.breakage import (
     Breakage,
     describe_breakage,
     find_breakage,
     list_desired_profiles,
 )
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp_base import Base, get_engine_default
 
 GENERAL = Base("bulkhead-default", format_profile(compose_profile(PRESETS["general"])))
 WEB = Base("bulkhead-web", format_profile(compose_profile(PRESETS["web"])))

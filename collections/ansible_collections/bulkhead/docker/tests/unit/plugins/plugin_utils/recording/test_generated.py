@@ -11,7 +11,6 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.bulkhead.docker.plugins.lookup.recorded import LookupModule
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import get_engine_default
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.container import generate_container_entry
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generated import (
     APPARMOR,
@@ -24,6 +23,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generate
 )
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generation import ENFORCE, LOG, Generated
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp import generate_seccomp_entry
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp_base import get_engine_default
 
 from .samples import make_call, make_nginx, make_recording
 

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.desired import read_apparmor_profiles
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired import read_seccomp_profiles
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.apparmor import generate_apparmor_entry
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.bases import choose_apparmor_base, choose_seccomp_base
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base_choice import choose_apparmor_base, choose_seccomp_base
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.container import generate_container_entry
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.file import read_recording, write_recording
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generated import (

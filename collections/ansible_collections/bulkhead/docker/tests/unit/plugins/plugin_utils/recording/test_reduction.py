@@ -9,13 +9,13 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls_other import list_known_names
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import get_engine_default
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.call_descriptions import FAMILIES
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.reduction import (
     Reduction,
     compare_with_default,
     load_vulnerabilities,
 )
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seen import FAMILIES
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp_base import get_engine_default
 
 WEB = format_profile(compose_profile(PRESETS["web"]))
 

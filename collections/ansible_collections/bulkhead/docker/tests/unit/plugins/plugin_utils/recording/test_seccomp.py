@@ -16,10 +16,10 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired im
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Expanded, expand_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import Base, find_excess, get_engine_default
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generation import ENFORCE, LOG, Generated, GenerationError
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import Recording
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp import FIXED, generate_seccomp_entry
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp_base import Base, find_excess, get_engine_default
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

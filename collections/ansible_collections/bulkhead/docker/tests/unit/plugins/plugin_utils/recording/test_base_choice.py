@@ -9,12 +9,12 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.profile import parse_profile
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base import ENGINE_DEFAULT, find_excess, get_engine_default
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.bases import (
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.base_choice import (
     choose_apparmor_base,
     choose_seccomp_base,
 )
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.model import RecorderEntry, Recording, Usage
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp_base import ENGINE_DEFAULT, find_excess, get_engine_default
 
 from .samples import make_configuration
 

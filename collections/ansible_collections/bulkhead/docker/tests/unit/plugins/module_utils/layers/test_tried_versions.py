@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.tried import TRIED, list_untried
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.tried_versions import TRIED, list_untried
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.written import read_written_number
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.hardened.written_numbers import read_written_number
 
 TEXT = """\
 environment: {A: 022, B: 1.10, C: 18, D: 1_000}

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...module_utils.recorder.instances import UNCONFINED
-from .base import Base, get_engine_default
 from .generation import name_profile
 from .model import Recording
+from .seccomp_base import Base, get_engine_default
 
 
 def choose_seccomp_base(recording: Recording, profiles: Mapping[str, str]) -> Base:
