@@ -23,7 +23,7 @@ from typing import Any
 from ..host.root import Host
 from .backlog import restore_backlog_limit
 from .folders import CONTROL, PROFILES, SETTINGS, RecorderNotRunning, list_recorded_profiles, read_boot_id, read_recorded, request_flush
-from .parts import DAMAGED, Parts
+from .kernel_functions import DAMAGED, KernelFunctions
 from .pins import RecorderError
 from .recorder import Recorder
 
@@ -103,12 +103,12 @@ def notify_systemd(text: str) -> None:
             link.sendall(text.encode())
 
 
-def stop_recording(host: Host, parts: Parts) -> dict[str, list[str]]:
+def stop_recording(host: Host, functions: KernelFunctions) -> dict[str, list[str]]:
     """Restore profiles and the audit limit, and unload the kernel's programs. Returns what was `removed`, and `problems`."""
     removed, problems = [], []
     before = list_recorded_profiles(host)
     try:
-        problems += parts.restore_profiles(host)
+        problems += functions.restore_profiles(host)
     except DAMAGED as error:
         problems.append(f"{PROFILES} is damaged ({error}); restart the engine, which loads docker-default anew, and remove this folder")
     left = list_recorded_profiles(host)
@@ -118,9 +118,9 @@ def stop_recording(host: Host, parts: Parts) -> dict[str, list[str]]:
             removed.append(done)
     except OSError as error:
         problems.append(f"the audit backlog limit could not be restored: {error.strerror or error}; set it with auditctl -b")
-    pinned = [f"/{path.relative_to(host.root)}" for path in parts.list_pins(host)]
+    pinned = [f"/{path.relative_to(host.root)}" for path in functions.list_pins(host)]
     try:
-        parts.disarm()
+        functions.disarm()
         removed += pinned
     except (RecorderError, OSError) as error:
         problems.append(str(error))
@@ -132,7 +132,7 @@ def main() -> int:
     command, host = " ".join(sys.argv[1:]), Host()
     if command == "run":
         settings = json.loads(host.read(SETTINGS) or "{}")
-        RecorderDaemon(host, Recorder(host, settings, Parts())).run()
+        RecorderDaemon(host, Recorder(host, settings, KernelFunctions())).run()
         return 0
     if command == "collect":
         try:
@@ -143,7 +143,7 @@ def main() -> int:
         sys.stdout.write(f"{json.dumps(read_recorded(host))}\n")
         return 0
     if command == "stop":
-        sys.stdout.write(f"{json.dumps(stop_recording(host, Parts()))}\n")
+        sys.stdout.write(f"{json.dumps(stop_recording(host, KernelFunctions()))}\n")
         return 0
     sys.stderr.write(f"{command!r} is not a command of the recorder; write run, collect or stop\n")
     return 2

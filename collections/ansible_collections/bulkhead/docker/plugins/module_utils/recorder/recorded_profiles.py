@@ -7,7 +7,7 @@ import time
 
 from ..host.root import Host
 from .docker_default import NAME as DOCKER_DEFAULT
-from .parts import DAMAGED, Parts
+from .kernel_functions import DAMAGED, KernelFunctions
 from .store import ACCESS, LOST_MESSAGES, PROFILE_REPLACED, START_NOT_SEEN, UNKNOWN_PROFILE, RecordedContainer, RecorderStore
 
 PROFILE_INTERVAL = 10.0
@@ -18,8 +18,8 @@ START_SECONDS = 5.0
 class RecordedProfiles:
     """The profiles under recording. has_capabilities: whether a capability was reported since the profiles were loaded anew."""
 
-    def __init__(self, host: Host, parts: Parts, store: RecorderStore) -> None:
-        self.host, self.parts, self.store = host, parts, store
+    def __init__(self, host: Host, functions: KernelFunctions, store: RecorderStore) -> None:
+        self.host, self.functions, self.store = host, functions, store
         self.has_capabilities = False
         self._since: dict[str, float] = {}
         # Recorded as soon as they are loaded; after the start of the first container it would be too late.
@@ -56,13 +56,13 @@ class RecordedProfiles:
         self.record_replaced(now)
         if self.has_capabilities:
             self.has_capabilities = False
-            for problem in self.parts.refresh_profiles(self.host):
+            for problem in self.functions.refresh_profiles(self.host):
                 self.store.add_gap(LOST_MESSAGES, ACCESS, problem, now, now)
 
     def record_replaced(self, now: float) -> None:
         """Reload profiles that were replaced by another program, such as docker-default by the engine when it starts."""
         try:
-            replaced = self.parts.find_replaced(self.host)
+            replaced = self.functions.find_replaced(self.host)
         except DAMAGED as error:
             text = f"it cannot be read which AppArmor profiles are loaded: {error}"
             self.store.add_gap(PROFILE_REPLACED, ACCESS, text, now, now)
@@ -70,13 +70,13 @@ class RecordedProfiles:
         for name in replaced:
             text = f"the AppArmor profile {name} was loaded anew by another program, so accesses are missing until it was recorded again"
             self.store.add_gap(PROFILE_REPLACED, ACCESS, text, max(now - PROFILE_INTERVAL, 0), now, profile=name)
-            reload = self.parts.record_profile(self.host, name)
+            reload = self.functions.record_profile(self.host, name)
             if reload.problem:
                 self.store.add_gap(UNKNOWN_PROFILE, ACCESS, reload.problem, now, None, profile=name)
 
     def _reload(self, name: str, now: float) -> str:
         """Reload a profile with `audit`. Returns why it is not recorded; empty if it is."""
-        reload = self.parts.record_profile(self.host, name)
+        reload = self.functions.record_profile(self.host, name)
         if not reload.problem:
             self.store.profiles.append(name)
             self._since[name] = now

@@ -23,7 +23,7 @@ from .audit_stream import AuditStream, MessageParser
 from .backlog import raise_backlog_limit
 from .engines import FollowedEngine
 from .folders import read_boot_id
-from .parts import DAMAGED, Parts
+from .kernel_functions import DAMAGED, KernelFunctions
 from .pins import RecorderError
 from .recorded_profiles import PROFILE_INTERVAL, RecordedProfiles
 from .store import (
@@ -53,12 +53,12 @@ _RECORDING, _UNAVAILABLE, _OFF = "recording", "unavailable", "off"
 class Recorder:
     """All that is recorded on this host. settings: `calls`, `access`, `users`, `socket`, `version`."""
 
-    def __init__(self, host: Host, settings: Mapping[str, Any], parts: Parts) -> None:
-        self.host, self.settings, self.parts = host, settings, parts
+    def __init__(self, host: Host, settings: Mapping[str, Any], functions: KernelFunctions) -> None:
+        self.host, self.settings, self.functions = host, settings, functions
         self.boot = read_boot_id(host)
         self.store = open_store(host, time.time(), self.boot, str(settings["version"]))
         self.audit: AuditStream | None = None
-        self.profiles = RecordedProfiles(host, parts, self.store)
+        self.profiles = RecordedProfiles(host, functions, self.store)
         self.machine = observe_system(host)["machine"]
         users = [find_instance(host, user) for user in settings["users"]]
         self.attribution = Attribution(
@@ -72,7 +72,7 @@ class Recorder:
             FollowedEngine(host, engine, settings.get("socket"), self.store, self.attribution, self._record_profile)
             for engine in (ROOTFUL, *users)
         ]
-        self._parser = MessageParser(parts.parse_access)
+        self._parser = MessageParser(functions.parse_access)
         self._due = {"counts": 0.0, "profiles": 0.0, "pending": 0.0}
         self._lost_before = 0
         self._overruns = 0
@@ -103,7 +103,7 @@ class Recorder:
         store, last = self.store, self.store.recorder["at"]
         is_new_boot = store.recorder["boot_id"] != self.boot
         running = [identifier for engine in self.engines for identifier in list_container_ids(self.host, engine.engine)]
-        was_armed = self.settings["calls"] and self.parts.is_armed()
+        was_armed = self.settings["calls"] and self.functions.is_armed()
         if is_new_boot:
             self._note_boot(last, now, bool(running))
         elif last is not None:
@@ -142,10 +142,10 @@ class Recorder:
         if not self.settings["calls"]:
             return {"status": _OFF, "reason": ""}
         try:
-            self.parts.arm()
+            self.functions.arm()
         except (RecorderError, OSError) as error:
             return {"status": _UNAVAILABLE, "reason": str(error)}
-        self.store.start_maps(f"{self.boot} {self.parts.identify_maps(self.host)}")
+        self.store.start_maps(f"{self.boot} {self.functions.identify_maps(self.host)}")
         return {"status": _RECORDING, "reason": ""}
 
     def _open_audit(self, now: float) -> dict[str, str]:
@@ -234,11 +234,11 @@ class Recorder:
     def _read_counts(self, now: float) -> None:
         store = self.store
         try:
-            if not self.parts.is_armed():
+            if not self.functions.is_armed():
                 text = "the kernel's programs were removed while calls were recorded; they are loaded again"
                 store.add_gap(NOT_ARMED, CALLS, text, store.recorder["at"], now)
                 store.sources[CALLS] = self._arm()
-            counts = self.parts.read_counts()
+            counts = self.functions.read_counts()
         except (RecorderError, OSError) as error:
             store.add_gap(NOT_ARMED, CALLS, f"the kernel's counters could not be read: {error}", store.recorder["at"], now)
             return
@@ -253,12 +253,12 @@ class Recorder:
         """Make room in the kernel's maps: remove saved counts of control groups that ended long ago. Messages that wait may need their names."""
         if self._saved:
             with suppress(RecorderError, OSError):
-                self.parts.forget_cgroups(self._saved)
+                self.functions.forget_cgroups(self._saved)
             self._saved = set()
 
     def _find_cgroup(self, pid: int) -> int | None:
         try:
-            return self.parts.find_cgroup_of(pid)
+            return self.functions.find_cgroup_of(pid)
         except (RecorderError, OSError):  # the pins were removed; the next count notices it
             return None
 

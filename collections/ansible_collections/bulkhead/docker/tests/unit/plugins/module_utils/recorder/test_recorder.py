@@ -166,7 +166,7 @@ def test_a_stop_restores_all_and_lists_it(world: World, monkeypatch: pytest.Monk
     world.start(100.0)
     world.host.path(folders.PROFILES).mkdir()
     world.host.path(f"{folders.PROFILES}/docker-default.original").touch()
-    found = stop_recording(world.host, world.build_parts())
+    found = stop_recording(world.host, world.build_functions())
     assert found == {
         "removed": [
             "audit rules of AppArmor profile docker-default",
@@ -188,7 +188,7 @@ def test_a_stop_names_what_could_not_be_restored(world: World, monkeypatch: pyte
     world.host.path(f"{folders.PROFILES}/docker-default.original").touch()
     world.problem = world.kernel.problem = "it is stuck"
     limit = "the audit backlog limit could not be restored: Operation not permitted; set it with auditctl -b"
-    assert stop_recording(world.host, world.build_parts()) == {"removed": [], "problems": ["it is stuck", limit, "it is stuck"]}
+    assert stop_recording(world.host, world.build_functions()) == {"removed": [], "problems": ["it is stuck", limit, "it is stuck"]}
 
 
 def test_at_most_some_messages_are_read_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,8 +122,8 @@ def test_damaged_profiles_do_not_end_the_recorder(world: World, monkeypatch: pyt
     def fail(host: Host) -> list[str]:
         raise TypeError("unhashable type: 'dict'")
 
-    monkeypatch.setattr(found.profiles, "parts", replace(found.parts, find_replaced=fail, restore_profiles=fail))
+    monkeypatch.setattr(found.profiles, "functions", replace(found.functions, find_replaced=fail, restore_profiles=fail))
     found.profiles.check(120.0)
     assert ("profile_replaced", "access") in list_gaps(found)
     monkeypatch.setattr(program, "restore_backlog_limit", lambda host, boot: "")
-    assert "is damaged (unhashable type: 'dict')" in stop_recording(world.host, found.profiles.parts)["problems"][0]
+    assert "is damaged (unhashable type: 'dict')" in stop_recording(world.host, found.profiles.functions)["problems"][0]

@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.messages import Message
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import RECORDED, Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.parts import Parts
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.kernel_functions import KernelFunctions
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.pins import RecorderError
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.recorder import Recorder
 
@@ -97,13 +97,13 @@ class World:
     lost: int = 0
 
     def start(self, now: float, **settings: Any) -> Recorder:
-        found = Recorder(self.host, {**SETTINGS, **settings}, self.build_parts())
+        found = Recorder(self.host, {**SETTINGS, **settings}, self.build_functions())
         found.start(now)
         return found
 
-    def build_parts(self) -> Parts:
+    def build_functions(self) -> KernelFunctions:
         names = ("arm", "disarm", "is_armed", "read_counts", "forget_cgroups", "find_cgroup_of")
-        return Parts(
+        return KernelFunctions(
             **{name: getattr(self.kernel, name) for name in names},
             record_profile=self._record,
             find_replaced=lambda unused: self.replaced,

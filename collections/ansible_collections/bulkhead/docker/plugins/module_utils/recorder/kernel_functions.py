@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the recorder needs of the kernel part and of AppArmor, in one place that tests replace."""
+"""The functions of the kernel and of AppArmor that the recorder calls, in one place that tests replace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
-class Parts:
+class KernelFunctions:
     """The functions of kernel.py, counts.py, reload.py and access.py by their names. pins: folder of the pins."""
 
     arm: Callable[[], None] = kernel.arm
