@@ -34,13 +34,13 @@ from typing import IO
 import yaml
 
 PORT = 2222
-FIRST = ipaddress.IPv4Address("127.77.0.1")
+FIRST_ADDRESS = ipaddress.IPv4Address("127.77.0.1")
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, man 2 prctl
-CONSTANT = 10.0  # per cent by which the cost of a host may differ between a small fleet and a large one
+MAX_GROWTH = 10.0  # per cent by which the cost of a host may differ between a small fleet and a large one
 NO_REUSE = "-o ControlMaster=no -o ControlPath=none"
 
 
-class Trouble(Exception):
+class BenchmarkError(Exception):
     """The benchmark cannot run; the message says why."""
 
 
@@ -58,8 +58,8 @@ class Cost:
 
 
 @contextmanager
-def image() -> Iterator[tuple[Path, Path]]:
-    """A folder with the lab's image mounted in it, and the key that opens it."""
+def mount_image() -> Iterator[tuple[Path, Path]]:
+    """Mount the lab's image; yield the folder with it, and the private key of root there."""
     built = subprocess.run([sys.executable, "-m", "lab", "image"], check=True, capture_output=True, text=True).stdout.split()[-1]
     source = Path(built).parents[1]
     folder = Path(tempfile.mkdtemp(prefix="bench-fleet-", dir=os.environ.get("TMPDIR", "/var/tmp")))
@@ -78,38 +78,38 @@ def image() -> Iterator[tuple[Path, Path]]:
 
 
 @contextmanager
-def fleet(number: int, folder: Path) -> Iterator[list[str]]:
-    """So many hosts that answer; gives their addresses."""
-    addresses = [str(FIRST + index) for index in range(number)]
-    say(f"starting {number} hosts")
+def start_fleet(number: int, folder: Path) -> Iterator[list[str]]:
+    """Start a number of hosts; yield their addresses when their sshd answers."""
+    addresses = [str(FIRST_ADDRESS + index) for index in range(number)]
+    print_line(f"starting {number} hosts")
     running: list[subprocess.Popen[bytes]] = []
     try:
         with open(folder / "hosts.log", "ab") as log:
             for index, address in enumerate(addresses):
-                running.append(start(folder, name(index), address, log))
+                running.append(start_host(folder, name_host(index), address, log))
         for process, address in zip(running, addresses, strict=True):
-            await_answer(process, address, folder)
+            wait_for_sshd(process, address, folder)
         yield addresses
     finally:
         for process in running:
-            process.kill()  # unshare does not listen to anything gentler; what it started goes with it
+            process.kill()  # unshare ignores SIGTERM; what it started ends with it
         for process in running:
             process.wait()
 
 
-def start(folder: Path, host: str, address: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start one host; it lives as long as the process does."""
+def start_host(folder: Path, host: str, address: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start one host and return its process; the host ends with it."""
     command = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
     command += ["scripts/fleet_host", str(folder), host, address, str(PORT)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
-def name(index: int) -> str:
-    """A host's name."""
+def name_host(index: int) -> str:
+    """Return the name of the host with this index."""
     return f"host{index + 1:04}"
 
 
-def await_answer(process: subprocess.Popen[bytes], address: str, folder: Path) -> None:
+def wait_for_sshd(process: subprocess.Popen[bytes], address: str, folder: Path) -> None:
     """Wait until the sshd of this host answers, and not one of another process."""
     deadline = time.monotonic() + 60
     while True:
@@ -120,13 +120,13 @@ def await_answer(process: subprocess.Popen[bytes], address: str, folder: Path) -
                 return
         except OSError as error:
             if time.monotonic() > deadline or process.returncode is not None:
-                last = (folder / "hosts.log").read_text(errors="replace").splitlines()[-5:]
-                raise Trouble(f"no sshd on {address}: {error}; the hosts said: {last}") from error
+                last_lines = (folder / "hosts.log").read_text(errors="replace").splitlines()[-5:]
+                raise BenchmarkError(f"no sshd on {address}: {error}; the hosts said: {last_lines}") from error
             time.sleep(0.1)
 
 
 def write_inventory(folder: Path, addresses: Sequence[str]) -> Path:
-    """The inventory of the hosts."""
+    """Write the inventory of the hosts and return its path."""
     options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o IdentitiesOnly=yes"
     variables = {
         "ansible_user": "root",
@@ -135,7 +135,7 @@ def write_inventory(folder: Path, addresses: Sequence[str]) -> Path:
         "ansible_ssh_common_args": options,
         "ansible_timeout": 60,
     }
-    hosts = {name(index): {"ansible_host": address} for index, address in enumerate(addresses)}
+    hosts = {name_host(index): {"ansible_host": address} for index, address in enumerate(addresses)}
     path = folder / f"inventory-{len(addresses)}.yml"
     path.write_text(yaml.safe_dump({"docker_hosts": {"vars": variables, "hosts": hosts}}))
     return path
@@ -144,14 +144,14 @@ def write_inventory(folder: Path, addresses: Sequence[str]) -> Path:
 # The control node
 
 
-def spent() -> float:
-    """Processor seconds of all children that were waited for, and of theirs."""
+def read_processor_seconds() -> float:
+    """Return the processor seconds of all children that were waited for, and of their children."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def parents() -> dict[int, int]:
-    """Every process → its parent (man 5 proc, stat)."""
+def list_parents() -> dict[int, int]:
+    """Return every process -> its parent (man 5 proc, stat)."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -161,19 +161,19 @@ def parents() -> dict[int, int]:
     return found
 
 
-def ours(spared: set[int]) -> set[int]:
-    """What descends from this process, without those that were there before: the run, and connections that outlive it (a subreaper gets them)."""
-    parent = parents()
+def list_own_processes(excluded: set[int]) -> set[int]:
+    """Return the descendants of this process that are not excluded: the run, and connections that outlive it (this process is their subreaper)."""
+    parents = list_parents()
     found: set[int] = set()
     wave = {os.getpid()}
     while wave:
-        wave = {child for child, of in parent.items() if of in wave and child not in spared}
+        wave = {child for child, parent in parents.items() if parent in wave and child not in excluded}
         found |= wave
     return found
 
 
-def memory(processes: set[int]) -> float:
-    """MiB that processes use, what they share counted once (Pss)."""
+def measure_memory(processes: set[int]) -> float:
+    """Return the MiB that processes use; shared memory counts once (Pss)."""
     total = 0
     for process in processes:
         try:
@@ -184,21 +184,21 @@ def memory(processes: set[int]) -> float:
     return total / 1024
 
 
-class Watch(threading.Thread):
-    """Notes the most memory that was used."""
+class MemoryMonitor(threading.Thread):
+    """Measures once per second and keeps the largest memory."""
 
-    def __init__(self, spared: set[int]) -> None:
+    def __init__(self, excluded: set[int]) -> None:
         super().__init__(daemon=True)
-        self.spared, self.most, self.over = spared, 0.0, threading.Event()
+        self.excluded, self.peak, self.ended = excluded, 0.0, threading.Event()
 
     def run(self) -> None:
-        while not self.over.wait(1):
-            self.most = max(self.most, memory(ours(self.spared)))
+        while not self.ended.wait(1):
+            self.peak = max(self.peak, measure_memory(list_own_processes(self.excluded)))
 
 
-def end_connections(spared: set[int]) -> None:
-    """End the connections that the run left open, so that what they cost is counted, and the next run begins without."""
-    for process in ours(spared):
+def end_connections(excluded: set[int]) -> None:
+    """End the connections that the run left open, so that their cost is counted and the next run starts without them."""
+    for process in list_own_processes(excluded):
         try:
             os.kill(process, signal.SIGTERM)
             os.waitpid(process, 0)
@@ -206,11 +206,11 @@ def end_connections(spared: set[int]) -> None:
             continue
 
 
-def measure(folder: Path, inventory: Path, hosts: int, settings: Mapping[str, str], playbook: Path) -> Cost:
-    """Run a playbook against all hosts. Raises Trouble where a host has no report with evidence."""
+def measure_run(folder: Path, inventory: Path, hosts: int, settings: Mapping[str, str], playbook: Path) -> Cost:
+    """Run a playbook against all hosts and return its cost. Raises BenchmarkError if a host has no report with evidence."""
     reports = folder / "reports"
     shutil.rmtree(reports, ignore_errors=True)
-    spared = set(parents()) - {os.getpid()}
+    excluded = set(list_parents()) - {os.getpid()}
     command = [
         "ansible-playbook",
         "-i",
@@ -221,63 +221,63 @@ def measure(folder: Path, inventory: Path, hosts: int, settings: Mapping[str, st
         "-e",
         "bulkhead_show=failing",
     ]
-    watch = Watch(spared)
-    before, began = spent(), time.monotonic()
+    monitor = MemoryMonitor(excluded)
+    before, began = read_processor_seconds(), time.monotonic()
     with open(folder / "run.log", "wb") as log:
         process = subprocess.Popen(
             command, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        watch.start()
+        monitor.start()
         process.wait()
     except BaseException:  # interrupted: the run must not go on without its hosts
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        end_connections(spared)
+        end_connections(excluded)
         raise
     seconds = time.monotonic() - began
-    watch.over.set()
-    watch.join()
-    end_connections(spared)
-    looked = [path for path in reports.glob("verify-*.json") if '"layers"' in path.read_text()]
-    if len(looked) != hosts:
+    monitor.ended.set()
+    monitor.join()
+    end_connections(excluded)
+    verified = [path for path in reports.glob("verify-*.json") if '"layers"' in path.read_text()]
+    if len(verified) != hosts:
         tail = "\n".join((folder / "run.log").read_text(errors="replace").splitlines()[-20:])
-        raise Trouble(f"{hosts} hosts, {len(looked)} reports with evidence; the run said:\n{tail}")
-    return Cost(hosts, seconds, spent() - before, watch.most)
+        raise BenchmarkError(f"{hosts} hosts, {len(verified)} reports with evidence; the run said:\n{tail}")
+    return Cost(hosts, seconds, read_processor_seconds() - before, monitor.peak)
 
 
 # The figures
 
 
-def say(text: str) -> None:
-    """Print a line at once, also into a pipe."""
+def print_line(text: str) -> None:
+    """Print a line without buffering, also into a pipe."""
     print(text, flush=True)
 
 
-def shown(what: str, cost: Cost) -> str:
-    """One row."""
+def format_row(what: str, cost: Cost) -> str:
+    """Return one row of the table."""
     each = f"{cost.processor / cost.hosts:>7.2f} s {cost.memory / cost.hosts:>7.1f}"
     return f"{what:<44} {cost.seconds:>7.1f} s {cost.processor:>8.1f} s {cost.memory:>8.0f} {each}"
 
 
-def slope(small: Cost, large: Cost) -> float:
-    """Processor seconds that one host more costs, between two sizes: what a run costs at all is left out."""
+def compute_slope(small: Cost, large: Cost) -> float:
+    """Return the processor seconds per additional host between two sizes, without what each run costs at any size."""
     return (large.processor - small.processor) / (large.hosts - small.hosts)
 
 
-def growth(costs: Sequence[Cost]) -> float | None:
-    """By how many per cent one host more costs more (or less) between the largest sizes than between the smallest; None with fewer than three."""
+def compute_growth(costs: Sequence[Cost]) -> float | None:
+    """Return by how many per cent an additional host costs more between the largest sizes than between the smallest; None below three sizes."""
     if len(costs) < 3:
         return None
-    return (slope(costs[-2], costs[-1]) / slope(costs[0], costs[1]) - 1) * 100
+    return (compute_slope(costs[-2], costs[-1]) / compute_slope(costs[0], costs[1]) - 1) * 100
 
 
-def knobs(folder: Path) -> list[tuple[str, dict[str, str], Path]]:
-    """What is turned, one at a time, against the settings of ansible.cfg."""
+def list_settings(folder: Path) -> list[tuple[str, dict[str, str], Path]]:
+    """Return the settings to compare with those of ansible.cfg: title, environment, playbook. Each changes one thing."""
     verify = Path("playbooks/verify.yml")
     polling = folder / "polling.cfg"  # the only way to set it
     polling.write_text(Path("ansible.cfg").read_text().replace("[defaults]\n", "[defaults]\ninternal_poll_interval = 0.01\n"))
-    seldom = {
+    slow_polling = {
         "ANSIBLE_CONFIG": str(polling),
         "ANSIBLE_COLLECTIONS_PATH": os.path.abspath("collections"),
         "ANSIBLE_ROLES_PATH": os.path.abspath("roles"),
@@ -291,38 +291,40 @@ def knobs(folder: Path) -> list[tuple[str, dict[str, str], Path]]:
         ("without pipelining", {"ANSIBLE_PIPELINING": "False"}, verify),
         ("without ControlPersist", {"ANSIBLE_SSH_ARGS": NO_REUSE}, verify),
         ("without both", {"ANSIBLE_PIPELINING": "False", "ANSIBLE_SSH_ARGS": NO_REUSE}, verify),
-        ("polling every 10 ms, not every 1", seldom, verify),
+        ("polling every 10 ms, not every 1", slow_polling, verify),
         ("with facts gathered first", {}, facts),
     ]
 
 
-def bench(sizes: Sequence[int], knob_hosts: int, wait: float) -> None:
-    """Take all figures."""
-    with image() as (folder, _key), fleet(max(*sizes, knob_hosts, 1), folder) as addresses:
-        patience = folder / "shared" / "wait"
-        patience.write_text("0\n")
-        measure(folder, write_inventory(folder, addresses[:2]), 2, {}, Path("playbooks/verify.yml"))  # the first run compiles
-        say(f"\n{machine()}\n\n{'verify.yml':<44} {'time':>9} {'processor':>10} {'MiB':>8} {'each':>9} {'MiB':>7}")
+def run_benchmark(sizes: Sequence[int], knob_hosts: int, wait: float) -> None:
+    """Measure all sizes and settings, and print the figures."""
+    with mount_image() as (folder, _key), start_fleet(max(*sizes, knob_hosts, 1), folder) as addresses:
+        wait_file = folder / "shared" / "wait"
+        wait_file.write_text("0\n")
+        measure_run(folder, write_inventory(folder, addresses[:2]), 2, {}, Path("playbooks/verify.yml"))  # the first run compiles
+        print_line(f"\n{describe_machine()}\n\n{'verify.yml':<44} {'time':>9} {'processor':>10} {'MiB':>8} {'each':>9} {'MiB':>7}")
         costs = []
         for size in sizes:
-            costs.append(measure(folder, write_inventory(folder, addresses[:size]), size, {}, Path("playbooks/verify.yml")))
-            say(shown(f"{size} hosts (load {os.getloadavg()[0]:.1f})", costs[-1]))
+            costs.append(measure_run(folder, write_inventory(folder, addresses[:size]), size, {}, Path("playbooks/verify.yml")))
+            print_line(format_row(f"{size} hosts (load {os.getloadavg()[0]:.1f})", costs[-1]))
         for small, large in pairwise(costs):
             more = (large.memory - small.memory) / (large.hosts - small.hosts)
-            say(f"one host more, between {small.hosts} and {large.hosts}: {slope(small, large):.2f} s of processor, {more:.2f} MiB")
-        change = growth(costs)
+            print_line(
+                f"one host more, between {small.hosts} and {large.hosts}: {compute_slope(small, large):.2f} s of processor, {more:.2f} MiB"
+            )
+        change = compute_growth(costs)
         if change is not None:
-            say(f"which grew by {change:+.0f} % (at most {CONSTANT:.0f} %){'' if change <= CONSTANT else ' MISSED'}")
+            print_line(f"which grew by {change:+.0f} % (at most {MAX_GROWTH:.0f} %){'' if change <= MAX_GROWTH else ' MISSED'}")
         if knob_hosts:
-            patience.write_text(f"{wait}\n")
-            say(f"\n{knob_hosts} hosts; each command on a host takes {wait} s more, without using a processor")
+            wait_file.write_text(f"{wait}\n")
+            print_line(f"\n{knob_hosts} hosts; each command on a host takes {wait} s more, without using a processor")
             inventory = write_inventory(folder, addresses[:knob_hosts])
-            for what, settings, playbook in knobs(folder):
-                say(shown(what, measure(folder, inventory, knob_hosts, settings, playbook)))
+            for what, settings, playbook in list_settings(folder):
+                print_line(format_row(what, measure_run(folder, inventory, knob_hosts, settings, playbook)))
 
 
-def machine() -> str:
-    """This machine, in a line."""
+def describe_machine() -> str:
+    """Return one line that describes this machine."""
     model = next(
         (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?"
     )
@@ -331,7 +333,7 @@ def machine() -> str:
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the benchmark and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("hosts", nargs="*", type=int, help="sizes of fleets, the smallest first (default: 10 100 500)")
     parser.add_argument(
@@ -351,9 +353,9 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0)
     try:
-        bench(sizes, arguments.knobs, arguments.wait)
-    except Trouble as trouble:
-        print(f"bulkhead: {trouble}", file=sys.stderr)
+        run_benchmark(sizes, arguments.knobs, arguments.wait)
+    except BenchmarkError as error:
+        print(f"bulkhead: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; the hosts are gone.", file=sys.stderr)
