@@ -37,7 +37,7 @@ class FaultMachine:
         self.name, self.suite, self.containerd = name, suite, containerd
         self.base = DebianBase(recipe.for_suite(suite))
         self.shape = qemu.detect_shape(2048, None)
-        self.image = image.Image(self.base)
+        self.image = image.MachineImage(self.base)
         self.folder = paths.machine_dir(name)
         self.machine = Machine(name, self.folder)
         self._volatile: VolatileDisk | None = None
@@ -53,7 +53,7 @@ class FaultMachine:
     def prepare(self) -> None:
         """Create the seeded state that every attempt starts from, unless an earlier campaign has kept it."""
         self._held = locks.try_lock(image.use_lock(self.base.key()), shared=True)
-        image.ensure(self.base, self.shape)
+        image.ensure_image(self.base, self.shape)
         if (self.folder / "seeded.qcow2").exists() and self.machine.state.get("seed") == self._seed():
             return
         if self.folder.exists():
@@ -62,7 +62,7 @@ class FaultMachine:
         self.folder.mkdir()
         shutil.copy(self.image.ssh_key, self.folder / "ssh_key")
         self._make_disk()
-        self.machine.remember(name=self.name, suite=self.suite, image=self.base.key(), ready=False, seed=self._seed())
+        self.machine.update_state(name=self.name, suite=self.suite, image=self.base.key(), ready=False, seed=self._seed())
         self._boot(None, None)
         if not wait_for(IS_ENGINE_READY, self, 600):
             raise LabError("the engine does not start after the first boot")
@@ -151,8 +151,8 @@ class FaultMachine:
         self.machine.start(command, keep_open=[self._held] if self._held is not None else [])
         if snapshot is None:
             self.machine.wait_for_ssh("booting", PATIENCE)
-        self.machine.greet(PATIENCE)
-        self.machine.remember(ready=True)
+        self.machine.set_clock_and_hostname(PATIENCE)
+        self.machine.update_state(ready=True)
         remote = self.machine.remote()
         variables = inventory.host_variables(remote.port, remote.key, remote.known_hosts)
         self.inventory.write_text(inventory.inventory_text(self.name, variables, ()), encoding="utf-8")

@@ -68,35 +68,35 @@ def _read_request(options: argparse.Namespace) -> lifecycle.MachineRequest:
     )
 
 
-def _up(options: argparse.Namespace) -> int:
-    doctor.check(_read_architecture(options))
+def _start_machines(options: argparse.Namespace) -> int:
+    doctor.check_packages(_read_architecture(options))
     for name in options.names:
         paths.check_name(name)
     request = _read_request(options)
     for name in options.names:
-        print(_shown(lifecycle.up(name, request)), flush=True)
+        print(_shorten_path(lifecycle.start_machine(name, request)), flush=True)
     return 0
 
 
-def _shown(path: Path) -> Path:
+def _shorten_path(path: Path) -> Path:
     """Return the path as a person in this folder would write it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _down(options: argparse.Namespace) -> int:
+def _remove_machines(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
         raise LabError("down: give names, or --all")
     for name in paths.machine_names() if options.all else options.names:
-        say(f"{name} is gone" if lifecycle.down(name) else f"there is no machine {name}")
+        say(f"{name} is gone" if lifecycle.remove_machine(name) else f"there is no machine {name}")
     return 0
 
 
-def _image(options: argparse.Namespace) -> int:
-    doctor.check(_read_architecture(options))
+def _build_image(options: argparse.Namespace) -> int:
+    doctor.check_packages(_read_architecture(options))
     request = _read_request(options)
     key = request.base.key()
     with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True):
-        built = image.ensure(request.base, request.shape)
+        built = image.ensure_image(request.base, request.shape)
         snapshot = built.snapshot(request.shape)
         if request.hardened:
             with hardened.hold_snapshot(built, request.shape) as snapshot:
@@ -105,11 +105,11 @@ def _image(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list() -> int:
+def _list_machines() -> int:
     for name in paths.machine_names():
         machine = Machine(name, paths.machine_dir(name))
         state = machine.state
-        status = ("up" if state.get("ready") else "starting") if machine.alive() else "dead"
+        status = ("up" if state.get("ready") else "starting") if machine.is_alive() else "dead"
         print(f"{name:<20} {status:<9} {state.get('image', '?'):<24} 127.0.0.1:{state.get('port', '?')}")
     return 0
 
@@ -123,18 +123,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match options.command:
             case "up":
-                return _up(options)
+                return _start_machines(options)
             case "down":
-                return _down(options)
+                return _remove_machines(options)
             case "image":
-                return _image(options)
+                return _build_image(options)
             case "list":
-                return _list()
+                return _list_machines()
             case "ssh":
-                lifecycle.enter(options.name, options.words)
+                lifecycle.open_shell(options.name, options.words)
                 return 0
             case _:
-                return doctor.main(_read_architecture(options))
+                return doctor.report_packages(_read_architecture(options))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Base(Protocol):
+class ImageBase(Protocol):
     """A source of images. Two with equal keys make the same image."""
 
     @property

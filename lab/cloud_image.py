@@ -26,7 +26,7 @@ from lab.progress import Heartbeat, say
 
 SCRIPTS = "/var/lib/bulkhead-lab"
 # The image brings its own, and its own kernel.
-NOT_WANTED = frozenset({"systemd-sysv"})
+EXCLUDED_PACKAGES = frozenset({"systemd-sysv"})
 _CHECKSUM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 _URL = re.compile(r"https?://")
 _CHUNK = 1 << 20
@@ -90,7 +90,7 @@ class CloudBase:
         return 5400.0
 
     def key(self) -> str:
-        """Return a key of the image's content and ours; where it comes from does not matter."""
+        """Return a key of the image's content and of what the lab adds; where the image comes from does not matter."""
         made_of = [self.algorithm, self.digits, self.packages, self.install_script, self.quiet_script, self.disk_size]
         return f"{self.label}-{recipe.digest(made_of)}"
 
@@ -180,7 +180,7 @@ def from_options(source: str, checksum: str | None) -> CloudBase:
         if not path.is_file():
             raise LabError(f"--image {source}: there is no such file, and it is not an http or https URL")
         source = str(path)
-    packages = {*recipe.PACKAGES, *(name for extra in recipe.EXTRA_PACKAGES.values() for name in extra)} - NOT_WANTED
+    packages = {*recipe.PACKAGES, *(name for extra in recipe.EXTRA_PACKAGES.values() for name in extra)} - EXCLUDED_PACKAGES
     return CloudBase(
         source=source,
         algorithm=algorithm,

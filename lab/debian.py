@@ -45,12 +45,12 @@ class DebianBase:
 
     @property
     def label(self) -> str:
-        """The recipe's."""
+        """Return the recipe's label."""
         return self.recipe.label
 
     @property
     def settle_script(self) -> str:
-        """The recipe's."""
+        """Return the recipe's script that settles the booted machine."""
         return self.recipe.settle_script
 
     @property

@@ -23,11 +23,11 @@ PROGRAMS = {
     "uidmap": "newuidmap",
     "xorriso": "xorriso",
 }
-# Needed for some machines only; `check` says nothing of them.
+# Needed for some machines only; `check_packages` ignores them.
 OPTIONAL = frozenset({"xorriso", "uidmap"})
 
 
-def packages(text: str) -> list[str]:
+def parse_package_list(text: str) -> list[str]:
     """Return the packages named in a list with comments."""
     return [line for line in (raw.partition("#")[0].strip() for raw in text.splitlines()) if line]
 
@@ -35,31 +35,31 @@ def packages(text: str) -> list[str]:
 def list_packages(architecture: Architecture, host: Architecture) -> list[str]:
     """Return the packages that machines of an architecture need on a control node of another, or of the same."""
     names = ["packages", f"packages-{architecture.name}", *(["packages-foreign"] if architecture != host else [])]
-    return [package for name in names for package in packages((paths.PACKAGE_LISTS / f"{name}.txt").read_text(encoding="utf-8"))]
+    return [package for name in names for package in parse_package_list((paths.PACKAGE_LISTS / f"{name}.txt").read_text(encoding="utf-8"))]
 
 
-def missing(architecture: Architecture) -> list[str]:
+def list_missing_packages(architecture: Architecture) -> list[str]:
     """Return the listed packages whose program is not there."""
     path = "/usr/local/sbin:/usr/sbin:/sbin"
     listed = list_packages(architecture, detect_host())
     return [name for name in listed if name in PROGRAMS and not (shutil.which(PROGRAMS[name]) or shutil.which(PROGRAMS[name], path=path))]
 
 
-def install_line(names: list[str]) -> str:
+def format_install_command(names: list[str]) -> str:
     """Return the command that installs them."""
     return f"sudo apt-get install --no-install-recommends {' '.join(names)}"
 
 
-def check(architecture: Architecture) -> None:
+def check_packages(architecture: Architecture) -> None:
     """Raise LabError if something that every machine of that architecture needs is missing."""
     unneeded = OPTIONAL - {"uidmap"} if os.geteuid() else OPTIONAL
-    needed = [name for name in missing(architecture) if name not in unneeded]
+    needed = [name for name in list_missing_packages(architecture) if name not in unneeded]
     if needed:
-        raise LabError(f"missing on this machine: {', '.join(needed)}\n  {install_line(needed)}")
+        raise LabError(f"missing on this machine: {', '.join(needed)}\n  {format_install_command(needed)}")
 
 
-def main(architecture: Architecture) -> int:
+def report_packages(architecture: Architecture) -> int:
     """Print what is missing; return 1 if anything is."""
-    names = missing(architecture)
-    print(install_line(names) if names else "nothing is missing")
+    names = list_missing_packages(architecture)
+    print(format_install_command(names) if names else "nothing is missing")
     return 1 if names else 0

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lab import image, inventory, locks, paths, qemu, recipe
 from lab.errors import LabError
-from lab.image import Image
+from lab.image import MachineImage
 from lab.machine import Machine, copy_disk, link_disk
 from lab.progress import run_logged, say
 
@@ -55,7 +55,7 @@ def hash_inputs(repository: Path) -> str:
     return total.hexdigest()
 
 
-def find_snapshot(built: Image, shape: qemu.Shape) -> Path:
+def find_snapshot(built: MachineImage, shape: qemu.Shape) -> Path:
     """Return the path of the hardened snapshot that belongs to the files of this checkout."""
     made_of = [built.snapshot(shape).parent.name, sys.version_info[:2], hash_inputs(paths.REPOSITORY)]
     return built.directory / f"hardened-{recipe.digest(made_of)}" / "ready.qcow2"
@@ -67,7 +67,7 @@ def use_lock(snapshot: Path) -> Path:
 
 
 @contextmanager
-def hold_snapshot(built: Image, shape: qemu.Shape) -> Iterator[Path]:
+def hold_snapshot(built: MachineImage, shape: qemu.Shape) -> Iterator[Path]:
     """Yield the hardened snapshot, built if it does not exist; nobody removes it meanwhile.
 
     The caller holds the image's ``use_lock`` shared.
@@ -79,12 +79,12 @@ def hold_snapshot(built: Image, shape: qemu.Shape) -> Iterator[Path]:
             with locks.lock(image.build_lock(key), f"another build of {key}"):
                 if not snapshot.exists():
                     image.build_atomically(snapshot.parent, lambda folder: _build(built, shape, folder))
-            prune(snapshot)
+            prune_snapshots(snapshot)
         os.utime(snapshot.parent)  # the pruning reads this time
         yield snapshot
 
 
-def prune(snapshot: Path) -> None:
+def prune_snapshots(snapshot: Path) -> None:
     """Remove the hardened snapshots of the same image that were not used last, unless one is being copied."""
     others = sorted((folder for folder in snapshot.parent.parent.glob("hardened-*") if folder != snapshot.parent), key=image.get_age)
     for folder in others[KEEP_OTHERS:]:
@@ -93,7 +93,7 @@ def prune(snapshot: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(built: Image, shape: qemu.Shape, folder: Path) -> None:
+def _build(built: MachineImage, shape: qemu.Shape, folder: Path) -> None:
     """Start a machine from the image's snapshot, harden it and save it in ``folder``."""
     label = built.base.label
     overlay = folder / "ready.qcow2"
@@ -101,7 +101,7 @@ def _build(built: Image, shape: qemu.Shape, folder: Path) -> None:
     copy_disk(built.snapshot(shape), overlay, built.disk)
     machine = Machine(HOSTNAME, folder)
     machine.start(qemu.command(shape, name=folder.name, disk=overlay.name, boot=built.boot_options(shape), load_snapshot=True))
-    machine.greet(built.base.patience)
+    machine.set_clock_and_hostname(built.base.patience)
     _harden(machine, label)
     _settle(machine)
     machine.save_snapshot()
@@ -155,4 +155,4 @@ def _settle(machine: Machine) -> None:
         check=False,
     )
     if done.returncode:
-        raise machine.failure(f"the hardened machine is not ready for a snapshot: {done.stderr.strip()}")
+        raise machine.build_error(f"the hardened machine is not ready for a snapshot: {done.stderr.strip()}")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import locks, paths, qemu
-from lab.base import Base
+from lab.base import ImageBase
 from lab.machine import Machine, link_disk
 from lab.progress import Heartbeat, say, tail
 
@@ -28,10 +28,10 @@ KEEP_SECONDS = 14 * 86400
 
 
 @dataclass(frozen=True)
-class Image:
+class MachineImage:
     """One image of the cache, whether or not it is built."""
 
-    base: Base
+    base: ImageBase
 
     @property
     def directory(self) -> Path:
@@ -67,12 +67,12 @@ def build_lock(key: str) -> Path:
     return paths.cache_dir() / "locks" / f"{key}.build"
 
 
-def ensure(base: Base, shape: qemu.Shape) -> Image:
+def ensure_image(base: ImageBase, shape: qemu.Shape) -> MachineImage:
     """Return the image with a snapshot for that shape, built if it is not there.
 
     The caller holds ``use_lock`` shared, so that nobody prunes what is returned.
     """
-    image = Image(base)
+    image = MachineImage(base)
     if not image.snapshot(shape).exists():
         with locks.lock(build_lock(base.key()), f"another build of {base.key()}"):
             _clear_leftovers(base.key())
@@ -80,7 +80,7 @@ def ensure(base: Base, shape: qemu.Shape) -> Image:
                 build_atomically(image.directory, base.build)
             if not image.snapshot(shape).exists():
                 build_atomically(image.snapshot(shape).parent, lambda folder: _boot_and_settle(image, shape, folder))
-        prune(base)
+        prune_images(base)
     for used in (image.directory, image.snapshot(shape).parent):
         os.utime(used)  # what pruning goes by
     return image
@@ -107,7 +107,7 @@ def _clear_leftovers(key: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _boot_and_settle(image: Image, shape: qemu.Shape, folder: Path) -> None:
+def _boot_and_settle(image: MachineImage, shape: qemu.Shape, folder: Path) -> None:
     """Boot the image once, wait until it has settled, and keep the machine as it then is."""
     base = image.base
     say(f"booting {base.label} once ({shape.accelerator}, {shape.memory_mib} MiB, {shape.cpus} processors)")
@@ -127,7 +127,7 @@ def _boot_and_settle(image: Image, shape: qemu.Shape, folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _settle(machine: Machine, base: Base) -> None:
+def _settle(machine: Machine, base: ImageBase) -> None:
     remote = machine.remote()
     command = remote.command(["sh", "-s"])
     heartbeat = Heartbeat("settling", lambda: tail(machine.serial, 1)[-100:])
@@ -140,7 +140,7 @@ def _settle(machine: Machine, base: Base) -> None:
             child.stdin.close()
             while child.poll() is None:
                 if heartbeat.elapsed() > base.patience:
-                    raise machine.failure("the machine does not settle")
+                    raise machine.build_error("the machine does not settle")
                 heartbeat.beat()
                 time.sleep(0.1)
         finally:
@@ -148,10 +148,10 @@ def _settle(machine: Machine, base: Base) -> None:
                 child.kill()
                 child.wait()
     if child.returncode != 0:
-        raise machine.failure(f"the image is not what it should be: {tail(log)}")
+        raise machine.build_error(f"the image is not what it should be: {tail(log)}")
 
 
-def prune(base: Base) -> None:
+def prune_images(base: ImageBase) -> None:
     """Remove what is no longer used, unless a machine runs on it or another process builds it.
 
     That is: images of the same label that an older recipe made, except for a few, because several

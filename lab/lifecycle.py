@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import hardened, image, inventory, locks, paths, qemu
-from lab.base import Base
+from lab.base import ImageBase
 from lab.errors import LabError
 from lab.machine import Machine, copy_disk
 from lab.progress import say
@@ -23,20 +23,20 @@ RESUME_PATIENCE = 900.0  # seconds; three when the host is idle, but three minut
 class MachineRequest:
     """The properties of a requested machine, besides its name."""
 
-    base: Base
+    base: ImageBase
     shape: qemu.Shape
     groups: tuple[str, ...] = ()
     inventory_dir: Path | None = None
     hardened: bool = False
 
 
-def up(name: str, request: MachineRequest) -> Path:
-    """Bring a machine up and return the path of its inventory. One that is up already stays as it is."""
+def start_machine(name: str, request: MachineRequest) -> Path:
+    """Start a machine and return the path of its inventory. A running machine is left as it is."""
     directory = paths.machine_dir(name)
     groups = inventory.check_groups(request.groups)
     with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
         machine = Machine(name, directory)
-        if machine.alive() and machine.state.get("ready"):
+        if machine.is_alive() and machine.state.get("ready"):
             if machine.state.get("image") != request.base.key():
                 raise LabError(
                     f"machine {name} is up from another image ({machine.state.get('image')}); remove it first: python3 -m lab down {name}"
@@ -58,7 +58,7 @@ def up(name: str, request: MachineRequest) -> Path:
 def _create(machine: Machine, request: MachineRequest) -> None:
     key = request.base.key()
     with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True) as held:
-        built = image.ensure(request.base, request.shape)
+        built = image.ensure_image(request.base, request.shape)
         machine.directory.mkdir()
         shutil.copy(built.ssh_key, machine.directory / "ssh_key")
         disk = machine.directory / "disk.qcow2"
@@ -69,7 +69,7 @@ def _create(machine: Machine, request: MachineRequest) -> None:
             snapshot = built.snapshot(request.shape)
             copy_disk(snapshot, disk, built.disk)
         started = time.monotonic()
-        machine.remember(name=machine.name, suite=request.base.label, image=key, hardened=request.hardened, ready=False)
+        machine.update_state(name=machine.name, suite=request.base.label, image=key, hardened=request.hardened, ready=False)
         say(f"starting {machine.name} from the snapshot {key}/{snapshot.parent.name}")
         command = qemu.command(
             request.shape,
@@ -79,8 +79,8 @@ def _create(machine: Machine, request: MachineRequest) -> None:
             load_snapshot=True,
         )
         machine.start(command, keep_open=[held])
-        machine.greet(RESUME_PATIENCE)
-        machine.remember(ready=True)
+        machine.set_clock_and_hostname(RESUME_PATIENCE)
+        machine.update_state(ready=True)
         say(f"{machine.name} is up after {time.monotonic() - started:.1f} s, ssh on 127.0.0.1:{machine.state['port']}")
 
 
@@ -93,12 +93,12 @@ def _write_inventory(machine: Machine, groups: Sequence[str], inventory_dir: Pat
         target = inventory_dir.resolve() / "host_vars" / f"{machine.name}.yml"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(inventory.host_vars_text(machine.name, variables), encoding="utf-8")
-        machine.remember(host_vars=sorted({*machine.state.get("host_vars", []), str(target)}))
+        machine.update_state(host_vars=sorted({*machine.state.get("host_vars", []), str(target)}))
     return path
 
 
-def down(name: str) -> bool:
-    """End a machine and remove all that is left of it; say whether there was anything."""
+def remove_machine(name: str) -> bool:
+    """End a machine and remove its files; return whether there were any."""
     with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
         return _remove(Machine(name, paths.machine_dir(name)))
 
@@ -113,15 +113,15 @@ def _remove(machine: Machine) -> bool:
     return True
 
 
-def find(name: str) -> Machine:
-    """Return a machine that is up, or say how to get it."""
+def find_machine(name: str) -> Machine:
+    """Return a machine that is up. Raises LabError if it is not."""
     machine = Machine(name, paths.machine_dir(name))
-    if not (machine.alive() and machine.state.get("ready")):
+    if not (machine.is_alive() and machine.state.get("ready")):
         raise LabError(f"machine {name} is not up; python3 -m lab up {name}")
     return machine
 
 
-def enter(name: str, words: Sequence[str]) -> None:
+def open_shell(name: str, words: Sequence[str]) -> None:
     """Replace this process by an ssh to the machine."""
-    command = find(name).remote().command(words, terminal=not words)
+    command = find_machine(name).remote().command(words, terminal=not words)
     os.execvp(command[0], command)

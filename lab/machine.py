@@ -16,9 +16,9 @@ from lab import process, qemu
 from lab.errors import LabError
 from lab.progress import Heartbeat, tail
 from lab.qmp import Monitor
-from lab.ssh import Remote, answers
+from lab.ssh import Remote, has_ssh_server
 
-PANICS = 3  # boots that a guest may lose (its kernel reboots after a panic) before we give up
+PANICS = 3  # boots that a guest may lose (its kernel reboots after a panic) before the lab gives up
 
 
 def count_panics(console: str) -> int:
@@ -50,18 +50,18 @@ class Machine:
             return {}
         return state
 
-    def remember(self, **changes: object) -> None:
+    def update_state(self, **changes: object) -> None:
         """Add to the machine's state, atomically."""
         new = self._state_file.with_suffix(".new")
         new.write_text(json.dumps({**self.state, **changes}, indent=2) + "\n", encoding="utf-8")
         new.replace(self._state_file)
 
-    def alive(self) -> bool:
-        """Say whether the machine's own qemu process runs."""
+    def is_alive(self) -> bool:
+        """Return whether the machine's own qemu process runs."""
         if self._child is not None and self._child.poll() is not None:
             return False
         state = self.state
-        return process.runs(int(state.get("pid", 0)), str(state.get("started", "")))
+        return process.is_running(int(state.get("pid", 0)), str(state.get("started", "")))
 
     def remote(self) -> Remote:
         """Return how to reach the machine."""
@@ -84,23 +84,23 @@ class Machine:
                 )
             except OSError as error:
                 raise LabError(f"{command[0]} does not start: {error}") from error
-        self.remember(pid=self._child.pid, started=process.start_time(self._child.pid))
+        self.update_state(pid=self._child.pid, started=process.start_time(self._child.pid))
         limit = time.monotonic() + 60
         while True:
             try:
                 with Monitor(self.directory) as monitor:
-                    self.remember(port=qemu.parse_ssh_port(monitor.human("info usernet")))
+                    self.update_state(port=qemu.parse_ssh_port(monitor.human("info usernet")))
                     return
             except OSError:
-                if not self.alive() or time.monotonic() > limit:
-                    raise self.failure("qemu did not start") from None
+                if not self.is_alive() or time.monotonic() > limit:
+                    raise self.build_error("qemu did not start") from None
                 time.sleep(0.02)
 
     def stop(self) -> None:
         """End the machine's qemu process, if it runs."""
         state = self.state
-        if self.alive():
-            process.end(int(state["pid"]), str(state["started"]))
+        if self.is_alive():
+            process.end_process(int(state["pid"]), str(state["started"]))
         if self._child is not None:
             self._child.wait()
 
@@ -109,12 +109,12 @@ class Machine:
         heartbeat = Heartbeat(label, lambda: tail(self.serial, 1)[-100:])
         port = int(self.state["port"])
         patience = 5.0
-        while not answers(port, patience, lambda: self.check(heartbeat, timeout, "no ssh")):
-            self.check(heartbeat, timeout, "no ssh")
+        while not has_ssh_server(port, patience, lambda: self.check_progress(heartbeat, timeout, "no ssh")):
+            self.check_progress(heartbeat, timeout, "no ssh")
             patience = min(2 * patience, 60.0)
             time.sleep(0.5)
 
-    def greet(self, timeout: float) -> None:
+    def set_clock_and_hostname(self, timeout: float) -> None:
         """Set the clock and the host name of a machine that has just resumed from its snapshot.
 
         This also shows that ssh works. Another connection would cost a second.
@@ -122,28 +122,28 @@ class Machine:
         heartbeat = Heartbeat(f"resuming {self.name}", lambda: tail(self.serial, 1)[-100:])
         while True:
             try:
-                self.remote().greet(self.name, heartbeat, timeout)
+                self.remote().set_clock_and_hostname(self.name, heartbeat, timeout)
                 return
             except LabError as error:
-                self.check(heartbeat, timeout, str(error))
+                self.check_progress(heartbeat, timeout, str(error))
                 time.sleep(0.5)
 
-    def check(self, heartbeat: Heartbeat, timeout: float, complaint: str) -> None:
-        """Raise LabError if nothing is to be hoped from waiting on."""
-        if not self.alive():
-            raise self.failure("qemu ended")
+    def check_progress(self, heartbeat: Heartbeat, timeout: float, complaint: str) -> None:
+        """Raise LabError if further waiting is useless."""
+        if not self.is_alive():
+            raise self.build_error("qemu ended")
         with contextlib.suppress(OSError), Monitor(self.directory) as monitor:
             status = monitor.execute("query-status")["status"]
             if status not in ("running", "restore-vm"):
-                raise self.failure(f"qemu's status is {status}")
+                raise self.build_error(f"qemu's status is {status}")
         if count_panics(tail(self.serial, 2000)) >= PANICS:
-            raise self.failure("the guest's kernel panics again and again")
+            raise self.build_error("the guest's kernel panics again and again")
         if heartbeat.elapsed() > timeout:
-            raise self.failure(f"after {timeout:.0f} s: {complaint}")
+            raise self.build_error(f"after {timeout:.0f} s: {complaint}")
         heartbeat.beat()
 
-    def failure(self, what: str) -> LabError:
-        """Return the error that says what went wrong, with the last lines of qemu and the console."""
+    def build_error(self, what: str) -> LabError:
+        """Return an error with the last lines of qemu and of the console."""
         message = f"machine {self.name}: {what}"
         for title, path in (("qemu said", self.directory / "qemu.log"), ("end of the console", self.serial)):
             text = tail(path)
@@ -156,11 +156,11 @@ class Machine:
             monitor.execute("stop")
             complaint = monitor.human(f"savevm {qemu.SNAPSHOT}").strip()
             if complaint:
-                raise self.failure(f"savevm: {complaint}")
+                raise self.build_error(f"savevm: {complaint}")
             with contextlib.suppress(OSError):  # it may be gone before it answers
                 monitor.execute("quit")
         limit = time.monotonic() + 60
-        while self.alive() and time.monotonic() < limit:
+        while self.is_alive() and time.monotonic() < limit:
             time.sleep(0.02)
         self.stop()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes of the lab, distinguished from others that later got the same number."""
+"""Processes of the lab, distinguished from later processes with the same PID."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-POLITENESS = 5.0  # seconds between asking and ending
+TERM_SECONDS = 5.0  # between SIGTERM and SIGKILL
 
 
 def parse_start_time(stat: str) -> str:
@@ -28,20 +28,20 @@ def start_time(pid: int) -> str:
         return ""
 
 
-def runs(pid: int, started: str) -> bool:
-    """Say whether that very process still runs."""
+def is_running(pid: int, started: str) -> bool:
+    """Return whether exactly this process still runs."""
     return started != "" and start_time(pid) == started
 
 
-def end(pid: int, started: str) -> None:
-    """End that very process: politely, then not, and wait until it is gone."""
-    for number, patience in ((signal.SIGTERM, POLITENESS), (signal.SIGKILL, 30.0)):
-        if not runs(pid, started):
+def end_process(pid: int, started: str) -> None:
+    """End exactly this process with SIGTERM, then with SIGKILL, and wait until it has ended."""
+    for number, patience in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, 30.0)):
+        if not is_running(pid, started):
             return
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return
         limit = time.monotonic() + patience
-        while runs(pid, started) and time.monotonic() < limit:
+        while is_running(pid, started) and time.monotonic() < limit:
             time.sleep(0.02)

@@ -20,7 +20,7 @@ from lab.progress import Heartbeat
 # handshake before takes a second on an emulated processor. The host name goes with it.
 # A machine without vmgenid (qemu's `virt`) resumes with the random numbers of its snapshot, as every other one: it gets a
 # seed and mixes it in with RNDRESEEDCRNG (0x5207; man 4 random, include/uapi/linux/random.h).
-GREET = """
+SET_CLOCK_AND_HOSTNAME = """
 set -e
 echo ask
 read -r now name seed
@@ -47,8 +47,8 @@ def create_key(path: Path) -> None:
     )
 
 
-def answers(port: int, patience: float, meanwhile: Callable[[], None]) -> bool:
-    """Say whether an ssh server greets on that port within the patience (seconds).
+def has_ssh_server(port: int, patience: float, meanwhile: Callable[[], None]) -> bool:
+    """Return whether an ssh server greets on that port within the patience (seconds).
 
     qemu itself accepts every connection. It closes one that the guest rejects, and repeats its attempts
     while the guest is silent. So a connection is kept open: each new one would make a slow machine start
@@ -86,10 +86,10 @@ class Remote:
         ]
         # fmt: on
 
-    def greet(self, hostname: str, heartbeat: Heartbeat, timeout: float) -> None:
+    def set_clock_and_hostname(self, hostname: str, heartbeat: Heartbeat, timeout: float) -> None:
         """Set the machine's clock and host name, in one connection; raise LabError if there is none."""
         process = subprocess.Popen(
-            self.command([GREET]),
+            self.command([SET_CLOCK_AND_HOSTNAME]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -39,7 +39,7 @@ class Machine:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.remote = lifecycle.find(name).remote()
+        self.remote = lifecycle.find_machine(name).remote()
 
     def run(self, script: str) -> str:
         """Run a script there as root and return its output."""

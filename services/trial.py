@@ -52,7 +52,7 @@ def find_problems(services: Sequence[Service], results: Mapping[str, Mapping[str
 
 def open_machine(name: str) -> Run:
     """Return a function that runs scripts on a VM of this checkout."""
-    remote = lifecycle.find(name).remote()
+    remote = lifecycle.find_machine(name).remote()
 
     def run(script: str) -> str:
         done = subprocess.run(remote.command(["bash", "-s"]), input=script, capture_output=True, text=True, check=False)
@@ -66,7 +66,7 @@ def open_machine(name: str) -> Run:
 def stream_results(name: str, script: str) -> Iterator[dict[str, Any]]:
     """Yield the results of a script of `build_script` on a VM of this checkout, each when it arrives."""
     command = "cat > /tmp/services.sh && bash /tmp/services.sh"
-    remote = lifecycle.find(name).remote().command([shlex.join(["sh", "-c", command])])
+    remote = lifecycle.find_machine(name).remote().command([shlex.join(["sh", "-c", command])])
     with subprocess.Popen(remote, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         process.stdin.write(script)

@@ -61,22 +61,22 @@ def folders(cache: Path) -> set[str]:
 def test_built_once(cache: Path, tmp_path: Path) -> None:
     base = FakeBase(tmp_path / "notes")
     for _ in range(2):
-        assert image.ensure(base, SHAPE).snapshot(SHAPE).exists()
+        assert image.ensure_image(base, SHAPE).snapshot(SHAPE).exists()
     assert base.notes.read_text() == "built\n"
     assert folders(cache) == {"fake-1"}
 
 
 def test_another_shape_boots_the_same_disk(cache: Path, tmp_path: Path) -> None:
     base = FakeBase(tmp_path / "notes")
-    image.ensure(base, SHAPE)
+    image.ensure_image(base, SHAPE)
     small = qemu.Shape("tcg", "7.2.22", 1024, 1)
-    assert image.ensure(base, small).snapshot(small).exists()
+    assert image.ensure_image(base, small).snapshot(small).exists()
     assert base.notes.read_text() == "built\n"
 
 
 def test_a_failed_build_leaves_nothing(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="no disk today"):
-        image.ensure(FakeBase(tmp_path / "notes", fails=True), SHAPE)
+        image.ensure_image(FakeBase(tmp_path / "notes", fails=True), SHAPE)
     assert folders(cache) == set()
 
 
@@ -87,7 +87,7 @@ def test_what_a_killed_build_left_is_removed(cache: Path, tmp_path: Path) -> Non
     (paths.cache_dir() / ".building-fake-3-x").mkdir()
     at_work = locks.try_lock(image.build_lock("fake-3"))
     assert at_work is not None
-    image.ensure(base, SHAPE)
+    image.ensure_image(base, SHAPE)
     os.close(at_work)
     assert folders(cache) == {"fake-1", ".building-fake-3-x"}
 
@@ -95,7 +95,7 @@ def test_what_a_killed_build_left_is_removed(cache: Path, tmp_path: Path) -> Non
 def test_two_builders_at_once_build_one_image(cache: Path, tmp_path: Path) -> None:
     base = FakeBase(tmp_path / "notes")
     context = multiprocessing.get_context("fork")
-    builders = [context.Process(target=image.ensure, args=(base, SHAPE)) for _ in range(3)]
+    builders = [context.Process(target=image.ensure_image, args=(base, SHAPE)) for _ in range(3)]
     for builder in builders:
         builder.start()
     for builder in builders:
@@ -117,7 +117,7 @@ def test_old_images_are_pruned_unless_recent_or_in_use(cache: Path, tmp_path: Pa
         old_image(cache, name, days)
     held = locks.try_lock(image.use_lock("fake-e"), shared=True)
     assert held is not None
-    image.ensure(FakeBase(tmp_path / "notes"), SHAPE)
+    image.ensure_image(FakeBase(tmp_path / "notes"), SHAPE)
     os.close(held)
     assert folders(cache) == {"fake-1", "fake-a", "fake-b", "fake-e", "other-a"}
 
@@ -125,14 +125,14 @@ def test_old_images_are_pruned_unless_recent_or_in_use(cache: Path, tmp_path: Pa
 def test_a_snapshot_unused_for_weeks_goes(cache: Path, tmp_path: Path) -> None:
     base = FakeBase(tmp_path / "notes")
     small = qemu.Shape("tcg", "7.2.22", 1024, 1)
-    old = image.ensure(base, SHAPE).snapshot(SHAPE).parent
+    old = image.ensure_image(base, SHAPE).snapshot(SHAPE).parent
     past = time.time() - 30 * 86400
     os.utime(old, (past, past))
-    assert image.ensure(base, small).snapshot(small).exists()
+    assert image.ensure_image(base, small).snapshot(small).exists()
     assert not old.exists()
 
 
 def test_an_image_that_is_unused_for_weeks_is_removed(cache: Path, tmp_path: Path) -> None:
     old_image(cache, "fake-a", 30)
-    image.ensure(FakeBase(tmp_path / "notes"), SHAPE)
+    image.ensure_image(FakeBase(tmp_path / "notes"), SHAPE)
     assert folders(cache) == {"fake-1"}

@@ -51,5 +51,5 @@ def test_old_snapshots_of_the_image_are_removed(tmp_path: Path, monkeypatch: pyt
     for age, folder in enumerate(folders):
         folder.mkdir(parents=True)
         os.utime(folder, (time.time() - 60 * age,) * 2)
-    hardened.prune(folders[3] / "ready.qcow2")
+    hardened.prune_snapshots(folders[3] / "ready.qcow2")
     assert [folder.exists() for folder in folders] == [True, False, False, True]

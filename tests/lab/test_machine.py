@@ -30,33 +30,33 @@ def test_a_process_that_ends_at_once_is_an_error_with_its_words(machine: Machine
     assert "machine x: qemu did not start" in str(caught.value)
     assert "no such device" in str(caught.value)
     assert "the guest's last words" in str(caught.value)
-    assert not machine.alive()
+    assert not machine.is_alive()
 
 
 def test_a_missing_program_is_an_error(machine: Machine) -> None:
     with pytest.raises(LabError, match="bulkhead-no-such-program does not start"):
         machine.start(["bulkhead-no-such-program"])
-    assert not machine.alive()
+    assert not machine.is_alive()
 
 
 @pytest.mark.parametrize(("panics", "hopeless"), [(0, False), (2, False), (3, True)])
 def test_a_guest_that_panics_now_and_then_may_boot_again(machine: Machine, panics: int, hopeless: bool) -> None:
-    ours = subprocess.Popen(["sleep", "60"])
+    own = subprocess.Popen(["sleep", "60"])
     try:
-        machine.remember(pid=ours.pid, started=process.start_time(ours.pid))
+        machine.update_state(pid=own.pid, started=process.start_time(own.pid))
         machine.serial.write_text("Linux version\n[ 1.0] Kernel panic - not syncing: Fatal exception\n" * panics)
         with pytest.raises(LabError, match="again and again") if hopeless else nullcontext():
-            machine.check(Heartbeat("booting"), 60, "no ssh")
+            machine.check_progress(Heartbeat("booting"), 60, "no ssh")
     finally:
-        ours.kill()
-        ours.wait()
+        own.kill()
+        own.wait()
 
 
 def test_a_process_with_the_id_of_a_dead_machine_is_ignored(machine: Machine) -> None:
     stranger = subprocess.Popen(["sleep", "60"])
     try:
-        machine.remember(pid=stranger.pid, started="1", ready=True)
-        assert not machine.alive()
+        machine.update_state(pid=stranger.pid, started="1", ready=True)
+        assert not machine.is_alive()
         machine.stop()
         assert stranger.poll() is None
     finally:
@@ -66,13 +66,13 @@ def test_a_process_with_the_id_of_a_dead_machine_is_ignored(machine: Machine) ->
 
 @pytest.mark.parametrize("script", ["exec sleep 60", "trap '' TERM; while :; do sleep 1; done"])
 def test_our_own_process_is_ended(machine: Machine, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "POLITENESS", 0.3)
-    ours = subprocess.Popen(["sh", "-c", script])
-    machine.remember(pid=ours.pid, started=process.start_time(ours.pid))
-    assert machine.alive()
+    monkeypatch.setattr(process, "TERM_SECONDS", 0.3)
+    own = subprocess.Popen(["sh", "-c", script])
+    machine.update_state(pid=own.pid, started=process.start_time(own.pid))
+    assert machine.is_alive()
     machine.stop()
-    assert not machine.alive()
-    assert ours.wait() != 0
+    assert not machine.is_alive()
+    assert own.wait() != 0
 
 
 def test_down_removes_what_a_dead_machine_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +82,13 @@ def test_down_removes_what_a_dead_machine_left(tmp_path: Path, monkeypatch: pyte
     variables.touch()
     machine = Machine("x", paths.machine_dir("x"))
     machine.directory.mkdir()
-    machine.remember(pid=os.getpid(), started="1", ready=True, host_vars=[str(variables)])
+    machine.update_state(pid=os.getpid(), started="1", ready=True, host_vars=[str(variables)])
     with pytest.raises(LabError, match="machine x is not up"):
-        lifecycle.find("x")
-    assert lifecycle.down("x")
+        lifecycle.find_machine("x")
+    assert lifecycle.remove_machine("x")
     assert not machine.directory.exists()
     assert not variables.exists()
-    assert not lifecycle.down("x")
+    assert not lifecycle.remove_machine("x")
 
 
 @pytest.mark.parametrize(("greeting", "expected"), [(b"SSH-2.0-OpenSSH\r\n", True), (b"HTTP/1.1 400\r\n", False), (b"", False)])
@@ -102,18 +102,18 @@ def test_only_an_ssh_greeting_counts(greeting: bytes, expected: bool) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert ssh.answers(server.getsockname()[1], 5.0, lambda: None) is expected
+        assert ssh.has_ssh_server(server.getsockname()[1], 5.0, lambda: None) is expected
         thread.join()
 
 
 def test_nobody_listening_is_no_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert ssh.answers(port, 5.0, lambda: None) is False
+    assert ssh.has_ssh_server(port, 5.0, lambda: None) is False
 
 
 def test_a_silent_server_is_waited_for_only_so_long() -> None:
     beats: list[int] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert ssh.answers(server.getsockname()[1], 0.6, lambda: beats.append(1)) is False
+        assert ssh.has_ssh_server(server.getsockname()[1], 0.6, lambda: beats.append(1)) is False
     assert beats

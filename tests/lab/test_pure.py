@@ -100,9 +100,9 @@ def test_a_process_is_told_from_a_later_one_of_the_same_number() -> None:
     import os
 
     started = process.start_time(os.getpid())
-    assert process.runs(os.getpid(), started)
-    assert not process.runs(os.getpid(), started + "0")
-    assert not process.runs(os.getpid(), "")
+    assert process.is_running(os.getpid(), started)
+    assert not process.is_running(os.getpid(), started + "0")
+    assert not process.is_running(os.getpid(), "")
 
 
 def test_the_console_is_readable() -> None:
@@ -116,7 +116,7 @@ def test_the_console_is_readable() -> None:
 
 
 def test_package_list() -> None:
-    assert doctor.packages("# a comment\nqemu-utils\n\nxorriso # the seed\n") == ["qemu-utils", "xorriso"]
+    assert doctor.parse_package_list("# a comment\nqemu-utils\n\nxorriso # the seed\n") == ["qemu-utils", "xorriso"]
 
 
 def test_every_program_is_of_a_listed_package() -> None:
