@@ -18,7 +18,7 @@ from typing import Any
 from faults import accuracy, markers, table
 from faults.cases import CASES, Case, cut_power
 from faults.machine import IS_ENGINE_READY, FaultMachine, wait_for
-from faults.replay import load_recording
+from faults.replay import load_recorded_run
 from lab import paths
 from lab.progress import say
 
@@ -47,7 +47,7 @@ def try_case(machine: FaultMachine, case: Case, seed: int, before: dict[str, Any
     chance, started = random.Random(seed), time.monotonic()
     result = Attempt(case.name, machine.suite, seed)
     if case.power:
-        recording = load_recording(machine, case.variables)
+        recording = load_recorded_run(machine, case.variables)
         machine.start_fresh(volatile=True)
         result.detail = cut_power(machine, recording, chance)
         machine.power_on()

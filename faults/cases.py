@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from faults.machine import FaultMachine, kill_playbook
-from faults.replay import Recording
+from faults.replay import RecordedRun
 
 # All layers except userns: files, profiles and a restart, without a change of the data root.
 CONVERGE = ("-e", "userns_remap_layer=disabled")
@@ -71,7 +71,7 @@ def _wait_for_task(machine: FaultMachine, process: subprocess.Popen[bytes], task
         time.sleep(0.1)
 
 
-def cut_power(machine: FaultMachine, recording: Recording, chance: random.Random) -> str:
+def cut_power(machine: FaultMachine, recording: RecordedRun, chance: random.Random) -> str:
     """Replay the recorded modules and cut the power meanwhile. Return a description of the moment and of what was lost.
 
     Half of the cuts come at a random moment, half at a random write to the disk, when something can be lost.

@@ -26,7 +26,7 @@ mkdir -p /etc/docker; echo '{"live-restore": true}' > /etc/docker/daemon.json; k
 
 
 @dataclass(frozen=True)
-class Change:
+class HostChange:
     """One change of a host. before: a shell script that runs first."""
 
     name: str
@@ -35,14 +35,14 @@ class Change:
 
 
 CHANGES = (
-    Change("default PIDs limit", ("--tags", "pids_limit")),
-    Change("no-new-privileges, without live-restore", ("--tags", "no_new_privileges")),
-    Change("no-new-privileges, live-restore was on", ("--tags", "no_new_privileges"), ENABLE_LIVE_RESTORE),
-    Change("both, and the options of docker_daemon (live-restore is enabled first)", ("--tags", "pids_limit,no_new_privileges")),
-    Change("seccomp, without live-restore", ("--tags", "seccomp")),
-    Change("AppArmor profiles", ("--tags", "apparmor")),
-    Change("userns-remap, migrate", ("--tags", "userns", "-e", "userns_remap_existing_data=migrate")),
-    Change(
+    HostChange("default PIDs limit", ("--tags", "pids_limit")),
+    HostChange("no-new-privileges, without live-restore", ("--tags", "no_new_privileges")),
+    HostChange("no-new-privileges, live-restore was on", ("--tags", "no_new_privileges"), ENABLE_LIVE_RESTORE),
+    HostChange("both, and the options of docker_daemon (live-restore is enabled first)", ("--tags", "pids_limit,no_new_privileges")),
+    HostChange("seccomp, without live-restore", ("--tags", "seccomp")),
+    HostChange("AppArmor profiles", ("--tags", "apparmor")),
+    HostChange("userns-remap, migrate", ("--tags", "userns", "-e", "userns_remap_existing_data=migrate")),
+    HostChange(
         "userns-remap, migrate, live-restore was on", ("--tags", "userns", "-e", "userns_remap_existing_data=migrate"), ENABLE_LIVE_RESTORE
     ),
 )
@@ -53,7 +53,7 @@ def find_longest_gap(beats: Sequence[float]) -> float:
     return max((after - before for before, after in pairwise(beats)), default=0.0)
 
 
-def measure_change(machine: FaultMachine, change: Change) -> str:
+def measure_change(machine: FaultMachine, change: HostChange) -> str:
     """Return one row of the table."""
     machine.start_fresh()
     machine.check_script("docker rm -f keeper plain >/dev/null")

@@ -44,7 +44,7 @@ _PATIENCE = 900.0
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedRun:
     """The modules of a run that change a machine.
 
     modules: name and program of each, in the order of the run. seconds, writes: how long all of them take, and how often they write to
@@ -63,7 +63,7 @@ class Recording:
         machine.check_script("\n".join([*script, _REPLAY]))
 
 
-def load_recording(machine: FaultMachine, variables: tuple[str, ...]) -> Recording:
+def load_recorded_run(machine: FaultMachine, variables: tuple[str, ...]) -> RecordedRun:
     """Return what harden.yml with these arguments changes. The recording is kept in the machine's folder until the collection changes."""
     sources = sorted(_COLLECTION.rglob("*.py")) + sorted(_COLLECTION.rglob("*.yml"))
     key = recipe.digest([variables, machine.machine.state["seed"], *(path.read_text(encoding="utf-8") for path in sources)])
@@ -73,10 +73,10 @@ def load_recording(machine: FaultMachine, variables: tuple[str, ...]) -> Recordi
         named = [[name, program.decode("latin-1")] for name, program in recording.modules]
         file.write_text(json.dumps({"modules": named, "seconds": recording.seconds, "writes": recording.writes}), encoding="utf-8")
     kept = json.loads(file.read_text(encoding="utf-8"))
-    return Recording(tuple((name, text.encode("latin-1")) for name, text in kept["modules"]), kept["seconds"], kept["writes"])
+    return RecordedRun(tuple((name, text.encode("latin-1")) for name, text in kept["modules"]), kept["seconds"], kept["writes"])
 
 
-def _record_run(machine: FaultMachine, variables: tuple[str, ...]) -> Recording:
+def _record_run(machine: FaultMachine, variables: tuple[str, ...]) -> RecordedRun:
     """Run harden.yml once, keep what it sends, and replay that once on a fresh machine. Raises LabError if either fails."""
     machine.start_fresh()
     machine.check_script(_INSTALL_RECORDER)
@@ -86,13 +86,13 @@ def _record_run(machine: FaultMachine, variables: tuple[str, ...]) -> Recording:
     names = machine.check_script(f"cd {_FOLDER}; echo [0-9]*").split()
     programs = [base64.b64decode(machine.check_script(f"base64 {_FOLDER}/{name}")) for name in names]
     named = [(parse_module_name(program), program) for program in programs]
-    recording = Recording(tuple((name, program) for name, program in named if name not in _READ_ONLY))
+    recording = RecordedRun(tuple((name, program) for name, program in named if name not in _READ_ONLY))
     machine.start_fresh(volatile=True)
     started, writes = time.monotonic(), machine.writes
     recording.start_replay(machine)
     if not wait_for(f"test -e {_FOLDER}/done", machine, _PATIENCE):
         raise LabError(f"the recorded modules fail when they are replayed:\n{machine.run_script(f'tail -c 3000 {_FOLDER}/output').stdout}")
-    return Recording(recording.modules, time.monotonic() - started, machine.writes - writes)
+    return RecordedRun(recording.modules, time.monotonic() - started, machine.writes - writes)
 
 
 def parse_module_name(program: bytes) -> str:

@@ -35,7 +35,7 @@ START_CONTAINERS = "for n in $(seq {first} {last}); do docker run -d --name benc
 
 
 @dataclass
-class Run:
+class MeasuredRun:
     """One run of an Ansible command; `pings`: its time as a multiple of the ping next to it."""
 
     seconds: float
@@ -44,8 +44,8 @@ class Run:
     pings: float = math.nan
 
 
-def ansible(command: list[str], count: bool = False) -> Run:
-    """Run a command of Ansible's and measure it; its output is shown only when it fails.
+def run_ansible(command: list[str], count: bool = False) -> MeasuredRun:
+    """Run a command of Ansible and return its figures; its output is shown only if it fails.
 
     count: whether to count the visits, which takes -vvv. It writes out the results of all tasks, which takes a second: such a run is not timed.
     """
@@ -54,78 +54,78 @@ def ansible(command: list[str], count: bool = False) -> Run:
     seconds = time.monotonic() - began
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}\nbench: the command above failed")
-    return Run(seconds, len(VISIT.findall(done.stdout)), sum(map(int, CHANGED.findall(done.stdout))))
+    return MeasuredRun(seconds, len(VISIT.findall(done.stdout)), sum(map(int, CHANGED.findall(done.stdout))))
 
 
-class Machine:
+class BenchMachine:
     """The throwaway VM of the measurement."""
 
     def __init__(self, name: str, suite: str) -> None:
         self.name = name
         self.pings: list[float] = []
-        self.lab(["up", name, "--suite", suite])
+        self.run_lab(["up", name, "--suite", suite])
         remove_bytecode_cache(name)
 
-    def lab(self, arguments: list[str]) -> None:
-        """Call the lab."""
+    def run_lab(self, arguments: list[str]) -> None:
+        """Run a command of the lab."""
         subprocess.run([sys.executable, "-m", "lab", *arguments], check=True)
 
-    def shell(self, script: str) -> None:
+    def run_script(self, script: str) -> None:
         """Run a script on the machine."""
-        self.lab(["ssh", self.name, script])
+        self.run_lab(["ssh", self.name, script])
 
-    def playbook(self, name: str, *extra: str) -> list[str]:
+    def build_command(self, name: str, *extra: str) -> list[str]:
         """Return the command that runs one of the project's playbooks there."""
         return ["ansible-playbook", "-i", f".lab/{self.name}/inventory.yml", f"playbooks/{name}.yml", *extra]
 
-    def ping(self) -> float:
+    def measure_ping(self) -> float:
         """Return how many seconds the command takes that everything is compared with."""
         command = ["ansible", "-i", f".lab/{self.name}/inventory.yml", "docker_hosts", "-m", "ansible.builtin.ping"]
-        self.pings.append(ansible(command).seconds)
+        self.pings.append(run_ansible(command).seconds)
         return self.pings[-1]
 
-    def median(self, command: list[str], times: int = 3) -> Run:
+    def measure_median(self, command: list[str], times: int = 3) -> MeasuredRun:
         """Run a command several times, each between two pings, and return the run whose ratio is the middle one, with the visits of one more."""
-        counted = ansible(command, count=True)
-        runs, before = [], self.ping()
+        counted = run_ansible(command, count=True)
+        runs, before = [], self.measure_ping()
         for _ in range(times):
-            run, after = ansible(command), self.ping()
+            run, after = run_ansible(command), self.measure_ping()
             runs.append(replace(run, pings=run.seconds / statistics.mean((before, after))))
             before = after
         middle = sorted(runs, key=lambda run: run.pings)[len(runs) // 2]
         return replace(middle, visits=counted.visits, changed=counted.changed + middle.changed)
 
 
-def row(what: str, figure: float, target: float, unit: str = "") -> None:
+def print_row(what: str, figure: float, target: float, unit: str = "") -> None:
     """Print one figure and its target."""
     shown = f"{figure:.1f}{unit}" if unit else f"{figure:.0f}"
     limit = f"{target:g}{unit}"
     print(f"{what:<58} {shown:>8}   at most {limit:<6} {'' if figure <= target else 'MISSED'}", flush=True)
 
 
-def measure(machine: Machine) -> None:
-    """Take the figures, in the order in which a host's life goes."""
-    machine.ping()  # opens the connection that all others share
+def measure_playbooks(machine: BenchMachine) -> None:
+    """Measure the first run of harden.yml, steady runs, and verify.yml with few and with many containers."""
+    machine.measure_ping()  # opens the connection that all others share
     machine.pings.clear()
     print("\nx: multiples of the time that ansible -m ping took\n")
 
-    first = ansible(machine.playbook("harden"), count=True)
-    row("first harden.yml: module runs", first.visits, 20)
-    steady = machine.median(machine.playbook("harden", "-e", "bulkhead_resume=false"))
-    row("steady harden.yml, with verification: module runs", steady.visits, 4)
-    row("steady harden.yml, with verification: changed", steady.changed, 0)
-    bare = machine.median(machine.playbook("harden", "-e", "bulkhead_resume=false", "-e", "bulkhead_verify=false"))
-    row("steady harden.yml, without verification: time", bare.pings, 2.0, "x")
+    first = run_ansible(machine.build_command("harden"), count=True)
+    print_row("first harden.yml: module runs", first.visits, 20)
+    steady = machine.measure_median(machine.build_command("harden", "-e", "bulkhead_resume=false"))
+    print_row("steady harden.yml, with verification: module runs", steady.visits, 4)
+    print_row("steady harden.yml, with verification: changed", steady.changed, 0)
+    bare = machine.measure_median(machine.build_command("harden", "-e", "bulkhead_resume=false", "-e", "bulkhead_verify=false"))
+    print_row("steady harden.yml, without verification: time", bare.pings, 2.0, "x")
 
-    machine.shell(MAKE_IMAGE + START_CONTAINERS.format(first=1, last=3))
-    few = machine.median(machine.playbook("verify"))
-    row("verify.yml with 3 containers: module runs", few.visits, 1)
-    row("verify.yml with 3 containers: time", few.pings, 2.8, "x")
+    machine.run_script(MAKE_IMAGE + START_CONTAINERS.format(first=1, last=3))
+    few = machine.measure_median(machine.build_command("verify"))
+    print_row("verify.yml with 3 containers: module runs", few.visits, 1)
+    print_row("verify.yml with 3 containers: time", few.pings, 2.8, "x")
     print("(starting 47 more containers)", flush=True)
-    machine.shell(START_CONTAINERS.format(first=4, last=50))
-    many = machine.median(machine.playbook("verify"))
-    row("verify.yml with 50 containers: module runs", many.visits, 1)
-    row("verify.yml with 50 containers: time, to that with 3", many.pings / few.pings, 2, "x")
+    machine.run_script(START_CONTAINERS.format(first=4, last=50))
+    many = machine.measure_median(machine.build_command("verify"))
+    print_row("verify.yml with 50 containers: module runs", many.visits, 1)
+    print_row("verify.yml with 50 containers: time, to that with 3", many.pings / few.pings, 2, "x")
     print(f"\nansible -m ping: {statistics.median(machine.pings):.1f} s ({min(machine.pings):.1f} to {max(machine.pings):.1f})")
 
 
@@ -136,7 +136,7 @@ def main() -> int:
     suite = parser.parse_args().suite
     name = f"bench-{os.getpid()}"
     try:
-        measure(Machine(name, suite))
+        measure_playbooks(BenchMachine(name, suite))
     finally:
         destroy_machine(name)
     return 0

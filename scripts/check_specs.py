@@ -46,8 +46,8 @@ def load(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
-def same(left: object, right: object) -> bool:
-    """Compare values with their types: ``True`` is not ``1``, and ``"5"`` is not ``5``."""
+def is_same_value(left: object, right: object) -> bool:
+    """Return whether values and their types are the same: ``True`` is not ``1``, and ``"5"`` is not ``5``."""
     return repr(left) == repr(right)
 
 
@@ -60,14 +60,14 @@ def compare(role: str, defaults: dict[str, Any], options: dict[str, Any]) -> Ite
             yield f"{name} is in defaults/main.yml and not in meta/argument_specs.yml"
         elif name in defaults and "default" not in options[name]:
             yield f"{name} has the default {defaults[name]!r} in defaults/main.yml and none in meta/argument_specs.yml"
-        elif name in defaults and not same(defaults[name], options[name]["default"]):
+        elif name in defaults and not is_same_value(defaults[name], options[name]["default"]):
             yield (f"{name} is {defaults[name]!r} in defaults/main.yml and {options[name]['default']!r} in meta/argument_specs.yml")
         elif name not in defaults and "default" in options[name]:
             yield f"{name} has a default in meta/argument_specs.yml and is missing in defaults/main.yml"
 
 
 def check_role(path: Path) -> Iterator[str]:
-    """Yield a sentence for each finding in one role's folder."""
+    """Yield a message for each finding in one role's folder."""
     spec = path / "meta" / "argument_specs.yml"
     if not spec.exists():
         yield f"{path.name}: meta/argument_specs.yml is missing"
@@ -81,7 +81,7 @@ def check_role(path: Path) -> Iterator[str]:
 
 
 def check_lengths(paths: list[Path], longest: int) -> Iterator[str]:
-    """Yield a sentence for each file that is longer than ``longest`` lines."""
+    """Yield a message for each file that is longer than ``longest`` lines."""
     for path in sorted(paths):
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > longest:
@@ -89,20 +89,20 @@ def check_lengths(paths: list[Path], longest: int) -> Iterator[str]:
 
 
 def check_example(text: str, options: dict[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each variable that the example inventory lacks, misspells, or shows with another default."""
+    """Yield a message for each variable that the example inventory lacks, misspells, or shows with another default."""
     seen = set()
     for commented, line in SHOWN.findall(text):
         name, value = next(iter(yaml.safe_load(line).items()))
         seen.add(name)
         if name not in options:
             yield f"{name} is not a variable of a role"
-        elif commented and "default" in options[name] and not same(value, options[name]["default"]):
+        elif commented and "default" in options[name] and not is_same_value(value, options[name]["default"]):
             yield f"{name} is shown as {value!r}, and its default is {options[name]['default']!r}"
     for name in sorted(options.keys() - seen - GIVEN):
         yield f"{name} is missing; show it, commented out, with its default"
 
 
-def public_options() -> dict[str, Any]:
+def list_public_options() -> dict[str, Any]:
     """Return every public variable with its spec."""
     found: dict[str, Any] = dict(OF_PLAYBOOKS)
     for path in sorted((COLLECTION / "roles").glob("*/meta/argument_specs.yml")):
@@ -110,12 +110,12 @@ def public_options() -> dict[str, Any]:
     return found
 
 
-def findings() -> Iterator[str]:
+def list_findings() -> Iterator[str]:
     """Yield every finding in the collection."""
     for role in sorted(path for path in (COLLECTION / "roles").glob("*") if path.is_dir()):
         yield from check_role(role)
     example = "".join(path.read_text(encoding="utf-8") for path in sorted(GROUP_VARS.glob("*.yml")))
-    for finding in check_example(example, public_options()):
+    for finding in check_example(example, list_public_options()):
         yield f"{GROUP_VARS}: {finding}"
     tasks = [*COLLECTION.glob("roles/*/tasks/**/*.yml"), *COLLECTION.glob("roles/*/handlers/*.yml")]
     yield from check_lengths([*tasks, *COLLECTION.glob("playbooks/**/*.yml")], LONGEST_TASK_FILE)
@@ -124,7 +124,7 @@ def findings() -> Iterator[str]:
 
 def main() -> int:
     """Print the findings; the exit code says whether there are any."""
-    found = list(findings())
+    found = list(list_findings())
     for finding in found:
         print(finding)
     return 1 if found else 0

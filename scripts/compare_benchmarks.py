@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.catalog import load_controls
 
-AGREE, STRICTER, MILDER, ONLY_THEIRS, ONLY_OURS, NEITHER = (
+AGREE, STRICTER, MILDER, ONLY_BENCH, ONLY_BULKHEAD, NEITHER = (
     "agree",
     "Bulkhead fails, bench passes",
     "bench warns, Bulkhead passes",
@@ -29,18 +29,18 @@ AGREE, STRICTER, MILDER, ONLY_THEIRS, ONLY_OURS, NEITHER = (
 )
 DISAGREE = (STRICTER, MILDER)
 # NOTE and INFO ask a person, or say that there is nothing to check.
-_THEIRS = {"PASS": True, "WARN": False}
-_OURS = {"pass": True, "fail": False}
+_BENCH_PASSES = {"PASS": True, "WARN": False}
+_BULKHEAD_PASSES = {"pass": True, "fail": False}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One control. number: of 1.8.0; empty if only their version has it. theirs, ours: the results as written; empty without one."""
+class ComparedControl:
+    """One control. number: of 1.8.0; empty if only docker-bench-security has it. bench, bulkhead: the results as written; empty without one."""
 
     number: str
+    bench_number: str
     bench: str
-    theirs: str
-    ours: str
+    bulkhead: str
     result: str
     reason: str
 
@@ -50,30 +50,30 @@ def read_bench(content: Mapping[str, Any]) -> dict[str, str]:
     return {result["id"]: result["result"] for section in content["tests"] for result in section["results"] if "result" in result}
 
 
-def compare(bench: Mapping[str, str], controls: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
+def compare(bench: Mapping[str, str], controls: Mapping[str, Mapping[str, Any]]) -> Iterator[ComparedControl]:
     """Yield a row per control of the catalog, then one per check of sections 1 to 7 that the catalog does not have."""
     known = set()
     for identifier, control in load_controls().items():
         known.add(control.number_160)
         own = controls.get(identifier, {})
-        theirs, ours = bench.get(control.number_160, ""), str(own.get("status", ""))
-        yield Row(control.number, control.number_160, theirs, ours, _judge(theirs, ours), str(own.get("reason", "")))
-    for number, theirs in bench.items():
+        result, status = bench.get(control.number_160, ""), str(own.get("status", ""))
+        yield ComparedControl(control.number, control.number_160, result, status, _judge(result, status), str(own.get("reason", "")))
+    for number, result in bench.items():
         if number not in known and number[0] in "1234567":
-            yield Row("", number, theirs, "", _judge(theirs, ""), "")
+            yield ComparedControl("", number, result, "", _judge(result, ""), "")
 
 
-def _judge(theirs: str, ours: str) -> str:
-    left, right = _THEIRS.get(theirs), _OURS.get(ours)
+def _judge(bench: str, bulkhead: str) -> str:
+    left, right = _BENCH_PASSES.get(bench), _BULKHEAD_PASSES.get(bulkhead)
     if left is None or right is None:
-        return NEITHER if left is None and right is None else ONLY_OURS if left is None else ONLY_THEIRS
+        return NEITHER if left is None and right is None else ONLY_BULKHEAD if left is None else ONLY_BENCH
     return AGREE if left == right else STRICTER if left else MILDER
 
 
-def render(rows: list[Row]) -> str:
+def render(rows: list[ComparedControl]) -> str:
     """Return a table, and the number of each result."""
     lines = [
-        f"{row.number or '-':<7} {row.bench or '-':<7} {row.theirs or '-':<5} {row.ours or '-':<15} {row.result:<28} {row.reason[:90]}"
+        f"{row.number or '-':<7} {row.bench_number or '-':<7} {row.bench or '-':<5} {row.bulkhead or '-':<15} {row.result:<28} {row.reason[:90]}"
         for row in rows
     ]
     counts = Counter(row.result for row in rows)

@@ -34,27 +34,27 @@ _Result = TypeVar("_Result")
 _BENCH = "cd /root/bench && rm -rf log && bash docker-bench-security.sh -b -c container_runtime >/dev/null && cat log/docker-bench-security.log.json"
 
 
-class Machine:
+class ComparisonMachine:
     """The VM of the comparison."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.remote = lifecycle.find_machine(name).remote()
 
-    def run(self, script: str) -> str:
+    def run_script(self, script: str) -> str:
         """Run a script there as root and return its output."""
         done = subprocess.run(self.remote.command(["bash", "-s"]), input=script, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"compare-docker-bench: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
 
-    def copy(self, folder: Path) -> None:
+    def copy_folder(self, folder: Path) -> None:
         """Copy the folder of docker-bench-security there."""
         pack = subprocess.run(["tar", "-C", str(folder), "--exclude=.git", "-c", "."], capture_output=True, check=True)
         unpack = self.remote.command(["mkdir -p /root/bench && tar -C /root/bench -x"])
         subprocess.run(unpack, input=pack.stdout, check=True)
 
-    def verify(self) -> dict[str, Any]:
+    def run_verify(self) -> dict[str, Any]:
         """Run verify.yml against it and return the report."""
         with tempfile.TemporaryDirectory(prefix="bulkhead-") as folder:
             program = str(Path(sys.executable).parent / "ansible-playbook")
@@ -109,19 +109,19 @@ def run_fastest(program: Callable[[], _Result], runs: int) -> tuple[_Result, flo
     return result, min(seconds)
 
 
-def measure(machine: Machine, folder: Path, containers: list[Container], runs: int) -> None:
+def compare_programs(machine: ComparisonMachine, folder: Path, containers: list[Container], runs: int) -> None:
     """Start the containers, run both programs, print scores and times."""
     sabotaged = [container for container in containers if not container.is_benign]
     try:
-        errors = start(machine.run, containers, REMAP)
+        errors = start(machine.run_script, containers, REMAP)
         if errors:
             print(f"did not start:\n{errors}")
-        report, own_seconds = run_fastest(machine.verify, runs)
-        machine.copy(folder)
-        output, bench_seconds = run_fastest(lambda: machine.run(_BENCH), runs)
+        report, own_seconds = run_fastest(machine.run_verify, runs)
+        machine.copy_folder(folder)
+        output, bench_seconds = run_fastest(lambda: machine.run_script(_BENCH), runs)
         named = read_bench(output)
     finally:
-        stop(machine.run, containers, REMAP)
+        stop(machine.run_script, containers, REMAP)
     own = {container.name for container in sabotaged if not find_mismatches(container, report, REMAP)}
     bench = {
         container.name for container in sabotaged if any(container.name in named.get(number, ()) for number in list_controls(container))
@@ -148,13 +148,13 @@ def main() -> int:
     if not (options.folder / "docker-bench-security.sh").exists():
         parser.error(f"{options.folder} has no docker-bench-security.sh; clone github.com/docker/docker-bench-security")
     if options.machine:
-        measure(Machine(options.machine), options.folder, containers, options.runs)
+        compare_programs(ComparisonMachine(options.machine), options.folder, containers, options.runs)
         return 0
     name = f"compare-{os.getpid()}"
     try:
         subprocess.run([sys.executable, "-m", "lab", "up", name, "--suite", options.suite, "--hardened"], check=True)
         remove_bytecode_cache(name)
-        measure(Machine(name), options.folder, containers, options.runs)
+        compare_programs(ComparisonMachine(name), options.folder, containers, options.runs)
     finally:
         destroy_machine(name)
     return 0

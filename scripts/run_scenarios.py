@@ -75,7 +75,7 @@ class Scenario:
         return ["--suite", self.suite, *(["--arch", self.architecture] if self.architecture else [])]
 
     @property
-    def in_ci(self) -> bool:
+    def is_in_ci(self) -> bool:
         """Return whether CI runs it. The others run in `make soak` and by name: those that would make CI too long, or that name an architecture."""
         return not self.architecture and self.name not in SOAK
 
@@ -151,7 +151,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, interrupt)
     started = time.monotonic()
-    chosen = [known[name] for name in arguments.scenarios or [name for name, scenario in known.items() if scenario.in_ci]]
+    chosen = [known[name] for name in arguments.scenarios or [name for name, scenario in known.items() if scenario.is_in_ci]]
     jobs = [*make_image_jobs(chosen), *(make_job(scenario, arguments.limit * 60) for scenario in chosen)]
     try:
         results = run_jobs(jobs, arguments.lanes, arguments.lines)

@@ -45,7 +45,7 @@ def plan_jobs(names: list[str]) -> list[Job]:
     stages = [Job(name, stage.command, LOGS / f"{name}.log") for name, stage in STAGES.items() if name in names]
     if "molecule" not in names:
         return stages
-    scenarios = [scenario for scenario in find_scenarios() if scenario.in_ci]
+    scenarios = [scenario for scenario in find_scenarios() if scenario.is_in_ci]
     required = [scenario for scenario in scenarios if scenario.name not in IF_TIME]
     images = make_image_jobs(required)
     # The longest start first. While images are built, that is what needs none.

@@ -27,7 +27,7 @@ MACHINES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...] | No
 }
 
 
-def try_settings(machine: str, settings: Sequence[str], services: list[data.Service], suite: str) -> dict[str, Any]:
+def try_settings(machine: str, settings: Sequence[str], services: list[data.TableService], suite: str) -> dict[str, Any]:
     """Try services on a running VM in these settings, and return the results by setting and service."""
     run, results = trial.open_machine(machine), dict[str, Any]()
     versions = ""

@@ -51,7 +51,7 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True)
-class Service:
+class TableService:
     """One service of the table."""
 
     name: str
@@ -89,22 +89,22 @@ def get_tag(image: str) -> str:
     return f"bulkhead-test/services-{image}:1"
 
 
-def load_services(folder: Path = TABLE) -> dict[str, Service]:
+def load_services(folder: Path = TABLE) -> dict[str, TableService]:
     """Return the services by name. Raises DataError."""
     return {path.stem: parse_service(path) for path in sorted(folder.glob("*.yml"))}
 
 
-def parse_service(path: Path) -> Service:
+def parse_service(path: Path) -> TableService:
     """Return the service of one file. Raises DataError."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = set(Service.__dataclass_fields__) - {"name"}
+    known = set(TableService.__dataclass_fields__) - {"name"}
     unknown = sorted(set(content) - known)
     if unknown:
         raise DataError(f"{path}: {unknown[0]}: is not a key; known are {', '.join(sorted(known))}")
     missing = sorted({"title", "kind", "packages", "command", "probes"} - set(content))
     if missing:
         raise DataError(f"{path}: {missing[0]}: is missing; add it")
-    service = Service(path.stem, **content)
+    service = TableService(path.stem, **content)
     for probe in service.probes:
         if len([key for key in _PROBES if key in probe]) != 1 or "expect" not in probe:
             raise DataError(f"{path}: probes: {probe} has no expected answer or not one of {', '.join(_PROBES)}; add it")
@@ -116,12 +116,12 @@ def parse_service(path: Path) -> Service:
     return service
 
 
-def publish_ports(service: Service) -> list[str]:
+def publish_ports(service: TableService) -> list[str]:
     """Return the ports as `docker run --publish` and hardened_container_list take them."""
     return [f"127.0.0.1:{int(port.split('/')[0]) + PORT_OFFSET}:{port}" for port in service.ports]
 
 
-def build_run_options(service: Service) -> list[str]:
+def build_run_options(service: TableService) -> list[str]:
     """Return the options of `docker run` in the settings without an entry of hardened_container_list: only what the service itself needs."""
     options = [f"--publish={port}" for port in publish_ports(service)]
     options += [f"--env={key}={value}" for key, value in service.environment.items()]
@@ -130,7 +130,7 @@ def build_run_options(service: Service) -> list[str]:
     return [*options, f"--stop-signal={service.stop_signal}"]
 
 
-def build_entry(service: Service, image: str = "") -> dict[str, Any]:
+def build_entry(service: TableService, image: str = "") -> dict[str, Any]:
     """Return the service's entry of hardened_container_list."""
     entry: dict[str, Any] = {"name": service.container, "image": image or service.image, "command": service.command}
     if service.stop_signal != "SIGTERM":
@@ -145,7 +145,7 @@ def complete_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     return resolve_containers(desired, KINDS)[0]
 
 
-def render_compose(service: Service) -> str:
+def render_compose(service: TableService) -> str:
     """Return the compose file that role hardened_container writes for the service alone."""
 
     entry = complete_entry(build_entry(service))
@@ -158,7 +158,7 @@ def read_defaults(role: str) -> dict[str, Any]:
     return content
 
 
-def build_job(service: Service, setting: str) -> dict[str, Any]:
+def build_job(service: TableService, setting: str) -> dict[str, Any]:
     """Return what services/guest.py needs to try a service in a setting."""
     job: dict[str, Any] = {
         "service": service.name,
@@ -179,7 +179,7 @@ def build_job(service: Service, setting: str) -> dict[str, Any]:
     return job
 
 
-def build_expectations(service: Service, setting: str) -> dict[str, Any]:
+def build_expectations(service: TableService, setting: str) -> dict[str, Any]:
     """Return what must be true of the container in the kernel, so that a setting cannot pass for another."""
     hardened = setting != "baseline"
     expect: dict[str, Any] = {"Seccomp": "2", "NoNewPrivs": "1" if hardened else "0", "mapped": hardened}
@@ -189,13 +189,13 @@ def build_expectations(service: Service, setting: str) -> dict[str, Any]:
     return {**expect, "pids_max": read_defaults("docker_daemon")["docker_daemon_default_pids_limit"]} if hardened else expect
 
 
-def select(services: Mapping[str, Service], names: Iterable[str], setting: str, image: str = "") -> list[Service]:
+def select(services: Mapping[str, TableService], names: Iterable[str], setting: str, image: str = "") -> list[TableService]:
     """Return the services to try in a setting: the named ones, by default all; only those of an image, if it is named."""
     chosen = [services[name] for name in list(names) or services]
     return [s for s in chosen if (setting != STACKED or s.stacked) and (not image or s.sample == (image == SAMPLE))]
 
 
-def find_version(packages: str, service: Service) -> str:
+def find_version(packages: str, service: TableService) -> str:
     """Return the version of the service's first package. packages: output of dpkg-query, `NAME VERSION` per line."""
     match = re.search(rf"^{re.escape(service.packages[0])} (\S+)$", packages, re.MULTILINE)
     return match[1] if match else "unknown"

@@ -25,7 +25,7 @@ _EXEC = "cat /proc/self/status; echo pid_of_shell $$; cat /packages.txt | wc -l"
 _CGROUP_FILES = ("pids.peak", "pids.current", "pids.max", "memory.peak")
 
 
-class ServiceError(Exception):
+class TrialError(Exception):
     """A service did not do what it must. The message says what, and what it did instead."""
 
 
@@ -47,7 +47,7 @@ def try_service(job: dict[str, Any]) -> dict[str, Any]:
         if "without" in job:
             result["without_nofile"] = try_without(job)
             began = time.monotonic()
-        start(job)
+        start_service(job)
         wait_for_answers(job)
         result["started_after"] = round(time.monotonic() - began, 1)
         result.update(check_kernel(job))
@@ -56,13 +56,13 @@ def try_service(job: dict[str, Any]) -> dict[str, Any]:
         if job["load"]:
             result["load"] = apply_load(job)
         result["pids.peak"] = read_kernel(job)["pids.peak"]
-        result.update(stop(job))
+        result.update(stop_service(job))
         result["ok"] = True
-    except (ServiceError, OSError) as error:
+    except (TrialError, OSError) as error:
         result["problem"] = f"{error}"
         logs = run_docker("logs", "--tail", "12", job["container"])
         result["log"] = (logs.stdout + logs.stderr)[-1500:]
-        result["state"] = inspect(job, "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}")
+        result["state"] = inspect_container(job, "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}")
     finally:
         clean_up(job)
         result["seconds"] = round(time.monotonic() - began, 1)
@@ -73,14 +73,14 @@ def try_without(job: dict[str, Any]) -> str:
     """Return how the service starts with the engine's own limit of open files, and remove it again."""
     began = time.monotonic()
     try:
-        start({**job, "options": job["without"]})
+        start_service({**job, "options": job["without"]})
         wait_for_answers(job)
         return f"answers after {time.monotonic() - began:.0f} s"
-    except ServiceError as error:
+    except TrialError as error:
         logs = run_docker("logs", job["container"])
         fatal = re.search(r"^.*(?:fatal|error|unable).*$", logs.stdout + logs.stderr, re.MULTILINE | re.IGNORECASE)
-        memory = inspect(job, "{{.State.OOMKilled}}") == "true"
-        state = inspect(job, "{{.State.Status}}, exit code {{.State.ExitCode}}")
+        memory = inspect_container(job, "{{.State.OOMKilled}}") == "true"
+        state = inspect_container(job, "{{.State.Status}}, exit code {{.State.ExitCode}}")
         seen = f"{error}" if state.startswith("running") else f"it ended: {state}"
         return fatal[0].strip() if fatal else f"{'out of memory; ' if memory else ''}{seen}"
     finally:
@@ -93,18 +93,18 @@ def clean_up(job: dict[str, Any]) -> None:
         subprocess.run(["docker", "compose", "-f", "-", "down", "-v"], input=job["compose"], capture_output=True, text=True, check=False)
 
 
-def start(job: dict[str, Any]) -> None:
+def start_service(job: dict[str, Any]) -> None:
     if "compose" in job:
         command = ["docker", "compose", "-f", "-", "up", "--detach", "--pull", "never"]
     else:
         command = ["docker", "run", "--detach", "--name", job["container"], *job["options"], job["image"], *job["command"]]
     done = subprocess.run(command, input=job.get("compose"), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ServiceError(f"start: {done.stderr.strip()[-400:]}")
+        raise TrialError(f"start: {done.stderr.strip()[-400:]}")
 
 
 def wait_for_answers(job: dict[str, Any]) -> None:
-    """Repeat all probes until every one is answered. Raises ServiceError with the last answer."""
+    """Repeat all probes until every one is answered. Raises TrialError with the last answer."""
     deadline = time.monotonic() + job["start_seconds"]
     while True:
         problem = ""
@@ -112,22 +112,22 @@ def wait_for_answers(job: dict[str, Any]) -> None:
             problem = problem or find_mismatch(job, probe)
         if not problem:
             return
-        if time.monotonic() > deadline or inspect(job, "{{.State.Status}} {{.RestartCount}}") not in ("running 0", "created 0"):
-            raise ServiceError(problem)
+        if time.monotonic() > deadline or inspect_container(job, "{{.State.Status}} {{.RestartCount}}") not in ("running 0", "created 0"):
+            raise TrialError(problem)
         time.sleep(0.5)
 
 
 def find_mismatch(job: dict[str, Any], probe: dict[str, Any]) -> str:
     """Return how the answer to a probe differs from the expected one; empty if it does not."""
     try:
-        answer = ask(job, probe)
+        answer = ask_service(job, probe)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"no answer: {error}"
     missing = [pattern for pattern in probe["expect"] if not re.search(pattern, answer, re.MULTILINE)]
     return f"the answer does not match {missing[0]!r}: {answer[-300:]!r}" if missing else ""
 
 
-def ask(job: dict[str, Any], probe: dict[str, Any]) -> str:
+def ask_service(job: dict[str, Any], probe: dict[str, Any]) -> str:
     if "exec" in probe:
         done = subprocess.run(
             ["docker", "exec", job["container"], *probe["exec"]], capture_output=True, text=True, timeout=120, check=False
@@ -135,14 +135,14 @@ def ask(job: dict[str, Any], probe: dict[str, Any]) -> str:
         return done.stdout + done.stderr
     if "http" in probe:
         port, path = str(probe["http"]).split("/", 1)
-        return fetch(int(port) + job["offset"], f"/{path}")
+        return fetch_page(int(port) + job["offset"], f"/{path}")
     if "dns" in probe:
         port, name = str(probe["dns"]).split("/")
         return query_dns(int(port) + job["offset"], name)
-    return talk(int(probe["tcp"]) + job["offset"], probe)
+    return exchange_lines(int(probe["tcp"]) + job["offset"], probe)
 
 
-def fetch(port: int, path: str) -> str:
+def fetch_page(port: int, path: str) -> str:
     """Return status line, headers and body of a page."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: probe.example.test\r\nConnection: close\r\n\r\n".encode())
@@ -152,27 +152,27 @@ def fetch(port: int, path: str) -> str:
     return answer.decode(errors="replace").replace("\r\n", "\n")
 
 
-def talk(port: int, probe: dict[str, Any]) -> str:
+def exchange_lines(port: int, probe: dict[str, Any]) -> str:
     """Return all that a server says to these lines. It speaks first, unless the probe says `first`; then it answers each."""
-    heard = ""
+    received = ""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         if not probe.get("first"):
-            heard += listen(connection)
+            received += receive_until_pause(connection)
         for text in probe.get("say", []):
             connection.sendall(text.encode("latin-1"))
-            heard += listen(connection)
-    return heard.replace("\r\n", "\n")
+            received += receive_until_pause(connection)
+    return received.replace("\r\n", "\n")
 
 
-def listen(connection: socket.socket) -> str:
+def receive_until_pause(connection: socket.socket) -> str:
     """Return what arrives until the server pauses for a second; the first part may take 10 seconds."""
-    heard = b""
-    while select.select([connection], [], [], 0.7 if heard else 10.0)[0]:
+    received = b""
+    while select.select([connection], [], [], 0.7 if received else 10.0)[0]:
         chunk = connection.recv(65536)
         if not chunk:
             break
-        heard += chunk
-    return heard.decode("latin-1")
+        received += chunk
+    return received.decode("latin-1")
 
 
 def query_dns(port: int, name: str) -> str:
@@ -188,15 +188,15 @@ def query_dns(port: int, name: str) -> str:
     return ".".join(str(byte) for byte in record[12:16]) if record[2:4] == b"\0\1" else answer.hex()
 
 
-def inspect(job: dict[str, Any], template: str) -> str:
+def inspect_container(job: dict[str, Any], template: str) -> str:
     return run_docker("inspect", "--format", template, job["container"]).stdout.strip()
 
 
 def read_kernel(job: dict[str, Any]) -> dict[str, Any]:
     """Return the counts of the container's cgroup, and its limit of open files."""
-    pid = inspect(job, "{{.State.Pid}}")
+    pid = inspect_container(job, "{{.State.Pid}}")
     if pid == "0":
-        raise ServiceError(f"it ended: {inspect(job, '{{.State.Status}}, exit code {{.State.ExitCode}}')}")
+        raise TrialError(f"it ended: {inspect_container(job, '{{.State.Status}}, exit code {{.State.ExitCode}}')}")
     group = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").strip().removeprefix("0::")
     found: dict[str, Any] = {}
     for name in _CGROUP_FILES:
@@ -211,31 +211,31 @@ def read_kernel(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_kernel(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the counts of the container. Raises ServiceError if the kernel enforces another setting than the one that is tried."""
+    """Return the counts of the container. Raises TrialError if the kernel enforces another setting than the one that is tried."""
     found = read_kernel(job)
     expect = job["expect"]
     for key, name in (("mapped", "mapped"), ("pids_max", "pids.max")):
         if key in expect and found[name] != expect[key]:
-            raise ServiceError(f"setting: {name} is {found[name]}, expected {expect[key]}")
+            raise TrialError(f"setting: {name} is {found[name]}, expected {expect[key]}")
     return found
 
 
 def check_exec(job: dict[str, Any]) -> None:
-    """Run a command in the container. Raises ServiceError if it fails or has other restrictions than those of the setting."""
+    """Run a command in the container. Raises TrialError if it fails or has other restrictions than those of the setting."""
     done = run_docker("exec", job["container"], "sh", "-c", _EXEC)
     status = dict(re.findall(r"^(\w+):\s+(.*)$", done.stdout, re.MULTILINE))
     expect = job["expect"]
     for key in ("Seccomp", "NoNewPrivs"):
         if status.get(key) != expect[key]:
-            raise ServiceError(f"exec: {key} is {status.get(key)}, expected {expect[key]}: {done.stderr.strip()[-300:]}")
+            raise TrialError(f"exec: {key} is {status.get(key)}, expected {expect[key]}: {done.stderr.strip()[-300:]}")
     if expect.get("root") is False and status["Uid"].split()[0] == "0":
-        raise ServiceError("exec: it runs as root")
+        raise TrialError("exec: it runs as root")
     if "capabilities" in expect and int(status["CapBnd"], 16).bit_count() != expect["capabilities"]:
-        raise ServiceError(f"exec: CapBnd is {status['CapBnd']}, expected {expect['capabilities']} capabilities")
+        raise TrialError(f"exec: CapBnd is {status['CapBnd']}, expected {expect['capabilities']} capabilities")
 
 
 def apply_load(job: dict[str, Any]) -> dict[str, Any]:
-    """Connect many clients at the same time. Raises ServiceError if the service does not serve each, or cannot be asked afterwards."""
+    """Connect many clients at the same time. Raises TrialError if the service does not serve each, or cannot be asked afterwards."""
     load, clients = job["load"], list[socket.socket]()
     served = 0
     try:
@@ -249,11 +249,11 @@ def apply_load(job: dict[str, Any]) -> dict[str, Any]:
         for client in clients:
             client.close()
     if served != load["clients"] or state["denied_tasks"]:
-        raise ServiceError(f"load: {served} of {load['clients']} clients are served, {state['denied_tasks']} tasks were denied")
+        raise TrialError(f"load: {served} of {load['clients']} clients are served, {state['denied_tasks']} tasks were denied")
     time.sleep(2)
     problem = find_mismatch(job, job["probes"][0])
     if problem:
-        raise ServiceError(f"after the load: {problem}")
+        raise TrialError(f"after the load: {problem}")
     return {"clients": served, "tasks": state["pids.current"], "peak": state["pids.peak"]}
 
 
@@ -281,14 +281,14 @@ def count_served(clients: list[socket.socket], load: dict[str, Any]) -> int:
     return served
 
 
-def stop(job: dict[str, Any]) -> dict[str, Any]:
-    """Stop the container. Raises ServiceError if the service was killed, took longer than the grace period, or ended with another code."""
+def stop_service(job: dict[str, Any]) -> dict[str, Any]:
+    """Stop the container. Raises TrialError if the service was killed, took longer than the grace period, or ended with another code."""
     began = time.monotonic()
     run_docker("stop", "--time", str(GRACE), job["container"])
     seconds = round(time.monotonic() - began, 1)
-    code = int(inspect(job, "{{.State.ExitCode}}"))
+    code = int(inspect_container(job, "{{.State.ExitCode}}"))
     if seconds >= GRACE or code not in job["exit_codes"]:
-        raise ServiceError(f"stop: exit code {code} after {seconds} s, expected {' or '.join(map(str, job['exit_codes']))}")
+        raise TrialError(f"stop: exit code {code} after {seconds} s, expected {' or '.join(map(str, job['exit_codes']))}")
     return {"stopped_after": seconds, "exit_code": code}
 
 

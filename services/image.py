@@ -20,7 +20,7 @@ from lab.errors import LabError
 from lab.image import build_atomically, build_lock, get_age
 from lab.progress import run_logged, tail
 from lab.qmp import Monitor
-from services.data import Service, get_tag
+from services.data import TableService, get_tag
 
 KEEP_OTHERS = 1  # images of the same name that were made from other files, for example from another checkout
 _LISTING = "dpkg-query -W -f '${Package} ${Version}\\n' > /packages.txt"
@@ -36,17 +36,17 @@ rm -rf "$1/root"
 """
 
 
-def build_scripts(services: Sequence[Service]) -> list[str]:
+def build_scripts(services: Sequence[TableService]) -> list[str]:
     """Return the scripts that root runs in the image, in this order."""
     return [*(f"set -e\n{service.setup}" for service in services if service.setup), _LISTING]
 
 
-def list_packages(services: Sequence[Service]) -> list[str]:
+def list_packages(services: Sequence[TableService]) -> list[str]:
     """Return the packages of an image, sorted, none twice."""
     return sorted({package for service in services for package in service.packages})
 
 
-def merge_files(services: Sequence[Service]) -> dict[str, str]:
+def merge_files(services: Sequence[TableService]) -> dict[str, str]:
     """Return the files of all services. Raises LabError if two services have different texts for a path."""
     files: dict[str, str] = {}
     for service in services:
@@ -67,13 +67,13 @@ def pack_files(files: dict[str, str]) -> bytes:
     return output.getvalue()
 
 
-def find_image(name: str, suite: str, services: Sequence[Service]) -> Path:
+def find_image(name: str, suite: str, services: Sequence[TableService]) -> Path:
     """Return the path of an image's file system, which may not exist yet."""
     content = [suite, list_packages(services), merge_files(services), build_scripts(services), recipe.DPKG_OPTIONS]
     return paths.cache_dir() / f"services-{name}-{suite}-{recipe.digest(content)}" / "root.img"
 
 
-def ensure_image(name: str, suite: str, services: Sequence[Service]) -> Path:
+def ensure_image(name: str, suite: str, services: Sequence[TableService]) -> Path:
     """Return the path of an image's file system, built if it does not exist."""
     disk = find_image(name, suite, services)
     key = disk.parent.name
@@ -87,7 +87,7 @@ def ensure_image(name: str, suite: str, services: Sequence[Service]) -> Path:
     return disk
 
 
-def _build(suite: str, services: Sequence[Service], folder: Path) -> None:
+def _build(suite: str, services: Sequence[TableService], folder: Path) -> None:
     (folder / "files.tar").write_bytes(pack_files(merge_files(services)))
     log = folder / "build.log"
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"), "DEBIAN_FRONTEND": "noninteractive"}
@@ -102,7 +102,7 @@ def _build(suite: str, services: Sequence[Service], folder: Path) -> None:
         (folder / name).unlink()
 
 
-def _build_command(suite: str, services: Sequence[Service], folder: Path, uri: str | None) -> list[str]:
+def _build_command(suite: str, services: Sequence[TableService], folder: Path, uri: str | None) -> list[str]:
     # fmt: off
     return [
         "mmdebstrap", "--variant=minbase", "--arch=amd64", "--format=tar", "--skip=output/dev",
@@ -145,7 +145,9 @@ docker run --rm --network none {tag} cat /packages.txt
 """
 
 
-def attach_image(run: Callable[[str], str], machine: Path, name: str, suite: str, services: Sequence[Service], engine: str = "") -> str:
+def attach_image(
+    run: Callable[[str], str], machine: Path, name: str, suite: str, services: Sequence[TableService], engine: str = ""
+) -> str:
     """Give an image to the engine of a running VM, if it has none yet, and return its packages, `NAME VERSION` per line.
 
     run: runs a script there as root. machine: folder of the VM. engine: line of a script that selects the engine.

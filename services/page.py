@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from lab import paths
-from services.data import SETTINGS, STACKED, Service, build_entry
+from services.data import SETTINGS, STACKED, TableService, build_entry
 
 PAGE = paths.REPOSITORY / "docs/services.md"
 TABLE, EXAMPLES = "<!-- table -->", "<!-- examples -->"
@@ -26,7 +26,7 @@ def save_results(path: Path, suite: str, results: Mapping[str, Mapping[str, Any]
     path.write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
-def write_page(services: Mapping[str, Service], results: Mapping[str, Any], suite: str, page: Path = PAGE) -> None:
+def write_page(services: Mapping[str, TableService], results: Mapping[str, Any], suite: str, page: Path = PAGE) -> None:
     """Write both generated parts of the page."""
     text = replace_part(page.read_text(encoding="utf-8"), TABLE, render_table(services, results.get(suite, {})))
     page.write_text(replace_part(text, EXAMPLES, render_examples(services)), encoding="utf-8")
@@ -40,7 +40,7 @@ def replace_part(text: str, marker: str, part: str) -> str:
     return f"{parts[0]}{marker}\n\n{part}\n\n{marker}{parts[2]}"
 
 
-def render_table(services: Mapping[str, Service], results: Mapping[str, Any]) -> str:
+def render_table(services: Mapping[str, TableService], results: Mapping[str, Any]) -> str:
     """Return the table of results: one row per service. Every figure is of these results."""
     lines = [
         f"| service | version | {' | '.join(SETTINGS.values())} | tasks idle | PIDs peak |",
@@ -78,7 +78,7 @@ def render_table(services: Mapping[str, Service], results: Mapping[str, Any]) ->
     return "\n\n".join(parts)
 
 
-def _describe(service: Service, setting: str, entry: Mapping[str, Any] | None) -> str:
+def _describe(service: TableService, setting: str, entry: Mapping[str, Any] | None) -> str:
     if setting == STACKED and not service.stacked:
         return "needs root"
     if entry is None:
@@ -90,7 +90,7 @@ def _clean(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")[:160]
 
 
-def render_examples(services: Mapping[str, Service]) -> str:
+def render_examples(services: Mapping[str, TableService]) -> str:
     """Return the entries of hardened_container_list with which the services ran."""
     entries = []
     for name, service in services.items():

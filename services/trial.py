@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import lifecycle
-from services.data import Service, build_job
+from services.data import TableService, build_job
 
 GUEST = Path(__file__).with_name("guest.py")
 # The user of the rootless engine: rootless_docker_user.
@@ -27,7 +27,7 @@ def select_engine(setting: str) -> str:
     return user if setting == "rootless" else "ENGINE_USER="
 
 
-def build_script(services: Sequence[Service], setting: str, options: Sequence[str] = ()) -> str:
+def build_script(services: Sequence[TableService], setting: str, options: Sequence[str] = ()) -> str:
     """Return the script that tries services in a setting and prints one line of JSON per service. options: further ones of `docker run`."""
     built = [build_job(service, setting) for service in services]
     jobs = "\n".join(json.dumps({**job, "options": [*job["options"], *options]} if options else job) for job in built)
@@ -43,7 +43,7 @@ def parse_results(output: str) -> dict[str, dict[str, Any]]:
     return {entry["service"]: entry for entry in map(json.loads, output.splitlines())}
 
 
-def find_problems(services: Sequence[Service], results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def find_problems(services: Sequence[TableService], results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the services that did not pass, with the reason; also those of which there is no result."""
     missing = {service.name: "there is no result" for service in services if service.name not in results}
     failed = {name: f"{entry['problem']}; log: {entry.get('log', '')}" for name, entry in results.items() if not entry["ok"]}

@@ -20,7 +20,7 @@ from lab import paths
 from services import data
 from services.__main__ import start_machine
 from soak_recording import attacks, cost, ordinary, recall, starts
-from soak_recording.machine import Machine
+from soak_recording.machine import SoakMachine
 
 RECALL = ("nginx", "redis", "nodejs", "gunicorn", "postgresql", "apache2", "haproxy", "memcached", "php-fpm", "java")
 STARTS = ("nginx", "redis", "nodejs", "gunicorn", "postgresql")
@@ -32,7 +32,7 @@ PARTS = (*RECORDER_PARTS, "ordinary")
 SETTINGS = {"remap": "hardened", "rootless": "rootless"}
 
 
-def run_parts(machine: Machine, options: argparse.Namespace) -> dict[str, Any]:
+def run_parts(machine: SoakMachine, options: argparse.Namespace) -> dict[str, Any]:
     """Return the results of the parts that were asked for. The recorder stays armed."""
     services, found = data.load_services(), dict[str, Any]()
     tried = {"recall": RECALL, "starts": STARTS, "attacks": STARTS, "cost": STARTS, "ordinary": ORDINARY}
@@ -40,21 +40,21 @@ def run_parts(machine: Machine, options: argparse.Namespace) -> dict[str, Any]:
     machine.attach_images([services[name] for name in members], options.suite)
     if "ordinary" in options.parts:
         chosen = [services[name] for name in options.services or ORDINARY]
-        found["ordinary"] = ordinary.measure(machine, chosen, options.minutes, options.learning)
+        found["ordinary"] = ordinary.measure_ordinary_work(machine, chosen, options.minutes, options.learning)
     if not set(RECORDER_PARTS) & set(options.parts):
         return found
     machine.record()
     if "recall" in options.parts:
-        found["recall"] = recall.measure(machine, [services[name] for name in options.services or RECALL])
+        found["recall"] = recall.measure_recall(machine, [services[name] for name in options.services or RECALL])
     if {"starts", "attacks"} & set(options.parts):
         chosen = [services[name] for name in options.services or STARTS]
-        starts.record(machine, chosen)
+        starts.record_services(machine, chosen)
         if "attacks" in options.parts:
-            found["attacks"] = attacks.measure(machine, chosen)
+            found["attacks"] = attacks.measure_attacks(machine, chosen)
         if "starts" in options.parts:
-            found["starts"] = starts.measure(machine, chosen, options.cycles)
+            found["starts"] = starts.measure_starts(machine, chosen, options.cycles)
     if "cost" in options.parts:
-        found["cost"] = cost.measure(machine, options.rounds)
+        found["cost"] = cost.measure_cost(machine, options.rounds)
     return found
 
 
@@ -67,8 +67,8 @@ def main() -> int:
     parser.add_argument("--suite", default=os.environ.get("SUITE", "trixie"))
     parser.add_argument("--cycles", type=int, default=25, help="per service and option of no-new-privileges, two starts each")
     parser.add_argument("--rounds", type=int, default=5, help="of the part cost")
-    parser.add_argument("--minutes", type=float, default=60, help="of the part ordinary, after the baseline")
-    parser.add_argument("--learning", type=float, default=15, help="minutes of the baseline of the part ordinary")
+    parser.add_argument("--minutes", type=float, default=60, help="of the part ordinary, after the learning time")
+    parser.add_argument("--learning", type=float, default=15, help="minutes of the learning time of the part ordinary")
     parser.add_argument("--results", type=Path, default=paths.REPOSITORY / ".cache/recording.json")
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS)
@@ -78,7 +78,7 @@ def main() -> int:
         try:
             if not options.on:
                 start_machine(kind, name, options.suite)
-            found[kind] = run_parts(Machine(name, SETTINGS[kind]), options)
+            found[kind] = run_parts(SoakMachine(name, SETTINGS[kind]), options)
         finally:
             if not options.on:
                 subprocess.run([sys.executable, "-m", "lab", "down", name], check=False)
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 def list_problems(found: dict[str, Any]) -> list[str]:
-    """Return what differs from what is promised (docs/recording.md), one sentence each."""
+    """Return what differs from what is promised (docs/recording.md), one message each."""
     problems = []
     for kind, results in found.items():
         for name, entry in results.get("recall", {}).items():

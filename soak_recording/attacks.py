@@ -9,13 +9,13 @@ from typing import Any
 
 from lab.progress import say
 from services import data
-from soak_recording.machine import Machine
+from soak_recording.machine import SoakMachine
 from soak_recording.profiles import list_options, name_profile
 
 LAYERS = ("seccomp", "apparmor")
 
 
-def measure(machine: Machine, services: Sequence[data.Service]) -> list[dict[str, Any]]:
+def measure_attacks(machine: SoakMachine, services: Sequence[data.TableService]) -> list[dict[str, Any]]:
     """Return per service and layer which attacks its profile stops, and those that bulkhead-web stops and it does not."""
     reference = _attack(machine, services[0], list_options("bulkhead-web"))
     found = []
@@ -36,10 +36,10 @@ def measure(machine: Machine, services: Sequence[data.Service]) -> list[dict[str
     return found
 
 
-def _attack(machine: Machine, service: data.Service, options: Sequence[str]) -> dict[str, dict[str, set[str]]]:
+def _attack(machine: SoakMachine, service: data.TableService, options: Sequence[str]) -> dict[str, dict[str, set[str]]]:
     """Return layer -> outcome -> attacks, of a container of the service with these options."""
     machine.start(service, options)
-    machine.play(
+    machine.run_playbook(
         "attack", "-e", f"bulkhead_container={service.container}", "-e", json.dumps({"attack_matrix_configurations": list(LAYERS)})
     )
     (path,) = machine.folder.glob("reports/attack-*.json")

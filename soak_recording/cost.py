@@ -8,12 +8,12 @@ from typing import Any
 
 from lab.progress import say
 from services import data
-from soak_recording.machine import Machine
+from soak_recording.machine import SoakMachine
 
 REQUESTS = 4000
 
 
-def measure(machine: Machine, rounds: int) -> dict[str, dict[str, float]]:
+def measure_cost(machine: SoakMachine, rounds: int) -> dict[str, dict[str, float]]:
     """Return per state the median of each figure, as a ratio to `off`; nanoseconds per call as they are."""
     services = data.load_services()
     nginx, redis = services["nginx"], services["redis"]

@@ -24,7 +24,7 @@ GUEST = Path(__file__).with_name("guest")
 
 
 @dataclass
-class Machine:
+class SoakMachine:
     """name: of the VM. setting: of services/data.py, which also selects the engine. folder: for recordings and reports."""
 
     name: str
@@ -38,14 +38,14 @@ class Machine:
         """Run a script as root with the engine selected, and return its output. Raises RuntimeError."""
         return self._run(f"{trial.select_engine(self.setting)}\n{script}")
 
-    def attach_images(self, services: Sequence[data.Service], suite: str) -> None:
+    def attach_images(self, services: Sequence[data.TableService], suite: str) -> None:
         for name in (data.SAMPLE, data.REST):
             members = [service for service in data.load_services().values() if service.sample == (name == data.SAMPLE)]
             if any(service in members for service in services):
                 say(f"{self.name}: attaching the image {name}")
                 image.attach_image(self._run, paths.machine_dir(self.name), name, suite, members, trial.select_engine(self.setting))
 
-    def play(self, playbook: str, *options: str) -> None:
+    def run_playbook(self, playbook: str, *options: str) -> None:
         """Run a playbook. Raises RuntimeError with the end of its output."""
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
@@ -63,17 +63,19 @@ class Machine:
     def record(self, stages: Mapping[str, str] | None = None) -> None:
         """Arm or collect. stages: of services, by name."""
         entries = [{"name": name, "stage": stage, "reason": "a measurement"} for name, stage in (stages or {}).items()]
-        self.play("record", "-e", f"bulkhead_recordings={self.recordings}", "-e", json.dumps({"container_recorder_services": entries}))
+        self.run_playbook(
+            "record", "-e", f"bulkhead_recordings={self.recordings}", "-e", json.dumps({"container_recorder_services": entries})
+        )
 
     def install_profiles(self) -> None:
         """Install the generated profiles."""
-        self.play("harden", "-e", json.dumps(build_lists(self.recordings)), "-e", "bulkhead_verify=false")
+        self.run_playbook("harden", "-e", json.dumps(build_lists(self.recordings)), "-e", "bulkhead_verify=false")
 
     @property
     def recordings(self) -> Path:
         return self.folder / "recordings"
 
-    def start(self, service: data.Service, options: Sequence[str] = ()) -> None:
+    def start(self, service: data.TableService, options: Sequence[str] = ()) -> None:
         """Start a service's container anew. It is not waited for."""
         job = build_job(service, self.setting, options)
         command = ["docker", "run", "--detach", "--name", job["container"], *job["options"], job["image"], *job["command"]]
@@ -104,7 +106,7 @@ class Machine:
         return [json.loads(line) for line in output.splitlines()]
 
 
-def build_job(service: data.Service, setting: str, options: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+def build_job(service: data.TableService, setting: str, options: Sequence[str] = (), **more: Any) -> dict[str, Any]:
     """Return the job of a service without a load test. options: further ones of `docker run`."""
     job = data.build_job(service, setting)
     if "--security-opt=no-new-privileges=false" in options:

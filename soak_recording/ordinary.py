@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lets services do ordinary work while the kernel counts denials, and reports which denials count as new after a baseline."""
+"""Lets services do ordinary work while the kernel counts denials, and reports which denials count as new after a learning time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 from lab.progress import say
 from services import data
-from soak_recording.machine import Machine, build_job
+from soak_recording.machine import SoakMachine, build_job
 
 _DAY = 86400.0
 
 
-def measure(machine: Machine, services: Sequence[data.Service], minutes: float, learning: float) -> dict[str, Any]:
+def measure_ordinary_work(machine: SoakMachine, services: Sequence[data.TableService], minutes: float, learning: float) -> dict[str, Any]:
     """Return the new denials of services that work for some minutes, and what they did meanwhile.
 
-    learning: minutes before that in which every denial is usual. The playbook's own baseline is used, with that time instead of its days.
+    learning: minutes before that in which every denial is usual. The playbook itself learns, for that time instead of its days.
     """
-    machine.play("count_denials")
+    machine.run_playbook("count_denials")
     for service in services:
         _start(machine, service)
     since = float(machine.run("date +%s.%N"))
-    machine.play("verify")  # its report says which services exist
+    machine.run_playbook("verify")  # its report says which services exist
     # A day: nothing is new while the services are learned.
     began_learning = _report(machine, since, 1.0)["at"]
     found: dict[str, Any] = {"learned": _work(machine, services, learning, since, 1.0), "learning": learning, "minutes": 0.0}
@@ -38,11 +38,11 @@ def measure(machine: Machine, services: Sequence[data.Service], minutes: float, 
         say(f"ordinary work, {found['minutes']} minutes: {found['rounds'][-1]}")
     for service in services:
         machine.run(f"docker rm -f -v {service.container} >/dev/null 2>&1; docker rmi {_name_image(service)} >/dev/null 2>&1 || true")
-    machine.play("count_denials", "-e", "denial_counters_state=absent")  # the part cost measures the recorder alone
+    machine.run_playbook("count_denials", "-e", "denial_counters_state=absent")  # the part cost measures the recorder alone
     return found
 
 
-def _start(machine: Machine, service: data.Service) -> None:
+def _start(machine: SoakMachine, service: data.TableService) -> None:
     """Start a service under an image name of its own. By the name, the playbook tells services apart."""
     job = build_job(service, machine.setting)
     command = ["docker", "run", "--detach", "--name", job["container"], *job["options"], _name_image(service), *job["command"]]
@@ -51,18 +51,18 @@ def _start(machine: Machine, service: data.Service) -> None:
     )
 
 
-def _name_image(service: data.Service) -> str:
+def _name_image(service: data.TableService) -> str:
     return f"ordinary/{service.name}:1"
 
 
-def _work(machine: Machine, services: Sequence[data.Service], minutes: float, since: float, days: float) -> dict[str, Any]:
+def _work(machine: SoakMachine, services: Sequence[data.TableService], minutes: float, since: float, days: float) -> dict[str, Any]:
     """Return what the services did for some minutes, and the denials in the report after that."""
     done = machine.run_jobs("ordinary.py", [build_job(each, machine.setting, seconds=60 * minutes) for each in services])
     return {"services": done, **summarize_report(_report(machine, since, days))}
 
 
-def _report(machine: Machine, since: float, days: float) -> dict[str, Any]:
-    machine.play("denials", "-e", f"bulkhead_since={since}", "-e", f"bulkhead_usual_days={days}")
+def _report(machine: SoakMachine, since: float, days: float) -> dict[str, Any]:
+    machine.run_playbook("denials", "-e", f"bulkhead_since={since}", "-e", f"bulkhead_usual_days={days}")
     (path,) = (machine.folder / "reports").glob("denials-*.json")
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["denials_info"]
     return report

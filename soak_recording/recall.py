@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.progress import say
 from services import data
-from soak_recording.machine import Machine, build_job
+from soak_recording.machine import SoakMachine, build_job
 from soak_recording.strace import read_calls
 
 _TRACE = """
@@ -32,7 +32,7 @@ gzip -c /root/trace.log | base64 -w0
 """
 
 
-def measure(machine: Machine, services: Sequence[data.Service]) -> dict[str, dict[str, Any]]:
+def measure_recall(machine: SoakMachine, services: Sequence[data.TableService]) -> dict[str, dict[str, Any]]:
     """Return per service: calls that strace saw, and those that the recorder lacks."""
     found: dict[str, dict[str, Any]] = {}
     machine.run_jobs("guest.py", [])  # copies the programs

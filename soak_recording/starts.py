@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.progress import say
 from services import data
-from soak_recording.machine import Machine, build_job
+from soak_recording.machine import SoakMachine, build_job
 from soak_recording.profiles import list_options, name_profile
 
 LEARNING_CYCLES = 2
@@ -16,7 +16,7 @@ _OPTIONS = {"no-new-privileges": [], "without no-new-privileges": ["--security-o
 Denials = set[tuple[str, ...]]
 
 
-def record(machine: Machine, services: Sequence[data.Service]) -> None:
+def record_services(machine: SoakMachine, services: Sequence[data.TableService]) -> None:
     """Record some cycles with both options, and generate the profiles."""
     for title, options in _OPTIONS.items():
         results = machine.run_jobs("cycles.py", [build_job(each, machine.setting, options, cycles=LEARNING_CYCLES) for each in services])
@@ -26,7 +26,7 @@ def record(machine: Machine, services: Sequence[data.Service]) -> None:
     machine.install_profiles()
 
 
-def measure(machine: Machine, services: Sequence[data.Service], cycles: int) -> list[dict[str, Any]]:
+def measure_starts(machine: SoakMachine, services: Sequence[data.TableService], cycles: int) -> list[dict[str, Any]]:
     """Return what each service did under its profiles, and what was denied that was not denied while it was recorded."""
     instances = machine.collect()
     before = {each.name: _list_denied(instances, each, under=False) for each in services}
@@ -46,7 +46,7 @@ def measure(machine: Machine, services: Sequence[data.Service], cycles: int) -> 
     return found
 
 
-def _list_denied(instances: Iterable[Mapping[str, Any]], service: data.Service, under: bool) -> Denials:
+def _list_denied(instances: Iterable[Mapping[str, Any]], service: data.TableService, under: bool) -> Denials:
     """Return what the containers of a service were denied. under: of those with the generated profiles, or of the others."""
     denied: Denials = set()
     for instance in instances:
@@ -59,5 +59,5 @@ def _list_denied(instances: Iterable[Mapping[str, Any]], service: data.Service, 
     return denied
 
 
-def _is_under_own_profile(instance: Mapping[str, Any], service: data.Service) -> bool:
+def _is_under_own_profile(instance: Mapping[str, Any], service: data.TableService) -> bool:
     return bool(instance["apparmor"] == name_profile(service.container))

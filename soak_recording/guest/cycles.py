@@ -26,7 +26,7 @@ def main() -> int:
         try:
             for _ in range(job["cycles"]):
                 run_cycle(job, result)
-        except (guest.ServiceError, OSError) as error:
+        except (guest.TrialError, OSError) as error:
             logs = guest.run_docker("logs", "--tail", "12", job["container"])
             result["problem"] = f"{error}; its log ends with: {(logs.stdout + logs.stderr)[-500:]}"
             failed = True
@@ -38,27 +38,27 @@ def main() -> int:
 
 def run_cycle(job: dict[str, Any], result: dict[str, Any]) -> None:
     guest.clean_up(job)
-    guest.start({**job, "options": [*job["options"], *HEALTH_OPTIONS]})
+    guest.start_service({**job, "options": [*job["options"], *HEALTH_OPTIONS]})
     for repeated in (False, True):
         if repeated:
             done = guest.run_docker("start", job["container"])
             if done.returncode:
-                raise guest.ServiceError(f"start: {done.stderr.strip()[-400:]}")
+                raise guest.TrialError(f"start: {done.stderr.strip()[-400:]}")
         result["starts"] += 1
         guest.wait_for_answers(job)
         guest.check_exec(job)
         result["execs"] += 1
         wait_until_healthy(job)
         result["health_checks"] += 1
-        guest.stop(job)
+        guest.stop_service(job)
         result["stops"] += 1
 
 
 def wait_until_healthy(job: dict[str, Any]) -> None:
     deadline = time.monotonic() + 120
-    while (status := guest.inspect(job, "{{.State.Health.Status}}")) != "healthy":
+    while (status := guest.inspect_container(job, "{{.State.Health.Status}}")) != "healthy":
         if status == "unhealthy" or time.monotonic() > deadline:
-            raise guest.ServiceError(f"health check: {guest.inspect(job, '{{json .State.Health}}')[-400:]}")
+            raise guest.TrialError(f"health check: {guest.inspect_container(job, '{{json .State.Health}}')[-400:]}")
         time.sleep(0.3)
 
 

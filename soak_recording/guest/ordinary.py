@@ -27,7 +27,7 @@ def main() -> int:
                 continue
             try:
                 do_work(job, result, restart=rounds % len(jobs) == number)
-            except (guest.ServiceError, OSError) as error:
+            except (guest.TrialError, OSError) as error:
                 result["problem"] = f"{error}"
         rounds += 1
     for result in results:
@@ -41,10 +41,10 @@ def do_work(job: dict[str, Any], result: dict[str, Any], restart: bool) -> None:
     guest.check_exec(job)
     result["execs"] += 1
     if restart:
-        guest.stop(job)
+        guest.stop_service(job)
         done = guest.run_docker("start", job["container"])
         if done.returncode:
-            raise guest.ServiceError(f"start: {done.stderr.strip()[-400:]}")
+            raise guest.TrialError(f"start: {done.stderr.strip()[-400:]}")
         guest.wait_for_answers(job)
         result["restarts"] += 1
 

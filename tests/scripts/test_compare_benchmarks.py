@@ -41,7 +41,7 @@ def test_results_are_compared_by_the_numbers_of_each_version() -> None:
         for control in build_report(_2="fail", _6="pass", _8="fail", _10="pass", _14="fail")["verification"]["controls"]
     }
     rows = list(compare_benchmarks.compare(compare_benchmarks.read_bench(LOG), found))
-    results = {row.number or f"their {row.bench}": row.result for row in rows}
+    results = {row.number or f"their {row.bench_number}": row.result for row in rows}
     assert {number: results[number] for number in ("2.2", "2.6", "2.7", "2.8", "2.10", "2.14", "their 3.99")} == {
         "2.2": "agree",
         "2.6": "agree",

@@ -53,7 +53,7 @@ def test_an_invalid_file_is_refused(tmp_path: Path, change: dict[str, Any], mess
 
 
 def test_two_services_cannot_differ_about_a_file() -> None:
-    one, two = (data.Service(n, n, "k", ["p"], ["c"], [], files={"/etc/x": n}) for n in ("one", "two"))
+    one, two = (data.TableService(n, n, "k", ["p"], ["c"], [], files={"/etc/x": n}) for n in ("one", "two"))
     with pytest.raises(Exception, match="/etc/x: another service has another text"):
         image.merge_files([one, two])
 
@@ -120,10 +120,10 @@ def test_a_killed_service_did_not_stop(monkeypatch: pytest.MonkeyPatch, code: st
     monkeypatch.setattr(guest, "run_docker", answer_docker(inspect=code))
     job = {"container": "c", "exit_codes": [0]}
     if not problem:
-        assert guest.stop(job)["exit_code"] == 0
+        assert guest.stop_service(job)["exit_code"] == 0
         return
-    with pytest.raises(guest.ServiceError, match=problem):
-        guest.stop(job)
+    with pytest.raises(guest.TrialError, match=problem):
+        guest.stop_service(job)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_exec_must_see_the_setting(monkeypatch: pytest.MonkeyPatch, status: str,
     if not problem:
         guest.check_exec(job)
         return
-    with pytest.raises(guest.ServiceError, match=problem):
+    with pytest.raises(guest.TrialError, match=problem):
         guest.check_exec(job)
 
 
