@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for machines outside the host: a network namespace of its own, with addresses to which the host has a route, and a service."""
+"""A stand-in for machines outside the host: a network namespace with addresses to which the host has a route, and a service."""
 
 from __future__ import annotations
 
