@@ -32,17 +32,17 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_image_gets_the_ansible_that_the_project_declares(context: Path) -> None:
-    wanted = next(line for line in (REPOSITORY / "pyproject.toml").read_text().splitlines() if '"ansible-core' in line).strip(' ",')
-    assert f'ARG ANSIBLE_INSTALL_REFS="{wanted} ansible-runner' in (context / "Containerfile").read_text()
+    requirement = next(line for line in (REPOSITORY / "pyproject.toml").read_text().splitlines() if '"ansible-core' in line).strip(' ",')
+    assert f'ARG ANSIBLE_INSTALL_REFS="{requirement} ansible-runner' in (context / "Containerfile").read_text()
 
 
 def test_the_context_installs_the_collection_without_a_server(context: Path, tmp_path: Path) -> None:
     build = context / "_build"
     run("ansible-galaxy", "collection", "install", "--offline", "--no-deps", "-r", "requirements.yml", "-p", tmp_path, cwd=build)
     installed = tmp_path / "ansible_collections" / "bulkhead" / "docker"
-    ours = REPOSITORY / "collections" / "ansible_collections" / "bulkhead" / "docker"
+    source = REPOSITORY / "collections" / "ansible_collections" / "bulkhead" / "docker"
     for needed in ("playbooks/harden.yml", "plugins/modules/verify_layers.py", "roles/docker_daemon/meta/argument_specs.yml"):
-        assert (installed / needed).read_bytes() == (ours / needed).read_bytes()
+        assert (installed / needed).read_bytes() == (source / needed).read_bytes()
 
 
 def test_hosts_are_reached_by_ssh(context: Path) -> None:

@@ -39,7 +39,7 @@ def test_each_key_of_the_table_is_listed(key: str, page: str) -> None:
         "moby#34645", "[::1]:PORT", "ping", "sudo", "su", "strace", "gdb", "tcpdump", "32-bit", "SYS_ADMIN",
     ],
 )  # fmt: skip
-def test_demands_of_measured_services_are_on_the_page(demand: str, page: str) -> None:
+def test_requirements_of_measured_services_are_on_the_page(demand: str, page: str) -> None:
     assert demand in page
 
 

@@ -122,7 +122,7 @@ def test_old_images_are_pruned_unless_recent_or_in_use(cache: Path, tmp_path: Pa
     assert folders(cache) == {"fake-1", "fake-a", "fake-b", "fake-e", "other-a"}
 
 
-def test_a_snapshot_unused_for_weeks_goes(cache: Path, tmp_path: Path) -> None:
+def test_a_snapshot_that_is_unused_for_weeks_is_removed(cache: Path, tmp_path: Path) -> None:
     base = FakeBase(tmp_path / "notes")
     small = qemu.Shape("tcg", "7.2.22", 1024, 1)
     old = image.ensure_image(base, SHAPE).snapshot(SHAPE).parent

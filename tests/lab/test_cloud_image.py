@@ -69,7 +69,7 @@ def test_an_image_needs_a_checksum_and_to_be_there(tmp_path: Path) -> None:
         cloud_image.from_options(str(tmp_path / "x.img"), SUM)
 
 
-def test_another_content_than_promised_is_refused(tmp_path: Path) -> None:
+def test_other_content_than_its_checksum_is_rejected(tmp_path: Path) -> None:
     image = tmp_path / "x.img"
     image.write_bytes(b"not what it should be")
     actual = hashlib.sha256(image.read_bytes()).hexdigest()

@@ -23,7 +23,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine("x", tmp_path)
 
 
-def test_a_process_that_ends_at_once_is_an_error_with_its_words(machine: Machine) -> None:
+def test_a_process_that_ends_at_once_is_an_error_with_its_output(machine: Machine) -> None:
     (machine.directory / "serial.log").write_text("the guest's last words\n")
     with pytest.raises(LabError) as caught:
         machine.start(["sh", "-c", "echo no such device; exit 1"])
@@ -52,7 +52,7 @@ def test_a_guest_that_panics_now_and_then_may_boot_again(machine: Machine, panic
         own.wait()
 
 
-def test_a_process_with_the_id_of_a_dead_machine_is_ignored(machine: Machine) -> None:
+def test_a_process_with_the_pid_of_an_ended_machine_is_ignored(machine: Machine) -> None:
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         machine.update_state(pid=stranger.pid, started="1", ready=True)
@@ -65,7 +65,7 @@ def test_a_process_with_the_id_of_a_dead_machine_is_ignored(machine: Machine) ->
 
 
 @pytest.mark.parametrize("script", ["exec sleep 60", "trap '' TERM; while :; do sleep 1; done"])
-def test_our_own_process_is_ended(machine: Machine, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machines_own_process_is_ended(machine: Machine, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "TERM_SECONDS", 0.3)
     own = subprocess.Popen(["sh", "-c", script])
     machine.update_state(pid=own.pid, started=process.start_time(own.pid))
@@ -75,7 +75,7 @@ def test_our_own_process_is_ended(machine: Machine, script: str, monkeypatch: py
     assert own.wait() != 0
 
 
-def test_down_removes_what_a_dead_machine_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remove_machine_removes_files_of_an_ended_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "lab_dir", lambda: tmp_path)
     variables = tmp_path / "inventory" / "host_vars" / "x.yml"
     variables.parent.mkdir(parents=True)

@@ -52,7 +52,7 @@ def test_mirrors_of_the_control_node(text: str, expected: list[str]) -> None:
     assert mirror.parse_sources(text) == expected
 
 
-def test_a_chosen_mirror_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chosen_mirror_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULKHEAD_MIRROR", "http://mirror.invalid/debian")
     assert mirror.candidates() == ["http://mirror.invalid/debian"]
     monkeypatch.delenv("BULKHEAD_MIRROR")

@@ -48,7 +48,7 @@ def test_kvm_cannot_be_forced_for_another_architecture() -> None:
         qemu.choose_accelerator(INTEL, True, "kvm", guest=ARM64, host=AMD64)
 
 
-def test_an_unknown_accelerator_is_refused() -> None:
+def test_an_unknown_accelerator_is_rejected() -> None:
     with pytest.raises(LabError, match="BULKHEAD_ACCEL='xen': write kvm or tcg"):
         qemu.choose_accelerator(INTEL, True, "xen")
 

@@ -155,7 +155,7 @@ def test_hosts_without_a_verification_give_a_reason(small: Browser) -> None:
     assert "No evidence: last tried < 2 min ago: no route" in small.run(f"{DIALOG}.innerText")
 
 
-def test_every_status_has_a_sign_and_a_word(small: Browser) -> None:
+def test_every_status_has_a_sign_and_a_name(small: Browser) -> None:
     cells = small.run("Array.from(document.querySelectorAll('#heat td.s')).map(cell => [cell.classList[2], cell.textContent])")
     signs = {"enforced": "+ enforced", "degraded": "! degraded", "absent": "x absent", "unknown": "? unknown", "not_applicable": "- n/a"}
     assert len(cells) == 6 * len(JUDGED)

@@ -50,7 +50,7 @@ def test_job_keeps_its_log_and_code(tmp_path: Path) -> None:
     assert job.tail(5) == "red\ntwo"
 
 
-def test_a_job_took_as_long_as_it_spoke_whenever_it_is_asked(tmp_path: Path) -> None:
+def test_seconds_of_a_job_end_with_its_last_output(tmp_path: Path) -> None:
     job, began = Job("x", ["echo", "done"], tmp_path / "x.log"), time.monotonic()
     job.start()
     assert job.process

@@ -83,7 +83,7 @@ def role(folder: Path, readme: str) -> Path:
     return folder / "r" / "README.md"
 
 
-def test_check_finds_what_writing_mends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_differences_that_a_run_corrects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = role(tmp_path, f"# r\n\nText.\n\n{role_docs.MARKER}\n{role_docs.MARKER}\n\nEnd.\n")
     assert role_docs.main(["--check"], tmp_path) == 1
     assert "differs from meta/argument_specs.yml" in capsys.readouterr().out

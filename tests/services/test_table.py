@@ -45,7 +45,7 @@ def test_every_entry_is_accepted_by_the_collection(name: str) -> None:
         ({"needs_root": ""}, "stacked, needs_root"),
     ],
 )
-def test_an_invalid_file_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_an_invalid_file_is_rejected(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     content = {key: value for key, value in {**MINIMAL, **change}.items() if value is not None}
     (tmp_path / "one.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(data.DataError, match=message):

@@ -13,14 +13,14 @@ from conftest import run_playbook
 from testinfra.host import Host
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
-FOREIGN = "-w /etc/docker -p wa -k mine"
+UNMANAGED = "-w /etc/docker -p wa -k mine"
 DOCKERD = "-w /usr/sbin/dockerd -p wa -k bulkhead-docker"
 LIST = (
     "auditctl -l; cd /etc && find audit tmpfiles.d -type f -exec sha256sum {} + | sort -k 2; stat -c '%n %a %U:%G' audit/rules.d tmpfiles.d"
 )
 # What starting auditd changes in the kernel.
-START = f"systemctl start auditd && auditctl {FOREIGN}"
-STOP = f"auditctl -W {FOREIGN[3:]}; systemctl stop auditd; auditctl -b 64; auditctl --backlog_wait_time 15000; auditctl -e 0"
+START = f"systemctl start auditd && auditctl {UNMANAGED}"
+STOP = f"auditctl -W {UNMANAGED[3:]}; systemctl stop auditd; auditctl -b 64; auditctl --backlog_wait_time 15000; auditctl -e 0"
 RECORDS = "ausearch --input-logs -k bulkhead-docker --raw | grep -c 'name=\"/usr/sbin/dockerd\"'"
 # Verifies the sabotaged host, runs the role, verifies again, and plans again.
 BOOK = """
@@ -69,7 +69,7 @@ def states(host: Host, inventory: str, playbook: Playbook, tmp_path_factory: pyt
 
 def test_rules_are_in_the_kernel_and_in_the_file(states: dict[str, Any]) -> None:
     lines = states["hardened"].splitlines()
-    assert DOCKERD in lines and FOREIGN in lines
+    assert DOCKERD in lines and UNMANAGED in lines
     assert "-w /etc/docker -p wa -k bulkhead-docker" not in lines
     assert "audit/rules.d/99-bulkhead-docker.rules" in states["hardened"]
     assert states["records"] > 0
@@ -87,5 +87,5 @@ def test_it_is_loaded_again_and_then_nothing_changes(states: dict[str, Any]) -> 
 
 
 def test_rollback_leaves_the_rules_of_others(states: dict[str, Any]) -> None:
-    assert FOREIGN in states["restored"]
+    assert UNMANAGED in states["restored"]
     assert states["restored"] == states["before"]
