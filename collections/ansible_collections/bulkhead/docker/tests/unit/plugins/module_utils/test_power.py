@@ -27,7 +27,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges impor
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
 from .containerd import test_containerd_view as containerd_test
-from .engine_config.world import FOREIGN, PATH, World, make_world, run
+from .engine_config.world import PATH, UNMANAGED, World, make_world, run
 from .migration import test_migrate as migrate_test
 from .power import cut_at_every_step
 from .seccomp import test_install as seccomp_test
@@ -135,13 +135,13 @@ def test_power_cut_during_a_change_of_the_configuration(
         run(world, **to)
         assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), list_open(world.host)) == (desired, limit, []), at
         run(world, options={}, pids_limit=0)
-        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
+        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (UNMANAGED, None, {}), at
         assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
 
 
 def test_power_cut_during_a_revert(world: World, fresh: Callable[[Path], Callable[[], Path]]) -> None:
     run(world, options={"icc": False}, pids_limit=50)
-    make, ours = fresh(world.host.root), world.host.read(PATH)
+    make, changed = fresh(world.host.root), world.host.read(PATH)
 
     def act(_root: Path) -> None:
         boot(world)
@@ -149,21 +149,21 @@ def test_power_cut_during_a_revert(world: World, fresh: Callable[[Path], Callabl
 
     for at, _root in cut_at_every_step(world.host.root, make, act):
         boot(world)
-        assert world.host.read(PATH) in (ours, FOREIGN), at
+        assert world.host.read(PATH) in (changed, UNMANAGED), at
         run(world, recover=True)
-        if world.host.read(PATH) != FOREIGN:
+        if world.host.read(PATH) != UNMANAGED:
             run(world, revert=True)
-        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (FOREIGN, None, {}), at
+        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (UNMANAGED, None, {}), at
 
 
-@pytest.mark.parametrize("there", [None, "profile web {\n}\n", "ours"])
+@pytest.mark.parametrize("there", [None, "profile web {\n}\n", "managed"])
 def test_power_cut_with_apparmor_profiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: Callable[[Path], Callable[[], Path]], there: str | None
 ) -> None:
     monkeypatch.setattr(changes, "unload_profile", apparmor_test.unload)
     host = apparmor_machine.machine(tmp_path / "host")
     old_text = apparmor_test.TEXT.replace("/a", "/old")
-    if there == "ours":
+    if there == "managed":
         apparmor_test.apply(host, apparmor.AppArmorRequest("web", old_text))
     elif there:
         host.path(apparmor_test.FILE).write_text(there)
@@ -175,7 +175,7 @@ def test_power_cut_with_apparmor_profiles(
         apparmor_test.apply(host, desired)
         assert host.read(apparmor_test.FILE) == apparmor_test.TEXT, at
         apparmor_test.apply(host, apparmor.AppArmorRequest("web", present=False))
-        assert host.read(apparmor_test.FILE) == (None if there == "ours" else there), at
+        assert host.read(apparmor_test.FILE) == (None if there == "managed" else there), at
         assert load_managed_profiles(host, APPARMOR) == {}, at
 
 
@@ -204,7 +204,12 @@ def test_power_cut_with_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path
     root = tmp_path / "host"
     for folder in ("etc", "proc", "var/lib"):
         (root / folder).mkdir(parents=True)
-    accounts = (("passwd", subid_test.PASSWD), ("group", subid_test.GROUP), ("subuid", subid_test.FOREIGN), ("subgid", subid_test.FOREIGN))
+    accounts = (
+        ("passwd", subid_test.PASSWD),
+        ("group", subid_test.GROUP),
+        ("subuid", subid_test.UNMANAGED),
+        ("subgid", subid_test.UNMANAGED),
+    )
     for name, text in accounts:
         (root / "etc" / name).write_bytes(text.encode())
     make = fresh(root)
@@ -219,12 +224,12 @@ def test_power_cut_with_subordinate_ranges(tmp_path: Path, fresh: Callable[[Path
         host = Host(left)
         for lock in host.path("/etc").glob("*.lock"):  # the shadow package has them taken away at boot (tmpfiles.d/passwd.conf)
             lock.unlink()
-        assert host.read(SUBUID) in (subid_test.FOREIGN, desired), at
+        assert host.read(SUBUID) in (subid_test.UNMANAGED, desired), at
         act(left)
         assert host.read(SUBUID) == desired == host.read("/etc/subgid"), at
         subid_test.run(host, subid_test.Tools(host), subid_test.GONE)
         for file in (SUBUID, "/etc/subgid"):  # its last line ends as lines do, since a range was added after it
-            assert (host.read(file) or "").rstrip("\n") == subid_test.FOREIGN, at
+            assert (host.read(file) or "").rstrip("\n") == subid_test.UNMANAGED, at
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -42,8 +42,8 @@ def parser(host: Host) -> Parser:
 
 
 def examine(host: Host, *entries: AppArmorRequest) -> list[install.AppArmorStep]:
-    ours = load_managed_profiles(host, APPARMOR)
-    return [install.plan_apparmor_step(host, parser(host), entry, ours) for entry in entries]
+    managed = load_managed_profiles(host, APPARMOR)
+    return [install.plan_apparmor_step(host, parser(host), entry, managed) for entry in entries]
 
 
 def apply(host: Host, *entries: AppArmorRequest) -> list[list[str]]:

@@ -21,7 +21,7 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.mark.parametrize("code", [True, False, None], ids=["from an archive", "from files", "of an older version"])
-def test_only_leftovers_of_dead_runs_are_removed(host: Host, tmp_path: Path, code: bool | None) -> None:
+def test_only_leftovers_of_interrupted_runs_are_removed(host: Host, tmp_path: Path, code: bool | None) -> None:
     for name, owner in (("dead", DEAD), ("alive", ALIVE)):
         job = tmp_path / f"run/bulkhead-attack-{name}"
         job.mkdir()

@@ -40,7 +40,7 @@ def test_container_settings(config: dict[str, Any], layer: str, expected: dict[s
     assert asked(**config)[layer] == expected
 
 
-def test_its_user() -> None:
+def test_the_copy_runs_as_the_user_of_the_container() -> None:
     assert asked()["non_root_user"] == {"User": "0:0"}
     assert asked("33:33")["non_root_user"] == {"User": "33:33"}
 

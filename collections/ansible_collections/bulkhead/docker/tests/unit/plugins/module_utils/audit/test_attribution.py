@@ -136,7 +136,7 @@ def test_lifetimes() -> None:
     assert merge_lifetimes([], [{"Type": "network", "Actor": {"ID": "x"}}], []) == []
 
 
-def test_what_was_refused() -> None:
+def test_denials_are_parsed() -> None:
     denial = parse_denial(denied(1))
     assert denial and (denial.layer, denial.denied, denial.operation, denial.profile) == ("apparmor", True, "open", "docker-default")
     assert denial.detail == "name=/proc/sysrq-trigger requested_mask=w denied_mask=w"
@@ -150,7 +150,7 @@ def test_what_was_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "refused"),
+    ("text", "kind", "is_denied"),
     [
         ('apparmor="ALLOWED" operation="open" profile="p" pid=1 comm="x"', 1400, False),
         ('apparmor="STATUS" operation="profile_load" name="p"', 1400, None),
@@ -165,11 +165,11 @@ def test_what_was_refused() -> None:
         ("pid=1 arch=c000003e syscall=x code=0x0", 1326, None),
     ],
 )
-def test_what_was_let_through_or_is_about_something_else(text: str, kind: int, refused: bool | None) -> None:
+def test_other_messages_are_not_denials(text: str, kind: int, is_denied: bool | None) -> None:
     message = parse_kernel_line(samples.kernel(text, 1, kind=kind))
     assert message
     denial = parse_denial(message)
-    assert (denial and denial.denied) == refused
+    assert (denial and denial.denied) == is_denied
 
 
 def test_equal_ones_are_counted_and_none_is_lost_to_the_bound() -> None:

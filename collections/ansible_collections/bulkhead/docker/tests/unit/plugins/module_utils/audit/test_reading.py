@@ -108,7 +108,7 @@ def test_a_journal_without_messages_shows_nothing_under_auditd() -> None:
     assert together(quiet, auditd=False).gaps == []
 
 
-def test_journald_missed_some_and_somebody_said_how_many() -> None:
+def test_messages_that_journald_missed_are_a_gap() -> None:
     missed = samples.entry(T, _TRANSPORT="driver", MESSAGE="Missed 12 kernel messages", MESSAGE_ID="e9bf28e6e834481bb6f48f548ad13606")
     assert kinds(together(of_journal(line(1), missed)).gaps) == [gaps.MISSED]
 
@@ -188,7 +188,7 @@ def test_auditds_log_with_its_rotated_files(tmp_path: Path) -> None:
     assert kinds(logs.read_auditd_log(host, T - 100, 100).gaps) == [gaps.BEGINS]
 
 
-def test_auditds_log_stands_where_its_configuration_says(tmp_path: Path) -> None:
+def test_auditds_log_is_read_from_the_configured_path(tmp_path: Path) -> None:
     host = audit_log(tmp_path, {"mine.log": [(1, T + 1)]}, "log_format = ENRICHED\nlog_file = /var/log/audit/mine.log\n")
     assert [message.serial for message in logs.read_auditd_log(host, T, 100).messages] == [1]
     nowhere = logs.read_auditd_log(Host(tmp_path / "nowhere"), T, 100)
@@ -207,6 +207,6 @@ def test_moments(text: str, seconds: float) -> None:
     ("text", "words"),
     [("yesterday", "is not a time; write an age such as"), (str(T + 9), "in the future"), ("-5", "before 1970"), ("", "is not a time")],
 )
-def test_moments_that_are_none(text: str, words: str) -> None:
+def test_invalid_times_are_rejected(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_since(text, T)

@@ -124,7 +124,7 @@ def add_shim(root: Path, pid: int, shim: int, identifier: str) -> None:
     (root / f"proc/{shim}/cmdline").write_text(f"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0{identifier}\0")
 
 
-def test_a_shim_is_found_beside_many_processes(tmp_path: Path) -> None:
+def test_a_shim_is_found_among_many_processes(tmp_path: Path) -> None:
     others = range(100, 140)  # the numbers wrapped around after the start, or `docker exec` of another runtime
     cgroup(tmp_path, f"mine/{ONE}", *others, 7000)
     for pid in others:

@@ -39,16 +39,16 @@ def write_record(root: Path, **changes: Any) -> None:
     (root / FOLDER / "f00d.json").write_text(json.dumps({**record, "image": IMAGE, **changes}))
 
 
-OURS = {"Id": "1", "Names": ["/bulkhead-probe-f00d"], "ImageID": IMAGE}
+MANAGED = {"Id": "1", "Names": ["/bulkhead-probe-f00d"], "ImageID": IMAGE}
 
 
 @pytest.mark.parametrize(
     ("entry", "removed"),
     [
-        (OURS, True),
-        ({**OURS, "Labels": {"io.bulkhead.probe": "999999:1", "io.bulkhead.token": "f00d"}, "Names": ["/web"]}, False),
-        ({**OURS, "ImageID": "sha256:" + "b" * 64}, False),
-        ({**OURS, "Names": ["/bulkhead-probe-beef"]}, False),
+        (MANAGED, True),
+        ({**MANAGED, "Labels": {"io.bulkhead.probe": "999999:1", "io.bulkhead.token": "f00d"}, "Names": ["/web"]}, False),
+        ({**MANAGED, "ImageID": "sha256:" + "b" * 64}, False),
+        ({**MANAGED, "Names": ["/bulkhead-probe-beef"]}, False),
     ],
 )
 def test_only_recorded_containers_are_removed(tmp_path: Path, entry: dict[str, Any], removed: bool) -> None:
@@ -62,14 +62,14 @@ def test_only_recorded_containers_are_removed(tmp_path: Path, entry: dict[str, A
 def test_an_image_that_was_not_yet_recorded_is_known_by_its_name(tmp_path: Path) -> None:
     write_record(tmp_path, image="")
     images = [{"Id": "sha256:1", "RepoTags": ["web:1"]}, {"Id": "sha256:2", "RepoTags": ["bulkhead-probe-f00d:1"]}]
-    engine: Any = Engine([OURS], images)
+    engine: Any = Engine([MANAGED], images)
     temporary.remove_leftovers(Host(tmp_path), engine)
     assert engine.deleted == ["/images/sha256:2"]
 
 
 def test_nothing_of_a_living_run_or_of_another_engine_is_removed(tmp_path: Path) -> None:
     write_record(tmp_path, socket="/run/user/1000/docker.sock")
-    engine: Any = Engine([OURS], [])
+    engine: Any = Engine([MANAGED], [])
     temporary.remove_leftovers(Host(tmp_path), engine)
     write = tmp_path / FOLDER / "f00d.json"
     write.write_text(json.dumps({**json.loads(write.read_text()), "socket": "/s", "owner": temporary.identify_process(Host(tmp_path))}))

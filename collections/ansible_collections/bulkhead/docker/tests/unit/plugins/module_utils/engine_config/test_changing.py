@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance im
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 
-from .world import FOREIGN, PATH, World, failure, run, states
+from .world import PATH, UNMANAGED, World, failure, run, states
 
 
 def test_change_of_file_and_drop_in(world: World) -> None:
@@ -35,16 +35,16 @@ def test_second_run_changes_nothing(world: World) -> None:
 def test_check_mode_changes_nothing(world: World) -> None:
     outcome = run(world, pids_limit=100, check=True)
     assert outcome.changed and outcome.diff.keys() == {PATH, ROOTFUL.drop_in}
-    assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), world.log) == (FOREIGN, None, [])
+    assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), world.log) == (UNMANAGED, None, [])
     assert not world.host.path("/var/lib/bulkhead").exists()
 
 
 @pytest.mark.parametrize("check", [True, False])
 def test_invalid_configuration_is_not_written(world: World, check: bool) -> None:
-    refused = failure(world, options={"iccc": False}, check=check)
-    assert "nothing was changed: unknown directive: iccc" in str(refused)
-    assert (world.host.read(PATH), world.log, states(world)) == (FOREIGN, [], [])
-    assert not refused.outcome.changed
+    failed = failure(world, options={"iccc": False}, check=check)
+    assert "nothing was changed: unknown directive: iccc" in str(failed)
+    assert (world.host.read(PATH), world.log, states(world)) == (UNMANAGED, [], [])
+    assert not failed.outcome.changed
 
 
 def test_concurrent_run_is_rejected(world: World) -> None:
@@ -61,16 +61,16 @@ def test_removing_everything_leaves_no_file(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "sentence"),
+    ("path", "text", "message"),
     [
         (PATH, '{"icc": tru}', "line 1, column 9"),
         ("/var/lib/bulkhead/daemon.json", "{", "not valid JSON"),
     ],
 )
-def test_damaged_files_are_named(world: World, path: str, text: str, sentence: str) -> None:
+def test_damaged_files_are_named(world: World, path: str, text: str, message: str) -> None:
     world.host.path(path).parent.mkdir(exist_ok=True)
     world.host.path(path).write_text(text)
-    assert f"{path}: " in str(failure(world)) and sentence in str(failure(world))
+    assert f"{path}: " in str(failure(world)) and message in str(failure(world))
 
 
 def test_flag_that_is_planned_clashes(world: World) -> None:
@@ -95,14 +95,14 @@ def test_files_of_a_rootless_engine(world: World) -> None:
     assert world.host.path(user.config).stat().st_mode & 0o777 == 0o600
     assert world.host.read(user.drop_in) == render_drop_in(100)
     assert state.load(world.host, "daemon-u")["files"].keys() == {user.config}
-    assert world.host.read(PATH) == FOREIGN and state.load(world.host, "daemon") == {}
+    assert world.host.read(PATH) == UNMANAGED and state.load(world.host, "daemon") == {}
 
 
 def test_file_outside_of_the_users_home_is_not_written(world: World) -> None:
     user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
     error = failure(world, instance=user, path=PATH, options={"debug": False})
     assert str(error).startswith(f"nothing was changed: {PATH}: ") and "outside of /home/u" in str(error)
-    assert world.host.read(PATH) == FOREIGN and world.log == [] and states(world) == []
+    assert world.host.read(PATH) == UNMANAGED and world.log == [] and states(world) == []
 
 
 def test_containers_without_swap_keep_the_limit(world: World) -> None:

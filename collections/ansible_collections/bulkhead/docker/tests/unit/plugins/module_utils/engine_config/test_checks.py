@@ -14,7 +14,7 @@ PATH = "/etc/docker/daemon.json"
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "message"),
     [
         ({"live-restore": "yes"}, 'live-restore: "yes" has the wrong type; write true or false'),
         ({"icc": 0}, "icc: 0 has the wrong type"),
@@ -35,14 +35,14 @@ PATH = "/etc/docker/daemon.json"
         ({"seccomp-profile": "/etc/empty.json"}, "has no defaultAction"),
     ],
 )
-def test_check_content(tmp_path: Path, content: dict[str, Any], sentence: str) -> None:
+def test_check_content(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/broken.json").write_text('{"defaultAction": ')
     (tmp_path / "etc/empty.json").write_text("{}")
     found = checks.check_content(content, Host(tmp_path), PATH)
     assert len(found) == 1
     assert found[0].startswith(f"{PATH}: ")
-    assert sentence in found[0]
+    assert message in found[0]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import comparison
 
-from .world import FOREIGN, PATH, World, failure, run, states
+from .world import PATH, UNMANAGED, World, failure, run, states
 
 Inspect = Callable[[], dict[str, Any]]
 ICC = {"icc": False}
@@ -112,7 +112,7 @@ def test_undo_restores_files_and_engine(world: World) -> None:
     assert "web (healthy before, unhealthy now)" in str(failed) and "did not start" not in str(failed)
     assert "previous configuration is restored" in str(failed)
     assert (failed.outcome.changed, failed.outcome.rolled_back, states(world)) == (False, True, ["undone"])
-    assert (world.host.read(PATH), world.log.count("restart"), world.containers["web"]) == (FOREIGN, 2, "running")
+    assert (world.host.read(PATH), world.log.count("restart"), world.containers["web"]) == (UNMANAGED, 2, "running")
     assert [entry["name"] for entry in failed.outcome.containers_worse] == ["web"]
 
 

@@ -47,7 +47,7 @@ def test_unchanged_text_stays_the_same(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "sentence"),
+    ("text", "place", "message"),
     [
         ('\ufeff{"icc": false}', "line 1, column 1", "byte order mark"),
         ('{\x00"\x00', "line 1, column 1", "not UTF-8"),
@@ -76,11 +76,11 @@ def test_unchanged_text_stays_the_same(text: str) -> None:
         ('{"mtu": NaN}', "line 1", "NaN is not a JSON number"),
     ],
 )
-def test_invalid_text_is_reported_with_its_place(text: str, place: str, sentence: str) -> None:
+def test_invalid_text_is_reported_with_its_place(text: str, place: str, message: str) -> None:
     with pytest.raises(DaemonJsonError) as caught:
         parse_daemon_json(text, PATH)
     assert str(caught.value).startswith(f"{PATH}: {place}")
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
     with pytest.raises(ValueError):
         read_content(text)
 
@@ -123,11 +123,11 @@ def test_managed_keys_are_set_and_others_stay(text: str | None, desired: dict[st
     assert (again.text, again.record) == (after, merged.record)
 
 
-FOREIGN = '{\n  "debug": true,\n  "icc": true,\n  "log-opts": {"tag": "x"}\n}\n'
+UNMANAGED = '{\n  "debug": true,\n  "icc": true,\n  "log-opts": {"tag": "x"}\n}\n'
 
 
 def _applied() -> tuple[str, dict[str, dict[str, Any]]]:
-    merged = merge_keys(parse_daemon_json(FOREIGN), {"icc": False, "live-restore": True, "log-opts": {"max-size": "10m"}}, {})
+    merged = merge_keys(parse_daemon_json(UNMANAGED), {"icc": False, "live-restore": True, "log-opts": {"max-size": "10m"}}, {})
     assert merged.text is not None
     return merged.text, merged.record
 
@@ -144,7 +144,7 @@ def test_memory_has_the_previous_values() -> None:
 def test_removing_all_keys_restores_the_old_content() -> None:
     text, record = _applied()
     merged = merge_keys(parse_daemon_json(text), {}, record)
-    assert json.loads(merged.text or "") == json.loads(FOREIGN)
+    assert json.loads(merged.text or "") == json.loads(UNMANAGED)
     assert merged.record == {}
     assert any("icc is restored to true" in notice for notice in merged.notices)
 

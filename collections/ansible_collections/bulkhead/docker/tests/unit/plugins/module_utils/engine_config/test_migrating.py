@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .world import FOREIGN, PATH, World, failure, run, states
+from .world import PATH, UNMANAGED, World, failure, run, states
 
 
 @dataclass
@@ -24,8 +24,8 @@ class FakeMigration:
 
     def migrate(self) -> None:
         assert self.world.active == "inactive"
-        assert self.world.host.read(PATH) == FOREIGN, "the old configuration holds until all is carried"
-        self._do("carry")
+        assert self.world.host.read(PATH) == UNMANAGED, "the old configuration is in use until everything is migrated"
+        self._do("migrate")
         self.world.host.path(self.root).mkdir(parents=True)
         self.world.root = self.used or self.root
 
@@ -40,26 +40,26 @@ MIGRATE = {"options": {"userns-remap": "default"}, "stop_containers": True}
 
 def test_migrated_containers_are_started(world: World) -> None:
     outcome = run(world, **MIGRATE, migration=FakeMigration(world))
-    assert world.log == ["prepare", "stop web", "stop", "carry", "restart", "start web"]
+    assert world.log == ["prepare", "stop web", "stop", "migrate", "restart", "start web"]
     assert (outcome.containers_restarted, states(world)) == (["web"], ["committed"])
 
 
 def test_data_that_cannot_be_migrated_changes_nothing(world: World) -> None:
     assert "no room" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "prepare")))
-    assert (world.log, world.host.read(PATH), states(world)) == (["prepare"], FOREIGN, [])
+    assert (world.log, world.host.read(PATH), states(world)) == (["prepare"], UNMANAGED, [])
 
 
 def test_failed_migration_keeps_the_old_root(world: World) -> None:
-    assert "no room; the previous configuration is restored" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "carry")))
-    assert world.log == ["prepare", "stop web", "stop", "carry", "restart", "start web"]
-    assert (world.host.read(PATH), world.containers["web"]) == (FOREIGN, "running")
+    assert "no room; the previous configuration is restored" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "migrate")))
+    assert world.log == ["prepare", "stop web", "stop", "migrate", "restart", "start web"]
+    assert (world.host.read(PATH), world.containers["web"]) == (UNMANAGED, "running")
 
 
 def test_an_engine_with_another_map_is_undone(world: World) -> None:
     """Otherwise it would have an empty root, and its containers would count as removed by --rm."""
     failed = failure(world, **MIGRATE, migration=FakeMigration(world, used="/var/lib/docker/300000.300000"))
     assert "the engine uses /var/lib/docker/300000.300000 instead of /var/lib/docker/231072.231072" in str(failed)
-    assert world.host.read(PATH) == FOREIGN
+    assert world.host.read(PATH) == UNMANAGED
 
 
 def test_migrated_root_that_was_used_is_set_aside(world: World) -> None:

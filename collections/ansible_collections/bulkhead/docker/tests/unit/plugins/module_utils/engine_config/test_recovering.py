@@ -12,19 +12,19 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance im
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import recovery
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.transaction import Transaction, list_open
 
-from .world import FOREIGN, PATH, World, failure, run, states
+from .world import PATH, UNMANAGED, World, failure, run, states
 
 
 @pytest.mark.parametrize("steps", [[], ["restart"], ["daemon-reload", "restart"]])
 def test_interrupted_change_is_undone_first(world: World, steps: list[str]) -> None:
-    dead = Transaction.begin(world.host, [PATH, ROOTFUL.drop_in], {"running": True, "containers": [{"id": "web", "name": "web"}]})
-    dead.write(PATH, '{"half": true}')
+    interrupted = Transaction.begin(world.host, [PATH, ROOTFUL.drop_in], {"running": True, "containers": [{"id": "web", "name": "web"}]})
+    interrupted.write(PATH, '{"half": true}')
     for step in steps:
-        dead.record_step(step)
+        interrupted.record_step(step)
     if steps:
         world.active, world.containers = "failed", {"web": "exited"}
     outcome = run(world)
-    assert outcome.recovered == [dead.id]
+    assert outcome.recovered == [interrupted.id]
     assert json.loads(world.host.read(PATH) or "") == {"debug": True, "icc": False, "live-restore": True}
     assert world.containers["web"] == "running"
     assert list_open(world.host) == []
@@ -32,52 +32,54 @@ def test_interrupted_change_is_undone_first(world: World, steps: list[str]) -> N
 
 def make_edited_interruption(world: World) -> Transaction:
     """Return the transaction of an interrupted run whose daemon.json was edited since."""
-    dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
-    dead.write(PATH, '{"icc": false}')
+    interrupted = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
+    interrupted.write(PATH, '{"icc": false}')
     world.host.path(PATH).write_text('{"icc": false, "dns": ["1.1.1.1"]}')
-    return dead
+    return interrupted
 
 
 def test_edit_that_the_engine_runs_with_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    dead = make_edited_interruption(world)
+    interrupted = make_edited_interruption(world)
     world.containers["web"] = "exited"
     monkeypatch.setattr(recovery, "read_start_time", lambda *unused: time.time() + 10)
     outcome = run(world, recover=True)
     assert (outcome.recovered, outcome.changed, world.log, states(world)) == ([], False, [], ["left"])
     assert json.loads(world.host.read(PATH) or "")["dns"] == ["1.1.1.1"]
-    assert any(f"({dead.id}); {PATH} has been edited since" in warning for warning in outcome.warnings)
+    assert any(f"({interrupted.id}); {PATH} has been edited since" in warning for warning in outcome.warnings)
     assert "there is no change" in str(failure(world, revert=True))
 
 
 @pytest.mark.parametrize("started", [None, 1.0])
 def test_edit_that_no_engine_ran_with_is_copied(world: World, monkeypatch: pytest.MonkeyPatch, started: float | None) -> None:
-    dead = make_edited_interruption(world)
+    interrupted = make_edited_interruption(world)
     monkeypatch.setattr(recovery, "read_start_time", lambda *unused: started)
     outcome = run(world, recover=True)
-    assert (world.host.read(PATH), states(world)) == (FOREIGN, ["undone"])
-    copy = dead.folder / "edited-0"
+    assert (world.host.read(PATH), states(world)) == (UNMANAGED, ["undone"])
+    copy = interrupted.folder / "edited-0"
     assert json.loads(copy.read_text())["dns"] == ["1.1.1.1"]
     assert any(f"the edited file is kept as {copy}" in warning for warning in outcome.warnings)
 
 
 @pytest.mark.parametrize(("after", "log"), [(7200, []), (60, ["start web"])])
 def test_container_stopped_long_after_stays_stopped(world: World, monkeypatch: pytest.MonkeyPatch, after: int, log: list[str]) -> None:
-    dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
-    dead.write(PATH, '{"icc": false}')
+    interrupted = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}]})
+    interrupted.write(PATH, '{"icc": false}')
     world.containers["web"] = "exited"
     world.ended = datetime.fromtimestamp(time.time() + after, UTC).isoformat()
     monkeypatch.setattr(recovery, "read_start_time", lambda *unused: 1.0)
     outcome = run(world, recover=True)
-    assert (world.log, world.host.read(PATH)) == (log, FOREIGN)
+    assert (world.log, world.host.read(PATH)) == (log, UNMANAGED)
     assert any("not started again" in warning for warning in outcome.warnings) == (not log)
 
 
 def test_interrupted_run_with_migrated_root_is_finished(world: World) -> None:
-    dead = Transaction.begin(world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}], "moves_to": "/r/1.1"})
-    dead.write(PATH, '{"debug": true, "userns-remap": "default"}')
+    interrupted = Transaction.begin(
+        world.host, [PATH], {"running": True, "containers": [{"id": "web", "name": "web"}], "moves_to": "/r/1.1"}
+    )
+    interrupted.write(PATH, '{"debug": true, "userns-remap": "default"}')
     world.root, world.containers = "/r/1.1", {"web": "exited"}
     outcome = run(world, options={"userns-remap": "default"})
-    assert (outcome.recovered, outcome.changed) == ([dead.id], True)
+    assert (outcome.recovered, outcome.changed) == ([interrupted.id], True)
     assert world.containers["web"] == "running"
     assert "userns-remap" in (world.host.read(PATH) or "")
     assert states(world)[0] == "committed"

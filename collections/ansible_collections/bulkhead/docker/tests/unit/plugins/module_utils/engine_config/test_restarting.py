@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import change
 
-from .world import FOREIGN, PATH, World, failure, run
+from .world import PATH, UNMANAGED, World, failure, run
 
 
 def test_running_containers_are_started_again(world: World) -> None:
@@ -31,9 +31,9 @@ def test_stopped_engine_stays_stopped(world: World) -> None:
 
 
 def test_switch_of_root_needs_permission_to_stop_containers(world: World) -> None:
-    refused = failure(world, options={"data-root": "/srv"})
-    assert "no longer manage the running containers web" in str(refused)
-    assert (world.host.read(PATH), world.log) == (FOREIGN, [])
+    failed = failure(world, options={"data-root": "/srv"})
+    assert "no longer manage the running containers web" in str(failed)
+    assert (world.host.read(PATH), world.log) == (UNMANAGED, [])
 
 
 @pytest.mark.parametrize(("live_restore", "log"), [(False, ["restart"]), (True, ["stop web", "restart"])])

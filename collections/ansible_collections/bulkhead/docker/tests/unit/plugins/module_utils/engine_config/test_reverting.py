@@ -6,7 +6,7 @@ from __future__ import annotations
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 
-from .world import FOREIGN, PATH, World, failure, run
+from .world import PATH, UNMANAGED, World, failure, run
 
 
 def test_changes_are_reverted_one_by_one(world: World) -> None:
@@ -19,7 +19,7 @@ def test_changes_are_reverted_one_by_one(world: World) -> None:
     assert (outcome.changed, world.host.read(PATH), world.host.read(ROOTFUL.drop_in)) == (True, first, None)
     assert run(world, options={"icc": False}).changed is False, "what is remembered went back as well"
     run(world, revert=True)
-    assert (world.host.read(PATH), state.load(world.host, "daemon")) == (FOREIGN, {})
+    assert (world.host.read(PATH), state.load(world.host, "daemon")) == (UNMANAGED, {})
     assert "there is no change" in str(failure(world, revert=True))
 
 
@@ -34,4 +34,4 @@ def test_switch_of_root_is_reverted_only_with_permission(world: World) -> None:
     run(world, options={"data-root": "/srv"}, stop_containers=True)
     assert "gave the engine another data root (data-root)" in str(failure(world, revert=True))
     run(world, revert=True, stop_containers=True)
-    assert world.host.read(PATH) == FOREIGN
+    assert world.host.read(PATH) == UNMANAGED

@@ -18,7 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config impo
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
 PATH = "/etc/docker/daemon.json"
-FOREIGN = '{"debug": true, "icc": true}'
+UNMANAGED = '{"debug": true, "icc": true}'
 
 
 @dataclass
@@ -133,7 +133,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     host = Host(root)
     for path in ("/etc/docker", "/var/lib", "/etc/systemd/system", "/proc"):
         host.path(path).mkdir(parents=True)
-    host.path(PATH).write_text(FOREIGN)
+    host.path(PATH).write_text(UNMANAGED)
     world = World(host)
     monkeypatch.setattr(data_root, "Engine", lambda *unused: world)
     for module in (change, activation, recovery, data_root):

@@ -80,6 +80,6 @@ def test_without_mounts_a_path_has_no_file_system() -> None:
     assert find_in_file_system("/run/docker.sock", []) == ("", "")
 
 
-def test_below_and_above() -> None:
+def test_paths_below_and_above_a_folder() -> None:
     assert is_below("/etc", "/etc") and is_below("/etc/x", "/etc") and is_below("/etc", "/") and not is_below("/etcx", "/etc")
     assert list(touches("/var", ["/var/lib/docker", "/etc"])) == ["/var/lib/docker"]

@@ -90,9 +90,9 @@ def test_a_changed_profile_changes_the_fingerprint(host: Host) -> None:
     ],
 )  # fmt: skip
 def test_unmanaged_containers_are_rejected(host: Host, present: dict[str, Any], run_by: str, words: str) -> None:
-    with pytest.raises(plan.CannotRun) as refused:
+    with pytest.raises(plan.CannotRun) as rejected:
         planned(host, Answers(containers=present), run_by)
-    assert words in str(refused.value)
+    assert words in str(rejected.value)
 
 
 def test_images_to_pull_are_listed_once(host: Host) -> None:

@@ -22,10 +22,10 @@ TEXTS = ("-w /a\n", "d /run/a\n")
 
 
 class Kernel:
-    """A kernel that keeps rules. refused: paths that it does not accept."""
+    """A kernel that keeps rules. rejected: paths that it does not accept."""
 
     def __init__(self, *rules: bytes) -> None:
-        self.rules, self.refused = list(rules), set[str]()
+        self.rules, self.rejected = list(rules), set[str]()
 
     def read(self) -> bytes:
         messages = [(1000, b"\0" * 32), *((1013, self.clear(rule)) for rule in self.rules), (3, b"")]
@@ -36,7 +36,7 @@ class Kernel:
         return rule[: 12 + 63 * 4] + struct.pack("=I", 0xFFFF) + rule[12 + 64 * 4 :]
 
     def send(self, loading: AuditLoading, kind: int, rule: Watch, data: bytes) -> bool:
-        if rule[0] in self.refused:
+        if rule[0] in self.rejected:
             loading.failed[rule] = "Operation not permitted"
             return False
         if kind == 1011:
@@ -96,8 +96,8 @@ def test_an_immutable_kernel_is_not_changed(host: Host, kernel: Kernel) -> None:
     assert (loading.added, loading.removed, loading.changed, kernel.rules) == ([], [], True, before)
 
 
-def test_one_rule_that_is_refused_does_not_stop_the_others(host: Host, kernel: Kernel) -> None:
-    kernel.refused = {"/a"}
+def test_one_rejected_rule_does_not_stop_the_others(host: Host, kernel: Kernel) -> None:
+    kernel.rejected = {"/a"}
     loading = apply_rules(host, [("/a", False), ("/d", False)], TEXTS, True, False)
     assert (loading.added, loading.failed) == ([("/d", False)], {("/a", False): "Operation not permitted"})
 

@@ -59,8 +59,8 @@ def test_each_file_is_compiled_once(archive: Path) -> None:
 
 
 def test_modules_have_the_names_that_python_gives_them(archive: Path) -> None:
-    ours, pythons = run_imports(archive, "root", *MODULES)[1], run_imports(archive, *MODULES)[1]
-    assert {name: ours[name] for name in (*MODULES, "plain.absent")} == pythons
+    found, pythons = run_imports(archive, "root", *MODULES)[1], run_imports(archive, *MODULES)[1]
+    assert {name: found[name] for name in (*MODULES, "plain.absent")} == pythons
 
 
 def test_importers_stay_as_they_are_without_a_zip_file() -> None:

@@ -18,8 +18,8 @@ MAP = [[0, 990, 1], [1, 296608, 65536]]
 PROGRAM = rendering.render_wrapper("PROFILE = '@PROFILE@'\n", "bulkhead-rootless")
 SCRIPT = names.SCRIPTS[2]
 
-WANTED: dict[str, Any] = {
-    **userns_host.WANTED,
+DESIRED: dict[str, Any] = {
+    **userns_host.DESIRED,
     "userns_remap_layer": "disabled",
     "apparmor_profiles_layer": "required",
     "apparmor_profiles_list": [],

@@ -10,7 +10,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.labels im
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.judge import judge, judge_container, list_part_modes
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
-WANTED = {"name": "web", "path": "/etc/apparmor.d/web", "mode": "enforce", "sha256": "a"}
+DESIRED = {"name": "web", "path": "/etc/apparmor.d/web", "mode": "enforce", "sha256": "a"}
 SOURCE = "/sys/kernel/security/apparmor/policy/profiles/web.3/raw_sha256"
 VERIFIED = {
     "sha256": "a",
@@ -35,7 +35,7 @@ def evidence(label: Any = "docker-default (enforce)", web: Any = None, **more: A
 
 
 def expect(requirement: str = "required", **more: Any) -> dict[str, Any]:
-    return {"requirement": requirement, "profiles": [{**WANTED, **more}]}
+    return {"requirement": requirement, "profiles": [{**DESIRED, **more}]}
 
 
 def findings(verdict: Verdict) -> list[tuple[str, str | None]]:

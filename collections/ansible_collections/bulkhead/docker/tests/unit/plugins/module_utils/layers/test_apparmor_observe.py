@@ -137,10 +137,10 @@ def test_damaged_state_file(host: Host) -> None:
 
 
 def test_evidence(host: Host, compiled: list[str]) -> None:
-    proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
-    assert (proof["mode"], proof["agrees"], proof["error"], compiled) == ("enforce", True, None, ["web"])
-    assert proof["children"] == {"web//sub": "complain"}
-    assert proof["hash"].startswith("sha256:")
+    evidence = gather_evidence(host, None, EXPECT)["profiles"]["web"]
+    assert (evidence["mode"], evidence["agrees"], evidence["error"], compiled) == ("enforce", True, None, ["web"])
+    assert evidence["children"] == {"web//sub": "complain"}
+    assert evidence["hash"].startswith("sha256:")
 
 
 def test_evidence_of_other_policy(host: Host) -> None:
@@ -150,11 +150,11 @@ def test_evidence_of_other_policy(host: Host) -> None:
 
 def test_evidence_without_file_and_without_policy(host: Host) -> None:
     host.path("/etc/apparmor.d/web").unlink()
-    proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
-    assert (proof["sha256"], proof["agrees"]) == (None, None)
+    evidence = gather_evidence(host, None, EXPECT)["profiles"]["web"]
+    assert (evidence["sha256"], evidence["agrees"]) == (None, None)
     absent = {"profiles": [{"name": "none", "path": "/etc/apparmor.d/none", "mode": "enforce", "sha256": "a"}]}
-    proof = gather_evidence(host, None, absent)["profiles"]["none"]
-    assert (proof["mode"], proof["hash"]) == (None, None)
+    evidence = gather_evidence(host, None, absent)["profiles"]["none"]
+    assert (evidence["mode"], evidence["hash"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_evidence_without_file_and_without_policy(host: Host) -> None:
 )
 def test_missing_evidence_is_explained(host: Host, break_it: str, message: str) -> None:
     host.path(break_it).unlink()
-    proof = gather_evidence(host, None, EXPECT)["profiles"]["web"]
-    assert proof["agrees"] is None
-    assert message in proof["error"]
+    evidence = gather_evidence(host, None, EXPECT)["profiles"]["web"]
+    assert evidence["agrees"] is None
+    assert message in evidence["error"]
 
 
 def test_securityfs_that_is_not_mounted(host: Host) -> None:

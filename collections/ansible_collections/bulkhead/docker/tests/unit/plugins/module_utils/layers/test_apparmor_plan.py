@@ -16,7 +16,7 @@ PATH = "/etc/apparmor.d/web"
 NGINX = {"pid": 12, "command": "nginx", "container": "0123456789ab"}
 
 
-def ours(**more: Any) -> dict[str, Any]:
+def make_managed(**more: Any) -> dict[str, Any]:
     good = {
         "text": PROFILE.content,
         "sha256": PROFILE.sha256,
@@ -49,12 +49,12 @@ def test_new_profile() -> None:
 
 
 def test_steady_state() -> None:
-    found = planned(managed={"web": ours()}, confined={"web": [NGINX]})
+    found = planned(managed={"web": make_managed()}, confined={"web": [NGINX]})
     assert (found.changes, found.apply, found.blockers, found.warnings, found.effects) == ([], {}, [], [], [])
 
 
 def test_recording_is_a_notice() -> None:
-    found = planned(managed={"web": ours()}, recording=["web"])
+    found = planned(managed={"web": make_managed()}, recording=["web"])
     assert (found.changes, found.apply, found.blockers, found.warnings) == ([], {}, [], [])
     assert len(found.notices) == 1
     assert found.notices[0].startswith("recording: web: ")
@@ -75,57 +75,60 @@ def test_recording_is_a_notice() -> None:
     ],
 )
 def test_drift(more: dict[str, Any], summary: str) -> None:
-    found = planned(managed={"web": ours(**more)}, confined={"web": [NGINX]})
+    found = planned(managed={"web": make_managed(**more)}, confined={"web": [NGINX]})
     assert [change.summary for change in found.changes] == [summary]
     assert found.changes[0].before != found.changes[0].after
     assert found.effects == ["the new policy of web applies at once to nginx (pid 12, container 0123456789ab)"]
 
 
 def test_one_of_two_differs() -> None:
-    found = planned([WEB, {"name": "two", "extends": "web"}], managed={"web": ours()})
+    found = planned([WEB, {"name": "two", "extends": "web"}], managed={"web": make_managed()})
     assert [entry["name"] for entry in found.apply["profiles"]] == ["two"]
 
 
 def test_dropped_profile_is_removed() -> None:
-    found = planned([], managed={"web": ours()})
+    found = planned([], managed={"web": make_managed()})
     assert [change.summary for change in found.changes] == ["web is no longer desired"]
     assert found.changes[0].after == ""
     assert found.apply == {"profiles": [{"name": "web", "state": "absent", "mode": "enforce", "force": False}]}
 
 
 def test_disabled_layer_removes_only_managed_profiles() -> None:
-    found = planned(layer="disabled", managed={"web": ours()}, files={"web": PROFILE.sha256, "usr.bin.man": "x"})
+    found = planned(layer="disabled", managed={"web": make_managed()}, files={"web": PROFILE.sha256, "usr.bin.man": "x"})
     assert [entry["name"] for entry in found.apply["profiles"]] == ["web"]
     assert planned(layer="disabled", files={"web": "x"}).changes == []
-    assert planned(layer="disabled", enabled=False, parser=None, managed={"web": ours(mode=None)}).apply["profiles"][0]["state"] == "absent"
+    assert (
+        planned(layer="disabled", enabled=False, parser=None, managed={"web": make_managed(mode=None)}).apply["profiles"][0]["state"]
+        == "absent"
+    )
 
 
 def test_dropped_profile_in_use_is_a_blocker() -> None:
     for found in (
-        planned([], managed={"web": ours()}, confined={"web": [NGINX]}),
-        planned([{"name": "web", "state": "absent"}], managed={"web": ours()}, confined={"web": [NGINX]}),
+        planned([], managed={"web": make_managed()}, confined={"web": [NGINX]}),
+        planned([{"name": "web", "state": "absent"}], managed={"web": make_managed()}, confined={"web": [NGINX]}),
     ):
         assert found.changes == []
         assert "in use by nginx (pid 12, container 0123456789ab), which would run unconfined" in found.blockers[0]
         assert "{name: web, state: absent, force: true}" in found.blockers[0]
 
 
-@pytest.mark.parametrize(("allowed", "refused"), [(True, False), (False, True)])
-def test_profile_is_removed_with_its_rootless_engine(allowed: bool, refused: bool) -> None:
-    host = observed(managed={"web": ours()}, confined={"web": [NGINX]})
+@pytest.mark.parametrize(("allowed", "is_blocked"), [(True, False), (False, True)])
+def test_profile_is_removed_with_its_rootless_engine(allowed: bool, is_blocked: bool) -> None:
+    host = observed(managed={"web": make_managed()}, confined={"web": [NGINX]})
     host["layers"]["rootless"] = {"state": {"user": "u"}, "containers": [NGINX["container"] + "0" * 52]}
     desired = {"apparmor_profiles_layer": "disabled", "rootless_docker_stop_containers": allowed}
-    assert bool(plan(host, desired).blockers) == refused
+    assert bool(plan(host, desired).blockers) == is_blocked
 
 
 def test_dropped_profile_in_use_by_force() -> None:
-    found = planned([{"name": "web", "state": "absent", "force": True}], managed={"web": ours()}, confined={"web": [NGINX]})
+    found = planned([{"name": "web", "state": "absent", "force": True}], managed={"web": make_managed()}, confined={"web": [NGINX]})
     assert (found.blockers, found.apply["profiles"][0]["force"]) == ([], True)
     assert found.effects == ["web is removed, so these become unconfined: nginx (pid 12, container 0123456789ab)"]
 
 
 def test_nothing_is_dropped_while_the_list_is_faulty() -> None:
-    found = planned([{"name": "wbe", "extends": "web", "mode": "loud"}], managed={"web": ours()})
+    found = planned([{"name": "wbe", "extends": "web", "mode": "loud"}], managed={"web": make_managed()})
     assert (len(found.blockers), found.changes) == (1, [])
 
 
@@ -176,7 +179,7 @@ def test_damaged_state_file_is_a_blocker() -> None:
 
 
 def test_boot_that_loads_nothing_is_warned_about() -> None:
-    assert "apparmor.service is not enabled" in planned(managed={"web": ours()}, at_boot=False).warnings[0]
+    assert "apparmor.service is not enabled" in planned(managed={"web": make_managed()}, at_boot=False).warnings[0]
     assert planned([], at_boot=False).warnings == []
 
 
@@ -195,7 +198,7 @@ def source(text: str, mode: str = "enforce") -> dict[str, Any]:
 
 def loaded(entry: dict[str, Any], **more: Any) -> dict[str, Any]:
     (profile,) = desired_profiles.read_apparmor_profiles([entry]).profiles
-    return ours(sha256=profile.sha256, text=profile.content, **more)
+    return make_managed(sha256=profile.sha256, text=profile.content, **more)
 
 
 def test_kill_mode_is_stricter_than_enforce() -> None:

@@ -177,11 +177,11 @@ def test_capabilities_in_a_nested_user_namespace_stay_there() -> None:
     assert non_root_user.judge_container(seen, HOST, {}).status == "enforced"
     verdict = capabilities.judge_container(seen, HOST, {})
     assert (verdict.status, [finding.id for finding in verdict.findings]) == ("enforced", ["capabilities.nested"])
-    for foreign in (
+    for privileged in (
         with_process({**caps(0), **own}, {**caps(EVERYTHING), **host}),
         with_process({**caps(0), **own}, {**caps(EVERYTHING), **own}),
     ):
-        assert capabilities.judge_container(foreign, HOST, {}).status == "absent", "the host's namespace and the container's own count"
+        assert capabilities.judge_container(privileged, HOST, {}).status == "absent", "the host's namespace and the container's own count"
     assert capabilities.judge_container(seen, {}, {}).status == "absent", "not known to be nested"
 
 

@@ -22,7 +22,7 @@ def run(answer: dict[str, Any] | None = None, desired: dict[str, Any] | None = N
     return plan(make_observed(answer, **more), {**DESIRED, **(desired or {})})
 
 
-def test_the_host_is_asked_only_if_it_is_configured_or_wanted() -> None:
+def test_the_host_is_asked_only_if_configured_or_desired() -> None:
     assert run().question == {"names": []}
     assert run(desired={"container_egress_list": [SHOP], "docker_engine_socket": "/run/d.sock"}).question == {
         "names": ["api.example.com"],

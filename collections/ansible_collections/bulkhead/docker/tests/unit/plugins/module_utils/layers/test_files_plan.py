@@ -30,7 +30,7 @@ def test_each_kind_is_closed_and_never_loosened(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "uid", "gid", "wanted"),
+    ("kind", "uid", "gid", "owner"),
     [
         ("config", 1000, 0, (0, 0)),
         ("config", 0, 1000, (0, 0)),
@@ -42,9 +42,9 @@ def test_each_kind_is_closed_and_never_loosened(kind: str) -> None:
         ("containerd_socket", 0, 103, (0, 0)),
     ],
 )
-def test_owner_and_group(kind: str, uid: int, gid: int, wanted: tuple[int, int] | None) -> None:
+def test_owner_and_group(kind: str, uid: int, gid: int, owner: tuple[int, int] | None) -> None:
     steps = run("/x", make_file(kind, 0o400, uid, gid)).apply.get("files", [])
-    assert [(step["uid"], step["gid"]) for step in steps] == ([wanted] if wanted else [])
+    assert [(step["uid"], step["gid"]) for step in steps] == ([owner] if owner else [])
 
 
 def test_a_change_names_old_and_new_value() -> None:

@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.settings import DROP_IN
 
 EXPECT = {"requirement": "required", "limit": 100, "drop_in": ROOTFUL.drop_in}
-OURS = {"path": ROOTFUL.drop_in, "name": DROP_IN, "tasks_max": "100", "is_managed": True}
+MANAGED = {"path": ROOTFUL.drop_in, "name": DROP_IN, "tasks_max": "100", "is_managed": True}
 
 
 def entry(name: str, tasks_max: str | None) -> dict[str, Any]:
@@ -24,22 +24,27 @@ def entry(name: str, tasks_max: str | None) -> dict[str, Any]:
 
 
 def observed(drop_ins: list[dict[str, Any]] | None = None, containers: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
-    entries = [OURS] if drop_ins is None else drop_ins
-    ours = next((e for e in entries if e["is_managed"]), None)
+    entries = [MANAGED] if drop_ins is None else drop_ins
+    managed = next((e for e in entries if e["is_managed"]), None)
     seen: dict[str, Any] = {
         "system": {"systemd": True, "cgroup_version": 2},
         "engine": {"cgroup_driver": "systemd", "cgroup_version": 2, "containers": containers or []},
         "dockerd": {"knows": {"default-pids-limit": False}},
         "layers": {
             "pids_limit": {
-                "drop_in": {"path": ROOTFUL.drop_in, "exists": ours is not None, "tasks_max": ours and ours["tasks_max"], "text": None},
+                "drop_in": {
+                    "path": ROOTFUL.drop_in,
+                    "exists": managed is not None,
+                    "tasks_max": managed and managed["tasks_max"],
+                    "text": None,
+                },
                 "drop_ins": entries,
             }
         },
     }
     for key, value in more.items():
-        room, name = key.split("__")
-        seen[room][name] = value
+        section, name = key.split("__")
+        seen[section][name] = value
     return seen
 
 
@@ -167,7 +172,7 @@ def test_unusable_headroom_is_a_blocker(headroom: Any) -> None:
 
 
 def test_unchanged_limit_is_not_compared() -> None:
-    same = [{**OURS, "tasks_max": "512"}]
+    same = [{**MANAGED, "tasks_max": "512"}]
     assert plan(observed(same, [container(None, 900, 900)]), {}).blockers == []
 
 
@@ -176,7 +181,7 @@ def test_unchanged_limit_is_not_compared() -> None:
     [("20-x.conf", "5", True), ("05-x.conf", "5", False), ("20-x.conf", "512", False), ("20-x.conf", None, False)],
 )
 def test_overriding_drop_ins_are_reported(name: str, tasks_max: str | None, warned: bool) -> None:
-    assert bool(plan(observed([OURS, entry(name, tasks_max)]), {}).warnings) is warned
+    assert bool(plan(observed([MANAGED, entry(name, tasks_max)]), {}).warnings) is warned
 
 
 def test_limit_below_runtime_need_is_reported() -> None:
@@ -217,16 +222,16 @@ def seen(maximum: int | None, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("maximum", "drop_ins", "status", "finding"),
     [
-        (100, [OURS], "enforced", None),
-        (50, [OURS], "enforced", "stricter"),
-        (None, [OURS], "absent", "unlimited"),
+        (100, [MANAGED], "enforced", None),
+        (50, [MANAGED], "enforced", "stricter"),
+        (None, [MANAGED], "absent", "unlimited"),
         (2337, [], "absent", "too_high"),
         (100, [], "degraded", "drop_in_missing"),
-        (100, [{**OURS, "tasks_max": "200"}], "degraded", "drop_in_differs"),
-        (100, [OURS, entry("20-x.conf", "7")], "degraded", "overridden"),
-        (100, [OURS, entry("60-x.conf", "100")], "degraded", "after_transient"),
+        (100, [{**MANAGED, "tasks_max": "200"}], "degraded", "drop_in_differs"),
+        (100, [MANAGED, entry("20-x.conf", "7")], "degraded", "overridden"),
+        (100, [MANAGED, entry("60-x.conf", "100")], "degraded", "after_transient"),
         (100, [entry("20-x.conf", "100")], "enforced", "elsewhere"),
-        (100, [OURS, entry("20-x.conf", None)], "enforced", None),
+        (100, [MANAGED, entry("20-x.conf", None)], "enforced", None),
     ],
 )
 def test_judge(maximum: int | None, drop_ins: list[dict[str, Any]], status: str, finding: str | None) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import judge as room
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import judge as rootless_judge
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import judge as userns
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names
 
@@ -20,7 +20,7 @@ def ids(verdict: Any) -> list[str]:
 
 
 def test_complete_host_is_enforced() -> None:
-    verdict = room.judge(evidence(), EXPECT)
+    verdict = rootless_judge.judge(evidence(), EXPECT)
     assert (verdict.status, ids(verdict)) == ("enforced", [])
     assert verdict.evidence[0] == {"source": "/proc/42/uid_map", "value": MAP}
 
@@ -50,7 +50,7 @@ def test_complete_host_is_enforced() -> None:
 def test_each_deviation_is_named(here: dict[str, Any], found: str, status: str) -> None:
     host = settled()
     host["layers"]["rootless"].update(here)
-    verdict = room.judge(evidence(host), EXPECT)
+    verdict = rootless_judge.judge(evidence(host), EXPECT)
     assert found in ids(verdict)
     assert verdict.status == status
 
@@ -68,7 +68,7 @@ def test_ranges_of_a_directory_are_no_drift(sources: list[str], found: str, stat
     host = settled()
     host["layers"]["rootless"]["engines"] = [engine(uid_map=[[0, 990, 1], [1, 2147483648, 65536]])]
     host["layers"]["userns"]["subid_sources"] = sources
-    verdict = room.judge(evidence(host), EXPECT)
+    verdict = rootless_judge.judge(evidence(host), EXPECT)
     assert (verdict.status, ids(verdict)) == (status, [found])
 
 
@@ -88,7 +88,7 @@ def test_ranges_of_a_directory_are_no_drift(sources: list[str], found: str, stat
 def test_each_wrong_file_is_named(path: str, seen: dict[str, Any], found: str) -> None:
     host = settled()
     host["layers"]["rootless"]["files"][path] = seen
-    assert ids(room.judge(evidence(host), EXPECT)) == [found]
+    assert ids(rootless_judge.judge(evidence(host), EXPECT)) == [found]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_each_wrong_file_is_named(path: str, seen: dict[str, Any], found: str) -
 )
 def test_first_port_is_judged(now: str, found: list[str], status: str) -> None:
     host = settled(first_port=now)
-    verdict = room.judge(evidence(host), {**EXPECT, "first_port": 80})
+    verdict = rootless_judge.judge(evidence(host), {**EXPECT, "first_port": 80})
     assert (ids(verdict), verdict.status) == (found, status)
 
 
@@ -106,7 +106,7 @@ def test_own_unit_of_the_user(enabled: bool, found: list[str]) -> None:
     host = settled(own_unit="/home/rootless/.config/systemd/user/docker.service", own_unit_enabled=enabled)
     for path in (names.UNIT, names.ENABLED):
         host["layers"]["rootless"]["files"][path] = {}
-    assert ids(room.judge(evidence(host), EXPECT)) == found
+    assert ids(rootless_judge.judge(evidence(host), EXPECT)) == found
 
 
 def of_default(status: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def of_default(status: str) -> dict[str, Any]:
 def test_other_users_engine_is_judged_by_its_defaults(seen: dict[str, Any], status: str, said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["engines"].append(engine(user="eve", uid=1001, pid=43, judged=False))
-    verdict = room.judge({**evidence(host), "other_engines": seen}, EXPECT)
+    verdict = rootless_judge.judge({**evidence(host), "other_engines": seen}, EXPECT)
     assert verdict.status == status
     assert any(finding.text.endswith(said) for finding in verdict.findings)
 
@@ -140,7 +140,7 @@ def test_other_users_engine_is_judged_by_its_defaults(seen: dict[str, Any], stat
 def test_kept_rootful_engine_is_reported_only(seen: dict[str, Any], said: str) -> None:
     host = settled()
     host["layers"]["rootless"]["rootful"] = virgin()["layers"]["rootless"]["rootful"]
-    verdict = room.judge({**evidence(host), "other_engines": seen}, {**EXPECT, "disable_rootful": False})
+    verdict = rootless_judge.judge({**evidence(host), "other_engines": seen}, {**EXPECT, "disable_rootful": False})
     assert (verdict.status, ids(verdict)) == ("enforced", [])
     assert any(finding.id == "rootless.rootful_kept" and finding.text.endswith(said) for finding in verdict.findings)
 
@@ -148,7 +148,7 @@ def test_kept_rootful_engine_is_reported_only(seen: dict[str, Any], said: str) -
 def test_another_default_runtime_is_named() -> None:
     host = settled()
     host["engine"]["info"]["DefaultRuntime"] = "runc"
-    assert ids(room.judge(evidence(host), EXPECT)) == ["runtime_not_default"]
+    assert ids(rootless_judge.judge(evidence(host), EXPECT)) == ["runtime_not_default"]
 
 
 @pytest.mark.parametrize(
@@ -160,27 +160,27 @@ def test_another_default_runtime_is_named() -> None:
     ],
 )
 def test_wrong_probe_is_named(kernel: dict[str, Any], found: str, status: str) -> None:
-    verdict = room.judge(evidence(**kernel), EXPECT)
+    verdict = rootless_judge.judge(evidence(**kernel), EXPECT)
     assert (ids(verdict), verdict.status) == ([found], status)
 
 
 def test_unknown_without_a_probe() -> None:
-    assert room.judge({"observed": settled(), "probe": None}, EXPECT).status == "unknown"
+    assert rootless_judge.judge({"observed": settled(), "probe": None}, EXPECT).status == "unknown"
 
 
 def test_running_engine_is_reported_when_disabled() -> None:
     host = settled()
     host["layers"]["rootless"]["engines"] = [engine(judged=False)]
-    assert ids(room.judge(evidence(host), {})) == ["not_examined"]
-    assert room.judge(evidence(virgin()), {"requirement": "disabled", "user": None}).status == "not_applicable"
+    assert ids(rootless_judge.judge(evidence(host), {})) == ["not_examined"]
+    assert rootless_judge.judge(evidence(virgin()), {"requirement": "disabled", "user": None}).status == "not_applicable"
 
 
 def test_a_container() -> None:
     container = {"name": "web", "kernel": {"pid": 5, "uid_map": MAP}}
-    assert room.judge_container(container, evidence(), EXPECT).status == "enforced"
+    assert rootless_judge.judge_container(container, evidence(), EXPECT).status == "enforced"
     container["kernel"] = {"pid": 5, "uid_map": [[0, 0, 4294967295]]}
-    assert room.judge_container(container, evidence(), EXPECT).status == "absent"
-    assert room.judge_container(container, evidence(), {}).status == "not_applicable"
+    assert rootless_judge.judge_container(container, evidence(), EXPECT).status == "absent"
+    assert rootless_judge.judge_container(container, evidence(), {}).status == "not_applicable"
 
 
 def test_userns_is_not_applicable_to_rootless() -> None:

@@ -6,15 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import plan as room
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import plan as rootless_plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import plan as userns
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import managed_files, names, rendering
 
-from .rootless_host import USER, WANTED, settled, virgin
+from .rootless_host import DESIRED, USER, settled, virgin
 
 
 def planned(host: dict[str, Any], **desired: Any) -> Any:
-    return room.plan(host, {**WANTED, **desired})
+    return rootless_plan.plan(host, {**DESIRED, **desired})
 
 
 def test_new_host_gets_everything() -> None:
@@ -103,7 +103,7 @@ def test_complete_host_needs_no_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("desired", "sentence"),
+    ("desired", "message"),
     [
         ({"rootless_docker_user": "root"}, "rootless_docker_user: a rootless engine of root"),
         ({"rootless_docker_user": "a b"}, "rootless_docker_user: 'a b' contains ' ', which unit files and shells read as something else"),
@@ -121,13 +121,13 @@ def test_complete_host_needs_no_change() -> None:
         ({"rootless_docker_apparmor_profile": "mine"}, "rootless_docker_apparmor_profile: mine is not in apparmor_profiles_list"),
     ],
 )
-def test_bad_input_is_one_message(desired: dict[str, Any], sentence: str) -> None:
+def test_bad_input_is_one_message(desired: dict[str, Any], message: str) -> None:
     blockers = planned(virgin(), **desired).blockers
-    assert len(blockers) == 1 and sentence in blockers[0]
+    assert len(blockers) == 1 and message in blockers[0]
 
 
 @pytest.mark.parametrize(
-    ("here", "desired", "sentence"),
+    ("here", "desired", "message"),
     [
         ({"script": None}, {}, "dockerd-rootless.sh was not found"),
         ({"user_bus": False}, {"rootless_docker_install_packages": False}, "dbus-user-session: missing on this host"),
@@ -138,9 +138,9 @@ def test_bad_input_is_one_message(desired: dict[str, Any], sentence: str) -> Non
         ({"unprivileged_userns": False}, {}, "unprivileged_userns_clone is 0"),
     ],
 )
-def test_host_blockers(here: dict[str, Any], desired: dict[str, Any], sentence: str) -> None:
+def test_host_blockers(here: dict[str, Any], desired: dict[str, Any], message: str) -> None:
     blockers = planned(virgin(**here), **desired).blockers
-    assert any(sentence in text for text in blockers), blockers
+    assert any(message in text for text in blockers), blockers
 
 
 def test_rootful_containers_are_not_stopped_unasked() -> None:
@@ -195,8 +195,8 @@ def test_the_networks_driver(tools: dict[str, Any], takes_pasta: bool, choice: s
 
 
 def test_pasta_needs_support_in_rootlesskit() -> None:
-    (refusal,) = planned(virgin(tools=PASTA), rootless_docker_network="pasta").blockers
-    assert refusal.startswith("rootless_docker_network: pasta, but /usr/bin/rootlesskit of this host does not support it")
+    (blocker,) = planned(virgin(tools=PASTA), rootless_docker_network="pasta").blockers
+    assert blocker.startswith("rootless_docker_network: pasta, but /usr/bin/rootlesskit of this host does not support it")
 
 
 def test_changed_first_port_is_set_again() -> None:
@@ -249,10 +249,10 @@ def test_unfinished_steps_are_changes() -> None:
     here["files"][kit.path] = {"text": kit.content, "mode": kit.mode, "uid": 0}
     here["state"]["files"].append(kit.path)
     host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce", names.PROFILE: "unconfined"}
-    assert room.plan(host, WANTED).changes == []
+    assert rootless_plan.plan(host, DESIRED).changes == []
     host["layers"]["apparmor"]["modes"] = {"docker-default": "enforce"}
     here["state"]["stopped"] = [{"id": "1", "name": "web"}]
-    assert [change.summary for change in room.plan(host, WANTED).changes] == [
+    assert [change.summary for change in rootless_plan.plan(host, DESIRED).changes] == [
         "load the profile bulkhead-rootlesskit",
         "start what an interrupted run stopped: web",
     ]
@@ -275,43 +275,43 @@ def test_removal_keeps_user_data() -> None:
     assert not planned(host, rootless_docker_layer="disabled", rootless_docker_stop_containers=True).blockers
 
 
-@pytest.mark.parametrize(("requirement", "refused"), [("required", True), ("optional", False), ("disabled", False)])
-def test_userns_remap_excludes_rootless(requirement: str, refused: bool) -> None:
-    plan = userns.plan(settled(), {**WANTED, "userns_remap_layer": requirement})
-    assert bool(plan.blockers) == refused
+@pytest.mark.parametrize(("requirement", "is_blocked"), [("required", True), ("optional", False), ("disabled", False)])
+def test_userns_remap_excludes_rootless(requirement: str, is_blocked: bool) -> None:
+    plan = userns.plan(settled(), {**DESIRED, "userns_remap_layer": requirement})
+    assert bool(plan.blockers) == is_blocked
     assert plan.applicable == (requirement == "disabled")
     assert plan.changes == [] and plan.daemon_keys == {}
 
 
 def test_the_default_profile_is_added_once() -> None:
-    listed = room.add_default_profile(WANTED)
+    listed = rootless_plan.add_default_profile(DESIRED)
     assert [entry["name"] for entry in listed] == ["bulkhead-rootless"]
-    assert room.add_default_profile({**WANTED, "apparmor_profiles_list": listed}) == listed
-    assert room.add_default_profile({**WANTED, "rootless_docker_layer": "disabled"}) == []
-    assert room.add_default_profile({**WANTED, "apparmor_profiles_layer": "disabled"}) == []
+    assert rootless_plan.add_default_profile({**DESIRED, "apparmor_profiles_list": listed}) == listed
+    assert rootless_plan.add_default_profile({**DESIRED, "rootless_docker_layer": "disabled"}) == []
+    assert rootless_plan.add_default_profile({**DESIRED, "apparmor_profiles_layer": "disabled"}) == []
 
 
 def test_containers_that_stop_with_the_engine() -> None:
-    host, off = settled(containers=["ab" * 32]), {**WANTED, "rootless_docker_layer": "disabled"}
-    assert room.list_stopping_containers(host, {**off, "rootless_docker_stop_containers": True}) == {"ab" * 32}
+    host, off = settled(containers=["ab" * 32]), {**DESIRED, "rootless_docker_layer": "disabled"}
+    assert rootless_plan.list_stopping_containers(host, {**off, "rootless_docker_stop_containers": True}) == {"ab" * 32}
     assert (
-        room.list_stopping_containers(host, off)
-        == room.list_stopping_containers(host, {**WANTED, "rootless_docker_stop_containers": True})
+        rootless_plan.list_stopping_containers(host, off)
+        == rootless_plan.list_stopping_containers(host, {**DESIRED, "rootless_docker_stop_containers": True})
         == set()
     )
-    assert room.list_stopping_containers(virgin(containers=["ab" * 32]), {**off, "rootless_docker_stop_containers": True}) == set()
+    assert rootless_plan.list_stopping_containers(virgin(containers=["ab" * 32]), {**off, "rootless_docker_stop_containers": True}) == set()
 
 
 def test_missing_profile_is_a_blocker() -> None:
     host = virgin()
-    assert "bulkhead-rootless, is not loaded" in room.explain_missing_profile(host, WANTED)
-    assert room.explain_missing_profile(host, {**WANTED, "rootless_docker_apparmor_profile": ""}) == ""
+    assert "bulkhead-rootless, is not loaded" in rootless_plan.explain_missing_profile(host, DESIRED)
+    assert rootless_plan.explain_missing_profile(host, {**DESIRED, "rootless_docker_apparmor_profile": ""}) == ""
     host["layers"]["apparmor"]["modes"] = {"bulkhead-rootless": "enforce"}
-    assert room.explain_missing_profile(host, WANTED) == ""
-    assert room.explain_missing_profile({"layers": {"apparmor": {"enabled": False}}}, WANTED) == ""
+    assert rootless_plan.explain_missing_profile(host, DESIRED) == ""
+    assert rootless_plan.explain_missing_profile({"layers": {"apparmor": {"enabled": False}}}, DESIRED) == ""
 
 
 def test_expectation() -> None:
-    found = room.expectation(WANTED)
+    found = rootless_plan.expectation(DESIRED)
     assert (found["user"], found["profile"], found["wrapper"]["path"]) == (USER.user, "bulkhead-rootless", names.WRAPPER)
-    assert room.expectation({**WANTED, "rootless_docker_layer": "disabled"}) == {"user": None}
+    assert rootless_plan.expectation({**DESIRED, "rootless_docker_layer": "disabled"}) == {"user": None}

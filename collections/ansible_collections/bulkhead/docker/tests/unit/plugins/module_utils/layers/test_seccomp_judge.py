@@ -23,7 +23,7 @@ from ..seccomp.programs import ALLOW_ALL, I386, allow_only, assemble, dumped, op
 FIXTURES = Path(__file__).parents[1] / "seccomp" / "fixtures"
 PATH = "/etc/docker/seccomp/web.json"
 TEXT = format_profile(compose_profile(PRESETS["web"]))
-WANTED = {"name": "web", "path": PATH, "sha256": "a", "content": TEXT}
+DESIRED = {"name": "web", "path": PATH, "sha256": "a", "content": TEXT}
 WIDE = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}'
 EQUAL: dict[str, Any] = {
     "surplus": [],
@@ -48,13 +48,13 @@ EVIDENCE = {"observed": {"system": {"machine": "x86_64", "kernel": "6.12.118"}}}
 
 
 def evidence(
-    mode: Any = 2, profile: str | None = PATH, started: float | None = 100.0, proof: dict[str, Any] | None = None
+    mode: Any = 2, profile: str | None = PATH, started: float | None = 100.0, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     options = ["name=apparmor"] + ([f"name=seccomp,profile={profile}"] if profile else [])
     return {
         "observed": {**EVIDENCE["observed"], "engine": {"security_options": options, "started_at": started}},
         "probe": {"pid": 7, "kernel": kernel(mode)},
-        "layer_evidence": {"seccomp": {**VERIFIED, **(proof or {})}},
+        "layer_evidence": {"seccomp": {**VERIFIED, **(verification or {})}},
     }
 
 
@@ -63,7 +63,7 @@ def kernel(mode: Any) -> dict[str, Any]:
 
 
 def expect(**more: Any) -> dict[str, Any]:
-    return {"requirement": "required", "daemon_profile": {**WANTED, **more}}
+    return {"requirement": "required", "daemon_profile": {**DESIRED, **more}}
 
 
 def findings(verdict: Verdict) -> list[tuple[str, str | None]]:
@@ -79,9 +79,9 @@ def test_enforced() -> None:
 
 def test_built_in_profile_is_enough_if_desired() -> None:
     builtin = {"requirement": "required", "daemon_profile": None}
-    proof = {"file": None, "comparison": None}
-    assert judge(evidence(profile="builtin", proof=proof), builtin).status == "enforced"
-    opened = judge(evidence(profile="builtin", proof={**proof, "never": ["bpf", "mount"]}), builtin)
+    verification = {"file": None, "comparison": None}
+    assert judge(evidence(profile="builtin", verification=verification), builtin).status == "enforced"
+    opened = judge(evidence(profile="builtin", verification={**verification, "never": ["bpf", "mount"]}), builtin)
     assert findings(opened) == [("wide_open", "degraded")] and "bpf, mount" in opened.findings[0].text
 
 
@@ -92,35 +92,35 @@ def test_built_in_profile_is_enough_if_desired() -> None:
         (evidence(mode=None), [("unreadable", "unknown")], "unknown"),
         (evidence(profile="builtin"), [("other_profile", "degraded")], "degraded"),
         (evidence(profile="default"), [("other_profile", "degraded")], "degraded"),
-        (evidence(proof={"file": None}), [("file_unreadable", "unknown")], "unknown"),
-        (evidence(proof={"file": {**VERIFIED["file"], "error": "no"}}), [("file_unreadable", "unknown")], "unknown"),
-        (evidence(proof={"file": {**VERIFIED["file"], "sha256": None}}), [("file_missing", "degraded")], "degraded"),
-        (evidence(proof={"file": {**VERIFIED["file"], "sha256": "b"}}), [("file_differs", "degraded")], "degraded"),
+        (evidence(verification={"file": None}), [("file_unreadable", "unknown")], "unknown"),
+        (evidence(verification={"file": {**VERIFIED["file"], "error": "no"}}), [("file_unreadable", "unknown")], "unknown"),
+        (evidence(verification={"file": {**VERIFIED["file"], "sha256": None}}), [("file_missing", "degraded")], "degraded"),
+        (evidence(verification={"file": {**VERIFIED["file"], "sha256": "b"}}), [("file_differs", "degraded")], "degraded"),
         (evidence(started=40.0), [("file_newer", None)], "enforced"),
         (
-            evidence(started=40.0, proof={"comparison": {**EQUAL, "surplus": ["bpf"]}}),
+            evidence(started=40.0, verification={"comparison": {**EQUAL, "surplus": ["bpf"]}}),
             [("file_newer", "degraded"), ("surplus", "degraded")],
             "degraded",
         ),
         (
-            evidence(started=40.0, proof={"file": {**VERIFIED["file"], "sha256": "b"}}),
+            evidence(started=40.0, verification={"file": {**VERIFIED["file"], "sha256": "b"}}),
             [("file_differs", "degraded"), ("file_newer", "degraded")],
             "degraded",
         ),
         (evidence(started=49.5), [], "enforced"),
-        (evidence(proof={"filters": None, "error": "not root"}), [("filter_unread", "unknown")], "unknown"),
-        (evidence(proof={"comparison": None}), [("not_compared", "unknown")], "unknown"),
-        (evidence(proof={"comparison": None, "profile_error": "bad"}), [("profile_unreadable", "unknown")], "unknown"),
-        (evidence(proof={"comparison": {**EQUAL, "surplus": ["bpf"]}}), [("surplus", "degraded")], "degraded"),
-        (evidence(proof={"comparison": {**EQUAL, "loosened": ["socket"]}}), [("loosened", "degraded")], "degraded"),
-        (evidence(proof={"comparison": {**EQUAL, "abis": ["x32"]}}), [("abis", "degraded")], "degraded"),
-        (evidence(proof={"comparison": {**EQUAL, "abi_calls": ["mount (x86)"]}}), [("abi_calls", "degraded")], "degraded"),
-        (evidence(proof={"comparison": {**EQUAL, "unchecked": ["clone"]}}), [("not_compared", "unknown")], "unknown"),
-        (evidence(proof={"never": ["mount"], "open": True}), [("allows_all", "absent")], "absent"),
-        (evidence(proof={"comparison": {**EQUAL, "missing": ["chmod"]}}), [("missing", "degraded")], "degraded"),
-        (evidence(proof={"comparison": {**EQUAL, "tightened": ["socket"]}}), [("missing", "degraded")], "degraded"),
-        (evidence(proof={"comparison": {**EQUAL, "missing": ["mseal"]}}), [("too_new", None)], "enforced"),
-        (evidence(proof={"never": ["mount"]}), [("wide_open", "degraded")], "degraded"),
+        (evidence(verification={"filters": None, "error": "not root"}), [("filter_unread", "unknown")], "unknown"),
+        (evidence(verification={"comparison": None}), [("not_compared", "unknown")], "unknown"),
+        (evidence(verification={"comparison": None, "profile_error": "bad"}), [("profile_unreadable", "unknown")], "unknown"),
+        (evidence(verification={"comparison": {**EQUAL, "surplus": ["bpf"]}}), [("surplus", "degraded")], "degraded"),
+        (evidence(verification={"comparison": {**EQUAL, "loosened": ["socket"]}}), [("loosened", "degraded")], "degraded"),
+        (evidence(verification={"comparison": {**EQUAL, "abis": ["x32"]}}), [("abis", "degraded")], "degraded"),
+        (evidence(verification={"comparison": {**EQUAL, "abi_calls": ["mount (x86)"]}}), [("abi_calls", "degraded")], "degraded"),
+        (evidence(verification={"comparison": {**EQUAL, "unchecked": ["clone"]}}), [("not_compared", "unknown")], "unknown"),
+        (evidence(verification={"never": ["mount"], "open": True}), [("allows_all", "absent")], "absent"),
+        (evidence(verification={"comparison": {**EQUAL, "missing": ["chmod"]}}), [("missing", "degraded")], "degraded"),
+        (evidence(verification={"comparison": {**EQUAL, "tightened": ["socket"]}}), [("missing", "degraded")], "degraded"),
+        (evidence(verification={"comparison": {**EQUAL, "missing": ["mseal"]}}), [("too_new", None)], "enforced"),
+        (evidence(verification={"never": ["mount"]}), [("wide_open", "degraded")], "degraded"),
         ({**evidence(), "probe": None}, [("no_probe", "unknown")], "unknown"),
         ({**evidence(), "layer_evidence": {}}, [("file_unreadable", "unknown"), ("filter_unread", "unknown")], "unknown"),
     ],
@@ -132,7 +132,7 @@ def test_each_fault_has_its_finding(seen: dict[str, Any], found: list[tuple[str,
 
 
 def test_long_lists_are_cut() -> None:
-    verdict = judge(evidence(proof={"comparison": {**EQUAL, "surplus": [f"call{n}" for n in range(40)]}}), expect())
+    verdict = judge(evidence(verification={"comparison": {**EQUAL, "surplus": [f"call{n}" for n in range(40)]}}), expect())
     assert verdict.findings[0].text.endswith("call11 and 28 more")
 
 
@@ -400,10 +400,10 @@ def test_evidence_compares_the_probe_with_the_profile(
 
 
 def test_evidence_explains_why_it_is_missing(monkeypatch: pytest.MonkeyPatch, host: Host) -> None:
-    def refused(pid: int, started: int | None) -> list[str]:
+    def raise_dump_error(pid: int, started: int | None) -> list[str]:
         raise dump.DumpError("run as root")
 
-    monkeypatch.setattr(gather.dump, "read_filter_texts", refused)
+    monkeypatch.setattr(gather.dump, "read_filter_texts", raise_dump_error)
     found = gather.gather_evidence(host, {"pid": 7, "kernel": kernel(2)}, expect())
     assert (found["dumped"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
     assert gather.gather_evidence(host, None, {"daemon_profile": None})["file"] is None

@@ -124,7 +124,7 @@ def encode(flags: int | None) -> list[str]:
 def judge_flags(flags: int | None, seen: dict[str, Any], sha: str) -> tuple[str, list[tuple[str, str | None]]]:
     path = f"{FOLDER}/bulkhead-web.json"
     own = {"dumped": encode(flags), "file": {"path": path, "sha256": sha, "mtime": 50.0, "error": None}}
-    found = evidence(profile=path, proof=own)
+    found = evidence(profile=path, verification=own)
     found["observed"]["engine"].update(seen)
     verdict = judge(found, expect())
     return verdict.status, findings(verdict)

@@ -29,8 +29,8 @@ def desired(profiles: Any = None, default: Any = "bulkhead-default", layer: str 
     }
 
 
-def file(text: str, ours: bool = True, **more: Any) -> dict[str, Any]:
-    return {"sha256": sha256(text), "mtime": 5.0, "mode": 0o644, "uid": 0, "error": None, **({"text": text} if ours else {}), **more}
+def file(text: str, is_managed: bool = True, **more: Any) -> dict[str, Any]:
+    return {"sha256": sha256(text), "mtime": 5.0, "mode": 0o644, "uid": 0, "error": None, **({"text": text} if is_managed else {}), **more}
 
 
 def host(
@@ -103,15 +103,15 @@ def test_manual_edit_is_a_warning() -> None:
 
 
 def test_unmanaged_file_is_a_blocker_unless_forced() -> None:
-    observed = host({"bulkhead-web": file("{}", ours=False)})
-    refused = plan(observed, desired(LIST[1:], default=""))
-    assert refused.changes == [] and "is unmanaged and has another text" in refused.blockers[0]
+    observed = host({"bulkhead-web": file("{}", is_managed=False)})
+    planned = plan(observed, desired(LIST[1:], default=""))
+    assert planned.changes == [] and "is unmanaged and has another text" in planned.blockers[0]
     forced = plan(observed, desired([{**LIST[1], "force": True}], default=""))
     assert steps(forced) == [("bulkhead-web", "present")] and forced.apply["profiles"][0]["force"]
 
 
 def test_unmanaged_file_of_equal_text_is_unchanged() -> None:
-    assert plan(host({"bulkhead-web": file(WEB, ours=False)}), desired(LIST[1:], default="")).changes == []
+    assert plan(host({"bulkhead-web": file(WEB, is_managed=False)}), desired(LIST[1:], default="")).changes == []
 
 
 def test_profile_removed_from_the_list_is_removed() -> None:
@@ -121,7 +121,7 @@ def test_profile_removed_from_the_list_is_removed() -> None:
 
 
 def test_unmanaged_profiles_are_not_removed() -> None:
-    assert plan(host({"theirs": file("{}", ours=False)}), desired([], default="")).changes == []
+    assert plan(host({"unmanaged": file("{}", is_managed=False)}), desired([], default="")).changes == []
 
 
 @pytest.mark.parametrize(("profiles", "default", "layer"), [(LIST[1:], "bulkhead-web", "required"), (LIST, "", "disabled")])
@@ -141,7 +141,7 @@ def test_disabled_layer_removes_managed_files() -> None:
 
 
 def test_absent_and_unmanaged() -> None:
-    observed = host({"old": file("{}", ours=False)})
+    observed = host({"old": file("{}", is_managed=False)})
     assert "is unmanaged and not removed" in plan(observed, desired([{"name": "old", "state": "absent"}], default="")).blockers[0]
     assert steps(plan(observed, desired([{"name": "old", "state": "absent", "force": True}], default=""))) == [("old", "absent")]
     assert plan(host(), desired([{"name": "old", "state": "absent"}], default="")).changes == []
@@ -200,10 +200,10 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("profiles", "sentence"), BAD)
-def test_bad_input_is_a_blocker(profiles: Any, sentence: str) -> None:
+@pytest.mark.parametrize(("profiles", "message"), BAD)
+def test_bad_input_is_a_blocker(profiles: Any, message: str) -> None:
     planned = plan(host(), desired(profiles, default=""))
-    assert any(sentence in one for one in planned.blockers), planned.blockers
+    assert any(message in one for one in planned.blockers), planned.blockers
     assert planned.changes == [] and planned.apply == {} and planned.daemon_keys == {}
 
 

@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import H
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import plan
 
-from .userns_host import WANTED, observed, seen
+from .userns_host import DESIRED, observed, seen
 
 SAMBA, SSSD, NSLCD, LOGIN = "/etc/samba/smb.conf", "/etc/sssd/sssd.conf", "/etc/nslcd.conf", "/etc/login.defs"
 WINBIND = "[global]\n  idmap config * : range = 200000-499999\n  idmap config CORP:backend = rid\n"
@@ -43,7 +43,7 @@ def make_host(tmp_path: Path, path: str, text: str) -> dict[str, Any]:
 def test_a_new_range_avoids_known_ranges(tmp_path: Path, path: str, text: str, start: int) -> None:
     here = make_host(tmp_path, path, text)
     here["subuid"]["text"] = here["subgid"]["text"] = "alice:100000:65536\n"
-    found = plan(observed(here), WANTED)
+    found = plan(observed(here), DESIRED)
     assert (found.blockers, found.warnings) == ([], [])
     assert f"dockremap:{start}:65536" in found.changes[1].summary
     assert found.apply["ranges"][0]["start"] == start
@@ -71,14 +71,14 @@ def test_ranges_in_further_files(tmp_path: Path, files: dict[str, str], start: i
     for path, text in files.items():
         here = make_host(tmp_path, path, text)
     here["subuid"]["text"] = here["subgid"]["text"] = "alice:100000:65536\n"
-    found = plan(observed(here), WANTED)
+    found = plan(observed(here), DESIRED)
     assert (found.blockers, found.warnings, found.apply["ranges"][0]["start"]) == ([], [], start)
     assert not place or any(f"{place} (" in note and "assigns the IDs" in note for note in found.notices)
 
 
 @pytest.mark.parametrize("line", ["include = /etc/samba/smb.conf.%m", "include = registry", "config backend = registry"])
 def test_what_samba_reads_elsewhere_is_a_warning(tmp_path: Path, line: str) -> None:
-    found = plan(observed(make_host(tmp_path, SAMBA, f"[global]\n  {line}\n")), WANTED)
+    found = plan(observed(make_host(tmp_path, SAMBA, f"[global]\n  {line}\n")), DESIRED)
     assert [text.partition(" is not followed")[0] for text in found.warnings] == [f"{SAMBA}: {line}"]
 
 
@@ -91,7 +91,7 @@ def test_what_samba_reads_elsewhere_is_a_warning(tmp_path: Path, line: str) -> N
     ],
 )
 def test_what_is_not_avoided_is_warned_of(tmp_path: Path, path: str, text: str, desired: dict[str, Any]) -> None:
-    (warning,) = plan(observed(make_host(tmp_path, path, text)), {**WANTED, **desired}).warnings
+    (warning,) = plan(observed(make_host(tmp_path, path, text)), {**DESIRED, **desired}).warnings
     assert warning.startswith(path)
     assert "write another userns_remap_range_start" in warning
 
@@ -100,5 +100,5 @@ def test_a_kept_range_is_not_moved(tmp_path: Path) -> None:
     here = make_host(tmp_path, SAMBA, WINBIND)
     here["subuid"]["text"] = here["subgid"]["text"] = "dockremap:231072:65536\n"
     here["uids"]["dockremap"] = here["gids"]["dockremap"] = 105
-    found = plan(observed(here, remapped="231072.231072"), WANTED)
+    found = plan(observed(here, remapped="231072.231072"), DESIRED)
     assert (found.changes, found.warnings) == ([], [])

@@ -11,27 +11,27 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.formatting import 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import expectation, plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan_switch import build_chown_command
 
-from .userns_host import CONTENTS, DEBIAN, LINE, WANTED, observed, seen, with_user
+from .userns_host import CONTENTS, DEBIAN, DESIRED, LINE, observed, seen, with_user
 
-OURS = {"users": {"dockremap": {"/etc/subuid": [[231072, 65536]], "/etc/subgid": [[231072, 65536]], "user": True}}}
+MANAGED = {"users": {"dockremap": {"/etc/subuid": [[231072, 65536]], "/etc/subgid": [[231072, 65536]], "user": True}}}
 REMAPPED = {"remapped": "231072.231072"}
 ROOT_ON_DISK = [
     {"path": "/var/lib/docker", "remapped": None, "containers": 0, "volumes": 0, "images": 0},
     {"path": "/var/lib/docker/231072.231072", "remapped": "231072.231072", "containers": 1, "volumes": 0, "images": 2},
 ]
 PATH = "/etc/docker/daemon.json"
-OUR_KEY = {
+MANAGED_KEY = {
     "daemon_json": {"path": PATH},
     "managed": {"files": {PATH: {"keys": {"/userns-remap": {"value": "default"}}}}},
 }
 
 
 def desired(**more: Any) -> dict[str, Any]:
-    return {**WANTED, **{f"userns_remap_{key}": value for key, value in more.items()}}
+    return {**DESIRED, **{f"userns_remap_{key}": value for key, value in more.items()}}
 
 
 def test_new_host() -> None:
-    found = plan(observed(), WANTED)
+    found = plan(observed(), DESIRED)
     assert found.blockers == []
     assert found.daemon_keys == {"userns-remap": "default"}
     assert [(change.path, change.before, change.after) for change in found.changes] == [
@@ -58,7 +58,7 @@ def test_new_host() -> None:
 
 
 def test_host_in_desired_state() -> None:
-    found = plan(observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS, live_restore=True), WANTED)
+    found = plan(observed(with_user(state=MANAGED), **REMAPPED, contents=CONTENTS, live_restore=True), DESIRED)
     assert (found.blockers, found.warnings, found.changes, found.effects) == ([], [], [], [])
     assert found.daemon_keys == {"userns-remap": "default"}
 
@@ -85,7 +85,7 @@ def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, gr
 
 
 @pytest.mark.parametrize(
-    ("variables", "sentence"),
+    ("variables", "message"),
     [
         ({"user": "root"}, "userns_remap_user: root cannot be remapped to itself"),
         ({"user": "0"}, "userns_remap_user: root"),
@@ -110,16 +110,16 @@ def test_the_value_of_the_key(setting: str, here: dict[str, Any], value: str, gr
         ),
     ],
 )
-def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
+def test_bad_input(variables: dict[str, Any], message: str) -> None:
     found = plan(observed(), desired(**variables))
     assert len(found.blockers) == 1
-    assert sentence in found.blockers[0]
+    assert message in found.blockers[0]
     assert not found.changes
     assert not found.daemon_keys
 
 
 @pytest.mark.parametrize(
-    ("here", "sentence"),
+    ("here", "message"),
     [
         (seen("dockremap:231072:65536\nb:296607:65536\n"), "/etc/subuid:1 (dockremap:231072:65536) overlaps /etc/subuid:2"),
         (seen("#" + "x" * 65535 + "\n"), "has 65536 bytes or more; shorten it; no engine starts under userns-remap with such a line"),
@@ -133,9 +133,9 @@ def test_bad_input(variables: dict[str, Any], sentence: str) -> None:
         (seen(host_namespace=None), "no user namespaces"),
     ],
 )
-def test_host_blockers(here: dict[str, Any], sentence: str) -> None:
-    found = plan(observed(here), WANTED)
-    assert any(sentence in blocker for blocker in found.blockers), found.blockers
+def test_host_blockers(here: dict[str, Any], message: str) -> None:
+    found = plan(observed(here), DESIRED)
+    assert any(message in blocker for blocker in found.blockers), found.blockers
     assert not found.changes
 
 
@@ -147,7 +147,7 @@ def test_optional_on_unsupported_host() -> None:
 
 
 def test_malformed_line_since_engine_28() -> None:
-    found = plan(observed(seen("some words\n"), version="28.5.2"), WANTED)
+    found = plan(observed(seen("some words\n"), version="28.5.2"), DESIRED)
     assert found.blockers == []
     assert any("/etc/subuid:1 (some words)" in text for text in found.notices)
     assert found.warnings == []
@@ -155,7 +155,7 @@ def test_malformed_line_since_engine_28() -> None:
 
 
 def test_sssd_is_warned_of() -> None:
-    assert "sssd" in plan(observed(seen(id_files={"/etc/sssd/sssd.conf": ["[sssd]"]})), WANTED).warnings[0]
+    assert "sssd" in plan(observed(seen(id_files={"/etc/sssd/sssd.conf": ["[sssd]"]})), DESIRED).warnings[0]
 
 
 def test_directory_services_are_warned_of() -> None:
@@ -163,16 +163,16 @@ def test_directory_services_are_warned_of() -> None:
         id_files={"/etc/sssd/sssd.conf": ["[sssd]"]},
         directory={"uids": {}, "gids": {}, "unchecked": ["sss for passwd: it lists no account, and it may have some"]},
     )
-    assert ["it lists no account" in text for text in plan(observed(silent), WANTED).warnings] == [True]
-    (warning,) = plan(observed(seen(subid_sources=["sss"])), WANTED).warnings
+    assert ["it lists no account" in text for text in plan(observed(silent), DESIRED).warnings] == [True]
+    (warning,) = plan(observed(seen(subid_sources=["sss"])), DESIRED).warnings
     assert "names sss for subid" in warning and "getsubids" in warning
-    assert plan(observed(seen(subid_sources=["files"])), WANTED).warnings == []
+    assert plan(observed(seen(subid_sources=["files"])), DESIRED).warnings == []
     settled = with_user(subid_sources=["sss"])
-    assert plan(observed(settled, remapped="231072.231072"), WANTED).warnings == [], "no range is added"
+    assert plan(observed(settled, remapped="231072.231072"), DESIRED).warnings == [], "no range is added"
 
 
 def test_new_range_avoids_accounts_of_a_directory() -> None:
-    result = plan(observed(seen(directory={"uids": {"ann": 240000}, "gids": {}, "unchecked": []})), WANTED)
+    result = plan(observed(seen(directory={"uids": {"ann": 240000}, "gids": {}, "unchecked": []})), DESIRED)
     assert any("the user ann has the ID 240000" in text for text in result.notices)
     assert "dockremap:296608:65536" in "".join(change.after for change in result.changes)
 
@@ -210,7 +210,7 @@ def test_id_whose_group_does_not_exist_gets_the_primary_group() -> None:
 def test_data_of_a_stopped_engine_whose_user_is_an_id() -> None:
     """The root of the engine is 231072.231072 now, and another user would hide it."""
     here = seen(ALICE, configured="1000", roots=ROOT_ON_DISK)
-    assert any("231072.231072 to" in text for text in plan(observed(here, running=False, contents=None), WANTED).blockers)
+    assert any("231072.231072 to" in text for text in plan(observed(here, running=False, contents=None), DESIRED).blockers)
     assert plan(observed(here, running=False, contents=None), desired(user="alice")).blockers == []
 
 
@@ -236,7 +236,7 @@ def test_user_of_a_directory_service_is_not_created(asked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("here", "engine", "sentence"),
+    ("here", "engine", "message"),
     [
         (
             seen(),
@@ -271,9 +271,9 @@ def test_user_of_a_directory_service_is_not_created(asked: str) -> None:
         ),
     ],
 )
-def test_existing_data_is_a_blocker(here: dict[str, Any], engine: dict[str, Any], sentence: str) -> None:
-    found = plan(observed(here, **engine), WANTED)
-    assert any(sentence in blocker for blocker in found.blockers), found.blockers
+def test_existing_data_is_a_blocker(here: dict[str, Any], engine: dict[str, Any], message: str) -> None:
+    found = plan(observed(here, **engine), DESIRED)
+    assert any(message in blocker for blocker in found.blockers), found.blockers
     assert not found.changes
     assert not found.daemon_keys
 
@@ -320,17 +320,17 @@ def test_chown_command_for_bind_mounts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "more", "sentence"),
+    ("engine", "more", "message"),
     [
         ({"running": False}, {}, "start it, then migrate"),
         ({"contents": CONTENTS}, {"docker_daemon_restart": False}, "docker_daemon_restart: false would leave the switch"),
         ({"contents": CONTENTS, "remapped": "500000.500000"}, {}, "would become invisible"),
     ],
 )
-def test_migration_blockers(engine: dict[str, Any], more: dict[str, Any], sentence: str) -> None:
+def test_migration_blockers(engine: dict[str, Any], more: dict[str, Any], message: str) -> None:
     here = seen(roots=[{**ROOT_ON_DISK[1], "remapped": None}]) if engine.get("running") is False else seen()
     found = plan(observed(here, **engine), {**desired(existing_data="migrate"), **more})
-    assert any(sentence in blocker for blocker in found.blockers), found.blockers
+    assert any(message in blocker for blocker in found.blockers), found.blockers
     assert not found.apply.get("migrate")
 
 
@@ -357,11 +357,11 @@ def test_orphans_are_explained() -> None:
     ],
 )
 def test_no_blocker_for_same_or_empty_data_root(here: dict[str, Any], engine: dict[str, Any]) -> None:
-    assert plan(observed(here, **engine), WANTED).blockers == []
+    assert plan(observed(here, **engine), DESIRED).blockers == []
 
 
 def test_reused_data_root_is_announced() -> None:
-    found = plan(observed(seen(roots=ROOT_ON_DISK)), WANTED)
+    found = plan(observed(seen(roots=ROOT_ON_DISK)), DESIRED)
     assert any("2 images, 1 container become visible again" in notice for notice in found.notices)
 
 
@@ -379,7 +379,7 @@ def test_disabled_while_remapped_by_others() -> None:
 
 
 def test_disabling_hides_data_too() -> None:
-    seen_ = {**observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS), **OUR_KEY}
+    seen_ = {**observed(with_user(state=MANAGED), **REMAPPED, contents=CONTENTS), **MANAGED_KEY}
     found = plan(seen_, desired(layer="disabled"))
     assert "from /var/lib/docker/231072.231072 to /var/lib/docker, and 2 images" in found.blockers[0]
     found = plan(seen_, desired(layer="disabled", existing_data="hide"))
@@ -390,40 +390,40 @@ def test_disabling_hides_data_too() -> None:
 
 def test_return_after_migration_needs_old_data_root() -> None:
     plain = {"path": "/var/lib/docker", "remapped": None, "containers": 2, "volumes": 1, "images": 2}
-    for root, refused in ((plain, False), ({**plain, "containers": 0, "volumes": 0, "images": 0}, True)):
-        there = {**observed(with_user(state=OURS, roots=[root]), **REMAPPED, contents=CONTENTS), **OUR_KEY}
+    for root, is_blocked in ((plain, False), ({**plain, "containers": 0, "volumes": 0, "images": 0}, True)):
+        there = {**observed(with_user(state=MANAGED, roots=[root]), **REMAPPED, contents=CONTENTS), **MANAGED_KEY}
         found = plan(there, desired(layer="disabled", existing_data="migrate"))
-        assert bool(found.blockers) == refused, root
-        assert any("the plain data root is as it was before the migration" in w for w in found.warnings) != refused
+        assert bool(found.blockers) == is_blocked, root
+        assert any("the plain data root is as it was before the migration" in w for w in found.warnings) != is_blocked
     assert "userns_remap_existing_data: hide to leave them" in found.blockers[0]
 
 
 @pytest.mark.parametrize(
-    ("before", "options", "sentence"),
+    ("before", "options", "message"),
     [
         ("alice", {}, "from /var/lib/docker/231072.231072 to /var/lib/docker/100000.100000"),
         ("dockremap", {}, ""),
         (None, {"userns-remap": "default"}, ""),
     ],
 )
-def test_disabling_restores_previous_state(before: str | None, options: dict[str, str], sentence: str) -> None:
-    ours = {"value": "default", **({"before": before} if before else {})}
+def test_disabling_restores_previous_state(before: str | None, options: dict[str, str], message: str) -> None:
+    key = {"value": "default", **({"before": before} if before else {})}
     there = {
-        **observed(with_user(state=OURS), **REMAPPED, contents=CONTENTS),
+        **observed(with_user(state=MANAGED), **REMAPPED, contents=CONTENTS),
         "daemon_json": {"path": PATH},
-        "managed": {"files": {PATH: {"keys": {"/userns-remap": ours}}}},
+        "managed": {"files": {PATH: {"keys": {"/userns-remap": key}}}},
     }
     found = plan(there, {**desired(layer="disabled"), "docker_daemon_options": options})
-    assert [sentence in blocker for blocker in found.blockers] == ([True] if sentence else [])
+    assert [message in blocker for blocker in found.blockers] == ([True] if message else [])
 
 
 def test_ranges_stay_while_their_files_exist() -> None:
-    here = {**with_user(state=OURS, roots=ROOT_ON_DISK), "configured": None}
+    here = {**with_user(state=MANAGED, roots=ROOT_ON_DISK), "configured": None}
     assert plan(observed(here), desired(layer="disabled")).changes == []
 
 
 def test_unused_ranges_are_removed() -> None:
-    here = {**with_user(state=OURS), "configured": None}
+    here = {**with_user(state=MANAGED), "configured": None}
     found = plan(observed(here), desired(layer="disabled"))
     assert found.apply == {"subject": "userns", "ranges": [{"user": "dockremap", "state": "absent"}]}
     assert [(change.path, change.after) for change in found.changes] == [
@@ -434,13 +434,13 @@ def test_unused_ranges_are_removed() -> None:
 
 
 def test_unit_flag_counts_as_configured() -> None:
-    here = {**with_user(state=OURS), "configured": None}
+    here = {**with_user(state=MANAGED), "configured": None}
     flagged = {**observed(here), "unit": {"flags": {"userns-remap": "default"}}}
     assert plan(flagged, desired(layer="disabled")).changes == []
 
 
 def test_another_user_than_before() -> None:
-    here = {**with_user(state=OURS), "configured": None}
+    here = {**with_user(state=MANAGED), "configured": None}
     found = plan(observed(here), desired(user="mapper"))
     assert found.blockers == []
     assert [(entry["user"], entry["state"]) for entry in found.apply["ranges"]] == [("mapper", "present"), ("dockremap", "absent")]
@@ -448,7 +448,7 @@ def test_another_user_than_before() -> None:
 
 
 def test_expectation() -> None:
-    assert expectation(WANTED) == {"requirement": "required", "user": "dockremap", "size": 65536, "start": None}
+    assert expectation(DESIRED) == {"requirement": "required", "user": "dockremap", "size": 65536, "start": None}
     assert expectation(desired(user="alice:users", range_exact=True))["user"] == "alice"
     assert expectation(desired(range_exact=True))["start"] == 231072
 
@@ -469,7 +469,7 @@ def test_long_lists_are_cut() -> None:
 @pytest.mark.parametrize("more", [{"used_roots": ["231072.231072"]}, {"data_root": None}])
 def test_ranges_stay_while_a_data_root_may_have_files(more: dict[str, Any]) -> None:
     """Also below another data root, and while a stopped engine's flags are not known (kubespray#7086)."""
-    here = {**with_user(state=OURS, roots=[]), "configured": None, **more}
+    here = {**with_user(state=MANAGED, roots=[]), "configured": None, **more}
     found = plan(observed(here, running=False), desired(layer="disabled"))
     assert (found.changes, found.apply) == ([], {})
     assert "the subordinate ranges of dockremap stay reserved" in found.notices[0]
@@ -478,7 +478,7 @@ def test_ranges_stay_while_a_data_root_may_have_files(more: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("here", "sentence"),
+    ("here", "message"),
     [
         ({"data_root": None, "roots": []}, "from an unknown data root to"),
         (
@@ -487,8 +487,8 @@ def test_ranges_stay_while_a_data_root_may_have_files(more: dict[str, Any]) -> N
         ),
     ],
 )
-def test_unknown_data_of_a_stopped_engine_is_a_blocker(here: dict[str, Any], sentence: str) -> None:
+def test_unknown_data_of_a_stopped_engine_is_a_blocker(here: dict[str, Any], message: str) -> None:
     stopped = observed(seen(**here), running=False, contents=None)
-    blockers = plan(stopped, WANTED).blockers
-    assert len(blockers) == 1 and sentence in blockers[0] and "hide to leave them" in blockers[0]
+    blockers = plan(stopped, DESIRED).blockers
+    assert len(blockers) == 1 and message in blockers[0] and "hide to leave them" in blockers[0]
     assert plan(stopped, desired(existing_data="hide")).blockers == []

@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids import IdMaps
 
-from .userns_host import CONTENTS, EMPTY, WANTED, observed, with_user
+from .userns_host import CONTENTS, DESIRED, EMPTY, observed, with_user
 
 IDS = IdMaps([[0, 231072, 65536]], [[0, 231072, 65536]])
 INFO = {"DockerRootDir": "/var/lib/docker", "Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]]}
@@ -51,7 +51,7 @@ def switch(
     *containers: dict[str, Any], paths: Any = None, choice: str = "hide", facts: Any = None, info: Any = None, **variables: Any
 ) -> LayerPlan:
     """Return the plan of a host with these containers, after its question was answered."""
-    desired = {**WANTED, "userns_remap_existing_data": choice, **variables}
+    desired = {**DESIRED, "userns_remap_existing_data": choice, **variables}
     host = observed(contents=CONTENTS if containers else EMPTY)
     question = plan(host, desired).question
     assert question, "the plan asks for what it depends on"
@@ -65,16 +65,16 @@ def switch(
 
 def test_only_a_switch_of_a_running_engine_asks() -> None:
     steady = with_user()
-    assert plan(observed(steady, remapped="231072.231072", contents=CONTENTS), WANTED).question == {}
-    assert plan(observed(contents=EMPTY), WANTED).question == {}
-    assert plan(observed(contents=CONTENTS, running=False), WANTED).question == {}
-    assert plan(observed(contents=CONTENTS), {**WANTED, "userns_remap_layer": "disabled"}).question == {}
-    asked = plan(observed(contents=CONTENTS), {**WANTED, "userns_remap_existing_data": "migrate", "userns_remap_scan_timeout": 7}).question
+    assert plan(observed(steady, remapped="231072.231072", contents=CONTENTS), DESIRED).question == {}
+    assert plan(observed(contents=EMPTY), DESIRED).question == {}
+    assert plan(observed(contents=CONTENTS, running=False), DESIRED).question == {}
+    assert plan(observed(contents=CONTENTS), {**DESIRED, "userns_remap_layer": "disabled"}).question == {}
+    asked = plan(observed(contents=CONTENTS), {**DESIRED, "userns_remap_existing_data": "migrate", "userns_remap_scan_timeout": 7}).question
     assert asked == {"uid_map": [[0, 231072, 65536]], "gid_map": [[0, 231072, 65536]], "migrate": True, "paths": [], "scan_timeout": 7}
 
 
 def test_the_engine_is_asked_on_its_own_socket() -> None:
-    variables = {**WANTED, "userns_remap_existing_data": "hide"}
+    variables = {**DESIRED, "userns_remap_existing_data": "hide"}
     assert plan(observed(contents=CONTENTS, socket="/run/other.sock"), variables).question["socket"] == "/run/other.sock"
     assert "socket" not in plan(observed(contents=CONTENTS, socket="/var/run/docker.sock"), variables).question
 
@@ -90,7 +90,7 @@ def test_the_default_choice_is_blocked_and_examined_too() -> None:
 def test_an_answer_to_another_question_does_not_count() -> None:
     host = observed(contents=CONTENTS)
     data = {"question": {"migrate": True}, "info": INFO, "containers": [container(Privileged=True)], "paths": {}, "root": {}}
-    assert plan({**host, "data": data}, {**WANTED, "userns_remap_existing_data": "hide"}).blockers == []
+    assert plan({**host, "data": data}, {**DESIRED, "userns_remap_existing_data": "hide"}).blockers == []
 
 
 # --- containers that do not start ---
@@ -319,9 +319,9 @@ def test_obstacles_to_a_migration_are_blockers(facts: dict[str, Any], info: dict
 def test_another_store_has_one_blocker() -> None:
     """The facts of its data are not read, because they describe overlay2 (observe_data)."""
     info = {"Driver": "stargz", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
-    question = plan(observed(contents=CONTENTS), {**WANTED, "userns_remap_existing_data": "migrate"}).question
+    question = plan(observed(contents=CONTENTS), {**DESIRED, "userns_remap_existing_data": "migrate"}).question
     answer = {"question": question, "info": {**INFO, **info}, "containers": [container()], "paths": {}, "root": {}}
-    found = plan({**observed(contents=CONTENTS), "data": answer}, {**WANTED, "userns_remap_existing_data": "migrate"})
+    found = plan({**observed(contents=CONTENTS), "data": answer}, {**DESIRED, "userns_remap_existing_data": "migrate"})
     assert len(found.blockers) == 1
     assert "keeps images with stargz of containerd, and only overlay2 and overlayfs of containerd can be migrated" in found.blockers[0]
 
@@ -340,7 +340,7 @@ def test_what_containerd_has_is_judged() -> None:
 
 def test_a_host_without_data_has_nothing_to_migrate() -> None:
     """It is not asked what hinders a migration, such as the containerd store."""
-    found = plan(observed(contents=EMPTY), {**WANTED, "userns_remap_existing_data": "migrate"})
+    found = plan(observed(contents=EMPTY), {**DESIRED, "userns_remap_existing_data": "migrate"})
     assert (found.question, found.blockers) == ({}, [])
     assert "migrate" not in found.apply
 

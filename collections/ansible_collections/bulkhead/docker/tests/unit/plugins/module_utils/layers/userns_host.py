@@ -12,7 +12,7 @@ MAPPED = [[0, 231072, 65536]]
 LINE = "dockremap:231072:65536\n"
 DEBIAN = "alice:100000:65536\n"
 
-WANTED: dict[str, Any] = {
+DESIRED: dict[str, Any] = {
     "userns_remap_layer": "required",
     "userns_remap_user": "default",
     "userns_remap_range_start": 231072,

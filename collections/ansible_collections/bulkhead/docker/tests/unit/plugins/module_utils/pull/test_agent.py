@@ -216,7 +216,7 @@ def test_second_run_is_rejected(place: Place) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert place.run() == 1
         assert place.run("ended") == 0, "what was ended is the second one"
-    assert 'bulkhead_pull_ok{reason=""} 1' in place.own() and place.shown(), "the first one's word stands"
+    assert 'bulkhead_pull_ok{reason=""} 1' in place.own() and place.shown(), "the result of the first run is kept"
     assert json.loads((place.root / "var/lib/bulkhead/pull/state.json").read_text())["running"] is True
 
 

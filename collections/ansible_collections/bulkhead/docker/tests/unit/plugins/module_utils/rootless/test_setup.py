@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Both engines stopped and brought back, and what the next run makes of one that died: on a host of fixtures with a systemd that does as it is told."""
+"""Stop and start both engines, and recover from an interrupted run, on a host of fixtures with a fake systemd."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(rootful, "open_engine", lambda *_unused: there)
     monkeypatch.setattr(rootful, "Engine", there.connect)
     monkeypatch.setattr(setup.Engine, "for_instance", lambda *_unused: there)
-    for room in (rootful, setup):
-        monkeypatch.setattr(room, "systemctl", there.systemctl)
+    for module in (rootful, setup):
+        monkeypatch.setattr(module, "systemctl", there.systemctl)
     monkeypatch.setattr(setup, "EngineService", lambda *_unused: there)
     now = iter(range(10000))
     monkeypatch.setattr(engine_restart.time, "sleep", lambda _unused: None)
@@ -156,19 +156,19 @@ def test_silent_rootful_engine_is_not_stopped(machine: Machine) -> None:
 
 def test_containers_stopped_by_interrupted_run_start_again(machine: Machine) -> None:
     known: dict[str, Any] = {"user": "rootless"}
-    outcome, wish = setup.SetupOutcome(instance=USER), setup.RootlessRequest("rootless", None)  # type: ignore[arg-type]
+    outcome, requested = setup.SetupOutcome(instance=USER), setup.RootlessRequest("rootless", None)  # type: ignore[arg-type]
     machine.dies = "restart"
     with pytest.raises(Killed):
-        setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine.host, machine), True, outcome)  # type: ignore[arg-type]
+        setup._restart_engine(machine.host, requested, known, engine_restart.take_snapshot(machine.host, machine), True, outcome)  # type: ignore[arg-type]
     machine.dies = ""
     known = state.load(machine.host, "rootless")
     assert stopped.list_stopped(known) == ["web", "db"]
     before = stopped.merge_stopped(known, engine_restart.take_snapshot(machine.host, machine))  # type: ignore[arg-type]
-    setup._restart_engine(machine.host, wish, known, before, False, outcome)
+    setup._restart_engine(machine.host, requested, known, before, False, outcome)
     assert machine.running == {"1": True, "2": True}
     assert (stopped.list_stopped(state.load(machine.host, "rootless")), outcome.steps) == ([], ["started again: web, db"])
     machine.log.clear()
-    setup._restart_engine(machine.host, wish, known, engine_restart.take_snapshot(machine.host, machine), False, outcome)  # type: ignore[arg-type]
+    setup._restart_engine(machine.host, requested, known, engine_restart.take_snapshot(machine.host, machine), False, outcome)  # type: ignore[arg-type]
     assert machine.log == []
 
 

@@ -154,12 +154,12 @@ def test_failure_of_one_file_restores_the_others(host: Host, monkeypatch: pytest
     assert list(state.load(host, "seccomp")["profiles"]) == [f"{FOLDER}/one.json"]
 
 
-@pytest.mark.parametrize("foreign", [None, GENERAL])
-def test_file_of_an_interrupted_run_is_managed(host: Host, monkeypatch: pytest.MonkeyPatch, foreign: str | None) -> None:
+@pytest.mark.parametrize("unmanaged", [None, GENERAL])
+def test_file_of_an_interrupted_run_is_managed(host: Host, monkeypatch: pytest.MonkeyPatch, unmanaged: str | None) -> None:
     path = host.path(f"{FOLDER}/web.json")
-    if foreign:
+    if unmanaged:
         path.parent.mkdir(parents=True)
-        path.write_text(foreign)
+        path.write_text(unmanaged)
     real = install._write_file
 
     def put(*arguments: Any) -> None:
@@ -171,7 +171,7 @@ def test_file_of_an_interrupted_run_is_managed(host: Host, monkeypatch: pytest.M
         run(host, present(force=True))
     assert path.read_text() == WEB
     run(host, absent())
-    assert (path.read_text() if foreign else path.exists()) == (foreign or False)
+    assert (path.read_text() if unmanaged else path.exists()) == (unmanaged or False)
 
 
 def test_concurrent_run_is_an_error(host: Host) -> None:

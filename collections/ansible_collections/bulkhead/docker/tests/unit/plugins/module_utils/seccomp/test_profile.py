@@ -28,7 +28,7 @@ def arg(**keys: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("{}", "x.json: defaultAction: is missing, and without it the engine may start containers without a filter"),
         ("", "x.json: is not valid JSON"),
@@ -95,9 +95,9 @@ def arg(**keys: Any) -> dict[str, Any]:
         (profile(rule(args=[{"index": 0, "value": n, "op": "SCMP_CMP_NE"} for n in (38, 40)])), "has two conditions on one argument"),
     ],
 )  # fmt: skip
-def test_fault_messages(text: str, sentence: str) -> None:
+def test_fault_messages(text: str, message: str) -> None:
     found = find_profile_problems(text, "x.json")
-    assert any(sentence in one for one in found), found
+    assert any(message in one for one in found), found
     assert all(one.startswith("x.json: ") and not one.endswith(".") for one in found)
 
 

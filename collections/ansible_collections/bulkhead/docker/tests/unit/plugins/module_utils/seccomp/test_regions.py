@@ -120,12 +120,12 @@ def test_result_is_that_of_trying_arguments(seed: int) -> None:
     expanded = Expanded("x86_64", default, {1: desired})
     found = [False, False]
     for args in list_vectors([*kernel, *desired]):
-        wanted = answer(expanded, 1, args)
-        if wanted is None:
+        expected = answer(expanded, 1, args)
+        if expected is None:
             continue
         has = bpf.is_allowing(bpf.run_program(filters[0], 1, X86_64, args))
-        found[0] |= has and not bpf.is_allowing(wanted)
-        found[1] |= bpf.is_allowing(wanted) and not has
+        found[0] |= has and not bpf.is_allowing(expected)
+        found[1] |= bpf.is_allowing(expected) and not has
     assert compare(filters, default, desired) == tuple(found)
 
 

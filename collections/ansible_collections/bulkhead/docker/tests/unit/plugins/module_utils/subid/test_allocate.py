@@ -97,7 +97,7 @@ def test_existing_range_is_kept(text: str, note: str) -> None:
     assert found.kept
     assert (found.subuid.text(), found.subgid.text()) == (text, text)
     add_notes(found, RangeRequest("dockremap"), 105)
-    assert any(note in sentence for sentence in found.notes) if note else found.notes == []
+    assert any(note in message for message in found.notes) if note else found.notes == []
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_range_in_one_file_only(subuid: str, subgid: str, after: str, note: str)
     assert found.subgid.text() == after
     if note != "keeps":
         add_notes(found, RangeRequest("dockremap"), None)
-        assert any(note in sentence for sentence in found.notes)
+        assert any(note in message for message in found.notes)
 
 
 @pytest.mark.parametrize(
-    ("subuid", "subgid", "sentence"),
+    ("subuid", "subgid", "message"),
     [
         (
             "alice:100000:65536\ndockremap:150000:65536\n",
@@ -151,52 +151,52 @@ def test_range_in_one_file_only(subuid: str, subgid: str, after: str, note: str)
         ("", "dockremap:1000:1\n", "contains the ID of the group alice"),
     ],
 )
-def test_errors_change_nothing(subuid: str, subgid: str, sentence: str) -> None:
+def test_errors_change_nothing(subuid: str, subgid: str, message: str) -> None:
     found = allocate_range(RangeRequest("dockremap"), parse_subid(SUBUID, subuid), parse_subid(SUBGID, subgid), ACCOUNTS)
-    assert any(sentence in error for error in found.errors), found.errors
+    assert any(message in error for error in found.errors), found.errors
     assert (found.subuid.text(), found.subgid.text()) == (subuid, subgid)
 
 
 @pytest.mark.parametrize(
-    ("start", "count", "sentence"),
+    ("start", "count", "message"),
     [
         (4294967295, 1, "last ID"),
         (231072, 0, "count 0"),
         (4294900000, 131072, "last ID"),
     ],
 )
-def test_bounds_of_a_request(start: int, count: int, sentence: str) -> None:
+def test_bounds_of_a_request(start: int, count: int, message: str) -> None:
     found = allocate_range(RangeRequest("dockremap", start, count), parse_subid(SUBUID, ""), parse_subid(SUBGID, ""), ACCOUNTS)
     assert len(found.errors) == 1
-    assert sentence in found.errors[0]
+    assert message in found.errors[0]
 
 
 EXACT = RangeRequest("dockremap", 300000, 65536, exact=True, start_name="userns_remap_range_start")
 
 
-def test_exact_and_free() -> None:
+def test_a_free_exact_range_is_allocated() -> None:
     found = allocate_range(EXACT, parse_subid(SUBUID, ""), parse_subid(SUBGID, ""), ACCOUNTS)
     assert found.subuid.text() == "dockremap:300000:65536\n"
 
 
 @pytest.mark.parametrize(
-    ("subuid", "ours", "sentence"),
+    ("subuid", "managed", "message"),
     [
         ("bob:310000:5\n", {}, "/etc/subuid:1 (bob:310000:5) has IDs of it; write another userns_remap_range_start"),
         ("dockremap:231072:65536\n", {}, "was not written by Bulkhead"),
         ("dockremap:231072:65536\n", {SUBUID: [(231072, 65000)]}, "was not written by Bulkhead"),
     ],
 )
-def test_exact_errors(subuid: str, ours: dict[str, list[tuple[int, int]]], sentence: str) -> None:
-    found = allocate_range(EXACT, parse_subid(SUBUID, subuid), parse_subid(SUBGID, ""), ACCOUNTS, ours)
+def test_exact_errors(subuid: str, managed: dict[str, list[tuple[int, int]]], message: str) -> None:
+    found = allocate_range(EXACT, parse_subid(SUBUID, subuid), parse_subid(SUBGID, ""), ACCOUNTS, managed)
     assert len(found.errors) == 1
-    assert sentence in found.errors[0]
+    assert message in found.errors[0]
 
 
 def test_exact_replaces_managed_lines() -> None:
     text = "x:1:2\ndockremap:231072:65536\ny:3:4\n"
-    ours = {path: [(231072, 65536)] for path in (SUBUID, SUBGID)}
-    found = allocate_range(EXACT, parse_subid(SUBUID, text), parse_subid(SUBGID, text), ACCOUNTS, ours)
+    managed = {path: [(231072, 65536)] for path in (SUBUID, SUBGID)}
+    found = allocate_range(EXACT, parse_subid(SUBUID, text), parse_subid(SUBGID, text), ACCOUNTS, managed)
     assert found.errors == []
     assert found.subuid.text() == found.subgid.text() == "x:1:2\ny:3:4\ndockremap:300000:65536\n"
 
@@ -218,7 +218,7 @@ def test_nothing_is_free() -> None:
         "a:100000:65536 \nb:100000:65536\r\n",
     ],
 )
-def test_lines_of_others_that_do_not_touch_ours(lines: str) -> None:
+def test_lines_outside_the_managed_range_are_kept(lines: str) -> None:
     text = lines + "dockremap:231072:65536\n"
     for request in (RangeRequest("dockremap"), RangeRequest("dockremap", newuidmap=True), RangeRequest("dockremap", exact=True)):
         kept = allocate_range(request, parse_subid(SUBUID, text), parse_subid(SUBGID, text), ACCOUNTS)

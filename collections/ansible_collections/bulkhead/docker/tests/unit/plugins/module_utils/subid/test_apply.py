@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.subid.decide impor
 
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n"
 GROUP = "root:x:0:\nalice:x:1000:\nnogroup:x:65534:\n"
-FOREIGN = "# by hand\r\nalice:100000:65536"
+UNMANAGED = "# by hand\r\nalice:100000:65536"
 DOCKREMAP = UserRequest(RangeRequest("dockremap"), "dockremap", create=True)
 GONE = UserRequest(RangeRequest("dockremap"), present=False)
 
@@ -47,7 +47,7 @@ class Tools:
 def host(tmp_path: Path) -> Host:
     for folder in ("etc", "proc", "var/lib"):
         (tmp_path / folder).mkdir(parents=True)
-    for name, text in (("passwd", PASSWD), ("group", GROUP), ("subuid", FOREIGN), ("subgid", FOREIGN)):
+    for name, text in (("passwd", PASSWD), ("group", GROUP), ("subuid", UNMANAGED), ("subgid", UNMANAGED)):
         (tmp_path / "etc" / name).write_bytes(text.encode())
     return Host(tmp_path)
 
@@ -83,8 +83,8 @@ def test_first_run_second_run_and_back(host: Host, tools: Tools) -> None:
     assert done.ranges == [{"user": "dockremap", "uid": 105, "subuid": [[231072, 65536]], "subgid": [[231072, 65536]]}]
     assert tools.ran[0] == "groupadd --system dockremap"
     assert tools.ran[1].startswith("useradd --system --gid dockremap --no-create-home")
-    assert content(host, "subuid") == content(host, "subgid") == FOREIGN + "\ndockremap:231072:65536\n"
-    assert content(host, "subuid-") == content(host, "subgid-") == FOREIGN
+    assert content(host, "subuid") == content(host, "subgid") == UNMANAGED + "\ndockremap:231072:65536\n"
+    assert content(host, "subuid-") == content(host, "subgid-") == UNMANAGED
     assert host.path("/etc/subuid").stat().st_mode & 0o777 == 0o640
     assert host.path("/etc/subuid-").stat().st_mode & 0o777 == 0o640
 
@@ -98,7 +98,7 @@ def test_first_run_second_run_and_back(host: Host, tools: Tools) -> None:
     assert removed.changed
     assert tools.ran[-1] == "userdel dockremap"
     assert [entry["before_header"] for entry in removed.diff] == ["/etc/passwd", "/etc/subuid", "/etc/subgid"]
-    assert content(host, "subuid") == content(host, "subgid") == FOREIGN + "\n"
+    assert content(host, "subuid") == content(host, "subgid") == UNMANAGED + "\n"
     assert state.load(host, "userns") == {}
     assert not run(host, tools, GONE).changed
 
@@ -123,11 +123,11 @@ def test_existing_user_is_unmanaged(host: Host, tools: Tools) -> None:
     run(host, tools)
     run(host, tools, GONE)
     assert not any(command.startswith("user") for command in tools.ran)
-    assert content(host, "subuid") == FOREIGN + "\n"
+    assert content(host, "subuid") == UNMANAGED + "\n"
 
 
 def test_existing_lines_are_unmanaged(host: Host, tools: Tools) -> None:
-    text = FOREIGN + "\ndockremap:300000:65536\n"
+    text = UNMANAGED + "\ndockremap:300000:65536\n"
     for name in ("subuid", "subgid"):
         host.path(f"/etc/{name}").write_bytes(text.encode())
     run(host, tools)
@@ -159,7 +159,7 @@ def test_decision_is_repeated_under_locks(host: Host, tools: Tools) -> None:
     tools.between = lambda: host.path("/etc/subuid").write_text("bob:231072:65536\n") and None
     done = run(host, tools)
     assert content(host, "subuid") == "bob:231072:65536\ndockremap:296608:65536\n"
-    assert content(host, "subgid") == FOREIGN + "\ndockremap:296608:65536\n"
+    assert content(host, "subgid") == UNMANAGED + "\ndockremap:296608:65536\n"
     assert any("296608" in note for note in done.notes)
 
 
@@ -172,7 +172,7 @@ def test_both_files_or_none(host: Host, tools: Tools, monkeypatch: pytest.Monkey
     monkeypatch.setattr(apply, "write_atomically", write)
     with pytest.raises(OSError, match="No space left"):
         run(host, tools)
-    assert content(host, "subuid") == content(host, "subgid") == FOREIGN
+    assert content(host, "subuid") == content(host, "subgid") == UNMANAGED
     assert not host.path("/etc/subuid.lock").exists()
 
 
@@ -185,15 +185,15 @@ def test_two_users_get_different_ranges(host: Host, tools: Tools) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "sentence"),
+    ("request_", "message"),
     [
         (UserRequest(RangeRequest("carol")), "the user carol does not exist on this host"),
         (UserRequest(RangeRequest("dockremap", 100000, 10, exact=True), create=True), "cannot be allocated to dockremap: /etc/subuid:2"),
     ],
 )
-def test_error_before_any_change(host: Host, tools: Tools, request_: UserRequest, sentence: str) -> None:
+def test_error_before_any_change(host: Host, tools: Tools, request_: UserRequest, message: str) -> None:
     before = everything(host)
-    with pytest.raises(SubidError, match=sentence):
+    with pytest.raises(SubidError, match=message):
         run(host, tools, request_)
     assert everything(host) == before
     assert tools.ran == []
@@ -202,24 +202,24 @@ def test_error_before_any_change(host: Host, tools: Tools, request_: UserRequest
 def test_failing_tool_is_quoted(host: Host) -> None:
     with pytest.raises(SubidError, match="groupadd --system dockremap failed: cannot lock /etc/group"):
         apply_ranges(host, [DOCKREMAP], "userns", False, lambda command: (10, "", "cannot lock /etc/group; try again later.\n"))
-    assert content(host, "subuid") == FOREIGN
+    assert content(host, "subuid") == UNMANAGED
 
 
 def test_exact_request_replaces_managed_range(host: Host, tools: Tools) -> None:
     run(host, tools)
     exact = UserRequest(RangeRequest("dockremap", 300000, 65536, exact=True), "dockremap", create=True)
     assert run(host, tools, exact).changed
-    assert content(host, "subuid") == FOREIGN + "\ndockremap:300000:65536\n"
+    assert content(host, "subuid") == UNMANAGED + "\ndockremap:300000:65536\n"
     assert not run(host, tools, exact).changed
     run(host, tools, GONE)
-    assert content(host, "subuid") == FOREIGN + "\n"
+    assert content(host, "subuid") == UNMANAGED + "\n"
 
 
 def test_failed_user_removal_is_retried(host: Host, tools: Tools) -> None:
     run(host, tools)
     with pytest.raises(SubidError, match="userdel dockremap failed"):
         apply_ranges(host, [GONE], "userns", False, lambda command: (8, "", "user dockremap is currently used"))
-    assert content(host, "subuid") == FOREIGN + "\n"
+    assert content(host, "subuid") == UNMANAGED + "\n"
     assert state.load(host, "userns") == {"users": {"dockremap": {"user": True}}}
     assert run(host, tools, GONE).changed
     assert "dockremap" not in content(host, "passwd")

@@ -43,7 +43,7 @@ def test_values_are_converted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "sentence"),
+    ("variables", "message"),
     [
         (
             {"docker_daemon_default_pids_limit": "many"},
@@ -67,8 +67,8 @@ def test_values_are_converted() -> None:
         ),
     ],
 )
-def test_a_problem_is_one_sentence(variables: dict[str, Any], sentence: str) -> None:
-    assert resolve(**variables).problems == [sentence]
+def test_a_problem_is_one_message(variables: dict[str, Any], message: str) -> None:
+    assert resolve(**variables).problems == [message]
 
 
 def test_a_text_that_yaml_reads_as_another_number_needs_quotes() -> None:

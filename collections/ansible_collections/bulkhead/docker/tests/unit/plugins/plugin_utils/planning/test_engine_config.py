@@ -74,8 +74,11 @@ def make_hardened() -> dict[str, Any]:
     host["engine"]["security_options"].append("name=no-new-privileges")
     host["engine"]["info"]["LiveRestoreEnabled"] = True
     text = render_drop_in(100)
-    ours = {"path": ROOTFUL.drop_in, "exists": True, "text": text, "tasks_max": "100"}
-    host["layers"]["pids_limit"] = {"drop_in": ours, "drop_ins": [{**ours, "name": ROOTFUL.drop_in.rpartition("/")[2], "is_managed": True}]}
+    drop_in = {"path": ROOTFUL.drop_in, "exists": True, "text": text, "tasks_max": "100"}
+    host["layers"]["pids_limit"] = {
+        "drop_in": drop_in,
+        "drop_ins": [{**drop_in, "name": ROOTFUL.drop_in.rpartition("/")[2], "is_managed": True}],
+    }
     keys = {f"/{key}": {"value": value} for key, value in KEYS.items() if key != "log-opts"}
     keys |= {"/log-opts/max-size": {"value": "10m"}, "/log-opts/max-file": {"value": "3"}}
     host["managed"] = {"files": {PATH: {"created": True, "keys": keys}}}
@@ -165,7 +168,7 @@ def test_an_engine_that_knows_the_key_gets_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "flags", "desired", "sentence"),
+    ("text", "flags", "desired", "message"),
     [
         ('{"default-pids-limit": 100}', None, {}, "default-pids-limit: this engine does not know the key"),
         ('{"mtu": "1450"}', None, {}, f'{PATH}: mtu: "1450" has the wrong type'),
@@ -183,13 +186,13 @@ def test_an_engine_that_knows_the_key_gets_it() -> None:
         (None, None, {"docker_daemon_config_path": "/etc/x.json"}, "/etc/x.json is not the file that the engine reads"),
     ],
 )
-def test_blockers(text: str | None, flags: dict[str, str] | None, desired: dict[str, Any], sentence: str) -> None:
+def test_blockers(text: str | None, flags: dict[str, str] | None, desired: dict[str, Any], message: str) -> None:
     blockers = make_plan(make_observed(text, flags), **desired).blockers
-    assert [text for text in blockers if sentence in text], blockers
+    assert [text for text in blockers if message in text], blockers
     assert len(blockers) == 1
 
 
-OURS = {"__defaults": {name: value for name, value in DESIRED.items() if name.startswith("docker_daemon_")}}
+DEFAULTS = {"__defaults": {name: value for name, value in DESIRED.items() if name.startswith("docker_daemon_")}}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ OURS = {"__defaults": {name: value for name, value in DESIRED.items() if name.st
     ],
 )
 def test_a_default_gives_way_to_a_flag(flags: dict[str, str], key: str) -> None:
-    found = make_plan(make_observed(None, flags), **OURS)
+    found = make_plan(make_observed(None, flags), **DEFAULTS)
     assert found.blockers == []
     assert key not in json.loads(found.changes[0].after)
     assert [text for text in found.notices if text.startswith(f"{key} is left out: /etc/default/docker contains --")], found.notices
@@ -220,12 +223,12 @@ def test_a_default_gives_way_to_a_flag(flags: dict[str, str], key: str) -> None:
     ],
 )
 def test_a_value_of_the_inventory_clashes_with_a_flag(flags: dict[str, str], desired: dict[str, Any]) -> None:
-    blockers = make_plan(make_observed(None, flags), **OURS, **desired).blockers
+    blockers = make_plan(make_observed(None, flags), **DEFAULTS, **desired).blockers
     assert len(blockers) == 1 and "cannot be set in daemon.json: /etc/default/docker contains --" in blockers[0]
 
 
 def test_an_optional_layer_gives_way_to_a_flag() -> None:
-    desired = {**OURS, "docker_daemon_no_new_privileges_layer": "optional"}
+    desired = {**DEFAULTS, "docker_daemon_no_new_privileges_layer": "optional"}
     found = make_plan(make_observed(None, {"no-new-privileges": "false"}), **desired)
     assert found.blockers == [] and "no-new-privileges" not in json.loads(found.changes[0].after)
     assert [text for text in found.notices if "over the default of layer no_new_privileges" in text]
@@ -289,7 +292,7 @@ def test_a_flag_with_the_same_value_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("desired", "sentence"),
+    ("desired", "message"),
     [
         ({"docker_daemon_options": {"live-restor": True}}, "did you mean live-restore?"),
         ({"docker_daemon_options": {"zzz": 1}}, "the engine's own check decides"),
@@ -297,8 +300,8 @@ def test_a_flag_with_the_same_value_is_accepted() -> None:
         ({"docker_daemon_restart": False}, "until it is restarted"),
     ],
 )
-def test_warnings(desired: dict[str, Any], sentence: str) -> None:
-    assert any(sentence in warning for warning in make_plan(make_observed(), **desired).warnings)
+def test_warnings(desired: dict[str, Any], message: str) -> None:
+    assert any(message in warning for warning in make_plan(make_observed(), **desired).warnings)
 
 
 def test_swarm_has_no_live_restore() -> None:

@@ -22,7 +22,7 @@ def make_observed(daemons: list[dict[str, Any]] | None = None, **engine: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("observed", "sentence"),
+    ("observed", "message"),
     [
         (
             make_observed([make_daemon()], running=False, error="no engine answers"),
@@ -50,9 +50,9 @@ def make_observed(daemons: list[dict[str, Any]] | None = None, **engine: Any) ->
         (make_observed([make_daemon(unit="dockerd.service")], installed=False), "in dockerd.service, and only an engine that docker.service runs"),
     ],
 )  # fmt: skip
-def test_nothing_is_planned_for_such_an_engine(observed: dict[str, Any], sentence: str) -> None:
+def test_nothing_is_planned_for_such_an_engine(observed: dict[str, Any], message: str) -> None:
     found = plan.plan_host(observed, INSTALL, {"userns", "seccomp"})
-    assert [text for text in found.blockers if sentence in text], found.blockers
+    assert [text for text in found.blockers if message in text], found.blockers
     assert len(found.blockers) == 1 and not found.changed and not found.layers
 
 

@@ -18,7 +18,7 @@ from .test_engine_config import BOTH, make_observed, make_plan
 WEB = {"name": "web", "id": "1", "networks": ["bridge"], "ports": ["443/tcp", "80/tcp"]}
 DB = {"name": "db", "id": "2", "networks": ["bridge"], "ports": []}
 APP = {"name": "app", "id": "3", "networks": ["own"], "ports": ["8080/tcp"]}
-OURS = set(daemon_keys.PLAIN.values()) | {key for layer in LAYERS for key in (*layer.daemon_keys, *layer.rootless_keys)}
+MANAGED_KEYS = set(daemon_keys.PLAIN.values()) | {key for layer in LAYERS for key in (*layer.daemon_keys, *layer.rootless_keys)}
 
 
 def find_effects(containers: list[dict[str, Any]], text: str | None = None, **desired: Any) -> list[str]:
@@ -38,7 +38,7 @@ def test_each_known_key_has_a_row_or_concerns_the_engine_alone() -> None:
 
 
 def test_each_key_that_we_set_has_a_row() -> None:
-    assert set(key_effects.BY_KEY) >= OURS
+    assert set(key_effects.BY_KEY) >= MANAGED_KEYS
 
 
 @pytest.mark.parametrize("row", key_effects.ROWS, ids=lambda row: row.key)
@@ -74,13 +74,13 @@ def test_seccomp_names_who_keeps_the_old_profile() -> None:
     assert effect.endswith("until they are started again): db, web")
 
 
-def test_no_sentence_says_later_if_containers_stop() -> None:
+def test_no_effect_is_deferred_if_containers_stop() -> None:
     effects = find_effects([DB, WEB], docker_daemon_live_restore=None)
     assert any("stop and are started again" in effect for effect in effects)
     assert not [effect for effect in effects if "until they are started again" in effect or "keeps the default bridge" in effect]
 
 
-def test_containers_that_will_exist_have_sentences_too() -> None:
+def test_containers_that_will_exist_have_effects_too() -> None:
     assert {effect.partition(":")[0].partition(" ")[0] for effect in find_effects([])} >= {
         "icc",
         "userland-proxy",

@@ -41,7 +41,7 @@ def test_the_page_is_bounded_and_what_was_only_logged_comes_last(tmp_path: Path)
     assert found["rows"][0]["denied"] and not found["rows"][-1]["denied"]
 
 
-def test_metrics_count_refusals_and_gaps_of_fresh_reports_alone(tmp_path: Path) -> None:
+def test_metrics_count_denials_and_gaps_of_fresh_reports_only(tmp_path: Path) -> None:
     denied = [
         make_denial(count=2),
         make_denial(detail="x", count=3),
