@@ -27,7 +27,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges impor
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
 from .containerd import test_containerd_view as containerd_test
-from .engine_config.world import PATH, UNMANAGED, World, make_world, run
+from .engine_config.fake_host import PATH, UNMANAGED, FakeHost, make_fake_host, run
 from .migration import test_migrate as migrate_test
 from .power import cut_at_every_step
 from .seccomp import test_install as seccomp_test
@@ -74,8 +74,8 @@ def tmp_path(memory: Path) -> Path:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return make_world(tmp_path, monkeypatch)
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    return make_fake_host(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -97,11 +97,11 @@ def fresh(memory: Path) -> Callable[[Path], Callable[[], Path]]:
     return copies
 
 
-def boot(world: World) -> None:
+def boot(fake: FakeHost) -> None:
     """Start the engine with the present daemon.json, as after a boot: its containers have ended."""
-    json.loads(world.host.read(PATH) or "{}")
-    world.active, world.live_restore = "active", False
-    world.containers = dict.fromkeys(world.containers, "exited")
+    json.loads(fake.host.read(PATH) or "{}")
+    fake.active, fake.live_restore = "active", False
+    fake.containers = dict.fromkeys(fake.containers, "exited")
 
 
 MANAGED: dict[str, Any] = {"options": {"icc": False, "live-restore": True}, "pids_limit": 100}
@@ -110,50 +110,50 @@ NOTHING: dict[str, Any] = {"options": {}, "pids_limit": 0}
 
 @pytest.mark.parametrize(("from_managed", "to"), [(False, MANAGED), (True, MANAGED), (True, NOTHING)])
 def test_power_cut_during_a_change_of_the_configuration(
-    world: World,
+    fake: FakeHost,
     fresh: Callable[[Path], Callable[[], Path]],
     from_managed: bool,
     to: dict[str, Any],
 ) -> None:
     if from_managed:
-        run(world, options={"icc": False}, pids_limit=50)
-    make, before = fresh(world.host.root), world.host.read(PATH)
+        run(fake, options={"icc": False}, pids_limit=50)
+    make, before = fresh(fake.host.root), fake.host.read(PATH)
 
     def act(_root: Path) -> None:
-        world.active, world.live_restore, world.containers = "active", False, {"web": "running", "old": "exited"}
-        run(world, **to)
+        fake.active, fake.live_restore, fake.containers = "active", False, {"web": "running", "old": "exited"}
+        run(fake, **to)
 
     make()
-    act(world.host.root)
-    desired, limit = world.host.read(PATH), world.host.read(ROOTFUL.drop_in)
-    for at, _root in cut_at_every_step(world.host.root, make, act):
-        boot(world)
-        now = world.host.read(PATH)
+    act(fake.host.root)
+    desired, limit = fake.host.read(PATH), fake.host.read(ROOTFUL.drop_in)
+    for at, _root in cut_at_every_step(fake.host.root, make, act):
+        boot(fake)
+        now = fake.host.read(PATH)
         assert now in (before, desired), at
         if now == desired != before:
-            assert world.host.read(ROOTFUL.drop_in) == limit, at
-        run(world, **to)
-        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), list_open(world.host)) == (desired, limit, []), at
-        run(world, options={}, pids_limit=0)
-        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (UNMANAGED, None, {}), at
-        assert not list(world.host.path("/etc").rglob(".*.bulkhead")), at
+            assert fake.host.read(ROOTFUL.drop_in) == limit, at
+        run(fake, **to)
+        assert (fake.host.read(PATH), fake.host.read(ROOTFUL.drop_in), list_open(fake.host)) == (desired, limit, []), at
+        run(fake, options={}, pids_limit=0)
+        assert (fake.host.read(PATH), fake.host.read(ROOTFUL.drop_in), state.load(fake.host, "daemon")) == (UNMANAGED, None, {}), at
+        assert not list(fake.host.path("/etc").rglob(".*.bulkhead")), at
 
 
-def test_power_cut_during_a_revert(world: World, fresh: Callable[[Path], Callable[[], Path]]) -> None:
-    run(world, options={"icc": False}, pids_limit=50)
-    make, changed = fresh(world.host.root), world.host.read(PATH)
+def test_power_cut_during_a_revert(fake: FakeHost, fresh: Callable[[Path], Callable[[], Path]]) -> None:
+    run(fake, options={"icc": False}, pids_limit=50)
+    make, changed = fresh(fake.host.root), fake.host.read(PATH)
 
     def act(_root: Path) -> None:
-        boot(world)
-        run(world, revert=True)
+        boot(fake)
+        run(fake, revert=True)
 
-    for at, _root in cut_at_every_step(world.host.root, make, act):
-        boot(world)
-        assert world.host.read(PATH) in (changed, UNMANAGED), at
-        run(world, recover=True)
-        if world.host.read(PATH) != UNMANAGED:
-            run(world, revert=True)
-        assert (world.host.read(PATH), world.host.read(ROOTFUL.drop_in), state.load(world.host, "daemon")) == (UNMANAGED, None, {}), at
+    for at, _root in cut_at_every_step(fake.host.root, make, act):
+        boot(fake)
+        assert fake.host.read(PATH) in (changed, UNMANAGED), at
+        run(fake, recover=True)
+        if fake.host.read(PATH) != UNMANAGED:
+            run(fake, revert=True)
+        assert (fake.host.read(PATH), fake.host.read(ROOTFUL.drop_in), state.load(fake.host, "daemon")) == (UNMANAGED, None, {}), at
 
 
 @pytest.mark.parametrize("there", [None, "profile web {\n}\n", "managed"])
@@ -288,7 +288,7 @@ def test_power_cut_during_migration_and_cleanup(tmp_path: Path, fresh: Callable[
 def test_power_cut_during_a_migration_from_containerd(
     tmp_path: Path, fresh: Callable[[Path], Callable[[], Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = containerd_test.World(tmp_path / "host")
+    own = containerd_test.FakeContainerd(tmp_path / "host")
     target = own.root / "231072.231072"
     kept = {path: path.read_bytes() for path in own.host.root.rglob("*") if path.is_file()}
     monkeypatch.setattr(images_list, "read_output", lambda command: containerd_test.LISTED)

@@ -42,7 +42,7 @@ LISTED = "REF TYPE DIGEST\nweb:1 image sha256:1\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
-class World:
+class FakeContainerd:
     """A host with containerd: an image of two layers, and a container of it."""
 
     def __init__(
@@ -118,8 +118,8 @@ def build_archive(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def fake(tmp_path: Path) -> FakeContainerd:
+    return FakeContainerd(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -133,32 +133,32 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return answer
 
 
-def test_a_view_has_what_a_storage_driver_needs(world: World) -> None:
-    folder = world.write_view()
+def test_a_view_has_what_a_storage_driver_needs(fake: FakeContainerd) -> None:
+    folder = fake.write_view()
     database = folder / "image/overlay2/layerdb"
-    base, top = (chain.partition(":")[2] for chain in world.chains[1:])
-    assert (database / "sha256" / top / "parent").read_text() == world.chains[1]
+    base, top = (chain.partition(":")[2] for chain in fake.chains[1:])
+    assert (database / "sha256" / top / "parent").read_text() == fake.chains[1]
     assert (database / "sha256" / base / "size").read_text() == "4"
     assert not (database / "sha256" / base / "parent").exists()
     assert (folder / "overlay2" / top / "diff" / "etc/top").read_bytes() == b"top"
     assert (folder / "overlay2" / top / "lower").read_text() == f"l/{(folder / 'overlay2' / base / 'link').read_text()}"
     names = json.loads((folder / "image/overlay2/repositories.json").read_bytes())
-    assert names == {"Repositories": {"web": {"web:1": world.config, f"web@{world.manifest}": world.config}}}
-    content = (folder / "image/overlay2/imagedb/content/sha256" / world.config.partition(":")[2]).read_bytes()
-    assert f"sha256:{hashlib.sha256(content).hexdigest()}" == world.config
+    assert names == {"Repositories": {"web": {"web:1": fake.config, f"web@{fake.manifest}": fake.config}}}
+    content = (folder / "image/overlay2/imagedb/content/sha256" / fake.config.partition(":")[2]).read_bytes()
+    assert f"sha256:{hashlib.sha256(content).hexdigest()}" == fake.config
     mount = (database / "mounts" / CONTAINER / "mount-id").read_text()
     init = (database / "mounts" / CONTAINER / "init-id").read_text()
-    assert (database / "mounts" / CONTAINER / "parent").read_text() == world.chains[-1]
+    assert (database / "mounts" / CONTAINER / "parent").read_text() == fake.chains[-1]
     links = [(folder / "overlay2" / name / "link").read_text() for name in (init, top, base)]
     assert (folder / "overlay2" / mount / "lower").read_text() == ":".join(f"l/{link}" for link in links)
     assert (folder / "overlay2" / init / "lower").read_text() == ":".join(f"l/{link}" for link in links[1:])
 
 
-def test_a_repeated_view_is_equal(world: World) -> None:
+def test_a_repeated_view_is_equal(fake: FakeContainerd) -> None:
     """A copy that an interrupted run left is compared with it."""
 
     def read() -> dict[str, bytes]:
-        folder = world.write_view()
+        folder = fake.write_view()
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     assert read() == read()
@@ -176,63 +176,63 @@ def test_a_repeated_view_is_equal(world: World) -> None:
         ("written files", "container webd: containerd has no image whose layers are those"),
     ],
 )
-def test_what_is_missing_is_a_problem(world: World, remove: str, problem: str) -> None:
+def test_what_is_missing_is_a_problem(fake: FakeContainerd, remove: str, problem: str) -> None:
     match remove:
         case "config":
-            (world.blobs / "sha256" / world.config.partition(":")[2]).unlink()
+            (fake.blobs / "sha256" / fake.config.partition(":")[2]).unlink()
         case "chain":
-            del world.snapshots[world.chains[1]]
+            del fake.snapshots[fake.chains[1]]
         case "snapshot":
-            del world.snapshots[CONTAINER]
+            del fake.snapshots[CONTAINER]
         case "parent":
-            world.snapshots[f"{CONTAINER}-init"] = replace(world.snapshots[f"{CONTAINER}-init"], parent=world.chains[1])
+            fake.snapshots[f"{CONTAINER}-init"] = replace(fake.snapshots[f"{CONTAINER}-init"], parent=fake.chains[1])
         case "archive":
-            for path in world.list_archives():
+            for path in fake.list_archives():
                 path.unlink()
         case "files":
-            shutil.rmtree(world.snapshots[world.chains[1]].folder)
+            shutil.rmtree(fake.snapshots[fake.chains[1]].folder)
         case "written files":
-            shutil.rmtree(world.snapshots[CONTAINER].folder)
-    found = plan_view(world.store, world.root, "amd64").problems
+            shutil.rmtree(fake.snapshots[CONTAINER].folder)
+    found = plan_view(fake.store, fake.root, "amd64").problems
     assert any(problem in text for text in found), found
 
 
 @pytest.mark.parametrize("document", ["config", "manifest"])
-def test_a_damaged_document_is_named(world: World, document: str) -> None:
+def test_a_damaged_document_is_named(fake: FakeContainerd, document: str) -> None:
     """It is valid JSON still: only its digest tells."""
-    digest = getattr(world, document)
-    path = world.blobs / "sha256" / digest.partition(":")[2]
+    digest = getattr(fake, document)
+    path = fake.blobs / "sha256" / digest.partition(":")[2]
     path.write_bytes(path.read_bytes().replace(b"sha256:", b"sha256: "))
-    problem = plan_view(world.store, world.root, "amd64").problems[0]
+    problem = plan_view(fake.store, fake.root, "amd64").problems[0]
     assert problem.startswith("web:1: a document of it in containerd is damaged") and f"content rm {digest})" in problem
 
 
 def test_an_image_has_no_more_layers_than_a_storage_driver_takes(tmp_path: Path) -> None:
-    world = World(tmp_path, layers=125)
-    assert plan_view(world.store, world.root, "amd64").problems == []
-    world = World(tmp_path / "other", layers=126)
-    assert plan_view(world.store, world.root, "amd64").problems[0].startswith("image web:1 has 126 layers, and overlay2 takes at most 125")
+    fake = FakeContainerd(tmp_path, layers=125)
+    assert plan_view(fake.store, fake.root, "amd64").problems == []
+    fake = FakeContainerd(tmp_path / "other", layers=126)
+    assert plan_view(fake.store, fake.root, "amd64").problems[0].startswith("image web:1 has 126 layers, and overlay2 takes at most 125")
 
 
-def test_another_platform_does_not_replace_a_damaged_one(world: World) -> None:
+def test_another_platform_does_not_replace_a_damaged_one(fake: FakeContainerd) -> None:
     """The host's platform is not called absent if it is damaged."""
-    content = json.loads((world.blobs / "sha256" / world.config.partition(":")[2]).read_bytes())
-    other = world.put(json.dumps({**content, "architecture": "arm64"}).encode())
-    manifest = json.loads((world.blobs / "sha256" / world.manifest.partition(":")[2]).read_bytes())
-    manifests = [{"digest": world.manifest}, {"digest": world.put(json.dumps({**manifest, "config": {"digest": other}}).encode())}]
-    world.manifest, own = world.put(json.dumps({"manifests": manifests}).encode()), world.manifest
-    assert plan_view(world.store, world.root, "amd64").problems == []
-    (world.blobs / "sha256" / own.partition(":")[2]).write_bytes(b"{}")
-    assert "is damaged" in plan_view(world.store, world.root, "amd64").problems[0]
-    assert not any("web:1" in problem for problem in plan_view(world.store, world.root, "arm64").problems)
+    content = json.loads((fake.blobs / "sha256" / fake.config.partition(":")[2]).read_bytes())
+    other = fake.put(json.dumps({**content, "architecture": "arm64"}).encode())
+    manifest = json.loads((fake.blobs / "sha256" / fake.manifest.partition(":")[2]).read_bytes())
+    manifests = [{"digest": fake.manifest}, {"digest": fake.put(json.dumps({**manifest, "config": {"digest": other}}).encode())}]
+    fake.manifest, own = fake.put(json.dumps({"manifests": manifests}).encode()), fake.manifest
+    assert plan_view(fake.store, fake.root, "amd64").problems == []
+    (fake.blobs / "sha256" / own.partition(":")[2]).write_bytes(b"{}")
+    assert "is damaged" in plan_view(fake.store, fake.root, "amd64").problems[0]
+    assert not any("web:1" in problem for problem in plan_view(fake.store, fake.root, "arm64").problems)
 
 
 def test_layers_of_zstd_need_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path, lambda archive: b"\x28\xb5\x2f\xfd" + archive)
+    fake = FakeContainerd(tmp_path, lambda archive: b"\x28\xb5\x2f\xfd" + archive)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert "install zstd" in plan_view(world.store, world.root, "amd64").problems[0]
+    assert "install zstd" in plan_view(fake.store, fake.root, "amd64").problems[0]
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/zstd")
-    assert plan_view(world.store, world.root, "amd64").problems == []
+    assert plan_view(fake.store, fake.root, "amd64").problems == []
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -243,54 +243,54 @@ def test_layers_of_zstd_are_read_by_its_program(tmp_path: Path, monkeypatch: pyt
     program.write_text(f'#!/bin/sh\nfor file; do :; done\ntail -c +5 "$file"\nexit {int(damaged)}\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    world = World(tmp_path / "host", lambda archive: b"\x28\xb5\x2f\xfd" + archive)
+    fake = FakeContainerd(tmp_path / "host", lambda archive: b"\x28\xb5\x2f\xfd" + archive)
     if damaged:
         with pytest.raises(ValueError, match="zstd fails with status 1"):
-            world.write_view()
+            fake.write_view()
     else:
-        assert world.write_view().is_dir()
+        assert fake.write_view().is_dir()
 
 
-def test_an_archive_of_another_layer_is_an_error(world: World) -> None:
+def test_an_archive_of_another_layer_is_an_error(fake: FakeContainerd) -> None:
     """Its size is a problem of the plan already; the run compares more."""
-    view = plan_view(world.store, world.root, "amd64")
-    for path in world.list_archives():
+    view = plan_view(fake.store, fake.root, "amd64")
+    for path in fake.list_archives():
         path.write_bytes(gzip.compress(build_archive({"other": b"1"})))
-    (world.root / roots.VIEW).mkdir()
+    (fake.root / roots.VIEW).mkdir()
     with pytest.raises(ValueError, match="instead of"):
-        write_view(view, world.store, world.root / roots.VIEW, describe_archive)
+        write_view(view, fake.store, fake.root / roots.VIEW, describe_archive)
 
 
-def test_the_plan_reads_the_same_data_without_archives(world: World) -> None:
-    view = plan_view(world.store, world.root, "amd64")
-    with open_draft(world.store, view, str(world.host.root)) as folder:
-        facts = survey.read_facts(world.host, world.root, world.root / ".draft", IDS, store=folder)
+def test_the_plan_reads_the_same_data_without_archives(fake: FakeContainerd) -> None:
+    view = plan_view(fake.store, fake.root, "amd64")
+    with open_draft(fake.store, view, str(fake.host.root)) as folder:
+        facts = survey.read_facts(fake.host, fake.root, fake.root / ".draft", IDS, store=folder)
     assert not folder.exists()
     assert (facts["ignored"], facts["damaged"], facts["unmapped"]) == ({}, [], [])
     assert [container["name"] for container in facts["containers"]] == ["webd"]
     assert facts["bytes"] > 0
 
 
-def test_without_the_program_of_containerd_there_is_a_problem(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: world.store)
+def test_without_the_program_of_containerd_there_is_a_problem(fake: FakeContainerd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: fake.store)
     info = {**INFO, "Architecture": "x86_64"}
-    assert reading.read_view(world.host, info, list)[1].problems == []
+    assert reading.read_view(fake.host, info, list)[1].problems == []
 
     def fail(command: list[str]) -> str:
         raise MigrationBlocked("ctr: No such file or directory")
 
     monkeypatch.setattr(images_list, "read_output", fail)
-    assert "cannot list the images" in reading.read_view(world.host, info, list)[1].problems[0]
+    assert "cannot list the images" in reading.read_view(fake.host, info, list)[1].problems[0]
 
 
-def test_images_that_are_not_where_they_were_read_are_a_problem(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_are_not_where_they_were_read_are_a_problem(fake: FakeContainerd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as an engine whose namespace is not in its /info."""
-    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: world.store)
+    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: fake.store)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     info = {**INFO, "Architecture": "x86_64"}
 
     def read(*names: str) -> list[str]:
-        return reading.read_view(world.host, info, lambda: [{"RepoTags": list(names)}, {"RepoTags": None}])[1].problems
+        return reading.read_view(fake.host, info, lambda: [{"RepoTags": list(names)}, {"RepoTags": None}])[1].problems
 
     assert read("web:1") == []
     assert read("web:1", "other:2")[0].startswith(
@@ -298,30 +298,30 @@ def test_images_that_are_not_where_they_were_read_are_a_problem(world: World, mo
     )
 
 
-def test_what_was_created_meanwhile_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_created_meanwhile_is_read_again(fake: FakeContainerd, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    snapshot = world.snapshots.pop(CONTAINER)
+    snapshot = fake.snapshots.pop(CONTAINER)
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        world.snapshots[CONTAINER] = snapshot
+        fake.snapshots[CONTAINER] = snapshot
 
-    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: world.store)
+    monkeypatch.setattr(reading, "read_store", lambda host, address, namespace: fake.store)
     monkeypatch.setattr(time, "sleep", sleep)
-    assert reading.read_view(world.host, {**INFO, "Architecture": "x86_64"}, list)[1].problems == []
+    assert reading.read_view(fake.host, {**INFO, "Architecture": "x86_64"}, list)[1].problems == []
     assert slept == [1]
 
 
 @needs_root
-def test_everything_is_migrated_to_the_storage_driver(world: World) -> None:
-    layers = {name: snapshot.folder for name, snapshot in world.snapshots.items()}
-    os.setxattr(layers[world.chains[2]] / "etc", "trusted.overlay.opaque", b"y")
+def test_everything_is_migrated_to_the_storage_driver(fake: FakeContainerd) -> None:
+    layers = {name: snapshot.folder for name, snapshot in fake.snapshots.items()}
+    os.setxattr(layers[fake.chains[2]] / "etc", "trusted.overlay.opaque", b"y")
     os.chown(layers[CONTAINER] / "written", 33, 33)
-    world.write_view()
-    migration = DataRootMigration(world.host, IDS)
+    fake.write_view()
+    migration = DataRootMigration(fake.host, IDS)
     migration.prepare(INFO)
     migration.migrate()
-    target = world.root / "231072.231072"
+    target = fake.root / "231072.231072"
     database = target / "image/overlay2/layerdb"
     mount = (database / "mounts" / CONTAINER / "mount-id").read_text()
     written = target / "overlay2" / mount / "diff/written"
@@ -329,58 +329,58 @@ def test_everything_is_migrated_to_the_storage_driver(world: World) -> None:
     assert os.stat(written).st_uid == 231072 + 33
     for link in (target / "overlay2" / mount / "lower").read_text().split(":"):
         assert (target / "overlay2" / link).is_dir()
-    top = target / "overlay2" / world.chains[2].partition(":")[2]
+    top = target / "overlay2" / fake.chains[2].partition(":")[2]
     assert os.getxattr(top / "diff/etc", "trusted.overlay.opaque") == b"y"
     assert os.stat(top / "work").st_uid == 231072
     configuration = json.loads((target / "containers" / CONTAINER / "config.v2.json").read_bytes())
-    assert (configuration["Driver"], configuration["Image"], configuration["ID"]) == ("overlay2", world.config, CONTAINER)
+    assert (configuration["Driver"], configuration["Image"], configuration["ID"]) == ("overlay2", fake.config, CONTAINER)
     assert "ImageManifest" not in configuration
     assert configuration["LogPath"].startswith(f"/var/lib/docker/231072.231072/containers/{CONTAINER}")
     assert (target / "volumes/data/_data").is_dir()
-    assert not (world.root / roots.VIEW).exists()
+    assert not (fake.root / roots.VIEW).exists()
     assert (layers[CONTAINER] / "written").read_bytes() == b"by the container"
-    assert state.load(world.host, roots.SUBJECT)["listed"] == sha256(LISTED)
+    assert state.load(fake.host, roots.SUBJECT)["listed"] == sha256(LISTED)
 
 
 @needs_root
-def test_what_changes_meanwhile_stops_the_migration(world: World, listed: Callable[[str], None]) -> None:
-    migration = DataRootMigration(world.host, IDS)
+def test_what_changes_meanwhile_stops_the_migration(fake: FakeContainerd, listed: Callable[[str], None]) -> None:
+    migration = DataRootMigration(fake.host, IDS)
     with pytest.raises(MigrationBlocked, match="was not read before"):
         migration.prepare(INFO)
-    world.write_view()
+    fake.write_view()
     migration.prepare(INFO)
-    world.add_container(OTHER)
+    fake.add_container(OTHER)
     with pytest.raises(MigrationBlocked, match="created while images were read"):
         migration.migrate()
-    shutil.rmtree(world.root / "containers" / OTHER)
+    shutil.rmtree(fake.root / "containers" / OTHER)
     migration.prepare(INFO)
     listed(f"{LISTED}new:1 image sha256:2\n")
     with pytest.raises(MigrationBlocked, match="images were added, changed or removed"):
         migration.migrate()
-    assert not (world.root / "231072.231072").exists()
+    assert not (fake.root / "231072.231072").exists()
 
 
 @needs_root
-def test_a_container_that_removes_itself_does_not_stop_it(world: World) -> None:
-    world.write_view()
-    migration = DataRootMigration(world.host, IDS)
+def test_a_container_that_removes_itself_does_not_stop_it(fake: FakeContainerd) -> None:
+    fake.write_view()
+    migration = DataRootMigration(fake.host, IDS)
     migration.prepare(INFO)
-    shutil.rmtree(world.root / "containers" / CONTAINER)
-    shutil.rmtree(world.snapshots[CONTAINER].folder)
+    shutil.rmtree(fake.root / "containers" / CONTAINER)
+    shutil.rmtree(fake.snapshots[CONTAINER].folder)
     migration.migrate()
-    target = world.root / "231072.231072"
+    target = fake.root / "231072.231072"
     assert list((target / "image/overlay2/layerdb/mounts").iterdir()) == []
     assert len(list((target / "overlay2").iterdir())) == 3  # two layers, and the links
 
 
 @needs_root
-def test_an_interrupted_copy_is_completed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.write_view()
-    first = DataRootMigration(world.host, IDS)
+def test_an_interrupted_copy_is_completed(fake: FakeContainerd, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.write_view()
+    first = DataRootMigration(fake.host, IDS)
     first.prepare(INFO)
-    assert (world.root / ".bulkhead-231072.231072" / "overlay2" / world.chains[1].partition(":")[2] / "diff").is_dir()
-    world.write_view()  # the next run begins with it
-    second: Any = DataRootMigration(world.host, IDS)
+    assert (fake.root / ".bulkhead-231072.231072" / "overlay2" / fake.chains[1].partition(":")[2] / "diff").is_dir()
+    fake.write_view()  # the next run begins with it
+    second: Any = DataRootMigration(fake.host, IDS)
     second.prepare(INFO)
     second.migrate()
-    assert (world.root / "231072.231072" / "containers" / CONTAINER).is_dir()
+    assert (fake.root / "231072.231072" / "containers" / CONTAINER).is_dir()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from .world import World, make_world
+from .fake_host import FakeHost, make_fake_host
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     """Return a running engine with one running and one exited container."""
-    return make_world(tmp_path, monkeypatch)
+    return make_fake_host(tmp_path, monkeypatch)

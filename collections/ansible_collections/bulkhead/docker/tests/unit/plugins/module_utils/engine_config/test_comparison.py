@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import comparison
 
-from .world import PATH, UNMANAGED, World, failure, run, states
+from .fake_host import PATH, UNMANAGED, FakeHost, failure, run, states
 
 Inspect = Callable[[], dict[str, Any]]
 ICC = {"icc": False}
@@ -53,12 +53,12 @@ def make_looping() -> Inspect:
         ("none", make_looping(), "restarting (1 times in 3 s, exit code 1)"),
     ],
 )
-def test_a_container_that_got_worse_is_named(world: World, before: str, after: Inspect, condition: str) -> None:
-    world.inspects_before["web"], world.inspects_after["web"] = returns(health=before), after
-    outcome = run(world, options=ICC)
+def test_a_container_that_got_worse_is_named(fake: FakeHost, before: str, after: Inspect, condition: str) -> None:
+    fake.inspects_before["web"], fake.inspects_after["web"] = returns(health=before), after
+    outcome = run(fake, options=ICC)
     assert outcome.containers_worse == [{"name": "web", "before": "running" if before == "none" else before, "after": condition}]
     assert any("web" in warning and condition in warning for warning in outcome.warnings)
-    assert states(world) == ["committed"]
+    assert states(fake) == ["committed"]
 
 
 @pytest.mark.parametrize(
@@ -72,62 +72,62 @@ def test_a_container_that_got_worse_is_named(world: World, before: str, after: I
         ("none", returns(status="exited", code=0)),
     ],
 )
-def test_a_container_as_before_is_not_worse(world: World, before: str, after: Inspect) -> None:
-    world.inspects_before["web"], world.inspects_after["web"] = returns(health=before), after
-    outcome = run(world, options=ICC)
+def test_a_container_as_before_is_not_worse(fake: FakeHost, before: str, after: Inspect) -> None:
+    fake.inspects_before["web"], fake.inspects_after["web"] = returns(health=before), after
+    outcome = run(fake, options=ICC)
     assert (outcome.containers_worse, outcome.warnings) == ([], [])
 
 
 @pytest.mark.parametrize("health", ["starting", "healthy"])
-def test_a_check_that_is_slower_than_the_limit_is_unknown(world: World, health: str) -> None:
-    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health=health)
-    outcome = run(world, options=ICC, containers_worse="undo", containers_wait=10)
-    assert (outcome.containers_worse, states(world)) == ([], ["committed"])
+def test_a_check_that_is_slower_than_the_limit_is_unknown(fake: FakeHost, health: str) -> None:
+    fake.inspects_before["web"], fake.inspects_after["web"] = returns(health="healthy"), returns(health=health)
+    outcome = run(fake, options=ICC, containers_worse="undo", containers_wait=10)
+    assert (outcome.containers_worse, states(fake)) == ([], ["committed"])
     assert any("not known: web" in warning and "10 s" in warning for warning in outcome.warnings)
 
 
-def test_a_container_that_was_looping_is_not_compared(world: World) -> None:
-    world.inspects_before["web"] = lambda: make_inspect(status="restarting", restarts=7)
-    world.inspects_after["web"] = make_looping()
-    assert run(world, options=ICC).containers_worse == []
+def test_a_container_that_was_looping_is_not_compared(fake: FakeHost) -> None:
+    fake.inspects_before["web"] = lambda: make_inspect(status="restarting", restarts=7)
+    fake.inspects_after["web"] = make_looping()
+    assert run(fake, options=ICC).containers_worse == []
 
 
 @pytest.mark.parametrize("reaction", ["fail", "undo"])
-def test_an_unchanged_container_stops_nothing(world: World, reaction: str) -> None:
-    assert run(world, options=ICC, containers_worse=reaction).changed
-    assert states(world) == ["committed"]
+def test_an_unchanged_container_stops_nothing(fake: FakeHost, reaction: str) -> None:
+    assert run(fake, options=ICC, containers_worse=reaction).changed
+    assert states(fake) == ["committed"]
 
 
-def test_fail_keeps_the_change(world: World) -> None:
-    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health="unhealthy")
-    failed = failure(world, options=ICC, containers_worse="fail")
+def test_fail_keeps_the_change(fake: FakeHost) -> None:
+    fake.inspects_before["web"], fake.inspects_after["web"] = returns(health="healthy"), returns(health="unhealthy")
+    failed = failure(fake, options=ICC, containers_worse="fail")
     assert "web (healthy before, unhealthy now)" in str(failed) and "the change stays" in str(failed)
-    assert (failed.outcome.changed, failed.outcome.rolled_back, states(world)) == (True, False, ["committed"])
+    assert (failed.outcome.changed, failed.outcome.rolled_back, states(fake)) == (True, False, ["committed"])
     assert [entry["name"] for entry in failed.outcome.containers_worse] == ["web"]
 
 
-def test_undo_restores_files_and_engine(world: World) -> None:
-    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health="unhealthy")
-    failed = failure(world, options=ICC, containers_worse="undo")
+def test_undo_restores_files_and_engine(fake: FakeHost) -> None:
+    fake.inspects_before["web"], fake.inspects_after["web"] = returns(health="healthy"), returns(health="unhealthy")
+    failed = failure(fake, options=ICC, containers_worse="undo")
     assert "web (healthy before, unhealthy now)" in str(failed) and "did not start" not in str(failed)
     assert "previous configuration is restored" in str(failed)
-    assert (failed.outcome.changed, failed.outcome.rolled_back, states(world)) == (False, True, ["undone"])
-    assert (world.host.read(PATH), world.log.count("restart"), world.containers["web"]) == (UNMANAGED, 2, "running")
+    assert (failed.outcome.changed, failed.outcome.rolled_back, states(fake)) == (False, True, ["undone"])
+    assert (fake.host.read(PATH), fake.log.count("restart"), fake.containers["web"]) == (UNMANAGED, 2, "running")
     assert [entry["name"] for entry in failed.outcome.containers_worse] == ["web"]
 
 
-def test_a_removed_container_is_reported_and_not_undone(world: World) -> None:
+def test_a_removed_container_is_reported_and_not_undone(fake: FakeHost) -> None:
     def removed() -> dict[str, Any]:
         raise EngineError(404, "no such container")
 
-    world.inspects_after["web"] = removed
-    outcome = run(world, options=ICC, containers_worse="undo")
-    assert (outcome.containers_worse, states(world)) == ([{"name": "web", "before": "running", "after": "removed"}], ["committed"])
+    fake.inspects_after["web"] = removed
+    outcome = run(fake, options=ICC, containers_worse="undo")
+    assert (outcome.containers_worse, states(fake)) == ([{"name": "web", "before": "running", "after": "removed"}], ["committed"])
 
 
-def test_a_reload_is_not_compared(world: World) -> None:
+def test_a_reload_is_not_compared(fake: FakeHost) -> None:
     began = time.monotonic()
-    outcome = run(world, options={"live-restore": True})
+    outcome = run(fake, options={"live-restore": True})
     assert outcome.reloaded and time.monotonic() - began < comparison._SETTLE
 
 
@@ -136,26 +136,26 @@ def test_a_reload_is_not_compared(world: World) -> None:
     # 5 s start period and twice (10 s interval and 1 s timeout) are the check's own time.
     [(90, 30), (12, 12), (2, 2)],
 )
-def test_waits_for_the_check_and_no_longer(world: World, limit: float, seconds: float) -> None:
-    world.inspects_before["web"], world.inspects_after["web"] = returns(health="healthy"), returns(health="healthy")
+def test_waits_for_the_check_and_no_longer(fake: FakeHost, limit: float, seconds: float) -> None:
+    fake.inspects_before["web"], fake.inspects_after["web"] = returns(health="healthy"), returns(health="healthy")
     began = time.monotonic()
-    comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), limit)  # type: ignore[arg-type]
+    comparison.find_worse(fake, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), limit)  # type: ignore[arg-type]
     assert seconds <= time.monotonic() - began < seconds + 3
 
 
 @pytest.mark.parametrize(("check", "waits"), [(0, False), (1, True)])
-def test_a_new_result_of_the_check_ends_the_wait(world: World, check: int, waits: bool) -> None:
-    world.inspects_before["web"] = returns(health="healthy", check=check)
+def test_a_new_result_of_the_check_ends_the_wait(fake: FakeHost, check: int, waits: bool) -> None:
+    fake.inspects_before["web"] = returns(health="healthy", check=check)
     began = time.monotonic()
-    comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), 20)  # type: ignore[arg-type]
+    comparison.find_worse(fake, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), 20)  # type: ignore[arg-type]
     assert (time.monotonic() - began > 15) is waits
 
 
 @pytest.mark.parametrize(("check", "waits"), [({"Interval": 60e9}, False), ({"Interval": 60e9, "StartPeriod": 1e9}, True), ({}, False)])
-def test_a_check_that_comes_after_the_limit_is_not_awaited(world: World, check: dict[str, float], waits: bool) -> None:
-    world.inspects_before["web"] = lambda: {**make_inspect(health="healthy"), "Config": {"Healthcheck": {"Test": ["CMD", "x"], **check}}}
+def test_a_check_that_comes_after_the_limit_is_not_awaited(fake: FakeHost, check: dict[str, float], waits: bool) -> None:
+    fake.inspects_before["web"] = lambda: {**make_inspect(health="healthy"), "Config": {"Healthcheck": {"Test": ["CMD", "x"], **check}}}
     began = time.monotonic()
-    found = comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), 20)  # type: ignore[arg-type]
+    found = comparison.find_worse(fake, [{"id": "web", "name": "web", "condition": "healthy"}], time.time(), 20)  # type: ignore[arg-type]
     assert found == ([], ["web"]), "it is reported as not known"
     assert (time.monotonic() - began >= 20) is waits
 
@@ -169,18 +169,18 @@ def test_a_check_that_comes_after_the_limit_is_not_awaited(world: World, check: 
         (10.0, None, 3),
     ],
 )
-def test_waits_since_the_change_or_the_start(world: World, changed: float, started: float | None, seconds: float) -> None:
+def test_waits_since_the_change_or_the_start(fake: FakeHost, changed: float, started: float | None, seconds: float) -> None:
     now = time.time()
     text = datetime.fromtimestamp(now + started, UTC).isoformat() if started is not None else ""
     found = make_inspect()
     found["State"]["StartedAt"] = text
-    world.inspects_before["web"] = lambda: found
+    fake.inspects_before["web"] = lambda: found
     began = time.monotonic()
-    comparison.find_worse(world, [{"id": "web", "name": "web", "condition": "running"}], now, 90, now - changed)  # type: ignore[arg-type]
+    comparison.find_worse(fake, [{"id": "web", "name": "web", "condition": "running"}], now, 90, now - changed)  # type: ignore[arg-type]
     assert seconds - 0.5 <= time.monotonic() - began < seconds + 1.5
 
 
-def test_a_container_that_restarted_already_is_watched_longer(world: World) -> None:
+def test_a_container_that_restarted_already_is_watched_longer(fake: FakeHost) -> None:
     """Measured on trixie without KVM: a service that ends 3.6 s after its start, and was restarted once before the engine answered."""
     began, now = time.monotonic(), time.time()
 
@@ -190,8 +190,8 @@ def test_a_container_that_restarted_already_is_watched_longer(world: World) -> N
         found["State"]["StartedAt"] = datetime.fromtimestamp(now, UTC).isoformat()
         return found
 
-    world.inspects_before["web"] = inspect
+    fake.inspects_before["web"] = inspect
     before = [{"id": "web", "name": "web", "condition": "running", "restarts": 0}]
-    found, unknown = comparison.find_worse(world, before, now, 90, now - 20)  # type: ignore[arg-type]
+    found, unknown = comparison.find_worse(fake, before, now, 90, now - 20)  # type: ignore[arg-type]
     assert ([entry["after"] for entry in found], unknown) == (["restarting"], [])
-    assert comparison.find_worse(world, [{**before[0], "condition": "restarting"}], now, 90, now - 20) == ([], [])  # type: ignore[arg-type]
+    assert comparison.find_worse(fake, [{**before[0], "condition": "restarting"}], now, 90, now - 20) == ([], [])  # type: ignore[arg-type]

@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .world import PATH, UNMANAGED, World, failure, run, states
+from .fake_host import PATH, UNMANAGED, FakeHost, failure, run, states
 
 
 @dataclass
 class FakeMigration:
     """A migration that copies nothing and logs its steps. breaks: the step that fails."""
 
-    world: World
+    fake: FakeHost
     breaks: str = ""
     root: str = "/var/lib/docker/231072.231072"
     used: str = ""  # the root with which the engine starts afterwards, if it is another one
@@ -23,14 +23,14 @@ class FakeMigration:
         self._do("prepare")
 
     def migrate(self) -> None:
-        assert self.world.active == "inactive"
-        assert self.world.host.read(PATH) == UNMANAGED, "the old configuration is in use until everything is migrated"
+        assert self.fake.active == "inactive"
+        assert self.fake.host.read(PATH) == UNMANAGED, "the old configuration is in use until everything is migrated"
         self._do("migrate")
-        self.world.host.path(self.root).mkdir(parents=True)
-        self.world.root = self.used or self.root
+        self.fake.host.path(self.root).mkdir(parents=True)
+        self.fake.root = self.used or self.root
 
     def _do(self, what: str) -> None:
-        self.world.log.append(what)
+        self.fake.log.append(what)
         if what == self.breaks:
             raise ValueError("no room")
 
@@ -38,33 +38,33 @@ class FakeMigration:
 MIGRATE = {"options": {"userns-remap": "default"}, "stop_containers": True}
 
 
-def test_migrated_containers_are_started(world: World) -> None:
-    outcome = run(world, **MIGRATE, migration=FakeMigration(world))
-    assert world.log == ["prepare", "stop web", "stop", "migrate", "restart", "start web"]
-    assert (outcome.containers_restarted, states(world)) == (["web"], ["committed"])
+def test_migrated_containers_are_started(fake: FakeHost) -> None:
+    outcome = run(fake, **MIGRATE, migration=FakeMigration(fake))
+    assert fake.log == ["prepare", "stop web", "stop", "migrate", "restart", "start web"]
+    assert (outcome.containers_restarted, states(fake)) == (["web"], ["committed"])
 
 
-def test_data_that_cannot_be_migrated_changes_nothing(world: World) -> None:
-    assert "no room" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "prepare")))
-    assert (world.log, world.host.read(PATH), states(world)) == (["prepare"], UNMANAGED, [])
+def test_data_that_cannot_be_migrated_changes_nothing(fake: FakeHost) -> None:
+    assert "no room" in str(failure(fake, **MIGRATE, migration=FakeMigration(fake, "prepare")))
+    assert (fake.log, fake.host.read(PATH), states(fake)) == (["prepare"], UNMANAGED, [])
 
 
-def test_failed_migration_keeps_the_old_root(world: World) -> None:
-    assert "no room; the previous configuration is restored" in str(failure(world, **MIGRATE, migration=FakeMigration(world, "migrate")))
-    assert world.log == ["prepare", "stop web", "stop", "migrate", "restart", "start web"]
-    assert (world.host.read(PATH), world.containers["web"]) == (UNMANAGED, "running")
+def test_failed_migration_keeps_the_old_root(fake: FakeHost) -> None:
+    assert "no room; the previous configuration is restored" in str(failure(fake, **MIGRATE, migration=FakeMigration(fake, "migrate")))
+    assert fake.log == ["prepare", "stop web", "stop", "migrate", "restart", "start web"]
+    assert (fake.host.read(PATH), fake.containers["web"]) == (UNMANAGED, "running")
 
 
-def test_an_engine_with_another_map_is_undone(world: World) -> None:
+def test_an_engine_with_another_map_is_undone(fake: FakeHost) -> None:
     """Otherwise it would have an empty root, and its containers would count as removed by --rm."""
-    failed = failure(world, **MIGRATE, migration=FakeMigration(world, used="/var/lib/docker/300000.300000"))
+    failed = failure(fake, **MIGRATE, migration=FakeMigration(fake, used="/var/lib/docker/300000.300000"))
     assert "the engine uses /var/lib/docker/300000.300000 instead of /var/lib/docker/231072.231072" in str(failed)
-    assert world.host.read(PATH) == UNMANAGED
+    assert fake.host.read(PATH) == UNMANAGED
 
 
-def test_migrated_root_that_was_used_is_set_aside(world: World) -> None:
-    world.rejected_text = "userns"
-    failed = failure(world, **MIGRATE, migration=FakeMigration(world))
-    assert not world.host.path(FakeMigration.root).exists()
+def test_migrated_root_that_was_used_is_set_aside(fake: FakeHost) -> None:
+    fake.rejected_text = "userns"
+    failed = failure(fake, **MIGRATE, migration=FakeMigration(fake))
+    assert not fake.host.path(FakeMigration.root).exists()
     assert any("which the engine has used" in warning for warning in failed.outcome.warnings)
-    assert world.host.path(f"/var/lib/docker/.231072.231072.undone-{failed.outcome.transaction}").is_dir()
+    assert fake.host.path(f"/var/lib/docker/.231072.231072.undone-{failed.outcome.transaction}").is_dir()

@@ -9,11 +9,11 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import recorder
 
-from .world import FakeKernel, World
+from .fake_host import FakeHost, FakeKernel
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     host = Host(tmp_path)
     for path, text in (
         ("/proc/sys/kernel/random/boot_id", "first\n"),
@@ -23,7 +23,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     ):
         host.path(path).parent.mkdir(parents=True, exist_ok=True)
         host.path(path).write_text(text)
-    made = World(host, FakeKernel(host))
+    made = FakeHost(host, FakeKernel(host))
     monkeypatch.setattr(recorder, "AuditStream", lambda: made.audit)
     monkeypatch.setattr(recorder, "raise_backlog_limit", lambda host, boot: made.problem)
     monkeypatch.setattr(recorder, "request_status", lambda: {"lost": made.lost})

@@ -14,7 +14,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import en
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.events import Event
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.recorder import Recorder
 
-from .world import SCOPE, WEB, FakeCounts, World, list_gaps, read_file, run_container
+from .fake_host import SCOPE, WEB, FakeCounts, FakeHost, list_gaps, read_file, run_container
 
 
 class FakeApi:
@@ -34,14 +34,14 @@ class FakeApi:
 
 
 @pytest.fixture
-def inspect(world: World) -> dict[str, Any]:
-    folder = world.host.path("/proc/50")
+def inspect(fake: FakeHost) -> dict[str, Any]:
+    folder = fake.host.path("/proc/50")
     (folder / "attr").mkdir(parents=True)
     (folder / "cgroup").write_text(f"0::{SCOPE}\n")
     (folder / "status").write_text("Seccomp:\t2\n")
     (folder / "attr/current").write_text("docker-default (enforce)\n")
-    run_container(world)
-    world.host.path(f"/sys/fs/cgroup{SCOPE}/pids.peak").write_text("4\n")
+    run_container(fake)
+    fake.host.path(f"/sys/fs/cgroup{SCOPE}/pids.peak").write_text("4\n")
     state = {"Pid": 50, "StartedAt": "1970-01-01T00:01:00Z"}
     return {"Id": WEB, "Name": "/web", "State": state, "Config": {"Image": "shop:1", "Healthcheck": {"Test": ["CMD", "check"]}}}
 
@@ -55,7 +55,7 @@ def hang(*unused: Any) -> None:
 
 
 def follow(
-    world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], listed: bool = True, replayed: tuple[Event, ...] = ()
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], listed: bool = True, replayed: tuple[Event, ...] = ()
 ) -> Callable[..., Recorder]:
     entries = [{"Id": WEB, "Names": ["/web"]}] if listed else []
     answers = {
@@ -83,14 +83,14 @@ def follow(
     monkeypatch.setattr(engines, "EventStream", FakeStream)
     monkeypatch.setattr(engines, "select", SimpleNamespace(select=select))
     monkeypatch.setattr(engines, "Engine", lambda *unused: FakeApi(answers))
-    return world.start
+    return fake.start
 
 
-def test_a_running_container_is_described(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
-    found = follow(world, monkeypatch, inspect)(100.0)
+def test_a_running_container_is_described(fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    found = follow(fake, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
     found.save_now(140.0)
-    saved = read_file(world)
+    saved = read_file(fake)
     instance = saved["instances"][0]
     assert (instance["name"], instance["apparmor"], instance["seccomp"], instance["running"]) == ("web", "docker-default", "builtin", True)
     assert instance["peaks"] == {"pids": 4, "memory": None}
@@ -98,11 +98,11 @@ def test_a_running_container_is_described(world: World, monkeypatch: pytest.Monk
     assert not instance["events"]["start_seen"]
     assert (saved["host"]["engine"], saved["host"]["runtime"]) == ("26.1.5", "runc 1.1.15")
     assert list_gaps(found) == [("start_not_seen", "calls"), ("start_not_seen", "access")]
-    assert world.reloaded == ["docker-default"]
+    assert fake.reloaded == ["docker-default"]
 
 
-def test_a_start_that_is_seen_removes_its_gap(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
-    found = follow(world, monkeypatch, inspect)(100.0)
+def test_a_start_that_is_seen_removes_its_gap(fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    found = follow(fake, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
     engine, now = found.engines[0], time.time()
     for action in ("kill", "die", "stop", "start"):
@@ -123,9 +123,9 @@ def test_a_start_that_is_seen_removes_its_gap(world: World, monkeypatch: pytest.
 
 @pytest.mark.parametrize("problem", [refuse, hang])
 def test_a_collection_does_not_wait_for_the_next_try(
-    world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], problem: Callable[..., None]
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any], problem: Callable[..., None]
 ) -> None:
-    start = follow(world, monkeypatch, inspect, replayed=(Event(WEB, "start", "", {}, 120.0),))
+    start = follow(fake, monkeypatch, inspect, replayed=(Event(WEB, "start", "", {}, 120.0),))
     connect = engines.EventStream
     monkeypatch.setattr(engines, "EventStream", problem)
     found = start(100.0)
@@ -136,14 +136,14 @@ def test_a_collection_does_not_wait_for_the_next_try(
     assert found.store.instances[WEB].events["starts"] == 1
 
 
-def test_an_engine_that_hangs_is_tried_less_often(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+def test_an_engine_that_hangs_is_tried_less_often(fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
     tries = []
 
     def hang_again(*unused: Any) -> None:
         tries.append(now)
         hang()
 
-    start = follow(world, monkeypatch, inspect)
+    start = follow(fake, monkeypatch, inspect)
     monkeypatch.setattr(engines, "EventStream", hang_again)
     found = start(100.0)
     for now in range(101, 131):
@@ -153,13 +153,13 @@ def test_an_engine_that_hangs_is_tried_less_often(world: World, monkeypatch: pyt
     assert len(tries) == 5
 
 
-def test_the_writable_layer_is_read_without_the_engine(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
-    layer = world.host.path("/var/lib/docker/overlay2/ab/diff")
+def test_the_writable_layer_is_read_without_the_engine(fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    layer = fake.host.path("/var/lib/docker/overlay2/ab/diff")
     (layer / "srv").mkdir(parents=True)
     (layer / "srv/new").touch()
     mount = "30 20 0:50 / / rw - overlay overlay rw,lowerdir=/l/a:/l/b,upperdir=/var/lib/docker/overlay2/ab/diff,workdir=/w"
-    world.host.path("/proc/50/mountinfo").write_text(f"{mount}\n")
-    found = follow(world, monkeypatch, inspect)(100.0)
+    fake.host.path("/proc/50/mountinfo").write_text(f"{mount}\n")
+    found = follow(fake, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
     found.save_now(140.0)
     assert found.store.instances[WEB].written == ["/srv/new"]
@@ -168,32 +168,34 @@ def test_the_writable_layer_is_read_without_the_engine(world: World, monkeypatch
     assert found.store.instances[WEB].written == ["/srv/late", "/srv/new"]
 
 
-def test_a_container_without_confinement_is_a_gap(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
-    world.host.path("/proc/50/status").write_text("Seccomp:\t0\n")
-    world.host.path("/proc/50/attr/current").write_text("unconfined\n")
-    found = follow(world, monkeypatch, inspect)(100.0)
+def test_a_container_without_confinement_is_a_gap(fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    fake.host.path("/proc/50/status").write_text("Seccomp:\t0\n")
+    fake.host.path("/proc/50/attr/current").write_text("unconfined\n")
+    found = follow(fake, monkeypatch, inspect)(100.0)
     found.engines[0].handle(Event(WEB, "start", "", {"name": "web"}, 110.0))
     assert list_gaps(found) == [("unconfined", "calls"), ("unconfined", "access")]
     assert "web runs without a seccomp filter" in found.store.gaps[0]["text"]
 
 
-def test_a_container_that_was_removed_has_what_events_tell(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
-    found = follow(world, monkeypatch, inspect, listed=False)(100.0)
+def test_a_container_that_was_removed_has_what_events_tell(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]
+) -> None:
+    found = follow(fake, monkeypatch, inspect, listed=False)(100.0)
     attributes = {"name": "once", "image": "tool:1", "com.docker.compose.service": "x", "secret": "y"}
     found.engines[0].handle(Event("b" * 64, "create", "", attributes, 110.0))
     about = found.store.instances["b" * 64].as_dict()
     assert (about["name"], about["image"], about["labels"]) == ("once", "tool:1", {"com.docker.compose.service": "x"})
 
 
-def test_probes_are_not_recorded(world: World, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
-    folder = world.host.path("/var/lib/bulkhead/temporary")
+def test_probes_are_not_recorded(fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
+    folder = fake.host.path("/var/lib/bulkhead/temporary")
     folder.mkdir(parents=True)
     record = {"token": "ab", "owner": "", "socket": "", "name": "bulkhead-probe", "containers": ["web"]}
     (folder / "ab.json").write_text(json.dumps(record))
-    found = follow(world, monkeypatch, inspect)(100.0)
+    found = follow(fake, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
     found.engines[0].handle(Event("b" * 64, "create", "", {"name": "web"}, 110.0))
-    world.kernel.counts = FakeCounts(cgroups={7: SCOPE})
+    fake.kernel.counts = FakeCounts(cgroups={7: SCOPE})
     found.collect_counts(130.0)
     assert found.store.instances == {}
     assert found.attribution.find_owner(7) is None

@@ -22,7 +22,7 @@ UNMANAGED = '{"debug": true, "icc": true}'
 
 
 @dataclass
-class World:
+class FakeHost:
     """Fakes of docker.service and its engine. rejected_text: a text in daemon.json with which the engine does not start."""
 
     host: Host
@@ -129,35 +129,35 @@ def pass_time_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + slept[0])
 
 
-def make_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def make_fake_host(root: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     host = Host(root)
     for path in ("/etc/docker", "/var/lib", "/etc/systemd/system", "/proc"):
         host.path(path).mkdir(parents=True)
     host.path(PATH).write_text(UNMANAGED)
-    world = World(host)
-    monkeypatch.setattr(data_root, "Engine", lambda *unused: world)
+    fake = FakeHost(host)
+    monkeypatch.setattr(data_root, "Engine", lambda *unused: fake)
     for module in (change, activation, recovery, data_root):
-        monkeypatch.setattr(module, "EngineService", lambda *unused: world)
+        monkeypatch.setattr(module, "EngineService", lambda *unused: fake)
     monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)
     pass_time_asleep(monkeypatch)
     monkeypatch.setattr(program, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")
     monkeypatch.setattr(program, "read_identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
     monkeypatch.setattr(program, "contains_text", lambda *unused: False)
     monkeypatch.setattr(binary, "validate_config", lambda _program, text, *unused: "unknown directive: iccc" if "iccc" in text else None)
-    return world
+    return fake
 
 
-def run(world: World, **request: Any) -> change.ConfigOutcome:
+def run(fake: FakeHost, **request: Any) -> change.ConfigOutcome:
     request.setdefault("options", {"icc": False, "live-restore": True})
-    return change.change_config(world.host, world, change.ConfigRequest(**request))  # type: ignore[arg-type]
+    return change.change_config(fake.host, fake, change.ConfigRequest(**request))  # type: ignore[arg-type]
 
 
-def failure(world: World, **request: Any) -> change.ConfigFailed:
+def failure(fake: FakeHost, **request: Any) -> change.ConfigFailed:
     with pytest.raises(change.ConfigFailed) as caught:
-        run(world, **request)
+        run(fake, **request)
     return caught.value
 
 
-def states(world: World) -> list[str]:
-    folder = world.host.path("/var/lib/bulkhead/transactions")
+def states(fake: FakeHost) -> list[str]:
+    folder = fake.host.path("/var/lib/bulkhead/transactions")
     return [json.loads((entry / "journal.json").read_text())["state"] for entry in sorted(folder.iterdir())] if folder.exists() else []

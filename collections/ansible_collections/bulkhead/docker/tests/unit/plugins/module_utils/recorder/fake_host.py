@@ -84,7 +84,7 @@ class FakeAudit:
 
 
 @dataclass
-class World:
+class FakeHost:
     """One host over several runs of the recorder."""
 
     host: Host
@@ -139,8 +139,8 @@ class World:
         pin.unlink(missing_ok=True)
 
 
-def read_file(world: World) -> dict[str, Any]:
-    return dict(json.loads(world.host.path(RECORDED).read_text()))
+def read_file(fake: FakeHost) -> dict[str, Any]:
+    return dict(json.loads(fake.host.path(RECORDED).read_text()))
 
 
 def list_gaps(found: Recorder) -> list[tuple[str, str]]:
@@ -152,8 +152,8 @@ def add_running(found: Recorder, profile: str = "docker-default") -> None:
     instance.running, instance.about = True, {"name": "web", "apparmor": profile}
 
 
-def run_container(world: World) -> None:
-    world.host.path(f"/sys/fs/cgroup{SCOPE}").mkdir(parents=True)
+def run_container(fake: FakeHost) -> None:
+    fake.host.path(f"/sys/fs/cgroup{SCOPE}").mkdir(parents=True)
 
 
 def message(serial: int, pid: int, path: str) -> tuple[int, str]:
