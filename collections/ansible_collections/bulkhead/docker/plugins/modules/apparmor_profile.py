@@ -69,7 +69,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Confine a web service, and log what a new one does
+- name: Install a profile of a web service, and one that only logs
   bulkhead.docker.apparmor_profile:
     profiles:
       - name: shop-web

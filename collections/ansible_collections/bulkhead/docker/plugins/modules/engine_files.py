@@ -57,7 +57,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let only root change the engine's configuration
+- name: Allow only root to change the engine's configuration
   bulkhead.docker.engine_files:
     files:
       - path: /etc/docker/daemon.json

@@ -72,14 +72,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Create the user that the engine remaps to with "userns-remap" set to "default"
+- name: Allocate ranges to the user that the engine remaps to with "userns-remap" set to "default"
   bulkhead.docker.subid_range:
     ranges:
       - user: dockremap
         group: dockremap
         create: true
 
-- name: Allocate ranges for two existing users
+- name: Allocate ranges to two existing users
   bulkhead.docker.subid_range:
     subject: rootless
     ranges:

@@ -32,7 +32,7 @@ def blocks(*starts: int) -> str:
         ("carol:240000:10\n", "", 296608),
         ("carol:296607:1\n", "", 296608),
         ("carol:231071:1\n", "", 231072),
-        # all above taken up to nspawn's ranges: below the wish, on the same grid
+        # all above taken up to nspawn's ranges: below the desired start, on the same grid
         (blocks(231072, 296608, 362144, 427680), "", 100000),
         (blocks(100000, 165536, 231072, 296608, 362144, 427680), "", 0x70000000),
         ("carol:65536:458752\ndave:1879048192:65536\n", "", 0x70000000 + 65536),
@@ -64,7 +64,7 @@ def test_accounts_take_ids(accounts: Accounts, expected: int) -> None:
     [
         (1_000_000, 65536, 1_000_000),  # in nspawn's ranges, but asked for
         (500_000, 65536, 500_000),
-        (500, 65536, 66036),  # among the accounts: the wish's own grid, past them
+        (500, 65536, 66036),  # among the accounts: the grid of the desired start, past them
         (231072, 1 << 31, 231072),
         (231072, 400_000, 231072),
     ],
