@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check the language of the repository: vocabulary, names of tasks and tests, length of sentences, width of Markdown.
+"""Check the language of the repository: vocabulary, names in Python, of tasks and of tests, length of sentences, width of Markdown.
 
     check_language.py [path …]     check these files, or every file that git knows
 
@@ -52,7 +52,7 @@ class Banned(NamedTuple):
     instead: str
 
 
-class Finding(NamedTuple):
+class LanguageFinding(NamedTuple):
     """One place that breaks a rule."""
 
     line: int
@@ -94,18 +94,36 @@ EVERYWHERE = [
     Banned(re.compile(r"\b(feels?|felt)\b", re.I), "effect on running containers, disruption"),
     Banned(re.compile(r"\brun that died\b|\bstates? that (nobody|somebody) wanted\b", re.I), "interrupted run, recover"),
 ]
-# Words that have other meanings in code: searched for in names of tasks and in messages only.
-IN_MESSAGES = [
+# Words that have other meanings in code: searched for in prose, that is in Markdown, comments, docstrings and messages.
+IN_PROSE = [
     *EVERYWHERE,
     Banned(re.compile(r"(?<!onnection )\brefused\b", re.I), "rejected, denied; blocker"),
-    Banned(re.compile(r"\b(wanted|wish|wishes|wished)\b", re.I), "desired"),
-    Banned(re.compile(r"\b(ours|theirs|foreign(?! (images?|keys?)\b))\b", re.I), "managed, unmanaged"),
-    Banned(re.compile(r"\bbeside\b", re.I), "other engines; next to"),
+    Banned(re.compile(r"\b(wish|wishes|wished)\b", re.I), "desired"),
+    Banned(re.compile(r"\bforeign(?! (images?|keys?)\b)", re.I), "unmanaged"),
     Banned(re.compile(r"\b(heard|hears)\b", re.I), "denials"),
     Banned(re.compile(r"\bwalls?\b(?![- ](clock|time)\b)", re.I), "denial"),
     Banned(re.compile(r"\bfates?\b", re.I), "decision"),
     Banned(re.compile(r"\b(demands|demanded)\b", re.I), "settings; requires"),
     Banned(re.compile(r"\bcarried\b", re.I), "migrated"),
+]
+# Words that are common in comments: searched for in names of tasks and in messages only.
+IN_MESSAGES = [
+    *IN_PROSE,
+    Banned(re.compile(r"\bwanted\b", re.I), "desired"),
+    Banned(re.compile(r"\b(ours|theirs)\b", re.I), "managed, unmanaged"),
+    Banned(re.compile(r"\bbeside\b", re.I), "other engines; next to"),
+]
+# Parts of names in Python, which are separated by underscores or capital letters.
+IN_NAMES = [
+    Banned(re.compile(r"\brooms?\b"), "package, module, file"),
+    Banned(re.compile(r"\b(prove[sdn]?|proofs?)\b"), "verify, verification, verified"),
+    Banned(re.compile(r"\b(wish(es|ed)?)\b"), "desired"),
+    Banned(re.compile(r"\b(ours|theirs)\b"), "managed, unmanaged"),
+    Banned(re.compile(r"\bcarried\b"), "migrated"),
+    Banned(re.compile(r"\bspared\b"), "skipped, not selected"),
+    Banned(re.compile(r"\b(knock(s|ed)?|heard)\b"), "denial, denied"),
+    Banned(re.compile(r"\bfates?\b"), "decision"),
+    Banned(re.compile(r"\b(truth|liars?)\b"), "verifier accuracy, mismatch"),
 ]
 
 # What is a name or code inside text: `name`, ``name``, C(name), O(option), {{ variable }}, …
@@ -123,28 +141,36 @@ TASK_LISTS = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue",
 # --- rules -----------------------------------------------------------------------------------------------------------
 
 
-def check_words(text: str, banned: Iterable[Banned]) -> Iterator[Finding]:
+def check_words(text: str, banned: Iterable[Banned]) -> Iterator[LanguageFinding]:
     """Yield a finding for each word of the text that is not in the vocabulary; the text begins on line 0."""
     plain = CODE.sub(lambda found: " ` " + "\n" * found[0].count("\n"), text)
     for pattern, instead in banned:
         for found in pattern.finditer(plain):
-            yield Finding(plain.count("\n", 0, found.start()), "vocabulary", f"{' '.join(found[0].split())!r}; use: {instead}")
+            yield LanguageFinding(plain.count("\n", 0, found.start()), "vocabulary", f"{' '.join(found[0].split())!r}; use: {instead}")
 
 
-def check_task_name(name: str) -> Iterator[Finding]:
+def check_task_name(name: str) -> Iterator[LanguageFinding]:
     """Yield a finding if the name does not begin with a verb. A name that begins with a variable says nothing of itself."""
     first = name.split()[0].rstrip(",:") if name.strip() else ""
     if first not in VERBS and not first.startswith("{{"):
-        yield Finding(0, "task name", f"{name!r} does not begin with a verb")
+        yield LanguageFinding(0, "task name", f"{name!r} does not begin with a verb")
 
 
-def check_test_name(name: str) -> Iterator[Finding]:
+def check_test_name(name: str) -> Iterator[LanguageFinding]:
     """Yield a finding if a test's name is too long."""
     if name.startswith("test_") and len(name) > LONGEST_TEST_NAME:
-        yield Finding(0, "test name", f"{name} has {len(name)} characters, {LONGEST_TEST_NAME} at most")
+        yield LanguageFinding(0, "test name", f"{name} has {len(name)} characters, {LONGEST_TEST_NAME} at most")
 
 
-def check_sentences(paragraph: str) -> Iterator[Finding]:
+def check_name(name: str) -> Iterator[LanguageFinding]:
+    """Yield a finding for each part of a name in code that is not in the vocabulary."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", name).lower()
+    for pattern, instead in IN_NAMES:
+        for found in pattern.finditer(parts):
+            yield LanguageFinding(0, "name", f"{found[0]!r} in {name}; use: {instead}")
+
+
+def check_sentences(paragraph: str) -> Iterator[LanguageFinding]:
     """Yield a finding for each sentence that is too long. A link counts as its text, code counts as one word."""
     plain = CODE.sub("code", LINK.sub(r"\1", paragraph))
     begin = 0
@@ -153,14 +179,14 @@ def check_sentences(paragraph: str) -> Iterator[Finding]:
         if len(words) > LONGEST_SENTENCE:
             start = len(plain[:end]) - len(plain[begin:end].lstrip())
             line = plain.count("\n", 0, start)
-            yield Finding(line, "sentence", f"{len(words)} words, {LONGEST_SENTENCE} at most: {' '.join(words[:8])} …")
+            yield LanguageFinding(line, "sentence", f"{len(words)} words, {LONGEST_SENTENCE} at most: {' '.join(words[:8])} …")
         begin = end
 
 
-def check_width(line: str) -> Iterator[Finding]:
+def check_width(line: str) -> Iterator[LanguageFinding]:
     """Yield a finding if a line of prose is too wide; a line that is only a link cannot be wrapped."""
     if len(line) > WIDEST_LINE and not LINK_ONLY.match(line):
-        yield Finding(0, "width", f"{len(line)} columns, {WIDEST_LINE} at most")
+        yield LanguageFinding(0, "width", f"{len(line)} columns, {WIDEST_LINE} at most")
 
 
 # --- what is text in a file ------------------------------------------------------------------------------------------
@@ -256,6 +282,30 @@ def read_messages(tree: ast.Module) -> Iterator[Text]:
             yield Text(node.lineno, node.value)
 
 
+def read_names(tree: ast.Module) -> Iterator[Text]:
+    """Yield the names that the source defines: of functions, classes, arguments, variables, attributes and import aliases."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield Text(node.lineno, node.name)
+        elif isinstance(node, ast.arg):
+            yield Text(node.lineno, node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield Text(node.lineno, node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield Text(node.lineno, node.attr)
+        elif isinstance(node, ast.alias) and node.asname:
+            yield Text(node.lineno, node.asname)
+
+
+def read_examples(tree: ast.Module) -> Iterator[Text]:
+    """Yield the names of the tasks in the examples of a module or plugin."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and ast.unparse(node.targets[0]) == "EXAMPLES":
+            for document in yaml.compose_all(str(node.value.value), yaml.SafeLoader):
+                for line, name in read_tasks(document):
+                    yield Text(node.lineno + line - 1, name)
+
+
 def read_comments(source: str) -> Iterator[Text]:
     """Yield the comments of Python source; lines that follow each other are one text."""
     begin, collected = 0, list[str]()
@@ -273,23 +323,23 @@ def read_comments(source: str) -> Iterator[Text]:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def shift(findings: Iterable[Finding], line: int) -> Iterator[Finding]:
+def shift(findings: Iterable[LanguageFinding], line: int) -> Iterator[LanguageFinding]:
     """Yield findings in a text that begins on the given line with their line in the file."""
     for finding in findings:
         yield finding._replace(line=finding.line + line)
 
 
-def check_markdown(source: str) -> Iterator[Finding]:
+def check_markdown(source: str) -> Iterator[LanguageFinding]:
     """Yield the findings in a Markdown file."""
     lines = list(read_prose_lines(source))
     for number, line in lines:
         yield from shift(check_width(line), number)
     for begin, paragraph in read_paragraphs(lines):
         yield from shift(check_sentences(paragraph), begin)
-        yield from shift(check_words(paragraph, EVERYWHERE), begin)
+        yield from shift(check_words(paragraph, IN_PROSE), begin)
 
 
-def check_yaml(source: str, is_fragment: bool) -> Iterator[Finding]:
+def check_yaml(source: str, is_fragment: bool) -> Iterator[LanguageFinding]:
     """Yield the findings in a YAML file. Every value of a changelog fragment is text."""
     for document in yaml.compose_all(source, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         for line, name in read_tasks(document):
@@ -299,31 +349,35 @@ def check_yaml(source: str, is_fragment: bool) -> Iterator[Finding]:
     for number, content in enumerate(source.splitlines(), 1):
         comment = re.search(r"(?:^|\s)# (.*)", content)
         if comment:
-            yield from shift(check_words(comment[1], EVERYWHERE), number)
+            yield from shift(check_words(comment[1], IN_PROSE), number)
 
 
-def check_python(source: str, is_test: bool) -> Iterator[Finding]:
+def check_python(source: str, is_test: bool) -> Iterator[LanguageFinding]:
     """Yield the findings in a Python file. The strings of tests are not messages."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if is_test and isinstance(node, ast.FunctionDef):
             yield from shift(check_test_name(node.name), node.lineno)
     for docstring in read_docstrings(tree):
-        yield from shift(check_words(str(docstring.value), EVERYWHERE), docstring.lineno)
+        yield from shift(check_words(str(docstring.value), IN_PROSE), docstring.lineno)
     for line, text in read_comments(source):
-        yield from shift(check_words(text, EVERYWHERE), line)
+        yield from shift(check_words(text, IN_PROSE), line)
+    for line, name in read_names(tree):
+        yield from shift(check_name(name), line)
+    for line, name in read_examples(tree):
+        yield from shift(check_task_name(name), line)
     if not is_test:
         for line, text in read_messages(tree):
             yield from shift(check_words(text, IN_MESSAGES), line)
 
 
-def check_lines(source: str, banned: Iterable[Banned]) -> Iterator[Finding]:
+def check_lines(source: str, banned: Iterable[Banned]) -> Iterator[LanguageFinding]:
     """Yield the findings in a file of another language, line by line."""
     for number, line in enumerate(source.splitlines(), 1):
         yield from shift(check_words(line, banned), number)
 
 
-def check_file(path: Path) -> Iterator[Finding]:
+def check_file(path: Path) -> Iterator[LanguageFinding]:
     """Yield the findings in a file of a known kind."""
     if path.name == GENERATED_NAME or not path.is_file():
         return
@@ -351,7 +405,7 @@ def main(arguments: list[str]) -> int:
         try:
             findings = sorted(check_file(path))
         except (SyntaxError, yaml.YAMLError) as error:
-            findings = [Finding(1, "syntax", " ".join(str(error).split()))]
+            findings = [LanguageFinding(1, "syntax", " ".join(str(error).split()))]
         for finding in findings:
             print(f"{path}:{finding.line}: {finding.rule}: {finding.text}")
             count += 1

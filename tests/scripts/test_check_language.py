@@ -41,7 +41,7 @@ WORDS = [
 ]
 
 
-def find_words(text: str, banned: list[check_language.Banned]) -> list[check_language.Finding]:
+def find_words(text: str, banned: list[check_language.Banned]) -> list[check_language.LanguageFinding]:
     return list(check_language.check_words(text, banned))
 
 
@@ -56,9 +56,8 @@ def test_words(hit: str, near_miss: str) -> None:
     ("hit", "near_miss"),
     [
         ("The plan is refused.", "dockerd: connection refused (ECONNREFUSED)"),
-        ("the wanted value", "an unwanted value"),
+        ("the wish of the inventory", "a wishbone"),
         ("a foreign file", "the range of systemd for foreign images"),
-        ("the engines beside it", "the engine besides"),
         ("what was heard", "what was hard"),
         ("the wall that it hit", "the wall clock"),
         ("the host's fate", "the host's state"),
@@ -66,11 +65,45 @@ def test_words(hit: str, near_miss: str) -> None:
         ("The data are carried.", "the carrier"),
     ],
 )
-def test_words_of_messages(hit: str, near_miss: str) -> None:
-    """A word that means something else in code is found in messages only."""
-    assert len(find_words(hit, check_language.IN_MESSAGES)) == 1
+def test_words_of_prose(hit: str, near_miss: str) -> None:
+    """A word that means something else in code is found in prose only."""
+    assert len(find_words(hit, check_language.IN_PROSE)) == 1
     assert find_words(hit, check_language.EVERYWHERE) == []
+    assert find_words(near_miss, check_language.IN_PROSE) == []
+
+
+@pytest.mark.parametrize(
+    ("hit", "near_miss"),
+    [
+        ("the wanted value", "an unwanted value"),
+        ("a file of ours", "two hours"),
+        ("the engines beside it", "the engine besides"),
+    ],
+)
+def test_words_of_messages(hit: str, near_miss: str) -> None:
+    """A word that is common in comments is found in messages only."""
+    assert len(find_words(hit, check_language.IN_MESSAGES)) == 1
+    assert find_words(hit, check_language.IN_PROSE) == []
     assert find_words(near_miss, check_language.IN_MESSAGES) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "near_miss"),
+    [
+        ("room", "mushroom"),
+        ("list_rooms", "list_roots"),
+        ("ProofOfLayer", "TamperProofing"),
+        ("_wish", "wishbone"),
+        ("OURS", "HOURS"),
+        ("is_theirs", "is_other"),
+        ("spared_hosts", "spare_hosts"),
+    ],
+)
+def test_names_in_code(name: str, near_miss: str) -> None:
+    """A name is read in parts, which underscores and capital letters separate."""
+    (finding,) = check_language.check_name(name)
+    assert finding.rule == "name" and f" in {name}; use: " in finding.text
+    assert list(check_language.check_name(near_miss)) == []
 
 
 @pytest.mark.parametrize("code", ["`proof`", "``proof``", "O(proof)", "RV(proof)", "{{ proof }}", "{% if proof %}"])
@@ -236,6 +269,17 @@ def test_messages_of_python() -> None:
     assert list(check_language.read_messages(ast.parse(PYTHON))) == [(10, "{} is made of {}"), (5, "a message")]
 
 
+def test_names_that_python_defines() -> None:
+    """Names that are only used have their finding where they are defined."""
+    source = "import a as b\nclass C:\n    def d(self, e=f, *g, **h):\n        self.i = j = k.l(m=n)\n        for o in p: pass\n"
+    assert {name for _line, name in check_language.read_names(ast.parse(source))} == {"b", "C", "d", "self", "e", "g", "h", "i", "j", "o"}
+
+
+def test_task_names_of_examples() -> None:
+    source = 'NOTES = """\n- name: other\n"""\nEXAMPLES = r"""\n- name: Run it\n  block:\n    - name: It runs\n"""\n'
+    assert list(check_language.read_examples(ast.parse(source))) == [(5, "Run it"), (7, "It runs")]
+
+
 def test_docstrings_and_comments_of_python() -> None:
     docstrings = [node.value for node in check_language.read_docstrings(ast.parse(PYTHON))]
     assert docstrings == ["The module's docstring.", "The function's docstring."]
@@ -255,6 +299,11 @@ def test_docstrings_and_comments_of_python() -> None:
         ("tests/a.py", 'y = "It proves."  # fine\n', []),
         ("tests/a.py", "y = 1  # It proves.\n", ["1: vocabulary"]),
         ("tests/a.py", f"def test_{'x' * 60}(): ...\n", ["1: test name"]),
+        ("tests/a.py", "import judge as room\n", ["1: name"]),
+        ("a.py", 'EXAMPLES = """\n- name: The example\n"""\n', ["2: task name"]),
+        ("a.py", "# The plan is refused.\n", ["1: vocabulary"]),
+        ("a.md", "The plan is refused.\n", ["1: vocabulary"]),
+        ("scripts/a", "# The plan is refused.\n", []),
         ("scripts/a", "# It proves.\n", ["1: vocabulary"]),
         ("a.html", "the wanted value\n", ["1: vocabulary"]),
         ("a.cfg", "the wanted value\n", []),
