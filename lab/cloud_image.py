@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Machines from a cloud image, for systems whose packages cannot be unpacked like Debian's.
 
-A NoCloud seed (https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html) gives root our key
+A NoCloud seed (https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html) gives root the key of the lab
 and installs the engine on the first boot, from the mirrors that the image knows; later
 machines come from the snapshot and need no network.
 """

@@ -142,7 +142,7 @@ def _make_disk(recipe: Recipe, folder: Path, archive: Path) -> None:
     environment = _environment()
     if os.geteuid() != 0:
         shell = ["mmdebstrap", "--unshare-helper", *shell]
-    # Ours, but open to the mapped root of a user namespace; its parent's name cannot be guessed.
+    # Owned by this user, but open to the mapped root of a user namespace; its parent's name cannot be guessed.
     with tempfile.TemporaryDirectory(dir=environment["TMPDIR"], ignore_cleanup_errors=True) as private:
         os.chmod(private, 0o711)
         work = Path(private) / "work"

@@ -87,7 +87,7 @@ def ensure_image(base: ImageBase, shape: qemu.Shape) -> MachineImage:
 
 
 def build_atomically(target: Path, build: Callable[[Path], None]) -> None:
-    """Build a folder beside the cache's images and give it its name when it is complete."""
+    """Build a folder next to the images of the cache and rename it when it is complete."""
     prefix = f".building-{target.relative_to(paths.cache_dir()).parts[0]}-"
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=paths.cache_dir()))
     try:

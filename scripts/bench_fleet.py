@@ -4,7 +4,7 @@
 The hosts are simulated on this machine's loopback network: each has process IDs, a name and a Debian root of its own (the lab's image under
 an overlay) and a real sshd on an address of its own, so that playbooks/verify.yml and its module really run there. What they lack is a running
 engine. Since their work is done by this machine's processors too, the time of a run is an upper bound; the control node's own processor time
-and memory are measured apart from theirs.
+and memory are measured separately.
 
 Needs root (namespaces, overlays), Linux, and the lab's image. Leaves nothing behind.
 """

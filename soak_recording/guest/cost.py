@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure what recording costs: requests per second, starts of containers, and the kernel's time per call. Runs on the engine's host, beside guest.py.
+"""Measure what recording costs: requests per second, starts of containers, and the kernel's time per call. Runs on the engine's host, next to guest.py.
 
 Reads one job as JSON: `rounds`, `servers` (name -> container, and command of the load with {address}), `image`. Prints one line of JSON per
 state and round. In each round the states follow each other: no recorder, calls alone, calls and accesses.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run services again and again: start, ask, health check, docker exec, restart, stop. Runs on the engine's host, beside guest.py.
+"""Run services again and again: start, ask, health check, docker exec, restart, stop. Runs on the engine's host, next to guest.py.
 
 Reads one job per line as JSON (services/data.py: build_job, with `cycles`) and prints one result per line. Each cycle makes a new
 container and starts it twice. Every step must succeed: the service answers, the engine calls it healthy, and it stops by itself.

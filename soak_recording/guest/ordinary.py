@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Let services do ordinary work for a time: answer, run commands, restart. Runs on the engine's host, beside guest.py.
+"""Let services do ordinary work for a time: answer, run commands, restart. Runs on the engine's host, next to guest.py.
 
 Reads one job per line as JSON (services/data.py: build_job, with `seconds`), whose containers run, and prints one result per line. In each
 round, one service is stopped and started again.

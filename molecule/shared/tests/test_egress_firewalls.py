@@ -25,7 +25,7 @@ RELOAD_FIREWALLD = (
 RESTART_ENGINE = "systemctl restart docker && docker start egress-plain"
 # A rule that accepts, before all others.
 EARLY = f"""nft 'table inet early {{ chain early {{ type filter hook forward priority -300; ip daddr {METADATA} accept; }}; }}'"""
-# What is not ours, without counts.
+# The unmanaged rules, without counts.
 OTHERS = "nft list tables | grep -v bulkhead_egress | while read -r _ family name; do nft -s list table $family $name; done"
 DISABLE = "systemctl disable --now firewalld; ufw disable; nft delete table inet early"
 # Packets that a container sends all the time, and those of them that arrive at the stand-in.
@@ -84,7 +84,7 @@ def assert_rules_hold(host: Host, table: list[list[str]], moment: str) -> None:
 
 
 def assert_left_alone(host: Host, layer: Layer, table: list[list[str]]) -> None:
-    """Load the rules again next to a firewall and a rule that accepts first: the rules of others stay, and verification sees ours enforced."""
+    """Load the rules again next to a firewall and a rule that accepts first: unmanaged rules are kept, and verification finds the managed ones enforced."""
     host.check_output(EARLY)
     others = read_others(host)
     assert "chain early" in others and "chain FORWARD" in others
@@ -116,7 +116,7 @@ def test_firewalld_and_the_rules_leave_each_other_alone(host: Host, layer: Layer
     assert_denied_during(host, f"{INSTALL % 'firewalld'} && systemctl start firewalld")
     host.check_output("systemctl is-active firewalld && nft list table inet firewalld")
     assert read_table(host) == watched
-    # Started after the engine, it takes the bridge for one of the zone `public`. The probe then shows nothing about ours.
+    # Started after the engine, it takes the bridge for one of the zone `public`. The probe then shows nothing about Bulkhead's rules.
     assert METADATA not in list_reached(host)
     assert judge(layer) == ([], "enforced", ["egress.probe_blocked"]), layer.output
     host.check_output(RESTART_ENGINE)

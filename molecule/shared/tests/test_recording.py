@@ -27,7 +27,7 @@ POSTGRESQL = data.load_services()["postgresql"]
 SERVICES = {**{name: f"bulkhead-try-{name}" for name in WEB}, "postgresql": POSTGRESQL.container}
 STANDING, HELD_OUT = "recorded-before", SERVICES["python"]
 FOLDER, PINS = "/var/lib/bulkhead/recorder", "/sys/fs/bpf/bulkhead"
-# Fills the kernel's map of calls with counters of the root cgroup, so that a call of a new container has no room.
+# Fills the kernel's map of calls with counters of the root cgroup, so that a call of a new container is not counted.
 FILL_MAP = f"""
 import ctypes, itertools, struct, sys
 sys.path.insert(0, "{FOLDER}/recorder.pyz")

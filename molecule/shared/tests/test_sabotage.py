@@ -227,7 +227,7 @@ def test_containers_that_opt_out_are_reported(host: Host, verify: Callable[..., 
             assert findings <= {f["id"] for f in seen["findings"]}, (name, seen)
             lifted = {v["layer"]: v["status"] for v in seen["layers"] if v["layer"] in layers}
             assert "enforced" not in lifted.values(), (name, lifted)
-        # The engine's built-in profile, read from a second container, is older than some calls, and denies no other call that ours allows.
+        # The engine's built-in profile, read from a second container, is older than some calls, and denies no other call that the managed profile allows.
         (default,) = (f for v in verification.report["verification"]["layers"] for f in v["findings"] if v["layer"] == "seccomp")
         assert default["id"] == "seccomp.newer_than_default" and "mseal" in default["text"], default
         unlimited = {v["layer"]: v["status"] for v in verification.container("unlimited")["layers"]}

@@ -109,7 +109,7 @@ def listen(root: Path, pid: int, *sockets: tuple[int, str, bool]) -> None:
         ([(7, "/run/other.sock", True)], "/run/other.sock"),  # of docker.socket (ListenStream=), or a flag, or daemon.json
         ([(7, "/run/docker.sock", False), (8, "/run/other.sock", True)], "/run/other.sock"),  # systemd still has the usual one
         ([(7, "/run/a.sock", True), (8, "/run/docker.sock", True)], USUAL),
-        # As dockerd 26.1.5 on trixie has them beside its API.
+        # As dockerd 26.1.5 on trixie has them, in addition to its API.
         ([(7, "/var/run/docker/metrics.sock", True), (8, "/var/run/docker/libnetwork/8bcf0e3ae6c1.sock", True)], USUAL),
         ([(7, "/srv/exec/metrics.sock", True), (9, "/srv/api.sock", True)], "/srv/api.sock"),
         ([], USUAL),  # TCP only

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Temporary containers and images: nothing that a container or an image says makes it ours."""
+"""Temporary containers and images: a container or image is not managed because of what it says of itself."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class FakeMigration:
     def _do(self, what: str) -> None:
         self.fake.log.append(what)
         if what == self.breaks:
-            raise ValueError("no room")
+            raise ValueError("no space")
 
 
 MIGRATE = {"options": {"userns-remap": "default"}, "stop_containers": True}
@@ -45,12 +45,12 @@ def test_migrated_containers_are_started(fake: FakeHost) -> None:
 
 
 def test_data_that_cannot_be_migrated_changes_nothing(fake: FakeHost) -> None:
-    assert "no room" in str(failure(fake, **MIGRATE, migration=FakeMigration(fake, "prepare")))
+    assert "no space" in str(failure(fake, **MIGRATE, migration=FakeMigration(fake, "prepare")))
     assert (fake.log, fake.host.read(PATH), states(fake)) == (["prepare"], UNMANAGED, [])
 
 
 def test_failed_migration_keeps_the_old_root(fake: FakeHost) -> None:
-    assert "no room; the previous configuration is restored" in str(failure(fake, **MIGRATE, migration=FakeMigration(fake, "migrate")))
+    assert "no space; the previous configuration is restored" in str(failure(fake, **MIGRATE, migration=FakeMigration(fake, "migrate")))
     assert fake.log == ["prepare", "stop web", "stop", "migrate", "restart", "start web"]
     assert (fake.host.read(PATH), fake.containers["web"]) == (UNMANAGED, "running")
 

@@ -422,13 +422,13 @@ def test_observe(tmp_path: Path) -> None:
     folder, memory = tmp_path / "etc/docker/seccomp", tmp_path / "var/lib/bulkhead"
     folder.mkdir(parents=True)
     memory.mkdir(parents=True)
-    (folder / "ours.json").write_text("{}")
-    (folder / "theirs.json").write_text("[]")
+    (folder / "managed.json").write_text("{}")
+    (folder / "unmanaged.json").write_text("[]")
     (folder / "broken.json").symlink_to("/nowhere/at/all")
-    (memory / "seccomp.json").write_text(json.dumps({"profiles": {"/etc/docker/seccomp/ours.json": {"sha256": "x"}}}))
+    (memory / "seccomp.json").write_text(json.dumps({"profiles": {"/etc/docker/seccomp/managed.json": {"sha256": "x"}}}))
     seen = observe(host)
-    assert seen["files"]["/etc/docker/seccomp/ours.json"]["text"] == "{}"
-    assert "text" not in seen["files"]["/etc/docker/seccomp/theirs.json"]
+    assert seen["files"]["/etc/docker/seccomp/managed.json"]["text"] == "{}"
+    assert "text" not in seen["files"]["/etc/docker/seccomp/unmanaged.json"]
     assert seen["files"]["/etc/docker/seccomp/broken.json"]["error"] == "its target does not exist"
     (memory / "seccomp.json").write_text("{")
     assert "not valid JSON" in observe(host)["error"]

@@ -76,7 +76,7 @@ def test_enforced() -> None:
             "enforced",
             [],
         ),
-        # overlaps, of ours and of others
+        # overlaps of managed and unmanaged ranges
         (kernel(), host(DEBIAN + LINE + "mallory:231072:65536\n"), {}, "degraded", ["overlap"]),
         (kernel(), host(None, DEBIAN + LINE + "mallory:290000:65536\n"), {}, "degraded", ["overlap"]),
         (kernel(), host("a:100:10\nb:100:10\n" + LINE), {}, "enforced", ["shared_range"]),

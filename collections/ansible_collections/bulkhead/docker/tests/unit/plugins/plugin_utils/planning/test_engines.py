@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Engines that cannot be configured, or that do not answer: nothing is planned, and none is installed beside them."""
+"""Engines that cannot be configured, or that do not answer: nothing is planned, and no other engine is installed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The effects of keys of daemon.json on containers: one sentence per changed key, with names, and none that contradicts another."""
+"""The effects of keys of daemon.json on containers: one message per changed key, with names, and none that contradicts another."""
 
 from __future__ import annotations
 
