@@ -26,7 +26,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds im
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import BY_NAME
 from container_sabotages import REMAP, Container
 from machines import destroy_machine, remove_bytecode_cache
-from sabotaging import expect, find_mismatches, select, start, stop
+from sabotaging import find_mismatches, list_containers, list_expected, start_containers, stop_containers
 
 from lab import lifecycle
 
@@ -69,7 +69,7 @@ class ComparisonMachine:
 
 def list_controls(container: Container) -> set[str]:
     """Return the numbers of the CIS benchmark that fit what is wrong with a container."""
-    exposed, layers = expect(container, REMAP)
+    exposed, layers = list_expected(container, REMAP)
     controls = [control for kind in exposed for control in KINDS[kind].controls]
     controls += [control for key in layers for control in BY_NAME[key.split(".")[0]].controls]
     return {control.removeprefix("CIS-") for control in controls if control.startswith("CIS-")}
@@ -89,7 +89,7 @@ def read_bench(output: str) -> dict[str, set[str]]:
 
 def select_containers(only: str | None, parser: argparse.ArgumentParser) -> list[Container]:
     """Return the containers to run. Without a benign one, nothing shows whether a check names every container."""
-    containers = select(REMAP)
+    containers = list_containers(REMAP)
     if only is None:
         return containers
     names = {"benign-plain", *only.split(",")}
@@ -113,7 +113,7 @@ def compare_programs(machine: ComparisonMachine, folder: Path, containers: list[
     """Start the containers, run both programs, print scores and times."""
     sabotaged = [container for container in containers if not container.is_benign]
     try:
-        errors = start(machine.run_script, containers, REMAP)
+        errors = start_containers(machine.run_script, containers, REMAP)
         if errors:
             print(f"did not start:\n{errors}")
         report, own_seconds = run_fastest(machine.run_verify, runs)
@@ -121,7 +121,7 @@ def compare_programs(machine: ComparisonMachine, folder: Path, containers: list[
         output, bench_seconds = run_fastest(lambda: machine.run_script(_BENCH), runs)
         named = read_bench(output)
     finally:
-        stop(machine.run_script, containers, REMAP)
+        stop_containers(machine.run_script, containers, REMAP)
     own = {container.name for container in sabotaged if not find_mismatches(container, report, REMAP)}
     bench = {
         container.name for container in sabotaged if any(container.name in named.get(number, ()) for number in list_controls(container))

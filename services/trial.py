@@ -18,7 +18,7 @@ GUEST = Path(__file__).with_name("guest.py")
 ROOTLESS_USER = "rootless"
 _FOLDER = "/root/services-table"
 # Runs a script on the VM as root and returns its output. Raises an exception if the script fails.
-Run = Callable[[str], str]
+RunScript = Callable[[str], str]
 
 
 def select_engine(setting: str) -> str:
@@ -50,7 +50,7 @@ def find_problems(services: Sequence[TableService], results: Mapping[str, Mappin
     return {**missing, **failed}
 
 
-def open_machine(name: str) -> Run:
+def open_machine(name: str) -> RunScript:
     """Return a function that runs scripts on a VM of this checkout."""
     remote = lifecycle.find_machine(name).remote()
 

@@ -22,7 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Text(HTMLParser):
+class PageText(HTMLParser):
     """The words of a page."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Text(HTMLParser):
 
 
 def text(page: Path) -> str:
-    parser = Text()
+    parser = PageText()
     parser.feed(page.read_text(encoding="utf-8"))
     return " ".join(" ".join(parser.words).split())
 

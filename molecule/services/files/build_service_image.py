@@ -44,7 +44,7 @@ if (!isMainThread) { parentPort.postMessage('thread'); } else {
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceImage:
     """The content of an image: programs with their libraries, folders by glob pattern, files with their text, options of Docker.
 
     scripts: a folder of scripts. The image contains those that the libraries name (Debian has parts of Node outside of libnode).
@@ -60,14 +60,14 @@ class Service:
 
 
 SERVICES = {
-    "nginx": Service(
+    "nginx": ServiceImage(
         programs=("nginx",),
         command=("nginx", "-c", "/etc/nginx.conf"),
         port=8080,
         files={"/etc/nginx.conf": NGINX_CONF, "/srv/index.html": "hello\n"},
         stop_signal="SIGQUIT",  # nginx's graceful stop
     ),
-    "python": Service(
+    "python": ServiceImage(
         programs=("python3",),
         command=("python3", "-m", "http.server", "8080", "--directory", "/srv"),
         port=8080,
@@ -75,14 +75,14 @@ SERVICES = {
         files={"/srv/index.html": "hello\n"},
         stop_signal="SIGINT",  # process 1 has no default handler for SIGTERM, and http.server installs none
     ),
-    "node": Service(
+    "node": ServiceImage(
         programs=("node",),
         command=("node", "/srv/server.js"),
         port=8080,
         files={"/srv/server.js": NODE_SERVER},
         scripts="/usr/share/nodejs/",
     ),
-    "redis": Service(
+    "redis": ServiceImage(
         programs=("redis-server", "redis-cli"),
         command=("redis-server", "--protected-mode", "no", "--dir", "/tmp", "--appendonly", "yes"),
         port=6379,
@@ -105,7 +105,7 @@ def main() -> int:
     return 0
 
 
-def import_image(tag: str, service: Service) -> None:
+def import_image(tag: str, service: ServiceImage) -> None:
     """Pack the service and pipe it to `docker import`."""
     changes = [
         f"CMD [{', '.join(f'{chr(34)}{word}{chr(34)}' for word in service.command)}]",
@@ -116,7 +116,7 @@ def import_image(tag: str, service: Service) -> None:
     subprocess.run(arguments, input=pack_service(service), check=True, capture_output=True)
 
 
-def pack_service(service: Service) -> bytes:
+def pack_service(service: ServiceImage) -> bytes:
     """Return the image's file system as a tar archive."""
     programs = [find_program(name) for name in (*service.programs, "sh", "cat")]
     paths = {*programs, *list_libraries(programs)}

@@ -45,7 +45,7 @@ DISABLED = {"container_egress_layer": "disabled"}
 REQUIRED = {"container_egress_layer": "required", "container_egress_presets": ["metadata"]}
 
 
-class Layer:
+class EgressLayer:
     """Applies the layer with variables, and keeps what the last run printed."""
 
     def __init__(self, inventory: str, folder: Path) -> None:
@@ -62,8 +62,8 @@ class Layer:
 
 
 @pytest.fixture(scope="module")
-def layer(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layer]:
-    found = Layer(inventory, tmp_path_factory.mktemp("egress"))
+def layer(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EgressLayer]:
+    found = EgressLayer(inventory, tmp_path_factory.mktemp("egress"))
     try:
         yield found
     finally:
@@ -72,7 +72,7 @@ def layer(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def loaded(host: Host, layer: Layer) -> list[list[str]]:
+def loaded(host: Host, layer: EgressLayer) -> list[list[str]]:
     """Load the rules with a container and a metadata service, and return the kernel's table."""
     host.check_output(MAKE_IMAGE)
     host.run(CLEAN)

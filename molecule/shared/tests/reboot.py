@@ -21,7 +21,7 @@ SECONDS = 600
 
 
 @dataclass
-class Recorded:
+class RecordedReboot:
     """What the recorder knew of a container after a reboot. output: of the stop. recording: recordings/SERVICE.yml. left: its files."""
 
     output: str
@@ -59,7 +59,7 @@ def wait_for_boot(host: Host, boot: str, ready: str) -> None:
     pytest.fail(f"the machine was not reachable, or `{ready}` did not succeed, within {SECONDS} s")
 
 
-def reboot_recorded(host: Host, ready: str, service: str, playbook: Playbook, folder: Path, *options: str) -> Recorded:
+def reboot_recorded(host: Host, ready: str, service: str, playbook: Playbook, folder: Path, *options: str) -> RecordedReboot:
     """Record during a reboot. service: a running container that starts at boot. folder: for recordings and reports."""
     arguments = [*options, f"-ebulkhead_recordings={folder}", f"-ebulkhead_report_dir={folder}", "-ebulkhead_show=all"]
     done = playbook("record", *arguments)
@@ -69,4 +69,4 @@ def reboot_recorded(host: Host, ready: str, service: str, playbook: Playbook, fo
     assert done.returncode == 0, done.stdout[-4000:]
     recording = yaml.safe_load((folder / f"{service}.yml").read_text(encoding="utf-8"))
     left = host.run("ls -d /var/lib/bulkhead/recorder /sys/fs/bpf/bulkhead /etc/systemd/system/bulkhead-recorder*").stdout
-    return Recorded(done.stdout, recording, left)
+    return RecordedReboot(done.stdout, recording, left)

@@ -14,7 +14,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry im
 from container_sabotages import BENIGN, PLAIN, REMAP, ROOTLESS, SABOTAGES, Container
 
 # Runs a script on the host as root and returns its output.
-Run = Callable[[str], str]
+RunScript = Callable[[str], str]
 USER = "rootless"  # rootless_docker_user
 _IMAGE, _LABELLED = "sabotage-image", "sabotage-labelled"
 # sshd is only the name of a process here.
@@ -39,7 +39,7 @@ _FORMAT = "{{.Name}} {{.Id}} {{.State.Status}} {{.State.Pid}} {{.State.StartedAt
 _LIST = f"docker ps -aq --no-trunc | xargs -r docker inspect -f '{_FORMAT}' | sort"
 
 
-def select(engine: str, fast: bool = False) -> list[Container]:
+def list_containers(engine: str, fast: bool = False) -> list[Container]:
     """Return the containers for an engine, benign ones first, because others join them. fast: the set of CI."""
     return [container for container in (*BENIGN, *SABOTAGES) if engine in container.engines and (container.fast or not fast)]
 
@@ -51,7 +51,7 @@ def _open_script(engine: str) -> str:
     return f"export DOCKER_HOST=unix:///run/user/$(id -u {USER})/docker.sock\ndata=$(docker info -f '{{{{.DockerRootDir}}}}')\n"
 
 
-def start(run: Run, containers: Iterable[Container], engine: str) -> str:
+def start_containers(run: RunScript, containers: Iterable[Container], engine: str) -> str:
     """Start the containers, and return the errors: one line for each that did not start as described."""
     script = ["set -e", _open_script(engine), _MAKE_IMAGES, "set +e"]
     for container in containers:
@@ -70,7 +70,7 @@ def start(run: Run, containers: Iterable[Container], engine: str) -> str:
     return run("\n".join([*script, "true"])).strip()
 
 
-def stop(run: Run, containers: Sequence[Container], engine: str) -> None:
+def stop_containers(run: RunScript, containers: Sequence[Container], engine: str) -> None:
     """Remove the containers and all that their scripts made on the host."""
     names = " ".join(container.name for container in containers)
     undo = [f"( {container.undo} ) >/dev/null 2>&1 || true" for container in containers if container.undo]
@@ -78,12 +78,12 @@ def stop(run: Run, containers: Sequence[Container], engine: str) -> None:
     run("\n".join([_open_script(engine), remove, *undo]))
 
 
-def list_state(run: Run, engine: str) -> str:
+def list_state(run: RunScript, engine: str) -> str:
     """Return name, ID, status, PID, start time and restarts of every container of the engine."""
     return run(_open_script(engine) + _LIST)
 
 
-def expect(container: Container, engine: str) -> tuple[dict[str, str], dict[str, str]]:
+def list_expected(container: Container, engine: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the exposures and the layers' findings that are expected with this engine.
 
     A capability is dangerous only in the host's user namespace.
@@ -104,7 +104,7 @@ def find_mismatches(container: Container, report: Mapping[str, Any], engine: str
     found = next((entry for entry in report["verification"]["containers"] if entry["name"] == container.name), None)
     if found is None:
         return ["it is not in the report"]
-    exposed, layers = expect(container, engine)
+    exposed, layers = list_expected(container, engine)
     problems = [
         f"no exposure {kind} with the evidence {pattern!r}, only {[e for e in found['exposures'] if e['kind'] == kind]}"
         for kind, pattern in exposed.items()
@@ -157,7 +157,7 @@ def find_untested_kinds() -> set[str]:
 _LOOP = "/run/sabotage-loop"
 
 
-def start_loop(run: Run, engine: str) -> None:
+def start_loop(run: RunScript, engine: str) -> None:
     """Start a loop on the host that runs one short container after the other."""
     # Some end while they are read, others are still there to be judged.
     step = f"docker run --rm --network none {_IMAGE} /bin/sleep $((n % 3)) && echo >> {_LOOP}/count; n=$((n + 1))"
@@ -165,7 +165,7 @@ def start_loop(run: Run, engine: str) -> None:
     run(f"{_open_script(engine)}rm -rf {_LOOP}; mkdir {_LOOP}; setsid sh -c {shlex.quote(body)} >/dev/null 2>&1 </dev/null &")
 
 
-def stop_loop(run: Run, engine: str) -> int:
+def stop_loop(run: RunScript, engine: str) -> int:
     """End the loop, and return how many containers ran to their end."""
     wait = f"for n in $(seq 120); do [ -e {_LOOP}/ended ] && break; sleep 1; done; wc -l < {_LOOP}/count || echo 0; rm -rf {_LOOP}"
     return int(run(f"{_open_script(engine)}touch {_LOOP}/stop; {wait}").split()[-1])

@@ -21,7 +21,7 @@ from testinfra.host import Host
 
 
 @dataclass
-class Inventory:
+class BadInventory:
     """Variables with wrong values, and the words that the message must contain."""
 
     name: str
@@ -49,93 +49,97 @@ def apparmor(**entry: Any) -> dict[str, Any]:
 
 
 INVENTORY = [
-    Inventory(
+    BadInventory(
         "typo", {"docker_daemon_default_pid_limit": 100}, ["docker_daemon_default_pid_limit", "write docker_daemon_default_pids_limit"]
     ),
-    Inventory("limit-text", {"docker_daemon_default_pids_limit": "many"}, ["docker_daemon_default_pids_limit: 'many'", "an integer"]),
-    Inventory("limit-zero", {"docker_daemon_default_pids_limit": 0}, ["docker_daemon_default_pids_limit: 0 is not a limit", "1 or more"]),
-    Inventory("limit-negative", {"docker_daemon_default_pids_limit": -1}, ["docker_daemon_default_pids_limit: -1", "disabled"]),
-    Inventory(
+    BadInventory("limit-text", {"docker_daemon_default_pids_limit": "many"}, ["docker_daemon_default_pids_limit: 'many'", "an integer"]),
+    BadInventory(
+        "limit-zero", {"docker_daemon_default_pids_limit": 0}, ["docker_daemon_default_pids_limit: 0 is not a limit", "1 or more"]
+    ),
+    BadInventory("limit-negative", {"docker_daemon_default_pids_limit": -1}, ["docker_daemon_default_pids_limit: -1", "disabled"]),
+    BadInventory(
         "limit-twice",
         {"docker_daemon_default_pids_limit": 200, "docker_daemon_options": {"default-pids-limit": 300}},
         ["docker_daemon_options['default-pids-limit'] says 300", "docker_daemon_default_pids_limit says 200", "keep one"],
     ),
-    Inventory(
+    BadInventory(
         "tutorial-limit", {"docker_daemon_options": {"default-pids-limit": "lots"}}, ["docker_daemon_options['default-pids-limit']: 'lots'"]
     ),
-    Inventory("switch", {"userns_remap_layer": "on"}, ["userns_remap_layer", "write required, optional or disabled"]),
-    Inventory("switch-boolean", {"apparmor_profiles_layer": False}, ["apparmor_profiles_layer", "write required, optional or disabled"]),
-    Inventory("icc", {"docker_daemon_icc": "perhaps"}, ["docker_daemon_icc: 'perhaps' is not true or false"]),
-    Inventory("icc-null", {"docker_daemon_icc": None}, ["docker_daemon_icc: has no value", "default, False", "true or false"]),
-    Inventory("options-list", {"docker_daemon_options": ["debug"]}, ["docker_daemon_options", "mapping"]),
-    Inventory(
+    BadInventory("switch", {"userns_remap_layer": "on"}, ["userns_remap_layer", "write required, optional or disabled"]),
+    BadInventory("switch-boolean", {"apparmor_profiles_layer": False}, ["apparmor_profiles_layer", "write required, optional or disabled"]),
+    BadInventory("icc", {"docker_daemon_icc": "perhaps"}, ["docker_daemon_icc: 'perhaps' is not true or false"]),
+    BadInventory("icc-null", {"docker_daemon_icc": None}, ["docker_daemon_icc: has no value", "default, False", "true or false"]),
+    BadInventory("options-list", {"docker_daemon_options": ["debug"]}, ["docker_daemon_options", "mapping"]),
+    BadInventory(
         "option-type", {"docker_daemon_options": {"debug": "yes"}}, ["docker_daemon_options: debug:", "true or false, without quotes"]
     ),
-    Inventory(
+    BadInventory(
         "option-contradicts",
         {"docker_daemon_options": {"no-new-privileges": False}},
         ["no-new-privileges", "contradicts the layer", "remove it"],
     ),
-    Inventory("option-userns", {"docker_daemon_options": {"userns-remap": "nobody"}}, ["userns-remap", "contradicts the layer userns"]),
-    Inventory(
+    BadInventory("option-userns", {"docker_daemon_options": {"userns-remap": "nobody"}}, ["userns-remap", "contradicts the layer userns"]),
+    BadInventory(
         "option-clashes-with-flag",
         {"docker_daemon_options": {"hosts": ["tcp://127.0.0.1:2375"]}},
         ["hosts", "docker.service", "does not start"],
     ),
-    Inventory("log-option", {"docker_daemon_options": {"log-opts": {"max-sice": "1m"}}}, ["log-opts", "max-sice"]),
-    Inventory("userns-root", {"userns_remap_user": "root"}, ["userns_remap_user: root", "write default"]),
-    Inventory(
+    BadInventory("log-option", {"docker_daemon_options": {"log-opts": {"max-sice": "1m"}}}, ["log-opts", "max-sice"]),
+    BadInventory("userns-root", {"userns_remap_user": "root"}, ["userns_remap_user: root", "write default"]),
+    BadInventory(
         "userns-number", {"userns_remap_user": "1000"}, ["userns_remap_user: 1000: no user has the ID 1000 on this host", "write default"]
     ),
-    Inventory("userns-name", {"userns_remap_user": "a b"}, ["userns_remap_user: 'a b' is not a user"]),
-    Inventory("range-small", {"userns_remap_range_size": 1000}, ["userns_remap_range_size: 1000 is too few", "write 65536 or more"]),
-    Inventory("range-low", {"userns_remap_range_start": 1000}, ["userns_remap_range_start: 1000 is among the host's own accounts"]),
-    Inventory("range-high", {"userns_remap_range_start": 4294950000}, ["userns_remap_range_start: 4294950000", "write a smaller one"]),
-    Inventory("apparmor-path", apparmor(readable=["var/www"]), ["apparmor_profiles_list[0].readable[0]: 'var/www' is not absolute"]),
-    Inventory(
+    BadInventory("userns-name", {"userns_remap_user": "a b"}, ["userns_remap_user: 'a b' is not a user"]),
+    BadInventory("range-small", {"userns_remap_range_size": 1000}, ["userns_remap_range_size: 1000 is too few", "write 65536 or more"]),
+    BadInventory("range-low", {"userns_remap_range_start": 1000}, ["userns_remap_range_start: 1000 is among the host's own accounts"]),
+    BadInventory("range-high", {"userns_remap_range_start": 4294950000}, ["userns_remap_range_start: 4294950000", "write a smaller one"]),
+    BadInventory("apparmor-path", apparmor(readable=["var/www"]), ["apparmor_profiles_list[0].readable[0]: 'var/www' is not absolute"]),
+    BadInventory(
         "apparmor-breakout", apparmor(readable=["/srv/a, /** rwx"]), ["apparmor_profiles_list[0].readable[0]", "would change the rule"]
     ),
-    Inventory(
+    BadInventory(
         "apparmor-capability",
         apparmor(extends="web", capabilities=["net_admn"]),
         ["'net_admn' is not a capability", "did you mean net_admin?"],
     ),
-    Inventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is not a network family"]),
-    Inventory("apparmor-key", apparmor(extends="web", readble=["/srv"]), ["apparmor_profiles_list[0].readble", "readable"]),
-    Inventory(
+    BadInventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is not a network family"]),
+    BadInventory("apparmor-key", apparmor(extends="web", readble=["/srv"]), ["apparmor_profiles_list[0].readble", "readable"]),
+    BadInventory(
         "apparmor-name",
         {"apparmor_profiles_list": [{"name": "docker-default", "extends": "web"}]},
         ["docker-default", "is used by the system"],
     ),
-    Inventory(
+    BadInventory(
         "apparmor-twice",
         {"apparmor_profiles_list": [{"name": "a", "extends": "web"}] * 2},
         ["apparmor_profiles_list[1].name", "also the name of"],
     ),
-    Inventory("apparmor-mode", apparmor(extends="web", mode="enforced"), ["apparmor_profiles_list[0].mode", "enforce or complain"]),
-    Inventory("apparmor-file", apparmor(src="nowhere.profile"), ["apparmor_profiles_list[0].src: nowhere.profile", "control node"]),
-    Inventory("seccomp-block", seccomp(blocks=["netwrk"]), ["seccomp_profiles_list[0].blocks", "netwrk"]),
-    Inventory("seccomp-syscall", seccomp(blocks=["runc", "libc"], allow=["opeen"]), ["seccomp_profiles_list[0].allow", "opeen"]),
-    Inventory("seccomp-floor", seccomp(blocks=["libc"], deny=["execve"]), ["seccomp_profiles_list[0]", "execve"]),
-    Inventory("seccomp-default", {"seccomp_profiles_daemon_default": "nowhere"}, ["seccomp_profiles_daemon_default", "nowhere"]),
-    Inventory("seccomp-name", {"seccomp_profiles_list": [{"name": "../x", "blocks": ["runc"]}]}, ["seccomp_profiles_list[0].name", "../x"]),
-    Inventory(
+    BadInventory("apparmor-mode", apparmor(extends="web", mode="enforced"), ["apparmor_profiles_list[0].mode", "enforce or complain"]),
+    BadInventory("apparmor-file", apparmor(src="nowhere.profile"), ["apparmor_profiles_list[0].src: nowhere.profile", "control node"]),
+    BadInventory("seccomp-block", seccomp(blocks=["netwrk"]), ["seccomp_profiles_list[0].blocks", "netwrk"]),
+    BadInventory("seccomp-syscall", seccomp(blocks=["runc", "libc"], allow=["opeen"]), ["seccomp_profiles_list[0].allow", "opeen"]),
+    BadInventory("seccomp-floor", seccomp(blocks=["libc"], deny=["execve"]), ["seccomp_profiles_list[0]", "execve"]),
+    BadInventory("seccomp-default", {"seccomp_profiles_daemon_default": "nowhere"}, ["seccomp_profiles_daemon_default", "nowhere"]),
+    BadInventory(
+        "seccomp-name", {"seccomp_profiles_list": [{"name": "../x", "blocks": ["runc"]}]}, ["seccomp_profiles_list[0].name", "../x"]
+    ),
+    BadInventory(
         "attack-name",
         {"attack_matrix_required": {"host_dsk": 1}},
         ["attack_matrix_required: 'host_dsk' is not an attack", "write host_disk"],
     ),
-    Inventory("attack-number", {"attack_matrix_required": {"bpf": "all"}}, ["attack_matrix_required.bpf: 'all'", "an integer from 0"]),
-    Inventory(
+    BadInventory("attack-number", {"attack_matrix_required": {"bpf": "all"}}, ["attack_matrix_required.bpf: 'all'", "an integer from 0"]),
+    BadInventory(
         "container-root",
         {"hardened_container_list": [{"name": "shop", "image": "b", "user": "root"}]},
         ["hardened_container_list[0].user: 'root' is root", "65534:65534"],
     ),
-    Inventory(
+    BadInventory(
         "container-allowed",
         {"hardened_container_list": [{"name": "shop", "image": "b", "allow_exposures": ["engine_sockt"]}]},
         ["hardened_container_list[0].allow_exposures", "'engine_sockt', which is not a kind of exposure", "write engine_socket"],
     ),
-    Inventory("seccomp-file", seccomp(src="nowhere.json"), ["seccomp_profiles_list[0].src", "nowhere.json"]),
+    BadInventory("seccomp-file", seccomp(src="nowhere.json"), ["seccomp_profiles_list[0].src", "nowhere.json"]),
 ]
 
 DAEMON = "/etc/docker/daemon.json"
@@ -212,7 +216,7 @@ def answers(host: Host, inventory: str, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.parametrize("case", INVENTORY, ids=lambda c: c.name)
-def test_blockers_of_inventories(answers: dict[str, list[str]], case: Inventory) -> None:
+def test_blockers_of_inventories(answers: dict[str, list[str]], case: BadInventory) -> None:
     assert any(all(word in message for word in case.words) for message in answers[case.name]), answers[case.name]
 
 

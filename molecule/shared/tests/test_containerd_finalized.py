@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import wait_for_engine
 from test_containerd_store import REMAPPED, RUNNING, in_containerd, join_output  # noqa: F401  (in_containerd is a fixture)
-from test_faults import Machine
+from test_faults import ScriptedMachine
 from testinfra.host import Host
 
 from faults import markers
@@ -75,6 +75,6 @@ def test_finalize_removes_the_migrated_images_only(
     assert host.check_output(SHARED) == shared
     host.check_output("systemctl restart docker")
     wait_for_engine(host)
-    after = markers.read_markers(Machine(host))
+    after = markers.read_markers(ScriptedMachine(host))
     assert after["root"] == REMAPPED
     assert markers.find_losses(in_containerd, after, RUNNING - {"plain"}, other_ids=True) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import wait_for_engine
-from test_faults import Machine
+from test_faults import ScriptedMachine
 from testinfra.host import Host
 
 from faults import markers
@@ -30,7 +30,7 @@ docker rm -f $(docker ps -aq); docker rmi marker-image; docker volume rm marker-
 def in_containerd(host: Host) -> Iterator[dict[str, Any]]:
     """Let the engine use the containerd store and create the markers there; then let it use overlay2 again, without data."""
     assert not host.file(FILE).exists
-    machine = Machine(host)
+    machine = ScriptedMachine(host)
     done = machine.run_script(markers.USE_CONTAINERD + markers.SEED)
     assert done.returncode == 0, done.stderr
     yield markers.read_markers(machine)
@@ -67,7 +67,7 @@ def test_a_restart_that_changes_the_store_is_blocked(host: Host, in_containerd: 
 def test_images_in_containerd_are_migrated_to_overlay2(host: Host, in_containerd: dict[str, Any], playbook: Playbook) -> None:
     done = playbook("harden", *MIGRATE_IMAGES)
     assert done.returncode == 0, done.stdout[-4000:]
-    after = markers.read_markers(Machine(host))
+    after = markers.read_markers(ScriptedMachine(host))
     assert after["root"] == REMAPPED
     assert markers.find_losses(in_containerd, after, RUNNING, other_ids=True) == []
     assert host.check_output("docker info -f {{.Driver}}") == "overlay2"
@@ -80,4 +80,4 @@ def test_the_way_back_finds_everything_in_containerd(host: Host, in_containerd: 
     done = playbook("rollback", "-e", "userns_remap_existing_data=migrate")
     assert done.returncode == 0, done.stdout[-4000:]
     wait_for_engine(host)
-    assert markers.find_losses(in_containerd, markers.read_markers(Machine(host)), RUNNING) == []
+    assert markers.find_losses(in_containerd, markers.read_markers(ScriptedMachine(host)), RUNNING) == []

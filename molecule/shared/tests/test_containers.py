@@ -16,28 +16,28 @@ from conftest import Verification
 from container_sabotages import BENIGN, PLAIN, REMAP, ROOTLESS, SABOTAGES, SECRET, Container
 from rootless import VARIABLES
 from sabotaging import (
-    expect,
     find_mismatches,
     find_race_problems,
     find_untested_kinds,
+    list_containers,
+    list_expected,
     list_state,
-    select,
-    start,
+    start_containers,
     start_loop,
-    stop,
+    stop_containers,
     stop_loop,
 )
 from testinfra.host import Host
 
 ENGINE = os.environ.get("SABOTAGE_ENGINE", REMAP)
 FAST = os.environ.get("SABOTAGE_SET", "fast") == "fast"
-CONTAINERS = select(ENGINE, FAST)
+CONTAINERS = list_containers(ENGINE, FAST)
 INVENTORY = {REMAP: (), PLAIN: ("-e", "userns_remap_layer=disabled"), ROOTLESS: VARIABLES}[ENGINE]
 RACES = 10
 
 
 @dataclass
-class Run:
+class ContainersResult:
     """One verification of all containers, with the errors at their start, and the engine's list of containers before and after."""
 
     errors: str
@@ -47,14 +47,14 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(host: Host, verify: Callable[..., Verification]) -> Iterator[Run]:
+def run(host: Host, verify: Callable[..., Verification]) -> Iterator[ContainersResult]:
     try:
-        errors = start(host.check_output, CONTAINERS, ENGINE)
+        errors = start_containers(host.check_output, CONTAINERS, ENGINE)
         before = list_state(host.check_output, ENGINE)
         verification = verify(*INVENTORY)
-        yield Run(errors, before, verification, list_state(host.check_output, ENGINE))
+        yield ContainersResult(errors, before, verification, list_state(host.check_output, ENGINE))
     finally:
-        stop(host.check_output, CONTAINERS, ENGINE)
+        stop_containers(host.check_output, CONTAINERS, ENGINE)
 
 
 def test_the_table_covers_every_kind() -> None:
@@ -64,32 +64,32 @@ def test_the_table_covers_every_kind() -> None:
     assert len(names) == len(set(names))
 
 
-def test_every_container_starts(run: Run) -> None:
+def test_every_container_starts(run: ContainersResult) -> None:
     assert run.errors == ""
 
 
 @pytest.mark.parametrize("container", CONTAINERS, ids=lambda container: container.name)
-def test_the_report_names_exactly_what_is_wrong(run: Run, container: Container) -> None:
+def test_the_report_names_exactly_what_is_wrong(run: ContainersResult, container: Container) -> None:
     problems = find_mismatches(container, run.verification.report, ENGINE)
     assert problems == []
 
 
-def test_nothing_is_stopped_restarted_or_removed(run: Run) -> None:
+def test_nothing_is_stopped_restarted_or_removed(run: ContainersResult) -> None:
     assert run.after == run.before
 
 
-def test_the_host_is_still_verified(run: Run) -> None:
+def test_the_host_is_still_verified(run: ContainersResult) -> None:
     report = run.verification.report
     assert report["not_enforced"] == []
     assert [f["id"] for f in report["verification"]["findings"]] == []
 
 
-def test_no_secret_is_in_the_report(run: Run) -> None:
+def test_no_secret_is_in_the_report(run: ContainersResult) -> None:
     assert SECRET not in json.dumps(run.verification.report) + run.verification.output
 
 
 @pytest.mark.skipif(FAST, reason="takes minutes; make soak runs it")
-def test_short_containers_cause_no_finding(host: Host, verify: Callable[..., Verification], run: Run) -> None:
+def test_short_containers_cause_no_finding(host: Host, verify: Callable[..., Verification], run: ContainersResult) -> None:
     """Containers start and end all the time while verification runs. `run` is requested because its containers run meanwhile."""
     known = {container.name for container in CONTAINERS}
     start_loop(host.check_output, ENGINE)
@@ -103,10 +103,10 @@ def test_short_containers_cause_no_finding(host: Host, verify: Callable[..., Ver
     assert loops > 0, "no short container ran"
 
 
-def test_forbidden_exposures_fail_the_verification(run: Run) -> None:
+def test_forbidden_exposures_fail_the_verification(run: ContainersResult) -> None:
     report = run.verification.report
     forbidden = set(report["policy"]["forbid"])
-    expected = {(c.name, kind) for c in CONTAINERS for kind in expect(c, ENGINE)[0] if kind in forbidden}
+    expected = {(c.name, kind) for c in CONTAINERS for kind in list_expected(c, ENGINE)[0] if kind in forbidden}
     accepted = {(c.name, kind) for c in CONTAINERS for kind in c.accepted}
     assert {(e["container"], e["kind"]) for e in report["exposed"]} - accepted == expected - accepted
     assert expected

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from conftest import MAKE_IMAGE, run_playbook
-from egress_layer import DISABLED, REQUIRED, TABLE, Layer, layer, loaded, read_table
+from egress_layer import DISABLED, REQUIRED, TABLE, EgressLayer, layer, loaded, read_table
 from reboot import wait_for_boot
 from testinfra.host import Host
 
@@ -51,7 +51,7 @@ done
 OWN = "nft list tables; ls /sys/class/net; ip route; ls /run/netns; docker ps -aq | sort; docker images -q | sort; docker network ls -q | sort"
 
 
-def test_without_nft_nothing_is_touched(host: Host, layer: Layer, loaded: list[list[str]]) -> None:
+def test_without_nft_nothing_is_touched(host: Host, layer: EgressLayer, loaded: list[list[str]]) -> None:
     nft, before = host.check_output("command -v nft"), host.check_output(f"stat -c %Y {RULES}")
     host.check_output(f"mv {nft} {nft}.away")
     try:
@@ -72,7 +72,7 @@ def cut_power(host: Host, act: Callable[[], object]) -> None:
     wait_for_boot(host, boot, "docker version >/dev/null")
 
 
-def test_a_power_cut_before_the_kernel_has_the_new_rules(host: Host, layer: Layer, loaded: list[list[str]]) -> None:
+def test_a_power_cut_before_the_kernel_has_the_new_rules(host: Host, layer: EgressLayer, loaded: list[list[str]]) -> None:
     assert "denied_host" not in str(loaded)
     cut = "/run/systemd/system/bulkhead-egress.service.d"
     # What the module starts after it has written the files. The folder is in memory, so the next boot does not have it.
@@ -84,7 +84,7 @@ def test_a_power_cut_before_the_kernel_has_the_new_rules(host: Host, layer: Laye
     assert "denied_host" in host.check_output(TABLE), "the boot loads the file"
 
 
-def test_a_power_cut_before_the_file_is_removed(host: Host, layer: Layer, loaded: list[list[str]]) -> None:
+def test_a_power_cut_before_the_file_is_removed(host: Host, layer: EgressLayer, loaded: list[list[str]]) -> None:
     """The module ends the start at boot and removes the table, and then the files."""
     host.check_output(CUT_REMOVAL)
     cut_power(host, lambda: layer.apply(DISABLED))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import wait_for_engine
-from egress_layer import PREPARE, REQUIRED, Layer, layer, list_reached, loaded, read_table
+from egress_layer import PREPARE, REQUIRED, EgressLayer, layer, list_reached, loaded, read_table
 from reboot import reboot
 from stand_in import METADATA, PUBLIC
 from testinfra.host import Host
@@ -83,7 +83,7 @@ def assert_rules_hold(host: Host, table: list[list[str]], moment: str) -> None:
     assert reached == [PUBLIC], moment
 
 
-def assert_left_alone(host: Host, layer: Layer, table: list[list[str]]) -> None:
+def assert_left_alone(host: Host, layer: EgressLayer, table: list[list[str]]) -> None:
     """Load the rules again next to a firewall and a rule that accepts first: unmanaged rules are kept, and verification finds the managed ones enforced."""
     host.check_output(EARLY)
     others = read_others(host)
@@ -104,7 +104,7 @@ def read_others(host: Host) -> str:
     return others
 
 
-def judge(layer: Layer) -> tuple[Any, str, list[str]]:
+def judge(layer: EgressLayer) -> tuple[Any, str, list[str]]:
     """Apply the layer. Return what the next plan would change, the verdict, and the findings."""
     found = layer.apply(REQUIRED)
     assert found, layer.output
@@ -112,7 +112,7 @@ def judge(layer: Layer) -> tuple[Any, str, list[str]]:
     return found["changes"], verified["status"], [each["id"] for each in verified["findings"]]
 
 
-def test_firewalld_and_the_rules_leave_each_other_alone(host: Host, layer: Layer, watched: list[list[str]]) -> None:
+def test_firewalld_and_the_rules_leave_each_other_alone(host: Host, layer: EgressLayer, watched: list[list[str]]) -> None:
     assert_denied_during(host, f"{INSTALL % 'firewalld'} && systemctl start firewalld")
     host.check_output("systemctl is-active firewalld && nft list table inet firewalld")
     assert read_table(host) == watched
@@ -126,7 +126,7 @@ def test_firewalld_and_the_rules_leave_each_other_alone(host: Host, layer: Layer
     assert_left_alone(host, layer, watched)
 
 
-def test_ufw_and_the_rules_leave_each_other_alone(host: Host, layer: Layer, watched: list[list[str]]) -> None:
+def test_ufw_and_the_rules_leave_each_other_alone(host: Host, layer: EgressLayer, watched: list[list[str]]) -> None:
     enable = f"ufw allow 22/tcp && ufw route allow to {METADATA} && ufw --force enable"
     for moment in (f"{INSTALL % 'ufw'} && {enable}", "ufw reload", "ufw disable", "ufw --force enable"):
         assert_denied_during(host, moment)
@@ -135,7 +135,7 @@ def test_ufw_and_the_rules_leave_each_other_alone(host: Host, layer: Layer, watc
     assert_left_alone(host, layer, watched)
 
 
-def test_an_engine_without_iptables_is_limited_too(host: Host, layer: Layer, loaded: list[list[str]]) -> None:
+def test_an_engine_without_iptables_is_limited_too(host: Host, layer: EgressLayer, loaded: list[list[str]]) -> None:
     """The machine boots, because the engine would leave its rules of before."""
     assert not host.file("/etc/docker/daemon.json").exists
     try:

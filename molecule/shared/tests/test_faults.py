@@ -24,7 +24,7 @@ RUNNING = frozenset(("keeper", "plain"))
 REMAPPED = "/var/lib/docker/231072.231072"
 
 
-class Machine:
+class ScriptedMachine:
     """Runs the scripts of `faults` through testinfra."""
 
     def __init__(self, host: Host) -> None:
@@ -36,12 +36,12 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(host: Host) -> Machine:
-    return Machine(host)
+def machine(host: Host) -> ScriptedMachine:
+    return ScriptedMachine(host)
 
 
 @pytest.fixture(scope="module")
-def before(machine: Machine) -> dict[str, Any]:
+def before(machine: ScriptedMachine) -> dict[str, Any]:
     seeded = machine.run_script(markers.SEED)
     assert seeded.returncode == 0, seeded.stderr
     return markers.read_markers(machine)
@@ -62,7 +62,7 @@ def join_output(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_failed_restart_restores_the_previous_data_root(
-    machine: Machine, before: dict[str, Any], playbook: Playbook, fails_to_start: None
+    machine: ScriptedMachine, before: dict[str, Any], playbook: Playbook, fails_to_start: None
 ) -> None:
     done = playbook("harden", *MIGRATE)
     assert done.returncode != 0
@@ -74,7 +74,9 @@ def test_a_failed_restart_restores_the_previous_data_root(
     machine.run_script("rm -r /var/lib/docker/.231072.231072.undone-*")
 
 
-def test_the_next_run_recovers_from_a_killed_migration(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
+def test_the_next_run_recovers_from_a_killed_migration(
+    host: Host, machine: ScriptedMachine, before: dict[str, Any], playbook: Playbook
+) -> None:
     # With pipelining, the module's process has no name of its own. It is the process that holds the lock of Bulkhead.
     killer = """
         for _ in $(seq 3000); do
@@ -111,7 +113,7 @@ def test_containers_write_only_to_the_remapped_data_root(host: Host, playbook: P
     assert host.file(f"/var/lib/docker/{volume}").exists
 
 
-def test_a_rollback_restores_all_data(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
+def test_a_rollback_restores_all_data(host: Host, machine: ScriptedMachine, before: dict[str, Any], playbook: Playbook) -> None:
     done = playbook("rollback", *MIGRATE)
     assert done.returncode == 0, done.stdout[-4000:]
     wait_for_engine(host)
@@ -129,7 +131,7 @@ def read_configuration(host: Host) -> str:
     return host.run("tail -n +1 /etc/docker/daemon.json /etc/systemd/system/docker-.scope.d/* /var/lib/bulkhead/daemon.json 2>&1").stdout
 
 
-def test_the_last_change_is_reverted_to_the_byte(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
+def test_the_last_change_is_reverted_to_the_byte(host: Host, machine: ScriptedMachine, before: dict[str, Any], playbook: Playbook) -> None:
     before_change = read_configuration(host)
     done = playbook("harden", "--tags", "pids_limit,no_new_privileges", "-e", "bulkhead_verify=false")
     assert done.returncode == 0, done.stdout[-3000:]
@@ -147,7 +149,9 @@ def test_the_last_change_is_reverted_to_the_byte(host: Host, machine: Machine, b
     assert mistyped.returncode != 0 and "write last, or leave it out" in join_output(mistyped)
 
 
-def test_finalize_removes_only_the_migrated_data_root(host: Host, machine: Machine, before: dict[str, Any], playbook: Playbook) -> None:
+def test_finalize_removes_only_the_migrated_data_root(
+    host: Host, machine: ScriptedMachine, before: dict[str, Any], playbook: Playbook
+) -> None:
     host.check_output(f"rm -rf {REMAPPED}")  # the data root of the first migration, as the blocker says
     files = "touch own other && ln own again && chown 33:33 own && chmod 4755 own && chown 1000:1001 other"
     host.check_output(f"mkdir -p '/srv/the data' && cd '/srv/the data' && {files}")

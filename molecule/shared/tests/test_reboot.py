@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import MAKE_IMAGE
-from reboot import Playbook, Recorded, reboot_recorded
+from reboot import Playbook, RecordedReboot, reboot_recorded
 from test_layers import *  # noqa: F403  (the same tests again)
 from testinfra.host import Host
 
@@ -13,7 +13,7 @@ RESTARTED = "restarted"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> RecordedReboot:
     host.check_output(MAKE_IMAGE)
     host.check_output(f"docker run -d --restart=always --network=none --name {RESTARTED} testimage")
     recorded = reboot_recorded(host, "docker info", RESTARTED, playbook, tmp_path_factory.mktemp("recordings"))
@@ -21,5 +21,5 @@ def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFa
     return recorded
 
 
-def test_the_recorder_saw_the_start_at_boot(rebooted: Recorded) -> None:
+def test_the_recorder_saw_the_start_at_boot(rebooted: RecordedReboot) -> None:
     rebooted.check()

@@ -57,7 +57,7 @@ Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass
-class Recorded:
+class RecordedServices:
     """before, armed: the host's state before the recorder was armed, and with it. folder: of the recordings. stages: file of the services' stages.
 
     denied: per service what was denied before its generated profiles were in use.
@@ -89,7 +89,13 @@ def run(playbook: Playbook, name: str, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def recorded(host: Host, playbook: Playbook, images: None, packages: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:  # noqa: F811
+def recorded(
+    host: Host,
+    playbook: Playbook,
+    images: None,  # noqa: F811  (a fixture)
+    packages: str,  # noqa: F811  (a fixture)
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[RecordedServices]:
     """Record the services, each from its creation on, and generate their profiles."""
     work = tmp_path_factory.mktemp("recordings")
     folder, report = work / "recordings", work / "reports"
@@ -112,7 +118,7 @@ def recorded(host: Host, playbook: Playbook, images: None, packages: str, tmp_pa
     lists = work / "lists.json"
     lists.write_text(json.dumps(build_lists(folder)))
     run(playbook, "harden", f"-e@{lists}", "-e", "bulkhead_verify=false")
-    yield Recorded(before, armed, folder, stages, {name: list_denied(folder, name) for name in SERVICES})
+    yield RecordedServices(before, armed, folder, stages, {name: list_denied(folder, name) for name in SERVICES})
     host.run(f"docker rm -f {STANDING} {HELD_OUT}")
     # Without the lists, the generated profiles are removed.
     run(playbook, "harden", "-e", "bulkhead_verify=false")
@@ -130,12 +136,12 @@ def get_options(name: str) -> list[str]:
     return list_options(name_profile(SERVICES[name]))
 
 
-def read_generated(recorded: Recorded, name: str) -> dict[str, Any]:
+def read_generated(recorded: RecordedServices, name: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((recorded.folder / f"{SERVICES[name]}.generated.yml").read_text(encoding="utf-8"))
     return content
 
 
-def test_arming_restarts_and_installs_nothing(recorded: Recorded) -> None:
+def test_arming_restarts_and_installs_nothing(recorded: RecordedServices) -> None:
     def select(state: str) -> list[str]:
         own = ("bulkhead", "recorder", "bulkhead-recorder.service")
         return [line for line in state.splitlines() if not re.search("raw_data|backlog_limit", line) and line not in own]
@@ -150,7 +156,7 @@ def test_arming_restarts_and_installs_nothing(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_a_service_did_is_in_its_recording(recorded: Recorded, name: str) -> None:
+def test_what_a_service_did_is_in_its_recording(recorded: RecordedServices, name: str) -> None:
     recording = yaml.safe_load((recorded.folder / f"{SERVICES[name]}.yml").read_text(encoding="utf-8"))
     made = {"nginx": "accept4", "python": "poll", "node": "epoll_pwait", "redis": "epoll_wait", "postgresql": "shmget"}
     assert {"execve", "openat", "read", "exit_group", made[name]} <= set(recording["calls"])
@@ -159,7 +165,7 @@ def test_what_a_service_did_is_in_its_recording(recorded: Recorded, name: str) -
     assert not [rule for rule in entry["rules"] if rule.split()[0] in ("/**", "/etc/**", "/proc/**", "/sys/**")]
 
 
-def test_generated_profiles_allow_few_calls(recorded: Recorded) -> None:
+def test_generated_profiles_allow_few_calls(recorded: RecordedServices) -> None:
     report = json.loads((recorded.stages.parent / "reports/recordings.json").read_text(encoding="utf-8"))
     allowed = {entry["service"]: entry["reduction"]["allowed"] for entry in report["services"] if entry["stage"] == "enforce"}
     assert set(allowed) == set(SERVICES.values())
@@ -168,7 +174,7 @@ def test_generated_profiles_allow_few_calls(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("name", WEB)
-def test_web_services_work_under_their_own_profiles(host: Host, recorded: Recorded, name: str) -> None:
+def test_web_services_work_under_their_own_profiles(host: Host, recorded: RecordedServices, name: str) -> None:
     # Without no-new-privileges the filter is loaded earlier.
     free = name in ("nginx", "node")
     result = try_web(host, name, " ".join([*get_options(name), *(["--security-opt=no-new-privileges=false"] if free else [])]))
@@ -176,12 +182,12 @@ def test_web_services_work_under_their_own_profiles(host: Host, recorded: Record
     assert f"NoNewPrivs:\t{int(not free)}" in result["exec"]
 
 
-def test_postgresql_works_under_its_own_profiles(host: Host, recorded: Recorded) -> None:
+def test_postgresql_works_under_its_own_profiles(host: Host, recorded: RecordedServices) -> None:
     result = try_postgresql(host, get_options("postgresql"))
     assert result["ok"], result
 
 
-def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: Playbook, recorded: Recorded) -> None:
+def test_a_stop_names_what_was_denied_and_leaves_nothing(host: Host, playbook: Playbook, recorded: RecordedServices) -> None:
     """What no container did while it was recorded is denied, and named with service, call and path. So is what could not be recorded."""
     collect = f"python3 -I {FOLDER}/recorder.pyz collect >/dev/null"
     host.check_output(f"{collect} && rm -r {PINS} && {collect} && ls {PINS}/recorder")

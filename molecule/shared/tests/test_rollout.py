@@ -36,7 +36,7 @@ SCOPE = "/etc/systemd/system/docker-.scope.d"
 LATER = f"{SCOPE}/99-later.conf"
 
 
-class Fleet:
+class RolloutFleet:
     """The inventory of both machines and the third host, and the folder of reports."""
 
     def __init__(self, folder: Path) -> None:
@@ -89,8 +89,8 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    return Fleet(tmp_path_factory.mktemp("fleet"))
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> RolloutFleet:
+    return RolloutFleet(tmp_path_factory.mktemp("fleet"))
 
 
 def is_visited(output: str, host: str) -> bool:
@@ -98,7 +98,7 @@ def is_visited(output: str, host: str) -> bool:
     return bool(re.search(rf"(ok|changed|failed|fatal): \[{host}\]", output.partition("PLAY [Harden]")[2]))
 
 
-def test_a_blocked_host_stops_the_rollout_before_any_change(fleet: Fleet) -> None:
+def test_a_blocked_host_stops_the_rollout_before_any_change(fleet: RolloutFleet) -> None:
     second = fleet.host(FLEET)
     second.check_output('mkdir -p /etc/docker && echo \'{"debug": "yes"}\' > /etc/docker/daemon.json')
     before = {name: fleet.list_state(name) for name in (CANARY, FLEET)}
@@ -113,7 +113,7 @@ def test_a_blocked_host_stops_the_rollout_before_any_change(fleet: Fleet) -> Non
     second.check_output("rm /etc/docker/daemon.json")
 
 
-def test_a_canary_host_that_is_lost_during_its_batch_fails(fleet: Fleet) -> None:
+def test_a_canary_host_that_is_lost_during_its_batch_fails(fleet: RolloutFleet) -> None:
     before = {name: fleet.list_state(name) for name in (CANARY, FLEET)}
     process = fleet.start()
     deadline = time.monotonic() + 300
@@ -130,7 +130,7 @@ def test_a_canary_host_that_is_lost_during_its_batch_fails(fleet: Fleet) -> None
     assert before == {name: fleet.list_state(name) for name in (CANARY, FLEET)}
 
 
-def test_a_canary_host_that_fails_stops_the_rollout(fleet: Fleet) -> None:
+def test_a_canary_host_that_fails_stops_the_rollout(fleet: RolloutFleet) -> None:
     canary = fleet.host(CANARY)
     canary.check_output(f"mkdir -p {SCOPE} && mount -t tmpfs -o ro none {SCOPE}")
     before = fleet.list_state(FLEET)
@@ -148,7 +148,7 @@ def test_a_canary_host_that_fails_stops_the_rollout(fleet: Fleet) -> None:
     canary.check_output(f"umount {SCOPE}")
 
 
-def test_a_repaired_rollout_continues_to_the_next_failing_host(fleet: Fleet) -> None:
+def test_a_repaired_rollout_continues_to_the_next_failing_host(fleet: RolloutFleet) -> None:
     second = fleet.host(FLEET)
     second.check_output(f"mkdir -p {SCOPE} && printf '[Scope]\\nTasksMax=50\\n' > {LATER}")
     code, output = fleet.harden("--limit", f"!{AWAY}")
@@ -160,7 +160,7 @@ def test_a_repaired_rollout_continues_to_the_next_failing_host(fleet: Fleet) -> 
     assert fleet.read_conditions()[CANARY] == "verified" and fleet.read_conditions()[FLEET] == "failing"
 
 
-def test_a_second_start_resumes_the_rollout(fleet: Fleet) -> None:
+def test_a_second_start_resumes_the_rollout(fleet: RolloutFleet) -> None:
     fleet.host(FLEET).check_output(f"rm {LATER} && systemctl daemon-reload")
     before = fleet.list_state(CANARY)
     code, output = fleet.harden()
@@ -172,7 +172,7 @@ def test_a_second_start_resumes_the_rollout(fleet: Fleet) -> None:
     assert fleet.host(FLEET).check_output(f"cat {SCOPE}/10-bulkhead-pids.conf").count("TasksMax=512") == 1
 
 
-def test_a_third_start_changes_nothing(fleet: Fleet) -> None:
+def test_a_third_start_changes_nothing(fleet: RolloutFleet) -> None:
     before = {name: fleet.list_state(name) for name in (CANARY, FLEET)}
     code, output = fleet.harden("--limit", f"!{AWAY}")
     assert code == 0, output
@@ -181,7 +181,7 @@ def test_a_third_start_changes_nothing(fleet: Fleet) -> None:
     assert before == {name: fleet.list_state(name) for name in (CANARY, FLEET)}
 
 
-def test_a_restarted_engine_is_verified_again(fleet: Fleet) -> None:
+def test_a_restarted_engine_is_verified_again(fleet: RolloutFleet) -> None:
     fleet.host(CANARY).check_output("systemctl restart docker.service")
     code, output = fleet.harden("--limit", CANARY)
     assert code == 0, output
@@ -189,7 +189,7 @@ def test_a_restarted_engine_is_verified_again(fleet: Fleet) -> None:
     assert is_visited(output, CANARY) and "changed: [" not in output
 
 
-def test_a_rollout_of_one_layer_requires_only_that_layer(fleet: Fleet) -> None:
+def test_a_rollout_of_one_layer_requires_only_that_layer(fleet: RolloutFleet) -> None:
     arguments = ("--limit", CANARY, "--tags", "seccomp", "-e", "seccomp_profiles_layer=required", "-e", "userns_remap_layer=required")
     code, output = fleet.harden(*arguments)
     assert code == 0, output

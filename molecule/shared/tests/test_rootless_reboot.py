@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Verification
-from reboot import Playbook, Recorded, reboot_recorded
+from reboot import Playbook, RecordedReboot, reboot_recorded
 from rootless import HARDENED, OPTIONS, assert_all_enforced, assert_hardened
 from testinfra.host import Host
 
@@ -15,13 +15,13 @@ READY = "docker -H unix:///run/user/$(id -u rootless)/docker.sock info"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> RecordedReboot:
     done = playbook("containers", *OPTIONS, *HARDENED)
     assert done.returncode == 0, done.stdout[-4000:]
     return reboot_recorded(host, READY, "bulkhead-good", playbook, tmp_path_factory.mktemp("recordings"), *OPTIONS, *HARDENED)
 
 
-def test_the_recorder_saw_the_start_at_boot(rebooted: Recorded) -> None:
+def test_the_recorder_saw_the_start_at_boot(rebooted: RecordedReboot) -> None:
     rebooted.check()
 
 

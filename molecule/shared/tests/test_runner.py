@@ -25,7 +25,7 @@ AWAY = {"docker_hosts": {"hosts": {"away": {"ansible_host": "127.0.0.1", "ansibl
 
 
 @dataclass
-class Job:
+class RunnerJob:
     """The folders of a run's artifacts and reports."""
 
     artifacts: Path
@@ -40,7 +40,7 @@ class Job:
 
 
 @pytest.fixture(scope="module", params=["--check", ""], ids=["check", "real"])
-def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> Job:
+def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest.TempPathFactory) -> RunnerJob:
     """Run verify.yml as a scheduler does: with a folder of settings, and without the environment of this process."""
     home = tmp_path_factory.mktemp("runner")
     (home / "env").mkdir()
@@ -56,16 +56,16 @@ def job(request: pytest.FixtureRequest, inventory: str, tmp_path_factory: pytest
     command = [str(TOOLS / "ansible-runner"), "run", str(home), "-p", "playbooks/verify.yml", "--ident", "job"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stdout[-4000:] + done.stderr[-2000:]
-    return Job(home / "artifacts" / "job", home / "reports")
+    return RunnerJob(home / "artifacts" / "job", home / "reports")
 
 
-def test_the_exit_code_is_that_of_the_playbook(job: Job) -> None:
+def test_the_exit_code_is_that_of_the_playbook(job: RunnerJob) -> None:
     assert (job.read_artifact("rc"), job.read_artifact("status")) == ("4", "failed")
     assert "Fleet: 0 of 2 hosts verified" in job.read_artifact("stdout"), "the runner's output contains the project's own output"
     assert [event["event_data"]["host"] for event in job.events("runner_on_unreachable")] == ["away", "away"]
 
 
-def test_events_give_the_same_report(job: Job, inventory: str, tmp_path: Path) -> None:
+def test_events_give_the_same_report(job: RunnerJob, inventory: str, tmp_path: Path) -> None:
     done = subprocess.run(
         ["make", "report", f"EVENTS={job.artifacts}", f"REPORTS={tmp_path}", f"INVENTORY={inventory}"],
         cwd=REPOSITORY,
@@ -88,7 +88,7 @@ def test_events_give_the_same_report(job: Job, inventory: str, tmp_path: Path) -
     assert "<strong>0 of 1</strong> hosts verified" in (tmp_path / "fleet.html").read_text(), "the inventory of the command counts"
 
 
-def test_the_result_is_an_artifact_of_the_job(job: Job) -> None:
+def test_the_result_is_an_artifact_of_the_job(job: RunnerJob) -> None:
     (stats,) = job.events("playbook_on_stats")
     fleet = stats["event_data"]["artifact_data"]["bulkhead_fleet"]
     assert fleet["verified"] is False

@@ -120,7 +120,7 @@ SABOTAGES = [
 
 
 @dataclass
-class Verdict:
+class SabotageResult:
     """The result of playbooks/tasks/verify.yml: whether it failed, and its report."""
 
     failed: bool
@@ -155,7 +155,7 @@ def _write_play(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def verdicts(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
+def verdicts(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> list[SabotageResult]:
     """Return the verdict on each of the SABOTAGES, and a last one after all are reverted."""
     folder = tmp_path_factory.mktemp("sabotage")
     book = folder / "book.yml"
@@ -164,7 +164,7 @@ def verdicts(inventory: str, tmp_path_factory: pytest.TempPathFactory) -> list[V
     assert (folder / "failed.json").exists(), done.stdout[-6000:] + done.stderr[-2000:]
     failed = json.loads((folder / "failed.json").read_text())
     reports = [json.loads(next((folder / str(n)).glob("verify-*.json")).read_text()) for n in range(len(SABOTAGES) + 1)]
-    return [Verdict(number in failed, report) for number, report in enumerate(reports)]
+    return [SabotageResult(number in failed, report) for number, report in enumerate(reports)]
 
 
 def test_sabotages_cover_every_configured_layer() -> None:
@@ -172,7 +172,7 @@ def test_sabotages_cover_every_configured_layer() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(SABOTAGES)), ids=lambda n: SABOTAGES[n].name.replace(" ", "-"))
-def test_the_report_names_the_layer_and_no_other(verdicts: list[Verdict], number: int) -> None:
+def test_the_report_names_the_layer_and_no_other(verdicts: list[SabotageResult], number: int) -> None:
     sabotage, verdict = SABOTAGES[number], verdicts[number]
     layers = verdict.report["verification"]["layers"]
     details = json.dumps([layer for layer in layers if layer["status"] != "enforced"], indent=1)
@@ -186,7 +186,7 @@ def test_the_report_names_the_layer_and_no_other(verdicts: list[Verdict], number
         assert sabotage.findings & {finding["id"] for layer in layers for finding in layer["findings"]}, details
 
 
-def test_every_layer_is_enforced_after_all_is_reverted(verdicts: list[Verdict]) -> None:
+def test_every_layer_is_enforced_after_all_is_reverted(verdicts: list[SabotageResult]) -> None:
     assert not verdicts[-1].failed, verdicts[-1].report["not_enforced"]
 
 
