@@ -35,7 +35,7 @@ class FaultMachine:
 
     def __init__(self, name: str, suite: str, containerd: bool = False) -> None:
         self.name, self.suite, self.containerd = name, suite, containerd
-        self.base = DebianBase(recipe.for_suite(suite))
+        self.base = DebianBase(recipe.create_recipe(suite))
         self.shape = qemu.detect_shape(2048, None)
         self.image = image.MachineImage(self.base)
         self.folder = paths.machine_dir(name)
@@ -71,7 +71,7 @@ class FaultMachine:
         self.check_script(self._seed_script, 900)
         with Monitor(self.folder, timeout=900) as monitor:
             monitor.execute("stop")
-            complaint = monitor.human(f"savevm {SEEDED}").strip()
+            complaint = monitor.run_human_command(f"savevm {SEEDED}").strip()
             if complaint:
                 raise LabError(f"savevm: {complaint}")
         self.stop()
@@ -87,7 +87,7 @@ class FaultMachine:
         raw.unlink()
 
     def _seed(self) -> str:
-        return f"{self.base.key()} {self.shape.key()} {recipe.digest(self._seed_script)} journal"
+        return f"{self.base.key()} {self.shape.key()} {recipe.compute_digest(self._seed_script)} journal"
 
     @property
     def _seed_script(self) -> str:
@@ -139,7 +139,7 @@ class FaultMachine:
         return "file.driver=nbd,file.server.type=unix,file.server.path=nbd.sock,cache=writeback"
 
     def _boot(self, drive: str | None, snapshot: str | None) -> None:
-        command = qemu.command(
+        command = qemu.build_command(
             self.shape,
             name=self.name,
             disk="disk.qcow2",
@@ -153,7 +153,7 @@ class FaultMachine:
             self.machine.wait_for_ssh("booting", PATIENCE)
         self.machine.set_clock_and_hostname(PATIENCE)
         self.machine.update_state(ready=True)
-        remote = self.machine.remote()
+        remote = self.machine.get_remote()
         variables = inventory.host_variables(remote.port, remote.key, remote.known_hosts)
         self.inventory.write_text(inventory.inventory_text(self.name, variables, ()), encoding="utf-8")
 
@@ -161,7 +161,7 @@ class FaultMachine:
 
     def run_script(self, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a shell script in the machine as root."""
-        command = self.machine.remote().command(["bash", "-s"])
+        command = self.machine.get_remote().build_command(["bash", "-s"])
         return subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout, check=False)
 
     def check_script(self, script: str, timeout: float = 600) -> str:

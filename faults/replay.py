@@ -66,7 +66,7 @@ class RecordedRun:
 def load_recorded_run(machine: FaultMachine, variables: tuple[str, ...]) -> RecordedRun:
     """Return what harden.yml with these arguments changes. The recording is kept in the machine's folder until the collection changes."""
     sources = sorted(_COLLECTION.rglob("*.py")) + sorted(_COLLECTION.rglob("*.yml"))
-    key = recipe.digest([variables, machine.machine.state["seed"], *(path.read_text(encoding="utf-8") for path in sources)])
+    key = recipe.compute_digest([variables, machine.machine.state["seed"], *(path.read_text(encoding="utf-8") for path in sources)])
     file = machine.folder / f"recording-{key}.json"
     if not file.exists():
         recording = _record_run(machine, variables)

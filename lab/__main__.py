@@ -58,9 +58,9 @@ def _read_request(options: argparse.Namespace) -> lifecycle.MachineRequest:
     guest = _read_architecture(options)
     if options.image and guest != architecture.AMD64:
         raise LabError(f"--image boots with BIOS firmware, which {guest.name} does not have; use --suite, or --arch amd64")
-    suite = None if options.image else DebianBase(recipe.for_suite(options.suite, guest))
+    suite = None if options.image else DebianBase(recipe.create_recipe(options.suite, guest))
     return lifecycle.MachineRequest(
-        base=suite or cloud_image.from_options(options.image, options.checksum),
+        base=suite or cloud_image.parse_options(options.image, options.checksum),
         shape=qemu.detect_shape(options.memory, options.cpus, guest),
         groups=tuple(getattr(options, "group", ())),
         inventory_dir=getattr(options, "inventory_dir", None),
@@ -95,7 +95,7 @@ def _build_image(options: argparse.Namespace) -> int:
     doctor.check_packages(_read_architecture(options))
     request = _read_request(options)
     key = request.base.key()
-    with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True):
+    with locks.hold_lock(image.use_lock(key), f"the removal of {key}", shared=True):
         built = image.ensure_image(request.base, request.shape)
         snapshot = built.snapshot(request.shape)
         if request.hardened:

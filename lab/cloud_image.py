@@ -46,7 +46,7 @@ def parse_checksum(text: str) -> tuple[str, str]:
     return (match.group(1), match.group(2)) if match.group(1) else (match.group(3), match.group(4))
 
 
-def user_data(public_key: str, scripts: dict[str, str], packages: tuple[str, ...]) -> str:
+def render_user_data(public_key: str, scripts: dict[str, str], packages: tuple[str, ...]) -> str:
     """Return the seed's cloud-config. JSON is valid YAML."""
     config = {
         "disable_root": False,
@@ -92,11 +92,11 @@ class CloudBase:
     def key(self) -> str:
         """Return a key of the image's content and of what the lab adds; where the image comes from does not matter."""
         made_of = [self.algorithm, self.digits, self.packages, self.install_script, self.quiet_script, self.disk_size]
-        return f"{self.label}-{recipe.digest(made_of)}"
+        return f"{self.label}-{recipe.compute_digest(made_of)}"
 
     def boot_key(self) -> str:
         """Return a hash of what is run when the machine has booted."""
-        return recipe.digest(self.settle_script)
+        return recipe.compute_digest(self.settle_script)
 
     def build(self, folder: Path) -> None:
         """Fill ``folder`` with ``disk.qcow2``, ``seed.iso`` and ``ssh_key``."""
@@ -112,7 +112,7 @@ class CloudBase:
             original.unlink(missing_ok=True)
         public_key = (folder / "ssh_key.pub").read_text(encoding="utf-8").strip()
         scripts = {"cloud": self.install_script, "quiet": self.quiet_script}
-        _write_seed(folder, user_data(public_key, scripts, self.packages), f"lab-{self.key()}")
+        _write_seed(folder, render_user_data(public_key, scripts, self.packages), f"lab-{self.key()}")
 
     def boot_options(self, folder: Path, *, emulated: bool) -> list[str]:
         """Return the options that add the seed; the image brings its own boot loader."""
@@ -170,7 +170,7 @@ def _write_seed(folder: Path, user: str, instance: str) -> None:
     raise LabError("neither xorriso nor genisoimage is here to write the seed; `python3 -m lab doctor` says more")
 
 
-def from_options(source: str, checksum: str | None) -> CloudBase:
+def parse_options(source: str, checksum: str | None) -> CloudBase:
     """Return the base that ``--image`` and ``--checksum`` name."""
     if not checksum:
         raise LabError("--image needs --checksum sha256:… (or sha512:…) of the file, as its publisher gives it")
@@ -186,8 +186,8 @@ def from_options(source: str, checksum: str | None) -> CloudBase:
         algorithm=algorithm,
         digits=digits,
         packages=tuple(sorted(packages)),
-        install_script=recipe.script("cloud"),
-        quiet_script=recipe.script("quiet"),
-        settle_script=_SETTLE + recipe.settle_script(),
+        install_script=recipe.read_script("cloud"),
+        quiet_script=recipe.read_script("quiet"),
+        settle_script=_SETTLE + recipe.build_settle_script(),
         disk_size="8G",
     )

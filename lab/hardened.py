@@ -58,7 +58,7 @@ def hash_inputs(repository: Path) -> str:
 def find_snapshot(built: MachineImage, shape: qemu.Shape) -> Path:
     """Return the path of the hardened snapshot that belongs to the files of this checkout."""
     made_of = [built.snapshot(shape).parent.name, sys.version_info[:2], hash_inputs(paths.REPOSITORY)]
-    return built.directory / f"hardened-{recipe.digest(made_of)}" / "ready.qcow2"
+    return built.directory / f"hardened-{recipe.compute_digest(made_of)}" / "ready.qcow2"
 
 
 def use_lock(snapshot: Path) -> Path:
@@ -73,10 +73,10 @@ def hold_snapshot(built: MachineImage, shape: qemu.Shape) -> Iterator[Path]:
     The caller holds the image's ``use_lock`` shared.
     """
     snapshot = find_snapshot(built, shape)
-    with locks.lock(use_lock(snapshot), f"the removal of {snapshot.parent.name}", shared=True):
+    with locks.hold_lock(use_lock(snapshot), f"the removal of {snapshot.parent.name}", shared=True):
         if not snapshot.exists():
             key = built.base.key()
-            with locks.lock(image.build_lock(key), f"another build of {key}"):
+            with locks.hold_lock(image.build_lock(key), f"another build of {key}"):
                 if not snapshot.exists():
                     image.build_atomically(snapshot.parent, lambda folder: _build(built, shape, folder))
             prune_snapshots(snapshot)
@@ -100,7 +100,7 @@ def _build(built: MachineImage, shape: qemu.Shape, folder: Path) -> None:
     shutil.copy(built.ssh_key, folder / "ssh_key")
     copy_disk(built.snapshot(shape), overlay, built.disk)
     machine = Machine(HOSTNAME, folder)
-    machine.start(qemu.command(shape, name=folder.name, disk=overlay.name, boot=built.boot_options(shape), load_snapshot=True))
+    machine.start(qemu.build_command(shape, name=folder.name, disk=overlay.name, boot=built.boot_options(shape), load_snapshot=True))
     machine.set_clock_and_hostname(built.base.patience)
     _harden(machine, label)
     _settle(machine)
@@ -117,7 +117,7 @@ def _harden(machine: Machine, label: str) -> None:
     program = Path(sys.executable).parent / "ansible-playbook"
     if not program.exists():
         raise LabError(f"{program} does not exist; run `make setup`, then use .venv/bin/python -m lab")
-    remote = machine.remote()
+    remote = machine.get_remote()
     variables = inventory.host_variables(remote.port, remote.key, remote.known_hosts)
     source = machine.directory / "inventory.yml"
     source.write_text(inventory.inventory_text(machine.name, variables, ()), encoding="utf-8")
@@ -148,8 +148,8 @@ def _harden(machine: Machine, label: str) -> None:
 def _settle(machine: Machine) -> None:
     """Wait until the machine is idle again and check that it is ready for a snapshot."""
     done = subprocess.run(
-        machine.remote().command(["sh", "-s"]),
-        input=recipe.script("hardened"),
+        machine.get_remote().build_command(["sh", "-s"]),
+        input=recipe.read_script("hardened"),
         capture_output=True,
         text=True,
         check=False,

@@ -74,7 +74,7 @@ def ensure_image(base: ImageBase, shape: qemu.Shape) -> MachineImage:
     """
     image = MachineImage(base)
     if not image.snapshot(shape).exists():
-        with locks.lock(build_lock(base.key()), f"another build of {base.key()}"):
+        with locks.hold_lock(build_lock(base.key()), f"another build of {base.key()}"):
             _clear_leftovers(base.key())
             if not image.directory.exists():
                 build_atomically(image.directory, base.build)
@@ -115,7 +115,7 @@ def _boot_and_settle(image: MachineImage, shape: qemu.Shape, folder: Path) -> No
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image.disk), str(overlay)], check=True)
     shutil.copy(image.ssh_key, folder / "ssh_key")
     machine = Machine("building", folder)
-    machine.start(qemu.command(shape, name=base.key(), disk=overlay.name, boot=image.boot_options(shape)))
+    machine.start(qemu.build_command(shape, name=base.key(), disk=overlay.name, boot=image.boot_options(shape)))
     started = time.monotonic()
     machine.wait_for_ssh("booting", base.patience)
     say(f"ssh answers {time.monotonic() - started:.1f} s after power-on; waiting for the machine to settle")
@@ -128,8 +128,8 @@ def _boot_and_settle(image: MachineImage, shape: qemu.Shape, folder: Path) -> No
 
 
 def _settle(machine: Machine, base: ImageBase) -> None:
-    remote = machine.remote()
-    command = remote.command(["sh", "-s"])
+    remote = machine.get_remote()
+    command = remote.build_command(["sh", "-s"])
     heartbeat = Heartbeat("settling", lambda: tail(machine.serial, 1)[-100:])
     log = machine.directory / "settle.log"
     with open(log, "wb") as out:

@@ -34,7 +34,7 @@ def start_machine(name: str, request: MachineRequest) -> Path:
     """Start a machine and return the path of its inventory. A running machine is left as it is."""
     directory = paths.machine_dir(name)
     groups = inventory.check_groups(request.groups)
-    with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
+    with locks.hold_lock(paths.lock_path(name), f"another command on machine {name}"):
         machine = Machine(name, directory)
         if machine.is_alive() and machine.state.get("ready"):
             if machine.state.get("image") != request.base.key():
@@ -57,7 +57,7 @@ def start_machine(name: str, request: MachineRequest) -> Path:
 
 def _create(machine: Machine, request: MachineRequest) -> None:
     key = request.base.key()
-    with locks.lock(image.use_lock(key), f"the removal of {key}", shared=True) as held:
+    with locks.hold_lock(image.use_lock(key), f"the removal of {key}", shared=True) as held:
         built = image.ensure_image(request.base, request.shape)
         machine.directory.mkdir()
         shutil.copy(built.ssh_key, machine.directory / "ssh_key")
@@ -71,7 +71,7 @@ def _create(machine: Machine, request: MachineRequest) -> None:
         started = time.monotonic()
         machine.update_state(name=machine.name, suite=request.base.label, image=key, hardened=request.hardened, ready=False)
         say(f"starting {machine.name} from the snapshot {key}/{snapshot.parent.name}")
-        command = qemu.command(
+        command = qemu.build_command(
             request.shape,
             name=machine.name,
             disk="disk.qcow2",
@@ -85,7 +85,7 @@ def _create(machine: Machine, request: MachineRequest) -> None:
 
 
 def _write_inventory(machine: Machine, groups: Sequence[str], inventory_dir: Path | None) -> Path:
-    remote = machine.remote()
+    remote = machine.get_remote()
     variables = inventory.host_variables(remote.port, remote.key, remote.known_hosts)
     path = machine.directory / "inventory.yml"
     path.write_text(inventory.inventory_text(machine.name, variables, groups), encoding="utf-8")
@@ -99,7 +99,7 @@ def _write_inventory(machine: Machine, groups: Sequence[str], inventory_dir: Pat
 
 def remove_machine(name: str) -> bool:
     """End a machine and remove its files; return whether there were any."""
-    with locks.lock(paths.lock_path(name), f"another command on machine {name}"):
+    with locks.hold_lock(paths.lock_path(name), f"another command on machine {name}"):
         return _remove(Machine(name, paths.machine_dir(name)))
 
 
@@ -123,5 +123,5 @@ def find_machine(name: str) -> Machine:
 
 def open_shell(name: str, words: Sequence[str]) -> None:
     """Replace this process by an ssh to the machine."""
-    command = find_machine(name).remote().command(words, terminal=not words)
+    command = find_machine(name).get_remote().build_command(words, terminal=not words)
     os.execvp(command[0], command)

@@ -33,7 +33,7 @@ def try_lock(path: Path, *, shared: bool = False) -> int | None:
 
 
 @contextmanager
-def lock(path: Path, waiting_for: str, *, shared: bool = False) -> Iterator[int]:
+def hold_lock(path: Path, waiting_for: str, *, shared: bool = False) -> Iterator[int]:
     """Hold the lock for a while; say who is waited for. Yields the descriptor."""
     descriptor = try_lock(path, shared=shared)
     if descriptor is None:

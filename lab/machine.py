@@ -63,7 +63,7 @@ class Machine:
         state = self.state
         return process.is_running(int(state.get("pid", 0)), str(state.get("started", "")))
 
-    def remote(self) -> Remote:
+    def get_remote(self) -> Remote:
         """Return how to reach the machine."""
         return Remote(int(self.state["port"]), self.directory / "ssh_key", self.directory / "known_hosts")
 
@@ -89,7 +89,7 @@ class Machine:
         while True:
             try:
                 with Monitor(self.directory) as monitor:
-                    self.update_state(port=qemu.parse_ssh_port(monitor.human("info usernet")))
+                    self.update_state(port=qemu.parse_ssh_port(monitor.run_human_command("info usernet")))
                     return
             except OSError:
                 if not self.is_alive() or time.monotonic() > limit:
@@ -122,7 +122,7 @@ class Machine:
         heartbeat = Heartbeat(f"resuming {self.name}", lambda: tail(self.serial, 1)[-100:])
         while True:
             try:
-                self.remote().set_clock_and_hostname(self.name, heartbeat, timeout)
+                self.get_remote().set_clock_and_hostname(self.name, heartbeat, timeout)
                 return
             except LabError as error:
                 self.check_progress(heartbeat, timeout, str(error))
@@ -154,7 +154,7 @@ class Machine:
         """Stop the guest and keep its disk, memory and processors under the name ``ready``."""
         with Monitor(self.directory, timeout=600) as monitor:
             monitor.execute("stop")
-            complaint = monitor.human(f"savevm {qemu.SNAPSHOT}").strip()
+            complaint = monitor.run_human_command(f"savevm {qemu.SNAPSHOT}").strip()
             if complaint:
                 raise self.build_error(f"savevm: {complaint}")
             with contextlib.suppress(OSError):  # it may be gone before it answers

@@ -29,7 +29,7 @@ def parse_sources(text: str) -> list[str]:
     return list(dict.fromkeys(uri for uri in found if re.fullmatch(r"https?://\S+/debian/?", uri)))
 
 
-def candidates() -> list[str | None]:
+def list_mirrors() -> list[str | None]:
     """Return the mirrors to try in turn; None stands for mmdebstrap's own default.
 
     ``BULKHEAD_MIRROR`` decides alone. Otherwise the control node's own archives come after the default.
@@ -52,7 +52,7 @@ def install_from_first(what: str, install: Callable[[str | None], None], is_out_
 
     what: what is installed, for messages. is_out_of_reach: whether the failure is the mirror's; any other one, and the last, is raised.
     """
-    for uri in (uris := candidates()):
+    for uri in (uris := list_mirrors()):
         say(f"installing {what} from {uri or 'the default mirror'}")
         try:
             install(uri)

@@ -102,7 +102,7 @@ def detect_shape(memory_mib: int, cpus: int | None, architecture: Architecture |
     return Shape(accelerator, parse_version(version.stdout), memory_mib, cpus or default_cpus(accelerator), processor, guest)
 
 
-def command(
+def build_command(
     shape: Shape,
     *,
     name: str,

@@ -60,6 +60,6 @@ class Monitor:
             if "return" in reply:
                 return reply["return"]
 
-    def human(self, line: str) -> str:
+    def run_human_command(self, line: str) -> str:
         """Run a command of the human monitor, for what QMP has no command for."""
         return str(self.execute("human-monitor-command", **{"command-line": line}))

@@ -109,29 +109,29 @@ class Recipe:
         disk = asdict(self)
         for name in (*BOOT_FIELDS, "architecture"):
             del disk[name]
-        return f"{self.label}-{digest(disk)}"
+        return f"{self.label}-{compute_digest(disk)}"
 
     def boot_key(self) -> str:
         """Return a hash of what makes the booted machine, besides the disk."""
-        return digest([getattr(self, name) for name in BOOT_FIELDS])
+        return compute_digest([getattr(self, name) for name in BOOT_FIELDS])
 
 
-def digest(content: object) -> str:
+def compute_digest(content: object) -> str:
     """Return 12 hexadecimal digits of the hash of anything that JSON can express."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def script(name: str) -> str:
+def read_script(name: str) -> str:
     """Return the text of one of the scripts that are run in the guest."""
     return (paths.GUEST_FILES / f"{name}.sh").read_text(encoding="utf-8")
 
 
-def settle_script() -> str:
+def build_settle_script() -> str:
     """Return the script that is run in a booted machine before its snapshot is saved."""
-    return script("settle").replace("BYTECODE_CACHE\n", (paths.GUEST_FILES / "bytecode_cache.py").read_text(encoding="utf-8"))
+    return read_script("settle").replace("BYTECODE_CACHE\n", (paths.GUEST_FILES / "bytecode_cache.py").read_text(encoding="utf-8"))
 
 
-def for_suite(suite: str, architecture: Architecture | None = None) -> Recipe:
+def create_recipe(suite: str, architecture: Architecture | None = None) -> Recipe:
     """Return the recipe of one Debian suite, by default for this control node's architecture."""
     architecture = architecture or detect_host()
     if suite not in SUITES:
@@ -142,13 +142,13 @@ def for_suite(suite: str, architecture: Architecture | None = None) -> Recipe:
         packages=(architecture.kernel_package, *PACKAGES, *EXTRA_PACKAGES.get(suite, ())),
         apt_options=APT_OPTIONS.get(suite, ()),
         dpkg_options=DPKG_OPTIONS,
-        essential_script=script("essential"),
-        configure_script=script("configure").replace("CONSOLE", architecture.console),
-        quiet_script=script("quiet"),
+        essential_script=read_script("essential"),
+        configure_script=read_script("configure").replace("CONSOLE", architecture.console),
+        quiet_script=read_script("quiet"),
         disk_size="8G",
         # Under TCG with several processors a guest's kernel now and then trips over its own patching of code at boot
         # (seen on trixie: an oops in sched_clock_tick); it then boots once more, rather than stand still.
         kernel_arguments=f"root=/dev/vda rw console={architecture.console} net.ifnames=0 TERM=dumb oops=panic panic=5",
         emulation_arguments=" ".join((*EMULATION_ARGUMENTS, *architecture.emulation_arguments)),
-        settle_script=settle_script(),
+        settle_script=build_settle_script(),
     )

@@ -74,7 +74,7 @@ class Remote:
     key: Path
     known_hosts: Path
 
-    def command(self, words: Sequence[str] = (), *, terminal: bool = False) -> list[str]:
+    def build_command(self, words: Sequence[str] = (), *, terminal: bool = False) -> list[str]:
         """Return the ssh command line that runs ``words`` (or a shell) there."""
         # fmt: off
         return [
@@ -89,7 +89,7 @@ class Remote:
     def set_clock_and_hostname(self, hostname: str, heartbeat: Heartbeat, timeout: float) -> None:
         """Set the machine's clock and host name, in one connection; raise LabError if there is none."""
         process = subprocess.Popen(
-            self.command([SET_CLOCK_AND_HOSTNAME]),
+            self.build_command([SET_CLOCK_AND_HOSTNAME]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -39,11 +39,11 @@ class ComparisonMachine:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.remote = lifecycle.find_machine(name).remote()
+        self.remote = lifecycle.find_machine(name).get_remote()
 
     def run_script(self, script: str) -> str:
         """Run a script there as root and return its output."""
-        done = subprocess.run(self.remote.command(["bash", "-s"]), input=script, capture_output=True, text=True, check=False)
+        done = subprocess.run(self.remote.build_command(["bash", "-s"]), input=script, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"compare-docker-bench: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
@@ -51,7 +51,7 @@ class ComparisonMachine:
     def copy_folder(self, folder: Path) -> None:
         """Copy the folder of docker-bench-security there."""
         pack = subprocess.run(["tar", "-C", str(folder), "--exclude=.git", "-c", "."], capture_output=True, check=True)
-        unpack = self.remote.command(["mkdir -p /root/bench && tar -C /root/bench -x"])
+        unpack = self.remote.build_command(["mkdir -p /root/bench && tar -C /root/bench -x"])
         subprocess.run(unpack, input=pack.stdout, check=True)
 
     def run_verify(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def ensure_root() -> Path:
     """Return the folder of the root file system, built if it does not exist."""
     cache = paths.cache_dir()
     root = cache / f"control-{SUITE}-{build_key()}"
-    with locks.lock(cache / "locks" / f"control-{SUITE}", "another build of the control node"):
+    with locks.hold_lock(cache / "locks" / f"control-{SUITE}", "another build of the control node"):
         if not root.exists():
             for folder in cache.glob(f".control-{SUITE}-*"):  # of a killed build
                 shutil.rmtree(folder, ignore_errors=True)

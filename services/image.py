@@ -70,14 +70,14 @@ def pack_files(files: dict[str, str]) -> bytes:
 def find_image(name: str, suite: str, services: Sequence[TableService]) -> Path:
     """Return the path of an image's file system, which may not exist yet."""
     content = [suite, list_packages(services), merge_files(services), build_scripts(services), recipe.DPKG_OPTIONS]
-    return paths.cache_dir() / f"services-{name}-{suite}-{recipe.digest(content)}" / "root.img"
+    return paths.cache_dir() / f"services-{name}-{suite}-{recipe.compute_digest(content)}" / "root.img"
 
 
 def ensure_image(name: str, suite: str, services: Sequence[TableService]) -> Path:
     """Return the path of an image's file system, built if it does not exist."""
     disk = find_image(name, suite, services)
     key = disk.parent.name
-    with locks.lock(build_lock(key), f"another build of {key}"):
+    with locks.hold_lock(build_lock(key), f"another build of {key}"):
         if not disk.exists():
             build_atomically(disk.parent, lambda folder: _build(suite, services, folder))
         os.utime(disk.parent)

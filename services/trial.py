@@ -52,10 +52,10 @@ def find_problems(services: Sequence[TableService], results: Mapping[str, Mappin
 
 def open_machine(name: str) -> RunScript:
     """Return a function that runs scripts on a VM of this checkout."""
-    remote = lifecycle.find_machine(name).remote()
+    remote = lifecycle.find_machine(name).get_remote()
 
     def run(script: str) -> str:
-        done = subprocess.run(remote.command(["bash", "-s"]), input=script, capture_output=True, text=True, check=False)
+        done = subprocess.run(remote.build_command(["bash", "-s"]), input=script, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{name}: status {done.returncode}: {done.stderr.strip()[-1000:]}")
         return done.stdout
@@ -66,7 +66,7 @@ def open_machine(name: str) -> RunScript:
 def stream_results(name: str, script: str) -> Iterator[dict[str, Any]]:
     """Yield the results of a script of `build_script` on a VM of this checkout, each when it arrives."""
     command = "cat > /tmp/services.sh && bash /tmp/services.sh"
-    remote = lifecycle.find_machine(name).remote().command([shlex.join(["sh", "-c", command])])
+    remote = lifecycle.find_machine(name).get_remote().build_command([shlex.join(["sh", "-c", command])])
     with subprocess.Popen(remote, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         process.stdin.write(script)

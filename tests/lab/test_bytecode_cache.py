@@ -75,6 +75,6 @@ def test_a_user_who_cannot_write_compiles(cache: Cache) -> None:
 
 
 def test_machines_get_the_cache() -> None:
-    text = recipe.for_suite("trixie").settle_script
+    text = recipe.create_recipe("trixie").settle_script
     assert (GUEST_FILES / "bytecode_cache.py").read_text(encoding="utf-8") in text
     assert "BYTECODE_CACHE" not in text

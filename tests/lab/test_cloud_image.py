@@ -35,7 +35,7 @@ def test_bad_checksums_are_told_what_to_be(text: str) -> None:
 
 
 def test_user_data() -> None:
-    text = cloud_image.user_data("ssh-ed25519 AAAA lab", {"cloud": "echo 'hi'\n", "quiet": ":\n"}, ("docker.io", "runc"))
+    text = cloud_image.render_user_data("ssh-ed25519 AAAA lab", {"cloud": "echo 'hi'\n", "quiet": ":\n"}, ("docker.io", "runc"))
     assert text.startswith("#cloud-config\n")
     data = yaml.safe_load(text)
     assert data["users"] == [{"name": "root", "ssh_authorized_keys": ["ssh-ed25519 AAAA lab"]}]
@@ -49,14 +49,14 @@ def test_an_image_is_known_by_its_content(tmp_path: Path) -> None:
     here, there = tmp_path / "here.img", tmp_path / "there.img"
     here.touch()
     there.touch()
-    one = cloud_image.from_options(str(here), SUM)
-    assert one.key() == cloud_image.from_options(str(there), SUM).key()
-    assert one.key() == cloud_image.from_options("https://mirror.invalid/x.qcow2", SUM).key()
-    assert one.key() != cloud_image.from_options(str(here), "sha256:" + "cd" * 32).key()
+    one = cloud_image.parse_options(str(here), SUM)
+    assert one.key() == cloud_image.parse_options(str(there), SUM).key()
+    assert one.key() == cloud_image.parse_options("https://mirror.invalid/x.qcow2", SUM).key()
+    assert one.key() != cloud_image.parse_options(str(here), "sha256:" + "cd" * 32).key()
 
 
 def test_the_kernel_is_the_images_own() -> None:
-    packages = cloud_image.from_options("https://mirror.invalid/x.qcow2", SUM).packages
+    packages = cloud_image.parse_options("https://mirror.invalid/x.qcow2", SUM).packages
     assert "docker.io" in packages
     assert "docker-cli" in packages
     assert not [name for name in packages if name.startswith("linux-image")]
@@ -64,9 +64,9 @@ def test_the_kernel_is_the_images_own() -> None:
 
 def test_an_image_needs_a_checksum_and_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="needs --checksum"):
-        cloud_image.from_options("x.img", None)
+        cloud_image.parse_options("x.img", None)
     with pytest.raises(LabError, match="there is no such file"):
-        cloud_image.from_options(str(tmp_path / "x.img"), SUM)
+        cloud_image.parse_options(str(tmp_path / "x.img"), SUM)
 
 
 def test_other_content_than_its_checksum_is_rejected(tmp_path: Path) -> None:
@@ -76,5 +76,5 @@ def test_other_content_than_its_checksum_is_rejected(tmp_path: Path) -> None:
     folder = tmp_path / "building"
     folder.mkdir()
     with pytest.raises(LabError, match=f"its sha256 is {actual}, not {'ab' * 32}"):
-        cloud_image.from_options(str(image), SUM).build(folder)
+        cloud_image.parse_options(str(image), SUM).build(folder)
     assert not (folder / "original").exists()

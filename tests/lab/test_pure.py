@@ -54,9 +54,9 @@ def test_mirrors_of_the_control_node(text: str, expected: list[str]) -> None:
 
 def test_a_chosen_mirror_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULKHEAD_MIRROR", "http://mirror.invalid/debian")
-    assert mirror.candidates() == ["http://mirror.invalid/debian"]
+    assert mirror.list_mirrors() == ["http://mirror.invalid/debian"]
     monkeypatch.delenv("BULKHEAD_MIRROR")
-    assert mirror.candidates()[0] is None
+    assert mirror.list_mirrors()[0] is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_chosen_mirror_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_next_mirror_is_tried(
     failing: list[str | None], reason: str, tried: list[str | None], raises: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "candidates", lambda: [None, "http://mirror.invalid/debian"])
+    monkeypatch.setattr(mirror, "list_mirrors", lambda: [None, "http://mirror.invalid/debian"])
     seen: list[str | None] = []
 
     def install(uri: str | None) -> None:

@@ -104,21 +104,21 @@ def test_a_snapshot_belongs_to_one_shape(other: qemu.Shape) -> None:
 
 
 def test_command_line() -> None:
-    cold = qemu.command(SHAPE, name="x", disk="disk.qcow2", boot=["-kernel", "vmlinuz"])
-    warm = qemu.command(SHAPE, name="x", disk="disk.qcow2", boot=["-kernel", "vmlinuz"], load_snapshot=True)
+    cold = qemu.build_command(SHAPE, name="x", disk="disk.qcow2", boot=["-kernel", "vmlinuz"])
+    warm = qemu.build_command(SHAPE, name="x", disk="disk.qcow2", boot=["-kernel", "vmlinuz"], load_snapshot=True)
     assert warm == [*cold, "-loadvm", "ready"]
     assert "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22" in cold
     assert "-no-reboot" not in cold
     assert "tcg,thread=multi,tb-size=2048" in cold
-    assert "host" in qemu.command(qemu.Shape("kvm", "7.2.22", 2048, 2), name="x", disk="d", boot=[])
+    assert "host" in qemu.build_command(qemu.Shape("kvm", "7.2.22", 2048, 2), name="x", disk="d", boot=[])
 
 
 def test_an_arm64_machine_has_its_own_program_and_devices() -> None:
-    line = qemu.command(qemu.Shape("tcg", "7.2.22", 2048, 1, "neoverse-n1", ARM64), name="x", disk="d", boot=[])
+    line = qemu.build_command(qemu.Shape("tcg", "7.2.22", 2048, 1, "neoverse-n1", ARM64), name="x", disk="d", boot=[])
     assert line[:3] == ["qemu-system-aarch64", "-M", "virt,gic-version=max"]
     assert line[line.index("-cpu") + 1] == "neoverse-n1"
     assert "vmgenid,guid=auto" not in line
-    assert "vmgenid,guid=auto" in qemu.command(SHAPE, name="x", disk="d", boot=[])
+    assert "vmgenid,guid=auto" in qemu.build_command(SHAPE, name="x", disk="d", boot=[])
 
 
 def test_the_emulated_processor_is_in_the_key() -> None:
