@@ -82,7 +82,10 @@ EVERYWHERE = [
     Banned(re.compile(r"\bcarr(y|ies|ied|ying) (it |them )?over\b|\bold roots?\b", re.I), "migrate; migrated data root"),
     Banned(re.compile(r"(?<!there )\b(is|are) no (?!longer\b|more\b|less\b)\w+", re.I), "is not a …"),
     Banned(
-        re.compile(r"\b(a|one|two|three|\d+) ((module )?(runs?|visits?|rows?|lines?|processes) )?a (host|machine|layer)\b", re.I),
+        re.compile(
+            r"\b(a|one|two|three|\d+) ((module )?(runs?|visits?|rows?|lines?|processes|containers?) )?a (host|machine|layer|configuration)\b",
+            re.I,
+        ),
         "per host",
     ),
     Banned(re.compile(r"\b(stands|stood)\b(?! for\b)", re.I), "exists, is set, contains"),
@@ -90,7 +93,10 @@ EVERYWHERE = [
     Banned(re.compile(r"\b(spare|spares|spared)\b", re.I), "skipped, not selected"),
     Banned(re.compile(r"\b(truth|truthful|lies|liars?)\b", re.I), "verifier accuracy, mismatch"),
     Banned(re.compile(r"\bcalm\b", re.I), "compact"),
-    Banned(re.compile(r"\bplay(s|ed|ing)? (the |an |each |every |all |its |these )?(attacks?|moves?)\b", re.I), "run an attack"),
+    Banned(
+        re.compile(r"\bplay(s|ed|ing)? (the |an |each |every |all |its |these )?(attacks?|moves?|intruders?|attackers?)\b", re.I),
+        "run an attack",
+    ),
     Banned(re.compile(r"\b(feels?|felt)\b", re.I), "effect on running containers, disruption"),
     Banned(re.compile(r"\brun that died\b|\bstates? that (nobody|somebody) wanted\b", re.I), "interrupted run, recover"),
 ]
@@ -105,10 +111,6 @@ IN_PROSE = [
     Banned(re.compile(r"\bfates?\b", re.I), "decision"),
     Banned(re.compile(r"\b(demands|demanded)\b", re.I), "settings; requires"),
     Banned(re.compile(r"\bcarried\b", re.I), "migrated"),
-]
-# Words that are common in comments: searched for in names of tasks and in messages only.
-IN_MESSAGES = [
-    *IN_PROSE,
     Banned(re.compile(r"\bwanted\b", re.I), "desired"),
     Banned(re.compile(r"\b(ours|theirs)\b", re.I), "managed, unmanaged"),
     Banned(re.compile(r"\bbeside\b", re.I), "other engines; next to"),
@@ -117,7 +119,8 @@ IN_MESSAGES = [
 IN_NAMES = [
     Banned(re.compile(r"\brooms?\b"), "package, module, file"),
     Banned(re.compile(r"\b(prove[sdn]?|proofs?)\b"), "verify, verification, verified"),
-    Banned(re.compile(r"\b(wish(es|ed)?)\b"), "desired"),
+    Banned(re.compile(r"\b(wish(es|ed)?|wanted(?! by\b))\b"), "desired"),  # WantedBy: man 5 systemd.unit
+    Banned(re.compile(r"\brefusals?\b"), "blocker (of a plan), denial (by the kernel)"),
     Banned(re.compile(r"\b(ours|theirs)\b"), "managed, unmanaged"),
     Banned(re.compile(r"\bcarried\b"), "migrated"),
     Banned(re.compile(r"\bspared\b"), "skipped, not selected"),
@@ -345,7 +348,7 @@ def check_yaml(source: str, is_fragment: bool) -> Iterator[LanguageFinding]:
         for line, name in read_tasks(document):
             yield from shift(check_task_name(name), line)
         for line, text in read_yaml_texts(document, is_fragment):
-            yield from shift(check_words(text, IN_MESSAGES), line)
+            yield from shift(check_words(text, IN_PROSE), line)
     for number, content in enumerate(source.splitlines(), 1):
         comment = re.search(r"(?:^|\s)# (.*)", content)
         if comment:
@@ -368,7 +371,7 @@ def check_python(source: str, is_test: bool) -> Iterator[LanguageFinding]:
         yield from shift(check_task_name(name), line)
     if not is_test:
         for line, text in read_messages(tree):
-            yield from shift(check_words(text, IN_MESSAGES), line)
+            yield from shift(check_words(text, IN_PROSE), line)
 
 
 def check_lines(source: str, banned: Iterable[Banned]) -> Iterator[LanguageFinding]:
@@ -389,7 +392,7 @@ def check_file(path: Path) -> Iterator[LanguageFinding]:
     elif path.suffix == ".py":
         yield from check_python(path.read_text(encoding="utf-8"), "tests" in path.parts)
     elif path.suffix in (".j2", ".js", ".html"):
-        yield from check_lines(path.read_text(encoding="utf-8"), IN_MESSAGES)
+        yield from check_lines(path.read_text(encoding="utf-8"), IN_PROSE)
     elif path.suffix in (".sh", ".css", ".toml", ".ini", ".cfg", ".txt") or path.name == "Makefile" or is_script:
         yield from check_lines(path.read_text(encoding="utf-8"), EVERYWHERE)
 

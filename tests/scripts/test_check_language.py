@@ -36,6 +36,8 @@ WORDS = [
     ("The folder lies there.", "The list relies on it."),
     ("a calm output", "a calmodulin"),
     ("Play the attacks", "Run the play of attacks"),
+    ("Plays an intruder", "The play starts an intruder"),
+    ("in one container a configuration", "one container per configuration"),
     ("what containers feel", "what containers fee"),
     ("a run that died", "a run that ended"),
 ]
@@ -63,6 +65,9 @@ def test_words(hit: str, near_miss: str) -> None:
         ("the host's fate", "the host's state"),
         ("what a container demands", "loaded on demand"),
         ("The data are carried.", "the carrier"),
+        ("the wanted value", "an unwanted value"),
+        ("a file of ours", "two hours"),
+        ("the engines beside it", "the engine besides"),
     ],
 )
 def test_words_of_prose(hit: str, near_miss: str) -> None:
@@ -73,27 +78,14 @@ def test_words_of_prose(hit: str, near_miss: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hit", "near_miss"),
-    [
-        ("the wanted value", "an unwanted value"),
-        ("a file of ours", "two hours"),
-        ("the engines beside it", "the engine besides"),
-    ],
-)
-def test_words_of_messages(hit: str, near_miss: str) -> None:
-    """A word that is common in comments is found in messages only."""
-    assert len(find_words(hit, check_language.IN_MESSAGES)) == 1
-    assert find_words(hit, check_language.IN_PROSE) == []
-    assert find_words(near_miss, check_language.IN_MESSAGES) == []
-
-
-@pytest.mark.parametrize(
     ("name", "near_miss"),
     [
         ("room", "mushroom"),
         ("list_rooms", "list_roots"),
         ("ProofOfLayer", "TamperProofing"),
         ("_wish", "wishbone"),
+        ("is_wanted", "WANTED_BY"),
+        ("build_refusal", "refuse_all"),
         ("OURS", "HOURS"),
         ("is_theirs", "is_other"),
         ("spared_hosts", "spare_hosts"),
@@ -108,8 +100,8 @@ def test_names_in_code(name: str, near_miss: str) -> None:
 
 @pytest.mark.parametrize("code", ["`proof`", "``proof``", "O(proof)", "RV(proof)", "{{ proof }}", "{% if proof %}"])
 def test_names_in_text_are_not_words(code: str) -> None:
-    assert find_words(f"the former {code}", check_language.IN_MESSAGES) == []
-    assert find_words("the former proof", check_language.IN_MESSAGES) != []
+    assert find_words(f"the former {code}", check_language.IN_PROSE) == []
+    assert find_words("the former proof", check_language.IN_PROSE) != []
 
 
 def test_a_word_has_its_line() -> None:

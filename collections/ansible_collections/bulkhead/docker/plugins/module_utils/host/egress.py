@@ -61,7 +61,7 @@ def _run(command: list[str], text: str | None) -> str:
 def observe_rules(host: Host) -> dict[str, Any]:
     """Return the files, the table, and how nft and the kernel show the file's table.
 
-    nft: path; None if it is missing. texts: of FILES. wanted: the units that start UNIT. table: objects of the kernel's table, None without
+    nft: path; None if it is missing. texts: of FILES. started_by: the units that start UNIT. table: objects of the kernel's table, None without
     one. form: those of the file. counters: name -> packets. used: read_used. problems: what could not be read, by name of the part.
     others: list_others.
     """
@@ -69,7 +69,7 @@ def observe_rules(host: Host) -> dict[str, Any]:
     found: dict[str, Any] = {
         "nft": nft,
         "texts": [host.read(path) for path in FILES],
-        "wanted": [unit for unit in WANTED_BY if os.path.lexists(host.path(f"{UNITS}/{unit}.wants/{UNIT_NAME}"))],
+        "started_by": [unit for unit in WANTED_BY if os.path.lexists(host.path(f"{UNITS}/{unit}.wants/{UNIT_NAME}"))],
         "table": None,
         "form": None,
         "counters": {},

@@ -33,7 +33,7 @@ def get_proc_folder(kernel: Mapping[str, Any]) -> str:
 def judge_states(verdict: ContainerVerdict, container: Mapping[str, Any], judge_state: JudgeState) -> None:
     """Judge each state with `judge_state(verdict, kernel, who)` and add one finding per ID: the worst, and of equals the first.
 
-    The evidence of the first process is always added, that of others only with a finding of theirs.
+    The evidence of the first process is always added, that of others only with a finding.
     """
     worst: dict[str, Finding] = {}
     for number, kernel in enumerate(list_states(container)):

@@ -169,7 +169,7 @@ def _judge_profile(verdict: Verdict, desired: Mapping[str, Any], state: Mapping[
     if state is None:
         verdict.add_finding("policy_unreadable", f"profile {name}: {error or 'it was not read'}", UNKNOWN)
         return
-    repair = "run the role apparmor_profiles again"
+    repair = "run harden.yml --tags apparmor"
     if state["sha256"] is None:
         verdict.add_finding("file_missing", f"profile {name}: {path} does not exist, so the next boot does not load it", DEGRADED, repair)
     elif state["sha256"] != desired["sha256"]:

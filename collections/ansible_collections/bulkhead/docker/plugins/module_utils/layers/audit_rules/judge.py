@@ -11,7 +11,7 @@ from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, Conta
 from .kernel import IMMUTABLE, Kernel, parse_kernel
 from .rules import LAYER, WatchedPath, is_covered, list_covering, list_places, list_suppressed, list_watched, parse_rules
 
-_RUN_AGAIN = "run the playbook again"
+_RUN_AGAIN = "run harden.yml"
 _LIST, _STATE = "auditctl -l", "auditctl -s"
 _STATES = {0: "off (enabled 0)", 1: "on (enabled 1)", IMMUTABLE: "on, and immutable until the next boot (enabled 2)"}
 
@@ -64,7 +64,7 @@ def _add_not_ready(verdict: Verdict, installed: bool) -> None:
     if installed:
         verdict.add_finding("not_running", "auditd does not run, and no audit rule is loaded", ABSENT, "systemctl enable --now auditd")
     else:
-        verdict.add_finding("not_installed", "auditd is not installed", ABSENT, "apt install auditd, and run the playbook again")
+        verdict.add_finding("not_installed", "auditd is not installed", ABSENT, "apt install auditd, and run harden.yml")
 
 
 def _judge_missing(

@@ -150,7 +150,7 @@ def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: EgressSe
     """Compare the file with the inventory, by what of the host went into it, and that with the present host."""
     text = answer["texts"][0]
     loaded = Inputs.from_text(text)
-    missing = [name for name in WANTED_BY if name not in answer["wanted"]]
+    missing = [name for name in WANTED_BY if name not in answer["started_by"]]
     absent = [path for path, known in zip(FILES, answer["texts"], strict=True) if not known]
     if absent or missing:
         what = f"{', '.join(absent)} does not exist" if absent else f"{UNIT_NAME} is not enabled for {', '.join(missing)}"

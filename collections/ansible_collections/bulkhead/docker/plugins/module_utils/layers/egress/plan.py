@@ -93,10 +93,10 @@ def _plan_files(planned: LayerPlan, answer: Mapping[str, Any], texts: tuple[str,
             planned.changes.append(
                 Change(path, f"{path} is {'removed' if not after else 'changed' if before else 'created'}", before or "", after)
             )
-    missing = [name for name in WANTED_BY if name not in answer["wanted"]]
+    missing = [name for name in WANTED_BY if name not in answer["started_by"]]
     if texts[1] and missing and answer["texts"][1]:
         planned.changes.append(Change(f"systemctl is-enabled {UNIT_NAME}", f"enable {UNIT_NAME} for {', '.join(missing)}"))
-    if not texts[1] and answer["wanted"] and not answer["texts"][1]:
+    if not texts[1] and answer["started_by"] and not answer["texts"][1]:
         planned.changes.append(Change(f"systemctl is-enabled {UNIT_NAME}", f"disable {UNIT_NAME}"))
     if planned.changes:
         planned.apply = _build_arguments(texts)

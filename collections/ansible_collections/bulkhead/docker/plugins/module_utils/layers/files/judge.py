@@ -9,7 +9,7 @@ from typing import Any
 from ..verdict import DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 from .rules import DEFAULT_GROUP, KINDS, LAYER, Access, find_name, format_access, list_accesses
 
-_RUN_AGAIN = "run the playbook again"
+_RUN_AGAIN = "run harden.yml"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 from .settings import DROP_IN, LAYER, explain_obstacle, find_lowest_limit, is_key_supported
 
-_REAPPLY = "run the playbook again, or systemctl daemon-reload if the drop-in is in place"
+_REAPPLY = "run harden.yml, or systemctl daemon-reload if the drop-in is in place"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
@@ -119,7 +119,7 @@ def _judge_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, i
             "drop_in_missing",
             f"{managed['path']} does not exist, and no other drop-in of the scopes sets TasksMax: {until}",
             DEGRADED,
-            "run the playbook again",
+            "run harden.yml",
         )
     elif last["tasks_max"] != str(limit):
         text = f"{last['path']}: TasksMax={last['tasks_max']} overrides the desired {limit}"
@@ -127,7 +127,7 @@ def _judge_drop_ins(verdict: Verdict, observed: Mapping[str, Any], limit: int, i
             "overridden" if not last["is_managed"] else "drop_in_differs",
             text,
             DEGRADED,
-            "remove it, or the line" if not last["is_managed"] else "run the playbook again",
+            "remove it, or the line" if not last["is_managed"] else "run harden.yml",
         )
     elif not last["is_managed"]:
         verdict.add_finding("elsewhere", f"the limit is set by {last['path']}, not by {DROP_IN}")

@@ -14,7 +14,7 @@ from ...subid.ranges import build_engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
 LAYER = "rootless"
-_RUN_AGAIN = "run the playbook again"
+_RUN_AGAIN = "run harden.yml"
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:

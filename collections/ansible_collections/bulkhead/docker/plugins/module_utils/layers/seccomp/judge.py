@@ -159,7 +159,7 @@ def _judge_engine(verdict: Verdict, evidence: Mapping[str, Any], desired: Mappin
 def _judge_file(verdict: Verdict, evidence: Mapping[str, Any], desired: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Judge the file: what the engine reads at its next start, and whether it has read the same."""
     file, path = own.get("file"), desired["path"]
-    repair = "run the role seccomp_profiles again"
+    repair = "run harden.yml --tags seccomp"
     if file is None or file["error"]:
         verdict.add_finding("file_unreadable", f"the content of {path} is unknown: {file['error'] if file else 'it was not read'}", UNKNOWN)
         return

@@ -46,7 +46,7 @@ def make_answer(**changes: Any) -> dict[str, Any]:
     return {
         "nft": "/usr/sbin/nft",
         "texts": [None, None, None],
-        "wanted": [],
+        "started_by": [],
         "table": None,
         "form": None,
         "counters": {},
@@ -73,7 +73,7 @@ def make_loaded(desired: dict[str, Any], **changes: Any) -> dict[str, Any]:
     settings, answer = read_egress_settings(desired), make_answer()
     loaded = {
         "texts": [render_rules(settings, collect_inputs(settings, answer)), render_unit("/usr/sbin/nft"), render_drop_in("/usr/sbin/nft")],
-        "wanted": list(WANTED_BY),
+        "started_by": list(WANTED_BY),
         "table": TABLE,
         "form": TABLE,
         "counters": {"denied_metadata": 3},

@@ -42,7 +42,7 @@ def test_loaded_rules_are_enforced() -> None:
         ),
         ({"table": TABLE[:2]}, [("rules_differ", "degraded")], "degraded"),
         ({"table": [*TABLE, TABLE[2]]}, [("rules_differ", "degraded")], "degraded"),
-        ({"wanted": ["docker.service"]}, [("not_permanent", "degraded")], "degraded"),
+        ({"started_by": ["docker.service"]}, [("not_permanent", "degraded")], "degraded"),
         ({"problems": {"table": "not permitted"}, "table": None}, [("unread", "unknown")], "unknown"),
         ({"problems": {"form": "syntax error"}, "form": None}, [("unread", "unknown")], "unknown"),
         ({"nft": None}, [("not_installed", "absent")], "absent"),

@@ -49,7 +49,7 @@ def test_a_second_run_changes_nothing() -> None:
     [
         ({"table": None}, "load the rules"),
         ({"table": TABLE[:2]}, "load the rules again: a rule of chain forward differs"),
-        ({"wanted": ["multi-user.target"]}, "enable bulkhead-egress.service for docker.service"),
+        ({"started_by": ["multi-user.target"]}, "enable bulkhead-egress.service for docker.service"),
     ],
 )
 def test_what_differs_on_the_host_is_repaired(changes: dict[str, Any], summary: str) -> None:
