@@ -29,9 +29,7 @@ def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
     if is_set is False:
         text = "NoNewPrivs of the probe is 0: a setuid program in a container gives its caller more privileges"
         stale = f"{evidence['observed']['daemon_json']['path']} sets it, so the engine was not restarted since" if configured else ""
-        verdict.add_finding(
-            "off", f"{text}; {stale}" if stale else text, ABSENT, "systemctl restart docker" if stale else "run harden.yml"
-        )
+        verdict.add_finding("off", f"{text}; {stale}" if stale else text, ABSENT, "systemctl restart docker" if stale else "run harden.yml")
     if configured is False and is_set is not False:
         text = f"{evidence['observed']['daemon_json']['path']} does not set {KEY} to true: the next start of the engine removes the layer"
         verdict.add_finding("not_written", text, DEGRADED, "run harden.yml")
