@@ -79,7 +79,7 @@ KINDS: dict[str, ExposureKind] = {
         ExposureKind("memory_device", "its processes can read or write the host's memory or ports", CRITICAL, ("CIS-5.18",), "remove --device"),
         ExposureKind("device", "its processes can open a device of the host", LOW, ("CIS-5.18",), "remove the device if it is not needed"),
         ExposureKind("unmasked_path", "its processes reach files of the kernel that the engine hides or protects", HIGH, ("NIST-4.4.3",),
-             "remove systempaths=unconfined"),
+                     "remove systempaths=unconfined"),
         ExposureKind("writable_proc", "its processes can change settings of the kernel", HIGH, ("NIST-4.4.3",), "mount it read-only"),
         ExposureKind("dangerous_capability", "a capability with which a process can take over the host", HIGH, ("CIS-5.4",), "remove --cap-add"),
         ExposureKind("capability", "a capability beyond the engine's default", LOW, ("CIS-5.4",), "remove --cap-add if it is not needed"),
@@ -96,7 +96,7 @@ KINDS: dict[str, ExposureKind] = {
         ExposureKind("privileged_port", "a port of the host below 1024", NOTE, ("CIS-5.8",)),
         ExposureKind("sshd", "an SSH server runs in it", LOW, ("CIS-5.7",), "use docker exec"),
         ExposureKind("secrets_in_environment", "variables whose names look like secrets, which docker inspect shows", LOW, ("CIS-4.10",),
-             "pass secrets in files"),
+                     "pass secrets in files"),
     )
 }  # fmt: skip
 # What verify.yml fails for by default (bulkhead_containers_forbid).
