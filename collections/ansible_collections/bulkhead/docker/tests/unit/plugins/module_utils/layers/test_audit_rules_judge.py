@@ -146,7 +146,7 @@ def test_an_immutable_kernel_has_pending_rules() -> None:
     assert (finding.id, verdict.status) == ("audit_rules.dockerd", "degraded")
     assert "is pending until the next boot" in finding.text and finding.remedy.startswith("reboot")
     (finding,) = run(managed(WATCHED[1:]), enabled=2, texts=[format_rules(WATCHED[1:]), None]).findings
-    assert "pending" not in finding.text and finding.remedy.startswith("run the playbook again, then reboot")
+    assert "pending" not in finding.text and finding.remedy.startswith("run harden.yml, then reboot")
     assert run(managed(), enabled=2).status == "enforced"
 
 

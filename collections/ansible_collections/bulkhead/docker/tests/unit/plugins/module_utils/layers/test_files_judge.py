@@ -36,11 +36,11 @@ def test_sabotage_of_each_kind_is_seen(kind: str) -> None:
         if not limit & 1 << bit:
             verdict = run({"/x": make_file(kind, limit | 1 << bit)})
             assert [finding.id for finding in verdict.findings] == [f"files.{kind}_mode"]
-            assert (verdict.status, verdict.findings[0].remedy) == ("degraded", f"run the playbook again, or: chmod {limit:04o} /x")
+            assert (verdict.status, verdict.findings[0].remedy) == ("degraded", f"run harden.yml, or: chmod {limit:04o} /x")
     for owner in ((1000, 0), (0, 1000)):
         verdict = run({"/x": make_file(kind, limit, *owner)})
         assert [finding.id for finding in verdict.findings] == [f"files.{kind}_owner"]
-        assert verdict.status == "degraded" and verdict.findings[0].remedy.startswith("run the playbook again, or: chown root:")
+        assert verdict.status == "degraded" and verdict.findings[0].remedy.startswith("run harden.yml, or: chown root:")
 
 
 def test_texts_name_file_value_and_remedy() -> None:
@@ -70,7 +70,7 @@ def test_what_each_start_sets_again_has_a_lasting_remedy() -> None:
     assert owner.remedy == "correct SocketGroup= in /a, which is applied at each start, then: chown root:docker /s"
     assert mode.remedy == "correct SocketMode= in /b, which is applied at each start, then: chmod 0660 /s"
     (mode,) = run(file, {"group": "ssl-cert"}, settings={"socket": settings["socket"][:1]}).findings
-    assert mode.remedy == "run the playbook again, or: chmod 0660 /s"
+    assert mode.remedy == "run harden.yml, or: chmod 0660 /s"
 
 
 def test_the_sticky_bit_of_a_rootless_socket_is_no_finding() -> None:
