@@ -317,7 +317,19 @@ def test_a_former_variable_stops_a_playbook_before_any_host(tmp_path: Path, play
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize("playbook", [name for name in PLAYBOOKS if name != "report"])
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_each_playbook_checks_hosts_and_variables_first(playbook: str) -> None:
+    plays = [play for play in yaml.safe_load((REPOSITORY / f"playbooks/{playbook}.yml").read_text()) if "hosts" in play]
+    plays = plays if playbook == "rollback" else plays[:1]  # the others of harden.yml have hosts of the first one
+    for play in plays:
+        assert "lookup('bulkhead.docker.targets'," in play["hosts"] or playbook == "report"
+        first = (play.get("pre_tasks") or play["tasks"])[0]
+        check = first["bulkhead.docker.check_variables"] or {}
+        assert first["run_once"] and first["tags"] == ["always"]
+        assert check.get("layers", False) is (playbook in ("harden", "rollback"))
+
+
+@pytest.mark.parametrize("playbook", ["verify", "rollback"])
 def test_a_playbook_without_a_host_does_not_succeed(tmp_path: Path, playbook: str) -> None:
     done = run_playbook(f"playbooks/{playbook}.yml", tmp_path, {"host0": {}}, "-e", "bulkhead_target=nosuch")
     output = " ".join((done.stdout + done.stderr).split())
@@ -325,9 +337,8 @@ def test_a_playbook_without_a_host_does_not_succeed(tmp_path: Path, playbook: st
     assert "Nothing was done: no host of the inventory matches nosuch; put hosts into group docker_hosts" in output
 
 
-@pytest.mark.parametrize("playbook", [name for name in PLAYBOOKS if name not in ("harden", "rollback")])
-def test_a_playbook_without_tags_rejects_one(tmp_path: Path, playbook: str) -> None:
-    done = run_playbook(f"playbooks/{playbook}.yml", tmp_path, {"host0": {"ansible_connection": "local"}}, "--tags", "seccomp")
+def test_a_playbook_without_tags_rejects_one(tmp_path: Path) -> None:
+    done = run_playbook("playbooks/verify.yml", tmp_path, {"host0": {"ansible_connection": "local"}}, "--tags", "seccomp")
     output = done.stdout + done.stderr
     assert done.returncode == 2, output
     assert "--tags seccomp: this playbook has no tags" in output and output.count("TASK [") == 1
