@@ -32,7 +32,7 @@ tools: ## Only what playbooks against real hosts need (.venv)
 demo: setup ## Boot a VM, harden it, verify every layer, attack it, destroy it  [SUITE=trixie KEEP=1 ROOTLESS=1]
 	@SUITE=$(SUITE) KEEP=$(KEEP) ROOTLESS=$(ROOTLESS) scripts/demo
 
-test: ## All that CI runs: make check, and scenarios on VMs
+test: ## All that CI runs: make check, the newest ansible-core, and scenarios on VMs
 	@scripts/setup --tests
 	@scripts/test
 
