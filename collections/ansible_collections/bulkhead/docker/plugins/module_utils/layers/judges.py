@@ -9,4 +9,4 @@ from types import ModuleType
 from .registry import JUDGED
 
 # Layer -> its module with `judge` and `judge_container`, in the registry's order.
-JUDGES: dict[str, ModuleType] = {name: import_module(f"{__package__}.{name}.judge") for name in JUDGED}
+JUDGES: dict[str, ModuleType] = {name: import_module(f"{__name__.rpartition('.')[0]}.{name}.judge") for name in JUDGED}

@@ -18,11 +18,6 @@ USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 UNIT = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\nEnvironmentFile=-/etc/default/docker\n"
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
-
-
 def write(host: Host, path: str, text: str = "", mode: int = 0o644) -> str:
     host.path(path).parent.mkdir(parents=True, exist_ok=True)
     host.path(path).write_text(text)

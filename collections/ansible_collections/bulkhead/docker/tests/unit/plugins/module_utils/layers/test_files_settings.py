@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +12,6 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.obser
 
 SOCKET, CONTAINERD = "/run/docker.sock", "/etc/containerd/config.toml"
 UNIT, DROP_IN = "/usr/lib/systemd/system/docker.socket", "/etc/systemd/system/docker.socket.d/a.conf"
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
 
 
 def write(host: Host, path: str, text: str) -> None:
