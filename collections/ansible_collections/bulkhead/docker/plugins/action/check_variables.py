@@ -31,30 +31,27 @@ class ActionModule(ActionBase):
         problems = find_problems(load_extra_vars(self._loader))
         run, skipped = (variables.get(f"ansible_{kind}_tags", ()) for kind in ("run", "skip"))
         problems += find_tag_problems(run, skipped, self._task.tags, SWITCHES if args["layers"] else ())
-        try:
-            problems += find_value_problems({name: self._templar.template(variables[name]) for name in VALUES if name in variables})
-        except AnsibleError as error:
-            problems.append(f"a variable of the playbook cannot be templated: {error}")
-        if args["policy"] or args["inventory"]:
-            problems += self._find_problems_of_hosts(variables, args["policy"], args["inventory"])
+        problems += self._find_problems_of_hosts(variables, args["policy"], args["inventory"])
         if problems:
             result.update(failed=True, msg="Nothing was changed. " + "; ".join(problems), problems=problems)
         return result
 
     def _find_problems_of_hosts(self, variables: Mapping[str, Any], policy: bool, inventory: bool) -> list[str]:
-        """Return one message per wrong value or name of any host of the play, with the hosts if the others do not have it.
+        """Return one message per wrong value or name, with the hosts if others do not have it.
 
-        policy: check its values. inventory: check the names of all variables with the project's prefix.
+        policy: also check its values, and those of each host of the play. inventory: also check the names of the hosts' variables with the
+        project's prefix. With neither, one host is enough: the values are those of extra variables.
         """
-        hosts = list(variables.get("ansible_play_hosts_all", ()))
+        hosts = list(variables["ansible_play_hosts_all"]) if policy or inventory else [variables["inventory_hostname"]]
+        checks = [(VALUES, find_value_problems), *([(VARIABLES, find_variable_problems)] if policy else [])]
         found: dict[str, list[str]] = {}
         for host in hosts:
             own = variables["hostvars"][host]
             if inventory and (message := find_inventory_problem(own)):
                 found.setdefault(message, []).append(host)
-            for name in (name for name in VARIABLES if policy and name in own):
+            for name, find in ((name, find) for names, find in checks for name in names if name in own):
                 try:
-                    problems = find_variable_problems({name: own[name]})
+                    problems = find({name: own[name]})
                 except AnsibleError as error:
                     problems = [f"{name}: cannot be templated: {error}"]
                 for problem in problems:

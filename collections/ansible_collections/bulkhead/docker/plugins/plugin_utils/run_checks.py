@@ -19,7 +19,7 @@ _ANSIBLES = ("all", "tagged", "untagged")
 
 
 def find_tag_problems(run: Iterable[str], skipped: Iterable[str], own: Collection[str], layers: Collection[str]) -> list[str]:
-    """Return one message per tag that would select nothing, or skip what nobody named.
+    """Return one message per tag that would select nothing, or skip more than was meant.
 
     run, skipped: --tags and --skip-tags. own: tags that all tasks have, for example of a playbook that imports this one.
     layers: the layers that are tags of this playbook; none: it does all of its work in each run.

@@ -132,7 +132,7 @@ def test_lifetimes() -> None:
     (twice,) = merge_lifetimes([], [], [(A, True, T), (A, False, T + 5), (A, True, T + 20)])
     assert twice.has_run_at(T + 3) and not twice.has_run_at(T + 12) and twice.has_run_at(T + 30)
     (stopped,) = merge_lifetimes([KnownContainer(A, "web", "i", None, [(T, T + 5)], T + 5)], [event("start", T)], [])
-    assert not stopped.has_run_at(T + 9), "its end was forgotten, but for the engine's word"
+    assert not stopped.has_run_at(T + 9), "its end was forgotten, except for what the engine reported"
     assert merge_lifetimes([], [{"Type": "network", "Actor": {"ID": "x"}}], []) == []
 
 
