@@ -36,7 +36,7 @@ test: ## All that CI runs: make check, the newest ansible-core, and scenarios on
 	@scripts/setup --tests
 	@scripts/test
 
-check: ## What needs no VM, in 3 minutes: lint, sanity, units, Galaxy's importer, tests of the lab, the scripts and the report
+check: ## What needs no VM, in about 3 minutes: lint, sanity, units, Galaxy's importer, tests of the lab, the scripts and the report
 	@scripts/setup --tests
 	@scripts/test lint sanity units labtest importer
 
