@@ -23,3 +23,7 @@ def rebooted(host: Host, playbook: Playbook, tmp_path_factory: pytest.TempPathFa
 
 def test_the_recorder_saw_the_start_at_boot(rebooted: RecordedReboot) -> None:
     rebooted.check()
+
+
+def test_every_call_is_counted_while_tasks_are_interrupted(rebooted: RecordedReboot) -> None:
+    rebooted.check_counts()

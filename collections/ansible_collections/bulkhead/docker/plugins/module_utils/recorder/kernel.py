@@ -52,7 +52,7 @@ def _is_bpffs_mounted(host: Host) -> bool:
 def is_armed() -> bool:
     """Return whether every program of this version is attached and every map is pinned."""
     folder = find_folder()
-    functions = layout.FUNCTIONS if any(os.path.exists(f"{folder}/switch_{name}") for name in layout.FUNCTIONS) else ()
+    functions = layout.FUNCTIONS if any(os.path.exists(f"{folder}/second_{name}") for name in layout.FUNCTIONS) else ()
     return all(os.path.exists(f"{folder}/{name}") for name in list_pins(functions))
 
 
@@ -108,7 +108,7 @@ def _load(offsets: layout.CallOffsets, functions: Mapping[str, str], calls: int)
 
     sys_enter is attached before sys_exit: an exit whose entry was not seen is taken for a denied call.
     """
-    folder = find_folder()
+    folder, machine = find_folder(), os.uname().machine
     os.makedirs(folder, mode=0o700)
     opened: list[int] = []
 
@@ -122,13 +122,14 @@ def _load(offsets: layout.CallOffsets, functions: Mapping[str, str], calls: int)
         for name, data in layout.list_maps(calls).items():
             maps[name] = keep(bpf.create_map(data.kind, data.key_size, data.value_size, data.entries, f"bulkhead_{name}"), name)
         for name, tracepoint in offsets.tracepoints:
-            code = programs.build_program(name, offsets, os.uname().machine).assemble(maps)
+            code = programs.build_program(name, offsets, machine).assemble(maps)
             program = keep(bpf.load_program(code, name, 0 if name in functions else tracepoint), f"program_{name}")
             if name in functions:
-                empty = bpf.load_program(programs.build_empty().assemble({}), f"{name}_switch", tracepoint)
-                opened.append(empty)
+                code = programs.build_program(name, offsets, machine, second=True).assemble(maps)
+                second = bpf.load_program(code, f"{name}_2", tracepoint)
+                opened.append(second)
                 keep(bpf.attach_to_function(program, functions[name]), f"link_{name}")
-                keep(bpf.attach_program(empty), f"switch_{name}")
+                keep(bpf.attach_program(second), f"second_{name}")
             else:
                 keep(bpf.attach_program(program), f"link_{name}")
     finally:

@@ -55,6 +55,6 @@ def without_preemption() -> Iterator[None]:
 
 
 def list_pins(functions: Iterable[str] = ()) -> list[str]:
-    """Return the names of the pins of an armed recorder. functions: tracepoints whose program is attached to a function."""
+    """Return the names of the pins of an armed recorder. functions: tracepoints with a program at a function and a second one."""
     parts = [f"{kind}_{name}" for name in layout.TRACEPOINTS for kind in ("program", "link")]
-    return [*layout.list_maps(), *parts, *(f"switch_{name}" for name in functions)]
+    return [*layout.list_maps(), *parts, *(f"second_{name}" for name in functions)]

@@ -5,7 +5,8 @@ Every program runs for a task that has a seccomp filter, and for no other. `sys_
 arch/arm64/kernel/ptrace.c, syscall_trace_enter), so it sees what the filter allows. `sys_exit` also runs for a call that the filter
 denied: an exit without an entry. The map `tasks` has one mark per thread for that.
 
-Neither of them reads its context, so that both can be attached to a tracepoint or to a function (layout.find_functions).
+Neither of them reads its context, so that both can be attached to a tracepoint or to a function (layout.find_functions). A second
+program at the tracepoint then counts what the one at the function was not run for: the marks say which calls the first one saw.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _ARM_PRIVATE, _ARM_PRIVATE_COUNT = 0xF0000, 16  # __ARM_NR_BASE, arch/arm/includ
 _NAMESPACES = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME (linux/sched.h)
 _LAST_FAMILY = 63
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)  # that Docker's default profile allows (moby, profiles/seccomp/default_linux.go)
-_OUTSIDE, _ENTERED = 0, 1  # marks of a thread
+_OUTSIDE, _ENTERED, _EXITED = 0, 1, 2  # marks of a thread; the second program turns `exited` into `outside`
 # Numbers of socket, clone and personality by ABI.
 _WITH_ARGUMENT = {
     "x86_64": (41, 56, 135),
@@ -44,15 +45,16 @@ def find_version(machine: str) -> str:
     """Return what identifies programs and maps of this version, whatever the kernel's offsets are."""
     nominal = CallOffsets(8, 16, 24, 32, 40, 48, 56, 64, 72, 80, ())
     maps = list_maps()
-    code = b"".join(build_program(name, nominal, machine).assemble(dict.fromkeys(maps, 0)) for name in TRACEPOINTS)
+    built = [build_program(name, nominal, machine, second) for name in TRACEPOINTS for second in (False, True)]
+    code = b"".join(program.assemble(dict.fromkeys(maps, 0)) for program in built)
     return hashlib.sha256(repr(sorted(maps.items())).encode() + code).hexdigest()[:12]
 
 
-def build_program(tracepoint: str, offsets: CallOffsets, machine: str) -> Program:
-    """Return the program for a tracepoint."""
+def build_program(tracepoint: str, offsets: CallOffsets, machine: str, second: bool = False) -> Program:
+    """Return the program for a tracepoint. second: the one that runs after the program at the function (sys_enter and sys_exit)."""
     if tracepoint == "sys_enter":
-        return _build_enter(offsets, machine)
-    return _build_exit(offsets, machine) if tracepoint == "sys_exit" else _build_mkdir(offsets)
+        return _build_enter(offsets, machine, second)
+    return _build_exit(offsets, machine, second) if tracepoint == "sys_exit" else _build_mkdir(offsets)
 
 
 def build_empty() -> Program:
@@ -62,12 +64,15 @@ def build_empty() -> Program:
     return program
 
 
-def _build_enter(offsets: CallOffsets, machine: str) -> Program:
+def _build_enter(offsets: CallOffsets, machine: str, second: bool) -> Program:
     program = Program()
     _start(program, offsets)
     _store_cgroup(program)
     look_up(program, "tasks", _THREAD)
     program.jump_if(R0, "==", 0, "new task")
+    if second:
+        program.load(4, R1, R0, 0)
+        program.jump_if(R1, "==", _ENTERED, "end")
     program.store_constant(4, R0, 0, _ENTERED)
     program.load(8, R1, FRAME, _KEY)
     program.store(8, R0, 8, R1)  # it can have moved, or have the ID of a task that has ended
@@ -86,21 +91,22 @@ def _build_enter(offsets: CallOffsets, machine: str) -> Program:
     return program
 
 
-def _build_exit(offsets: CallOffsets, machine: str) -> Program:
-    program = Program()
+def _build_exit(offsets: CallOffsets, machine: str, second: bool) -> Program:
+    program, mark = Program(), _OUTSIDE if second else _EXITED
     _start(program, offsets)
     look_up(program, "tasks", _THREAD)
     program.jump_if(R0, "!=", 0, "known task")
     # The task was in a call when the recorder was armed, or has just got its filter: this is the exit of seccomp(2) itself.
     _store_cgroup(program)
-    _insert_task(program, _OUTSIDE)
+    _insert_task(program, mark)
     program.jump("end")
     program.place("known task")
     program.load(4, R1, R0, 0)
-    program.jump_if(R1, "==", _OUTSIDE, "not entered")
-    program.store_constant(4, R0, 0, _OUTSIDE)
-    program.jump("end")
-    program.place("not entered")
+    program.store_constant(4, R0, 0, mark)
+    if second:
+        program.jump_if(R1, "!=", _OUTSIDE, "end")
+    else:
+        program.jump_if(R1, "==", _ENTERED, "end")
     _read_number(program, offsets)
     program.load(4, R2, R6, offsets.result)
     # A denied call has no such result, so this call's entry was missed. 0 is also the result of a clone's child and of seccomp(2).

@@ -99,10 +99,10 @@ def test_every_pin_is_needed(folder):
         (folder / name).touch()
 
 
-def test_programs_at_functions_need_both_switches(folder):
-    (folder / "switch_sys_exit").touch()
+def test_programs_at_functions_need_both_second_ones(folder):
+    (folder / "second_sys_exit").touch()
     assert not kernel.is_armed()
-    (folder / "switch_sys_enter").touch()
+    (folder / "second_sys_enter").touch()
     assert kernel.is_armed()
 
 

@@ -11,19 +11,20 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.btf impor
 
 from .samples import write_kernel
 
-LOAD_4, CALL = 0x61, 0x85
+LOAD_4, STORE_4, CALL = 0x61, 0x62, 0x85
 OFFSETS = {machine: layout.find_offsets(Btf(write_kernel(machine)), machine) for machine in layout.MACHINES}
 
 
-def list_instructions(machine: str, name: str) -> list[Instruction]:
-    return programs.build_program(name, OFFSETS[machine], machine).instructions
+def list_instructions(machine: str, name: str, second: bool = False) -> list[Instruction]:
+    return programs.build_program(name, OFFSETS[machine], machine, second).instructions
 
 
 @pytest.mark.parametrize("machine", layout.MACHINES)
 @pytest.mark.parametrize("name", ["sys_enter", "sys_exit"])
-def test_mode_is_read_before_anything_else(machine, name):
+@pytest.mark.parametrize("second", [False, True])
+def test_mode_is_read_before_anything_else(machine, name, second):
     """A task without a filter costs one helper call."""
-    first = list_instructions(machine, name)[:4]
+    first = list_instructions(machine, name, second)[:4]
     assert first[0] == Instruction(CALL, constant=158)
     assert first[1] == Instruction(0xBF, R7, R0)
     assert first[2] == Instruction(LOAD_4, R1, R7, OFFSETS[machine].mode)
@@ -70,6 +71,19 @@ def test_only_negative_results_are_denied_calls(machine):
         Instruction(0xC6, R2, constant=-4095, label="end"),
         Instruction(0x87, R2),
     ]
+
+
+@pytest.mark.parametrize("machine", layout.MACHINES)
+def test_the_second_program_counts_only_what_the_first_one_missed(machine):
+    """Marks of a thread: 0 after both programs of an exit, 1 after an entry, 2 after the first program of an exit."""
+    read = Instruction(LOAD_4, R1, R0, 0)
+    entry, exit_ = (list_instructions(machine, name, second=True) for name in ("sys_enter", "sys_exit"))
+    at = entry.index(read)
+    assert entry[at + 1 : at + 3] == [Instruction(0x15, R1, constant=1, label="end"), Instruction(STORE_4, R0, constant=1)]
+    at = exit_.index(read)
+    assert exit_[at + 1 : at + 3] == [Instruction(STORE_4, R0, constant=0), Instruction(0x55, R1, constant=0, label="end")]
+    at = (first := list_instructions(machine, "sys_exit")).index(read)
+    assert first[at + 1 : at + 3] == [Instruction(STORE_4, R0, constant=2), Instruction(0x15, R1, constant=1, label="end")]
 
 
 @pytest.mark.parametrize("machine", layout.MACHINES)
@@ -122,6 +136,8 @@ def test_this_kernel_accepts_the_programs():
             opened.append(bpf.load_program(code, name, tracepoint))
             if name in layout.FUNCTIONS:
                 opened.append(bpf.load_program(code, name, 0))
+                code = programs.build_program(name, offsets, machine, second=True).assemble(maps)
+                opened.append(bpf.load_program(code, name, tracepoint))
             opened.append(bpf.load_program(programs.build_empty().assemble({}), "empty", tracepoint))
         with pytest.raises(OSError, match="R0 !read_ok"):  # the verifier's reason
             bpf.load_program(bytes.fromhex("95 00 00 00 00 00 00 00"), "faulty", offsets.tracepoints[0][1])
