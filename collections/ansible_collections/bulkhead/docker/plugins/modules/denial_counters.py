@@ -61,7 +61,7 @@ armed:
 from ..module_utils.denial_counters.install import START, find_changes, install_counters, list_removals, remove_counters
 from ..module_utils.denial_counters.kernel import find_counting_obstacle, is_counting
 from ..module_utils.denial_counters.pins import CountersError
-from ..module_utils.engine.service import ServiceError
+from ..module_utils.engine.systemctl import ServiceError
 from ..module_utils.host.archive import build_archive
 from ..module_utils.host.root import Host
 from ..module_utils.host.state import lock_host

@@ -116,7 +116,7 @@ missing:
   sample: [ansible-core]
 """
 
-from ..module_utils.engine.service import ServiceError
+from ..module_utils.engine.systemctl import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
 from ..module_utils.pull import rendering, setup

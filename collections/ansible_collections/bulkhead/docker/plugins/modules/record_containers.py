@@ -106,7 +106,7 @@ problems:
 
 from typing import Any
 
-from ..module_utils.engine.service import ServiceError
+from ..module_utils.engine.systemctl import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.host.state import lock_host
 from ..module_utils.module import Module

@@ -117,7 +117,7 @@ socket:
 """
 
 from ..module_utils.engine.api import EngineError
-from ..module_utils.engine.service import ServiceError
+from ..module_utils.engine.systemctl import ServiceError
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
 from ..module_utils.rootless.managed_files import ManagedFile

@@ -40,7 +40,7 @@ options:
         and that one denies. Engine 23.0 or later is needed.
       - V(profiles) reads one container for each profile and set of capabilities. The evidence names the containers that it covers.
       - V(all) reads each container, and each of its processes with another number of filters.
-      - A process that is frozen, has ended or is in uninterruptible sleep is skipped, and named with that reason.
+      - A process that is frozen, has ended or stays in uninterruptible sleep for a second is skipped, and named with that reason.
       - For a rootless engine, only processes below the user's own manager are read, in a user namespace without the host's root.
     type: str
     choices: [none, profiles, all]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.service import ServiceError, systemctl
+from ..engine.systemctl import ServiceError, systemctl
 from ..host.files import ensure_folder, write_atomically
 from ..host.root import Host
 from .folders import FOLDER, PROGRAM, UNIT, UNIT_NAME, VERSION

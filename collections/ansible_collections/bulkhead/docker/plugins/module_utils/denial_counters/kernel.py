@@ -17,8 +17,7 @@ from ..recorder import bpf
 from ..recorder import layout as recorder_layout
 from ..recorder.attribution import list_groups
 from ..recorder.btf import VMLINUX, Btf, BtfError
-from ..recorder.kernel import find_obstacle
-from ..recorder.programs import build_empty
+from ..recorder.obstacles import find_obstacle
 from . import layout, programs, selftest
 from .pins import PINS, CountersError, is_complete
 
@@ -113,7 +112,7 @@ def _load(offsets: layout.DenialOffsets, at_function: str) -> None:
             keep(bpf.attach_program(load(name, identifier, bpf.AT_RETURN)), f"link_{name}")
         if at_function:
             program = load("sys_exit", 0)
-            empty = bpf.load_program(build_empty().assemble({}), "exit_switch", tracepoints["sys_exit"])
+            empty = bpf.load_program(programs.build_empty().assemble({}), "exit_switch", tracepoints["sys_exit"])
             opened.append(empty)
             keep(bpf.attach_program(empty), "switch_sys_exit")
             keep(bpf.attach_to_function(program, at_function), "link_sys_exit")

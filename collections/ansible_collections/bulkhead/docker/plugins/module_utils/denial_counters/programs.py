@@ -58,6 +58,13 @@ _STARTS = {
 }
 
 
+def build_empty() -> Program:
+    """Return a program that does nothing. Attached to a tracepoint, it makes the kernel call the function for it."""
+    program = Program()
+    end(program)
+    return program
+
+
 def find_version(machine: str) -> str:
     """Return what identifies programs and maps of this version, whatever the kernel's offsets are."""
     names = (

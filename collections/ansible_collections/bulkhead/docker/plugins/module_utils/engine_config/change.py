@@ -10,7 +10,8 @@ import time
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.flags import parse_flags
-from ..engine.service import EngineService, ServiceError, ServiceState
+from ..engine.service import EngineService, ServiceState
+from ..engine.systemctl import ServiceError
 from ..host import state
 from ..host.root import Host
 from ..host.system import read_start_time

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from ..engine.api import Engine
 from ..engine.cgroups import find_orphans
-from ..engine.service import EngineService, ServiceError
+from ..engine.service import EngineService
+from ..engine.systemctl import ServiceError
 from ..host.files import write_atomically
 from ..host.root import Host
 from . import engine_restart

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.instance import Instance, find_instance
-from ..engine.service import EngineService, ServiceError
+from ..engine.service import EngineService
+from ..engine.systemctl import ServiceError
 from ..host.root import STATE_DIR, Host
 from ..host.system import read_start_time
 from . import data_root, engine_restart, swap_limits

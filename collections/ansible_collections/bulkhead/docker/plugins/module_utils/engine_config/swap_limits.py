@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 
 from ..engine.cgroups import list_container_cgroups
-from ..engine.service import EngineService, ServiceError
+from ..engine.service import EngineService
+from ..engine.systemctl import ServiceError
 from ..host.root import Host
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..engine.service import ServiceError, systemctl
+from ..engine.systemctl import ServiceError, systemctl
 from ..host import state
 from ..host.files import write_atomically
 from ..host.root import Host

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.instance import find_instance
-from ..engine.service import ServiceError, systemctl
+from ..engine.systemctl import ServiceError, systemctl
 from ..host import archive
 from ..host.files import ensure_folder, write_atomically
 from ..host.root import Host
@@ -188,7 +188,7 @@ def explain_settings(host: Host, settings: Mapping[str, Any]) -> str:
     if unknown:
         return f"users: {unknown[0]} does not exist on this host; write users who run a rootless engine"
     if settings["calls"] and not is_installed(host):
-        from .kernel import find_obstacle  # not needed to collect
+        from .obstacles import find_obstacle  # not needed to collect
 
         if obstacle := find_obstacle(host):
             return f"calls: {obstacle}; or set calls to false, to record accesses alone"

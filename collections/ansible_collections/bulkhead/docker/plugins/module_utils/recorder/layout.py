@@ -82,8 +82,7 @@ def find_functions(btf: Btf) -> dict[str, str]:
 
     A program does not run while the same program of another task was interrupted on this processor (kernel/trace/bpf_trace.c,
     __bpf_trace_run). Linux 7.2 lets tasks interrupt it at tracepoints of system calls (include/trace/bpf_probe.h). At a function they
-    cannot: kprobes run without preemption (Documentation/trace/kprobes.rst). There it does not run while a task was interrupted in
-    bpf(2) (trace_call_bpf), as systemd at boot, so the recorder has programs at both places. A call is missed only if both coincide.
+    cannot: kprobes run without preemption (Documentation/trace/kprobes.rst).
     """
     if not btf.has_name(_MARK_OF_PREEMPTION):
         return {}

@@ -5,8 +5,9 @@ Every program runs for a task that has a seccomp filter, and for no other. `sys_
 arch/arm64/kernel/ptrace.c, syscall_trace_enter), so it sees what the filter allows. `sys_exit` also runs for a call that the filter
 denied: an exit without an entry. The map `tasks` has one mark per thread for that.
 
-Neither of them reads its context, so that both can be attached to a tracepoint or to a function (layout.find_functions). A second
-program at the tracepoint then counts what the one at the function was not run for: the marks say which calls the first one saw.
+Neither of them reads its context, so that both can be attached to a tracepoint or to a function (layout.find_functions). A program
+at a function does not run while a task was interrupted in bpf(2) on this processor (kernel/trace/bpf_trace.c, trace_call_bpf), as
+systemd at boot. So a second program at the tracepoint counts what the first one missed: the marks say what that one saw.
 """
 
 from __future__ import annotations
@@ -55,13 +56,6 @@ def build_program(tracepoint: str, offsets: CallOffsets, machine: str, second: b
     if tracepoint == "sys_enter":
         return _build_enter(offsets, machine, second)
     return _build_exit(offsets, machine, second) if tracepoint == "sys_exit" else _build_mkdir(offsets)
-
-
-def build_empty() -> Program:
-    """Return a program that does nothing. Attached to a tracepoint, it makes the kernel call the function for it."""
-    program = Program()
-    end(program)
-    return program
 
 
 def _build_enter(offsets: CallOffsets, machine: str, second: bool) -> Program:

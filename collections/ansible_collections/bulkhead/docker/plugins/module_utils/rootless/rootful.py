@@ -8,7 +8,7 @@ from typing import Any
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.client import open_engine
 from ..engine.instance import ROOTFUL
-from ..engine.service import ServiceError, systemctl
+from ..engine.systemctl import ServiceError, systemctl
 from ..engine_config import engine_restart
 from ..host import state
 from ..host.root import Host

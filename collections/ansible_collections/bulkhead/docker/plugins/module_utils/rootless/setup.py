@@ -19,7 +19,8 @@ from ..apparmor import policy
 from ..engine.api import Engine, EngineError, EngineUnreachable
 from ..engine.cgroups import list_container_ids
 from ..engine.instance import Instance, find_instance
-from ..engine.service import EngineService, systemctl
+from ..engine.service import EngineService
+from ..engine.systemctl import systemctl
 from ..engine_config import engine_restart
 from ..engine_config.change import ConfigFailed, change_config
 from ..engine_config.request import ConfigRequest

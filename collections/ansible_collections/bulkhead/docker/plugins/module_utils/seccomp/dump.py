@@ -27,15 +27,12 @@ _GET_METADATA, _METADATA = 0x420D, struct.Struct("=QQ")  # struct seccomp_metada
 _EVENT_STOP = 128  # PTRACE_EVENT_STOP
 _WALL = 0x40000000  # __WALL: threads and other odd children too
 STOP_TIMEOUT = 2.0  # seconds
+SLEEP_TIMEOUT = 1.0  # seconds for all processes: most leave state D soon
 CHILD_TIMEOUT = 5.0  # seconds per process, reading included
 MAX_FILTERS = 64
 # States of /proc/PID/stat in which a process cannot be stopped at once (man 5 proc_pid_stat).
-_UNFIT = {
-    "D": "is in uninterruptible sleep (state D), and would be stopped later",
-    "Z": "has ended (state Z)",
-    "X": "has ended (state X)",
-    "x": "has ended (state X)",
-}
+_ASLEEP = "is in uninterruptible sleep (state D), and would be stopped later"
+_UNFIT = {"D": _ASLEEP, "Z": "has ended (state Z)", "X": "has ended (state X)", "x": "has ended (state X)"}
 
 Target = tuple[int, "int | None"]  # PID or thread ID, and the start time of its process in clock ticks since boot; None: not checked
 
@@ -62,6 +59,16 @@ def dump_filters(targets: Sequence[Target]) -> list[list[str] | str]:
 
     Needs CAP_SYS_ADMIN and a caller without a filter. A process that was started at another time than `started` is not read.
     """
+    found = _try_targets(targets)
+    deadline = time.monotonic() + SLEEP_TIMEOUT
+    while (asleep := [at for at, one in enumerate(found) if isinstance(one, str) and _ASLEEP in one]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        for at, one in zip(asleep, _try_targets([targets[at] for at in asleep]), strict=True):
+            found[at] = one
+    return found
+
+
+def _try_targets(targets: Sequence[Target]) -> list[list[str] | str]:
     found: list[list[str] | str] = []
     while len(found) < len(targets):
         left = targets[len(found) :]

@@ -173,6 +173,7 @@ def test_this_kernel_accepts_the_programs():
                 loaded.append(bpf.load_program(code, "test", identifier, *([] if place in layout.TRACEPOINTS else [bpf.AT_RETURN])))
             except PermissionError as error:
                 pytest.skip(f"this kernel does not let the test attach to {place}: {error}")
+        loaded.append(bpf.load_program(programs.build_empty().assemble({}), "empty", offsets.tracepoints[0][1]))
     finally:
         for descriptor in (*opened.values(), *loaded):
             os.close(descriptor)

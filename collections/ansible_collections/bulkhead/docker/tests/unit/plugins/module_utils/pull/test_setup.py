@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.systemctl import ServiceError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import files
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.pull import rendering, setup

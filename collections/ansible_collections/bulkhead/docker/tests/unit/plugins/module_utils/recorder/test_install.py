@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.systemctl import ServiceError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import archive
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
-from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders, install, kernel
+from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders, install, obstacles
 
 SETTINGS = {"calls": True, "access": True, "users": [], "socket": "/var/run/docker.sock", "version": "v1"}
 
@@ -181,7 +181,7 @@ def test_removals_are_listed(host: Host) -> None:
     ],
 )
 def test_settings_that_cannot_be_recorded(host: Host, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], message: str) -> None:
-    monkeypatch.setattr(kernel, "find_obstacle", lambda unused: "the kernel has no BTF" if settings.get("users") == [] else "")
+    monkeypatch.setattr(obstacles, "find_obstacle", lambda unused: "the kernel has no BTF" if settings.get("users") == [] else "")
     host.path("/run/systemd/system").mkdir(parents=True)
     found = install.explain_settings(host, {"state": "recording", **SETTINGS, **settings})
     assert found.startswith(message) if message else found == ""

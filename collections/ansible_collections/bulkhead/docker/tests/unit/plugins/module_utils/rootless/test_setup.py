@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceError, ServiceState
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.service import ServiceState
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.systemctl import ServiceError
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import engine_restart
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host

@@ -221,10 +221,28 @@ def refuse_ptrace(*unused: Any) -> int:
 @pytest.mark.skipif(not SYS_CLONE, reason="the number of clone is not known here")
 def test_uninterruptible_sleep_is_skipped_without_ptrace(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dump, "_call_ptrace", refuse_ptrace)
+    monkeypatch.setattr(dump, "SLEEP_TIMEOUT", 0.2)
     pid = spawn(run=wait_in_vfork)
     wait_for_state(pid, "D")
     with pytest.raises(dump.DumpError, match=r"uninterruptible sleep \(state D\)"):
         dump.read_filters(pid)
+
+
+@needs_ptrace
+@pytest.mark.skipif(not SYS_CLONE, reason="the number of clone is not known here")
+def test_a_short_uninterruptible_sleep_is_waited_for(spawn: Spawn) -> None:
+    def wait_twice() -> None:
+        wait_in_vfork()
+        sleep_long()
+
+    pid, other, asleep = spawn(run=wait_twice), spawn(2), spawn(run=wait_in_vfork)
+    for waiting in (pid, asleep):
+        wait_for_state(waiting, "D")
+    inner = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+    threading.Timer(0.3, os.kill, (inner, signal.SIGKILL)).start()  # then the vfork returns
+    first, second, third = dump.dump_filters([(pid, None), (other, None), (asleep, None)])
+    assert [len(first), len(second)] == [1, 2]
+    assert isinstance(third, str) and "uninterruptible sleep (state D)" in third
 
 
 @needs_ptrace
