@@ -14,7 +14,7 @@ from ...apparmor.sources import COMPLAIN_LINK, DISABLE_LINK, FOLDER
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 
-LAYER = "apparmor"
+LAYER = __package__.rpartition(".")[2]
 _REMEDIES = {
     "opted_out": "run it without apparmor=unconfined and --privileged",
     "unconfined": "check that docker info lists name=apparmor, and restart the container",

@@ -20,7 +20,7 @@ from .judge import describe_recording
 
 __all__ = ["expectation", "plan", "resolve_sources"]
 
-LAYER = "apparmor"
+LAYER = __package__.rpartition(".")[2]
 SWITCH = SWITCHES[LAYER]
 
 

@@ -13,7 +13,7 @@ from ...host.audit_loading import KEY
 from ..registry import SWITCHES
 from .kernel import ALWAYS, EXCLUDE, EXIT, NEVER, TASK, Kernel, Rule
 
-LAYER = "audit_rules"
+LAYER = __package__.rpartition(".")[2]
 SWITCH, EXCLUDED = SWITCHES[LAYER], "docker_audit_rules_exclude"
 _HEAD = "# Managed by Bulkhead, role docker_audit_rules. Rules of your own belong in another file of this folder.\n"
 # -i: a rule whose folder is missing at boot would keep the rules after it from being loaded, and auditd 4 from starting (man 8 auditctl).

@@ -11,7 +11,7 @@ from ..identity import find_host_namespace, is_nested
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
 
-LAYER = "capabilities"
+LAYER = __package__.rpartition(".")[2]
 # Field of /proc/PID/status by key of a state.
 _SETS = {"bnd": "CapBnd", "eff": "CapEff", "prm": "CapPrm", "inh": "CapInh", "amb": "CapAmb"}
 

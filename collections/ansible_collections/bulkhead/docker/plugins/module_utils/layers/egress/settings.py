@@ -11,7 +11,7 @@ from typing import Any
 
 from ..registry import SWITCHES
 
-LAYER = "egress"
+LAYER = __package__.rpartition(".")[2]
 SWITCH = SWITCHES[LAYER]
 STAGE = "container_egress_stage"
 PRESETS = "container_egress_presets"

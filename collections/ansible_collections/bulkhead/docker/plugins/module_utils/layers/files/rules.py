@@ -13,7 +13,7 @@ from typing import Any
 from ...engine.instance import SYSTEM_UNITS, Instance, get_observed_instance
 from ..registry import SWITCHES
 
-LAYER = "files"
+LAYER = __package__.rpartition(".")[2]
 SWITCH, GROUP, KEEP = SWITCHES[LAYER], "docker_files_socket_group", "docker_files_keep"
 DEFAULT_GROUP = "docker"
 

@@ -11,7 +11,7 @@ from ...engine_config.content import read_content
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
-LAYER = "no_new_privileges"
+LAYER = __package__.rpartition(".")[2]
 KEY = "no-new-privileges"
 
 

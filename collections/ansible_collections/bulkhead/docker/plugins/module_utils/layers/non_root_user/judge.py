@@ -10,7 +10,7 @@ from ..identity import read_identity
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
-LAYER = "non_root_user"
+LAYER = __package__.rpartition(".")[2]
 _IDS = 4  # real, effective, saved and file system UID
 
 

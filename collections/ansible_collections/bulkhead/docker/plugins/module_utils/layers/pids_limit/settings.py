@@ -10,7 +10,7 @@ from ...engine.instance import SCOPE_DROP_IN
 from ...engine.program import PIDS_KEY
 from ..registry import SWITCHES
 
-LAYER = "pids_limit"
+LAYER = __package__.rpartition(".")[2]
 SWITCH = SWITCHES[LAYER]
 DROP_IN = SCOPE_DROP_IN.partition("/")[2]
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
-LAYER = "read_only_root"
+LAYER = __package__.rpartition(".")[2]
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:

@@ -13,7 +13,7 @@ from ...subid.mapping import MIN_IDS, parse_state
 from ...subid.ranges import build_engine_map
 from ..verdict import ABSENT, DEGRADED, DISABLED, ENFORCED, NOT_APPLICABLE, UNKNOWN, ContainerVerdict, Verdict
 
-LAYER = "rootless"
+LAYER = __package__.rpartition(".")[2]
 _RUN_AGAIN = "run harden.yml"
 
 

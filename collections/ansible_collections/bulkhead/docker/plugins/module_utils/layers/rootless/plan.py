@@ -17,7 +17,7 @@ from ..verdict import DISABLED, REQUIRED, Change, Effect, LayerPlan
 from .plan_ranges import plan_ranges
 from .plan_user import explain_name
 
-LAYER = "rootless"
+LAYER = __package__.rpartition(".")[2]
 SWITCH = SWITCHES[LAYER]
 PROFILE = "rootless_docker_apparmor_profile"
 DEFAULT_PROFILE = "bulkhead-rootless"

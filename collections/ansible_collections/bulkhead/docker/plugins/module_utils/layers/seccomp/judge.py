@@ -13,7 +13,7 @@ from .examine import System, examine_default, examine_filters, examine_probe, ex
 from .logged import asks_for_logging, judge_logging, resolve_daemon_profile
 from .options import is_opted_out, read_option
 
-LAYER = "seccomp"
+LAYER = __package__.rpartition(".")[2]
 SHOWN = 12
 # What of a comparison weakens the layer.
 _WEAKER = ("surplus", "loosened", "abis", "abi_calls")

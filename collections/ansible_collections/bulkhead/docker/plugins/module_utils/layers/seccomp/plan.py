@@ -19,7 +19,7 @@ from .logged import FLAG, asks_for_logging, find_logging_obstacle
 
 __all__ = ["expectation", "plan", "resolve_sources"]
 
-LAYER = "seccomp"
+LAYER = __package__.rpartition(".")[2]
 SWITCH = SWITCHES[LAYER]
 
 

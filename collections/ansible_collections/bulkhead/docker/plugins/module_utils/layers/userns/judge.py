@@ -27,7 +27,7 @@ from ..identity import get_map
 from ..states import get_proc_folder, judge_states
 from ..verdict import ABSENT, DEGRADED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
 
-LAYER = "userns"
+LAYER = __package__.rpartition(".")[2]
 _SHOWN = 5
 
 

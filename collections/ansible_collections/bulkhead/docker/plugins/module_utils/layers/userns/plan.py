@@ -31,7 +31,7 @@ from ..verdict import DISABLED, Change, Effect, LayerPlan
 from . import data_guard, plan_switch
 from .plan_known_ranges import choose_avoided, is_of_sssd, list_unread, settle_start
 
-LAYER = "userns"
+LAYER = __package__.rpartition(".")[2]
 NOT_WITH_ROOTLESS = "a rootless engine does not start with userns-remap, and does not need it; write userns_remap_layer: disabled"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 _WRITE_USER = "write default, a name, name:group, or the ID of a user of the host"
