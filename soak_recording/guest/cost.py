@@ -49,9 +49,10 @@ def main() -> int:
 def switch(state: str) -> None:
     subprocess.run(["systemctl", "stop", UNIT], check=True)
     subprocess.run([sys.executable, "-I", str(FOLDER / "recorder.pyz"), "stop"], check=True, capture_output=True)
-    if STATES[state] is not None:
+    settings = STATES[state]
+    if settings:
         path = FOLDER / "settings.json"
-        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **STATES[state]}), encoding="utf-8")
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **settings}), encoding="utf-8")
         subprocess.run(["systemctl", "start", UNIT], check=True)
     time.sleep(3)
 
