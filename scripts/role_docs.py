@@ -45,7 +45,7 @@ def render_type(option: dict[str, Any]) -> str:
     """Return the choices of a variable, or its type in words."""
     if "choices" in option:
         choices = [f"`{choice}`" for choice in option["choices"]]
-        return f"{', '.join(choices[:-1])} or {choices[-1]}"
+        return f"{'list of ' if option['type'] == 'list' else ''}{', '.join(choices[:-1])} or {choices[-1]}"
     words = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "dict": "mapping", "path": "path"}
     if option["type"] == "list":
         return f"list of {words[option['elements']]}s"

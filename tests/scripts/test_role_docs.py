@@ -38,6 +38,7 @@ def test_render_markup(text: str, rendered: str) -> None:
         ({"type": "list", "elements": "str", "default": []}, ("list of strings", "`[]`")),
         ({"type": "dict", "default": {"max-file": "3"}}, ("mapping", '`{"max-file": "3"}`')),
         ({"type": "str", "choices": ["a", "b", "c"], "default": "b"}, ("`a`, `b` or `c`", "`b`")),
+        ({"type": "list", "elements": "str", "choices": ["a", "b"], "default": []}, ("list of `a` or `b`", "`[]`")),
         ({"type": "list", "elements": "dict", "default": ["x" * 50]}, ("list of mappings", "")),
     ],
 )
