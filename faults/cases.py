@@ -31,8 +31,8 @@ Disturb = Callable[[FaultMachine, "subprocess.Popen[bytes]", random.Random], str
 class Case:
     """One fault. `arrange` (before the run) and `repair` (after it) are shell scripts in the machine; `disturb` runs during the run.
 
-    power: the power is cut while the recorded modules are replayed. messages: texts in the output of the run, which must fail, where the
-    plan can see the fault. running: the containers that must run after the fault. hides_data: the engine cannot show all data during the
+    power: the power is cut while the recorded modules are replayed. messages: if the plan can see the fault, the run must fail with these
+    texts in its output. running: the containers that must run after the fault. hides_data: the engine cannot show all data during the
     fault, so the markers are compared only after the repair. containerd: for a machine whose engine keeps images in containerd.
     """
 
@@ -307,7 +307,7 @@ CASES = (
         MIGRATE_IMAGES,
         disturb=damage_archive,
         repair=_RESTORE_ARCHIVE,
-        messages=("images in containerd cannot be migrated", "nothing of the engine was changed"),
+        messages=("images in containerd cannot be migrated", "the engine was not changed"),
         containerd=True,
     ),
     _make_json_case("bom", "with a byte order mark", "byte order mark", text='\\xef\\xbb\\xbf{"debug": true}'),

@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.attack.background 
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.module_failure import add_reason
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.terminal import print_lines
 
-# Seconds between two looks at the progress.
+# Seconds between two checks of the progress.
 PAUSE = 5.0
 # Seconds. The slowest emulated machine takes less for all containers.
 MAX_DURATION = 1800.0
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
 
 
 def _build_check(folder: str) -> str:
-    """Return a shell command that prints the state, then the completed configurations. If OWNER names a process that does not exist, it was killed."""
+    """Return a shell command that prints the state, then the completed configurations. A run whose process (OWNER) does not exist was killed."""
     return (
         f"if [ -e {folder}/{ANSWER} ]; then echo {_DONE}; "
         f'elif [ ! -e {folder}/{OWNER} ] || kill -0 "$(cut -d: -f1 {folder}/{OWNER})" 2>/dev/null; then echo {_RUNNING}; '

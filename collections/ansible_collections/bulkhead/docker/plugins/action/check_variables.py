@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
         return result
 
     def _find_problems_of_hosts(self, variables: Mapping[str, Any], policy: bool, inventory: bool) -> list[str]:
-        """Return one message per wrong value or name, with the hosts if others do not have it.
+        """Return one message per wrong value or name. If only some hosts have it, the message begins with their names.
 
         policy: also check its values, and those of each host of the play. inventory: also check the names of the hosts' variables with the
         project's prefix. With neither, one host is enough: the values are those of extra variables.

@@ -66,7 +66,7 @@ class TaskProgress:
         return self.last
 
     def finish(self) -> str:
-        """Return the last line of the task; empty if it is unchanged, or if all hosts are ok and none was printed."""
+        """Return the task's last line; empty if it is printed already, or if all hosts are ok and no line was printed."""
         visible = self.last or any(number for what, number in self.counts.items() if what != "ok")
         return self.render() if visible and self.render() != self.last else ""
 

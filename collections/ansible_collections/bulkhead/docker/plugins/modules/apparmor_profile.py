@@ -100,7 +100,7 @@ profiles:
       description: Whether the profile had to change.
       type: bool
     reasons:
-      description: Why it had to change. Each reason follows the name in a sentence.
+      description: Why it had to change. Each reason completes a sentence that begins with the name.
       type: list
       elements: str
       sample: ["is in complain mode"]

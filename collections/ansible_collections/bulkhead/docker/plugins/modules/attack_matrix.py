@@ -18,8 +18,8 @@ description:
     column is C(unknown).
   - Denials are read from the kernel's audit messages while the attacks run, and from the denial counters (M(bulkhead.docker.denial_counters)) where they are
     loaded. They are matched to attacks by process name.
-  - Containers, image, stand-ins and kernel modules that an attack made the kernel load are removed whatever happens; what a killed run leaves is removed
-    by the next run of this module or of M(bulkhead.docker.verify_layers).
+  - Containers, image, stand-ins and kernel modules that an attack made the kernel load are always removed; after a killed run, the next run of this module
+    or of M(bulkhead.docker.verify_layers) removes them.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -146,7 +146,7 @@ configurations:
       description: C(baseline), C(alone) or C(together).
       type: str
     layers:
-      description: The layers that should be on; of the baseline those that cannot be switched off.
+      description: The layers that should be on; in the baseline those that cannot be switched off.
       type: list
       elements: str
     confinement:
@@ -169,14 +169,14 @@ attacks:
       type: str
       sample: host_disk
     family:
-      description: What it belongs to.
+      description: Group of attacks, such as those on devices.
       type: str
       sample: devices
     about:
       description: What the attacker does.
       type: str
     foothold:
-      description: What the container gets for it that a careful operator would not grant; empty if nothing.
+      description: What the container is granted for it, unlike by a careful operator; empty if nothing.
       type: str
     conclusive:
       description: Whether the attack succeeds in the baseline.
@@ -190,7 +190,7 @@ attacks:
       elements: str
       sample: [apparmor, userns]
     layers:
-      description: Their number.
+      description: Number of these layers.
       type: int
     cells:
       description: One entry per configuration, by name.
@@ -212,8 +212,8 @@ attacks:
           type: str
         by:
           description:
-            - The layers of this configuration that stop it by themselves. Empty if none of the host's defaults does, for example because C(stacked) has
-              stricter settings.
+            - The layers of this configuration that stop it alone. Empty if none does with the host's defaults, for example because only the
+              settings of C(stacked) do.
           type: list
           elements: str
         logged:

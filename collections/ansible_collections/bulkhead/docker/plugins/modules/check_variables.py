@@ -21,7 +21,7 @@ author:
   - Bulkhead maintainers (@bulkhead)
 options:
   layers:
-    description: Whether layers are tags of this playbook. Any other tag is an error then. Without it, any tag is one.
+    description: Whether layers are tags of this playbook. If so, any other tag is an error. If not, every tag is an error.
     type: bool
     default: false
   inventory:

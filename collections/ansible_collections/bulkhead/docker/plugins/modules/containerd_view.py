@@ -12,7 +12,7 @@ description:
     in containerd, and links to their layers. M(bulkhead.docker.daemon_config) with O(bulkhead.docker.daemon_config#module:migrate) copies what the links
     lead to, and removes the folder.
   - Checks the archive of each layer against the digest that the image names.
-  - Neither the engine nor containerd is stopped, and nothing of them is changed.
+  - Neither stops nor changes the engine or containerd.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
@@ -50,7 +50,7 @@ containers:
   returned: success
   type: int
 left:
-  description: What storage driver C(overlay2) has no place for and stays in containerd, such as attestations and other platforms of an image.
+  description: What storage driver C(overlay2) cannot keep and stays in containerd, such as attestations and other platforms of an image.
   returned: success
   type: list
   elements: str
@@ -85,7 +85,7 @@ def main() -> None:
             with state.lock_host(host):
                 view = replace_view(host, info, list_images)
     except (EngineError, EngineUnreachable, OSError, ValueError) as error:
-        module.fail_json(msg=f"images in containerd cannot be migrated: {error}; nothing of the engine was changed")
+        module.fail_json(msg=f"images in containerd cannot be migrated: {error}; the engine was not changed")
     module.exit_json(changed=not module.check_mode, images=len(view.images), containers=len(view.containers), left=view.left)
 
 

@@ -13,7 +13,7 @@ description:
     keys need, and it and its containers are checked. If a step fails, everything is restored, and the task fails with the engine's own message.
   - Unmanaged keys of C(daemon.json) stay unchanged. Managed keys are remembered in C(/var/lib/bulkhead), and removed when they are no longer given. Their
     previous value is restored; a value that was edited since stays.
-  - An interrupted run leaves an open journal in C(/var/lib/bulkhead/transactions); the next run undoes it first.
+  - An interrupted run leaves an open journal in C(/var/lib/bulkhead/transactions). The next run undoes that change first.
   - A stopped engine is configured and stays stopped, unless O(start) is set.
 author:
   - Bulkhead maintainers (@bulkhead)
@@ -59,7 +59,7 @@ options:
   stop_containers:
     description:
       - Allow stopping all containers when the engine switches to another data root (C(userns-remap), C(data-root), C(storage-driver)). They stay in the
-        old one. Without this, such a change fails while containers run.
+        previous one. Without this, such a change fails while containers run.
     type: bool
     default: false
   migrate:
@@ -78,7 +78,7 @@ options:
     default: []
   containers_worse:
     description:
-      - What to do if containers that ran before got worse. Each one is compared, whether it runs, keeps being restarted, and is healthy by its own
+      - What to do if containers that ran before got worse. For each one, it is compared whether it runs, keeps being restarted, and passes its own
         health check.
       - V(report) warns. V(fail) fails, and the change stays. V(undo) undoes the change and fails.
       - A container that cannot be started again undoes the change in any case.
@@ -86,7 +86,7 @@ options:
     choices: [report, fail, undo]
     default: report
   containers_wait:
-    description: Seconds to wait at most for a new result of the health checks of containers that were healthy.
+    description: Maximum seconds to wait for new health check results of containers that were healthy.
     type: int
     default: 90
   uid_map:
@@ -104,8 +104,8 @@ options:
     default: false
   revert:
     description:
-      - Restore the files from before the last change, as a new change; the next run reverts the one before. O(options), O(keep) and O(pids_limit) are not
-        used.
+      - Restore the files from before the last change, as a new change; a second run reverts the change before that. O(options), O(keep) and
+        O(pids_limit) are not used.
       - Fails if one of the files has been changed since, or if the engine would get another data root without O(stop_containers).
     type: bool
     default: false
@@ -116,7 +116,7 @@ options:
     default: true
   command:
     description:
-      - The program dockerd and its arguments at its next start, which must set no key of O(options). By default those of the running process.
+      - The command line of the next start, dockerd and its arguments. They must not set a key of O(options). By default that of the running process.
     type: list
     elements: str
     default: []

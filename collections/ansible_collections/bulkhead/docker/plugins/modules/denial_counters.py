@@ -11,7 +11,7 @@ description:
   - Loads eBPF programs that count denied system calls per container, call, error and cause. Most of these denials are in no log.
   - A denied call ends with EPERM, EACCES or EROFS, or with any error that a seccomp filter answers. EAGAIN counts for calls that start a task.
   - The cause is read where the kernel denies the call, in seccomp's filter, AppArmor, the check of capabilities, the device list, the PIDs limit or a
-    read-only mount. Without one of them, it is derived from the task's user.
+    read-only mount. Otherwise, it is derived from the task's user.
   - A program that is executed under no-new-privileges counts if it would have given another user, another group or a capability to the process.
   - The programs stay in the kernel, without a process. The unit C(bulkhead-denials.service) loads them at boot. Counts end with the boot.
   - M(bulkhead.docker.denials_info) reads the counts. No container is restarted, and the engine's configuration does not change.

@@ -15,9 +15,9 @@ description:
   - Denials can be missing. The kernel limits the messages in its log but numbers all of them, and logs are rotated. RV(gaps) lists what may be missing, and
     RV(complete) is true only without gaps.
   - An errno of a seccomp filter without the flag LOG and a plain C(deny) rule of AppArmor are not logged (man 2 seccomp, man 5 apparmor.d).
-  - An errno of clone3 in the log is left out. Profiles answer ENOSYS, so that C libraries use clone instead.
-  - Where the denial counters are installed (M(bulkhead.docker.denial_counters)), what they counted is listed too, of every layer. Denials by AppArmor
-    that a log has, with their path, are listed from the log.
+  - Logged denials of clone3 are left out. Profiles answer ENOSYS, so that C libraries use clone instead.
+  - Where the denial counters are installed (M(bulkhead.docker.denial_counters)), what they counted is listed too, of every layer. A denial by AppArmor
+    that is in a log too is listed from the log, which has the path.
   - Connections that the egress rules denied are listed as far as the rules log them, which is 20 at once and 10 per minute for each address of a
     container. A container that has ended is not known by its address.
   - Where the recorder is installed (M(bulkhead.docker.record_containers)), the calls that it saw denied are listed too, as it last saved them. The errno
@@ -33,7 +33,7 @@ options:
     description: The user whose rootless engine provides the names of containers. Empty or left out for the rootful engine.
     type: str
   max_entries:
-    description: Maximum number of entries to read of each log. Further entries are a gap.
+    description: Maximum number of entries to read from each log. Further entries are a gap.
     type: int
     default: 200000
   max_denials:
@@ -41,7 +41,7 @@ options:
     type: int
     default: 200
   timeout:
-    description: How many seconds one answer of the engine may take.
+    description: Seconds that one answer of the engine may take.
     type: int
     default: 60
 extends_documentation_fragment: bulkhead.docker.engine
@@ -115,8 +115,8 @@ denials:
       sample: {"id": "c0ffee…", "name": "shop", "image": "nginx:1"}
     by:
       description:
-        - Evidence for the scope. C(pid), the process exists, and its cgroup names the container. C(profile), no other container that ran then had this
-          profile, or none had, for a process of the host. C(alone), no other candidate ran then. C(recorder), the recorder counted the call in the
+        - Evidence for the scope. C(pid), the process exists, and its cgroup names the container. C(profile), only this container had this profile
+          then; for a process of the host, no container had it. C(alone), no other candidate ran then. C(recorder), the recorder counted the call in the
           control group of the container. C(counters), the kernel did. C(address), the container had the address that the connection came from.
           Empty if unknown.
       type: str
@@ -157,7 +157,7 @@ gaps:
     kind:
       description:
         - C(serials), numbers that are in no log; C(rate_limited), the kernel's log dropped some; C(missed), a log was overwritten before it was read;
-          C(begins), a log, or what the kernel counts, begins later than O(since); C(rebooted), so do the counts, because the host was booted after O(since);
+          C(begins), a log, or what the kernel counts, begins later than O(since); C(rebooted), the counts do, because the host was booted after O(since);
           C(lost), the kernel counts lost messages; C(silent), logging is
           disabled; C(unreadable), a source could not be read; C(cut), there were more than O(max_entries) entries.
       type: str

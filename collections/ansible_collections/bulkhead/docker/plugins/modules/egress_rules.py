@@ -15,15 +15,15 @@ author:
   - Bulkhead maintainers (@bulkhead)
 options:
   rules_text:
-    description: The file of rules. If it is empty, the table, the file and the unit are removed.
+    description: Text of the file of rules. If it is empty, the table, the file and the unit are removed.
     type: str
     default: ""
   unit_text:
-    description: The unit that loads them.
+    description: Text of the unit that loads the rules.
     type: str
     default: ""
   drop_in_text:
-    description: The drop-in of nftables.service that loads them again after it removed all tables.
+    description: Text of the drop-in with which nftables.service loads the rules again after it removed all tables.
     type: str
     default: ""
 attributes:

@@ -8,7 +8,7 @@ module: engine_audit_rules
 short_description: Load audit rules for the Docker engine's programs, data and files
 version_added: 0.1.0
 description:
-  - Gives the kernel the rules that it misses, and removes those that are not listed, one by one.
+  - Adds missing rules to the kernel, and removes those that are not listed, one by one.
   - Concerns only rules with the key C(bulkhead-docker) for writing and changes of attributes. Rules of others stay.
   - Writes C(/etc/audit/rules.d/99-bulkhead-docker.rules), from which C(augenrules) loads the rules at boot.
 author:
@@ -64,7 +64,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 added:
-  description: Paths of the rules that the kernel got.
+  description: Paths of the rules that were added to the kernel.
   returned: success
   type: list
   elements: str

@@ -12,8 +12,8 @@ description:
   - Reads C(recordings.json) there, which M(bulkhead.docker.report_recordings) writes.
   - Writes into the same folder C(fleet.html) (one self-contained page), C(fleet.junit.xml) (JUnit), C(fleet.sarif) (SARIF 2.1.0), C(fleet.prom)
     (Prometheus' text format) and C(fleet.json) (input of the next report).
-  - Only C(verified) hosts are good. A host is C(verified) if a recent report shows that every layer the inventory requires is enforced. All other conditions
-    are reported by name, for example C(unreachable), C(never) or C(stale).
+  - A host is C(verified) if a recent report shows that every layer the inventory requires is enforced. All other conditions need attention, and are reported
+    by name, for example C(unreachable), C(never) or C(stale).
   - Fails only if the report cannot be written. M(bulkhead.docker.require_layers) fails hosts that do not meet the requirements.
   - Runs on the control node; no host is visited. Run it once per play (C(run_once)).
   - Sets the statistic C(bulkhead_fleet), as M(ansible.builtin.set_stats) does. ansible-runner and AWX keep it as an artifact of the job, and the next job of a
@@ -23,7 +23,7 @@ author:
 options:
   hosts:
     description:
-      - The hosts that must have a report. Without one, a host is C(never); any other host that is not in the inventory is C(gone).
+      - The hosts that must have a report. A listed host without a report is C(never). A host that has a report and is not in the inventory is C(gone).
       - If left out, the fleet consists of the reports in the folder.
     type: list
     elements: str

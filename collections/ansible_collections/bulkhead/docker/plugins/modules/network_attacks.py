@@ -10,26 +10,26 @@ version_added: 0.1.0
 description:
   - Runs the attacks C(metadata_service), C(host_service), C(other_network), C(lateral_container), C(raw_spoof) and C(dns_tunnel) in one container per column,
     one after the other. The image is put together on the host from the host's own Python.
-  - The containers of the columns C(none) and C(egress) differ in one thing. The first one is in a network whose bridge the rules of layer C(egress) do not
-    match.
+  - The containers of the columns C(none) and C(egress) differ in one thing only. That of C(none) is in a network whose bridge the rules of layer
+    C(egress) do not match.
   - The rules stop an attack if it succeeds in C(none), fails in C(egress), and the kernel counted its packets before the rules and none after them.
   - The targets are processes of the module in a network namespace, on the host's own addresses of these networks, and in a container. If the host reaches a
     metadata service, containers connect to that one instead, and send nothing. C(dns_tunnel) asks the nameserver for a name below C(invalid).
-  - Networks, containers, image, devices, routes and the table that counts are removed whatever happens. What a killed run leaves is removed by the next run of
-    this module.
+  - Networks, containers, image, devices, routes and the table that counts are always removed. What a killed run leaves is removed by the next run of this
+    module.
 author:
   - Bulkhead maintainers (@bulkhead)
 options:
   hardened:
-    description: Settings of the column C(stacked), as of M(bulkhead.docker.attack_matrix).
+    description: Settings of the column C(stacked), as in M(bulkhead.docker.attack_matrix).
     type: dict
     default: {}
   configurations:
-    description: Names of the columns to run besides C(none) and C(egress), C(host) and C(stacked); by default both. Other names are ignored.
+    description: Which of the columns C(host) and C(stacked) to run besides C(none) and C(egress); by default both. Other names are ignored.
     type: list
     elements: str
   user:
-    description: The user of a rootless engine. Nothing is run there, because its rules apply to all that the user sends.
+    description: The user of a rootless engine. No attack is run there, because the egress rules apply to everything that this user sends.
     type: str
   timeout:
     description: Maximum seconds per answer of the engine and per container.
@@ -56,12 +56,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 configurations:
-  description: The columns, as of M(bulkhead.docker.attack_matrix).
+  description: The columns, as in M(bulkhead.docker.attack_matrix).
   returned: when the attacks ran
   type: list
   elements: dict
 attacks:
-  description: The rows, as of M(bulkhead.docker.attack_matrix). C(trace) of a cell is what the kernel logged.
+  description: The rows, as in M(bulkhead.docker.attack_matrix). C(trace) of a cell is what the kernel logged.
   returned: when the attacks ran
   type: list
   elements: dict

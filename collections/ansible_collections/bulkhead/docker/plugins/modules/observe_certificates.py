@@ -9,7 +9,7 @@ short_description: Check the certificates with which a Docker engine is to liste
 version_added: 0.1.0
 description:
   - Reads the files that the keys C(tlscacert), C(tlscert) and C(tlskey) of C(daemon.json) are to name, and checks whether an engine can use them.
-  - The key must belong to the certificate and must not be encrypted. Neither the certificate nor all those of the CA may have expired.
+  - The key must belong to the certificate and must not be encrypted. The certificate, and at least one of the CA, must not have expired.
   - M(bulkhead.docker.plan_layers) runs it when a plan changes TLS or the sockets of the engine.
   - Changes nothing and starts nothing.
 author:
@@ -24,7 +24,7 @@ options:
     type: str
 attributes:
   check_mode:
-    description: Reads only, in check mode as outside it.
+    description: Only reads, in check mode too.
     support: full
   diff_mode:
     description: Changes nothing.

@@ -9,7 +9,7 @@ short_description: Collect what a switch of a Docker host to userns-remap change
 version_added: 0.1.0
 description:
   - Reads what planning needs only when the engine is about to get another data root. That is the options, processes and mounts of all containers,
-    the owners of what they use of the host, and with O(migrate) the data that is to be copied.
+    the owners of the host's files that they use, and with O(migrate) the data that is to be copied.
   - M(bulkhead.docker.plan_layers) runs it when a plan switches C(userns-remap) on.
   - Changes nothing and starts nothing.
 author:
@@ -36,8 +36,8 @@ options:
     default: []
   scan_timeout:
     description:
-      - Seconds after which the owners of further files are not read, once for the data and once for paths of the host.
-      - In what is left of the time for the data, the archives of layers in containerd are compared with their digests.
+      - Maximum seconds for reading owners of files, once for the data and once for paths of the host.
+      - In the rest of the time for the data, the archives of layers in containerd are compared with their digests.
     type: int
     default: 120
   timeout:
@@ -49,7 +49,7 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Reads only, in check mode as outside it.
+    description: Only reads, in check mode too.
     support: full
   diff_mode:
     description: Changes nothing.

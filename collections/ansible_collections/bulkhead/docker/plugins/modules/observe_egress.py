@@ -9,7 +9,7 @@ short_description: Collect the rules for what containers may reach, and what the
 version_added: 0.1.0
 description:
   - Reads the kernel's table, Bulkhead's file of rules, the networks of the engine, bridges, nameservers and present connections. Resolves names.
-  - Loads the file into an empty network namespace that ends at once, so that its rules are compared in the form that nft gives both.
+  - Also loads the file into an empty network namespace that ends at once, so that nft prints its rules in the same form as those of the table.
   - M(bulkhead.docker.plan_layers) and M(bulkhead.docker.verify_layers) run it on hosts that configure the layer C(egress).
   - Changes nothing on the host that outlives the module.
 author:
@@ -29,7 +29,7 @@ options:
     type: str
   probe:
     description:
-      - Addresses to which the module connects from where packets of containers come, bridges of the engine or the user of a rootless engine.
+      - Addresses to which the module connects, as containers do, from bridges of the engine or as the user of a rootless engine.
       - Its own processes listen there, in a network namespace. They, and all devices and routes, end with the module.
     type: list
     elements: str
@@ -80,7 +80,7 @@ egress:
       type: list
       elements: dict
     form:
-      description: The same of the file of rules.
+      description: The same for the file of rules.
       type: list
       elements: dict
     counters:
@@ -156,7 +156,7 @@ def observe_egress(host: Host, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probe(host: Host, options: dict[str, Any], networks: dict[str, Any], instance: Instance) -> dict[str, Any] | None:
-    """Return what was reached from where, and why nothing could be tried; None if nothing was to be."""
+    """Return what was reached from where, and why nothing could be tried; None without addresses to try."""
     if not options["probe"]:
         return None
     listed = {"networks": options["listed_networks"], "projects": options["listed_projects"]}

@@ -43,7 +43,7 @@ options:
     description: The user in whose rootless engine the containers run. Empty or left out for the rootful engine.
     type: str
   timeout:
-    description: How many seconds one answer of the engine may take.
+    description: Seconds that one answer of the engine may take.
     type: int
     default: 60
 extends_documentation_fragment: bulkhead.docker.engine
@@ -87,7 +87,7 @@ options:
   returned: with O(run_by=container)
   type: dict
 moved:
-  description: The ID of the image that a container has, by its name, if the name of its image now means another one.
+  description: For each container whose image name now means another image, by its name, the ID of the image that it runs.
   returned: success
   type: dict
 missing:

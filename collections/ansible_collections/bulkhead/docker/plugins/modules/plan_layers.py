@@ -74,7 +74,7 @@ selected:
   type: list
   elements: str
 socket:
-  description: Path of the rootful engine's socket by the inventory; empty without one, and for a rootless engine.
+  description: Path of the rootful engine's socket that the inventory sets; empty if it sets none, and for a rootless engine.
   returned: always
   type: str
 desired:
@@ -119,6 +119,6 @@ affected:
       type: list
       elements: str
     details:
-      description: What is said of some of them, by name, such as their published ports.
+      description: Details on some of these containers, by name, such as their published ports.
       type: dict
 """

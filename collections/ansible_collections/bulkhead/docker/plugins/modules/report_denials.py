@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Prints one line per denial and per log gap, and writes C(denials-HOST.json) on the control node, which M(bulkhead.docker.fleet_report) reads. Denials and
     log gaps do not fail the task.
-  - Marks denials that are new for their service. The file also has the sightings that this takes, so a host begins to learn anew if it is deleted.
+  - Marks denials that are new for their service. The file also keeps when each denial was seen, so learning begins anew if it is deleted.
   - If the host was not reached, or M(bulkhead.docker.denials_info) failed, the report says so and replaces the one of an earlier run.
     M(bulkhead.docker.require_layers) can fail such a host later.
   - Runs on the control node; the host is not visited.
@@ -26,7 +26,7 @@ options:
     type: str
     default: reports
   show:
-    description: Print the denials, V(all), or not, V(failing). V(auto) is V(all) for a play of up to 20 hosts and V(failing) for more.
+    description: V(all) prints the denials, V(failing) does not. V(auto) is V(all) for a play of up to 20 hosts and V(failing) for more.
     type: str
     choices: [auto, all, failing]
     default: auto

@@ -11,7 +11,7 @@ description:
   - Reads what the egress rules recorded in the stage C(log), which a task of M(bulkhead.docker.plan_layers) collected and registered as
     C(__bulkhead_egress_plan) on each host of the play.
   - Writes C(destinations-HOST.json) on the control node. Later runs add to it, so that nothing is lost when the rules are loaded again or a host restarts.
-  - Writes C(destinations.yml), the variables of role C(container_egress) of all hosts of the play with the destinations that they miss. Prints these.
+  - Writes C(destinations.yml), the variables of role C(container_egress) of all hosts of the play with the missing destinations added. Prints the latter.
   - What preset C(metadata) denies is printed and not proposed.
   - Runs on the control node; no host is visited.
 author:

@@ -36,7 +36,7 @@ options:
   failure:
     description:
       - The failure that ended the run on this host before its verification, C(task) and C(msg). The host then does not count as verified, whatever its status.
-      - With an empty C(task), it was stopped because another host failed.
+      - If C(task) is empty, the run was stopped on this host because another host failed.
     type: dict
   forbid:
     description:
@@ -73,7 +73,7 @@ options:
     default: reports
   show:
     description:
-      - Print the table of every host, V(all), or only the message of a failing host, V(failing).
+      - V(all) prints the table of every host, V(failing) only the message of a failing host.
       - V(auto) is V(all) for a play of up to 20 hosts and V(failing) for more.
     type: str
     choices: [auto, all, failing]
@@ -142,7 +142,7 @@ waived:
   type: list
   elements: dict
 policy:
-  description: What the host was judged by, C(forbid), C(waivers) and C(allow), as the report keeps it.
+  description: The policy by which the host was judged, C(forbid), C(waivers) and C(allow), as the report keeps it.
   returned: when the host was verified
   type: dict
 unreached:

@@ -20,7 +20,8 @@ description:
     warning. If its profiles would change too, the module fails, and the former ones stay.
   - A service that is in stage C(log) or C(enforce) and for which no host of the play has an entry keeps its files. If a host of the play recorded it, the
     module fails. To end a stage, write C(stage=record).
-  - If C(container_recorder_services) names a service that was not recorded, only recordings are written, because the entry of another one may be missing.
+  - If C(container_recorder_services) names a service that was not recorded, only recordings are written. The name may be misspelt, and a recorded
+    service would then lose its profiles.
   - If nothing can be generated of one kind (calls or access), the other is generated, and a note says why.
   - Hosts without a result are skipped; the others are merged.
   - In check mode, writes nothing.
@@ -39,8 +40,8 @@ options:
     default: recordings
   keep:
     description:
-      - Whether the recorders are removed next. Writes all that can be written, prints nothing, and fails only if a part of what was recorded could not be
-        written. A closed gate is not a failure then.
+      - Whether the caller removes the recorders next. Writes all that can be written, prints nothing, and fails only if a part of what was recorded could not
+        be written. A closed gate is not a failure then.
     type: bool
     default: false
   report_dir:
@@ -48,7 +49,7 @@ options:
     type: path
     default: reports
   show:
-    description: Print every service, V(all), or only what is missing, V(failing). V(auto) is V(all) for up to 20 services and V(failing) for more.
+    description: V(all) prints all services, V(failing) only what is missing. V(auto) is V(all) for up to 20 services and V(failing) for more.
     type: str
     choices: [auto, all, failing]
     default: auto

@@ -36,7 +36,7 @@ options:
     type: str
     default: reports
   stale_hours:
-    description: As of M(bulkhead.docker.fleet_report).
+    description: Maximum age, in hours, of a report that counts.
     type: float
     default: 48
 attributes:

@@ -12,8 +12,8 @@ description:
   - A host is C(skipped) if its plan has no change and no warning, and its C(verify-HOST.json) shows every required layer enforced. The report must be
     about the same settings, and be younger than O(resume_minutes) and than the engine's start.
   - Writes C(plan-HOST.json) on the control node. A host that was not reached, or that is blocked and left out, gets a C(verify-HOST.json) that says so.
-  - Reads the variables C(bulkhead_blocked) and C(bulkhead_unreachable) of the host, C(stop) or C(leave_out). A host with any other variable that begins with
-    C(bulkhead_), except those of the playbooks, is C(blocked).
+  - Reads the variables C(bulkhead_blocked) and C(bulkhead_unreachable) of the host, C(stop) or C(leave_out) each. A host with any other variable that begins
+    with C(bulkhead_), except those of the playbooks, is C(blocked).
   - Runs on the control node; the host is not visited.
 author:
   - Bulkhead maintainers (@bulkhead)
@@ -31,7 +31,7 @@ options:
     type: bool
     default: true
   resume_minutes:
-    description: Maximum age of that report.
+    description: Maximum age of that report, in minutes.
     type: float
     default: 60
 attributes:

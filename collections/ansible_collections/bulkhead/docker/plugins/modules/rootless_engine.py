@@ -46,7 +46,7 @@ options:
         type: bool
         default: false
   files:
-    description: Files of root that the engine needs. In C(path), C(user@UID.service.d) is replaced by the user's ID.
+    description: Files of root that the engine needs. In C(path), the user's ID replaces C(UID) of C(user@UID.service.d).
     type: list
     elements: dict
     default: []

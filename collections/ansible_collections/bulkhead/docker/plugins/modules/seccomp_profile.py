@@ -9,7 +9,7 @@ short_description: Check, install and remove seccomp profiles for Docker
 version_added: 0.1.0
 description:
   - Checks every profile of the list before it changes a file. The engine accepts C({}) as "no filter", and ignores a misspelt key or
-    system call. It notices only when a container starts that runc cannot work with the profile. Each is an error here.
+    system call. Only the start of a container shows that runc cannot use the profile. All of these are errors here.
   - Replaces files atomically, owned by root and readable by all, because C(docker run --security-opt seccomp=FILE) reads the file as the
     calling user. If one file fails, those before it are restored.
   - Managed files are remembered in C(/var/lib/bulkhead/seccomp.json). The module fails if an unmanaged file has the same name.

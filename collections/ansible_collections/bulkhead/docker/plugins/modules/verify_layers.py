@@ -37,9 +37,9 @@ options:
         which can make a blocking system call return C(EINTR).
       - V(none) stops no process, except those of containers with required settings.
       - The other values also start a second probe container with the engine's built-in seccomp profile, and report what the daemon-wide profile allows
-        and that one denies. Engine 23.0 or later is needed.
+        and the built-in one denies. Engine 23.0 or later is needed.
       - V(profiles) reads one container for each profile and set of capabilities. The evidence names the containers that it covers.
-      - V(all) reads each container, and each of its processes with another number of filters.
+      - V(all) reads each container, and one more process for each other number of filters that its processes have.
       - A process that is frozen, has ended or stays in uninterruptible sleep for a second is skipped, and named with that reason.
       - For a rootless engine, only processes below the user's own manager are read, in a user namespace without the host's root.
     type: str
@@ -141,7 +141,7 @@ containers:
       type: list
       elements: str
     disagreements:
-      description: Where the engine's report (C(docker inspect)) and the kernel's differ.
+      description: Where the engine's report (C(docker inspect)) and the kernel's evidence differ.
       type: list
       elements: str
     findings:
