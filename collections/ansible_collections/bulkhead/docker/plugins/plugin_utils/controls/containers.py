@@ -88,7 +88,7 @@ def judge_root_commands(control: Control, facts: Facts) -> ControlOutcome:
                 return f"process {state['pid']} ({state.get('command')}) is root ({get_proc_folder(state)}/status)"
         return ""
 
-    return _judge_states(facts, find_wrong, "no process is root in a container of another user", "/proc/PID/status Uid")
+    return _judge_states(facts, find_wrong, "no process is root in a container whose first process is not root", "/proc/PID/status Uid")
 
 
 def judge_container_cgroup(control: Control, facts: Facts) -> ControlOutcome:
@@ -103,7 +103,7 @@ def judge_container_health(control: Control, facts: Facts) -> ControlOutcome:
             return "is unhealthy"
         return "" if "(health" in each["status"] else "has no health check"
 
-    return _judge_each(_list_running(facts), find_wrong, "every container is checked", "docker ps (STATUS)")
+    return _judge_each(_list_running(facts), find_wrong, "every container has a health check", "docker ps (STATUS)")
 
 
 def judge_current_image(control: Control, facts: Facts) -> ControlOutcome:
@@ -113,9 +113,9 @@ def judge_current_image(control: Control, facts: Facts) -> ControlOutcome:
         # The engine shows the ID instead of the name where the tag has moved on.
         name = each["image"]
         if name.startswith("sha256:"):
-            return "its tag is that of another image now"
+            return "its tag now names another image"
         now = ids.get(name if ":" in name.rpartition("/")[2] else f"{name}:latest")
-        return f"{name} is {now[:19]} now" if now and now != each["image_id"] else ""
+        return f"its tag {name} now names {now[:19]}" if now and now != each["image_id"] else ""
 
     return _judge_each(_list_running(facts), find_wrong, "every container runs the present image of its tag", "docker ps, docker image ls")
 

@@ -101,7 +101,7 @@ def judge_not_devicemapper(control: Control, facts: Facts) -> ControlOutcome:
 
 
 def judge_tcp_sockets(control: Control, facts: Facts) -> ControlOutcome:
-    """Judge the sockets that the kernel shows; without one there is nothing to verify clients on."""
+    """Judge the sockets that the kernel shows; without one, no client has to be verified."""
     pid, found = facts.observed["engine"]["pid"], facts.get("tcp_sockets")
     swarm = facts.observed["engine"].get("swarm")
     # Without the userland proxy, the engine itself holds the ports that containers publish (libnetwork portmapper).

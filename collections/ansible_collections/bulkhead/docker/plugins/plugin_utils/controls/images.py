@@ -45,7 +45,9 @@ def judge_image_health_check(control: Control, facts: Facts) -> ControlOutcome:
 def judge_image_setuid(control: Control, facts: Facts) -> ControlOutcome:
     """Judge by the files of all images, if they were searched."""
     if not (facts.evidence.get("controls") or {}).get("searched"):
-        return ControlOutcome(MANUAL, "the engine's metadata do not show it; bulkhead_search_images: true searches the files of all images")
+        return ControlOutcome(
+            MANUAL, "the engine's metadata do not show such programs; bulkhead_search_images: true searches the files of all images"
+        )
     read = facts.get("setuid")
     if not read["images"] and not read["unread"]:
         return _conclude_without_images()
@@ -55,7 +57,7 @@ def judge_image_setuid(control: Control, facts: Facts) -> ControlOutcome:
     found = "; ".join(f"{name}: {' '.join(files[:MAX_NAMES])}" for name, files in list(wrong.items())[:MAX_NAMES])
     return decide(
         not wrong,
-        "no image has one",
+        "no image has setuid or setgid programs",
         f"images with setuid or setgid programs: {list_names(list(wrong), MAX_NAMES)}",
         "find DIFF -perm /6000",
         found or "none",

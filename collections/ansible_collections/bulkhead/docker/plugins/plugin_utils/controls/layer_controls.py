@@ -72,7 +72,7 @@ def _convert_layer(layer: Mapping[str, Any] | None, name: str, container: str) -
 
 
 def _combine_containers(parts: Sequence[tuple[Mapping[str, Any], str, ControlOutcome]]) -> ControlOutcome:
-    """Return the worst; the evidence of those that decide, and the number of the others."""
+    """Return the worst outcome, with the evidence of the containers that have it. If all pass, the reason is their number."""
     if not parts:
         return _NONE_RUNS
     worst = combine([part for unused, unused_name, part in parts])
@@ -85,8 +85,8 @@ def _combine_containers(parts: Sequence[tuple[Mapping[str, Any], str, ControlOut
 
 def _list_first(parts: Sequence[tuple[Mapping[str, Any], str, ControlOutcome]]) -> Iterator[dict[str, Any]]:
     """Yield the first piece of evidence of each part, up to a number; the layers have the rest."""
-    for _container, _name, part in parts[:MAX_EVIDENCE]:
-        yield from part.evidence[:1] or show(f"exposures of {_container['name']}", "none")
+    for container, unused, part in parts[:MAX_EVIDENCE]:
+        yield from part.evidence[:1] or show(f"exposures of {container['name']}", "none")
 
 
 def _count(number: int) -> str:

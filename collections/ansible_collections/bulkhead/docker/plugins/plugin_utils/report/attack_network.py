@@ -14,7 +14,7 @@ from ...module_utils.attack.network_rows import build_not_run
 def merge_network(matrix: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
     """Return a matrix with the rows and the column of `network_attacks`. network: its result, or the failure of its task; empty if it was skipped.
 
-    The other columns have cells in these rows only if `network_attacks` ran them, and the column has none in the other rows.
+    In the added rows, the other columns have cells only if `network_attacks` ran them. In all other rows, the added column has none.
     """
     if "attacks" not in matrix or network.get("skipped") or not network:
         return dict(matrix)

@@ -126,7 +126,7 @@ def describe_logged(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def describe_traced(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return how many of the stopped attempts left a counted denial that names the container and one of its layers, and which did not."""
+    """Return how many of the stopped attempts left a counted denial that names the container and one of its layers, and which left none."""
     stopped = [(row["name"], column, cell) for row in rows for column, cell in row["cells"].items() if cell["outcome"] == "blocked"]
     missing: dict[str, list[str]] = {}
     for name, column, cell in stopped:
@@ -135,4 +135,4 @@ def describe_traced(rows: Sequence[Mapping[str, Any]]) -> str:
     text = f"the kernel counted {sum(bool(cell.get('traced')) for _name, _column, cell in stopped)} of {len(stopped)} stopped attempts"
     text += " with their container and layer"
     without = "; ".join(f"{name} ({', '.join(columns)})" for name, columns in missing.items())
-    return text + (f"; not {without}" if without else "")
+    return text + (f"; not counted: {without}" if without else "")

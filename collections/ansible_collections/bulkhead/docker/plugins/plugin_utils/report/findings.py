@@ -86,7 +86,7 @@ def _find_host_problems(host: HostState) -> Iterator[Problem]:
 
 
 def _convert_control(control: Mapping[str, Any], host: str, judgement: Judgement) -> Problem | None:
-    """Return a failing control as a problem. None for one that only findings of layers and exposures fail, which are problems themselves."""
+    """Return a control as a problem if it is required and not met, or fails by more than findings of layers and exposures; otherwise None."""
     name, required = control["control"], control["control"] in judgement.policy.required
     unmet = required and control["status"] in requirement.FAILING
     own = control["status"] in (FAIL, WAIVED) and any(not part["finding"] for part in control["findings"])

@@ -62,7 +62,7 @@ def _add_suite(root: ElementTree.Element, host: HostState, fleet: Fleet) -> Elem
 
 
 def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: Judgement) -> None:
-    """Add a case per kind that is forbidden or waived: it fails, is skipped if all its containers are waived, or is good."""
+    """Add a case per kind that is forbidden or waived: it fails, is skipped if all its containers are waived, or passes."""
     found = group_granted([granted for granted in judgement.granted if granted.state in (EXPOSED, WAIVED)])
     for kind in dict.fromkeys([*judgement.policy.forbid, *(first.kind for first, unused in found)]):
         identifier = get_finding_id(kind) if kind in KINDS else UNKNOWN_FINDING
@@ -83,11 +83,11 @@ def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: 
     if unread:
         shown = list_names([granted.container for granted in unread])
         details = "\n".join(granted.text for granted in unread)
-        _add_outcome(_add_case(suite, host, UNKNOWN_FINDING), "error", f"containers {shown}: exposures unknown", UNKNOWN_FINDING, details)
+        _add_outcome(_add_case(suite, host, UNKNOWN_FINDING), "error", f"containers {shown}: unknown exposures", UNKNOWN_FINDING, details)
 
 
 def _add_control_cases(suite: ElementTree.Element, host: HostState, judgement: Judgement) -> None:
-    """Add a case per control: a required one that fails or is unknown fails, one that is not required is skipped, and one that passes is good."""
+    """Add a case per control: it passes if the control does, fails if a required control fails or is unknown, and is skipped otherwise."""
     for control in judgement.controls:
         case = _add_case(suite, host, control["control"])
         text = f"{control['status']}: {control['reason']}"
@@ -112,7 +112,7 @@ def _add_waived_cases(suite: ElementTree.Element, host: HostState, judgement: Ju
 
 
 def _add_observed_cases(suite: ElementTree.Element, host: HostState) -> None:
-    """Add a good case per kind of limit that containers reached, with the texts as its output: reaching a limit fails nothing."""
+    """Add a passed case per kind of limit that containers reached, with the texts as its output: reaching a limit fails nothing."""
     texts: dict[str, list[str]] = {}
     for container in host.containers:
         for finding in container["findings"]:

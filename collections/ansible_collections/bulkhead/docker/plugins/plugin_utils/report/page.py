@@ -112,7 +112,7 @@ def _build_row(host: HostState, layers: Sequence[str], matrix: Matrix) -> dict[s
 def _build_cell(host: HostState, name: str) -> dict[str, Any]:
     status = host.get_status(name)
     required = host.layers.get(name, {}).get("requirement") == REQUIRED
-    # The class free makes a status pale that the inventory does not require, or waives.
+    # The class free makes a status pale if the inventory does not require it, or waives it.
     waived = required and host.is_waived(name)
     kind = status if status == ENFORCED or (required and not waived) or name not in host.layers else f"{status} free"
     sign = SIGN.get(status, "?") + (STATE_SIGN[WAIVED] if waived else "")

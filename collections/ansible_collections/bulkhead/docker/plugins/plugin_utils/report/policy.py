@@ -92,7 +92,7 @@ class Granted:
 class Judgement:
     """A verification under a policy. granted: per container and kind. waived: (container or empty, ID of the finding) -> its waiver.
 
-    matched: the waivers that accept something. unused: (container, kind) that is allowed and not present.
+    matched: the waivers that accept something. unused: (container, kind) that is allowed and not present. waived_layers: names.
     controls: as `verify_layers` returns them, with status `waived` and `accepted` where everything that fails is waived or allowed.
     """
 

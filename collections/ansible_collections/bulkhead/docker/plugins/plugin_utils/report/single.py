@@ -37,8 +37,8 @@ def build_report(
 ) -> dict[str, Any]:
     """Return `verify-HOST.json`. Its `problem` is one message, empty if nothing is wrong or check mode accepts it.
 
-    verification: result of `verify_layers`, or the failure of that task. required_layers: the layers of this run; None: all. Empty: a run without a
-    verification requires none.
+    verification: result of `verify_layers`, or the failure of that task. required_layers: the layers of this run; None: all. If it is empty,
+    a missing verification is not a problem.
     failure: `task` and `msg` of the failure that ended the run on this host earlier; `task` is empty if another host failed.
     policy: None: the default one. today: of the control node, for waivers; None: the present date.
 
@@ -84,14 +84,14 @@ def _describe_policy(judgement: Judgement) -> dict[str, Any]:
 
 
 def describe_problem(result: Mapping[str, Any], exposures: bool = True) -> str:
-    """Return what is wrong on a host and the file with the evidence. result: as `report_layers` returns it. exposures: whether they are wrong."""
+    """Return what is wrong on a host and the file with the evidence. result: as `report_layers` returns it. exposures: whether they count."""
     exposed = result.get("exposed_problem", "") if exposures else ""
     problem = "; ".join(text for text in (result["problem"], exposed) if text)
     return f"{problem}; evidence in {result['report']}" if problem and (result.get("not_enforced") or exposed) else problem
 
 
 def describe_exposed(host: str, report: Mapping[str, Any]) -> str:
-    """Return exposed containers of a report, those of unknown exposures, and unmet controls, as one message; empty if there are none."""
+    """Return exposed containers of a report, containers with unknown exposures, and unmet controls, as one message; empty if there are none."""
     kinds: dict[str, list[str]] = {}
     for entry in report.get("exposed", ()):
         kinds.setdefault(entry["container"], []).append(entry["kind"])
@@ -100,7 +100,7 @@ def describe_exposed(host: str, report: Mapping[str, Any]) -> str:
     unmet = list_names(report.get("unmet_controls", ()), MAX_CONTROLS)
     texts = [
         f"containers exposed on {host}: {names}" if names else "",
-        f"exposures unknown of containers on {host}: {unread}" if unread else "",
+        f"containers with unknown exposures on {host}: {unread}" if unread else "",
         f"required controls that do not pass on {host}: {unmet}" if unmet else "",
     ]
     return "; ".join(text for text in texts if text)

@@ -74,7 +74,7 @@ def _render_containers(fleet: Fleet) -> Iterator[Line]:
             yield from wrap_text("         ", f"{first.kind}: {len(own)} containers on {list_names(list(dict.fromkeys(own)))}")
     unread = [f"{host}: {entry.container}" for host, entry in granted if entry.state == NOT_READ]
     if unread:
-        yield from wrap_text("  ? exposures unknown of containers: ", list_names(unread), "red")
+        yield from wrap_text("  ? containers with unknown exposures: ", list_names(unread), "red")
     for state, sign in ((REPORTED, "!"), (WAIVED, "~")):
         kinds = Counter(entry.kind for unused, entry in granted if entry.state == state)
         if kinds:

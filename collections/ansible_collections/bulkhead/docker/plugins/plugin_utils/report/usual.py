@@ -16,7 +16,7 @@ DAY = 86400.0
 DEFAULT_DAYS = 7
 # A container that varies names must not fill the report: beyond this number, those that were not seen for the longest time are left out.
 MAX_DENIALS = 2000
-# Sources that see more than the logs do. When one of them is installed, a group is learned anew from it.
+# Sources that see more than the logs do. Groups of such a source are learned from its installation on.
 _SOURCES = ("recorder", "counters")
 _COUNTED_SINCE = re.compile(r" \(counted since [^)]*\)|, counted since [^)]*")
 _VARYING = re.compile(r"\b[0-9a-f]{12,}\b|\d+")

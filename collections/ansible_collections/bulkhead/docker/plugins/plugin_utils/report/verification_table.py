@@ -92,7 +92,7 @@ def describe_granted(first: Granted, names: Sequence[str]) -> str:
     )
     meaning = KINDS[first.kind].meaning if first.kind in KINDS else first.text
     if first.kind == UNKNOWN_KIND:
-        return f"exposures unknown{state}: {list_names(names)}: such as: {meaning}"
+        return f"unknown exposures{state}: {list_names(names)}, such as: {meaning}"
     return f"{first.kind}{state}: {list_names(names)}: {meaning}"
 
 
@@ -196,7 +196,7 @@ def list_unenforced(
     """Return the required layers and settings that are not enforced, each as `layer (status)`.
 
     accept_unknown: accept an unknown status (check mode). only: the layers of a run that selected some; settings of containers are then not required.
-    judgement: what it says is waived is left out; None: nothing is.
+    judgement: what it waives is left out; None: nothing is waived.
     """
     judged = judgement or Judgement()
     accepted = {"enforced"} | ({"unknown"} if accept_unknown else set())

@@ -65,5 +65,5 @@ def test_stopped_attempts_without_a_trace_are_named():
         {"name": "setuid_program", "cells": {"host": cell("blocked", False), "stacked": cell("blocked", False)}},
     ]
     text = "the kernel counted 2 of {} stopped attempts with their container and layer"
-    assert attack_table.describe_traced(rows) == f"{text.format(4)}; not setuid_program (host, stacked)"
+    assert attack_table.describe_traced(rows) == f"{text.format(4)}; not counted: setuid_program (host, stacked)"
     assert attack_table.describe_traced(rows[:1]) == text.format(2)

@@ -217,11 +217,11 @@ def test_unknown_exposures_are_errors_in_every_format(publish_reports: Publish) 
     finding = make_finding("container.exposures_unknown", "container kata1: its exposures are unknown", "unknown")
     folder, done = publish_reports(make_verification("a", containers=[make_container("kata1", exposures=[], findings=[finding])]))
     case = ElementTree.parse(folder / publish.JUNIT).getroot().find("testsuite/testcase[@name='container.exposures_unknown']/error")
-    assert case is not None and case.get("message") == "containers kata1: exposures unknown"
+    assert case is not None and case.get("message") == "containers kata1: unknown exposures"
     (result,) = json.loads((folder / publish.SARIF).read_text())["runs"][0]["results"]
     assert (result["ruleId"], result["level"]) == ("container.exposures_unknown", "error")
     assert 'bulkhead_exposures{host="a",kind="unknown",state="unknown"} 1' in (folder / publish.METRICS).read_text()
-    assert "  ? exposures unknown of containers: a: kata1" in [line for line, unused in summary.render_summary(done)]
+    assert "  ? containers with unknown exposures: a: kata1" in [line for line, unused in summary.render_summary(done)]
 
 
 def test_sarif_suppresses_what_is_accepted(publish_reports: Publish) -> None:

@@ -128,7 +128,7 @@ def test_unknown_exposures_may_be_forbidden_ones(more: dict[str, Any], state: st
     verification = make_verification("web1", containers=[box])["verification"]
     report = single.build_report("web1", verification, False, policy=judged.policy, today=TODAY)
     assert report["exposures_unknown"] == (["kata1"] if state == "unknown" else [])
-    text = "exposures unknown of containers on web1: kata1" if state == "unknown" else ""
+    text = "containers with unknown exposures on web1: kata1" if state == "unknown" else ""
     assert (single.describe_exposed("web1", report), report["problem"]) == (text, "")
 
 
