@@ -12,7 +12,7 @@ _ADVICE = "Bulkhead needs Python 3.11 or later on the host; set ansible_python_i
 
 
 def add_reason(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer, with the reason as `msg` if the module did not run. A module that fails by itself has said why."""
+    """Return the answer, with the reason as `msg` if the module did not run. A module that ran and failed has a `msg` already."""
     if not answer.get("failed") or ("msg" in answer and "module_stderr" not in answer):
         return dict(answer)
     event = getattr(answer.get("exception"), "event", None)  # ansible-core's ErrorSummary

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks and completes hardened_container_list on the control node, before a host is visited. Pure.
 
-Accepted is what compose (compose-spec.json, compose-go), docker_container, the engine and the kernel all read as it was written.
+A value is accepted if compose (compose-spec.json, compose-go), docker_container, the engine and the kernel all read it as it was written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULTED: dict[str, Checker] = {
     "log_max_size": limits.check_log_size,
     "log_max_file": limits.check_log_files,
 }
-# Settings of an entry only: the value without one, and the check.
+# Settings that only an entry has: the default value, and the check.
 OWN: dict[str, tuple[Any, Checker]] = {
     "name": ("", names.check_name),
     "image": ("", names.check_image),

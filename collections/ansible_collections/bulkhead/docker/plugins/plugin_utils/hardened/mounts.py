@@ -11,7 +11,7 @@ from .names import OBJECT
 from .values import SettingProblem, Written, explain_characters, has_control_character, show, takes
 
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-# Each group excludes the others in it (moby volume/mounts/linux_parser.go). compose drops what it does not know, such as `RO`, without a message.
+# The options of a group exclude each other (moby volume/mounts/linux_parser.go). compose drops what it does not know, such as `RO`, without a message.
 _OPTION_GROUPS = (("ro", "rw"), ("z", "Z"), ("nocopy",), ("consistent", "cached", "delegated"), _PROPAGATION)
 _OPTIONS = {option: group for group in _OPTION_GROUPS for option in group}
 # runc libcontainer/rootfs_linux.go: checkProcMount. Everything else in /proc is rejected when the container starts.
@@ -69,7 +69,7 @@ def split_volume(volume: str) -> tuple[str, str, list[str]]:
 
 
 def _explain_volume(volume: Any) -> str:
-    """Return why a volume is not one; empty if it is."""
+    """Return why this is not a valid volume; empty if it is."""
     if not isinstance(volume, str):
         return "which is not a text; write 'SOURCE:TARGET' in quotes"
     why = explain_characters(volume)
@@ -83,7 +83,7 @@ def _explain_volume(volume: Any) -> str:
     if source.startswith((".", "~")):
         return "whose source is not absolute, and compose and docker_container look in different folders; write an absolute path"
     if bind and (has_control_character(source) or source != source.rstrip() or "\\" in source):
-        return "whose source contains a character that compose reads differently; write a path without control characters and blanks at its end"
+        return "whose source contains a character that compose reads differently; write a path without control characters, and without blanks at its end"
     if source and not bind and not OBJECT.fullmatch(source):
         return (
             "whose source is not a name for a volume; write an absolute path, or two or more letters, digits, dots, dashes and underscores"

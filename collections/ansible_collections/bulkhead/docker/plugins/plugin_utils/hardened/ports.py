@@ -61,7 +61,7 @@ def _explain_port(port: Any, written: Written) -> str:
         except ValueError:
             return f"whose address {match['address']} does not exist; write an IP address of the host, such as 127.0.0.1"
         if (address.version == 6) != match["address"].startswith("["):
-            return "whose address is not one; write IPv6 addresses in brackets"
+            return "whose address is not valid; write IPv6 addresses in brackets, and others without"
     if int(match["host"]) > _LAST_PORT or not 1 <= int(match["container"]) <= _LAST_PORT:
         return f"whose port is not from 1 to {_LAST_PORT}; write HOST:CONTAINER, such as '127.0.0.1:8080:80'"
     return ""

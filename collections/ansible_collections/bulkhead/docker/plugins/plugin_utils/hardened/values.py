@@ -17,7 +17,7 @@ _TYPE_NAMES = {str: "a text", list: "a list", dict: "a mapping", bool: "true or 
 # What YAML 1.1 reads as another number than the decimal one: octal with a leading 0, and base 60 with colons (yaml.org/type/int.html).
 _MISREAD = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# As many as the kernel accepts in one argument or variable, its end included (Linux binfmts.h: MAX_ARG_STRLEN).
+# Bytes that the kernel accepts in one argument or variable, with the NUL at its end (Linux binfmts.h: MAX_ARG_STRLEN).
 MAX_TEXT = 128 << 10
 # Bytes. The engine reads sizes as floats, and close to 2^63 its result is negative (docker/go-units size.go).
 LAST_SIZE = 1 << 60
@@ -35,7 +35,7 @@ Checker = Callable[[Any, Written], Iterator[SettingProblem]]
 
 
 def takes(kind: type) -> Callable[[Checker], Checker]:
-    """Return a decorator of a check whose values are of one kind: it yields the problem of another kind instead of calling the check."""
+    """Return a decorator of a check that takes values of one kind. For a value of another kind, it yields a problem and does not call the check."""
 
     def decorate(check: Checker) -> Checker:
         @wraps(check)
@@ -55,7 +55,7 @@ def report(value: Any, why: str) -> Iterator[SettingProblem]:
 
 
 def check_type(value: Any, kind: type) -> Iterator[SettingProblem]:
-    """Yield a problem if a value is not of this kind, which JSON has too."""
+    """Yield a problem if a value is not of this kind. kind: one of the types of JSON."""
     if value is None:
         yield SettingProblem("", "null", "has no value; leave it out, or write " + _TYPE_NAMES[kind])
     elif not isinstance(value, kind):
@@ -98,7 +98,7 @@ def explain_characters(text: str) -> str:
 
 
 def explain_number(value: Any, written: Written) -> str:
-    """Return why YAML reads another number than the decimal one that was written; empty if it does not."""
+    """Return a message if YAML reads a number that differs from the decimal one that was written; otherwise empty."""
     source = written(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
     return f"is what YAML reads for {source}; write a decimal number" if _MISREAD.fullmatch(source) else ""
 

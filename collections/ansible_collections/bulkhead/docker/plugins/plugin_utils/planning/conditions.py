@@ -15,7 +15,7 @@ LITTLE_SPACE = 500_000_000
 
 
 def find_warnings(observed: Mapping[str, Any], layers: Mapping[str, LayerPlan]) -> list[str]:
-    """Return one message per condition. None of them is a blocker: the host itself checks again what must be certain."""
+    """Return one message per condition. They are not blockers: where certainty is needed, the host itself checks again."""
     pending, engine = observed.get("pending") or {}, observed["engine"]
     found = []
     if pending.get("reboot") is not None:

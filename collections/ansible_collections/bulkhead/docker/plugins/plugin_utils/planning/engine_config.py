@@ -64,7 +64,7 @@ def plan(
     migrate = "userns" in layer_plans and bool(layer_plans["userns"].apply.get("migrate"))
     _check_differing(observed, restart, result)
     later = {} if is_whole else desired.get("docker_daemon_options") or {}
-    # A blocked switch leaves its key out. The plan without it would blame the rest of the run for the store of the restarted engine.
+    # If the switch is blocked, `userns-remap` is not in `after`. Judging the store without it would add a second, misleading blocker.
     is_blocked = "userns" in layer_plans and bool(layer_plans["userns"].blockers)
     image_store.judge_image_store(
         result,
@@ -86,7 +86,7 @@ def plan(
             f"{file['path']} was changed after the engine started: parts of it may not be in effect before systemctl restart docker"
         )
     if restart or (observed["engine"].get("running") and not merge.needs_restart):
-        # Which images and containers the engine then sees is judged with the data root.
+        # For another data root, layer userns says which images and containers the engine sees, not the effect of `features`.
         hidden = ("features",) if switches_root else ()
         before, after = ({key: value for key, value in content.items() if key not in hidden} for content in (merge.before, merge.after))
         result.effects += key_effects.describe_changes(before, after, containers, survives, pending if restart else ())
@@ -177,12 +177,12 @@ def _check_differing(observed: Mapping[str, Any], restart: bool, result: LayerPl
     if restart and roots.get("next_root") and not instance.rootless:
         result.blockers.append(
             f"the restart would move the data root from {roots['data_root']} to {roots['next_root']}, which daemon.json or a flag names since the"
-            " engine's start, and hide images, containers and volumes; restore it, or restart the engine yourself first"
+            " engine's start, and hide images, containers and volumes; restore that setting, or restart the engine yourself first"
         )
         return
     for flag, (now, then) in (docker_unit.get("differing") or {}).items():
         place = docker_unit["places"].get(flag) or ", ".join(docker_unit["files"]) or instance.unit
-        running = f"the running engine has {_format_flag(flag, now)}, and by {place} its next start has {_format_flag(flag, then)}"
+        running = f"the running engine has {_format_flag(flag, now)}, but {place} gives its next start {_format_flag(flag, then)}"
         if restart and flag in keys.ROOT_KEYS:
             result.blockers.append(
                 f"{running}: the restart would hide its images, containers and volumes; restore the flag, or restart the engine yourself first"

@@ -176,6 +176,6 @@ def _judge_change(
     if before.get("features") == after.get("features"):
         result.blockers.append(f"{change}; restore that setting, or restart the engine yourself first")
     elif running:
-        result.blockers.append(f"{change}: {', '.join(running)} would run on without it; stop them first")
+        result.blockers.append(f"{change}: {', '.join(running)} would keep running unknown to the engine; stop them first")
     else:
         result.warnings.append(f"{change}, which stay in the old place")

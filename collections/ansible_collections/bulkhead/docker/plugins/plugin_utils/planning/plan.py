@@ -129,7 +129,7 @@ def plan_host(observed: Mapping[str, Any], desired: Mapping[str, Any], selected:
 
 
 def _find_breakage(observed: Mapping[str, Any], desired: Mapping[str, Any], plan: HostPlan) -> list[str]:
-    """Return what the desired seccomp profiles would deny of what the recorder has seen of running containers, while they are not installed yet."""
+    """Return warnings about recorded calls of running containers that desired seccomp profiles would deny; installed profiles are left out."""
     recorded, layer = observed.get("recorded"), plan.layers.get("seccomp")
     if not recorded or not layer or layer.requirement == DISABLED or plan.blockers:
         return []

@@ -18,7 +18,7 @@ _LOCAL = ("unix://", "fd://", "npipe://")
 def judge_tcp_sockets(result: LayerPlan, observed: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Add a blocker for a new TCP socket that does not verify clients, and a warning for one that is there already.
 
-    before, after: content of daemon.json. For a change of sockets or TLS, the certificates are asked for; what is wrong with them is a blocker.
+    before, after: content of daemon.json. For a change of sockets or TLS, the plan asks for the certificates; each of their problems is a blocker.
     """
     flags, path = (observed.get("unit") or {}).get("flags", {}), observed["daemon_json"]["path"]
     was, now = (list_tcp_hosts(content, flags) for content in (before, after))

@@ -77,5 +77,5 @@ def test_nothing_is_said_while_nothing_changes(recorded: Any, values: dict[str, 
 
 def test_what_is_not_recorded_is_said() -> None:
     assert find(record("builtin", status="unavailable"), loaded="builtin") == [
-        "what the seccomp profile would deny is not known of web: this host has no BTF"
+        "it is not known what the seccomp profile would deny to web: this host has no BTF"
     ]

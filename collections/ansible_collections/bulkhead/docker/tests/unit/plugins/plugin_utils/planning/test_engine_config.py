@@ -246,12 +246,12 @@ def test_a_restart_with_another_data_root_is_a_blocker() -> None:
     host["unit"] |= {"differing": {"data-root": ["/a", "/b"]}, "files": ["/etc/systemd/system/docker.service"]}
     found = make_plan(host)
     assert (
-        "has --data-root=/a, and by /etc/systemd/system/docker.service its next start has --data-root=/b: the restart" in found.blockers[0]
+        "has --data-root=/a, but /etc/systemd/system/docker.service gives its next start --data-root=/b: the restart" in found.blockers[0]
     )
     host = make_hardened()
     host["unit"] |= {"differing": {"data-root": [None, "/b"]}, "files": ["/u"]}
     found = make_plan(host)
-    assert found.blockers == [] and "has no --data-root, and by /u its next start has --data-root=/b" in found.warnings[0]
+    assert found.blockers == [] and "has no --data-root, but /u gives its next start --data-root=/b" in found.warnings[0]
 
 
 def test_a_data_root_that_moves_with_the_restart_is_a_blocker() -> None:

@@ -149,7 +149,7 @@ def test_only_the_engine_knows_what_29_uses_by_default() -> None:
 def test_a_change_by_this_run_stops_for_running_containers() -> None:
     result = judge({}, FEATURE, "28.5.2")
     assert (result.blockers, len(result.warnings)) == ([], 1)
-    assert "web would run on without it" in judge({}, FEATURE, "28.5.2", containers=[{"name": "web"}]).blockers[0]
+    assert "web would keep running unknown to the engine" in judge({}, FEATURE, "28.5.2", containers=[{"name": "web"}]).blockers[0]
 
 
 # --- which store is judged ---
