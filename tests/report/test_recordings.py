@@ -107,7 +107,7 @@ def test_other_hosts_are_merged(tmp_path: Path, other: dict[str, Any], message: 
                 "web1": make_host(make_recorded(), {"name": "web", "stage": "log"}),
                 "web2": make_host(None, {"name": "web", "stage": "enforce"}),
             },
-            "has another entry for web2 than for web1",
+            "has different entries for web1 and web2",
         ),
         ({"web1": make_host(make_recorded(), container_recorder_gate_days=-1)}, "-1 is not a number from 0"),
     ],

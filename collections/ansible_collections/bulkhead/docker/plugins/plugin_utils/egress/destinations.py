@@ -72,7 +72,7 @@ def collect_destinations(
 
 
 def _label(settings: EgressSettings, inputs: Inputs, network: Mapping[str, Any]) -> str:
-    """Return the entry that applies to a network, or the one that would: of its compose project, or else of its name."""
+    """Return the label of the entry that applies to a network; without one, that of a new entry: for its compose project, or else for its name."""
     label = choose_policy(settings, inputs, network["bridge"])[0]
     if label != ALL:
         return label

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The variables of role container_egress with what they miss: those of all hosts merged, as a file for the inventory. Pure.
 
-What preset `metadata` denies is not proposed: who needs it writes it by hand.
+What preset `metadata` denies is not proposed. Operators who need it write it by hand.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def build_proposal(hosts: Mapping[str, Mapping[str, Any]], missing: Mapping[str,
 
 
 def _merge_entries(hosts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return label -> the entry of all hosts; of two hosts with other presets, the first."""
+    """Return label -> the entry of all hosts; if their presets differ, those of the first host."""
     found: dict[str, dict[str, Any]] = {}
     for entry in (drop_nulls(each) for variables in hosts for each in variables[LIST]):
         kind = "network" if "network" in entry else "project"

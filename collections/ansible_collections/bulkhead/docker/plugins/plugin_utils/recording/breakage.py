@@ -101,7 +101,7 @@ def describe_breakage(found: Breakage) -> list[str]:
         warnings.append(f"container {container}: profile {profile} would deny calls that it makes: {', '.join(calls[:_MOST_CALLS])}{more}")
     for why in sorted(set(found.unknown.values())):
         names = [name for name, reason in found.unknown.items() if reason == why]
-        warnings.append(f"what the seccomp profile would deny is not known of {shorten_list(names)}: {why}")
+        warnings.append(f"it is not known what the seccomp profile would deny to {shorten_list(names)}: {why}")
     return warnings
 
 

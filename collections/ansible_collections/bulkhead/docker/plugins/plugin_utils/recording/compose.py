@@ -50,7 +50,7 @@ def generate_compose_override(
 
 
 def format_empty_override(service: str) -> str:
-    """Return the text of a file that sets nothing. Those who use the former one need no other command, and no profile that is removed."""
+    """Return the text of a file that sets nothing. It replaces the former file, so the same command still works and needs no removed profile."""
     return f"{_HEAD.format(service=service)}# Stage record: it sets nothing.\nservices: {{}}\n"
 
 

@@ -19,7 +19,7 @@ poll ppoll
 epoll_wait epoll_pwait
 select pselect6
 """
-# What x86-64 has besides the calls that all machines have, after `:`; arm64 has only those (include/uapi/asm-generic/unistd.h).
+# Call that only x86-64 has: call that all machines have and that replaces it (include/uapi/asm-generic/unistd.h).
 _PORTABLE = """
 open: openat
 stat: newfstatat

@@ -185,7 +185,7 @@ def _list_gaps(recording: Recording, coverage: Coverage, settings: GateSettings,
     current = {recorder.key for recorder in recording.list_current_recorders()}
     for recorder in recording.recorders.values():
         for gap in recorder.gaps:
-            if _is_of_interest(gap, recorder, coverage):
+            if _is_relevant(gap, recorder, coverage):
                 end = gap.end or ("" if recorder.key in current else recorder.at[:10])
                 if not end or count_days(end, today) < settings.days:
                     found.setdefault(gap.text, []).append(f"{recorder.host} {_describe_time(gap.begin, end)}")
@@ -195,8 +195,8 @@ def _list_gaps(recording: Recording, coverage: Coverage, settings: GateSettings,
         yield f"{len(found) - _SHOWN} more kinds of gaps of the last {settings.days} days."
 
 
-def _is_of_interest(gap: Gap, recorder: RecorderEntry, coverage: Coverage) -> bool:
-    """Return whether a gap matters: not that of accesses that are switched off, and no missed start if another container was seen from its creation on."""
+def _is_relevant(gap: Gap, recorder: RecorderEntry, coverage: Coverage) -> bool:
+    """Return whether a gap matters. One of a switched-off source does not, nor a missed start if another container was seen from its creation on."""
     source = recorder.sources.get(gap.source)
     return not (source and source.status == _OFF) and not (gap.kind == "start_not_seen" and coverage.starts_seen)
 

@@ -40,7 +40,7 @@ class ContainerMount:
 
 @dataclass(frozen=True)
 class ContainerConfiguration:
-    """The settings under which containers ran. Its name is computed from them. command lines are not kept: they may contain passwords.
+    """The settings under which containers ran. Its name is computed from them. Command lines are not kept: they may contain passwords.
 
     seccomp: name of the profile, `builtin` or `unconfined`. capabilities: the effective ones, such as cap_chown. image_id: the digest.
     """

@@ -87,7 +87,7 @@ def build_outcomes(
         if own.stage == RECORD and service in overridden:
             outcome.texts[OVERRIDE] = format_empty_override(service)
         if unknown:
-            # Perhaps this service is meant: without its entry, its profiles would be removed.
+            # The unknown name may be a misspelt one of this service, which would lose its profiles without an entry.
             outcome.texts = {RECORDING: outcome.texts[RECORDING]}
         outcomes.append(outcome)
     if unknown:
@@ -179,7 +179,7 @@ def _build_outcome(
     except GenerationError as error:
         if own.stage == RECORD:
             outcome.notes.append(str(error))
-            if former.stage not in ("", RECORD):  # the way back does not depend on what can be generated
+            if former.stage not in ("", RECORD):  # the end of stage log or enforce does not need generated profiles
                 outcome.texts[SUFFIX] = format_generated(recording.service, RECORD, {})
         else:
             outcome.failure = str(error)

@@ -38,7 +38,7 @@ _MOST_DAYS = 3660
 
 
 def _build(reader: Reader, build: Any) -> Reader:
-    """Return a reader that makes something of a mapping without mistakes. After one, it returns None, and the file is not used."""
+    """Return a reader that builds a value from the fields of a mapping. After a mistake in them it returns None, and the file is not used."""
 
     def read(place: Place, mistakes: Mistakes) -> Any:
         before = len(mistakes.messages)

@@ -32,7 +32,7 @@ _ADMIN = "CAP_SYS_ADMIN"
 
 
 def generate_seccomp_entry(recording: Recording, base: Base, stage: str, siblings: bool = True) -> Generated:
-    """Return the entry of a service for a stage (LOG or ENFORCE), with a reason per call. siblings: whether to allow them too.
+    """Return the entry of a service for a stage (LOG or ENFORCE), with a reason per call. siblings: whether to allow calls that replace recorded ones, too.
 
     It allows at most what the base allows. Raises GenerationError.
     """
@@ -89,7 +89,7 @@ class _Builder:
         return frozenset(f"CAP_{name}" for name in parse_names(self.recording.capabilities))
 
     def list_grants(self, name: str) -> list[Grant]:
-        """Return for what the base allows a call. Those of other capabilities stay: the engine applies them as it does those of the base.
+        """Return the grants of the base for a call. Grants for other capabilities stay: the engine applies them as it does those of the base.
 
         Without CAP_SYS_ADMIN, a rule that needs it would only contradict others, such as ENOSYS for clone3.
         """

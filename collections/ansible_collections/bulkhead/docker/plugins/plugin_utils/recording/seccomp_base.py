@@ -70,7 +70,7 @@ class Base:
         return frozenset(name for rule in self.profile.rules for name in rule.names)
 
     def list_grants(self, name: str) -> list[Grant]:
-        """Return for what the profile allows a call; empty if it denies it."""
+        """Return the grants of the profile for a call; empty if it denies the call."""
         rules = [rule for rule in self.profile.rules if name in rule.names and _is_for_known_machine(rule)]
         if bpf.is_allowing(self.profile.default):
             # A rule that denies anything decides about the whole call: what remains besides it has no simple form.

@@ -52,7 +52,7 @@ def read_recording_settings(desired: Mapping[str, Mapping[str, Any]]) -> Recordi
             writer = writers.setdefault(name, host)
             if found.services.setdefault(name, settings) != settings:
                 found.problems.append(
-                    f"{SERVICES}: {name} has another entry for {host} than for {writer}; write one for all hosts of the service"
+                    f"{SERVICES}: {name} has different entries for {writer} and {host}; write one for all hosts of the service"
                 )
     found.problems = list(dict.fromkeys(found.problems))
     return found

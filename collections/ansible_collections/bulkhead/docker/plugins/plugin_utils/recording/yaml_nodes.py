@@ -227,7 +227,7 @@ def read_fields(required: Mapping[str, Reader], optional: Mapping[str, Reader] |
 
 
 def list_pairs(place: Place) -> list[tuple[str, Place]]:
-    """Return keys and values of a mapping, and nothing of what is not one."""
+    """Return keys and values of a mapping; an empty list for any other node."""
     if not isinstance(place.node, yaml.MappingNode):
         return []
     return [

@@ -150,5 +150,5 @@ def test_warnings_name_container_profile_and_calls() -> None:
     assert describe_breakage(found) == [
         "container shop-web-1: profile bulkhead-default would deny calls that it makes: acct (12 times), add_key (12 times), bpf (12 times), "
         "keyctl (12 times), mount (12 times), ptrace (12 times), reboot (12 times), setns (12 times), swapoff (12 times), swapon (12 times) and 1 more",
-        "what the seccomp profile would deny is not known of a, b: without a seccomp filter, calls cannot be recorded",
+        "it is not known what the seccomp profile would deny to a, b: without a seccomp filter, calls cannot be recorded",
     ]

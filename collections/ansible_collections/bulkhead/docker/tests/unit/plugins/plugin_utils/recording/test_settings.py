@@ -27,7 +27,7 @@ def test_an_entry_of_a_group_only_is_enough() -> None:
 def test_different_entries_name_the_hosts_that_have_them() -> None:
     entries = {"a": {}, "b": list_entries({"name": "web", "stage": "log"}), "c": list_entries({"name": "web", "stage": "enforce"})}
     assert read_recording_settings(entries).problems == [
-        f"{SERVICES}: web has another entry for c than for b; write one for all hosts of the service"
+        f"{SERVICES}: web has different entries for b and c; write one for all hosts of the service"
     ]
 
 
