@@ -137,8 +137,8 @@ def _judge_row(cells: dict[str, dict[str, Any]], configurations: Sequence[Attack
 def _name_layers(
     cells: dict[str, dict[str, Any]], configurations: Sequence[AttackConfiguration], stopped_by: Sequence[str], is_counting: bool
 ) -> None:
-    """Set `by` and `traced` of each blocked cell: the layers of its configuration that stop the attack by themselves, and whether a counted denial names one
-    of the configuration's layers.
+    """Set `by`, `traced` and `silent` of each blocked cell: the layers of its configuration that stop the attack alone, whether a counted denial
+    names one of its layers, and why no message was logged.
     """
     for configuration in configurations:
         cell = cells[configuration.name]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The configurations of the matrix: no layer, each layer alone, the engine's defaults, the host's defaults, all stacked. Pure.
 
-A container of "layer alone" sets all_off for this layer and switches all others off. So it shows the host's default,
-and a layer that the host lacks.
+A container of "layer alone" sets nothing for this layer and switches all others off. So it shows the host's default,
+or that the host lacks the layer.
 
-In a rootless engine a container always has the user namespace, because dockerd runs in it (`UsernsMode: host` changes all_off).
+In a rootless engine a container always has the user namespace, because dockerd runs in it (`UsernsMode: host` changes nothing).
 The baseline is then that layer alone, and every other layer is tested together with it.
 """
 
@@ -54,7 +54,7 @@ def build_for_host(
 
     stacked: settings of a hardened container from `get_role_settings`. tasks: of the fork bomb.
     builtin_seccomp: whether the engine accepts the name `builtin`; None: the built-in filter is its default.
-    problem: why all_off can be stacked; empty if it can. rootless: whether the engine is rootless.
+    problem: why nothing can be stacked; empty if it can. rootless: whether the engine is rootless.
     """
     host = {layer.name: layer.alone for layer in LAYERS}
     columns = _build_single_layers(host, tasks, rootless)
