@@ -72,7 +72,7 @@ def _list_late_begin(loaded: float, since: float, boot: float) -> list[dict[str,
     if boot > since:
         text = f"the host was booted at {_format_time(boot)}, which ended any earlier counts; {counted}"
         return [build_gap(REBOOTED, COUNTERS, text, since, loaded)]
-    return [build_gap(BEGINS, COUNTERS, f"{counted}, when its programs were loaded; it has none of before", since, loaded)]
+    return [build_gap(BEGINS, COUNTERS, f"{counted}, when its programs were loaded, and none before", since, loaded)]
 
 
 def _format_time(seconds: float) -> str:

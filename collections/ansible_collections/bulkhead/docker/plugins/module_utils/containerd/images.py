@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chooses what a storage driver keeps of images in containerd: of each, one platform. Pure.
 
-A storage driver has no indexes, no manifests and no attestations. The ID of an image is there the digest of its configuration.
+A storage driver has no indexes, no manifests and no attestations. There, the ID of an image is the digest of its configuration.
 """
 
 from __future__ import annotations

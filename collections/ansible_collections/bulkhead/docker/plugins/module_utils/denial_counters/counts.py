@@ -59,7 +59,7 @@ class DenialCounts:
 
 
 def read_counts() -> DenialCounts:
-    """Return what was counted since the programs were loaded; it stays in the kernel. Raises OSError, if they are not loaded too."""
+    """Return the counts since the programs were loaded; they stay in the kernel. Raises OSError, also if none is loaded."""
     offset = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     with _open("names") as names, _open("denials") as denials, _open("lost") as lost:
         paths = _read_paths(names)

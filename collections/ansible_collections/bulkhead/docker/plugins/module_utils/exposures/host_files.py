@@ -28,7 +28,7 @@ def judge_host_files(
 ) -> Iterator[Exposure]:
     """Yield an exposure per mount and kind. own: from `gather_container`. about: from `gather_host`. others: IDs of the engine's containers.
 
-    What the host has mounted below a mounted folder comes with it: it is left out unless it is worse, and then counted in one exposure.
+    Mounts of the host below a mounted folder come with the folder. They are left out unless they are worse; then one exposure counts them.
     """
     shared = {
         name for state in container["states"] for name, inode in state["namespaces"].items() if inode == about["namespaces"].get(name)
@@ -41,7 +41,7 @@ def judge_host_files(
         access = "read and write" if mount.writable else "read"
         for socket in () if mount.root.endswith(DELETED) else entry["sockets"]:
             yield Exposure("engine_socket", socket, f"{socket} at {mount.point}", source, mount.root)
-        if _is_regular(mount, shared, container["id"]) or _is_engines(container, mount, entry, about, others):
+        if _is_regular(mount, shared, container["id"]) or _is_made_by_engine(container, mount, entry, about, others):
             continue
         kinds, path, point = _list_kinds(mount, entry, about), entry["paths"][0], mount.point
         rank = max(SEVERITIES.index(KINDS[kind].severity) for kind in kinds)
@@ -72,9 +72,9 @@ def _comes_with(path: str, point: str, top: str, top_point: str) -> bool:
 def _is_regular(mount: Mount, shared: Set[str], identifier: str) -> bool:
     """Return whether a mount is a file system of the kernel at its usual place.
 
-    A namespace decides whose /proc, /sys or /dev/mqueue it is. With the host's namespace it is the host's, and the namespace is the exposure.
-    A container with one of its own that has the host's /proc there got it as a mount. shared: namespaces that are the host's.
-    With all mounts of the host below / it also gets those of its own root, its own control group among them.
+    The namespace decides whose /proc, /sys or /dev/mqueue it is. In the host's namespace they are regular: the namespace is the exposure.
+    A container with a namespace of its own got the host's /proc as a mount. shared: namespaces that are the host's.
+    A container that mounts / of the host with all below also gets mounts of its own root, such as its own control group.
     """
     if mount.type == "nsfs":
         return True  # a namespace that the engine keeps, without files
@@ -88,7 +88,7 @@ def _is_regular(mount: Mount, shared: Set[str], identifier: str) -> bool:
     return bool(point) and is_below(mount.point, point) and namespace in shared
 
 
-def _is_engines(
+def _is_made_by_engine(
     container: Mapping[str, Any], mount: Mount, entry: Mapping[str, Any], about: Mapping[str, Any], others: Collection[str]
 ) -> bool:
     """Return whether the engine made this mount for this container: its own files, a volume, the init program, a node of a device.

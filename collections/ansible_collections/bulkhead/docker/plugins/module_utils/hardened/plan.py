@@ -29,7 +29,7 @@ class CannotRun(Exception):
 class ContainersPlan:
     """Each mapping is by the container's name. actions: only of containers that differ. options: for docker_container, if that runs the container.
 
-    moved: the ID of the image that a container has, if the image's name now means another one. missing: images that the engine has to pull
+    moved: the ID of the container's image, if the image's name now means another one. missing: images that the engine has to pull
     first. warnings: one message each.
     """
 

@@ -70,7 +70,7 @@ def _gather_engine(host: Host, engine: Engine, expect: Mapping[str, Any], use_pr
                 builtin = knows_builtin(version, observed["engine"].get("security_options") or []) if deep != NONE else None
                 probe = stack.enter_context(start_probe(host, engine, info, bool(builtin)))
                 if builtin is False:
-                    probe["builtin"] = {"error": f"engine {version} does not know it by name (seccomp=builtin); 23.0 and later do"}
+                    probe["builtin"] = {"error": f"engine {version} does not know seccomp=builtin; 23.0 and later do"}
                 for each in (probe, probe.get("builtin") or {}):
                     if "pid" in each:
                         each["untraceable"] = explain_untraceable(host, instance, each["id"], each["pid"])

@@ -10,7 +10,7 @@ from typing import Any
 CONTAINERS = "containers"
 # The layers by which every engine of a host is judged (the registry, engine_default, which is not sent for this alone).
 ENGINE_DEFAULTS = frozenset({"pids_limit", "no_new_privileges", "seccomp", "apparmor", "capabilities"})
-# What data of a program that is not an engine can cause in those who read it.
+# Errors that answers of a program other than an engine can cause.
 UNUSABLE_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 

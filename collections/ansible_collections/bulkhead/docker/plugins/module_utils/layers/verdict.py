@@ -91,7 +91,7 @@ class Change:
 
 
 class Effect(str):
-    """A message on running containers. head, containers, details: its beginning, the names at its end, and what is said of some of them."""
+    """A message on running containers. head, containers, details: its beginning, the names at its end, and texts on some of them."""
 
     head: str
     containers: list[str]

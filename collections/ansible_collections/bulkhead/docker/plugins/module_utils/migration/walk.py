@@ -15,7 +15,7 @@ from .ids import IdMaps, UnmappedId
 ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
 # Bytes of a path, with the zero at its end (Linux include/uapi/linux/limits.h, PATH_MAX). The copy of a tree has longer paths.
 _LONGEST_PATH = 4096
-_STRIDE = 256  # entries between two looks at the clock
+_STRIDE = 256  # entries between checks of the clock
 
 
 @dataclass

@@ -116,8 +116,8 @@ class Attribution:
     def take_resolved(self) -> list[tuple[str, str, bool, int]]:
         """Return container, access, whether it was denied, and count of the accesses that waited; the others are counted as unknown.
 
-        What another program does to one of several containers with the same profile was allowed to all of them, so each has the access.
-        What was denied is of one of them only. Without a container it is of one that is not recorded, such as a probe.
+        Of several containers with the same profile, each gets an allowed access, because the profile allows it to all. A denied one is
+        of one of them, so it is unknown. Without a container, an access is dropped: it is of one that is not recorded, such as a probe.
         """
         found = []
         for (group, text, denied), count in self.pending.items():

@@ -76,7 +76,7 @@ def parse_kernel(state: Mapping[str, Any]) -> Kernel:
     except (struct.error, zlib.error) as error:
         raise ValueError(f"an answer of the kernel's audit is not understood ({error})") from error
     if status is None:
-        raise ValueError("the kernel's audit did not tell its state")
+        raise ValueError("the kernel's audit did not report its state")
     return Kernel(status[1], status[3], tuple(rules))
 
 

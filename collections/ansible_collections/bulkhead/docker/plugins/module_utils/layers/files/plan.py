@@ -62,7 +62,7 @@ def _find_blockers(desired: Mapping[str, Any], gids: Mapping[str, int]) -> list[
 def _plan_step(
     planned: LayerPlan, observed: Mapping[str, Any], access: Access, keep: set[str], ids: tuple[Mapping[str, int], Mapping[str, int]]
 ) -> dict[str, Any] | None:
-    """Return an entry for the module's list and add its change to the plan; None if nothing has to change, or may."""
+    """Return an entry for the module's list and add its change to the plan; None if nothing must or may change."""
     if access.is_owned and not access.excess:
         return None
     after = access.now[2] & access.mode

@@ -52,8 +52,8 @@ def judge_container(container: Mapping[str, Any], evidence: Mapping[str, Any], e
         if asked:
             own.add_finding("not_held", f"{who} requests no-new-privileges and runs without", DEGRADED, f"docker restart {name}")
         if desired and asked is False:
-            text = f"{who} runs without it, because it sets no-new-privileges=false"
-            own.add_finding("opted_out", text, ABSENT, "start it without that option")
+            text = f"{who} sets no-new-privileges=false"
+            own.add_finding("opted_out", text, ABSENT, "start it without this option")
         elif desired:
             # The engine adds its default when it creates a container (moby daemon/create.go), so a restart of the container is not enough.
             text = f"{who} runs without no-new-privileges: it was created before the engine's default, or the default does not work"

@@ -157,9 +157,9 @@ def is_same_without_flags(before: str, after: str) -> bool:
 
 
 def _select_texts(planned: LayerPlan, observed: Mapping[str, Any], listed: desired_profiles.SeccompProfiles) -> None:
-    """Ask for logging of denials in the profiles of which that is desired, if no container would fail to start by it.
+    """Make profiles log denials where that is desired, unless an obstacle of the host prevents it.
 
-    A whole profile (`src`) stays as it is. A blocker or a warning says where it asks for the same.
+    A whole profile (`src`) stays as it is. If it asks for logging in spite of the obstacle, it gets a blocker or a warning.
     """
     obstacle = find_logging_obstacle(observed["engine"])
     asking = [profile.name for profile in listed.profiles if profile.logging]

@@ -35,7 +35,7 @@ _KINDS = {
     stat.S_IFIFO: "pipe",
 }
 _ACL = "system.posix_acl_access"
-# Different owners and modes that are listed per path; and entries between two looks at the clock.
+# Different owners and modes that are listed per path; and entries between checks of the clock.
 _MAX_GROUPS = 400
 _STRIDE = 256
 

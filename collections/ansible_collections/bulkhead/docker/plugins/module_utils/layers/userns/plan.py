@@ -248,7 +248,7 @@ def _check_accounts(setting: str, subids: SubidState) -> list[str]:
 
 
 def _list_removals(memory: Mapping[str, Any], observed: Mapping[str, Any], keep: str) -> list[UserRequest]:
-    """Return requests to remove what Bulkhead gave to users other than `keep` and nothing uses.
+    """Return requests to remove what Bulkhead gave to users other than `keep`, if nothing uses it.
 
     A user's ranges are in use while an engine is remapped to it or configured for it, or a data root with its files exists.
     """

@@ -73,7 +73,7 @@ def test_counts_that_began_later_are_a_gap(read):
     assert read(DenialCounts([], {}, {}), since=LOADED).gaps == []
     (gap,) = read(DenialCounts([DENIAL], {}, {}), since=LOADED - 1).gaps
     assert (gap["kind"], gap["source"], gap["from"], gap["to"], gap["lost"]) == ("begins", "counters", 39.0, 40.0, None)
-    assert gap["text"] == "the kernel counts denials since 1970-01-01 00:00:40 UTC, when its programs were loaded; it has none of before"
+    assert gap["text"] == "the kernel counts denials since 1970-01-01 00:00:40 UTC, when its programs were loaded, and none before"
 
 
 def test_reboot_is_named(read):

@@ -53,7 +53,7 @@ def test_state_and_rules_in_their_order() -> None:
     ("known", "text"),
     [
         (state(error="Connection refused"), "Connection refused"),
-        (state(), "did not tell its state"),
+        (state(), "did not report its state"),
         (state(struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -1)), "Operation not permitted"),
         (state(struct.pack("=IHHII", 400, 1000, 0, 1, 0)), "is incomplete"),
         (state(struct.pack("=IHHII", 16, 1000, 0, 1, 0)), "is not understood"),
