@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     shape = argparse.ArgumentParser(add_help=False, parents=[kind])
     shape.add_argument("--suite", default=recipe.DEFAULT_SUITE, choices=recipe.SUITES, help="default: %(default)s")
     shape.add_argument("--image", metavar="PATH_OR_URL", help="start from a cloud image instead of the suite's packages")
-    shape.add_argument("--checksum", metavar="sha256:…", help="the cloud image's")
+    shape.add_argument("--checksum", metavar="sha256:…", help="checksum of the cloud image")
     shape.add_argument("--hardened", action="store_true", help="start from a machine that playbooks/harden.yml has hardened")
     shape.add_argument("--memory", type=int, default=2048, metavar="MIB", help="default: %(default)s")
     shape.add_argument("--cpus", type=int, help="default: 2 with KVM, 1 without")
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("names", nargs="*", metavar="NAME")
     down.add_argument("--all", action="store_true", help="every machine of this checkout")
 
-    commands.add_parser("image", parents=[shape], help="build the image and its snapshot, if they are not there")
+    commands.add_parser("image", parents=[shape], help="build the image and its snapshot, unless they exist")
     commands.add_parser("list", help="the machines of this checkout")
     enter = commands.add_parser("ssh", help="a shell in a machine, or one command")
     enter.add_argument("name", metavar="NAME")
@@ -87,7 +87,7 @@ def _remove_machines(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
         raise LabError("down: give names, or --all")
     for name in paths.machine_names() if options.all else options.names:
-        say(f"{name} is gone" if lifecycle.remove_machine(name) else f"there is no machine {name}")
+        say(f"removed {name}" if lifecycle.remove_machine(name) else f"there is no machine {name}")
     return 0
 
 
@@ -117,7 +117,7 @@ def _list_machines() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
-    # Ended by a signal, we still clean up after ourselves.
+    # A signal ends the command by an exception, so that it cleans up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     try:

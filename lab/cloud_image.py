@@ -25,12 +25,12 @@ from lab.errors import LabError
 from lab.progress import Heartbeat, say
 
 SCRIPTS = "/var/lib/bulkhead-lab"
-# The image brings its own, and its own kernel.
+# The image has this package already, and a kernel.
 EXCLUDED_PACKAGES = frozenset({"systemd-sysv"})
 _CHECKSUM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 _URL = re.compile(r"https?://")
 _CHUNK = 1 << 20
-# What counts is that our part of it was done to its end; other modules of the image may have failed.
+# Only the lab's part of cloud-init has to be complete; other modules of the image may have failed.
 _SETTLE = f"""
 cloud-init status --wait >/dev/null || true # returns early if a module has failed
 systemctl start cloud-final.service || true # waits for its end
@@ -136,7 +136,7 @@ class CloudBase:
 
 
 def _copy(source: BinaryIO, target: Path, algorithm: str) -> str:
-    """Copy a stream and return the checksum of what came."""
+    """Copy a stream and return the checksum of its bytes."""
     summer = hashlib.new(algorithm)
     done = 0
     heartbeat = Heartbeat("reading the image", lambda: f"{done >> 20} MiB")

@@ -103,11 +103,11 @@ def _bootstrap(recipe: Recipe, folder: Path, archive: Path) -> None:
 
 def _bootstrap_command(recipe: Recipe, folder: Path, archive: Path, uri: str | None) -> list[str]:
     key = shlex.quote(str(folder / "ssh_key.pub"))
-    # The scripts are passed as text: as another user's root mmdebstrap may not read our files.
+    # The scripts are passed as text: mmdebstrap may run as root of a user namespace, which cannot read files of this user.
     # fmt: off
     return [
         "mmdebstrap", "--variant=apt", f"--arch={recipe.architecture.name}", "--format=tar",
-        "--skip=cleanup/reproducible",  # it would take the machine's identity away again
+        "--skip=cleanup/reproducible",  # it would remove the machine's identity again
         *(f"--aptopt={option}" for option in recipe.apt_options),
         *(f"--dpkgopt={option}" for option in recipe.dpkg_options),
         f"--include={','.join(recipe.packages)}",

@@ -68,7 +68,7 @@ def use_lock(snapshot: Path) -> Path:
 
 @contextmanager
 def hold_snapshot(built: MachineImage, shape: qemu.Shape) -> Iterator[Path]:
-    """Yield the hardened snapshot, built if it does not exist; nobody removes it meanwhile.
+    """Yield the hardened snapshot, built if it does not exist. No other process removes it meanwhile.
 
     The caller holds the image's ``use_lock`` shared.
     """

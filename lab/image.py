@@ -45,7 +45,7 @@ class MachineImage:
 
     @property
     def ssh_key(self) -> Path:
-        """The private key that root's authorized_keys in the image answers to."""
+        """The private key of the lab's public key in root's authorized_keys in the image."""
         return self.directory / "ssh_key"
 
     def snapshot(self, shape: qemu.Shape) -> Path:
@@ -101,7 +101,7 @@ def build_atomically(target: Path, build: Callable[[Path], None]) -> None:
 
 
 def _clear_leftovers(key: str) -> None:
-    """Remove what a killed build left behind; we hold its lock, so nobody works there."""
+    """Remove what a killed build left; the caller holds its lock, so no other process works there."""
     for folder in paths.cache_dir().glob(f".building-{key}-*"):
         Machine("building", folder).stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -181,7 +181,7 @@ def get_age(folder: Path) -> float:
 
 @contextmanager
 def hold_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock, if nobody else does; yields whether it is held."""
+    """Hold a lock unless another process holds it. Yields whether it is held."""
     held = locks.try_lock(path)
     try:
         yield held is not None

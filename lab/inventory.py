@@ -15,19 +15,19 @@ from pathlib import Path
 from lab.errors import LabError
 
 GROUP = "docker_hosts"
-CONNECT_PATIENCE = 60  # seconds; Ansible's own 10 are few for an emulated machine on a busy host
+CONNECT_PATIENCE = 60  # seconds; Ansible's default of 10 is too low for an emulated machine on a busy host
 _GROUP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def ssh_options(known_hosts: Path) -> list[str]:
-    """Return the ssh options for a machine that is as young as its host key."""
+    """Return the ssh options for a machine whose host key is accepted at the first connection and kept in `known_hosts`."""
     return [
         "-o", "StrictHostKeyChecking=accept-new",
         "-o", f"UserKnownHostsFile={known_hosts}",
         "-o", "GlobalKnownHostsFile=/dev/null",
         "-o", "IdentitiesOnly=yes",
         "-o", "LogLevel=ERROR",
-        # A machine that dies takes its answers with it; no one shall wait for them for ever.
+        # Without these, ssh would wait for ever for the answers of a machine that has ended.
         "-o", "ServerAliveInterval=15",
         "-o", "ServerAliveCountMax=12",
     ]  # fmt: skip

@@ -67,7 +67,7 @@ class Machine:
         """Return how to reach the machine."""
         return Remote(int(self.state["port"]), self.directory / "ssh_key", self.directory / "known_hosts")
 
-    # Life
+    # Start and stop
 
     def start(self, command: Sequence[str], keep_open: Sequence[int] = ()) -> None:
         """Start qemu and learn its ssh port. It keeps the descriptors ``keep_open``, and the locks on them."""

@@ -23,7 +23,7 @@ _RESERVED = frozenset({"cache", "locks", "all", "ungrouped", "localhost"})
 
 
 def lab_dir() -> Path:
-    """Return ``.lab/``, created on first use and ignored by git from the inside."""
+    """Return ``.lab/``, which is created on first use with a .gitignore for all that is in it."""
     directory = REPOSITORY / ".lab"
     directory.mkdir(exist_ok=True)
     ignore = directory / ".gitignore"

@@ -15,7 +15,7 @@ from lab.errors import LabError
 _START = time.monotonic()
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[^\[])")  # colours and cursor moves of a terminal
 _SPINNER = re.compile(r"\[[ *]{6}\] ")  # systemd's, while a start job runs
-HEARTBEAT = 10.0  # seconds without a line before we say that we are still there
+HEARTBEAT = 10.0  # seconds without output before a line shows what is being waited for
 
 
 def say(text: str) -> None:

@@ -43,7 +43,7 @@ def choose_accelerator(
     """Return ``kvm`` or ``tcg``.
 
     A nested machine may offer a /dev/kvm that opens and creates a machine, and then fails
-    inside the boot loader: only an x86 processor that says vmx or svm is believed.
+    inside the boot loader. So KVM is used on an x86 processor only if it has the flag vmx or svm.
     """
     if override:
         if override not in ("kvm", "tcg"):
@@ -54,8 +54,8 @@ def choose_accelerator(
     if guest != host or not kvm_usable:
         return "tcg"
     # An arm64 kernel has /dev/kvm only if it was started in the mode for hypervisors, and lists no flag for it.
-    believed = host != AMD64 or re.search(r"^flags\s*:.*\b(?:vmx|svm)\b", cpuinfo, re.MULTILINE)
-    return "kvm" if believed else "tcg"
+    is_reliable = host != AMD64 or re.search(r"^flags\s*:.*\b(?:vmx|svm)\b", cpuinfo, re.MULTILINE)
+    return "kvm" if is_reliable else "tcg"
 
 
 def parse_version(text: str) -> str:
@@ -75,9 +75,9 @@ def parse_ssh_port(usernet: str) -> int:
 
 
 def default_cpus(accelerator: str) -> int:
-    """Return how many processors a machine gets that nobody gave a number.
+    """Return the number of processors of a machine for which none is given.
 
-    An emulated machine has one: a second one costs more in keeping the two in step than it brings (trixie: processor time of
+    An emulated machine has one: keeping a second one in step costs more than it gains (trixie: processor time of
     a ping 2.1 s instead of 3.5 s, of an engine's restart 7.6 s instead of 12.6 s), and machines run side by side anyway.
     """
     return 2 if accelerator == "kvm" else 1
@@ -114,7 +114,7 @@ def build_command(
 ) -> list[str]:
     """Return the command line of one machine, to be run in the machine's folder.
 
-    drive: options of -drive that say where the disk is and how it is cached, instead of the file ``disk`` and no care for its content.
+    drive: options of -drive that say where the disk is and how it is cached; by default the file ``disk`` with cache=unsafe.
 
     File names are relative to that folder: a unix socket's path may have no more than 107 bytes.
     The kernel picks the forwarded port (port 0), so two labs cannot meet on one.
