@@ -81,13 +81,13 @@ class BenchMachine:
         return ["ansible-playbook", "-i", f".lab/{self.name}/inventory.yml", f"playbooks/{name}.yml", *extra]
 
     def measure_ping(self) -> float:
-        """Return how many seconds the command takes that everything is compared with."""
+        """Return the seconds of one ansible -m ping, with which all runs are compared."""
         command = ["ansible", "-i", f".lab/{self.name}/inventory.yml", "docker_hosts", "-m", "ansible.builtin.ping"]
         self.pings.append(run_ansible(command).seconds)
         return self.pings[-1]
 
     def measure_median(self, command: list[str], times: int = 3) -> MeasuredRun:
-        """Run a command several times, each between two pings, and return the run whose ratio is the middle one, with the visits of one more."""
+        """Run a command several times, each between two pings, and return the run with the median ratio, with the visits of one more run."""
         counted = run_ansible(command, count=True)
         runs, before = [], self.measure_ping()
         for _ in range(times):

@@ -340,7 +340,11 @@ def main() -> int:
         "--knobs", type=int, default=100, metavar="HOSTS", help="hosts with which settings are compared; 0 for none (default: %(default)s)"
     )
     parser.add_argument(
-        "--wait", type=float, default=1.0, metavar="SECONDS", help="how long a host lets one wait then (default: %(default)s)"
+        "--wait",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="how much longer each command on a host takes then (default: %(default)s)",
     )
     arguments = parser.parse_args()
     sizes = sorted(set(arguments.hosts or [10, 100, 500]))

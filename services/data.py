@@ -173,7 +173,7 @@ def build_job(service: TableService, setting: str) -> dict[str, Any]:
     if setting == STACKED:
         return {**job, "compose": render_compose(service)}
     job |= {"options": build_run_options(service), "image": service.image, "command": service.command}
-    # The trouble that a limit mends is shown, too, once.
+    # The documentation also shows what happens without the service's limit of open files.
     if service.nofile and setting == "baseline":
         job["without"] = build_run_options(replace(service, nofile=0))
     return job

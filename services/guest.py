@@ -39,13 +39,13 @@ def main() -> int:
 
 
 def try_service(job: dict[str, Any]) -> dict[str, Any]:
-    """Do everything once that a service must support. `problem` is what failed; the counts are those until then."""
+    """Do everything once that a service must support. Return the counts until the end or the first failure, which is the `problem`."""
     began = time.monotonic()
     result: dict[str, Any] = {"service": job["service"], "ok": False, "problem": ""}
     clean_up(job)
     try:
         if "without" in job:
-            result["without_nofile"] = try_without(job)
+            result["without_nofile"] = try_without_nofile(job)
             began = time.monotonic()
         start_service(job)
         wait_for_answers(job)
@@ -69,8 +69,8 @@ def try_service(job: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def try_without(job: dict[str, Any]) -> str:
-    """Return how the service starts with the engine's own limit of open files, and remove it again."""
+def try_without_nofile(job: dict[str, Any]) -> str:
+    """Start the service with the engine's own limit of open files, return how that ended, and remove the container."""
     began = time.monotonic()
     try:
         start_service({**job, "options": job["without"]})
@@ -153,7 +153,7 @@ def fetch_page(port: int, path: str) -> str:
 
 
 def exchange_lines(port: int, probe: dict[str, Any]) -> str:
-    """Return all that a server says to these lines. It speaks first, unless the probe says `first`; then it answers each."""
+    """Return all that a server sends in answer to the lines. It sends a greeting before them, unless the probe has `first`."""
     received = ""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         if not probe.get("first"):
