@@ -199,7 +199,7 @@ BAD_POLICIES = [
         {"bulkhead_waivers": [WAIVER, {**WAIVER, "reason": ""}]},
         "bulkhead_waivers[1].reason: '' is empty; write why the finding is accepted",
     ),
-    ({"bulkhead_waivers": [{**WAIVER, "untill": 1}]}, "bulkhead_waivers[0].untill: 1 has an unknown key; write until"),
+    ({"bulkhead_waivers": [{**WAIVER, "untill": 1}]}, "bulkhead_waivers[0].untill: is not a key of a waiver; write until"),
     ({"bulkhead_waivers": {"finding": "CIS-5.32"}}, "bulkhead_waivers: {'finding': 'CIS-5.32'} is not a list; write a list of waivers"),
 ]
 

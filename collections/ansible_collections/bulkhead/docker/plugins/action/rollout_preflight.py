@@ -34,7 +34,11 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"the decisions cannot be read: {error}"}
         missing = sorted(set(args["hosts"]) - {entry["host"] for entry in decisions})
         if missing:
-            return {**result, "failed": True, "msg": f"there is no decision for {', '.join(missing)}"}
+            return {
+                **result,
+                "failed": True,
+                "msg": f"there is no decision for {', '.join(missing)}; run rollout_decision on these hosts first",
+            }
         print_lines(self._display, preflight.render_preflight(decisions, args["batch_size"], args["report_dir"]))
         result.update(
             changed=False,

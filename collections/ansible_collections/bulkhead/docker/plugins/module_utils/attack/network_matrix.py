@@ -126,7 +126,7 @@ def _start_neighbour(engine: Engine, record: Temporary, networks: Sequence[_Netw
 
 
 def _choose_settings(host: Host, columns: Sequence[str], hardened: Mapping[str, Any]) -> dict[str, configurations.AttackConfiguration]:
-    """Return column -> the settings of its container. In `none` and `egress`, it is without all layers that a container can be without."""
+    """Return column -> the settings of its container. In `none` and `egress`, all layers are off that a container can switch off."""
     path = str(hardened.get("seccomp_profile") or "")
     seccomp = host.read(path) if path else ""
     lacking = f"{path}: this seccomp profile does not exist on this host" if seccomp is None else ""

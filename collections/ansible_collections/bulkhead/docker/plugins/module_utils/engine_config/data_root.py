@@ -93,7 +93,7 @@ def stop_together(engine: Engine, containers: list[dict[str, Any]]) -> None:
 def forget_stops(host: Host, root: str, containers: Iterable[str]) -> None:
     """Take back what the stopped engine recorded of containers that were stopped through its API. Raises OSError.
 
-    It would not start a container with the restart policy `unless-stopped` at the next boot (moby daemon/container.go), should the power fail now.
+    After a power cut now, the engine would otherwise not start containers with the policy `unless-stopped` (moby daemon/container.go).
     """
     for identifier in containers:
         file = f"{root}/containers/{identifier}/config.v2.json"

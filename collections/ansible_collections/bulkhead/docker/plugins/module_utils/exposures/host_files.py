@@ -18,7 +18,7 @@ SYSTEM = (
 PUBLIC = ("/etc/ca-certificates", "/etc/localtime", "/etc/ssl/certs", "/etc/timezone", "/usr/share")
 # Type of a file system of the kernel -> its usual place, and the namespace that it belongs to (exposures/kernel_files.py judges these).
 _OWN = {"proc": ("/proc", "pid"), "sysfs": ("/sys", "net"), "mqueue": ("/dev/mqueue", "ipc")}
-# Where a container has a file of another one whose namespace it has joined, and the file's name in that one's folder.
+# Mount point -> name of the file in the engine's folder of another container, whose namespace this one has joined.
 _JOINED = {"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": "resolv.conf", "/dev/shm": "mounts/shm"}
 _ENGINE_FILES = ("resolv.conf", "hostname", "hosts", "mounts", "secrets")
 
@@ -65,7 +65,7 @@ def judge_host_files(
 
 
 def _comes_with(path: str, point: str, top: str, top_point: str) -> bool:
-    """Return whether a path of the host is below another one, and is mounted where that one shows it."""
+    """Return whether a path is below the path `top` of the host, and is mounted where the mount of `top` shows it."""
     return is_below(path, top) and point == join(top_point, path[len(top.rstrip("/")) :])
 
 

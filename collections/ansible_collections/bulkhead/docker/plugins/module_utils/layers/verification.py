@@ -55,7 +55,7 @@ def _judge_container(
 ) -> dict[str, Any]:
     layers = {name: _judge_container_layer(name, container, evidence, expect.get(name, {})).as_dict() for name in names}
     for name in set(layers) - PER_SERVICE:
-        if expect.get(name, {}).get("requirement") == DISABLED:  # the status is shown, and nothing is wrong with it
+        if expect.get(name, {}).get("requirement") == DISABLED:  # the status is shown without findings
             layers[name] |= {"findings": [], "opted_out": False, "disagreements": []}
     default_pids = ((evidence["probe"] or {}).get("kernel") or {}).get("pids", {}).get("max") or expect.get("pids_limit", {}).get("limit")
     exposures, findings = _judge_exposures(container, evidence, default_pids)

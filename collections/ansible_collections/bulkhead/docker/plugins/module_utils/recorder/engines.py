@@ -27,7 +27,7 @@ from .writable_layer import find_writable_layer, list_written
 
 PATIENCE = 5.0  # seconds for one answer; meanwhile nothing else is read
 CHANGES_PATIENCE = 10.0
-# Seconds until the next try to connect; longer after each one that failed, because an engine that hangs takes time. Without a listener it takes none.
+# Seconds until the next try to connect; longer after each failure, because an engine that hangs takes time, unlike one without a listener.
 _RETRY, _MAX_RETRY = 2.0, 30.0
 _NO_LISTENER = (FileNotFoundError, ConnectionRefusedError)
 # Seconds for the events of before the connection: the engine sends them at once, so the last one was read when nothing has come for a while.

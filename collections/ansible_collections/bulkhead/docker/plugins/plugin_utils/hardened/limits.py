@@ -80,7 +80,9 @@ def check_ulimits(value: Any, written: Written) -> Iterator[SettingProblem]:
                 f".{name}.{key}" if isinstance(limit, Mapping) else f".{name}", "null" if pair[key] is None else pair[key], why
             )
         if not wrong and pair["hard"] != -1 and not 0 <= pair["soft"] <= pair["hard"]:
-            yield SettingProblem(f".{name}", limit, "has a soft limit above the hard one, which the engine rejects; write a lower one")
+            yield SettingProblem(
+                f".{name}", limit, "has a soft limit above the hard one, which the engine rejects; write a lower soft limit"
+            )
 
 
 def _explain_ulimit(name: str, number: Any, written: Written) -> str:

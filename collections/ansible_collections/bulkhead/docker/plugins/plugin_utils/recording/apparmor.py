@@ -33,9 +33,9 @@ _RULES = ("extends", "readable", "writable", "executable", "networks", "capabili
 def generate_apparmor_entry(recording: Recording, base: Mapping[str, Any] | None, stage: str) -> Generated:
     """Return the entry of a service for a stage (LOG or ENFORCE), with a reason per rule. Raises GenerationError.
 
-    base: the entry of apparmor_profiles_list under which the service was recorded; None for the engine's default. AppArmor cannot allow something
-    and log it without logging what is allowed anyway. So stage LOG has the base's rules under the service's own name, and the recorder sees what
-    is new.
+    base: the entry of apparmor_profiles_list under which the service was recorded; None for the engine's default. A rule of AppArmor
+    that allows and logs would also log what is recorded already. So stage LOG has the base's rules under the service's own name, and the
+    recorder sees what is new.
     """
     if stage not in (LOG, ENFORCE):
         raise GenerationError(f"{recording.service}: stage {stage!r} has no AppArmor profile; write {LOG} or {ENFORCE}")

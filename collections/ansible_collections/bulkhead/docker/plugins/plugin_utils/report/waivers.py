@@ -115,7 +115,7 @@ def _find_problem(place: str, entry: Any) -> str:
     for key in entry:
         if key not in _KEYS:
             close = get_close_matches(str(key), _KEYS, 1, 0.6)
-            return f"{place}.{key}: {entry[key]!r} has an unknown key; {f'write {close[0]}' if close else 'known are ' + ', '.join(_KEYS)}"
+            return f"{place}.{key}: is not a key of a waiver; {f'write {close[0]}' if close else 'known are ' + ', '.join(_KEYS)}"
     for key in _REQUIRED:
         if entry.get(key) is None:
             return f"{place}.{key}: is missing; write {_ADVICE[key]}"

@@ -62,7 +62,7 @@ def decide_host(
     """Return the decision for a host. plan: result of `plan_layers`, or the failure of the task. switches: values of SWITCHES for this host."""
     batch = choose_batch(groups)
     decision, why = _decide_plan(plan, last)
-    # The early batches are useless without their hosts. In a large fleet some host is always down.
+    # An early batch without its hosts tests nothing, so it stops the rollout. In a large fleet some host is always down.
     unreachable = switches.get("bulkhead_unreachable") or (LEAVE_OUT if batch == FLEET else STOP)
     choice = {BLOCKED: switches.get("bulkhead_blocked") or STOP, UNREACHABLE: unreachable}.get(decision)
     observed = plan.get("observed") or {}

@@ -149,7 +149,7 @@ def _plan_step(planned: LayerPlan, state: Mapping[str, Any], profile: AppArmorPr
 
 
 def _find_hidden_flags(state: Mapping[str, Any], now: Mapping[str, Any], profile: AppArmorProfile) -> list[str]:
-    """Return a blocker per profile that is loaded as its file says, in another mode than its text says: an included file sets flags."""
+    """Return a blocker per profile whose mode an included file sets: the policy is that of its file, and the mode is not that of its text."""
     if not now["current"] or now["sha256"] != profile.sha256 or COMPLAIN_LINK in now["links"] or profile.mode != "enforce":
         return []
     children = {name: mode for name, mode in state["modes"].items() if name.startswith(f"{profile.name}//")}

@@ -147,7 +147,7 @@ def _judge_probe(verdict: Verdict, answer: Mapping[str, Any], settings: EgressSe
 
 
 def _judge_files(verdict: Verdict, answer: Mapping[str, Any], settings: EgressSettings, uid: int | None) -> None:
-    """Compare the file with the inventory, by what of the host went into it, and that with the present host."""
+    """Compare the file with the inventory, and the data of the host in the file with the present host."""
     text = answer["texts"][0]
     loaded = Inputs.from_text(text)
     missing = [name for name in WANTED_BY if name not in answer["started_by"]]

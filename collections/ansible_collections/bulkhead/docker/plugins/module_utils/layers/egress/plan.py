@@ -106,7 +106,7 @@ def _plan_files(planned: LayerPlan, answer: Mapping[str, Any], texts: tuple[str,
 def _describe_inputs(
     planned: LayerPlan, answer: Mapping[str, Any], settings: EgressSettings, inputs: Inputs, before: Inputs | None
 ) -> None:
-    """Add what of the host is in the rules, and what is missing there."""
+    """Describe the data of the host in the rules, and what is missing there."""
     for name, addresses in inputs.names.items():
         error = answer["names"][name]["error"]
         if not addresses:

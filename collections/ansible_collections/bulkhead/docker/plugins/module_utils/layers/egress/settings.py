@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class EgressSettings:
-    """presets, allow: of all networks without an entry; `allow` also of those with one."""
+    """presets, allow: for all networks without an entry; `allow` also for those with one."""
 
     stage: str
     dns: bool
