@@ -14,7 +14,7 @@ from ...module_utils.apparmor.render import expand_path
 from ...module_utils.apparmor.signals import SENDERS, matches_label
 from .call_descriptions import describe_seen
 from .file_rules import FileRule, generalise_paths
-from .generation import ENFORCE, LOG, Generated, GenerationError, count, name_profile, shorten_list
+from .generation import ENFORCE, LOG, Generated, GenerationError, format_count, name_profile, shorten_list
 from .model import Recording, SeenAccess
 
 # More rules than these mean that the service's files have names that are not recognised as varying.
@@ -56,7 +56,7 @@ def generate_apparmor_entry(recording: Recording, base: Mapping[str, Any] | None
     total = sum(len(entry.get(key, ())) for key in ("networks", "capabilities", "rules", "audited_denies"))
     if total > MOST_RULES:
         result.notes.append(
-            f"the profile has {count(total, 'rule')}; mount a folder whose files have names that vary, so that one rule covers it"
+            f"the profile has {format_count(total, 'rule')}; mount a folder whose files have names that vary, so that one rule covers it"
         )
     denied = sorted({each.key.removeprefix("denied ") for each in recording.access if each.denied})
     if denied:

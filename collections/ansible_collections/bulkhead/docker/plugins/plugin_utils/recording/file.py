@@ -16,7 +16,7 @@ from .rendering import render_recording
 from .schema import read_top
 from .services import LONGEST, make_slug
 from .sightings import SeenAccess, SeenCall, SeenDeniedCall, Sighting, sort_accesses
-from .yaml_nodes import Mistakes, Place, compose, list_pairs, suggest
+from .yaml_nodes import Mistakes, Place, list_pairs, read_root, suggest
 
 _SHOWN = 10
 
@@ -29,7 +29,7 @@ def write_recording(recording: Recording) -> str:
 def read_recording(text: str, path: str) -> Recording:
     """Return the recording of a file. path: for messages, and its name must be that of the service. Raises RecordingError, one line per mistake."""
     mistakes = Mistakes(path)
-    root = compose(text, mistakes)
+    root = read_root(text, mistakes)
     content = _read_content(Place(root, ""), mistakes, path) if root is not None else {}
     if mistakes.messages:
         more = len(mistakes.messages) - _SHOWN

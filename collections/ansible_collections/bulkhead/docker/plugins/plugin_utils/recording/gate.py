@@ -115,7 +115,7 @@ def _list_events(recording: Recording, stage_since: str) -> Iterator[tuple[str, 
 
 
 def _list_environments(recording: Recording) -> Iterator[tuple[str, str, str]]:
-    """Yield since when each runtime and each series of kernels (such as 6.12) is known that hosts run now.
+    """Yield each runtime and kernel series (such as 6.12) that hosts run now: what its days are, what the event was, and its day.
 
     What a recorder saw first counts from the day on which it was armed: the host had it since then at least.
     """
@@ -139,7 +139,7 @@ def _list_environments(recording: Recording) -> Iterator[tuple[str, str, str]]:
 
 
 def find_last_access(accesses: Iterable[SeenAccess], mounts: Sequence[ContainerMount]) -> tuple[str, str] | None:
-    """Return the last new access and its day; None without any. A file below a folder that an earlier rule allows as a whole is nothing new."""
+    """Return the last new access and its day; None without any. A file below a folder that an earlier rule allows as a whole is not new."""
     allowed = [access for access in accesses if not access.denied]
     files = [access for access in allowed if access.access["class"] == "file"]
     others = [(access.key, access.first) for access in allowed if access.access["class"] != "file"]

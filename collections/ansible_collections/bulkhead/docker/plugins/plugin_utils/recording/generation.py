@@ -42,7 +42,7 @@ def name_profile(service: str) -> str:
     return f"{PREFIX}{plain[: _LONGEST - len(PREFIX) - 9]}-{digest}"
 
 
-def count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Return `1 container` or `3 containers`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

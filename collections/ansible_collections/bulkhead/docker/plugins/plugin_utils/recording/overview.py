@@ -9,7 +9,7 @@ from typing import Any
 from ...module_utils.seccomp.errnos import name_errno
 from ..terminal import Line, wrap_text
 from .generated import describe_changes
-from .generation import RECORD, count, shorten_list
+from .generation import RECORD, format_count, shorten_list
 from .model import ACCESS, CALLS
 from .outcome import PROPOSED, SUFFIX, ServiceOutcome
 
@@ -70,7 +70,7 @@ def list_unrecorded(outcome: ServiceOutcome) -> list[str]:
 
 def render_services(outcomes: Sequence[ServiceOutcome], former: Mapping[str, Mapping[str, str]], show_all: bool) -> list[Line]:
     """Return the lines of all services. former: service -> end of a file's name -> the text that it had."""
-    lines: list[Line] = [(f"Recordings: {count(len(outcomes), 'service')}", None)]
+    lines: list[Line] = [(f"Recordings: {format_count(len(outcomes), 'service')}", None)]
     for outcome in outcomes:
         if show_all or outcome.failure or not outcome.gate.passed:
             lines += _render_service(outcome, former.get(outcome.service, {}), show_all)
@@ -79,13 +79,13 @@ def render_services(outcomes: Sequence[ServiceOutcome], former: Mapping[str, Map
 
 def _render_service(outcome: ServiceOutcome, former: Mapping[str, str], show_all: bool) -> list[Line]:
     recording, gate = outcome.recording, outcome.gate
-    events = ", ".join(count(number, noun) for key, noun in _EVENTS if (number := getattr(gate.coverage, key)))
+    events = ", ".join(format_count(number, noun) for key, noun in _EVENTS if (number := getattr(gate.coverage, key)))
     colour = "red" if outcome.failure else "green" if gate.passed else "yellow"
     lines: list[Line] = [(f"  {outcome.service}: stage {outcome.settings.stage}, gate {'passed' if gate.passed else 'not passed'}", colour)]
     lines += wrap_text(
         "      recorded: ",
-        f"{recording.first} to {recording.last} on {shorten_list(recording.hosts)}: {count(gate.coverage.instances, 'container')}, "
-        f"{events or 'no event'}; {count(len(recording.calls), 'call')}, {len(recording.access)} different accesses",
+        f"{recording.first} to {recording.last} on {shorten_list(recording.hosts)}: {format_count(gate.coverage.instances, 'container')}, "
+        f"{events or 'no event'}; {format_count(len(recording.calls), 'call')}, {len(recording.access)} different accesses",
     )
     if outcome.reduction:
         gone = outcome.reduction

@@ -57,7 +57,7 @@ class Mistakes:
 Reader = Callable[[Place, Mistakes], Any]
 
 
-def compose(text: str, mistakes: Mistakes) -> yaml.Node | None:
+def read_root(text: str, mistakes: Mistakes) -> yaml.Node | None:
     """Return the root of a text; None after a mistake in its syntax."""
     try:
         node = yaml.compose(text, Loader=_LOADER)

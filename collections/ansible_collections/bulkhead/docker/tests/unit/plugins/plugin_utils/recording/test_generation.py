@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.names import describe_name_problem
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.desired import NAME
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generation import count, name_profile, shorten_list
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generation import format_count, name_profile, shorten_list
 
 SERVICES = ["web", "shop-web", "a" * 55, "a" * 56, "a" * 60, "a" * 61, "a/b", "a-b", "x.json", "x~", "ü", "x.orig", ""]
 
@@ -23,5 +23,5 @@ def test_services_that_differ_have_names_that_differ() -> None:
 
 
 def test_texts() -> None:
-    assert (count(1, "container"), count(1200, "container")) == ("1 container", "1,200 containers")
+    assert (format_count(1, "container"), format_count(1200, "container")) == ("1 container", "1,200 containers")
     assert shorten_list({"b", "a"}) == "a, b" and shorten_list("edcba", 2) == "a, b and 3 more"
