@@ -176,7 +176,7 @@ attacks:
       description: What the attacker does.
       type: str
     foothold:
-      description: What the container is granted for it, unlike by a careful operator; empty if nothing.
+      description: What the container gets for the attack that a careful operator would not grant; empty if nothing.
       type: str
     conclusive:
       description: Whether the attack succeeds in the baseline.
