@@ -10,10 +10,10 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
+from ansible_collections.bulkhead.docker.plugins.module_utils.formatting import format_names
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import SWITCHES
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.renamed_variables import find_inventory_problem, find_problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.policy import VARIABLES, find_variable_problems
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.text import list_names
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run_checks import VALUES, find_tag_problems, find_value_problems
 
 
@@ -56,4 +56,4 @@ class ActionModule(ActionBase):
                     problems = [f"{name}: cannot be templated: {error}"]
                 for problem in problems:
                     found.setdefault(problem, []).append(host)
-        return [problem if len(names) == len(hosts) else f"{list_names(names)}: {problem}" for problem, names in found.items()]
+        return [problem if len(names) == len(hosts) else f"{format_names(names)}: {problem}" for problem, names in found.items()]

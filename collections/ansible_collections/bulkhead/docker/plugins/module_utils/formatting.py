@@ -33,9 +33,9 @@ def format_name(name: str) -> str:
     return name if len(name) <= 40 else f"{name[:39]}…"
 
 
-def format_names(names: Sequence[str]) -> str:
-    """Return the first names with commas, and the number of the others."""
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+def format_names(names: Sequence[str], most: int = SHOWN) -> str:
+    """Return up to `most` names with commas, then `and 3 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _format_kind(entries: Sequence[Mapping[str, Any]], noun: str) -> str:

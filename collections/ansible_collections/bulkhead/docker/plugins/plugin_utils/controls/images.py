@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..report.text import list_names
+from ...module_utils.formatting import format_names
 from .catalog import Control
 from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, decide, show
 
@@ -22,7 +22,7 @@ def _judge_images(facts: Facts, is_wrong: Callable[[Mapping[str, Any]], bool], g
     wrong = [name_image(image) for image in read["images"] if is_wrong(image)]
     if not wrong and read["unread"]:
         return ControlOutcome(UNKNOWN, f"{read['unread']} images were not read in time")
-    names = list_names(wrong, MAX_NAMES)
+    names = format_names(wrong, MAX_NAMES)
     return decide(not wrong, good, f"{bad}: {names}", "docker image inspect, docker history", names or f"none of {len(read['images'])}")
 
 
@@ -58,7 +58,7 @@ def judge_image_setuid(control: Control, facts: Facts) -> ControlOutcome:
     return decide(
         not wrong,
         "no image has setuid or setgid programs",
-        f"images with setuid or setgid programs: {list_names(list(wrong), MAX_NAMES)}",
+        f"images with setuid or setgid programs: {format_names(list(wrong), MAX_NAMES)}",
         "find DIFF -perm /6000",
         found or "none",
     )

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from ...module_utils.formatting import format_names
 from ...module_utils.layers.egress.rules import is_metadata
 from ...module_utils.layers.egress.settings import ALLOW, LIST, PRESETS
-from ..report.text import list_names
 from ..terminal import Line
 from .destinations import ALL, Destination
 
@@ -49,7 +49,7 @@ def build_proposal(hosts: Mapping[str, Mapping[str, Any]], missing: Mapping[str,
                 "to": address,
                 "ports": [str(port) for port in sorted(found["ports"])],
                 "protocol": protocol,
-                "reason": f"used on {list_names(sorted(found['hosts']))}, first seen {found['first'][:10]}",
+                "reason": f"used on {format_names(sorted(found['hosts']))}, first seen {found['first'][:10]}",
             }
         )
     if not new:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.capabilities import parse_names
+from ...module_utils.formatting import format_names
 from ...module_utils.layers.seccomp.examine import parse_kernel_version
 from ...module_utils.recorder.instances import BUILTIN, UNCONFINED
 from ...module_utils.seccomp import bpf
@@ -97,8 +98,7 @@ def describe_breakage(found: Breakage) -> list[str]:
     warnings = []
     for container, profile in dict.fromkeys((each.container, each.profile) for each in found.broken):
         calls = [each.describe() for each in found.broken if (each.container, each.profile) == (container, profile)]
-        more = f" and {len(calls) - _MOST_CALLS} more" if len(calls) > _MOST_CALLS else ""
-        warnings.append(f"container {container}: profile {profile} would deny calls that it makes: {', '.join(calls[:_MOST_CALLS])}{more}")
+        warnings.append(f"container {container}: profile {profile} would deny calls that it makes: {format_names(calls, _MOST_CALLS)}")
     for why in sorted(set(found.unknown.values())):
         names = [name for name, reason in found.unknown.items() if reason == why]
         warnings.append(f"it is not known what the seccomp profile would deny to {shorten_list(names)}: {why}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.apparmor.names import describe_name_problem
+from ...module_utils.formatting import format_names
 
 RECORD, LOG, ENFORCE = STAGES = ("record", "log", "enforce")
 # Names of generated profiles begin with it, so that none is a profile of the engine or of the system (apparmor/names.py).
@@ -49,6 +50,4 @@ def format_count(number: int, noun: str) -> str:
 
 def shorten_list(words: Collection[str], most: int = 4) -> str:
     """Return a sorted list as text, with `and 3 more` for those after the first ones."""
-    listed = sorted(words)
-    rest = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return format_names(sorted(words), most)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
+from ...module_utils.formatting import format_names
 from ...module_utils.layers.usage import OBSERVED
 from ...module_utils.layers.verdict import NOT_APPLICABLE, REQUIRED
 from ..controls import requirement
@@ -17,7 +18,7 @@ from ..controls.verdict import PASS
 from . import controls
 from .fleet import FAILING, GONE, VERIFIED, Fleet, HostState
 from .policy import EXPOSED, NOT_READ, UNKNOWN_FINDING, WAIVED, Judgement, group_granted
-from .text import list_names, render_value
+from .text import render_value
 
 
 def render(fleet: Fleet) -> str:
@@ -70,7 +71,7 @@ def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: 
         texts: dict[str, list[str]] = {EXPOSED: [], WAIVED: []}
         for first, names in found:
             if first.kind == kind:
-                texts[first.state].append(f"containers {list_names(names)}{': ' + first.waiver.describe() if first.waiver else ''}")
+                texts[first.state].append(f"containers {format_names(names)}{': ' + first.waiver.describe() if first.waiver else ''}")
         granted = [entry for entry in judgement.granted if entry.kind == kind]
         if texts[EXPOSED]:
             evidence = [f"{entry.text}" for entry in granted if entry.state == EXPOSED]
@@ -81,7 +82,7 @@ def _add_exposure_cases(suite: ElementTree.Element, host: HostState, judgement: 
             _add_outcome(case, "skipped", "; ".join(texts[WAIVED]))
     unread = [granted for granted in judgement.granted if granted.state == NOT_READ]
     if unread:
-        shown = list_names([granted.container for granted in unread])
+        shown = format_names([granted.container for granted in unread])
         details = "\n".join(granted.text for granted in unread)
         _add_outcome(_add_case(suite, host, UNKNOWN_FINDING), "error", f"containers {shown}: unknown exposures", UNKNOWN_FINDING, details)
 

@@ -20,6 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from ...module_utils.exposures.kinds import KINDS
+from ...module_utils.formatting import format_names
 from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import ENFORCED, REQUIRED
 from . import control_table, controls, denials
@@ -28,7 +29,7 @@ from .changes import HostChange
 from .findings import Problem, list_problems
 from .fleet import CONDITIONS, VERIFIED, Fleet, HostState
 from .policy import LISTED, STATES, WAIVED, Granted, group_granted
-from .text import list_names, render_value
+from .text import render_value
 from .verification_table import SIGN, STATE_SIGN, describe_granted
 
 HERE = Path(__file__).parent
@@ -46,7 +47,7 @@ def render(fleet: Fleet, changes: Sequence[HostChange], since: str, matrix: Matr
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(render_value=render_value, list_names=list_names, cite=controls.cite_control)
+    environment.filters.update(render_value=render_value, format_names=format_names, cite=controls.cite_control)
     return environment.get_template("page.html.j2").render(
         style=Markup(style),
         script=Markup(script),
@@ -199,7 +200,7 @@ def _group_problems(found: Sequence[Problem]) -> list[dict[str, Any]]:
             "first": kinds[accepted, level, identifier][0],
             "problems": kinds[accepted, level, identifier],
             "hosts": Counter(problem.host or "bulkhead_waivers" for problem in kinds[accepted, level, identifier]),
-            "containers": list_names(sorted({p.container[0] for p in kinds[accepted, level, identifier] if p.container[0]})),
+            "containers": format_names(sorted({p.container[0] for p in kinds[accepted, level, identifier] if p.container[0]})),
             "controls": sorted({control for problem in kinds[accepted, level, identifier] for control in problem.controls}),
         }
         for accepted, level, identifier in order
@@ -235,7 +236,7 @@ def _collect_exposures(fleet: Fleet) -> list[dict[str, Any]]:
         ]
         first = pairs[0][1]
         about = {"meaning": KINDS[kind].meaning if kind in KINDS else first.text, "severity": first.severity, "remedy": first.remedy}
-        names = list_names(list(dict.fromkeys(granted.container for unused, granted in pairs)))
+        names = format_names(list(dict.fromkeys(granted.container for unused, granted in pairs)))
         cut = {"rows": rows[:MAX_EXPOSURES], "more": max(0, len(rows) - MAX_EXPOSURES)}
         groups.append({"kind": kind, "state": state, "sign": STATE_SIGN[state], "names": names, "number": len(pairs), **about, **cut})
     return groups

@@ -11,9 +11,9 @@ from datetime import date
 from typing import Any
 
 from ...module_utils.attack.attribution import list_unmet
+from ...module_utils.formatting import format_names
 from ..controls.verdict import WAIVED
 from .policy import ALLOWED, Judgement, Policy, judge_policy
-from .text import list_names
 from .verification_table import list_unenforced
 from .waivers import get_today
 
@@ -95,9 +95,9 @@ def describe_exposed(host: str, report: Mapping[str, Any]) -> str:
     kinds: dict[str, list[str]] = {}
     for entry in report.get("exposed", ()):
         kinds.setdefault(entry["container"], []).append(entry["kind"])
-    names = list_names([f"{name} ({', '.join(found)})" for name, found in kinds.items()])
-    unread = list_names(report.get("exposures_unknown", ()))
-    unmet = list_names(report.get("unmet_controls", ()), MAX_CONTROLS)
+    names = format_names([f"{name} ({', '.join(found)})" for name, found in kinds.items()])
+    unread = format_names(report.get("exposures_unknown", ()))
+    unmet = format_names(report.get("unmet_controls", ()), MAX_CONTROLS)
     texts = [
         f"containers exposed on {host}: {names}" if names else "",
         f"containers with unknown exposures on {host}: {unread}" if unread else "",

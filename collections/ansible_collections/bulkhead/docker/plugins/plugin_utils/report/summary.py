@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from ...module_utils.formatting import format_names
 from ...module_utils.layers.usage import OBSERVED
 from ..terminal import Line, wrap_text
 from .findings import ERROR, list_problems
 from .fleet import CONDITIONS, FAILING, VERIFIED, Fleet
 from .policy import EXPOSED, NOT_READ, REPORTED, WAIVED, group_granted
 from .publish import Published
-from .text import list_names
 from .verification_table import describe_granted
 
 # The number of names and changes that are written out; the page has all. Up to EXPLAINED hosts get one message each.
@@ -37,10 +37,10 @@ def render_summary(published: Published) -> list[Line]:
             for host in hosts:
                 found += wrap_text(f"         {host.name}: ", host.why)
         else:
-            found += wrap_text("         ", _shorten([host.name for host in hosts]))
+            found += wrap_text("         ", format_names([host.name for host in hosts], MAX_NAMES))
     wrong = Counter(problem.id for problem in list_problems(fleet) if problem.level == ERROR and problem.layer and not problem.accepted)
     if wrong and fleet.count(FAILING) > EXPLAINED:
-        found += wrap_text("  Why: ", _shorten([f"{identifier} ({number})" for identifier, number in wrong.most_common()]))
+        found += wrap_text("  Why: ", format_names([f"{identifier} ({number})" for identifier, number in wrong.most_common()], MAX_NAMES))
     found += _render_containers(fleet)
     for problem in list_problems(fleet):
         if problem.id.startswith("waiver."):
@@ -71,10 +71,10 @@ def _render_containers(fleet: Fleet) -> Iterator[Line]:
     else:
         for first, unused in group_granted([entry for unused, entry in granted if entry.state == EXPOSED]):
             own = [host for host, entry in granted if entry.state == EXPOSED and entry.kind == first.kind]
-            yield from wrap_text("         ", f"{first.kind}: {len(own)} containers on {list_names(list(dict.fromkeys(own)))}")
+            yield from wrap_text("         ", f"{first.kind}: {len(own)} containers on {format_names(list(dict.fromkeys(own)))}")
     unread = [f"{host}: {entry.container}" for host, entry in granted if entry.state == NOT_READ]
     if unread:
-        yield from wrap_text("  ? containers with unknown exposures: ", list_names(unread), "red")
+        yield from wrap_text("  ? containers with unknown exposures: ", format_names(unread), "red")
     for state, sign in ((REPORTED, "!"), (WAIVED, "~")):
         kinds = Counter(entry.kind for unused, entry in granted if entry.state == state)
         if kinds:
@@ -92,9 +92,4 @@ def _render_containers(fleet: Fleet) -> Iterator[Line]:
         texts = [finding["text"] for unused, unused, finding in observed if finding["id"] == identifier]
         names = [f"{host}: {name}" for host, name, finding in observed if finding["id"] == identifier]
         if names:
-            yield from wrap_text("  i ", f"{list_names(names)}: {texts[0] if len(names) == 1 else f'{identifier}, such as: {texts[0]}'}")
-
-
-def _shorten(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + rest
+            yield from wrap_text("  i ", f"{format_names(names)}: {texts[0] if len(names) == 1 else f'{identifier}, such as: {texts[0]}'}")

@@ -42,12 +42,6 @@ def render_value(value: Any) -> str:
     return str(value)
 
 
-def list_names(names: Sequence[str], most: int = 5) -> str:
-    """Return up to `most` names, then `and 3 more`."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
-
-
 def list_messages(messages: Sequence[str], noun: str) -> str:
     """Return one message as it is, several with their number and one per line. noun: for several of them."""
     return messages[0] if len(messages) == 1 else f"{len(messages)} {noun}:\n" + "\n".join(f"- {message}" for message in messages)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
+from ...module_utils.formatting import format_names
 from ...module_utils.layers.registry import PER_SERVICE
 from ...module_utils.layers.usage import OBSERVED, describe_peak
 from ..controls.requirement import FAILING
@@ -27,7 +28,7 @@ from .policy import (
     group_granted,
     list_judged_containers,
 )
-from .text import list_names, render_value
+from .text import render_value
 
 # Each status has its own sign, for readers who do not see colours.
 SIGN = {"enforced": "+", "degraded": "!", "absent": "x", "unknown": "?", "not_applicable": "-"}
@@ -92,8 +93,8 @@ def describe_granted(first: Granted, names: Sequence[str]) -> str:
     )
     meaning = KINDS[first.kind].meaning if first.kind in KINDS else first.text
     if first.kind == UNKNOWN_KIND:
-        return f"unknown exposures{state}: {list_names(names)}, such as: {meaning}"
-    return f"{first.kind}{state}: {list_names(names)}: {meaning}"
+        return f"unknown exposures{state}: {format_names(names)}, such as: {meaning}"
+    return f"{first.kind}{state}: {format_names(names)}: {meaning}"
 
 
 def _render_granted(granted: Sequence[Granted]) -> Iterator[Line]:
@@ -138,7 +139,7 @@ def _render_notes(containers: Sequence[Mapping[str, Any]], judgement: Judgement)
         else:
             texts = {text for unused, text in found}
             same = found[0][1] if len(texts) == 1 else f"{kind}, such as: {found[0][1]}"
-            yield from wrap_text(f"  {sign} {list_names(names)}: ", same, colour)
+            yield from wrap_text(f"  {sign} {format_names(names)}: ", same, colour)
 
 
 def _render_other_engine(engine: Mapping[str, Any]) -> list[Line]:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...module_utils.formatting import format_names
 from ..report.single import describe_failure
 from ..report.text import render_value
 from ..terminal import Line, wrap_text
 from .decision import INCLUDED
-from .preflight import shorten_names
+from .preflight import MAX_NAMES
 
 # The number of hosts with details; the fleet report has all.
 EXPLAINED = 10
@@ -69,15 +70,15 @@ def render_batch(batch: str, progress: RolloutProgress, folder: str) -> list[Lin
         found += _render_failed_host(host, progress.reports[host], folder)
     if len(progress.failed) > EXPLAINED:
         more = progress.failed[EXPLAINED:]
-        found.append((f"  x and on {len(more)} more: {shorten_names(more)}", "red"))
+        found.append((f"  x and on {len(more)} more: {format_names(more, MAX_NAMES)}", "red"))
     for host in progress.lost:
         found += wrap_text(f"  ? {host}: ", "became unreachable during its change; its state is unknown", "red")
     if progress.incomplete:
-        names = shorten_names(progress.incomplete)
+        names = format_names(progress.incomplete, MAX_NAMES)
         found += wrap_text("  - ", f"not completed, because another host of the batch failed: {names}", "yellow")
     for colour, label, hosts in (("green", "+ verified before", progress.verified), (None, ". not changed", progress.untouched)):
         if hosts:
-            found += wrap_text(f"  {label}: ", shorten_names(hosts), colour)
+            found += wrap_text(f"  {label}: ", format_names(hosts, MAX_NAMES), colour)
     found += wrap_text("  ", "Fix this and repeat the same command: hosts that are as desired and verified are skipped")
     return found
 

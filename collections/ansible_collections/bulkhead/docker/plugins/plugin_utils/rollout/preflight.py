@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from ...module_utils.formatting import format_size
+from ...module_utils.formatting import format_names, format_size
 from ...module_utils.layers.registry import BY_NAME
 from ...module_utils.layers.verdict import format_containers
 from ..planning.table import AS_DESIRED, DISABLED, NOT_APPLICABLE, STATE_COLOUR
@@ -111,7 +111,7 @@ def _count_affected(decisions: Sequence[Decision]) -> str:
 
 def _render_details(row: DecisionRow) -> Iterator[Line]:
     hosts = row.hosts
-    yield from wrap_text(f"  {row.label:<2} ", shorten_names([entry["host"] for entry in hosts]), _COLOUR[row.decision])
+    yield from wrap_text(f"  {row.label:<2} ", format_names([entry["host"] for entry in hosts], MAX_NAMES), _COLOUR[row.decision])
     if row.decision in (SKIPPED, UNREACHABLE):
         yield from _render_texts([(entry["host"], entry["why"]) for entry in hosts], len(hosts), "       ", None)
         return
@@ -160,7 +160,7 @@ def _render_effects(hosts: Sequence[Decision]) -> Iterator[Line]:
         elif len(hosts) == 1:
             affected = f": {', '.join(places[0][1])}"
         else:
-            affected = f": {'; '.join(f'{host}: {shorten_names(names)}' for host, names in places[:MAX_NAMES])}"
+            affected = f": {'; '.join(f'{host}: {format_names(names, MAX_NAMES)}' for host, names in places[:MAX_NAMES])}"
             affected += f"; and on {_count_hosts(len(places) - MAX_NAMES)} more" if len(places) > MAX_NAMES else ""
         yield from wrap_text("     > ", text + where + affected, "yellow")
 
@@ -188,14 +188,8 @@ def _summarize(decisions: Sequence[Decision], batch_size: str) -> str:
     return f"  Batches, each verified before the next begins: {', then '.join(batches)}" if batches else "  There is nothing to do"
 
 
-def shorten_names(names: Sequence[str]) -> str:
-    """Return the first names, and the number of the others."""
-    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + rest
-
-
 def _name_hosts(hosts: Sequence[str]) -> str:
-    return shorten_names(hosts) if len(hosts) <= 3 else _count_hosts(len(hosts))
+    return format_names(hosts, MAX_NAMES) if len(hosts) <= 3 else _count_hosts(len(hosts))
 
 
 def _render_counts(texts: Sequence[str], hosts: int) -> str:

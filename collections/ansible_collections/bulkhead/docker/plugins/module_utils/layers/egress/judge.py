@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import get_observed_instance
+from ...formatting import format_names
 from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
 from ...host.egress_probe import OUTSIDE
 from ..verdict import ABSENT, DEGRADED, DISABLED, NOT_APPLICABLE, OPTIONAL, UNKNOWN, ContainerVerdict, Verdict
@@ -15,7 +16,6 @@ from .settings import LAYER, LIST, LOG, STAGE, SWITCH, EgressSettings, read_egre
 from .state import LISTS_OF_ROOTLESS, find_probe_denial, is_dormant, list_differences
 
 _AGAIN = "run harden.yml --tags egress"
-_SHOWN = 5
 
 
 def judge(evidence: Mapping[str, Any], expect: Mapping[str, Any]) -> Verdict:
@@ -110,8 +110,7 @@ def _judge_table(verdict: Verdict, answer: Mapping[str, Any]) -> None:
     missing, extra = list_differences(*([item for item in each if "table" not in item] for each in (form, table)))
     for words, texts in (("misses", missing), ("has besides", extra)):
         if texts:
-            more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-            text = f"the kernel's table {words} {', '.join(texts[:_SHOWN])}{more}, compared with {RULES}"
+            text = f"the kernel's table {words} {format_names(texts)}, compared with {RULES}"
             verdict.add_finding("rules_differ", text, DEGRADED, f"systemctl restart {UNIT_NAME}")
 
 

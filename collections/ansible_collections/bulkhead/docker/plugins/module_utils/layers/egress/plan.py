@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...engine.instance import Instance, get_observed_instance
+from ...formatting import format_names
 from ...host.egress import FILES, RULES, SHOW, UNIT_NAME, WANTED_BY
 from ..verdict import DISABLED, Change, Effect, LayerPlan
 from .rules import Inputs, collect_inputs, find_denial, list_presets, render_drop_in, render_rules, render_unit
@@ -14,7 +15,6 @@ from .settings import LAYER, LIST, LOG, STAGE, SWITCH, EgressSettings, read_egre
 from .state import LISTS_OF_ROOTLESS, build_probe, build_question, list_differences, pick_variables
 
 ASKS = "observe_egress"
-_SHOWN = 5
 _NOTHING = ("", "", "")
 
 
@@ -73,7 +73,7 @@ def _plan_rules(planned: LayerPlan, answer: Mapping[str, Any], settings: EgressS
         is_loaded, summary = False, "load the rules"
     else:
         missing, extra = list_differences(answer["form"], answer["table"])
-        is_loaded, summary = not missing and not extra, f"load the rules again: {_join([*missing, *extra])} differs"
+        is_loaded, summary = not missing and not extra, f"load the rules again: {format_names([*missing, *extra])} differs"
     if not is_loaded or any(change.path == RULES for change in planned.changes):
         planned.changes.append(Change(SHOW, summary if not is_loaded else "load the changed rules"))
     if planned.changes:
@@ -155,10 +155,5 @@ def _describe_effects(planned: LayerPlan, answer: Mapping[str, Any], settings: E
             place = f"{connection['destination']} {connection['protocol']}/{connection['port']}"
             found.setdefault(connection["container"], []).append(place)
     if found:
-        details = {name: _join(list(dict.fromkeys(places))) for name, places in found.items()}
+        details = {name: format_names(list(dict.fromkeys(places))) for name, places in found.items()}
         planned.effects.append(Effect("present connections of these containers are ended", found, details))
-
-
-def _join(texts: list[str]) -> str:
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return f"{', '.join(texts[:_SHOWN])}{more}"

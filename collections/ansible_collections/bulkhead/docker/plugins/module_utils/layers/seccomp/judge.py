@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...formatting import format_names
 from ...seccomp.encoding import decode_filters
 from ..states import judge_states, name_state
 from ..verdict import ABSENT, DEGRADED, UNKNOWN, ContainerVerdict, Verdict
@@ -221,15 +222,13 @@ def _judge_default(verdict: Verdict, found: Mapping[str, Any], pid: int | None, 
     newer = [call for call in found["weaker"] if call in NEWER_THAN_LIBSECCOMP]
     weaker = [call for call in found["weaker"] if call not in newer]
     if weaker:
-        text = f"{name} allows calls that the engine's built-in profile denies: {_shorten_list(weaker)}"
+        text = f"{name} allows calls that the engine's built-in profile denies: {format_names(weaker, SHOWN)}"
         verdict.add_finding("weaker_than_default", text, remedy="write those that no container needs into `deny` of the profile")
     if newer:
-        text = f"{name} also allows newer calls, which the engine's built-in profile may not know: {_shorten_list(newer)}"
+        text = f"{name} also allows newer calls, which the engine's built-in profile may not know: {format_names(newer, SHOWN)}"
         verdict.add_finding("newer_than_default", text)
     if found["unchecked"]:
-        text = (
-            f"conditions of these calls were not compared with those of the engine's built-in profile: {_shorten_list(found['unchecked'])}"
-        )
+        text = f"conditions of these calls were not compared with those of the engine's built-in profile: {format_names(found['unchecked'], SHOWN)}"
         verdict.add_finding("default_unread", text, remedy="simplify the conditions on arguments of these calls")
 
 
@@ -241,7 +240,7 @@ def _judge_never(verdict: Verdict, found: Mapping[str, Any], what: str = "the fi
     if found.get("open"):
         verdict.add_finding("allows_all", f"{what} allows every call, so it protects nothing", ABSENT, remedy)
     elif found["never"]:
-        text = f"{what} allows calls that no profile should allow: {_shorten_list(found['never'])}"
+        text = f"{what} allows calls that no profile should allow: {format_names(found['never'], SHOWN)}"
         verdict.add_finding("wide_open", text, DEGRADED, remedy)
 
 
@@ -274,9 +273,9 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
         ("abi_calls", "the kernel allows calls of other ABIs that {} denies: {}"),
     ):
         if comparison[key]:
-            verdict.add_finding(key, text.format(name, _shorten_list(comparison[key])), DEGRADED, remedy)
+            verdict.add_finding(key, text.format(name, format_names(comparison[key], SHOWN)), DEGRADED, remedy)
     if comparison["unchecked"]:
-        text = f"not compared with {name}, because their conditions are too many: {_shorten_list(comparison['unchecked'])}"
+        text = f"not compared with {name}, because their conditions are too many: {format_names(comparison['unchecked'], SHOWN)}"
         verdict.add_finding("not_compared", text, UNKNOWN, "simplify the conditions on arguments of these calls")
     if own_filters:
         return
@@ -284,9 +283,9 @@ def _judge_comparison(verdict: Verdict, comparison: Mapping[str, Any], name: str
     unknown = [call for call in missing if call in NEWER_THAN_LIBSECCOMP]
     denied = [call for call in missing if call not in NEWER_THAN_LIBSECCOMP]
     if denied:
-        verdict.add_finding("missing", f"the kernel denies calls that {name} allows: {_shorten_list(denied)}", DEGRADED, remedy)
+        verdict.add_finding("missing", f"the kernel denies calls that {name} allows: {format_names(denied, SHOWN)}", DEGRADED, remedy)
     if unknown and not denied and not any(comparison[key] for key in _WEAKER):
-        verdict.add_finding("too_new", f"denied, because the engine's libseccomp does not know them: {_shorten_list(unknown)}")
+        verdict.add_finding("too_new", f"denied, because the engine's libseccomp does not know them: {format_names(unknown, SHOWN)}")
 
 
 def _judge_dump(
@@ -317,7 +316,7 @@ def _judge_dump(
     if origin:
         value += f" of container {origin['name']}, which has the same profile and capabilities"
     elif first and container.get("covers"):
-        value += f"; the profile and capabilities are those of {_shorten_list(container['covers'])} too"
+        value += f"; the profile and capabilities are those of {format_names(container['covers'], SHOWN)} too"
     pid = origin["pid"] if origin else state.get("tid") or state["pid"]
     verdict.add_evidence(f"PTRACE_SECCOMP_GET_FILTER of {pid}", value)
     if found.get("comparison"):
@@ -333,8 +332,3 @@ def _is_equal(comparison: Mapping[str, Any] | None) -> bool:
         return False
     differing = {call for key in (*_WEAKER, "unchecked", "missing", "tightened") for call in comparison[key]}
     return not differing - NEWER_THAN_LIBSECCOMP
-
-
-def _shorten_list(calls: Sequence[str]) -> str:
-    """Join the calls; only the first of many."""
-    return ", ".join(calls) if len(calls) <= SHOWN else f"{', '.join(calls[:SHOWN])} and {len(calls) - SHOWN} more"

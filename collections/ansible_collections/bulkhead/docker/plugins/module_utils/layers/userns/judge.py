@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.instance import get_observed_instance
+from ...formatting import format_names
 from ...host.accounts import CONFIG, GROUP, PASSWD
 from ...subid.allocate import list_accounts_inside
 from ...subid.mapping import (
@@ -144,8 +145,7 @@ def _judge_maps(
             _report_drift(verdict, source, rows, expected, file, user, _describe_edit(here, key, engine))
         inside = [account for unused, outside, count in rows for account in list_accounts_inside(outside, count, ids)]
         if inside:
-            accounts = ", ".join(inside[:_SHOWN]) + (f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else "")
-            text = f"{source} contains the ID of the host's {kind} {accounts}: a container can act as it"
+            text = f"{source} contains the ID of the host's {kind} {format_names(inside, _SHOWN)}: a container can act as it"
             verdict.add_finding("accounts", text, DEGRADED, f"give {user} another range")
         mapped = sum(count for unused, unused, count in rows)
         if mapped < MIN_IDS:
