@@ -24,6 +24,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate 
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import install as seccomp
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.ranges import SUBUID
 
+from ..builders import write_files
 from .apparmor import machine as apparmor_machine
 from .apparmor import test_install as apparmor_test
 from .containerd import test_containerd_view as containerd_test
@@ -188,8 +189,7 @@ def test_power_cut_with_seccomp_profiles(
     (root / "proc").mkdir(parents=True)
     (root / "var" / "lib").mkdir(parents=True)
     if there:
-        Host(root).path(path).parent.mkdir(parents=True)
-        Host(root).path(path).write_text(there)
+        write_files(root, {path: there})
     desired = seccomp_test.present(force=True)
     for at, left in cut_at_every_step(root, fresh(root), lambda root: seccomp_test.run(Host(root), desired) and None):
         host = Host(left)

@@ -12,6 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.install i
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.parser import Parser, PolicyError
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import APPARMOR, Host, load_managed_profiles
 
+from ...builders import write_files
 from .machine import load, machine
 
 TEXT = "include <tunables/global>\nprofile web {\n  /a r,\n}\n"
@@ -107,10 +108,8 @@ def test_mode_changes_without_changing_the_text(host: Host) -> None:
 
 def test_removed_child_is_unloaded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     apply(host, AppArmorRequest("web", TEXT))
-    child = host.path("/sys/kernel/security/apparmor/policy/profiles/web.3/profiles/sub.4")
-    child.mkdir(parents=True)
-    (child / "name").write_text("sub\n")
-    (child / "raw_sha256").write_text("0\n")
+    path = "/sys/kernel/security/apparmor/policy/profiles/web.3/profiles/sub.4"
+    child = write_files(host, {f"{path}/name": "sub\n", f"{path}/raw_sha256": "0\n"}).path(path)
     removed = []
 
     def remove(host: Host, name: str) -> None:
@@ -259,9 +258,7 @@ def test_unmanaged_policy_without_a_file_is_rejected(host: Host) -> None:
 def test_remove(host: Host) -> None:
     bare = everything(host)
     apply(host, AppArmorRequest("web", TEXT, "complain"))
-    cached = host.path("/var/cache/apparmor/0a1b.0/web")
-    cached.parent.mkdir(parents=True)
-    cached.write_text("compiled")
+    write_files(host, {"/var/cache/apparmor/0a1b.0/web": "compiled"})
     assert apply(host, AppArmorRequest("web", present=False)) == [["is no longer desired"]]
     assert policy.read_profile(host, "web") is None
     assert everything(host) == bare
@@ -278,10 +275,7 @@ def test_unmanaged_profile_is_not_removed(host: Host) -> None:
 
 def test_profile_in_use_is_not_removed(host: Host) -> None:
     apply(host, AppArmorRequest("web", TEXT))
-    folder = host.path("/proc/12/attr/apparmor")
-    folder.mkdir(parents=True)
-    (folder / "current").write_text("web (enforce)\n")
-    (folder.parents[1] / "comm").write_text("nginx\n")
+    write_files(host, {"/proc/12/attr/apparmor/current": "web (enforce)\n", "/proc/12/comm": "nginx\n"})
     with pytest.raises(AppArmorConflict, match=r"is in use by nginx \(pid 12\), which would run unconfined without it"):
         examine(host, AppArmorRequest("web", present=False))
     apply(host, AppArmorRequest("web", present=False, force=True))

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes, labels, policy
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from .machine import machine
 
 
@@ -154,10 +155,7 @@ def test_children_are_read_with_their_parent(tmp_path: Path) -> None:
     host = machine(tmp_path, kernel={"web": ("enforce", b"one")})
     inside = "/sys/kernel/security/apparmor/policy/profiles/web.3/profiles/sub.4"
     for folder, name, data in ((inside, "sub", b"two"), (f"{inside}/profiles/deep.5", "deep", b"one")):
-        host.path(folder).mkdir(parents=True)
-        host.path(f"{folder}/name").write_text(name + "\n")
-        host.path(f"{folder}/raw_sha256").write_text(data.decode() + "\n")
-        host.path(f"{folder}/raw_data").write_bytes(data)
+        write_files(host, {f"{folder}/name": f"{name}\n", f"{folder}/raw_sha256": data + b"\n", f"{folder}/raw_data": data})
     loaded = policy.read_profile(host, "web")
     assert loaded and loaded["hashes"] == {"web": loaded["hash"], "web//sub": "sha256:two", "web//sub//deep": "sha256:one"}
     assert changes.read_raw_data(host, "web") == [b"one", b"two"]
@@ -176,11 +174,8 @@ def test_confined_processes(tmp_path: Path) -> None:
         (7, "web//sub (complain)", "sh", "/"),
         (30, "webby (enforce)", "other", "/"),
     ):
-        folder = host.path(f"/proc/{pid}/attr/apparmor")
-        folder.mkdir(parents=True)
-        (folder / "current").write_text(label + "\n")
-        (folder.parents[1] / "comm").write_text(comm + "\n")
-        (folder.parents[1] / "cgroup").write_text(f"0::{cgroup}\n")
+        own = {"attr/apparmor/current": label, "comm": comm, "cgroup": f"0::{cgroup}"}
+        write_files(host, {f"/proc/{pid}/{name}": f"{text}\n" for name, text in own.items()})
     host.path("/proc/99").mkdir()  # gone while we look
     found = policy.find_confined(host, ["web", "unused"])
     assert found == {

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor import changes, sources
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from .machine import machine
 
 TEXT = """\
@@ -25,17 +26,14 @@ profile web {
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    host = machine(tmp_path, files={"web": TEXT})
-    for path, text in (
-        ("abi/3.0", "features\n"),
-        ("abstractions/base", "  include <abstractions/deep>\n"),
-        ("abstractions/deep", "  include <abstractions/base>\n  /a r,\n"),
-        ("extra.d/one", "  /b r,\n"),
-        ("extra.d/.hidden", ""),
-    ):
-        host.path(f"/etc/apparmor.d/{path}").parent.mkdir(exist_ok=True)
-        host.path(f"/etc/apparmor.d/{path}").write_text(text)
-    return host
+    files = {
+        "abi/3.0": "features\n",
+        "abstractions/base": "  include <abstractions/deep>\n",
+        "abstractions/deep": "  include <abstractions/base>\n  /a r,\n",
+        "extra.d/one": "  /b r,\n",
+        "extra.d/.hidden": "",
+    }
+    return write_files(machine(tmp_path, files={"web": TEXT}), {f"/etc/apparmor.d/{path}": text for path, text in files.items()})
 
 
 @pytest.mark.parametrize(
@@ -56,9 +54,7 @@ def host(tmp_path: Path) -> Host:
 )
 def test_inputs_of_compilation(host: Host, path: str, counts: bool) -> None:
     before = sources.CompileInputs(host).digest(TEXT)
-    changed = host.path(f"/etc/apparmor.d/{path}")
-    changed.parent.mkdir(exist_ok=True)
-    changed.write_text("changed\n")
+    write_files(host, {f"/etc/apparmor.d/{path}": "changed\n"})
     assert (sources.CompileInputs(host).digest(TEXT) != before) is counts
 
 

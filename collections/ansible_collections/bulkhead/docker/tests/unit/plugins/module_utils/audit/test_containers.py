@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import 
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from ..engine.proc_tree import add_process
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -73,7 +74,6 @@ def test_engine_that_ends_meanwhile_is_reported(tmp_path: Path) -> None:
 def test_a_container_that_is_not_listed_has_its_profile(tmp_path: Path, path: str) -> None:
     engine: Any = AnsweringEngine({"/containers/json": []})
     add_process(tmp_path, 41, f"/{path.format(A)}", label="web (enforce)", PPid="40")
-    (tmp_path / "proc/40").mkdir()
-    (tmp_path / "proc/40/cmdline").write_text(f"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0{A}\0")
+    write_files(tmp_path, {"proc/40/cmdline": f"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0{A}\0"})
     index, unused = index_containers(Host(tmp_path), engine, ROOTFUL, 0.0, Reading("journal"))
     assert [(c.id, c.profile, c.has_run_at(1.0)) for c in index.containers] == [(A, "web", True)]

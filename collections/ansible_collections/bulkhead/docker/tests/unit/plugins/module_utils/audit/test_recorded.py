@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.audit import recor
 from ansible_collections.bulkhead.docker.plugins.module_utils.audit.denials import count_equal_denials, parse_denial
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import RECORDED, Host
 
+from ...builders import write_files
 from . import samples
 
 ID = "c0ffee" * 10 + "beef"
@@ -23,10 +24,7 @@ def make_call(name: str, **more: Any) -> dict[str, Any]:
 
 
 def write_recorded(root: Path, content: Any) -> Host:
-    path = root / RECORDED.lstrip("/")
-    path.parent.mkdir(parents=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return Host(root)
+    return write_files(root, {RECORDED: content if isinstance(content, str) else json.dumps(content)})
 
 
 def write_calls(root: Path, *calls: dict[str, Any]) -> Host:

@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.containerd import 
 from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.store import Snapshot, StoreUnreadable, find_databases, read_store
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from .test_containerd_bolt import Database
 
 ROOT = "/var/lib/containerd"
@@ -41,18 +42,14 @@ FOLDERS = {"v1": {"snapshots": {"moby/0/base": {"id": b"\x05"}, "moby/1/web": {"
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    host = Host(tmp_path)
-    for path, content in ((METADATA, CONTENT), (SNAPSHOTS, FOLDERS)):
-        host.path(path).parent.mkdir(parents=True)
-        host.path(path).write_bytes(Database(content).build())
+    host = write_files(tmp_path, {METADATA: Database(CONTENT).build(), SNAPSHOTS: Database(FOLDERS).build()})
     monkeypatch.setattr(store, "_find_listener", lambda address: 7)
     write_maps(host, METADATA, SNAPSHOTS, "/usr/lib/libc.so.6")
     return host
 
 
 def write_maps(host: Host, *paths: str) -> None:
-    host.path("/proc/7").mkdir(parents=True, exist_ok=True)
-    host.path("/proc/7/maps").write_text("".join(f"7fff0000-7fff1000 r--s 00000000 fe:00 1      {path}\n" for path in paths))
+    write_files(host, {"/proc/7/maps": "".join(f"7fff0000-7fff1000 r--s 00000000 fe:00 1      {path}\n" for path in paths)})
 
 
 def test_images_and_snapshots_of_the_namespace_are_read(host: Host) -> None:

@@ -15,6 +15,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.containerd import tar_split
 from ansible_collections.bulkhead.docker.plugins.module_utils.containerd.tar_split import DamagedLayer, split_layer, update_crc64
 
+from ...builders import write_files
+
 ONES = (1 << 64) - 1
 
 
@@ -53,13 +55,6 @@ def build_archive(kind: int = tarfile.GNU_FORMAT, **files: bytes) -> bytes:
     return out.getvalue()
 
 
-def extract(folder: Path, **files: bytes) -> None:
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-
 def split(archive: bytes, folder: Path) -> tuple[list[dict[str, object]], tar_split.LayerFacts]:
     out = io.BytesIO()
     facts = split_layer(io.BytesIO(archive), folder, out)
@@ -91,7 +86,7 @@ FILES = {"etc/a": b"a" * 700, "etc/empty": b"", "b" * 150: b"long name", "block"
 @pytest.mark.parametrize("kind", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_an_archive_is_described_without_its_files(tmp_path: Path, kind: int) -> None:
     archive = build_archive(kind, **FILES)
-    extract(tmp_path, **FILES)
+    write_files(tmp_path, FILES)
     entries, facts = split(archive, tmp_path)
     assert join(entries, tmp_path) == archive
     assert [entry["name"] for entry in entries if entry["type"] == 1] == [name for name, data in FILES.items() if data]
@@ -103,7 +98,7 @@ def test_files_that_differ_are_kept_in_the_description(tmp_path: Path) -> None:
     big = bytes(range(256)) * 10000
     files = {"same": b"1", "absent": b"22", "other": b"333", "longer": b"4444", "end": big, "dir/linked": b"5", "../out": b"6"}
     archive = build_archive(**files)[:-10240] + build_archive(same=b"0")
-    extract(tmp_path, same=b"0", other=b"999", longer=b"44444", end=big[:-1] + b"!", real__linked=b"5")
+    write_files(tmp_path, {"same": b"0", "other": b"999", "longer": b"44444", "end": big[:-1] + b"!", "real__linked": b"5"})
     (tmp_path / "dir").symlink_to("/etc")
     entries, facts = split(archive, tmp_path)
     assert join(entries, tmp_path) == archive
@@ -118,7 +113,7 @@ def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
         entry = tarfile.TarInfo(name)
         entry.size = 3
         archive.addfile(entry, io.BytesIO(b"abc"))
-    extract(tmp_path, **{name: b"abc"})
+    write_files(tmp_path, {name: b"abc"})
     entries, _facts = split(out.getvalue(), tmp_path)
     assert any("name_raw" in entry for entry in entries)
     assert join(entries, tmp_path) == out.getvalue()

@@ -30,6 +30,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids impo
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.roots import MigrationBlocked
 
+from ...builders import write_files
+
 IDS = IdMaps([[0, 231072, 65536]], [[0, 231072, 65536]])
 INFO = {
     "DockerRootDir": "/var/lib/docker",
@@ -80,9 +82,7 @@ class FakeContainerd:
 
     def add_snapshot(self, name: str, parent: str, number: int, files: dict[str, bytes]) -> None:
         folder = self.blobs.parent / "snapshots" / str(number) / "fs"
-        for path, data in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(data)
+        write_files(folder, files)
         folder.mkdir(parents=True, exist_ok=True)
         self.snapshots[name] = Snapshot(parent, folder)
 

@@ -15,6 +15,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.controls.images im
 from ansible_collections.bulkhead.docker.plugins.module_utils.controls.swarm import read_swarm
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -29,29 +31,21 @@ def test_addresses_of_the_kernel(text: str, expected: str) -> None:
     assert decode_address(text) == expected
 
 
-def write(root: Path, files: dict[str, str]) -> Host:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return Host(root)
-
-
 def test_members_by_list_and_by_primary_group(tmp_path: Path) -> None:
-    host = write(tmp_path, {"etc/group": "docker:x:99:bob,alice\n", "etc/passwd": "carol:x:5:99::/:/bin/sh\ndave:x:6:6::/:/bin/sh\n"})
+    host = write_files(tmp_path, {"etc/group": "docker:x:99:bob,alice\n", "etc/passwd": "carol:x:5:99::/:/bin/sh\ndave:x:6:6::/:/bin/sh\n"})
     assert list_group_members(host, "docker") == ["alice", "bob", "carol"]
     assert list_group_members(host, "other") is None
 
 
 def test_the_mount_of_a_path(tmp_path: Path) -> None:
     text = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 20 8:2 / /var/lib/docker rw - xfs /dev/sdb rw\n"
-    host = write(tmp_path, {"proc/1/mountinfo": text})
+    host = write_files(tmp_path, {"proc/1/mountinfo": text})
     assert read_mount(host, "/var/lib/docker/1.1") == {"path": "/var/lib/docker/1.1", "point": "/var/lib/docker", "type": "xfs"}
     assert read_mount(host, "/var/lib/other")["point"] == "/"
 
 
 def test_content_trust_of_every_session(tmp_path: Path) -> None:
-    assert read_content_trust(write(tmp_path, {"etc/environment": 'A=1\nDOCKER_CONTENT_TRUST="1"\n'})) == "1"
+    assert read_content_trust(write_files(tmp_path, {"etc/environment": 'A=1\nDOCKER_CONTENT_TRUST="1"\n'})) == "1"
     assert read_content_trust(Host(tmp_path / "none")) is None
 
 

@@ -12,15 +12,14 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.cgroups imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.cgroup import find_container_group
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from .proc_tree import FakeEngine, add_process, inspect, write_status
 
 ONE, TWO, THREE, FOUR = "1" * 64, "2" * 64, "3" * 64, "4" * 64
 
 
 def cgroup(root: Path, path: str, *pids: int) -> None:
-    folder = root / "sys/fs/cgroup" / path
-    folder.mkdir(parents=True)
-    (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+    write_files(root, {f"sys/fs/cgroup/{path}/cgroup.procs": "".join(f"{pid}\n" for pid in pids)})
 
 
 def orphans(root: Path, known: set[str], answers: dict[str, Any] | None = None) -> set[tuple[str, tuple[int, ...]]]:
@@ -62,8 +61,7 @@ def test_a_container_below_any_parent_is_known_by_its_shim(tmp_path: Path, names
     cgroup(tmp_path, f"mine/{ONE}", 7)
     cgroup(tmp_path, f"mine.slice/docker-{TWO}.scope", 8)
     write_status(tmp_path / "proc/7/status", PPid="6")
-    (tmp_path / "proc/6").mkdir()
-    (tmp_path / "proc/6/cmdline").write_text(f"/usr/bin/containerd-shim-runc-v2\0-namespace\0{namespace}\0-id\0{ONE}\0")
+    write_files(tmp_path, {"proc/6/cmdline": f"/usr/bin/containerd-shim-runc-v2\0-namespace\0{namespace}\0-id\0{ONE}\0"})
     assert orphans(tmp_path, set()) == {(TWO, (8,)), *({(ONE, (7,))} if found else ())}
 
 
@@ -120,8 +118,7 @@ def test_containers_of_processes(text: str, container: tuple[str, str] | None) -
 
 def add_shim(root: Path, pid: int, shim: int, identifier: str) -> None:
     write_status(root / f"proc/{pid}/status", PPid=str(shim))
-    (root / f"proc/{shim}").mkdir(exist_ok=True)
-    (root / f"proc/{shim}/cmdline").write_text(f"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0{identifier}\0")
+    write_files(root, {f"proc/{shim}/cmdline": f"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0{identifier}\0"})
 
 
 def test_a_shim_is_found_among_many_processes(tmp_path: Path) -> None:

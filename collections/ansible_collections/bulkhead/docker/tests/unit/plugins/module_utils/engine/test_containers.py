@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.containers 
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.inspection import get_first_pid
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from .proc_tree import SILENT, FakeEngine, add_process, inspect, list_entry, write_status
 
 ONE, TWO, THREE = "1" * 64, "2" * 64, "3" * 64
@@ -50,8 +51,7 @@ def test_reached_limits_are_read_with_each_container(tmp_path: Path) -> None:
 def test_the_mounts_of_the_host_are_read_with_each_container(tmp_path: Path) -> None:
     """A device number is compared only with those that were in use at that time."""
     add_process(tmp_path, 7, SCOPE)
-    (tmp_path / "proc/1").mkdir(exist_ok=True)
-    (tmp_path / "proc/1/mountinfo").write_text("28 1 8:1 / / rw - ext4 d rw\n")
+    write_files(tmp_path, {"proc/1/mountinfo": "28 1 8:1 / / rw - ext4 d rw\n"})
     (web,) = read(tmp_path, {f"/containers/{ONE}/json": inspect(ONE, 7)})
     assert web["host_mountinfo"] == "28 1 8:1 / / rw - ext4 d rw\n"
 

@@ -10,16 +10,14 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine import clie
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
+from ...builders import write_files
+
 PLAIN, OWN = "0 0 4294967295\n", "0 1000 1\n1 100000 65536\n"
 
 
 def process(root: Path, pid: int, comm: str, uid: int, uid_map: str) -> None:
-    folder = root / f"proc/{pid}"
-    folder.mkdir(parents=True)
-    (folder / "comm").write_text(f"{comm}\n")
-    (folder / "status").write_text(f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t0\t0\t0\t0\n")
-    (folder / "uid_map").write_text(uid_map)
-    (folder / "cmdline").write_text(f"{comm}\0-H\0fd://\0")
+    status = f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t0\t0\t0\t0\n"
+    write_files(root / f"proc/{pid}", {"comm": f"{comm}\n", "status": status, "uid_map": uid_map, "cmdline": f"{comm}\0-H\0fd://\0"})
 
 
 def test_rootful_and_rootless_processes(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine import reco
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import EngineError, EngineUnreachable
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 IMAGE = "sha256:" + "a" * 64
 FOLDER = "var/lib/bulkhead/temporary"
 
@@ -35,8 +37,7 @@ class Engine:
 
 def write_record(root: Path, **changes: Any) -> None:
     record = {"token": "f00d", "owner": "999999:1", "socket": "/s", "name": "bulkhead-probe-f00d", "containers": ["bulkhead-probe-f00d"]}
-    (root / FOLDER).mkdir(parents=True)
-    (root / FOLDER / "f00d.json").write_text(json.dumps({**record, "image": IMAGE, **changes}))
+    write_files(root, {f"{FOLDER}/f00d.json": json.dumps({**record, "image": IMAGE, **changes})})
 
 
 MANAGED = {"Id": "1", "Names": ["/bulkhead-probe-f00d"], "ImageID": IMAGE}

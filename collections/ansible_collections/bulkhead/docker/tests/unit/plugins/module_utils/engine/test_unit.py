@@ -10,6 +10,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine import flag
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import Instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
+from ...builders import write_files
+
 DEBIAN = (
     "[Service]\nEnvironmentFile=-/etc/default/docker\nExecStart=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd.sock $DOCKER_OPTS\n"
 )
@@ -17,18 +19,12 @@ FRAGMENT = "/usr/lib/systemd/system/docker.service"
 OVERRIDE = "/etc/systemd/system/docker.service.d/override.conf"
 
 
-def _put(host: Host, path: str, text: str) -> None:
-    host.path(path).parent.mkdir(parents=True, exist_ok=True)
-    host.path(path).write_text(text)
-
-
 def test_missing_unit_is_empty(host: Host) -> None:
     assert unit.read_unit(host) == unit.Unit()
 
 
 def test_variables_of_the_environment_file_are_expanded(host: Host) -> None:
-    _put(host, FRAGMENT, DEBIAN)
-    _put(host, "/etc/default/docker", '# DOCKER_OPTS="--icc=true"\nDOCKER_OPTS="--icc=false --dns 9.9.9.9"\n')
+    write_files(host, {FRAGMENT: DEBIAN, "/etc/default/docker": '# DOCKER_OPTS="--icc=true"\nDOCKER_OPTS="--icc=false --dns 9.9.9.9"\n'})
     found = unit.read_unit(host)
     assert flags.find_dockerd_arguments(found.argv) == [
         "-H",
@@ -43,9 +39,12 @@ def test_variables_of_the_environment_file_are_expanded(host: Host) -> None:
 
 
 def test_last_drop_in_is_valid(host: Host) -> None:
-    _put(host, FRAGMENT, DEBIAN)
-    _put(
-        host, OVERRIDE, "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd \\\n  --userland-proxy=false \\\n  -H unix:///run/docker.sock\n"
+    write_files(
+        host,
+        {
+            FRAGMENT: DEBIAN,
+            OVERRIDE: "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd \\\n  --userland-proxy=false \\\n  -H unix:///run/docker.sock\n",
+        },
     )
     found = unit.read_unit(host)
     assert flags.parse_flags(flags.find_dockerd_arguments(found.argv)) == {"userland-proxy": "false", "host": "unix:///run/docker.sock"}
@@ -53,30 +52,33 @@ def test_last_drop_in_is_valid(host: Host) -> None:
 
 
 def test_flag_in_a_comment_is_ignored(host: Host) -> None:
-    _put(host, FRAGMENT, DEBIAN + "# --icc=false\n")
+    write_files(host, {FRAGMENT: DEBIAN + "# --icc=false\n"})
     assert unit.find_flag_file("icc", unit.read_unit(host).files) == ""
 
 
 def test_unit_in_etc_replaces_the_distributions(host: Host) -> None:
-    _put(host, FRAGMENT, DEBIAN)
-    _put(host, "/etc/systemd/system/docker.service", "[Service]\nExecStart=/usr/bin/nice dockerd --icc=false\n")
+    write_files(host, {FRAGMENT: DEBIAN, "/etc/systemd/system/docker.service": "[Service]\nExecStart=/usr/bin/nice dockerd --icc=false\n"})
     found = unit.read_unit(host)
     assert list(found.files) == ["/etc/systemd/system/docker.service"]
     assert flags.find_dockerd_arguments(found.argv) == ["--icc=false"]
 
 
 def test_drop_ins_are_sorted_and_etc_comes_first(host: Host) -> None:
-    for path in ("/usr/lib/systemd/system/x.d/10-a.conf", "/etc/systemd/system/x.d/10-a.conf", "/run/systemd/system/x.d/05-b.conf"):
-        _put(host, path, "")
-    _put(host, "/usr/lib/systemd/system/x.d/20-c.conf", "")
+    paths = ("/usr/lib/systemd/system/x.d/10-a.conf", "/etc/systemd/system/x.d/10-a.conf", "/run/systemd/system/x.d/05-b.conf")
+    write_files(host, dict.fromkeys((*paths, "/usr/lib/systemd/system/x.d/20-c.conf"), ""))
     host.path("/etc/systemd/system/x.d/20-c.conf").symlink_to("/dev/null")
     assert unit.list_drop_ins(host, "x.d") == ["/run/systemd/system/x.d/05-b.conf", "/etc/systemd/system/x.d/10-a.conf"]
 
 
 def test_environment_file_is_read_with_the_users_rights(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     user = Instance("u", 990, 991, "/home/u")
-    _put(host, "/etc/systemd/user/docker.service", "[Service]\nEnvironmentFile=/root/secret\nExecStart=dockerd-rootless.sh --label=${PW}\n")
-    _put(host, "/root/secret", "PW=hunter2\n")
+    write_files(
+        host,
+        {
+            "/etc/systemd/user/docker.service": "[Service]\nEnvironmentFile=/root/secret\nExecStart=dockerd-rootless.sh --label=${PW}\n",
+            "/root/secret": "PW=hunter2\n",
+        },
+    )
     taken: list[Owner | None] = []
     real = Host.read
 
@@ -94,7 +96,7 @@ def test_environment_file_is_read_with_the_users_rights(host: Host, monkeypatch:
 
 def test_environment_file_that_is_a_pipe_is_ignored(host: Host) -> None:
     user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
-    _put(host, "/etc/systemd/user/docker.service", "[Service]\nEnvironmentFile=/tmp/fifo\nExecStart=dockerd-rootless.sh\n")
+    write_files(host, {"/etc/systemd/user/docker.service": "[Service]\nEnvironmentFile=/tmp/fifo\nExecStart=dockerd-rootless.sh\n"})
     host.path("/tmp").mkdir()
     os.mkfifo(host.path("/tmp/fifo"))
     assert unit.read_unit(host, user).argv == ["dockerd-rootless.sh"]
@@ -128,7 +130,7 @@ ExecStart=/usr/sbin/dockerd --live-restore
     ],
 )  # fmt: skip
 def test_settings_are_read_as_systemd_does(host: Host, text: str, argv: list[str]) -> None:
-    _put(host, FRAGMENT, text)
+    write_files(host, {FRAGMENT: text})
     assert unit.read_unit(host).argv == argv
 
 
@@ -144,8 +146,7 @@ def test_settings_are_read_as_systemd_does(host: Host, text: str, argv: list[str
     ],
 )
 def test_what_systemd_skips_is_named_with_its_line(host: Host, text: str, problem: str) -> None:
-    _put(host, FRAGMENT, DEBIAN)
-    _put(host, OVERRIDE, text)
+    write_files(host, {FRAGMENT: DEBIAN, OVERRIDE: text})
     found = unit.read_unit(host)
     assert [entry for entry in found.problems if entry.startswith(f"{OVERRIDE}: {problem}")], found.problems
     assert found.argv[0] == "/usr/sbin/dockerd", "the earlier command counts"
@@ -173,38 +174,51 @@ def test_environment_file_is_read_as_systemd_does(host: Host) -> None:
 
 
 def test_environment_files_have_precedence_and_globs(host: Host) -> None:
-    _put(
-        host, FRAGMENT, "[Service]\nEnvironmentFile=/etc/x/*.env\nEnvironmentFile=-/etc/y\nEnvironment=A=unit\nExecStart=/x/dockerd $A $B\n"
+    write_files(
+        host,
+        {
+            FRAGMENT: "[Service]\nEnvironmentFile=/etc/x/*.env\nEnvironmentFile=-/etc/y\nEnvironment=A=unit\nExecStart=/x/dockerd $A $B\n",
+            "/etc/x/1.env": "A=one\nB=one\n",
+            "/etc/x/2.env": "B=--data-root=/srv\n",
+        },
     )
-    _put(host, "/etc/x/1.env", "A=one\nB=one\n")
-    _put(host, "/etc/x/2.env", "B=--data-root=/srv\n")
     assert unit.read_unit(host).argv == ["/x/dockerd", "one", "--data-root=/srv"]
     assert unit.find_flag_file("data-root", unit.read_unit(host).files) == "/etc/x/2.env"
-    _put(host, "/etc/systemd/system/docker.service.d/a.conf", "[Service]\nEnvironmentFile=\n")
+    write_files(host, {"/etc/systemd/system/docker.service.d/a.conf": "[Service]\nEnvironmentFile=\n"})
     assert unit.read_unit(host).argv == ["/x/dockerd", "unit"]
 
 
 def test_environment_file_that_is_not_utf8_is_skipped(host: Host) -> None:
-    _put(host, FRAGMENT, "[Service]\nEnvironmentFile=-/etc/y\nExecStart=/x/dockerd $A\n")
-    host.path("/etc").mkdir()
-    host.path("/etc/y").write_bytes(b"A=1\nB=\xff\n")
+    write_files(host, {FRAGMENT: "[Service]\nEnvironmentFile=-/etc/y\nExecStart=/x/dockerd $A\n", "/etc/y": b"A=1\nB=\xff\n"})
     found = unit.read_unit(host)
     assert (found.argv, found.problems) == (["/x/dockerd"], ["/etc/y: it is not UTF-8; systemd skips it"])
 
 
 def test_drop_ins_of_all_services_and_of_the_alias(host: Host) -> None:
-    _put(host, "/usr/lib/systemd/system/moby.service", DEBIAN)
+    write_files(host, {"/usr/lib/systemd/system/moby.service": DEBIAN})
     host.path(FRAGMENT).symlink_to("moby.service")
-    _put(host, "/etc/systemd/system/service.d/50.conf", "[Service]\nEnvironment=DOCKER_OPTS=--a\n")
-    _put(host, "/usr/lib/systemd/system/moby.service.d/60.conf", "[Service]\nEnvironment=DOCKER_OPTS=--b\n")
+    write_files(
+        host,
+        {
+            "/etc/systemd/system/service.d/50.conf": "[Service]\nEnvironment=DOCKER_OPTS=--a\n",
+            "/usr/lib/systemd/system/moby.service.d/60.conf": "[Service]\nEnvironment=DOCKER_OPTS=--b\n",
+        },
+    )
     assert unit.read_unit(host).argv[-1] == "--b"
-    _put(host, "/run/systemd/system/docker.service.d/60.conf", "[Service]\n")
+    write_files(host, {"/run/systemd/system/docker.service.d/60.conf": "[Service]\n"})
     assert unit.read_unit(host).argv[-1] == "--a"
 
 
 def test_sockets_of_a_socket_unit(host: Host) -> None:
-    _put(host, "/usr/lib/systemd/system/docker.socket", "[Unit]\nDescription=x\n[Socket]\nListenStream=/run/docker.sock\nSocketMode=0660\n")
+    write_files(
+        host, {"/usr/lib/systemd/system/docker.socket": "[Unit]\nDescription=x\n[Socket]\nListenStream=/run/docker.sock\nSocketMode=0660\n"}
+    )
     assert unit.read_unit(host, name="docker.socket").listen == ["/run/docker.sock"]
-    _put(host, "/etc/systemd/system/docker.socket.d/a.conf", "[Socket]\nListenStream=\nListenStream=%t/other.sock\n# ListenStream=/x\n")
-    _put(host, "/etc/systemd/system/socket.d/b.conf", "[Socket]\nListenStream=127.0.0.1:2375\n")
+    write_files(
+        host,
+        {
+            "/etc/systemd/system/docker.socket.d/a.conf": "[Socket]\nListenStream=\nListenStream=%t/other.sock\n# ListenStream=/x\n",
+            "/etc/systemd/system/socket.d/b.conf": "[Socket]\nListenStream=127.0.0.1:2375\n",
+        },
+    )
     assert unit.read_unit(host, name="docker.socket").listen == ["/run/other.sock", "127.0.0.1:2375"]

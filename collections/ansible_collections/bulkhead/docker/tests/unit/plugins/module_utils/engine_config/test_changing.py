@@ -11,6 +11,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance im
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.drop_in_text import render_drop_in
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 
+from ...builders import write_files
 from .fake_host import PATH, UNMANAGED, FakeHost, failure, run, states
 
 
@@ -68,8 +69,7 @@ def test_removing_everything_leaves_no_file(fake: FakeHost) -> None:
     ],
 )
 def test_damaged_files_are_named(fake: FakeHost, path: str, text: str, message: str) -> None:
-    fake.host.path(path).parent.mkdir(exist_ok=True)
-    fake.host.path(path).write_text(text)
+    write_files(fake.host, {path: text})
     assert f"{path}: " in str(failure(fake)) and message in str(failure(fake))
 
 
@@ -79,11 +79,8 @@ def test_flag_that_is_planned_clashes(fake: FakeHost) -> None:
 
 
 def test_flag_of_the_running_process_clashes(fake: FakeHost) -> None:
-    folder = fake.host.path("/proc/7")
-    folder.mkdir(parents=True)
-    for name, text in (("comm", "dockerd\n"), ("status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n"), ("uid_map", "0 0 4294967295\n")):
-        (folder / name).write_text(text)
-    (folder / "cmdline").write_text("/usr/sbin/dockerd\0--icc=true\0")
+    files = {"comm": "dockerd\n", "status": "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n", "uid_map": "0 0 4294967295\n"}
+    write_files(fake.host.path("/proc/7"), {**files, "cmdline": "/usr/sbin/dockerd\0--icc=true\0"})
     assert "icc is also set by --icc=true" in str(failure(fake))
 
 
@@ -107,9 +104,7 @@ def test_file_outside_of_the_users_home_is_not_written(fake: FakeHost) -> None:
 
 def test_containers_without_swap_keep_the_limit(fake: FakeHost) -> None:
     for name, swap in (("a", "0"), ("b", "max"), ("c", "4096")):
-        folder = fake.host.path(f"/sys/fs/cgroup/system.slice/docker-{name * 64}.scope")
-        folder.mkdir(parents=True)
-        (folder / "memory.swap.max").write_text(f"{swap}\n")
+        write_files(fake.host, {f"/sys/fs/cgroup/system.slice/docker-{name * 64}.scope/memory.swap.max": f"{swap}\n"})
     run(fake, pids_limit=100)
     told = f"docker-{'a' * 64}.scope MemorySwapMax=0"
     assert [entry for entry in fake.log if entry.startswith("docker-")] == [told]

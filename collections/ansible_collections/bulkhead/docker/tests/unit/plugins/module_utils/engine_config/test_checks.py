@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config import checks, keys
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+from ...builders import write_files
 
 PATH = "/etc/docker/daemon.json"
 
@@ -36,10 +37,8 @@ PATH = "/etc/docker/daemon.json"
     ],
 )
 def test_check_content(tmp_path: Path, content: dict[str, Any], message: str) -> None:
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/broken.json").write_text('{"defaultAction": ')
-    (tmp_path / "etc/empty.json").write_text("{}")
-    found = checks.check_content(content, Host(tmp_path), PATH)
+    host = write_files(tmp_path, {"etc/broken.json": '{"defaultAction": ', "etc/empty.json": "{}"})
+    found = checks.check_content(content, host, PATH)
     assert len(found) == 1
     assert found[0].startswith(f"{PATH}: ")
     assert message in found[0]
@@ -62,9 +61,8 @@ def test_check_content(tmp_path: Path, content: dict[str, Any], message: str) ->
     ],
 )
 def test_valid_content(tmp_path: Path, content: dict[str, Any]) -> None:
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/good.json").write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
-    assert checks.check_content(content, Host(tmp_path), PATH) == []
+    host = write_files(tmp_path, {"etc/good.json": '{"defaultAction": "SCMP_ACT_ERRNO"}'})
+    assert checks.check_content(content, host, PATH) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config impo
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.planning_observation import explain_fixed
 
+from ...builders import write_files
+
 PATH = "/etc/docker/daemon.json"
 
 
@@ -61,12 +63,8 @@ def test_file_system_without_flags(host: Host, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_config_file_outside_of_the_home_is_not_read(host: Host, config: str, read: bool) -> None:
     user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
-    host.path("/home/u/.config/systemd/user").mkdir(parents=True)
-    host.path("/home/u/.config/systemd/user/docker.service").write_text(
-        f"[Service]\nExecStart=dockerd-rootless.sh --config-file={config}\n"
-    )
-    for path in (PATH, "/home/u/x.json"):
-        host.path(path).write_text('{"icc": true}')
+    unit = f"[Service]\nExecStart=dockerd-rootless.sh --config-file={config}\n"
+    write_files(host, {"/home/u/.config/systemd/user/docker.service": unit, **dict.fromkeys((PATH, "/home/u/x.json"), '{"icc": true}')})
     found = observe_config.observe_config(host, user)["daemon_json"]
     assert (found["path"], found["exists"], found["text"] is not None) == (config, read, read)
     assert (
@@ -80,22 +78,19 @@ def test_config_file_outside_of_the_home_is_not_read(host: Host, config: str, re
 def test_xdg_config_home_of_a_rootless_engine(host: Host, where: str) -> None:
     user = Instance("u", os.geteuid(), os.getegid(), "/home/u")
     line = "Environment=XDG_CONFIG_HOME=/home/u/conf\n" if where == "unit" else ""
-    for path, text in {
+    files = {
         "/home/u/.config/systemd/user/docker.service": f"[Service]\n{line}ExecStart=dockerd-rootless.sh\n",
         "/home/u/conf/docker/daemon.json": '{"icc": false}',
         "/home/u/.config/docker/daemon.json": "{}",
         "/proc/7/environ": "HOME=/home/u\0XDG_CONFIG_HOME=/home/u/conf\0",
-    }.items():
-        host.path(path).parent.mkdir(parents=True, exist_ok=True)
-        host.path(path).write_text(text)
+    }
+    write_files(host, files)
     process = {"pid": 7, "rootless": True, "argv": ["dockerd"]} if where == "process" else None
     assert observe_config.observe_config(host, user, process)["daemon_json"]["text"] == '{"icc": false}'
     assert observe_config.observe_config(host, process=process)["daemon_json"]["path"] == PATH  # a rootful one does not ask it
 
 
 def test_socket_of_systemd_is_followed_while_stopped(host: Host) -> None:
-    folder = host.path("/usr/lib/systemd/system")
-    folder.mkdir(parents=True)
-    (folder / "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n")
-    (folder / "docker.socket").write_text("[Socket]\nListenStream=/run/other.sock\n")
+    service, socket = "[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n", "[Socket]\nListenStream=/run/other.sock\n"
+    write_files(host.path("/usr/lib/systemd/system"), {"docker.service": service, "docker.socket": socket})
     assert observe_config.observe_config(host)["unit"]["socket"] == "/run/other.sock"

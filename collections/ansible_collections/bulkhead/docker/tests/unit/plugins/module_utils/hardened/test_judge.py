@@ -10,6 +10,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.judge imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.limits import read_limits
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 PROFILE = '{"defaultAction": "SCMP_ACT_ERRNO"}'
 REQUIRED: dict[str, Any] = {
     "user": "65534:65534", "read_only": True, "capabilities": ["NET_BIND_SERVICE"], "seccomp_profile": "bulkhead-web",
@@ -170,11 +172,8 @@ def test_another_seccomp_profile_is_seen() -> None:
 
 
 def test_limits_as_cgroupfs_has_them(tmp_path: Any) -> None:
-    folder = tmp_path / "sys/fs/cgroup/system.slice/docker-1.scope"
-    folder.mkdir(parents=True)
-    (folder / "memory.max").write_text("268435456\n")
-    (folder / "memory.swap.max").write_text("max\n")
-    (folder / "cpu.max").write_text("50000 100000\n")
+    files = {"memory.max": "268435456\n", "memory.swap.max": "max\n", "cpu.max": "50000 100000\n"}
+    write_files(tmp_path / "sys/fs/cgroup/system.slice/docker-1.scope", files)
     assert read_limits(Host(tmp_path), "0::/system.slice/docker-1.scope") == {
         "folder": "/sys/fs/cgroup/system.slice/docker-1.scope",
         "memory.max": {"max": 268435456},

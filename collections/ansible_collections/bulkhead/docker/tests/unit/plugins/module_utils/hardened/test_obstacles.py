@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.hardened import obstacles
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 ENTRY = {"name": "shop", "state": "present", "cpus": 1, "apparmor_profile": "web", "network": "", "ports": [], "volumes": []}
 INFO = {"NCPU": 2, "SecurityOptions": ["name=apparmor"]}
 HEAD = "  sl  local_address rem_address   st\n"
@@ -21,16 +23,14 @@ UDP = HEAD + "   0: 00000000:0035 00000000:0000 07 0\n"
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    for path, text in (
-        ("proc/net/tcp", TCP),
-        ("proc/net/tcp6", TCP6),
-        ("proc/net/udp", UDP),
-        ("proc/sys/fs/nr_open", "1048576\n"),
-        ("sys/kernel/security/apparmor/profiles", "web (enforce)\ndocker-default (enforce)\n/usr/bin/man (x) (enforce)\n"),
-    ):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-    return Host(tmp_path)
+    files = {
+        "proc/net/tcp": TCP,
+        "proc/net/tcp6": TCP6,
+        "proc/net/udp": UDP,
+        "proc/sys/fs/nr_open": "1048576\n",
+        "sys/kernel/security/apparmor/profiles": "web (enforce)\ndocker-default (enforce)\n/usr/bin/man (x) (enforce)\n",
+    }
+    return write_files(tmp_path, files)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import 
 from ansible_collections.bulkhead.docker.plugins.module_utils.hardened import plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 ENTRY = {
     "name": "shop", "image": "shop:1", "state": "present", "seccomp_profile": "web", "apparmor_profile": "web", "command": [], "environment": {},
     "user": "33", "read_only": True, "tmpfs": [], "capabilities": [], "pids_limit": 100, "memory": "1m", "cpus": 1, "restart_policy": "no",
@@ -37,9 +39,7 @@ class Answers:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    (tmp_path / FOLDER[1:]).mkdir(parents=True)
-    (tmp_path / FOLDER[1:] / "web.json").write_text("{}")
-    return Host(tmp_path)
+    return write_files(tmp_path, {f"{FOLDER}/web.json": "{}"})
 
 
 def made(mark: str, project: str = "bulkhead", running: bool = True) -> dict[str, Any]:

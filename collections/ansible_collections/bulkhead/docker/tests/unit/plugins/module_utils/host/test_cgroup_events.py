@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.cgroup_events import read_events
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
+
+from ...builders import write_files
 
 V2, V1 = "/sys/fs/cgroup/a", "/sys/fs/cgroup/pids/a"
 # As Linux 6.12 has them.
@@ -42,7 +43,4 @@ READ_MEMORY = {"source": f"{V2}/memory.events", "oom": 3, "oom_kill": 2}
     ],
 )  # fmt: skip
 def test_events_are_read(tmp_path: Path, folder: str, groups: str, files: dict[str, str], expected: dict[str, Any]) -> None:
-    for path, text in files.items():
-        (tmp_path / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path.lstrip("/")).write_text(text)
-    assert read_events(Host(tmp_path), folder, groups) == expected
+    assert read_events(write_files(tmp_path, files), folder, groups) == expected

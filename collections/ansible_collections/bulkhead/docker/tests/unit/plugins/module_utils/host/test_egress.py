@@ -15,6 +15,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.egress_networ
 )
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 LISTING = [
     {"metainfo": {"version": "1.1.3"}},
     {"table": {"family": "inet", "name": "bulkhead_egress", "handle": 4}},
@@ -37,11 +39,7 @@ CONNECTIONS = "".join(
 
 
 def write(root: Path, **files: str) -> Host:
-    for name, text in files.items():
-        path = root / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return Host(root)
+    return write_files(root, {name.replace("__", "/"): text for name, text in files.items()})
 
 
 def test_two_loads_of_one_file_are_equal() -> None:

@@ -9,6 +9,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import files, state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 ME = (os.getuid(), os.getgid())
 
 
@@ -79,11 +81,9 @@ def test_state_is_private_and_removed_when_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["{", "[]", "\0\0"])
 def test_damaged_state_is_named(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "var/lib/bulkhead/daemon.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(damage)
+    host = write_files(tmp_path, {"var/lib/bulkhead/daemon.json": damage})
     with pytest.raises(ValueError, match=r"/var/lib/bulkhead/daemon\.json"):
-        state.load(Host(tmp_path), "daemon")
+        state.load(host, "daemon")
 
 
 def test_second_lock_is_rejected(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine_config.obse
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files import observe as files
 
+from ...builders import write_files
+
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 UNIT = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\nEnvironmentFile=-/etc/default/docker\n"
 
 
 def write(host: Host, path: str, text: str = "", mode: int = 0o644) -> str:
-    host.path(path).parent.mkdir(parents=True, exist_ok=True)
-    host.path(path).write_text(text)
-    host.path(path).chmod(mode)
+    write_files(host, {path: text}).path(path).chmod(mode)
     return path
 
 

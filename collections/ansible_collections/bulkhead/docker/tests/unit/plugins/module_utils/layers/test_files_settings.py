@@ -10,13 +10,10 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.unit import
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.observe import list_settings
 
+from ...builders import write_files
+
 SOCKET, CONTAINERD = "/run/docker.sock", "/etc/containerd/config.toml"
 UNIT, DROP_IN = "/usr/lib/systemd/system/docker.socket", "/etc/systemd/system/docker.socket.d/a.conf"
-
-
-def write(host: Host, path: str, text: str) -> None:
-    host.path(path).parent.mkdir(parents=True, exist_ok=True)
-    host.path(path).write_text(text)
 
 
 def run(host: Host, group: str = "", socket: str = SOCKET) -> dict[str, list[tuple[Any, ...]]]:
@@ -34,8 +31,7 @@ def run(host: Host, group: str = "", socket: str = SOCKET) -> dict[str, list[tup
     ],
 )
 def test_the_last_setting_of_the_unit_counts(host: Host, unit: str, drop_in: str, expected: dict[str, str]) -> None:
-    write(host, UNIT, f"[Socket]\nListenStream=/var/run/docker.sock\n{unit}")
-    write(host, DROP_IN, f"[Socket]\n{drop_in}")
+    write_files(host, {UNIT: f"[Socket]\nListenStream=/var/run/docker.sock\n{unit}", DROP_IN: f"[Socket]\n{drop_in}"})
     assert {key: value for unused, value, key, source in run(host)["socket"]} == expected
     sources = {key: source for unused, unused_value, key, source in run(host)["socket"]}
     assert sources == {key: DROP_IN if key in drop_in else UNIT for key in expected}
@@ -43,7 +39,7 @@ def test_the_last_setting_of_the_unit_counts(host: Host, unit: str, drop_in: str
 
 def test_a_unit_of_another_socket_and_no_unit(host: Host) -> None:
     assert run(host) == {}
-    write(host, UNIT, "[Socket]\nListenStream=/run/other.sock\nSocketMode=0666\n")
+    write_files(host, {UNIT: "[Socket]\nListenStream=/run/other.sock\nSocketMode=0666\n"})
     assert run(host) == {}
 
 
@@ -63,5 +59,5 @@ def test_the_engines_group(host: Host) -> None:
     ],
 )
 def test_containerds_sockets(host: Host, text: str, expected: list[tuple[Any, ...]]) -> None:
-    write(host, CONTAINERD, text)
+    write_files(host, {CONTAINERD: text})
     assert run(host) == ({"containerd_socket": expected} if expected else {})

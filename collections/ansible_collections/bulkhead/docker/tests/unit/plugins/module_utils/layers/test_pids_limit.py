@@ -15,6 +15,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.plan import parse_limit, plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.settings import DROP_IN
 
+from ...builders import write_files
+
 EXPECT = {"requirement": "required", "limit": 100, "drop_in": ROOTFUL.drop_in}
 MANAGED = {"path": ROOTFUL.drop_in, "name": DROP_IN, "tasks_max": "100", "is_managed": True}
 
@@ -192,16 +194,13 @@ def test_limit_below_runtime_need_is_reported() -> None:
 
 
 def test_observe(tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    for path, text in {
+    files = {
         ROOTFUL.drop_in: render_drop_in(100),
         "/usr/lib/systemd/system/docker-.scope.d/60-vendor.conf": "[Scope]\nTasksMax = 15%\n",
         "/etc/systemd/system/scope.d/05-all.conf": "[Scope]\nMemoryMax=1G\n",
         "/etc/systemd/system/docker-.scope.d/readme.txt": "TasksMax=1",
-    }.items():
-        host.path(path).parent.mkdir(parents=True, exist_ok=True)
-        host.path(path).write_text(text)
-    found = observe(host)
+    }
+    found = observe(write_files(tmp_path, files))
     assert found["drop_in"] == {"path": ROOTFUL.drop_in, "exists": True, "text": render_drop_in(100), "tasks_max": "100"}
     assert [(e["name"], e["tasks_max"], e["is_managed"]) for e in found["drop_ins"]] == [
         ("05-all.conf", None, False),

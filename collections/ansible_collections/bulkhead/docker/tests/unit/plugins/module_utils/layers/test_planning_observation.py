@@ -9,6 +9,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers import planning_observation as pending
 
+from ...builders import write_files
+
 
 def test_nothing_is_pending(tmp_path: Path) -> None:
     assert pending.observe_pending(Host(tmp_path), {"pid": None}, "/var/lib/docker") == {
@@ -67,6 +69,4 @@ def test_only_calls_of_running_containers_are_observed(tmp_path: Path) -> None:
 
 
 def write_recorded(root: Path, text: str) -> None:
-    path = root / "var/lib/bulkhead/recorder/recorded.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    write_files(root, {"var/lib/bulkhead/recorder/recorded.json": text})

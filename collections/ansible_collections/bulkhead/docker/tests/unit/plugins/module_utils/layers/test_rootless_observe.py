@@ -19,6 +19,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.planning_ob
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless import observe as rootless
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import client_context, names, ports, rendering
 
+from ...builders import write_files
+
 USER = Instance("u", os.geteuid(), os.getegid(), "/home/u")
 CONTAINER = "ab" * 32
 
@@ -28,26 +30,25 @@ def observe(host: Host, instance: Instance = ROOTFUL) -> dict[str, Any]:
     return {**layer, **observe_setup(host, instance, layer)}
 
 
-def write(host: Host, path: str, text: str = "") -> None:
-    host.path(path).parent.mkdir(parents=True, exist_ok=True)
-    host.path(path).write_text(text)
-
-
 def kernel(host: Host, port: str) -> None:
-    write(host, names.FIRST_PORT, f"{port}\n")
+    write_files(host, {names.FIRST_PORT: f"{port}\n"})
 
 
 def process(host: Host, pid: int, uid: int, uid_map: str) -> None:
-    write(host, f"/proc/{pid}/comm", "dockerd\n")
-    write(host, f"/proc/{pid}/status", f"Name:\tdockerd\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
-    write(host, f"/proc/{pid}/uid_map", uid_map)
-    write(host, f"/proc/{pid}/cmdline", "dockerd\0")
+    write_files(
+        host,
+        {
+            f"/proc/{pid}/comm": "dockerd\n",
+            f"/proc/{pid}/status": f"Name:\tdockerd\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{uid}\t{uid}\t{uid}\t{uid}\n",
+            f"/proc/{pid}/uid_map": uid_map,
+            f"/proc/{pid}/cmdline": "dockerd\0",
+        },
+    )
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    there = Host(tmp_path)
-    write(there, "/etc/passwd", f"root:x:0:0::/root:/bin/sh\nu:x:{USER.uid}:{USER.gid}::/home/u:/bin/sh\n")
+    there = write_files(tmp_path, {"/etc/passwd": f"root:x:0:0::/root:/bin/sh\nu:x:{USER.uid}:{USER.gid}::/home/u:/bin/sh\n"})
     there.path("/home/u").mkdir(parents=True)
     there.path("/proc").mkdir()
     return there
@@ -78,16 +79,21 @@ def test_every_engine_and_the_judged_one(host: Host, monkeypatch: pytest.MonkeyP
 
 
 def test_parts_of_a_users_engine(host: Host) -> None:
-    write(host, f"{USER.manager_cgroup}/cgroup.controllers", "cpu memory pids\n")
-    write(host, f"{USER.manager_cgroup}/app.slice/docker-{CONTAINER}.scope/cgroup.procs", "")
-    write(host, f"/var/lib/systemd/linger/{USER.user}")
-    write(host, names.UNIT, "text")
-    write(host, "/home/u/.config/systemd/user/docker.service", "mine")
+    write_files(
+        host,
+        {
+            f"{USER.manager_cgroup}/cgroup.controllers": "cpu memory pids\n",
+            f"{USER.manager_cgroup}/app.slice/docker-{CONTAINER}.scope/cgroup.procs": "",
+            f"/var/lib/systemd/linger/{USER.user}": "",
+            names.UNIT: "text",
+            "/home/u/.config/systemd/user/docker.service": "mine",
+        },
+    )
     seen = observe(host, USER)
     assert (seen["linger"], seen["controllers"], seen["containers"]) == (True, ["cpu", "memory", "pids"], [CONTAINER])
     assert seen["files"][names.UNIT]["text"] == "text"
     assert (seen["own_unit"], seen["own_unit_enabled"]) == ("/home/u/.config/systemd/user/docker.service", False)
-    write(host, "/home/u/.config/systemd/user/default.target.wants/docker.service")
+    write_files(host, {"/home/u/.config/systemd/user/default.target.wants/docker.service": ""})
     assert observe(host, USER)["own_unit_enabled"] is True
     assert list_container_ids(host, USER) == [CONTAINER]
 
@@ -95,7 +101,7 @@ def test_parts_of_a_users_engine(host: Host) -> None:
 @pytest.mark.parametrize(("program", "takes"), [("…slirp4netns…pasta…", True), ("…slirp4netns…", False)])
 def test_rootlesskit_support_for_pasta(host: Host, program: str, takes: bool) -> None:
     for tool, text in (("rootlesskit", program), ("pasta", "x")):
-        write(host, f"/usr/bin/{tool}", text)
+        write_files(host, {f"/usr/bin/{tool}": text})
         host.path(f"/usr/bin/{tool}").chmod(0o755)
     assert observe(host, USER)["takes_pasta"] is takes
 
@@ -132,14 +138,13 @@ def test_rootful_engine_with_another_socket(host: Host, monkeypatch: pytest.Monk
     process(host, 9, 0, "0 0 4294967295\n")
     assert rootless.observe(host, USER, list_dockerds(host), "/var/run/other.sock")["rootful"]["error"] == "no"
     assert asked == ["/run/other.sock"]
-    write(host, "/run/other.sock")
-    write(host, "/proc/net/unix", "0000000000000000: 00000002 00000000 00010000 0001 01 9 /run/other.sock\n")
+    write_files(host, {"/run/other.sock": "", "/proc/net/unix": "0000000000000000: 00000002 00000000 00010000 0001 01 9 /run/other.sock\n"})
     seen = rootless.observe(host, ROOTFUL, [], "/run/other.sock")["rootful"]
     assert (seen["socket"], seen["listening"]) == ("/run/other.sock", True)
 
 
 def test_damaged_state_is_an_error(host: Host) -> None:
-    write(host, "/var/lib/bulkhead/rootless.json", "{")
+    write_files(host, {"/var/lib/bulkhead/rootless.json": "{"})
     assert "rootless.json: not valid JSON" in observe(host)["error"]
 
 
@@ -156,7 +161,7 @@ def test_first_port_is_set_once_and_restored(host: Host) -> None:
         return 0, "", ""
 
     kernel(host, "1024")
-    write(host, names.PORTS, file.content)
+    write_files(host, {names.PORTS: file.content})
     known: dict[str, object] = {"user": "u", "files": [names.PORTS]}
     assert ports.set_first_port(host, file.content, known, sysctl) == "every user may listen on ports from 80 on"
     assert asked == [["sysctl", "--quiet", "--load", names.PORTS]] and known["first_port"] == "1024"
@@ -166,7 +171,7 @@ def test_first_port_is_set_once_and_restored(host: Host) -> None:
 
 
 def test_first_port_set_by_others_is_kept(host: Host) -> None:
-    write(host, names.PORTS, "net.ipv4.ip_unprivileged_port_start = 80\n")
+    write_files(host, {names.PORTS: "net.ipv4.ip_unprivileged_port_start = 80\n"})
     kernel(host, "443")
     ports.restore_first_port(host, {"first_port": "1024"})
     assert names.read_first_port(host) == "443"
@@ -183,7 +188,7 @@ def test_kernel_error_of_port_is_reported(host: Host) -> None:
 
 def test_context_is_created_and_removed(host: Host) -> None:
     user = USER.scope_host(host)
-    write(host, "/home/u/.docker/config.json", '{"auths": {"r": {}}}')
+    write_files(host, {"/home/u/.docker/config.json": '{"auths": {"r": {}}}'})
     seen = names.read_context(user, USER)
     assert seen == {"meta": False, "elsewhere": None, "current": None, "error": None} and client_context.is_incomplete(seen)
     made = client_context.create_context(user, USER)
@@ -206,8 +211,7 @@ def test_created_client_config_is_removed(host: Host) -> None:
 def test_own_context_is_kept(host: Host, leads_to: str, elsewhere: str | None) -> None:
     user, (own, config) = USER.scope_host(host), names.list_context_paths(USER)
     text = json.dumps({"Name": "rootless", "Metadata": {"Description": "mine"}, "Endpoints": {"docker": {"Host": leads_to}}})
-    write(host, own, text)
-    write(host, config, '{\n\t"auths": {}\n}')
+    write_files(host, {own: text, config: '{\n\t"auths": {}\n}'})
     assert names.read_context(user, USER)["elsewhere"] == elsewhere
     made = client_context.create_context(user, USER)
     assert made == ([] if elsewhere else ["current"])
@@ -216,13 +220,13 @@ def test_own_context_is_kept(host: Host, leads_to: str, elsewhere: str | None) -
 
 
 def test_chosen_context_is_kept(host: Host) -> None:
-    write(host, "/home/u/.docker/config.json", '{"currentContext": "far"}')
+    write_files(host, {"/home/u/.docker/config.json": '{"currentContext": "far"}'})
     client_context.create_context(USER.scope_host(host), USER)
     assert names.read_context(USER.scope_host(host), USER)["current"] == "far"
 
 
 def test_link_instead_of_client_config_is_not_followed(host: Host) -> None:
-    write(host, "/etc/secret", "{}")
+    write_files(host, {"/etc/secret": "{}"})
     host.path("/home/u/.docker").mkdir()
     host.path("/home/u/.docker/config.json").symlink_to(host.path("/etc/secret"))
     assert names.read_context(USER.scope_host(host), USER)["error"]

@@ -13,6 +13,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.deep import dump_containers, explain_untraceable
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.options import knows_builtin
 
+from ...builders import write_files
+
 ID = "ab" * 32
 USER = Instance("ann", 1000, 1000, "/home/ann")
 MANAGER = "/user.slice/user-1000.slice/user@1000.service"
@@ -23,12 +25,8 @@ WHOLE_MAP = "0 0 4294967295"
 
 
 def write_process(root: Path, pid: int, groups: str, uid_map: str = USER_MAP, uid: int = 1000, gid_map: str = USER_MAP) -> None:
-    folder = root / f"proc/{pid}"
-    folder.mkdir(parents=True)
-    (folder / "cgroup").write_text(groups + "\n")
-    (folder / "uid_map").write_text(uid_map)
-    (folder / "gid_map").write_text(gid_map)
-    (folder / "status").write_text(f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+    status = f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{uid}\t{uid}\t{uid}\t{uid}\n"
+    write_files(root / f"proc/{pid}", {"cgroup": f"{groups}\n", "uid_map": uid_map, "gid_map": gid_map, "status": status})
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.plan import plan
 
+from ...builders import write_files
 from .userns_host import DESIRED, observed, seen
 
 SAMBA, SSSD, NSLCD, LOGIN = "/etc/samba/smb.conf", "/etc/sssd/sssd.conf", "/etc/nslcd.conf", "/etc/login.defs"
@@ -19,10 +19,7 @@ MAPPED = "[domain/corp]\nid_provider = ad\nldap_default_authtok = secret\n"
 
 
 def make_host(tmp_path: Path, path: str, text: str) -> dict[str, Any]:
-    file = tmp_path / path.lstrip("/")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-    found = observe(Host(tmp_path))
+    found = observe(write_files(tmp_path, {path: text}))
     assert "secret" not in str(found)
     return seen(id_files=found["id_files"])
 

@@ -15,10 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import H
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.observe import observe
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.mapping import parse_state
 
-
-def put(root: Path, path: str, text: str = "") -> None:
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_bytes(text.encode())
+from ...builders import write_files
 
 
 def test_a_bare_host(tmp_path: Path) -> None:
@@ -30,19 +27,23 @@ def test_a_bare_host(tmp_path: Path) -> None:
 
 
 def test_host_with_everything(tmp_path: Path) -> None:
-    put(tmp_path, "etc/subuid", "alice:100000:65536\r\n")
-    put(tmp_path, "etc/subgid", "")
-    put(tmp_path, "etc/passwd", "alice:x:1000:100::/:/bin/sh\n+::::::\n")
-    put(tmp_path, "etc/group", "users:x:100:\n")
-    put(tmp_path, "etc/login.defs", "# SUB_UID_MIN 5\nSUB_UID_MIN\t 200000\nSUB_GID_MIN 300000\n")
-    put(tmp_path, "etc/sssd/sssd.conf")
-    put(tmp_path, "proc/sys/user/max_user_namespaces", "95211\n")
+    write_files(
+        tmp_path,
+        {
+            "etc/subuid": "alice:100000:65536\r\n",
+            "etc/subgid": "",
+            "etc/passwd": "alice:x:1000:100::/:/bin/sh\n+::::::\n",
+            "etc/group": "users:x:100:\n",
+            "etc/login.defs": "# SUB_UID_MIN 5\nSUB_UID_MIN\t 200000\nSUB_GID_MIN 300000\n",
+            "etc/sssd/sssd.conf": "",
+            "proc/sys/user/max_user_namespaces": "95211\n",
+        },
+    )
     (tmp_path / "proc/1/ns").mkdir(parents=True)
     (tmp_path / "proc/1/ns/user").symlink_to("user:[4026531837]")
-    for path in ("containers/c1/x", "containers/c2/x", "image/overlay2/imagedb/content/sha256/aa"):
-        put(tmp_path, f"data/{path}")
-    for path in ("swarm/state.json", "volumes/v1/_data/x", "volumes/metadata.db", "image/overlay2/imagedb/content/sha256/aa"):
-        put(tmp_path, f"data/100000.100000/{path}")
+    own = ("containers/c1/x", "containers/c2/x", "image/overlay2/imagedb/content/sha256/aa")
+    remapped = ("swarm/state.json", "volumes/v1/_data/x", "volumes/metadata.db", "image/overlay2/imagedb/content/sha256/aa")
+    write_files(tmp_path, dict.fromkeys((*(f"data/{path}" for path in own), *(f"data/100000.100000/{path}" for path in remapped)), ""))
     state.save(Host(tmp_path), "userns", {"users": {"alice": {}}})
 
     found = observe(Host(tmp_path), {"data_root": "/data", "unknown": "", "remap": "alice"})
@@ -70,7 +71,7 @@ def test_host_with_everything(tmp_path: Path) -> None:
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "etc/subuid").mkdir(parents=True)
-    put(tmp_path, "var/lib/bulkhead/userns.json", "[")
+    write_files(tmp_path, {"var/lib/bulkhead/userns.json": "["})
     found = observe(Host(tmp_path))
     assert found["unreadable"]["/etc/subuid"] == "Is a directory"
     assert "userns.json: not valid JSON" in found["unreadable"]["the remembered state of this layer"]
@@ -106,8 +107,7 @@ def test_large_or_unreadable_files_are_named(tmp_path: Path) -> None:
 
 
 def test_directory_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path, "etc/nsswitch.conf", "passwd: files ldap\nsubid: sss\n")
-    put(tmp_path, "etc/subuid", "dockremap:231072:65536\n")
+    write_files(tmp_path, {"etc/nsswitch.conf": "passwd: files ldap\nsubid: sss\n", "etc/subuid": "dockremap:231072:65536\n"})
     monkeypatch.setattr(directory, "run_getent", lambda source, database, seconds: "ann:*:231080:1::/:/bin/sh\n")
     found = observe(Host(tmp_path))
     assert found["directory"] == {"uids": {"ann": 231080}, "gids": {}, "unchecked": []}
@@ -117,14 +117,13 @@ def test_directory_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def write_unit(root: Path, command: str) -> None:
-    put(root, "usr/lib/systemd/system/docker.service", f"[Service]\nExecStart={command}\n")
+    write_files(root, {"usr/lib/systemd/system/docker.service": f"[Service]\nExecStart={command}\n"})
 
 
 @pytest.mark.parametrize("command", ["/usr/sbin/dockerd --data-root=/srv/docker", "/bin/sh -c 'exec dockerd --data-root /srv/docker'"])
 def test_flag_gives_the_data_root_of_a_stopped_engine(tmp_path: Path, command: str) -> None:
     write_unit(tmp_path, command)
-    put(tmp_path, "srv/docker/231072.231072/volumes/v1/_data/x")
-    put(tmp_path, "var/lib/docker/400000.400000/x")
+    write_files(tmp_path, {"srv/docker/231072.231072/volumes/v1/_data/x": "", "var/lib/docker/400000.400000/x": ""})
     host = Host(tmp_path)
     found = observe(host, observe_config(host)["unit"])
     assert (found["data_root"], found["used_roots"]) == ("/srv/docker", ["231072.231072", "400000.400000"])
@@ -142,7 +141,7 @@ def test_data_root_behind_a_wrapper_is_unknown(tmp_path: Path) -> None:
 
 
 def test_next_start_has_another_data_root(tmp_path: Path) -> None:
-    put(tmp_path, "etc/docker/daemon.json", '{"data-root": "/new", "userns-remap": null}')
+    write_files(tmp_path, {"etc/docker/daemon.json": '{"data-root": "/new", "userns-remap": null}'})
     (tmp_path / "link").symlink_to(tmp_path / "new")
     host = Host(tmp_path)
     config = observe_config(host)["unit"]
@@ -163,14 +162,13 @@ def test_next_start_has_another_data_root(tmp_path: Path) -> None:
 )
 def test_images_of_containerds_store_are_unknown(tmp_path: Path, database: bytes | None, remapped: str | None, unknown: str) -> None:
     store = "var/lib/containerd/io.containerd."
-    put(tmp_path, f"{store}content.v1.content/blobs/sha256/aa")
+    write_files(tmp_path, {f"{store}content.v1.content/blobs/sha256/aa": ""})
     (tmp_path / f"var/lib/docker/{remapped or ''}").mkdir(parents=True, exist_ok=True)
     if database is not None:
-        put(tmp_path, f"{store}metadata.v1.bolt/meta.db")
-        (tmp_path / f"{store}metadata.v1.bolt/meta.db").write_bytes(database)
+        write_files(tmp_path, {f"{store}metadata.v1.bolt/meta.db": database})
     roots = {root["remapped"]: root["unknown"] for root in observe(Host(tmp_path))["roots"]}
     assert roots[remapped] == unknown
-    put(tmp_path, "var/lib/docker/image/overlay2/imagedb/content/sha256/aa")
+    write_files(tmp_path, {"var/lib/docker/image/overlay2/imagedb/content/sha256/aa": ""})
     assert {root["remapped"]: root["unknown"] for root in observe(Host(tmp_path))["roots"]}[None] == "", "its images are counted"
 
 
@@ -192,15 +190,13 @@ def test_images_of_containerds_store_are_unknown(tmp_path: Path, database: bytes
     ],
 )
 def test_root_of_containerd_is_where_it_says(tmp_path: Path, files: dict[str, str], unknown: str) -> None:
-    for path, text in files.items():
-        put(tmp_path, path, text)
-    put(tmp_path, "srv/c/io.containerd.content.v1.content/blobs/sha256/aa")
+    write_files(tmp_path, {**files, "srv/c/io.containerd.content.v1.content/blobs/sha256/aa": ""})
     (tmp_path / "var/lib/docker").mkdir(parents=True)
     assert observe(Host(tmp_path))["roots"][0]["unknown"] == unknown
 
 
 @pytest.mark.parametrize("text", ["root = ", "imports = 7\n"])
 def test_root_of_containerd_that_cannot_be_read_is_unknown(tmp_path: Path, text: str) -> None:
-    put(tmp_path, "etc/containerd/config.toml", text)
+    write_files(tmp_path, {"etc/containerd/config.toml": text})
     (tmp_path / "var/lib/docker").mkdir(parents=True)
     assert observe(Host(tmp_path))["roots"][0]["unknown"].startswith("containerd (/etc/containerd/config.toml: ")

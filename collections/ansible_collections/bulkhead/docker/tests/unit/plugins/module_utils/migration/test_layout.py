@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration import layout, roots
 
+from ...builders import write_files
+
 LAYER, INIT, BUILD, CONTAINER = "a" * 64, f"{'b' * 64}-init", "c" * 25, "d" * 64
 
 
@@ -20,13 +22,8 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / "overlay2" / name / "diff").mkdir(parents=True)
         (tmp_path / "overlay2" / name / "link").write_text(name[0].upper() * 26)
     database = tmp_path / "image" / "overlay2" / "layerdb"
-    for path, text in (
-        (f"sha256/{'1' * 64}/cache-id", LAYER),
-        (f"mounts/{CONTAINER}/mount-id", "b" * 64),
-        (f"mounts/{CONTAINER}/init-id", INIT),
-    ):
-        (database / path).parent.mkdir(parents=True, exist_ok=True)
-        (database / path).write_text(text)
+    mounts = {f"mounts/{CONTAINER}/mount-id": "b" * 64, f"mounts/{CONTAINER}/init-id": INIT}
+    write_files(database, {f"sha256/{'1' * 64}/cache-id": LAYER, **mounts})
     folder = tmp_path / "containers" / CONTAINER
     (folder / "mounts").mkdir(parents=True)
     (folder / "config.v2.json").write_text(json.dumps({"Name": "/web", "ID": CONTAINER, "Driver": "overlay2"}))

@@ -17,6 +17,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.migration.ids impo
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.migrate import DataRootMigration
 from ansible_collections.bulkhead.docker.plugins.module_utils.migration.roots import MigrationBlocked, has_run
 
+from ...builders import write_files
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 IDS = IdMaps([[0, 231072, 65536]], [[0, 231072, 65536]])
@@ -35,14 +37,10 @@ def make_host(folder: Path) -> Host:
     host = Host(folder)
     root = host.path(ROOT)
     for name in (LAYER, MOUNT):
-        (root / "overlay2" / name / "diff").mkdir(parents=True)
-        (root / "overlay2" / name / "diff" / "file").write_text(name)
-        (root / "overlay2" / name / "link").write_text(name[0].upper() * 26)
+        write_files(root / "overlay2" / name, {"diff/file": name, "link": name[0].upper() * 26})
     (root / "overlay2" / MOUNT / "work").mkdir()
     database = root / "image" / "overlay2" / "layerdb"
-    for path, text in ((f"sha256/{'1' * 64}/cache-id", LAYER), (f"mounts/{CONTAINER}/mount-id", MOUNT)):
-        (database / path).parent.mkdir(parents=True)
-        (database / path).write_text(text)
+    write_files(database, {f"sha256/{'1' * 64}/cache-id": LAYER, f"mounts/{CONTAINER}/mount-id": MOUNT})
     folder = root / "containers" / CONTAINER
     folder.mkdir(parents=True)
     (folder / "config.v2.json").write_text(
@@ -250,16 +248,14 @@ def test_empty_remapped_root_is_replaced(host: Host) -> None:
      "trust/key.json", "containers/mine/file", "vfs/dir/x", "containerd/daemon/x"],
 )  # fmt: skip
 def test_remapped_root_with_something_else_is_kept(host: Host, path: str) -> None:
-    file = host.path(f"{TARGET}/{path}")
-    file.parent.mkdir(parents=True)
-    file.write_text("precious")
+    write_files(host, {f"{TARGET}/{path}": "precious"})
     name = "/".join(path.split("/")[: 1 if path.split("/")[0] in ("backup", "note.txt", "vfs", "containerd") else 2])
     message = f"{TARGET} has no image, container, volume or network, but it holds {name}; move that to another place"
     removed, kept = cleanup.list_empty_roots(host, INFO)
     assert (removed, [message in text for text in kept]) == ([], [True])
     with pytest.raises(MigrationBlocked, match=f"it holds {name}"):
         DataRootMigration(host, IDS).prepare(INFO)
-    assert file.read_text() == "precious"
+    assert host.path(f"{TARGET}/{path}").read_text() == "precious"
 
 
 def test_remapped_root_with_a_mount_is_kept(host: Host) -> None:

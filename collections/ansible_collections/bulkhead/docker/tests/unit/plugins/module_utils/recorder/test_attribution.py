@@ -8,6 +8,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import H
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import attribution
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.attribution import Attribution, list_groups
 
+from ...builders import write_files
+
 WEB, DB, OTHER = "a" * 64, "b" * 64, "c" * 64
 MANAGER = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
 
@@ -21,9 +23,7 @@ def build(
 
 
 def write_cgroup(host: Host, pid: int, path: str) -> None:
-    folder = host.path(f"/proc/{pid}")
-    folder.mkdir(parents=True)
-    (folder / "cgroup").write_text(f"0::{path}\n")
+    write_files(host, {f"/proc/{pid}/cgroup": f"0::{path}\n"})
 
 
 def test_the_kernel_part_knows_processes_that_have_ended(host: Host) -> None:

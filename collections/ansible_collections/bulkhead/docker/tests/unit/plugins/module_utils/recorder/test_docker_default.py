@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.docker_default import list_candidates
 
+from ...builders import write_files
 from ..apparmor.machine import machine
 
 
@@ -25,9 +26,7 @@ def test_only_files_that_exist_are_included(tmp_path: Path) -> None:
     host.path("/etc/apparmor.d/tunables/global").unlink()
     assert "@{PROC}=/proc/\n" in next(list_candidates(host))
     assert not any("abi <" in text or "abstractions/base" in text for text in list_candidates(host))
-    for name in ("abi/3.0", "abstractions/base"):
-        host.path(f"/etc/apparmor.d/{name}").parent.mkdir()
-        host.path(f"/etc/apparmor.d/{name}").write_text("")
+    write_files(host, {"/etc/apparmor.d/abi/3.0": "", "/etc/apparmor.d/abstractions/base": ""})
     texts = list(list_candidates(host))
     assert all("include <abstractions/base>" in text for text in texts)
     assert [text.startswith("abi <abi/3.0>,") for text in texts] == [False, True, False, False, False]
@@ -35,10 +34,7 @@ def test_only_files_that_exist_are_included(tmp_path: Path) -> None:
 
 def test_the_label_of_the_engine(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    host.path("/run").mkdir()
-    host.path("/run/docker.pid").write_text("7\n")
-    host.path("/proc/7/attr").mkdir(parents=True)
-    host.path("/proc/7/attr/current").write_text("dockerd (enforce)\n")
+    write_files(host, {"/run/docker.pid": "7\n", "/proc/7/attr/current": "dockerd (enforce)\n"})
     texts = list(list_candidates(host))
     assert len(texts) == 10
     assert ['peer="dockerd"' in text for text in texts[:2]] == [True, False]

@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import en
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.events import Event
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.recorder import Recorder
 
+from ...builders import write_files
 from .fake_host import SCOPE, WEB, FakeCounts, FakeHost, list_gaps, read_file, run_container
 
 
@@ -35,11 +36,8 @@ class FakeApi:
 
 @pytest.fixture
 def inspect(fake: FakeHost) -> dict[str, Any]:
-    folder = fake.host.path("/proc/50")
-    (folder / "attr").mkdir(parents=True)
-    (folder / "cgroup").write_text(f"0::{SCOPE}\n")
-    (folder / "status").write_text("Seccomp:\t2\n")
-    (folder / "attr/current").write_text("docker-default (enforce)\n")
+    files = {"cgroup": f"0::{SCOPE}\n", "status": "Seccomp:\t2\n", "attr/current": "docker-default (enforce)\n"}
+    write_files(fake.host.path("/proc/50"), files)
     run_container(fake)
     fake.host.path(f"/sys/fs/cgroup{SCOPE}/pids.peak").write_text("4\n")
     state = {"Pid": 50, "StartedAt": "1970-01-01T00:01:00Z"}
@@ -188,10 +186,8 @@ def test_a_container_that_was_removed_has_what_events_tell(
 
 
 def test_probes_are_not_recorded(fake: FakeHost, monkeypatch: pytest.MonkeyPatch, inspect: dict[str, Any]) -> None:
-    folder = fake.host.path("/var/lib/bulkhead/temporary")
-    folder.mkdir(parents=True)
     record = {"token": "ab", "owner": "", "socket": "", "name": "bulkhead-probe", "containers": ["web"]}
-    (folder / "ab.json").write_text(json.dumps(record))
+    write_files(fake.host, {"/var/lib/bulkhead/temporary/ab.json": json.dumps(record)})
     found = follow(fake, monkeypatch, inspect)(100.0)
     found.run_timers(101.0)
     found.engines[0].handle(Event("b" * 64, "create", "", {"name": "web"}, 110.0))

@@ -18,6 +18,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host import archiv
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import folders, install, obstacles
 
+from ...builders import write_files
+
 SETTINGS = {"calls": True, "access": True, "users": [], "socket": "/var/run/docker.sock", "version": "v1"}
 
 
@@ -193,9 +195,7 @@ def test_a_host_without_systemd_is_rejected(host: Host) -> None:
 
 
 def test_the_unit_starts_before_the_managers_of_users(host: Host) -> None:
-    passwd = host.path("/etc/passwd")
-    passwd.parent.mkdir(parents=True, exist_ok=True)
-    passwd.write_text("web:x:1001:1001::/home/web:/bin/sh\n")
+    write_files(host, {"/etc/passwd": "web:x:1001:1001::/home/web:/bin/sh\n"})
     text = install.render_unit(host, ["web", "missing"])
     assert "\nBefore=docker.service user@1001.service\n" in text
     assert "\nBefore=docker.service\n" in install.render_unit(host, [])

@@ -9,6 +9,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import instances
 
+from ...builders import write_files
+
 INFO = {"SecurityOptions": ["name=apparmor", "name=seccomp,profile=/etc/docker/seccomp/bulkhead-default.json", "name=userns"]}
 PLAIN = {"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"]}
 PROFILES = {instances.normalise_profile('{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}'): "web"}
@@ -136,7 +138,5 @@ def test_too_many_changes_become_their_folders() -> None:
 
 
 def test_peaks_are_read(host: Host) -> None:
-    folder = host.path("/sys/fs/cgroup/x")
-    folder.mkdir(parents=True)
-    (folder / "pids.peak").write_text("7\n")
+    write_files(host, {"/sys/fs/cgroup/x/pids.peak": "7\n"})
     assert instances.read_peaks(host, "/sys/fs/cgroup/x") == {"pids": 7, "memory": None}

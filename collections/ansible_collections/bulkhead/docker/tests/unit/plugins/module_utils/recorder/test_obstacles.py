@@ -5,8 +5,9 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import obstacles
+
+from ...builders import write_files
 
 MOUNTS = "sysfs /sys sysfs rw 0 0\nbpf /sys/fs/bpf bpf rw,nosuid,mode=700 0 0\n"
 
@@ -14,17 +15,15 @@ MOUNTS = "sysfs /sys sysfs rw 0 0\nbpf /sys/fs/bpf bpf rw,nosuid,mode=700 0 0\n"
 @pytest.fixture(name="host")
 def fixture_host(tmp_path, monkeypatch):
     """A host that can record calls."""
-    for path, text in (
-        ("sys/fs/cgroup/cgroup.controllers", "cpu pids\n"),
-        ("sys/kernel/btf/vmlinux", ""),
-        ("proc/self/mounts", MOUNTS),
-        ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
-    ):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    files = {
+        "sys/fs/cgroup/cgroup.controllers": "cpu pids\n",
+        "sys/kernel/btf/vmlinux": "",
+        "proc/self/mounts": MOUNTS,
+        "sys/kernel/security/lockdown": "none [integrity] confidentiality\n",
+    }
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="x86_64", release="6.12.118+deb13-amd64"))
     monkeypatch.setattr(obstacles.sys, "maxsize", (1 << 63) - 1)
-    return Host(tmp_path)
+    return write_files(tmp_path, files)
 
 
 def test_host_without_obstacle(host):

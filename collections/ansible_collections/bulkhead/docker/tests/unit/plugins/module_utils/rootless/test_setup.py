@@ -18,6 +18,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host import state
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import managed_files, names, rootful, setup, stopped
 
+from ...builders import write_files
+
 USER = Instance("rootless", os.geteuid(), os.getegid(), "/home/rootless")
 WEB, DB = {"id": "1", "name": "web"}, {"id": "2", "name": "db"}
 
@@ -182,9 +184,7 @@ def test_stopped_containers_are_merged_once() -> None:
 
 
 def policy(host: Host, *names: str) -> None:
-    folder = host.path("/sys/kernel/security/apparmor")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "profiles").write_text("".join(f"{name} (unconfined)\n" for name in names))
+    write_files(host, {"/sys/kernel/security/apparmor/profiles": "".join(f"{name} (unconfined)\n" for name in names)})
 
 
 @pytest.mark.parametrize("loaded", [True, False])

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import dump, encoding
 
+from ...builders import write_files
 from .programs import LD, NR, RET, assemble
 
 ALLOW_ALL = assemble((LD, 0, 0, NR), (RET, 0, 0, 0x7FFF0000))
@@ -299,9 +300,7 @@ def test_frozen_containers_are_skipped(
     pid, read = spawn(), dump._read_proc
     monkeypatch.setattr(dump, "CGROUPFS", str(tmp_path))
     monkeypatch.setattr(dump, "_read_proc", lambda which, name: groups if name == "cgroup" else read(which, name))
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, files)
     assert dump._is_frozen(pid) is frozen
     if frozen:
         monkeypatch.setattr(dump, "_call_ptrace", refuse_ptrace)

@@ -12,6 +12,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp import ins
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks import PRESETS
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 
+from ...builders import write_files
+
 FOLDER = "/etc/docker/seccomp"
 WEB, GENERAL = format_profile(compose_profile(PRESETS["web"])), format_profile(compose_profile(PRESETS["general"]))
 
@@ -64,8 +66,7 @@ def test_one_bad_profile_leaves_everything_unchanged(host: Host) -> None:
 
 def test_unmanaged_file_is_rejected_or_kept_and_restored(host: Host) -> None:
     path = host.path(f"{FOLDER}/web.json")
-    path.parent.mkdir(parents=True)
-    path.write_text("{}")
+    write_files(host, {f"{FOLDER}/web.json": "{}"})
     with pytest.raises(install.SeccompInstallError, match="is unmanaged and has another text"):
         run(host, present())
     with pytest.raises(install.SeccompInstallError, match="is unmanaged and would be removed"):
@@ -88,13 +89,9 @@ def test_permissive_profile_must_be_allowed(host: Host) -> None:
 def test_file_that_the_engine_names_stays(host: Host, how: str) -> None:
     run(host, present())
     path = f"{FOLDER}/web.json"
-    process = host.path("/proc/7")
-    process.mkdir()
-    (process / "comm").write_text("dockerd\n")
-    (process / "status").write_text("Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
-    (process / "cmdline").write_text(
-        f"dockerd\0--seccomp-profile={path}\0" if how == "flag" else "dockerd\0--config-file=/etc/other.json\0"
-    )
+    command = f"dockerd\0--seccomp-profile={path}\0" if how == "flag" else "dockerd\0--config-file=/etc/other.json\0"
+    files = {"comm": "dockerd\n", "status": "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n", "cmdline": command}
+    process = write_files(host.path("/proc/7"), files).root
     text = json.dumps({"seccomp-profile": path})
     host.path("/etc/docker/daemon.json").write_text({"daemon.json": text, "damaged daemon.json": text + "}"}.get(how, "{}"))
     host.path("/etc/other.json").write_text(text if how == "other config file" else "{}")
@@ -123,16 +120,12 @@ def test_file_that_a_rootless_engine_names_stays(host: Host, how: str, stays: bo
     if how == "remembered":
         state.save(host, "daemon-u", {"files": {}})
     elif how != "neither":
-        process = host.path("/proc/7")
-        process.mkdir()
-        (process / "comm").write_text("dockerd\n")
-        (process / "status").write_text(f"Uid:\t{me}\t{me}\t{me}\t{me}\nGid:\t0\t0\t0\t0\n")
-        (process / "uid_map").write_text("0 1000 1\n")
-        (process / "cmdline").write_text(f"dockerd\0--seccomp-profile\0{path}\0" if how == "flag" else "dockerd\0")
+        command = f"dockerd\0--seccomp-profile\0{path}\0" if how == "flag" else "dockerd\0"
+        status = f"Uid:\t{me}\t{me}\t{me}\t{me}\nGid:\t0\t0\t0\t0\n"
+        write_files(host.path("/proc/7"), {"comm": "dockerd\n", "status": status, "uid_map": "0 1000 1\n", "cmdline": command})
     if how == "xdg":
-        host.path("/home/u/conf/docker").mkdir(parents=True)
-        host.path("/home/u/conf/docker/daemon.json").write_text(json.dumps({"seccomp-profile": path}))
-        (process / "environ").write_text("XDG_CONFIG_HOME=/home/u/conf\0")
+        text = json.dumps({"seccomp-profile": path})
+        write_files(host, {"/home/u/conf/docker/daemon.json": text, "/proc/7/environ": "XDG_CONFIG_HOME=/home/u/conf\0"})
     (step,) = install.plan_seccomp_steps(host, [absent()], FOLDER)
     assert step.postponed is stays
 
@@ -158,8 +151,7 @@ def test_failure_of_one_file_restores_the_others(host: Host, monkeypatch: pytest
 def test_file_of_an_interrupted_run_is_managed(host: Host, monkeypatch: pytest.MonkeyPatch, unmanaged: str | None) -> None:
     path = host.path(f"{FOLDER}/web.json")
     if unmanaged:
-        path.parent.mkdir(parents=True)
-        path.write_text(unmanaged)
+        write_files(host, {f"{FOLDER}/web.json": unmanaged})
     real = install._write_file
 
     def put(*arguments: Any) -> None:

@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.subid.locks import ShadowLocked, shadow_locks
 
+from ...builders import write_files
+
 HOLD_FCNTL = """
 import fcntl, sys
 handle = open(sys.argv[1], "w")
@@ -21,9 +23,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/subuid").write_text("a:1:2\n")
-    return Host(tmp_path)
+    return write_files(tmp_path, {"etc/subuid": "a:1:2\n"})
 
 
 def files(host: Host) -> list[str]:

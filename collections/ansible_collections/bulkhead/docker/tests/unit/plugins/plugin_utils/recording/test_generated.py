@@ -25,6 +25,7 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.generati
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp import generate_seccomp_entry
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.recording.seccomp_base import get_engine_default
 
+from ...builders import write_files
 from .samples import make_call, make_nginx, make_recording
 
 GOOD = "service: x\nstage: log\nseccomp_profiles_list:\n  - {name: a}\napparmor_profiles_list: []\nhardened_container_list: []\n"
@@ -104,10 +105,8 @@ def look_up(base: Path, *terms: Any, folder: str = "recordings") -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "recordings").mkdir()
-    (tmp_path / "recordings" / "b.generated.yml").write_text(GOOD.replace("name: a", "name: b"))
-    (tmp_path / "recordings" / "a.generated.yml").write_text(GOOD)
-    (tmp_path / "recordings" / "a.yml").write_text("not read")
+    texts = {"b.generated.yml": GOOD.replace("name: a", "name: b"), "a.generated.yml": GOOD, "a.yml": "not read"}
+    write_files(tmp_path / "recordings", texts)
     return tmp_path
 
 
