@@ -10,7 +10,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_r
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.gather import JUDGED, MASKED, READ_ONLY
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.judge import judge_exposures
 
-ID = "c" * 64
+from ...builders import ID, build_container, build_evidence
+
 DEFAULT, ALL = 0xA80425FB, (1 << 41) - 1
 HOST_NAMESPACES = {name: f"{name}:[1]" for name in ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")}
 ROOT = "/var/lib/docker/231072.231072"
@@ -60,17 +61,14 @@ def build_state(pid: int = 7, **changes: Any) -> dict[str, Any]:
     return {**base, "namespaces": namespaces, **changes}
 
 
-def build_container(*states: dict[str, Any], mountinfo: str = "", **changes: Any) -> dict[str, Any]:
+def build_plain_container(*states: dict[str, Any], mountinfo: str = "", **changes: Any) -> dict[str, Any]:
     """Return the evidence on a container. mountinfo: lines in addition to the regular ones."""
     states = states or (build_state(),)
-    inspect = {"HostConfig": {}, "Mounts": [], "Ports": {}, "SecretNames": 0, **changes.pop("inspect", {})}
     base: dict[str, Any] = {
-        "name": "web", "id": ID, "pid": states[0]["pid"], "image": "i", "error": None, "kernel": states[0], "states": list(states),
-        "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "host_mountinfo": HOST_MOUNTINFO,
-        "commands": ["sleep"], "unread": [], "inspect": inspect,
+        "mountinfo": {states[0]["namespaces"]["mnt"]: MOUNTINFO + mountinfo}, "host_mountinfo": HOST_MOUNTINFO, "commands": ["sleep"],
         "exposed": {"mounts": [], "writable": [], "unmounted": [], "device_rules": encode_rules(DeviceRules("bpftool", ()))},
     }  # fmt: skip
-    return {**base, **changes}
+    return build_container(*states, **{**base, **changes})
 
 
 def build_about(**changes: Any) -> dict[str, Any]:
@@ -89,10 +87,8 @@ def build_about(**changes: Any) -> dict[str, Any]:
 
 def judge(container: dict[str, Any], *others: dict[str, Any], default_pids: int | None = 100, **about: Any) -> dict[str, Any]:
     """Return the exposures of a container by their ID."""
-    evidence = {
-        "exposures": {key: value for key, value in build_about(**about).items() if key in JUDGED},
-        "containers": [container, *others],
-        "observed": {"system": {"namespaces": HOST_NAMESPACES}, "engine": {"pid": 600, "started_ticks": 500}},
-    }
+    observed = {"system": {"namespaces": HOST_NAMESPACES}, "engine": {"pid": 600, "started_ticks": 500}}
+    exposures = {key: value for key, value in build_about(**about).items() if key in JUDGED}
+    evidence = build_evidence(observed, exposures=exposures, containers=[container, *others])
     container, evidence = json.loads(json.dumps([container, evidence]))  # as a host sends it
     return {exposure.id: exposure for exposure in judge_exposures(container, evidence, default_pids)}

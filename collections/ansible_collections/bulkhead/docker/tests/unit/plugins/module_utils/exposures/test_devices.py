@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.host_dev
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import build_container
 from .device_programs import ALLOW_ALL, DEFAULT, Rule, build_runc, build_systemd
 
 HOST = (
@@ -32,9 +33,9 @@ MKNOD, ALL = 0xA80425FB, (1 << 41) - 1  # the engine's default capabilities, and
 MOUNT = "99 98 0:5 {} {} rw,nosuid{} - devtmpfs udev rw,size=1k"
 
 
-def build_container(cap: int = MKNOD, users: str = "4026531837", config: dict[str, Any] | None = None, **state: Any) -> dict[str, Any]:
-    state = {"pid": 7, "namespaces": {"user": f"user:[{users}]"}, "cap": {"bnd": cap, "prm": 0, "eff": 0}, **state}
-    return {"name": "web", "pid": 7, "kernel": state, "states": [state], "inspect": {"HostConfig": config or {}}}
+def build_capable(cap: int = MKNOD, users: str = "4026531837", config: dict[str, Any] | None = None, **state: Any) -> dict[str, Any]:
+    state = {"namespaces": {"user": f"user:[{users}]"}, "cap": {"bnd": cap, "prm": 0, "eff": 0}, **state}
+    return build_container(state, host_config=config)
 
 
 def build_rules(*rules: Rule) -> DeviceRules:
@@ -64,84 +65,84 @@ WHOLE = ["block_device all block devices rwm", "memory_device all memory devices
 @pytest.mark.parametrize(
     ("container", "rules", "mountinfo", "expected"),
     [
-        pytest.param(build_container(), build_rules(), "", [], id="default"),
-        pytest.param(build_container(), DeviceRules("x", (build_systemd(DEFAULT),)), "", [], id="default by systemd"),
-        pytest.param(build_container(ALL, config={"Privileged": True}), OPEN, "", WHOLE, id="privileged"),
+        pytest.param(build_capable(), build_rules(), "", [], id="default"),
+        pytest.param(build_capable(), DeviceRules("x", (build_systemd(DEFAULT),)), "", [], id="default by systemd"),
+        pytest.param(build_capable(ALL, config={"Privileged": True}), OPEN, "", WHOLE, id="privileged"),
         pytest.param(
-            build_container(ALL, config={"Privileged": True}), DeviceRules("devices.list", "a *:* rwm"), "", WHOLE, id="privileged v1"
+            build_capable(ALL, config={"Privileged": True}), DeviceRules("devices.list", "a *:* rwm"), "", WHOLE, id="privileged v1"
         ),
-        pytest.param(build_container(), OPEN, "", WHOLE, id="it can make nodes"),
-        pytest.param(build_container(0), OPEN, "", [], id="it has no nodes and cannot make them"),
+        pytest.param(build_capable(), OPEN, "", WHOLE, id="it can make nodes"),
+        pytest.param(build_capable(0), OPEN, "", [], id="it has no nodes and cannot make them"),
         pytest.param(
-            build_container(0, config={"Devices": [DISK]}),
+            build_capable(0, config={"Devices": [DISK]}),
             build_rules(("b", 8, 0, "rwm")),
             "",
             ["block_device /dev/sda (8:0) rwm"],
             id="disk",
         ),
-        pytest.param(build_container(), build_rules(("b", 8, 0, "r")), "", ["block_device /dev/sda (8:0) rm"], id="disk, read"),
+        pytest.param(build_capable(), build_rules(("b", 8, 0, "r")), "", ["block_device /dev/sda (8:0) rm"], id="disk, read"),
         pytest.param(
-            build_container(0, config={"Devices": [LINK]}),
+            build_capable(0, config={"Devices": [LINK]}),
             build_rules(("b", 8, 1, "r")),
             "",
             ["block_device /dev/sda1 (8:1) rm"],
             id="link",
         ),
-        pytest.param(build_container(0), build_rules(("b", 8, 1, "r")), "", [], id="rule without a node"),
-        pytest.param(build_container(), build_rules(("b", -1, -1, "r")), "", ["block_device all block devices rm"], id="class"),
-        pytest.param(build_container(), build_rules(("c", 1, 1, "r")), "", ["memory_device /dev/mem (1:1) rm"], id="memory"),
+        pytest.param(build_capable(0), build_rules(("b", 8, 1, "r")), "", [], id="rule without a node"),
+        pytest.param(build_capable(), build_rules(("b", -1, -1, "r")), "", ["block_device all block devices rm"], id="class"),
+        pytest.param(build_capable(), build_rules(("c", 1, 1, "r")), "", ["memory_device /dev/mem (1:1) rm"], id="memory"),
         pytest.param(
-            build_container(config={"Devices": [{"PathOnHost": "/dev/snd", "CgroupPermissions": "rwm"}]}),
+            build_capable(config={"Devices": [{"PathOnHost": "/dev/snd", "CgroupPermissions": "rwm"}]}),
             build_rules(("c", 116, 2, "rwm"), ("c", 116, 3, "rwm")),
             "",
             ["device /dev/snd/controlC0 (116:2) rwm", "device /dev/snd/seq (116:3) rwm"],
             id="folder",
         ),
         pytest.param(
-            build_container(config={"Devices": [{"PathOnHost": "/dev/net/tun"}]}),
+            build_capable(config={"Devices": [{"PathOnHost": "/dev/net/tun"}]}),
             build_rules(),
             "",
             ["device /dev/net/tun (10:200) rwm"],
             id="tun",
         ),
-        pytest.param(build_container(**REMAPPED), OPEN, "", [], id="nodes cannot be made in a user namespace"),
-        pytest.param(build_container(**REMAPPED), OPEN, MOUNT.format("/sda", "/dev/sda", ""), [], id="bound, but its mode denies it"),
+        pytest.param(build_capable(**REMAPPED), OPEN, "", [], id="nodes cannot be made in a user namespace"),
+        pytest.param(build_capable(**REMAPPED), OPEN, MOUNT.format("/sda", "/dev/sda", ""), [], id="bound, but its mode denies it"),
         pytest.param(
-            build_container(**{**REMAPPED, "groups": [6]}),
+            build_capable(**{**REMAPPED, "groups": [6]}),
             OPEN,
             MOUNT.format("/sda", "/d", ""),
             ["block_device /dev/sda (8:0) rw"],
             id="in its group",
         ),
         pytest.param(
-            build_container(**{**REMAPPED, "gid_map": [[0, 231072, 65536], [6, 6, 1]]}),
+            build_capable(**{**REMAPPED, "gid_map": [[0, 231072, 65536], [6, 6, 1]]}),
             OPEN,
             MOUNT.format("/sda1", "/d", ""),
             ["block_device /dev/sda1 (8:1) rw"],
             id="group is mapped",
         ),
         pytest.param(
-            build_container(**{**REMAPPED, "uid_map": [[0, 0, 100]], "gid_map": [[0, 0, 100]]}),
+            build_capable(**{**REMAPPED, "uid_map": [[0, 0, 100]], "gid_map": [[0, 0, 100]]}),
             NONE,
             MOUNT.format("/", "/host", ""),
             ["block_device all block devices rwm", "memory_device all memory devices rwm", "device all character devices rwm"],
             id="all is mapped",
         ),
         pytest.param(
-            build_container(**REMAPPED), NONE, MOUNT.format("/fuse", "/dev/fuse", ""), ["device /dev/fuse (10:229) rw"], id="mode allows it"
+            build_capable(**REMAPPED), NONE, MOUNT.format("/fuse", "/dev/fuse", ""), ["device /dev/fuse (10:229) rw"], id="mode allows it"
         ),
-        pytest.param(build_container(**REMAPPED), NONE, MOUNT.format("/fuse", "/dev/fuse", ",nodev"), [], id="nodev"),
+        pytest.param(build_capable(**REMAPPED), NONE, MOUNT.format("/fuse", "/dev/fuse", ",nodev"), [], id="nodev"),
         pytest.param(
-            build_container(users="4026532999", config={"Privileged": True}),
+            build_capable(users="4026532999", config={"Privileged": True}),
             NONE,
             "",
             WHOLE,
             id="maps are not known",
         ),
-        pytest.param(build_container(), UNKNOWN, "", [], id="not readable"),
-        pytest.param(build_container(ALL, config={"Privileged": True}), UNKNOWN, "", WHOLE, id="not readable, privileged"),
+        pytest.param(build_capable(), UNKNOWN, "", [], id="not readable"),
+        pytest.param(build_capable(ALL, config={"Privileged": True}), UNKNOWN, "", WHOLE, id="not readable, privileged"),
         pytest.param(
-            build_container(
+            build_capable(
                 config={"Devices": [{**DISK, "CgroupPermissions": "r"}, LINK], "DeviceCgroupRules": ["c 10:229 rw", "a 116:* r"]}
             ),
             UNKNOWN,
@@ -155,7 +156,7 @@ WHOLE = ["block_device all block devices rwm", "memory_device all memory devices
             ],
             id="not readable, granted",
         ),
-        pytest.param(build_container(), DeviceRules("x", (b"\x85" + b"\0" * 7,)), "", [], id="not evaluated"),
+        pytest.param(build_capable(), DeviceRules("x", (b"\x85" + b"\0" * 7,)), "", [], id="not evaluated"),
     ],
 )
 def test_devices(container: dict[str, Any], rules: DeviceRules, mountinfo: str, expected: list[str]) -> None:
@@ -163,10 +164,10 @@ def test_devices(container: dict[str, Any], rules: DeviceRules, mountinfo: str, 
 
 
 def test_source_and_value() -> None:
-    (exposure,) = find_device_exposures(build_container(), build_rules(("b", 8, 0, "rw")), HOST)
+    (exposure,) = find_device_exposures(build_capable(), build_rules(("b", 8, 0, "rw")), HOST)
     assert exposure["source"] == "bpftool cgroup show /c effective"
     assert exposure["value"] == "rwm /dev/sda (8:0)"
-    exposure = find_device_exposures(build_container(config={"Privileged": True}), UNKNOWN, HOST)[0]
+    exposure = find_device_exposures(build_capable(config={"Privileged": True}), UNKNOWN, HOST)[0]
     assert exposure["source"].startswith(
         "docker inspect web (HostConfig); not verified by the kernel: bpftool cgroup show /c effective: Oper"
     )
@@ -174,14 +175,14 @@ def test_source_and_value() -> None:
 
 
 def test_process_with_more_capabilities() -> None:
-    container = build_container(0)
-    container["states"].append(build_container(ALL)["kernel"])
+    container = build_capable(0)
+    container["states"].append(build_capable(ALL)["kernel"])
     assert summarize(find_device_exposures(container, OPEN, HOST)) == WHOLE
 
 
 def test_more_than_eight_are_one() -> None:
     host = (*HOST, *(HostDevice("b", 7, number, f"loop{number}") for number in range(9)))
-    (exposure,) = find_device_exposures(build_container(), build_rules(("b", 7, -1, "r"), ("b", 8, 0, "w")), host)
+    (exposure,) = find_device_exposures(build_capable(), build_rules(("b", 7, -1, "r"), ("b", 8, 0, "w")), host)
     assert (exposure["object"], exposure["access"]) == ("10 block devices", "rwm")
     assert exposure["value"].startswith("rwm 10: /dev/sda (8:0), /dev/loop0 (7:0), ")
     assert exposure["value"].endswith(", /dev/loop6 (7:6), …")
@@ -192,7 +193,7 @@ def test_fifty_containers() -> None:
     rules = [DeviceRules(str(number), (build_runc((*DEFAULT, ("b", 8, 0, "r"))),)) for number in range(50)]
     begin = time.process_time()
     for entry in rules:
-        assert len(find_device_exposures(build_container(), entry, host)) == 1
+        assert len(find_device_exposures(build_capable(), entry, host)) == 1
     assert time.process_time() - begin < 0.5
 
 

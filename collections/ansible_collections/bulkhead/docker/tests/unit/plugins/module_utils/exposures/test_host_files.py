@@ -13,14 +13,14 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures import g
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.mounts import parse_mountinfo
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
-from .builders import HOST_NAMESPACES, ID, ROOT, build_about, build_container, build_state, judge
+from .builders import HOST_NAMESPACES, ID, ROOT, build_about, build_plain_container, build_state, judge
 
 HOST = "0:21"  # the host's /proc
 
 
 def judge_mount(root: Path, line: str, mounts: list[dict[str, Any]] | None = None, **state: Any) -> list[str]:
     """Return the IDs of the exposures of a container with one more mount."""
-    container = build_container(build_state(**state), mountinfo=f"700 600 {line}\n", inspect={"Mounts": mounts or []})
+    container = build_plain_container(build_state(**state), mountinfo=f"700 600 {line}\n", inspect={"Mounts": mounts or []})
     container["exposed"].update(gather.gather_container(Host(root), container, build_about()))
     regular = {"host_time:time", *(f"host_{name}:{name}" for name in ("pid", "net", "ipc")), "host_network:net"}
     return sorted(name for name in judge(container) if name not in regular)
@@ -101,12 +101,12 @@ def test_a_volume_is_the_engines_unless_it_binds_a_folder(tmp_path: Path) -> Non
 
 
 def test_files_of_a_container_whose_namespace_is_joined(tmp_path: Path) -> None:
-    other = {**build_container(build_state(8)), "name": "db", "id": "d" * 64}
+    other = {**build_plain_container(build_state(8)), "name": "db", "id": "d" * 64}
     lines = "".join(
         f"70{n} 600 8:1 {ROOT}/containers/{'d' * 64}/{name} {point} rw - ext4 d rw\n"
         for n, (name, point) in enumerate([("hosts", "/etc/hosts"), ("mounts/shm", "/dev/shm"), ("hosts", "/x")])
     )
-    container = build_container(mountinfo=lines)
+    container = build_plain_container(mountinfo=lines)
     container["exposed"].update(gather.gather_container(Host(tmp_path), container, build_about()))
     assert [name for name in judge(container, other) if "shared" not in name and "time" not in name] == [
         f"host_system_writable:{ROOT}/containers/{'d' * 64}/hosts"
@@ -146,7 +146,7 @@ def test_a_socket_with_another_name_is_the_engines(tmp_path: Path, monkeypatch: 
         assert [(entry["path"], entry["device"], entry["root"]) for entry in about["sockets"]] == [
             ("/run/docker.sock", "0:23", "/docker.sock")
         ]
-        container = build_container(mountinfo="700 600 0:23 /app /x rw - tmpfs t rw\n")
+        container = build_plain_container(mountinfo="700 600 0:23 /app /x rw - tmpfs t rw\n")
         (found,) = [
             entry for entry in gather.gather_container(Host(tmp_path), container, about)["mounts"] if entry["mount"]["point"] == "/x"
         ]
@@ -161,7 +161,7 @@ def test_a_reused_device_number_shows_nothing_of_the_host(tmp_path: Path) -> Non
 
 def test_a_second_mount_of_the_host_comes_with_its_folder(tmp_path: Path) -> None:
     merged = f"{ROOT}/overlay2/ab/merged/sys/fs/cgroup"
-    container = build_container(mountinfo=f"700 600 8:1 / /x rw - ext4 d rw\n701 700 0:28 /a.scope /x{merged} ro - cgroup2 c rw\n")
+    container = build_plain_container(mountinfo=f"700 600 8:1 / /x rw - ext4 d rw\n701 700 0:28 /a.scope /x{merged} ro - cgroup2 c rw\n")
     container["host_mountinfo"] += f"99 28 0:28 /a.scope {merged} ro - cgroup2 c rw\n"
     container["exposed"].update(gather.gather_container(Host(tmp_path), container, build_about()))
     assert [name for name in judge(container) if "time" not in name] == ["host_system_writable:/", "host_keys:/"]
@@ -179,13 +179,13 @@ def test_where_a_container_can_write(tmp_path: Path) -> None:
     (tmp_path / "srv/data").mkdir(parents=True)
     (tmp_path / "srv/file").write_text("x")
     lines = "700 600 8:1 /srv/data /data rw,noexec - ext4 d rw\n701 600 8:1 /srv/file /file rw - ext4 d rw\n702 600 8:1 /srv/x /ro ro - ext4 d rw\n"
-    found = gather.gather_container(Host(tmp_path), build_container(mountinfo=lines), build_about())["writable"]
+    found = gather.gather_container(Host(tmp_path), build_plain_container(mountinfo=lines), build_about())["writable"]
     places = {place["point"]: place["options"] for place in found}
     assert places["/data"] == ["noexec"] and places["/dev"] == ["nosuid"] and not {"/file", "/ro", "/proc", "/sys", "/"} & set(places)
 
 
 def test_mounts_of_the_hosts_namespace_are_not_a_containers(tmp_path: Path) -> None:
-    container = build_container()
+    container = build_plain_container()
     container["mountinfo"][HOST_NAMESPACES["mnt"]] = "700 600 8:1 /etc /x rw - ext4 d rw\n"
     assert not [m for m in gather.gather_container(Host(tmp_path), container, build_about())["mounts"] if m["mount"]["point"] == "/x"]
 
@@ -233,7 +233,7 @@ def test_sockets_on_which_an_engine_listens(tmp_path: Path) -> None:
     ],
 )
 def test_files_of_the_kernel_that_are_not_protected(removed: str, ids: list[str]) -> None:
-    container = build_container()
+    container = build_plain_container()
     (namespace,) = container["mountinfo"]
     lines = container["mountinfo"][namespace].splitlines(keepends=True)
     container["mountinfo"][namespace] = "".join(line for line in lines if f" {removed}" not in line)
@@ -241,11 +241,11 @@ def test_files_of_the_kernel_that_are_not_protected(removed: str, ids: list[str]
 
 
 def test_a_writable_sys() -> None:
-    container = build_container()
+    container = build_plain_container()
     (namespace,) = container["mountinfo"]
     container["mountinfo"][namespace] = container["mountinfo"][namespace].replace(" /sys ro,", " /sys rw,").replace("sysfs ro", "sysfs rw")
     assert [name for name in judge(container) if name != "host_time:time"] == ["writable_proc:/sys"]
 
 
 def test_fixture_is_real() -> None:
-    assert len(parse_mountinfo(build_container()["mountinfo"]["mnt:[2]"])) == 17
+    assert len(parse_mountinfo(build_plain_container()["mountinfo"]["mnt:[2]"])) == 17

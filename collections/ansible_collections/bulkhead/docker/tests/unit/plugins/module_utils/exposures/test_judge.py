@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.judge import build_findings
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.kinds import FORBIDDEN, KINDS, NOTE, Exposure
 
-from .builders import ALL, DEFAULT, HOST_NAMESPACES, build_container, build_state, judge
+from .builders import ALL, DEFAULT, HOST_NAMESPACES, build_plain_container, build_state, judge
 
 
 def list_ids(exposures: dict[str, Any]) -> list[str]:
@@ -17,7 +17,7 @@ def list_ids(exposures: dict[str, Any]) -> list[str]:
 
 
 def test_a_container_with_the_engines_defaults_has_no_exposure() -> None:
-    assert list_ids(judge(build_container())) == []
+    assert list_ids(judge(build_plain_container())) == []
 
 
 def host_state(*names: str, **changes: Any) -> dict[str, Any]:
@@ -53,19 +53,19 @@ def caps(bits: int, *names: str) -> dict[str, int]:
     ],
 )
 def test_exposures_of_tasks(states: list[dict[str, Any]], ids: list[str]) -> None:
-    assert list_ids(judge(build_container(*states))) == ids
+    assert list_ids(judge(build_plain_container(*states))) == ids
 
 
 def test_a_privileged_process_in_a_plain_container_is_named() -> None:
     exec_state = host_state("user", pid=9, command="sh", cap=caps(ALL), label="unconfined")
-    found = judge(build_container(host_state("user"), exec_state))
+    found = judge(build_plain_container(host_state("user"), exec_state))
     assert found["privileged:process 9"].text == "process 9 (sh) of container web has every capability"
     assert found["privileged:process 9"].source == "/proc/9/status Cap*"
     assert "dangerous_capability:SYS_MODULE" in found
 
 
 def test_every_capability_while_confined_is_not_privileged() -> None:
-    assert "privileged:process 7" not in judge(build_container(host_state("user", cap=caps(ALL))))
+    assert "privileged:process 7" not in judge(build_plain_container(host_state("user", cap=caps(ALL))))
 
 
 @pytest.mark.parametrize(
@@ -80,28 +80,28 @@ def test_every_capability_while_confined_is_not_privileged() -> None:
     ],
 )
 def test_exposures_of_settings(inspect: dict[str, Any], ids: list[str]) -> None:
-    assert list_ids(judge(build_container(inspect=inspect))) == ids
+    assert list_ids(judge(build_plain_container(inspect=inspect))) == ids
 
 
 def test_a_namespace_joined_from_another_container() -> None:
     other = {
-        **build_container(build_state(8, namespaces={"net": "net:[5]", "mnt": "mnt:[8]", "pid": "pid:[8]"})),
+        **build_plain_container(build_state(8, namespaces={"net": "net:[5]", "mnt": "mnt:[8]", "pid": "pid:[8]"})),
         "name": "db",
         "id": "d" * 64,
     }
-    web = build_container(build_state(namespaces={"net": "net:[5]", "ipc": "ipc:[4]", "uts": "uts:[4]", "cgroup": "cgroup:[4]"}))
+    web = build_plain_container(build_state(namespaces={"net": "net:[5]", "ipc": "ipc:[4]", "uts": "uts:[4]", "cgroup": "cgroup:[4]"}))
     assert judge(web, other)["shared_namespace:db"].text == "net of container db"
 
 
 def test_a_namespace_joined_from_a_container_that_has_the_hosts() -> None:
-    other = {**build_container(host_state("net", pid=8)), "name": "db", "id": "d" * 64}
-    found = judge(build_container(host_state("net")), other)
+    other = {**build_plain_container(host_state("net", pid=8)), "name": "db", "id": "d" * 64}
+    found = judge(build_plain_container(host_state("net")), other)
     assert ("host_network:net" in found and "shared_namespace:db" not in found) or "net" not in found["shared_namespace:db"].text
 
 
 def test_an_ssh_server_and_writable_places() -> None:
     writable = [{"point": "/tmp", "options": ["nosuid"]}]
-    container = build_container(build_state(root_read_only=True), commands=["sh", "sshd"])
+    container = build_plain_container(build_state(root_read_only=True), commands=["sh", "sshd"])
     container["exposed"]["writable"] = writable
     assert list_ids(judge(container)) == ["sshd:sshd", "writable_place:/tmp"]
     container["kernel"]["root_read_only"] = False

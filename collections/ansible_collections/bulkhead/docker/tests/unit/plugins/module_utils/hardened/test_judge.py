@@ -10,7 +10,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.hardened.judge imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.limits import read_limits
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
-from ...builders import write_files
+from ...builders import build_container, write_files
 
 PROFILE = '{"defaultAction": "SCMP_ACT_ERRNO"}'
 REQUIRED: dict[str, Any] = {
@@ -23,18 +23,13 @@ VERDICT: dict[str, Any] = {"findings": []}
 
 def container(**kernel: Any) -> dict[str, Any]:
     seen: dict[str, Any] = {
-        "pid": 7, "uid": [296606] * 4, "gid": [296606] * 4, "groups": [296606], "uid_map": MAP, "gid_map": MAP,
+        "uid": [296606] * 4, "gid": [296606] * 4, "groups": [296606], "uid_map": MAP, "gid_map": MAP,
         "root_read_only": True, "no_new_privs": 1, "seccomp": 2, "cap": {"bnd": 0x400, "eff": 0, "prm": 0, "inh": 0, "amb": 0},
-        "label": "bulkhead-web (enforce)", "pids": {"source": "pids.max", "max": 100}, "unreadable": {},
+        "label": "bulkhead-web (enforce)", "pids": {"source": "pids.max", "max": 100},
         "limits": {"folder": "/x", "memory.max": {"max": 1 << 28}, "memory.swap.max": {"max": 0}, "cpu.max": {"max": 0.5}},
     }  # fmt: skip
-    return {
-        "pid": 7,
-        "kernel": {**seen, **kernel},
-        "seccomp_filter": ["filter"],
-        "seccomp_text": PROFILE,
-        "inspect": {"HostConfig": {"SecurityOpt": ["no-new-privileges", 'seccomp={"defaultAction":"SCMP_ACT_ERRNO"}']}},
-    }
+    config = {"SecurityOpt": ["no-new-privileges", 'seccomp={"defaultAction":"SCMP_ACT_ERRNO"}']}
+    return build_container({**seen, **kernel}, host_config=config, seccomp_filter=["filter"], seccomp_text=PROFILE)
 
 
 def test_the_peak_is_with_the_pids_limit() -> None:

@@ -10,6 +10,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import s
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless.plan import WRAPPER
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names, rendering
 
+from ...builders import build_container, build_evidence
 from . import userns_host
 
 USER = Instance("rootless", 990, 990, "/home/rootless")
@@ -136,4 +137,4 @@ def settled(**more: Any) -> dict[str, Any]:
 def evidence(observed: dict[str, Any] | None = None, **kernel: Any) -> dict[str, Any]:
     """With a probe as such an engine starts it."""
     found = {**userns_host.kernel(MAP), "label": "bulkhead-rootless (enforce)", **kernel}
-    return {"observed": observed or settled(), "probe": {"name": "probe", "pid": 42, "kernel": found}}
+    return build_evidence(observed or settled(), build_container(found, name="probe"))

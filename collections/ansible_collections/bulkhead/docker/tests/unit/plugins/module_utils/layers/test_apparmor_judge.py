@@ -10,6 +10,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.apparmor.labels im
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.judge import judge, judge_container, list_part_modes
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
+from ...builders import build_container, build_evidence
+
 DESIRED = {"name": "web", "path": "/etc/apparmor.d/web", "mode": "enforce", "sha256": "a"}
 SOURCE = "/sys/kernel/security/apparmor/policy/profiles/web.3/raw_sha256"
 VERIFIED = {
@@ -25,13 +27,9 @@ VERIFIED = {
 
 
 def evidence(label: Any = "docker-default (enforce)", web: Any = None, **more: Any) -> dict[str, Any]:
-    kernel: dict[str, Any] = {"pid": 5, "label": label, "unreadable": {}}
-    return {
-        "observed": {"layers": {"apparmor": {"enabled": True, "at_boot": True}}},
-        "probe": {"kernel": kernel},
-        "layer_evidence": {"apparmor": {"profiles": {"web": {**VERIFIED, **(web or {})}}, "error": None}},
-        **more,
-    }
+    observed = {"layers": {"apparmor": {"enabled": True, "at_boot": True}}}
+    own = {"apparmor": {"profiles": {"web": {**VERIFIED, **(web or {})}}, "error": None}}
+    return build_evidence(observed, build_container({"pid": 5, "label": label}, name="probe"), **{"layer_evidence": own, **more})
 
 
 def expect(requirement: str = "required", **more: Any) -> dict[str, Any]:
@@ -145,12 +143,8 @@ def test_without_expectation() -> None:
 def container(
     label: Any, word: str | None = "docker-default", options: list[str] | None = None, privileged: bool = False
 ) -> dict[str, Any]:
-    return {
-        "name": "shop",
-        "pid": 9,
-        "kernel": {"pid": 9, "label": label, "unreadable": {}},
-        "inspect": {"AppArmorProfile": word, "HostConfig": {"SecurityOpt": options, "Privileged": privileged}},
-    }
+    config = {"SecurityOpt": options, "Privileged": privileged}
+    return build_container({"pid": 9, "label": label}, name="shop", host_config=config, inspect={"AppArmorProfile": word})
 
 
 @pytest.mark.parametrize(

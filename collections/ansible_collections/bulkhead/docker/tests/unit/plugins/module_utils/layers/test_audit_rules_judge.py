@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.audit_rules
 )
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
+from ...builders import build_evidence
 from .audit_host import PLACES, WATCHED, make_observed, managed, pack_rule, watch
 
 SAVED = [format_rules(WATCHED), None]
@@ -21,7 +22,7 @@ SAVED = [format_rules(WATCHED), None]
 
 def run(rules: Sequence[bytes], expect: dict[str, Any] | None = None, **more: Any) -> Verdict:
     observed = make_observed(rules, **{"texts": SAVED, **more})
-    return judge({"observed": observed}, {"requirement": "optional", "exclude": [], **(expect or {})})
+    return judge(build_evidence(observed), {"requirement": "optional", "exclude": [], **(expect or {})})
 
 
 def list_ids(verdict: Verdict) -> list[str]:
@@ -160,7 +161,7 @@ def test_disabled_and_without_an_engine() -> None:
         assert run([], {"requirement": "disabled"}, **more).status == "not_applicable"
     observed = make_observed([], places={name: [path, None] for name, (path, unused) in PLACES.items()})
     observed["layers"]["files"]["files"] = {}
-    assert judge({"observed": observed}, {"requirement": "required"}).status == "not_applicable"
+    assert judge(build_evidence(observed), {"requirement": "required"}).status == "not_applicable"
     assert judge_container({}, {}, {}).status == "not_applicable"
 
 
@@ -181,7 +182,7 @@ def test_a_user_cannot_have_any_folder_watched() -> None:
     for real, is_fit in (("/home/alice/data", True), ("/srv", False), ("/home/alicette", False)):
         observed = make_observed(user=user, places={**PLACES, "data_root": ["/home/alice/data", real]})
         assert bool(list_places(observed)["data_root"].unfit) != is_fit
-    verdict = judge({"observed": make_observed(managed(), user=user, texts=SAVED)}, {"requirement": "optional"})
+    verdict = judge(build_evidence(make_observed(managed(), user=user, texts=SAVED)), {"requirement": "optional"})
     assert "audit_rules.unfit" in {finding.id for finding in verdict.findings}
 
 

@@ -11,6 +11,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.capabilitie
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.non_root_user import judge as non_root_user
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.read_only_root import judge as read_only_root
 
+from ...builders import build_container, build_evidence
+
 DEFAULT = 0xA80425FB  # CapBnd of a plain container, as the kernel shows it
 EVERYTHING = 0x1FFFFFFFFFF
 HOST_MAP = [[0, 0, 4294967295]]
@@ -18,12 +20,7 @@ REMAP = [[0, 231072, 65536]]
 
 
 def container(kernel: dict[str, Any] | None = None, config: dict[str, Any] | None = None, user: str = "") -> dict[str, Any]:
-    return {
-        "name": "web",
-        "pid": 7,
-        "kernel": {"pid": 7, **(kernel or {})},
-        "inspect": {"HostConfig": config or {}, "User": user, "Mounts": []},
-    }
+    return build_container(kernel, host_config=config, inspect={"User": user})
 
 
 def caps(bits: int) -> dict[str, Any]:
@@ -38,16 +35,16 @@ def test_engine_default_matches_the_kernel() -> None:
     ("bits", "status"), [(DEFAULT, "enforced"), (0, "enforced"), (DEFAULT | 1 << 12, "degraded"), (EVERYTHING, "absent")]
 )
 def test_probe_capabilities(bits: int, status: str) -> None:
-    assert capabilities.judge({"probe": container(caps(bits))}, {}).status == status
+    assert capabilities.judge(build_evidence(probe=container(caps(bits))), {}).status == status
 
 
 @pytest.mark.parametrize("probe", [None, container()])
 def test_unread_capabilities_are_unknown(probe: dict[str, Any] | None) -> None:
-    assert capabilities.judge({"probe": probe}, {}).status == "unknown"
+    assert capabilities.judge(build_evidence(probe=probe), {}).status == "unknown"
 
 
 def test_unlisted_capability_is_a_surplus() -> None:
-    assert "CAP_60" in capabilities.judge({"probe": container(caps(DEFAULT | 1 << 60))}, {}).findings[0].text
+    assert "CAP_60" in capabilities.judge(build_evidence(probe=container(caps(DEFAULT | 1 << 60))), {}).findings[0].text
 
 
 def test_privileged_opts_out_of_capabilities() -> None:
@@ -136,12 +133,11 @@ def test_all_users_and_groups_count(kernel: dict[str, Any], status: str, finding
     assert all(named in found.text for found in verdict.findings)
 
 
-HOST = {"observed": {"layers": {"userns": {"host_namespace": "user:[1]"}}}}
+HOST = build_evidence({"layers": {"userns": {"host_namespace": "user:[1]"}}})
 
 
 def with_process(first: dict[str, Any], other: dict[str, Any], config: dict[str, Any] | None = None) -> dict[str, Any]:
-    seen = container(first, config)
-    return {**seen, "states": [seen["kernel"], {"pid": 77, "command": "sh", **other}]}
+    return build_container(first, {"pid": 77, "command": "sh", **other}, host_config=config)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.rule
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import read_egress_settings
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
+from ...builders import build_container, build_evidence
 from .egress_host import DESIRED, NETWORKS, SHOP, TABLE, make_answer, make_loaded, make_observed
 
 
@@ -18,7 +19,7 @@ def expect(desired: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(answer: dict[str, Any] | None, desired: dict[str, Any] | None = None, **more: Any) -> Verdict:
-    return judge({"observed": make_observed(answer, **more)}, expect({**DESIRED, **(desired or {})}))
+    return judge(build_evidence(make_observed(answer, **more)), expect({**DESIRED, **(desired or {})}))
 
 
 def list_found(verdict: Verdict) -> list[tuple[str, str | None]]:
@@ -149,9 +150,9 @@ def test_lists_of_a_rootless_engine_are_never_enforced() -> None:
     ],
 )
 def test_a_container_past_the_rules_is_named(namespace: str, networks: list[str], found: list[tuple[str, str | None]], status: str) -> None:
-    container = {"id": "a" * 64, "name": "plain", "kernel": {"pid": 7, "namespaces": {"net": namespace}}}
+    container = build_container({"namespaces": {"net": namespace}}, id="a" * 64, name="plain")
     listed = [{"id": "a" * 64, "name": "plain", "networks": networks, "addresses": []}]
-    evidence = {"observed": make_observed(make_loaded(DESIRED, containers=listed))}
+    evidence = build_evidence(make_observed(make_loaded(DESIRED, containers=listed)))
     verdict = judge_container(container, evidence, expect(DESIRED))
     assert (list_found(verdict), verdict.status, verdict.opted_out) == (found, status, status == "absent")
     assert judge_container(container, evidence, {"requirement": "disabled"}).status == "not_applicable"

@@ -8,6 +8,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.judge
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.rules import KINDS, list_finding_controls
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import Verdict
 
+from ...builders import build_evidence
 from .files_host import USER, make_file, make_observed
 
 SOUND = {
@@ -18,7 +19,7 @@ SOUND = {
 
 
 def run(files: dict[str, Any], expect: dict[str, Any] | None = None, **more: Any) -> Verdict:
-    return judge({"observed": make_observed(files, **more)}, {"requirement": "optional", "group": "docker", "keep": [], **(expect or {})})
+    return judge(build_evidence(make_observed(files, **more)), {"requirement": "optional", "group": "docker", "keep": [], **(expect or {})})
 
 
 def test_sound_files_are_enforced_by_their_own_evidence() -> None:

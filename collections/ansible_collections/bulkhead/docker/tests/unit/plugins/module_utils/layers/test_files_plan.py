@@ -9,6 +9,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.plan 
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.rules import KINDS
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verdict import LayerPlan
 
+from ...builders import build_evidence
 from .files_host import DESIRED, USER, make_file, make_observed
 
 KEY, SOCKET, CONFIG = "/etc/ssl/private/host.key", "/run/docker.sock", "/etc/docker/daemon.json"
@@ -139,7 +140,7 @@ def test_a_user_cannot_have_root_change_any_file(kind: str, path: str, is_change
     """The user's daemon.json and unit name them: /etc/passwd as a key would get mode 0400, and stop the host."""
     file = {path: make_file(kind, 0o777)}
     assert bool(plan(make_observed(file, user=USER), DESIRED).changes) == is_changed
-    assert bool(judge({"observed": make_observed(file, user=USER)}, {"requirement": "required"}).findings) == is_changed
+    assert bool(judge(build_evidence(make_observed(file, user=USER)), {"requirement": "required"}).findings) == is_changed
     assert plan(make_observed(file), DESIRED).changes
 
 

@@ -9,6 +9,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges.judge import judge, judge_container, parse_option
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.no_new_privileges.plan import plan
 
+from ...builders import build_container, build_evidence
+
 EXPECT = {"requirement": "required", "no_new_privs": True}
 
 
@@ -29,13 +31,12 @@ def test_plan(version: str | None, switch: str, keys: dict[str, Any], blocked: b
 
 
 def one(is_set: int | None, options: list[str] | None = None, name: str = "probe") -> dict[str, Any]:
-    kernel = {"pid": 7, "unreadable": {}} | ({} if is_set is None else {"no_new_privs": is_set})
-    return {"name": name, "pid": 7, "kernel": kernel, "inspect": {"HostConfig": {"SecurityOpt": options}}}
+    return build_container({} if is_set is None else {"no_new_privs": is_set}, name=name, host_config={"SecurityOpt": options})
 
 
 def evidence(text: str | None, probe: dict[str, Any] | None, flags: dict[str, str] | None = None) -> dict[str, Any]:
     file = {"path": "/etc/docker/daemon.json", "text": text, "error": None}
-    return {"observed": {"daemon_json": file, "unit": {"flags": flags or {}}}, "probe": probe}
+    return build_evidence({"daemon_json": file, "unit": {"flags": flags or {}}}, probe)
 
 
 ON = '{"no-new-privileges": true}'

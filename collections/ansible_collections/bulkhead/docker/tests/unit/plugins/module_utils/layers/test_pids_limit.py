@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.plan import parse_limit, plan
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.pids_limit.settings import DROP_IN
 
-from ...builders import write_files
+from ...builders import build_container, build_evidence, write_files
 
 EXPECT = {"requirement": "required", "limit": 100, "drop_in": ROOTFUL.drop_in}
 MANAGED = {"path": ROOTFUL.drop_in, "name": DROP_IN, "tasks_max": "100", "is_managed": True}
@@ -213,9 +213,9 @@ def test_observe(tmp_path: Path) -> None:
 # --- the verdict ---
 
 
-def seen(maximum: int | None, **more: Any) -> dict[str, Any]:
-    kernel = {"pid": 7, "pids": {"source": "/sys/fs/cgroup/x/pids.max", "max": maximum, "current": 1, "peak": 1}, "unreadable": {}}
-    return {"name": "probe", "pid": 7, "kernel": kernel, "inspect": {"HostConfig": {"PidsLimit": None}}, **more}
+def seen(maximum: int | None, asked: int | None = None) -> dict[str, Any]:
+    pids = {"source": "/sys/fs/cgroup/x/pids.max", "max": maximum, "current": 1, "peak": 1}
+    return build_container({"pids": pids}, host_config={"PidsLimit": asked})
 
 
 @pytest.mark.parametrize(
@@ -234,23 +234,23 @@ def seen(maximum: int | None, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_judge(maximum: int | None, drop_ins: list[dict[str, Any]], status: str, finding: str | None) -> None:
-    verdict = judge({"observed": observed(drop_ins), "probe": seen(maximum)}, EXPECT)
+    verdict = judge(build_evidence(observed(drop_ins), seen(maximum)), EXPECT)
     assert verdict.status == status
     assert (finding is None and not verdict.findings) or f"pids_limit.{finding}" in [f.id for f in verdict.findings]
     assert verdict.evidence[0] == {"source": "/sys/fs/cgroup/x/pids.max", "value": "max" if maximum is None else maximum}
 
 
 def test_no_evidence_is_unknown() -> None:
-    assert judge({"observed": observed(), "probe": None}, EXPECT).status == "unknown"
+    assert judge(build_evidence(observed()), EXPECT).status == "unknown"
     blind = seen(100)
     blind["kernel"].update(pids=None, unreadable={"/proc/7/cgroup": "no"})
-    verdict = judge({"observed": observed(), "probe": blind}, EXPECT)
+    verdict = judge(build_evidence(observed(), blind), EXPECT)
     assert verdict.status == "unknown" and "/proc/7/cgroup: no" in verdict.findings[0].text
-    assert judge_container({**blind, "name": "web"}, {}, EXPECT).status == "unknown"
+    assert judge_container(blind, {}, EXPECT).status == "unknown"
 
 
 def test_disabled_layer_is_not_applicable() -> None:
-    assert judge({"observed": observed([]), "probe": seen(None)}, {**EXPECT, "requirement": "disabled"}).status == "not_applicable"
+    assert judge(build_evidence(observed([]), seen(None)), {**EXPECT, "requirement": "disabled"}).status == "not_applicable"
 
 
 @pytest.mark.parametrize(
@@ -271,13 +271,12 @@ def test_disabled_layer_is_not_applicable() -> None:
     ],
 )
 def test_judge_container(asked: int | None, maximum: int | None, status: str, disagrees: bool, opted_out: bool) -> None:
-    one = seen(maximum, name="web", inspect={"HostConfig": {"PidsLimit": asked}})
-    verdict = judge_container(one, {}, EXPECT)
+    verdict = judge_container(seen(maximum, asked), {}, EXPECT)
     assert (verdict.status, bool(verdict.disagreements), verdict.opted_out) == (status, disagrees, opted_out)
 
 
 def test_container_at_its_limit_is_reported() -> None:
-    one = seen(100, name="web")
+    one = seen(100)
     one["kernel"]["pids"]["current"] = 100
     assert [f.id for f in judge_container(one, {}, EXPECT).findings] == ["pids_limit.used_up"]
 
@@ -285,8 +284,8 @@ def test_container_at_its_limit_is_reported() -> None:
 SLICE = "/sys/fs/cgroup/docker.slice/pids.max"
 
 
-def below(maximum: int | None, *above: int | None, **more: Any) -> dict[str, Any]:
-    found = seen(maximum, **more)
+def below(maximum: int | None, *above: int | None, asked: int | None = None) -> dict[str, Any]:
+    found = seen(maximum, asked)
     found["kernel"]["pids"]["ancestors"] = [
         {"source": SLICE if n == 0 else f"/sys/fs/cgroup/{n}/pids.max", "max": m} for n, m in enumerate(above)
     ]
@@ -309,7 +308,7 @@ def below(maximum: int | None, *above: int | None, **more: Any) -> dict[str, Any
 def test_lower_limit_of_an_ancestor_counts(
     maximum: int | None, above: tuple[int | None, ...], status: str, finding: str | None, named: bool
 ) -> None:
-    verdict = judge({"observed": observed(), "probe": below(maximum, *above)}, EXPECT)
+    verdict = judge(build_evidence(observed(), below(maximum, *above)), EXPECT)
     assert (verdict.status, [f.id for f in verdict.findings]) == (status, [f"pids_limit.{finding}"] if finding else [])
     assert [entry["value"] for entry in verdict.evidence if entry["source"] == SLICE] == ([above[0]] if named else [])
     assert all((SLICE in f.text) is named for f in verdict.findings)
@@ -327,7 +326,7 @@ def test_lower_limit_of_an_ancestor_counts(
     ],
 )
 def test_container_below_a_limited_group(asked: Any, maximum: Any, above: int, status: str, finding: str | None, disagrees: bool) -> None:
-    container = below(maximum, above, inspect={"HostConfig": {"PidsLimit": asked}})
+    container = below(maximum, above, asked=asked)
     verdict = judge_container(container, {}, EXPECT)
     assert (verdict.status, bool(verdict.disagreements)) == (status, disagrees)
     assert [f.id for f in verdict.findings] == ([f"pids_limit.{finding}"] if finding else [])

@@ -10,6 +10,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.rootless im
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import judge as userns
 from ansible_collections.bulkhead.docker.plugins.module_utils.rootless import names
 
+from ...builders import build_container, build_evidence
 from .rootless_host import EXPECT, MAP, engine, evidence, settled, virgin
 
 SOCKET: dict[str, Any] = engine()["socket"]
@@ -165,7 +166,7 @@ def test_wrong_probe_is_named(kernel: dict[str, Any], found: str, status: str) -
 
 
 def test_unknown_without_a_probe() -> None:
-    assert rootless_judge.judge({"observed": settled(), "probe": None}, EXPECT).status == "unknown"
+    assert rootless_judge.judge(build_evidence(settled()), EXPECT).status == "unknown"
 
 
 def test_running_engine_is_reported_when_disabled() -> None:
@@ -176,9 +177,8 @@ def test_running_engine_is_reported_when_disabled() -> None:
 
 
 def test_a_container() -> None:
-    container = {"name": "web", "kernel": {"pid": 5, "uid_map": MAP}}
-    assert rootless_judge.judge_container(container, evidence(), EXPECT).status == "enforced"
-    container["kernel"] = {"pid": 5, "uid_map": [[0, 0, 4294967295]]}
+    assert rootless_judge.judge_container(build_container({"uid_map": MAP}), evidence(), EXPECT).status == "enforced"
+    container = build_container({"uid_map": [[0, 0, 4294967295]]})
     assert rootless_judge.judge_container(container, evidence(), EXPECT).status == "absent"
     assert rootless_judge.judge_container(container, evidence(), {}).status == "not_applicable"
 

@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.deep import dump_containers, explain_untraceable
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.seccomp.options import knows_builtin
 
-from ...builders import write_files
+from ...builders import build_container, write_files
 
 ID = "ab" * 32
 USER = Instance("ann", 1000, 1000, "/home/ann")
@@ -62,14 +62,12 @@ def test_a_process_that_does_not_exist_is_not_traced(tmp_path: Path) -> None:
     assert "not in the control group" in str(explain_untraceable(Host(tmp_path), ROOTFUL, ID, 7))
 
 
-def build_container(
+def build_filtered(
     pid: int, option: str | None = None, caps: int = 1, privileged: bool = False, count: int = 1, mode: int = 2
 ) -> dict[str, Any]:
     kernel = {"pid": pid, "seccomp": mode, "seccomp_filters": count, "cap": {"bnd": caps}, "started": 100 + pid}
     config = {"SecurityOpt": [option] if option else None, "Privileged": privileged}
-    return {
-        "name": f"c{pid}", "id": str(pid), "pid": pid, "error": None, "kernel": kernel, "inspect": {"HostConfig": config}, "seccomp_filter": None,
-    }  # fmt: skip
+    return build_container(kernel, name=f"c{pid}", id=str(pid), host_config=config)
 
 
 class Kernel:
@@ -100,11 +98,11 @@ def run(monkeypatch: pytest.MonkeyPatch, containers: list[dict[str, Any]], mode:
     [("none", "", []), ("none", "c2", [2]), ("profiles", "", [1, 3]), ("profiles", "c2", [1, 2, 3]), ("all", "", [1, 2, 3, 4])],
 )
 def test_modes(monkeypatch: pytest.MonkeyPatch, mode: str, always: str, traced: list[int]) -> None:
-    containers = [build_container(1), build_container(2), build_container(3, "seccomp={}"), build_container(4), build_container(5, mode=0)]
+    containers = [build_filtered(1), build_filtered(2), build_filtered(3, "seccomp={}"), build_filtered(4), build_filtered(5, mode=0)]
     containers.append({"name": "broken", "id": "6", "error": "no answer"})
-    containers.append({**build_container(7), "runtime": {"name": "kata", "shares_kernel": False}})
+    containers.append({**build_filtered(7), "runtime": {"name": "kata", "shares_kernel": False}})
     # Their filters are the programs' own.
-    containers += [build_container(8, "seccomp=unconfined"), build_container(9, privileged=True)]
+    containers += [build_filtered(8, "seccomp=unconfined"), build_filtered(9, privileged=True)]
     assert sorted(run(monkeypatch, containers, mode, always)) == traced
     assert [bool(container.get("seccomp_filter")) for container in containers] == {
         "none": [False, always == "c2", False, False],
@@ -117,22 +115,22 @@ def test_modes(monkeypatch: pytest.MonkeyPatch, mode: str, always: str, traced: 
 @pytest.mark.parametrize(
     "other",
     [
-        build_container(2, "seccomp=builtin"),
-        build_container(2, caps=3),
-        build_container(2, count=2),
+        build_filtered(2, "seccomp=builtin"),
+        build_filtered(2, caps=3),
+        build_filtered(2, count=2),
     ],
 )
 def test_what_makes_another_profile(monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]) -> None:
-    assert run(monkeypatch, [build_container(1), other], "profiles") == [1, 2]
+    assert run(monkeypatch, [build_filtered(1), other], "profiles") == [1, 2]
 
 
 def test_privileged_containers_have_rules_of_all_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    containers = [build_container(1, "seccomp={}"), build_container(2, "seccomp={}", privileged=True)]
+    containers = [build_filtered(1, "seccomp={}"), build_filtered(2, "seccomp={}", privileged=True)]
     assert run(monkeypatch, containers, "profiles") == [1, 2]
 
 
 def test_the_covered_containers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, third = build_container(1), build_container(2), build_container(3)
+    first, second, third = build_filtered(1), build_filtered(2), build_filtered(3)
     run(monkeypatch, [first, second, third], "profiles")
     assert (first["covers"], first["seccomp_filter"]) == (["c2", "c3"], ["filter of 1"])
     assert "dumped_from" not in first
@@ -141,7 +139,7 @@ def test_the_covered_containers_are_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_next_container_is_read_if_one_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, third = build_container(1), build_container(2), build_container(3)
+    first, second, third = build_filtered(1), build_filtered(2), build_filtered(3)
     assert run(monkeypatch, [first, second, third], "profiles", p1="process 1 is frozen (docker pause)") == [1, 2]
     assert first["not_dumped"] == "process 1 is frozen (docker pause)"
     assert first["dumped_from"] == third["dumped_from"] == {"name": "c2", "pid": 2}
@@ -149,14 +147,14 @@ def test_the_next_container_is_read_if_one_is_skipped(monkeypatch: pytest.Monkey
 
 
 def test_nothing_is_covered_if_all_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    containers = [build_container(1), build_container(2), build_container(99)]
+    containers = [build_filtered(1), build_filtered(2), build_filtered(99)]
     assert run(monkeypatch, containers, "profiles", p1="frozen", p2="asleep") == [1, 2]
     assert [container["not_dumped"] for container in containers] == ["frozen", "asleep", "untraceable"]
     assert all(container["seccomp_filter"] is None for container in containers)
 
 
 def test_states_with_another_number_of_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = build_container(1)
+    one = build_filtered(1)
     one["states"] = [
         one["kernel"],
         {"pid": 1, "tid": 11, "seccomp": 2, "seccomp_filters": 2, "started": 111},
@@ -175,7 +173,7 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(targets: Any) -> Any:
         raise OSError(11, "Resource temporarily unavailable")
 
-    one = build_container(1)
+    one = build_filtered(1)
     monkeypatch.setattr(deep, "explain_untraceable", lambda *unused: None)
     monkeypatch.setattr(deep.dump, "dump_filters", fail)
     dump_containers(Host(), [one], (), "all", ROOTFUL)

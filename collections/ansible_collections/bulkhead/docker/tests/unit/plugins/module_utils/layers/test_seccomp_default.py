@@ -17,6 +17,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose im
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.examples import describe_denied_arguments
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.semantics import Condition
 
+from ...builders import build_container, build_evidence
 from ..seccomp.programs import ARCH, JEQ, JGT, JSET, LD, NR, RET, X86_64, allow_only, arg, assemble, program
 
 FIXTURES = Path(__file__).parents[1] / "seccomp" / "fixtures"
@@ -29,18 +30,11 @@ ANSWER_ALLOW = (RET, 0, 0, bpf.ALLOW)
 def run_judge(builtin: dict[str, Any] | None, own: list[str] = OWN, **more: Any) -> tuple[list[tuple[str, str, Any]], list[str]]:
     """Return findings as name, text and status, and the sources of the evidence, under the profile `web` with these changes."""
     text = format_profile(compose_profile(PRESETS["web"], **more))
-    evidence = {
-        "observed": {"system": {"machine": "x86_64", "kernel": "6.12.118"}, "engine": {"security_options": [], "started_at": 100.0}},
-        "probe": {"pid": 7, "kernel": {"pid": 7, "seccomp": 2, "cap": {"bnd": 0xA80425FB}}},
-        "layer_evidence": {
-            "seccomp": {
-                "dumped": own,
-                "error": None,
-                "file": {"path": "/x", "sha256": "a", "mtime": 50.0, "error": None},
-                "builtin": builtin,
-            }
-        },
-    }
+    observed = {"system": {"machine": "x86_64", "kernel": "6.12.118"}, "engine": {"security_options": [], "started_at": 100.0}}
+    file = {"path": "/x", "sha256": "a", "mtime": 50.0, "error": None}
+    seccomp = {"dumped": own, "error": None, "file": file, "builtin": builtin}
+    probe = build_container({"seccomp": 2, "cap": {"bnd": 0xA80425FB}}, name="probe")
+    evidence = build_evidence(observed, probe, layer_evidence={"seccomp": seccomp})
     expect = {"requirement": "required", "daemon_profile": {"name": "web", "path": "/x", "sha256": "a", "content": text}}
     verdict = judge(evidence, expect)
     found = [(f.id.removeprefix("seccomp."), f.text, f.status) for f in verdict.findings if "default" in f.id]
@@ -103,8 +97,8 @@ def test_without_such_a_container_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("builtin", "expected"),
     [
-        ({"pid": 9, "kernel": {"started": 5}, "error": ""}, {"pid": 9, "dumped": BUILTIN, "error": None}),
-        ({"pid": 9, "kernel": {}, "error": "", "untraceable": "not the user's"}, {"pid": 9, "dumped": None, "error": "not the user's"}),
+        (build_container({"pid": 9, "started": 5}), {"pid": 9, "dumped": BUILTIN, "error": None}),
+        (build_container({"pid": 9}, untraceable="not the user's"), {"pid": 9, "dumped": None, "error": "not the user's"}),
         ({"error": "no such option"}, {"pid": None, "dumped": None, "error": "no such option"}),
         (None, None),
     ],
@@ -112,7 +106,7 @@ def test_without_such_a_container_nothing_is_said() -> None:
 def test_gathering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, builtin: Any, expected: Any) -> None:
     filters = {7: OWN, 9: BUILTIN}
     monkeypatch.setattr(gather.dump, "read_filter_texts", lambda pid, started: filters[pid])
-    probe = {"pid": 7, "kernel": {}, **({"builtin": builtin} if builtin else {})}
+    probe = build_container(name="probe", **({"builtin": builtin} if builtin else {}))
     found = gather.gather_evidence(Host(tmp_path), probe, {"daemon_profile": None})
     assert (found["builtin"], found["dumped"]) == (expected, dump.encode_filters(encoding.decode_filters(OWN)))
 

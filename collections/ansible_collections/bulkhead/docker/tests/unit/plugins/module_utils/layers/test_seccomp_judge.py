@@ -18,6 +18,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.blocks imp
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.compose import compose_profile, format_profile
 from ansible_collections.bulkhead.docker.plugins.module_utils.seccomp.syscalls import load_table
 
+from ...builders import build_container, build_evidence, write_files
 from ..seccomp.programs import ALLOW_ALL, I386, allow_only, assemble, dumped, open_abi
 
 FIXTURES = Path(__file__).parents[1] / "seccomp" / "fixtures"
@@ -44,22 +45,23 @@ VERIFIED: dict[str, Any] = {
     "profile_error": None,
 }
 DEFAULT_CAPS = 0xA80425FB
-EVIDENCE = {"observed": {"system": {"machine": "x86_64", "kernel": "6.12.118"}}}
+EVIDENCE = build_evidence({"system": {"machine": "x86_64", "kernel": "6.12.118"}})
 
 
 def evidence(
     mode: Any = 2, profile: str | None = PATH, started: float | None = 100.0, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     options = ["name=apparmor"] + ([f"name=seccomp,profile={profile}"] if profile else [])
-    return {
-        "observed": {**EVIDENCE["observed"], "engine": {"security_options": options, "started_at": started}},
-        "probe": {"pid": 7, "kernel": kernel(mode)},
-        "layer_evidence": {"seccomp": {**VERIFIED, **(verification or {})}},
-    }
+    observed = {**EVIDENCE["observed"], "engine": {"security_options": options, "started_at": started}}
+    return build_evidence(observed, build_probe(mode), layer_evidence={"seccomp": {**VERIFIED, **(verification or {})}})
 
 
 def kernel(mode: Any) -> dict[str, Any]:
-    return {"pid": 7, "seccomp": mode, "cap": {"bnd": DEFAULT_CAPS}, "unreadable": {}}
+    return {"seccomp": mode, "cap": {"bnd": DEFAULT_CAPS}}
+
+
+def build_probe(mode: Any = 2, **more: Any) -> dict[str, Any]:
+    return build_container(kernel(mode), name="probe", **more)
 
 
 def expect(**more: Any) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def container(
     mode: Any, options: list[str] | None = None, privileged: bool = False, dumped: list[str] | None = None, **config: Any
 ) -> dict[str, Any]:
     config = {"SecurityOpt": options, "Privileged": privileged, **config}
-    return {"name": "web", "pid": 7, "kernel": kernel(mode), "inspect": {"HostConfig": config}, "seccomp_filter": dumped}
+    return build_container(kernel(mode), host_config=config, seccomp_filter=dumped)
 
 
 def profile(default: str, *rules: dict[str, Any], **top: Any) -> str:
@@ -269,7 +271,7 @@ def test_number_of_filters_is_evidence() -> None:
     ],
 )
 def test_a_filter_may_be_the_own_one_if_the_default_has_none(options: Any, default: int | None, status: str) -> None:
-    seen = {**EVIDENCE, "probe": {"kernel": {"seccomp": default}}}
+    seen = {**EVIDENCE, "probe": build_container({"seccomp": default}, name="probe")}
     verdict = judge_container(container(2, options), seen, expect())
     assert verdict.status == status
     assert [name for name, unused in findings(verdict)] == (["default_unfiltered"] if status == "unknown" else [])
@@ -388,10 +390,8 @@ def test_evidence_compares_the_probe_with_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, surplus: list[str]
 ) -> None:
     monkeypatch.setattr(gather.dump, "read_filter_texts", lambda pid, started: filters("web-trixie"))
-    (tmp_path / "etc/docker/seccomp").mkdir(parents=True)
-    (tmp_path / PATH.lstrip("/")).write_text("{}")
-    probe, desired = {"pid": 7, "kernel": kernel(2)}, expect(content=text)
-    own = gather.gather_evidence(Host(tmp_path), probe, desired)
+    probe, desired = build_probe(), expect(content=text)
+    own = gather.gather_evidence(write_files(tmp_path, {PATH: "{}"}), probe, desired)
     found = examine.examine_probe(own, {**EVIDENCE, "probe": probe}, desired["daemon_profile"])
     assert found["filters"] == [294]
     assert found["comparison"]["surplus"] == surplus
@@ -404,10 +404,10 @@ def test_evidence_explains_why_it_is_missing(monkeypatch: pytest.MonkeyPatch, ho
         raise dump.DumpError("run as root")
 
     monkeypatch.setattr(gather.dump, "read_filter_texts", raise_dump_error)
-    found = gather.gather_evidence(host, {"pid": 7, "kernel": kernel(2)}, expect())
+    found = gather.gather_evidence(host, build_probe(), expect())
     assert (found["dumped"], found["error"], found["file"]["sha256"]) == (None, "run as root", None)
     assert gather.gather_evidence(host, None, {"daemon_profile": None})["file"] is None
-    probe = {"pid": 7, "kernel": kernel(2), "untraceable": "process 7 is not the user's"}
+    probe = build_probe(untraceable="process 7 is not the user's")
     monkeypatch.setattr(gather.dump, "read_filter_texts", lambda *unused: pytest.fail("it must not be traced"))
     assert gather.gather_evidence(host, probe, expect())["error"] == "process 7 is not the user's"
 
@@ -416,19 +416,15 @@ def test_machine_without_a_table_is_reported() -> None:
     assert "riscv64" in examine.examine_filters([b""], examine.System("riscv64", "6.12"), set(), None)["error"]
 
 
-def test_observe(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+def test_observe(host: Host) -> None:
     assert observe(host) == {"in_kernel": False, "files": {}, "managed": {}, "error": None}
-    folder, memory = tmp_path / "etc/docker/seccomp", tmp_path / "var/lib/bulkhead"
-    folder.mkdir(parents=True)
-    memory.mkdir(parents=True)
-    (folder / "managed.json").write_text("{}")
-    (folder / "unmanaged.json").write_text("[]")
-    (folder / "broken.json").symlink_to("/nowhere/at/all")
-    (memory / "seccomp.json").write_text(json.dumps({"profiles": {"/etc/docker/seccomp/managed.json": {"sha256": "x"}}}))
+    folder, memory = "/etc/docker/seccomp", "/var/lib/bulkhead/seccomp.json"
+    known = json.dumps({"profiles": {f"{folder}/managed.json": {"sha256": "x"}}})
+    write_files(host, {f"{folder}/managed.json": "{}", f"{folder}/unmanaged.json": "[]", memory: known})
+    host.path(f"{folder}/broken.json").symlink_to("/nowhere/at/all")
     seen = observe(host)
     assert seen["files"]["/etc/docker/seccomp/managed.json"]["text"] == "{}"
     assert "text" not in seen["files"]["/etc/docker/seccomp/unmanaged.json"]
     assert seen["files"]["/etc/docker/seccomp/broken.json"]["error"] == "its target does not exist"
-    (memory / "seccomp.json").write_text("{")
+    write_files(host, {memory: "{"})
     assert "not valid JSON" in observe(host)["error"]

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.usage import build_usage, describe_peak, find_reached_limits
 
+from ...builders import build_container
+
 FOLDER = "/sys/fs/cgroup/a"
 
 
-def make_container(pids_events: dict[str, int] | None = None, memory: dict[str, int] | None = None, **pids: Any) -> dict[str, Any]:
+def build_counted(pids_events: dict[str, int] | None = None, memory: dict[str, int] | None = None, **pids: Any) -> dict[str, Any]:
     events = {
         **({"pids": {"source": f"{FOLDER}/pids.events", **pids_events}} if pids_events else {}),
         **({"memory": {"source": f"{FOLDER}/memory.events", **memory}} if memory else {}),
     }
     own = {"source": f"{FOLDER}/pids.max", "max": 100, "current": 3, "peak": 100, "ancestors": [], **pids}
-    return {"name": "web", "kernel": {"pids": own, "events": events}}
+    return build_container({"pids": own, "events": events})
 
 
 def find(container: dict[str, Any]) -> list[str]:
@@ -29,34 +31,34 @@ def find(container: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("container", "texts"),
     [
-        (make_container({"max": 0, "local": 0}, {"oom": 0, "oom_kill": 0}), []),
-        (make_container(), []),
+        (build_counted({"max": 0, "local": 0}, {"oom": 0, "oom_kill": 0}), []),
+        (build_counted(), []),
         (
-            make_container({"max": 61, "local": 61}),
+            build_counted({"max": 61, "local": 61}),
             [
                 "container.pids_limit_reached: container web reached its PIDs limit of 100 61 times (pids.events): new processes or threads failed"
             ],
         ),
-        (make_container({"max": 1}), ["container web reached its PIDs limit of 100 once"]),
-        (make_container({"max": 1}, max=None), ["container web reached its PIDs limit of max once"]),
-        (make_container({"max": 5}, ancestors=[{"source": "/sys/fs/cgroup/pids.max", "max": 50}]), ["its PIDs limit of 50 5 times"]),
+        (build_counted({"max": 1}), ["container web reached its PIDs limit of 100 once"]),
+        (build_counted({"max": 1}, max=None), ["container web reached its PIDs limit of max once"]),
+        (build_counted({"max": 5}, ancestors=[{"source": "/sys/fs/cgroup/pids.max", "max": 50}]), ["its PIDs limit of 50 5 times"]),
         # systemd in a container limits its services.
-        (make_container({"max": 9, "local": 0}), ["a group inside container web reached a PIDs limit of its own 9 times"]),
+        (build_counted({"max": 9, "local": 0}), ["a group inside container web reached a PIDs limit of its own 9 times"]),
         (
-            make_container({"max": 9, "local": 7}),
+            build_counted({"max": 9, "local": 7}),
             ["limit of 100 7 times; a group inside container web reached a PIDs limit of its own twice"],
         ),
         (
-            make_container(None, {"oom": 3, "oom_kill": 3}),
+            build_counted(None, {"oom": 3, "oom_kill": 3}),
             [
                 "container.out_of_memory: container web reached its memory limit 3 times, and the kernel ended 3 of its processes (memory.events)"
             ],
         ),
-        (make_container(None, {"oom": 1, "oom_kill": 0}), ["reached its memory limit once, and nothing was ended"]),
+        (build_counted(None, {"oom": 1, "oom_kill": 0}), ["reached its memory limit once, and nothing was ended"]),
         # The memory of the host was missing, or cgroup v1 counts no more.
-        (make_container(None, {"oom": 0, "oom_kill": 1}), ["container web: the kernel ended one of its processes for lack of memory"]),
-        (make_container(None, {"oom_kill": 2}), ["container web: the kernel ended 2 of its processes for lack of memory"]),
-        (make_container({"max": 2}, {"oom": 1, "oom_kill": 1}), ["container.pids_limit_reached: ", "container.out_of_memory: "]),
+        (build_counted(None, {"oom": 0, "oom_kill": 1}), ["container web: the kernel ended one of its processes for lack of memory"]),
+        (build_counted(None, {"oom_kill": 2}), ["container web: the kernel ended 2 of its processes for lack of memory"]),
+        (build_counted({"max": 2}, {"oom": 1, "oom_kill": 1}), ["container.pids_limit_reached: ", "container.out_of_memory: "]),
     ],
 )
 def test_reached_limits_have_readable_texts(container: dict[str, Any], texts: list[str]) -> None:
@@ -65,13 +67,13 @@ def test_reached_limits_have_readable_texts(container: dict[str, Any], texts: li
 
 
 def test_usage_has_what_is_counted() -> None:
-    usage = build_usage(make_container({"max": 9, "local": 7}, {"oom": 2, "oom_kill": 1}))
+    usage = build_usage(build_counted({"max": 9, "local": 7}, {"oom": 2, "oom_kill": 1}))
     assert usage == {
         "pids": {"source": FOLDER, "max": 100, "current": 3, "peak": 100, "limit_hits": 7, "limit_hits_inside": 2},
         "memory": {"source": f"{FOLDER}/memory.events", "oom": 2, "oom_kills": 1},
     }
-    assert build_usage(make_container(peak=None))["pids"]["limit_hits"] is None
-    assert build_usage({"name": "web", "kernel": {"unreadable": {}}}) == {}
+    assert build_usage(build_counted(peak=None))["pids"]["limit_hits"] is None
+    assert build_usage(build_container()) == {}
 
 
 @pytest.mark.parametrize(
@@ -79,5 +81,5 @@ def test_usage_has_what_is_counted() -> None:
     [({}, "peak 100 of 100 tasks"), ({"max": None}, "peak 100 of unlimited tasks"), ({"peak": None}, "now 3 of 100 tasks")],
 )
 def test_the_peak_is_described(pids: dict[str, Any], text: str) -> None:
-    assert describe_peak(build_usage(make_container(**pids))) == text
+    assert describe_peak(build_usage(build_counted(**pids))) == text
     assert describe_peak({}) == ""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns.judge import judge, judge_container
 
+from ...builders import build_container, build_evidence
 from .userns_host import DEBIAN, HOST_NS, IDENTITY, LINE, MAPPED, kernel, observed, with_user
 
 EXPECT = {"requirement": "required", "user": "dockremap", "size": 65536, "start": None}
@@ -22,11 +23,8 @@ def host(subuid: str | None = None, subgid: str | None = None, **more: Any) -> d
 
 
 def evidence(here: dict[str, Any] | None = None, probe: dict[str, Any] | None = None, **engine: Any) -> dict[str, Any]:
-    return {
-        "observed": observed(here or host(), **{"remapped": REMAPPED, **engine}),
-        "probe": {"name": "probe", "kernel": probe or kernel(), "inspect": {"HostConfig": {}}},
-        "containers": [],
-    }
+    seen = observed(here or host(), **{"remapped": REMAPPED, **engine})
+    return build_evidence(seen, build_container(probe or kernel(), name="probe"))
 
 
 def found_by(verdict: Any) -> list[tuple[str, str | None]]:
@@ -175,21 +173,18 @@ def test_orphans(orphan: dict[str, Any], status: str) -> None:
     ],
 )
 def test_containers(mode: str, process: dict[str, Any], engine: dict[str, Any], status: str, opted_out: bool, disagreement: str) -> None:
-    container = {"name": "web", "pid": 42, "kernel": process, "inspect": {"HostConfig": {"UsernsMode": mode}}}
-    verdict = judge_container(container, evidence(**engine), EXPECT)
+    verdict = judge_container(build_container(process, host_config={"UsernsMode": mode}), evidence(**engine), EXPECT)
     assert (verdict.status, verdict.opted_out) == (status, opted_out)
     assert [disagreement in text for text in verdict.disagreements] == ([True] if disagreement else [])
 
 
 def test_unreadable_container_is_unknown() -> None:
-    container = {"name": "web", "pid": 7, "kernel": {"pid": 7}, "inspect": {"HostConfig": {}}}
-    assert judge_container(container, evidence(), EXPECT).status == "unknown"
+    assert judge_container(build_container(), evidence(), EXPECT).status == "unknown"
 
 
 @pytest.mark.parametrize("name", ["uid_map", "gid_map"])
 def test_a_container_with_an_empty_map_is_unknown(name: str) -> None:
-    container = {"name": "web", "pid": 42, "kernel": {**kernel(), name: []}, "inspect": {"HostConfig": {}}}
-    verdict = judge_container(container, evidence(), EXPECT)
+    verdict = judge_container(build_container({**kernel(), name: []}), evidence(), EXPECT)
     assert (verdict.status, found_by(verdict)) == ("unknown", [("unmapped", "unknown")])
 
 
@@ -197,10 +192,9 @@ def test_a_container_with_an_empty_map_is_unknown(name: str) -> None:
 @pytest.mark.parametrize("name", ["uid_map", "gid_map"])
 def test_unusable_maps_are_unknown(name: str, rows: Any) -> None:
     broken = {**kernel(), name: rows}
-    container = {"name": "web", "pid": 42, "kernel": broken, "inspect": {"HostConfig": {}}}
-    for verdict in (judge_container(container, evidence(), EXPECT), judge(evidence(probe=broken), EXPECT)):
+    for verdict in (judge_container(build_container(broken), evidence(), EXPECT), judge(evidence(probe=broken), EXPECT)):
         assert (verdict.status, found_by(verdict)) == ("unknown", [("unmapped", "unknown")])
-    in_host = {**container, "kernel": {**broken, "namespaces": {"user": HOST_NS}}}
+    in_host = build_container({**broken, "namespaces": {"user": HOST_NS}})
     assert judge_container(in_host, evidence(), EXPECT).status == "absent"
     assert judge(evidence(orphans=[{"id": "f" * 64, "pids": [7], "uid_map": rows}]), EXPECT).status == "enforced"
 
@@ -216,14 +210,7 @@ def test_unusable_maps_are_unknown(name: str, rows: Any) -> None:
     ],
 )
 def test_every_process_counts(other: dict[str, Any], status: str, finding: str | None) -> None:
-    container = {
-        "name": "web",
-        "pid": 42,
-        "kernel": kernel(),
-        "states": [kernel(), {**other, "command": "sh"}],
-        "inspect": {"HostConfig": {}},
-    }
-    verdict = judge_container(container, evidence(), EXPECT)
+    verdict = judge_container(build_container(kernel(), {**other, "command": "sh"}), evidence(), EXPECT)
     assert (verdict.status, found_by(verdict)) == (status, [(finding, status)] if finding else [])
     assert all("process 77 (sh) of container web" in found.text for found in verdict.findings)
 

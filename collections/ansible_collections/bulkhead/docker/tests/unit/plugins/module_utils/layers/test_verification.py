@@ -13,15 +13,16 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers import evid
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.judges import JUDGES
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.verification import judge_host
 
+from ...builders import build_container, build_evidence
 
-def build_evidence(**engine: Any) -> dict[str, Any]:
-    base = {"running": True, "error": None, "socket": "/s", "orphans": [], "daemons": []}
-    observed = {"engine": {**base, **engine}, "layers": {"rootless": {"engines": []}}}
-    return {"observed": observed, "probe": None, "probe_error": "no probe", "containers": [], "layer_evidence": {}}
+
+def build_unprobed(**engine: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {"running": True, "error": None, "socket": "/s", "orphans": [], "daemons": []}
+    return build_evidence({"engine": {**base, **engine}, "layers": {"rootless": {"engines": []}}})
 
 
 def test_without_a_probe_no_layer_is_enforced() -> None:
-    result = judge_host(build_evidence(), {}, {"capabilities"})
+    result = judge_host(build_unprobed(), {}, {"capabilities"})
     (layer,) = result["layers"]
     assert layer["status"] == "unknown"
     assert [finding["text"] for finding in layer["findings"]] == ["no probe"]
@@ -30,15 +31,15 @@ def test_without_a_probe_no_layer_is_enforced() -> None:
 
 def test_a_stopped_engine_and_orphans_are_host_findings() -> None:
     orphan = {"id": "ab" * 32, "cgroup": "/sys/fs/cgroup/docker-ab.scope", "pids": [7]}
-    result = judge_host(build_evidence(running=False, error="refused", orphans=[orphan]), {}, {"rootless"})
+    result = judge_host(build_unprobed(running=False, error="refused", orphans=[orphan]), {}, {"rootless"})
     assert [finding["id"] for finding in result["findings"]] == ["engine.not_running", "engine.orphan"]
 
 
 def test_other_engines_are_judged_by_their_defaults() -> None:
     entry = {"kind": "rootful", "user": "root", "uid": 0, "pid": 7, "uid_map": [[0, 0, 4294967295]], "judged": False, "socket": None}
-    gathered = build_evidence()
+    gathered = build_unprobed()
     gathered["observed"]["layers"]["rootless"]["engines"] = [entry, {**entry, "pid": 8, "judged": True}]
-    gathered["other_engines"] = {"7": build_evidence()}
+    gathered["other_engines"] = {"7": build_unprobed()}
     first, second = judge_host(gathered, {}, {"capabilities", "rootless"})["engines"]
     assert [(layer["layer"], layer["status"]) for layer in first["layers"]] == [("capabilities", "unknown")]
     assert first["containers"] == [] and "layers" not in second
@@ -56,7 +57,7 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
 
     def gather_engine(host: Any, engine: Any, expect: Any, use_probe: bool, deep: str, instance: Any) -> dict[str, Any]:
         if engine.socket == "selected":
-            gathered = build_evidence()
+            gathered = build_unprobed()
             gathered["observed"]["layers"]["rootless"]["engines"] = [
                 {"kind": "rootless", "user": "u", "uid": 1, "uid_map": [[0, 1, 1]], "pid": pid, "judged": False, "socket": {"path": path}}
                 for pid, path in enumerate([*answers] * 3)
@@ -66,7 +67,7 @@ def test_each_socket_is_asked_once_and_bad_answers_do_no_harm(monkeypatch: pytes
         modes.append(deep)
         if answers[engine.socket]:
             raise answers[engine.socket]
-        return {**build_evidence(), "containers": [{"name": "web", "inspect": {"HostConfig": "no", "Mounts": [], "User": ""}}]}
+        return {**build_unprobed(), "containers": [{"name": "web", "inspect": {"HostConfig": "no", "Mounts": [], "User": ""}}]}
 
     monkeypatch.setattr(evidence, "_gather_engine", gather_engine)
     monkeypatch.setattr(evidence, "find_instance", lambda *_: None)
@@ -86,13 +87,8 @@ def test_a_failing_judge_does_not_affect_the_others(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(JUDGES["capabilities"], "judge", fail)
     monkeypatch.setattr(JUDGES["capabilities"], "judge_container", fail)
-    gathered = build_evidence()
-    gathered["containers"] = [
-        {
-            **{"name": "web", "id": "1", "image": "i", "pid": 1, "kernel": {"pid": 1}, "error": None, "unread": []},
-            "inspect": {"HostConfig": {}, "Mounts": []},
-        }
-    ]
+    gathered = build_unprobed()
+    gathered["containers"] = [build_container()]
     result = judge_host(gathered, {}, {"rootless", "capabilities"})
     capabilities, rootless = result["layers"]
     assert (capabilities["status"], rootless["status"]) == ("unknown", "not_applicable")
@@ -102,7 +98,7 @@ def test_a_failing_judge_does_not_affect_the_others(monkeypatch: pytest.MonkeyPa
 
 
 def test_only_selected_layers_are_judged_in_order() -> None:
-    result = judge_host(build_evidence(), {}, {"rootless", "capabilities"})
+    result = judge_host(build_unprobed(), {}, {"rootless", "capabilities"})
     assert [layer["layer"] for layer in result["layers"]] == ["capabilities", "rootless"]
 
 
@@ -110,14 +106,9 @@ def test_only_selected_layers_are_judged_in_order() -> None:
     ("requirement", "findings"), [("required", ["capabilities.surplus"]), ("optional", ["capabilities.surplus"]), ("disabled", [])]
 )
 def test_a_disabled_layer_is_no_finding_of_a_container(requirement: str, findings: list[str]) -> None:
-    gathered = build_evidence()
-    kernel = {"pid": 1, "cap": dict.fromkeys(("inh", "prm", "eff", "bnd", "amb"), 0x1FFFFFFFFFF)}
-    gathered["containers"] = [
-        {
-            **{"name": "web", "id": "1", "image": "i", "pid": 1, "kernel": kernel, "states": [kernel], "error": None, "unread": []},
-            "inspect": {"HostConfig": {"Privileged": False}, "Mounts": []},
-        }
-    ]
+    gathered = build_unprobed()
+    kernel = {"cap": dict.fromkeys(("inh", "prm", "eff", "bnd", "amb"), 0x1FFFFFFFFFF)}
+    gathered["containers"] = [build_container(kernel, host_config={"Privileged": False})]
     (container,) = judge_host(gathered, {"capabilities": {"requirement": requirement}}, {"capabilities"})["containers"]
     (layer,) = container["layers"]
     assert layer["status"] == "absent"

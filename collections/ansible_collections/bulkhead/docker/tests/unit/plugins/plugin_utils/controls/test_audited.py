@@ -11,11 +11,12 @@ from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls import ca
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.host import judge_audited
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.verdict import ControlOutcome, Facts, MissingFact
 
+from ...builders import build_evidence
 from ...module_utils.layers.audit_host import make_observed, managed, watch
 
 
 def judge(number: str, rules: Sequence[bytes], **more: Any) -> ControlOutcome:
-    return judge_audited(catalog.load_controls()[f"CIS-{number}"], Facts({"observed": make_observed(rules, **more)}, {}))
+    return judge_audited(catalog.load_controls()[f"CIS-{number}"], Facts(build_evidence(make_observed(rules, **more)), {}))
 
 
 @pytest.mark.parametrize(
@@ -50,4 +51,4 @@ def test_what_is_not_known_is_a_missing_fact() -> None:
     with pytest.raises(MissingFact, match="Operation not permitted"):
         judge("1.1.3", [], error="Operation not permitted")
     with pytest.raises(MissingFact, match="were not read"):
-        judge_audited(catalog.load_controls()["CIS-1.1.3"], Facts({"observed": {"layers": {}}}, {}))
+        judge_audited(catalog.load_controls()["CIS-1.1.3"], Facts(build_evidence({"layers": {}}), {}))

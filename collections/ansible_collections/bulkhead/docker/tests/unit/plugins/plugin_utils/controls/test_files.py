@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.files.rules import KINDS
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.judge import judge_controls
 
+from ...builders import build_evidence
 from ...module_utils.layers.files_host import make_file, make_observed
 
 OF_SECTION = [f"CIS-3.{number}" for number in range(1, 25)]
@@ -16,7 +17,7 @@ OF_SECTION = [f"CIS-3.{number}" for number in range(1, 25)]
 
 def judge(files: dict[str, Any], group: str = "docker") -> dict[str, dict[str, Any]]:
     """Return the controls of section 3 by ID."""
-    evidence = {"observed": {**make_observed(files), "engine": {"error": "the engine is stopped"}}, "containers": []}
+    evidence = build_evidence({**make_observed(files), "engine": {"error": "the engine is stopped"}})
     found = judge_controls(evidence, {"layers": [], "containers": []}, {"files": {"requirement": "disabled", "group": group}})
     return {entry["control"]: entry for entry in found if entry["control"] in OF_SECTION}
 

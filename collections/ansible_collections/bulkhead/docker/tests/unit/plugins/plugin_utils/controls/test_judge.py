@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.controls.judge import judge_controls
 
+from ...builders import build_container, build_evidence
+
 INFO = {"Driver": "overlay2", "LoggingDriver": "json-file", "SecurityOptions": []}
 FACTS: dict[str, Any] = {
     "errors": {},
@@ -69,7 +71,7 @@ def judge(
         "daemon_json": {"path": "/etc/docker/daemon.json", "error": None, "mtime": 50.0, "text": json.dumps(file or {})},
         "system": {"lsm": ["apparmor"]},
     }  # fmt: skip
-    evidence = {"observed": observed, "containers": containers, "controls": {**FACTS, **(facts or {})}}
+    evidence = build_evidence(observed, containers=containers, controls={**FACTS, **(facts or {})})
     return {
         entry["control"].removeprefix("CIS-"): entry for entry in judge_controls(evidence, verified or {"layers": [], "containers": []})
     }
@@ -192,9 +194,8 @@ def test_a_file_that_is_newer_than_the_engine_is_unknown() -> None:
 def test_one_missing_fact_does_not_take_the_others_down() -> None:
     evidence = judge({"errors": {"members": "Operation not permitted"}})
     assert evidence["1.1.1"]["status"] == "fail"
-    found = judge_controls(
-        {"observed": {"engine": {"error": "no engine"}}, "containers": [], "controls": {"errors": {}}}, {"layers": [], "containers": []}
-    )
+    unread = build_evidence({"engine": {"error": "no engine"}}, controls={"errors": {}})
+    found = judge_controls(unread, {"layers": [], "containers": []})
     assert {entry["status"] for entry in found} <= {"unknown", "manual", "not_applicable"}
 
 
@@ -225,9 +226,8 @@ def test_exposures_answer_for_their_controls() -> None:
     assert judge(verified={"layers": [], "containers": [unread]})["5.16"]["status"] == "unknown"
 
 
-def build_container(policy: dict[str, Any] | None = None, *states: dict[str, Any], **config: Any) -> dict[str, Any]:
+def build_running(policy: dict[str, Any] | None = None, *states: dict[str, Any], **config: Any) -> dict[str, Any]:
     first = {
-        "pid": 7,
         "uid": [1000] * 4,
         "gid": [1000] * 4,
         "groups": [],
@@ -235,30 +235,21 @@ def build_container(policy: dict[str, Any] | None = None, *states: dict[str, Any
         "uid_map": [[0, 0, 4294967295]],
         "gid_map": [[0, 0, 4294967295]],
     }
-    inspect = {"HostConfig": {"RestartPolicy": policy or {}, **config}}
-    return {
-        "name": "web",
-        "id": "1" * 64,
-        "pid": 7,
-        "error": None,
-        "inspect": inspect,
-        "kernel": first,
-        "states": [first, *({**first, **s} for s in states)],
-    }
+    return build_container(first, *({**first, **state} for state in states), host_config={"RestartPolicy": policy or {}, **config})
 
 
 @pytest.mark.parametrize(
     ("number", "container", "status"),
     [
-        ("5.15", build_container({"Name": "no"}), "pass"),
-        ("5.15", build_container({"Name": "on-failure", "MaximumRetryCount": 5}), "pass"),
-        ("5.15", build_container({"Name": "on-failure", "MaximumRetryCount": 0}), "fail"),
-        ("5.15", build_container({"Name": "always"}), "fail"),
-        ("5.23", build_container(None, {"pid": 8, "command": "sh"}), "pass"),
-        ("5.23", build_container(None, {"pid": 8, "command": "sh", "cap": {"bnd": 3, "eff": 3}}), "fail"),
-        ("5.24", build_container(None, {"pid": 8, "command": "sh"}), "pass"),
-        ("5.24", build_container(None, {"pid": 8, "command": "sh", "uid": [0] * 4}), "fail"),
-        ("5.24", {**build_container(), "error": "gone"}, "unknown"),
+        ("5.15", build_running({"Name": "no"}), "pass"),
+        ("5.15", build_running({"Name": "on-failure", "MaximumRetryCount": 5}), "pass"),
+        ("5.15", build_running({"Name": "on-failure", "MaximumRetryCount": 0}), "fail"),
+        ("5.15", build_running({"Name": "always"}), "fail"),
+        ("5.23", build_running(None, {"pid": 8, "command": "sh"}), "pass"),
+        ("5.23", build_running(None, {"pid": 8, "command": "sh", "cap": {"bnd": 3, "eff": 3}}), "fail"),
+        ("5.24", build_running(None, {"pid": 8, "command": "sh"}), "pass"),
+        ("5.24", build_running(None, {"pid": 8, "command": "sh", "uid": [0] * 4}), "fail"),
+        ("5.24", {**build_running(), "error": "gone"}, "unknown"),
     ],
 )
 def test_processes_and_settings_of_containers_decide(number: str, container: dict[str, Any], status: str) -> None:
