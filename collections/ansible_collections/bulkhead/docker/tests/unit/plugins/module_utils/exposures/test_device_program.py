@@ -21,6 +21,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.device_r
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder import bpf
 
+from ...builders import write_files
 from .device_programs import ALLOW_ALL, DEFAULT, assemble, build_crun, build_runc, build_systemd
 
 RULES = (*DEFAULT, ("b", 8, -1, "r"), ("c", 189, 5, "rw"), ("c", 240, 300000, "rwm"))
@@ -177,9 +178,7 @@ def test_folder_of_a_process(text: str, folder: str | None) -> None:
 
 
 def test_list_of_version_1(tmp_path: Path) -> None:
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c/devices.list").write_text("c 1:3 rwm\n")
-    rules = device_rules.read_device_rules(Host(tmp_path), "/c")
+    rules = device_rules.read_device_rules(write_files(tmp_path, {"c/devices.list": "c 1:3 rwm\n"}), "/c")
     assert (rules.source, rules.error, allows(rules, "c", 1, 3, "r"), allows(rules, "c", 1, 5, "r")) == ("/c/devices.list", "", True, False)
 
 

@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.exposures import g
 from ansible_collections.bulkhead.docker.plugins.module_utils.exposures.mounts import parse_mountinfo
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from .builders import HOST_NAMESPACES, ID, ROOT, build_about, build_plain_container, build_state, judge
 
 HOST = "0:21"  # the host's /proc
@@ -137,8 +138,7 @@ def test_a_public_file_is_only_listed(tmp_path: Path) -> None:
 def test_a_socket_with_another_name_is_the_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run/app").mkdir(parents=True)
-    (tmp_path / "proc/1").mkdir(parents=True)
-    (tmp_path / "proc/1/mountinfo").write_text("25 28 0:23 / /run rw shared:11 - tmpfs tmpfs rw\n28 1 8:1 / / rw - ext4 d rw\n")
+    write_files(tmp_path, {"proc/1/mountinfo": "25 28 0:23 / /run rw shared:11 - tmpfs tmpfs rw\n28 1 8:1 / / rw - ext4 d rw\n"})
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("run/docker.sock")
         os.link("run/docker.sock", "run/app/harmless.sock")
@@ -191,12 +191,10 @@ def test_mounts_of_the_hosts_namespace_are_not_a_containers(tmp_path: Path) -> N
 
 
 def test_keys_of_users(tmp_path: Path) -> None:
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbin:x:2:2::/bin:/x\nbroken\n")
-    (tmp_path / "home/ann/.ssh").mkdir(parents=True)
-    (tmp_path / "root/.docker").mkdir(parents=True)
-    (tmp_path / "root/.docker/config.json").write_text("{}")
-    assert gather.gather_host(Host(tmp_path), {"socket": "/s"})["keys"] == ["/home/ann/.ssh", "/root/.docker/config.json"]
+    passwd = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbin:x:2:2::/bin:/x\nbroken\n"
+    host = write_files(tmp_path, {"etc/passwd": passwd, "root/.docker/config.json": "{}"})
+    host.path("/home/ann/.ssh").mkdir(parents=True)
+    assert gather.gather_host(host, {"socket": "/s"})["keys"] == ["/home/ann/.ssh", "/root/.docker/config.json"]
 
 
 def test_sockets_on_which_an_engine_listens(tmp_path: Path) -> None:

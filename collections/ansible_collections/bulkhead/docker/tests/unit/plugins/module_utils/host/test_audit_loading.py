@@ -16,6 +16,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.host.audit_loading
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.audit_rules import FOLDERS, RULES, observe_rules
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
 from ..layers.audit_host import pack_rule, watch
 
 TEXTS = ("-w /a\n", "d /run/a\n")
@@ -124,9 +125,7 @@ def test_an_error_of_the_kernel_is_raised() -> None:
 
 
 def test_what_is_observed(host: Host) -> None:
-    for path in ("/usr/bin/containerd", "/sbin/auditctl", "/opt/data/x"):
-        host.path(path).parent.mkdir(parents=True, exist_ok=True)
-        host.path(path).touch()
+    write_files(host, dict.fromkeys(("/usr/bin/containerd", "/sbin/auditctl", "/opt/data/x"), ""))
     host.path("/usr/bin/runc").symlink_to("containerd")
     host.path(RULES).write_text("text")
     found = observe_rules(host, dockerd="/usr/sbin/dockerd", data_root="/opt/data")

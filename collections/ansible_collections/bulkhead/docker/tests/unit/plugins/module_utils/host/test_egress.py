@@ -109,12 +109,8 @@ def test_own_addresses(tmp_path: Path) -> None:
 
 
 def test_nameservers_are_those_that_containers_get(tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/resolv.conf").write_text("search x\nnameserver 127.0.0.53\n")
-    folder = tmp_path / "run/systemd/resolve"
-    folder.mkdir(parents=True)
-    (folder / "resolv.conf").write_text("nameserver 10.0.0.2\nnameserver fe80::1%eth0\n")
+    stub, real = "search x\nnameserver 127.0.0.53\n", "nameserver 10.0.0.2\nnameserver fe80::1%eth0\n"
+    host = write_files(tmp_path, {"etc/resolv.conf": stub, "run/systemd/resolve/resolv.conf": real})
     assert egress.read_nameservers(host) == ["10.0.0.2", "fe80::1"]
     (tmp_path / "etc/resolv.conf").write_text("nameserver 192.0.2.53\nnameserver 127.0.0.1\n")
     assert egress.read_nameservers(host) == ["192.0.2.53"]

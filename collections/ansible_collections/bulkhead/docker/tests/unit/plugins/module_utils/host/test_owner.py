@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.engine.instance import ROOTFUL, Instance, find_instance, get_observed_instance
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host, Owner
 
+from ...builders import write_files
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
@@ -68,9 +70,7 @@ def test_find_owner(host: Host, path: str, owned: bool) -> None:
 
 
 def test_find_instance(tmp_path: Path) -> None:
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nu:x:990:991::/home/u/:/bin/sh\n")
-    host = Host(tmp_path)
+    host = write_files(tmp_path, {"etc/passwd": "root:x:0:0::/root:/bin/sh\nu:x:990:991::/home/u/:/bin/sh\n"})
     assert find_instance(host, None) == find_instance(host, "") == ROOTFUL
     user = find_instance(host, "u")
     assert user == Instance("u", 990, 991, "/home/u")

@@ -8,6 +8,8 @@ import pytest
 from ansible_collections.bulkhead.docker.plugins.module_utils.host import cgroup, process, process_status
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 
+from ...builders import write_files
+
 STATUS = """Name:\tsleep
 Uid:\t231072\t231072\t231072\t231072
 Gid:\t231072\t231072\t231072\t231072
@@ -69,10 +71,7 @@ def test_find_pids_folder(text: str, expected: str | None) -> None:
 
 
 def _container_cgroup(root: Path, limit: str) -> None:
-    folder = root / "sys/fs/cgroup/docker.scope"
-    folder.mkdir(parents=True)
-    (folder / "pids.max").write_text(limit)
-    (folder / "pids.current").write_text("3\n")
+    write_files(root / "sys/fs/cgroup/docker.scope", {"pids.max": limit, "pids.current": "3\n"})
 
 
 def test_missing_limit_and_peak_are_none(tmp_path: Path) -> None:

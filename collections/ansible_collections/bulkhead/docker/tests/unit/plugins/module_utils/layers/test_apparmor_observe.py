@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor im
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.apparmor.gather import gather_evidence
 from ansible_collections.bulkhead.docker.plugins.module_utils.recorder.reload import record_profile
 
+from ...builders import write_files
 from ..apparmor.machine import load, machine
 
 TEXT = "include <tunables/global>\nprofile web {\n  /a r,\n}\n"
@@ -189,6 +190,5 @@ def test_large_file_does_not_hide_the_others(host: Host) -> None:
 )
 def test_options_of_the_parser(host: Host, text: str | None, found: bool) -> None:
     if text is not None:
-        host.path("/etc/apparmor").mkdir(exist_ok=True)
-        host.path("/etc/apparmor/parser.conf").write_text(text)
+        write_files(host, {"/etc/apparmor/parser.conf": text})
     assert observe(host)["complain_option"] is found

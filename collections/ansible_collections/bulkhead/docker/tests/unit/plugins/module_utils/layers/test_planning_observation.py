@@ -22,9 +22,7 @@ def test_nothing_is_pending(tmp_path: Path) -> None:
 
 
 def test_pending_reboot_and_restart(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/reboot-required").touch()
-    (tmp_path / "run/reboot-required.pkgs").write_text("linux-image\nlibc6\nlinux-image\n")
+    write_files(tmp_path, {"run/reboot-required": "", "run/reboot-required.pkgs": "linux-image\nlibc6\nlinux-image\n"})
     (tmp_path / "lib/modules").mkdir(parents=True)
     (tmp_path / "proc/7").mkdir(parents=True)
     (tmp_path / "proc/7/exe").symlink_to("/usr/sbin/dockerd (deleted)")

@@ -14,6 +14,8 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.engine.api import 
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.userns import observe_access
 
+from ...builders import write_files
+
 ONE, TWO, GONE = "a" * 64, "b" * 64, "c" * 64
 GROUP = f"/system.slice/docker-{ONE}.scope"
 
@@ -40,15 +42,10 @@ class Engine:
 
 def test_containers_with_their_mounts_and_ids(tmp_path: Path) -> None:
     for pid, uids, groups in ((7, "0\t0\t0\t0", "0 999"), (8, "33\t70000\t33\t33", "")):
-        folder = tmp_path / f"proc/{pid}"
-        folder.mkdir(parents=True)
-        (folder / "status").write_text(f"Name:\tx\nUid:\t{uids}\nGid:\t0\t0\t0\t0\nGroups:\t{groups}\n")
-        (folder / "cgroup").write_text(f"0::{GROUP}\n")
-        for name in ("uid_map", "gid_map"):
-            (folder / name).write_text("0 0 4294967295\n")
-    group = tmp_path / f"sys/fs/cgroup{GROUP}"
-    group.mkdir(parents=True)
-    (group / "cgroup.procs").write_text("7\n8\n9\n")
+        status = f"Name:\tx\nUid:\t{uids}\nGid:\t0\t0\t0\t0\nGroups:\t{groups}\n"
+        maps = dict.fromkeys(("uid_map", "gid_map"), "0 0 4294967295\n")
+        write_files(tmp_path / f"proc/{pid}", {"status": status, "cgroup": f"0::{GROUP}\n", **maps})
+    write_files(tmp_path, {f"sys/fs/cgroup{GROUP}/cgroup.procs": "7\n8\n9\n"})
     inspect = {
         "State": {"Pid": 7},
         "Config": {"User": "", "Env": ["PASSWORD=x"]},
@@ -125,8 +122,7 @@ def test_link_to_a_socket_and_a_missing_path(tmp_path: Path, monkeypatch: pytest
 
 
 def test_time_and_number_of_entries_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "srv").mkdir()
-    (tmp_path / "srv/a").write_text("")
+    write_files(tmp_path, {"srv/a": ""})
     assert look(tmp_path, "/srv", seconds=-1)["unread"] == "/srv"
     monkeypatch.setattr(observe_access, "_MAX_GROUPS", 1)
     assert look(tmp_path, "/srv")["more"] is True
@@ -163,9 +159,7 @@ def test_other_file_systems_and_the_data_root(tmp_path: Path) -> None:
 
 def test_root_on_an_overlay_and_a_subvolume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "srv/sub").mkdir(parents=True)
-    (tmp_path / "srv/a").write_text("")
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/mountinfo").write_text("20 1 0:20 / / rw - overlay overlay rw\n")
+    write_files(tmp_path, {"srv/a": "", "proc/self/mountinfo": "20 1 0:20 / / rw - overlay overlay rw\n"})
     lstat = os.lstat
 
     def faked(path: Any) -> os.stat_result:

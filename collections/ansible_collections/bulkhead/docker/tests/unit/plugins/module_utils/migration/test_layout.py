@@ -21,17 +21,19 @@ def root(tmp_path: Path) -> Path:
     for name in (LAYER, INIT, "b" * 64, BUILD):
         (tmp_path / "overlay2" / name / "diff").mkdir(parents=True)
         (tmp_path / "overlay2" / name / "link").write_text(name[0].upper() * 26)
-    database = tmp_path / "image" / "overlay2" / "layerdb"
-    mounts = {f"mounts/{CONTAINER}/mount-id": "b" * 64, f"mounts/{CONTAINER}/init-id": INIT}
-    write_files(database, {f"sha256/{'1' * 64}/cache-id": LAYER, **mounts})
-    folder = tmp_path / "containers" / CONTAINER
-    (folder / "mounts").mkdir(parents=True)
-    (folder / "config.v2.json").write_text(json.dumps({"Name": "/web", "ID": CONTAINER, "Driver": "overlay2"}))
-    (folder / "hostconfig.json").write_text("{}")
-    (folder / "hosts").write_text("")
-    (tmp_path / "volumes" / "data" / "_data").mkdir(parents=True)
-    (tmp_path / "volumes" / "metadata.db").write_text("")
-    (tmp_path / "buildkit").mkdir()
+    database, own = "image/overlay2/layerdb", f"containers/{CONTAINER}"
+    files = {
+        f"{database}/sha256/{'1' * 64}/cache-id": LAYER,
+        f"{database}/mounts/{CONTAINER}/mount-id": "b" * 64,
+        f"{database}/mounts/{CONTAINER}/init-id": INIT,
+        f"{own}/config.v2.json": json.dumps({"Name": "/web", "ID": CONTAINER, "Driver": "overlay2"}),
+        f"{own}/hostconfig.json": "{}",
+        f"{own}/hosts": "",
+        "volumes/metadata.db": "",
+    }
+    write_files(tmp_path, files)
+    for folder in (f"{own}/mounts", "volumes/data/_data", "buildkit"):
+        (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
 
@@ -160,5 +162,4 @@ def _networks(root: Path, *names: bytes) -> None:
 
 
 def _store(root: Path, text: bytes) -> None:
-    (root / "network" / "files").mkdir(parents=True)
-    (root / "network" / "files" / "local-kv.db").write_bytes(text)
+    write_files(root, {"network/files/local-kv.db": text})

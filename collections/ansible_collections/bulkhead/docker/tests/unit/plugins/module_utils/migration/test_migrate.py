@@ -39,26 +39,17 @@ def make_host(folder: Path) -> Host:
     for name in (LAYER, MOUNT):
         write_files(root / "overlay2" / name, {"diff/file": name, "link": name[0].upper() * 26})
     (root / "overlay2" / MOUNT / "work").mkdir()
-    database = root / "image" / "overlay2" / "layerdb"
-    write_files(database, {f"sha256/{'1' * 64}/cache-id": LAYER, f"mounts/{CONTAINER}/mount-id": MOUNT})
-    folder = root / "containers" / CONTAINER
-    folder.mkdir(parents=True)
-    (folder / "config.v2.json").write_text(
-        json.dumps(
-            {
-                "ID": CONTAINER,
-                "Name": "/web",
-                "Driver": "overlay2",
-                "State": {"Running": True},
-                "LogPath": f"{ROOT}/containers/{CONTAINER}/log",
-            }
-        )
-    )
-    (folder / "hostconfig.json").write_text("{}")
-    (root / "volumes" / "data" / "_data").mkdir(parents=True)
-    (root / "volumes" / "data" / "_data" / "row").write_text("1")
-    host.path("/proc/self").mkdir(parents=True)
-    host.path("/proc/self/mountinfo").write_text("")
+    database, own = "image/overlay2/layerdb", f"containers/{CONTAINER}"
+    config = {"ID": CONTAINER, "Name": "/web", "Driver": "overlay2", "State": {"Running": True}, "LogPath": f"{ROOT}/{own}/log"}
+    files = {
+        f"{database}/sha256/{'1' * 64}/cache-id": LAYER,
+        f"{database}/mounts/{CONTAINER}/mount-id": MOUNT,
+        f"{own}/config.v2.json": json.dumps(config),
+        f"{own}/hostconfig.json": "{}",
+        "volumes/data/_data/row": "1",
+    }
+    write_files(root, files)
+    write_files(host, {"/proc/self/mountinfo": ""})
     state.ensure_folder(host)
     return host
 
