@@ -72,6 +72,12 @@ def test_a_rule_of_others_counts_if_it_watches_all(rule: bytes, status: str) -> 
     assert run([*managed([path for path in WATCHED if path != "/usr/sbin/dockerd"]), rule]).status == status
 
 
+def test_permissions_that_are_missing_are_named() -> None:
+    rules = managed([path for path in WATCHED if path != "/usr/sbin/dockerd"])
+    (finding,) = run([*rules, watch("/usr/sbin/dockerd", permissions=2)]).findings
+    assert finding.text == "the audit rule of /usr/sbin/dockerd (program of the engine) has permissions w, and w and a are needed"
+
+
 def test_two_rules_can_watch_together() -> None:
     rules = managed(WATCHED[1:])
     assert run([*rules, watch("/usr/sbin/dockerd", permissions=2), watch("/usr/sbin/dockerd", permissions=8)]).status == "enforced"

@@ -97,6 +97,17 @@ def test_a_failing_judge_does_not_affect_the_others(monkeypatch: pytest.MonkeyPa
     assert [layer["status"] for layer in container["layers"]] == ["unknown", "not_applicable"]
 
 
+def test_a_container_without_evidence_is_unknown_in_every_layer() -> None:
+    gathered = build_unprobed()
+    gathered["containers"] = [build_container(error="it ended while it was read")]
+    result = judge_host(gathered, {}, {"rootless", "capabilities"})
+    text = "container web: it ended while it was read"
+    assert [(finding["id"], finding["text"]) for finding in result["findings"]] == [("container.no_evidence", text)]
+    (container,) = result["containers"]
+    assert [layer["status"] for layer in container["layers"]] == ["unknown", "unknown"]
+    assert [finding["text"] for layer in container["layers"] for finding in layer["findings"]] == [text, text]
+
+
 def test_only_selected_layers_are_judged_in_order() -> None:
     result = judge_host(build_unprobed(), {}, {"rootless", "capabilities"})
     assert [layer["layer"] for layer in result["layers"]] == ["capabilities", "rootless"]
