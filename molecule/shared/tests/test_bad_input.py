@@ -100,7 +100,7 @@ INVENTORY = [
     BadInventory(
         "apparmor-capability",
         apparmor(extends="web", capabilities=["net_admn"]),
-        ["'net_admn' is not a capability", "did you mean net_admin?"],
+        ["'net_admn' is not a capability", "write net_admin"],
     ),
     BadInventory("apparmor-network", apparmor(extends="web", networks=["ipv4"]), ["'ipv4' is not a network family"]),
     BadInventory("apparmor-key", apparmor(extends="web", readble=["/srv"]), ["apparmor_profiles_list[0].readble", "readable"]),

@@ -7,7 +7,8 @@ A misspelt or renamed extra variable would otherwise be ignored: `-e target=web`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from .suggestion import suggest
 
 PREFIX = "bulkhead_"
 # Former name -> present name.
@@ -59,7 +60,7 @@ def _describe_problem(name: str) -> str:
         return f"{name}: was renamed; write -e {RENAMED[name]}=…"
     if not name.startswith(PREFIX) or name in KNOWN:
         return ""
-    return f"{name}: is not a known variable; {suggest_name(name, KNOWN)}"
+    return f"{name}: is not a known variable; {suggest(name, sorted(KNOWN), cutoff=0.8)}"
 
 
 def find_inventory_problem(names: Iterable[str]) -> str:
@@ -68,12 +69,5 @@ def find_inventory_problem(names: Iterable[str]) -> str:
         if name in RENAMED_IN_INVENTORY:
             return f"{name}: was renamed; write {RENAMED[name]}"
         if name.startswith(PREFIX) and name not in KNOWN | FACTS:
-            return f"{name}: is not a known variable; {suggest_name(name, KNOWN)}, or rename it if it is your own"
+            return f"{name}: is not a known variable; {suggest(name, sorted(KNOWN), cutoff=0.8)}, or rename it if it is your own"
     return ""
-
-
-def suggest_name(name: str, known: Iterable[str], cutoff: float = 0.8) -> str:
-    """Return the end of a message: the known name that is closest to `name`, or all known names if none is close."""
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=cutoff)
-    return f"write {close[0]}" if close else f"known are {', '.join(names)}"

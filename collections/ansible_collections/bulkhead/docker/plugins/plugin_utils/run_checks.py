@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from .renamed_variables import suggest_name
+from .suggestion import suggest
 
 ENGINE_CONFIG = "engine_config"  # the tag of tasks for all layers in daemon.json
 _COUNT = re.compile(r"[1-9]\d*|(?:100|[1-9]\d?)%")
@@ -33,7 +33,7 @@ def find_tag_problems(run: Iterable[str], skipped: Iterable[str], own: Collectio
         ]
     meant = [tag for tag in skipped if tag not in known and (tag in _ANSIBLES or get_close_matches(tag, layers, 1, 0.7))]
     return [
-        f"{option} {tag}: is not the tag of a layer; {suggest_name(tag, layers, cutoff=0.6)}"
+        f"{option} {tag}: is not the tag of a layer; {suggest(tag, sorted(layers))}"
         for option, tags in (("--tags", unknown), ("--skip-tags", sorted(meant)))
         for tag in tags
     ]

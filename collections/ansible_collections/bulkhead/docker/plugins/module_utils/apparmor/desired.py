@@ -203,7 +203,7 @@ def _describe_value_problem(key: str, value: object) -> str | None:
 
 def _suggest(word: object, known: Any) -> str:
     close = difflib.get_close_matches(str(word), sorted(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; write {close[0]}" if close else ""
 
 
 def _find_warnings(place: str, entry: Mapping[str, Any], profile: AppArmorProfile) -> list[str]:

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ...module_utils.hardened.settings import CONTAINER, CONTAINER_MODE, PROJECT, VARIABLE
+from ..suggestion import suggest
 from . import limits, mounts, names, ports, texts
-from .values import Checker, SettingProblem, Written, check_type, escape, show, suggest
+from .values import Checker, SettingProblem, Written, check_type, escape, show
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _STATES = ("present", "absent")
@@ -102,8 +103,7 @@ def _check_entry(place: str, given: Mapping[str, Any], entry: Mapping[str, Any],
     wrong = False
     for key in given:
         if key not in OWN and key not in DEFAULTED:
-            known = [*OWN, *DEFAULTED]
-            advice = f"write {_OTHER_NAMES[key]}" if key in _OTHER_NAMES else suggest(key, known, f"known are {', '.join(known)}")
+            advice = f"write {_OTHER_NAMES[key]}" if key in _OTHER_NAMES else suggest(key, [*OWN, *DEFAULTED])
             yield f"{place}.{key}: is not a setting; {advice}"
     for key, check in {**{key: check for key, (unused, check) in OWN.items()}, **DEFAULTED}.items():
         where = f"{place}.{key}" if key in given or key in OWN else f"hardened_container_{key}"
@@ -112,7 +112,7 @@ def _check_entry(place: str, given: Mapping[str, Any], entry: Mapping[str, Any],
             yield _format_problem(where, problem)
     for kind in entry["allow_exposures"] if isinstance(entry["allow_exposures"], list) else ():
         if not isinstance(kind, str) or kind not in kinds:
-            advice = suggest(kind, kinds, f"known are {', '.join(kinds)}")
+            advice = suggest(kind, kinds)
             yield f"{place}.allow_exposures: {show(entry['allow_exposures'])} contains {show(kind)}, which is not a kind of exposure; {advice}"
     if wrong or entry["state"] == "absent":
         return

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...module_utils.hardened.settings import SIZE, parse_size
-from .values import LAST_SIZE, SettingProblem, Written, explain_number, report, show, suggest, takes
+from ..suggestion import suggest
+from .values import LAST_SIZE, SettingProblem, Written, explain_number, report, show, takes
 
 MIN_MEMORY = 6 << 20  # moby daemon/daemon_unix.go: linuxMinMemory
 MAX_PIDS = 1 << 22  # Linux threads.h: PID_MAX_LIMIT
@@ -67,7 +68,7 @@ def check_ulimits(value: Any, written: Written) -> Iterator[SettingProblem]:
     """Check the names that the engine knows (docker/go-units ulimit.go), and numbers that compose and the kernel take."""
     for name, limit in value.items():
         if name not in ULIMITS:
-            advice = suggest(name, ULIMITS, f"known are {', '.join(ULIMITS)}")
+            advice = suggest(name, ULIMITS)
             yield SettingProblem("", value, f"contains {show(name)}, which is not a limit; {advice}")
             continue
         pair = limit if isinstance(limit, Mapping) else {"soft": limit, "hard": limit}

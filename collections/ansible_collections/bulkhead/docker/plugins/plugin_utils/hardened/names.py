@@ -11,7 +11,8 @@ from ...module_utils.apparmor.labels import is_unconfined_name
 from ...module_utils.capabilities import CAPABILITIES
 from ...module_utils.hardened.settings import CONTAINER_MODE, MODES
 from ...module_utils.seccomp.desired import NAME as PROFILE_NAME
-from .values import SettingProblem, Written, explain_text, report, show, suggest, takes
+from ..suggestion import find_similar, suggest
+from .values import SettingProblem, Written, explain_text, report, show, takes
 
 # moby daemon/names: RestrictedNameChars; containers and volumes.
 OBJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -77,8 +78,8 @@ def check_user(value: Any, written: Written) -> Iterator[SettingProblem]:
 def check_capabilities(value: Any, written: Written) -> Iterator[SettingProblem]:
     for name in value:
         if not isinstance(name, str) or name.upper().removeprefix("CAP_") not in CAPABILITIES:
-            advice = "list the ones that the service needs" if name in ("ALL", "all") else suggest(name, CAPABILITIES, "")
-            advice = advice or "write a name such as NET_BIND_SERVICE (man 7 capabilities)"
+            advice = suggest(name, CAPABILITIES, "write a name such as NET_BIND_SERVICE (man 7 capabilities)")
+            advice = "list the ones that the service needs" if name in ("ALL", "all") else advice
             yield SettingProblem("", value, f"contains {show(name)}, which is not a capability; {advice}")
 
 
@@ -119,8 +120,7 @@ def check_stop_signal(value: Any, written: Written) -> Iterator[SettingProblem]:
     number = int(value) if re.fullmatch("[0-9]{1,3}", value) else None
     good = 1 <= number <= 64 if number is not None else name in _SIGNALS or _REAL_TIME.fullmatch(name)
     if not good:
-        advice = suggest(name, _SIGNALS, "write SIGTERM").replace("write SIG", "write ").replace("write ", "write SIG")
-        yield SettingProblem("", value, f"is not a signal; {advice}, or its number from 1 to 64")
+        yield SettingProblem("", value, f"is not a signal; write SIG{find_similar(name, _SIGNALS) or 'TERM'}, or its number from 1 to 64")
 
 
 def check_choice(value: Any, choices: tuple[str, ...]) -> Iterator[SettingProblem]:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import wraps
 from typing import Any, NamedTuple
@@ -120,10 +119,3 @@ def escape(message: str) -> str:
 def has_control_character(text: str) -> bool:
     """Return whether a text contains a character that no name or path of a setting may contain."""
     return _CONTROL.search(text) is not None
-
-
-def suggest(word: Any, known: Iterable[str], otherwise: str) -> str:
-    """Return the advice to write the known word that is most similar, or something else."""
-    texts = {text.upper(): text for text in known}
-    close = [texts[text] for text in difflib.get_close_matches(word.upper(), texts, 1, 0.5)] if isinstance(word, str) else []
-    return f"write {close[0]}" if close else otherwise

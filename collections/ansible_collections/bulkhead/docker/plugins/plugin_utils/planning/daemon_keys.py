@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from ...module_utils.engine_config import checks, daemon_json, daemon_merge, key
 from ...module_utils.layers.pids_limit.settings import is_key_supported
 from ...module_utils.layers.registry import LAYERS
 from ...module_utils.layers.verdict import REQUIRED, LayerPlan
+from ..suggestion import suggest
 
 OPTIONS = "docker_daemon_options"
 # Key of the desired state with the defaults of the variables in PLAIN.
@@ -167,8 +167,7 @@ def _check_options(options: Mapping[str, Any], result: LayerPlan) -> None:
     result.blockers += checks.check_types(plain, OPTIONS)
     for key in plain:
         if key not in keys.KNOWN:
-            close = difflib.get_close_matches(str(key), keys.KNOWN, 1, 0.75)
-            advice = f"did you mean {close[0]}?" if close else "the engine's own check decides"
+            advice = suggest(key, keys.KNOWN, "the engine's own check decides", 0.75)
             result.warnings.append(f"{OPTIONS}['{key}']: is not a key of any known engine; {advice}")
 
 

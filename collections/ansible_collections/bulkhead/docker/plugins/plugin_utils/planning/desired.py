@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
+
+from ..suggestion import suggest
 
 Specs = dict[str, dict[str, dict[str, Any]]]  # role -> variable -> its spec
 
@@ -66,11 +67,8 @@ def resolve_desired(
             if problem:
                 desired.problems.append(_format_place(locate, variables.get(name)) + problem)
     for name, known in find_misspelt(variables, specs):
-        close = difflib.get_close_matches(name, known, 1, 0.5)
-        advice = f"write {close[0]}" if close else f"known are {', '.join(sorted(known))}"
-        desired.problems.append(
-            _format_place(locate, variables[name]) + f"{name}: is not a variable of any role; {advice}, or rename it if it is your own"
-        )
+        advice = f"{suggest(name, sorted(known))}, or rename it if it is your own"
+        desired.problems.append(_format_place(locate, variables[name]) + f"{name}: is not a variable of any role; {advice}")
     return desired
 
 

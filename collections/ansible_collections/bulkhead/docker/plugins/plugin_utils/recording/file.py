@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from ..suggestion import suggest
 from .model import FORMAT, RecorderEntry, Recording, RecordingError
 from .rendering import render_recording
 from .schema import read_top
 from .services import LONGEST, make_slug
 from .sightings import SeenAccess, SeenCall, SeenDeniedCall, Sighting, sort_accesses
-from .yaml_nodes import Mistakes, Place, list_pairs, read_root, suggest
+from .yaml_nodes import Mistakes, Place, list_pairs, read_root
 
 _SHOWN = 10
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...module_utils.recorder.store import GAP_KINDS
 from ...module_utils.seccomp.syscalls_other import list_known_names
+from ..suggestion import suggest
 from .days import list_days
 from .model import ACCESS_CLASSES, COUNTED, SOURCES, ContainerConfiguration, ContainerMount, Days, Environment, Gap, Source, Usage
 from .sightings import ACCESS_KEYS, MACHINES, SeenAccess, Sighting
@@ -29,7 +30,6 @@ from .yaml_nodes import (
     read_positive,
     read_text,
     read_time,
-    suggest,
 )
 
 _CALLS = frozenset(list_known_names())

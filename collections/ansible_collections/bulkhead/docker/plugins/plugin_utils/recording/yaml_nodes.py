@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import yaml
+
+from ..suggestion import suggest
 
 # The one in C is ten times as fast; PyYAML may be built without it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -72,12 +73,6 @@ def read_root(text: str, mistakes: Mistakes) -> yaml.Node | None:
     if node is None:
         mistakes.messages.append(f"{mistakes.path}: the file is empty; remove it, or restore it from your repository")
     return node
-
-
-def suggest(word: str, known: Collection[str], otherwise: str) -> str:
-    """Return the advice to write the known word that is most similar, or something else."""
-    close = get_close_matches(word, sorted(known), 1, 0.6)
-    return f"write {close[0]}" if close else otherwise
 
 
 def read_text(place: Place, mistakes: Mistakes) -> str:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.attack import network_catalog
 from ...module_utils.attack.catalog import LAYER_NAMES, NAMES
+from ..suggestion import suggest
 
 _KNOWN = (*NAMES, *network_catalog.NAMES)
 
@@ -18,9 +18,7 @@ def find_requirement_problems(variable: str, required: Mapping[str, Any]) -> lis
     found = []
     for name, number in required.items():
         if name not in _KNOWN:
-            close = difflib.get_close_matches(str(name), _KNOWN, 1, 0.5)
-            advice = f"write {close[0]}" if close else f"known are {', '.join(_KNOWN)}"
-            found.append(f"{variable}: {name!r} is not an attack; {advice}")
+            found.append(f"{variable}: {name!r} is not an attack; {suggest(name, _KNOWN)}")
         elif isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= len(LAYER_NAMES):
             text = f"{variable}.{name}: {number!r} is not a number of layers; write an integer from 0 (nothing is required) to {len(LAYER_NAMES)}"
             found.append(text)

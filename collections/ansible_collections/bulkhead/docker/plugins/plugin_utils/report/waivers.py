@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 from ...module_utils.exposures.kinds import KINDS, get_finding_id
 from ...module_utils.layers.registry import BY_NAME
 from ...module_utils.layers.verdict import UNKNOWN
+from ..suggestion import find_similar, suggest
 from .controls import load_controls
 
 VARIABLE = "bulkhead_waivers"
@@ -114,8 +114,7 @@ def _find_problem(place: str, entry: Any) -> str:
         return f"{place}: {entry!r} is not a mapping; write {', '.join(_REQUIRED)}, and host or container where needed"
     for key in entry:
         if key not in _KEYS:
-            close = get_close_matches(str(key), _KEYS, 1, 0.6)
-            return f"{place}.{key}: is not a key of a waiver; {f'write {close[0]}' if close else 'known are ' + ', '.join(_KEYS)}"
+            return f"{place}.{key}: is not a key of a waiver; {suggest(key, _KEYS)}"
     for key in _REQUIRED:
         if entry.get(key) is None:
             return f"{place}.{key}: is missing; write {_ADVICE[key]}"
@@ -161,10 +160,9 @@ def _check_finding(place: str, finding: str) -> str:
     owner, unused, name = finding.partition(".")
     if not _FINDING.fullmatch(finding):
         catalogs = load_controls()["catalogs"]
-        numbers = [f"{catalog}-{finding}" for catalog in catalogs if f"{catalog}-{finding}" in known] or get_close_matches(
-            finding.upper(), list(known), 1, 0.8
-        )
-        return f"{place}: {finding!r} is not the ID of a finding or the number of a control; write {numbers[0] if numbers else _ADVICE['finding']}"
+        number = next((number for catalog in catalogs if (number := f"{catalog}-{finding}") in known), "")
+        advice = f"write {number}" if number else suggest(finding, known, f"write {_ADVICE['finding']}", 0.8)
+        return f"{place}: {finding!r} is not the ID of a finding or the number of a control; {advice}"
     if owner == "container":
         if name in KINDS or name in _OF_CONTAINERS:
             return ""
@@ -172,12 +170,12 @@ def _check_finding(place: str, finding: str) -> str:
     if owner in BY_NAME or owner in _OWNERS:
         return ""
     owners = [*BY_NAME, *_OWNERS]
-    close = get_close_matches(owner, owners, 1, 0.6)
-    advice = f"write {close[0]}.{name}" if close else f"its first part is one of {', '.join(owners)}"
+    similar = find_similar(owner, owners)
+    advice = f"write {similar}.{name}" if similar else f"its first part is one of {', '.join(owners)}"
     return f"{place}: {finding!r} is not the ID of a finding; {advice}"
 
 
-def suggest_kind(name: str, render: Any = str) -> str:
+def suggest_kind(name: str, render: Callable[[str], str] = str) -> str:
     """Return the end of a message: the kind of exposure that is closest to `name`, or all kinds if none is close."""
-    close = get_close_matches(name, KINDS, 1, 0.6)
-    return f"write {render(close[0])}" if close else f"kinds of exposure are {', '.join(KINDS)}"
+    similar = find_similar(name, KINDS)
+    return f"write {render(similar)}" if similar else f"kinds of exposure are {', '.join(KINDS)}"

@@ -294,7 +294,7 @@ def test_a_flag_with_the_same_value_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("desired", "message"),
     [
-        ({"docker_daemon_options": {"live-restor": True}}, "did you mean live-restore?"),
+        ({"docker_daemon_options": {"live-restor": True}}, "write live-restore"),
         ({"docker_daemon_options": {"zzz": 1}}, "the engine's own check decides"),
         ({"docker_daemon_options": {"data-root": "/srv/docker"}}, "the engine no longer sees its present images"),
         ({"docker_daemon_restart": False}, "until it is restarted"),
