@@ -133,8 +133,8 @@ def test_docs_name_each_judged_layer(document: str) -> None:
 
 
 def test_docs_say_what_each_layer_leaves_behind() -> None:
-    text = (REPOSITORY / "docs/watch.md").read_text(encoding="utf-8")
-    section = text.partition("### What each layer leaves behind\n")[2].partition("\n### ")[0]
+    text = (REPOSITORY / "docs/denials.md").read_text(encoding="utf-8")
+    section = text.partition("## What each layer leaves behind\n")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")]
     assert [row[0].strip("`") for row in rows] == [layer.name for layer in registry.LAYERS]
     assert all(len(row) == 4 and all(row) for row in rows)
